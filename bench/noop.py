@@ -18,7 +18,7 @@ from bench import peers
 from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.peers import Engine, Shape
 from nfrun.cache.run_cache import RunCache
-from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.folder_code import FolderCode
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.executors.base import Placement
@@ -56,7 +56,7 @@ def nfrun(
     """
     pipeline = _pipeline(shape)
     plan = SCHEDULES[schedule](plan_of(pipeline, slots=workers))
-    placement = place_nodes(pipeline, "file", read_node_stats(WorkDir(work).timings(pipeline)), Fingerprints(_NODES))
+    placement = place_nodes(pipeline, "file", read_node_stats(WorkDir(work).timings(pipeline)), FolderCode(_NODES))
     return partial(_run, pipeline, plan, placement, work, handoff, journal, watched)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from nfrun import __version__
 from nfrun.code.distributions import Distributions
-from nfrun.code.fingerprint import Fingerprints, Piece
+from nfrun.code.fingerprint import Piece
+from nfrun.code.folder_code import FolderCode
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.facts.code_facts import CodeFacts, SharedVariable, shared_variables
 from nfrun.history.journal import FinishedNode
@@ -38,7 +39,7 @@ class CacheKeys:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self.code = Fingerprints(Path(pipeline.folder))
+        self.code = FolderCode(Path(pipeline.folder))
         self._distributions = Distributions()
         self._definitions: dict[str, KeyInputs] = {}
         self._facts: dict[str, CodeFacts] = {}
@@ -69,7 +70,9 @@ class CacheKeys:
         The first call reads all code.
         """
         if self._shared is None:
-            self._shared = shared_variables({name: self.facts(name) for name in self._pipeline.nodes})
+            nodes = self._pipeline.nodes
+            folders = {name: spec.folder for name, spec in nodes.items()}
+            self._shared = shared_variables({name: self.facts(name) for name in nodes}, folders)
         spec = self._pipeline.nodes[node]
         return "" if spec.cache else str(self._shared.get(node, "")) or _obstacle(spec, self.facts(node))
 
@@ -88,18 +91,22 @@ class CacheKeys:
         """Return what the code or the text of the node shows without being run."""
         if node not in self._facts:
             spec = self._pipeline.nodes[node]
-            self._facts[node] = KINDS[spec.kind].code_facts(spec, self.code)
+            self._facts[node] = KINDS[spec.kind].code_facts(spec, self.code.of(spec.folder))
         return self._facts[node]
 
     def pieces(self, node: str) -> Sequence[Sequence[Piece]]:
         """Return the pieces of the project's code that the node reaches, by module."""
         spec = self._pipeline.nodes[node]
-        return KINDS[spec.kind].pieces(spec, self.code)
+        return KINDS[spec.kind].pieces(spec, self.code.of(spec.folder))
+
+    def file_of(self, node: str, module: str) -> Path | None:
+        """Return the file of a module that the node reaches; None if it has no file or is not of the project."""
+        return self.code.of(self._pipeline.nodes[node].folder).file_of(module)
 
     def is_current(self, node: str) -> bool:
         """Return whether the code behind the node's definition is unchanged, checked once after each `refresh`."""
         spec = self._pipeline.nodes[node]
-        return KINDS[spec.kind].is_current(spec, self.code)
+        return KINDS[spec.kind].is_current(spec, self.code.of(spec.folder))
 
     def refresh(self) -> None:
         """Make the next `is_current` calls read the source files again."""
@@ -109,7 +116,7 @@ class CacheKeys:
         kind = KINDS[spec.kind]
         key_inputs = {"scheme": _SCHEME, "node": spec.id, "kind": spec.kind, "text": text_checksum(spec.body)}
         key_inputs["outputs"] = ",".join(spec.outputs)
-        key_inputs |= kind.key_inputs(spec, self.code)
+        key_inputs |= kind.key_inputs(spec, self.code.of(spec.folder))
         key_inputs |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         key_inputs |= {f"setting {name}": text_checksum(_canonical(value)) for name, value in spec.settings.items()}
         key_inputs |= {

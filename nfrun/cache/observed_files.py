@@ -13,6 +13,8 @@ from nfrun.core.values import field, mutable
 from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import RunHistory
 from nfrun.nodes.external_files import ExternalInputs
+from nfrun.nodes.folders import folders_of
+from nfrun.system.file_search import inner_folder
 from nfrun.watch.attribution import Attribution
 from nfrun.watch.recorded_files import RecordedFiles
 from nfrun.watch.run_watch import RunWatch
@@ -44,12 +46,14 @@ class ObservedFiles:
         cls, pipeline: Pipeline, keys: CacheKeys, watch: RunWatch, read_history: Callable[[], RunHistory]
     ) -> ObservedFiles:
         """Make the record of a run that has made no attempt yet. `read_history` is that of `WrittenFiles`."""
-        folder = Path(pipeline.folder)
+        folder, inner = Path(pipeline.folder), folders_of(pipeline.nodes.values())
         env = {name: value for name, value in pipeline.env.items() if name not in pipeline.redacted_env}
         observed = cls(
             ExternalInputs(folder, watch.work, env, watch.checksums),
             watch.files,
-            Attribution(pipeline.nodes, keys.pieces, keys.code.file_of, watch.take, folder),
+            Attribution(
+                pipeline.nodes, keys.pieces, keys.file_of, watch.take, folder, [inner_folder(folder, i) for i in inner]
+            ),
         )
         observed.inputs.code_facts = lambda spec: keys.facts(spec.id)
         observed.inputs.counts = watch.counts

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nfrun
-from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.folder_code import FolderCode
 from nfrun.facts.known_facts import known_facts
 from nfrun.system.atomic_files import atomic_write, read_regular_file
 from nfrun.system.checksums import bytes_checksum, text_checksum
@@ -21,21 +22,30 @@ from nfrun.system.checksums import bytes_checksum, text_checksum
 _READERS = ("code", "facts")  # the packages of nfrun that read code
 
 
-def restore_code(code: Fingerprints, path: Path) -> None:
-    """Let `code` know what an earlier run has saved at `path`. A missing, damaged or old file counts as empty."""
+def restore_code(code: FolderCode, path: Path, folders: Iterable[str] = ()) -> None:
+    """Let `code` know what an earlier run has saved at `path`, of the pipeline's folder and of other `folders`.
+
+    A missing, damaged or old file counts as empty.
+    """
     with suppress(OSError, ValueError, RecursionError):
         check, _, text = read_regular_file(path).decode().rstrip("\n").partition("\n")
         if check == text_checksum(text):
             saved: dict[str, Any] = json.loads(text)
-            if saved["reader"] == _reader() and code.known.restore(saved["code"]):
-                known_facts(code).restore(saved["facts"])
+            if saved["reader"] == _reader():
+                for folder in saved["folders"].keys() & {"", *folders}:
+                    known, facts = saved["folders"][folder]
+                    if code.of(folder).known.restore(known):
+                        known_facts(code.of(folder)).restore(facts)
 
 
-def save_code(code: Fingerprints, path: Path) -> None:
+def save_code(code: FolderCode, path: Path) -> None:
     """Save what `code` has read, if the file does not have it. Raises OSError."""
-    facts = known_facts(code)
-    if (code.known.is_new or facts.is_new) and (known := code.known.as_json()):
-        text = json.dumps({"reader": _reader(), "code": known, "facts": facts.as_json()})
+    if any(one.known.is_new or known_facts(one).is_new for one in code.known.values()):
+        found = {folder: [one.known.as_json(), known_facts(one).as_json()] for folder, one in code.known.items()}
+        folders = {folder: [known, facts] for folder, [known, facts] in found.items() if known}
+        if not folders:
+            return
+        text = json.dumps({"reader": _reader(), "folders": folders})
         path.parent.mkdir(exist_ok=True, mode=0o700)
         with atomic_write(path) as partial:
             Path(partial).write_text(f"{text_checksum(text)}\n{text}\n", encoding="utf-8")

@@ -31,6 +31,7 @@ from nfrun.history.kept_tables import kept_tables, may_be_over_budget, remove_ov
 from nfrun.history.run_history import RunHistory
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import CHECKSUMS, JOURNAL, WorkDir
+from nfrun.nodes.folders import folders_of
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.system.checksums import FileChecksums
 from nfrun.system.remembered_checksums import RememberedChecksums
@@ -78,9 +79,10 @@ class RunCache:
         self._keys = CacheKeys(pipeline)
         self.code = self._keys.code
         if not verify:
-            restore_code(self.code, work.code(pipeline))
+            restore_code(self.code, work.code(pipeline), folders_of(pipeline.nodes.values()))
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
-        self.watch = RunWatch(Path(pipeline.folder), work.path, FileChecksums(self._checksums))
+        folders = folders_of(pipeline.nodes.values())
+        self.watch = RunWatch(Path(pipeline.folder), work.path, FileChecksums(self._checksums), folders)
         self._index = RunIndex(work)
         self._rows = JournalRows(folder.name)
         self._history: RunHistory | None = None
@@ -285,9 +287,9 @@ def forecast(
     """
     keys = CacheKeys(pipeline)
     if not verify:
-        restore_code(keys.code, work.code(pipeline))
+        restore_code(keys.code, work.code(pipeline), folders_of(pipeline.nodes.values()))
     checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
-    watch = RunWatch(Path(pipeline.folder), work.path, checksums)
+    watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders_of(pipeline.nodes.values()))
     with closing(RunIndex(work, read_only=True)) as index:
         history = RunHistory(index, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
         observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)

@@ -16,7 +16,8 @@ from nfrun.cache.run_cache import RunCache
 from nfrun.cache.selected_inputs import plan_without_results
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run_setup import RunSetup, set_up_run
-from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.folder_code import FolderCode
+from nfrun.code.module_space import FolderModules
 from nfrun.core.errors import Cause, SelectionError
 from nfrun.core.events import RunFinished
 from nfrun.core.pipeline import OutputId
@@ -29,6 +30,7 @@ from nfrun.engine.pipeline_run import PipelineRun
 from nfrun.engine.placement import place_nodes
 from nfrun.engine.runner import Run
 from nfrun.history.work_dir import LOGS, SCRATCH
+from nfrun.nodes.folders import folders_of
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.atomic_files import atomic_write
@@ -90,7 +92,6 @@ def run_pipeline(
     a process share run in workers, unless the file or `options.executor` says `thread`: what the program has seeded
     does not reach them.
     """
-    from nfrun.code.module_space import ModuleSpace
     from nfrun.logs.print_capture import capture_prints
 
     @contextmanager
@@ -98,26 +99,29 @@ def run_pipeline(
         with capture_prints(has_detached=lambda: run.detached > 0), around(run):
             yield
 
-    with set_up_run(options, Messages()) as setup, ModuleSpace(Path(setup.pipeline.folder)) as space:
-        return run_prepared(setup, lambda *parts: reporters, capturing, space.import_module)
+    with set_up_run(options, Messages()) as setup:
+        return run_prepared(setup, lambda *parts: reporters, capturing, in_program=True)
 
 
 def run_prepared(
     setup: RunSetup,
     build_reporters: _BuildReporters,
     around: Callable[[Run], AbstractContextManager[object]],
-    import_module: Callable[[str], Any] | None = None,
+    *,
+    in_program: bool = False,
 ) -> RunResult:
     """Run a prepared pipeline inside of `around(run)`, and return its result.
 
     `build_reporters(record, table, placement, obstacles, over_budget)` gets the executors of nodes that do not run on
     threads as `placement`. `obstacles()` returns why nodes are not reused, and `over_budget()` that of `RunCache`.
-    `import_module` imports the user's modules; None if this process has only this run.
+    `in_program`: other runs and a program's own modules may be in this process.
     """
-    with _open_cache(setup) as cache:
-        if cache is not None and import_module is not None:
+    base, folders = Path(setup.pipeline.folder), folders_of(setup.pipeline.nodes.values())
+    with FolderModules(base, folders, shares_process=in_program) as modules, _open_cache(setup) as cache:
+        if cache is not None and in_program:
             cache.is_in_program()
-        return _run(replace(setup, plan=_plan(setup, cache)), cache, build_reporters, around, import_module)
+        setup = replace(setup, plan=_plan(setup, cache))
+        return _run(setup, cache, build_reporters, around, modules, in_program)
 
 
 def _plan(setup: RunSetup, cache: RunCache | None) -> Plan:
@@ -146,10 +150,11 @@ def _run(
     cache: RunCache | None,
     build_reporters: _BuildReporters,
     around: Callable[[Run], AbstractContextManager[object]],
-    import_module: Callable[[str], Any] | None,
+    modules: FolderModules,
+    in_program: bool,
 ) -> RunResult:
     options, pipeline = setup.options, setup.pipeline
-    code, reused = (cache.code, cache.reused_nodes) if cache else (Fingerprints(Path(pipeline.folder)), ())
+    code, reused = (cache.code, cache.reused_nodes) if cache else (FolderCode(Path(pipeline.folder)), ())
     placement = place_nodes(pipeline, options.executor, setup.recorded, code, reused, setup.thread_variables)
     executors = placement.executors
     plan = with_lookups(setup.plan, cache.may_be_reused) if cache else setup.plan
@@ -177,19 +182,19 @@ def _run(
             *build_reporters(record, table, executors, *_notes(cache)),
             NodeStatsFile(setup.timings, setup.recorded, executors, lambda: cache.changed_state if cache else None),
         ],
-        make_store=lambda run: _store(setup, executors, run, is_program=import_module is not None, reused=reused),
+        make_store=lambda run: _store(setup, executors, run, is_program=in_program, reused=reused),
         redactor=setup.redactor,
         on_error=setup.messages,
         report=_end_report(setup, record),
         placement=placement,
         gate=cache and cache.gate,
-        import_module=import_module,
+        importer=modules.importer,
         keep_going=options.keep_going,
         grace=options.grace,
         given=cache.given if cache else {},
     )
     tables: dict[str, Any] = {}
-    returned = pipeline.outputs if import_module else {}  # a command shows the first tables only, and returns none
+    returned = pipeline.outputs if in_program else {}  # a command shows the first tables only, and returns none
     try:
         end = run.go(around, cache and cache.with_cache, cache and cache.watch)
     finally:

@@ -12,10 +12,11 @@ Other packages use:
 - `bindings`: `argument_names`, `parts_of`, `binds`, `body_of`, `FUNCTIONS`, `Imported`, `scope`
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`, `Piece`
+- `folder_code`: `FolderCode`
 - `function_lookup`: `FunctionLookup`, `ignored_warnings`, `Signature`
 - `missing_imports`: `import_hint`, `install_hint`
 - `module_finder`: `OURS`, `find_module`, `hidden_files`, `is_installed`
-- `module_space`: `ModuleSpace`, `with_short_names`
+- `module_space`: `FolderModules`, `with_short_names`
 - `reached_imports`: `MissingImports`
 - `source_import`: `forget_imported`, `import_for_process`
 - `symbols`: `Definition`

@@ -57,12 +57,12 @@ class _Step:
 class Fingerprints:
     """Computes fingerprints of functions, and reads each module once.
 
-    `folder` is the pipeline's; it is searched before `sys.path`. Has no lock. `memo` holds what other modules have
-    computed from the same code.
+    `folder` is that of the nodes; it is searched before `sys.path`. Messages name files relative to `base`, the folder
+    of the pipeline. Has no lock. `memo` holds what other modules have computed from the same code.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, base: Path | None = None) -> None:
+        self.folder, self.base = folder, base or folder
         self._sources = Sources(folder)
         self._distributions = Distributions()
         self.memo: dict[str, Any] = {}

@@ -66,12 +66,26 @@ class _Module:
 
 @mutable
 class FunctionLookup:
-    """Looks up functions, and reads each module once. `folder` is searched before `sys.path`."""
+    """Looks up functions, and reads each module once. `folder` is searched before `sys.path`.
+
+    Messages name files relative to `base`, the folder of the pipeline, if that is another one.
+    """
 
     folder: Path
+    base: Path | None = None
     _modules: dict[str, _Module | LookupResult] = field(default_factory=dict)
     _found: dict[tuple[str, str], LookupResult] = field(default_factory=dict)
     _loaded: set[str | tuple[str, str]] = field(default_factory=set)  # modules, and what they lack
+    _others: dict[Path, FunctionLookup] = field(default_factory=dict)  # by folder
+
+    def beside(self, folder: Path) -> FunctionLookup:
+        """Return the lookup in another folder of the same pipeline."""
+        if folder == self.folder:
+            return self
+        if folder not in self._others:
+            self._others[self.folder] = self
+            self._others[folder] = FunctionLookup(folder, self.base or self.folder, _others=self._others)
+        return self._others[folder]
 
     def find(self, module: str, function: str) -> LookupResult:
         """Look up `module:function` without importing anything. Problems are returned, not raised.
@@ -97,7 +111,7 @@ class FunctionLookup:
         """
         if module not in self._loaded:
             self._loaded.add(module)
-            for missing in missing_at_import(module, self.folder, _parse):
+            for missing in missing_at_import(module, self.folder, _parse, self.base):
                 if missing not in self._loaded:
                     self._loaded.add(missing)
                     yield missing
@@ -152,7 +166,7 @@ class FunctionLookup:
         return LookupResult(f"'{ellipsize(module)}' is a folder without an __init__.py, and has no functions", hint)
 
     def _shown(self, origin: str) -> str:
-        return shown_file(Path(origin), self.folder)
+        return shown_file(Path(origin), self.base or self.folder)
 
 
 @contextmanager

@@ -73,11 +73,13 @@ def shown_file(file: Path, folder: Path) -> str:
     return str(file.relative_to(folder)) if file.is_relative_to(folder) else "/".join(file.parts[-2:])
 
 
-def missing_at_import(module: str, folder: Path, parse: Callable[[bytes], ast.Module]) -> list[tuple[str, str]]:
+def missing_at_import(
+    module: str, folder: Path, parse: Callable[[bytes], ast.Module], base: Path | None = None
+) -> list[tuple[str, str]]:
     """Return the packages that are not installed and without which a module cannot be loaded, each with `file:line`.
 
-    Follows imports among the project's modules beside the pipeline. Returns nothing if the code may change how modules
-    are found.
+    Files are shown relative to `base`, by default `folder`. Follows imports among the project's modules beside the
+    pipeline. Returns nothing if the code may change how modules are found.
     """
 
     def by_tree(text: bytes, package: str) -> Iterator[tuple[str, int]]:
@@ -85,11 +87,12 @@ def missing_at_import(module: str, folder: Path, parse: Callable[[bytes], ast.Mo
             yield from always_imported(parse(text).body, package)
 
     # Parsing takes far longer than looking at the lines, and few projects lack a package.
-    return _missing(module, folder, by_tree) if _missing(module, folder, _by_lines) else []
+    maybe = _missing(module, folder, _by_lines, folder)
+    return _missing(module, folder, by_tree, base or folder) if maybe else []
 
 
 def _missing(
-    module: str, folder: Path, imports: Callable[[bytes, str], Iterator[tuple[str, int]]]
+    module: str, folder: Path, imports: Callable[[bytes, str], Iterator[tuple[str, int]]], base: Path
 ) -> list[tuple[str, str]]:
     """Return the missing packages, each with `file:line`. `imports(text, package)` yields the imports of a module."""
     found: dict[tuple[str, Path], str] = {}
@@ -112,7 +115,7 @@ def _missing(
                 if top not in places:
                     places[top] = _place_of(top, folder)
                 if not places[top]:
-                    found.setdefault((top, file), f"{shown_file(file, folder)}:{line}")
+                    found.setdefault((top, file), f"{shown_file(file, base)}:{line}")
                 elif places[top] == "project" and imported not in seen:
                     left.append(imported)
     return [(top, place) for (top, _), place in found.items()]

@@ -48,7 +48,7 @@ class MissingImports:
         parts = [*at_top, *(piece.definition for piece in group)]
         always = [part.body for part in parts if not part.where.partition("#")[0]]  # not in a branch
         always = [inner for body in always for inner in (body.body if isinstance(body, FUNCTIONS) else [body])]
-        shown = shown_file(file, self._code.folder)
+        shown = shown_file(file, self._code.base)
         tops = dict.fromkeys((name.partition(".")[0], line) for name, line in always_imported(always, symbols.package))
         return [(top, f"{shown}:{line}") for top, line in tops if self._is_missing(top)]
 

@@ -198,7 +198,8 @@ class NodeSpec:
     under `of`, and in `cell` its value on each of these axes, of a mapping the id. `if_` is true, false or, until it is
     bound, an expression. With `continue_on_error` its failure fails no run. `section` is the key of the file under
     which it stands: `nodes`, or one of LAST_SECTIONS. `source` is where the node's name stands in its file, without the
-    text of the line.
+    text of the line. `folder` is the folder of that file, relative to that of the pipeline, "" for the same: the node's
+    paths and modules are in it.
     """
 
     id: str
@@ -231,6 +232,7 @@ class NodeSpec:
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     body_file: str = ""
+    folder: str = ""
     source: SourceSpan = field(default=SourceSpan(""), compare=False)
 
     @property

@@ -25,6 +25,7 @@ from nfrun.engine.granted_units import unit_variables
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
+from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import BUILT_IN, KINDS
 from nfrun.system.native_threads import thread_variables
 from nfrun.tables.formats import FormatError
@@ -41,6 +42,8 @@ RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
 RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
 CANCELLED = Failure(Cause.CANCELLED, "Cancelled", "stopped")  # of an attempt that was told to stop
 Progress = Callable[[str, float, float | None], None]
+# Returns what imports a module for the nodes of a folder, "" for that of the pipeline; None: as usual in this process.
+Importer = Callable[[str], Callable[[str], Any] | None]
 
 _PROGRESS_SECONDS = 0.1  # at least, between two progress events of an attempt
 
@@ -53,7 +56,7 @@ class AttemptRunner:
     process's with the file's `env` on top. `logs` receives what nodes print and log; `progress(node, done, total)`
     emits progress. `memo` is shared by all attempts, for values that kinds keep. `consumed_here` is
     `consumed`, needed where `pipeline` is only a part. A cancelled child process is killed after `grace` seconds.
-    `import_module` imports the user's modules; None if this process has only one run. Queries in this process may
+    `importer` returns what imports the user's modules. Queries in this process may
     take `memory_share` of the memory that queries may take. `watch` sees what attempts open, and `process_state` what
     they change in the process; None if no node is expected to. `unshared` is that of `Placement`.
     `end_variables` are for the nodes that run last: they tell how the run ended.
@@ -70,7 +73,7 @@ class AttemptRunner:
     memo: dict[Any, Any] = field(default_factory=dict)
     consumed_here: Mapping[str, Sequence[OutputId]] | None = None
     grace: float = GRACE_SECONDS
-    import_module: Callable[[str], Any] | None = None
+    importer: Importer = lambda folder: None
     memory_share: float = 1.0
     process_state: ProcessState | None = None
     watch: RunWatch | None = None
@@ -79,7 +82,7 @@ class AttemptRunner:
 
     @cached_property
     def folder(self) -> Path:
-        """The folder that the paths in the pipeline are relative to."""
+        """The folder of the pipeline."""
         return Path(self.pipeline.folder)
 
     @cached_property
@@ -142,7 +145,7 @@ class _Attempt:
         self.attempt = start.attempt
         self.granted = start.granted or NOTHING
         self.run = runner.run_id
-        self.folder = runner.folder
+        self.folder = folder_of(self.node, runner.folder)
         self.grace = runner.grace
         self.memo = runner.memo
         self.cancel_token = cancel_token
@@ -227,7 +230,7 @@ class _Attempt:
 
     @property
     def import_module(self) -> Callable[[str], Any] | None:
-        return self._runner.import_module
+        return self._runner.importer(self.node.folder)
 
     def has_input(self, name: str) -> bool:
         return self._inputs.has(name)
@@ -343,7 +346,7 @@ class _Attempt:
         try:
             from nfrun.engine.failures import failure_of
 
-            return failure_of(error, self.node, tuple(self._inputs.described()), self.folder)
+            return failure_of(error, self.node, tuple(self._inputs.described()), self._runner.folder)
         except Exception as broken:
             return nfrun_failure(broken, Failure(Cause.NODE, type(error).__name__, error_text(error)))
 

@@ -28,8 +28,8 @@ _MOST_CAUSES, _CAUSE_FRAMES = 3, 2
 def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], folder: Path) -> Failure:
     """Return the `Failure` for an error that a node raised.
 
-    `inputs` has one line for each input. Paths in frames are shown relative to `folder`. A HandoffError and a full disk
-    have the cause IO or PERMISSION, all other errors the cause NODE.
+    `inputs` has one line for each input. Paths in frames are shown relative to `folder`, that of the pipeline. A
+    HandoffError and a full disk have the cause IO or PERMISSION, all other errors the cause NODE.
     """
     if isinstance(error, NodeError | FormatError):
         return Failure(Cause.NODE, "", _text(error), details=getattr(error, "details", ""), inputs=inputs)

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nfrun.core.events import NodeLogged, NodeProgressed, OutputRef, RunFinished
 from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.values import replace
-from nfrun.engine.attempt import AttemptRunner, RunAttempt
+from nfrun.engine.attempt import AttemptRunner, Importer, RunAttempt
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, MakeExecutor, Placement, Preparation
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
@@ -44,9 +44,8 @@ class PipelineRun:
 
     Outputs are in `folder`, log files in `logs`, and scratch folders in `scratch`. `environ` is the whole environment
     of the nodes; in this process, only `context.env` shows it. `placement` says where nodes run. Events pass through
-    `gate` before the reporters get them. `import_module` imports the user's modules; None if this process has only
-    one run. `make_store(run)` makes the store. `given` are outputs of earlier runs that nodes read.
-    `on_error` is that of `EventDispatcher`.
+    `gate` before the reporters get them. `importer` is that of `AttemptRunner`. `make_store(run)` makes the store.
+    `given` are outputs of earlier runs that nodes read. `on_error` is that of `EventDispatcher`.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class PipelineRun:
         on_error: Callable[[str], object],
         placement: Placement = ON_THREADS,
         gate: EventGate | None = None,
-        import_module: Callable[[str], Any] | None = None,
+        importer: Importer = lambda folder: None,
         keep_going: bool = False,
         grace: float = GRACE_SECONDS,
         report: EndReport | None = None,
@@ -104,7 +103,7 @@ class PipelineRun:
             self._progress,
             contention=contention,
             grace=grace,
-            import_module=import_module,
+            importer=importer,
             process_state=_process_state() if placement.watches_threads else None,
             unshared=placement.unshared,
             end_variables=last.variables,

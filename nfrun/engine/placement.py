@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.folder_code import FolderCode
 from nfrun.core.events import GIL_WAIT_SECONDS
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.engine.executors.base import Placement
@@ -21,7 +22,7 @@ def place_nodes(
     pipeline: Pipeline,
     requested: str,
     recorded: NodeStats,
-    code: Fingerprints,
+    code: FolderCode,
     reused: Collection[str] = (),
     added_variables: Mapping[str, str] = NOTHING,
 ) -> Placement:
@@ -36,23 +37,23 @@ def place_nodes(
     worker_environ: dict[str, Mapping[str, str]] = {}
     packages: dict[str, None] = {}
     watches_threads = False
-    may_share: dict[tuple[str, str], bool] = {}  # by kind and body: many nodes may have the same function
+    may_share: dict[tuple[str, str, str], bool] = {}  # by kind, folder and body: many nodes may have the same function
     unshared: set[str] = set()
     for name, spec in pipeline.nodes.items():
         if name in reused:
             continue
-        kind = KINDS[spec.kind]
+        kind, its_code = KINDS[spec.kind], code.of(spec.folder)
         in_worker = spec.kind in BUILT_IN and not kind.is_process
-        made_by = spec.kind, spec.body
+        made_by = spec.kind, spec.folder, spec.body
         if made_by not in may_share:
-            may_share[made_by] = kind.may_share_memory(spec, code)
+            may_share[made_by] = kind.may_share_memory(spec, its_code)
         if not may_share[made_by]:
             unshared.add(name)
         has_own_threads = spec.cpus > 1 and kind.loads_libraries
         executor = (spec.executor if requested == "file" else requested) or "auto"
         if executor == "auto":
             needs_process = in_worker and (
-                has_own_threads or changes_state(spec, recorded, code) or gains_from_process(name, recorded)
+                has_own_threads or changes_state(spec, recorded, its_code) or gains_from_process(name, recorded)
             )
             executor = WORKER_PROCESSES[0] if needs_process else DEFAULT_EXECUTOR
         if executor in WORKER_PROCESSES and not in_worker:
@@ -62,10 +63,10 @@ def place_nodes(
         if executor in WORKER_PROCESSES and has_own_threads:
             worker_environ[name] = thread_variables(spec.cpus, pipeline.env)
         elif executor in WORKER_PROCESSES:
-            packages.update(dict.fromkeys(kind.imports(spec, code)))
+            packages.update(dict.fromkeys(kind.imports(spec, its_code)))
         elif executor == DEFAULT_EXECUTOR and not watches_threads:
-            tops = {module.partition(".")[0] for module in kind.imports(spec, code)}
-            watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, code)
+            tops = {module.partition(".")[0] for module in kind.imports(spec, its_code)}
+            watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, its_code)
     in_pool = arrow_threads(added_variables)
     return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared, in_pool)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import field, frozen
 
 
@@ -77,11 +78,19 @@ class SharedVariable:
         return f"it reads {self.variable} ({self.read.where}), which '{self.other}' assigns ({self.assigned.where})"
 
 
-def shared_variables(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:
+def shared_variables(facts: Mapping[str, CodeFacts], folders: Mapping[str, str] = NOTHING) -> dict[str, SharedVariable]:
     """Return, by node, the first variable that the node reads and another node assigns.
 
-    `facts` are those of all nodes.
+    `facts` are those of all nodes, and `folders` the folders of their files: different ones share no modules.
     """
+    by_folder: dict[str, dict[str, CodeFacts]] = {}
+    for node, found in facts.items():
+        by_folder.setdefault(folders.get(node, ""), {})[node] = found
+    return {node: shared for inside in by_folder.values() for node, shared in _shared(inside).items()}
+
+
+def _shared(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:
+    """Return the shared variables of nodes of one folder."""
     writers: dict[str, list[str]] = {}
     for node, found in facts.items():
         for variable in found.assigned:

@@ -180,9 +180,8 @@ class FactReader:
                 text = ""
             shown = module
             if file is not None:
-                shown = str(
-                    file.relative_to(self._code.folder) if file.is_relative_to(self._code.folder) else file.name
-                )
+                base = self._code.base
+                shown = str(file.relative_to(base) if file.is_relative_to(base) else file.name)
             self._lines[module] = _Lines(text, shown, self._words(module))
         return self._lines[module]
 

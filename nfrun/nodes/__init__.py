@@ -9,6 +9,7 @@ Other packages use:
 - `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeError`, `output_name`, `seed_of`
 - `declared_files`: `is_written_before`, `missing_files`, `used_files`
 - `external_files`: `external_outputs`, `ExternalInputs`
+- `folders`: `folder_of`, `folders_of`, `relative_folder`
 - `pipeline`: `INPUT`
 - `python`: `to_table`
 - `read`: `READ`

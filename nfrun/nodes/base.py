@@ -145,7 +145,7 @@ class NodeContext(Protocol):
 
     @property
     def import_module(self) -> Callable[[str], Any] | None:
-        """Imports a module of the project. None if the run has the process to itself: `sys.path` is changed then."""
+        """Imports a module of the node's folder. None if it may be imported as usual, with the folder on `sys.path`."""
 
     def has_input(self, name: str) -> bool:
         """Return whether there is something to read: an `optional` input may be absent."""
@@ -200,6 +200,13 @@ class NamedFiles(dict[str, Path]):
         self.written: set[str] = set()
         self.touched: set[str] = set()
         self.obstacle = obstacle
+
+    def renamed(self, rename: Callable[[str], str]) -> NamedFiles:
+        """Return the same files under other names."""
+        found = NamedFiles({rename(name): path for name, path in self.items()}, self.obstacle)
+        found.by_pattern, found.written = {*map(rename, self.by_pattern)}, {*map(rename, self.written)}
+        found.touched = {*map(rename, self.touched)}
+        return found
 
 
 @mutable  # equal to itself only

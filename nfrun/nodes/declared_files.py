@@ -11,19 +11,30 @@ from pathlib import Path
 
 from nfrun.core.pipeline import NodeSpec, ancestors, has_expression
 from nfrun.nodes.file_names import describe_missing, is_above
+from nfrun.nodes.folders import folder_of, from_base
 from nfrun.nodes.registry import KINDS
 from nfrun.system.file_search import find_files
 
 
 def declared_files(spec: NodeSpec, base: Path, skipped: Collection[str] = ()) -> dict[str, dict[str, Path]]:
-    """Return the files of each entry, by the name to show; none for an entry of which there is no file."""
-    found = {}
+    """Return the files of each entry, by the name to show; none for an entry of which there is no file.
+
+    `base` is the folder of the pipeline here and below. Names to show are relative to it, entries to that of the node.
+    """
+    found, folder, renamed = {}, folder_of(spec, base), from_base(spec)
     for entry in spec.files:
         found[entry] = dict[str, Path]()
         with suppress(OSError, ValueError):
-            if not is_above(entry, base):
-                found[entry] = find_files(entry, base, skipped)
+            if not is_above(entry, folder):
+                found[entry] = {renamed(name): path for name, path in find_files(entry, folder, skipped).items()}
     return found
+
+
+def written_files(spec: NodeSpec, base: Path) -> dict[str, Path]:
+    """Return the files that the pipeline file says a node writes, by the name to show."""
+    found = KINDS[spec.kind].external_outputs(spec, folder_of(spec, base))
+    renamed = from_base(spec)
+    return {renamed(name): path for name, path in found.items()}
 
 
 def used_files(spec: NodeSpec, base: Path) -> set[str]:
@@ -31,10 +42,11 @@ def used_files(spec: NodeSpec, base: Path) -> set[str]:
 
     Names below `base` are relative to it.
     """
-    kind = KINDS[spec.kind]
-    named = {*kind.named_files(spec), *kind.external_outputs(spec, base), *declared_files(spec, base)}
-    found = (kind.external_inputs(spec, base) or {}, *declared_files(spec, base).values())
-    return {os.path.normpath(name).removeprefix(f"{base}{os.sep}") for name in named.union(*found)}
+    kind, folder, renamed = KINDS[spec.kind], folder_of(spec, base), from_base(spec)
+    named = {*kind.named_files(spec), *kind.external_outputs(spec, folder), *spec.files}
+    named.update(kind.external_inputs(spec, folder) or ())
+    found = {*map(renamed, named)}.union(*declared_files(spec, base).values())
+    return {os.path.normpath(name).removeprefix(f"{base}{os.sep}") for name in found}
 
 
 def missing_files(
@@ -46,11 +58,12 @@ def missing_files(
     """
     for entry, files in declared_files(spec, base, skipped).items():
         if not files and not has_expression(entry) and not is_written_before(entry, spec, nodes, base):
-            yield entry, *describe_missing(entry, base)
+            yield entry, *describe_missing(entry, folder_of(spec, base))
 
 
 def is_written_before(entry: str, spec: NodeSpec, nodes: Mapping[str, NodeSpec], base: Path) -> bool:
-    """Return whether a node that ends before this one starts may write the file."""
+    """Return whether a node that ends before this one starts may write the file, which this one names."""
+    entry = from_base(spec)(entry)
     before = ancestors(spec.id, nodes)
     # A node without inputs waits for others because of what they do.
     needed = {need for name in (spec.id, *before) for need in nodes[name].needs} if spec.inputs else before
@@ -63,7 +76,7 @@ def _may_write(node: NodeSpec, entry: str, base: Path, needed: Collection[str]) 
         return node.id in needed  # what code and scripts write is not known: only `needs` tells that it may matter
     if kind.is_template and has_expression(node.body):
         return True
-    written = map(os.path.normpath, kind.external_outputs(node, base))
+    written = map(os.path.normpath, written_files(node, base))
     pattern = os.path.normpath(entry)
     if any(name == pattern or fnmatch(name, pattern) or name.startswith(f"{pattern}{os.sep}") for name in written):
         return True

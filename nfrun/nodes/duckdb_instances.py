@@ -21,56 +21,57 @@ _MEMORY_SHARE = 0.8  # of the memory of the machine or the container, for all in
 class DuckDBInstances:
     """The DuckDB instances of one process. Thread-safe.
 
-    `config` has the settings of every instance. The shared one spills to `spill_folder`, which DuckDB makes when it
-    needs it. All instances together may take 80 % of `share` of the memory, and each the same part of it, but
-    for those with a limit of their own. A query on
-    the shared one runs on the thread that asks for it: with several threads DuckDB returns the rows in another order
-    each time, and sums that differ in the last bits.
+    `config` has the settings of every instance. There is a shared one for each folder in which queries find files, ""
+    for none. Those spill to `spill_folder`, which DuckDB makes when it needs it. All instances together may take 80 %
+    of `share` of the memory, and each the same part of it, but for those with a limit of their own. A query on the
+    shared one runs on the thread that asks for it: with several threads DuckDB returns the rows in another order each
+    time, and sums that differ in the last bits.
     """
 
     def __init__(self, config: Mapping[str, Any], spill_folder: Path, share: float) -> None:
         self._config = config
         self._spill_folder = spill_folder
         self._lock = threading.Lock()
-        self._shared: Any = None
+        self._shared: dict[str, Any] = {}  # by folder
         self._memory = _MEMORY_SHARE * share * available_memory()  # of all instances
         self._limit = int(self._memory)  # of each instance
         # The limit in DuckDB's own form, by a connection that is used only here and with the lock held.
         self._limits: dict[Any, str] = {}
 
     @contextmanager
-    def cursor(self) -> Iterator[Any]:
-        """Open a cursor on the shared instance. After an error that broke the instance, the next cursor has a new one.
+    def cursor(self, folder: str = "") -> Iterator[Any]:
+        """Open a cursor on the shared instance of a folder.
 
-        Raises `duckdb.Error`, HandoffError.
+        After an error that broke the instance, the next cursor has a new one. Raises `duckdb.Error`, HandoffError.
         """
         import duckdb
 
         with self._lock:
-            if self._shared is None:
+            if folder not in self._shared:
                 self._make_room()
-                self._shared = self._connect(1, self._spill_folder)
-            shared = self._shared
+                self._share_memory(one_more=1)
+                self._shared[folder] = self._connect(folder, 1, self._spill_folder)
+            shared = self._shared[folder]
             cursor = shared.cursor()
         try:
             with cursor:
                 yield cursor
         except (duckdb.FatalException, duckdb.InternalException):
             with self._lock:
-                if self._shared is shared:
-                    self._shared = None
+                if self._shared.get(folder) is shared:
+                    del self._shared[folder]
                     del self._limits[shared]
             raise
 
     @contextmanager
-    def own(self, threads: int, spill_folder: Path, memory: float = 0.0) -> Iterator[Any]:
+    def own(self, threads: int, spill_folder: Path, memory: float = 0.0, folder: str = "") -> Iterator[Any]:
         """Open an instance for one node, which may take `memory` bytes if given. Raises `duckdb.Error`."""
         instance = None
         try:
             with self._lock:
                 if not memory:
                     self._share_memory(one_more=1)
-                instance = self._connect(threads, spill_folder, memory)
+                instance = self._connect(folder, threads, spill_folder, memory)
                 cursor = instance.cursor()
             with cursor:
                 yield cursor
@@ -103,10 +104,12 @@ class DuckDBInstances:
                     instance.execute(f"set memory_limit = '{self._limit}B'")
                     self._limits[instance] = _memory_limit(instance)
 
-    def _connect(self, threads: int, spill_folder: Path, memory: float = 0.0) -> Any:
+    def _connect(self, folder: str, threads: int, spill_folder: Path, memory: float = 0.0) -> Any:
         import duckdb
 
         config: dict[str, Any] = {"temp_directory": str(spill_folder), "memory_limit": f"{int(memory or self._limit)}B"}
+        if folder:
+            config["file_search_path"] = folder
         instance = duckdb.connect(":memory:", config={**self._config, **config, "threads": threads})
         if not memory:  # otherwise its limit stays as it is
             self._limits[instance] = _memory_limit(instance)

@@ -15,7 +15,8 @@ from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.core.values import replace
 from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 from nfrun.nodes.base import NamedFiles
-from nfrun.nodes.declared_files import declared_files
+from nfrun.nodes.declared_files import declared_files, written_files
+from nfrun.nodes.folders import folder_of, from_base
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import MISSING, FileChecksums, FileLook, text_checksum
 from nfrun.system.file_search import find_files
@@ -39,8 +40,9 @@ class WrittenFiles(Protocol):
 class ExternalInputs:
     """Checksums of the files that nodes read, taken before the node runs: `Kind.external_inputs` and `NodeSpec.files`.
 
-    A file that several nodes read is read once for its checksum. File names are relative to the folder `base`. Files in
-    the folder `work` are left out of folders and patterns, and so is what other nodes write, as `written_files` knows.
+    A file that several nodes read is read once for its checksum. File names are relative to `base`, the folder of the
+    pipeline. Files in the folder `work` are left out of folders and patterns, and so is what other nodes write, as
+    `written_files` knows.
     `code_facts` returns the paths, folders and patterns that the code of a node reads and writes unseen, and the
     commands that it starts: the files that their scripts name count too. Of the files that it writes, those count for
     whose absolute path `counts` is true.
@@ -120,10 +122,15 @@ class ExternalInputs:
         found: dict[str, tuple[int, ...]] = {}
         for pattern in self.code_facts(spec).written:
             with suppress(OSError, ValueError):
-                for name, path in find_files(pattern, self._base, self._skipped).items():
+                for name, path in find_files(pattern, folder_of(spec, self._base), self._skipped).items():
                     if self.counts(os.path.normpath(path.absolute())):
                         state = path.stat()
-                        found[name] = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+                        found[from_base(spec)(name)] = (
+                            state.st_ino,
+                            state.st_size,
+                            state.st_mtime_ns,
+                            state.st_ctime_ns,
+                        )
         return found
 
     def _written_as_text_says(self, spec: NodeSpec) -> Mapping[str, str]:
@@ -148,8 +155,8 @@ class ExternalInputs:
 
     def missing(self, spec: NodeSpec) -> str:
         """Return the first entry of `files` of which there was no file when the snapshot was taken, "" if none."""
-        before = (self.snapshot(spec) or {}) if spec.files else {}
-        return next((entry for entry in spec.files if before.get(entry) == ""), "")
+        before, renamed = (self.snapshot(spec) or {}) if spec.files else {}, from_base(spec)
+        return next((entry for entry in spec.files if before.get(renamed(entry)) == ""), "")
 
     def obstacle(self, spec: NodeSpec) -> str:
         """Return why a node cannot be reused: some of its files cannot be checked. "" if all can."""
@@ -169,9 +176,12 @@ class ExternalInputs:
         kind, look = KINDS[spec.kind], self._checksums.look
         if self._env and kind.is_process:
             spec = replace(spec, env={**self._env, **spec.env})
-        files = kind.external_inputs(spec, self._base)
+        folder = folder_of(spec, self._base)
+        files = kind.external_inputs(spec, folder)
         if files is not None and ((facts := self.code_facts(spec)).files or facts.looked_at or facts.commands):
-            files = self._named_by_code(files, facts)
+            files = self._named_by_code(files, facts, folder)
+        if files is not None and spec.folder:
+            files = _renamed(files, from_base(spec))
         if isinstance(files, NamedFiles):
             self._named[spec.id] = files
         unknown = files is None or (isinstance(files, NamedFiles) and files.obstacle and not spec.files)
@@ -182,14 +192,14 @@ class ExternalInputs:
         found = {name: look(path, recheck=recheck) for name, path in files.items()}
         return {**found, **dict(self._declared(spec, recheck))} if spec.files else found
 
-    def _named_by_code(self, files: Mapping[str, Path], facts: CodeFacts) -> NamedFiles:
-        """Return the files with those that the code of a node names: paths, folders and patterns."""
+    def _named_by_code(self, files: Mapping[str, Path], facts: CodeFacts, folder: Path) -> NamedFiles:
+        """Return the files with those that the code of a node in `folder` names: paths, folders and patterns."""
         named = NamedFiles(files)
         for name in dict.fromkeys((*facts.files, *facts.looked_at)):
             found: Mapping[str, Path] = {}
             with suppress(OSError, ValueError):
-                if name in facts.files or (self._base / name).is_file():  # not all that is in a folder
-                    found = find_files(name, self._base, self._skipped)
+                if name in facts.files or (folder / name).is_file():  # not all that is in a folder
+                    found = find_files(name, folder, self._skipped)
             if len(found) > _MANY:
                 named.obstacle = f"its code names more than {_MANY:,} files ('{name}'): name them under 'files'"
             else:
@@ -199,7 +209,7 @@ class ExternalInputs:
             from nfrun.nodes.texts.script_files import script_files
 
             for command in facts.commands:
-                of_scripts = script_files(command.text, {}, self._base, command.folders, "a script it starts")
+                of_scripts = script_files(command.text, {}, folder, command.folders, "a script it starts")
                 named.by_pattern.update(of_scripts.by_pattern - named.keys())
                 named.written.update(of_scripts.written)
                 named.touched.update(of_scripts.touched)
@@ -210,14 +220,22 @@ class ExternalInputs:
     def _declared(self, spec: NodeSpec, recheck: bool) -> Iterator[tuple[str, FileLook]]:
         for entry, files in declared_files(spec, self._base, self._skipped).items():
             found = {name: self._checksums.look(path, recheck=recheck) for name, path in files.items()}
+            shown = from_base(spec)(entry)
             if not found:
-                found = {entry: MISSING}
+                found = {shown: MISSING}
             elif len(found) > _MANY:
                 state = tuple(value for look in found.values() for value in look.state)
-                found = {entry: FileLook(text_checksum(json.dumps(_checksums(found))), state)}
+                found = {shown: FileLook(text_checksum(json.dumps(_checksums(found))), state)}
             for name in found.keys() & self._named.get(spec.id, NOTHING).keys():
                 del self._named[spec.id][name]  # a declared file is an input, whatever the text does with it
             yield from found.items()
+
+
+def _renamed(files: Mapping[str, Path], rename: Callable[[str], str]) -> Mapping[str, Path]:
+    """Return files under other names. `NamedFiles` stay such."""
+    if isinstance(files, NamedFiles):
+        return files.renamed(rename)
+    return {rename(name): path for name, path in files.items()}
 
 
 def _checksums(files: Mapping[str, FileLook] | None) -> dict[str, str] | None:
@@ -238,4 +256,4 @@ def _public(uri: str) -> str:
 def external_outputs(spec: NodeSpec, base: Path) -> Mapping[str, str]:
     """Return the checksums of the files that a node writes, by name; "" for a missing file."""
     checksum = FileChecksums().of
-    return {name: checksum(path) for name, path in KINDS[spec.kind].external_outputs(spec, base).items()}
+    return {name: checksum(path) for name, path in written_files(spec, base).items()}

@@ -138,12 +138,13 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
 def run(context: NodeContext) -> Mapping[str, Any]:
     """Import the function, call it, await it if it is `async`, and return its result as tables."""
     node = context.node
-    found = context.memo.get(node.body)
+    known = node.folder, node.body
+    found = context.memo.get(known)
     imported = found is None
     if found is None:
         module, _, name = node.body.partition(":")
         function = _function(module, name, context)
-        found = context.memo[node.body] = (function, _takes_context(function))
+        found = context.memo[known] = (function, _takes_context(function))
     function, takes_context = found
     arguments: dict[str, Any] = {
         item.name: context.table(item.name) for item in node.inputs if not item.optional or context.has_input(item.name)

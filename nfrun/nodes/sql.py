@@ -119,8 +119,6 @@ def _instances(context: NodeContext) -> DuckDBInstances:
     if found is None:
         # Otherwise DuckDB looks up unknown tables among the Python variables of nfrun's own frames.
         config = {"python_enable_replacements": "false"}
-        if "," not in str(context.folder):  # DuckDB splits at commas
-            config["file_search_path"] = str(context.folder)
         # DuckDB would spill to the working directory.
         made = DuckDBInstances(config, context.run_scratch / f"duckdb.{os.getpid()}", context.memory_share)
         found = context.memo.setdefault(DuckDBInstances, made)
@@ -137,8 +135,9 @@ def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
     import duckdb
 
     memory = context.node.amounts.get("memory", 0.0)
+    folder = "" if "," in str(context.folder) else str(context.folder)  # DuckDB splits at commas
     try:
-        with instances.cursor() as cursor:
+        with instances.cursor(folder) as cursor:
             statements = cursor.extract_statements(context.node.body)
             only_queries = all(statement.type is duckdb.StatementType.SELECT for statement in statements)
             if only_queries and context.node.cpus == 1 and not memory:
@@ -147,7 +146,7 @@ def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
         if _BROKEN not in str(error):  # then the query of another node broke the instance
             raise
         return _result(context, instances)
-    with instances.own(context.node.cpus, context.scratch(), memory) as connection:
+    with instances.own(context.node.cpus, context.scratch(), memory, folder) as connection:
         return _table(context, connection, statements)
 
 

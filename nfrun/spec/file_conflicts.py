@@ -19,6 +19,7 @@ from nfrun.core.errors import SourceSpan
 from nfrun.core.pipeline import NodeSpec, Param, ancestors, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
+from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate
 from nfrun.yaml.document import Keys
@@ -53,8 +54,8 @@ def file_conflicts(
 ) -> Iterator[tuple[Keys, str, str]]:
     """Yield the path of a value of a node, a message and a hint for each conflict. `span` is that of the document.
 
-    Nodes without a valid body are left out. Two texts with the same expressions are one path. Paths are relative to
-    `folder`.
+    Nodes without a valid body are left out. Two texts with the same expressions are one path. `folder` is that of the
+    pipeline.
     """
 
     def place(name: str) -> SourceSpan:
@@ -65,7 +66,7 @@ def file_conflicts(
     told: set[str] = set()  # nodes with cells that write the same file
     known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
     for name, spec in known.items():
-        for file, path in KINDS[spec.kind].external_outputs(spec, folder).items():
+        for file, path in KINDS[spec.kind].external_outputs(spec, folder_of(spec, folder)).items():
             first, same = writers.setdefault(real_path(path), (name, file))
             declared = nodes[name].declared
             if first != name and nodes[first].declared == declared:
@@ -83,7 +84,9 @@ def file_conflicts(
         # A pattern under 'files' leaves out what other nodes write.
         named = [(spec.kind, path) for path in KINDS[spec.kind].named_files(spec)]
         named += [("files", path) for path in spec.files if not has_magic(path)]
-        found = {pair: key for key, path in named for pair in _written(path, folder, writers, real_path)}
+        found = {
+            pair: key for key, path in named for pair in _written(path, folder_of(spec, folder), writers, real_path)
+        }
         before = ancestors(name, nodes) if found else set()
         for (writer, file), key in found.items():
             if writer != name and writer not in before and name not in ancestors(writer, nodes):

@@ -79,6 +79,8 @@ def _read(found: Findings, path: Keys, body: str, including: Including, read: Re
     file = found.folder / body
     real, names = os.path.realpath(file), [real for real, _ in including.chain]
     shown = os.path.join(os.path.dirname(found.document.file), body)  # noqa: PTH118, PTH120
+    if os.path.realpath(plain := os.path.normpath(shown)) == real:
+        shown = plain
     if real in names:
         circle = " -> ".join([*(name for _, name in including.chain[names.index(real) :]), Path(body).name])
         found.report(path, f"'{ellipsize(body)}' includes itself: {ellipsize(circle, 300)}")
@@ -95,20 +97,17 @@ def _read(found: Findings, path: Keys, body: str, including: Including, read: Re
             path, f"'{ellipsize(body)}' is at level {len(including.chain)} of sub-pipelines, and at most {MAX_LEVELS}"
         )
         return None
-    if file.parent.resolve() != found.folder.resolve():
-        what = f"'{ellipsize(body)}' is in another folder, and a pipeline can only include files beside it so far"
-        found.report(path, what, f"move it beside {Path(found.document.file).name}")
-        return None
-    if real not in including.known:
+    known = os.path.join(os.path.realpath(file.parent), file.name)  # noqa: PTH118  (a link has the folder that it is in)
+    if known not in including.known:
         place = found.document.span(*path)
         inner = Including((*including.chain, (real, Path(body).name)), including.known)
         try:
-            including.known[real] = read(file, shown, inner, (replace(place, included=()), *place.included))
+            including.known[known] = read(file, shown, inner, (replace(place, included=()), *place.included))
         except SpecError as error:
-            including.known[real] = None
+            including.known[known] = None
             found.diagnostics += error.diagnostics
             found.mark_wrong(path)
-    return including.known[real]
+    return including.known[known]
 
 
 def with_place(error: SpecError, included: tuple[SourceSpan, ...]) -> SpecError:

@@ -177,7 +177,7 @@ class _Reader(Findings):
         try:
             reader = _Reader(
                 replace(load(file, shown), included=included),
-                functions=self.functions,
+                functions=self.functions.beside(Path(shown).absolute().parent),
                 thorough=self.thorough,
                 including=including,
                 warnings=self.warnings,

@@ -13,6 +13,7 @@ from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.declared_files import is_written_before, missing_files
+from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.references import items
 from nfrun.yaml.document import Document
@@ -34,7 +35,8 @@ def missing(pipeline: Pipeline, document: Document, functions: FunctionLookup) -
         if spec.packages:
             yield from _missing_packages(spec, document, distributions)
         may_appear = partial(is_written_before, spec=spec, nodes=pipeline.nodes, base=folder)
-        for found in KINDS[spec.kind].missing(spec, functions, may_appear) if spec.body else ():
+        lookup = functions.beside(folder_of(spec, folder))
+        for found in KINDS[spec.kind].missing(spec, lookup, may_appear) if spec.body else ():
             span = (document.key_span if found.at_key else document.span)(spec.section, spec.local_name, *found.path)
             yield Diagnostic(span, found.message, found.hint)
 

@@ -26,15 +26,15 @@ def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
             yield Diagnostic(SourceSpan(str(file)), f"this file is never imported, as {why}", "rename it")
 
 
-def code_warnings(pipeline: Pipeline) -> Iterator[Diagnostic]:
-    """Yield the warnings about the code that the nodes reach. Reads all code."""
+def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
+    """Yield the warnings about the code that the nodes reach. Reads all code. Files are shown relative to `base`."""
     nodes = {name: spec for name, spec in pipeline.nodes.items() if KINDS[spec.kind].has_user_frames}
     if not nodes:
         return
     from nfrun.code.fingerprint import Fingerprints
     from nfrun.code.reached_imports import MissingImports
 
-    code = Fingerprints(Path(pipeline.folder))
+    code = Fingerprints(Path(pipeline.folder), base)
     missing = MissingImports(code)
     facts = {name: KINDS[spec.kind].code_facts(spec, code) for name, spec in nodes.items()}
     for name, found in facts.items():

@@ -6,14 +6,17 @@ Nothing behind this knows of sub-pipelines, except by `/` in ids and the files i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
+from nfrun.nodes.folders import relative_folder
 from nfrun.nodes.pipeline import INPUT
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.conditions import unread_outputs
 from nfrun.spec.matrix.cell_ids import MAX_ID
+from nfrun.system.file_search import inner_folder
 
 _Report = Callable[[NodeSpec, str, str], object]  # takes a node, the message and the hint
 
@@ -30,7 +33,7 @@ def expand_included(pipeline: Pipeline, made: Mapping[str, Pipeline], report: _R
         for id, other in made.items()
         for name, output in other.outputs.items()
     }
-    expansion = _Expansion(made, outputs)
+    expansion = _Expansion(made, outputs, pipeline.folder)
     nodes: dict[str, NodeSpec] = {}
     for spec in map(expansion.rewired, pipeline.nodes.values()):
         if spec.id not in made:
@@ -60,10 +63,15 @@ def expand_included(pipeline: Pipeline, made: Mapping[str, Pipeline], report: _R
 
 
 class _Expansion:
-    """Makes the nodes of the other pipelines. `outputs` maps what they show to the outputs of their nodes."""
+    """Makes the nodes of the other pipelines. `outputs` maps what they show to the outputs of their nodes.
 
-    def __init__(self, made: Mapping[str, Pipeline], outputs: Mapping[OutputId, OutputId]) -> None:
+    `folder` is that of the including pipeline.
+    """
+
+    def __init__(self, made: Mapping[str, Pipeline], outputs: Mapping[OutputId, OutputId], folder: str) -> None:
         self.made, self.outputs = made, outputs
+        self._folder = folder
+        self._folders: dict[tuple[str, str], str] = {}
 
     def rewired(self, spec: NodeSpec) -> NodeSpec:
         """Return a node that reads the nodes of other pipelines, and waits for all of those that it needs."""
@@ -102,11 +110,19 @@ class _Expansion:
                 spec,
                 id=prefix + spec.id,
                 of=prefix + spec.of if spec.of else "",
+                folder=self.folder(other, spec),
                 needs=(*spec.needs, *including.needs) if begins else spec.needs,
                 tags=tuple(dict.fromkeys([*including.tags, *spec.tags])),
                 if_=spec.if_ if including.if_ else False,
                 continue_on_error=including.continue_on_error or spec.continue_on_error,
             )
+
+    def folder(self, other: Pipeline, spec: NodeSpec) -> str:
+        """Return the folder of a node of another pipeline, relative to that of this one."""
+        key = other.folder, spec.folder
+        if key not in self._folders:
+            self._folders[key] = relative_folder(str(inner_folder(Path(other.folder), spec.folder)), self._folder)
+        return self._folders[key]
 
 
 def _given(spec: NodeSpec, item: Input) -> NodeSpec:

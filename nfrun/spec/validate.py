@@ -22,9 +22,9 @@ def validate_file(file: Path, on_warning: Callable[[Diagnostic], object]) -> Pip
     pipeline, document = read_pipeline(file, functions, found.append)
     for one, its in _with_included(pipeline, document):
         found += matrix_problems(one, its)
-        found += [*missing(one, its, functions), *warnings_of(one)]
+        found += [*missing(one, its, functions.beside(Path(one.folder))), *warnings_of(one)]
         told = {warning.message for warning in found}
-        for warning in code_warnings(one):
+        for warning in code_warnings(one, Path(pipeline.folder)):
             if warning.message not in told:  # an import is one mistake, however many nodes reach it
                 found.append(warning)
                 told.add(warning.message)

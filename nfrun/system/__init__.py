@@ -13,7 +13,7 @@ Other packages use:
   `text_checksum`
 - `exit_status`: `describe_exit`
 - `native_threads`: `arrow_threads`, `default_thread_variables`, `given_thread_variables`, `thread_variables`
-- `file_search`: `find_files`, `is_foreign`, `name_below`, `PYTHON_FOLDERS`
+- `file_search`: `find_files`, `inner_folder`, `is_foreign`, `name_below`, `PYTHON_FOLDERS`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
 - `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`
 - `process_exit`: `leave_process`, `ImmediateExit`

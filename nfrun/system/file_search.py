@@ -33,6 +33,11 @@ def find_files(name: str, base: Path, skipped: Collection[str] = ()) -> dict[str
     return {inner: base / inner for inner in sorted(found)}
 
 
+def inner_folder(base: Path, folder: str) -> Path:
+    """Return the folder that lies at the relative path `folder` from `base`, without `..` in it; `base` for ""."""
+    return Path(os.path.normpath(base / folder)) if folder else base
+
+
 def is_foreign(folder: str) -> bool:
     """Return whether the folder is hidden, generated, of installed packages, or a virtual environment."""
     name = os.path.basename(folder)

@@ -49,24 +49,26 @@ class _Module:
 class Attribution:
     """Adds to the observation of a node what other attempts opened in code that the node shares. Not thread-safe.
 
-    `pieces(node)` returns the pieces of code that a node of `nodes` reaches, by module, and `file_of(module)` the file
-    of a module. `take()` returns the files and hosts that shared code used since the last call. `folder` is that of the
-    pipeline. `imported_before` has the files of the modules that the program around the run had imported.
+    `pieces(node)` returns the pieces of code that a node of `nodes` reaches, by module, and `file_of(node, module)` the
+    file of such a module. `take()` returns the files and hosts that shared code used since the last call. `folder` is
+    that of the pipeline, and `others` are those of its other files. `imported_before` has the files of the modules that
+    the program around the run had imported.
     """
 
     def __init__(
         self,
         nodes: Iterable[str],
         pieces: Callable[[str], Sequence[Sequence[Piece]]],
-        file_of: Callable[[str], Path | None],
+        file_of: Callable[[str, str], Path | None],
         take: Callable[[], Iterable[SharedObservation]],
         folder: Path,
+        others: Iterable[Path] = (),
     ) -> None:
         self._names = list(nodes)
         self._pieces = pieces
         self._file_of = file_of
         self._take = take
-        self._inside = f"{folder}/"
+        self._inside = tuple([f"{own}/" for own in (folder, *others)])
         self._seen: dict[str, list[SharedObservation]] = {}
         self._modules: Mapping[str, _Module] | None = None
         self.imported_before: Collection[str] = ()
@@ -146,7 +148,7 @@ class Attribution:
         statements: dict[int, _Statement] = {}
         for pieces, nodes in groups.values():
             for piece in pieces:
-                module = found.setdefault(str(self._file_of(piece.module)), _Module())
+                module = found.setdefault(str(self._file_of(nodes[0], piece.module)), _Module())
                 module.nodes.update(nodes)
                 body = piece.definition.body
                 statement = statements.get(id(body))

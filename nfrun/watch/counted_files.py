@@ -16,15 +16,16 @@ _NAMES = PYTHON_FOLDERS | {".git"}  # of folders that never count
 
 
 class CountedFiles:
-    """Decides for the pipeline in `folder` whether a file counts.
+    """Decides for the pipeline in `folder`, with files in `others`, whether a file counts.
 
     These folders do not count: Python and its packages, folders of the system, temporary folders, hidden folders of the
-    home, and those in `excluded`, such as the work folder. If one of them contains the pipeline, its subfolder with the
-    pipeline counts. `.git`, bytecode and virtual environments never count, also inside the pipeline's folder.
+    home, and those in `excluded`, such as the work folder. If one of them contains a folder of the pipeline, its
+    subfolder with that folder counts. `.git`, bytecode and virtual environments never count, also inside the pipeline's
+    folder.
     """
 
-    def __init__(self, folder: Path, excluded: Iterable[Path] = ()) -> None:
-        self._pipeline = os.path.abspath(folder)
+    def __init__(self, folder: Path, excluded: Iterable[Path] = (), others: Iterable[Path] = ()) -> None:
+        self._folders = [os.path.abspath(own) for own in (folder, *others)]
         self._excluded = [os.path.abspath(other) for other in excluded]
         temporary = ("/tmp", "/var/tmp", *filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))))
         python = (sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
@@ -47,11 +48,11 @@ class CountedFiles:
         if any(_is_below(folder, other) for other in self._excluded):
             return False
         hidden = self._hidden(folder) if _is_below(folder, self._home) else ""
-        if hidden and not _is_below(folder, self._kept(hidden)):
+        if hidden and not self._is_kept(folder, hidden):
             return False
-        if not _is_below(folder, self._pipeline):
+        if not any(_is_below(folder, own) for own in self._folders):
             for other in self._outside:
-                if _is_below(folder, other) and not _is_below(folder, self._kept(other)):
+                if _is_below(folder, other) and not self._is_kept(folder, other):
                     return False
         return not any(self._is_left_out(above) for above in _with_parents(folder))
 
@@ -60,16 +61,18 @@ class CountedFiles:
         first = folder[len(self._home) :].lstrip("/").partition("/")[0]
         return os.path.join(self._home, first) if first.startswith(".") else ""
 
-    def _kept(self, folder: str) -> str:
-        """Return the subfolder of a folder that contains the pipeline; if none does, `/dev/null`: it has no files."""
-        if not _is_below(self._pipeline, folder):
-            return "/dev/null"
-        first = self._pipeline[len(folder) :].lstrip("/").partition("/")[0]
-        return os.path.join(folder, first) if first else folder
+    def _is_kept(self, folder: str, outside: str) -> bool:
+        """Whether a folder lies in that subfolder of `outside` which contains a folder of the pipeline."""
+        for own in self._folders:
+            if _is_below(own, outside):
+                first = own[len(outside) :].lstrip("/").partition("/")[0]
+                if _is_below(folder, os.path.join(outside, first) if first else outside):
+                    return True
+        return False
 
     def _is_left_out(self, folder: str) -> bool:
         """Whether a folder never counts, unless the pipeline itself lies below it."""
-        if _is_below(self._pipeline, folder):
+        if any(_is_below(own, folder) for own in self._folders):
             return False
         return os.path.basename(folder) in _NAMES or os.path.exists(os.path.join(folder, "pyvenv.cfg"))
 

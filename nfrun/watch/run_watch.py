@@ -21,6 +21,7 @@ from nfrun.core.values import replace
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.print_capture import current_attempt
 from nfrun.system.checksums import FileChecksums
+from nfrun.system.file_search import inner_folder
 from nfrun.watch.audit_hook import listening
 from nfrun.watch.connections import Connections
 from nfrun.watch.counted_files import CountedFiles
@@ -38,15 +39,20 @@ Attempt = tuple[str, int, Logs]
 class RunWatch:
     """Watches the attempts of one run. Thread-safe. `folder` is that of the pipeline, `work` the work folder.
 
+    `folders` are the other folders with files of the pipeline, relative to `folder`.
+
     `files` takes checksums of the files that were recorded, with `checksums`, and `counts` says of an absolute path
     whether the file counts. The runner of attempts keeps `running`: those under way, as in `current_attempt`. Where
     `seen` is empty, `end` has nothing to return.
     """
 
-    def __init__(self, folder: Path, work: Path, checksums: FileChecksums | None = None) -> None:
+    def __init__(
+        self, folder: Path, work: Path, checksums: FileChecksums | None = None, folders: Iterable[str] = ()
+    ) -> None:
         self._folder = folder
-        self._inside = f"{folder}/"
-        self.counts = CountedFiles(folder, [work]).counts
+        others = [inner_folder(folder, other) for other in folders]
+        self._inside = tuple([f"{place}/" for place in (folder, *others)])
+        self.counts = CountedFiles(folder, [work], others).counts
         self.work = work
         self.checksums = checksums or FileChecksums()
         self.files = RecordedFiles(folder, self.counts, self.checksums)

@@ -12,6 +12,7 @@ from nfrun.cache import remembered_code
 from nfrun.cache.remembered_code import restore_code, save_code
 from nfrun.code import module_index
 from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.folder_code import FolderCode
 from nfrun.code.sources import Sources
 from nfrun.facts.code_facts import shared_variables
 from nfrun.facts.known_facts import known_facts
@@ -72,16 +73,16 @@ def found_by(code: Fingerprints) -> dict[str, Any]:
 
 
 def read_and_saved(folder: Path) -> dict[str, Any]:
-    code = Fingerprints(folder)
-    found = found_by(code)
+    code = FolderCode(folder)
+    found = found_by(code.of(""))
     save_code(code, folder / "saved" / "code.json")
     return found
 
 
 def restored(folder: Path) -> Fingerprints:
-    code = Fingerprints(folder)
+    code = FolderCode(folder)
     restore_code(code, folder / "saved" / "code.json")
-    return code
+    return code.of("")
 
 
 def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,12 +96,34 @@ def test_unchanged_code_is_not_read_again(folder: Path, monkeypatch: pytest.Monk
     found = read_and_saved(folder)
     assert found["shared"] == {"b": "it reads CACHE (steps.py:14), which 'a' assigns (steps.py:9)"}
     no_reading(monkeypatch)
-    code = restored(folder)
+    every = FolderCode(folder)
+    restore_code(every, folder / "saved" / "code.json")
+    code = every.of("")
     assert found_by(code) == found
     assert all(code.is_current("steps", name) for name in FUNCTIONS)
     saved = (folder / "saved" / "code.json").stat()
-    save_code(code, folder / "saved" / "code.json")
+    save_code(every, folder / "saved" / "code.json")
     assert (folder / "saved" / "code.json").stat() == saved  # there was nothing new to save
+
+
+def test_code_of_another_folder_is_remembered_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "in").mkdir()
+    (folder / "in/steps.py").write_text("def a(): return 2\n")
+    (folder / "in/other.py").write_text("import steps\ndef f(): return steps.a()\n")
+    code, path = FolderCode(folder), folder / "saved" / "code.json"
+    found = [code.of("").of("steps", "a"), code.of("in").of("other", "f")]
+    assert sorted(found[1]) == ["other:f", "steps:a"]
+    save_code(code, path)
+    (folder / "steps.py").write_text("def a(): return 3\n")  # the code of one folder has changed
+    again = FolderCode(folder)
+    restore_code(again, path, ["in", "gone"])
+    assert again.of("").of("steps", "a") != found[0]
+    no_reading(monkeypatch)
+    assert again.of("in").of("other", "f") == found[1]
+    alone = FolderCode(folder)
+    restore_code(alone, path)
+    with pytest.raises(AssertionError, match="is read"):
+        alone.of("in").of("other", "f")
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {

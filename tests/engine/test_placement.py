@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.folder_code import FolderCode
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.executors.base import ON_THREADS, Placement
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
@@ -30,7 +30,7 @@ def pipeline(**executors: str) -> Pipeline:
 
 
 def place(nodes: Pipeline, requested: str, recorded: NodeStats) -> Mapping[str, str]:
-    return place_nodes(nodes, requested, recorded, Fingerprints(Path(nodes.folder))).executors
+    return place_nodes(nodes, requested, recorded, FolderCode(Path(nodes.folder))).executors
 
 
 def stats(duration: float, gil_wait: float, process: float | None = None) -> NodeStats:
@@ -60,7 +60,7 @@ def test_a_function_with_its_own_number_of_threads_runs_in_a_worker_that_starts_
     nodes = {name: replace(spec, cpu=3.0) for name, spec in nodes.items()}
     environ = {"MKL_NUM_THREADS": "8"}
     placed = Pipeline("p.yaml", ".", "p", "", {}, environ, nodes, {})
-    placement = place_nodes(placed, requested, NONE, Fingerprints(Path(placed.folder)))
+    placement = place_nodes(placed, requested, NONE, FolderCode(Path(placed.folder)))
     assert placement.executors == dict.fromkeys(found, "process")
     assert placement.worker_environ.keys() == {*found} - {"d"}
     for variables in placement.worker_environ.values():
@@ -112,7 +112,7 @@ def placed(folder: Path, *functions: str, recorded: NodeStats = NONE, requested:
     (folder / "steps.py").write_text(STEPS)
     nodes = {name: NodeSpec(name, "python", f"steps:{name}", (), {}, (), (), {}) for name in functions}
     return place_nodes(
-        Pipeline("p.yaml", str(folder), "p", "", {}, {}, nodes, {}), requested, recorded, Fingerprints(folder)
+        Pipeline("p.yaml", str(folder), "p", "", {}, {}, nodes, {}), requested, recorded, FolderCode(folder)
     )
 
 
@@ -160,5 +160,5 @@ def test_the_pipelines_of_nfrun_run_on_threads(file: str) -> None:
     pipeline = resolve(
         path, given={}, params_file=None, environ=os.environ, run_id="run-1", set_redactor=lambda redactor: None
     ).pipeline
-    placement = place_nodes(pipeline, "file", NONE, Fingerprints(Path(pipeline.folder)))
+    placement = place_nodes(pipeline, "file", NONE, FolderCode(Path(pipeline.folder)))
     assert replace(placement, unshared=frozenset()) == ON_THREADS

@@ -11,6 +11,7 @@ import pytest
 from conftest import Here, Trial, failed
 
 from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.folder_code import FolderCode
 from nfrun.code.source_import import import_for_process
 from nfrun.core.errors import Cause
 from nfrun.core.events import NodeStarted
@@ -233,7 +234,7 @@ def test_only_code_without_numpy_pandas_and_polars_may_not_share_memory(tmp_path
         file.write_text(source)
     spec = NodeSpec("make", "python", "steps:make", (), {}, (), (), {})
     pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, {"make": spec}, {})
-    placement = place_nodes(pipeline, "thread", NodeStats({}, {}, {}, {}), Fingerprints(tmp_path))
+    placement = place_nodes(pipeline, "thread", NodeStats({}, {}, {}, {}), FolderCode(tmp_path))
     assert ("make" in placement.unshared) == (name in UNSHARED)
 
 

@@ -27,6 +27,7 @@ from nfrun.engine.executors.worker import AttemptOrder, WorkerConfig, serve
 from nfrun.engine.granted_units import unit_variables
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
+from nfrun.nodes.folders import folders_of
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.os_errors import reason
 from nfrun.system.threads import start_timer
@@ -102,6 +103,7 @@ class ProcessWorkers:
             placement.arrow_threads,
             memory_share=1 / max(1, ahead),
             work=None if runner.watch is None else runner.watch.work,
+            folders=folders_of(runner.pipeline.nodes.values()),
         )
         start_server(PRELOAD)  # unless it was started before
         self._pool = pool.WorkerPool(

@@ -10,14 +10,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, TextIO
 
+from nfrun.code.module_space import FolderModules
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
@@ -40,7 +41,7 @@ class WorkerConfig:
 
     `outputs` and `scratch` are folders. `environ` is the complete environment. With `fsync`, outputs survive a power
     loss. `arrow_threads` is that of `Placement`, and `memory_share` that of `AttemptRunner`. With the work folder
-    `work`, the worker watches what nodes open.
+    `work`, the worker watches what nodes open. `folders` are those of `folders_of`.
     """
 
     pipeline: Pipeline
@@ -52,6 +53,7 @@ class WorkerConfig:
     arrow_threads: int = 0
     memory_share: float = 1.0
     work: Path | None = None
+    folders: tuple[str, ...] = ()
 
 
 @frozen
@@ -175,13 +177,17 @@ class _Worker:
         self._config = config
         self._memo: dict[Any, Any] = {}
         self._cancel_token: CancelToken | None = None
-        self._watch = None if config.work is None else RunWatch(Path(config.pipeline.folder), config.work)
+        base = Path(config.pipeline.folder)
+        self._watch = None if config.work is None else RunWatch(base, config.work, folders=config.folders)
+        self._modules = FolderModules(base, config.folders)
         self.state = WorkerState()
         self._redirect_output()
 
-    def watching(self) -> AbstractContextManager[None]:
-        """Watch what nodes open, if the run has a work folder."""
-        return nullcontext() if self._watch is None else self._watch.watching()
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch what nodes open, if the run has a work folder, and let them import their modules."""
+        with self._modules, nullcontext() if self._watch is None else self._watch.watching():
+            yield
 
     def make(self, order: AttemptOrder, outbox: Outbox) -> Outcome:
         """Make one attempt. Raises Cancelled if SIGTERM comes outside the node's code."""
@@ -198,6 +204,7 @@ class _Worker:
             lambda node, done, total: outbox.send("progress", node, done, total),
             memo=self._memo,
             consumed_here={spec.id: order.consumed},
+            importer=self._modules.importer,
             watch=self._watch,
             memory_share=config.memory_share,
             process_state=self.state,
