@@ -29,13 +29,15 @@ _TAKEN = (
 _TAKEN_FAMILIES = ("NFRUN_INPUT_", "NFRUN_OUTPUT_", "NFRUN_WITH_")
 
 
-def read_budgets(found: Findings) -> dict[str, Budget]:
-    """Return the budgets at the top of a file, without those that have a problem."""
-    given = found.document.root.get("resources")
+def read_budgets(found: Findings, at: Keys = ()) -> dict[str, Budget]:
+    """Return the budgets at the top of a file, or in its profile `at` a path, without those that have a problem."""
+    given = found.document.root
+    for step in (*at, "resources"):
+        given = given.get(step)
     budgets: dict[str, Budget] = {}
     names: dict[str, str] = {}
     for name, value in given.items() if isinstance(given, dict) else ():
-        path: Keys = ("resources", name)
+        path: Keys = (*at, "resources", name)
         if path in found.bad:
             continue
         first = names.setdefault(name.lower(), name)

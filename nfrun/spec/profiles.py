@@ -8,6 +8,7 @@ from typing import Any
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import replace
+from nfrun.spec.budgets import read_budgets
 from nfrun.spec.findings import Findings
 from nfrun.spec.parameters import env_text, has_type, param_of, type_of
 from nfrun.spec.settings import fields_of, is_evaluated
@@ -28,6 +29,7 @@ def check_profiles(found: Findings) -> None:
         if isinstance(profile, dict):
             _check_params(found, ("profiles", name, "params"), profile.get("params"))
             _check_defaults(found, ("profiles", name, "defaults"), profile.get("defaults"))
+            read_budgets(found, ("profiles", name))  # to report what is wrong with them
 
 
 def _check_params(found: Findings, path: Keys, given: Any) -> None:

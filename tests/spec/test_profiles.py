@@ -98,6 +98,16 @@ WRONG = {
     "defaults: {timeout: 5 moons}": "3:23: 'timeout' cannot be '5 moons' (write 200ms, 30s, 10m, 1.5h, or a number of "
     "seconds)",
     'defaults: {retries: "${{ params.q }}"}': "3:24: 'params' has no 'q' (there is source, n, publish)",
+    "resources: {cpu: 2}": "3:15: the budget of 'cpu' is -j (remove it, and give -j to the command)",
+    "resources: {memory: 3}": "3:23: 'memory' is a size, and this is 3 (write 3GB)",
+    "resources: {memory: 3/s}": "3:23: the budget of 'memory' is a size, not a rate (for example memory: 12GB)",
+    "resources: {output: 1}": "3:15: 'output' cannot be the name of a budget: $NFRUN_OUTPUT is another variable "
+    "(rename it)",
+    "resources: {gpu: 1, GPU: 2}": "3:23: 'GPU' differs from 'gpu' only in case (rename one)",
+    "resources: {gpu: -1}": "3:20: 'gpu' must be at least 0, not -1",
+    "resources: {gpu: two}": "3:20: 'gpu' cannot be 'two' (write a number, a size such as 12GB, or a rate such as "
+    "50/s, 3000/min or 10/h)",
+    "resources: []": "3:14: 'resources' must be a mapping, not a list (for example resources: {gpu: 1, api: 50/s})",
     "": "2:12: 'p' is empty (for example p: {jobs: 16})",
 }
 
