@@ -67,7 +67,7 @@ def bind(
     for path, what, hint in file_conflicts(bound.nodes, Path(pipeline.folder), span):
         diagnostics.append(Diagnostic(span(*path), what, hint))
     if diagnostics:
-        raise SpecError(_each_once(diagnostics))
+        raise SpecError(each_once(diagnostics))
     return bound
 
 
@@ -87,9 +87,9 @@ def secrets_of(pipeline: Pipeline) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*pipeline.secrets, *others]))
 
 
-def _each_once(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    """Return the problems by place and message: a default is evaluated for each node, others for each cell."""
-    first = {(found.span, found.message): found for found in reversed(diagnostics)}
+def each_once(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """Return one problem for each place: a default is evaluated for each node, and others for each cell."""
+    first = {found.span: found for found in reversed(diagnostics)}
     return list(reversed(first.values()))
 
 
@@ -133,7 +133,7 @@ class _Run:
         visible = {key: value for key, value in around.items() if key not in secrets}
         names: Names = {"params": params, "env": visible, "run": run}
         functions = FunctionLookup(Path(pipeline.folder))
-        binder = _Binder(document, diagnostics, names, functions, secrets, self.on_run)
+        binder = NodeBinder(document, diagnostics, names, functions, secrets, self.on_run)
         own, redacted = binder.variables(pipeline.env, lambda key: ("env", key))
         env = {**own, **env}
         redacted = {**{key: value for key, value in redacted.items() if env[key] == own[key]}, **redacted_env}
@@ -153,10 +153,10 @@ class _Run:
         if pipeline.included and not diagnostics:
             bound = self.with_included(bound, document, binder)
         if diagnostics:
-            raise SpecError(_each_once(diagnostics))
+            raise SpecError(each_once(diagnostics))
         return bound
 
-    def with_included(self, pipeline: Pipeline, document: Document, binder: _Binder) -> Pipeline:
+    def with_included(self, pipeline: Pipeline, document: Document, binder: NodeBinder) -> Pipeline:
         """Return the pipeline with the nodes of those that its nodes name, each bound with the values given to it."""
         made: dict[str, Pipeline] = {}
         for spec in filter(includes, pipeline.nodes.values()):
@@ -193,7 +193,7 @@ class _Run:
 
 
 @mutable
-class _Binder:
+class NodeBinder:
     """Evaluates the expressions of one pipeline and collects the problems."""
 
     document: Document

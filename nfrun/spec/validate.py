@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import Pipeline
+from nfrun.spec.cell_checks import cell_problems
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.matrix.resolution import matrix_problems
 from nfrun.spec.missing import missing
@@ -21,7 +23,7 @@ def validate_file(file: Path, on_warning: Callable[[Diagnostic], object]) -> Pip
     found: list[Diagnostic] = []
     pipeline, document = read_pipeline(file, functions, found.append)
     for one, its in _with_included(pipeline, document):
-        found += matrix_problems(one, its)
+        found += matrix_problems(one, its, partial(cell_problems, document=its))
         found += [*missing(one, its, functions.beside(Path(one.folder))), *warnings_of(one)]
         told = {warning.message for warning in found}
         for warning in code_warnings(one, Path(pipeline.folder)):

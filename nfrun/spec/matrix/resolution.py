@@ -34,10 +34,13 @@ def expand_matrix(pipeline: Pipeline, document: Document, names: Names) -> Pipel
     return expanded
 
 
-def matrix_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
+def matrix_problems(
+    pipeline: Pipeline, document: Document, of_cells: Callable[[Pipeline], list[Diagnostic]]
+) -> list[Diagnostic]:
     """Return warnings of the files that axes lack, as far as the defaults of the parameters tell them.
 
-    Raises SpecError with what is wrong with the values of axes and with the cells, where these are known.
+    Raises SpecError with what is wrong with the values of axes and with the cells, where these are known. `of_cells`
+    returns more problems of an expanded pipeline.
     """
     if not pipeline.axes:
         return []
@@ -57,6 +60,7 @@ def matrix_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
         nodes = with_default_paths(sure, pipeline.params, MatrixNames(axes).of)
         clashes = file_conflicts(nodes, Path(pipeline.folder), document.span)
         errors += [Diagnostic(document.span(*path), what, hint) for path, what, hint in clashes]
+        errors += of_cells(expanded)
     if errors:
         raise SpecError(errors)
     return [diagnostic_of(problem, document) for problem in wrong if problem.is_missing]
