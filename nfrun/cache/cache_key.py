@@ -27,7 +27,7 @@ KeyInputs = Mapping[str, str]  # values, mostly digests, by name: "text", "code 
 
 _PACKAGE = "package "  # the beginning of the names of key inputs that are versions of packages
 ABSENT = "absent"  # in place of the digest of an input without which the node runs, or of a node that it needs
-_SCHEME = "4"  # raise this when a new nfrun gives other outputs for the same definition
+_SCHEME = "5"  # raise this when a new nfrun gives other outputs for the same definition
 
 
 class CacheKeys:

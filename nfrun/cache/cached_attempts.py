@@ -20,6 +20,7 @@ from nfrun.cache.outdated_results import OutdatedResults
 from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, miss_reason, usable_entries
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt, RunCoroutine
@@ -27,6 +28,7 @@ from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import RunHistory, reader_digest, table_path
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs
+from nfrun.nodes.registry import KINDS
 from nfrun.system.atomic_files import sync
 
 if TYPE_CHECKING:
@@ -130,9 +132,17 @@ class CachedAttempts:
     # -- tables of inputs ------------------------------------------------------------------------------------------
 
     def _lacking(self, start: NodeStarted) -> tuple[OutputRef, ...]:
-        """Register the files of inputs that the store does not hold. Returns the inputs whose files were removed."""
+        """Register the files of inputs that the store does not hold. Returns the inputs whose files were removed.
+
+        A query reads the user's files, never a table that was made of them: the order of its rows may depend on that.
+        """
         missing = [ref for ref in start.inputs.values() if not self._store.holds(ref)]
-        return tuple(ref for ref in missing if not self._register(ref))
+        reads_source_files = KINDS[self._nodes[start.node].kind].reads_source_files
+        return tuple(
+            ref
+            for ref in missing
+            if (reads_source_files and (ref.digest or "").startswith(DIGEST_OF_FILES)) or not self._register(ref)
+        )
 
     def _await(self, start: NodeStarted, lacking: tuple[OutputRef, ...], reason: str) -> Outcome:
         """Return the outcome of an attempt that needs other nodes to run again first, for this reason."""

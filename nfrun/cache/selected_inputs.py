@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import SelectionError
+from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan, selected_plan
 from nfrun.core.values import field, frozen
@@ -48,7 +49,9 @@ def find_selected_inputs(
         if not decision.is_sure or decision.hit is None:
             what = f"has no result that is up to date ({decision.reason or 'a table that it reads is made again'})"
             wrong.append(_message(name, reader, what))
-        elif any(history.find_file(decision.hit, output) is None for output in reads):
+        elif _reads_source_files(reader, decision.hit) or any(
+            history.find_file(decision.hit, output) is None for output in reads
+        ):
             if KINDS[pipeline.nodes[name].kind].has_local_source(pipeline.nodes[name]):
                 sources[name] = decision.hit
             else:
@@ -76,6 +79,12 @@ def _needed(pipeline: Pipeline, selected: Collection[str]) -> Iterator[tuple[Nod
         for name in spec.upstream:
             if name not in selected:
                 yield spec, name
+
+
+def _reads_source_files(reader: NodeSpec, hit: FinishedNode) -> bool:
+    """Return whether the reader is a query over the files that were read: it reads them, not the table."""
+    of_files = any(output.digest.startswith(DIGEST_OF_FILES) for output in hit.outputs)
+    return of_files and KINDS[reader.kind].reads_source_files
 
 
 def _reads(reader: NodeSpec, name: str) -> list[OutputId]:

@@ -155,7 +155,8 @@ def _run(
 ) -> RunResult:
     options, pipeline = setup.options, setup.pipeline
     code, reused = (cache.code, cache.reused_nodes) if cache else (FolderCode(Path(pipeline.folder)), ())
-    placement = place_nodes(pipeline, options.executor, setup.recorded, code, reused, setup.thread_variables)
+    variables, retained = setup.thread_variables, setup.plan.retained
+    placement = place_nodes(pipeline, options.executor, setup.recorded, code, reused, variables, retained)
     executors = placement.executors
     plan = with_lookups(setup.plan, cache.may_be_reused) if cache else setup.plan
     record = RunRecord(plan, {name: spec.of for name, spec in pipeline.nodes.items() if spec.of and name in plan.nodes})

@@ -13,6 +13,7 @@ Other packages use:
   `NodeCancelled`, `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`,
   `NodeStarted`, `NodeWaiting`, `NOT_SELECTED`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`,
   `RunFinished`, `RunStarted`, `STATUSES`, `to_json`
+- `file_source`: `DIGEST_OF_FILES`, `FileSource`, `SourceFile`
 - `observation`: `Observation`, `SharedObservation`
 - `output_types`: `FILE`, `FOLDER`, `TABLE`, `form_of`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
+from nfrun.core.file_source import FileSource
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import field, fields, frozen, is_value, replace
@@ -26,6 +27,8 @@ class OutputRef:
     Arrow IPC file, None while there is none, and `size` its size in bytes. `digest` is that of the content, None until
     it is computed. `checksum` is that of the file's bytes, None until a run with a journal has computed it.
     `schema_digest` covers what readers see besides the content, such as schema metadata; None if no file was written.
+    `files` are those of a `read` node, if queries read them in place of the table: then `bytes` is their size, and
+    `digest` that of their content.
     """
 
     id: OutputId
@@ -38,6 +41,7 @@ class OutputRef:
     size: int | None = None
     checksum: str | None = None
     schema_digest: str | None = None
+    files: FileSource | None = None
 
 
 @frozen
@@ -352,7 +356,8 @@ def to_json(event: Event) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if is_value(value):
-        return {JSON_KEYS.get(f.name, f.name): _plain(getattr(value, f.name)) for f in fields(value)}
+        shown = (f for f in fields(value) if f.name != "files")  # of an OutputRef: the node says what it reads
+        return {JSON_KEYS.get(f.name, f.name): _plain(getattr(value, f.name)) for f in shown}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
+from nfrun.core.file_source import FileSource
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import file_stem
@@ -27,6 +28,7 @@ from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import BUILT_IN, KINDS
+from nfrun.system.checksums import FileChecksums, FileLook
 from nfrun.system.native_threads import thread_variables
 from nfrun.tables.formats import FormatError
 from nfrun.watch.run_watch import RunWatch
@@ -58,7 +60,7 @@ class AttemptRunner:
     `consumed`, needed where `pipeline` is only a part. A cancelled child process is killed after `grace` seconds.
     `importer` returns what imports the user's modules. Queries in this process may
     take `memory_share` of the memory that queries may take. `watch` sees what attempts open, and `process_state` what
-    they change in the process; None if no node is expected to. `unshared` is that of `Placement`.
+    they change in the process; None if no node is expected to. `unshared` and `in_files` are those of `Placement`.
     `end_variables` are for the nodes that run last: they tell how the run ended.
     """
 
@@ -78,6 +80,7 @@ class AttemptRunner:
     process_state: ProcessState | None = None
     watch: RunWatch | None = None
     unshared: Set[str] = frozenset()
+    in_files: Set[str] = frozenset()
     end_variables: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
     @cached_property
@@ -240,6 +243,17 @@ class _Attempt:
 
     def file(self, name: str) -> Path:
         return self._inputs.file(name, self.scratch)
+
+    def files(self, name: str) -> FileSource | None:
+        return self._inputs.files(name)
+
+    @property
+    def stays_in_files(self) -> bool:
+        return self.node.id in self._runner.in_files
+
+    def look(self, path: Path) -> FileLook:
+        watch = self._runner.watch
+        return (FileChecksums() if watch is None else watch.checksums).look(path)
 
     def scratch(self) -> Path:
         if self._folder is None:

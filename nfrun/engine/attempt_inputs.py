@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
+from nfrun.core.file_source import FileSource
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId
 from nfrun.nodes.base import NodeError
 
@@ -23,6 +24,9 @@ class OutputStore(Protocol):
 
     def open(self, ref: OutputRef) -> Any:
         """Return the table. Raises HandoffError."""
+
+    def files(self, ref: OutputRef) -> FileSource:
+        """Return the files that hold the table of `ref.files`. Raises HandoffError."""
 
     def file(self, ref: OutputRef) -> Path:
         """Return the path of the Arrow IPC file, once it is written. Raises HandoffError."""
@@ -58,6 +62,12 @@ class AttemptInputs:
         from nfrun.tables.gathered import put_together
 
         return put_together(gather, {output: self._read(output, self._store.open) for output in outputs})
+
+    def files(self, name: str) -> FileSource | None:
+        """Return the files that hold the table of an input, None if there are none. Raises NodeError, HandoffError."""
+        gather, outputs = self._gathered(name)
+        found = self._given[outputs[0]].files
+        return self._store.files(self._given[outputs[0]]) if found is not None and gather is None else None
 
     def file(self, name: str, scratch: Callable[[], Path]) -> Path:
         """Return the path of the file, made in the folder `scratch()` if the input is gathered.

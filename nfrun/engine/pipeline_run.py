@@ -73,9 +73,8 @@ class PipelineRun:
         self._makers = _executor_makers(placement, environ)
         self._folder, self._placement, self._slots = folder, placement, plan.slots
         self._back_pressure = BackPressure()
-        self.dispatcher = EventDispatcher(
-            [*reporters, *([report] if report else []), self._back_pressure], on_error, gate
-        )
+        all_reporters = (*reporters, *([report] if report else []), self._back_pressure)
+        self.dispatcher = EventDispatcher(all_reporters, on_error, gate)
         self._emit = redact_events(redactor, self.dispatcher.emit)
         self._logs = Logs(self._log, logs, redactor.filter, self._back_pressure.has_room)
         contention = GilContention()
@@ -106,6 +105,7 @@ class PipelineRun:
             importer=importer,
             process_state=_process_state() if placement.watches_threads else None,
             unshared=placement.unshared,
+            in_files=placement.in_files,
             end_variables=last.variables,
         )
 

@@ -25,13 +25,15 @@ def place_nodes(
     code: FolderCode,
     reused: Collection[str] = (),
     added_variables: Mapping[str, str] = NOTHING,
+    retained: Collection[str] = (),
 ) -> Placement:
     """Decide where the nodes run that are not `reused`.
 
     `requested` is the executor for all nodes, `auto`, or `file`: then each node's own `executor` counts, and `auto` if
     it has none. Nodes that are processes of their own, and nodes of registered kinds, are never in worker processes. A
     node with its own number of threads is in one, unless it shall run on a thread. `added_variables` are those that
-    nfrun adds to the environment of all nodes: they shall not make the thread pool of Arrow smaller.
+    nfrun adds to the environment of all nodes: they shall not make the thread pool of Arrow smaller. `retained` are the
+    outputs whose tables the run keeps.
     """
     executors: dict[str, str] = {}
     worker_environ: dict[str, Mapping[str, str]] = {}
@@ -68,7 +70,22 @@ def place_nodes(
             tops = {module.partition(".")[0] for module in kind.imports(spec, its_code)}
             watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, its_code)
     in_pool = arrow_threads(added_variables)
-    return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared, in_pool)
+    in_files = _in_files(pipeline, reused, retained)
+    return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared, in_pool, in_files)
+
+
+def _in_files(pipeline: Pipeline, reused: Collection[str], retained: Collection[str]) -> set[str]:
+    """Return the nodes that read local files, for nothing but nodes that can read these files themselves."""
+    found = {
+        name
+        for name, spec in pipeline.nodes.items()
+        if KINDS[spec.kind].has_local_source(spec) and not spec.cache and not set(spec.output_ids) & set(retained)
+    }
+    for name, spec in (*pipeline.nodes.items(), *pipeline.last_nodes.items()):
+        for item in spec.inputs if name not in reused else ():
+            if not KINDS[spec.kind].reads_source_files or item.gather:
+                found.difference_update(output.node for output in item.outputs)
+    return found
 
 
 def changes_state(spec: NodeSpec, recorded: NodeStats, code: Fingerprints) -> bool:

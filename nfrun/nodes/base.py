@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.file_source import FileSource
 from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.core.values import KW_ONLY, field, frozen, mutable
 from nfrun.facts.code_facts import NO_FACTS, CodeFacts
@@ -17,6 +18,7 @@ from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints, Piece
     from nfrun.logs.node_logs import StreamLog
+    from nfrun.system.checksums import FileLook
 
 GRACE_SECONDS = 5.0  # what a cancelled attempt has before it is killed, unless the run has another grace period
 
@@ -163,6 +165,19 @@ class NodeContext(Protocol):
         OSError.
         """
 
+    def files(self, name: str) -> FileSource | None:
+        """Return the files that hold the table of an input; None if only `table` has it.
+
+        Whoever reads them calls `check_unchanged` of `tables/file_table.py` afterwards. Raises NodeError, HandoffError.
+        """
+
+    @property
+    def stays_in_files(self) -> bool:
+        """Whether no node is known to need the table that this node reads from files."""
+
+    def look(self, path: Path) -> FileLook:
+        """Return the checksum of a file, and the state that it had before it was read."""
+
     def scratch(self) -> Path:
         """Return a folder of this attempt's own, removed afterwards. Raises HandoffError."""
 
@@ -222,8 +237,9 @@ class Kind:
     # The key of a node of this kind, and the JSON Schema of the value under it, which is the node's body: a text.
     name: str
     schema: Mapping[str, Any]
-    # Does the work. Returns the outputs, each a `pyarrow.Table` or `RecordBatchReader`, by output name. The name of an
-    # unnamed output is "". An output that the node did not produce is left out.
+    # Does the work. Returns the outputs, each a `pyarrow.Table`, a `RecordBatchReader` or the `FileTable` of
+    # `tables/file_table.py`, by output name. The name of an unnamed output is "". An output that the node did not
+    # produce is left out.
     run: Callable[[NodeContext], Mapping[str, Any]]
     # Yields the errors that can be found without running or importing the user's code. If the body is a template, this
     # is called once before and once after the expressions are evaluated.
@@ -303,6 +319,8 @@ class Kind:
     is_process: bool = False
     # Whether a node reads its inputs as files (`NodeContext.file`), so that these are written first.
     reads_files: Callable[[NodeSpec], bool] = lambda node: False
+    # Whether nodes read the files behind an input themselves (`NodeContext.files`), so that its table need not be made.
+    reads_source_files: bool = False
     # Whether nodes change things outside of the run, so that `bench` asks before it runs them repeatedly.
     has_side_effects: bool = False
     # Whether the traceback of an OSError leads through the user's code, so that it is shown.

@@ -108,14 +108,19 @@ def _unreadable(uri: str) -> tuple[str, str] | None:
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Read the whole source.
+    """Read the whole source. Files that queries can read stay files if nothing but queries reads the output.
 
     Raises FormatError; HandoffError for an error of this system; OSError for an error of a remote service.
     """
     from nfrun.tables.file_io import read_table
+    from nfrun.tables.file_table import open_files
 
+    source, base, options = context.node.body, context.folder, context.node.with_
     try:
-        return {output_name(context.node): read_table(context.node.body, base=context.folder, **context.node.with_)}
+        files = open_files(source, base=base, look=context.look, **options)
+        if files is not None and not context.stays_in_files:
+            files.load()
+        return {output_name(context.node): files or read_table(source, base=base, **options)}
     except OSError as error:
         if not error.errno:  # an error of a remote service: a retry may succeed
             raise

@@ -15,6 +15,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, check_gathered, output_name, seed_of
+from nfrun.nodes.sql_inputs import bind_inputs, with_names
 from nfrun.nodes.text_facts import text_facts
 from nfrun.system.os_errors import os_error_in
 
@@ -118,7 +119,8 @@ def _instances(context: NodeContext) -> DuckDBInstances:
     found: DuckDBInstances | None = context.memo.get(DuckDBInstances)
     if found is None:
         # Otherwise DuckDB looks up unknown tables among the Python variables of nfrun's own frames.
-        config = {"python_enable_replacements": "false"}
+        # It would keep parts of files by their paths, and those of open files are used again.
+        config = {"python_enable_replacements": "false", "enable_external_file_cache": "false"}
         # DuckDB would spill to the working directory.
         made = DuckDBInstances(config, context.run_scratch / f"duckdb.{os.getpid()}", context.memory_share)
         found = context.memo.setdefault(DuckDBInstances, made)
@@ -153,13 +155,28 @@ def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
 def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> Any:
     """Return the result of the last statement, with the same random numbers each time.
 
-    Raises NodeError, `duckdb.Error`.
+    Raises NodeError, `duckdb.Error`, FormatError if a file that it reads was changed, HandoffError.
     """
+    import duckdb
+
+    from nfrun.tables.file_table import check_unchanged
+
     seed = seed_of(context.node)
     if seed is not None and _DRAWS.search(context.node.body):
         connection.execute("select setseed(?)", [random.Random(seed).random()]).fetchall()
-    for item in context.node.inputs:
-        connection.register(item.name, context.table(item.name))
+    scanned = bind_inputs(context, connection)
+    try:
+        return _executed(context, connection, statements)
+    except duckdb.Error as error:
+        named = with_names(str(error), scanned)
+        raise error if named == str(error) else type(error)(named) from None
+    finally:
+        for source in scanned:
+            check_unchanged(source)
+
+
+def _executed(context: NodeContext, connection: Any, statements: Sequence[Any]) -> Any:
+    """Return the result of the last statement. Raises NodeError, `duckdb.Error`."""
     with context.cancel_token.on_cancel(connection.interrupt):
         if not statements:
             raise NodeError("the query is empty")
@@ -206,6 +223,7 @@ SQL = Kind(
     expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",
     external_inputs=_external_inputs,
     named_files=_named_files,
+    reads_source_files=True,
     packages=("duckdb",),
     code_facts=text_facts,
     shell_names=lambda context, query: {"query": query},

@@ -13,6 +13,7 @@ from nfrun.core.values import field, mutable
 from nfrun.logs.node_logs import Logs, StreamLog
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.python import to_table
+from nfrun.system.checksums import FileChecksums, FileLook
 from nfrun.tables.gathered import flattened, put_together
 
 
@@ -40,6 +41,7 @@ class RerunContext:
     fsync: bool = False
     memory_share: float = 1.0
     may_share_memory: bool = True
+    stays_in_files: bool = True  # who needs the table of a `FileTable` loads it
     import_module: Callable[[str], Any] | None = None
 
     def has_input(self, name: str) -> bool:
@@ -69,6 +71,13 @@ class RerunContext:
         for output, cell in flattened(gather, value):
             write_file(cell, path / f"{output.cell(self.node.id)}.arrow")
         return path
+
+    def files(self, name: str) -> None:
+        """Return that there are no files behind an input: the shell has its table."""
+
+    def look(self, path: Path) -> FileLook:
+        """Return the checksum of a file, and its state."""
+        return FileChecksums().look(path)
 
     def _gather(self, name: str) -> Gather | None:
         """Return how the cells of an input are gathered, if they are a mapping."""

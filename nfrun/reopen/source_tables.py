@@ -22,12 +22,16 @@ def has_source(pipeline: Pipeline, output: OutputId) -> bool:
 
 def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
     """Return the table of an output whose node has a source; None if the source has another content now."""
+    from nfrun.tables.file_table import FileTable
     from nfrun.tables.output_files import hashed, in_memory  # they import pyarrow
 
     spec = pipeline.nodes[output.id.node]
     try:
         value = KINDS[spec.kind].run(RerunContext(spec, Path(pipeline.folder)))[output_name(spec)]
+        if isinstance(value, FileTable):
+            value.load()
     except (NodeError, FormatError):  # a file is gone, or is no table any more
         return None
     stored = in_memory(output.id, 1, value, None)
-    return stored.table if reader_digest(hashed(stored.ref, stored.table)) == reader_digest(output) else None
+    ref = stored.ref if stored.ref.digest else hashed(stored.ref, stored.table)
+    return stored.table if reader_digest(ref) == reader_digest(output) else None

@@ -2,16 +2,17 @@
 
 `store.py` keeps the outputs of a run. `frozen.py` copies memory that a node could still change, and `stored_form.py`
 and `dictionaries.py` give tables the form that readers of their files get. `write_queue.py` orders the writes of
-outputs, `ipc.py` and `output_files.py` write their Arrow files, and `checksum_thread.py` reads those again that have no
-checksum then. `worker_store.py` is the store inside a worker process; `json_store.py` passes JSON, for comparison;
-`handoffs.py` names the store of each handoff, and `late_store.py` makes it when a table is needed. `file_io.py` reads
-and writes the user's files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format.
-`digest.py` hashes content. `gathered.py` puts the tables of cells together. `remote_versions.py` asks services for the
-versions of files.
+outputs, which `writer_thread.py` does; `ipc.py` and `output_files.py` write their Arrow files, and `checksum_thread.py`
+reads those again that have no checksum then. `file_table.py` stands for a table that stays in the user's files.
+`worker_store.py` is the store inside a worker process; `json_store.py` passes JSON, for comparison; `handoffs.py` names
+the store of each handoff, and `late_store.py` makes it when a table is needed. `file_io.py` reads and writes the user's
+files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format. `digest.py` hashes content.
+`gathered.py` puts the tables of cells together. `remote_versions.py` asks services for the versions of files.
 
 Other packages use:
 
 - `file_io`: `read_table`, `write_stream`, `write_table`
+- `file_table`: `FileTable`, `check_unchanged`, `open_files`
 - `formats`: `FormatError`, `format_of`
 - `frozen`: `frozen_output`
 - `gathered`: `flattened`, `put_together`

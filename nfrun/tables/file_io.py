@@ -66,7 +66,7 @@ def read_table(
         raise FormatError(f"a delimiter is one ASCII character, not {delimiter!r}")
     options = {"columns": columns, "delimiter": delimiter, "null_values": null_values}
     parts = []
-    for file in _files(source, base):
+    for file in input_files(source, base):
         kind = format or format_of(file.path)
         if kind is None:
             raise FormatError(_unknown(file.name))
@@ -75,7 +75,34 @@ def read_table(
                 raise FormatError(f"{file.name} is read as {kind}, which has no {option}: that is for csv")
         parts.append((file.name, _read_file(file, kind, columns, delimiter, null_values)))
     table = parts[0][1] if len(parts) == 1 else _join(source, parts)
-    return table if columns is None else _select(table, columns, _shown(source))
+    return table if columns is None else table.select(_selected(table.schema.names, columns, _shown(source)))
+
+
+def read_files(files: Sequence[InputFile], format: str, columns: Sequence[str] | None) -> pa.Table:
+    """Return the table in files of one format that all have the same columns, as `read_table` does."""
+    parts = [_read_file(file, format, columns, None, None) for file in files]
+    table = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
+    return table if columns is None else table.select(_selected(table.schema.names, columns, files[0].name))
+
+
+def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int]:
+    """Return the schema and the number of rows of a Parquet file, of which only the end is read.
+
+    Raises FormatError, OSError.
+    """
+    from pyarrow.parquet import ParquetFile
+
+    with _reasons(f"{file.name} cannot be read as {format}"):
+        _check_beginning(file, format)
+        with file.open() as source, ParquetFile(source) as parquet:
+            schema: pa.Schema = parquet.schema_arrow
+            schema.names  # noqa: B018  (raises where a name is not UTF-8)
+            return schema, parquet.metadata.num_rows
+
+
+def selected_schema(schema: pa.Schema, columns: Sequence[str], source: str) -> pa.Schema:
+    """Return the schema of these columns. Raises FormatError if there is none or several of a name."""
+    return pa.schema([schema.field(name) for name in _selected(schema.names, columns, source)], schema.metadata)
 
 
 def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
@@ -144,7 +171,9 @@ class _Sink:
 
 
 @frozen
-class _File:
+class InputFile:
+    """A file to read."""
+
     name: str  # for messages
     path: str
     filesystem: Any = None  # None: the local one
@@ -153,10 +182,11 @@ class _File:
         return self.filesystem.open_input_file(self.path) if self.filesystem else pa.OSFile(os.fsencode(self.path))
 
 
-def _files(source: str, base: Path) -> list[_File]:
+def input_files(source: str, base: Path) -> list[InputFile]:
+    """Return the files that `source` names, see `read_table`. Raises FormatError, OSError."""
     here = resolve_files(source, base)
     if here is not None:
-        return [_File(name, str(path)) for name, path in here.items()]
+        return [InputFile(name, str(path)) for name, path in here.items()]
     if source.lower().startswith(("http:", "https:")):
         raise FormatError(
             f"{_shown(source)} cannot be read from here: fetch it in a `run` node with"
@@ -166,7 +196,7 @@ def _files(source: str, base: Path) -> list[_File]:
 
     with _reasons(f"{_shown(source)} cannot be opened"):
         filesystem, path = FileSystem.from_uri(source)
-    return [_File(_shown(source), path, filesystem)]
+    return [InputFile(_shown(source), path, filesystem)]
 
 
 def _shown(source: str) -> str:
@@ -195,24 +225,14 @@ def _reasons(what: str) -> Iterator[None]:
 
 
 def _read_file(
-    file: _File, kind: str, columns: Sequence[str] | None, delimiter: str | None, null_values: Sequence[str] | None
+    file: InputFile, kind: str, columns: Sequence[str] | None, delimiter: str | None, null_values: Sequence[str] | None
 ) -> pa.Table:
     """Return the table of the file: all its columns, or at least those of `columns` that it has."""
-    ending, compression = endings(file.path)
     with _reasons(f"{file.name} cannot be read as {kind}"):
-        try:
-            with file.open() as head:
-                size, start = head.size(), head.read(8)
-        except FileNotFoundError as error:
-            raise FormatError(f"no such file: {file.name}") from error
-        if not size and kind != "jsonl":
-            raise ValueError("the file is empty")
-        found = next((what for magic, what in _MAGIC.items() if start.startswith(magic)), None)
-        expected = _EXPECTED.get(kind, (None,))  # text may begin with any bytes
-        if size and found not in expected and not (compression and None in expected):
-            raise ValueError(f"it is {found or 'not ' + ' or '.join(map(str, expected))}")
+        _check_beginning(file, kind)
         if kind == "csv":
-            table = _read_csv(file, columns, delimiter or ("\t" if ending == ".tsv" else ","), null_values)
+            tabs = endings(file.path)[0] == ".tsv"
+            table = _read_csv(file, columns, delimiter or ("\t" if tabs else ","), null_values)
         else:
             table = {"arrow": _read_arrow, "jsonl": _read_jsonl, "parquet": _read_parquet}[kind](file, columns)
         table.validate(full=True)  # Arrow's readers trust offsets and UTF-8: bad ones may crash a later reader
@@ -220,7 +240,22 @@ def _read_file(
     return table
 
 
-def _read_arrow(file: _File, columns: Sequence[str] | None) -> pa.Table:
+def _check_beginning(file: InputFile, kind: str) -> None:
+    """Raise FormatError if there is no file, ValueError if it is empty or begins like one of another format."""
+    try:
+        with file.open() as head:
+            size, start = head.size(), head.read(8)
+    except FileNotFoundError as error:
+        raise FormatError(f"no such file: {file.name}") from error
+    if not size and kind != "jsonl":
+        raise ValueError("the file is empty")
+    found = next((what for magic, what in _MAGIC.items() if start.startswith(magic)), None)
+    expected = _EXPECTED.get(kind, (None,))  # text may begin with any bytes
+    if size and found not in expected and not (endings(file.path)[1] and None in expected):
+        raise ValueError(f"it is {found or 'not ' + ' or '.join(map(str, expected))}")
+
+
+def _read_arrow(file: InputFile, columns: Sequence[str] | None) -> pa.Table:
     with file.open() as source:
         data = source.read_buffer()
     opened = pa.ipc.open_file if data.slice(0, 6).equals(pa.py_buffer(b"ARROW1")) else pa.ipc.open_stream
@@ -228,7 +263,7 @@ def _read_arrow(file: _File, columns: Sequence[str] | None) -> pa.Table:
         return reader.read_all()
 
 
-def _read_parquet(file: _File, columns: Sequence[str] | None) -> pa.Table:
+def _read_parquet(file: InputFile, columns: Sequence[str] | None) -> pa.Table:
     from pyarrow.parquet import ParquetFile
 
     with file.open() as source, ParquetFile(source) as parquet:
@@ -237,7 +272,7 @@ def _read_parquet(file: _File, columns: Sequence[str] | None) -> pa.Table:
         return parquet.read(columns=list(columns or ()) if known else None)
 
 
-def _stream(file: _File) -> Any:
+def _stream(file: InputFile) -> Any:
     compression = COMPRESSIONS.get(endings(file.path)[1])
     return pa.CompressedInputStream(file.open(), compression) if compression else file.open()
 
@@ -256,7 +291,7 @@ def _growing(read: Callable[[int], pa.Table]) -> pa.Table:
             block = min(block * 16, _MAX_BLOCK)
 
 
-def _read_csv(file: _File, columns: Sequence[str] | None, delimiter: str, nulls: Sequence[str] | None) -> pa.Table:
+def _read_csv(file: InputFile, columns: Sequence[str] | None, delimiter: str, nulls: Sequence[str] | None) -> pa.Table:
     from pyarrow import csv
 
     def read(block: int, include: Sequence[str] | None = columns, threads: bool = True) -> pa.Table:
@@ -281,7 +316,7 @@ def _read_csv(file: _File, columns: Sequence[str] | None, delimiter: str, nulls:
         raise
 
 
-def _read_jsonl(file: _File, columns: Sequence[str] | None) -> pa.Table:
+def _read_jsonl(file: InputFile, columns: Sequence[str] | None) -> pa.Table:
     from pyarrow import json as arrow_json
 
     def read(block: int) -> pa.Table:
@@ -318,8 +353,8 @@ def _join(source: str, parts: Sequence[tuple[str, pa.Table]]) -> pa.Table:
         return pa.concat_tables([table for _, table in parts], promote_options="permissive")
 
 
-def _select(table: pa.Table, columns: Sequence[str], source: str) -> pa.Table:
-    names = table.schema.names
+def _selected(names: Sequence[str], columns: Sequence[str], source: str) -> list[str]:
+    """Return the columns. Raises FormatError if the table has none or several of a name."""
     for column in columns:
         if column not in names:
             meant = closest_match(column, names)
@@ -327,4 +362,4 @@ def _select(table: pa.Table, columns: Sequence[str], source: str) -> pa.Table:
             raise FormatError(f"{source} has no column '{column}': {hint}")
         if names.count(column) > 1:
             raise FormatError(f"{source} has {names.count(column)} columns named '{column}'")
-    return table.select(list(columns))
+    return list(columns)

@@ -18,9 +18,10 @@ import pyarrow.types as pt
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.tables.digest import table_digest
+from nfrun.tables.file_table import FileTable
 from nfrun.tables.ipc import schema_line, write_file
 from nfrun.tables.json_values import encode_json, is_bytes
-from nfrun.tables.output_files import StoredOutput, failed_write
+from nfrun.tables.output_files import StoredOutput, Value, failed_write
 from nfrun.tables.store import TableStore
 from nfrun.tables.stored_form import as_stored, read_all
 
@@ -36,15 +37,21 @@ class JsonStore(TableStore):
         super().__init__(folder, **{**options, "mode": "memory"})
         self._with_digest = retained
 
-    def publish(self, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
+    def publish(self, output: OutputId, attempt: int, value: Value) -> OutputRef:
         """Encode the table as JSON and return its reference.
 
         Raises HandoffError if the store is closed; exceptions of a `RecordBatchReader` pass through.
         """
+        files = value if isinstance(value, FileTable) else None
+        if files is not None:
+            if not files.is_loaded:
+                files.load()
+            value = files.take()
         table = as_stored(read_all(value) if isinstance(value, pa.RecordBatchReader) else value)
-        digest = table_digest(table) if output in self._with_digest else None
+        digest = table_digest(table) if output in self._with_digest and files is None else None
         ref = OutputRef(output, table.num_rows, table.nbytes, schema_line(table.schema), None, digest, attempt)
-        entry = StoredOutput((output, attempt), ref, to_json(table))
+        ref = ref if files is None else files.described(output, attempt, ref)
+        entry = StoredOutput((output, attempt), ref, to_json(table), files=files)
         with self._lock:
             self._refuse_if_closed(output)
             self._entries[entry.key] = entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -16,8 +16,9 @@ from nfrun.core.text import file_stem
 from nfrun.core.values import frozen, mutable, replace
 from nfrun.system.os_errors import reason
 from nfrun.tables.dictionaries import has_dictionary
+from nfrun.tables.file_table import FileTable
 from nfrun.tables.ipc import described, schema_line, size_of, write_file
-from nfrun.tables.stored_form import as_stored, read_all
+from nfrun.tables.stored_form import as_stored, is_streamed, read_all
 from nfrun.tables.write_queue import Key
 
 
@@ -39,6 +40,8 @@ class StoredOutput:
     no_readers: bool = False  # it has no more readers, but its file stays
     temporary: bool = False  # if it has a file, that goes with it, even in a persistent store
     plain: bool = False  # whether its table has plain types alone, as far as that is known: see `described`
+    files: FileTable | None = None  # what holds its table, which may not be loaded yet
+    bytes: int = 0  # of its table in memory
 
 
 def output_path(folder: Path, output: str, attempt: int) -> str:
@@ -46,18 +49,42 @@ def output_path(folder: Path, output: str, attempt: int) -> str:
     return f"{folder!s}{os.sep}{file_stem(output)}.{attempt}.arrow"
 
 
-def in_memory(output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader, path: str | None) -> StoredOutput:
+Value: TypeAlias = pa.Table | pa.RecordBatchReader | FileTable
+
+
+def in_memory(output: OutputId, attempt: int, value: Value, path: str | None) -> StoredOutput:
     """Return the state of an output that readers get from memory; `path` is that of the file that it gets, if any.
 
-    Reads all batches of a reader, whose exceptions pass through. Raises FormatError if a file cannot hold a dictionary.
+    The table in files is not loaded here. Reads all batches of a reader, whose exceptions pass through. Raises
+    FormatError if a file cannot hold a dictionary.
     """
-    if isinstance(value, pa.RecordBatchReader):
-        value = read_all(value)
-    schema, plain = described(value.schema)
-    value = as_stored(value, plain)
-    schema = schema if plain else schema_line(value.schema)  # its types may be others now
-    ref = OutputRef(output, value.num_rows, size_of(value), schema, path, None, attempt)
-    return StoredOutput((output, attempt), ref, value, plain=plain)
+    files = value if isinstance(value, FileTable) else None
+    data: Any = value if files is None else files.take()
+    if files is not None and data is None:
+        return StoredOutput((output, attempt), files.described(output, attempt), files=files, temporary=True)
+    if isinstance(data, pa.RecordBatchReader):
+        data = read_all(data)
+    schema, plain = described(data.schema)
+    data = as_stored(data, plain)
+    schema = schema if plain else schema_line(data.schema)  # its types may be others now
+    ref = OutputRef(output, data.num_rows, size_of(data), schema, path, None, attempt)
+    entry = StoredOutput((output, attempt), ref, data, plain=plain, files=files, bytes=ref.bytes)
+    if files is not None:
+        ref = files.described(output, attempt, ref)
+        entry.ref = ref if path is None else replace(ref, digest=None)  # it has one when the file is written
+    return entry
+
+
+def is_written_at_once(value: Value, mode: str) -> bool:
+    """Return whether an output is written to its file, if it may have one, before anyone reads it."""
+    if isinstance(value, FileTable):
+        return mode == "mmap" and value.is_loaded
+    return mode == "mmap" or is_streamed(value)
+
+
+def gone(output: str) -> HandoffError:
+    """Return the error for an output that is asked for after its release."""
+    return HandoffError(f"the output '{output}' is gone: all its readers had ended")
 
 
 def hashed(ref: OutputRef, table: pa.Table) -> OutputRef:
@@ -98,35 +125,40 @@ def write_stored(entry: StoredOutput, table: pa.Table, path: str, *, fsync: bool
             return WriteResult(hashed(ref, table))
         file = write_file(table, path, stop_if_released, fsync=fsync)
         written, ref = True, file.described(ref)
+        if entry.files is not None:
+            ref = entry.files.described(ref.id, ref.attempt, ref)
         return WriteResult(ref, True, None if entry.no_readers else file.opened(path))
     except Exception as error:  # any error must reach the callers that wait for this output
         return WriteResult(ref, written, error=failed_write(error, ref.id, ref.bytes))
 
 
-def write_output(
-    path: Path | str, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader, *, fsync: bool = False
-) -> OutputRef:
+def write_output(path: Path | str, output: OutputId, attempt: int, value: Value, *, fsync: bool = False) -> OutputRef:
     """Write an output to its file and return its `OutputRef`, including the digest.
 
-    A reader is written batch by batch; one with a dictionary column is read into memory first. Raises HandoffError if
-    the file cannot be written; exceptions of the reader pass through.
+    The table in files is not written if it is not loaded. A reader is written batch by batch; one with a dictionary
+    column is read into memory first. Raises HandoffError if the file cannot be written; exceptions of the reader pass
+    through.
     """
-    if isinstance(value, pa.RecordBatchReader) and has_dictionary(pa.struct(value.schema)):
-        value = read_all(value)
-    received = value.nbytes if isinstance(value, pa.Table) else 0  # bytes so far, for the error message
+    files = value if isinstance(value, FileTable) else None
+    data: Any = value if files is None else files.take()
+    if files is not None and data is None:
+        return files.described(output, attempt)
+    if isinstance(data, pa.RecordBatchReader) and has_dictionary(pa.struct(data.schema)):
+        data = read_all(data)
+    received = data.nbytes if isinstance(data, pa.Table) else 0  # bytes so far, for the error message
     reader_errors: list[Exception] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal received
         try:
-            for batch in value:
+            for batch in data:
                 received += batch.nbytes
                 yield batch
         except Exception as error:  # raised by the node's reader: pass it on unchanged, whatever its type
             reader_errors.append(error)
             raise
 
-    source = value if isinstance(value, pa.Table) else pa.RecordBatchReader.from_batches(value.schema, batches())
+    source = data if isinstance(data, pa.Table) else pa.RecordBatchReader.from_batches(data.schema, batches())
     try:
         written = write_file(source, path, fsync=fsync)
     except BaseException as error:
@@ -136,11 +168,11 @@ def write_output(
         if isinstance(error, OSError | pa.ArrowException):
             raise failed_write(error, output, received) from error
         raise
-    return OutputRef(
+    ref = OutputRef(
         output,
         written.rows,
         written.bytes,
-        schema_line(value.schema),
+        schema_line(data.schema),
         str(path),
         written.digest,
         attempt,
@@ -148,6 +180,7 @@ def write_output(
         written.checksum,
         written.schema_digest,
     )
+    return ref if files is None else files.described(output, attempt, ref)
 
 
 def failed_write(error: Exception, output: str, size: int) -> HandoffError:

@@ -18,17 +18,26 @@ import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
+from nfrun.core.file_source import FileSource
 from nfrun.core.pipeline import OutputId
 from nfrun.system.atomic_files import remove_partials
 from nfrun.system.runtime import available_memory
-from nfrun.system.threads import start_thread
 from nfrun.tables.checksum_thread import ChecksumThread
+from nfrun.tables.file_table import FileTable
 from nfrun.tables.ipc import open_file
-from nfrun.tables.output_files import StoredOutput, in_memory, output_path, write_output, write_stored
-from nfrun.tables.stored_form import as_registered, is_streamed
+from nfrun.tables.output_files import (
+    StoredOutput,
+    Value,
+    gone,
+    in_memory,
+    is_written_at_once,
+    output_path,
+    write_output,
+    write_stored,
+)
+from nfrun.tables.stored_form import as_registered
 from nfrun.tables.write_queue import Key, WriteQueue
-
-_CLOSE_SECONDS = 0.1  # how long `close(wait=False)` waits for the writer thread
+from nfrun.tables.writer_thread import WriterThread
 
 
 class TableStore:
@@ -76,40 +85,39 @@ class TableStore:
         self._budget = available_memory() // 4 if budget is None else budget
         self._write_queue = WriteQueue(self._budget, retained | write_first, persistent=persistent)
         self._temporary_bytes = 0
-        self._busy = False
         self._closed = False
         self._lock = threading.Lock()
         self._change = threading.Condition(self._lock)
-        self._work = threading.Condition(self._lock)  # wakes the writer only when there is work for it
-        self._writer: threading.Thread | None = None
+        self._writer = WriterThread(self._change, self._lock, self._write_queue, self._entries, self._write)
         self._checksums = ChecksumThread(self._change, self._publish) if persistent else None
 
     # -- called by nodes -------------------------------------------------------------------------------------------
 
-    def publish(self, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
+    def publish(self, output: OutputId, attempt: int, value: Value) -> OutputRef:
         """Store an output and return its reference. Waits while the write queue is full.
 
         Some outputs are written to the file at once, batch by batch: `is_streamed`. Other readers, and all if the mode
-        is `memory`, are read into memory. Raises HandoffError if the file cannot be written or the store is closed, and
-        FormatError if it cannot hold a dictionary; exceptions of a reader pass through.
+        is `memory`, are read into memory. A `FileTable` that is not loaded stays so until the table is opened.
+
+        Raises HandoffError if the file cannot be written or the store is closed, and FormatError if it cannot hold a
+        dictionary; exceptions of a reader pass through.
         """
         self._refuse_if_closed(output)
         temporary = output in self._unwritten
         path = None if self._mode == "memory" or temporary else self.path(output, attempt)
-        if path is not None and (self._mode == "mmap" or is_streamed(value)):
+        if path is not None and is_written_at_once(value, self._mode):
             ref = write_output(path, output, attempt, value, fsync=self.fsync)
             self._register(ref)
             return ref
         entry = in_memory(output, attempt, value, path)
         with self._lock:
-            if path is not None or temporary or output in self._retained:
-                self._wait_for_room(entry.ref.bytes)
+            if entry.table is not None and (path is not None or temporary or output in self._retained):
+                self._wait_for_room(entry.bytes)
                 self._refuse_if_closed(output)
                 if temporary:
-                    self._temporary_bytes += entry.ref.bytes
-                    # With more of them than that in memory, they become files until their last reader has ended.
-                    entry.temporary, entry.file_requested = True, self._temporary_bytes > self._budget // 2
-                self._enqueue(entry)
+                    self._keep_for_now(entry)
+                elif not entry.ref.digest:
+                    self._enqueue(entry)
             self._entries[entry.key] = entry
         return entry.ref
 
@@ -125,12 +133,14 @@ class TableStore:
         is mapped. Raises HandoffError if the file cannot be opened or the store is closed.
         """
         path = Path(self._path_of(ref))
+        if ref.files is not None and ref.path is None:
+            return self.publish(ref.id, ref.attempt, FileTable(ref.files, ref.rows))
         if not self._is_own(path) or not (self._mode == "memory" or ref.id in self._unwritten):
             self._register(ref)
             return ref
         table = open_file(path)
         path.unlink(missing_ok=True)
-        return self.publish(ref.id, ref.attempt, table)
+        return self.publish(ref.id, ref.attempt, FileTable(ref.files, ref.rows, table) if ref.files else table)
 
     def holds(self, ref: OutputRef) -> bool:
         """Return whether the output has a table here: it was published or registered, and is not released."""
@@ -151,22 +161,30 @@ class TableStore:
             if entry is None or entry.ref.digest is None:
                 if entry is not None and entry.error:
                     raise HandoffError(str(entry.error), entry.error)
-                raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
+                raise gone(ref.id)
             return entry.ref
 
     def open(self, ref: OutputRef) -> pa.Table:
         """Return the table: the published one until its file is written, then the file, mapped once for all readers.
 
-        Raises HandoffError if the output is released.
+        Raises HandoffError if the output is released, and FormatError if its table is in files that cannot be read.
         """
         table, plain = self._kept(ref)
         return table if plain else as_registered(table)  # the reader may have registered types
 
+    def files(self, ref: OutputRef) -> FileSource:
+        """Return the files that hold the table of `ref.files`. Raises HandoffError if the output is released."""
+        entry = self._entries.get((ref.id, ref.attempt))
+        if entry is None or entry.files is None:
+            raise gone(ref.id)
+        return entry.files.source
+
     def file(self, ref: OutputRef) -> Path:
         """Return the path of the output's Arrow IPC file. Has it written if it is not, and waits until it is complete.
 
-        Raises HandoffError if the output is released or cannot be written.
+        Raises HandoffError if the output is released or cannot be written, and FormatError as `open`.
         """
+        self._kept(ref)
         with self._lock:
             entry = self._entries.get((ref.id, ref.attempt))
             while entry is not None and not entry.written and not entry.released:
@@ -176,11 +194,11 @@ class TableStore:
                 if entry.key not in self._write_queue:  # kept in memory, or already hashed without a file
                     self._enqueue(entry)
                 elif self._write_queue.prioritize(entry.key):
-                    self._wake()
+                    self._writer.wake()
                 self._change.wait_for(lambda: entry.key not in self._write_queue)
             # The output can be released during the wait: a detached attempt may still be running.
             if entry is None or entry.released:
-                raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
+                raise gone(ref.id)
             return Path(self._path_of(entry.ref))
 
     # -- called by the run -----------------------------------------------------------------------------------------
@@ -221,7 +239,7 @@ class TableStore:
         queue, checksums = self._write_queue, self._checksums
         with self._lock:
             return self._change.wait_for(
-                lambda: not (queue.has_work() or self._busy or (checksums and checksums.pending)), seconds
+                lambda: not (queue.has_work() or self._writer.busy or (checksums and checksums.pending)), seconds
             )
 
     def close(self, *, wait: bool = True) -> None:
@@ -239,9 +257,8 @@ class TableStore:
                 if not stays or not wait:
                     self._release(output, attempt, keep_file=stays)
             self._change.notify_all()
-            self._work.notify()
-        if self._writer is not None:
-            self._writer.join(None if wait else _CLOSE_SECONDS)
+            self._writer.stop()
+        self._writer.join(wait=wait)
         if self._checksums is not None:
             self._checksums.close()
         with self._lock:
@@ -253,9 +270,23 @@ class TableStore:
     def _kept(self, ref: OutputRef) -> tuple[Any, bool]:
         """Return the table, in the form that this store keeps, and whether its types are known to be plain."""
         entry = self._entries.get((ref.id, ref.attempt))
+        if entry is not None and entry.table is None and entry.files is not None and not entry.released:
+            self._load(entry, entry.files)
         if entry is None or (table := entry.table) is None:
-            raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
+            raise gone(ref.id)
         return table, entry.plain
+
+    def _load(self, entry: StoredOutput, files: FileTable) -> None:
+        """Load the table of an output into memory, unless another thread does."""
+        with files.lock:
+            if entry.table is None:
+                files.load()
+                loaded = in_memory(entry.ref.id, entry.ref.attempt, files, None)
+                with self._lock:
+                    entry.table, entry.plain = loaded.table, loaded.plain
+                    if not entry.released:
+                        entry.bytes = loaded.bytes
+                        self._keep_for_now(entry)
 
     def _path_of(self, ref: OutputRef) -> str:
         return ref.path or self.path(ref.id, ref.attempt)
@@ -265,10 +296,20 @@ class TableStore:
 
     # -- called with the lock held ---------------------------------------------------------------------------------
 
+    def _keep_for_now(self, entry: StoredOutput) -> None:
+        """Count a table that stays in memory until its last reader has ended.
+
+        With more of them than half the budget, they become files until then.
+        """
+        self._temporary_bytes += entry.bytes
+        entry.temporary, entry.file_requested = True, self._temporary_bytes > self._budget // 2
+        if entry.file_requested or not entry.ref.digest:
+            self._enqueue(entry)
+
     def _wait_for_room(self, size: int) -> None:
         if not self._write_queue.has_room(size):
             self._write_queue.waiters += 1
-            self._wake()
+            self._writer.wake()
             try:
                 self._change.wait_for(lambda: self._closed or self._write_queue.has_room(size))
             finally:
@@ -283,14 +324,14 @@ class TableStore:
         if entry is None:
             return
         entry.released = True
-        self._temporary_bytes -= entry.ref.bytes if entry.temporary else 0
+        self._temporary_bytes -= entry.bytes if entry.temporary else 0
         if self._write_queue.cancel(entry.key):  # otherwise `_write` drops the table and the file when it is done
             entry.table = None
             self._change.notify_all()
             path = self._path_of(entry.ref)
             if entry.written and not keep_file and self._is_own(Path(path)):
                 self._write_queue.unlink(path)
-                self._wake()
+                self._writer.wake()
 
     def _complete(self, entry: StoredOutput) -> None:
         """Publish a committed output; in a persistent store, when the checksum of its file is taken."""
@@ -304,42 +345,9 @@ class TableStore:
             self._on_published(entry.ref)
 
     def _enqueue(self, entry: StoredOutput) -> None:
-        if self._writer is None:
-            self._wake()  # before the entry is queued, since it may raise HandoffError
-        self._write_queue.add(entry.key, entry.ref.bytes, urgent=entry.file_requested)
-        if self._write_queue.has_work():
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._writer is None:
-            self._writer = start_thread(self._run_writer, "nfrun-writer")
-        self._work.notify()
+        self._writer.add(entry.key, entry.bytes, urgent=entry.file_requested)
 
     # -- the writer thread -----------------------------------------------------------------------------------------
-
-    def _run_writer(self) -> None:
-        with suppress(Exception):  # too many open files, for instance: then each write fails
-            import nfrun.tables.digest  # noqa: F401  (now, not while the end of the run waits for it)
-
-        while True:
-            with self._lock:
-                self._busy = False
-                self._change.notify_all()
-                self._work.wait_for(lambda: self._write_queue.has_work() or self._closed)
-                under_pressure = self._write_queue.under_pressure()
-                task = self._write_queue.next()
-                if task is None:
-                    return
-                self._busy = True
-                job = task if isinstance(task, str) else self._entries[task]
-            if isinstance(job, str):
-                with suppress(OSError):
-                    Path(job).unlink()
-            else:
-                self._write(job)
-                if under_pressure:
-                    # glibc keeps freed memory, up to several times the budget, until it is asked to return it.
-                    pa.default_memory_pool().release_unused()
 
     def _write(self, entry: StoredOutput) -> None:
         path = self._path_of(entry.ref)
@@ -356,7 +364,7 @@ class TableStore:
                 entry.table = None
                 if entry.no_readers and self._entries.get(entry.key) is entry:
                     del self._entries[entry.key]
-                    self._temporary_bytes -= entry.ref.bytes if entry.temporary else 0
+                    self._temporary_bytes -= entry.bytes if entry.temporary else 0
             elif done.mapped is not None and self._mode != "memory":
                 entry.table = done.mapped  # from now on all readers share the pages of the file
             self._write_queue.finish(entry.key)
@@ -372,4 +380,5 @@ class TableStore:
                 path.unlink(missing_ok=True)
             self._refuse_if_closed(ref.id)
             key = ref.id, ref.attempt
-            self._entries[key] = StoredOutput(key, ref, mapped, written=True)
+            self._entries[key] = entry = StoredOutput(key, ref, mapped, written=True)
+            entry.files = FileTable(ref.files, ref.rows) if ref.files else None

@@ -89,14 +89,14 @@ def is_plain(kind: pa.DataType, field: pa.Field) -> bool:
 def as_registered(table: pa.Table) -> pa.Table:
     """Return the table with the extension types that are registered now, and with the storage of the others."""
     schema = table.schema
-    if all(is_plain(field.type, field) for field in schema) or _registered(schema).equals(schema):
+    if all(is_plain(field.type, field) for field in schema) or registered_schema(schema).equals(schema):
         return table
     return copied(table)
 
 
 def registered_reader(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
     """Return a reader of the same batches, each as `as_registered` returns it."""
-    schema = _registered(reader.schema)
+    schema = registered_schema(reader.schema)
     if schema.equals(reader.schema):
         return reader
     tables = (copied(pa.Table.from_batches([batch])) for batch in reader)
@@ -126,7 +126,7 @@ def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Record
     yield from _joined(small)
 
 
-def _registered(schema: pa.Schema) -> pa.Schema:
+def registered_schema(schema: pa.Schema) -> pa.Schema:
     """Return the schema as a file's reader gets it."""
     text = schema.serialize()
     return pa.ipc.read_schema(text) if b"ARROW:extension:name" in text.to_pybytes() else schema

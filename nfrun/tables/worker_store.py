@@ -9,9 +9,12 @@ import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
+from nfrun.core.file_source import FileSource
 from nfrun.core.pipeline import OutputId
+from nfrun.tables.file_table import read_source
 from nfrun.tables.ipc import open_file
-from nfrun.tables.output_files import output_path, write_output
+from nfrun.tables.output_files import Value, output_path, write_output
+from nfrun.tables.stored_form import as_stored
 
 
 class WorkerStore:
@@ -24,16 +27,26 @@ class WorkerStore:
         self._folder = folder
         self.fsync = fsync
 
-    def publish(self, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
-        """Write an output to its file and return its reference.
+    def publish(self, output: OutputId, attempt: int, value: Value) -> OutputRef:
+        """Write an output to its file and return its reference. A `FileTable` that is not loaded is not written.
 
         Raises HandoffError if the file cannot be written; exceptions of a `RecordBatchReader` pass through.
         """
         return write_output(output_path(self._folder, output, attempt), output, attempt, value, fsync=self.fsync)
 
     def open(self, ref: OutputRef) -> pa.Table:
-        """Return the table, memory-mapped. Raises HandoffError if it has no file, or the file cannot be opened."""
+        """Return the table, memory-mapped. Raises HandoffError if it has no file, or the file cannot be opened.
+
+        Reads a table that the run has not loaded from its files. Raises FormatError if that fails.
+        """
+        if ref.path is None and ref.files is not None:
+            return as_stored(read_source(ref.files))
         return open_file(self.file(ref), ref.size)
+
+    def files(self, ref: OutputRef) -> FileSource:
+        """Return the files that hold the table of `ref.files`."""
+        assert ref.files is not None
+        return ref.files
 
     def file(self, ref: OutputRef) -> Path:
         """Return the path of the output's Arrow IPC file. Raises HandoffError if it has none."""

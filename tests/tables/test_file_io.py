@@ -589,7 +589,7 @@ def test_a_permission_error_is_raised_unchanged(tmp_path: Path, monkeypatch: pyt
         raise PermissionError(13, "Permission denied", "t.csv")
 
     write_table(PEOPLE, tmp_path / "t.csv")
-    monkeypatch.setattr(nfrun.tables.file_io._File, "open", raise_error)
+    monkeypatch.setattr(nfrun.tables.file_io.InputFile, "open", raise_error)
     with pytest.raises(PermissionError):
         read_table("t.csv", base=tmp_path)
 

@@ -28,6 +28,7 @@ from nfrun.engine.granted_units import unit_variables
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.folders import folders_of
+from nfrun.nodes.registry import KINDS
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.os_errors import reason
 from nfrun.system.threads import start_timer
@@ -144,13 +145,18 @@ class ProcessWorkers:
     def _order(self, start: NodeStarted, input_waits: dict[OutputId, float]) -> AttemptOrder:
         """Build the message for the worker. Waits for the input files and adds the seconds waited to `input_waits`."""
         inputs: dict[str, OutputRef] = {}
+        reads_source_files = KINDS[self._runner.pipeline.nodes[start.node].kind].reads_source_files
         for output, ref in start.inputs.items():
             began = time.perf_counter()
-            inputs[output] = replace(ref, path=str(self._store.file(ref)))
+            if ref.files is not None and reads_source_files:
+                inputs[output] = replace(ref, path=None, files=self._store.files(ref))
+            else:
+                inputs[output] = replace(ref, path=str(self._store.file(ref)), files=None)
             input_waits[ref.id] = time.perf_counter() - began
         spec = self._runner.pipeline.nodes[start.node]
-        consumed, unshared = self._runner.consumed.get(spec.id, ()), spec.id in self._runner.unshared
-        return AttemptOrder(spec, replace(start, inputs=inputs), consumed, unshared)
+        runner, order = self._runner, replace(start, inputs=inputs)
+        consumed = runner.consumed.get(spec.id, ())
+        return AttemptOrder(spec, order, consumed, spec.id in runner.unshared, spec.id in runner.in_files)
 
     def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         units = unit_variables(order.start.granted, self._runner.environ)  # CUDA reads them once in a process

@@ -58,15 +58,17 @@ class WorkerConfig:
 
 @frozen
 class AttemptOrder:
-    """An attempt to make. All inputs have a path. `consumed` has its outputs that other nodes read.
+    """An attempt to make. All inputs have a path or files. `consumed` has its outputs that other nodes read.
 
-    The tables that an `unshared` node returns share no memory with objects that change later.
+    The tables that an `unshared` node returns share no memory with objects that change later. What a node `in_files`
+    reads from files stays there.
     """
 
     node: NodeSpec
     start: NodeStarted
     consumed: Sequence[OutputId]
     unshared: bool = False
+    in_files: bool = False
 
 
 class Cancelled(BaseException):
@@ -209,6 +211,7 @@ class _Worker:
             memory_share=config.memory_share,
             process_state=self.state,
             unshared=frozenset({spec.id} if order.unshared else ()),
+            in_files=frozenset({spec.id} if order.in_files else ()),
         )
         self.state.seed = seed_of(spec)
         self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0

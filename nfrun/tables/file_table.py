@@ -1,0 +1,183 @@
+"""Stands for the table in local files, which is read when somebody needs it: queries read the files themselves.
+
+Such an output is identified by the content of its files, so that it has the same digest whether its table was made or
+not. The files are held: they stay open, so that a file that is replaced meanwhile is read as it was. One that is
+changed in place is noticed by its state, before and after it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import OutputRef
+from nfrun.core.file_source import DIGEST_OF_FILES, FileSource, SourceFile
+from nfrun.core.pipeline import OutputId
+from nfrun.core.values import replace
+from nfrun.system.checksums import FileLook, bytes_checksum, file_checksum, text_checksum
+from nfrun.system.os_errors import reason
+from nfrun.tables.file_io import InputFile, file_shape, input_files, read_files, selected_schema
+from nfrun.tables.formats import FormatError, format_of
+from nfrun.tables.ipc import schema_line
+from nfrun.tables.stored_form import registered_schema
+
+SCANNED = ("parquet",)  # formats of which DuckDB reads files itself
+_MOST_HELD = 200  # open files in this process: the system may allow no more than 1,024 in all
+
+
+class FileTable:
+    """The table in the files of a `source`, with this number of rows. Thread-safe but for `take`."""
+
+    def __init__(self, source: FileSource, rows: int, table: pa.Table | None = None) -> None:
+        self._source = source
+        self._rows = rows
+        self._held = _held(source)
+        self._table = table
+        self.lock = threading.Lock()  # for who loads the table, so that it is made once
+
+    @property
+    def source(self) -> FileSource:
+        """The files, by paths at which they stay as they are, for all processes of this user."""
+        paths = [str(file) if file else known.path for file, known in zip(self._held, self._source.files, strict=True)]
+        named = zip(self._source.files, paths, strict=True)
+        return replace(self._source, files=tuple(replace(known, path=path) for known, path in named))
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the table is in memory."""
+        return self._table is not None
+
+    def load(self) -> None:
+        """Read the table now. Raises FormatError, HandoffError."""
+        self._table = read_source(self.source)
+
+    def take(self) -> pa.Table | None:
+        """Return the table if it is loaded, and let go of it."""
+        table, self._table = self._table, None
+        return table
+
+    def described(self, output: OutputId, attempt: int, ref: OutputRef | None = None) -> OutputRef:
+        """Return the reference to the output: `ref`, if given, with what is known of the files.
+
+        Its `bytes` are those of the files. Its digest covers the content of the files, and what is selected of them.
+        """
+        source = self._source
+        schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
+        content = [source.format, source.columns, [file.checksum for file in source.files]]
+        return replace(
+            ref or OutputRef(output, self._rows, 0, schema_line(schema), attempt=attempt),
+            bytes=sum(file.state[2] for file in source.files),
+            digest=f"{DIGEST_OF_FILES}{text_checksum(json.dumps(content))}",
+            schema_digest=bytes_checksum(source.schema),
+            files=source,
+        )
+
+
+def open_files(
+    source: str,
+    *,
+    base: Path,
+    look: Callable[[Path], FileLook],
+    format: str | None = None,
+    columns: Sequence[str] | None = None,
+    **others: Any,
+) -> FileTable | None:
+    """Return the table in the files that `source` names, not read yet. None if `read_table` must read them at once.
+
+    The arguments are those of `read_table`; `look` takes the checksum of a file. Raises FormatError, OSError.
+    """
+    if others or (format or format_of(source) or SCANNED[0]) not in SCANNED:
+        return None
+    files = input_files(source, base)
+    kinds = {format or format_of(file.path) for file in files}
+    if len(kinds) != 1 or any(file.filesystem for file in files) or not kinds <= {*SCANNED}:
+        return None
+    kind = kinds.pop() or ""
+    looks = [look(Path(file.path)) for file in files]
+    shapes = [file_shape(file, kind) for file in files]
+    schema = shapes[0][0]
+    if (
+        not len(schema)
+        or not all(seen.checksum for seen in looks)
+        or not all(found.equals(schema) for found, _ in shapes[1:])
+    ):
+        return None
+    if columns is not None:
+        schema = selected_schema(schema, columns, source)
+    found = FileSource(
+        tuple(
+            SourceFile(file.name, os.path.abspath(file.path), seen.checksum, seen.state)  # noqa: PTH100
+            for file, seen in zip(files, looks, strict=True)
+        ),
+        kind,
+        None if columns is None else tuple(columns),
+        registered_schema(schema).serialize().to_pybytes(),
+    )
+    return FileTable(found, sum(rows for _, rows in shapes))
+
+
+def read_source(source: FileSource) -> pa.Table:
+    """Read the whole table. Raises FormatError, also if a file was changed; HandoffError for errors of the system."""
+    files = [InputFile(file.name, file.path) for file in source.files]
+    try:
+        table = read_files(files, source.format, source.columns)
+    except (FormatError, OSError) as error:
+        check_unchanged(source)
+        if isinstance(error, FormatError) or not error.errno:
+            raise
+        raise HandoffError(f"cannot read {files[0].name}: {reason(error)}", error) from error
+    check_unchanged(source)
+    return table
+
+
+def check_unchanged(source: FileSource) -> None:
+    """Raise FormatError if a file has another content than when its checksum was taken."""
+    for file in source.files:
+        try:
+            found = os.stat(file.path)  # noqa: PTH116
+            state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if state == file.state or file_checksum(file.path) == file.checksum:
+                continue
+        except OSError as error:
+            raise FormatError(f"{file.name} cannot be read any more: {reason(error)}") from error
+        raise FormatError(f"{file.name} was changed while the run was reading it: start the run again")
+
+
+class _HeldFile:
+    """An open file. It is closed when nothing refers to this any more."""
+
+    count = 0
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        _HeldFile.count += 1
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError):
+            os.close(self._file)
+            _HeldFile.count -= 1
+
+    def __str__(self) -> str:
+        return f"/proc/{os.getpid()}/fd/{self._file}"
+
+
+def _held(source: FileSource) -> list[_HeldFile | None]:
+    """Open the files, as far as the system has names for open files, and as far as these are not too many."""
+
+    def files() -> Iterator[_HeldFile | None]:
+        for file in source.files:
+            held = None
+            if _HeldFile.count < _MOST_HELD and os.path.isdir("/proc/self/fd"):  # noqa: PTH112
+                with suppress(OSError):  # it is told when the file is read
+                    held = _HeldFile(file.path)
+            yield held
+
+    return list(files())
