@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
 from nfrun.cli.options import RunOptions
@@ -33,6 +35,7 @@ _LARGE = 70_000  # rows: more than nfrun joins to one batch
 QUERIES = (
     "select * from a",
     "select id, count(*) as n from a group by all order by all",
+    "select id % 7 as k, count(*) as n from a group by k",  # in an order that depends on how DuckDB gets its input
     "select sum(id) as s, $by as by from a",
     "select * from a order by id desc, all limit 20",
     "select a.id, b.id as other from a join b on a.id = b.id order by all",
@@ -116,9 +119,11 @@ class Maker:
         kind = chance.random()
         if kind < 0.2:
             return {"read": chance.choice(("data/a.csv", "data/b.jsonl", "data/*.csv"))}
-        if kind < 0.3:
-            return {"run": 'printf "id,word\\n1,a\\n2,b\\n" > "$NFRUN_OUTPUT"', "format": "csv"}
+        if kind < 0.35:
+            return {"read": chance.choice(("data/d.parquet", "data/d*.parquet", "data/f.parquet"))}
         if kind < 0.4:
+            return {"run": 'printf "id,word\\n1,a\\n2,b\\n" > "$NFRUN_OUTPUT"', "format": "csv"}
+        if kind < 0.45:
             return {
                 "sql": "select range as id, range % 3 as k from range($rows)",
                 "with": {"rows": chance.randrange(9)},
@@ -171,6 +176,11 @@ def make(folder: Path, chance: random.Random) -> None:
     (folder / FILE).write_text(yaml.safe_dump(pipeline, sort_keys=False))
     (folder / "steps.py").write_text(STEPS.read_text())
     (folder / "data/a.csv").write_text("id,word\n" + "".join(f"{i},w{i % 3}\n" for i in range(20)))
+    words = pa.table({"id": pa.array(range(5000)), "word": [f"w{i % 3}" for i in range(5000)]})
+    for name in ("d", "d2"):  # queries read the files themselves
+        pq.write_table(words, folder / f"data/{name}.parquet", row_group_size=1000)
+    times = pa.table({"id": [2, 1], "t": pa.array([1, None], pa.timestamp("ms"))})  # and these as a table
+    pq.write_table(times, folder / "data/f.parquet")
     (folder / "data/c.csv").write_text("id,word\n7,x\n")
     (folder / "data/b.jsonl").write_text("".join(f'{{"id": {i}, "l": [{i}, null]}}\n' for i in range(5)))
 
