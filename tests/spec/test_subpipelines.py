@@ -292,7 +292,8 @@ WRONG = {
     "pipeline: a.yaml": "a.yaml:2:16: 'a.yaml' includes itself: a.yaml -> a.yaml",
     "pipeline: broken.yaml": "broken.yaml:1:1: a pipeline file needs 'nodes' < a.yaml:2:16",
     "pipeline: none.yaml": "a.yaml:2:16: there is no file 'none.yaml' (did you mean 'needy.yaml'?)",
-    "pipeline: data/other.yaml": "a.yaml:2:16: 'data/other.yaml' must be given the input 'rates' (inputs: {rates: NODE})",
+    "pipeline: data/other.yaml": "a.yaml:2:16: 'data/other.yaml' must be given the input 'rates' "
+    "(inputs: {rates: NODE})",
     "pipeline: quiet.yaml": "a.yaml:4:22: 'quiet.yaml' has no outputs (name in it what others may read: outputs: "
     "{name: node})",
     "pipeline: cells.yaml": "a.yaml:4:22: 'cells.yaml' has this output for each of its cells (gather them there, and "
