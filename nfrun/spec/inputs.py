@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,15 +34,18 @@ def with_inputs(found: Findings, given: Mapping[str, str]) -> Document:
     nodes: dict[str, Any] = {}
     moved: dict[Keys, Keys] = {}
     for name, value in inputs.items():
-        if isinstance(value, str | dict) and ("inputs", name) not in found.wrong:
-            body = value if isinstance(value, dict) else {}
-            file = given.get(name, body.get(READ.name, "") if isinstance(value, dict) else value)
-            nodes[name] = {**body, READ.name: file}
-            moved["nodes", name] = ("inputs", name)
-            if READ.name not in body:
-                moved["nodes", name, READ.name] = ("inputs", name)
-            found.bad |= {("nodes", *path[1:]) for path in found.bad if path[:2] == ("inputs", name)}
-            found.wrong |= {("nodes", *path[1:]) for path in found.wrong if path[:2] == ("inputs", name)}
+        given_body = value if isinstance(value, dict) else {}
+        body = {key: item for key, item in given_body.items() if ("inputs", name, key) not in found.wrong}
+        is_path = isinstance(value, str) and ("inputs", name) not in found.wrong
+        file = value if is_path else body.get(READ.name, "")
+        if name in given:
+            file = given[name].removeprefix(f"{found.folder}{os.sep}")
+        nodes[name] = {**body, READ.name: file}
+        moved["nodes", name] = ("inputs", name)
+        if READ.name not in body:
+            moved["nodes", name, READ.name] = ("inputs", name)
+        found.bad |= {("nodes", *path[1:]) for path in found.bad if path[:2] == ("inputs", name)}
+        found.wrong |= {("nodes", *path[1:]) for path in found.wrong if path[:2] == ("inputs", name)}
     own = document.root.get("nodes")
     root = {**document.root, "nodes": {**nodes, **dict(entries(own) if isinstance(own, dict) else ())}}
     return replace(document, root=root, moved={**document.moved, **moved})

@@ -77,6 +77,8 @@ def resolve_references(found: Findings, nodes: dict[str, NodeSpec]) -> None:
             long = isinstance(given, dict) and isinstance(given[item.name], dict)
             output = _resolve(found, name, item.output, nodes, (*path, "from") if long else path)
             other = item.alternative and _resolve(found, name, item.alternative, nodes, (*path, "else"))
+            if other and other == output and not item.where:
+                found.report((*path, "else"), f"'{ellipsize(other)}' is what is absent then", "name another node")
             if output:
                 inputs.append(item)
                 if (output, other) != (item.output, item.alternative):
@@ -153,6 +155,8 @@ def _resolve(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, Node
         found.report(path, f"node '{name}' reads itself", "a node reads the outputs of others")
         return None
     if node not in found.document.root["nodes"]:
+        if ("inputs",) in found.wrong:
+            return ref  # the names of the inputs are not known
         found.report(path, f"{reader} '{ellipsize(ref)}', which is not defined", _hint(found, ref, name, nodes))
         return None
     if node not in nodes or node in found.unclear or ("nodes", node, "outputs") in found.bad:

@@ -53,6 +53,11 @@ _SYNONYMS = {
     "folder": ("dir", "directory", "dirs", "tree"),
     "file": ("path", "binary", "blob", "bytes", "model", "artifact"),
     "table": ("dataframe", "frame", "arrow", "df"),
+    "from": ("node", "ref", "source", "input", "of"),
+    "else": ("or", "otherwise", "default", "fallback"),
+    "optional": ("required", "allow_missing", "allow_absent"),
+    "where": ("filter", "pin", "select"),
+    "gather": ("collect", "combine", "reduce", "expand"),
     "string": ("str", "text", "date", "datetime"),
     "integer": ("int",),
     "number": ("float", "double", "decimal"),
@@ -218,7 +223,7 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     if len(path) == 2 and path[0] == "nodes" and key.lower() in _AT_THE_END:
         return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
-    if key in KEYS and (of_node_or_file or key == "required"):
+    if key in KEYS and (of_node_or_file if key != "required" else path[:1] == ("params",)):
         return KEYS[key]
     word, colon, rest = key.partition(":")
     if colon and word in known:
@@ -252,7 +257,7 @@ def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
         return "write the name of each node, such as 'extract:', where '- ' stands"
     if isinstance(value, list) and len(path) == 2 and path[0] == "nodes":
         return "a node is no list: remove the '- '"
-    if isinstance(value, dict) and "from" in value and path[2:3] == ("inputs",):
+    if isinstance(value, dict) and "from" in value and path[2:3] == ("inputs",) and path[-1] != "else":
         return f"give it a name: inputs: {{{ellipsize(str(value['from']))}: {ellipsize(_flow(value), 100)}}}"
     are_references = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
     if are_references and len(path) == 4 and path[2] == "inputs":

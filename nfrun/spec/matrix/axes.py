@@ -79,6 +79,9 @@ def read_axes(found: Findings) -> tuple[DeclaredAxes, tuple[Mapping[str, Any], .
                 of = source.get("of") if isinstance(source, dict) else None
                 axis = Axis(name, source, (*path, name), of=of if isinstance(of, str) else "")
                 before = len(found.diagnostics)
+                if twin := next((other for other in axes if other.lower() == name.lower()), ""):
+                    what = f"the axes '{twin}' and '{name}' differ only in case"
+                    found.report((*path, name), what, "columns would clash: rename one", at_key=True)
                 wrong = (*path, name) in found.bad
                 axes[name] = axis if wrong else _read_axis(found, axis, axes)
                 if wrong or len(found.diagnostics) > before:
@@ -123,6 +126,8 @@ def _read_axis(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> Axis:
 def _check_of(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> None:
     """Check that an axis follows from one above it whose values have an entry of its name."""
     path, parent = (*axis.path, "of"), above.get(axis.of)
+    if has_expression(axis.of):
+        return  # reported where expressions are checked
     if parent is None:
         guess = closest_match(axis.of, above)
         there = f"there is {', '.join(above)}" if above else "it follows from an axis that is declared before it"
@@ -175,7 +180,7 @@ def _node_axes(
             else:
                 own.append(name)
         for name in own:
-            above = _parents(axes, name)
+            above = () if name in broken else _parents(axes, name)
             if parent := next((other for other in own if other in above), None):
                 what = f"'{name}' follows from '{parent}'"
                 found.report(path, what, f"leave it out: a cell of '{parent}' is in one of '{name}'")

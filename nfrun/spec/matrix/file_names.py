@@ -5,12 +5,14 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from glob import glob
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import closest_match, ellipsize, shortened
 
+_MAX_LISTED, _MANY = 3, 1_000  # names of files in a hint; of more, none is likely to be meant
 _ENTRIES = ("id", "path", "name", "stem")  # what each value has beside the `{name}`s
 _PART = re.compile(r"\{([^{}]*)\}|(\*\*/)|(\*\*)|(\*)|(\?)|(\[!?\]?[^\]]*\])")
 
@@ -49,18 +51,31 @@ def find_files(pattern: str, folder: Path) -> Iterator[dict[str, Any]]:
             yield {"id": id, "path": path, "name": file.name, "stem": file.stem, **captured}
 
 
-def nearest_folder(pattern: str, folder: Path) -> str:
-    """Return a hint for a pattern that matches nothing: the folder that was probably meant, "" if there is none."""
+def hint_for(pattern: str, folder: Path) -> str:
+    """Return a hint for a pattern that matches no file: what was probably meant, or what there is, "" if nothing is."""
+    if "://" in pattern:
+        return "an axis lists files of this machine"
+    if pattern.startswith("~"):
+        return "~ is not the home folder here: write ${{ env.HOME }}"
     above = PurePosixPath(".")
     for part in PurePosixPath(pattern).parts[:-1]:
         if re.search(r"[*?\[{]", part) or not (folder / above).is_dir():
             return ""
         if not (folder / above / part).is_dir():
-            found = [entry.name for entry in (folder / above).iterdir() if entry.is_dir()]
-            guess = closest_match(part, found)
+            guess = closest_match(part, _names(folder / above, folders=True))
             return f"did you mean the folder '{ellipsize(str(above / guess))}'?" if guess else ""
         above /= part
-    return ""
+    if (folder / pattern).is_dir():
+        return f"it is a folder; its files are '{ellipsize(pattern.rstrip('/'))}/*'"
+    names = _names(folder / above)
+    return f"there is {ellipsize(shortened(names, _MAX_LISTED), 200)}" if names and len(names) < _MANY else ""
+
+
+def _names(folder: Path, *, folders: bool = False) -> list[str]:
+    """Return the names of the files or of the folders in a folder, without hidden ones."""
+    with suppress(OSError):
+        return sorted(path.name for path in folder.iterdir() if path.name[:1] != "." and path.is_dir() is folders)
+    return []
 
 
 def _as_regex(pattern: str) -> str:

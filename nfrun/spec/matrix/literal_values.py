@@ -12,6 +12,7 @@ from nfrun.spec.matrix.cell_ids import id_of, key_of, text_of
 from nfrun.spec.parameters import env_text
 from nfrun.yaml.document import Keys
 
+OWN_ID = "remove one, or give it an id of its own: {id: …, …}"
 Found = tuple[Keys, str, str]  # the steps from the values of the axis, the message, the hint
 
 
@@ -46,12 +47,11 @@ def check_values(name: str, values: Sequence[Any]) -> Iterator[Found]:
         text = text_of(key)
         id = id_of(key).lower()
         if first := seen.get(id):
-            own = "remove one, or give it an id of its own: {id: …, …}"
             if id_of(first) == id_of(text):
-                yield step, f"two values of the axis '{ellipsize(name)}' have the id '{ellipsize(text)}'", own
+                yield step, f"two values of the axis '{ellipsize(name)}' have the id '{ellipsize(text)}'", OWN_ID
             else:
                 both = f"'{ellipsize(first)}' and '{ellipsize(text)}'"
-                yield step, f"the values {both} of the axis '{ellipsize(name)}' differ only in case", own
+                yield step, f"the values {both} of the axis '{ellipsize(name)}' differ only in case", OWN_ID
         seen.setdefault(id, text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen, replace
 from nfrun.spec.expressions import ExpressionError, evaluate
 from nfrun.spec.matrix.axes import no_entry
-from nfrun.spec.matrix.cell_ids import key_of
+from nfrun.spec.matrix.cell_ids import key_of, text_of
 from nfrun.spec.matrix.cells import MAX_NODES
-from nfrun.spec.matrix.file_names import find_files, nearest_folder, pattern_problem
-from nfrun.spec.matrix.literal_values import check_values, with_values
+from nfrun.spec.matrix.file_names import find_files, hint_for, pattern_problem
+from nfrun.spec.matrix.literal_values import OWN_ID, check_values, with_values
 from nfrun.spec.parameters import env_text
 from nfrun.yaml.document import Keys
 
@@ -116,10 +117,22 @@ class _Finder:
             raise _Unknown(ValueProblem(path or self.axis.path, what))
         wrong = list(check_values(self.axis.name, values))
         if wrong:
-            raise _Unknown(
-                *[ValueProblem(path or (*self.axis.path, *step), what, hint) for step, what, hint in wrong[:3]]
-            )
+            told = [(s, what, self.own_id(values, s) if hint is OWN_ID else hint) for s, what, hint in wrong[:3]]
+            raise _Unknown(*[ValueProblem(path or (*self.axis.path, *s), what, hint) for s, what, hint in told])
         return with_values(self.axis, values)
+
+    def own_id(self, values: list[Any], step: Keys) -> str:
+        """Return the hint for a value whose id another one has: what they are, and where their ids come from."""
+        second = int(step[0])
+        id = text_of(key_of(values[second])).lower()
+        first = next(i for i, value in enumerate(values) if text_of(key_of(value)).lower() == id)
+        source = self.axis.source if isinstance(self.axis.source, dict) else {}
+        if "files" in source:
+            files = " and ".join(ellipsize(values[i]["path"]) for i in (first, second))
+            return f"{files}: write {{name}} for the part of the path that differs"
+        if "rows" in source:
+            return f"rows {first + 1} and {second + 1}: say which column names each row: id: …"
+        return OWN_ID
 
     def files(self, pattern: str, path: Keys) -> Iterator[dict[str, Any]]:
         """Yield the files that match the pattern. Raises _Unknown if there are none."""
@@ -128,7 +141,7 @@ class _Finder:
         files = list(find_files(pattern, self.folder))
         if not files:
             what = f"no file matches '{ellipsize(pattern, 200)}'"
-            raise _Unknown(ValueProblem(path, what, nearest_folder(pattern, self.folder), is_missing=True))
+            raise _Unknown(ValueProblem(path, what, hint_for(pattern, self.folder), is_missing=True))
         return iter(files)
 
     def rows(self, file: str, path: Keys) -> Iterator[dict[str, Any]]:
@@ -136,7 +149,10 @@ class _Finder:
         name = self.axis.name
         if not (self.folder / file).is_file():
             what = f"the axis '{name}' has no values: there is no file '{ellipsize(file, 200)}'"
-            raise _Unknown(ValueProblem(path, what, is_missing=True))
+            hint = "this is one file; files that match a pattern are {files: …}" if has_magic(file) else ""
+            if (self.folder / file).is_dir():
+                hint = f"it is a folder; its files are {{files: '{ellipsize(file.rstrip('/'))}/*'}}"
+            raise _Unknown(ValueProblem(path, what, hint, is_missing=True))
         if not self.reads_data:
             raise _Unknown
         from nfrun.tables.file_io import read_table
@@ -154,6 +170,8 @@ class _Finder:
             hint = f"did you mean '{guess}'?" if guess and "id" in self.axis.source else f"{listed}; say which: id: …"
             where = (*self.axis.path, "id") if "id" in self.axis.source else path
             raise _Unknown(ValueProblem(where, f"'{ellipsize(file)}' has no column '{ellipsize(str(column))}'", hint))
+        if table.column_names.count(column) > 1:
+            raise _Unknown(ValueProblem(path, f"'{ellipsize(file)}' has the column '{ellipsize(column)}' twice"))
         if not table.num_rows:
             raise _Unknown(ValueProblem(path, f"the axis '{name}' has no values: '{ellipsize(file)}' has no rows"))
         for number, row in enumerate(table.to_pylist(), 1):

@@ -9,7 +9,11 @@ import pytest
 from nfrun.core.errors import SpecError, render_all
 from nfrun.spec.resolve import resolve
 
-FILES = {"data/A_1.csv": "x\n1\n", "s.csv": "id,x\na,1\na,2\n", "t.csv": "name,x\na,1\n", "empty.csv": "id,x\n"}
+FILES = {
+    **{"data/A_1.csv": "x\n1\n", "s.csv": "id,x\na,1\na,2\n", "t.csv": "name,x\na,1\n", "empty.csv": "id,x\n"},
+    **{"t.txt": "id\n", "twice.csv": "id,id\na,b\n", "half.csv": "id\n0.5\n"},
+    **{"sub/a/x.csv": "n\n", "sub/b/x.csv": "n\n"},
+}
 # Each is a file and what is told of it.
 MISTAKES = r"""
 matrix: {v: }
@@ -108,14 +112,14 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:21: no file matches 'data/*.tsv'
     1 | matrix: {v: {files: 'data/*.tsv'}}
-      |                     ^^^^^^^^^^^^
+      |                     ^^^^^^^^^^^^ there is A_1.csv
 
 matrix: {v: {rows: s.csv}}
 nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:20: two values of the axis 'v' have the id 'a'
     1 | matrix: {v: {rows: s.csv}}
-      |                    ^^^^^ remove one, or give it an id of its own: {id: …, …}
+      |                    ^^^^^ rows 1 and 2: say which column names each row: id: …
 
 matrix: {v: {rows: t.csv}}
 nodes: {a: {matrix: v, run: x}}
@@ -760,14 +764,419 @@ nodes:
 p.yaml:4:23: 'inputs' cannot be 'a@1@x'
     4 |   b: {run: x, inputs: a@1@x}
       |                       ^^^^^ write node, or node.output
+
+matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: }}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:51: 'of' is empty
+    1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: }}
+      |                                                   ^^ for example of: unit
+
+matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: 3}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:55: 'of' must be a string, not 3
+    1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: 3}}
+      |                                                       ^ put it in quotes
+
+matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: u, id: x}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:58: 'id' names a column of 'rows'
+    1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: u, id: x}}
+      |                                                          ^^ remove it
+
+matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: u, files: x}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:50: the axis 'v' has files and of
+    1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: u, files: x}}
+      |                                                  ^^^^^^^^^^^^^^^^^ give it a list, or one of files, rows, of
+
+matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: v}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:55: there is no axis 'v' above this one
+    1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: v}}
+      |                                                       ^ there is u
+
+matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: U}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:55: there is no axis 'U' above this one
+    1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: U}}
+      |                                                       ^ did you mean 'u'?
+
+matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: '${{ params.x }}'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:56: an expression is not evaluated here
+    1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: '${{ params.x }}'}}
+      |                                                        ^^^^^^^^^^^^^^^ which axes there are is fixed, and what 'exclude' names; the values of axes may be an expression
+
+matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {off: u}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:51: 'off' is not a key of 'v'
+    1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {off: u}}
+      |                                                   ^^^ did you mean 'of'?
+
+matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: u, where: {u: a1}}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:58: 'where' is not a key of 'v'
+    1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: u, where: {u: a1}}}
+      |                                                          ^^^^^ it stands in an input: inputs: {name: {from: node, gather: concat}}
+
+matrix: {v: {of: u}, u: [{id: a1, v: a}, {id: a2, v: b}]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:18: there is no axis 'u' above this one
+    1 | matrix: {v: {of: u}, u: [{id: a1, v: a}, {id: a2, v: b}]}
+      |                  ^ it follows from an axis that is declared before it
+
+matrix: {u: [1, 2], v: {of: u}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:29: '1' of the axis 'u' is no mapping, so it has no entry 'v'
+    1 | matrix: {u: [1, 2], v: {of: u}}
+      |                             ^ write {id: 1, v: …}
+
+matrix: {u: [{id: 1, v: [1]}, {id: 2, v: 2}], v: {of: u}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:55: a value of the axis 'v' is a scalar or a mapping, not a list
+    1 | matrix: {u: [{id: 1, v: [1]}, {id: 2, v: 2}], v: {of: u}}
+      |                                                       ^ write a string, a number, true, false, or {id: a, …}
+
+matrix: {u: [{id: 1, v: 1}, {id: 2, v: '1'}], v: {of: u}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:55: two values of the axis 'v' have the id '1'
+    1 | matrix: {u: [{id: 1, v: 1}, {id: 2, v: '1'}], v: {of: u}}
+      |                                                       ^ remove one, or give it an id of its own: {id: …, …}
+
+matrix: {v: [1], V: [2]}
+nodes: {a: {matrix: [v, V], run: x}}
+--
+p.yaml:1:18: the axes 'v' and 'V' differ only in case
+    1 | matrix: {v: [1], V: [2]}
+      |                  ^ columns would clash: rename one
+
+matrix: {v: {files: ''}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: 'files' is empty
+    1 | matrix: {v: {files: ''}}
+      |                     ^^ for example files: data/{sample}_{lane}.csv
+
+matrix: {v: {files: 3}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: 'files' must be a string, not 3
+    1 | matrix: {v: {files: 3}}
+      |                     ^ put it in quotes
+
+matrix: {v: {files: data}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: no file matches 'data'
+    1 | matrix: {v: {files: data}}
+      |                     ^^^^ it is a folder; its files are 'data/*'
+
+matrix: {v: {files: data/}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: no file matches 'data/'
+    1 | matrix: {v: {files: data/}}
+      |                     ^^^^^ it is a folder; its files are 'data/*'
+
+matrix: {v: {files: 'data/*.CSV'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: no file matches 'data/*.CSV'
+    1 | matrix: {v: {files: 'data/*.CSV'}}
+      |                     ^^^^^^^^^^^^ there is A_1.csv
+
+matrix: {v: {files: 'sub/*/*.csv'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: two values of the axis 'v' have the id 'x'
+    1 | matrix: {v: {files: 'sub/*/*.csv'}}
+      |                     ^^^^^^^^^^^^^ sub/a/x.csv and sub/b/x.csv: write {name} for the part of the path that differs
+
+matrix: {v: {files: '~/*.csv'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: no file matches '~/*.csv'
+    1 | matrix: {v: {files: '~/*.csv'}}
+      |                     ^^^^^^^^^ ~ is not the home folder here: write ${{ env.HOME }}
+
+matrix: {v: {files: 'https://x/{a}.csv'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: no file matches 'https://x/{a}.csv'
+    1 | matrix: {v: {files: 'https://x/{a}.csv'}}
+      |                     ^^^^^^^^^^^^^^^^^^^ an axis lists files of this machine
+
+matrix: {v: {files: 'dat/*.csv'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: no file matches 'dat/*.csv'
+    1 | matrix: {v: {files: 'dat/*.csv'}}
+      |                     ^^^^^^^^^^^ did you mean the folder 'data'?
+
+matrix: {v: {rows: ''}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:20: 'rows' is empty
+    1 | matrix: {v: {rows: ''}}
+      |                    ^^ for example rows: samples.csv
+
+matrix: {v: {rows: 3}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:20: 'rows' must be a string, not 3
+    1 | matrix: {v: {rows: 3}}
+      |                    ^ put it in quotes
+
+matrix: {v: {rows: 's*.csv'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:20: the axis 'v' has no values: there is no file 's*.csv'
+    1 | matrix: {v: {rows: 's*.csv'}}
+      |                    ^^^^^^^^ this is one file; files that match a pattern are {files: …}
+
+matrix: {v: {rows: data}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:20: the axis 'v' has no values: there is no file 'data'
+    1 | matrix: {v: {rows: data}}
+      |                    ^^^^ it is a folder; its files are {files: 'data/*'}
+
+matrix: {v: {rows: t.txt}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:20: the axis 'v' has no values: t.txt has an ending that says no format: known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; .gz .bz2 .zst after csv and jsonl
+    1 | matrix: {v: {rows: t.txt}}
+      |                    ^^^^^
+
+matrix: {v: {rows: twice.csv}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:20: 'twice.csv' has the column 'id' twice
+    1 | matrix: {v: {rows: twice.csv}}
+      |                    ^^^^^^^^^
+
+matrix: {v: {rows: half.csv}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:20: the 'id' in row 1 of 'half.csv' is 0.5
+    1 | matrix: {v: {rows: half.csv}}
+      |                    ^^^^^^^^ an id is a string or a whole number
+
+matrix: {v: {rows: s.csv, key: x}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:27: 'key' is not a key of 'v'
+    1 | matrix: {v: {rows: s.csv, key: x}}
+      |                           ^^^ there is files, rows, id, of
+
+matrix: {v: {rows: s.csv, id: [x]}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:31: 'id' must be a string, not a list
+    1 | matrix: {v: {rows: s.csv, id: [x]}}
+      |                               ^^^ for example id: name
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: concat, columns: {m: model}}}}
+--
+p.yaml:4:62: 'columns' must be a list, not a mapping
+    4 |   b: {run: x, inputs: {a: {from: a, gather: concat, columns: {m: model}}}}
+      |                                                              ^^^^^^^^^^ for example columns: [fold]
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: concat, columns: }}}
+--
+p.yaml:4:53: 'columns' is empty
+    4 |   b: {run: x, inputs: {a: {from: a, gather: concat, columns: }}}
+      |                                                     ^^^^^^^ for example columns: [fold]
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: concat, columns: [M]}}}
+--
+p.yaml:4:63: 'a' has no axis 'M'
+    4 |   b: {run: x, inputs: {a: {from: a, gather: concat, columns: [M]}}}
+      |                                                               ^ did you mean 'm'?
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, else: }}}
+--
+p.yaml:6:37: 'else' is empty
+    6 |   b: {run: x, inputs: {a: {from: a, else: }}}
+      |                                     ^^^^ write node, or node.output
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, else: a}}}
+--
+p.yaml:6:43: 'a' is what is absent then
+    6 |   b: {run: x, inputs: {a: {from: a, else: a}}}
+      |                                           ^ name another node
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, else: b}}}
+--
+p.yaml:6:43: node 'b' reads itself
+    6 |   b: {run: x, inputs: {a: {from: a, else: b}}}
+      |                                           ^ a node reads the outputs of others
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, else: [c]}}}
+--
+p.yaml:6:43: 'else' must be a string, not a list
+    6 |   b: {run: x, inputs: {a: {from: a, else: [c]}}}
+      |                                           ^^^ write node, or node.output
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, else: {from: c}}}}
+--
+p.yaml:6:43: 'else' must be a string, not a mapping
+    6 |   b: {run: x, inputs: {a: {from: a, else: {from: c}}}}
+      |                                           ^^^^^^^^^ write node, or node.output
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, else: c.x}}}
+--
+p.yaml:6:43: node 'c' has no output 'x'
+    6 |   b: {run: x, inputs: {a: {from: a, else: c.x}}}
+      |                                           ^^^ did you mean 'c'?
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, else: cc}}}
+--
+p.yaml:6:43: node 'b' reads 'cc', which is not defined
+    6 |   b: {run: x, inputs: {a: {from: a, else: cc}}}
+      |                                           ^^ did you mean 'c' (line 4)?
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, else: k}}}
+--
+p.yaml:6:43: 'k' has the axis 'f', which 'b' does not have
+    6 |   b: {run: x, inputs: {a: {from: a, else: k}}}
+      |                                           ^ name a node without it
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, else: x.csv}}}
+--
+p.yaml:6:43: node 'b' reads 'x.csv', which is not defined
+    6 |   b: {run: x, inputs: {a: {from: a, else: x.csv}}}
+      |                                           ^^^^^ a file is read by a node of its own, as in 'read: data.csv', or stands under 'files'
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, or: c}}}
+--
+p.yaml:6:37: 'or' is not a key of 'a'
+    6 |   b: {run: x, inputs: {a: {from: a, or: c}}}
+      |                                     ^^ did you mean 'else'?
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, optional: 1}}}
+--
+p.yaml:6:47: 'optional' must be true or false, not 1
+    6 |   b: {run: x, inputs: {a: {from: a, optional: 1}}}
+      |                                               ^
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, optional: 'yes'}}}
+--
+p.yaml:6:47: 'optional' must be true or false, not 'yes'
+    6 |   b: {run: x, inputs: {a: {from: a, optional: 'yes'}}}
+      |                                               ^^^^^
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, required: false}}}
+--
+p.yaml:6:37: 'required' is not a key of 'a'
+    6 |   b: {run: x, inputs: {a: {from: a, required: false}}}
+      |                                     ^^^^^^^^ did you mean 'optional'?
+
+matrix: {f: [1]}
+nodes:
+  a: {run: x}
+  c: {run: x}
+  k: {run: x, matrix: f}
+  b: {run: x, inputs: {a: {from: a, optional: '${{ true }}'}}}
+--
+p.yaml:6:48: an expression is not evaluated here
+    6 |   b: {run: x, inputs: {a: {from: a, optional: '${{ true }}'}}}
+      |                                                ^^^^^^^^^^^ what a node reads is fixed; put values under 'with'
 """.strip("\n").split("\n\n")  # noqa: E501
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda text: text.partition("\n--\n")[0].splitlines()[-1][:60])
 def test_a_mistake_is_told_at_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("data").mkdir()
     for name, text in FILES.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(text)
     written, _, told = mistake.partition("\n--\n")
     Path("p.yaml").write_text(written + "\n")
