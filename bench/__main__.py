@@ -31,6 +31,7 @@ from bench import (
     scale,
     startup,
     terminal,
+    tpch,
     watch,
 )
 from bench.measure import Line, machine, print_line
@@ -52,6 +53,7 @@ SUITES = {
     "scale": scale.measure,
     "startup": startup.measure,
     "terminal": terminal.measure,
+    "tpch": tpch.measure,
     "watch": watch.measure,
 }
 

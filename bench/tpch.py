@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.measure import Line, holds, interleaved, spread
-from bench.whole_processes import Usage, megabytes, usage_of
+from bench.measure import Line, interleaved
+from bench.whole_processes import Usage, usage_lines, usage_of
 
 QUERIES = Path(__file__).parent / "tpch_queries"
 TABLES = ("customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier")
-_WALL, _MEMORY = "<= 1.25", "<= 2"
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
@@ -40,13 +38,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     found = interleaved({"nfrun": nfrun, "script": script}, repeat)
     ours, theirs = found["nfrun"], found["script"]
     check_answers(pipeline, work, folder / "answers")
-    what = "TPC-H, 8 read and 22 sql: nfrun / one DuckDB script"
-    for clock, bar in (("wall", _WALL), ("cpu", "")):
-        times = [[getattr(usage, clock) for usage in usages] for usages in (ours, theirs)]
-        ratio = statistics.median(times[0]) / statistics.median(times[1])
-        yield Line(f"{what}, {clock}", spread(times[0]), spread(times[1]), ratio, bar, holds(ratio, bar))
-    ratio = statistics.median(u.memory for u in ours) / statistics.median(u.memory for u in theirs)
-    yield Line(f"{what}, peak memory", megabytes(ours), megabytes(theirs), ratio, _MEMORY, holds(ratio, _MEMORY))
+    yield from usage_lines("TPC-H, 8 read and 22 sql: nfrun / one DuckDB script", ours, theirs, 1.25)
 
 
 def tables(folder: Path) -> Path | None:

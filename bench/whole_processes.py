@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.measure import Line, holds, median, spread
+
 _PAUSE = 0.02  # seconds between two looks at the memory
 
 
@@ -61,7 +63,13 @@ def _pss(process: int) -> int:
     return 0
 
 
-def megabytes(found: Sequence[Usage]) -> str:
-    """Format the peaks of memory as `median (min to max)` in MB."""
-    peaks = sorted(usage.memory / 1e6 for usage in found)
-    return f"{peaks[len(peaks) // 2]:.0f} MB ({peaks[0]:.0f} to {peaks[-1]:.0f})"
+def usage_lines(what: str, ours: Sequence[Usage], theirs: Sequence[Usage], most: float) -> Iterator[Line]:
+    """Yield the rows that compare wall and CPU time and peak memory. The limits are `most` for the first, and 2."""
+    for clock, bar in (("wall", f"<= {most}"), ("cpu", "")):
+        times = [[getattr(usage, clock) for usage in usages] for usages in (ours, theirs)]
+        ratio = median(times[0]) / median(times[1])
+        yield Line(f"{what}, {clock}", spread(times[0]), spread(times[1]), ratio, bar, holds(ratio, bar))
+    peaks = [[usage.memory / 1e6 for usage in usages] for usages in (ours, theirs)]
+    ratio = median(peaks[0]) / median(peaks[1])
+    measured, against = (f"{median(values):.0f} MB ({min(values):.0f} to {max(values):.0f})" for values in peaks)
+    yield Line(f"{what}, peak memory", measured, against, ratio, "<= 2", holds(ratio, "<= 2"))

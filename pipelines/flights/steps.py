@@ -1,7 +1,7 @@
-"""Why are New York flights late? The steps of flights.yaml, each a plain function of tables.
+"""Why are New York flights late? The steps of flights.yaml that are no queries, each a plain function of tables.
 
-Delays are in minutes, negative when early. A result is the same to the last bit, whatever threads are at work: sums are
-taken over whole numbers, which do not care for order, groups are sorted, and joins keep the order of the flights.
+Delays are in minutes, negative when early. A result is the same to the last bit, whatever order the flights have: sums
+are taken over whole numbers, and the queries sort their groups.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,6 @@ import pyarrow.compute as pc
 Row = dict[str, Any]
 
 LATE = 15  # minutes: the US Department of Transportation counts a flight as on time below this
-KNOT = 1.15078  # miles per hour; the stations measure whole knots, the table holds miles per hour
-STRONGEST_WIND = 200  # knots; one row of February says 911
 
 UNITS = {
     "intercept": "minutes",
@@ -26,109 +24,16 @@ UNITS = {
 }
 
 
-# One table with a row per flight
+# One question of ten: the others are queries
 
 
-def clean(flights: pa.Table) -> pa.Table:
-    """The columns that are needed, the local `date`, whether the flight was `cancelled`, and its `station_hour`."""
-    kept = ["year", "hour", "origin", "dest", "carrier", "tailnum", "distance", "dep_delay", "arr_delay"]
-    return (
-        flights.select(kept)
-        .append_column("date", _date(flights["year"], flights["month"], flights["day"]))
-        .append_column("cancelled", pc.is_null(flights["dep_time"]))
-        .append_column("station_hour", _station_hour(flights))
-    )
-
-
-def hourly(weather: pa.Table) -> pa.Table:
-    """The weather by `station_hour`, in whole numbers.
-
-    `precip` is in hundredths of an inch, `wind` in knots (null where it cannot be true), `sky` is "rainy" or "dry".
-    """
-    precip = pc.cast(pc.round(pc.multiply(weather["precip"], 100)), pa.int32())
-    wind = pc.cast(pc.round(pc.divide(weather["wind_speed"], KNOT)), pa.int32())
-    return pa.table(
-        {
-            "station_hour": _station_hour(weather),
-            "precip": precip,
-            "wind": pc.if_else(pc.less(wind, STRONGEST_WIND), wind, None),
-            "sky": pc.if_else(pc.greater(precip, 0), "rainy", "dry"),
-        }
-    )
-
-
-def join(
-    clean: pa.Table, hourly: pa.Table, planes: pa.Table, airports: pa.Table, airlines: pa.Table
-) -> dict[str, pa.Table]:
-    """Join each flight with its weather, plane, destination and airline. Columns without a match are null.
-
-    `scheduled` has all flights in the order of `clean`, `arrived` those that reached their destination.
-    """
-    planes = planes.select(["tailnum", "year", "seats"]).rename_columns(["tailnum", "built", "seats"])
-    airports = airports.select(["faa", "name"]).rename_columns(["dest", "airport"])
-    airlines = airlines.select(["carrier", "name"]).rename_columns(["carrier", "airline"])
-    scheduled = left_join(clean, hourly, "station_hour")
-    scheduled = left_join(scheduled, planes, "tailnum")
-    scheduled = left_join(scheduled, airports, "dest")
-    scheduled = left_join(scheduled, airlines, "carrier")
-    return {"scheduled": scheduled, "arrived": scheduled.filter(pc.is_valid(scheduled["arr_delay"]))}
-
-
-# Ten questions
-
-
-def by_carrier(arrived: pa.Table) -> pa.Table:
-    """Arrival delay by `carrier` (two letters) and `airline` (its name); columns as in `delay_by`."""
-    return delay_by(arrived, "carrier", "airline")
-
-
-def by_hour(arrived: pa.Table) -> pa.Table:
-    """Arrival delay by scheduled `hour` of departure (0 to 23, local time); columns as in `delay_by`."""
-    return delay_by(arrived, "hour")
-
-
-def by_destination(arrived: pa.Table) -> pa.Table:
-    """Arrival delay by `dest` (three letters) and `airport` (its name, null if unknown); columns as in `delay_by`."""
-    return delay_by(arrived, "dest", "airport")
-
-
-def by_plane_age(arrived: pa.Table) -> pa.Table:
-    """Arrival delay by age of the plane: `age` is the first of five years (0, 5, 10 ...), null if unknown."""
-    years = pc.subtract(arrived["year"], arrived["built"])
-    return delay_by(arrived.append_column("age", pc.multiply(pc.divide(years, 5), 5)), "age")
-
-
-def by_weather(arrived: pa.Table) -> pa.Table:
-    """Arrival delay by `sky` in the hour and at the airport of departure: "rainy", "dry", or null if unknown."""
-    return delay_by(arrived, "sky")
-
-
-def by_day(scheduled: pa.Table) -> pa.Table:
-    """Departure delay by `date`, of the flights that departed; columns as in `delay_by`."""
-    departed = scheduled.filter(pc.is_valid(scheduled["dep_delay"]))
-    return delay_by(departed, "date", delay="dep_delay")
-
-
-def cancellations(scheduled: pa.Table) -> pa.Table:
-    """By `date`: flights `scheduled`, how many of them were `cancelled`, and the `share` (0 to 1)."""
-    days = scheduled.group_by("date", use_threads=False).aggregate([("cancelled", "count"), ("cancelled", "sum")])
-    days = _sort(days.rename_columns(["date", "scheduled", "cancelled"]), "date")
-    return days.append_column("share", pc.divide(pc.cast(days["cancelled"], pa.float64()), days["scheduled"]))
-
-
-def routes(arrived: pa.Table) -> pa.Table:
-    """Arrival delay by `origin` and `dest`, the busiest route first; columns as in `delay_by`."""
-    by_route = delay_by(arrived, "origin", "dest")
-    return by_route.take(pc.sort_indices(by_route, [("flights", "descending")]))  # stable: ties stay in order
-
-
-def fit(arrived: pa.Table, regressors: list[str]) -> list[Row]:
+def fit(joined: pa.Table, regressors: list[str]) -> list[Row]:
     """Least squares of the arrival delay on whole-numbered columns, over the flights where all of them are known.
 
     One row per `term`: its `coefficient` in `unit`, the number of `flights`, and `r_squared`, the share (0 to 1) of the
     variance of the delay that all terms explain together.
     """
-    known = arrived.select(["arr_delay", *regressors]).drop_null()
+    known = joined.select(["arr_delay", *regressors]).drop_null()
     delay, *columns = [pc.cast(column, pa.int64()) for column in known.columns]
     columns = [pa.repeat(1, known.num_rows), *columns]
     # The normal equations: sums of whole numbers, so they are exact, and so is their solution.
@@ -147,29 +52,6 @@ def fit(arrived: pa.Table, regressors: list[str]) -> list[Row]:
         }
         for term, coefficient in zip(["intercept", *regressors], coefficients, strict=True)
     ]
-
-
-def coverage(scheduled: pa.Table) -> list[Row]:
-    """What the joins did not find, by `table`: number of distinct `keys`, of `flights`, and of those that `arrived`."""
-    # For each table, the key and a column that is never null in it.
-    dimensions = {
-        "weather": ("station_hour", "sky"),
-        "planes": ("tailnum", "seats"),
-        "airports": ("dest", "airport"),
-        "airlines": ("carrier", "airline"),
-    }
-    rows = []
-    for table, (key, column) in dimensions.items():
-        missing = scheduled.filter(pc.is_null(scheduled[column]))
-        rows.append(
-            {
-                "table": table,
-                "keys": pc.count_distinct(missing[key]).as_py(),
-                "flights": missing.num_rows,
-                "arrived": missing.num_rows - missing["arr_delay"].null_count,
-            }
-        )
-    return rows
 
 
 # Their answers
@@ -237,42 +119,6 @@ def summarize(
 # What they share
 
 
-def delay_by(flights: pa.Table, *keys: str, delay: str = "arr_delay") -> pa.Table:
-    """The column `delay` (whole minutes, never null) by `keys`: a row per group, sorted by the keys, nulls last.
-
-    `flights` is their number, `mean` and `median` are in minutes, nine in ten flights were no later than `p90` minutes,
-    and `late` is the share (0 to 1) of those that were at least 15 minutes late. A few very long delays pull the mean
-    far above the median, so read the two together.
-    """
-    chosen = _sort(flights.select([*keys, delay]), *keys, delay)
-    chosen = chosen.append_column("late", pc.greater_equal(chosen[delay], LATE))
-    groups = chosen.group_by(list(keys), use_threads=False).aggregate(
-        [(delay, "count"), (delay, "mean"), ("late", "mean")]
-    )
-    groups = _sort(groups.rename_columns([*keys, "flights", "mean", "late"]), *keys)
-    # Each group is a run of rows sorted by delay, so its quantiles are found by counting rows.
-    size = groups["flights"]
-    first = pc.subtract(pc.cumulative_sum(size), size)
-    half, tenth = pc.divide(pc.subtract(size, 1), 2), pc.divide(pc.subtract(pc.multiply(size, 9), 1), 10)
-    for name, nth in (("median", half), ("p90", tenth)):
-        groups = groups.append_column(name, chosen[delay].take(pc.add(first, nth)))
-    return groups.select([*keys, "flights", "mean", "median", "p90", "late"])
-
-
-def left_join(left: pa.Table, right: pa.Table, key: str) -> pa.Table:
-    """`left` with the other columns of `right`, null where `right` has no such `key`. ValueError if two rows have it.
-
-    The rows of `left` keep their order, which `pyarrow.Table.join` does not promise.
-    """
-    if pc.count_distinct(right[key]).as_py() != right.num_rows:
-        raise ValueError(f"{key} is not unique in the table that is joined")
-    rows = pc.index_in(left[key], value_set=right[key])
-    for name in right.column_names:
-        if name != key:
-            left = left.append_column(name, right[name].take(rows))
-    return left
-
-
 def solve(matrix: Sequence[Sequence[int]], right: Sequence[int]) -> list[Fraction]:
     """The exact x of matrix x = right, by Gaussian elimination. ValueError if there is not exactly one."""
     rows = [[Fraction(number) for number in [*row, last]] for row, last in zip(matrix, right, strict=True)]
@@ -290,22 +136,6 @@ def solve(matrix: Sequence[Sequence[int]], right: Sequence[int]) -> list[Fractio
 
 def _dot(a: pa.ChunkedArray, b: pa.ChunkedArray) -> int:
     return int(pc.sum(pc.multiply(a, b), min_count=0).as_py())
-
-
-def _date(year: pa.ChunkedArray, month: pa.ChunkedArray, day: pa.ChunkedArray) -> pa.ChunkedArray:
-    # From the local calendar: the date of time_hour is that of UTC, which in the evening is tomorrow's.
-    parts = [pc.utf8_lpad(pc.cast(part, pa.string()), 2, "0") for part in (year, month, day)]
-    return pc.cast(pc.binary_join_element_wise(*parts, "-"), pa.date32())
-
-
-def _station_hour(table: pa.Table) -> pa.ChunkedArray:
-    # The hour is that of UTC: on the day the clocks go back, one local hour comes twice.
-    hour = pc.cast(pc.cast(table["time_hour"], pa.int64()), pa.string())
-    return pc.binary_join_element_wise(table["origin"], hour, "@")
-
-
-def _sort(table: pa.Table, *keys: str) -> pa.Table:
-    return table.take(pc.sort_indices(table, [(key, "ascending") for key in keys]))
 
 
 def _worst(groups: pa.Table, min_flights: int) -> Row:

@@ -1,4 +1,4 @@
-"""The step functions of pipelines/flights, called directly with small tables and without a runner."""
+"""The queries and functions of pipelines/flights, run directly on small tables and without a runner."""
 
 import datetime
 import importlib.util
@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+duckdb = pytest.importorskip("duckdb")
 
 FLIGHTS = Path(__file__).parents[2] / "pipelines" / "flights"
 
@@ -23,6 +25,14 @@ def load(name: str) -> ModuleType:
 
 
 steps = load("steps")
+
+
+def query(name: str, **tables: pa.Table) -> pa.Table:
+    """Run a query of the pipeline over these tables."""
+    with duckdb.connect() as connection:
+        for table_name, rows in tables.items():
+            connection.register(table_name, rows)
+        return connection.sql((FLIGHTS / "sql" / f"{name}.sql").read_text(encoding="utf-8")).to_arrow_table()
 
 
 def utc(day: int, hour: int) -> datetime.datetime:
@@ -53,40 +63,44 @@ def raw(**changes: Any) -> dict[str, Any]:
     return {**when, **what, "dep_delay": 2, "arr_delay": 11, **changes}
 
 
-def joined(*flights: dict[str, Any]) -> dict[str, pa.Table]:
-    """The joined tables of these flights, with one row each of weather, planes, airports and airlines."""
-    result: dict[str, pa.Table] = steps.join(
-        clean=steps.clean(table(RAW, *flights)),
-        hourly=steps.hourly(
-            table(WEATHER, {"origin": "EWR", "time_hour": utc(2, 10), "precip": 0.07, "wind_speed": 9 * 1.15078})
+def joined(*flights: dict[str, Any]) -> pa.Table:
+    """The joined table of these flights, with one row each of weather, planes, airports and airlines."""
+    return query(
+        "joined",
+        clean=query("clean", flights=table(RAW, *flights)),
+        hourly=query(
+            "hourly",
+            weather=table(
+                WEATHER, {"origin": "EWR", "time_hour": utc(2, 10), "precip": 0.07, "wind_speed": 9 * 1.15078}
+            ),
         ),
         planes=table(PLANES, {"tailnum": "N14228", "year": 1999, "seats": 149}),
         airports=table(AIRPORTS, {"faa": "IAH", "name": "George Bush Intercontinental"}),
         airlines=table(AIRLINES, {"carrier": "UA", "name": "United Air Lines Inc."}),
     )
-    return result
 
 
 def test_clean_takes_the_date_from_the_local_calendar() -> None:
     late_evening = raw(month=1, day=2, hour=21, time_hour=utc(3, 2))
-    cleaned = steps.clean(table(RAW, late_evening))
+    cleaned = query("clean", flights=table(RAW, late_evening))
     assert cleaned["date"].to_pylist() == [datetime.date(2013, 1, 2)]
 
 
 def test_clean_marks_flights_that_never_departed_as_cancelled() -> None:
     diverted = raw(arr_delay=None)
-    cleaned = steps.clean(table(RAW, raw(), diverted, raw(dep_time=None, dep_delay=None, arr_delay=None)))
+    cleaned = query("clean", flights=table(RAW, raw(), diverted, raw(dep_time=None, dep_delay=None, arr_delay=None)))
     assert cleaned["cancelled"].to_pylist() == [False, False, True]
 
 
 def test_hourly_measures_in_whole_numbers() -> None:
-    hours = steps.hourly(
-        table(
+    hours = query(
+        "hourly",
+        weather=table(
             WEATHER,
             {"origin": "JFK", "time_hour": utc(1, 0), "precip": 0.29, "wind_speed": 10.35702},
             {"origin": "JFK", "time_hour": utc(1, 1), "precip": 0.0, "wind_speed": 1048.36058},
             {"origin": "JFK", "time_hour": utc(1, 2), "precip": 0.0, "wind_speed": None},
-        )
+        ),
     )
     assert hours["precip"].to_pylist() == [29, 0, 0]
     assert hours["wind"].to_pylist() == [9, None, None]
@@ -96,7 +110,7 @@ def test_hourly_measures_in_whole_numbers() -> None:
 def test_join_fills_unknown_values_with_null() -> None:
     known = raw()
     unknown = raw(origin="JFK", tailnum=None, dest="SJU", carrier="XX")
-    rows = joined(unknown, known)["scheduled"].to_pylist()
+    rows = joined(unknown, known).sort_by("origin").to_pylist()[::-1]
     found = [
         {name: row[name] for name in ("precip", "wind", "sky", "built", "seats", "airport", "airline")} for row in rows
     ]
@@ -115,85 +129,66 @@ def test_join_fills_unknown_values_with_null() -> None:
 
 
 def test_join_matches_weather_by_station_and_hour() -> None:
-    rows = joined(raw(), raw(origin="LGA"), raw(hour=6, time_hour=utc(2, 11)))["scheduled"]
-    assert rows["sky"].to_pylist() == ["rainy", None, None]
+    rows = joined(raw(), raw(origin="LGA"), raw(hour=6, time_hour=utc(2, 11)))
+    found = {(row["origin"], row["hour"]): row["sky"] for row in rows.to_pylist()}
+    assert found == {("EWR", 5): "rainy", ("LGA", 5): None, ("EWR", 6): None}
 
 
-def test_join_gives_all_flights_and_those_that_arrived() -> None:
+def test_join_gives_all_flights() -> None:
     cancelled, diverted = raw(dep_time=None, dep_delay=None, arr_delay=None), raw(arr_delay=None)
-    tables = joined(raw(arr_delay=1), cancelled, raw(arr_delay=-2), diverted)
-    assert tables["scheduled"]["arr_delay"].to_pylist() == [1, None, -2, None]
-    assert tables["arrived"]["arr_delay"].to_pylist() == [1, -2]
+    found = joined(raw(arr_delay=1), cancelled, raw(arr_delay=-2), diverted)["arr_delay"].to_pylist()
+    assert sorted(found, key=str) == [-2, 1, None, None]
 
 
-def test_left_join_keeps_the_order_of_the_left_rows() -> None:
-    left = pa.table({"key": ["c", "a", None, "b", "a"]})
-    right = pa.table({"key": ["a", "b"], "value": [1, 2]})
-    assert steps.left_join(left, right, "key")["value"].to_pylist() == [None, 1, None, 2, 1]
+def delays(hour: int, *minutes: int | None) -> list[dict[str, Any]]:
+    return [{"hour": hour, "arr_delay": delay} for delay in minutes]
 
 
-def test_left_join_rejects_duplicate_keys() -> None:
-    with pytest.raises(ValueError, match=r"^key is not unique in the table that is joined$"):
-        steps.left_join(pa.table({"key": ["a"]}), pa.table({"key": ["a", "a"], "value": [1, 2]}), "key")
+HOURS = {"hour": pa.int8(), "arr_delay": pa.int16()}
 
 
-def test_delay_by_counts_averages_and_ranks() -> None:
-    delays = [40, -5, 15, 0, 14, -10, 3, 2, 1, 60]
-    groups = steps.delay_by(
-        pa.table({"key": ["b"] * 10 + ["a"], "arr_delay": pa.array([*delays, 7], pa.int16())}), "key"
-    )
-    assert groups.to_pylist() == [
-        {"key": "a", "flights": 1, "mean": 7.0, "median": 7, "p90": 7, "late": 0.0},
-        {
-            "key": "b",
-            "flights": 10,
-            "mean": 12.0,
-            "median": 2,
-            "p90": 40,
-            "late": 0.3,
-        },  # 15 minutes are late, 14 are not
+def test_delays_are_counted_averaged_and_ranked() -> None:
+    rows = [*delays(7, 40, -5, 15, 0, 14, -10, 3, 2, 1, 60, None), *delays(6, 7)]
+    assert query("by_hour", joined=table(HOURS, *rows)).to_pylist() == [
+        {"hour": 6, "flights": 1, "mean": 7.0, "median": 7, "p90": 7, "late": 0.0},
+        # 15 minutes are late, 14 are not; a flight that did not arrive does not count
+        {"hour": 7, "flights": 10, "mean": 12.0, "median": 2, "p90": 40, "late": 0.3},
     ]
 
 
 @pytest.mark.parametrize(
     ("size", "median", "p90"), [(1, 1, 1), (2, 1, 2), (3, 2, 3), (10, 5, 9), (11, 6, 10), (20, 10, 18)]
 )
-def test_delay_by_gives_nearest_rank_percentiles(size: int, median: int, p90: int) -> None:
-    [group] = steps.delay_by(pa.table({"key": [0] * size, "arr_delay": range(1, size + 1)}), "key").to_pylist()
+def test_percentiles_are_of_the_nearest_rank(size: int, median: int, p90: int) -> None:
+    [group] = query("by_hour", joined=table(HOURS, *delays(5, *range(1, size + 1)))).to_pylist()
     assert (group["median"], group["p90"]) == (median, p90)
 
 
-def test_delay_by_sorts_groups_by_all_keys_with_nulls_last() -> None:
-    flights = pa.table({"a": ["y", "x", None, "x"], "b": [1, 2, 1, 1], "arr_delay": [1, 2, 3, 4]})
-    groups = steps.delay_by(flights, "a", "b")
-    assert list(zip(groups["a"].to_pylist(), groups["b"].to_pylist(), groups["median"].to_pylist(), strict=True)) == [
-        ("x", 1, 4),
-        ("x", 2, 2),
-        ("y", 1, 1),
-        (None, 1, 3),
-    ]
+def test_groups_are_sorted_by_all_keys_with_nulls_last() -> None:
+    keys = [("y", "b"), ("x", "c"), (None, "a"), ("x", "a"), ("x", None)]
+    rows = [{"carrier": a, "airline": b, "arr_delay": i} for i, (a, b) in enumerate(keys)]
+    groups = query("by_carrier", joined=pa.Table.from_pylist(rows))
+    found = list(zip(groups["carrier"].to_pylist(), groups["airline"].to_pylist(), strict=True))
+    assert found == [("x", "a"), ("x", "c"), ("x", None), ("y", "b"), (None, "a")]
 
 
-def test_delay_by_does_not_depend_on_the_order_or_the_chunks_of_its_rows() -> None:
+def test_answers_do_not_depend_on_the_order_of_the_flights() -> None:
     rng = random.Random(2013)
-    rows = [{"key": rng.choice("abc"), "arr_delay": rng.randint(-80, 1200)} for _ in range(1000)]
-    expected = steps.delay_by(pa.Table.from_pylist(rows), "key")
+    rows = [{"hour": rng.randrange(3), "arr_delay": rng.randint(-80, 1200)} for _ in range(1000)]
+    expected = query("by_hour", joined=table(HOURS, *rows))
     rng.shuffle(rows)
-    chunked = pa.concat_tables([pa.Table.from_pylist(rows[:13]), pa.Table.from_pylist(rows[13:])])
-    assert steps.delay_by(chunked, "key").to_pylist() == expected.to_pylist()
+    assert query("by_hour", joined=table(HOURS, *rows)) == expected
 
 
 def test_by_carrier_by_destination_and_by_hour_label_their_groups() -> None:
-    arrived = joined(raw(arr_delay=4), raw(arr_delay=6), raw(carrier="XX", dest="SJU", hour=21, arr_delay=-1))[
-        "arrived"
-    ]
-    answers: dict[Any, list[tuple[Any, ...]]] = {
-        steps.by_carrier: [("UA", "United Air Lines Inc.", 2, 5.0), ("XX", None, 1, -1.0)],
-        steps.by_destination: [("IAH", "George Bush Intercontinental", 2, 5.0), ("SJU", None, 1, -1.0)],
-        steps.by_hour: [(5, 2, 5.0), (21, 1, -1.0)],
+    rows = joined(raw(arr_delay=4), raw(arr_delay=6), raw(carrier="XX", dest="SJU", hour=21, arr_delay=-1))
+    answers: dict[str, list[tuple[Any, ...]]] = {
+        "by_carrier": [("UA", "United Air Lines Inc.", 2, 5.0), ("XX", None, 1, -1.0)],
+        "by_destination": [("IAH", "George Bush Intercontinental", 2, 5.0), ("SJU", None, 1, -1.0)],
+        "by_hour": [(5, 2, 5.0), (21, 1, -1.0)],
     }
-    for step, expected in answers.items():
-        groups = step(arrived)
+    for name, expected in answers.items():
+        groups = query(name, joined=rows)
         assert [tuple(row.values())[: len(expected[0])] for row in groups.to_pylist()] == expected
 
 
@@ -205,13 +200,14 @@ def test_by_plane_age_groups_by_five_years() -> None:
             "arr_delay": pa.array([1, 2, 3, 4, 5, 6], pa.int16()),
         }
     )
-    groups = steps.by_plane_age(arrived)
+    groups = query("by_plane_age", joined=arrived)
     assert groups["age"].to_pylist() == [0, 5, 50, None]
     assert groups["flights"].to_pylist() == [2, 2, 1, 1]
 
 
 def test_by_weather_has_a_group_for_flights_without_weather() -> None:
-    groups = steps.by_weather(pa.table({"sky": ["rainy", None, "dry", "rainy"], "arr_delay": [30, 9, 5, 40]}))
+    rows = pa.table({"sky": ["rainy", None, "dry", "rainy"], "arr_delay": [30, 9, 5, 40]})
+    groups = query("by_weather", joined=rows)
     assert groups.select(["sky", "flights", "mean"]).to_pylist() == [
         {"sky": "dry", "flights": 1, "mean": 5.0},
         {"sky": "rainy", "flights": 2, "mean": 35.0},
@@ -222,7 +218,7 @@ def test_by_weather_has_a_group_for_flights_without_weather() -> None:
 def test_by_day_includes_the_departure_delays_of_diverted_flights() -> None:
     flights = [raw(dep_delay=10, arr_delay=None), raw(dep_delay=20, arr_delay=99), raw(day=1, dep_delay=-3)]
     cancelled = raw(dep_time=None, dep_delay=None, arr_delay=None)
-    days = steps.by_day(joined(*flights, cancelled)["scheduled"])
+    days = query("by_day", joined=joined(*flights, cancelled))
     assert days.select(["date", "flights", "mean"]).to_pylist() == [
         {"date": datetime.date(2013, 1, 1), "flights": 1, "mean": -3.0},
         {"date": datetime.date(2013, 1, 2), "flights": 2, "mean": 15.0},
@@ -231,7 +227,7 @@ def test_by_day_includes_the_departure_delays_of_diverted_flights() -> None:
 
 def test_cancellations_by_day() -> None:
     cancelled = {"dep_time": None, "dep_delay": None, "arr_delay": None}
-    days = steps.cancellations(joined(raw(), raw(day=1), raw(**cancelled), raw(), raw())["scheduled"])
+    days = query("cancellations", joined=joined(raw(), raw(day=1), raw(**cancelled), raw(), raw()))
     assert days.to_pylist() == [
         {"date": datetime.date(2013, 1, 1), "scheduled": 1, "cancelled": 0, "share": 0.0},
         {"date": datetime.date(2013, 1, 2), "scheduled": 4, "cancelled": 1, "share": 0.25},
@@ -241,7 +237,7 @@ def test_cancellations_by_day() -> None:
 def test_routes_are_sorted_by_flights_then_by_name() -> None:
     pairs = [("JFK", "SFO"), ("LGA", "ORD"), ("JFK", "LAX"), ("LGA", "ORD"), ("EWR", "ORD")]
     arrived = pa.table({"origin": [a for a, _ in pairs], "dest": [b for _, b in pairs], "arr_delay": [0] * 5})
-    by_route = steps.routes(arrived)
+    by_route = query("routes", joined=arrived)
     assert list(zip(by_route["origin"].to_pylist(), by_route["dest"].to_pylist(), strict=True)) == [
         ("LGA", "ORD"),
         ("EWR", "ORD"),
@@ -294,13 +290,13 @@ def test_solve_swaps_rows_where_the_pivot_is_zero() -> None:
 
 
 def test_coverage_counts_rows_that_the_joins_did_not_find() -> None:
-    scheduled = joined(
+    rows = joined(
         raw(),
         raw(tailnum="N1", dest="SJU"),
         raw(tailnum="N1", dep_time=None, dep_delay=None, arr_delay=None),
         raw(tailnum=None, origin="JFK"),
-    )["scheduled"]
-    assert steps.coverage(scheduled) == [
+    )
+    assert query("coverage", joined=rows).to_pylist() == [
         {"table": "weather", "keys": 1, "flights": 1, "arrived": 1},
         {"table": "planes", "keys": 1, "flights": 3, "arrived": 2},
         {"table": "airports", "keys": 1, "flights": 1, "arrived": 1},
@@ -309,27 +305,19 @@ def test_coverage_counts_rows_that_the_joins_did_not_find() -> None:
 
 
 def test_coverage_counts_a_plane_of_unknown_age_as_found() -> None:
-    scheduled = joined(raw())["scheduled"].drop_columns("built").append_column("built", pa.array([None], pa.int16()))
-    assert steps.coverage(scheduled)[1] == {"table": "planes", "keys": 0, "flights": 0, "arrived": 0}
+    rows = joined(raw()).drop_columns("built").append_column("built", pa.array([None], pa.int16()))
+    assert query("coverage", joined=rows).to_pylist()[1] == {"table": "planes", "keys": 0, "flights": 0, "arrived": 0}
 
 
 def summary(min_flights: int) -> dict[str, tuple[str, float, str]]:
     frequent_flights = [raw(hour=hour, arr_delay=20 + hour) for hour in (5, 6, 6)]
     single_flight = raw(day=3, hour=7, carrier="XX", dest="SJU", tailnum="N1", arr_delay=90, dep_delay=80)
     cancelled = raw(dep_time=None, dep_delay=None, arr_delay=None)
-    tables = joined(*frequent_flights, single_flight, cancelled)
-    arrived, scheduled = tables["arrived"], tables["scheduled"]
+    flights = joined(*frequent_flights, single_flight, cancelled)
+    questions = ("by_carrier", "by_hour", "by_destination", "by_plane_age", "by_weather", "by_day")
     rows = steps.summarize(
-        by_carrier=steps.by_carrier(arrived),
-        by_hour=steps.by_hour(arrived),
-        by_destination=steps.by_destination(arrived),
-        by_plane_age=steps.by_plane_age(arrived),
-        by_weather=steps.by_weather(arrived),
-        by_day=steps.by_day(scheduled),
-        cancellations=steps.cancellations(scheduled),
-        routes=steps.routes(arrived),
-        fit=pa.Table.from_pylist(steps.fit(arrived, ["hour"])),
-        coverage=pa.Table.from_pylist(steps.coverage(scheduled)),
+        **{name: query(name, joined=flights) for name in (*questions, "cancellations", "routes", "coverage")},
+        fit=pa.Table.from_pylist(steps.fit(flights, ["hour"])),
         min_flights=min_flights,
     )
     assert len({row["question"] for row in rows}) == len(rows)

@@ -1,0 +1,8 @@
+-- Arrival delay by carrier (two letters) and airline (its name).
+select
+  carrier, airline, count(*) as flights, avg(arr_delay) as mean, quantile_disc(arr_delay, 0.5) as median,
+  quantile_disc(arr_delay, 0.9) as p90, avg((arr_delay >= 15)::integer) as late
+from joined
+where arr_delay is not null
+group by carrier, airline
+order by carrier, airline
