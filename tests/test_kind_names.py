@@ -24,6 +24,8 @@ OTHER_MEANINGS = {
     ("cli/commands.py", "dict key", "run"): "a command",
     ("cache/change_text.py", "dict key", "input"): "a key input that is the content of an input",
     ("cache/reuse_decision.py", "tuple", "input"): "a key input that is the content of an input",
+    ("contracts/check_values.py", "dict key", "sql"): "a check whose query gives the rows that fail",
+    ("contracts/check_values.py", "dict key", "python"): "a check that is a function",
     ("core/contracts.py", "tuple", "sql"): "a check whose query gives the rows that fail",
     ("core/contracts.py", "tuple", "python"): "a check that is a function",
     ("history/lock_files.py", "tuple", "pipeline"): "the name of the pipeline of a run",

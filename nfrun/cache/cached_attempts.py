@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.cache.cache_key import CacheKeys, dependency_digest
+from nfrun.cache.check_keys import recorded_results, with_keys
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.outdated_results import OutdatedResults
 from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, miss_reason, usable_entries
 from nfrun.core.errors import Cause, HandoffError
-from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt, RunCoroutine
 from nfrun.history.journal import FinishedNode, FinishedOutput
@@ -87,8 +88,8 @@ class CachedAttempts:
         if decision is not None and start.attempt == 1 and (is_lookup or start.node not in self._missed):
             late = decision.pending or self._outdated.may_differ(start.node)
             hit = self._late_hit(start, decision) if late else decision.hit
-            if hit is not None:
-                return self._hit(start, hit)
+            if hit is not None and (checked := self._checked_hit(start, hit, cancel_token, run_coroutine)) is not None:
+                return checked
         if lacking := self._lacking(start):
             return self._await(start, lacking, made_again_for(f"'{start.node}' reads it"))
         if is_lookup:
@@ -105,6 +106,9 @@ class CachedAttempts:
             what = f"there is no file '{missing}', which 'files' of the node names"
             return Outcome(start.node, start.attempt, Failure(Cause.NODE, "", what))
         outcome = self._run_attempt(start, cancel_token, run_coroutine)
+        if outcome.checks and outcome.failure is None:
+            code, referred = self._keys.code.of(spec.folder), self._referred(start)
+            outcome = replace(outcome, checks=with_keys(outcome.checks, spec, code, referred))
         if outcome.failure is None:
             seen = outcome.observation
             if seen is not None:
@@ -210,6 +214,44 @@ class CachedAttempts:
         if last := next((entry for entry in entries if entry.key is not None), None):
             self._observed.reasons[spec.id] = miss_reason(last, key_inputs, named, next(iter(reasons), ""))
         return None
+
+    def _checked_hit(
+        self, start: NodeStarted, hit: FinishedNode, cancel_token: CancelToken, run_coroutine: RunCoroutine
+    ) -> Outcome | None:
+        """Return the outcome of a cache hit whose checks hold, made again where they are others than then.
+
+        None if a table that is to be checked was removed: then the node runs.
+        """
+        spec = self._nodes[start.node]
+        if not spec.contracts:
+            return self._hit(start, hit)
+        code, referred = self._keys.code.of(spec.folder), self._referred(start)
+        results = recorded_results(spec, hit, code, referred)
+        if results is None:
+            made: dict[str, OutputRef] = {}
+            for name in spec.contracts:
+                output = hit.output(OutputId(spec.id, name))
+                path = self._history.find_file(hit, output.id) if output and self._history else None
+                if output is None or path is None:
+                    self._observed.reasons[spec.id] = "a check of its table is to be made, and the table was removed"
+                    return None
+                made[output.id] = self._store.register_file(reused_ref(output, path, start.attempt))
+            if lacking := self._lacking(start):
+                return self._await(start, lacking, made_again_for(f"a check of '{start.node}' reads it"))
+            order = ChecksStarted(start.at, start.node, start.attempt, start.inputs, made=made)
+            checked = self._run_attempt(order, cancel_token, run_coroutine)
+            if checked.failure is not None:
+                return checked
+            results = with_keys(checked.checks, spec, code, referred)
+        hit = replace(hit, checks=results)
+        absent = tuple(output for output in spec.output_ids if output in hit.absent)
+        return replace(self._hit(start, hit), checks=results, absent=absent)
+
+    def _referred(self, start: NodeStarted) -> dict[OutputId, str]:
+        """Return the reader digests of what the checks of a node refer to; waits until they are known."""
+        spec = self._nodes[start.node]
+        refs = [start.inputs.get(output) for item in spec.references for output in item.outputs]
+        return {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in refs if ref is not None}
 
     def _hit(self, start: NodeStarted, finished: FinishedNode) -> Outcome:
         """Return an outcome with `reused` set, and the outputs of an earlier run. Raises HandoffError.

@@ -293,6 +293,7 @@ class JournalWriter:
                 home=used.home or (used.folder.name if used.folder is not None else ""),
                 of=spec.of,
                 cell=spec.cell,
+                checks=end.checks,
             )
         outputs = tuple(self._output(self._published[ref.id, ref.attempt]) for ref in end.outputs.values())
         if (before := self._observed.made_again.get(spec.id)) is not None and spec.id not in self._observed.outdated:
@@ -322,6 +323,7 @@ class JournalWriter:
             reason=self._redact(self._reason(end.node)),
             of=spec.of,
             cell=spec.cell,
+            checks=end.checks,
         )
 
     def _unfinished_node(
@@ -343,6 +345,7 @@ class JournalWriter:
             getattr(event, "tolerated", False),
             of=spec.of,
             cell=spec.cell,
+            checks=getattr(event, "checks", ()),
         )
 
     def _write_unfinished(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.change_text import changes, files_as_inputs
+from nfrun.cache.check_keys import recorded_results
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
@@ -98,7 +99,8 @@ class _ReuseDecider:
         self._reasons: dict[str, str] = {}  # of those that run
         self._pending: set[str] = set()
         self._made_again: dict[str, str] = {}  # the reasons of nodes that run only because a table was removed
-        self._unsure: set[str] = set()  # hits that depend on such a node, which may give other tables now
+        # Hits that depend on such a node, which may give other tables now, and hits of which a check is to be made.
+        self._unsure: set[str] = set()
 
     def decide(self) -> dict[str, ReuseDecision]:
         for name in self._order:
@@ -114,7 +116,7 @@ class _ReuseDecider:
             return ReuseDecision(self._reasons[name], pending=self._is_pending(name))
         if name in self._made_again:
             return ReuseDecision(self._made_again[name], made_again=self._match[name])
-        if self._made_again and not self._unsure.isdisjoint(self._nodes[name].upstream):
+        if self._unsure and not self._unsure.isdisjoint(self._nodes[name].upstream):
             self._unsure.add(name)
         return ReuseDecision("", self._match[name], pending=name in self._unsure)
 
@@ -154,11 +156,22 @@ class _ReuseDecider:
         for entry in usable_entries(spec, ends, key_inputs, files, self._observed.files, reasons):
             if has_outputs(entry, spec, self._read):
                 self._match[name] = entry
-                self._reader_digests.update((output.id, reader_digest(output)) for output in entry.outputs)
+                self._add_digests(spec, entry)
                 return ""
         if not ends:
             return "its code or inputs changed while it last ran"
         return miss_reason(ends[0], key_inputs, files, next(iter(reasons), ""))
+
+    def _add_digests(self, spec: NodeSpec, entry: FinishedNode) -> None:
+        """Add the outputs of a reused node that are not absent.
+
+        Where a check of it is to be made again, that may make an output absent, so its readers are not sure.
+        """
+        absent = entry.absent if spec.contracts else ()
+        self._reader_digests.update((o.id, reader_digest(o)) for o in entry.outputs if o.id not in absent)
+        is_checked = spec.contracts and spec.id in self._selected
+        if is_checked and recorded_results(spec, entry, self._keys.code.of(spec.folder), self._reader_digests) is None:
+            self._unsure.add(spec.id)
 
     def _read_by(self, spec: NodeSpec) -> list[OutputId]:
         """Return the outputs of reused nodes that a node reads, if those of the others are absent."""

@@ -5,6 +5,13 @@ a schema. `built_in.py` makes the checks: `row_checks.py` finds the rows whose v
 with others, and `literals.py` turns values of the file into values of a column. `large_tables.py` asks DuckDB whether
 keys of long tables are unique and whether they are there. `columns.py` gives columns a plain form.
 
+`check_values.py` checks what a file says of a check, and `finding.py` has what a check finds.
+
 Other packages use:
 
+- `built_in`: `make_check`
+- `check_values`: `reference_of`, `value_problems`
+- `finding`: `EVIDENCE_ROWS`, `Finding`
+- `schema_check`: `schema_problems`
+- `type_names`: `OTHERS`, `parse_type`, `TypeNameError`
 """

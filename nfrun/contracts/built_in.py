@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from nfrun.contracts.check_values import reference_of
 from nfrun.contracts.columns import plain_column, ticks
+from nfrun.contracts.finding import EVIDENCE_ROWS, Finding
 from nfrun.contracts.large_tables import none_agree, none_lacks_match
 from nfrun.contracts.literals import LiteralError
 from nfrun.contracts.row_checks import (
@@ -24,27 +26,11 @@ from nfrun.contracts.row_checks import (
 from nfrun.contracts.unique import rows_that_agree
 from nfrun.core.contracts import Check
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import frozen
 from nfrun.system.units import to_seconds
 
-EVIDENCE_ROWS = 1000
 _SLICE = 1 << 16  # rows
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-
-
-@frozen
-class Finding:
-    """What a check found: whether it holds, before `allow` is looked at.
-
-    `failing` is the number of rows that fail, None for a check that is not about single rows, and `evidence` has the
-    first of them. `reason` says why such a check, or one that cannot be made, does not hold.
-    """
-
-    holds: bool
-    failing: int | None = None
-    evidence: pa.Table | None = None
-    reason: str = ""
 
 
 def make_check(check: Check, table: pa.Table, others: Mapping[str, pa.Table | None], started: float) -> Finding:
@@ -139,15 +125,10 @@ def _references(table: pa.Table, value: Mapping[str, str], others: Mapping[str, 
         other = others.get(name)
         if other is None:
             continue
-        column, there = column_of(table, name), column_of(other, referred_column(wanted))
+        column, there = column_of(table, name), column_of(other, reference_of(wanted)[1])
         if not none_lacks_match(column, there):
             masks.append(_named(rows_without_match, name, table, there))
     return _any_of(masks)
-
-
-def referred_column(text: str) -> str:
-    """Return the column of `node(column)`."""
-    return text[text.index("(") + 1 : -1].strip()
 
 
 def names_of(value: str | Sequence[str]) -> list[str]:

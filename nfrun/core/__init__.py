@@ -6,10 +6,12 @@ returns events. The simulation runs the same scheduler in virtual time.
 Other packages use:
 
 - `budgets`: `Budget`
-- `contracts`: `Check`
+- `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `OF_TABLES`, `row_text`,
+  `SCHEMA`
 - `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `NotRecorded`, `one_line`, `render_all`,
   `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
-- `events`: `AllNodesEnded`, `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `nfrun_failure`,
+- `events`: `AllNodesEnded`, `AttemptStopped`, `ChecksStarted`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`,
+  `nfrun_failure`,
   `NodeCancelled`, `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`,
   `NodeStarted`, `NodeWaiting`, `NOT_SELECTED`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`,
   `RunFinished`, `RunStarted`, `STATUSES`, `to_json`

@@ -11,7 +11,7 @@ from nfrun.core.values import field, frozen
 
 BUILT_IN_CHECKS = ("rows", "unique", "not_null", "enum", "range", "match", "references", "fresh")
 CHECKS = (*BUILT_IN_CHECKS, "sql", "python")
-SEVERITIES = ("error", "warn", "skip")
+SCHEMA = "schema"  # the name of the check of a table's schema
 OF_TABLES = ("rows", "fresh")  # checks that no single row fails
 
 
@@ -30,6 +30,10 @@ class Check:
     allow: int | str = 0
     with_: Mapping[str, Any] = field(default_factory=dict)
     index: int = 0
+
+    def input_name(self, output: str, column: str) -> str:
+        """Return the name of the input of a node with what this check of an output compares a column with."""
+        return f"{output}.{self.index}.{column}"
 
     def allowed(self, rows: int) -> float:
         """Return how many failing rows are let pass in a table of so many rows."""
@@ -65,6 +69,19 @@ class CheckResult:
     reason: str = ""
     shown: tuple[Mapping[str, str], ...] = ()
     key: str = ""
+
+    @property
+    def text(self) -> str:
+        """In which way the check does not hold: how many rows fail, and the first of them."""
+        if self.failing is None:
+            return self.reason
+        count = f"{self.failing:,} row{'' if self.failing == 1 else 's'} of {self.rows:,}"
+        return f"{count}; the first: {row_text(self.shown[0])}" if self.shown else count
+
+
+def row_text(row: Mapping[str, str]) -> str:
+    """Return a row on one line."""
+    return ellipsize(", ".join(f"{name}: {value}" for name, value in row.items()), 200)
 
 
 def default_name(kind: str, value: Any) -> str:

@@ -20,12 +20,14 @@ _TEXT_LIMIT = 4_000
 class Cause(StrEnum):
     """What an attempt failed of. It decides about retries and about the exit code.
 
-    `IO` and `PERMISSION`: nfrun could not read or write a file, or could not start a thread or a process. `LOST`: the
-    worker vanished. `INTERNAL`: an error in nfrun itself. Ordered: the last of several causes is that of the run.
+    `CHECK`: its table is not what the pipeline file says, so another attempt would fail, too. `IO` and `PERMISSION`:
+    nfrun could not read or write a file, or could not start a thread or a process. `LOST`: the worker vanished.
+    `INTERNAL`: an error in nfrun itself. Ordered: the last of several causes is that of the run.
     """
 
     CANCELLED = "cancelled"
     NODE = "error"
+    CHECK = "check"
     TIMEOUT = "timeout"
     LOST = "lost"
     IO = "io"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
 from nfrun.core.file_source import FileSource
 from nfrun.core.observation import Observation
@@ -101,6 +102,7 @@ class Outcome:
     and process state that it used, None if it used none that count. `lacking` are inputs whose tables were removed:
     the node did not run, and starts again once the nodes that make them have run. `absent` are outputs of a node that
     succeeded, which its readers go without. `missed`: it was only looked up, and no earlier result can be reused.
+    `checks` are the results of the checks of its outputs.
     """
 
     node: str
@@ -117,6 +119,7 @@ class Outcome:
     lacking: tuple[OutputRef, ...] = ()
     absent: tuple[OutputId, ...] = ()
     missed: bool = False
+    checks: tuple[CheckResult, ...] = ()
 
 
 @frozen
@@ -171,6 +174,8 @@ class NodeFinished(_AttemptEvent):
     cpu: float = 0.0
     gil_wait: float = 0.0
     reused: bool = False
+    checks: tuple[CheckResult, ...] = ()
+    absent: tuple[OutputId, ...] = ()
 
     @staticmethod
     def of(now: float, outcome: Outcome) -> NodeFinished:
@@ -186,6 +191,8 @@ class NodeFinished(_AttemptEvent):
             outcome.cpu,
             outcome.gil_wait,
             outcome.reused,
+            outcome.checks,
+            outcome.absent,
         )
 
 
@@ -215,6 +222,14 @@ class NodeFailed(_AttemptEvent):
     failure: Failure
     duration: float = 0.0
     tolerated: bool = False
+    checks: tuple[CheckResult, ...] = ()
+
+
+@frozen
+class ChecksStarted(NodeStarted):
+    """An order to make the checks of a node's outputs again, which are there. It is no event: nobody else sees it."""
+
+    made: Mapping[str, OutputRef] = field(default_factory=lambda: NOTHING)
 
 
 @frozen

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nfrun.core.budgets import Budget
+from nfrun.core.contracts import Contract
 from nfrun.core.errors import SourceSpan
 from nfrun.core.output_types import TABLE
 from nfrun.core.values import field, frozen
@@ -196,10 +197,11 @@ class NodeSpec:
     expressions are not evaluated yet, as the file has them. `axes` are those that the node has in the file, in the
     order in which they are declared. A cell, which is a node that a matrix made, has the name of the node in the file
     under `of`, and in `cell` its value on each of these axes, of a mapping the id. `if_` is true, false or, until it is
-    bound, an expression. With `continue_on_error` its failure fails no run. `section` is the key of the file under
-    which it stands: `nodes`, or one of LAST_SECTIONS. `source` is where the node's name stands in its file, without the
-    text of the line. `folder` is the folder of that file, relative to that of the pipeline, "" for the same: the node's
-    paths and modules are in it.
+    bound, an expression. With `continue_on_error` its failure fails no run. `contracts` has by names of outputs what
+    their tables must be like, and `references` the outputs that its checks compare values with, by
+    `output.check.column`. `section` is the key of the file under which it stands: `nodes`, or one of LAST_SECTIONS.
+    `source` is where the node's name stands in its file, without the text of the line. `folder` is the folder of that
+    file, relative to that of the pipeline, "" for the same: the node's paths and modules are in it.
     """
 
     id: str
@@ -226,6 +228,8 @@ class NodeSpec:
     tags: tuple[str, ...] = ()
     if_: bool | str = True
     continue_on_error: bool = False
+    contracts: Mapping[str, Contract] = field(default_factory=lambda: NOTHING)
+    references: tuple[Input, ...] = ()
     section: str = "nodes"
     unbound: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     axes: tuple[str, ...] = ()
@@ -252,7 +256,12 @@ class NodeSpec:
     @property
     def upstream(self) -> tuple[str, ...]:
         """The nodes it waits for, each once: first those it reads, then those under `needs`."""
-        return tuple(dict.fromkeys([*(output.node for i in self.inputs for output in i.outputs), *self.needs]))
+        return tuple(dict.fromkeys([*(output.node for i in self.opened for output in i.outputs), *self.needs]))
+
+    @property
+    def opened(self) -> tuple[Input, ...]:
+        """What an attempt opens: the inputs, and what the checks of its outputs refer to."""
+        return (*self.inputs, *self.references) if self.references else self.inputs
 
     @property
     def declared(self) -> str:

@@ -112,12 +112,12 @@ def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[
         Node(
             name=spec.id,
             needs=spec.upstream,
-            reads=tuple(dict.fromkeys([output for i in spec.inputs for output in i.outputs])),
+            reads=tuple(dict.fromkeys([output for i in spec.opened for output in i.outputs])),
             estimated_duration=recorded.get(spec.id, mean),
             retry=spec.retry,
             timeout=spec.timeout,
             resources=(("cpu", spec.cpu), *spec.amounts.items()),
-            inputs=() if all(i.is_plain for i in spec.inputs) else spec.inputs,
+            inputs=() if all(i.is_plain for i in spec.opened) else spec.opened,
             continue_on_error=spec.continue_on_error,
         )
         for spec in pipeline.nodes.values()

@@ -30,7 +30,7 @@ class Retries:
 
     def delay(self, i: int, attempt: int, failure: Failure) -> float | None:
         """Count a failed attempt. Returns the seconds until the next one, None if there is none."""
-        if failure.cause in FINAL:
+        if failure.cause in FINAL or failure.cause is Cause.CHECK:
             return None
         if failure.cause is Cause.LOST:
             self._losses[i] += 1

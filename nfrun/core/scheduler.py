@@ -156,7 +156,7 @@ class Scheduler:
             for output in outcome.outputs:
                 self.outputs.release_unread(now, output, events)
         else:
-            self._fail(now, i, outcome.failure, outcome.duration, events)
+            self._fail(now, i, outcome, outcome.failure, events)
         self._dispatch(now, events)
         return events
 
@@ -191,7 +191,7 @@ class Scheduler:
             self._free_resources(i)
             events.append(AttemptStopped(now, self._names[i], attempt, "timeout"))
             failure = Failure(Cause.TIMEOUT, "Timeout", f"took longer than its timeout of {timeout:g} s")
-            self._fail(now, i, failure, timeout or 0.0, events)
+            self._fail(now, i, Outcome(self._names[i], attempt, duration=timeout or 0.0), failure, events)
         self._dispatch(now, events)
         return events
 
@@ -251,8 +251,8 @@ class Scheduler:
         self.running -= 1
         self._ready.give_back(i)
 
-    def _fail(self, now: float, i: int, failure: Failure, duration: float, events: list[Event]) -> None:
-        name, attempt = self._names[i], self._attempt[i]
+    def _fail(self, now: float, i: int, outcome: Outcome, failure: Failure, events: list[Event]) -> None:
+        name, attempt, duration = self._names[i], self._attempt[i], outcome.duration
         if self._cancelled and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
             self._cancel_node(now, i, events)
         elif self._stop_reason is None and (delay := self._retries.delay(i, attempt, failure)) is not None:
@@ -260,12 +260,12 @@ class Scheduler:
             events.append(NodeRetrying(now, name, attempt, delay, failure, duration))
             heapq.heappush(self._timers, (now + delay, i, self._starts[i], True))
         elif self._nodes[i].continue_on_error and failure.cause not in FINAL:
-            events.append(NodeFailed(now, name, attempt, failure, duration, tolerated=True))
+            events.append(NodeFailed(now, name, attempt, failure, duration, tolerated=True, checks=outcome.checks))
             self._absent[name] = name
             self._end(now, i, State.FAILED, events)
         else:
             self.failed[name] = failure.cause
-            events.append(NodeFailed(now, name, attempt, failure, duration))
+            events.append(NodeFailed(now, name, attempt, failure, duration, checks=outcome.checks))
             self._end(now, i, State.FAILED, events)
             if not self._keep_going:
                 self._stop_starting(now, f"node {name!r} failed", events)

@@ -12,17 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.errors import Cause, HandoffError, error_text
-from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
+from nfrun.core.contracts import CheckResult
+from nfrun.core.errors import Cause, error_text
+from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.file_source import FileSource
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, NodeSpec, OutputId, Pipeline
-from nfrun.core.text import file_stem
 from nfrun.core.values import field, frozen, replace
 from nfrun.engine.attempt_inputs import AttemptInputs, OutputStore
 from nfrun.engine.context_variables import keep_imported, run_apart
 from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.granted_units import unit_variables
+from nfrun.engine.output_checks import OutputChecks, absent_outputs, failure_of_checks
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
@@ -61,7 +62,8 @@ class AttemptRunner:
     `importer` returns what imports the user's modules. Queries in this process may
     take `memory_share` of the memory that queries may take. `watch` sees what attempts open, and `process_state` what
     they change in the process; None if no node is expected to. `unshared` and `in_files` are those of `Placement`.
-    `end_variables` are for the nodes that run last: they tell how the run ended.
+    `end_variables` are for the nodes that run last: they tell how the run ended. `started` is when the run started, in
+    seconds since 1970.
     """
 
     pipeline: Pipeline
@@ -82,6 +84,12 @@ class AttemptRunner:
     unshared: Set[str] = frozenset()
     in_files: Set[str] = frozenset()
     end_variables: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    started: float = field(default_factory=time.time)
+
+    @property
+    def evidence(self) -> Path:
+        """The folder for rows that fail checks."""
+        return self.scratch.parent / "checks"
 
     @cached_property
     def folder(self) -> Path:
@@ -126,9 +134,9 @@ class _Attempt:
     """One attempt: runs it, and is the `NodeContext` that the node's kind gets."""
 
     __slots__ = (
-        "_complete_sent", "_ended", "_folder", "_in_nfrun", "_inputs", "_progress_at", "_read_seconds", "_runner",
-        "_start_state", "attempt", "cancel_token", "failure", "folder", "grace", "granted", "memo", "node", "run",
-        "run_coroutine",
+        "_checks", "_complete_sent", "_ended", "_folder", "_given", "_in_nfrun", "_inputs", "_made", "_progress_at",
+        "_read_seconds", "_runner", "_start_state", "attempt", "cancel_token", "failure", "folder", "grace",
+        "granted", "memo", "node", "run", "run_coroutine",
     )  # fmt: skip
 
     def __init__(
@@ -143,6 +151,9 @@ class _Attempt:
         self._in_nfrun = False  # whether an error now is one of nfrun's own code
         self._start_state: StartState | None = None
         self.failure: Failure | None = None
+        self._checks: tuple[CheckResult, ...] = ()
+        self._made = start.made if isinstance(start, ChecksStarted) else NOTHING  # only its checks are to be made
+        self._given = start.inputs
         self.node: NodeSpec = runner.pipeline.spec_of(start.node)
         self._inputs = AttemptInputs(self.node, start.inputs, runner.store)
         self.attempt = start.attempt
@@ -156,7 +167,7 @@ class _Attempt:
 
     def make(self) -> Outcome:
         spec, store, kind = self.node, self._runner.store, KINDS[self.node.kind]
-        outputs: dict[str, OutputRef] = {}
+        outputs: dict[str, OutputRef] = dict(self._made)
         publish_wait = 0.0
         clock = time.perf_counter
         current_attempt.set((spec.id, self.attempt, self._runner.logs))
@@ -166,24 +177,24 @@ class _Attempt:
         self._runner.contention.begin()
         began = clock()
         try:
-            results = kind.run(self)
+            results = {} if self._made else kind.run(self)
             duration = clock() - began
             self._in_nfrun = True
             if results and spec.section not in LAST_SECTIONS:  # nobody could read what these give
-                results = dict(results)
-                for name in list(results):
-                    output = OutputId(spec.id, name)
-                    # Popped, so that no reference here keeps a table alive after the store drops it.
-                    outputs[output] = store.publish(output, self.attempt, self._timed(results.pop(name)))
+                self._publish(dict(results), outputs)
                 duration += self._read_seconds
                 publish_wait = clock() - began - duration
             self._check_outputs(outputs)
+            if spec.contracts:
+                self._make_checks(outputs)
+                duration = clock() - began - publish_wait
         except BaseException as error:  # also SystemExit and the like: a node must not end the run
             duration = clock() - began
-            self.failure = self._describe_failure(error)
-            for ref in outputs.values():
+            self.failure, publish_wait = self._describe_failure(error), 0.0
+        if self.failure is not None:
+            for ref in outputs.values() if not self._made else ():
                 store.discard(ref)
-            outputs, publish_wait = {}, 0.0
+            outputs = {}
         self._ended = True
         changed = state.changed(self._start_state) if state is not None and self._start_state is not None else ()
         if waits := self._inputs.waits:
@@ -195,7 +206,18 @@ class _Attempt:
         watch = self._runner.watch
         seen = self._observation(changed) if changed or (watch is not None and watch.seen) else None
         return Outcome(
-            spec.id, self.attempt, self.failure, outputs, duration, publish_wait, waits, cpu, gil_wait, False, seen
+            spec.id,
+            self.attempt,
+            self.failure,
+            outputs,
+            duration,
+            publish_wait,
+            waits,
+            cpu,
+            gil_wait,
+            observation=seen,
+            absent=absent_outputs(spec, self._checks) if self._checks else (),
+            checks=self._checks,
         )
 
     # -- `NodeContext`, for the kind -------------------------------------------------------------------------------
@@ -257,16 +279,9 @@ class _Attempt:
 
     def scratch(self) -> Path:
         if self._folder is None:
-            import tempfile
+            from nfrun.engine.scratch_folder import make_scratch  # few attempts need it
 
-            try:
-                self._runner.scratch.mkdir(exist_ok=True)  # the folder of the run may have been removed
-                self._folder = Path(
-                    tempfile.mkdtemp(prefix=f"{file_stem(self.node.id)}.{self.attempt}.", dir=self._runner.scratch)
-                )
-            except OSError as error:
-                what = f"cannot make a folder for the node '{self.node.id}' in {self._runner.scratch}"
-                raise HandoffError(f"{what}: {error.strerror}", error) from error
+            self._folder = make_scratch(self._runner.scratch, self.node.id, self.attempt)
         return self._folder
 
     def log(self, level: str, line: str) -> None:
@@ -351,6 +366,20 @@ class _Attempt:
                 named = pipeline.names_outputs and output in pipeline.outputs.values()
                 why = "'outputs' of the file names it" if named else f"other nodes read '{output}'"
                 raise NodeError(f"it {what}, but {why}")
+
+    def _publish(self, results: dict[str, Any], outputs: dict[str, OutputRef]) -> None:
+        """Hand the results to the store, and add what refers to them to `outputs`."""
+        for name in list(results):
+            output = OutputId(self.node.id, name)
+            # Popped, so that no reference here keeps a table alive after the store drops it.
+            outputs[output] = self._runner.store.publish(output, self.attempt, self._timed(results.pop(name)))
+
+    def _make_checks(self, outputs: Mapping[str, OutputRef]) -> None:
+        """Check the outputs against their contracts. A check that does not hold may be the failure of the attempt."""
+        runner = self._runner
+        checks = OutputChecks(self, runner.store.open, self._given, runner.started, runner.evidence)
+        self._checks = checks.make(outputs)
+        self.failure = failure_of_checks(self.node, self._checks)
 
     def _describe_failure(self, error: BaseException) -> Failure:
         if self.cancel_token.cancelled:

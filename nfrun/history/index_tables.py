@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.events import NOT_SELECTED
 from nfrun.core.values import frozen
-from nfrun.history.journal import OF_ANOTHER_VERSION, VERSION, RunHeader, header_of, journal_lines
+from nfrun.history.journal import OF_ANOTHER_VERSION, VERSION, RunHeader, header_of
+from nfrun.history.journal_text import journal_lines
 
 if TYPE_CHECKING:
     import sqlite3  # imported where it is used: most commands need no index

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import asdict, field, fields, frozen
+from nfrun.history.journal_text import verified_object, with_checksum
 from nfrun.history.work_dir import JOURNAL
 from nfrun.system.atomic_files import is_same_file, open_regular_file, read_regular_file
-from nfrun.system.checksums import line_checksum
 
 VERSION = 1
-_CHECK = ', "check": "'
-_CHECK_LENGTH = len(_CHECK) + 16 + len('"}')
 _OF_NODES = (b'{"event": "finished"', b'{"event": "unfinished"')  # begins the lines of nodes
 _LONGEST_ENDING = 1 << 16  # bytes
 OF_ANOTHER_VERSION = (TypeError, LookupError, AttributeError, ValueError)  # what a line raises that is not understood
@@ -68,7 +67,7 @@ class FinishedNode:
     `started` is in seconds since the run began. `duration` is that of the last attempt in seconds, and `reason` says
     why the node ran. `reused`: the node was a cache hit. Then `duration` and `attempts` are those of the run `home`, in
     which it ran, and `reason` is "". `home` is "" for the run of this journal. A cell has its matrix under `of`, and in
-    `cell` its value on each axis.
+    `cell` its value on each axis. `checks` are the results of its checks, each with its key.
 
     Older journals have neither `reads` nor `obstacle`, nor the fields after them.
     """
@@ -90,6 +89,12 @@ class FinishedNode:
     home: str = ""
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    checks: tuple[CheckResult, ...] = ()
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """The outputs that are absent, since a check with `severity: skip` does not hold."""
+        return frozenset(check.output for check in self.checks if check.severity == "skip" and not check.ok)
 
     def output(self, id: str) -> FinishedOutput | None:
         """Return the output with this id, None where the node has none."""
@@ -104,7 +109,7 @@ class UnfinishedNode:
     `duration` the seconds of the last attempt. `because` is the failed node that a skipped one needs, or why a node was
     cancelled. `reason` says why it ran or was to run. `inputs` are the ids of the outputs that it may read.
     `tolerated`: that it failed or was skipped does not let the run fail. Older journals have neither of these.
-    `of` and `cell` are as in `FinishedNode`.
+    `of`, `cell` and `checks` are as in `FinishedNode`.
     """
 
     node: str
@@ -119,6 +124,7 @@ class UnfinishedNode:
     tolerated: bool = False
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    checks: tuple[CheckResult, ...] = ()
 
 
 @frozen
@@ -194,8 +200,9 @@ def _keys(cls: type[Any], *left_out: str) -> dict[str, str]:
 
 _OUTPUT = _keys(FinishedOutput)
 _CELL = {"of": "of", "matrix": "cell"}  # only lines of cells have these
-_FINISHED = _keys(FinishedNode, "outputs", "folder", "of", "cell")
-_UNFINISHED, _FAILURE, _FRAME = _keys(UnfinishedNode, "of", "cell"), _keys(Failure), _keys(Frame)
+_FINISHED = _keys(FinishedNode, "outputs", "folder", "of", "cell", "checks")
+_UNFINISHED, _FAILURE, _FRAME = _keys(UnfinishedNode, "of", "cell", "checks"), _keys(Failure), _keys(Frame)
+_CHECKED = _keys(CheckResult)
 _STARTED, _ENDED = _keys(RunHeader), _keys(RunEnding)
 
 
@@ -256,11 +263,6 @@ class Journal:
             self.size += len(text)
 
 
-def with_checksum(text: str) -> bytes:
-    """Turn a JSON object into a line of a journal, with its checksum."""
-    return f'{text[:-1]}{_CHECK}{line_checksum(text.encode())}"}}\n'.encode()
-
-
 def read_ends(folder: Path) -> tuple[RunHeader | None, RunEnding | None]:
     """Return the first and the last line of a journal without reading all of it; None where it has no such line.
 
@@ -305,7 +307,7 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
     unfinished: list[UnfinishedNode] = []
     ending: RunEnding | None = None
     for data in lines:
-        line = _verified_object(data)
+        line = verified_object(data)
         kind = line.pop("event", None)
         try:
             if kind == "started":
@@ -314,7 +316,7 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
                 finished.append(_finished(line, folder))
             elif kind == "unfinished":
                 failure = line.get("failure") and _failure(line["failure"])
-                more = {"failure": failure, "inputs": tuple(line.get("inputs", ()))}
+                more = {"failure": failure, "inputs": tuple(line.get("inputs", ())), "checks": _checks(line)}
                 unfinished.append(UnfinishedNode(**{**_as_fields(line, {**_UNFINISHED, **_CELL}), **more}))
             elif kind == "ended":
                 ending = ending_of(line)
@@ -323,15 +325,6 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
     if started is not None and started.version != VERSION:
         finished = []
     return JournalContents(folder, started, tuple(finished), tuple(unfinished), ending)
-
-
-def journal_lines(data: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield the lines of a journal that are whole: where each begins, its length in bytes, and its object."""
-    start = 0
-    for line in data.split(b"\n"):
-        if found := _verified_object(line):
-            yield start, len(line), found
-        start += len(line) + 1
 
 
 def header_of(line: Mapping[str, Any]) -> RunHeader:
@@ -347,7 +340,7 @@ def ending_of(line: Mapping[str, Any]) -> RunEnding:
 
 def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
     """Return the finished node whose line this is, None if it is no such line or damaged."""
-    line = _verified_object(data)
+    line = verified_object(data)
     try:
         return _finished(line, folder) if line.get("event") == "finished" else None
     except OF_ANOTHER_VERSION:
@@ -356,7 +349,13 @@ def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
 
 def _finished(line: Mapping[str, Any], folder: Path) -> FinishedNode:
     outputs = tuple([_output(line["node"], output) for output in line["outputs"]])
-    return FinishedNode(**_as_fields(line, {**_FINISHED, **_CELL}), outputs=outputs, folder=folder)
+    fields = _as_fields(line, {**_FINISHED, **_CELL})
+    return FinishedNode(**fields, outputs=outputs, folder=folder, checks=_checks(line))
+
+
+def _checks(line: Mapping[str, Any]) -> tuple[CheckResult, ...]:
+    found = [_as_fields(check, _CHECKED) for check in line.get("checks", ())]
+    return tuple([CheckResult(**{**check, "shown": tuple(check.get("shown", ()))}) for check in found])
 
 
 def _output(node: str, found: Mapping[str, Any]) -> FinishedOutput:
@@ -377,21 +376,12 @@ def _as_json(value: Any, keys: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _node_json(node: FinishedNode | UnfinishedNode, keys: Mapping[str, str]) -> dict[str, Any]:
-    return _as_json(node, {**keys, **_CELL} if node.of else keys)
+    line = _as_json(node, {**keys, **_CELL} if node.of else keys)
+    if node.checks:
+        line["checks"] = [_as_json(check, _CHECKED) for check in node.checks]
+    return line
 
 
 def _as_fields(line: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of a line by the names of their fields, without those that a newer nfrun has added."""
     return {keys[key]: value for key, value in line.items() if key in keys}
-
-
-def _verified_object(line: bytes) -> dict[str, Any]:
-    """Return the object in a line; empty where the checksum does not match."""
-    text, check = line[:-_CHECK_LENGTH] + b"}", line[-_CHECK_LENGTH:]
-    if check != f'{_CHECK}{line_checksum(text)}"}}'.encode():
-        return {}
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Diagnostic
 from nfrun.core.events import (
     AttemptStopped,
@@ -44,7 +45,9 @@ def redacted(event: Event, redactor: Redactor) -> Event:
     """Return the event with all text redacted that may come from a node."""
     if isinstance(event, NodeLogged):
         return replace(event, text=redactor(event.text))
-    if isinstance(event, NodeFailed | NodeRetrying):
+    if isinstance(event, NodeFailed):
+        return replace(event, failure=_failure(event.failure, redactor), checks=_checks(event.checks, redactor))
+    if isinstance(event, NodeRetrying):
         return replace(event, failure=_failure(event.failure, redactor))
     if isinstance(event, RunFinished):
         return replace(event, error=redactor(event.error))
@@ -53,7 +56,8 @@ def redacted(event: Event, redactor: Redactor) -> Event:
     if isinstance(event, NodeStarted):
         return replace(event, inputs={id: _ref(ref, redactor) for id, ref in event.inputs.items()})
     if isinstance(event, NodeFinished):
-        return replace(event, outputs={id: _ref(ref, redactor) for id, ref in event.outputs.items()})
+        outputs = {id: _ref(ref, redactor) for id, ref in event.outputs.items()}
+        return replace(event, outputs=outputs, checks=_checks(event.checks, redactor))
     if isinstance(event, OutputPublished | OutputReleased):
         return replace(event, ref=_ref(event.ref, redactor))
     return event
@@ -88,6 +92,18 @@ def _failure(failure: Failure, redactor: Redactor) -> Failure:
         frames=frames,
         details=redactor(failure.details),
         inputs=tuple(map(redactor, failure.inputs)),
+    )
+
+
+def _checks(checks: tuple[CheckResult, ...], redactor: Redactor) -> tuple[CheckResult, ...]:
+    """Return the results of checks with the values of columns redacted."""
+    return tuple(
+        replace(
+            check,
+            reason=redactor(check.reason),
+            shown=tuple({redactor(name): redactor(value) for name, value in row.items()} for row in check.shown),
+        )
+        for check in checks
     )
 
 

@@ -6,7 +6,7 @@ scripts and queries for the names of files.
 
 Other packages use:
 
-- `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeError`, `output_name`, `seed_of`
+- `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeContext`, `NodeError`, `output_name`, `seed_of`
 - `declared_files`: `is_written_before`, `missing_files`, `used_files`
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`
@@ -14,4 +14,5 @@ Other packages use:
 - `python`: `to_table`
 - `read`: `READ`
 - `registry`: `BUILT_IN`, `KINDS`, `written_kinds`
+- `user_checks`: `check_problems`, `make_user_check`, `node_of`
 """

@@ -138,21 +138,11 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
 def run(context: NodeContext) -> Mapping[str, Any]:
     """Import the function, call it, await it if it is `async`, and return its result as tables."""
     node = context.node
-    known = node.folder, node.body
-    found = context.memo.get(known)
-    imported = found is None
-    if found is None:
-        module, _, name = node.body.partition(":")
-        function = _function(module, name, context)
-        found = context.memo[known] = (function, _takes_context(function))
-    function, takes_context = found
+    function, takes_context, imported = _loaded(context)
     arguments: dict[str, Any] = {
         item.name: context.table(item.name) for item in node.inputs if not item.optional or context.has_input(item.name)
     }
-    if node.with_:
-        arguments |= copy.deepcopy(dict(node.with_))  # the function must not change them for the next attempt
-    if takes_context and "context" not in arguments:
-        arguments["context"] = _own_context(context)
+    arguments |= _values(context, takes_context)
     context.begin(imported=imported)
     result = function(**arguments)
     if result is None and len(node.outputs) < 2:
@@ -162,8 +152,40 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     return _outputs(context, result, arguments)
 
 
+def call_check(context: NodeContext, table: Any) -> Any:
+    """Return what a function says of a table, which it gets as its first argument, awaited if it is `async`."""
+    function, takes_context, _ = _loaded(context)
+    result = function(table, **_values(context, takes_context))
+    if not hasattr(result, "__arrow_c_stream__") and inspect.isawaitable(result):
+        return context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
+    return result
+
+
+def _loaded(context: NodeContext) -> tuple[Any, bool, bool]:
+    """Return the node's function, whether it takes the context, and whether it was loaded now."""
+    node = context.node
+    known = node.folder, node.body
+    found = context.memo.get(known)
+    if found is not None:
+        return (*found, False)
+    module, _, name = node.body.partition(":")
+    function = _function(module, name, context)
+    found = context.memo[known] = (function, _takes_context(function))
+    return (*found, True)
+
+
+def _values(context: NodeContext, takes_context: bool) -> dict[str, Any]:
+    """Return the arguments besides tables."""
+    values = copy.deepcopy(dict(context.node.with_))  # the function must not change them for the next attempt
+    if takes_context and "context" not in values:
+        values["context"] = _own_context(context)
+    return values
+
+
 def _own_context(context: NodeContext) -> Context:
-    return Context(context.run, context.node.id, context.attempt, context.environ, _logger(context), context)
+    from nfrun.nodes.node_logger import node_logger  # it imports logging
+
+    return Context(context.run, context.node.id, context.attempt, context.environ, node_logger(context), context)
 
 
 def _shell_names(context: NodeContext, query: object) -> Mapping[str, Any]:
@@ -325,25 +347,6 @@ def _row(value: Mapping[Any, Any]) -> dict[str, Any]:
                 "time); for columns return pyarrow.table(...)",
             )
     return {str(key): item for key, item in value.items()}
-
-
-def _logger(context: NodeContext) -> logging.Logger:
-    import logging
-
-    class Forward(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            try:
-                lines = self.format(record).split("\n")
-            except Exception:  # the arguments do not fit the text: logging never ends a program
-                self.handleError(record)
-                return
-            for line in lines:
-                context.log(record.levelname.lower(), line)
-
-    # Not from getLogger: that keeps every logger for ever, and parent loggers would print the line a second time.
-    logger = logging.Logger(f"nfrun.{context.node.id}")
-    logger.addHandler(Forward())
-    return logger
 
 
 def _listed(names: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
+from nfrun.core.contracts import CheckResult
 from nfrun.core.events import (
     NOT_SELECTED,
     STATUSES,
@@ -22,7 +23,7 @@ from nfrun.core.events import (
     OutputRef,
     RunFinished,
 )
-from nfrun.core.pipeline import NOTHING
+from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.plan import Plan, longest_path
 from nfrun.core.values import field, mutable
 
@@ -35,7 +36,7 @@ class NodeRecord:
     `duration` and `queue_wait` are sums over all attempts. `handoff` is the time that the node and its readers waited
     for its outputs. `cpu` is its CPU time and `gil_wait` its GIL wait. `rows` and `bytes` are sums over its outputs.
     `because` names the failed node that caused it to be skipped. `tolerated`: its failure, or that of the other node,
-    does not let the run fail.
+    does not let the run fail. `checks` are the results of its checks, and `absent` its outputs that these make absent.
     """
 
     stage: int
@@ -54,6 +55,8 @@ class NodeRecord:
     failure: Failure | None = None
     because: str = ""
     tolerated: bool = False
+    checks: tuple[CheckResult, ...] = ()
+    absent: tuple[OutputId, ...] = ()
     progress: tuple[float, float | None] | None = None
 
     @property
@@ -154,6 +157,7 @@ class RunRecord:
     _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
     _open_stage: int = 0
     _left_out: Collection[str] = field(init=False)
+    _absent: set[str] = field(default_factory=set)  # outputs that checks make absent
     last: list[str] = field(default_factory=list)
     tolerated: int = 0
     end: RunFinished | None = None
@@ -191,7 +195,8 @@ class RunRecord:
                 node.progress = None
                 self.retrying.pop(event.node, None)
         elif isinstance(event, OutputPublished):
-            self.refs[event.output] = event.ref
+            if event.ref.id not in self._absent:
+                self.refs[event.output] = event.ref
         elif isinstance(event, RunFinished):
             self.end = event
         else:
@@ -223,6 +228,7 @@ class RunRecord:
             self.retrying[name] = node
         elif isinstance(event, NodeFailed):
             node.ended, node.failure, node.tolerated = event.at, event.failure, event.tolerated
+            node.checks = event.checks
             self.tolerated += event.tolerated
             node.duration += event.duration
             self.failed[name] = node
@@ -304,10 +310,17 @@ class RunRecord:
         for output, waited in event.input_waits.items():
             if output.node in self.nodes:  # else it is not selected
                 self.nodes[output.node].handoff += waited
+        node.checks, node.absent = event.checks, event.absent
         if event.outputs:
             node.rows = sum([ref.rows for ref in event.outputs.values()])
             node.bytes = sum([ref.bytes for ref in event.outputs.values()])
             self.refs.update(event.outputs)
+            if self._absent:
+                self._absent.difference_update(event.outputs)
+        if event.absent:
+            self._absent.update(event.absent)
+            for output in event.absent:
+                self.refs.pop(output, None)
         if event.node in self.cells:
             self._cell_finished(self.matrices[self.cells[event.node]], node)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
+from nfrun.core.contracts import CheckResult
+from nfrun.core.errors import Cause
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import ellipsize, escape_controls, shortened
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from nfrun.reports.plain_console import PlainConsole
 
 _MAX_STAGES, _MAX_OUTPUTS, _MAX_FAILURES = 40, 6, 5
-_MAX_OBSTACLES = 6
+_MAX_OBSTACLES = _MAX_WARNINGS = 6
 _MAX_LISTED = 6  # names of nodes
 KEEP_GOING = "; -k runs what does not depend on it"
 _MAX_NAMES, _MIN_NAMES = 48, 12  # characters of the names column
@@ -128,6 +130,7 @@ class Summary:
                 self._print_speed(err, used)
                 self._print_outputs(out)
                 self._print_absent(err)
+                self._print_warnings(err)
         finally:
             self._print_failures()
             if not self._quiet or self._record.end is None or self._record.end.status != "ok":
@@ -261,8 +264,26 @@ class Summary:
             node = self._record.nodes.get(getattr(id, "node", id))
             if node is not None and node.tolerated:
                 why[name] = f"node '{getattr(id, 'node', id)}' {'failed' if node.status == 'failed' else 'was skipped'}"
+            elif node is not None and id in node.absent:
+                check = next(check for check in node.checks if check.severity == "skip" and not check.ok)
+                why[name] = f"the check '{check.name}' of node '{getattr(id, 'node', id)}' does not hold: {check.text}"
         for name, reason in why.items():
             print_line(err, f"the output '{name}' is absent: {reason}", "dim")
+
+    def _print_warnings(self, err: Console | PlainConsole) -> None:
+        """Tell which checks with `severity: warn` do not hold; those of the cells of a matrix count together."""
+        found: dict[tuple[str, str], list[tuple[str, CheckResult]]] = {}
+        for name, node in self._record.nodes.items():
+            for check in node.checks:
+                if check.severity == "warn" and not check.ok:
+                    found.setdefault((self._record.cells.get(name, name), check.name), []).append((name, check))
+        for (name, check), *more in islice(found.values(), _MAX_WARNINGS):
+            also = f" (and {format_count(len(more), 'more cell')})" if more else ""
+            what = f"warning: node '{name}' failed its check '{check.name}'{also}: {escape_controls(check.text)}"
+            print_line(err, f"{self._place(name)}: {what}", "yellow")
+        if len(found) > _MAX_WARNINGS:
+            more_checks = format_count(len(found) - _MAX_WARNINGS, "more check")
+            print_line(err, f"… and {more_checks} with 'severity: warn' failed: 'nfrun show' lists them", "yellow")
 
     # -- failures --------------------------------------------------------------------------------------------------
 
@@ -323,7 +344,10 @@ def failure_text(name: str, node: NodeRecord, place: str, skipped: Sequence[str]
         return f"node '{name}' failed"
     attempts = f" after {node.attempts} attempts" if node.attempts > 1 else ""
     tolerated = " (tolerated)" if node.tolerated else ""
-    lines = [f"\n{place}: node '{name}' failed{attempts}{tolerated}: {failure.error}"]
+    what = f" {failure.error}" if failure.cause is Cause.CHECK else f" failed{attempts}{tolerated}: {failure.error}"
+    if failure.cause is Cause.CHECK and node.tolerated:
+        what += tolerated
+    lines = [f"\n{place}: node '{name}'{what}"]
     if others:
         lines.append(f"  the same in {shortened(others, _MAX_LISTED)}")
     for frame in failure.frames:

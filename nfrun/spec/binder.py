@@ -12,6 +12,7 @@ from posixpath import normpath
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.contracts import Contract
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import EXPRESSION_START, NOTHING, NodeSpec, Pipeline, has_expression
 from nfrun.core.text import ellipsize
@@ -19,6 +20,7 @@ from nfrun.core.values import field, frozen, mutable, replace
 from nfrun.logs.redaction import MASK
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.conditions import check_value, without_disabled
+from nfrun.spec.contracts import bound_contract, checks_path, is_bound
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.file_conflicts import file_conflicts
 from nfrun.spec.included_files import value_problem
@@ -238,6 +240,9 @@ class NodeBinder:
         with_ = {key: self.value(value, (*path, "with", key)) for key, value in spec.with_.items()}
         files = tuple(self.files(spec, path)) if spec.files else ()
         settings = self.settings(spec) if spec.unbound else {}
+        contracts = {name: self.contract(spec, name, of) for name, of in spec.contracts.items()}
+        if contracts != spec.contracts:
+            settings["contracts"] = contracts
         if_ = self.condition(spec.if_, (*path, "if")) if isinstance(spec.if_, str) else spec.if_
         if body is spec.body and not env and not with_ and not files and not settings and if_ is spec.if_:
             return spec
@@ -276,6 +281,21 @@ class NodeBinder:
         if wrong:
             return {}
         return fields_of({key: value}, lambda steps, what: self.report(self.document.span(*place_of(steps)), what))
+
+    def contract(self, spec: NodeSpec, output: str, contract: Contract) -> Contract:
+        """Return the contract of an output with the values of its checks evaluated."""
+        if all(map(is_bound, contract.checks)):
+            return contract
+
+        def value(value: Any, path: Keys) -> Any:
+            before = len(self.diagnostics)
+            found = self.value(value, path)
+            return found if len(self.diagnostics) == before else None
+
+        def report(path: Keys, what: str, hint: str) -> None:
+            self.report(self.document.span(*path), what, hint)
+
+        return bound_contract(contract, checks_path(self.document, spec.declared, output), value, report)
 
     def condition(self, text: str, path: tuple[str, ...]) -> bool:
         """Return whether the expression under `if` is true. Reports a value that is neither true nor false."""

@@ -56,7 +56,7 @@ def without_disabled(pipeline: Pipeline) -> Pipeline:
     if pipeline.last_nodes:
         pipeline = _without_disabled_last(pipeline)
     nodes = pipeline.nodes
-    if all(spec.if_ is True and all(item.is_plain for item in spec.inputs) for spec in nodes.values()):
+    if all(spec.if_ is True and all(item.is_plain for item in spec.opened) for spec in nodes.values()):
         return pipeline
     found = _Nodes({}, {}, set())
     for stage in make_stages({name: spec.upstream for name, spec in nodes.items()}):
@@ -131,10 +131,12 @@ class _Nodes:
                 self.disabled[spec.id] = f"it reads {what}{either}, which {'are' if either else 'is'} disabled"
                 return
         needs = tuple(need for need in spec.needs if need not in self.disabled)
-        if (tuple(inputs), needs) != (spec.inputs, spec.needs):
-            spec = replace(spec, inputs=tuple(inputs), needs=needs)
+        references = tuple([item for item in spec.references if self._present(item) is not None])
+        if (tuple(inputs), references, needs) != (spec.inputs, spec.references, spec.needs):
+            spec = replace(spec, inputs=tuple(inputs), references=references, needs=needs)
         self.nodes[spec.id] = spec
-        if spec.continue_on_error or any(self._may_be_absent(item) for item in inputs if not item.optional):
+        skips = any(check.severity == "skip" for contract in spec.contracts.values() for check in contract.checks)
+        if skips or spec.continue_on_error or any(self._may_be_absent(item) for item in inputs if not item.optional):
             self.unsure.add(spec.id)
 
     def _present(self, item: Input) -> Input | None:

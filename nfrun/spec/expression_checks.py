@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from nfrun.core.contracts import BUILT_IN_CHECKS
 from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import EXPRESSION_START, LAST_SECTIONS, has_expression
 from nfrun.core.text import ellipsize
@@ -148,6 +149,9 @@ def may_stand(path: Keys) -> bool:
         return bool(inner) and isinstance(inner[0], str) and inner[0] != "exclude" and inner[1:2] != ("of",)
     if path[0] == "defaults" and len(path) > 1 and path[1] in WITH_EXPRESSIONS:
         return True
+    if "checks" in path[2:5] and path[0] in _SECTIONS:
+        inner = path[path.index("checks", 2) + 2 :]
+        return bool(inner) and inner[0] in (*BUILT_IN_CHECKS, "with", "allow") and inner[0] != "references"
     is_template = key in KINDS and KINDS[str(key)].is_template
     return _is_env(path) or is_template or key in ("with", "files", "if", *WITH_EXPRESSIONS)
 

@@ -24,6 +24,7 @@ from nfrun.nodes.registry import KINDS, written_kinds
 from nfrun.spec.body_files import read_body_files, span_in_body
 from nfrun.spec.budgets import check_amounts, read_budgets
 from nfrun.spec.conditions import check_condition
+from nfrun.spec.contracts import read_contracts, resolve_check_references
 from nfrun.spec.edge_types import type_inputs
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
@@ -133,6 +134,7 @@ class _Reader(Findings):
         included = read_included(self, nodes, self.including, self.read_other)
         self.document = replace(self.document, others=documents_of(included.values()))
         resolve_references(self, nodes)
+        resolve_check_references(self, nodes, self.axes)
         match_inputs(
             self, nodes, self.axes, {name: param.default for name, param in params.items() if not param.required}
         )
@@ -257,6 +259,7 @@ class _Reader(Findings):
             with_=with_,
             outputs=outputs,
             types=types,
+            contracts=read_contracts(self, path, merged, outputs, types, self.functions),
             needs=tuple(need for step, need in needs if (*path, "needs", *step) not in self.wrong),
             env={
                 key: env_text(value)

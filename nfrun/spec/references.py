@@ -75,8 +75,8 @@ def resolve_references(found: Findings, nodes: dict[str, NodeSpec]) -> None:
         for item in spec.inputs:
             path: Keys = ("nodes", name, "inputs", *steps[item.name])
             long = isinstance(given, dict) and isinstance(given[item.name], dict)
-            output = _resolve(found, name, item.output, nodes, (*path, "from") if long else path)
-            other = item.alternative and _resolve(found, name, item.alternative, nodes, (*path, "else"))
+            output = resolved(found, name, item.output, nodes, (*path, "from") if long else path)
+            other = item.alternative and resolved(found, name, item.alternative, nodes, (*path, "else"))
             if other and other == output and not item.where:
                 found.report((*path, "else"), f"'{ellipsize(other)}' is what is absent then", "name another node")
             if output:
@@ -92,7 +92,7 @@ def resolve_references(found: Findings, nodes: dict[str, NodeSpec]) -> None:
                 found.report(path, f"node '{name}' needs itself", "remove it")
             elif need not in bodies:
                 what = f"node '{ellipsize(name)}' needs '{ellipsize(need)}', which is not defined"
-                found.report(path, what, _hint(found, OutputId(need), name, {}))
+                found.report(path, what, hint_for(found, OutputId(need), name, {}))
             elif need in nodes:
                 needs.append(need)
         # Keep only valid references, so that cycles can be searched. Copy only if needed: a copy takes 10 us.
@@ -106,7 +106,7 @@ def resolve_last_references(found: Findings, last: dict[str, NodeSpec], nodes: M
         steps = {given: step for step, given, _ in input_refs(found.document.root[spec.section][name].get("inputs"))}
         inputs = []
         for item in spec.inputs:
-            output = _resolve(found, name, item.output, nodes, (spec.section, name, "inputs", *steps[item.name]))
+            output = resolved(found, name, item.output, nodes, (spec.section, name, "inputs", *steps[item.name]))
             if output and output.node in nodes and nodes[output.node].axes:
                 what = f"'{output.node}' is a node for each of its cells, and a node under '{spec.section}' reads one"
                 path: Keys = (spec.section, name, "inputs", *steps[item.name])
@@ -130,6 +130,9 @@ def report_cycles(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
             for step, name, ref in input_refs(body.get(key))
             if ref.node == cycle[1] or (key == "inputs" and name in meant)
         ]
+        if not paths:  # a check refers to the next node
+            found.report(("nodes", cycle[0]), f"nodes need one another in a circle{count}: {circle}", at_key=True)
+            continue
         what = f"these nodes need one another in a circle{count}: {circle}"
         found.report(paths[0], what, "remove one of these references")
 
@@ -142,12 +145,12 @@ def shown_outputs(found: Findings, nodes: Mapping[str, NodeSpec]) -> dict[str, O
         for name, text in root["outputs"].items() if isinstance(root["outputs"], dict) else ():
             if ("outputs", name) not in found.bad and "nodes" in root:
                 ref = parse_reference(text)
-                shown[name] = _resolve(found, "", ref, nodes, ("outputs", name)) or ref
+                shown[name] = resolved(found, "", ref, nodes, ("outputs", name)) or ref
         return shown
     return unread_outputs(nodes)
 
 
-def _resolve(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, NodeSpec], path: Keys) -> OutputId | None:
+def resolved(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, NodeSpec], path: Keys) -> OutputId | None:
     """Return the output that node `name` ("" for the file's `outputs`) refers to, None if there is none."""
     node = ref.node
     reader = f"node '{ellipsize(name)}' reads" if name else "'outputs' shows"
@@ -157,7 +160,7 @@ def _resolve(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, Node
     if node not in found.document.root["nodes"]:
         if ("inputs",) in found.wrong:
             return ref  # the names of the inputs are not known
-        found.report(path, f"{reader} '{ellipsize(ref)}', which is not defined", _hint(found, ref, name, nodes))
+        found.report(path, f"{reader} '{ellipsize(ref)}', which is not defined", hint_for(found, ref, name, nodes))
         return None
     if node not in nodes or node in found.unclear or ("nodes", node, "outputs") in found.bad:
         return ref  # the problem of that node is reported already, so accept the input
@@ -182,7 +185,7 @@ def _resolve(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, Node
     return OutputId(node, named[0]) if named and not ref.name else ref
 
 
-def _hint(found: Findings, ref: OutputId, name: str, nodes: Mapping[str, NodeSpec]) -> str:
+def hint_for(found: Findings, ref: OutputId, name: str, nodes: Mapping[str, NodeSpec]) -> str:
     """Return the hint for a reference from node `name` to an unknown node; outputs of `nodes` are suggested."""
     for spec in nodes.values():
         if ref.node in spec.outputs:

@@ -223,6 +223,8 @@ def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Ite
         what = f"'{ellipsize(key)}' is not a key of {suggestions.place_of(path)}"
         if len(path) == 2 and path[0] == "profiles":
             what = f"a profile has no '{ellipsize(key)}'"
+        if len(path) > 1 and path[-2] == "checks":
+            what = f"there is no check '{ellipsize(key)}'"
         yield SchemaDiagnostic(
             (*path, key), "additionalProperties", what, suggestions.unknown_key(key, value[key], known, path), True
         )

@@ -76,8 +76,11 @@ class _Expansion:
     def rewired(self, spec: NodeSpec) -> NodeSpec:
         """Return a node that reads the nodes of other pipelines, and waits for all of those that it needs."""
         inputs = tuple([self.input(item) for item in spec.inputs])
+        references = tuple([self.input(item) for item in spec.references])
         needs = tuple([name for need in spec.needs for name in self.waited(need)])
-        return spec if (inputs, needs) == (spec.inputs, spec.needs) else replace(spec, inputs=inputs, needs=needs)
+        if (inputs, references, needs) == (spec.inputs, spec.references, spec.needs):
+            return spec
+        return replace(spec, inputs=inputs, references=references, needs=needs)
 
     def waited(self, need: str) -> Iterator[str]:
         if need not in self.made:
@@ -104,7 +107,7 @@ class _Expansion:
         other, prefix = self.made[including.id], f"{including.id}/"
         given = {item.name: item for item in including.inputs}
         for name, own in other.nodes.items():
-            spec = _given(own, given[name]) if name in given else _moved(own, prefix)
+            spec = _given(own, given[name], prefix) if name in given else _moved(own, prefix)
             begins = not any(id.startswith(prefix) for id in spec.upstream)
             yield replace(
                 spec,
@@ -125,8 +128,11 @@ class _Expansion:
         return self._folders[key]
 
 
-def _given(spec: NodeSpec, item: Input) -> NodeSpec:
-    """Return the node that hands on what the including file gives, in the place of one that reads a file."""
+def _given(spec: NodeSpec, item: Input, prefix: str) -> NodeSpec:
+    """Return the node that hands on what the including file gives, in the place of one that reads a file.
+
+    What is given is held against the same schema and checks.
+    """
     return NodeSpec(
         id=spec.id,
         kind=INPUT.name,
@@ -138,6 +144,8 @@ def _given(spec: NodeSpec, item: Input) -> NodeSpec:
         env={},
         types=spec.types,
         description=spec.description,
+        contracts=spec.contracts,
+        references=tuple([_inside(item, prefix) for item in spec.references]),
         source=spec.source,
     )
 
@@ -147,6 +155,7 @@ def _moved(spec: NodeSpec, prefix: str) -> NodeSpec:
     return replace(
         spec,
         inputs=tuple([_inside(item, prefix) for item in spec.inputs]),
+        references=tuple([_inside(item, prefix) for item in spec.references]),
         needs=tuple([prefix + need for need in spec.needs]),
     )
 

@@ -25,6 +25,18 @@ _SYNONYMS = {
     "with": ("args", "arguments", "kwargs", "options", "op_kwargs", "params", "parameters"),
     "packages": ("requirements", "libraries", "libs", "pip", "conda"),
     "files": ("deps", "deps_files", "file_deps", "file_dep", "input_files", "sources", "watch", "paths"),
+    "checks": ("tests", "test", "data_tests", "expectations", "assertions", "assert", "validations", "constraints"),
+    "schema": ("dtypes", "types", "column_types"),
+    "not_null": ("notnull", "non_null", "required", "nonnull"),
+    "unique": ("primary_key", "distinct", "uniqueness"),
+    "enum": ("accepted_values", "isin", "is_in", "one_of", "allowed", "choices", "options", "values"),
+    "range": ("between", "min_max", "in_range", "accepted_range"),
+    "match": ("regex", "pattern", "matches", "like"),
+    "references": ("relationships", "foreign_key", "relationship"),
+    "fresh": ("freshness", "recency"),
+    "rows": ("row_count", "count", "num_rows"),
+    "severity": ("level", "on_fail"),
+    "allow": ("error_if", "threshold", "tolerance", "mostly"),
     "retries": ("retry", "max_retries", "attempts"),
     "if": ("when", "condition", "only_if", "run_if", "enabled", "unless", "skip_if"),
     "continue_on_error": (
@@ -46,7 +58,6 @@ _SYNONYMS = {
     "max": ("count", "limit", "times", "attempts", "retries"),
     "delay": ("wait", "interval", "retry_delay"),
     "default": ("value",),
-    "enum": ("choices", "options", "values", "allowed"),
     "help": ("description", "doc"),
     "concat": ("concatenate", "union", "table", "append", "merge", "true"),
     "dict": ("list", "map", "mapping", "files", "folder"),
@@ -66,7 +77,7 @@ _SYNONYMS = {
     "object": ("dict", "map", "mapping"),
 }
 
-_LATER = (*("include", "schema", "checks", "tests", "model", "http", "use", "dask"),)
+_LATER = (*("include", "model", "http", "use", "dask"),)
 KEYS = {
     **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
     **dict.fromkeys(
@@ -129,6 +140,7 @@ _NOT_LAST = {
     **dict.fromkeys(written_kinds(), f"only {' and '.join(LAST_KINDS)} nodes run at the end"),
     "needs": "it runs when all else has ended, beside the others of its section",
     "outputs": "nobody can read it: let it write a file",
+    **dict.fromkeys(("schema", "checks"), "nobody can read its output"),
     "matrix": "it runs once",
     "cache": "it runs in every run",
     "files": "it runs in every run",
@@ -151,6 +163,7 @@ SETTINGS = (
     *("tags", "description"),
 )
 _MOST_KEYS, _MAX_LISTED = 16, 6  # of more keys, a message names a few
+_GRAPH_KEYS = ("inputs", "with", "outputs", "schema", "checks", "needs", "files", "matrix")
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
 _THINGS = {
     **dict.fromkeys(("nodes", *LAST_SECTIONS), "a node"),
@@ -166,9 +179,7 @@ _THINGS = {
 def node_keys() -> list[str]:
     """Return the keys that a node may have: a kind, what all nodes have, and settings of single kinds."""
     of_kinds = [key for kind in written_kinds().values() for key in kind.settings]
-    return list(
-        dict.fromkeys([*written_kinds(), "inputs", "with", "outputs", "needs", "files", "matrix", *SETTINGS, *of_kinds])
-    )
+    return list(dict.fromkeys([*written_kinds(), *_GRAPH_KEYS, *SETTINGS, *of_kinds]))
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:
@@ -220,6 +231,9 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
         return _NOT_LAST[key]
     if len(path) == 2 and path[0] == "profiles":
         return _unknown_in_profile(key, known)
+    if len(path) > 1 and path[-2] == "checks":
+        guess = meant(key, known)
+        return f"did you mean '{guess}'?" if guess else f"there is {', '.join(known)}"
     if len(path) == 2 and path[0] == "nodes" and key.lower() in _AT_THE_END:
         return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)

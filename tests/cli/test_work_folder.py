@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from conftest import Here, wait_until
 
-from nfrun.history.journal import with_checksum
+from nfrun.history.journal_text import with_checksum
 from nfrun.system.checksums import file_checksum
 
 NAP = "nodes:\n  nap: {run: 'echo > ready; while [ ! -e go ]; do sleep 0.01; done'}\n"

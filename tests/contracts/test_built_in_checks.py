@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nfrun.contracts.built_in import EVIDENCE_ROWS, Finding, make_check
+from nfrun.contracts.built_in import make_check
+from nfrun.contracts.finding import EVIDENCE_ROWS, Finding
 from nfrun.core.contracts import Check
 
 DAY = 86400

@@ -28,8 +28,8 @@ from nfrun.history.journal import (
     RunHeader,
     UnfinishedNode,
     read_journal,
-    with_checksum,
 )
+from nfrun.history.journal_text import with_checksum
 from nfrun.history.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
 from nfrun.history.run_index import CHECKSUM, INDEX, RunIndex
 from nfrun.history.work_dir import JOURNAL, WorkDir

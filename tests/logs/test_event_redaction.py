@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, Diagnostic, SourceSpan
 from nfrun.core.events import (
     Event,
@@ -39,6 +40,9 @@ UNREDACTED = {
     "inputs",
     "outputs",
     "opened",
+    "name",
+    "severity",
+    "key",
 }
 
 
@@ -55,6 +59,11 @@ def _value(name: str, kind: str) -> Any:
         return OutputRef("a", 1, 2, f"{VALUE}: int64", f"/{VALUE}/a.1.arrow")
     if name in ("inputs", "outputs"):
         return {"a": _value("ref", "")}
+    if name == "checks":
+        shown = ({"a": VALUE},)
+        return (CheckResult("unique: a", "a", "warn", False, 1, 2, f"/{VALUE}", f"{VALUE} is late", shown, "0123"),)
+    if name == "absent":
+        return ()
     if name == "opened":
         return {"a": 1.0}
     return {"str": f"a {VALUE} b", "bool": False}.get(kind, 1)

@@ -14,7 +14,8 @@ from typing import Any
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import OutputId
-from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader, UnfinishedNode, with_checksum
+from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader, UnfinishedNode
+from nfrun.history.journal_text import with_checksum
 from nfrun.history.lock_files import close_lock, open_lock, write_holder
 from nfrun.history.work_dir import JOURNAL, LOGS, WORK_DIR, WorkDir
 from nfrun.logs.node_logs import log_path

@@ -814,7 +814,7 @@ p.yaml:2:23: 'inputs' cannot be 'b\u202ec'
       |                       ^^^^^^^^^^ write node, or node.output
 p.yaml:2:35: 'k\u2066' is not a key of a node
     2 |   a: {run: x, inputs: "b\u202ec", "k\u2066": 1, needs: "\u200f", outputs: ["o\u202e"], with: {"w\u202e": 1}}
-      |                                   ^^^^^^^^^ there is inputs, with, outputs, needs, files, matrix, …: 'nfrun schema' has all
+      |                                   ^^^^^^^^^ there is inputs, with, outputs, schema, checks, needs, …: 'nfrun schema' has all
 p.yaml:2:56: 'needs' cannot be '\u200f'
     2 |   a: {run: x, inputs: "b\u202ec", "k\u2066": 1, needs: "\u200f", outputs: ["o\u202e"], with: {"w\u202e": 1}}
       |                                                        ^^^^^^^^ write the name of a node

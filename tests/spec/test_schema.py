@@ -759,14 +759,14 @@ p.yaml:5:15: 'schedule' is not a key of a node
 
 p.yaml:5:15: 'zzz' is not a key of a node
     5 |   b: {run: x, zzz: 1, qqq: 2}
-      |               ^^^ there is inputs, with, outputs, needs, files, matrix, …: 'nfrun schema' has all
+      |               ^^^ there is inputs, with, outputs, schema, checks, needs, …: 'nfrun schema' has all
 p.yaml:5:23: 'qqq' is not a key of a node
     5 |   b: {run: x, zzz: 1, qqq: 2}
-      |                       ^^^ there is inputs, with, outputs, needs, files, matrix, …: 'nfrun schema' has all
+      |                       ^^^ there is inputs, with, outputs, schema, checks, needs, …: 'nfrun schema' has all
 
 p.yaml:5:15: 'k\u202ey' is not a key of a node
     5 |   b: {run: x, "k\u202ey": 1}
-      |               ^^^^^^^^^^ there is inputs, with, outputs, needs, files, matrix, …: 'nfrun schema' has all
+      |               ^^^^^^^^^^ there is inputs, with, outputs, schema, checks, needs, …: 'nfrun schema' has all
 
 p.yaml:1:7: 'name' must be a string, not 3
     1 | name: 3

@@ -197,8 +197,8 @@ WRONG_INPUTS = {
     "{N: x.csv}": "p.yaml:2:9: 'n' differs from 'N' (line 1) only in case (files would clash on some systems: rename "
     "one)",
     "{i: {red: x.csv}}": "p.yaml:1:14: 'red' is not a key of 'i' (did you mean 'read'?)",
-    "{i: {schema: {a: int}}}": "p.yaml:1:14: 'schema' is not a key of 'i' (nfrun cannot do that yet)",
-    "{i: {checks: []}}": "p.yaml:1:14: 'checks' is not a key of 'i' (nfrun cannot do that yet)",
+    "{i: {schema: {a: int}}}": "p.yaml:1:26: there is no type 'int' (write int64 or integer)",
+    "{i: {checks: []}}": "p.yaml:1:22: 'checks' is empty (for example checks: [{unique: id}])",
     "{i: x.foo}": "p.yaml:1:13: the ending of this file does not tell its format",
     "{i: {read: x.csv, with: {delim: ','}}}": "p.yaml:1:34: a read node has no option 'delim'",
     "{i: '${{ params.x }}.csv'}": "p.yaml:1:14: 'params' has no 'x'",

@@ -41,7 +41,8 @@ class WorkerConfig:
 
     `outputs` and `scratch` are folders. `environ` is the complete environment. With `fsync`, outputs survive a power
     loss. `arrow_threads` is that of `Placement`, and `memory_share` that of `AttemptRunner`. With the work folder
-    `work`, the worker watches what nodes open. `folders` are those of `folders_of`.
+    `work`, the worker watches what nodes open. `folders` are those of `folders_of`. `started` is that of
+    `AttemptRunner`.
     """
 
     pipeline: Pipeline
@@ -54,6 +55,7 @@ class WorkerConfig:
     memory_share: float = 1.0
     work: Path | None = None
     folders: tuple[str, ...] = ()
+    started: float = 0.0
 
 
 @frozen
@@ -212,6 +214,7 @@ class _Worker:
             process_state=self.state,
             unshared=frozenset({spec.id} if order.unshared else ()),
             in_files=frozenset({spec.id} if order.in_files else ()),
+            started=config.started,
         )
         self.state.seed = seed_of(spec)
         self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0

@@ -53,14 +53,15 @@ class _Expansion:
             what = f"the id of a cell has {len(longest)} characters, and at most {MAX_ID}: '{ellipsize(longest)}'"
             self.problems.append((("nodes", spec.id, "matrix"), what, "give the values shorter ids: {id: a, …}"))
         self.report_ambiguous(spec, mine)
-        reads = [self.reads(spec, item) for item in spec.inputs]
+        reads = [self.reads(spec, item) for item in spec.opened]
         needs = [self.needed(mine, need) for need in spec.needs]
         if not spec.axes and all(read is None for read in reads) and not any(needs):
             yield spec
             return
         values = [self.pipeline.axes[name].keys for name in spec.axes]
         for cell, id in mine.ids.items():
-            inputs = [item if read is None else read(cell) for item, read in zip(spec.inputs, reads, strict=True)]
+            opened = [item if read is None else read(cell) for item, read in zip(spec.opened, reads, strict=True)]
+            inputs, references = opened[: len(spec.inputs)], opened[len(spec.inputs) :]
             if None in inputs:
                 self.report_absent(spec, inputs, id)
             waits = [n for need, of in zip(spec.needs, needs, strict=True) for n in (of(cell) if of else (need,))]
@@ -68,6 +69,7 @@ class _Expansion:
                 spec,
                 id=id,
                 inputs=tuple([item for item in inputs if item is not None]),
+                references=tuple([item for item in references if item is not None]),
                 needs=tuple(waits),
                 of=spec.id if spec.axes else "",
                 cell={name: values[i][cell[i]] for i, name in enumerate(spec.axes)} if spec.axes else NOTHING,

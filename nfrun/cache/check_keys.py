@@ -1,0 +1,75 @@
+"""Computes the keys of checks: a check is made again where its key is another one, although its node is reused.
+
+A key covers the check, the code that it reaches and what it compares columns with. The table itself is that of the
+journal entry which has the result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, Contract
+from nfrun.core.pipeline import NodeSpec, OutputId
+from nfrun.core.values import replace
+from nfrun.history.journal import FinishedNode
+from nfrun.nodes.registry import KINDS
+from nfrun.nodes.user_checks import node_of
+from nfrun.system.checksums import text_checksum
+
+ABSENT = "absent"
+
+
+def with_keys(
+    results: tuple[CheckResult, ...], spec: NodeSpec, code: Fingerprints, digests: Mapping[OutputId, str]
+) -> tuple[CheckResult, ...]:
+    """Return results with their keys. `digests` are reader digests of what the node's checks refer to."""
+    keys = {(output, name): key for output, name, key in _keys(spec, code, digests)}
+    return tuple(replace(result, key=keys.get((result.output, result.name), "")) for result in results)
+
+
+def recorded_results(
+    spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]
+) -> tuple[CheckResult, ...] | None:
+    """Return the results of all checks of a node, if its journal entry has them; None if one is to be made again."""
+    recorded = {(result.output, result.key): result for result in finished.checks if result.key}
+    results = []
+    for output, name, key in _keys(spec, code, digests):
+        result = recorded.get((output, key))
+        if result is None:
+            return None
+        path = result.path if result.path and os.path.exists(result.path) else None  # noqa: PTH110
+        results.append(replace(result, name=name, path=path))
+    return tuple(results)
+
+
+def _keys(spec: NodeSpec, code: Fingerprints, digests: Mapping[OutputId, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the output, the name and the key of each check; the key is "" for one that is always made."""
+    for name, contract in spec.contracts.items():
+        output = OutputId(spec.id, name)
+        if contract.columns:
+            yield output, SCHEMA, text_checksum(json.dumps([SCHEMA, sorted(contract.columns.items())]))
+        for check in contract.checks:
+            yield output, check.name, _key(spec, name, contract, check, code, digests)
+
+
+def _key(
+    spec: NodeSpec, output: str, contract: Contract, check: Check, code: Fingerprints, digests: Mapping[OutputId, str]
+) -> str:
+    if check.kind == "fresh":
+        return ""
+    parts = [check.kind, check.value, check.allow, check.severity, dict(check.with_)]
+    if check.kind == "references":
+        inputs = {item.name: item for item in spec.references}
+        names = [check.input_name(output, column) for column in check.value]
+        referred = [inputs[name].output for name in names if name in inputs]
+        parts.append([digests.get(other, ABSENT) for other in referred])
+    elif check.kind not in BUILT_IN_CHECKS:
+        kind, node = KINDS[check.kind], node_of(check, spec)
+        if kind.external_inputs(node, Path(code.folder)):
+            return ""  # what it reads besides the table is not compared
+        parts.append(sorted(kind.key_inputs(node, code).items()))
+    return text_checksum(json.dumps(parts, ensure_ascii=False))

@@ -1,0 +1,174 @@
+"""Checks the outputs of an attempt against their contracts, and keeps the first failing rows as evidence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, Contract, row_text
+from nfrun.core.errors import Cause, HandoffError, error_text
+from nfrun.core.events import Failure, OutputRef
+from nfrun.core.pipeline import Input, NodeSpec, OutputId
+from nfrun.core.text import ellipsize, file_stem
+from nfrun.nodes.base import NodeContext, NodeError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nfrun.contracts.finding import Finding
+
+_SHOWN_ROWS, _SHOWN_COLUMNS = 5, 8
+_LONGEST_NAME = 80
+_NO_NAME = re.compile(r"[^\w.,=-]+")
+
+
+class OutputChecks:
+    """Makes the checks of an attempt.
+
+    `open_table(ref)` opens an output, and `given` has the outputs that the attempt may open. `started` is when the run
+    started, in seconds since 1970. The failing rows are written into `folder`.
+    """
+
+    def __init__(
+        self,
+        context: NodeContext,
+        open_table: Callable[[OutputRef], Any],
+        given: Mapping[str, OutputRef],
+        started: float,
+        folder: Path,
+    ) -> None:
+        self._context = context
+        self._open = open_table
+        self._given = given
+        self._started = started
+        self._folder = folder
+        self._files: set[str] = set()
+
+    def make(self, outputs: Mapping[str, OutputRef]) -> tuple[CheckResult, ...]:
+        """Return the results of all checks of these outputs. Raises NodeError for an output that is not there."""
+        node = self._context.node
+        results: list[CheckResult] = []
+        for name, contract in node.contracts.items():
+            ref = outputs.get(OutputId(node.id, name))
+            if ref is None:
+                of = f" of '{name}'" if name else ""
+                raise NodeError(f"it handed on no table, and its 'schema' and 'checks'{of} are about one")
+            results += self._of_output(ref, name, contract)
+        return tuple(results)
+
+    def _of_output(self, ref: OutputRef, name: str, contract: Contract) -> Iterator[CheckResult]:
+        table = self._open(ref)
+        if contract.columns:
+            from nfrun.contracts.schema_check import schema_problems
+
+            problems = list(schema_problems(contract.columns, table))
+            yield CheckResult(SCHEMA, ref.id, "error", not problems, None, table.num_rows, reason="; ".join(problems))
+            if problems:
+                return
+        for check in contract.checks:
+            yield self._result(check, ref, table, self._finding(check, name, table))
+
+    def _finding(self, check: Check, name: str, table: pa.Table) -> Finding:
+        from nfrun.contracts.built_in import make_check
+        from nfrun.contracts.finding import Finding
+
+        if check.kind in BUILT_IN_CHECKS:
+            return make_check(check, table, self._others(check, name, table), self._started)
+        from nfrun.nodes.user_checks import make_user_check
+
+        try:
+            return make_user_check(check, table, self._context)
+        except HandoffError:
+            raise
+        except Exception as error:
+            if self._context.cancel_token.cancelled:
+                raise
+            kind = "" if isinstance(error, NodeError) else f"{type(error).__name__}: "
+            details = getattr(error, "details", "")
+            return Finding(False, reason=" ".join(f"{kind}{error_text(error)} {details}".split()))
+
+    def _others(self, check: Check, name: str, table: pa.Table) -> dict[str, pa.Table | None]:
+        """Return the tables that the columns of a check are compared with: this one, if the node refers to itself."""
+        if check.kind != "references":
+            return {}
+        inputs = {item.name: item for item in self._context.node.references}
+        found = {}
+        for column in check.value:
+            item = inputs.get(check.input_name(name, column))
+            found[column] = table if item is None else self._referred(item)
+        return found
+
+    def _referred(self, item: Input) -> Any:
+        read = item.read(self._given.__contains__)
+        return self._open(self._given[read[0]]) if read else None
+
+    def _result(self, check: Check, ref: OutputRef, table: pa.Table, found: Finding) -> CheckResult:
+        rows = table.num_rows
+        ok = found.holds or (found.failing is not None and found.failing <= check.allowed(rows))
+        evidence, path = found.evidence, None
+        shown: tuple[Mapping[str, str], ...] = ()
+        if evidence is not None and found.failing:
+            shown = tuple(_shown(row) for row in first_columns(evidence.slice(0, _SHOWN_ROWS), check).to_pylist())
+            path = self._write(check, ref, evidence)
+        return CheckResult(check.name, ref.id, check.severity, ok, found.failing, rows, path, found.reason, shown)
+
+    def _write(self, check: Check, ref: OutputRef, evidence: pa.Table) -> str:
+        from nfrun.tables.ipc import write_file
+
+        stem = f"{file_stem(ref.id)}.{_NO_NAME.sub('_', check.name)[:_LONGEST_NAME]}"
+        stem = f"{stem}-{check.index}" if stem.lower() in self._files else stem
+        self._files.add(stem.lower())
+        path = self._folder / f"{stem}.arrow"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        write_file(evidence.combine_chunks(), path, fsync=self._context.fsync)
+        return str(path)
+
+
+def first_columns(table: pa.Table, check: Check) -> pa.Table:
+    """Return a few columns of a table: first those that the check is about."""
+    value = check.value
+    named = [value] if isinstance(value, str) else list(value) if isinstance(value, Mapping | Sequence) else []
+    names = table.schema.names
+    first = [names.index(name) for name in named if name in names]
+    return table.select([*first, *(i for i in range(len(names)) if i not in first)][:_SHOWN_COLUMNS])
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, str]:
+    return {name: "null" if value is None else ellipsize(str(value), 40) for name, value in row.items()}
+
+
+def absent_outputs(node: NodeSpec, results: Sequence[CheckResult]) -> tuple[OutputId, ...]:
+    """Return the outputs that are absent, since a check with `severity: skip` does not hold."""
+    skipped = {result.output for result in results if result.severity == "skip" and not result.ok}
+    return tuple(output for output in node.output_ids if output in skipped)
+
+
+def failure_of_checks(node: NodeSpec, results: Sequence[CheckResult]) -> Failure | None:
+    """Return the failure of a node of which a check with `severity: error` does not hold, None if all hold."""
+    failed = [result for result in results if result.severity == "error" and not result.ok]
+    if not failed:
+        return None
+    first, *others = failed
+    details = list(_details(first))
+    for result in others:
+        details += [f"also its check {_what(node, result)}", *_details(result)]
+    subject = "does not have its schema" if first.name == SCHEMA and not first.shown else "failed its check"
+    what = f"{_of(node, first)}: {first.reason}" if first.name == SCHEMA else f" {_what(node, first)}"
+    return Failure(Cause.CHECK, "", f"{subject}{what}", details="\n".join(details))
+
+
+def _of(node: NodeSpec, result: CheckResult) -> str:
+    return f" of '{result.output}'" if len(node.outputs) > 1 else ""
+
+
+def _what(node: NodeSpec, result: CheckResult) -> str:
+    return f"'{result.name}'{_of(node, result)}: {result.text}"
+
+
+def _details(result: CheckResult) -> Iterator[str]:
+    for row in result.shown[1:]:
+        yield f"  {row_text(row)}"
+    if result.path is not None and (result.failing or 0) > 1:
+        yield f"  {result.path}"

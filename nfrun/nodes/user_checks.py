@@ -1,0 +1,117 @@
+"""Makes the checks that run code of the user: `sql` and `python`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nfrun.code.function_lookup import FunctionLookup
+from nfrun.contracts.finding import EVIDENCE_ROWS, Finding
+from nfrun.core.contracts import Check
+from nfrun.core.pipeline import Input, NodeSpec, OutputId
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import replace
+from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
+from nfrun.nodes.python import PYTHON, call_check, to_table
+from nfrun.nodes.sql import SQL
+
+THIS = "this"  # the name of the table in queries
+
+
+def node_of(check: Check, node: NodeSpec) -> NodeSpec:
+    """Return a node that does what a check of a node does: its code and its files count in the key of the check."""
+    inputs = (Input(THIS, OutputId(node.id)),) if check.kind == SQL.name else ()
+    return NodeSpec(
+        id=node.id,
+        kind=check.kind,
+        body=check.value,
+        inputs=inputs,
+        with_=check.with_,
+        outputs=(),
+        needs=(),
+        env={},
+        folder=node.folder,
+    )
+
+
+def check_problems(check: Check, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+    """Yield what reading the code of a check shows: there is no such function, or it does not take these values."""
+    if check.kind != PYTHON.name:
+        return
+    module, _, function = check.value.partition(":")
+    found = lookup.find(module, function)
+    if found.message:
+        yield NodeDiagnostic((check.kind,), found.message, found.hint)
+    if found.signature is not None:
+        yield from _argument_problems(check, function, found.signature)
+
+
+def _argument_problems(check: Check, function: str, signature: Any) -> Iterator[NodeDiagnostic]:
+    names = [*signature.positional_only, *signature.names]
+    if not names:
+        yield NodeDiagnostic((check.kind,), f"{function}() takes no table", "its first argument is the table")
+        return
+    missing = [name for name in signature.required if name not in (names[0], "context", *check.with_)]
+    unknown = [name for name in check.with_ if name not in names[1:] and not signature.takes_kwargs]
+    for name in unknown:
+        guess = closest_match(name, names[1:]) or (missing[0] if missing else "")
+        hint = f"did you mean '{guess}'?" if guess else f"it is at {signature.where}"
+        yield NodeDiagnostic(("with", name), f"{function}() has no argument '{ellipsize(name)}'", hint, at_key=True)
+    if missing and not unknown:
+        listed = ", ".join(f"'{name}'" for name in missing)
+        yield NodeDiagnostic((check.kind,), f"{function}() needs {listed}, which 'with' does not give", signature.where)
+
+
+def make_user_check(check: Check, table: Any, context: NodeContext) -> Finding:
+    """Make the check on a table. Raises what a node of its kind raises."""
+    checked = _CheckContext(context, check, table)
+    return _by_query(checked) if check.kind == SQL.name else _by_function(checked, table)
+
+
+class _CheckContext:
+    """The context of a node whose only input is the table that is checked, and else that of the attempt."""
+
+    def __init__(self, context: NodeContext, check: Check, table: Any) -> None:
+        self._context, self._table = context, table
+        self.node = replace(node_of(check, context.node), amounts=context.node.amounts, cpu=context.node.cpu)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def table(self, name: str) -> Any:
+        return self._table
+
+    def files(self, name: str) -> None:
+        return None
+
+
+def _by_query(context: Any) -> Finding:
+    """The rows that the query gives fail."""
+    failing = SQL.run(context)[""]
+    return _rows(failing)
+
+
+def _by_function(context: Any, table: Any) -> Finding:
+    """Call the function. It holds with None or true; false, a text or the rows that fail say that it does not."""
+    result = call_check(context, table)
+    if result is None or result is True:
+        return Finding(True)
+    if result is False:
+        return Finding(False, reason="it returned false")
+    if isinstance(result, str):
+        return Finding(False, reason=ellipsize(result.strip(), 500) or "it returned an empty text")
+    if type(result).__name__ in ("bool", "bool_"):  # of numpy
+        return Finding(bool(result), reason="" if result else "it returned false")
+    try:
+        found = to_table(result)
+    except NodeError as error:
+        what = f"its function returned {type(result).__name__}"
+        hint = "return None, true or false, a text that says why, or a table of the failing rows"
+        raise NodeError(what, hint) from error
+    return _rows(found.read_all() if hasattr(found, "read_all") else found)
+
+
+def _rows(failing: Any) -> Finding:
+    if not failing.num_rows:
+        return Finding(True, 0)
+    return Finding(False, failing.num_rows, failing.slice(0, EVIDENCE_ROWS))

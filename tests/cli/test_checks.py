@@ -1,0 +1,241 @@
+"""Checks in runs: what fails, what is told, what is kept as evidence, and what is made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from conftest import Here
+
+Run = Callable[..., dict[str, Any]]
+SEED = "select unnest([1, 2, 2, null]) as id, unnest(['a', 'b', 'b', 'secret']) as name"
+
+
+@pytest.fixture
+def run(tmp_path: Path, here: Here) -> Run:
+    """Run a pipeline whose nodes are given as text, and return its document; `code` has the exit code."""
+
+    def run_nodes(nodes: str, *arguments: str) -> dict[str, Any]:
+        (tmp_path / "p.yaml").write_text(f"nodes:\n{nodes}")
+        done = here(tmp_path, "run", "p.yaml", "--json", *arguments)
+        return {**json.loads(done.stdout), "code": done.returncode, "told": done.stderr}
+
+    return run_nodes
+
+
+def statuses(document: dict[str, Any]) -> dict[str, str]:
+    return {name: node["status"] for name, node in document["nodes"].items()}
+
+
+def rows(path: str) -> list[dict[str, Any]]:
+    return pa.ipc.open_file(path).read_all().to_pylist()  # type: ignore[no-any-return]
+
+
+def test_all_checks_of_a_node_run_and_the_failing_rows_are_kept(run: Run, tmp_path: Path) -> None:
+    done = run(
+        f'  a: {{sql: "{SEED}", checks: [{{unique: id}}, {{not_null: id}}, {{rows: 4}}]}}\n'
+        "  b: {sql: select * from a, inputs: a}\n"
+    )
+    assert (done["code"], statuses(done)) == (1, {"a": "failed", "b": "skipped"})
+    node = done["nodes"]["a"]
+    assert node["error"] == "failed its check 'unique: id': 2 rows of 4; the first: id: 2, name: b"
+    unique, not_null, count = node["checks"]
+    assert [check["ok"] for check in node["checks"]] == [False, False, True]
+    assert unique == {
+        **{"name": "unique: id", "output": "a", "severity": "error", "ok": False, "failing": 2, "rows": 4},
+        "path": str(tmp_path / ".nfrun/runs" / done["run"] / "checks" / "a.unique_id.arrow"),
+    }
+    assert rows(unique["path"]) == [{"id": 2, "name": "b"}] * 2
+    assert rows(not_null["path"]) == [{"id": None, "name": "secret"}]
+    assert (count["failing"], count["path"]) == (None, None)
+
+
+def test_what_a_failed_check_prints(tmp_path: Path, here: Here) -> None:
+    text = f'nodes:\n  a: {{sql: "{SEED}", checks: [{{unique: id}}, {{rows: {{min: 5}}}}]}}\n'
+    (tmp_path / "p.yaml").write_text(text)
+    done = here(tmp_path, "run", "p.yaml")
+    path = next(tmp_path.glob(".nfrun/runs/*/checks/*"))
+    told = done.stderr[done.stderr.index("p.yaml:2:3") :].splitlines()
+    assert told[:4] == [
+        "p.yaml:2:3: node 'a' failed its check 'unique: id': 2 rows of 4; the first: id: 2, name: b",
+        "    id: 2, name: b",
+        f"    {path}",
+        "  also its check 'rows: min 5': 4 rows, and not at least 5",
+    ]
+
+
+def test_the_schema_comes_first_and_alone(run: Run) -> None:
+    done = run("  a: {sql: \"select 1::int as id, 'x' as b\", schema: {id: int64, c: string}, checks: [{rows: 9}]}\n")
+    node = done["nodes"]["a"]
+    assert node["error"] == (
+        "does not have its schema: 'id' is int32 and not int64; there is no column 'c' (but 'b')"
+        "; the column 'b' is not in the schema"
+    ).replace(" (but 'b')", "")
+    assert [check["name"] for check in node["checks"]] == ["schema"]
+
+
+def test_a_failed_check_is_not_retried(run: Run) -> None:
+    done = run("  a: {sql: select 1 as id, retries: 3, checks: [{rows: 2}]}\n")
+    assert (done["nodes"]["a"]["attempts"], done["nodes"]["a"]["status"]) == (1, "failed")
+
+
+def test_a_warning_is_told_also_when_the_node_is_reused(run: Run) -> None:
+    nodes = f'  a: {{sql: "{SEED}", checks: [{{unique: id, severity: warn}}, {{not_null: id, allow: 25%}}]}}\n'
+    first = run(nodes)
+    (warned, allowed) = first["nodes"]["a"]["checks"]
+    assert (first["code"], warned["ok"], warned["failing"]) == (0, False, 2)
+    assert (allowed["ok"], allowed["failing"]) == (True, 1)
+    again = run(nodes)
+    assert statuses(again) == {"a": "reused"}
+    assert again["nodes"]["a"]["checks"] == first["nodes"]["a"]["checks"], "with the evidence of the first run"
+
+
+def test_a_changed_check_is_made_on_the_table_that_is_there(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("def make():\n    open('made', 'a').write('x')\n    return {'id': 1}\n")
+    nodes = "  a: {python: 'steps:make', cache: true, checks: [CHECKS]}\n  b: {sql: select * from a, inputs: a}\n"
+    assert statuses(run(nodes.replace("CHECKS", "{rows: 1}"))) == {"a": "ok", "b": "ok"}
+    again = run(nodes.replace("CHECKS", "{rows: 1}, {unique: id}"))
+    assert statuses(again) == {"a": "reused", "b": "reused"}
+    assert [check["name"] for check in again["nodes"]["a"]["checks"]] == ["rows: 1", "unique: id"]
+    failed = run(nodes.replace("CHECKS", "{rows: 2}"))
+    assert statuses(failed) == {"a": "failed", "b": "skipped"}
+    assert statuses(run(nodes.replace("CHECKS", "{rows: 1}"))) == {"a": "reused", "b": "reused"}
+    assert (tmp_path / "made").read_text() == "x", "the function ran once"
+
+
+SKIP = """
+  new: {sql: select * from range(COUNT) t(id), checks: [{rows: {min: 1}, severity: skip}]}
+  load: {sql: select * from new, inputs: new}
+  other: {sql: "select count(*) as n from new", inputs: {new: {from: new, else: empty}}}
+  empty: {sql: select 1 as id where false}
+"""
+
+
+def test_skip_makes_the_output_absent(run: Run) -> None:
+    first = run(SKIP.replace("COUNT", "0"))
+    assert (first["code"], statuses(first)) == (0, {"new": "ok", "load": "skipped", "other": "ok", "empty": "ok"})
+    assert first["nodes"]["load"]["tolerated"]
+    again = run(SKIP.replace("COUNT", "0"))
+    assert statuses(again) == {"new": "reused", "load": "skipped", "other": "reused", "empty": "reused"}
+    there = run(SKIP.replace("COUNT", "1"))
+    assert statuses(there) == {"new": "ok", "load": "ok", "other": "ok", "empty": "reused"}
+    assert statuses(run(SKIP.replace("COUNT", "1")))["load"] == "reused"
+    changed = run(SKIP.replace("COUNT", "1").replace("min: 1", "min: 2"))
+    assert statuses(changed) == {"new": "reused", "load": "skipped", "other": "reused", "empty": "reused"}
+
+
+def test_an_absent_output_of_the_file_is_left_out(tmp_path: Path, here: Here) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("nodes:\n  a: {sql: select 1 as id where false, checks: [{rows: {min: 1}, severity: skip}]}\n")
+    done = here(tmp_path, "run", "p.yaml")
+    assert "the output 'a' is absent: the check 'rows: min 1' of node 'a' does not hold: 0 rows" in done.stderr
+    assert done.returncode == 0
+    assert json.loads(here(tmp_path, "run", "p.yaml", "--json").stdout)["outputs"] == {}
+
+
+REFERENCES = """
+  orders: {sql: "select unnest([1, 2, IDS]) as id", checks: [{references: {id: customers(id)}}]}
+  customers: {sql: "select unnest([1, 2, MORE]) as id"}
+"""
+
+
+def test_references_are_checked_again_when_the_other_table_changes(run: Run) -> None:
+    def nodes(ids: str, more: str) -> str:
+        return REFERENCES.replace("IDS", ids).replace("MORE", more)
+
+    assert statuses(run(nodes("2", "3"))) == {"orders": "ok", "customers": "ok"}
+    changed = run(nodes("2", "null"))
+    assert statuses(changed) == {"orders": "reused", "customers": "ok"}
+    failed = run(nodes("7", "null"))
+    assert failed["nodes"]["orders"]["error"] == "failed its check 'references: id': 1 row of 3; the first: id: 7"
+    assert statuses(run(nodes("7", "7"))) == {"orders": "ok", "customers": "ok"}
+
+
+def test_a_node_may_refer_to_itself(run: Run) -> None:
+    sql = "select unnest([1, 2]) as id, unnest([null, 3]) as boss"
+    done = run(f"  a: {{sql: '{sql}', checks: [{{references: {{boss: a(id)}}}}]}}\n")
+
+    assert done["nodes"]["a"]["error"].startswith("failed its check 'references: boss': 1 row of 2")
+
+
+def test_fresh_is_checked_in_every_run(run: Run) -> None:
+    nodes = "  a: {sql: select now()::timestamp - interval 2 hour as at, cache: true, checks: [{fresh: {at: AGE}}]}\n"
+    assert statuses(run(nodes.replace("AGE", "1d"))) == {"a": "ok"}
+    assert statuses(run(nodes.replace("AGE", "1d"))) == {"a": "reused"}
+    failed = run(nodes.replace("AGE", "1h"))
+    assert failed["nodes"]["a"]["error"].startswith("failed its check 'fresh: at': the latest 'at' is ")
+
+
+def test_checks_by_query_and_by_function(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "checks.py").write_text(
+        "def few(table, most):\n    return table.slice(most)\n"
+        "def why(table):\n    return 'it is never right'\n"
+        "def fine(table, context):\n    return True\n"
+        "def broken(table):\n    raise ValueError('no')\n"
+        "def odd(table):\n    return 7\n"
+    )
+    done = run(
+        f'  a:\n    sql: "{SEED}"\n    checks:\n'
+        "      - {sql: select * from this where id > $most, with: {most: 1}, name: small}\n"
+        "      - {sql: select * from nowhere, severity: warn}\n"
+        "      - {python: 'checks:few', with: {most: 3}, severity: warn}\n"
+        "      - {python: 'checks:why', severity: warn}\n"
+        "      - {python: 'checks:fine', severity: warn}\n"
+        "      - {python: 'checks:broken', severity: warn}\n"
+        "      - {python: 'checks:odd', severity: warn}\n"
+    )
+    small, nowhere, few, why, fine, broken, odd = done["nodes"]["a"]["checks"]
+    assert (small["name"], small["failing"]) == ("small", 2)
+    assert "nowhere" in nowhere["reason"]
+    assert (few["failing"], few["ok"]) == (1, False)
+    assert (why["reason"], why["failing"]) == ("it is never right", None)
+    assert fine["ok"]
+    assert broken["reason"] == "ValueError: no"
+    assert odd["reason"].startswith("its function returned int return None, true or false")
+
+
+def test_a_check_by_a_function_is_made_again_when_the_function_changes(run: Run, tmp_path: Path) -> None:
+    code = tmp_path / "checks.py"
+    code.write_text("def check(table):\n    return table.num_rows < 5\n")
+    nodes = "  a: {sql: select 1 as id, checks: [{python: 'checks:check'}]}\n"
+    assert statuses(run(nodes)) == {"a": "ok"}
+    code.write_text("def check(table):\n    return table.num_rows < 1\n")
+    assert run(nodes)["nodes"]["a"]["error"] == "failed its check 'python: checks:check': it returned false"
+
+
+def test_cells_are_checked_each(run: Run) -> None:
+    done = run(
+        "  a: {matrix: {n: [1, 2]}, sql: select $n as n, with: {n: '${{ matrix.n }}'}, "
+        "checks: [{range: {n: {max: 1}}}]}\n",
+        "-k",
+    )
+    assert statuses(done) == {"a@1": "ok", "a@2": "failed"}
+
+
+def test_checks_in_a_worker_process(run: Run, tmp_path: Path) -> None:
+    code = "def make():\n    return [{'id': 1}, {'id': 1}]\ndef check(table):\n    return None\n"
+    (tmp_path / "steps.py").write_text(code)
+    done = run("  a: {python: 'steps:make', executor: process, checks: [{unique: id}, {python: 'steps:check'}]}\n")
+    assert done["nodes"]["a"]["error"].startswith("failed its check 'unique: id': 2 rows of 2")
+    assert rows(done["nodes"]["a"]["checks"][0]["path"]) == [{"id": 1}] * 2
+
+
+def test_values_of_failing_rows_pass_through_the_hiding_of_secrets(
+    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "secret")
+    text = f'secrets: [TOKEN]\nnodes:\n  a: {{sql: "{SEED}", checks: [{{not_null: id}}]}}\n'
+    (tmp_path / "p.yaml").write_text(text)
+    done = here(tmp_path, "run", "p.yaml")
+    assert "id: null, name: ***" in done.stderr
+    assert "secret" not in done.stderr + done.stdout
+
+
+def test_a_node_without_a_table_fails_its_checks(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("def none():\n    return None\n")
+    done = run("  a: {python: 'steps:none', checks: [{rows: 0}]}\n")
+    assert done["nodes"]["a"]["error"] == "it handed on no table, and its 'schema' and 'checks' are about one"

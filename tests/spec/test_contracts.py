@@ -1,0 +1,179 @@
+"""`schema` and `checks` of nodes and outputs: mistakes in them, told before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nfrun.core.errors import SpecError, one_line
+from nfrun.spec.loader import read_pipeline
+from nfrun.spec.resolve import resolve
+
+CONTRACT = Path(__file__).parents[1] / "contract"
+JAFFLE = (CONTRACT / "jaffle.yaml").read_text()
+NODE = "nodes:\n  a: {{sql: select 1 as id, {}}}\n  b: {{sql: select 1 as id}}\n"
+
+
+def problems(folder: Path, text: str, name: str = "p.yaml") -> list[str]:
+    """Return the problems of a file, each on one line, without its name."""
+    file = folder / name
+    file.write_text(text)
+    try:
+        read_pipeline(str(file))
+    except SpecError as error:
+        return [one_line(found).replace(str(file), name) for found in error.diagnostics]
+    return []
+
+
+WRONG_JAFFLE = [
+    (
+        "{not_null: customer_id}",
+        "{notnull: customer_id}",
+        "jaffle.yaml:11:38: there is no check 'notnull': did you mean 'not_null'?",
+    ),
+    (
+        "customers(customer_id)",
+        "customer(customer_id)",
+        "jaffle.yaml:31:35: a check of 'orders' refers to 'customer', which is not defined: "
+        "did you mean 'customers' (line 20)?",
+    ),
+    (
+        "order_date: date",
+        "order_date: datte",
+        "jaffle.yaml:6:92: there is no type 'datte': did you mean 'date'?",
+    ),
+    (
+        "checks: [{unique: customer_id}, {not_null: customer_id}]\n  orders",
+        "checks: [{references: {customer_id: orders(customer_id)}}]\n  orders",
+        "jaffle.yaml:20:3: nodes need one another in a circle: customers -> orders -> customers",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "told"), WRONG_JAFFLE)
+def test_mistakes_in_the_jaffle_shop(tmp_path: Path, before: str, after: str, told: str) -> None:
+    (tmp_path / "models").symlink_to(CONTRACT / "models")
+    assert before in JAFFLE
+    assert problems(tmp_path, JAFFLE.replace(before, after, 1), "jaffle.yaml") == [told]
+
+
+def test_the_jaffle_shop_has_no_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "models").symlink_to(CONTRACT / "models")
+    assert problems(tmp_path, JAFFLE, "jaffle.yaml") == []
+
+
+WRONG = {
+    "checks: [{tests: id}]": "there is no check 'tests': there is rows, unique",
+    "checks: [{regex: {id: a}}]": "there is no check 'regex': did you mean 'match'?",
+    "checks: {unique: id}": "'checks' must be a list, not a mapping: for example checks: [{unique: id}]",
+    "checks: [unique]": "an item of 'checks' must be a mapping, not 'unique': write {unique: column}",
+    "checks: []": "'checks' is empty: for example checks: [{unique: id}]",
+    "checks: [{severity: warn}]": "a check has one of rows, unique, not_null, enum, range, match, references, ",
+    "checks: [{unique: id, not_null: id}]": "a check has one of rows, unique, not_null, enum, range, match, "
+    "references, fresh, sql, python: make it several checks",
+    "checks: [{unique: id, severity: fatal}]": "'severity' must be one of error, warn, skip, not 'fatal'",
+    "checks: [{unique: id, allow: 5 rows}]": "'allow' cannot be '5 rows': write a number of rows, or a share such",
+    "checks: [{unique: id, allow: -1}]": "'allow' must be at least 0, not -1",
+    "checks: [{rows: 1, allow: 1}]": "'rows' is about the whole table, so there are no failing rows to allow: remove",
+    "checks: [{unique: id, with: {a: 1}}]": "a check 'unique' takes no values: only those of sql and python do",
+    "checks: [{unique: id, name: a}, {not_null: id, name: a}]": "two checks are called 'a'",
+    "checks: [{rows: many}]": "'rows' must be a whole number, or a mapping with min and max: for example rows: 5",
+    "checks: [{rows: -1}]": "'rows' must be a whole number, or a mapping with min and max",
+    "checks: [{rows: {min: 5, max: 1}}]": "'max' is below 'min': 1 and 5: no value is within",
+    "checks: [{rows: {least: 5}}]": "'least' is neither min nor max",
+    "checks: [{rows: {}}]": "it has neither min nor max",
+    "checks: [{unique: [id, id]}]": "'unique' has 'id' twice",
+    "checks: [{unique: 1}]": "'unique' must be a string or a list, not 1",
+    "checks: [{not_null: []}]": "'not_null' must be a column or a list of columns: for example not_null: [a, b]",
+    "checks: [{enum: [a, b]}]": "'enum' must be a mapping, not a list",
+    "checks: [{enum: {id: a}}]": "the values of 'id' must be a list: for example enum: {status: [a, b]}",
+    "checks: [{enum: {id: [[1]]}}]": "a value must be a text, a number, true or false",
+    "checks: [{range: {id: 5}}]": "the range of 'id' must be a mapping with min and max: for example range: {amount",
+    "checks: [{range: {id: {min: 1, max: a}}}]": "'min' and 'max' must both be numbers or both be texts",
+    "checks: [{range: {id: {max: true}}}]": "'max' must be a number or a text: a date is an ISO text: '2024-01-31'",
+    "checks: [{match: {id: '('}}]": "'(' is not a regular expression of RE2: missing ): (",
+    "checks: [{match: {id: 5}}]": "a pattern must be a text: for example match: {email: '^[^@]+@[^@]+$'}",
+    "checks: [{references: {id: b}}]": "'b' does not say which column of which node: write node(column)",
+    "checks: [{references: {id: b.x(id)}}]": "node 'b' has no output 'x': did you mean 'b'?",
+    "checks: [{references: b(id)}]": "'references' must be a mapping, not 'b(id)'",
+    "checks: [{fresh: {id: soon}}]": "'soon' is no age: write 12h, 1d or 30d; at most a year",
+    "checks: [{fresh: {id: 1w}}]": "'1w' is no age",
+    "checks: [{python: checks.balanced}]": "'python' must be a function: write module:function, such as",
+    "checks: [{python: 'nowhere:f'}]": "there is no module 'nowhere'",
+    "checks: [{python: 'steps:none'}]": "steps.py has no function 'none'",
+    "checks: [{python: 'steps:bare'}]": "bare() takes no table: its first argument is the table",
+    "checks: [{python: 'steps:check', with: {b: 1}}]": "check() has no argument 'b': did you mean 'limit'?",
+    "checks: [{python: 'steps:check'}]": "check() needs 'limit', which 'with' does not give",
+    "checks: [{sql: '${{ params.q }}'}]": "an expression is not evaluated here",
+    "checks: [{references: {id: '${{ env.A }}(id)'}}]": "an expression is not evaluated here",
+    "schema: {id: int}": "there is no type 'int': write int64 or integer",
+    "schema: {id: 5}": "'id' must be a string, not 5",
+    "schema: [id]": "'schema' must be a mapping, not a list: for example schema: {id: int64, name: string?}",
+    "schema: {'*': int64}": "'*' admits columns of any type: write \"*\": any",
+    "outputs: {x: {schema: {id: any}}}, schema: {id: any}": "'schema' stands at the node and at its output, too: keep",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_mistakes_in_checks_and_schemas(tmp_path: Path, text: str) -> None:
+    (tmp_path / "steps.py").write_text("def bare(): pass\ndef check(table, limit): pass\n")
+    (found,) = problems(tmp_path, NODE.format(text))
+    assert found.startswith("p.yaml:2:")
+    assert found.split(": ", 1)[1].startswith(WRONG[text]), found
+
+
+def test_each_of_several_outputs_has_its_own_checks(tmp_path: Path) -> None:
+    text = "nodes: {a: {run: x, outputs: [x, y], checks: [{rows: 1}]}}"
+    assert problems(tmp_path, text) == [
+        "p.yaml:1:38: a node with 2 outputs has 'checks' under each of them: outputs: {x: {checks: …}, …}"
+    ]
+    assert problems(tmp_path, "nodes: {a: {run: x, outputs: {x: {checks: [{rows: 1}]}, y: table}}}") == []
+
+
+def test_a_file_has_no_schema(tmp_path: Path) -> None:
+    text = "nodes: {a: {run: touch $NFRUN_OUTPUT_x, outputs: {x: {type: .pkl, checks: [{rows: 1}]}}}}"
+    assert problems(tmp_path, text) == [
+        "p.yaml:1:67: 'x' is a file, and only a table has 'checks': check it in a node that reads it"
+    ]
+
+
+def test_the_checks_of_another_pipeline_stand_in_its_file(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("nodes: {a: {sql: select 1}}\noutputs: {a: a}")
+    (found,) = problems(tmp_path, "nodes: {o: {pipeline: other.yaml, checks: [{rows: 1}]}}")
+    assert found.endswith("a 'pipeline' node has no 'checks': it stands at the nodes of the other file")
+
+
+def test_a_check_refers_to_a_node_with_its_axes(tmp_path: Path) -> None:
+    text = """
+matrix: {day: [1, 2]}
+nodes:
+  a: {matrix: day, sql: select 1 as id}
+  b: {matrix: day, sql: select 1 as id, checks: [{references: {id: a(id)}}]}
+  c: {sql: select 1 as id, checks: [{references: {id: a(id)}}]}
+"""
+    assert problems(tmp_path, text) == [
+        "p.yaml:6:55: 'a' has the axis 'day', which 'c' does not have: refer to a node that gathers its cells"
+    ]
+    file = tmp_path / "p.yaml"
+    file.write_text(text.replace("  c:", "  x-c:").replace("x-c", "c").rpartition("  c:")[0])
+    pipeline = resolve(file, given={}, params_file=None, environ={}, run_id="r", set_redactor=lambda r: None).pipeline
+    assert [item.output for item in pipeline.nodes["b@2"].references] == ["a@2"]
+    assert pipeline.nodes["b@2"].upstream == ("a@2",)
+
+
+def test_values_of_checks_may_be_expressions(tmp_path: Path) -> None:
+    text = """
+params: {low: 1, share: 5%, bad: x}
+nodes:
+  a: {sql: select 1 as id, checks: [{range: {id: {min: "${{ params.low }}"}}, allow: "${{ params.share }}"}]}
+"""
+    file = tmp_path / "p.yaml"
+    file.write_text(text)
+    arguments = {"params_file": None, "environ": {}, "run_id": "r", "set_redactor": lambda r: None}
+    (check,) = resolve(file, given={}, **arguments).pipeline.nodes["a"].contracts[""].checks
+    assert (check.value, check.allow) == ({"id": {"min": 1}}, "5%")
+    with pytest.raises(SpecError) as caught:
+        resolve(file, given={"share": "a few"}, **arguments)
+    (found,) = caught.value.diagnostics
+    assert one_line(found).endswith("'allow' cannot be 'a few': a number of rows, or a share such as 1%")
