@@ -38,6 +38,12 @@ def touch(folder: Path) -> None:
         os.utime(path, (0, 0))
 
 
+BUDGET = "resources: {gpu: 2}\n" + ONE % ", resources: {gpu: 1}"
+AXIS = """\
+matrix: {m: [{id: a, c: 1}, {id: b, c: 2}]}
+nodes:
+  node: {matrix: m, python: "steps:f", with: {v: "${{ matrix.m.c }}"}}
+"""
 NODE, NEXT = frozenset({"node"}), frozenset({"next"})
 BOTH = NODE | NEXT
 
@@ -121,6 +127,16 @@ ROWS: list[Edit] = [
     row("not retries", ONE % "", '"}', '", retries: 2}', runs_again=False),
     row("not a timeout", ONE % "", '"}', '", timeout: 60}', runs_again=False),
     row("not an executor", ONE % "", '"}', '", executor: process}', runs_again=False),
+    row("not tags", ONE % "", '"}', '", tags: [nightly]}', runs_again=False),
+    row("not a condition that is true", ONE % "", '"}', '", if: true}', runs_again=False),
+    row("not that it may fail", ONE % "", '"}', '", continue_on_error: true}', runs_again=False),
+    row("not a budget", BUDGET, "{gpu: 2}", "{gpu: 4}", runs_again=False),
+    row("not what it takes of a budget", BUDGET, "{gpu: 1}", "{gpu: 2}", runs_again=False),
+    row("a value in front of an axis", AXIS, "[{id: a", "[{id: z, c: 3}, {id: a", runs_again=frozenset({"node@z"})),
+    row("not the order of an axis", AXIS, "{id: a, c: 1}, {id: b, c: 2}", "{id: b, c: 2}, {id: a, c: 1}",
+        runs_again=False),
+    row("not what a cell does not use of its value", AXIS, "c: 1}", "c: 1, d: 5}", runs_again=False),
+    row("what a cell uses of its value", AXIS, "c: 1}", "c: 5}", runs_again=frozenset({"node@a"})),
     row("not 'cache: true'", ONE % "", '"}', '", cache: true}', runs_again=False),
     row("not what is shown", TWO % "" + "outputs: {a: next}\n", "{a: next}", "{b: next}", runs_again=False),
     row("not another node", ONE % "" + '  other: {python: "steps:h", with: {v: 1}}\n', "v: 1", "v: 2",
