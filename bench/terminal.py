@@ -1,6 +1,6 @@
 """Measures what a run pays for being shown on a terminal: a frame of the live view, and keeping the record.
 
-Neither may depend on the number of nodes.
+Neither may depend on the number of nodes, or of the cells of a matrix.
 """
 
 from __future__ import annotations
@@ -27,9 +27,15 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     frames = interleaved({count: partial(_frames, plan) for count, plan in plans.items()}, repeat)
     what = f"live view, a frame: {_LARGE:,} nodes / {_SMALL:,}"
     yield versus(what, frames[_LARGE], frames[_SMALL], "<= 1.5", each=_FRAMES)
+    matrices = interleaved({count: partial(_frames, plan, of="fit") for count, plan in plans.items()}, repeat)
+    what = f"live view of a matrix, a frame: {_LARGE:,} cells / {_SMALL:,}"
+    yield versus(what, matrices[_LARGE], matrices[_SMALL], "<= 1.5", each=_FRAMES)
     records = interleaved({count: partial(_fold, plan) for count, plan in plans.items()}, repeat)
     per_node = {count: [Sample(s.cpu / count, s.wall / count) for s in records[count]] for count in plans}
     yield versus(f"record, a node of {_LARGE:,} / of {_SMALL:,}", per_node[_LARGE], per_node[_SMALL], "<= 1.5")
+    folds = {"cells": partial(_fold, plans[_LARGE], of="fit"), "nodes": partial(_fold, plans[_LARGE])}
+    found = interleaved(folds, repeat)
+    yield versus(f"record of {_LARGE:,}: a cell / a node", found["cells"], found["nodes"], "", each=_LARGE)
 
 
 def _plan(count: int) -> Plan:
@@ -45,8 +51,13 @@ def _events(plan: Plan) -> list[Event]:
     return [*events, *[NodeStarted(2.0, name, 1) for name in names[len(ended) : len(ended) + 8]]]
 
 
-def _frames(plan: Plan) -> Sample:
-    record = RunRecord(plan)
+def _record(plan: Plan, of: str) -> RunRecord:
+    """Return a new record; its nodes are the cells of a matrix `of` that name, if there is one."""
+    return RunRecord(plan, dict.fromkeys((name for stage in plan.stages for name in stage), of) if of else {})
+
+
+def _frames(plan: Plan, of: str = "") -> Sample:
+    record = _record(plan, of)
     for event in _events(plan):
         record.event(event)
     view = LiveView(record, io.StringIO(), "many", colored=True)
@@ -59,8 +70,8 @@ def _frames(plan: Plan) -> Sample:
     return clocked(draw)
 
 
-def _fold(plan: Plan) -> Sample:
-    record, events = RunRecord(plan), _events(plan)
+def _fold(plan: Plan, of: str = "") -> Sample:
+    record, events = _record(plan, of), _events(plan)
 
     def fold() -> None:
         for event in events:

@@ -77,7 +77,7 @@ _SYNONYMS = {
     "object": ("dict", "map", "mapping"),
 }
 
-_LATER = (*("include", "model", "http", "use", "dask"),)
+_LATER = (*("include", "model", "http", "use", "dask", "map"),)
 KEYS = {
     **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
     **dict.fromkeys(
