@@ -84,6 +84,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         calls("os.read"),
         {
             "system.pipes": "owns pipes",
+            "system.checksums": "reads files; a file object takes longer",
             "system.supervisor": "messages of the runner",
         },
     ),

@@ -57,17 +57,17 @@ class FileChecksums:
         # By file: its state before it was read, whether that state proves nothing, and the checksum.
         self._known: dict[FileId, tuple[FileState, bool, str]] = {}
 
-    def of(self, path: Path, *, recheck: bool = False) -> str:
+    def of(self, path: Path | str, *, recheck: bool = False) -> str:
         """Return the checksum of a file, "" if there is no regular file or it cannot be read.
 
         With `recheck`, also reads a file again whose times do not prove that it is the same.
         """
         return self.look(path, recheck=recheck).checksum
 
-    def look(self, path: Path, *, recheck: bool = False) -> FileLook:
+    def look(self, path: Path | str, *, recheck: bool = False) -> FileLook:
         """Return the checksum of a file as `of` does, and the state that it had before it was read."""
         with suppress(OSError):
-            found = path.stat()
+            found = os.stat(path)  # noqa: PTH116  (a Path takes longer)
             if stat.S_ISREG(found.st_mode) and not _is_made_up(path, found):  # reading a pipe would block
                 file = (found.st_dev, found.st_ino)
                 with self._locks.setdefault(file, threading.Lock()):
@@ -77,14 +77,13 @@ class FileChecksums:
                     return FileLook(known[2], (*file, *known[0]))
         return MISSING
 
-    def _take(self, path: Path, file: FileId, state: FileState) -> tuple[FileState, bool, str]:
+    def _take(self, path: Path | str, file: FileId, state: FileState) -> tuple[FileState, bool, str]:
         memory = self._remembered if state[0] > LARGE else None
         if memory is not None and (checksum := memory.get(file, state)):
             return state, False, checksum
         is_fresh = time.time_ns() - state[2] < _FRESH_NANOSECONDS
-        is_open = _may_be_open(path)
-        checksum = file_checksum(path)
-        proves_nothing = is_fresh or _state(path.stat()) != state
+        checksum, is_open = _read(path)
+        proves_nothing = is_fresh or _state(os.stat(path)) != state  # noqa: PTH116
         # It is unknown whether a large file of another user is open. It counts as closed, because reading it takes too
         # long.
         if memory is not None and not proves_nothing and is_open is not True:
@@ -97,7 +96,7 @@ def _state(found: os.stat_result) -> FileState:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _is_made_up(path: Path, found: os.stat_result) -> bool:
+def _is_made_up(path: Path | str, found: os.stat_result) -> bool:
     """Return whether the system makes up the content of a file while it is read, which may never end.
 
     Such files have no size, or that of a page.
@@ -108,24 +107,30 @@ def _is_made_up(path: Path, found: os.stat_result) -> bool:
     return real.startswith(_MADE_UP) and not real.startswith(_MEMORY)
 
 
-def _may_be_open(path: Path) -> bool | None:
-    """Return whether somebody has the file open for writing: a write through a mapping may change no times.
+def _read(path: Path | str) -> tuple[str, bool | None]:
+    """Return the checksum of a file, and whether somebody had it open for writing before. Raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        is_open = _is_open_for_writing(file)
+        return _checksum(file), is_open
+    finally:
+        os.close(file)
+
+
+def _is_open_for_writing(file: int) -> bool | None:
+    """Return whether somebody has an open file open for writing: a write through a mapping may change no times.
 
     Only a read lease proves that nobody has. The system refuses it for some files, such as those of another user: None.
     """
     with suppress(OSError, AttributeError):  # there are no leases outside of Linux
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Sent to this process if the file is opened now. Ignored, while SIGIO would kill it.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         try:
-            # Sent to this process if the file is opened now. Ignored, while SIGIO would kill it.
-            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-            try:
-                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            except BlockingIOError:
-                return True
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)  # closing is not enough if a fork has a copy
-            return False
-        finally:
-            os.close(file)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError:
+            return True
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)  # closing is not enough if a fork has a copy
+        return False
     return None
 
 
@@ -134,10 +139,18 @@ def file_checksum(path: Path | str) -> str:
 
     Does not map the file: if it were truncated meanwhile, SIGBUS would kill this process.
     """
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a file object takes longer
+    try:
+        return _checksum(file)
+    finally:
+        os.close(file)
+
+
+def _checksum(file: int) -> str:
+    """Return the checksum of what is left of an open file."""
     hasher = xxh3_128()
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  (a Path takes longer)
-        while chunk := file.read(_CHUNK):
-            hasher.update(chunk)
+    while chunk := os.read(file, _CHUNK):
+        hasher.update(chunk)
     return hasher.hexdigest()
 
 

@@ -46,7 +46,7 @@ class RecordedFiles:
             return self._matches(path.removesuffix("**").rstrip("/"), recursive=name.endswith("**"))
         if name.endswith("/"):
             return self._listing(path)
-        found = self._checksums.of(Path(path), recheck=recheck)
+        found = self._checksums.of(path, recheck=recheck)
         # What a link to a folder stands for is the name of the folder.
         return text_checksum(os.readlink(path)) if not found and os.path.islink(path) else found
 

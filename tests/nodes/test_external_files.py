@@ -113,7 +113,7 @@ def test_a_file_is_read_once_for_all_its_readers(tmp_path: Path, monkeypatch: py
     (tmp_path / "x.csv").write_text("n\n1\n")
     (tmp_path / "link.csv").symlink_to("x.csv")
     hashed: list[Any] = []
-    monkeypatch.setattr("nfrun.system.checksums.file_checksum", lambda path: hashed.append(path) or "c")
+    monkeypatch.setattr("nfrun.system.checksums._checksum", lambda path: hashed.append(path) or "c")
     monkeypatch.setattr("nfrun.system.checksums._FRESH_NANOSECONDS", 0)
     external_inputs = ExternalInputs(tmp_path)
     nodes = [read_node("x.csv"), replace(read_node("link.csv"), id="s")]
@@ -131,7 +131,7 @@ def test_a_file_is_read_once_for_all_its_readers(tmp_path: Path, monkeypatch: py
 def test_a_file_that_had_just_been_written_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.csv").write_text("n\n1\n")
     hashed: list[Any] = []
-    monkeypatch.setattr("nfrun.system.checksums.file_checksum", lambda path: hashed.append(path) or "c")
+    monkeypatch.setattr("nfrun.system.checksums._checksum", lambda path: hashed.append(path) or "c")
     monkeypatch.setattr("nfrun.system.checksums._FRESH_NANOSECONDS", 10**18)
     external_inputs = ExternalInputs(tmp_path)
     assert external_inputs.snapshot(read_node("x.csv")) == external_inputs.recheck(read_node("x.csv")) == {"x.csv": "c"}
@@ -162,7 +162,7 @@ def test_a_file_is_read_again_where_no_lease_shows_that_nobody_writes_it(
 ) -> None:
     (tmp_path / "x.csv").write_text("n\n1\n")
     hashed: list[Any] = []
-    monkeypatch.setattr("nfrun.system.checksums.file_checksum", lambda path: hashed.append(path) or "c")
+    monkeypatch.setattr("nfrun.system.checksums._checksum", lambda path: hashed.append(path) or "c")
     monkeypatch.setattr("nfrun.system.checksums._FRESH_NANOSECONDS", 0)
     checksums = FileChecksums()
     with monkeypatch.context() as refused:
@@ -200,14 +200,17 @@ def test_threads_that_ask_for_one_file_wait_for_one_reading(tmp_path: Path, monk
         (tmp_path / f"{name}.csv").write_text("n\n1\n")
     go_on, reading, hashed = threading.Event(), threading.Event(), list[str]()
 
-    def checksum(path: Path) -> str:
-        hashed.append(path.name)
-        if path.name == "x.csv":
+    names = {path.stat().st_ino: path.name for path in tmp_path.glob("*.csv")}
+
+    def checksum(file: int) -> str:
+        name = names[os.fstat(file).st_ino]
+        hashed.append(name)
+        if name == "x.csv":
             reading.set()
             assert go_on.wait(10)
-        return path.name
+        return name
 
-    monkeypatch.setattr("nfrun.system.checksums.file_checksum", checksum)
+    monkeypatch.setattr("nfrun.system.checksums._checksum", checksum)
     checksums, found = FileChecksums(), list[str]()
     threads = [threading.Thread(target=lambda: found.append(checksums.of(tmp_path / "x.csv"))) for _ in range(3)]
     for thread in threads:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import nfrun.system.checksums
 from nfrun.system.checksums import FileChecksums, file_checksum
 from nfrun.system.remembered_checksums import RememberedChecksums
 
@@ -24,7 +25,8 @@ class Trial:
         self.during: Callable[[], object] = lambda: None
         self.path.write_bytes(b"1" * 100)
         monkeypatch.setattr("nfrun.system.checksums.LARGE", 99)
-        monkeypatch.setattr("nfrun.system.checksums.file_checksum", self.checksum)
+        self._checksum = nfrun.system.checksums._checksum
+        monkeypatch.setattr("nfrun.system.checksums._checksum", self.checksum)
         self.age(monkeypatch, 10)
 
     def age(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -32,9 +34,9 @@ class Trial:
         now = time.time_ns
         monkeypatch.setattr("nfrun.system.checksums.time.time_ns", lambda: now() + int(seconds * 1e9))
 
-    def checksum(self, path: Path) -> str:
+    def checksum(self, file: int) -> str:
         self.read += 1
-        found = file_checksum(path)
+        found = self._checksum(file)
         self.during()
         return found
 
@@ -88,7 +90,7 @@ def test_a_file_that_was_changed_less_than_two_seconds_ago_is_not_remembered(
 ) -> None:
     monkeypatch.undo()
     monkeypatch.setattr("nfrun.system.checksums.LARGE", 99)
-    monkeypatch.setattr("nfrun.system.checksums.file_checksum", trial.checksum)
+    monkeypatch.setattr("nfrun.system.checksums._checksum", trial.checksum)
     os.utime(trial.path)
     assert [trial.run()[1] for _ in range(2)] == [1, 1]
     trial.age(monkeypatch, 2.5)
@@ -159,7 +161,7 @@ def test_the_longest_unused_files_are_forgotten(tmp_path: Path, monkeypatch: pyt
 def test_files_that_the_system_makes_up_are_not_read(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nfrun.system.checksums.file_checksum", lambda path: pytest.fail(f"{path} may have no end"))
+    monkeypatch.setattr("nfrun.system.checksums._checksum", lambda file: pytest.fail(f"{path} may have no end"))
     (tmp_path / "link").symlink_to(path)
     assert FileChecksums().of(Path(path)) == FileChecksums().of(tmp_path / "link") == ""
 
