@@ -41,10 +41,10 @@ inputs: {orders: {read: o.csv, inputs: x}}
 1:32: 'inputs' is not a key of 'orders' (did you mean 'outputs'?)
 
 inputs: {orders: {read: o.csv, format: csv}}
-1:32: 'format' is not a key of 'orders' (there is read, with, description, outputs)
+1:32: 'format' is not a key of 'orders' (there is read, with, schema, checks, description, outputs)
 
 inputs: {orders: {python: 's:f'}}
-1:19: 'python' is not a key of 'orders' (there is read, with, description, outputs)
+1:19: 'python' is not a key of 'orders' (there is read, with, schema, checks, description, outputs)
 
 inputs: {orders: o.txt}
 1:18: the ending of this file does not tell its format (known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv})
@@ -65,7 +65,7 @@ inputs: {orders: o.csv, Orders: o.csv}
 1:25: 'Orders' differs from 'orders' (line 1) only in case (files would clash on some systems: rename one)
 
 inputs: {orders: {read: o.csv, matrix: m}}
-1:32: 'matrix' is not a key of 'orders' (there is read, with, description, outputs)
+1:32: 'matrix' is not a key of 'orders' (there is read, with, schema, checks, description, outputs)
 
 inputs: {orders: none.csv}
 1:18: there is no file 'none.csv' (did you mean 'o.csv'?)
