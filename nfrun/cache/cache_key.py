@@ -115,7 +115,9 @@ class CacheKeys:
     def _define(self, spec: NodeSpec) -> KeyInputs:
         kind = KINDS[spec.kind]
         key_inputs = {"scheme": _SCHEME, "node": spec.id, "kind": spec.kind, "text": text_checksum(spec.body)}
-        key_inputs["outputs"] = ",".join(spec.outputs)
+        key_inputs["outputs"] = ",".join(
+            [f"{name}: {spec.types[name]}" if name in spec.types else name for name in spec.outputs]
+        )
         key_inputs |= kind.key_inputs(spec, self.code.of(spec.folder))
         key_inputs |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         key_inputs |= {f"setting {name}": text_checksum(_canonical(value)) for name, value in spec.settings.items()}

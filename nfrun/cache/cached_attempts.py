@@ -303,4 +303,5 @@ def reused_ref(output: FinishedOutput, path: Path | None = None, attempt: int = 
         output.size,
         output.checksum,
         output.schema_digest,
+        type=output.type,
     )

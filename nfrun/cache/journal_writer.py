@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 
 from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.observed_files import ObservedFiles
@@ -30,6 +31,7 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
+from nfrun.core.output_types import TABLE, file_name
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import replace
 from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, Journal, UnfinishedNode
@@ -368,6 +370,10 @@ class JournalWriter:
 
     def _output(self, ref: OutputRef) -> FinishedOutput:
         file = None if ref.path is None else ref.path.rpartition(os.sep)[2]
+        if ref.type != TABLE and Path(ref.path or "") != self._journal.path.parent / file_name(
+            ref.id, ref.attempt, ref.type
+        ):
+            file = None  # it is a source of the user's, or the output of another node
         # There is none if the store could not read the file: this raises that error.
         checksum = "" if file is None else ref.checksum or file_checksum(ref.path or "")
         return FinishedOutput(
@@ -381,4 +387,5 @@ class JournalWriter:
             file,
             ref.schema_digest or "",
             shown=ref.id in self._shown,
+            type=ref.type,
         )

@@ -14,6 +14,7 @@ from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
 from nfrun.core.file_source import FileSource
 from nfrun.core.observation import Observation
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import field, fields, frozen, is_value, replace
 
@@ -30,6 +31,8 @@ class OutputRef:
     `schema_digest` covers what readers see besides the content, such as schema metadata; None if no file was written.
     `files` are those of a `read` node, if queries read them in place of the table: then `bytes` is their size, and
     `digest` that of their content.
+    An output whose `type` is no table has no rows and no schema: `path` is the file or the folder, `bytes` and `size`
+    are the size of what is in it.
     """
 
     id: OutputId
@@ -43,6 +46,7 @@ class OutputRef:
     checksum: str | None = None
     schema_digest: str | None = None
     files: FileSource | None = None
+    type: str = TABLE
 
 
 @frozen

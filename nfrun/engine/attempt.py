@@ -372,7 +372,16 @@ class _Attempt:
         for name in list(results):
             output = OutputId(self.node.id, name)
             # Popped, so that no reference here keeps a table alive after the store drops it.
-            outputs[output] = self._runner.store.publish(output, self.attempt, self._timed(results.pop(name)))
+            if isinstance(results[name], Path):
+                outputs[output] = self._publish_file(output, results.pop(name))
+            else:
+                outputs[output] = self._runner.store.publish(output, self.attempt, self._timed(results.pop(name)))
+
+    def _publish_file(self, output: OutputId, path: Path) -> OutputRef:
+        """Hand a file or folder to the store, which moves it unless the node hands it on where it is."""
+        node, kind = self.node, KINDS[self.node.kind]
+        moved = not kind.hands_on and not kind.has_local_source(node)
+        return self._runner.store.publish_file(output, self.attempt, path, node.type_of(output.name), moved=moved)
 
     def _make_checks(self, outputs: Mapping[str, OutputRef]) -> None:
         """Check the outputs against their contracts. A check that does not hold may be the failure of the attempt."""

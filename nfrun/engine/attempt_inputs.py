@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.file_source import FileSource
+from nfrun.core.output_types import TABLE, ending_of, form_of
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId
 from nfrun.nodes.base import NodeError
 
@@ -22,8 +23,14 @@ class OutputStore(Protocol):
     def publish(self, output: OutputId, attempt: int, value: Any) -> OutputRef:
         """Store an output. Raises HandoffError."""
 
+    def publish_file(self, output: OutputId, attempt: int, path: Path, type: str, *, moved: bool) -> OutputRef:
+        """Take over an output that is a file or folder; unless `moved`, it stays where it is.
+
+        Raises FormatError, HandoffError.
+        """
+
     def open(self, ref: OutputRef) -> Any:
-        """Return the table. Raises HandoffError."""
+        """Return the table, or the path of a file or folder. Raises HandoffError."""
 
     def files(self, ref: OutputRef) -> FileSource:
         """Return the files that hold the table of `ref.files`. Raises HandoffError."""
@@ -55,7 +62,10 @@ class AttemptInputs:
         return bool(self._input(name).read(self._given.__contains__))
 
     def table(self, name: str) -> Any:
-        """Return the table, or with `gather: dict` the tables. Raises NodeError, FormatError, HandoffError."""
+        """Return the table or the path of the file, or with `gather: dict` those of the cells.
+
+        Raises NodeError, FormatError, HandoffError.
+        """
         gather, outputs = self._gathered(name)
         if gather is None:
             return self._read(outputs[0], self._store.open)
@@ -84,7 +94,8 @@ class AttemptInputs:
             folder.mkdir()
             for output in outputs:
                 file: Path = self._read(output, self._store.file)
-                (folder / f"{output.cell(self._node.id)}.arrow").symlink_to(file.absolute())
+                ending = ".arrow" if self._given[output].type == TABLE else ending_of(self._given[output].type)
+                (folder / f"{output.cell(self._node.id)}{ending}").symlink_to(file.absolute())
             return folder
         from nfrun.tables.ipc import write_file
 
@@ -127,6 +138,9 @@ class AttemptInputs:
 
 
 def _described(refs: Sequence[OutputRef], gather: Gather | None) -> str:
+    if refs[0].type != TABLE:
+        cells = f"{len(refs):,} cell{'' if len(refs) == 1 else 's'}, " if gather else ""
+        return f"{cells}{form_of(refs[0].type)}, {sum(ref.bytes for ref in refs):,} bytes"
     rows, schemas = sum(ref.rows for ref in refs), list(dict.fromkeys(ref.schema for ref in refs))
     cells = f"{len(refs):,} cell{'' if len(refs) == 1 else 's'}, " if gather else ""
     more = len(schemas) - 1

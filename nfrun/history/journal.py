@@ -15,6 +15,7 @@ from typing import Any
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import asdict, field, fields, frozen
 from nfrun.history.journal_text import verified_object, with_checksum
@@ -34,7 +35,7 @@ class FinishedOutput:
     `file` is the name of its Arrow file, None where the run did not need the file. It is in the folder of the run
     `home`, "" for the run of this journal. `size` is in bytes, and `checksum` is that of the whole file. `shown`: it is
     among the outputs of the pipeline. The other fields are as in `nfrun.core.events.OutputRef`. Older journals have no
-    `schema_digest`.
+    `schema_digest`. An output that is no table is the file or folder `file`; `checksum` is its digest.
     """
 
     id: OutputId
@@ -48,6 +49,7 @@ class FinishedOutput:
     schema_digest: str = ""
     home: str = ""
     shown: bool = False
+    type: str = TABLE
 
 
 RUNS_LAST = "it runs when all other nodes have ended"  # the reason of the nodes under `on_failure` and `finally`
@@ -198,7 +200,7 @@ def _keys(cls: type[Any], *left_out: str) -> dict[str, str]:
     return {_JSON_KEYS.get(f.name, f.name): f.name for f in fields(cls) if f.name not in left_out}
 
 
-_OUTPUT = _keys(FinishedOutput)
+_OUTPUT, _FILE = _keys(FinishedOutput, "type"), _keys(FinishedOutput)  # only files and folders have a type there
 _CELL = {"of": "of", "matrix": "cell"}  # only lines of cells have these
 _FINISHED = _keys(FinishedNode, "outputs", "folder", "of", "cell", "checks")
 _UNFINISHED, _FAILURE, _FRAME = _keys(UnfinishedNode, "of", "cell", "checks"), _keys(Failure), _keys(Frame)
@@ -228,7 +230,7 @@ class Journal:
 
     def finished(self, finished: FinishedNode) -> None:
         """Write the line of a finished node. Raises OSError."""
-        outputs = [_as_json(output, _OUTPUT) for output in finished.outputs]
+        outputs = [_as_json(output, _OUTPUT if output.type == TABLE else _FILE) for output in finished.outputs]
         self._write([{"event": "finished", **_node_json(finished, _FINISHED), "outputs": outputs}])
 
     def is_in_place(self) -> bool:
@@ -361,7 +363,7 @@ def _checks(line: Mapping[str, Any]) -> tuple[CheckResult, ...]:
 def _output(node: str, found: Mapping[str, Any]) -> FinishedOutput:
     """Return an output of the node; its id in the file is that of the node, and a dot and its name if it has one."""
     id = OutputId(node, found["id"][len(node) + 1 :])
-    return FinishedOutput(**{**_as_fields(found, _OUTPUT), "id": id})
+    return FinishedOutput(**{**_as_fields(found, _FILE), "id": id})
 
 
 def _failure(found: Mapping[str, Any]) -> Failure:

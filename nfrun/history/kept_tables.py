@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nfrun.history.eviction import KeptTable, default_budget, tables_to_remove
 from nfrun.history.run_index import RunIndex
+from nfrun.system.kept_files import remove
 
 
 def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
@@ -55,7 +56,7 @@ def remove_over_budget(work: Path, tables: Sequence[KeptTable], budget: int | No
     budget = budget_of(work, tables, budget)
     kept = sum(table.size for table in tables)
     for table in tables_to_remove(tables, budget):
-        table.path.unlink(missing_ok=True)
+        remove(table.path)
         kept -= table.size
     return kept, budget
 

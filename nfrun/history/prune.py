@@ -7,7 +7,6 @@ be reused and that no later run has. So pruning turns no reuse into a run.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from nfrun.history.run_history import reader_digest
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
 from nfrun.system.atomic_files import PARTIAL
+from nfrun.system.kept_files import remove
 
 _LAST_RUNS = 100  # of a pipeline
 _INPUT = "input "  # begins the names of the key inputs that are reader digests of tables
@@ -40,10 +40,7 @@ class PrunePlan:
     def remove(self) -> None:
         """Remove all paths, `files` first. Raises OSError at the first failure; earlier paths are removed by then."""
         for path in (*self.files, *self.runs):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
 
 
 def plan_prune(

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TypeVar, overload
 
 from nfrun.core.events import OutputRef
+from nfrun.core.output_types import FOLDER, TABLE
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_index import RunIndex
 from nfrun.system.checksums import file_checksum
+from nfrun.system.kept_files import NotKeepable, content_of
 
 _Item = TypeVar("_Item")
 
@@ -58,10 +60,20 @@ class RunHistory:
 
     `pipeline` is the name that `WorkDir.pipeline_name` gives. `warn(message)` is called for each file that is damaged
     or cannot be read. With `keep_bad`, a damaged file is renamed to `<name>.bad`. Entries are read from the journals
-    when they are first asked for; that raises PermissionError if a journal cannot be read.
+    when they are first asked for; that raises PermissionError if a journal cannot be read. `checksum(path)` returns
+    that of an output that is a file, or in a folder, which may be remembered.
     """
 
-    def __init__(self, index: RunIndex, pipeline: str, *, warn: Callable[[str], None], keep_bad: bool) -> None:
+    def __init__(
+        self,
+        index: RunIndex,
+        pipeline: str,
+        *,
+        warn: Callable[[str], None],
+        keep_bad: bool,
+        checksum: Callable[[Path], str] = file_checksum,
+    ) -> None:
+        self._checksum = checksum
         self._index = index
         self._pipeline = pipeline
         self._warn = warn
@@ -102,8 +114,7 @@ class RunHistory:
 
     def _verify(self, path: Path, output: FinishedOutput) -> bool:
         try:
-            found = path.stat(follow_symlinks=False)
-            if stat.S_ISREG(found.st_mode) and found.st_size == output.size and file_checksum(path) == output.checksum:
+            if is_intact(path, output, self._checksum):
                 return True
         except FileNotFoundError:
             return False  # removed by nfrun when no longer needed, or by the user
@@ -118,6 +129,27 @@ class RunHistory:
                 kept = f"; it is kept as {bad.name}"
         self._warn(f"{path} is damaged and is not used{kept}")
         return False
+
+
+def is_intact(path: Path, output: FinishedOutput, checksum: Callable[[Path], str] = file_checksum) -> bool:
+    """Return whether a file or folder has the size and the checksum that the journal has. Raises OSError.
+
+    `checksum(path)` returns that of a file that is no table.
+    """
+    found = path.stat(follow_symlinks=False)
+    if output.type != TABLE:
+        with suppress(NotKeepable):
+            return not stat.S_ISLNK(found.st_mode) and _has_content(path, found, output, checksum)
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == output.size and file_checksum(path) == output.checksum
+
+
+def _has_content(path: Path, found: os.stat_result, output: FinishedOutput, checksum: Callable[[Path], str]) -> bool:
+    if stat.S_ISDIR(found.st_mode) != (output.type == FOLDER):
+        return False
+    if output.type != FOLDER and found.st_size != output.size:
+        return False
+    return content_of(path, checksum).digest == output.checksum
 
 
 def reader_digest(output: OutputRef | FinishedOutput) -> str:

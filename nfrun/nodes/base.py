@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.file_source import FileSource
+from nfrun.core.output_types import form_of
 from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.core.values import KW_ONLY, field, frozen, mutable
 from nfrun.facts.code_facts import NO_FACTS, CodeFacts
@@ -153,15 +154,15 @@ class NodeContext(Protocol):
         """Return whether there is something to read: an `optional` input may be absent."""
 
     def table(self, name: str) -> Any:
-        """Return an input as a `pyarrow.Table`, or with `gather: dict` a nested mapping of tables.
+        """Return an input: a `pyarrow.Table` or the path of a file or folder; with `gather: dict` a mapping of these.
 
         Raises NodeError, FormatError, HandoffError.
         """
 
     def file(self, name: str) -> Path:
-        """Return the path of an input's Arrow IPC file, once it is on disk.
+        """Return the path of an input's Arrow IPC file, once it is on disk, or of the file or folder that it is.
 
-        With `gather: dict` it is a folder with such a file for each cell. Raises NodeError, FormatError, HandoffError,
+        With `gather: dict` it is a folder with one of these for each cell. Raises NodeError, FormatError, HandoffError,
         OSError.
         """
 
@@ -237,9 +238,9 @@ class Kind:
     # The key of a node of this kind, and the JSON Schema of the value under it, which is the node's body: a text.
     name: str
     schema: Mapping[str, Any]
-    # Does the work. Returns the outputs, each a `pyarrow.Table`, a `RecordBatchReader` or the `FileTable` of
-    # `tables/file_table.py`, by output name. The name of an unnamed output is "". An output that the node did not
-    # produce is left out.
+    # Does the work. Returns the outputs by output name, each a `pyarrow.Table`, a `RecordBatchReader` or the `FileTable`
+    # of `tables/file_table.py`, or the path of a file or folder in the scratch folder. The name of an unnamed output is
+    # "". An output that the node did not produce is left out.
     run: Callable[[NodeContext], Mapping[str, Any]]
     # Yields the errors that can be found without running or importing the user's code. If the body is a template, this
     # is called once before and once after the expressions are evaluated.
@@ -279,7 +280,8 @@ class Kind:
     # Returns the URI of a file on another machine that a node reads, "" if it reads none. Such a node is reused by the
     # version that the service gives for the file.
     remote_input: Callable[[NodeSpec], str] = lambda node: ""
-    # Whether a node only reads files of this machine, so that its table need not be written to another file.
+    # Whether a node only reads files of this machine, so that its table need not be written to another file, and a file
+    # is handed on where it is.
     has_local_source: Callable[[NodeSpec], bool] = lambda node: False
     # Returns the files outside of the run that a node writes, by their paths relative to the folder.
     external_outputs: Callable[[NodeSpec, Path], Mapping[str, Path]] = lambda node, folder: {}
@@ -332,8 +334,17 @@ class Kind:
     missing_output: Callable[[str], str] = lambda name: "returned None"
 
 
+def check_makes_tables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+    """Check the outputs of a node whose kind makes nothing but tables."""
+    for name, type in node.types.items():
+        what = f"a {node.kind} node makes tables, and '{name}' is a {form_of(type)}"
+        yield NodeDiagnostic(
+            ("outputs", name, "type"), what, "read the table in a python or run node, and make it there"
+        )
+
+
 def check_gathered(node: NodeSpec) -> Iterator[NodeDiagnostic]:
-    """Check the inputs of a node whose kind can read nothing but tables."""
+    """Check the inputs of a node whose kind can read nothing but one table for each."""
     for item in node.inputs:
         if item.gather and item.gather.form == "dict":
             what = f"'gather: dict' is not for {node.kind} nodes"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nfrun.nodes.base import Kind, NodeContext, check_gathered
+from nfrun.nodes.base import Kind, NodeContext, check_gathered, output_name
 
 
 def _run(context: NodeContext) -> Mapping[str, Any]:
@@ -13,8 +13,8 @@ def _run(context: NodeContext) -> Mapping[str, Any]:
 
 
 def _hand_on(context: NodeContext) -> Mapping[str, Any]:
-    """Return the table that the including file gives, by reference."""
-    return {"": context.table(context.node.inputs[0].name)}
+    """Return the table or the path that the including file gives, by reference."""
+    return {output_name(context.node): context.table(context.node.inputs[0].name)}
 
 
 PIPELINE = Kind(

@@ -16,10 +16,13 @@ from nfrun.code.function_lookup import FunctionLookup, Signature
 from nfrun.code.missing_imports import import_hint
 from nfrun.code.module_finder import find_module, hidden_files
 from nfrun.code.source_import import import_for_process
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.made_files import check_apart, made_file
+from nfrun.nodes.returned_tables import a_, to_table
 from nfrun.nodes.text_facts import network_of_values
 
 if TYPE_CHECKING:
@@ -51,6 +54,19 @@ class Context:
     def scratch(self) -> Path:
         """A folder of this attempt's own, removed when it ends. Raises HandoffError."""
         return self._node_context.scratch()
+
+    def output(self, name: str) -> Path:
+        """Return a path in the scratch folder for a file or folder that the function makes and returns.
+
+        `name` is a name, or a path below the scratch folder, whose folders are made. Raises ValueError for another one,
+        and HandoffError.
+        """
+        path = Path(name)
+        if path.is_absolute() or not path.parts or ".." in path.parts:
+            raise ValueError(f"'{name}' is no path below the scratch folder")
+        found = self.scratch / path
+        found.parent.mkdir(parents=True, exist_ok=True)
+        return found
 
     @property
     def report(self) -> Any:
@@ -239,7 +255,7 @@ def _function(module: str, name: str, context: NodeContext) -> Any:
     if function is None:
         raise NodeError(f"the module '{module}' has no function '{name}'")
     if not callable(function):
-        raise NodeError(f"'{module}:{name}' is {_a(function)}, not a function")
+        raise NodeError(f"'{module}:{name}' is {a_(function)}, not a function")
     return function
 
 
@@ -253,18 +269,26 @@ def _takes_context(function: Any) -> bool:
 def _outputs(context: NodeContext, result: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     node = context.node
     if len(node.outputs) < 2:
-        return {} if result is None else {output_name(node): _frozen(context, result, arguments)}
+        return {} if result is None else {output_name(node): _output(context, output_name(node), result, arguments)}
     listed = _listed(node.outputs)
     if not isinstance(result, Mapping):
         raise NodeError(
-            f"the node has the outputs {listed}, but the function returned {_a(result)}, not a mapping of those"
+            f"the node has the outputs {listed}, but the function returned {a_(result)}, not a mapping of those"
         )
     unknown = [str(key) for key in result if key not in node.outputs]
     missing = [name for name in node.outputs if name not in result]
     if unknown or missing:
         what = f"it also returned {_listed(unknown)}" if unknown else f"it did not return {_listed(missing)}"
         raise NodeError(f"the node has the outputs {listed}, but {what}")
-    return {name: _frozen(context, result[name], arguments) for name in node.outputs if result[name] is not None}
+    made = {name: _output(context, name, result[name], arguments) for name in node.outputs if result[name] is not None}
+    check_apart({name: value for name, value in made.items() if isinstance(value, Path)})
+    return made
+
+
+def _output(context: NodeContext, name: str, value: Any, arguments: Mapping[str, Any]) -> Any:
+    """Return what the function returned for an output: a table, or the path of a file or folder."""
+    type = context.node.type_of(name)
+    return _frozen(context, value, arguments) if type == TABLE else made_file(value, type, name, context.scratch())
 
 
 def _frozen(context: NodeContext, value: Any, arguments: Mapping[str, Any]) -> Any:
@@ -290,72 +314,12 @@ def _tables(argument: Any) -> Iterator[Any]:
     if isinstance(argument, dict):
         for value in argument.values():
             yield from _tables(value)
-    elif argument is not None:
+    elif argument is not None and not isinstance(argument, Path):
         yield argument
-
-
-def to_table(value: Any) -> Any:
-    """Convert the result of a function to a `pyarrow.Table`; a `RecordBatchReader` is returned as it is.
-
-    Takes anything with `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, polars, pandas, duckdb), a list of
-    mappings (rows; a key that a row lacks is null) and a mapping of scalars (one row). Raises NodeError otherwise.
-    Of a pandas index, levels with a name become columns.
-    """
-    import pyarrow as pa
-
-    if isinstance(value, pa.Table | pa.RecordBatchReader):
-        return value
-    try:
-        if isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ())):
-            return _frame_table(value)
-        if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
-            return pa.table(value)
-        if isinstance(value, Mapping):
-            return pa.Table.from_pylist([_row(value)])
-        if isinstance(value, list | tuple) and all(isinstance(row, Mapping) for row in value):
-            keys = dict.fromkeys(str(key) for row in value for key in row)
-            rows = [{str(key): item for key, item in row.items()} for row in value]
-            return pa.table({key: [row.get(key) for row in rows] for key in keys})
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise NodeError(f"the function returned {_a(value)} that does not make a table: {error}") from None
-    raise NodeError(
-        f"the function returned {_a(value)}, which is not a table",
-        "return an Arrow table (pyarrow, polars, pandas, duckdb), a list of mappings, a mapping of scalars, or None",
-    )
-
-
-def _frame_table(frame: Any) -> Any:
-    """Convert a DataFrame. Levels of its index become columns if they have a name that no column has."""
-    import pyarrow as pa
-
-    taken, dropped = {str(name) for name in frame.columns}, []
-    for i, name in enumerate(frame.index.names):
-        if name is None or str(name) in taken:
-            dropped.append(i)
-        taken.add(str(name))
-    if len(dropped) == frame.index.nlevels:
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    return pa.Table.from_pandas(frame.droplevel(dropped), preserve_index=True)
-
-
-def _row(value: Mapping[Any, Any]) -> dict[str, Any]:
-    for key, item in value.items():
-        if isinstance(item, list | tuple | Mapping | set) or hasattr(item, "__arrow_c_array__"):
-            raise NodeError(
-                f"the function returned a mapping whose '{key}' is {_a(item)}",
-                "a mapping makes one row and holds scalars (null, a boolean, a number, a string, bytes, a date or a "
-                "time); for columns return pyarrow.table(...)",
-            )
-    return {str(key): item for key, item in value.items()}
 
 
 def _listed(names: Any) -> str:
     return ", ".join(f"'{name}'" for name in names)
-
-
-def _a(value: Any) -> str:
-    name = type(value).__name__
-    return "None" if value is None else f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
 
 
 PYTHON = Kind(

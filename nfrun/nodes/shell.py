@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
+from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError
 from nfrun.nodes.text_facts import text_facts
@@ -44,7 +45,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterable[NodeDiagnostic]:
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Run the script in the pipeline's folder and read the files that it wrote.
+    """Run the script in the pipeline's folder and read the tables that it wrote. Returns files and folders as paths.
 
     Raises NodeError, with the end of stderr, if the script fails or a signal ends it, and HandoffError if its input
     or output files cannot be written or read.
@@ -52,7 +53,10 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     from nfrun.tables.file_io import read_table
 
     node, scratch = context.node, context.scratch()
-    outputs = {name: scratch / f"output{name and '_' + name}.{node.format}" for name in node.outputs or ("",)}
+    outputs = {name: scratch / _file_name(node, name) for name in node.outputs or ("",)}
+    for name, path in outputs.items():
+        if node.type_of(name) == FOLDER:
+            path.mkdir()
     outer = {
         name: value for name, value in context.environ.items() if not name.startswith(_GIVEN)
     }  # nfrun inside nfrun
@@ -62,21 +66,39 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     if len(node.outputs) == 1:
         environ["NFRUN_OUTPUT"] = str(outputs[node.outputs[0]])
     _execute(context, environ)
-    tables = {}
+    made: dict[str, Any] = {}
     for name, path in outputs.items():
-        variable = _variable(name)
-        if not path.exists():
+        variable, form = _variable(name), form_of(node.type_of(name))
+        if not path.exists() and not path.is_symlink():
+            continue
+        if form != TABLE:
+            made[name] = _made_file(path, variable, form)
             continue
         if not path.is_file():  # reading a pipe would block
             raise NodeError(f"${variable} is not an ordinary file")
         try:
-            tables[name] = read_table(path.name, base=scratch, format=node.format)
+            made[name] = read_table(path.name, base=scratch, format=node.format)
         except FormatError as error:
             raise NodeError(f"what the script wrote to ${variable} is not {node.format}", str(error)) from None
         except OSError as error:
             what = f"cannot read what the script of the node '{node.id}' wrote to ${variable}"
             raise HandoffError(f"{what} ({path.name}): {reason(error)}", error) from error
-    return tables
+    return made
+
+
+def _file_name(node: NodeSpec, output: str) -> str:
+    type = node.type_of(output)
+    return f"output{output and '_' + output}{f'.{node.format}' if type == TABLE else ending_of(type)}"
+
+
+def _made_file(path: Path, variable: str, form: str) -> Path:
+    """Return the path of a file or folder that the script made. Raises NodeError if it is something else."""
+    if path.is_symlink():
+        raise NodeError(f"the script made ${variable} a link, and a {form} is kept as it is", "copy it there: cp -RL")
+    if not (path.is_dir() if form == FOLDER else path.is_file()):
+        is_now = "a folder" if path.is_dir() else "a file" if path.is_file() else "no ordinary file"
+        raise NodeError(f"${variable} is {is_now}, and not a {form}")
+    return path
 
 
 def _variable(output: str) -> str:
@@ -178,7 +200,7 @@ def _input_files(context: NodeContext, scratch: Path) -> dict[str, str]:
         path = scratch / f"input_{item.name}.{node.format}"
         table: Any = None
         try:
-            if node.format == "arrow":
+            if node.format == "arrow" or item.type != TABLE:
                 path = context.file(item.name)
             elif isinstance(table := context.table(item.name), Mapping) and item.gather:
                 path = path.with_suffix("")

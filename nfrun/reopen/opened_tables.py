@@ -6,7 +6,6 @@ A file is used only if its size and checksum are those in the journal. Nothing i
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, cached_property
@@ -18,14 +17,13 @@ from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
-from nfrun.history.run_history import reader_digest, table_path
+from nfrun.history.run_history import is_intact, reader_digest, table_path
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.recorded_run import Node, ends_of, which_cell
 from nfrun.lookback.run_list import ListedRun
 from nfrun.reopen.source_tables import has_source, read_source
-from nfrun.system.checksums import file_checksum
 from nfrun.tables.formats import FormatError
 
 _MAX_LISTED = 6
@@ -247,12 +245,6 @@ class RunTables:
         state = "" if self.journal.ended else f" that has ended in it (it is {self.run.status})"
         has = f"it has {shortened(list(known), _MAX_LISTED)}" if known else "no node has ended in it"
         return f"{self} has no output '{ellipsize(name)}'{state}: {has}"
-
-
-def is_intact(path: Path, output: FinishedOutput) -> bool:
-    """Return whether a file has the size and the checksum that the journal has. Raises OSError if it cannot be read."""
-    found = path.stat(follow_symlinks=False)
-    return stat.S_ISREG(found.st_mode) and found.st_size == output.size and file_checksum(path) == output.checksum
 
 
 def _as_json(key: str, value: str) -> str:

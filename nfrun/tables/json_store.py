@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.core.events import OutputRef
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import OutputId
 from nfrun.tables.digest import table_digest
 from nfrun.tables.file_table import FileTable
@@ -57,8 +58,10 @@ class JsonStore(TableStore):
             self._entries[entry.key] = entry
         return ref
 
-    def open(self, ref: OutputRef) -> pa.Table:
-        """Return the parsed table. Raises HandoffError if the output is released."""
+    def open(self, ref: OutputRef) -> pa.Table | Path:
+        """Return the parsed table, or the path of a file. Raises HandoffError if the output is released."""
+        if ref.type != TABLE:
+            return super().open(ref)
         return as_stored(from_json(self._kept(ref)[0]))
 
     def file(self, ref: OutputRef) -> Path:
@@ -66,6 +69,8 @@ class JsonStore(TableStore):
 
         Raises HandoffError if the output is released or the file cannot be written.
         """
+        if ref.type != TABLE:
+            return super().file(ref)
         path = Path(self._path_of(ref))
         table = self.open(ref)
         try:

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
+from nfrun.core.output_types import TABLE, file_name
 from nfrun.core.pipeline import OutputId
-from nfrun.core.text import file_stem
 from nfrun.core.values import frozen, mutable, replace
 from nfrun.system.os_errors import reason
 from nfrun.tables.dictionaries import has_dictionary
@@ -44,9 +44,9 @@ class StoredOutput:
     bytes: int = 0  # of its table in memory
 
 
-def output_path(folder: Path, output: str, attempt: int) -> str:
-    """Return the path of an output's Arrow file in the folder of its run: `<folder>/<output>.<attempt>.arrow`."""
-    return f"{folder!s}{os.sep}{file_stem(output)}.{attempt}.arrow"
+def output_path(folder: Path, output: str, attempt: int, type: str = TABLE) -> str:
+    """Return the path of an output in the folder of its run: `<folder>/<output>.<attempt>.arrow`, if it is a table."""
+    return f"{folder!s}{os.sep}{file_name(output, attempt, type)}"
 
 
 Value: TypeAlias = pa.Table | pa.RecordBatchReader | FileTable

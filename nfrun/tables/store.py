@@ -19,10 +19,13 @@ import pyarrow as pa
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.file_source import FileSource
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import OutputId
 from nfrun.system.atomic_files import remove_partials
+from nfrun.system.kept_files import remove
 from nfrun.system.runtime import available_memory
 from nfrun.tables.checksum_thread import ChecksumThread
+from nfrun.tables.file_outputs import hand_on, take_over
 from nfrun.tables.file_table import FileTable
 from nfrun.tables.ipc import open_file
 from nfrun.tables.output_files import (
@@ -121,9 +124,24 @@ class TableStore:
             self._entries[entry.key] = entry
         return entry.ref
 
-    def path(self, output: str, attempt: int) -> str:
-        """Return the path of an output's file, which need not be there."""
-        return output_path(self._folder, output, attempt)
+    def publish_file(self, output: OutputId, attempt: int, path: Path, type: str, *, moved: bool) -> OutputRef:
+        """Take over an output that is a file or folder, and return its reference.
+
+        Unless it is `moved`, it stays where it is. Its digest is computed at once. Raises FormatError if it cannot be
+        handed on, and HandoffError if it cannot be read or moved, or the store is closed.
+        """
+        self._refuse_if_closed(output)
+        if moved:
+            final = self.path(output, attempt, type)
+            ref = take_over(output, attempt, path, type, final, fsync=self.fsync)
+        else:
+            ref = hand_on(output, attempt, path, type)
+        self._register(ref)
+        return ref
+
+    def path(self, output: str, attempt: int, type: str = TABLE) -> str:
+        """Return the path of an output's file in the folder of the run. It need not be there."""
+        return output_path(self._folder, output, attempt, type)
 
     def register_file(self, ref: OutputRef) -> OutputRef:
         """Add an output that another process or an earlier run wrote to its file, and return its reference.
@@ -135,7 +153,7 @@ class TableStore:
         path = Path(self._path_of(ref))
         if ref.files is not None and ref.path is None:
             return self.publish(ref.id, ref.attempt, FileTable(ref.files, ref.rows))
-        if not self._is_own(path) or not (self._mode == "memory" or ref.id in self._unwritten):
+        if ref.type != TABLE or not self._is_own(ref) or not (self._mode == "memory" or ref.id in self._unwritten):
             self._register(ref)
             return ref
         table = open_file(path)
@@ -164,10 +182,11 @@ class TableStore:
                 raise gone(ref.id)
             return entry.ref
 
-    def open(self, ref: OutputRef) -> pa.Table:
+    def open(self, ref: OutputRef) -> pa.Table | Path:
         """Return the table: the published one until its file is written, then the file, mapped once for all readers.
 
-        Raises HandoffError if the output is released, and FormatError if its table is in files that cannot be read.
+        Of an output that is a file or folder, returns the path. Raises HandoffError if the output is released, and
+        FormatError if its table is in files that cannot be read.
         """
         table, plain = self._kept(ref)
         return table if plain else as_registered(table)  # the reader may have registered types
@@ -222,7 +241,8 @@ class TableStore:
             if entry is not None and entry.key in self._write_queue:
                 entry.no_readers = True
             elif entry is None or entry.temporary:
-                self._release(ref.id, ref.attempt)
+                if self.persistent or ref.type == TABLE:  # a file may have been handed on: `close` removes it
+                    self._release(ref.id, ref.attempt)
             else:
                 del self._entries[entry.key]
 
@@ -291,8 +311,10 @@ class TableStore:
     def _path_of(self, ref: OutputRef) -> str:
         return ref.path or self.path(ref.id, ref.attempt)
 
-    def _is_own(self, path: Path) -> bool:
-        return path.parent == self._folder  # not in the folder of an earlier run
+    def _is_own(self, ref: OutputRef) -> bool:
+        if ref.type != TABLE:  # what a node hands on belongs to another node, or to the user
+            return ref.path == self.path(ref.id, ref.attempt, ref.type)
+        return Path(self._path_of(ref)).parent == self._folder  # not in the folder of an earlier run
 
     # -- called with the lock held ---------------------------------------------------------------------------------
 
@@ -329,7 +351,7 @@ class TableStore:
             entry.table = None
             self._change.notify_all()
             path = self._path_of(entry.ref)
-            if entry.written and not keep_file and self._is_own(Path(path)):
+            if entry.written and not keep_file and self._is_own(entry.ref):
                 self._write_queue.unlink(path)
                 self._writer.wake()
 
@@ -374,11 +396,11 @@ class TableStore:
 
     def _register(self, ref: OutputRef) -> None:
         path = Path(self._path_of(ref))
-        mapped = open_file(path, ref.size)
+        table = open_file(path, ref.size) if ref.type == TABLE else path
         with self._lock:
-            if self._closed and self._is_own(path):
-                path.unlink(missing_ok=True)
+            if self._closed and self._is_own(ref):
+                remove(path)
             self._refuse_if_closed(ref.id)
             key = ref.id, ref.attempt
-            self._entries[key] = entry = StoredOutput(key, ref, mapped, written=True)
+            self._entries[key] = entry = StoredOutput(key, ref, table, written=True, plain=ref.type != TABLE)
             entry.files = FileTable(ref.files, ref.rows) if ref.files else None

@@ -10,7 +10,10 @@ import pyarrow as pa
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.file_source import FileSource
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import OutputId
+from nfrun.system.kept_files import remove
+from nfrun.tables.file_outputs import hand_on, take_over
 from nfrun.tables.file_table import read_source
 from nfrun.tables.ipc import open_file
 from nfrun.tables.output_files import Value, output_path, write_output
@@ -34,11 +37,21 @@ class WorkerStore:
         """
         return write_output(output_path(self._folder, output, attempt), output, attempt, value, fsync=self.fsync)
 
-    def open(self, ref: OutputRef) -> pa.Table:
-        """Return the table, memory-mapped. Raises HandoffError if it has no file, or the file cannot be opened.
+    def publish_file(self, output: OutputId, attempt: int, path: Path, type: str, *, moved: bool) -> OutputRef:
+        """Take over an output that is a file or folder, see `TableStore`."""
+        if not moved:
+            return hand_on(output, attempt, path, type)
+        final = output_path(self._folder, output, attempt, type)
+        return take_over(output, attempt, path, type, final, fsync=self.fsync)
 
-        Reads a table that the run has not loaded from its files. Raises FormatError if that fails.
+    def open(self, ref: OutputRef) -> pa.Table | Path:
+        """Return the table, memory-mapped, or the path of a file or folder.
+
+        Reads a table that the run has not loaded from its files. Raises FormatError if that fails, and HandoffError if
+        it has no file, or the file cannot be opened.
         """
+        if ref.type != TABLE:
+            return self.file(ref)
         if ref.path is None and ref.files is not None:
             return as_stored(read_source(ref.files))
         return open_file(self.file(ref), ref.size)
@@ -57,4 +70,5 @@ class WorkerStore:
     def discard(self, ref: OutputRef) -> None:
         """Remove the file of an output whose attempt does not count. OSError is ignored."""
         with suppress(OSError):
-            self.file(ref).unlink()
+            if str(path := self.file(ref)) == output_path(self._folder, ref.id, ref.attempt, ref.type):
+                remove(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from nfrun.system.kept_files import remove
 from nfrun.system.threads import start_thread
 from nfrun.tables.output_files import StoredOutput
 from nfrun.tables.write_queue import Key, WriteQueue
@@ -82,7 +83,7 @@ class WriterThread:
                 job = task if isinstance(task, str) else self._outputs[task]
             if isinstance(job, str):
                 with suppress(OSError):
-                    Path(job).unlink()
+                    remove(Path(job))
             else:
                 self._write(job)
                 if under_pressure:

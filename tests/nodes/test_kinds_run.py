@@ -21,7 +21,7 @@ import nfrun.tables.file_io
 from nfrun.core.errors import Cause
 from nfrun.core.events import Outcome
 from nfrun.nodes.base import CancelToken
-from nfrun.nodes.python import to_table
+from nfrun.nodes.returned_tables import to_table
 from nfrun.tables.file_io import write_table
 
 NUMBERS = pa.table({"n": [1, 2, 3]})

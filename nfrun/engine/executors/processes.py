@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from nfrun.core.errors import Cause, HandoffError, cause_of
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
-from nfrun.core.pipeline import NOTHING, OutputId
+from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import CANCELLED, AttemptRunner, RunCoroutine
 from nfrun.engine.executors import pool
@@ -30,6 +30,7 @@ from nfrun.nodes.base import CancelToken
 from nfrun.nodes.folders import folders_of
 from nfrun.nodes.registry import KINDS
 from nfrun.system.exit_status import describe_exit
+from nfrun.system.kept_files import remove
 from nfrun.system.os_errors import reason
 from nfrun.system.threads import start_timer
 
@@ -211,7 +212,7 @@ class ProcessWorkers:
         """Discard a worker that ended without an outcome. Its attempt fails, as cancelled if that was asked for."""
         node, attempt = order.node.id, order.start.attempt
         status = self._pool.discard(worker)
-        self._remove_files(order.node.output_ids, attempt)  # it may have written some of its outputs
+        self._remove_files(order.node, order.node.output_ids, attempt)  # it may have written some of its outputs
         if cancel_token.cancelled:
             return Outcome(node, attempt, CANCELLED)
         return Outcome(node, attempt, Failure(Cause.LOST, "WorkerLost", ending or _ending(status)))
@@ -225,14 +226,16 @@ class ProcessWorkers:
         except HandoffError:
             for ref in registered.values():
                 self._store.discard(ref)
-            self._remove_files(outcome.outputs.keys() - registered.keys(), outcome.attempt)
+            spec = self._runner.pipeline.nodes[outcome.node]
+            left = [output for output in spec.output_ids if output not in registered]
+            self._remove_files(spec, left, outcome.attempt)
             raise
         return registered
 
-    def _remove_files(self, outputs: Iterable[str], attempt: int) -> None:
+    def _remove_files(self, node: NodeSpec, outputs: Iterable[OutputId], attempt: int) -> None:
         for output in outputs:
             with suppress(OSError):
-                Path(self._store.path(output, attempt)).unlink()
+                remove(Path(self._store.path(output, attempt, node.type_of(output.name))))
 
 
 def _ending(status: int | None) -> str:

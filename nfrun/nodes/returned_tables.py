@@ -1,0 +1,74 @@
+"""Converts what a Python function returns to a table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nfrun.nodes.base import NodeError
+
+
+def to_table(value: Any) -> Any:
+    """Convert the result of a function to a `pyarrow.Table`; a `RecordBatchReader` is returned as it is.
+
+    Takes anything with `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, polars, pandas, duckdb), a list of
+    mappings (rows; a key that a row lacks is null) and a mapping of scalars (one row). Raises NodeError otherwise.
+    Of a pandas index, levels with a name become columns.
+    """
+    import pyarrow as pa
+
+    if isinstance(value, pa.Table | pa.RecordBatchReader):
+        return value
+    try:
+        if isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ())):
+            return _frame_table(value)
+        if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
+            return pa.table(value)
+        if isinstance(value, Mapping):
+            return pa.Table.from_pylist([_row(value)])
+        if isinstance(value, list | tuple) and all(isinstance(row, Mapping) for row in value):
+            keys = dict.fromkeys(str(key) for row in value for key in row)
+            rows = [{str(key): item for key, item in row.items()} for row in value]
+            return pa.table({key: [row.get(key) for row in rows] for key in keys})
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise NodeError(f"the function returned {a_(value)} that does not make a table: {error}") from None
+    if isinstance(value, Path | bytes):
+        what = f"the function returned {a_(value)}, and the output is a table"
+        raise NodeError(what, "say that it is a file: outputs: {name: file}, or an ending such as {name: .pkl}")
+    raise NodeError(
+        f"the function returned {a_(value)}, which is not a table",
+        "return an Arrow table (pyarrow, polars, pandas, duckdb), a list of mappings, a mapping of scalars, or None",
+    )
+
+
+def _frame_table(frame: Any) -> Any:
+    """Convert a DataFrame. Levels of its index become columns if they have a name that no column has."""
+    import pyarrow as pa
+
+    taken, dropped = {str(name) for name in frame.columns}, []
+    for i, name in enumerate(frame.index.names):
+        if name is None or str(name) in taken:
+            dropped.append(i)
+        taken.add(str(name))
+    if len(dropped) == frame.index.nlevels:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    return pa.Table.from_pandas(frame.droplevel(dropped), preserve_index=True)
+
+
+def _row(value: Mapping[Any, Any]) -> dict[str, Any]:
+    for key, item in value.items():
+        if isinstance(item, list | tuple | Mapping | set) or hasattr(item, "__arrow_c_array__"):
+            raise NodeError(
+                f"the function returned a mapping whose '{key}' is {a_(item)}",
+                "a mapping makes one row and holds scalars (null, a boolean, a number, a string, bytes, a date or a "
+                "time); for columns return pyarrow.table(...)",
+            )
+    return {str(key): item for key, item in value.items()}
+
+
+def a_(value: Any) -> str:
+    """Return the name of the type of a value, with its article."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"

@@ -1,0 +1,141 @@
+"""Keeps files and folders: reads their content, makes them read-only, moves them into place, and removes them.
+
+The content of a file are its bytes; that of a folder are the paths, sizes, bytes and executable bits of what is in it.
+Times and owners do not count.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from nfrun.core.values import frozen
+from nfrun.system.atomic_files import PARTIAL, sync
+from nfrun.system.checksums import file_checksum, text_checksum
+
+_EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
+
+class NotKeepable(ValueError):
+    """A file or folder cannot be handed on. The message says what in it is wrong, and what to do."""
+
+
+@frozen
+class Content:
+    """The content of a file or a folder: its digest (32 hex digits), its size in bytes, and the number of its files.
+
+    `is_executable` is that of a single file.
+    """
+
+    digest: str
+    size: int
+    files: int = 1
+    is_executable: bool = False
+
+
+def content_of(path: Path, checksum: Callable[[Path], str] = file_checksum) -> Content:
+    """Return the content of a file or a folder. `checksum(path)` returns that of a file.
+
+    Raises NotKeepable if there is something else than files, folders and links to what is inside, and OSError.
+    """
+    found = path.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        if not stat.S_ISREG(found.st_mode):
+            raise NotKeepable(f"'{path.name}' is not an ordinary file")
+        return Content(checksum(path), found.st_size, is_executable=bool(found.st_mode & _EXECUTABLE))
+    entries: list[tuple[object, ...]] = []
+    size = files = 0
+    for name, entry in _entries(path):
+        mode = entry.stat(follow_symlinks=False)
+        if entry.is_symlink():
+            entries.append((name, "link", _target(path, name)))
+        elif entry.is_dir():
+            entries.append((name, "folder"))
+        elif not stat.S_ISREG(mode.st_mode):
+            raise NotKeepable(f"'{path.name}/{name}' is not an ordinary file")
+        else:
+            size, files = size + mode.st_size, files + 1
+            kind = "program" if mode.st_mode & _EXECUTABLE else "file"
+            entries.append((name, kind, mode.st_size, checksum(Path(entry.path))))
+    return Content(text_checksum(json.dumps(entries)), size, files)
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield what is in a folder and below it, with its path in it, in the order of the paths."""
+    found: list[tuple[str, os.DirEntry[str]]] = []
+    left = [""]
+    while left:
+        inner = left.pop()
+        with os.scandir(folder / inner) as entries:
+            for entry in entries:
+                name = f"{inner}{entry.name}"
+                found.append((name, entry))
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(f"{name}/")
+    yield from sorted(found, key=lambda item: item[0].split("/"))
+
+
+def _target(folder: Path, name: str) -> str:
+    """Return where a link in a folder leads. Raises NotKeepable if that is outside of the folder."""
+    target = str((folder / name).readlink())
+    real = Path(os.path.realpath(folder / name))
+    if os.path.isabs(target) or not real.is_relative_to(os.path.realpath(folder)):  # noqa: PTH117
+        what = f"'{folder.name}/{name}' is a link that leads out of the folder, to {target}"
+        raise NotKeepable(f"{what} (put a copy of it there: cp -L)")
+    return target
+
+
+def keep(path: Path, final: Path, *, fsync: bool = False) -> None:
+    """Make a file or a folder read-only and move it to `final`, or a copy of it where it cannot be moved.
+
+    That is so across file systems, and for a file that has another name, by which it could be changed. Raises OSError.
+    """
+    if not path.is_dir() and path.stat().st_nlink > 1:
+        _copy(path, final)
+    else:
+        try:
+            os.rename(path, final)  # noqa: PTH104
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy(path, final)
+    _make_read_only(final, fsync=fsync)
+
+
+def _copy(path: Path, final: Path) -> None:
+    partial = final.with_name(final.name + PARTIAL)
+    remove(partial)
+    if path.is_dir():
+        shutil.copytree(path, partial, symlinks=True)
+    else:
+        shutil.copy2(path, partial)
+    os.rename(partial, final)  # noqa: PTH104
+    remove(path)
+
+
+def _make_read_only(path: Path, *, fsync: bool) -> None:
+    inner = [Path(entry.path) for _, entry in _entries(path)] if path.is_dir() else []
+    for each in reversed([path, *inner]):  # a folder after what is in it
+        if not each.is_symlink():
+            each.chmod(0o555 if each.is_dir() or each.stat().st_mode & _EXECUTABLE else 0o444)
+            if fsync:
+                sync(each)
+    if fsync:
+        sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, also a read-only one; do nothing if it is not there. Raises OSError."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for folder, _, _ in os.walk(path):
+        with suppress(OSError):
+            os.chmod(folder, 0o755)  # noqa: PTH101
+    shutil.rmtree(path)

@@ -1,0 +1,52 @@
+"""Takes outputs that are files or folders into the folder of a run, and describes them as `OutputRef`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import OutputRef
+from nfrun.core.output_types import form_of
+from nfrun.core.pipeline import OutputId
+from nfrun.system.kept_files import Content, NotKeepable, content_of, keep
+from nfrun.system.os_errors import reason
+from nfrun.tables.formats import FormatError
+
+
+def described_file(output: OutputId, attempt: int, path: Path, type: str, content: Content) -> OutputRef:
+    """Return the reference of an output that is the file or folder at `path`.
+
+    What its readers see beside the content is the ending of the path, and whether the file can be executed.
+    """
+    seen = f"{type}{' program' if content.is_executable else ''}"
+    size = content.size
+    digest = f"xxh3_128:{content.digest}"  # as those of tables
+    return OutputRef(output, 0, size, "", str(path), digest, attempt, size, content.digest, seen, type=type)
+
+
+def hand_on(output: OutputId, attempt: int, path: Path, type: str) -> OutputRef:
+    """Return the reference of an output that is a file or folder which stays where it is.
+
+    Raises FormatError if it cannot be handed on, and HandoffError if it cannot be read.
+    """
+    try:
+        return described_file(output, attempt, path, type, content_of(path))
+    except NotKeepable as error:
+        raise FormatError(f"the {form_of(type)} '{output}' cannot be handed on: {error}") from None
+    except OSError as error:
+        raise HandoffError(f"cannot read {error.filename or path}: {reason(error)}", error) from error
+
+
+def take_over(output: OutputId, attempt: int, path: Path, type: str, final: str, *, fsync: bool = False) -> OutputRef:
+    """Move an output that is a file or folder to `final`, read-only, and return its reference.
+
+    Raises FormatError if it cannot be handed on, and HandoffError if it cannot be read or moved.
+    """
+    made = hand_on(output, attempt, path, type)
+    try:
+        keep(path, Path(final), fsync=fsync)
+    except OSError as error:
+        what = f"cannot keep the output '{output}' ({made.bytes:,} bytes)"
+        raise HandoffError(f"{what}: {reason(error)}", error) from error
+    return replace(made, path=final)
