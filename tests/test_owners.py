@@ -92,6 +92,8 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         renames,
         {
             "system.atomic_files": "owns it",
+            "system.atomic_folders": "puts a folder in the place of another",
+            "system.kept_files": "moves outputs into the folder of a run",
             "history.run_history": "sets a damaged file aside",
             "history.run_index": "sets aside what is no index",
         },

@@ -17,7 +17,7 @@ Other packages use:
   `RunFinished`, `RunStarted`, `STATUSES`, `to_json`
 - `file_source`: `DIGEST_OF_FILES`, `FileSource`, `SourceFile`
 - `observation`: `Observation`, `SharedObservation`
-- `output_types`: `FILE`, `FOLDER`, `TABLE`, `form_of`
+- `output_types`: `ending_of`, `FILE`, `file_name`, `FOLDER`, `form_of`, `TABLE`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,
   `LAST_SECTIONS`, `NOTHING`, `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
 - `plan`: `best_speedup`, `find_cycles`, `last_plan`, `least_times`, `longest_path`, `make_stages`, `Plan`, `plan_of`,

@@ -7,7 +7,7 @@ runs, and `eviction.py` chooses which of them to remove. `prune.py` removes what
 
 Other packages use:
 
-- `run_history`: `LazyList`, `reader_digest`, `RunHistory`, `table_path`
+- `run_history`: `is_intact`, `LazyList`, `reader_digest`, `RunHistory`, `table_path`
 - `index_tables`: `JournalRows`
 - `journal`: `FinishedNode`, `FinishedOutput`, `Journal`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`,
   `RunHeader`, `RUNS_LAST`, `UnfinishedNode`

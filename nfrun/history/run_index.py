@@ -10,6 +10,7 @@ no other paths.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
@@ -40,7 +41,8 @@ from nfrun.history.index_tables import (
 )
 from nfrun.history.journal import FinishedNode, finished_node
 from nfrun.history.work_dir import JOURNAL, WorkDir
-from nfrun.system.atomic_files import read_regular_file
+from nfrun.system.atomic_files import PARTIAL, read_regular_file
+from nfrun.system.kept_files import size_of
 
 if TYPE_CHECKING:
     import sqlite3  # imported where it is used: commands that need no index do without it
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 INDEX = "index.db"
+_OUTPUT_FILE = re.compile(r".+\.[0-9]+(\.[A-Za-z0-9]+)*(?<!\.bad)")  # of a table, a file or a folder
 CHECKSUM = "index.sum"
 _LONGEST_LINE = 1 << 28
 # SQLite's codes of errors that say nothing about the content: no permission, locked, no memory, read-only, I/O error,
@@ -341,12 +344,13 @@ class RunIndex:
         recorded = {table[1] for table in rows.tables if table[0] == rows.id}
         files = []
         for name in _names(folder) - recorded:
-            with suppress(OSError):
-                if name.endswith(".arrow") and is_file(folder / name):
-                    files.append((name, (folder / name).lstat().st_size))
+            is_output = _OUTPUT_FILE.fullmatch(name) and not name.endswith(PARTIAL)
+            if is_output and not (folder / name).is_symlink():
+                with suppress(OSError):
+                    files.append((name, size_of(folder / name)))
         add_run(db, rows, files, settled=settled)
         for home, file in db.execute(LIST_GONE_OF_RUN, (rows.id,)).fetchall():
-            if home in self._folders and is_file(self._folders[home] / file):
+            if home in self._folders and os.path.lexists(self._folders[home] / file):
                 db.execute(MARK_TABLE, (False, home, file))
 
     def _rows(self, run: str) -> RunRows:

@@ -11,8 +11,8 @@ Other packages use:
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`
 - `pipeline`: `INPUT`
-- `python`: `to_table`
 - `read`: `READ`
 - `registry`: `BUILT_IN`, `KINDS`, `written_kinds`
+- `returned_tables`: `to_table`
 - `user_checks`: `check_problems`, `make_user_check`, `node_of`
 """

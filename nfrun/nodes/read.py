@@ -1,4 +1,7 @@
-"""The kind `read`: reads a file, a glob or a URI as a table. `tables/file_io.py` does the reading."""
+"""The kind `read`: reads a file, a glob or a URI as a table, or hands on a file or a folder as it is.
+
+`tables/file_io.py` reads tables, and `read_files.py` is about files.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
+from nfrun.core.output_types import FOLDER
 from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, output_name
 from nfrun.nodes.file_names import describe_missing
+from nfrun.nodes.read_files import check_file, files_in, found_file, layout, missing_file
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 
@@ -36,6 +41,9 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         )
     if len(node.outputs) > 1:
         yield NodeDiagnostic(("outputs",), "a read node has one output", "leave 'outputs' out", at_key=True)
+    if node.types:
+        yield from check_file(node)
+        return
     given = node.with_.get("format")
     kind = given if given in formats.FORMATS else None if has_expression(node.body) else formats.format_of(node.body)
     if kind is None and given is None and not has_expression(node.body):
@@ -73,6 +81,9 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
     if source is None:
         if what_and_hint := _unreadable(node.body):
             yield NodeDiagnostic(("read",), *what_and_hint)
+        return
+    if node.types:
+        yield from missing_file(node, source, lookup.folder, may_appear)
         return
     try:
         resolve_files(node.body, lookup.folder)
@@ -112,6 +123,8 @@ def run(context: NodeContext) -> Mapping[str, Any]:
 
     Raises FormatError; HandoffError for an error of this system; OSError for an error of a remote service.
     """
+    if context.node.types:
+        return {output_name(context.node): found_file(context.node, context.folder)}
     from nfrun.tables.file_io import read_table
     from nfrun.tables.file_table import open_files
 
@@ -131,6 +144,8 @@ def _files(node: NodeSpec, folder: Path) -> Mapping[str, Path] | None:
     """Return the files of the source, None for a URI. Where there are none, the source itself is a missing file."""
     from nfrun.tables.local_files import resolve_files
 
+    if node.types:
+        return files_in(node, folder)
     try:
         return resolve_files(node.body, folder)
     except (formats.FormatError, OSError):
@@ -170,6 +185,7 @@ READ = Kind(
     external_inputs=_files,
     remote_input=lambda node: node.body,
     named_files=_named,
+    key_inputs=lambda node, code: {"layout": layout(node, code.folder)} if FOLDER in node.types.values() else {},
     has_local_source=_has_local_source,
     packages=("pyarrow",),
     uses_environment=False,

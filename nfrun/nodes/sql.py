@@ -7,14 +7,25 @@ import random
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
+from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, check_gathered, output_name, seed_of
+from nfrun.nodes.base import (
+    Kind,
+    NodeContext,
+    NodeDiagnostic,
+    NodeError,
+    check_gathered,
+    check_makes_tables,
+    output_name,
+    seed_of,
+)
 from nfrun.nodes.sql_inputs import bind_inputs, with_names
 from nfrun.nodes.text_facts import text_facts
 from nfrun.system.os_errors import os_error_in
@@ -34,7 +45,16 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     """Check that the node has one output, and that the names of its inputs differ."""
     if len(node.outputs) > 1:
         yield NodeDiagnostic(("outputs",), "a sql node has one output", "leave 'outputs' out", at_key=True)
+    yield from check_makes_tables(node)
     yield from check_gathered(node)
+    if files := _file_inputs(node):
+        from nfrun.nodes.texts.sql_files import named_values
+
+        used = {name for name, _ in named_values(node.body)}
+        for name in files:
+            if name not in used:
+                what = f"'{name}' is a {form_of(files[name])}, and the query does not use its path"
+                yield NodeDiagnostic(("inputs", name), what, f"it is ${name}, as in: from read_csv(${name})")
     seen: dict[str, str] = {}
     for item in node.inputs:
         if seen.setdefault(item.name.lower(), item.name) != item.name:
@@ -50,13 +70,28 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
 def _examine(node: NodeSpec, others: Collection[str]) -> Iterable[NodeDiagnostic]:
     from nfrun.nodes.sql_check import check_query
 
-    return check_query(node, others)
+    return check_query(_with_file_values(node), others)
+
+
+def _file_inputs(node: NodeSpec) -> dict[str, str]:
+    """Return the types of the inputs that are files or folders, by name: their paths are values of the query."""
+    return {item.name: item.type for item in node.inputs if item.type != TABLE}
+
+
+def _with_file_values(node: NodeSpec) -> NodeSpec:
+    """Return the node with values in place of the inputs that are files. No path is the same as one of these values."""
+    files = _file_inputs(node)
+    if not files:
+        return node
+    tables = tuple(item for item in node.inputs if item.name not in files)
+    return replace(node, inputs=tables, with_={**node.with_, **{name: f"\0{name}" for name in files}})
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
     """Run the statements; the result of the last one is the output.
 
-    Each input is a table of its name, each `with` value a parameter `$name`: values are never pasted into the query.
+    Each input is a table of its name, each `with` value and the path of each file a parameter `$name`: values are never
+    pasted into the query.
     Rows have DuckDB's order unless the query says `order by`, and with one thread it is always the same. Raises
     NodeError with DuckDB's message, and HandoffError for errors of the system, such as a full disk while DuckDB spills
     to it.
@@ -177,13 +212,15 @@ def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> 
 
 def _executed(context: NodeContext, connection: Any, statements: Sequence[Any]) -> Any:
     """Return the result of the last statement. Raises NodeError, `duckdb.Error`."""
+    paths = {name: str(context.file(name)) for name in _file_inputs(context.node)}
+    values = {**context.node.with_, **paths}
     with context.cancel_token.on_cancel(connection.interrupt):
         if not statements:
             raise NodeError("the query is empty")
         for statement in statements:
             if context.cancel_token.cancelled:  # an interrupt between two statements has no effect
                 raise NodeError("stopped")
-            wanted = {name: value for name, value in context.node.with_.items() if name in statement.named_parameters}
+            wanted = {name: value for name, value in values.items() if name in statement.named_parameters}
             if statement is not statements[-1]:
                 connection.execute(statement, wanted)
         # Not execute(): DuckDB converts its result to Arrow row by row.
@@ -196,7 +233,7 @@ def _executed(context: NodeContext, connection: Any, statements: Sequence[Any]) 
 def _external_inputs(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
     from nfrun.nodes.texts.sql_files import sql_files
 
-    return sql_files(node.body, node.with_, folder)
+    return sql_files(node.body, _with_file_values(node).with_, folder)
 
 
 def _named_files(node: NodeSpec) -> Iterator[str]:

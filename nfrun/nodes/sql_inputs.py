@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nfrun.core.file_source import FileSource
+from nfrun.core.output_types import TABLE
 from nfrun.nodes.base import NodeContext
 
 # Rows of a slice, as many as DuckDB's own row groups have. It scans a table of one large chunk 1.7 times slower.
@@ -18,6 +19,8 @@ def bind_inputs(context: NodeContext, connection: Any) -> list[FileSource]:
     """
     scanned = []
     for item in context.node.inputs:
+        if item.type != TABLE:  # the query has its path as a value
+            continue
         source = context.files(item.name)
         if source is not None and _is_same_in_arrow(context, connection, source):
             connection.execute(f"create or replace temp view {_name(item.name)} as {_scan(source)}")

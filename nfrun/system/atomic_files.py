@@ -95,13 +95,18 @@ def is_same_file(file: int, path: Path | str) -> bool:
     return (opened.st_ino, opened.st_dev) == (found.st_ino, found.st_dev)
 
 
-def _create_temporary(path: str) -> tuple[str, int]:
-    """Make and lock a temporary file for `path`, under the first free name. Returns its path and its descriptor."""
+def temporary_names(path: str) -> Iterator[str]:
+    """Yield the paths for temporary files and folders that are to take the place of `path`."""
     # Not made from the file's name: that could get too long, or match a glob for such files. Two targets may share a
     # name without harm.
     folder, name = os.path.split(path)
     prefix = os.path.join(folder, f".nfrun-{zlib.crc32(os.fsencode(name)):08x}")  # noqa: PTH118
-    names = (f"{prefix}-{number}.tmp" for number in count())
+    return (f"{prefix}-{number}.tmp" for number in count())
+
+
+def _create_temporary(path: str) -> tuple[str, int]:
+    """Make and lock a temporary file for `path`, under the first free name. Returns its path and its descriptor."""
+    names = temporary_names(path)
     for partial in names:
         _remove_abandoned(partial)
         try:

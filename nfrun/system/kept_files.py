@@ -19,6 +19,7 @@ from nfrun.core.values import frozen
 from nfrun.system.atomic_files import PARTIAL, sync
 from nfrun.system.checksums import file_checksum, text_checksum
 
+_FILES = ("file", "program")
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -49,21 +50,35 @@ def content_of(path: Path, checksum: Callable[[Path], str] = file_checksum) -> C
         if not stat.S_ISREG(found.st_mode):
             raise NotKeepable(f"'{path.name}' is not an ordinary file")
         return Content(checksum(path), found.st_size, is_executable=bool(found.st_mode & _EXECUTABLE))
-    entries: list[tuple[object, ...]] = []
-    size = files = 0
-    for name, entry in _entries(path):
-        mode = entry.stat(follow_symlinks=False)
-        if entry.is_symlink():
-            entries.append((name, "link", _target(path, name)))
-        elif entry.is_dir():
-            entries.append((name, "folder"))
-        elif not stat.S_ISREG(mode.st_mode):
-            raise NotKeepable(f"'{path.name}/{name}' is not an ordinary file")
-        else:
-            size, files = size + mode.st_size, files + 1
-            kind = "program" if mode.st_mode & _EXECUTABLE else "file"
-            entries.append((name, kind, mode.st_size, checksum(Path(entry.path))))
+    entries = layout_of(path)
+    size = 0
+    for entry in entries:
+        if entry[1] in _FILES:
+            file = path / str(entry[0])
+            length = file.stat().st_size
+            size += length
+            entry += [length, checksum(file)]
+    files = sum(entry[1] in _FILES for entry in entries)
     return Content(text_checksum(json.dumps(entries)), size, files)
+
+
+def layout_of(folder: Path) -> list[list[object]]:
+    """Return what is in a folder, in order: the path in it, and `file`, `program`, `folder`, or `link` and its target.
+
+    Raises NotKeepable as `content_of` does, and OSError.
+    """
+    found: list[list[object]] = []
+    for name, entry in _entries(folder):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if stat.S_ISLNK(mode):
+            found.append([name, "link", _target(folder, name)])
+        elif stat.S_ISDIR(mode):
+            found.append([name, "folder"])
+        elif stat.S_ISREG(mode):
+            found.append([name, "program" if mode & _EXECUTABLE else "file"])
+        else:
+            raise NotKeepable(f"'{folder.name}/{name}' is not an ordinary file")
+    return found
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -128,6 +143,13 @@ def _make_read_only(path: Path, *, fsync: bool) -> None:
                 sync(each)
     if fsync:
         sync(path.parent)
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file, or of all files in a folder, in bytes. Raises OSError."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    return sum(entry.stat(follow_symlinks=False).st_size for _, entry in _entries(path) if entry.is_file())
 
 
 def remove(path: Path) -> None:

@@ -1,0 +1,126 @@
+"""Writes copies of files and folders: a copy appears under its name complete, or not at all.
+
+A new folder is made beside the one that it replaces and takes its place in one step, where the system can do that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nfrun.system.atomic_files import atomic_write, make_folders, sync, temporary_names
+from nfrun.system.kept_files import remove
+
+_AT_FDCWD, _EXCHANGE = -100, 2
+
+
+def copy_file(source: Path, target: Path, *, fsync: bool = False) -> None:
+    """Copy a file, all of it or nothing. Its owner can write to the copy, and execute it if the file can be executed.
+
+    Raises OSError.
+    """
+    with atomic_write(target, fsync=fsync) as partial:
+        _copy(str(source), partial)
+
+
+def copy_folder(source: Path, target: Path, *, fsync: bool = False) -> None:
+    """Copy a folder, all of it or nothing, in the place of the one that is there. Raises OSError."""
+    with _atomic_folder(target) as partial:
+        shutil.copytree(source, partial, symlinks=True, copy_function=_copy, dirs_exist_ok=True)
+        for folder, inner, files in os.walk(partial):
+            os.chmod(folder, 0o777 & ~_umask())  # noqa: PTH101
+            inner[:] = [name for name in inner if not (Path(folder) / name).is_symlink()]
+            for name in files if fsync else ():
+                if not (Path(folder) / name).is_symlink():
+                    sync(Path(folder) / name)
+            if fsync:
+                sync(folder)
+    if fsync:
+        sync(target.parent)
+
+
+def _copy(source: str, target: str) -> str:
+    shutil.copyfile(source, target)
+    mode = os.stat(source).st_mode & 0o111  # noqa: PTH116
+    os.chmod(target, (0o666 | mode) & ~_umask())  # noqa: PTH101
+    return target
+
+
+def _umask() -> int:
+    """Return the mask for the modes of new files. Only the system knows it without a change of it."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
+    return 0o022
+
+
+@contextmanager
+def _atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder beside `target`, and put it in its place unless an exception is raised."""
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
+    make_folders(target.parent)
+    partial, lock = _make_locked(target)
+    try:
+        yield partial
+        if target.is_symlink() or not target.is_dir():
+            os.rename(partial, os.path.realpath(target))  # noqa: PTH104
+        elif not _exchanged(partial, target):
+            before, lock_before = _make_locked(target)
+            try:
+                os.rename(target, before / "before")  # noqa: PTH104
+                os.rename(partial, target)  # noqa: PTH104
+                remove(before)
+            finally:
+                os.close(lock_before)
+    finally:
+        with suppress(OSError):
+            remove(partial)
+        os.close(lock)
+
+
+def _make_locked(target: Path) -> tuple[Path, int]:
+    """Make and lock a folder beside `target`, under the first free name. Removes those that killed writers left."""
+    for partial in map(Path, temporary_names(str(target))):
+        try:
+            partial.mkdir()
+        except FileExistsError:
+            if not _remove_abandoned(partial):
+                continue
+            partial.mkdir()
+        lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return partial, lock
+        os.close(lock)
+    raise AssertionError
+
+
+def _remove_abandoned(folder: Path) -> bool:
+    """Remove the folder of a writer that was killed. Returns whether it was removed."""
+    with suppress(OSError):
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            return False
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove(folder)
+            return True
+        finally:
+            os.close(lock)
+    return False
+
+
+def _exchanged(new: Path, old: Path) -> bool:
+    """Let two folders change places in one step. Returns False where the system cannot do that."""
+    exchange = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if exchange is None:
+        return False
+    return not exchange(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _EXCHANGE)
