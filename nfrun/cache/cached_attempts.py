@@ -173,12 +173,18 @@ class CachedAttempts:
         """Register the file of an output with the store, where it is. Returns False if there is none."""
         finished = self._observed.used.get(ref.id.node) if ref.id.node not in self._observed.made_again else None
         path = Path(ref.path) if ref.path else None
-        if finished is not None and self._history is not None:
+        if (source := self._source_of(ref.id.node)) is not None:
+            path = source
+        elif finished is not None and self._history is not None:
             path = self._history.find_file(finished, ref.id)
         if path is None or not path.exists():
             return False
         self._store.register_file(replace(ref, path=str(path)))
         return True
+
+    def _source_of(self, node: str) -> Path | None:
+        """Return the path of the file or folder that a node hands on where it is, None if it makes what it gives."""
+        return KINDS[self._nodes[node].kind].source_path(self._nodes[node], self._base)
 
     # -- cache hit -------------------------------------------------------------------------------------------------
 
@@ -264,8 +270,9 @@ class CachedAttempts:
         for output in outputs:
             shown = output.id in self._shown
             path = table_path(finished.folder, output) if shown or self._store.fsync else None
+            path = self._source_of(start.node) or path
             refs[output.id] = reused_ref(output, path, start.attempt)
-            if path is not None and self._store.fsync:
+            if path is not None and self._store.fsync and output.file:
                 self._sync(path, f"the output '{output.id}' ({output.size:,} bytes)")
         for name in finished.wrote if self._store.fsync else ():
             self._sync(self._base / name, name)

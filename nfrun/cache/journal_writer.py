@@ -36,6 +36,7 @@ from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import replace
 from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, Journal, UnfinishedNode
 from nfrun.history.run_history import reader_digest
+from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
@@ -359,6 +360,8 @@ class JournalWriter:
     def _key_inputs(self, spec: NodeSpec) -> KeyInputs | None:
         """Return the key inputs, None where they cannot be determined, such as when a file changed during the run."""
         files = self._observed.inputs.recheck(spec, self._observed.wrote.get(spec.id, ()))
+        if any(self._observed.inputs.recheck(source) is None for source in self._sources(spec)):
+            return None  # the node may have read the old or the new file
         needs = {need: self._written_keys[need] for need in spec.needs}
         known = {need: key for need, key in needs.items() if key is not None}
         # If the code has changed since, the node may have run either the old or the new code.
@@ -367,6 +370,16 @@ class JournalWriter:
         refs = self._inputs.get(spec.id, {}).values()
         inputs = {ref.id: reader_digest(ref if ref.digest else self._published[ref.id, ref.attempt]) for ref in refs}
         return with_files(self._keys.key_inputs(spec.id, inputs=inputs, needs=known), files)
+
+    def _sources(self, spec: NodeSpec) -> Iterator[NodeSpec]:
+        """Yield the nodes that hand on files of the user's which this one reads where they are."""
+        for item in spec.inputs:
+            for output in item.outputs if item.type != TABLE else ():
+                maker = self._nodes[output.node]
+                if KINDS[maker.kind].hands_on:
+                    yield from self._sources(maker)
+                elif KINDS[maker.kind].has_local_source(maker):
+                    yield maker
 
     def _output(self, ref: OutputRef) -> FinishedOutput:
         file = None if ref.path is None else ref.path.rpartition(os.sep)[2]

@@ -7,6 +7,7 @@ A node downstream of a miss may still be a hit, once the digests of its inputs a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.change_text import changes, files_as_inputs
@@ -17,6 +18,7 @@ from nfrun.core.plan import Plan
 from nfrun.core.values import frozen
 from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import LazyList, RunHistory, reader_digest
+from nfrun.nodes.registry import KINDS
 from nfrun.watch.recorded_files import RecordedFiles
 
 _GIVEN = ("input", "needs", "file")  # key inputs that are not part of the definition
@@ -81,6 +83,7 @@ class _ReuseDecider:
         selected: Collection[str] | None,
     ) -> None:
         self._nodes = pipeline.nodes
+        self._folder = Path(pipeline.folder)
         self._selected = pipeline.nodes if selected is None else selected
         self._shown = pipeline.outputs
         self._last = pipeline.last_nodes.values()
@@ -236,6 +239,8 @@ class _ReuseDecider:
             return False
         if self._match[name].output(output) is None:
             return False
+        if KINDS[self._nodes[name].kind].source_path(self._nodes[name], self._folder) is not None:
+            return False  # its file is there, as its key says
         if self._history.find_file(self._match[name], output) is not None:
             return False
         self._made_again[name] = made_again_for(reader)

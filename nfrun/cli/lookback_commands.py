@@ -181,7 +181,8 @@ def diff(options: DiffOptions, messages: Messages) -> int:
 
 
 def open_table(options: OpenOptions, messages: Messages) -> int:
-    """Print the first rows of a table that a run has left, or write it to stdout or into a file."""
+    """Print the first rows of a table that a run has left, or write it to stdout or into a file; the path of a file."""
+    from nfrun.core.output_types import TABLE
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
     from nfrun.reopen.current_pipeline import bound_pipeline
@@ -195,7 +196,11 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
     run = find_run(work, pipeline, options.run)
     tables = RunTables(work, run, partial(bound_pipeline, options.pipeline, work, run))
     output = tables.output_id(options.output)
-    if options.format == "path":
+    is_file = tables.type_of(output) != TABLE
+    if is_file and (options.format not in ("text", "path") or options.file is not None):
+        option = "--format" if options.file is None else "--output"
+        raise UsageError(f"'{output}' is no table and stays as it is: copy it from the path that is shown", option)
+    if is_file or options.format == "path":
         print(tables.file(output))
         return EXIT_OK
     table = tables.tables([output])[output]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from nfrun.core.output_types import TABLE
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.lookback.layout import Look
 from nfrun.lookback.run_diff import ChangedRow, NodeDiff, OutputDiff, Pair, RowDiff, RunDiff, Runs, Timing
 from nfrun.lookback.runs_view import run_json
-from nfrun.reports.format_units import format_count, format_seconds
+from nfrun.reports.format_units import format_count, format_outputs, format_seconds
 from nfrun.reports.table_preview import cell_text
 
 # Returns the rows of an output that differ, or a text why they are not compared; None if there is nothing to show.
@@ -134,8 +135,11 @@ def _facts(node: NodeDiff) -> Iterator[str]:
 def _output_text(output: OutputDiff) -> str:
     if output.before is None or output.after is None:
         given = output.after or output.before
-        rows = format_count(given.rows, "row") if given else ""
+        rows = format_outputs([given]) if given else ""
         return f"{rows}, which the {'earlier' if output.before is None else 'later'} run does not have"
+    if output.after.type != TABLE:
+        sizes = dict.fromkeys(format_outputs([side]) for side in (output.before, output.after))
+        return f"other content, {' -> '.join(sizes)}"
     if output.before.rows != output.after.rows:
         return f"{output.before.rows:,} -> {format_count(output.after.rows, 'row')}"
     what = "another schema" if output.before.digest == output.after.digest else "other content"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.text import escape_controls
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.work_dir import run_number
@@ -84,6 +85,9 @@ def output_lines(node: RecordedNode, missing: Mapping[str, str], look: Look) -> 
 
 
 def _output(output: FinishedOutput, name: str) -> Iterator[str]:
+    if output.type != TABLE:
+        yield f"  {escape_controls(name)}: {form_of(output.type)}, {format_size(output.bytes)}"
+        return
     yield f"  {escape_controls(name)}: {format_count(output.rows, 'row')}, {format_size(output.bytes)}"
     yield f"    {escape_controls(output.schema)}"
 
@@ -127,6 +131,7 @@ def node_document(
 def _output_json(output: FinishedOutput) -> dict[str, Any]:
     return {
         "output": output.id,
+        **({"type": output.type} if output.type != TABLE else {}),
         "rows": output.rows,
         "bytes": output.bytes,
         "schema": output.schema,
@@ -135,4 +140,4 @@ def _output_json(output: FinishedOutput) -> dict[str, Any]:
 
 
 def _text(path: Path | None) -> str | None:
-    return str(path) if path is not None and path.is_file() else None
+    return str(path) if path is not None and path.exists() else None

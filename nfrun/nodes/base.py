@@ -283,6 +283,8 @@ class Kind:
     # Whether a node only reads files of this machine, so that its table need not be written to another file, and a file
     # is handed on where it is.
     has_local_source: Callable[[NodeSpec], bool] = lambda node: False
+    # Returns the path of the file or folder that a node hands on where it is, None if it does not.
+    source_path: Callable[[NodeSpec, Path], Path | None] = lambda node, folder: None
     # Returns the files outside of the run that a node writes, by their paths relative to the folder.
     external_outputs: Callable[[NodeSpec, Path], Mapping[str, Path]] = lambda node, folder: {}
     # Yields paths and glob patterns, relative to the folder, of files that a node reads, whether they exist or not.

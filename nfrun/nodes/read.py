@@ -17,7 +17,7 @@ from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, output_name
 from nfrun.nodes.file_names import describe_missing
-from nfrun.nodes.read_files import check_file, files_in, found_file, layout, missing_file
+from nfrun.nodes.read_files import check_file, files_in, found_file, layout, missing_file, source_path
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 
@@ -187,6 +187,7 @@ READ = Kind(
     named_files=_named,
     key_inputs=lambda node, code: {"layout": layout(node, code.folder)} if FOLDER in node.types.values() else {},
     has_local_source=_has_local_source,
+    source_path=source_path,
     packages=("pyarrow",),
     uses_environment=False,
 )

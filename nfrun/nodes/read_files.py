@@ -63,7 +63,7 @@ def missing_file(
 def found_file(node: NodeSpec, folder: Path) -> Path:
     """Return the path of the file or folder that a node hands on. Raises NodeError, HandoffError."""
     source, form = local_source(node.body) or "", _form(node)
-    path = (folder / source).absolute()
+    path = folder.absolute() / source
     try:
         is_folder = os.path.isdir(path)  # noqa: PTH112
         path.stat()
@@ -75,6 +75,11 @@ def found_file(node: NodeSpec, folder: Path) -> Path:
     if is_folder != (form == FOLDER):
         raise NodeError(f"{source} is a {'folder' if is_folder else 'file'}, and the output is a {form}")
     return path
+
+
+def source_path(node: NodeSpec, folder: Path) -> Path | None:
+    """Return the path of the file or folder that a node hands on, None if it reads a table."""
+    return (folder / (local_source(node.body) or "")).absolute() if node.types else None
 
 
 def files_in(node: NodeSpec, folder: Path) -> Mapping[str, Path]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError, NotRecorded
+from nfrun.core.output_types import FOLDER, TABLE, form_of
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.run_history import table_path
 from nfrun.lookback.command_again import command_for_tables
@@ -20,6 +22,9 @@ def open_tables(run: ListedRun, outputs: Iterable[FinishedOutput]) -> tuple[dict
     missing: dict[str, str] = {}
     for output in outputs:
         try:
+            if output.type != TABLE:
+                _find(run, output)
+                continue
             tables[output] = _open(run, output)
         except (NotRecorded, HandoffError) as error:
             missing[output.id] = str(error)
@@ -31,13 +36,7 @@ def _open(run: ListedRun, output: FinishedOutput) -> Any:
 
     Raises NotRecorded if there is no file, and HandoffError if it is damaged.
     """
-    if output.file is None:
-        show = f"'nfrun open {output.id} --run {run.number}'"
-        raise NotRecorded(f"no file of it is kept; {show} shows it if what its node read is unchanged")
-    path = table_path(run.folder, output)
-    if path is None or path.is_symlink() or not path.is_file():
-        again = command_for_tables(run, [output.id.node])
-        raise NotRecorded(f"its table is no longer there; to make it again: {again}")
+    path = _find(run, output)
     import pyarrow as pa
 
     from nfrun.tables.ipc import open_file
@@ -48,3 +47,18 @@ def _open(run: ListedRun, output: FinishedOutput) -> Any:
     except pa.ArrowException as error:
         raise HandoffError(f"{path.name} is damaged: {error}") from error
     return table
+
+
+def _find(run: ListedRun, output: FinishedOutput) -> Path:
+    """Return the path of an output. Raises NotRecorded if there is no file."""
+    if output.file is None:
+        show = f"'nfrun open {output.id} --run {run.number}'"
+        raise NotRecorded(f"no file of it is kept; {show} shows it if what its node read is unchanged")
+    path = table_path(run.folder, output)
+    is_there = (
+        path is not None and not path.is_symlink() and (path.is_dir() if output.type == FOLDER else path.is_file())
+    )
+    if path is None or not is_there:
+        again = command_for_tables(run, [output.id.node])
+        raise NotRecorded(f"its {form_of(output.type)} is no longer there; to make it again: {again}")
+    return path

@@ -14,6 +14,7 @@ from typing import Any
 from weakref import finalize
 
 from nfrun.core.errors import HandoffError, NotRecorded
+from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
@@ -88,8 +89,15 @@ class RunTables:
             self._checked[output] = self._find_intact(*self._found(output))
         return self._checked[output]
 
+    def type_of(self, output: OutputId) -> str:
+        """Return the type of an output: `table`, `file`, `folder`, or the ending of a file."""
+        return self._found(output)[1].type
+
     def file(self, output: OutputId) -> Path:
-        """Return the path as `path` does. Raises NotRecorded if there is none."""
+        """Return the path as `path` does, or that of the source of a file. Raises NotRecorded if there is none."""
+        if self.type_of(output) != TABLE:
+            found: Path = self.tables([output])[output]
+            return found
         path = self.path(output)
         if path is None and self._source(output) is not None:
             raise NotRecorded(f"no file of '{output}' is kept, as its node only reads files: name another format")
@@ -98,7 +106,10 @@ class RunTables:
         return path
 
     def tables(self, outputs: Iterable[OutputId]) -> dict[OutputId, Any]:
-        """Return the tables of these outputs, memory-mapped. Those of nodes that only read files are read again."""
+        """Return the tables of these outputs, memory-mapped, and the paths of files and folders.
+
+        Those of nodes that only read files are read again.
+        """
         wanted = list(dict.fromkeys(outputs))
         self._load(output.node for output in wanted)
         found = {output: self._table(output) for output in wanted}
@@ -140,13 +151,14 @@ class RunTables:
 
         found = self.path(output)
         if found is not None:
-            return open_file(found)
+            return open_file(found) if self.type_of(output) == TABLE else found
         pipeline = self._source(output)
         if pipeline is None:
             return None
         table = read_source(pipeline, self._found(output)[1])
         if table is None:
-            raise NotRecorded(f"the table of '{output}' in {self} is not kept, and its source has changed since then")
+            form = form_of(self.type_of(output))
+            raise NotRecorded(f"the {form} of '{output}' in {self} is not kept, and its source has changed since then")
         return table
 
     def _source(self, output: OutputId) -> Pipeline | None:
@@ -163,8 +175,9 @@ class RunTables:
     def _removed(self, outputs: Sequence[OutputId]) -> NotRecorded:
         listed = shortened([f"'{output}'" for output in outputs], _MAX_LISTED)
         one = len(outputs) == 1
+        form = form_of(self.type_of(outputs[0])) if one else "table"
         again = command_for_tables(self.run, dict.fromkeys(output.node for output in outputs))
-        what = f"the table{'' if one else 's'} of {listed} in {self} {'was' if one else 'were'} removed"
+        what = f"the {form}{'' if one else 's'} of {listed} in {self} {'was' if one else 'were'} removed"
         return NotRecorded(f"{what}; to make {'it' if one else 'them'} again: {again}")
 
     def __str__(self) -> str:

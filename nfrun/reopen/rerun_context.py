@@ -21,7 +21,7 @@ from nfrun.tables.gathered import flattened, put_together
 class RerunContext:
     """One attempt at a node outside of a run, as its kind sees it: a `NodeContext` whose inputs are given.
 
-    Inputs are tables, or what makes one. Files are made in `run_scratch`. `on_begin` is called when the user's code
+    Inputs are tables or what makes one, or paths of files. Files are made in `run_scratch`. `on_begin` is called when the user's code
     begins.
     """
 
@@ -54,14 +54,16 @@ class RerunContext:
             raise NodeError(f"the node has no input '{name}'")
         value, gather = self.inputs[name], self._gather(name)
         if gather is None:
-            return whole_table(to_table(value))
-        return put_together(gather, {output: whole_table(to_table(cell)) for output, cell in flattened(gather, value)})
+            return _as_given(value)
+        return put_together(gather, {output: _as_given(cell) for output, cell in flattened(gather, value)})
 
     def file(self, name: str) -> Path:
         """Write an input into the scratch folder. Returns the path of the Arrow file, or of the folder of the cells."""
         from nfrun.tables.ipc import write_file
 
         gather, value = self._gather(name), self.table(name)
+        if isinstance(value, Path):
+            return value
         if gather is None:
             path = self.scratch() / f"input_{name}.arrow"
             write_file(value, path)
@@ -69,7 +71,11 @@ class RerunContext:
         path = self.scratch() / f"input_{name}"
         path.mkdir()
         for output, cell in flattened(gather, value):
-            write_file(cell, path / f"{output.cell(self.node.id)}.arrow")
+            name = output.cell(self.node.id)
+            if isinstance(cell, Path):
+                (path / f"{name}{''.join(cell.suffixes[-1:])}").symlink_to(cell)
+            else:
+                write_file(cell, path / f"{name}.arrow")
         return path
 
     def files(self, name: str) -> None:
@@ -107,6 +113,10 @@ class RerunContext:
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Ignore progress: only reports of a run show it."""
+
+
+def _as_given(value: Any) -> Any:
+    return value if isinstance(value, Path) else whole_table(to_table(value))
 
 
 def whole_table(value: Any) -> Any:

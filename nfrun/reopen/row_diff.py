@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from nfrun.core.errors import HandoffError, NotRecorded
+from nfrun.core.output_types import TABLE
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.lookback.run_diff import ChangedRow, OutputDiff, RowDiff
 from nfrun.reopen.opened_tables import RunTables
@@ -26,6 +27,10 @@ def compare_output(output: OutputDiff, runs: Iterable[RunTables], key: str | Non
     """Compare the tables of an output. Returns a text if they cannot be compared, None if their rows do not differ."""
     if output.before is None or output.after is None or output.before.digest == output.after.digest:
         return None
+    if TABLE not in (output.before.type, output.after.type):
+        return None
+    if output.before.type != output.after.type:
+        return "its rows are not compared: it is a table in one of the runs only"
     try:
         before, after = (run.tables([output.id])[output.id] for run in runs)
         return compare_rows(before, after, key=key, most=_MAX_ROWS)

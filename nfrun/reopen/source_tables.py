@@ -11,6 +11,7 @@ from nfrun.history.run_history import reader_digest
 from nfrun.nodes.base import NodeError, output_name
 from nfrun.nodes.registry import KINDS
 from nfrun.reopen.rerun_context import RerunContext
+from nfrun.tables.file_outputs import hand_on
 from nfrun.tables.formats import FormatError
 
 
@@ -21,7 +22,10 @@ def has_source(pipeline: Pipeline, output: OutputId) -> bool:
 
 
 def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
-    """Return the table of an output whose node has a source; None if the source has another content now."""
+    """Return the table of an output whose node has a source, or the path of its source, if that is a file.
+
+    None if the source has another content now.
+    """
     from nfrun.tables.file_table import FileTable
     from nfrun.tables.output_files import hashed, in_memory  # they import pyarrow
 
@@ -30,6 +34,9 @@ def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
         value = KINDS[spec.kind].run(RerunContext(spec, Path(pipeline.folder)))[output_name(spec)]
         if isinstance(value, FileTable):
             value.load()
+        if isinstance(value, Path):
+            ref = hand_on(output.id, 1, value, output.type)
+            return value if reader_digest(ref) == reader_digest(output) else None
     except (NodeError, FormatError):  # a file is gone, or is no table any more
         return None
     stored = in_memory(output.id, 1, value, None)

@@ -12,7 +12,7 @@ Other packages use:
 - `console`: `console`
 - `end_report`: `EndReport`
 - `events_file`: `EventsFile`
-- `format_units`: `format_count`, `format_seconds`, `format_size`
+- `format_units`: `format_count`, `format_outputs`, `format_seconds`, `format_size`
 - `json_document`: `run_document`
 - `last_line`: `counts_of_nodes`, `GO_ON`
 - `live_view`: `LiveView`

@@ -2,6 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
+from nfrun.core.output_types import TABLE
+
+
+class Sized(Protocol):
+    """An output: a table with rows, or a file or folder with a size in bytes."""
+
+    @property
+    def rows(self) -> int:
+        """The rows of a table."""
+
+    @property
+    def bytes(self) -> int:
+        """The size."""
+
+    @property
+    def type(self) -> str:
+        """The type of the output."""
+
 
 def format_seconds(value: float) -> str:
     """Format seconds with about three significant digits: `85 us`, `3.4 ms`, `1.25 s`, `4 m 10 s`."""
@@ -44,3 +65,12 @@ def format_progress(done: float, total: float | None) -> str:
     if not total or total < 0:
         return format_amount(done)
     return f"{int(100 * done / total)} %  {format_amount(done)}/{format_amount(total)}"
+
+
+def format_outputs(outputs: Iterable[Sized]) -> str:
+    """Return the rows of the outputs that are tables and the size of the others: `12 rows`, `12 rows, 3.1 MB`."""
+    found = list(outputs)
+    tables = [output.rows for output in found if output.type == TABLE]
+    files = [output.bytes for output in found if output.type != TABLE]
+    rows = [format_count(sum(tables), "row")] if tables else []
+    return ", ".join([*rows, format_size(sum(files))] if files else rows)

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.events import NOT_SELECTED, Event, RunFinished
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.reports.run_record import NodeRecord, RunRecord
@@ -113,7 +114,13 @@ class RunDocument:
                 },
             },
             "outputs": {
-                name: {"path": ref.path, "rows": ref.rows, "bytes": ref.bytes, "digest": ref.digest}
+                name: {
+                    **({"type": ref.type} if ref.type != TABLE else {}),
+                    "path": ref.path,
+                    "rows": ref.rows if ref.type == TABLE else None,
+                    "bytes": ref.bytes,
+                    "digest": ref.digest,
+                }
                 for name, ref in refs.items()
             },
         }

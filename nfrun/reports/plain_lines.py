@@ -19,7 +19,7 @@ from nfrun.core.events import (
     RunStarted,
 )
 from nfrun.core.text import ellipsize, escape_controls, shortened
-from nfrun.reports.format_units import format_amount, format_count, format_seconds
+from nfrun.reports.format_units import format_amount, format_count, format_outputs, format_seconds
 from nfrun.reports.line_reporter import LineReporter
 from nfrun.reports.run_record import RunRecord
 
@@ -94,9 +94,8 @@ class PlainLines(LineReporter):
         if isinstance(event, NodeWaiting) and self._verbose:
             return f"{event.node} waits for {'its resources' if event.for_budget else 'a table that is made again'}"
         if isinstance(event, NodeFinished) and (self._verbose or not event.reused):
-            rows = sum(ref.rows for ref in event.outputs.values())
             how = "reused" if event.reused else f"finished in {format_seconds(event.duration)}"
-            return f"{event.node} {how}" + (f", {format_count(rows, 'row')}" if event.outputs else "")
+            return f"{event.node} {how}" + (f", {format_outputs(event.outputs.values())}" if event.outputs else "")
         if isinstance(event, NodeRetrying):
             reason = ellipsize(event.failure.error, 200)
             return f"{event.node} failed, next attempt in {format_seconds(event.delay)}: {reason}"

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.reports.cells import folded, shortened_cells
@@ -16,7 +17,7 @@ from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
 from nfrun.reports.printing import fitting_columns, new_table, print_line, shrinking_cell
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
-from nfrun.reports.table_preview import NO_PREVIEW, print_table
+from nfrun.reports.table_preview import NO_PREVIEW, print_file, print_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -247,11 +248,15 @@ class Summary:
             out.print(f"\n… and {format_count(more, 'more output')}")
 
     def _print_output(self, out: Console | PlainConsole, name: str, id: str) -> None:
+        ref = self._record.refs[id]
+        if ref.type != TABLE:
+            print_file(out, name, ref.type, ref.bytes, ref.path)
+            return
         table = self._table(id)
         if table is None:
             return
         try:
-            print_table(out, name, table, self._record.refs[id].path, self._redact)
+            print_table(out, name, table, ref.path, self._redact)
         except OSError:  # of the stream
             raise
         except Exception:

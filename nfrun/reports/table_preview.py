@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nfrun.core.output_types import form_of
 from nfrun.core.text import ellipsize, escape_controls
-from nfrun.reports.format_units import format_count
+from nfrun.reports.format_units import format_count, format_size
 from nfrun.reports.printing import new_table, print_line
 
 if TYPE_CHECKING:
@@ -63,6 +64,12 @@ def print_table(
     out.print(table)
     if head_rows.num_rows < data.num_rows:
         print_line(out, f"… and {format_count(data.num_rows - head_rows.num_rows, 'more row')}", "dim")
+
+
+def print_file(out: Console | PlainConsole, name: str, type: str, size: int, path: str | None) -> None:
+    """Print the name of an output that is a file or folder, its size, and its path."""
+    head = f"\n{escape_controls(name)}: {form_of(type)}, {format_size(size)}"
+    print_line(out, head, "bold", also=escape_controls(path) if path else "")
 
 
 def cell_text(value: object, redact: Callable[[str], str] = str) -> str:

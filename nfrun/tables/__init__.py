@@ -13,6 +13,7 @@ Other packages use:
 
 - `file_io`: `read_table`, `write_stream`, `write_table`
 - `file_table`: `FileTable`, `check_unchanged`, `open_files`
+- `file_outputs`: `hand_on`
 - `formats`: `FormatError`, `format_of`
 - `frozen`: `frozen_output`
 - `gathered`: `flattened`, `put_together`
