@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
-from nfrun.cache.observed_files import ObservedFiles
+from nfrun.cache.observed_files import ObservedFiles, handed_on_to
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
     NOT_SELECTED,
@@ -36,7 +36,6 @@ from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import replace
 from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, Journal, UnfinishedNode
 from nfrun.history.run_history import reader_digest
-from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
@@ -360,7 +359,7 @@ class JournalWriter:
     def _key_inputs(self, spec: NodeSpec) -> KeyInputs | None:
         """Return the key inputs, None where they cannot be determined, such as when a file changed during the run."""
         files = self._observed.inputs.recheck(spec, self._observed.wrote.get(spec.id, ()))
-        if any(self._observed.inputs.recheck(source) is None for source in self._sources(spec)):
+        if any(self._observed.inputs.recheck(source) is None for source in handed_on_to(spec, self._nodes)):
             return None  # the node may have read the old or the new file
         needs = {need: self._written_keys[need] for need in spec.needs}
         known = {need: key for need, key in needs.items() if key is not None}
@@ -370,16 +369,6 @@ class JournalWriter:
         refs = self._inputs.get(spec.id, {}).values()
         inputs = {ref.id: reader_digest(ref if ref.digest else self._published[ref.id, ref.attempt]) for ref in refs}
         return with_files(self._keys.key_inputs(spec.id, inputs=inputs, needs=known), files)
-
-    def _sources(self, spec: NodeSpec) -> Iterator[NodeSpec]:
-        """Yield the nodes that hand on files of the user's which this one reads where they are."""
-        for item in spec.inputs:
-            for output in item.outputs if item.type != TABLE else ():
-                maker = self._nodes[output.node]
-                if KINDS[maker.kind].hands_on:
-                    yield from self._sources(maker)
-                elif KINDS[maker.kind].has_local_source(maker):
-                    yield maker
 
     def _output(self, ref: OutputRef) -> FinishedOutput:
         file = None if ref.path is None else ref.path.rpartition(os.sep)[2]

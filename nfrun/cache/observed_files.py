@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.written_files import WrittenFiles
 from nfrun.core.observation import Observation
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import field, mutable
 from nfrun.history.journal import FinishedNode
@@ -15,6 +16,7 @@ from nfrun.history.run_history import RunHistory
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.nodes.folders import folders_of
 from nfrun.system.file_search import inner_folder
+from nfrun.nodes.registry import KINDS
 from nfrun.watch.attribution import Attribution
 from nfrun.watch.recorded_files import RecordedFiles
 from nfrun.watch.run_watch import RunWatch
@@ -64,3 +66,14 @@ class ObservedFiles:
         """Return why the result of a node cannot be reused: what it did when it ran, or a file that it names."""
         seen = self.seen.get(spec.id)
         return (seen.obstacle if seen is not None else "") or self.inputs.obstacle(spec)
+
+
+def handed_on_to(spec: NodeSpec, nodes: Mapping[str, NodeSpec]) -> Iterator[NodeSpec]:
+    """Yield the nodes that hand on files of the user's which a node reads where they are."""
+    for item in spec.inputs:
+        for output in item.outputs if item.type != TABLE else ():
+            maker = nodes[output.node]
+            if KINDS[maker.kind].hands_on:
+                yield from handed_on_to(maker, nodes)
+            elif KINDS[maker.kind].has_local_source(maker):
+                yield maker

@@ -74,14 +74,17 @@ def input_lines(node: RecordedNode, inputs: Inputs, look: Look) -> Iterator[str]
             yield from _output(output, name if output.id == name else f"{name} = {output.id}")
 
 
-def output_lines(node: RecordedNode, missing: Mapping[str, str], look: Look) -> Iterator[str]:
-    """Yield the outputs of a node, each with its size and schema. `missing` says why some tables cannot be shown."""
+def output_lines(node: RecordedNode, notes: Mapping[str, str], look: Look) -> Iterator[str]:
+    """Yield the outputs of a node, each with its size and schema.
+
+    `notes` say why some tables cannot be shown, and where files are.
+    """
     if node.outputs:
         yield from ("", look.paint("outputs", "bold"))
     for output in node.outputs:
         yield from _output(output, output.id)
-        if output.id in missing:
-            yield f"    {escape_controls(missing[output.id])}"
+        if output.id in notes:
+            yield f"    {escape_controls(notes[output.id])}"
 
 
 def _output(output: FinishedOutput, name: str) -> Iterator[str]:

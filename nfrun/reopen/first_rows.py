@@ -17,18 +17,18 @@ _ROWS = 25  # the most that are shown
 
 
 def open_tables(run: ListedRun, outputs: Iterable[FinishedOutput]) -> tuple[dict[FinishedOutput, Any], dict[str, str]]:
-    """Return the tables of outputs that can be opened, and of the others why they cannot be, by id."""
+    """Return the tables of outputs that can be opened, and of the others a note by id: why not, or the path of a file."""
     tables: dict[FinishedOutput, Any] = {}
-    missing: dict[str, str] = {}
+    notes: dict[str, str] = {}
     for output in outputs:
         try:
             if output.type != TABLE:
-                _find(run, output)
+                notes[output.id] = str(_find(run, output))
                 continue
             tables[output] = _open(run, output)
         except (NotRecorded, HandoffError) as error:
-            missing[output.id] = str(error)
-    return tables, missing
+            notes[output.id] = str(error)
+    return tables, notes
 
 
 def _open(run: ListedRun, output: FinishedOutput) -> Any:

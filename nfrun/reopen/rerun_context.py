@@ -21,8 +21,8 @@ from nfrun.tables.gathered import flattened, put_together
 class RerunContext:
     """One attempt at a node outside of a run, as its kind sees it: a `NodeContext` whose inputs are given.
 
-    Inputs are tables or what makes one, or paths of files. Files are made in `run_scratch`. `on_begin` is called when the user's code
-    begins.
+    Inputs are tables or what makes one, or paths of files. Files are made in `run_scratch`. `on_begin` is called when
+    the user's code begins.
     """
 
     node: NodeSpec

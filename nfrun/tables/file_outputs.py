@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.output_types import form_of
 from nfrun.core.pipeline import OutputId
+from nfrun.core.values import replace
 from nfrun.system.kept_files import Content, NotKeepable, content_of, keep
 from nfrun.system.os_errors import reason
 from nfrun.tables.formats import FormatError
