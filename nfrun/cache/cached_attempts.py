@@ -29,6 +29,7 @@ from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import RunHistory, reader_digest, table_path
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs
+from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.system.atomic_files import sync
 
@@ -184,7 +185,8 @@ class CachedAttempts:
 
     def _source_of(self, node: str) -> Path | None:
         """Return the path of the file or folder that a node hands on where it is, None if it makes what it gives."""
-        return KINDS[self._nodes[node].kind].source_path(self._nodes[node], self._base)
+        spec = self._nodes[node]
+        return KINDS[spec.kind].source_path(spec, folder_of(spec, self._base))
 
     # -- cache hit -------------------------------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import RunHistory
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.nodes.folders import folders_of
-from nfrun.system.file_search import inner_folder
 from nfrun.nodes.registry import KINDS
+from nfrun.system.file_search import inner_folder
 from nfrun.watch.attribution import Attribution
 from nfrun.watch.recorded_files import RecordedFiles
 from nfrun.watch.run_watch import RunWatch

@@ -18,6 +18,7 @@ from nfrun.core.plan import Plan
 from nfrun.core.values import frozen
 from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import LazyList, RunHistory, reader_digest
+from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.watch.recorded_files import RecordedFiles
 
@@ -239,7 +240,8 @@ class _ReuseDecider:
             return False
         if self._match[name].output(output) is None:
             return False
-        if KINDS[self._nodes[name].kind].source_path(self._nodes[name], self._folder) is not None:
+        spec = self._nodes[name]
+        if KINDS[spec.kind].source_path(spec, folder_of(spec, self._folder)) is not None:
             return False  # its file is there, as its key says
         if self._history.find_file(self._match[name], output) is not None:
             return False

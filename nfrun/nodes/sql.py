@@ -7,7 +7,6 @@ import random
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import NodeSpec
+from nfrun.core.values import replace
 from nfrun.nodes.base import (
     Kind,
     NodeContext,

@@ -17,7 +17,10 @@ _ROWS = 25  # the most that are shown
 
 
 def open_tables(run: ListedRun, outputs: Iterable[FinishedOutput]) -> tuple[dict[FinishedOutput, Any], dict[str, str]]:
-    """Return the tables of outputs that can be opened, and of the others a note by id: why not, or the path of a file."""
+    """Return the tables of outputs that can be opened, and a note for each of the others by id.
+
+    It says why it cannot be opened, or is the path of a file.
+    """
     tables: dict[FinishedOutput, Any] = {}
     notes: dict[str, str] = {}
     for output in outputs:
