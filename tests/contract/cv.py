@@ -1,5 +1,8 @@
 """The code of grid.yaml: a data set, and a model that guesses the mean of what it has learnt from."""
 
+import pickle
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -10,12 +13,13 @@ def split(table: pa.Table, fold: int, folds: int) -> dict[str, pa.Table]:
     return {"train": table.filter(pc.invert(is_test)), "test": table.filter(is_test)}
 
 
-def fit(train: pa.Table, spec: dict[str, object]) -> pa.Table:
+def fit(train: pa.Table, spec: dict[str, object]) -> bytes:
     """Return the model: its name, and the mean."""
-    return pa.table({"model": [spec["id"]], "mean": [pc.mean(train["y"]).as_py()]})
+    return pickle.dumps({"model": spec["id"], "mean": pc.mean(train["y"]).as_py()})
 
 
-def score(fitted: pa.Table, test: pa.Table) -> pa.Table:
+def score(fitted: Path, test: pa.Table) -> pa.Table:
     """Return how near the guess is; the forest guesses too high."""
-    guess = fitted["mean"][0].as_py() + (1 if fitted["model"][0].as_py() == "rf" else 0)
+    model = pickle.loads(fitted.read_bytes())
+    guess = model["mean"] + (1 if model["model"] == "rf" else 0)
     return pa.table({"accuracy": [-abs(guess - pc.mean(test["y"]).as_py())]})

@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
     for file in CONTRACT.iterdir():
         if file.is_file():
             shutil.copy(file, tmp_path)
-    for name in ("digits.parquet", "genome.csv", "questions.jsonl", *(f"events/{day}.jsonl" for day in DAYS)):
+    for name in ("digits.parquet", "genome/genome.fa", "questions.jsonl", *(f"events/{day}.jsonl" for day in DAYS)):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).touch()
     (tmp_path / "data" / "samples").mkdir()
@@ -82,10 +82,6 @@ def test_backfill_has_a_chain_for_each_day(folder: Path) -> None:
 
 
 def test_the_units_of_a_sample_are_gathered_for_it(folder: Path) -> None:
-    text = (folder / "genomics.yaml").read_text()
-    (folder / "genomics.yaml").write_text(text.replace(".fastq", ".csv"))
-    for file in (folder / "data" / "samples").iterdir():
-        file.rename(file.with_suffix(".csv"))
     pipeline = planned(folder / "genomics.yaml")
     units = ["A-1", "A-2", "B-1"]
     assert edges(pipeline) == {
@@ -99,7 +95,7 @@ def test_the_units_of_a_sample_are_gathered_for_it(folder: Path) -> None:
         "save": ["plot"],
     }
     assert pipeline.nodes["align@A-2"].with_ == {"id": "A-2", "sample": "A"}
-    assert pipeline.nodes["reads@B-1"].body == "data/samples/B_1.csv"
+    assert pipeline.nodes["reads@B-1"].body == "data/samples/B_1.fastq"
 
 
 def test_the_rows_of_a_sheet_are_an_axis(folder: Path) -> None:
@@ -211,6 +207,18 @@ WRONG = [
         [
             "4:17: no file matches 'data/sample/{sample}_{lane}.fastq' (did you mean the folder 'data/samples'?)",
         ],
+    ),
+    (
+        "genomics",
+        "from: merge, gather: dict",
+        "from: merge, gather: concat",
+        ["21:55: 'merge.bam' is a file, and only tables are put together (gather: dict)"],
+    ),
+    (
+        "genomics",
+        "{vcf: .vcf}",
+        "{vcf: vcf}",
+        ["22:20: 'vcf' is no type of output (there is table, file, folder, or an ending such as .pkl)"],
     ),
     (
         "genomics",
