@@ -149,7 +149,9 @@ def size_of(path: Path) -> int:
     """Return the size of a file, or of all files in a folder, in bytes. Raises OSError."""
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_size
-    return sum(entry.stat(follow_symlinks=False).st_size for _, entry in _entries(path) if entry.is_file())
+    return sum(
+        entry.stat(follow_symlinks=False).st_size for _, entry in _entries(path) if entry.is_file(follow_symlinks=False)
+    )
 
 
 def remove(path: Path) -> None:
