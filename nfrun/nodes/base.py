@@ -238,7 +238,7 @@ class Kind:
     # The key of a node of this kind, and the JSON Schema of the value under it, which is the node's body: a text.
     name: str
     schema: Mapping[str, Any]
-    # Does the work. Returns the outputs by output name, each a `pyarrow.Table`, a `RecordBatchReader` or the `FileTable`
+    # Does the work. Returns the outputs by output name, each a `pyarrow.Table`, a `RecordBatchReader`, the `FileTable`
     # of `tables/file_table.py`, or the path of a file or folder in the scratch folder. The name of an unnamed output is
     # "". An output that the node did not produce is left out.
     run: Callable[[NodeContext], Mapping[str, Any]]

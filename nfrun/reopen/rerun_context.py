@@ -12,8 +12,8 @@ from nfrun.core.pipeline import Gather, NodeSpec
 from nfrun.core.values import field, mutable
 from nfrun.logs.node_logs import Logs, StreamLog
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
-from nfrun.system.checksums import FileChecksums, FileLook
 from nfrun.nodes.returned_tables import to_table
+from nfrun.system.checksums import FileChecksums, FileLook
 from nfrun.tables.gathered import flattened, put_together
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
-from nfrun.core.output_types import form_of
+from nfrun.core.output_types import file_name, form_of
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.system.kept_files import Content, NotKeepable, content_of, keep
@@ -38,12 +39,18 @@ def hand_on(output: OutputId, attempt: int, path: Path, type: str) -> OutputRef:
         raise HandoffError(f"cannot read {error.filename or path}: {reason(error)}", error) from error
 
 
-def take_over(output: OutputId, attempt: int, path: Path, type: str, final: str, *, fsync: bool = False) -> OutputRef:
-    """Move an output that is a file or folder to `final`, read-only, and return its reference.
+def file_output(
+    folder: Path, output: OutputId, attempt: int, path: Path, type: str, *, moved: bool, fsync: bool = False
+) -> OutputRef:
+    """Return the reference of an output that is a file or folder, and move it to the `folder` of the run, read-only.
 
-    Raises FormatError if it cannot be handed on, and HandoffError if it cannot be read or moved.
+    Unless it is `moved`, it stays where it is. Its digest is computed at once. Raises FormatError if it cannot be
+    handed on, and HandoffError if it cannot be read or moved.
     """
     made = hand_on(output, attempt, path, type)
+    if not moved:
+        return made
+    final = f"{folder!s}{os.sep}{file_name(output, attempt, type)}"
     try:
         keep(path, Path(final), fsync=fsync)
     except OSError as error:

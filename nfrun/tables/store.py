@@ -25,7 +25,7 @@ from nfrun.system.atomic_files import remove_partials
 from nfrun.system.kept_files import remove
 from nfrun.system.runtime import available_memory
 from nfrun.tables.checksum_thread import ChecksumThread
-from nfrun.tables.file_outputs import hand_on, take_over
+from nfrun.tables.file_outputs import file_output
 from nfrun.tables.file_table import FileTable
 from nfrun.tables.ipc import open_file
 from nfrun.tables.output_files import (
@@ -125,17 +125,9 @@ class TableStore:
         return entry.ref
 
     def publish_file(self, output: OutputId, attempt: int, path: Path, type: str, *, moved: bool) -> OutputRef:
-        """Take over an output that is a file or folder, and return its reference.
-
-        Unless it is `moved`, it stays where it is. Its digest is computed at once. Raises FormatError if it cannot be
-        handed on, and HandoffError if it cannot be read or moved, or the store is closed.
-        """
+        """Take over an output that is a file or folder, see `file_output`. Raises HandoffError if it comes too late."""
         self._refuse_if_closed(output)
-        if moved:
-            final = self.path(output, attempt, type)
-            ref = take_over(output, attempt, path, type, final, fsync=self.fsync)
-        else:
-            ref = hand_on(output, attempt, path, type)
+        ref = file_output(self._folder, output, attempt, path, type, moved=moved, fsync=self.fsync)
         self._register(ref)
         return ref
 

@@ -13,7 +13,7 @@ from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import OutputId
 from nfrun.system.kept_files import remove
-from nfrun.tables.file_outputs import hand_on, take_over
+from nfrun.tables.file_outputs import file_output
 from nfrun.tables.file_table import read_source
 from nfrun.tables.ipc import open_file
 from nfrun.tables.output_files import Value, output_path, write_output
@@ -38,11 +38,8 @@ class WorkerStore:
         return write_output(output_path(self._folder, output, attempt), output, attempt, value, fsync=self.fsync)
 
     def publish_file(self, output: OutputId, attempt: int, path: Path, type: str, *, moved: bool) -> OutputRef:
-        """Take over an output that is a file or folder, see `TableStore`."""
-        if not moved:
-            return hand_on(output, attempt, path, type)
-        final = output_path(self._folder, output, attempt, type)
-        return take_over(output, attempt, path, type, final, fsync=self.fsync)
+        """Take over an output that is a file or folder, see `file_output`."""
+        return file_output(self._folder, output, attempt, path, type, moved=moved, fsync=self.fsync)
 
     def open(self, ref: OutputRef) -> pa.Table | Path:
         """Return the table, memory-mapped, or the path of a file or folder.
