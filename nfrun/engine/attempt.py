@@ -329,6 +329,8 @@ class _Attempt:
         """Return the output, frozen. The time in which a reader makes its batches is duration, not publish wait."""
         import pyarrow as pa
 
+        from nfrun.tables.ipc import strict_line
+
         if not isinstance(value, pa.RecordBatchReader):
             if self.node.kind in BUILT_IN:  # these return tables that nobody can change
                 return value
@@ -351,7 +353,7 @@ class _Attempt:
                 if not batch.schema.equals(value.schema):
                     raise NodeError(
                         "it returned a reader with a batch that does not fit the reader's schema",
-                        details=f"schema: {_line(value.schema)}\nbatch: {_line(batch.schema)}",
+                        details=f"schema: {strict_line(value.schema)}\nbatch: {strict_line(batch.schema)}",
                     )
                 yield batch
 
@@ -369,19 +371,15 @@ class _Attempt:
 
     def _publish(self, results: dict[str, Any], outputs: dict[str, OutputRef]) -> None:
         """Hand the results to the store, and add what refers to them to `outputs`."""
+        store = self._runner.store
         for name in list(results):
             output = OutputId(self.node.id, name)
             # Popped, so that no reference here keeps a table alive after the store drops it.
             if isinstance(results[name], Path):
-                outputs[output] = self._publish_file(output, results.pop(name))
+                path, moved = results.pop(name), KINDS[self.node.kind].moves_files(self.node)
+                outputs[output] = store.publish_file(output, self.attempt, path, self.node.type_of(name), moved=moved)
             else:
-                outputs[output] = self._runner.store.publish(output, self.attempt, self._timed(results.pop(name)))
-
-    def _publish_file(self, output: OutputId, path: Path) -> OutputRef:
-        """Hand a file or folder to the store, which moves it unless the node hands it on where it is."""
-        node, kind = self.node, KINDS[self.node.kind]
-        moved = not kind.hands_on and not kind.has_local_source(node)
-        return self._runner.store.publish_file(output, self.attempt, path, node.type_of(output.name), moved=moved)
+                outputs[output] = store.publish(output, self.attempt, self._timed(results.pop(name)))
 
     def _make_checks(self, outputs: Mapping[str, OutputRef]) -> None:
         """Check the outputs against their contracts. A check that does not hold may be the failure of the attempt."""
@@ -401,8 +399,3 @@ class _Attempt:
             return failure_of(error, self.node, tuple(self._inputs.described()), self._runner.folder)
         except Exception as broken:
             return nfrun_failure(broken, Failure(Cause.NODE, type(error).__name__, error_text(error)))
-
-
-def _line(schema: pa.Schema) -> str:
-    """Return the schema on one line, with `not null`: it may be all that differs."""
-    return ", ".join(f"{f.name}: {f.type}{'' if f.nullable else ' not null'}" for f in schema)

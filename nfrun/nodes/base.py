@@ -335,6 +335,10 @@ class Kind:
     # Returns what a node did that did not produce the output of this name, for the error.
     missing_output: Callable[[str], str] = lambda name: "returned None"
 
+    def moves_files(self, node: NodeSpec) -> bool:
+        """Whether an output of a node that is a file or folder is moved into the folder of the run."""
+        return not self.hands_on and not self.has_local_source(node)
+
 
 def check_makes_tables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
     """Check the outputs of a node whose kind makes nothing but tables."""

@@ -12,7 +12,8 @@ from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
-from nfrun.nodes.python import PYTHON, call_check, to_table
+from nfrun.nodes.python import PYTHON, call_check
+from nfrun.nodes.returned_tables import to_table
 from nfrun.nodes.sql import SQL
 
 THIS = "this"  # the name of the table in queries

@@ -18,7 +18,7 @@ Other packages use:
 - `frozen`: `frozen_output`
 - `gathered`: `flattened`, `put_together`
 - `handoffs`: `DEFAULT_HANDOFF`, `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
-- `ipc`: `open_file`, `write_file`
+- `ipc`: `open_file`, `strict_line`, `write_file`
 - `late_store`: `LateStore`
 - `local_files`: `local_source`, `resolve_files`
 - `output_files`: `hashed`, `in_memory`

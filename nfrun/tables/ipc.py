@@ -198,3 +198,8 @@ def size_of(data: pa.Table | pa.RecordBatch) -> int:
     """
     held: int = data.get_total_buffer_size()
     return held if held < LITTLE else int(data.nbytes)
+
+
+def strict_line(schema: pa.Schema) -> str:
+    """Return the schema on one line, with `not null`: it may be all that differs."""
+    return ", ".join(f"{f.name}: {f.type}{'' if f.nullable else ' not null'}" for f in schema)
