@@ -371,15 +371,14 @@ class _Attempt:
 
     def _publish(self, results: dict[str, Any], outputs: dict[str, OutputRef]) -> None:
         """Hand the results to the store, and add what refers to them to `outputs`."""
-        store = self._runner.store
-        for name in list(results):
-            output = OutputId(self.node.id, name)
+        store, moved = self._runner.store, KINDS[self.node.kind].moves_files(self.node)
+        for output in [OutputId(self.node.id, name) for name in results]:
             # Popped, so that no reference here keeps a table alive after the store drops it.
-            if isinstance(results[name], Path):
-                path, moved = results.pop(name), KINDS[self.node.kind].moves_files(self.node)
-                outputs[output] = store.publish_file(output, self.attempt, path, self.node.type_of(name), moved=moved)
+            if isinstance(results[output.name], Path):
+                path, type = results.pop(output.name), self.node.type_of(output.name)
+                outputs[output] = store.publish_file(output, self.attempt, path, type, moved=moved)
             else:
-                outputs[output] = store.publish(output, self.attempt, self._timed(results.pop(name)))
+                outputs[output] = store.publish(output, self.attempt, self._timed(results.pop(output.name)))
 
     def _make_checks(self, outputs: Mapping[str, OutputRef]) -> None:
         """Check the outputs against their contracts. A check that does not hold may be the failure of the attempt."""
