@@ -11,6 +11,7 @@ Other packages use:
 
 - `built_in`: `make_check`
 - `check_values`: `reference_of`, `value_problems`
+- `column_types`: `arrow_type`
 - `finding`: `EVIDENCE_ROWS`, `Finding`
 - `schema_check`: `schema_problems`
 - `type_names`: `OTHERS`, `parse_type`, `TypeNameError`

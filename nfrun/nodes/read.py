@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.contracts.type_names import OTHERS, parse_type
 from nfrun.core.errors import HandoffError
 from nfrun.core.output_types import FOLDER
 from nfrun.core.pipeline import NodeSpec, has_expression
@@ -20,6 +21,9 @@ from nfrun.nodes.file_names import describe_missing
 from nfrun.nodes.read_files import check_file, files_in, found_file, layout, missing_file, source_path
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
+
+if TYPE_CHECKING:
+    from nfrun.code.fingerprint import Fingerprints
 
 # By scheme, the class of `pyarrow.fs` that reads it.
 _FILE_SYSTEMS = {
@@ -61,6 +65,8 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
             yield NodeDiagnostic(("with", name), what, "remove it", at_key=True)
         elif name == "format" and value not in formats.FORMATS:
             yield NodeDiagnostic(("with", name), f"'format' must be one of {', '.join(formats.FORMATS)}")
+        elif name == "filename" and not isinstance(value, bool):
+            yield NodeDiagnostic(("with", name), f"'{name}' must be true or false", "true adds a column of this name")
         elif name in ("columns", "null_values") and (
             not isinstance(value, list) or not all(isinstance(item, str) for item in value)
         ):
@@ -128,7 +134,9 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     from nfrun.tables.file_io import read_table
     from nfrun.tables.file_table import open_files
 
-    source, base, options = context.node.body, context.folder, context.node.with_
+    source, base, options = context.node.body, context.folder, dict(context.node.with_)
+    if types := _types(context.node):
+        options["types"] = types
     try:
         files = open_files(source, base=base, look=context.look, **options)
         if files is not None and not context.stays_in_files:
@@ -138,6 +146,29 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         if not error.errno:  # an error of a remote service: a retry may succeed
             raise
         raise HandoffError(f"cannot read {error.filename or context.node.body}: {reason(error)}", error) from error
+
+
+def _typed(node: NodeSpec) -> Mapping[str, str]:
+    """Return the columns of the node's schema with their types, if it reads text as these types."""
+    contract = node.contracts.get(output_name(node))
+    kind = node.with_.get("format") or formats.format_of(node.body)
+    return contract.columns if contract is not None and kind in formats.TEXT_FORMATS else {}
+
+
+def _types(node: NodeSpec) -> dict[str, Any]:
+    """Return the Arrow types of the columns that the schema of the node gives one."""
+    columns = _typed(node)
+    if not columns:
+        return {}
+    from nfrun.contracts.column_types import arrow_type
+
+    found = {name: arrow_type(parse_type(text)[0]) for name, text in columns.items() if name != OTHERS}
+    return {name: type_ for name, type_ in found.items() if type_ is not None}
+
+
+def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
+    """Return the types as which the node reads text."""
+    return {f"type of {name}": text for name, text in _typed(node).items() if name != OTHERS}
 
 
 def _files(node: NodeSpec, folder: Path) -> Mapping[str, Path] | None:
@@ -189,5 +220,6 @@ READ = Kind(
     has_local_source=_has_local_source,
     source_path=source_path,
     packages=("pyarrow",),
+    key_inputs=_key_inputs,
     uses_environment=False,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,8 @@ from nfrun.system.atomic_files import atomic_write
 from nfrun.tables.file_writers import WRITERS
 from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
 from nfrun.tables.local_files import resolve_files
+from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, read_csv, read_jsonl, with_file_name
 
-_BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes; a value must fit into a block, and the size into a C int
 _MAGIC = {
     b"PAR1": "a Parquet file",
     b"ARROW1": "an Arrow file",
@@ -46,6 +46,8 @@ def read_table(
     delimiter: str | None = None,
     null_values: Sequence[str] | None = None,
     format: str | None = None,
+    filename: bool = False,
+    types: Types = NO_TYPES,
 ) -> pa.Table:
     """Return the table in the file or files of `source`, read into memory and fully validated.
 
@@ -53,9 +55,12 @@ def read_table(
     Several files are concatenated: types are widened to fit (int and float give float), missing columns are null.
     `format` overrides the file's extension. `columns` selects and orders. `delimiter` and `null_values` are for csv.
 
-    csv: UTF-8 with a header; types are inferred from all rows (a column that is not UTF-8 is binary). As in pyarrow, an
-    empty field, NA, NULL, nan and the like are null in columns that are not text, and text in text columns.
-    `null_values` replaces that list, for text columns too. jsonl: an empty file is a table without columns.
+    With `filename` there is a last column of this name, with the file of each row as `source` names it.
+
+    csv: UTF-8 with a header. An empty field is null. NA, NULL, nan and the like are null in columns that are not text,
+    and text in text columns. `null_values` replaces all of that. `types` are those of columns in csv and jsonl; those
+    of the others are inferred from all rows (a column that is not UTF-8 is binary). jsonl: an empty file is a table
+    without other columns than these.
 
     Raises FormatError, and OSError for errors of the system (permission, disk). Does not memory-map: if another program
     truncates a mapped file, SIGBUS kills this process.
@@ -73,14 +78,17 @@ def read_table(
         for option, value in options.items():
             if value is not None and kind not in READ_OPTIONS[option]:
                 raise FormatError(f"{file.name} is read as {kind}, which has no {option}: that is for csv")
-        parts.append((file.name, _read_file(file, kind, columns, delimiter, null_values)))
+        part = _read_file(file, kind, columns, delimiter, null_values, types)
+        parts.append((file.name, with_file_name(part, file.name) if filename else part))
+    if columns is not None and filename:
+        columns = [*columns, FILE_NAME]
     table = parts[0][1] if len(parts) == 1 else _join(source, parts)
     return table if columns is None else table.select(_selected(table.schema.names, columns, _shown(source)))
 
 
 def read_files(files: Sequence[InputFile], format: str, columns: Sequence[str] | None) -> pa.Table:
     """Return the table in files of one format that all have the same columns, as `read_table` does."""
-    parts = [_read_file(file, format, columns, None, None) for file in files]
+    parts = [_read_file(file, format, columns, None, None, NO_TYPES) for file in files]
     table = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
     return table if columns is None else table.select(_selected(table.schema.names, columns, files[0].name))
 
@@ -225,16 +233,24 @@ def _reasons(what: str) -> Iterator[None]:
 
 
 def _read_file(
-    file: InputFile, kind: str, columns: Sequence[str] | None, delimiter: str | None, null_values: Sequence[str] | None
+    file: InputFile,
+    kind: str,
+    columns: Sequence[str] | None,
+    delimiter: str | None,
+    null_values: Sequence[str] | None,
+    types: Types,
 ) -> pa.Table:
     """Return the table of the file: all its columns, or at least those of `columns` that it has."""
     with _reasons(f"{file.name} cannot be read as {kind}"):
         _check_beginning(file, kind)
         if kind == "csv":
             tabs = endings(file.path)[0] == ".tsv"
-            table = _read_csv(file, columns, delimiter or ("\t" if tabs else ","), null_values)
+            delimiter = delimiter or ("\t" if tabs else ",")
+            table = read_csv(partial(_stream, file), columns, delimiter, null_values, types)
+        elif kind == "jsonl":
+            table = read_jsonl(partial(_stream, file), types)
         else:
-            table = {"arrow": _read_arrow, "jsonl": _read_jsonl, "parquet": _read_parquet}[kind](file, columns)
+            table = {"arrow": _read_arrow, "parquet": _read_parquet}[kind](file, columns)
         table.validate(full=True)  # Arrow's readers trust offsets and UTF-8: bad ones may crash a later reader
         table.schema.names  # noqa: B018  (raises where a name is not UTF-8)
     return table
@@ -275,60 +291,6 @@ def _read_parquet(file: InputFile, columns: Sequence[str] | None) -> pa.Table:
 def _stream(file: InputFile) -> Any:
     compression = COMPRESSIONS.get(endings(file.path)[1])
     return pa.CompressedInputStream(file.open(), compression) if compression else file.open()
-
-
-def _growing(read: Callable[[int], pa.Table]) -> pa.Table:
-    """Call `read` with growing block sizes, until the longest value fits: pyarrow fails if one exceeds a block."""
-    block = _BLOCK
-    while True:
-        try:
-            return read(block)
-        except pa.ArrowInvalid as error:
-            # pyarrow gives the second text for a header longer than a block.
-            short = "straddling object" in str(error) or "CSV file or block" in str(error)
-            if not short or block == _MAX_BLOCK:
-                raise
-            block = min(block * 16, _MAX_BLOCK)
-
-
-def _read_csv(file: InputFile, columns: Sequence[str] | None, delimiter: str, nulls: Sequence[str] | None) -> pa.Table:
-    from pyarrow import csv
-
-    def read(block: int, include: Sequence[str] | None = columns, threads: bool = True) -> pa.Table:
-        convert = csv.ConvertOptions(include_columns=list(dict.fromkeys(include or [])))
-        if nulls is not None:
-            convert.null_values, convert.strings_can_be_null = list(nulls), True
-        with _stream(file) as stream:
-            return csv.read_csv(
-                stream,
-                csv.ReadOptions(block_size=block, use_threads=threads),
-                csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-                convert,
-            )
-
-    try:
-        return _growing(read)
-    except KeyError:  # a column is missing: another file may have it; if none has, the message lists all
-        return _growing(partial(read, include=None))
-    except pa.ArrowInvalid as error:
-        if "Expected" in str(error):
-            _growing(partial(read, threads=False))  # fails again, with the row number in its message
-        raise
-
-
-def _read_jsonl(file: InputFile, columns: Sequence[str] | None) -> pa.Table:
-    from pyarrow import json as arrow_json
-
-    def read(block: int) -> pa.Table:
-        with _stream(file) as stream:
-            return arrow_json.read_json(stream, arrow_json.ReadOptions(block_size=block))
-
-    try:
-        return _growing(read)
-    except pa.ArrowInvalid as error:
-        if str(error) == "Empty JSON file":
-            return pa.table({})  # as written by a filter that matches nothing
-        raise
 
 
 def _join(source: str, parts: Sequence[tuple[str, pa.Table]]) -> pa.Table:

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 
 FORMATS: tuple[str, ...] = ("arrow", "csv", "jsonl", "parquet")
+TEXT_FORMATS = ("csv", "jsonl")  # whose values have the types that a reader gives them
 # The options of a reader, and the formats that accept each.
 READ_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "format": FORMATS,
     "columns": FORMATS,
     "delimiter": ("csv",),
     "null_values": ("csv",),
+    "filename": FORMATS,
 }
 ENDINGS: Mapping[str, str] = {
     ".arrow": "arrow",

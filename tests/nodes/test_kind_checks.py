@@ -197,7 +197,7 @@ p.yaml:5:20: 'env' of a node reaches only a 'run' node: the others share one pro
 
 p.yaml:5:27: a read node has no option 'sep'
     5 |   b: {read: x.csv, with: {sep: ';'}}
-      |                           ^^^ there is format, columns, delimiter, null_values
+      |                           ^^^ there is format, columns, delimiter, null_values, filename
 
 p.yaml:5:27: a read node has no option 'delimeter'
     5 |   b: {read: x.csv, with: {delimeter: ';'}}

@@ -22,8 +22,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import nfrun.tables.file_io
 import nfrun.tables.file_writers
+import nfrun.tables.text_files
 from nfrun.tables.file_io import read_table, write_table
 from nfrun.tables.formats import FORMATS, READ_OPTIONS, FormatError, format_of
 
@@ -91,7 +91,7 @@ def test_the_ending_gives_the_format(path: str, format: str | None) -> None:
 
 
 def test_options_are_named_with_their_formats() -> None:
-    assert set(READ_OPTIONS) == {"format", "columns", "delimiter", "null_values"}
+    assert set(READ_OPTIONS) == {"format", "columns", "delimiter", "null_values", "filename"}
     assert all(set(formats) <= set(FORMATS) for formats in READ_OPTIONS.values())
 
 
@@ -314,7 +314,7 @@ def test_dictionaries_that_differ_between_chunks(tmp_path: Path) -> None:
     for ending in ("arrow", "parquet", "csv", "jsonl"):
         write_table(table, tmp_path / f"t.{ending}")
         text = read_table(f"t.{ending}", base=tmp_path)["x"].to_pylist()
-        assert text == ["a", "" if ending == "csv" else None, "b", "a"]
+        assert text == ["a", None, "b", "a"]
 
 
 def test_arrow_streams_are_read_as_well(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_a_table_read_from_arrow_does_not_depend_on_the_file(tmp_path: Path) -> 
 def test_nulls_and_empty_text_in_csv(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('text,number,word\n,,NA\n"",1,x\nt,2,y\n')
     plain = read_table("t.csv", base=tmp_path).to_pylist()[:2]
-    assert plain == [{"text": "", "number": None, "word": "NA"}, {"text": "", "number": 1, "word": "x"}]
+    assert plain == [{"text": None, "number": None, "word": "NA"}, {"text": "", "number": 1, "word": "x"}]
     table = read_table("t.csv", base=tmp_path, null_values=["NA"])
     assert table["word"].to_pylist() == [None, "x", "y"] and table["number"].to_pylist() == [
         "",
@@ -362,7 +362,7 @@ def test_delimiters(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "csv.gz"])
 def test_values_longer_than_a_block(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nfrun.tables.file_io, "_BLOCK", 1000)
+    monkeypatch.setattr(nfrun.tables.text_files, "_BLOCK", 1000)
     table = pa.table({"a": ["x" * 100, "long,\n" * 50_000, None, "y"], "b" * 3000: [1, 2, 3, 4]})
     write_table(table, tmp_path / f"t.{ending}")
     back = read_table(f"t.{ending}", base=tmp_path)
@@ -371,7 +371,7 @@ def test_values_longer_than_a_block(ending: str, tmp_path: Path, monkeypatch: py
 
 
 def test_types_of_csv_come_from_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nfrun.tables.file_io, "_BLOCK", 1000)
+    monkeypatch.setattr(nfrun.tables.text_files, "_BLOCK", 1000)
     (tmp_path / "t.csv").write_text("a\n" + "1\n" * 5000 + "2.5\n")
     assert read_table("t.csv", base=tmp_path).schema.field("a").type == pa.float64()
 

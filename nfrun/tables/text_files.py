@@ -1,0 +1,168 @@
+"""Reads CSV and JSON lines: columns with the types that are given, and the others with those that all rows have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from nfrun.tables.formats import FormatError
+
+Open = Callable[[], Any]  # returns the bytes of the file as a stream of pyarrow
+Types = Mapping[str, Any]  # types of Arrow by column
+
+NO_TYPES: Types = {}
+FILE_NAME = "filename"  # the column with the file of each row
+
+_BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes; a value must fit into a block, and the size into a C int
+_EMPTY = [""]
+
+
+def read_csv(
+    open_file: Open,
+    columns: Sequence[str] | None,
+    delimiter: str,
+    nulls: Sequence[str] | None,
+    types: Types,
+) -> pa.Table:
+    """Return the table in a CSV file: all its columns, or at least those of `columns` that it has.
+
+    An empty field is null. A quoted empty field is an empty text in a column of texts, and null in others. So are NA,
+    NULL, nan and the like: texts in a column of texts, null in others. `nulls` replaces all of that.
+    """
+    read = partial(_read_csv, open_file, delimiter, types)
+    if nulls is not None:
+        return _with_columns(partial(read, nulls=nulls, quoted=True), columns)
+    try:
+        table = _with_columns(partial(read, nulls=_EMPTY, quoted=False), columns)
+    except pa.ArrowInvalid as error:
+        if "conversion error" not in str(error):
+            raise
+        texts = [name for name, type_ in types.items() if pt.is_string(type_) or pt.is_large_string(type_)]
+        table = _with_columns(partial(read, nulls=None, quoted=True), columns)
+        return _replaced(table, read, [name for name in texts if name in table.schema.names], _EMPTY, quoted=False)
+    table = _without_nan(table)
+    doubtful = [field.name for i, field in enumerate(table.schema) if _may_be_values(field, table.column(i), types)]
+    return _replaced(table, read, doubtful, None, quoted=True, only_values=True)
+
+
+def _without_nan(table: pa.Table) -> pa.Table:
+    """Return the table with nulls for NaN, as the text `nan` is one of those that stand for a missing value."""
+    for i, field in enumerate(table.schema):
+        column = table.column(i)
+        if pt.is_floating(field.type) and pc.any(pc.is_nan(column)).as_py():
+            table = table.set_column(i, field, pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column))
+    return table
+
+
+def _may_be_values(field: pa.Field, column: pa.ChunkedArray, types: Types) -> bool:
+    """Return whether a column of texts may hold numbers or dates among which some are missing."""
+    if field.name in types or not pt.is_string(field.type):
+        return False
+    from pyarrow import csv
+
+    missing = pa.array(csv.ConvertOptions().null_values)
+    return bool(pc.any(pc.is_in(column, value_set=missing)).as_py())
+
+
+def _replaced(
+    table: pa.Table,
+    read: Callable[..., pa.Table],
+    names: Sequence[str],
+    nulls: Sequence[str] | None,
+    *,
+    quoted: bool,
+    only_values: bool = False,
+) -> pa.Table:
+    """Return the table with some columns read again with other nulls, `only_values` those that are no texts then."""
+    if not names or len(set(table.schema.names)) < len(table.schema.names):
+        return table
+    again = read(include=names, nulls=nulls, quoted=quoted)
+    for name in names:
+        column = again.column(name)
+        if not (only_values and (pt.is_string(column.type) or pt.is_null(column.type))):
+            table = table.set_column(table.schema.get_field_index(name), pa.field(name, column.type), column)
+    return table
+
+
+def _with_columns(read: Callable[..., pa.Table], columns: Sequence[str] | None) -> pa.Table:
+    try:
+        return read(include=columns)
+    except KeyError:  # a column is missing: another file may have it; if none has, the message lists all
+        return read(include=None)
+
+
+def _read_csv(
+    open_file: Open,
+    delimiter: str,
+    types: Types,
+    *,
+    include: Sequence[str] | None,
+    nulls: Sequence[str] | None,
+    quoted: bool,
+) -> pa.Table:
+    from pyarrow import csv
+
+    def read(block: int, threads: bool = True) -> pa.Table:
+        convert = csv.ConvertOptions(include_columns=list(dict.fromkeys(include or [])), column_types=dict(types))
+        if nulls is not None:
+            convert.null_values, convert.strings_can_be_null = list(nulls), True
+            convert.quoted_strings_can_be_null = quoted
+        with open_file() as stream:
+            return csv.read_csv(
+                stream,
+                csv.ReadOptions(block_size=block, use_threads=threads),
+                csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                convert,
+            )
+
+    try:
+        return _growing(read)
+    except pa.ArrowInvalid as error:
+        if "Expected" in str(error) or "conversion error" in str(error):
+            _growing(partial(read, threads=False))  # fails again, with the row number in its message
+        raise
+
+
+def read_jsonl(open_file: Open, types: Types) -> pa.Table:
+    """Return the table in a file of JSON lines. A column that no row has is null, if its type is given."""
+    from pyarrow import json as arrow_json
+
+    options = arrow_json.ParseOptions(explicit_schema=pa.schema(list(types.items()))) if types else None
+
+    def read(block: int) -> pa.Table:
+        with open_file() as stream:
+            return arrow_json.read_json(stream, arrow_json.ReadOptions(block_size=block), options)
+
+    try:
+        return _growing(read)
+    except pa.ArrowInvalid as error:
+        if str(error) == "Empty JSON file":
+            # As written by a filter that matches nothing.
+            return pa.table({name: pa.array([], type_) for name, type_ in types.items()})
+        raise
+
+
+def _growing(read: Callable[[int], pa.Table]) -> pa.Table:
+    """Call `read` with growing block sizes, until the longest value fits: pyarrow fails if one exceeds a block."""
+    block = _BLOCK
+    while True:
+        try:
+            return read(block)
+        except pa.ArrowInvalid as error:
+            # pyarrow gives the second text for a header longer than a block.
+            short = "straddling object" in str(error) or "CSV file or block" in str(error)
+            if not short or block == _MAX_BLOCK:
+                raise
+            block = min(block * 16, _MAX_BLOCK)
+
+
+def with_file_name(table: pa.Table, name: str) -> pa.Table:
+    """Return the table with a last column that has this name in each row. Raises FormatError if it has one."""
+    if FILE_NAME in table.schema.names:
+        raise FormatError(f"{name} has a column '{FILE_NAME}' already: leave the option '{FILE_NAME}' out")
+    return table.append_column(FILE_NAME, pa.repeat(pa.scalar(name, pa.string()), table.num_rows))
