@@ -167,8 +167,9 @@ def _types(node: NodeSpec) -> dict[str, Any]:
 
 
 def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
-    """Return the types as which the node reads text."""
-    return {f"type of {name}": text for name, text in _typed(node).items() if name != OTHERS}
+    """Return the types as which the node reads text, and how a folder is laid out that it hands on."""
+    types = {f"type of {name}": text for name, text in _typed(node).items() if name != OTHERS}
+    return {**types, "layout": layout(node, code.folder)} if FOLDER in node.types.values() else types
 
 
 def _files(node: NodeSpec, folder: Path) -> Mapping[str, Path] | None:
@@ -216,7 +217,6 @@ READ = Kind(
     external_inputs=_files,
     remote_input=lambda node: node.body,
     named_files=_named,
-    key_inputs=lambda node, code: {"layout": layout(node, code.folder)} if FOLDER in node.types.values() else {},
     has_local_source=_has_local_source,
     source_path=source_path,
     packages=("pyarrow",),
