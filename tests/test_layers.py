@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -57,9 +58,14 @@ PATHS = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(ROOT.rglob("*.py"))
 }
-TREES = {name: ast.parse(path.read_text()) for name, path in PATHS.items()}
 ROWS = {package: row for row, line in enumerate(LAYERS.split("\n")) for package in line.split()}
 PURE = [*(name for name in PATHS if name.startswith("core.")), *PURE_ELSEWHERE]
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """The modules by name, parsed. Not at the import, which each test process makes."""
+    return {name: ast.parse(path.read_text()) for name, path in PATHS.items()}
 
 
 def package_of(module: str) -> str:
@@ -67,15 +73,17 @@ def package_of(module: str) -> str:
     return module.split(".")[0]
 
 
+@cache
 def imported(module: str) -> dict[str, set[str]]:
     """What the module imports: modules, with the names that are taken from them. Those of nfrun have a leading dot.
 
     Where the module calls `import_module`, also the modules that it names in texts.
     """
     found: dict[str, set[str]] = {}
-    by_name = any(isinstance(node, ast.Name) and node.id == "import_module" for node in ast.walk(TREES[module]))
+    nodes = [*ast.walk(trees()[module])]
+    by_name = any(isinstance(node, ast.Name) and node.id == "import_module" for node in nodes)
     texts = {f"nfrun.{name}" for name in PATHS} if by_name else set()
-    for node in ast.walk(TREES[module]):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 found.setdefault(alias.name, set())
@@ -99,17 +107,14 @@ def is_ours(module: str) -> bool:
     return module == "nfrun" or module.startswith("nfrun.")
 
 
-IMPORTED = {module: imported(module) for module in PATHS}
-
-
 def inner(module: str) -> list[str]:
     """The modules of nfrun that this one imports, but for nfrun itself."""
-    return sorted(name.removeprefix(".") for name in IMPORTED[module] if name.startswith(".") and name != ".__init__")
+    return sorted(name.removeprefix(".") for name in imported(module) if name.startswith(".") and name != ".__init__")
 
 
 def face(package: str) -> dict[str, set[str]]:
     """What a package offers to others, from the docstring of its `__init__`: names by module."""
-    lines = re.findall(r"^- `([\w.]+)`:((?:.|\n(?=  ))*)", ast.get_docstring(TREES[package]) or "", re.M)
+    lines = re.findall(r"^- `([\w.]+)`:((?:.|\n(?=  ))*)", ast.get_docstring(trees()[package]) or "", re.M)
     return {module: set(re.findall(r"`(\w+)`", names)) for module, names in lines}
 
 
@@ -140,7 +145,7 @@ def test_a_package_offers_what_others_use_and_nothing_else(package: str) -> None
     used: dict[str, set[str]] = {}
     for module in PATHS:
         if package_of(module) != package:
-            for other, names in IMPORTED[module].items():
+            for other, names in imported(module).items():
                 if other.startswith(f".{package}."):
                     used.setdefault(other.removeprefix(f".{package}."), set()).update(names)
     assert face(package) == used
@@ -150,7 +155,7 @@ def test_the_face_of_a_package_imports_nothing() -> None:
     """Every command imports it, whichever module of the package it needs."""
     for module, path in PATHS.items():
         if path.name == "__init__.py":
-            assert not IMPORTED[module], module
+            assert not imported(module), module
 
 
 def test_modules_that_are_imported_by_name_are_seen() -> None:
@@ -169,9 +174,10 @@ def test_only_bench_imports_what_is_for_comparison() -> None:
 
 def test_the_pure_part_uses_no_clock_no_files_no_threads_and_no_logger() -> None:
     for module in PURE:
-        assert not {name.split(".")[0] for name in IMPORTED[module]} & IMPURE, module
+        assert not {name.split(".")[0] for name in imported(module)} & IMPURE, module
         assert {package_of(name) for name in inner(module)} <= {"core", package_of(module)}, module
-        calls = [n.func.id for n in ast.walk(TREES[module]) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        nodes = ast.walk(trees()[module])
+        calls = [n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         compiles = {"exec"} if module == "core.values" else set()  # `__init__` of its classes, as `dataclasses` does
         impure = {"open", "print", "input", "__import__", "exec", "eval", "hash", "id"} - compiles
         assert not impure & set(calls), module
@@ -179,7 +185,7 @@ def test_the_pure_part_uses_no_clock_no_files_no_threads_and_no_logger() -> None
 
 def test_chance_in_the_pure_part_always_has_a_seed() -> None:
     for module in PURE:
-        for node in ast.walk(TREES[module]):
+        for node in ast.walk(trees()[module]):
             if isinstance(node, ast.ImportFrom):
                 assert node.module != "random", module
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random":
@@ -202,7 +208,7 @@ def test_the_pool_of_worker_processes_knows_no_store_no_table_and_no_pipeline() 
 
 
 def test_nothing_is_global() -> None:
-    assert not [name for name, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Global)]
+    assert not [name for name, tree in trees().items() for node in ast.walk(tree) if isinstance(node, ast.Global)]
 
 
 def test_only_spec_has_the_yaml_document() -> None:
@@ -214,7 +220,7 @@ def test_only_spec_has_the_yaml_document() -> None:
 def test_ids_are_not_split() -> None:
     splits = {
         module if module in SPLITS_AT_DOTS else package_of(module)
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -228,7 +234,7 @@ def test_files_and_functions_are_short() -> None:
     long_files = [name for name, path in PATHS.items() if len(path.read_text().splitlines()) > MOST_LINES]
     long_functions = [
         f"{module}.{node.name}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno >= MOST_FUNCTION_LINES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from nfrun.cli.commands import all_commands
@@ -29,6 +31,14 @@ from nfrun.cli.typer_app import _words, app
 from nfrun.core.values import MISSING, Field, fields
 
 COMMANDS = all_commands()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_typer_app() -> Iterator[None]:
+    """Let typer make its commands of the declarations once. It would make them again for each command line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", cache(get_command))
+        yield
 
 
 def parse_fast(words: list[str]) -> Options | None:
