@@ -19,7 +19,11 @@ from nfrun.facts.known_facts import known_facts
 from nfrun.system.atomic_files import atomic_write, read_regular_file
 from nfrun.system.checksums import bytes_checksum, text_checksum
 
-_READERS = ("code", "facts")  # the packages of nfrun that read code
+# The packages of nfrun that read code, and the modules that they import of others.
+_READERS = (
+    *("code/*.py", "facts/*.py", "core/pipeline.py", "core/text.py", "core/values.py"),
+    *("system/checksums.py", "system/file_search.py"),
+)
 
 
 def restore_code(code: FolderCode, path: Path, folders: Iterable[str] = ()) -> None:
@@ -47,12 +51,12 @@ def save_code(code: FolderCode, path: Path) -> None:
             return
         text = json.dumps({"reader": _reader(), "folders": folders})
         path.parent.mkdir(exist_ok=True, mode=0o700)
-        with atomic_write(path) as partial:
+        with atomic_write(path, mode=0o600) as partial:
             Path(partial).write_text(f"{text_checksum(text)}\n{text}\n", encoding="utf-8")
 
 
 def _reader() -> str:
     """Return a digest of Python's version and of nfrun's own code that reads code: another one may find more."""
     folder = Path(nfrun.__file__).parent
-    files = sorted(file for package in _READERS for file in (folder / package).glob("*.py"))
+    files = sorted(file for pattern in _READERS for file in folder.glob(pattern))
     return text_checksum(" ".join([sys.version, nfrun.__version__, *(bytes_checksum(f.read_bytes()) for f in files)]))

@@ -7,6 +7,7 @@ from typing import Any
 
 from nfrun.core.output_types import TABLE
 from nfrun.core.text import ellipsize, escape_controls, shortened
+from nfrun.history.journal import UnfinishedNode
 from nfrun.lookback.layout import Look
 from nfrun.lookback.run_diff import ChangedRow, NodeDiff, OutputDiff, Pair, RowDiff, RunDiff, Runs, Timing
 from nfrun.lookback.runs_view import run_json
@@ -72,7 +73,7 @@ def diff_document(diff: RunDiff, runs: Runs, rows: Rows) -> dict[str, Any]:
 
 def change_of(node: NodeDiff) -> str:
     """Return in a word how a node differs."""
-    if "" in node.status:
+    if "" in node.status and not node.runs_last:
         return "gone" if node.status[0] else "new"
     return "failed" if node.status[1] == "failed" and node.status[0] != "failed" else "changed"
 
@@ -118,10 +119,15 @@ def _node_lines(nodes: Sequence[NodeDiff], width: int, rows: Rows, look: Look) -
 
 def _facts(node: NodeDiff) -> Iterator[str]:
     """Yield what differs of a node itself."""
+    before, after = (
+        f"{status} (tolerated)" if isinstance(end, UnfinishedNode) and end.tolerated and status == "failed" else status
+        for status, end in zip(node.status, (node.before, node.after), strict=True)
+    )
     if "" in node.status:
-        yield "".join(node.status)
-    elif node.status[0] != node.status[1] and {*node.status} != {"ok", "reused"}:
-        yield " -> ".join(node.status)
+        only = f"only the {'earlier' if before else 'later'} run has run it: " if node.runs_last else ""
+        yield only + before + after
+    elif before != after and {*node.status} != {"ok", "reused"}:
+        yield f"{before} -> {after}"
     if node.error[1] and node.error[0] != node.error[1]:
         yield ellipsize(node.error[1], 200)
     if node.changes:

@@ -12,9 +12,9 @@ from nfrun.history.journal import FinishedOutput
 from nfrun.history.work_dir import run_number
 from nfrun.lookback.layout import NOT_RECORDED, Look, local_time
 from nfrun.lookback.log_files import last_lines
-from nfrun.lookback.recorded_run import RecordedNode
+from nfrun.lookback.recorded_run import RecordedNode, why
 from nfrun.lookback.run_list import ListedRun
-from nfrun.lookback.run_view import failure_of, node_json, why
+from nfrun.lookback.run_view import failure_of, node_json
 from nfrun.lookback.runs_view import run_json
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from nfrun.core.errors import NotRecorded
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.text import closest_match, ellipsize, file_stem, shortened
 from nfrun.core.values import field, frozen
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
 from nfrun.history.run_history import reader_digest
-from nfrun.lookback.run_list import RUNNING, ListedRun
+from nfrun.history.work_dir import LOGS
+from nfrun.lookback.run_list import KILLED, RUNNING, ListedRun
 from nfrun.reports.format_units import format_count
 
 Node = FinishedNode | UnfinishedNode
@@ -100,6 +102,13 @@ def ends_of(journal: JournalContents) -> dict[str, Node]:
     return {end.node: end for end in ends}
 
 
+def why(node: RecordedNode | UnfinishedNode) -> str:
+    """Return why a node ran, or why it did not."""
+    if node.status == "skipped":
+        return f"an input is absent because of '{node.because}'" if node.tolerated else f"'{node.because}' failed"
+    return node.because or node.reason
+
+
 def read_inputs(run: ListedRun, node: RecordedNode) -> Iterator[tuple[str, FinishedOutput | None]]:
     """Yield the inputs of a node: the name, and the output of this run that it read, None if it is not in the journal.
 
@@ -141,8 +150,19 @@ def _no_such_node(run: ListedRun, node: str) -> str:
     hint = f"did you mean '{close}'?" if close else _which(names)
     if _REFERENCE.fullmatch(node):
         hint = f"did you mean --run {node}?"
-    not_yet = " has not ended" if run.status == RUNNING else " is not recorded"
-    return f"the node '{ellipsize(node)}'{not_yet} in run {run.number}: {hint}"
+    what = f"the node '{ellipsize(node)}'"
+    if run.status == KILLED:
+        began = "it was under way" if _has_logs(run, node) else "it was under way, or had not begun"
+        return f"{what} had not ended when run {run.number} was killed: {began} ({hint})"
+    return f"{what}{' has not ended' if run.status == RUNNING else ' is not recorded'} in run {run.number}: {hint}"
+
+
+def _has_logs(run: ListedRun, node: str) -> bool:
+    """Whether a node of a run printed or logged something: a journal says of no node that it has begun."""
+    with suppress(OSError):
+        name = re.compile(rf"{re.escape(file_stem(node))}\.[0-9]+\.[a-z]+")  # as `log_path` of nfrun.logs makes them
+        return any(name.fullmatch(path.name) for path in (run.folder / LOGS).iterdir())
+    return False
 
 
 def which_cell(name: str, matrices: Mapping[str, str]) -> str:

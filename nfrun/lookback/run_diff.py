@@ -12,7 +12,7 @@ from nfrun.core.values import field, frozen
 from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
 from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import WorkDir
-from nfrun.lookback.recorded_run import Node, ends_of
+from nfrun.lookback.recorded_run import Node, ends_of, why
 from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.run_reference import LAST, find_run
 
@@ -77,6 +77,8 @@ class RowDiff:
 class NodeDiff:
     """A node that differs between two runs. `before` or `after` is None where that run does not have the node.
 
+    If the node `runs_last`, it is in the file although a run does not have it: `on_failure` nodes run after failures.
+
     `changes` says in words what changed of its code, inputs, values, packages and files, "" if nothing is known to have
     changed; of a node that did not finish, why it ran or did not run. `status` and `error` are those of both runs. The
     status in a run that does not have the node is "", or `not ended` if the run was killed. `outputs` are those that
@@ -91,6 +93,11 @@ class NodeDiff:
     error: Pair
     outputs: tuple[OutputDiff, ...]
     files: tuple[str, ...]
+
+    @property
+    def runs_last(self) -> bool:
+        """Whether it is a node of `on_failure` or `finally`."""
+        return any(end is not None and end.reason == RUNS_LAST for end in (self.before, self.after))
 
 
 @frozen
@@ -197,11 +204,16 @@ def _node_diff(name: str, before: Node | None, after: Node | None, absent: Pair)
         names = dict.fromkeys([*before.wrote, *after.wrote])
         files = [file for file in names if before.wrote.get(file) != after.wrote.get(file)]
     elif isinstance(after, UnfinishedNode):
-        changes = f"'{after.because}' failed" if after.status == "skipped" else after.because or after.reason
+        changes = "" if _ends_alike(before, after) else why(after)
     ended = [text.replace("reused", "ok") for text in status]  # a reused node has ended as well as one that ran
     if not (changes or outputs or files or ended[0] != ended[1] or error[0] != error[1]):
         return None
     return NodeDiff(name, before, after, changes, status, error, tuple(outputs), tuple(files))
+
+
+def _ends_alike(before: Node | None, after: UnfinishedNode) -> bool:
+    """Whether a node ended alike in both runs, without finishing, and ran or was skipped for the same reason."""
+    return isinstance(before, UnfinishedNode) and (before.status, why(before)) == (after.status, why(after))
 
 
 def _output_diffs(before: FinishedNode, after: FinishedNode) -> Iterable[OutputDiff]:

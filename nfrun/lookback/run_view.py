@@ -13,7 +13,7 @@ from nfrun.core.text import escape_controls
 from nfrun.core.values import asdict
 from nfrun.history.journal import RunHeader
 from nfrun.lookback.layout import NOT_RECORDED, Look, local_time
-from nfrun.lookback.recorded_run import RecordedNode
+from nfrun.lookback.recorded_run import RecordedNode, why
 from nfrun.lookback.run_list import KILLED, RUNNING, ListedRun, count_nodes
 from nfrun.lookback.runs_view import params_text, run_json
 from nfrun.reports.format_units import format_count, format_seconds
@@ -108,13 +108,6 @@ def _row(nodes: Sequence[RecordedNode]) -> list[str]:
         f"{sum(rows):,}" if rows else NOT_RECORDED,
         f"{next(iter(reasons))}{attempts}" if len(reasons) == 1 else f"{len(reasons):,} reasons",
     ]
-
-
-def why(node: RecordedNode) -> str:
-    """Return why a node ran, or why it did not."""
-    if node.status == "skipped":
-        return f"an input is absent because of '{node.because}'" if node.tolerated else f"'{node.because}' failed"
-    return node.because or node.reason
 
 
 def failure_lines(run: ListedRun, nodes: Sequence[RecordedNode]) -> Iterator[str]:

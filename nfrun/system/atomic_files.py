@@ -38,7 +38,7 @@ def make_folders(path: Path, mode: int = 0o777) -> list[Path]:
 
 
 @contextmanager
-def atomic_write(path: Path | str, *, private: bool = False, fsync: bool = False) -> Iterator[str]:
+def atomic_write(path: Path | str, *, private: bool = False, fsync: bool = False, mode: int = 0o666) -> Iterator[str]:
     """Yield the path of a temporary file beside `path`, and rename it to `path` unless an exception is raised.
 
     Removes the temporary file after an exception. With `fsync` the file and its name survive a power loss. Raises
@@ -47,8 +47,8 @@ def atomic_write(path: Path | str, *, private: bool = False, fsync: bool = False
     A `private` file is in the work folder, and one thread of one process writes it. It becomes read-only, because
     readers may map it. The caller makes its folder. A killed process leaves a temporary file: see `remove_partials`.
 
-    Several processes may write any other file, and the last one wins. Makes missing folders. Removes temporary files of
-    killed writers and leaves those of running ones.
+    Several processes may write any other file, and the last one wins. It has the permissions `mode`, less the umask.
+    Makes missing folders. Removes temporary files of killed writers and leaves those of running ones.
     """
     final, lock = os.fspath(path), -1  # str: for a small table, pathlib takes as long as writing the file
     if private:
@@ -57,7 +57,7 @@ def atomic_write(path: Path | str, *, private: bool = False, fsync: bool = False
         made = make_folders(Path(final).parent)
         for folder in made if fsync else ():  # now: a later attempt finds the folders, and would not sync them
             sync(folder)
-        partial, lock = _create_temporary(final)
+        partial, lock = _create_temporary(final, mode)
     try:
         yield partial
         if private:
@@ -104,13 +104,13 @@ def temporary_names(path: str) -> Iterator[str]:
     return (f"{prefix}-{number}.tmp" for number in count())
 
 
-def _create_temporary(path: str) -> tuple[str, int]:
+def _create_temporary(path: str, mode: int) -> tuple[str, int]:
     """Make and lock a temporary file for `path`, under the first free name. Returns its path and its descriptor."""
     names = temporary_names(path)
     for partial in names:
         _remove_abandoned(partial)
         try:
-            file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         except FileExistsError:
             continue
         if _lock_new(file, partial):

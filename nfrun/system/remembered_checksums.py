@@ -56,7 +56,7 @@ class RememberedChecksums:
             if self._learned and self._path.parent.exists():  # else the work folder was removed while it was used
                 others = [(name, known) for name, known in self._read().items() if name not in self._learned]
                 text = json.dumps(dict([*others, *self._learned.items()][-_MOST:]))
-                with atomic_write(self._path) as partial:
+                with atomic_write(self._path, mode=0o600) as partial:
                     Path(partial).write_text(f"{xxh3_64_hexdigest(text.encode())}\n{text}\n", encoding="utf-8")
                 self._learned = {}
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import nfrun
 from nfrun.cache import remembered_code
 from nfrun.cache.remembered_code import restore_code, save_code
 from nfrun.code import module_index
@@ -49,6 +52,7 @@ def load(name):
     return importlib.import_module(f"plugins.{name}")
 """
 FUNCTIONS = ("a", "b", "c")
+ROOT = Path(nfrun.__file__).parent
 
 
 @pytest.fixture
@@ -166,6 +170,23 @@ def test_a_damaged_file_counts_as_empty(folder: Path, damage: str) -> None:
     saved = folder / "saved" / "code.json"
     saved.write_text(saved.read_text()[:-9] if damage == "cut" else damage)
     assert found_by(restored(folder)) == found
+
+
+def test_the_file_is_for_its_owner_alone(folder: Path) -> None:
+    read_and_saved(folder)
+    assert (folder / "saved" / "code.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_all_modules_that_read_code_are_those_of_a_reader() -> None:
+    of_readers = {
+        f"nfrun.{path.relative_to(ROOT).with_suffix('').as_posix().replace('/', '.')}".removesuffix(".__init__")
+        for pattern in remembered_code._READERS
+        for path in ROOT.glob(pattern)
+    }
+    for name in sorted(of_readers):
+        if name.startswith(("nfrun.code.", "nfrun.facts.")):
+            text = Path(import_module(name).__file__ or "").read_text()
+            assert {*re.findall(r"^ *from (nfrun\.[\w.]+) import", text, re.MULTILINE)} <= of_readers, name
 
 
 def test_what_another_nfrun_has_read_does_not_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,6 +191,33 @@ def test_a_skipped_node_says_for_which_it_was_skipped() -> None:
     assert lines[2] == "changed  save: reused -> skipped; 'score' failed"
 
 
+def test_a_node_that_lacks_an_input_is_skipped_because_of_the_node_that_may_fail() -> None:
+    skipped = UnfinishedNode("save", "skipped", because="score", tolerated=True)
+    lines = shown(difference(node("save"), skipped))
+    assert lines[2] == "changed  save: ok -> skipped; an input is absent because of 'score'"
+
+
+def test_a_node_that_may_fail_says_so_and_is_the_same_if_it_fails_again() -> None:
+    fails = failed("score", tolerated=True, reason="it has not finished in any run that is kept")
+    lines = shown(difference(node("score"), fails))
+    assert lines[2] == (
+        "failed  score: ok -> failed (tolerated); ValueError: no; it has not finished in any run that is kept"
+    )
+    assert difference(fails, fails).is_equal
+    (found,) = difference(fails, failed("score", tolerated=True, reason="its text changed")).nodes
+    assert found.changes == "its text changed"
+
+
+def test_a_node_that_runs_last_in_one_of_the_runs_is_neither_new_nor_gone() -> None:
+    tell = node("tell", None, key_inputs={}, outputs=(), reason=RUNS_LAST)
+    without, with_it = run(1, node("a")), run(2, node("a"), tell, status="failed")
+    assert shown(diff_runs(without, with_it))[2] == "changed  tell: only the later run has run it: ok"
+    assert shown(diff_runs(with_it, without))[2] == "changed  tell: only the earlier run has run it: ok"
+    fails = run(2, node("a"), failed("tell", reason=RUNS_LAST), status="failed")
+    line = f"failed  tell: only the later run has run it: failed; ValueError: no; {RUNS_LAST}"
+    assert shown(diff_runs(without, fails))[2] == line
+
+
 def test_rows_without_a_difference_say_so() -> None:
     other = output(OutputId("a"), schema="m: int64", digest="d2")
     diff = difference(node("a"), node("a", "k2", key_inputs={"text": "2"}, outputs=(other,)))

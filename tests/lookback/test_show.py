@@ -294,6 +294,17 @@ def test_an_unknown_node_is_an_error_with_the_nearest_name(here: Here, tmp_path:
     assert json.loads(found.stdout) == {"status": "failed", "error": message, "problems": []}
 
 
+def test_a_node_without_an_end_in_a_killed_run_was_under_way_if_it_has_logs(
+    here: Here, tmp_path: Path, kept: Kept
+) -> None:
+    killed = kept.add(3, "", nodes=[finished("orders")])
+    kept.log(killed, "train.all", "stdout", "epoch 1\n")
+    for node, began in (("train.all", "it was under way"), ("train", "it was under way, or had not begun")):
+        found = here(tmp_path, "show", node)
+        message = f"the node '{node}' had not ended when run 3 was killed: {began} (its nodes are orders)"
+        assert (found.returncode, found.stdout, found.stderr) == (2, "", f"nfrun: {message}\n")
+
+
 def test_json_of_a_run_has_all_its_nodes(here: Here, tmp_path: Path, kept: Kept) -> None:
     document = json.loads(shown(here, tmp_path, "--json"))
     assert document["status"] == "failed"
