@@ -76,12 +76,19 @@ def _installation() -> dict[str, str]:
     return sysconfig.get_paths()
 
 
+@cache
+def _installed_places() -> list[Path]:
+    return [*map(Path, {_installation()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})]
+
+
 def is_installed(origin: Path, folder: Path) -> bool:
     """Return whether `origin` lies where packages or the standard library are installed.
 
     A place that contains `folder` itself does not make the project's own files installed.
     """
-    places = [Path(_installation()[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    places += [place for place in origin.parents if place.name in ("site-packages", "dist-packages")]
+    packages = (place for place in origin.parents if place.name in ("site-packages", "dist-packages"))
     ours = origin.is_relative_to(folder)
-    return any(origin.is_relative_to(place) and not (ours and folder.is_relative_to(place)) for place in places)
+    return any(
+        origin.is_relative_to(place) and not (ours and folder.is_relative_to(place))
+        for place in [*_installed_places(), *packages]
+    )
