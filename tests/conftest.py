@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import forked
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,8 +33,12 @@ from nfrun.nodes.base import CancelToken
 from nfrun.tables.store import TableStore
 
 # The default for property tests: each run tries new examples, and a slow machine does not fail a test.
-settings.register_profile("nfrun", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("nfrun", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("nfrun")
+
+# A process that compiles nfrun and pyarrow again takes four times as long, and tests start hundreds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 STUBS = Path(__file__).with_name("lean")
 _MODULES = (f"steps_{number}" for number in itertools.count())
@@ -136,6 +141,7 @@ def without_pandas() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(STUBS), prepend=os.pathsep)
+        forked.keep_environ()
         yield
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pyarrow as pa
 
 FILE = r"""
@@ -33,7 +33,7 @@ def run(folder: Path, *arguments: str) -> tuple[dict[str, list[str]], dict[str, 
     (folder / "p.yaml").write_text(FILE)
     (folder / "steps.py").write_text("def count(s):\n    return {'keys': ','.join(s)}\n")
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--json", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    done = forked.run(command, cwd=folder, capture_output=True, text=True, check=True)
     document = json.loads(done.stdout)
     nodes: dict[str, list[str]] = {}
     for name, node in document["nodes"].items():
@@ -67,7 +67,7 @@ def test_what_gathers_is_absent_if_all_cells_are(tmp_path: Path) -> None:
     text = FILE.replace("test $NFRUN_WITH_k != $NFRUN_WITH_bad", "false")
     (tmp_path / "p.yaml").write_text(text)
     (tmp_path / "steps.py").write_text("def count(s): pass\n")
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-m", "nfrun", "run", "p.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0

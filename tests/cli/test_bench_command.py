@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pexpect
 import pytest
 from conftest import Here, without_time
@@ -82,13 +83,13 @@ class Folder:
             (self.path / name).write_text(text, encoding="utf-8")
         dropped = ("NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING")
         environ = {key: value for key, value in os.environ.items() if key not in dropped}
-        self.env = {**environ, "TMPDIR": str(self.temporary), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100"}
+        self.env = {**environ, "TMPDIR": str(self.temporary), "COLUMNS": "100"}
 
     def bench(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return self.nfrun("bench", *arguments, **env)
 
     def nfrun(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return forked.run(
             [sys.executable, "-m", "nfrun", *arguments],
             cwd=self.path,
             env={**self.env, **env},
@@ -326,7 +327,7 @@ def test_an_invalid_file_is_reported_as_json(folder: Folder, here: Here) -> None
 @pytest.mark.parametrize(("number", "name", "code"), [(2, "Ctrl-C", 130), (15, "SIGTERM", 143), (1, "SIGHUP", 129)])
 def test_a_signal_ends_bench_and_its_child(folder: Folder, number: int, name: str, code: int) -> None:
     os.mkfifo(folder.path / "begun")
-    process = subprocess.Popen(
+    process = forked.Popen(
         [sys.executable, "-m", "nfrun", "bench", "hangs.yaml"],
         cwd=folder.path,
         env=folder.env,

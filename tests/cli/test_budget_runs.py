@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 STEPS = """\
@@ -28,7 +28,7 @@ def run(folder: Path, text: str, *arguments: str, **environ: str) -> tuple[int, 
     (folder / "steps.py").write_text(STEPS)
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--json", "--events", "e.jsonl", *arguments]
     env = {"PATH": "/usr/bin:/bin", "HOME": str(folder), **environ}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    done = forked.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     return done.returncode, json.loads(done.stdout)
 
 
@@ -116,7 +116,7 @@ nodes:
 def test_more_than_there_is_is_refused_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("resources: {gpu: 1}\nnodes:\n  a: {run: x, resources: {gpu: '${{ 1 + 1 }}'}}\n")
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = forked.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "p.yaml:3:32: 'a' takes 2 of 'gpu', and there is 1" in done.stderr
     assert not (tmp_path / ".nfrun").exists()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from typer.testing import CliRunner
 
@@ -216,11 +217,11 @@ def test_a_closed_pipe_ends_a_command_quietly_and_not_a_run(tmp_path: Path, word
     (tmp_path / "p.yaml").write_text("name: p\nnodes:\n  a: {run: echo hello}\n  b: {sql: select 1}\noutputs: {b: b}\n")
     nfrun = [sys.executable, "-P", "-m", "nfrun"]
     if not words.startswith("run "):
-        subprocess.run([*nfrun, "run", "p.yaml", "-q"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+        forked.run([*nfrun, "run", "p.yaml", "-q"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing) as stdout:
-        done = subprocess.run(
+        done = forked.run(
             [*nfrun, *words.split()], cwd=tmp_path, check=False, stdout=stdout, stderr=subprocess.PIPE, text=True
         )
     assert (done.returncode, [line for line in done.stderr.splitlines() if "rror" in line or "ipe" in line]) == (

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
@@ -39,7 +40,7 @@ def run(folder: Path, end: str, executor: str, option: str = "--json") -> subpro
     (folder / "steps.py").write_text(STEPS)
     (folder / "p.yaml").write_text(PIPELINE % (end, executor))
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", option]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return forked.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize(("end", "status"), ENDS)

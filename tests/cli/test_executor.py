@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import forked
 import pyarrow as pa
 import pytest
 from conftest import Here, without_time
@@ -58,7 +59,7 @@ class Folder:
 
     def start(self, text: str, *options: str) -> subprocess.Popen[str]:
         (self.path / "p.yaml").write_text(text)
-        return subprocess.Popen(
+        return forked.Popen(
             [sys.executable, "-P", "-m", "nfrun", "run", "p.yaml", *options],
             cwd=self.path,
             stdin=subprocess.DEVNULL,

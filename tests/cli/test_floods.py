@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 STEPS = """
@@ -44,7 +44,7 @@ def run(folder: Path, nodes: str) -> tuple[int, dict[str, Any], list[dict[str, A
     (folder / "steps.py").write_text(STEPS)
     (folder / "p.yaml").write_text(f"nodes:\n{nodes}")
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "-k", "--grace", "0", "--json", "--events", "e.jsonl"]
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=60)
+    done = forked.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=60)
     events = [json.loads(line) for line in (folder / "e.jsonl").read_text().splitlines()]
     return done.returncode, json.loads(done.stdout), events, done.stderr
 

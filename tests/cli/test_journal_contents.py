@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 
 from nfrun import __version__
@@ -49,7 +49,7 @@ def nfrun(folder: Path, *words: str) -> tuple[list[str], JournalContents]:
     """Run the pipeline, which fails. Returns the words of the command line and the journal."""
     command = ["run", "p.yaml", *words]
     environ = {**os.environ, "TOKEN": SECRET}
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-m", "nfrun", *command], cwd=folder, env=environ, check=False, capture_output=True, timeout=60
     )
     assert done.returncode == 1, done.stderr.decode()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 STEPS = """
@@ -37,7 +38,7 @@ class Folder:
         (self.path / "p.yaml").write_text(text)
         command = [sys.executable, "-m", "nfrun", "run", "p.yaml", *options]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.path, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+        return forked.Popen(command, cwd=self.path, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
 
     def run(self, text: str, *options: str) -> tuple[int, str]:
         process = self.start(text, *options)
@@ -148,12 +149,12 @@ def test_they_are_in_the_journal_the_logs_and_the_events(folder: Folder) -> None
     assert names[names.index("all_nodes_ended") :] == [
         *("all_nodes_ended", "node_started", "node_logged", "node_finished", "run_finished")
     ]
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-m", "nfrun", "show", "--json"], cwd=folder.path, capture_output=True, text=True, check=True
     )
     node = json.loads(done.stdout)["nodes"]["stop"]
     assert (node["status"], node["why"]) == ("ok", "it runs when all other nodes have ended")
-    logs = subprocess.run(
+    logs = forked.run(
         [sys.executable, "-m", "nfrun", "logs", "stop"], cwd=folder.path, capture_output=True, text=True, check=True
     )
     assert "bye" in logs.stdout

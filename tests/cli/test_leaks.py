@@ -10,6 +10,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import forked
 import pytest
 
 VALUE = "hunter2/Zq+7 \"é'sesame, and so long that programs break its base64 into lines: /Qx8+t0p"
@@ -125,7 +126,7 @@ class Trial:
 
     def nfrun(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "nfrun", *words]
-        done = subprocess.run(
+        done = forked.run(
             command, check=False, cwd=self.folder, env=self.environ, capture_output=True, timeout=120, text=False
         )
         assert done.returncode == code, done.stderr.decode()
@@ -291,7 +292,7 @@ def test_a_warning_masks_a_secret_in_the_path_of_a_damaged_file(tmp_path: Path) 
         for path in tmp_path.glob("hunter2/runs/*/a.1.arrow") if damaged else ():
             path.chmod(0o644)
             path.write_bytes(b"damaged")
-        done = subprocess.run(
+        done = forked.run(
             command,
             cwd=tmp_path,
             env={**os.environ, "AUTH": "hunter2"},

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import forked
 import pytest
 
 STEPS = """
@@ -80,7 +81,7 @@ def folder(tmp_path: Path) -> Path:
 def started(folder: Path, step: str, *words: str) -> subprocess.Popen[str]:
     (folder / "p.yaml").write_text(f"nodes: {{a: {{python: 'steps:{step}'}}}}\n")
     command = [sys.executable, "-m", "nfrun", *(words or ("run", "-q")), "p.yaml"]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return forked.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -153,7 +154,7 @@ def test_no_folder_with_sockets_stays_however_the_run_ends(folder: Path, then: s
     temporary = tempfile.mkdtemp(dir="/tmp")  # not below `folder`: the path of a socket must be short
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--grace", "100ms"]
     environ = {**os.environ, "TMPDIR": temporary}
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=30)
+    done = forked.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == code, done.stderr
     Path(temporary).rmdir()  # it is empty
     if code < 2:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 PYTHON = ("python: 'steps:nothing'", "returned None")
@@ -16,7 +17,7 @@ def run(folder: Path, node: str, end: str) -> subprocess.CompletedProcess[str]:
     (folder / "steps.py").write_text("def nothing(): pass\n")
     (folder / "p.yaml").write_text(f"nodes:\n  a: {{{node}}}\n{end}")
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "-q"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return forked.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize("executor", ["thread", "process"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the kernel does not count")
@@ -60,7 +60,7 @@ def read_by(folder: Path, *arguments: str) -> int:
 
     before = count()
     command = [sys.executable, "-c", _NFRUN, "run", "p.yaml", "-q", "--keep", *arguments]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    forked.run(command, cwd=folder, check=True, capture_output=True)
     return count() - before
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from conftest import Here
 
@@ -84,7 +85,7 @@ class Trial:
 
     def process(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command in a process of its own, which may be killed."""
-        return subprocess.run(
+        return forked.run(
             [sys.executable, "-m", "nfrun", *words],
             check=False,
             cwd=self.path,

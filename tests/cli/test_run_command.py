@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import forked
 import pexpect
 import pyarrow as pa
 import pytest
@@ -81,7 +82,7 @@ class Folder:
         return self._here(self.path, *arguments)
 
     def nfrun(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return forked.run(
             [sys.executable, "-m", "nfrun", *arguments],
             cwd=self.path,
             env={**self.env, **env},
@@ -437,7 +438,7 @@ def test_an_events_file_that_cannot_be_made_is_an_io_error(folder: Folder) -> No
 def test_output_into_a_closed_pipe_is_no_error(folder: Folder) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-m", "nfrun", "run", "two.yaml"],
         cwd=folder.path,
         env=folder.env,
@@ -560,7 +561,7 @@ def test_an_invalid_grace_is_a_usage_error(folder: Folder, here: Here, wrong: st
 
 
 def _started(folder: Folder, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return forked.Popen(
         [sys.executable, "-m", "nfrun", "run", *arguments],
         cwd=folder.path,
         env=folder.env,
@@ -702,7 +703,7 @@ def test_children_of_a_node_have_the_grace_too(folder: Folder, executor: str, en
     (folder.path / "steps.py").write_text(steps)
     (folder.path / "p.yaml").write_text(f"nodes:\n  a: {{{node}{limit}}}\n")
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml"]
-    with subprocess.Popen(command, cwd=folder.path, stderr=subprocess.PIPE, text=True) as process:
+    with forked.Popen(command, cwd=folder.path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if ending == "ctrl-c" and line.endswith("| up\n"):

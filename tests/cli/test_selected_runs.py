@@ -343,7 +343,7 @@ def new_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.data())
 def test_runs_of_parts_give_what_a_run_from_nothing_gives(data: st.DataObject) -> None:
     graph = data.draw(graphs())

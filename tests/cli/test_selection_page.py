@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from nfrun.cli.options import PlanOptions
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 def nfrun(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nfrun", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return forked.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_every_command_selects_what_the_page_says(folder: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import forked
 import pexpect
 import pytest
 
@@ -91,7 +92,7 @@ def run(
 ) -> tuple[int, str, str]:
     """Run two.yaml, let it go on as soon as the view shows that the second node runs, and return what pipes got."""
     command = [sys.executable, "-m", "nfrun", "run", "two.yaml", *options]
-    with subprocess.Popen(
+    with forked.Popen(
         command, cwd=folder, env=environ(**env), stdin=subprocess.DEVNULL, stdout=out, stderr=err, text=True
     ) as process:
         try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS does not hold elsewhere")
@@ -45,7 +45,7 @@ def test_a_run_whose_process_has_nothing_left_ends_with_74(tmp_path: Path, funct
     (tmp_path / "steps.py").write_text(STEPS)
     (tmp_path / "p.yaml").write_text(PIPELINE % function)
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--grace", "1s"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
+    done = forked.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
     assert done.returncode == 74, done.stderr
     assert "Traceback" not in done.stderr
     assert any(text in done.stderr for text in ("Too many open files", "start new thread", "Cannot allocate memory"))

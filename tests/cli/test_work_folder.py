@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from conftest import Here, wait_until
 
@@ -43,7 +44,7 @@ class Folder:
         (self.path / name).write_text(textwrap.dedent(text))
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+        process = forked.Popen(
             [sys.executable, "-m", "nfrun", *words],
             cwd=self.path,
             env={**os.environ, **variables},

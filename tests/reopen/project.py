@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forked
 from conftest import Here
 
 from nfrun.history.journal import read_ends
@@ -86,7 +87,7 @@ class Project:
         command = [sys.executable, "-P", "-m", "nfrun", *words]
         given: dict[str, Any] = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
         settings = {"cwd": self.folder, "env": {**os.environ, **env}, "timeout": 60, **given}
-        return subprocess.run(command, check=False, capture_output=True, text=True, **settings)
+        return forked.run(command, check=False, capture_output=True, text=True, **settings)
 
     def run(self, *words: str, code: int = 0) -> None:
         """Run the pipeline, which ends with this exit code."""

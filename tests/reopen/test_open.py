@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -82,9 +83,9 @@ def test_formats_go_to_stdout(kept: Project) -> None:
 @pytest.mark.parametrize("format", ["arrow", "parquet"])
 def test_binary_formats_go_to_a_pipe_and_to_a_file(kept: Project, format: str, tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "nfrun", "open", "double", "--format", format]
-    piped = subprocess.run(command, cwd=kept.folder, capture_output=True, timeout=60, check=True).stdout
+    piped = forked.run(command, cwd=kept.folder, capture_output=True, timeout=60, check=True).stdout
     with (tmp_path / "out").open("wb") as file:
-        subprocess.run(command, cwd=kept.folder, stdout=file, timeout=60, check=True)
+        forked.run(command, cwd=kept.folder, stdout=file, timeout=60, check=True)
     for data in (piped, (tmp_path / "out").read_bytes()):
         read = pa.ipc.open_file if format == "arrow" else pa.parquet.ParquetFile
         opened = read(io.BytesIO(data))
@@ -96,7 +97,7 @@ def test_binary_formats_go_to_a_pipe_and_to_a_file(kept: Project, format: str, t
 def test_binary_formats_refuse_a_terminal(kept: Project, format: str) -> None:
     outer, inner = pty.openpty()
     command = [sys.executable, "-P", "-m", "nfrun", "open", "double", "--format", format]
-    done = subprocess.run(
+    done = forked.run(
         command, check=False, cwd=kept.folder, stdout=inner, stderr=subprocess.PIPE, text=True, timeout=60
     )
     os.close(inner)

@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import forked
 import pytest
 from conftest import Here
 from project import BROKEN, Project, new_project
@@ -218,7 +219,7 @@ def test_an_input_whose_node_failed_is_an_error(tmp_path: Path, here: Here) -> N
 def test_a_terminal_gets_a_prompt_and_what_there_is(kept: Project) -> None:
     outer, inner = pty.openpty()
     command = [sys.executable, "-P", "-m", "nfrun", "shell", "double"]
-    with subprocess.Popen(command, cwd=kept.folder, stdin=inner, stdout=inner, stderr=subprocess.PIPE) as process:
+    with forked.Popen(command, cwd=kept.folder, stdin=inner, stdout=inner, stderr=subprocess.PIPE) as process:
         os.close(inner)
         os.write(outer, b"print('rows', table.num_rows)\nexit()\n")
         shown = b""

@@ -46,6 +46,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in set(sys.modules) - before:
         if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
+    for place in [place for place in sys.path_importer_cache if place.startswith(str(tmp_path))]:
+        del sys.path_importer_cache[place]  # each run looks through all of them
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

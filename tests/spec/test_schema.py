@@ -1354,7 +1354,7 @@ EDGES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=133, deadline=None)
 @given(st.sampled_from(PATHS), st.one_of(EDGES, TEXTS, NUMBERS), st.booleans())
 @example(("nodes", "a", "python"), "steps:é", False)
 @example(("nodes", "a", "python"), "steps:f\n", False)

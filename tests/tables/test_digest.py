@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import nfrun.tables.digest
 from nfrun.tables.digest import Digest, table_digest
 
-QUICK = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def decimals(bits: int, digits: int) -> tuple[pa.DataType, st.SearchStrategy[Any]]:

@@ -1,0 +1,234 @@
+"""Starts the command `nfrun` as a fork of a process that has imported it.
+
+A process of its own spends 0.3 s on imports, and a fork 0.03 s. A fork has streams, signals, a process group and an
+end of its own. It does not show what a command imports, nor how Python starts: for these, tests use `subprocess`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import io
+import json
+import os
+import pkgutil
+import runpy
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+_COMMANDS = ([sys.executable, "-m", "nfrun"], [sys.executable, "-P", "-m", "nfrun"])
+_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "ARROW", "MALLOC", "OMP_")  # variables that Python or libraries read once
+_BYTES = 4  # of a number in a message
+
+
+class Popen(subprocess.Popen[Any]):
+    """Takes what `subprocess.Popen` takes. Forks for `python -m nfrun` in the usual environment, executes others."""
+
+    _end: socket.socket | None = None  # gets the status of the fork when it has ended
+
+    def _execute_child(  # type: ignore[override]
+        self,
+        args: Any,
+        executable: Any,
+        preexec_fn: Any,
+        close_fds: bool,
+        pass_fds: Sequence[int],
+        cwd: Any,
+        env: Mapping[str, str] | None,
+        startupinfo: Any,
+        creationflags: int,
+        shell: bool,
+        *streams_and_rest: Any,
+    ) -> None:
+        p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *rest = streams_and_rest
+        *_, new_session, group = rest
+        environ = dict(os.environ if env is None else env)
+        is_nfrun = not shell and any([*args][: len(command)] == command for command in _COMMANDS)
+        is_usual = is_nfrun and not preexec_fn and not pass_fds and executable is None
+        if not is_usual or _at_start(environ) != _at_start(_environ()):
+            given = (executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell)
+            super()._execute_child(args, *given, *streams_and_rest)  # type: ignore[misc]
+            return
+        order = {"args": [*map(str, args)], "cwd": str(cwd or "."), "environ": environ, "new_session": new_session}
+        fds = [own if fd == -1 else fd for own, fd in enumerate((p2cread, c2pwrite, errwrite))]
+        self._end, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(_server(), [b"x"], [*fds, theirs.fileno()])
+        message = json.dumps({**order, "folder": str(Path.cwd()), "group": group}).encode()
+        self._end.sendall(len(message).to_bytes(_BYTES, "big") + message)
+        self.pid = int.from_bytes(_receive(self._end, _BYTES), "big")
+        self._child_created = True
+        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+
+    def _internal_poll(self, _deadstate: Any = None, *more: Any) -> int | None:
+        if self._end is None:
+            return super()._internal_poll(_deadstate, *more)  # type: ignore[misc, no-any-return]
+        if self.returncode is None:
+            ended, status = self._try_wait(os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
+        if self._end is None:
+            return super()._try_wait(wait_flags)  # type: ignore[misc, no-any-return]
+        self._end.setblocking(not wait_flags)
+        try:
+            status = int.from_bytes(_receive(self._end, _BYTES), "big")
+        except BlockingIOError:
+            return 0, 0
+        self._end.close()
+        return self.pid, status
+
+
+def run(
+    command: Sequence[str], *, check: bool = False, timeout: float | None = None, **settings: Any
+) -> subprocess.CompletedProcess[Any]:
+    """Do what `subprocess.run` does, with a `Popen` of this module."""
+    if settings.pop("capture_output", False):
+        settings.update(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    given = settings.pop("input", None)
+    if given is not None:
+        settings["stdin"] = subprocess.PIPE
+    with Popen(command, **settings) as process:
+        try:
+            out, err = process.communicate(given, timeout)
+        except BaseException:
+            process.kill()
+            raise
+    done = subprocess.CompletedProcess(command, process.returncode, out, err)
+    if check:
+        done.check_returncode()
+    return done
+
+
+@cache
+def _environ() -> dict[str, str]:
+    return dict(os.environ)
+
+
+def keep_environ() -> None:
+    """Let forks be made where the environment has the same variables for the start of Python as it has now."""
+    _environ.cache_clear()
+    _environ()
+
+
+def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name.startswith(_AT_START)}
+
+
+def _receive(end: socket.socket, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        part = end.recv(size - len(found))
+        if not part:
+            raise EOFError("the process that forks has ended")
+        found += part
+    return found
+
+
+@cache
+def _server() -> socket.socket:
+    """Start the process that forks, and return the socket that takes orders. It ends when that is closed."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, __file__, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            env=_environ(),
+        )
+    atexit.register(process.wait)
+    atexit.register(ours.close)  # before the wait
+    return ours
+
+
+def _serve(orders: socket.socket) -> None:
+    """Fork for each order, until there are no more. Returns in the forks only."""
+    sys.path.pop(0)  # the folder of this file
+    _import_nfrun()
+    gc.freeze()
+    while True:
+        message, fds, _, _ = socket.recv_fds(orders, 1, 4)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG if message else 0)[0]:  # those that wait for forks
+                pass
+        if not message:
+            os._exit(0)
+        if not os.fork():
+            orders.close()
+            _handle(fds)
+            return
+        for fd in fds:
+            os.close(fd)
+
+
+def _import_nfrun() -> None:
+    import nfrun
+    from nfrun.system.runtime import system_allocator
+
+    with system_allocator():
+        import pyarrow.compute
+        import pyarrow.parquet  # noqa: F401
+    for module in pkgutil.walk_packages(nfrun.__path__, "nfrun."):
+        if not module.name.endswith("__main__"):
+            with suppress(ImportError):  # of what need not be installed
+                __import__(module.name)
+
+
+def _handle(fds: Sequence[int]) -> None:
+    """Fork, and report the status of the fork. Returns in the fork only, where all is as `order` says."""
+    end = socket.socket(fileno=fds[3])
+    order = json.loads(_receive(end, int.from_bytes(_receive(end, _BYTES), "big")))
+    pid = os.fork()
+    if pid:
+        for fd in fds[:3]:
+            os.close(fd)
+        _, status = os.waitpid(pid, 0)
+        with suppress(OSError):  # the test may be over
+            end.sendall(status.to_bytes(_BYTES, "big"))
+        os._exit(0)
+    if order["new_session"]:
+        os.setsid()
+    if order["group"] >= 0:
+        os.setpgid(0, order["group"])
+    for target, fd in enumerate(fds[:3]):
+        os.dup2(fd, target)
+        os.close(fd)
+    os.chdir(order["folder"])
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["environ"])
+    time.tzset()
+    _renew_streams()
+    sys.argv = ["-m", *order["args"][order["args"].index("nfrun") + 1 :]]
+    sys.orig_argv = order["args"]
+    end.sendall(os.getpid().to_bytes(_BYTES, "big"))
+    end.close()
+
+
+def _renew_streams() -> None:
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        old = getattr(sys, name)
+        binary = open(fd, "wb" if fd else "rb", closefd=False)  # noqa: SIM115
+        is_line_buffered = fd == 2 or os.isatty(fd)
+        stream = io.TextIOWrapper(binary, old.encoding, old.errors, line_buffering=is_line_buffered)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _main() -> NoReturn:
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+    runpy.run_module("nfrun", run_name="__main__", alter_sys=True)
+    sys.exit()
+
+
+if __name__ == "__main__":
+    _main()
