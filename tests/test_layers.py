@@ -68,6 +68,12 @@ def trees() -> dict[str, ast.Module]:
     return {name: ast.parse(path.read_text()) for name, path in PATHS.items()}
 
 
+@cache
+def nodes() -> dict[str, list[ast.AST]]:
+    """All nodes of the syntax trees of the modules: a walk takes longer than what tests look for."""
+    return {name: [*ast.walk(tree)] for name, tree in trees().items()}
+
+
 def package_of(module: str) -> str:
     """`spec` for `spec.loader`."""
     return module.split(".")[0]
@@ -80,10 +86,9 @@ def imported(module: str) -> dict[str, set[str]]:
     Where the module calls `import_module`, also the modules that it names in texts.
     """
     found: dict[str, set[str]] = {}
-    nodes = [*ast.walk(trees()[module])]
-    by_name = any(isinstance(node, ast.Name) and node.id == "import_module" for node in nodes)
+    by_name = any(isinstance(node, ast.Name) and node.id == "import_module" for node in nodes()[module])
     texts = {f"nfrun.{name}" for name in PATHS} if by_name else set()
-    for node in nodes:
+    for node in nodes()[module]:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 found.setdefault(alias.name, set())
@@ -176,8 +181,7 @@ def test_the_pure_part_uses_no_clock_no_files_no_threads_and_no_logger() -> None
     for module in PURE:
         assert not {name.split(".")[0] for name in imported(module)} & IMPURE, module
         assert {package_of(name) for name in inner(module)} <= {"core", package_of(module)}, module
-        nodes = ast.walk(trees()[module])
-        calls = [n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        calls = [n.func.id for n in nodes()[module] if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         compiles = {"exec"} if module == "core.values" else set()  # `__init__` of its classes, as `dataclasses` does
         impure = {"open", "print", "input", "__import__", "exec", "eval", "hash", "id"} - compiles
         assert not impure & set(calls), module
@@ -185,7 +189,7 @@ def test_the_pure_part_uses_no_clock_no_files_no_threads_and_no_logger() -> None
 
 def test_chance_in_the_pure_part_always_has_a_seed() -> None:
     for module in PURE:
-        for node in ast.walk(trees()[module]):
+        for node in nodes()[module]:
             if isinstance(node, ast.ImportFrom):
                 assert node.module != "random", module
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random":
@@ -208,7 +212,7 @@ def test_the_pool_of_worker_processes_knows_no_store_no_table_and_no_pipeline() 
 
 
 def test_nothing_is_global() -> None:
-    assert not [name for name, tree in trees().items() for node in ast.walk(tree) if isinstance(node, ast.Global)]
+    assert not [name for name, found in nodes().items() for node in found if isinstance(node, ast.Global)]
 
 
 def test_only_spec_has_the_yaml_document() -> None:
@@ -220,8 +224,8 @@ def test_only_spec_has_the_yaml_document() -> None:
 def test_ids_are_not_split() -> None:
     splits = {
         module if module in SPLITS_AT_DOTS else package_of(module)
-        for module, tree in trees().items()
-        for node in ast.walk(tree)
+        for module, found in nodes().items()
+        for node in found
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in ("partition", "rpartition", "split", "rsplit")
@@ -234,8 +238,8 @@ def test_files_and_functions_are_short() -> None:
     long_files = [name for name, path in PATHS.items() if len(path.read_text().splitlines()) > MOST_LINES]
     long_functions = [
         f"{module}.{node.name}"
-        for module, tree in trees().items()
-        for node in ast.walk(tree)
+        for module, found in nodes().items()
+        for node in found
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno >= MOST_FUNCTION_LINES
     ]

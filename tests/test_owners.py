@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 
 import pytest
-from test_layers import trees
+from test_layers import nodes
 
 Rule = Callable[[ast.AST], bool]
 
@@ -106,5 +106,5 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
 @pytest.mark.parametrize("what", OWNERS)
 def test_only_its_owners_do_it(what: str) -> None:
     rule, owners = OWNERS[what]
-    found = {module for module, tree in trees().items() if any(map(rule, ast.walk(tree)))}
+    found = {module for module, of_module in nodes().items() if any(map(rule, of_module))}
     assert found == set(owners), f"{what}: either use the owner, or add the module here with a reason"
