@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import STUBS
 
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_pipeline
@@ -21,7 +22,7 @@ VARIABLES = {
     *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
 }
 # Python imports this module when it starts, in each process of a run. It writes down what the first import of pyarrow
-# and numpy finds in the environment.
+# and numpy finds in the environment. Behind it on the path are the stubs: numpy itself need not be imported.
 WATCH = """
 import os, sys
 class Watch:
@@ -151,7 +152,7 @@ def test_the_variables_are_set_before_anything_imports_numpy(folder: Path, words
     (folder / "start").mkdir()
     (folder / "start" / "sitecustomize.py").write_text(WATCH)
     log = folder / "imports.log"
-    nfrun(folder, *words, IMPORTS=str(log), PYTHONPATH=str(folder / "start"))
+    nfrun(folder, *words, IMPORTS=str(log), PYTHONPATH=f"{folder / 'start'}{os.pathsep}{STUBS}")
     lines = log.read_text().splitlines()
     assert {"pyarrow 1 1", "numpy 1 1"} == set(lines)
 
@@ -219,7 +220,7 @@ def test_numpy_is_loaded_with_the_threads_that_the_node_asks_for(folder: Path) -
         'nodes: {a: {python: "steps:seen", resources: {cpu: 3}}, b: {python: "steps:seen"}}\n'
     )
     log = folder / "imports.log"
-    nfrun(folder, "run", "p.yaml", IMPORTS=str(log), PYTHONPATH=str(folder / "start"))
+    nfrun(folder, "run", "p.yaml", IMPORTS=str(log), PYTHONPATH=f"{folder / 'start'}{os.pathsep}{STUBS}")
     assert set(log.read_text().splitlines()) == {f"{name} {n} {n}" for name in ("pyarrow", "numpy") for n in (1, 3)}
 
 
@@ -240,7 +241,7 @@ def test_workers_of_a_python_program_load_numpy_with_one_thread(folder: Path) ->
     (folder / "program.py").write_text(PROGRAM)
     log = folder / "imports.log"
     kept = {name: value for name, value in os.environ.items() if name not in {*VARIABLES, "TOKENIZERS_PARALLELISM"}}
-    environ = {**kept, "IMPORTS": str(log), "PYTHONPATH": str(folder / "start")}
+    environ = {**kept, "IMPORTS": str(log), "PYTHONPATH": f"{folder / 'start'}{os.pathsep}{STUBS}"}
     subprocess.run([sys.executable, "program.py"], cwd=folder, env=environ, timeout=60, check=True)
     both = {f"{name} {n} {n}" for name in ("pyarrow", "numpy") for n in ("None", "1")}
     assert set(log.read_text().splitlines()) == both

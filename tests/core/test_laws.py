@@ -45,7 +45,7 @@ from nfrun.core.retries import LOST_BUDGET
 from nfrun.core.scheduler import Scheduler, State
 from nfrun.core.simulation import by_estimate, makespan, simulate
 
-SEEDS = range(200)
+SEEDS = range(100)
 SCHEDULES = ("eager", "barriers", "sequential")
 GRACE = 1.0
 
@@ -604,7 +604,7 @@ def test_an_attempt_is_stopped_exactly_its_timeout_after_it_has_begun() -> None:
             elif isinstance(event, NodeFinished) and (timeout := trial.plan.nodes[event.node].timeout) is not None:
                 assert event.at <= state.begun.get(event.node, event.at) + timeout, trial
                 longer += event.at > state.running[event.node].at + timeout
-    assert longer > 50, "few attempts wait longer than their timeout before they begin"
+    assert longer > 20, "few attempts wait longer than their timeout before they begin"
 
 
 def test_no_slot_is_idle_while_a_ready_node_fits() -> None:
