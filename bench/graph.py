@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -12,14 +13,18 @@ from functools import partial
 from itertools import count, product
 from pathlib import Path
 
-from bench.measure import Line, Sample, holds, interleaved, median, spread, versus
+from bench.measure import Line, Sample, clocked, holds, interleaved, median, spread, versus
+from bench.noop import layers
 from bench.startup import fresh
+from nfrun.core.plan import Node, make_plan
+from nfrun.core.selection import NodeGraph, select
 from nfrun.spec.matrix.file_names import find_files
 
 _NFRUN = (sys.executable, "-m", "nfrun")
 _VALUES = 100  # of each of two axes
 _FILES = 5_000
 _CALLS, _RATE = 200, 50
+_SELECTIONS = 20
 _LIMIT_SECONDS, _LIMIT_BYTES = 1.0, 200e6
 # A small process, since the peak of a child counts from what its parent held.
 _LAUNCHER = """
@@ -58,6 +63,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     yield from _cells(folder, min(repeat, 3))
     yield from _limits(folder, min(repeat, 3))
     yield from _files(folder, min(repeat, 3))
+    yield from _selections(repeat)
     yield from _rate(folder)
 
 
@@ -163,6 +169,25 @@ def _read_folder(folder: Path) -> float:
     began = time.process_time()
     assert len(list(find_files("data/{sample}_{lane}.csv", folder))) == _FILES
     return time.process_time() - began
+
+
+def _selections(repeat: int) -> Iterator[Line]:
+    """Compare random selections of 10,000 nodes in layers with making their plan, both in this process."""
+    needs = layers(_VALUES * _VALUES)
+    graph = NodeGraph(needs)
+    nodes = [Node(name, upstream) for name, upstream in needs.items()]
+    draw = random.Random(1)
+    drawn = [[draw.choice(list(needs)) for _ in range(4)] for _ in range(_SELECTIONS)]
+
+    def some() -> None:
+        for only, from_, until, exclude in drawn:
+            found = [graph.find([selector]) for selector in (f"{only[:2]}*", from_, f"3+{until}", f"{exclude}+1")]
+            select(graph, only=found[0], from_=found[1], until=found[2], exclude=found[3])
+
+    variants = {"select": lambda: clocked(some), "plan": lambda: clocked(lambda: make_plan(nodes, slots=2))}
+    turns = interleaved(variants, repeat)
+    each = [Sample(sample.cpu / _SELECTIONS, sample.wall / _SELECTIONS) for sample in turns["select"]]
+    yield versus(f"a random selection of {len(needs):,} nodes / their plan", each, turns["plan"], "<= 1.0")
 
 
 def _rate(folder: Path) -> Iterator[Line]:
