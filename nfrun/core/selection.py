@@ -111,7 +111,9 @@ class NodeGraph:
             matched = self._of_term(term)
             found = matched if found is None else found & matched
         if not found:
-            raise ValueError(f"no node matches all of '{ellipsize(selector)}'; each part matches some")
+            raise ValueError(
+                f"no node matches all of '{ellipsize(selector)}'; to select what matches any part, repeat the option"
+            )
         return found
 
     def _of_term(self, term: Term) -> set[str]:
@@ -126,8 +128,8 @@ class NodeGraph:
         if not found:
             if any(map(is_match, self.last)):
                 raise ValueError(f"'{ellipsize(pattern)}' cannot be selected; it runs at the end of every run")
+            guess = closest_match(pattern, dict.fromkeys(_cut_like(pattern, name) for name in self.upstream))
             shown = list(dict.fromkeys(name.split("@")[0] for name in self.upstream))
-            guess = closest_match(pattern, self.upstream if "@" in pattern or "/" in pattern else shown)
             raise ValueError(f"no node matches '{ellipsize(pattern)}'; {_hint(guess, 'nodes', shown)}")
         return found
 
@@ -200,6 +202,12 @@ def _hint(guess: str | None, what: str, known: Sequence[str]) -> str:
     if not known:
         return f"there are no {what}"
     return f"the {what} are {shortened([ellipsize(name) for name in known], _MAX_LISTED)}"
+
+
+def _cut_like(pattern: str, name: str) -> str:
+    """Return the id of a node as far as the pattern goes: without cells or nodes of a group that it does not name."""
+    *groups, last = name.split("/")[: pattern.count("/") + 1]
+    return "/".join([*groups, "@".join(last.split("@")[: pattern.rpartition("/")[2].count("@") + 1])])
 
 
 def _of_text(pattern: str) -> Callable[[str], object]:

@@ -117,7 +117,7 @@ def test_force_runs_these_nodes_whatever_is_there(trial: Trial) -> None:
     [
         ("totl", "no node matches 'totl'; did you mean 'total'?"),
         ("zzz", "no node matches 'zzz'; the nodes are numbers, double, total"),
-        ("numbers,total", "no node matches all of 'numbers,total'; each part matches some"),
+        ("numbers,total", "no node matches all of 'numbers,total'; to select what matches any part, repeat the option"),
         ("x*", "no node matches 'x*'; the nodes are numbers, double, total"),
         ("total\x1b", "no node matches 'total\\x1b'; did you mean 'total'?"),
     ],

@@ -80,6 +80,9 @@ def test_what_a_selector_matches(selector: str, names: list[str]) -> None:
     [
         ("fitt", "no node matches 'fitt'; did you mean 'fit'?"),
         ("fit@lx@0", "no node matches 'fit@lx@0'; did you mean 'fit@lr@0'?"),
+        ("fit@ll", "no node matches 'fit@ll'; did you mean 'fit@lr'?"),
+        ("clean@DX", "no node matches 'clean@DX'; did you mean 'clean@DE'?"),
+        ("clean@DX/orders", "no node matches 'clean@DX/orders'; did you mean 'clean@DE/orders'?"),
         ("zzz", "no node matches 'zzz'; the nodes are data, fit, score, clean, best, fit.all"),
         ("Data", "no node matches 'Data'; did you mean 'data'?"),
         ("stop", "'stop' cannot be selected; it runs at the end of every run"),
@@ -99,7 +102,7 @@ def test_what_a_selector_matches(selector: str, names: list[str]) -> None:
         ("file:out/al.csv", "no node reads or writes the file 'out/al.csv'; did you mean 'out/all.csv'?"),
         ("status:fail", "no node can have the status 'fail'; did you mean 'failed'?"),
         ("status:red", "no node can have the status 'red'; there is failed, skipped, ok"),
-        ("data,best", "no node matches all of 'data,best'; each part matches some"),
+        ("data,best", "no node matches all of 'data,best'; to select what matches any part, repeat the option"),
         ("fit\x1b[31m", "no node matches 'fit\\x1b[31m'; the nodes are data, fit, score, clean, best, fit.all"),
     ],
 )
