@@ -19,7 +19,7 @@ def main(*, guarded: bool = True) -> NoReturn:
     try:
         if guarded and sys.argv[1:2] in (["run"], ["bench"]) and not {"--help", "-h"}.intersection(sys.argv):
             from nfrun.core.text import GO_ON_HINT
-            from nfrun.system.supervisor import supervise
+            from nfrun.system.processes.supervisor import supervise
 
             hint = GO_ON_HINT if sys.argv[1] == "run" else ""
             report_code = supervise(hint, as_json="--json" in sys.argv)
@@ -35,7 +35,7 @@ def main(*, guarded: bool = True) -> NoReturn:
     if report_code is not None:
         report_code(code)
     if gc.isenabled():  # `run` turns it on when nodes start, so nodes may have run
-        from nfrun.system.process_exit import leave_process
+        from nfrun.system.processes.process_exit import leave_process
 
         leave_process(code, at_once=at_once)
     sys.exit(code)

@@ -182,7 +182,7 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             patch.setattr(sys, "argv", ["nfrun", *arguments])
             patch.setattr(sys, "path", [*sys.path])
             patch.setattr(
-                "nfrun.system.process_exit.leave_process", lambda code, at_once: sys.exit(code)
+                "nfrun.system.processes.process_exit.leave_process", lambda code, at_once: sys.exit(code)
             )  # this process must not exit
             forget_imported()  # another test may have imported its own
             with pytest.raises(SystemExit) as exit_info:

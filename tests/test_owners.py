@@ -52,7 +52,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         names_a_stream,
         {
             "system.std_streams": "owns them",
-            "system.process_exit": "flushes them before the process ends",
+            "system.processes.process_exit": "flushes them before the process ends",
             "logs.print_capture": "puts the router of prints in their place",
             "cli.run_reports": "gives stderr to the reporters",
             "cli.exit_codes": "flushes stdout where a full disk can still be reported",
@@ -78,14 +78,14 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
     ),
     "writes to a descriptor": (
         writes_to_a_standard_stream,
-        {"system.std_streams": "owns them", "system.supervisor": "says that the run was killed"},
+        {"system.std_streams": "owns them", "system.processes.supervisor": "says that the run was killed"},
     ),
     "reads a descriptor": (
         calls("os.read"),
         {
             "system.pipes": "owns pipes",
             "system.checksums": "reads files; a file object takes longer",
-            "system.supervisor": "messages of the runner",
+            "system.processes.supervisor": "messages of the runner",
         },
     ),
     "renames a file": (
@@ -99,7 +99,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         },
     ),
     "names a temporary file": (says(".partial", ".tmp"), {"system.atomic_files": "owns them"}),
-    "says how a process ended": (says("exited with status", "killed by"), {"system.exit_status": "owns it"}),
+    "says how a process ended": (says("exited with status", "killed by"), {"system.processes.exit_status": "owns it"}),
 }
 
 

@@ -43,10 +43,10 @@ from nfrun.reports.format_units import format_seconds
 from nfrun.reports.last_line import GO_ON
 from nfrun.reports.summary import KEEP_GOING
 from nfrun.spec.resolve import resolve
-from nfrun.system.exit_status import describe_exit
 from nfrun.system.native_threads import default_thread_variables
+from nfrun.system.processes.exit_status import describe_exit
+from nfrun.system.processes.signals import SIGNALS, cancel_on_signals
 from nfrun.system.runtime import cores
-from nfrun.system.signals import SIGNALS, cancel_on_signals
 from nfrun.system.std_streams import Messages
 
 _SO = "; nothing is compared"  # the end of a message when a run has failed

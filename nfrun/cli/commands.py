@@ -25,7 +25,7 @@ from nfrun.cli.options import (
     RunOptions,
     ValidateOptions,
 )
-from nfrun.system.process_exit import ImmediateExit
+from nfrun.system.processes.process_exit import ImmediateExit
 
 if TYPE_CHECKING:
     from nfrun.core.errors import Diagnostic

@@ -16,8 +16,8 @@ from nfrun.cli.run_reports import build_reporters
 from nfrun.cli.run_setup import set_up_run
 from nfrun.engine.runner import Run
 from nfrun.logs.print_capture import capture_prints
+from nfrun.system.processes.signals import cancel_on_signals
 from nfrun.system.runtime import collect_rarely
-from nfrun.system.signals import cancel_on_signals
 from nfrun.system.std_streams import Messages, separate_streams
 
 _SWITCH_INTERVAL = 0.0001

@@ -17,9 +17,9 @@ from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError
 from nfrun.nodes.text_facts import text_facts
-from nfrun.system.exit_status import describe_exit
 from nfrun.system.os_errors import is_out_of_resources, reason
-from nfrun.system.process_tree import wait_group_exit
+from nfrun.system.processes.exit_status import describe_exit
+from nfrun.system.processes.process_tree import wait_group_exit
 from nfrun.system.threads import start_timer
 from nfrun.tables.formats import FormatError
 

@@ -67,12 +67,12 @@ def test_help_imports_typer_alone(folder: Path) -> None:
     "words", ["--help", "run --help", "run hello.yaml -h", "plan hello.yaml", "validate hello.yaml"]
 )
 def test_other_commands_do_not_import_the_supervisor(folder: Path, words: str) -> None:
-    assert "nfrun.system.supervisor" not in modules(folder, *words.split())
+    assert "nfrun.system.processes.supervisor" not in modules(folder, *words.split())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
 def test_run_imports_the_supervisor(folder: Path) -> None:
-    assert "nfrun.system.supervisor" in modules(folder, "run", "hello.yaml", "-q")
+    assert "nfrun.system.processes.supervisor" in modules(folder, "run", "hello.yaml", "-q")
 
 
 @pytest.mark.parametrize(

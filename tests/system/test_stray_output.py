@@ -11,9 +11,11 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
 
 
+IMPORT = "from nfrun.system.processes.supervisor import supervise"
+
+
 def run(program: str, **more: object) -> subprocess.CompletedProcess[bytes]:
-    start = "import os, subprocess, sys\nfrom nfrun.system.supervisor import supervise\nreport_code = supervise()"
-    text = f"{start}\n{program}\nreport_code(0)"
+    text = f"import os, subprocess, sys\n{IMPORT}\nreport_code = supervise()\n{program}\nreport_code(0)"
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     return subprocess.run([sys.executable, "-c", text], check=False, timeout=30, **streams)  # type: ignore[call-overload, no-any-return]
 
@@ -62,7 +64,11 @@ def test_a_closed_stderr_pipe_does_not_stop_the_run() -> None:
 
 
 def test_a_run_works_with_stderr_closed() -> None:
-    command = [sys.executable, "-c", "from nfrun.system.supervisor import supervise; supervise()(0); print('out')"]
+    command = [
+        sys.executable,
+        "-c",
+        f"{IMPORT}; supervise()(0); print('out')",
+    ]
     done = subprocess.run(["sh", "-c", '"$@" 2>&-', "-", *command], check=False, capture_output=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"out\n", b"")
 
@@ -70,7 +76,7 @@ def test_a_run_works_with_stderr_closed() -> None:
 def test_a_replaced_sys_stderr_is_left_alone() -> None:
     text = (
         "import io, sys\nsys.stderr = io.StringIO()\n"
-        "from nfrun.system.supervisor import supervise\nsupervise()(0)\nprint(type(sys.stderr))"
+        "from nfrun.system.processes.supervisor import supervise\nsupervise()(0)\nprint(type(sys.stderr))"
     )
     done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True, timeout=30)
     assert done.stdout == "<class '_io.StringIO'>\n"

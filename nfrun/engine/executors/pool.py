@@ -20,7 +20,7 @@ from typing import Any
 from nfrun.core.values import frozen
 from nfrun.engine.executors.fork_server import NO_VARIABLES, Serve, make_process
 from nfrun.system.pipes import Feed, read_chunk, read_left
-from nfrun.system.process_tree import wait_group_exit
+from nfrun.system.processes.process_tree import wait_group_exit
 from nfrun.system.threads import start_thread
 
 _END_SECONDS = 5.0  # for a process that was killed or has closed its pipe to exit

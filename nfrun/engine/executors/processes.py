@@ -29,9 +29,9 @@ from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.folders import folders_of
 from nfrun.nodes.registry import KINDS
-from nfrun.system.exit_status import describe_exit
 from nfrun.system.kept_files import remove
 from nfrun.system.os_errors import reason
+from nfrun.system.processes.exit_status import describe_exit
 from nfrun.system.threads import start_timer
 
 if TYPE_CHECKING:

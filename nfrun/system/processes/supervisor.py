@@ -20,10 +20,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from nfrun.system.exit_status import describe_exit
-from nfrun.system.process_tree import kill_descendants
+from nfrun.system.processes.exit_status import describe_exit
+from nfrun.system.processes.process_tree import kill_descendants
+from nfrun.system.processes.temp_folder import remove_reserved_folder, reserve_temp_folder
 from nfrun.system.std_streams import StrayOutput, write_fd
-from nfrun.system.temp_folder import remove_reserved_folder, reserve_temp_folder
 
 # Linux constants, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from nfrun.system.signals import SIGNALS, cancel_on_signals
+from nfrun.system.processes.signals import SIGNALS, cancel_on_signals
 
 
 def handlers_in_a_child() -> list[str]:

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from nfrun.system import supervisor as module
-from nfrun.system.exit_status import describe_exit
+from nfrun.system.processes import supervisor as module
+from nfrun.system.processes.exit_status import describe_exit
+from nfrun.system.processes.supervisor import _PID_BYTES, _REACTED, _Supervisor, supervise
 from nfrun.system.std_streams import StrayOutput
-from nfrun.system.supervisor import _PID_BYTES, _REACTED, _Supervisor, supervise
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run
 LEAVE = "import subprocess; print(subprocess.Popen(['setsid', 'sleep', '300']).pid, flush=True)"
 PROGRAM = """
 import os, re, signal, sys, threading
-from nfrun.system.supervisor import supervise
+from nfrun.system.processes.supervisor import supervise
 
 report_code = supervise("it can be mended")
 parent = int(open(f"/proc/{os.getppid()}/stat").read().rpartition(")")[2].split()[1])
@@ -243,7 +243,9 @@ def test_a_second_signal_kills_the_runner() -> None:
 
 
 def test_a_runner_that_does_not_react_is_killed() -> None:
-    with started("import nfrun.system.supervisor\nnfrun.system.supervisor._REACT_SECONDS = 0.2\n" + PROGRAM) as program:
+    with started(
+        "import nfrun.system.processes.supervisor\nnfrun.system.processes.supervisor._REACT_SECONDS = 0.2\n" + PROGRAM
+    ) as program:
         program.do("hold = lambda: re.match('(a+)+$', 'a' * 60 + 'b')  # keeps the GIL for ever")
         program.output_of("threading.Thread(target=lambda: [print('ready', flush=True), hold()]).start()")
         os.kill(program.supervisor, signal.SIGINT)

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets
 BEGIN = """
 import os, subprocess, sys
 from pathlib import Path
-from nfrun.system.process_tree import descendants, kill_descendants
-from nfrun.system.supervisor import _ADOPTS_ORPHANS, _prctl
+from nfrun.system.processes.process_tree import descendants, kill_descendants
+from nfrun.system.processes.supervisor import _ADOPTS_ORPHANS, _prctl
 
 assert _prctl()(_ADOPTS_ORPHANS, 1) == 0
 pid_folder = Path(sys.argv[1])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from nfrun.system.temp_folder import remove_temp_folder
+from nfrun.system.processes.temp_folder import remove_temp_folder
 
 _LEFT_SECONDS = 0.5  # for threads and processes left by nodes to end, as idle pools do at exit
 _HOOKS_SECONDS = 5.0  # for exit hooks of libraries

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nfrun.system.process_tree import wait_group_exit
+from nfrun.system.processes.process_tree import wait_group_exit
 
 
 @pytest.fixture
