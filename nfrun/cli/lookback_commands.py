@@ -236,6 +236,7 @@ def shell(options: ShellOptions, messages: Messages) -> int:
     """Start Python with the inputs, the values and the function of a node, and return its exit code."""
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
+    from nfrun.nodes.folders import folder_of
     from nfrun.reopen.current_pipeline import bind_as_in, node_of, pipeline_file
     from nfrun.system.native_threads import arrow_threads, default_thread_variables, thread_variables
 
@@ -259,7 +260,7 @@ def shell(options: ShellOptions, messages: Messages) -> int:
     inputs = RunTables(work, run, lambda: pipeline).inputs_of(node)
     gc.enable()
     environ = {**os.environ, **node.env}
-    with NodeShell(node, Path(pipeline.folder), run.id, environ, inputs, messages) as session:
+    with NodeShell(node, folder_of(node, Path(pipeline.folder)), run.id, environ, inputs, messages) as session:
         tables_of = f", with the tables of run {run.number}" if inputs else ""
         title = f"node '{node.id}' of {pipeline.file}{tables_of}"
         return run_prompt(session.names, session.banner(title), messages)

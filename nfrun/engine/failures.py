@@ -8,7 +8,7 @@ import importlib
 import os
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nfrun
@@ -18,6 +18,7 @@ from nfrun.core.events import Failure, Frame, nfrun_failure
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeError
+from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.tables.formats import FormatError
 
@@ -25,32 +26,33 @@ _MOST_FRAMES = 12
 _MOST_CAUSES, _CAUSE_FRAMES = 3, 2
 
 
-def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], folder: Path) -> Failure:
+def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], base: Path) -> Failure:
     """Return the `Failure` for an error that a node raised.
 
-    `inputs` has one line for each input. Paths in frames are shown relative to `folder`, that of the pipeline. A
+    `inputs` has one line for each input. Paths in frames are shown relative to `base`, the folder of the pipeline. A
     HandoffError and a full disk have the cause IO or PERMISSION, all other errors the cause NODE.
     """
     if isinstance(error, NodeError | FormatError):
         return Failure(Cause.NODE, "", _text(error), details=getattr(error, "details", ""), inputs=inputs)
     if isinstance(error, HandoffError):
         return replace(nfrun_failure(error), inputs=inputs)
+    folders = base, folder_of(spec, base)
     number = error.errno if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) else None
     cause = Cause.NODE if number is None else Cause.IO
     if isinstance(error, OSError) and not KINDS[spec.kind].has_user_frames:
         return Failure(cause, type(error).__name__, _text(error), inputs=inputs, errno=number)
-    frames = _user_frames(error, folder)
+    frames = _user_frames(error, folders)
     notes = [str(note) for note in getattr(error, "__notes__", [])]
-    details = "\n".join([*notes, *(line for cause in _causes(error) for line in _cause_lines(cause, folder))])
+    details = "\n".join([*notes, *(line for cause in _causes(error) for line in _cause_lines(cause, folders))])
     return Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number)
 
 
-def _user_frames(error: BaseException, folder: Path) -> tuple[Frame, ...]:
+def _user_frames(error: BaseException, folders: Sequence[Path]) -> tuple[Frame, ...]:
     """Return the user's frames of an error's traceback, and the innermost frame even if it is in a library.
 
-    Leaves out frames of nfrun, of the import system and of compiled modules, which have no source to show. Files in the
-    pipeline's folder are shown relative to it. For a SyntaxError, adds a frame for the line with the error. Of more
-    than 12 frames, the first and the last 6 are shown.
+    Leaves out frames of nfrun, of the import system and of compiled modules, which have no source to show. Files in
+    `folders` are shown relative to the first of them. For a SyntaxError, adds a frame for the line with the error. Of
+    more than 12 frames, the first and the last 6 are shown.
     """
     libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_machinery(f.filename)]
@@ -60,9 +62,9 @@ def _user_frames(error: BaseException, folder: Path) -> tuple[Frame, ...]:
     shown = user_frames or frames
     if len(shown) > _MOST_FRAMES:  # a recursion: its two ends say more than its middle
         shown = shown[: _MOST_FRAMES // 2] + shown[-_MOST_FRAMES // 2 :]
-    found = [Frame(_relative(f.filename, folder), f.lineno or 0, f.name, _clean(f.line or "")) for f in shown]
+    found = [Frame(_relative(f.filename, folders), f.lineno or 0, f.name, _clean(f.line or "")) for f in shown]
     if isinstance(error, SyntaxError) and error.filename:
-        found.append(Frame(_relative(error.filename, folder), error.lineno or 0, "<module>", _clean(error.text or "")))
+        found.append(Frame(_relative(error.filename, folders), error.lineno or 0, "<module>", _clean(error.text or "")))
     return tuple(found)
 
 
@@ -75,14 +77,17 @@ def _clean(line: str) -> str:
     return line.strip().encode(errors="backslashreplace").decode()
 
 
-def _relative(file: str, folder: Path) -> str:
-    return str(Path(file).relative_to(folder)) if Path(file).is_relative_to(folder) else file
+def _relative(file: str, folders: Sequence[Path]) -> str:
+    """Return the name of a file that lies in one of the folders, relative to the first of them."""
+    if not any(Path(file).is_relative_to(folder) for folder in folders):
+        return file
+    return os.path.relpath(file, folders[0])
 
 
-def _cause_lines(cause: BaseException, folder: Path) -> Iterator[str]:
+def _cause_lines(cause: BaseException, folders: Sequence[Path]) -> Iterator[str]:
     """Yield the lines of a cause: its type and message, and its innermost frames as those of the error are shown."""
     yield f"caused by {type(cause).__name__}: {_text(cause)}"
-    for frame in _user_frames(cause, folder)[-_CAUSE_FRAMES:]:
+    for frame in _user_frames(cause, folders)[-_CAUSE_FRAMES:]:
         yield f"  {frame.file}:{frame.line} in {frame.function}"
         if frame.source:
             yield f"    {frame.source}"

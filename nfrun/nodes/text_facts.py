@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nfrun.core.pipeline import NodeSpec
 from nfrun.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
+from nfrun.nodes.folders import from_base
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
@@ -28,4 +29,5 @@ def _network(node: NodeSpec, text: str) -> list[CodeFact]:
 
     values = map(str, node.with_.values())  # also those of lists and mappings
     where = node.body_file if text and node.body_file else f"{Path(node.source.file).name}:{node.source.line}"
+    where = from_base(node)(where)
     return network_of_text(text, values, where)

@@ -9,6 +9,7 @@ from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.run_history import reader_digest
 from nfrun.nodes.base import NodeError, output_name
+from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.reopen.rerun_context import RerunContext
 from nfrun.tables.file_outputs import hand_on
@@ -31,7 +32,7 @@ def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
 
     spec = pipeline.nodes[output.id.node]
     try:
-        value = KINDS[spec.kind].run(RerunContext(spec, Path(pipeline.folder)))[output_name(spec)]
+        value = KINDS[spec.kind].run(RerunContext(spec, folder_of(spec, Path(pipeline.folder))))[output_name(spec)]
         if isinstance(value, FileTable):
             value.load()
         if isinstance(value, Path):

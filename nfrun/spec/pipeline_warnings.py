@@ -11,13 +11,15 @@ from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import Pipeline
 from nfrun.facts.code_facts import shared_variables
 from nfrun.nodes.registry import KINDS
+from nfrun.system.file_search import inner_folder
 
 
 def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
-    """Yield the warnings about the files beside the pipeline."""
-    if any(KINDS[node.kind].has_user_frames for node in pipeline.nodes.values()):
-        for name in hidden_files(Path(pipeline.folder)):
-            file, module = Path(pipeline.file).parent / name, name.removesuffix(".py")
+    """Yield the warnings about the files beside the pipeline, and beside the others whose nodes it has."""
+    base, shown = Path(pipeline.folder), Path(pipeline.file).parent
+    for folder in dict.fromkeys(spec.folder for spec in pipeline.nodes.values() if KINDS[spec.kind].has_user_frames):
+        for name in hidden_files(inner_folder(base, folder)):
+            file, module = inner_folder(shown, folder) / name, name.removesuffix(".py")
             why = (
                 f"nfrun uses a package '{module}'"
                 if module in OURS
