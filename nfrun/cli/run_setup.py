@@ -27,6 +27,7 @@ from nfrun.logs.event_redaction import redact_value
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.pipeline_warnings import warnings_of
 from nfrun.spec.resolve import Resolved, resolve
+from nfrun.system.file_search import name_below
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
 
@@ -102,7 +103,9 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
             selection=selection,
             work=work,
             folder=work.make_run_folder(start.run),
-            started=_header(RunHeader(start.run, work.pipeline_name(pipeline), start.number), resolved, command),
+            started=_header(
+                RunHeader(start.run, work.pipeline_name(pipeline), start.number), resolved, command, options.inputs
+            ),
             timings=timings,
             recorded=recorded,
             thread_variables=default_thread_variables(pipeline, os.environ),
@@ -113,13 +116,25 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
         )
 
 
-def _header(run: RunHeader, resolved: Resolved, command: Sequence[str]) -> RunHeader:
-    """Add to the first line of the journal how the run was started, with secrets masked."""
+def _header(run: RunHeader, resolved: Resolved, command: Sequence[str], given: Mapping[str, str]) -> RunHeader:
+    """Add to the first line of the journal how the run was started, with secrets masked.
+
+    `given` are the files of inputs.
+    """
     redact = resolved.redactor
     words, params = tuple(map(redact, command)), redact_value(resolved.pipeline.values, redact)
     host, secrets = redact(os.uname().nodename), resolved.pipeline.secrets
-    profile = resolved.pipeline.profile
-    return replace(run, at=time.time(), command=words, params=params, host=host, secrets=secrets, profile=profile)
+    inputs = {name: redact(name_below(resolved.pipeline.folder, file)) for name, file in given.items()}
+    return replace(
+        run,
+        at=time.time(),
+        command=words,
+        params=params,
+        host=host,
+        secrets=secrets,
+        profile=resolved.pipeline.profile,
+        inputs=inputs,
+    )
 
 
 def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:

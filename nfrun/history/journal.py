@@ -138,7 +138,8 @@ class RunHeader:
     for a run that a Python program made. `params` are the values of the parameters; in both, secrets are masked.
     `versions` has nfrun, Python, pyarrow and the packages that count for the keys of the nodes. `host` is the name of
     the machine, and `secrets` are the names of the variables with secrets. `profile` is the one that was
-    laid over the file, "" for none. Older journals have none of these.
+    laid over the file, "" for none. `inputs` are the files that were given with `--input`, those below
+    the folder of the pipeline relative to it. Older journals have none of these.
     """
 
     run: str
@@ -152,6 +153,7 @@ class RunHeader:
     host: str = ""
     secrets: tuple[str, ...] = ()
     profile: str = ""
+    inputs: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 @frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from nfrun.lookback.run_list import ListedRun
 _LEFT_OUT = ("--fresh", "--json", "-q", "--quiet", "-v", "--verbose")
 _LEFT_OUT_WITH_VALUE = ("--force", "--schedule", "--handoff", "--events", "--color")
 _SELECTING = ("--only", "--from", "--until", "--exclude")
-_WITH_SECRET = ("-p", "--param", "--params-file", "--work")  # options whose value may be a secret
+_WITH_SECRET = ("-p", "--param", "--params-file", "--work", "--input")  # options whose value may be a secret
 
 
 def command_again(command: Sequence[str], force: Iterable[str] = (), more: Sequence[str] = ()) -> str:
@@ -62,7 +62,9 @@ def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
     It is the command of the run, for the working directory and the work folder as they are now: a run may have been
     started in another directory, and a work folder may be a copy.
     """
-    words = [*run.header.command] or ["nfrun", "run", run.file]
+    files = run.header.inputs
+    inputs = [word for name, file in files.items() for word in ("--input", f"{name}={file}")]
+    words = [*run.header.command] or ["nfrun", "run", run.file, *inputs]
     work = run.folder.parents[1]
     named = next((at for at, word in enumerate(words) if at > 1 and Path(word).name == run.file), None)
     given = words.index("--work") + 1 if "--work" in words[:-1] else None
@@ -74,6 +76,8 @@ def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
         words[given] = _as_given(words[given], work)
     elif named is not None and not _is_same(Path(words[named]).parent / WORK_DIR, work):
         more += ["--work", os.path.relpath(work)]
+    folder = work.parent if named is None else Path(words[named]).parent
+    words = [_with_input(before, word, files, folder) for before, word in pairwise(["", *words])]
     return command_again(_without_selection(words), nodes, more)
 
 
@@ -93,6 +97,19 @@ def _without_selection(words: Sequence[str]) -> list[str]:
         elif word.partition("=")[0] not in _SELECTING:
             found.append(word)
     return found
+
+
+def _with_input(before: str, word: str, inputs: Mapping[str, str], folder: Path) -> str:
+    """Return the word with the path of an input from the working directory, if it gives one.
+
+    `before` is the word before it. Paths in `inputs` are relative to `folder`.
+    """
+    flag = "--input=" if word.startswith("--input=") else ""
+    name, _, file = word.removeprefix(flag).partition("=")
+    recorded = inputs.get(name, "")
+    if not (flag or before == "--input") or not recorded or MASK in word or "://" in recorded:
+        return word
+    return f"{flag}{name}={recorded if recorded.startswith('/') else _as_given(file, folder / recorded)}"
 
 
 def _as_given(word: str, path: Path) -> str:

@@ -35,6 +35,7 @@ def head_lines(run: ListedRun, look: Look) -> Iterator[str]:
             ("host", header.host or NOT_RECORDED),
             ("command", _command(header)),
             ("parameters", params_text(header.params)),
+            ("inputs", params_text(header.inputs)),
             ("versions", versions or NOT_RECORDED),
             ("folder", str(run.folder)),
             ("error", run.ending.error if run.ending else ""),

@@ -92,6 +92,7 @@ def run_json(run: ListedRun) -> dict[str, Any]:
         "counts": count_nodes(run),
         "error": (run.ending.error if run.ending else "") or None,
         "params": dict(run.header.params),
+        "inputs": dict(run.header.inputs),
     }
 
 

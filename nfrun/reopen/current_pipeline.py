@@ -45,11 +45,14 @@ def bind_as_in(
     to_run: bool = True,
     set_redactor: Callable[[Redactor], None] = lambda redactor: None,
 ) -> Pipeline:
-    """Read the file and bind it with the parameters that the run had. Those in `given` win over these.
+    """Read the file and bind it with the parameters and inputs that the run had. Those in `given` win over these.
 
     Calls `set_redactor` as soon as the secrets are known. With `to_run=False` these need no values. Raises SpecError.
     """
     pipeline, document = read_pipeline(file, profile=run.header.profile)
+    if inputs := {name: path for name, path in run.header.inputs.items() if name in pipeline.inputs}:
+        files = {name: path if "://" in path else os.path.join(pipeline.folder, path) for name, path in inputs.items()}  # noqa: PTH118
+        pipeline, document = read_pipeline(file, profile=run.header.profile, given=files)
     set_redactor(Redactor(environ[name] for name in secrets_of(pipeline) if name in environ))
     typed = {name: value for name, value in run.header.params.items() if name in pipeline.params}
     return bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run.id, to_run=to_run)

@@ -24,7 +24,8 @@ from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.recorded_run import Node, ends_of, which_cell
 from nfrun.lookback.run_list import ListedRun
-from nfrun.reopen.source_tables import has_source, read_source
+from nfrun.nodes.registry import KINDS
+from nfrun.reopen.source_tables import has_source, if_content_of, read_source
 from nfrun.tables.formats import FormatError
 
 _MAX_LISTED = 6
@@ -101,6 +102,8 @@ class RunTables:
         path = self.path(output)
         if path is None and self._source(output) is not None:
             raise NotRecorded(f"no file of '{output}' is kept, as its node only reads files: name another format")
+        if path is None and (given := self._given(output)) is not None and given.inputs[0].is_plain:
+            return self.file(given.inputs[0].output)
         if path is None:
             raise self._removed([output])
         return path
@@ -154,7 +157,7 @@ class RunTables:
             return open_file(found) if self.type_of(output) == TABLE else found
         pipeline = self._source(output)
         if pipeline is None:
-            return None
+            return self._handed_on(output)
         table = read_source(pipeline, self._found(output)[1])
         if table is None:
             form = form_of(self.type_of(output))
@@ -171,6 +174,23 @@ class RunTables:
             how = "name its pipeline file with --pipeline FILE, to read its source again"
             raise NotRecorded(f"no file of '{output}' is kept in {self}: {how}")
         return pipeline if has_source(pipeline, output) else None
+
+    def _handed_on(self, output: OutputId) -> Any | None:
+        """Return the table that the node of an output has handed on; None if it reads another one now."""
+        given = self._given(output)
+        table = None if given is None else next(iter(self.inputs_of(given).values()), None)
+        if given is None or table is None:
+            return None
+        read, recorded = given.inputs[0], self._found(output)[1]
+        if read.is_plain and reader_digest(self._found(read.output)[1]) == reader_digest(recorded):
+            return table
+        return if_content_of(table, recorded) if recorded.type == TABLE else None
+
+    def _given(self, output: OutputId) -> NodeSpec | None:
+        """Return the node of an output if its table is what it reads, so that nfrun has written no other file."""
+        pipeline = self._pipeline() if self._found(output)[1].file is None else None
+        spec = pipeline.nodes.get(output.node) if pipeline is not None else None
+        return spec if spec is not None and KINDS[spec.kind].hands_on else None
 
     def _removed(self, outputs: Sequence[OutputId]) -> NotRecorded:
         listed = shortened([f"'{output}'" for output in outputs], _MAX_LISTED)

@@ -27,8 +27,7 @@ def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
 
     None if the source has another content now.
     """
-    from nfrun.tables.file_table import FileTable
-    from nfrun.tables.output_files import hashed, in_memory  # they import pyarrow
+    from nfrun.tables.file_table import FileTable  # it imports pyarrow
 
     spec = pipeline.nodes[output.id.node]
     try:
@@ -40,6 +39,13 @@ def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
             return value if reader_digest(ref) == reader_digest(output) else None
     except (NodeError, FormatError):  # a file is gone, or is no table any more
         return None
+    return if_content_of(value, output)
+
+
+def if_content_of(value: Any, output: FinishedOutput) -> Any | None:
+    """Return the table of a value if it has the content that an output had, else None."""
+    from nfrun.tables.output_files import hashed, in_memory
+
     stored = in_memory(output.id, 1, value, None)
     ref = stored.ref if stored.ref.digest else hashed(stored.ref, stored.table)
     return stored.table if reader_digest(ref) == reader_digest(output) else None

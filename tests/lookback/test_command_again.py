@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nfrun.core.values import replace
 from nfrun.history.journal import RunHeader
 from nfrun.lookback.command_again import command_again, command_for_tables, command_to_go_on
 from nfrun.lookback.run_list import ListedRun
@@ -75,6 +76,26 @@ def test_tables_are_made_again_from_the_folder_where_people_are(
     monkeypatch.chdir("/")
     again = command_for_tables(listed(tmp_path, *RUN), ["a"])
     assert again == f"nfrun run {str(tmp_path / 'p.yaml')[1:]} --keep --force a"
+
+
+def test_the_files_of_inputs_are_named_from_where_people_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = {"t": "data/t.csv", "u": "/srv/u.csv", "v": "s3://b/v.csv"}
+    words = (*RUN, "--input", "t=t.csv", "--input=u=/srv/u.csv", "--input", "v=s3://b/v.csv", "-p", "t=t.csv")
+    run = listed(tmp_path, *words)
+    run = replace(run, header=replace(run.header, inputs=inputs))
+    (tmp_path / "data").mkdir()
+    for name in ("p.yaml", "data/t.csv"):
+        (tmp_path / name).write_text("")
+    monkeypatch.chdir(tmp_path / "data")  # where the run began
+    again = command_for_tables(run, [])
+    ends = "--input=u=/srv/u.csv --input v=s3://b/v.csv -p t=t.csv --keep"
+    assert again == f"nfrun run ../p.yaml --input t=t.csv {ends}"
+    monkeypatch.chdir(tmp_path)
+    assert "--input t=data/t.csv " in command_for_tables(run, [])
+    by_program = replace(run, header=replace(run.header, command=()))
+    assert command_for_tables(by_program, []).startswith("nfrun run p.yaml --input t=data/t.csv --input u=/srv/u.csv ")
+    secret = replace(run, header=replace(run.header, command=(*RUN, "--input", "v=s3://***@b/v.csv")))
+    assert command_for_tables(secret, []) == "nfrun run p.yaml --keep (add --input v=…: a secret)"
 
 
 def test_a_work_folder_that_is_elsewhere_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,7 @@ def test_json_is_one_document(here: Here, tmp_path: Path, kept: Kept) -> None:
         "counts": COUNTS,
         "error": None,
         "params": {"day": 1, "x": None},
+        "inputs": {},
         "changed_params": {"day": 1, "x": None},
     }
     killed = {"run": "2-20231114-221320", "status": "killed", "ended": None, "wall_s": None}

@@ -280,3 +280,21 @@ def test_gathered_inputs_are_as_the_node_had_them(tmp_path: Path) -> None:
     script = "del cells[2]\nprint(list(cells), rerun()['factor'].to_pylist())"
     assert said(project, "count", script) == ["[1, 3] [1, 3]"]
     assert said(project, "names", "print(rerun()['name'].to_pylist())") == ["['1.csv', '2.csv', '3.csv']"]
+
+
+def test_the_shell_of_a_node_in_another_folder_has_the_inputs_that_were_given(tmp_path: Path, here: Here) -> None:
+    project = Project(tmp_path, here)
+    for folder in ("part", "data"):
+        (tmp_path / folder).mkdir()
+    project.write("data/t.csv", "n\n4\n")
+    project.write("trial.yaml", "inputs: {t: {}}\nnodes:\n  p: {pipeline: part/p.yaml, inputs: {t: t}}\n")
+    project.write("part/p.yaml", "inputs: {t: {}}\nnodes:\n  f: {python: 'steps:f', inputs: t}\n")
+    project.write("part/steps.py", "import common\ndef f(t):\n    return [{'who': common.WHO, 'rows': t.num_rows}]\n")
+    project.write("part/common.py", "WHO = 'part'\n")
+    project.write("common.py", "WHO = 'main'\n")
+    project.run("--input", "t=data/t.csv")
+    assert said(project, "p/f", "print(t.to_pylist(), rerun().to_pylist())") == [
+        "[{'n': 4}] [{'who': 'part', 'rows': 1}]"
+    ]
+    assert ["inputs", "t=data/t.csv"] in [line.split() for line in project.look("show").stdout.splitlines()]
+    assert project.look("open", "t", "--format", "csv").stdout.split() == ['"n"', "4"]
