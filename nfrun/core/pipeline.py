@@ -202,6 +202,7 @@ class NodeSpec:
     `output.check.column`. `section` is the key of the file under which it stands: `nodes`, or one of LAST_SECTIONS.
     `source` is where the node's name stands in its file, without the text of the line. `folder` is the folder of that
     file, relative to that of the pipeline, "" for the same: the node's paths and modules are in it.
+    `disabled_by` is the node that includes this one and has an `if` that is false.
     """
 
     id: str
@@ -237,6 +238,7 @@ class NodeSpec:
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     body_file: str = ""
     folder: str = ""
+    disabled_by: str = ""
     source: SourceSpan = field(default=SourceSpan(""), compare=False)
 
     @property

@@ -25,6 +25,7 @@ from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.file_conflicts import file_conflicts
 from nfrun.spec.included_files import value_problem
 from nfrun.spec.matrix.resolution import MatrixNames, expand_matrix, without_run_id
+from nfrun.spec.node_counts import too_many_included, too_many_nodes
 from nfrun.spec.parameters import bind_params, default_names, env_text
 from nfrun.spec.references import items
 from nfrun.spec.schema import check_setting
@@ -75,7 +76,10 @@ def bind(
 
 def expand(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Pipeline:
     """Return the pipeline with its cells and the nodes of other pipelines, as far as defaults tell them, not bound."""
-    pipeline = expand_matrix(pipeline, document, default_names(pipeline, environ))
+    names = default_names(pipeline, environ)
+    if wrong := too_many_nodes(pipeline, document, names):
+        raise SpecError([wrong])
+    pipeline = expand_matrix(pipeline, document, names)
     other = {
         body: expand(included, document.others[included.file], environ) for body, included in pipeline.included.items()
     }
@@ -143,6 +147,8 @@ class _Run:
         binder.names = {**names, "env": visible}
         if diagnostics and pipeline.axes:
             raise SpecError(diagnostics)
+        if wrong := too_many_nodes(pipeline, document, binder.names):
+            raise SpecError([wrong])
         pipeline = expand_matrix(pipeline, document, binder.names)
         binder.cells = MatrixNames(pipeline.axes)
         nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
@@ -161,19 +167,24 @@ class _Run:
     def with_included(self, pipeline: Pipeline, document: Document, binder: NodeBinder) -> Pipeline:
         """Return the pipeline with the nodes of those that its nodes name, each bound with the values given to it."""
         made: dict[str, Pipeline] = {}
-        for spec in filter(includes, pipeline.nodes.values()):
+        including = list(filter(includes, pipeline.nodes.values()))
+        if wrong := too_many_included(
+            pipeline, document, ((s, _values(pipeline.included[s.body], s)) for s in including)
+        ):
+            binder.diagnostics.append(wrong)
+            return pipeline
+        for spec in including:
             other = pipeline.included[spec.body]
             before = len(binder.diagnostics)
             for name, value in spec.with_.items():
-                if wrong := value_problem(spec, other, name, value):
-                    binder.report(document.span("nodes", spec.declared, "with", name), *wrong)
+                if problem := value_problem(spec, other, name, value):
+                    binder.report(document.span("nodes", spec.declared, "with", name), *problem)
             of = document.others[other.file]
             binder.diagnostics += _missing_secrets(other, of, self.environ) if self.to_run else ()
             if len(binder.diagnostics) > before:
                 continue
-            params = {name: param.default for name, param in other.params.items()} | dict(spec.with_)
             try:
-                made[spec.id] = self.bound(other, of, params, pipeline.env, pipeline.redacted_env)
+                made[spec.id] = self.bound(other, of, _values(other, spec), pipeline.env, pipeline.redacted_env)
             except SpecError as error:
                 binder.diagnostics += error.diagnostics
         if binder.diagnostics:
@@ -375,6 +386,11 @@ class NodeBinder:
 
     def report(self, where: SourceSpan, what: str, hint: str = "") -> None:
         self.diagnostics.append(Diagnostic(where, what, hint))
+
+
+def _values(other: Pipeline, spec: NodeSpec) -> dict[str, Any]:
+    """Return the values of the parameters of a pipeline that a node includes."""
+    return {name: param.default for name, param in other.params.items()} | dict(spec.with_)
 
 
 def _missing_secrets(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Iterator[Diagnostic]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 
 from nfrun.core.budgets import Budget
+from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
@@ -71,15 +73,18 @@ def _no_size(name: str, amount: float) -> tuple[str, str]:
 
 
 def check_amounts(
-    nodes: Mapping[str, NodeSpec], budgets: Mapping[str, Budget], document: Document
+    nodes: Mapping[str, NodeSpec], budgets: Mapping[str, Budget], document: Document, run: str = ""
 ) -> Iterator[tuple[Keys, str, str, bool]]:
-    """Yield what is wrong with the amounts that nodes take: the path, the message, the hint, and whether at the key."""
+    """Yield what is wrong with the amounts that nodes take: the path, the message, the hint, and whether at the key.
+
+    `run` is the name of the file that has the budgets, if it is not that of the nodes.
+    """
     for spec in nodes.values():
         for name, amount in spec.amounts.items():
             path = setting_path(document.root, (spec.section, spec.local_name), ("resources", name))
             budget = budgets.get(name)
             if budget is None and name != _MEMORY:
-                yield path, f"there is no budget for '{ellipsize(name)}'", _no_budget(name, amount, budgets), True
+                yield path, f"there is no budget for '{ellipsize(name)}'", _no_budget(name, amount, budgets, run), True
             elif (budget is None or budget.is_size) and amount < _SMALLEST_SIZE:
                 yield path, *_no_size(name, amount), False
             elif budget is not None and amount > budget.most:
@@ -92,12 +97,27 @@ def check_amounts(
                 )
 
 
-def _no_budget(name: str, amount: float, budgets: Mapping[str, Budget]) -> str:
+def _no_budget(name: str, amount: float, budgets: Mapping[str, Budget], run: str) -> str:
     cpu = ["cpu"] if name.startswith("c") else []  # 'gpu' is no misspelling of it
     guess = closest_match(name, [*cpu, _MEMORY, *budgets])
     if guess:
         return f"did you mean '{guess}'?"
-    return f"say at the top of the file how much there is: resources: {{{ellipsize(name)}: {max(1, amount):g}}}"
+    return (
+        f"say at the top of {run or 'the file'} how much there is: resources: {{{ellipsize(name)}: {max(1, amount):g}}}"
+    )
+
+
+def refused_amounts(pipeline: Pipeline, document: Document, budgets: Mapping[str, Budget]) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the amounts that nodes take of the budgets, in all files of the pipeline."""
+    nodes: dict[str, dict[str, NodeSpec]] = {}
+    for name, spec in pipeline.nodes.items():
+        if spec.amounts:
+            nodes.setdefault(spec.source.file, {})[name] = spec
+    for file, specs in nodes.items():
+        own = document.others.get(file, document)
+        run = "" if own is document else PurePath(document.file).name
+        for path, what, hint, at_key in check_amounts(specs, budgets, own, run):
+            yield Diagnostic((own.key_span if at_key else own.span)(*path), what, hint)
 
 
 def _shown(budget: Budget, amount: float) -> str:

@@ -119,7 +119,7 @@ class _Nodes:
     def add(self, spec: NodeSpec) -> None:
         """Add a node as it is without what is disabled, or as disabled."""
         if spec.if_ is False:
-            self.disabled[spec.id] = _IF_IS_FALSE
+            self.disabled[spec.id] = f"the 'if' of '{spec.disabled_by}' is false" if spec.disabled_by else _IF_IS_FALSE
             return
         inputs = []
         for item in spec.inputs:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
+from nfrun.core.errors import SpecError
+from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.core.values import frozen
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind, expand, secrets_of
-from nfrun.spec.budgets import check_amounts, with_memory
+from nfrun.spec.budgets import refused_amounts, with_memory
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.missing import missing
 from nfrun.spec.parameters import read_params_file
 from nfrun.spec.profiles import VARIABLE
-from nfrun.yaml.document import Document
 
 
 @frozen
@@ -74,20 +73,8 @@ def resolve(
     else:
         pipeline = expand(pipeline, document, environ)
     pipeline = with_memory(pipeline)
-    if refused := list(dict.fromkeys(_refused_amounts(pipeline, document))):
+    if refused := list(dict.fromkeys(refused_amounts(pipeline, document, pipeline.budgets))):
         raise SpecError(refused)
     if absent := list(missing(pipeline, document, functions)):
         raise SpecError(absent)
     return Resolved(pipeline, redactor, uses_run=bool(uses_run))
-
-
-def _refused_amounts(pipeline: Pipeline, document: Document) -> Iterator[Diagnostic]:
-    """Yield what is wrong with the amounts that nodes take of the budgets, in all files of the pipeline."""
-    nodes: dict[str, dict[str, NodeSpec]] = {}
-    for name, spec in pipeline.nodes.items():
-        if spec.amounts:
-            nodes.setdefault(spec.source.file, {})[name] = spec
-    for file, specs in nodes.items():
-        own = document.others.get(file, document)
-        for path, what, hint, at_key in check_amounts(specs, pipeline.budgets, own):
-            yield Diagnostic((own.key_span if at_key else own.span)(*path), what, hint)

@@ -106,6 +106,7 @@ class _Expansion:
         """Yield the nodes that take the place of a node, those that the including file gives first."""
         other, prefix = self.made[including.id], f"{including.id}/"
         given = {item.name: item for item in including.inputs}
+        by_including = "" if including.if_ else including.id
         for name, own in other.nodes.items():
             spec = _given(own, given[name], prefix) if name in given else _moved(own, prefix)
             begins = not any(id.startswith(prefix) for id in spec.upstream)
@@ -117,6 +118,7 @@ class _Expansion:
                 needs=(*spec.needs, *including.needs) if begins else spec.needs,
                 tags=tuple(dict.fromkeys([*including.tags, *spec.tags])),
                 if_=spec.if_ if including.if_ else False,
+                disabled_by=prefix + spec.disabled_by if including.if_ and spec.disabled_by else by_including,
                 continue_on_error=including.continue_on_error or spec.continue_on_error,
             )
 

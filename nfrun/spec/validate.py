@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.errors import Diagnostic
+from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import Pipeline
+from nfrun.spec.budgets import refused_amounts
 from nfrun.spec.cell_checks import cell_problems
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.matrix.resolution import matrix_problems
 from nfrun.spec.missing import missing
+from nfrun.spec.node_counts import too_many_nodes
+from nfrun.spec.parameters import default_names
 from nfrun.spec.pipeline_warnings import code_warnings, warnings_of
 from nfrun.yaml.document import Document
 
@@ -22,7 +25,14 @@ def validate_file(file: Path, on_warning: Callable[[Diagnostic], object]) -> Pip
     functions = FunctionLookup(file.absolute().parent)
     found: list[Diagnostic] = []
     pipeline, document = read_pipeline(file, functions, found.append)
-    for one, its in _with_included(pipeline, document):
+    if wrong := too_many_nodes(pipeline, document, default_names(pipeline, {})):
+        raise SpecError([wrong])
+    files = list(_with_included(pipeline, document))
+    # The file itself was checked when it was read.
+    amounts = [problem for one, _ in files[1:] for problem in refused_amounts(one, document, pipeline.budgets)]
+    if amounts:
+        raise SpecError(amounts)
+    for one, its in files:
         found += matrix_problems(one, its, partial(cell_problems, document=its))
         found += [*missing(one, its, functions.beside(Path(one.folder))), *warnings_of(one)]
         told = {warning.message for warning in found}

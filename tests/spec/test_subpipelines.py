@@ -10,6 +10,7 @@ import pytest
 from nfrun.core.errors import SpecError, render_all
 from nfrun.core.pipeline import Pipeline
 from nfrun.spec.resolve import resolve
+from nfrun.spec.validate import validate_file
 
 CLEAN = """\
 # clean.yaml
@@ -131,6 +132,17 @@ def test_a_node_that_is_disabled_disables_its_nodes(folder: Path, condition: str
     pipeline = bound()
     assert list(pipeline.nodes) == ["orders", "rates"]
     assert len(pipeline.disabled) == 15
+    assert pipeline.disabled["clean@DE/orders"] == "the 'if' of 'clean@DE' is false"
+    assert pipeline.disabled["all"] == "it reads all that it gathers, which is disabled"
+
+
+def test_the_reason_of_a_disabled_node_names_the_node_whose_if_is_false(folder: Path) -> None:
+    written("a.yaml", "nodes:\n  x: {pipeline: b.yaml}\n  y: {pipeline: b.yaml, if: false}\n")
+    written("b.yaml", "nodes:\n  c: {pipeline: c.yaml, if: false}\n  own: {run: x, if: false}\n")
+    written("c.yaml", "nodes:\n  n: {run: x, if: false}\n  m: {run: x}\n")
+    of_x, of_y, own = "the 'if' of 'x/c' is false", "the 'if' of 'y' is false", "its 'if' is false"
+    inside = {"y/c/n": of_y, "y/c/m": of_y, "y/own": of_y}
+    assert bound("a.yaml").disabled == {"x/c/n": of_x, "x/c/m": of_x, "x/own": own, **inside}
 
 
 def test_files_may_include_files(folder: Path) -> None:
@@ -329,3 +341,66 @@ def test_ids_are_at_most_200_characters_long(folder: Path) -> None:
         written(f"l{level}.yaml", f"nodes: {{{name}: {{pipeline: l{level + 1}.yaml}}}}\n")
     written("l4.yaml", f"nodes: {{{name}: {{run: x}}}}\n")
     assert told("l0.yaml").startswith("l1.yaml:1:86: the id of a node has 259 characters, and at most 200: 'nnn")
+
+
+# -- budgets and limits ------------------------------------------------------------------------------------------------
+
+
+def test_amounts_of_another_file_are_compared_with_the_budgets_of_the_run(folder: Path) -> None:
+    text = "resources: {gpu: 8}\nparams: {g: 2}\nnodes:\n  a: {run: x, resources: {gpu: '${{ params.g }}'}}\n"
+    written("data/inner.yaml", f"{text}  b: {{run: x, resources: {{own: 1}}}}\n")
+    written("a.yaml", "resources: {gpu: 1}\nnodes:\n  x: {pipeline: data/inner.yaml}\n")
+    inner = (
+        "data/inner.yaml:5:27: there is no budget for 'own' (say at the top of a.yaml how much there is: resources: "
+    )
+    of_b = f"{inner}{{own: 1}}) < a.yaml:3:17"
+    assert told("a.yaml") == f"data/inner.yaml:4:32: 'x/a' takes 2 of 'gpu', and there is 1 < a.yaml:3:17\n{of_b}"
+    with pytest.raises(SpecError) as caught:
+        validate_file(Path("a.yaml"), lambda warning: None)
+    assert [str(found.span) for found in caught.value.diagnostics] == ["data/inner.yaml:5:27"]
+    written("a.yaml", "resources: {gpu: 1, own: 1}\nnodes:\n  x: {pipeline: data/inner.yaml, with: {g: 1}}\n")
+    assert bound("a.yaml").budgets.keys() == {"gpu", "own"}
+
+
+WIDE = "nodes:\n  fit: {run: x, matrix: {a: '${{ 100 | range }}', b: '${{ 100 | range }}'}}\n  one: {run: x}\n"
+BIG = "nodes:\n  x: {pipeline: wide.yaml, matrix: {country: '${{ 10 | range }}'}}\n"
+TOO_MANY = (
+    "big.yaml:2:36: the pipeline has 100,010 nodes, and at most 100,000: 'x' has 10 (country 10) of 10,001 nodes each, "
+    "and there 'fit' has 10,000 (a 100 x b 100)"
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "shown"),
+    [
+        ("big.yaml", BIG, TOO_MANY),
+        ("top.yaml", "nodes: {t: {pipeline: big.yaml}}\n", f"{TOO_MANY} < top.yaml:1:23"),
+        (
+            "top.yaml",
+            "nodes:\n  t: {pipeline: mid.yaml, matrix: {k: [1, 2]}}\n",
+            "top.yaml:2:35: the pipeline has 180,020 nodes, and at most 100,000: 't' has 2 (k 2) of 90,010 nodes each, "
+            "and there 'm' has 9 (c 9) of 10,001 nodes each, and there 'fit' has 10,000 (a 100 x b 100)",
+        ),
+    ],
+)
+def test_the_limit_holds_for_all_files_together(folder: Path, file: str, text: str, shown: str) -> None:
+    written("wide.yaml", WIDE)
+    written("big.yaml", BIG)
+    written("mid.yaml", "nodes:\n  m: {pipeline: wide.yaml, matrix: {c: '${{ 9 | range }}'}}\n  o: {run: x}\n")
+    written(file, text)
+    assert told(file) == shown
+    assert told(file, given=None) == shown
+    with pytest.raises(SpecError) as caught:
+        validate_file(Path(file), lambda warning: None)
+    assert caught.value.diagnostics[0].message in shown
+
+
+def test_axes_that_depend_on_what_is_given_count_with_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nfrun.spec.node_counts.MAX_NODES", 20)
+    written("wide.yaml", "params: {n: 1}\nnodes:\n  f: {run: x, matrix: {a: '${{ params.n | range }}'}}\n")
+    of = "nodes:\n  x: {pipeline: wide.yaml, matrix: {m: [5, 7, LAST]}, with: {n: '${{ matrix.m }}'}}\n"
+    written("a.yaml", of.replace("LAST", "8"))
+    assert len(bound("a.yaml").nodes) == 20
+    written("a.yaml", of.replace("LAST", "9"))
+    what = "the pipeline has at least 21 nodes, and at most 20: 'x@9' has 9, and there 'f' has 9 (a 9)"
+    assert told("a.yaml") == f"a.yaml:2:36: {what}"

@@ -39,21 +39,18 @@ def count_problems(pipeline: Pipeline) -> Iterator[tuple[Keys, str, str]]:
     This takes little time and memory, however many cells there would be.
     """
     excluded = _combinations(pipeline)
-    alone = {on[0]: cells for on, cells in excluded.items() if len(on) == 1}
-    lengths = {name: len(axis.values) - len(alone.get(name, ())) for name, axis in pipeline.axes.items()}
-    counted = {own: _count(pipeline.axes, own, lengths, excluded) for own in {s.axes for s in pipeline.nodes.values()}}
-    counts = {name: counted[spec.axes] for name, spec in pipeline.nodes.items()}
+    counts, lengths = count_cells(pipeline)
     for name, count in counts.items():
         if count > MAX_CELLS:
             own = pipeline.nodes[name].axes
-            cells = f"{prod([lengths[axis] for axis in own]):,} cells ({_product(own, lengths)})"
+            cells = f"{prod([lengths[axis] for axis in own]):,} cells ({product_text(own, lengths)})"
             less = " less those excluded" if _applying(pipeline.axes, own, excluded) else ""
             yield ("nodes", name, "matrix"), f"{name}: {cells}{less}, and at most {MAX_CELLS:,}", ""
     if max(counts.values()) > MAX_CELLS:
         return
     largest = max(counts, key=counts.__getitem__)
     if (total := sum(counts.values())) > MAX_NODES and pipeline.nodes[largest].axes:
-        product = _product(pipeline.nodes[largest].axes, lengths)
+        product = product_text(pipeline.nodes[largest].axes, lengths)
         what = f"the pipeline has {total:,} nodes, and at most {MAX_NODES:,}"
         yield ("nodes", largest, "matrix"), f"{what}: '{largest}' has {counts[largest]:,} ({product})", ""
     for name, spec in pipeline.nodes.items():
@@ -67,6 +64,18 @@ def count_problems(pipeline: Pipeline) -> Iterator[tuple[Keys, str, str]]:
                 yield ("nodes", name, "matrix"), f"{what}, and at most {MAX_READS:,} in all", hint
 
 
+def count_cells(pipeline: Pipeline) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many cells each node has, and how many values each axis. An axis without known values has one.
+
+    Of a node with too many cells the number is above the limit, but may not be theirs.
+    """
+    excluded = _combinations(pipeline)
+    alone = {on[0]: cells for on, cells in excluded.items() if len(on) == 1}
+    lengths = {name: len(axis.values or "?") - len(alone.get(name, ())) for name, axis in pipeline.axes.items()}
+    counted = {own: _count(pipeline.axes, own, lengths, excluded) for own in {s.axes for s in pipeline.nodes.values()}}
+    return {name: counted[spec.axes] for name, spec in pipeline.nodes.items()}, lengths
+
+
 def _count(axes: Mapping[str, Axis], own: tuple[str, ...], lengths: Mapping[str, int], excluded: _Excluded) -> int:
     """Return how many cells a node with these axes has, or a number above the limit if there are more."""
     most = prod([lengths[name] for name in own])
@@ -75,7 +84,8 @@ def _count(axes: Mapping[str, Axis], own: tuple[str, ...], lengths: Mapping[str,
     return sum(1 for _ in islice(_cells(axes, own, excluded), MAX_CELLS + 1))
 
 
-def _product(own: Sequence[str], lengths: Mapping[str, int]) -> str:
+def product_text(own: Sequence[str], lengths: Mapping[str, int]) -> str:
+    """Return axes with their lengths, as in `model 3 x fold 5`."""
     return " x ".join(f"{axis} {lengths[axis]:,}" for axis in own)
 
 
