@@ -44,7 +44,7 @@ OTHER_MEANINGS = {
     ("history/lock_files.py", "tuple", "run"): "the id of a run",
     ("reports/bench_table.py", "tuple", "python"): "the version of Python",
     ("reports/json_document.py", "dict key", "run"): "the id of a run",
-    ("spec/binder.py", "comparison", "run"): "the names under run. in expressions",
+    ("spec/node_binder.py", "comparison", "run"): "the names under run. in expressions",
     ("spec/binder.py", "dict key", "run"): "the names under run. in expressions",
     ("spec/expression_checks.py", "dict key", "run"): "the names under run. in expressions",
     ("spec/matrix/resolution.py", "tuple", "run"): "the names under run. in expressions",

@@ -10,9 +10,10 @@ from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline, has_expression
 from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
-from nfrun.spec.binder import NodeBinder, each_once
+from nfrun.spec.binder import each_once
 from nfrun.spec.expressions import names_in
 from nfrun.spec.matrix.resolution import MatrixNames
+from nfrun.spec.node_binder import NodeBinder
 from nfrun.yaml.document import Document, entries
 
 _MATRIX = {"matrix"}

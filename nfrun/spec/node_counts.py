@@ -8,6 +8,7 @@ from typing import Any
 from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.core.values import frozen, replace
+from nfrun.nodes.registry import KINDS
 from nfrun.spec.matrix.cells import MAX_NODES, count_cells, product_text
 from nfrun.spec.matrix.resolution import without_run_id
 from nfrun.spec.matrix.values import find_values
@@ -69,7 +70,8 @@ def too_many_included(
 def _diagnostic(pipeline: Pipeline, document: Document, count: _Count) -> Diagnostic:
     has = "has" if count.is_exact else "has at least"
     what = f"the pipeline {has} {count.nodes:,} nodes, and at most {MAX_NODES:,}: {count.text}"
-    key = "matrix" if "matrix" in document.root["nodes"][count.largest] else "pipeline"
+    body = document.root["nodes"][count.largest]
+    key = "matrix" if "matrix" in body else next(key for key in body if key in KINDS)
     return Diagnostic(document.span("nodes", count.largest, key), what)
 
 
