@@ -226,9 +226,10 @@ class _ReuseDecider:
         self._unsure.update(self._made_again)
 
     def _may_be_hit(self, name: str) -> bool:
+        if not self._is_pending(name):
+            return False
         definition = self._keys.definition(name).items()
-        entries = self._history.of_node(name) if self._is_pending(name) else ()
-        return any(definition <= end.key_inputs.items() for end in entries)
+        return any(definition <= end.key_inputs.items() for end in self._history.of_node(name))
 
     def _require_output(self, output: OutputId, reader: str) -> bool:
         """Return whether the node of a needed output must make it again. `reader` is the part of the reason about it.

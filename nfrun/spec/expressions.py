@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 SECRET_INSTEAD = "put it under 'env': python and run nodes read the variable"
 _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}""")
-# The usual expression. It is checked and evaluated here, since importing Jinja takes longer than reading most files.
+# The usual expressions are checked and evaluated here, since importing Jinja takes longer than reading most files.
 _MEMBER = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
+_ENTRY = re.compile(r"(matrix|params)\.([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
 _PLAIN = (str, int, float, list, tuple, dict, type(None))
 _MAX_GUESSES = 300  # among more names, a closest match for each mistake takes too long
 _WIDE = re.compile("[0-9]{5}")  # a format width of five or more digits
@@ -77,7 +78,7 @@ def names_in(text: str) -> set[str]:
 
 @lru_cache(maxsize=1_000)
 def _names_of(code: str) -> frozenset[str]:
-    if member := _MEMBER.fullmatch(code):
+    if member := _MEMBER.fullmatch(code) or _ENTRY.fullmatch(code):
         return frozenset([member[1]])
     from jinja2 import nodes
 
@@ -150,10 +151,10 @@ def _check_one(
     elsewhere: Mapping[str, tuple[str, str]],
 ) -> Iterator[tuple[str, str, str]]:
     """Yield the message, hint and top-level name of each problem of one expression: the text between the braces."""
-    if (member := _MEMBER.fullmatch(code)) and member[1] in names:
-        name, key = member.groups()
+    if (member := _MEMBER.fullmatch(code) or _ENTRY.fullmatch(code)) and member[1] in names:
+        name, key = member[1], member[2]
         keys = names[name]
-        if (keys is None or key in keys) and not (key.startswith("__") or (name == "env" and key in withheld)):
+        if (keys is None or key in keys) and not (".__" in code or (name == "env" and key in withheld)):
             return
 
     from jinja2 import nodes
@@ -230,6 +231,10 @@ def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
     """Evaluate one expression to plain data. Raises ExpressionError, whatever goes wrong."""
     if (member := _MEMBER.fullmatch(code)) and member[2] in (known := names.get(member[1], {})):
         return _plain(known[member[2]], code, [MAX_SIZE])
+    if entry := _ENTRY.fullmatch(code):
+        value = names.get(entry[1], {}).get(entry[2])
+        if isinstance(value, Mapping) and entry[3] in value:
+            return _plain(value[entry[3]], code, [MAX_SIZE])
 
     from jinja2 import Undefined
     from jinja2.exceptions import TemplateError
