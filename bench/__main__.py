@@ -15,6 +15,7 @@ import typer
 
 from bench import (
     blog,
+    checks,
     digits,
     flights,
     graph,
@@ -39,6 +40,7 @@ from bench.measure import Line, machine, print_line
 SUITES = {
     "noop": noop.measure,
     "blog": blog.measure,
+    "checks": checks.measure,
     "metg": metg.measure,
     "digits": digits.measure,
     "flights": flights.measure,

@@ -85,7 +85,15 @@ def _show_cells(run: ListedRun, of: str, cells: Sequence[RecordedNode], options:
 def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
     from nfrun.history.run_history import table_path
     from nfrun.lookback.log_files import find_logs
-    from nfrun.lookback.node_view import failure_of_node, input_lines, log_tails, node_document, node_head, output_lines
+    from nfrun.lookback.node_view import (
+        check_lines,
+        failure_of_node,
+        input_lines,
+        log_tails,
+        node_document,
+        node_head,
+        output_lines,
+    )
     from nfrun.lookback.recorded_run import read_inputs, read_node
     from nfrun.reopen.first_rows import open_tables
 
@@ -111,6 +119,7 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
         redact = _redactor(run)
         for output, table in tables.items():
             print_table(console, output.id, table, str(table_path(run.folder, output)), redact)
+    _print(check_lines(node, shown))
     _print(failure_of_node(run, node))
     _print(log_tails(files, shown))
     return EXIT_OK

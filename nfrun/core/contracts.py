@@ -78,6 +78,11 @@ class CheckResult:
         count = f"{self.failing:,} row{'' if self.failing == 1 else 's'} of {self.rows:,}"
         return f"{count}; the first: {row_text(self.shown[0])}" if self.shown else count
 
+    def as_json(self) -> dict[str, Any]:
+        """Return how the check went as JSON values, with the reason where there is one."""
+        keys = ("name", "output", "severity", "ok", "failing", "rows", "path")
+        return {key: getattr(self, key) for key in keys} | ({"reason": self.reason} if self.reason else {})
+
 
 def row_text(row: Mapping[str, str]) -> str:
     """Return a row on one line."""

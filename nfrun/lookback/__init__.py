@@ -15,7 +15,8 @@ Other packages use:
 - `layout`: `Look`
 - `log_files`: `find_logs`, `log_lines`
 - `log_follower`: `follow`
-- `node_view`: `failure_of_node`, `input_lines`, `log_tails`, `node_document`, `node_head`, `output_lines`
+- `node_view`: `check_lines`, `failure_of_node`, `input_lines`, `log_tails`, `node_document`, `node_head`,
+  `output_lines`
 - `recorded_run`: `ends_of`, `Node`, `read_cells`, `read_inputs`, `read_node`, `read_nodes`, `RecordedNode`,
   `which_cell`
 - `run_diff`: `ChangedRow`, `diff_runs`, `find_two_runs`, `OutputDiff`, `RowDiff`

@@ -95,6 +95,23 @@ def _output(output: FinishedOutput, name: str) -> Iterator[str]:
     yield f"    {escape_controls(output.schema)}"
 
 
+def check_lines(node: RecordedNode, look: Look) -> Iterator[str]:
+    """Yield the checks of a node, each with how it went and, if rows fail, where the first of them are kept."""
+    if node.checks:
+        yield from ("", look.paint("checks", "bold"))
+    several = len({check.output for check in node.checks}) > 1
+    for check in node.checks:
+        of = f" of {check.output}" if several else ""
+        word = "ok" if check.ok else {"error": "failed"}.get(check.severity, check.severity)
+        allowed = f" ({check.failing:,} of {check.rows:,} rows fail, which is allowed)" if check.failing else ""
+        told = allowed if check.ok else f": {check.text}"
+        yield f"  {look.paint(word, {'ok': 'ok', 'failed': 'failed'}.get(word, 'skipped'))}  " + escape_controls(
+            f"{check.name}{of}{told}"
+        )
+        if check.path:
+            yield f"    {look.paint(escape_controls(check.path), 'dim')}"
+
+
 def failure_of_node(run: ListedRun, node: RecordedNode) -> Iterator[str]:
     """Yield the failure of the node as at the end of a run, if it failed."""
     if node.failure is not None:

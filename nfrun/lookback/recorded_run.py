@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import NotRecorded
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import NOTHING
@@ -34,7 +35,7 @@ class RecordedNode:
     reused. `started` is in seconds after the run began, None if it did not start, or if that is not recorded.
     `attempts` is 0 where it is not recorded. `reason` says why it ran, and `because` which failed node it was skipped
     for. `tolerated`: that it failed or was skipped did not let the run fail. A cell has its matrix under `of`,
-    and in `cell` its value on each axis.
+    and in `cell` its value on each axis. `checks` are the results of its checks.
     """
 
     node: str
@@ -49,6 +50,7 @@ class RecordedNode:
     tolerated: bool = False
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    checks: tuple[CheckResult, ...] = ()
 
     @property
     def outputs(self) -> tuple[FinishedOutput, ...]:
@@ -133,7 +135,7 @@ def _inputs(node: RecordedNode) -> Mapping[str, str]:
 
 def _recorded(found: Node) -> RecordedNode:
     of_all = (found.duration, found.started, found.attempts, found.reason)
-    cell: dict[str, Any] = {"of": found.of, "cell": found.cell}
+    cell: dict[str, Any] = {"of": found.of, "cell": found.cell, "checks": found.checks}
     if isinstance(found, FinishedNode):
         return RecordedNode(found.node, "reused" if found.reused else "ok", *of_all, finished=found, **cell)
     return RecordedNode(

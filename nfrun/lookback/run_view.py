@@ -157,6 +157,7 @@ def node_json(node: RecordedNode) -> dict[str, Any]:
         "why": node.reason or None,
         "because": node.because or None,
         **({"tolerated": True} if node.tolerated else {}),
+        **({"checks": [check.as_json() for check in node.checks]} if node.checks else {}),
         "error": node.failure.error if node.failure else None,
         "failure": None if node.failure is None else _failure_json(node.failure),
     }

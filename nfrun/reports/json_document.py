@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from nfrun.core.contracts import CheckResult
 from nfrun.core.events import NOT_SELECTED, Event, RunFinished
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
@@ -148,15 +147,9 @@ class RunDocument:
             "error": failure.error if failure else None,
             "because": node.because or None,
             **({"tolerated": True} if node.tolerated else {}),
-            **({"checks": [check_json(check) for check in node.checks]} if node.checks else {}),
+            **({"checks": [check.as_json() for check in node.checks]} if node.checks else {}),
             "logs": {stream: str(path) for stream, path in logs.items() if path.exists()},
         }
-
-
-def check_json(check: CheckResult) -> dict[str, Any]:
-    """Return how a check went."""
-    keys = ("name", "output", "severity", "ok", "failing", "rows", "path", "reason")
-    return {key: getattr(check, key) for key in keys if key != "reason" or check.reason}
 
 
 def _round(value: float) -> float:

@@ -239,3 +239,23 @@ def test_a_node_without_a_table_fails_its_checks(run: Run, tmp_path: Path) -> No
     (tmp_path / "steps.py").write_text("def none():\n    return None\n")
     done = run("  a: {python: 'steps:none', checks: [{rows: 0}]}\n")
     assert done["nodes"]["a"]["error"] == "it handed on no table, and its 'schema' and 'checks' are about one"
+
+
+def test_show_lists_the_checks_of_a_node(run: Run, tmp_path: Path, here: Here) -> None:
+    done = run(
+        f'  a: {{sql: "{SEED}", checks: [{{rows: 4}}, {{unique: id, severity: warn}}, {{not_null: id, allow: 1}}]}}\n'
+    )
+    shown = here(tmp_path, "show", "a").stdout
+    folder = f"{tmp_path}/.nfrun/runs/{done['run']}/checks"
+    assert shown[shown.index("\nchecks") :].splitlines()[1:7] == [
+        "checks",
+        "  ok  rows: 4",
+        "  warn  unique: id: 2 rows of 4; the first: id: 2, name: b",
+        f"    {folder}/a.unique_id.arrow",
+        "  ok  not_null: id (1 of 4 rows fail, which is allowed)",
+        f"    {folder}/a.not_null_id.arrow",
+    ]
+    document = json.loads(here(tmp_path, "show", "a", "--json").stdout)
+    assert document["checks"] == done["nodes"]["a"]["checks"]
+    run(f'  a: {{sql: "{SEED}", checks: [{{rows: 5}}]}}\n')
+    assert "  failed  rows: 5: 4 rows, and not exactly 5" in here(tmp_path, "show", "a").stdout
