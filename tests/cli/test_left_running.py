@@ -127,7 +127,8 @@ def test_a_signal_ends_a_hanging_exit_hook(folder: Path, number: signal.Signals)
 def test_a_hanging_exit_hook_is_abandoned_after_a_time(folder: Path) -> None:
     program = (
         "import atexit, threading\nfrom nfrun.system.processes import process_exit\n"
-        "process_exit._HOOKS_SECONDS = 0.01\natexit.register(threading.Event().wait)\nprint('told', end='')\nprocess_exit.leave_process(3)\n"
+        "process_exit._HOOKS_SECONDS = 0.01\natexit.register(threading.Event().wait)\n"
+        "print('told', end='')\nprocess_exit.leave_process(3)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (3, "told", "")
