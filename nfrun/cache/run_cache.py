@@ -82,14 +82,16 @@ class RunCache:
             restore_code(self.code, work.code(pipeline), folders_of(pipeline.nodes.values()))
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
         folders = folders_of(pipeline.nodes.values())
-        self.watch = RunWatch(Path(pipeline.folder), work.path, FileChecksums(self._checksums), folders)
+        checksums = FileChecksums(self._checksums)
+        self.watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders)
         self._index = RunIndex(work)
         self._rows = JournalRows(folder.name)
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
 
         def read_history() -> RunHistory:
-            return RunHistory(self._index, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
+            name = work.pipeline_name(pipeline)
+            return RunHistory(self._index, name, warn=warn, keep_bad=True, checksum=checksums.of)
 
         self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         with ExitStack() as on_error:
@@ -291,7 +293,8 @@ def forecast(
     checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
     watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders_of(pipeline.nodes.values()))
     with closing(RunIndex(work, read_only=True)) as index:
-        history = RunHistory(index, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
+        name = work.pipeline_name(pipeline)
+        history = RunHistory(index, name, warn=warn, keep_bad=False, checksum=checksums.of)
         observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
         found = decide_reuse(pipeline, plan, keys, history, observed, force=force, selected=selected)
         if selected is not None:

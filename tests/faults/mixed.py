@@ -1,4 +1,4 @@
-"""A pipeline of 20 nodes of every kind, with diamonds and chains, whose results are known.
+"""A pipeline of 20 nodes of every kind, with diamonds and chains, a file and a folder, whose results are known.
 
 All nodes have a long timeout, and the last one needs two attempts.
 
@@ -20,6 +20,7 @@ EFFECTS = frozenset({"told"})  # gives no output, so it runs in every run
 SOURCES = frozenset({"seeds", "rates"})  # are read again if a node that reads them runs
 
 STEPS = '''
+import json
 import os
 import time
 from contextlib import contextmanager
@@ -66,13 +67,22 @@ def split(context, ms, table):
 
 def total(context, ms, table):
     with noted(context, ms):
-        return {"rows": table.num_rows, "n": pc.sum(table["n"]).as_py()}
+        path = context.output("made/sum.json")
+        path.write_text(json.dumps({"rows": table.num_rows, "n": pc.sum(table["n"]).as_py()}))
+        return path
 
 
 def gather(context, ms, **tables):
     with noted(context, ms):
         names = sorted(tables)
-        return pa.table({"name": names, "rows": [tables[name].num_rows for name in names]})
+        return pa.table({"name": names, "rows": [size(tables[name]) for name in names]})
+
+
+def size(given):
+    """Return the rows of a table, the number of files in a folder, or the rows that a file tells."""
+    if isinstance(given, pa.Table):
+        return given.num_rows
+    return len(list(given.iterdir())) if given.is_dir() else json.loads(given.read_text())["rows"]
 '''
 
 PIPELINE = """\
@@ -82,7 +92,9 @@ nodes:
   seeds: {read: data/seeds.csv}
   rates: {read: data/rates.jsonl}
   numbers: {python: "steps:numbers", with: {ms: 20, count: 5000}}
-  letters: {run: 'BEGIN; sleep 0.03; printf "letter\\na\\nb\\n" > "$NFRUN_OUTPUT"; END', format: csv}
+  letters:
+    run: BEGIN; for l in a b; do sleep 0.01; echo $l > "$NFRUN_OUTPUT_pages/$l"; done; ln -s a "$NFRUN_OUTPUT_pages/c"; END
+    outputs: {pages: folder}
   squares: {python: "steps:scale", inputs: {table: numbers}, with: {ms: 30, by: 3}, executor: process}
   halves: {python: "steps:scale", inputs: {table: numbers}, with: {ms: 10, by: 5}}
   joined:
@@ -94,7 +106,12 @@ nodes:
     run: BEGIN; sleep 0.02; awk -F, 'NR == 1 || $1 % 2 == 0' "$NFRUN_INPUT_table" > "$NFRUN_OUTPUT"; END
     inputs: {table: parts.low}
     format: csv
-  high_sum: {python: "steps:total", inputs: {table: parts.high}, with: {ms: 30}, executor: process}
+  high_sum:
+    python: steps:total
+    inputs: {table: parts.high}
+    with: {ms: 30}
+    executor: process
+    outputs: {sum: .json}
   rated:
     sql: select id, n * weight * rate as n from joined join rates on joined.id % 4 = rates.kind order by id
     inputs: [joined, rates]
