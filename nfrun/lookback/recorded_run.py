@@ -168,12 +168,16 @@ def _has_logs(run: ListedRun, node: str) -> bool:
 
 
 def which_cell(name: str, matrices: Mapping[str, str]) -> str:
-    """Return the message for the name of a matrix where a cell must be named, "" if no cell is of this matrix.
+    """Return the message for the name of a matrix or of a sub-pipeline where one node must be named, "" for others.
 
-    `matrices` has the matrix of each cell.
+    `matrices` has the matrix of each node, "" for none.
     """
     cells = [cell for cell, of in matrices.items() if of and of == name]
-    return f"'{name}' has {format_count(len(cells), 'cell')}: say which, such as '{cells[0]}'" if cells else ""
+    if cells:
+        return f"'{name}' has {format_count(len(cells), 'cell')}: say which, such as '{cells[0]}'"
+    inside = [node for node, of in matrices.items() if any(text.startswith(f"{name}/") for text in (node, of))]
+    # The last one to end is mostly the one that others read.
+    return f"'{name}' has {format_count(len(inside), 'node')}: say which, such as '{inside[-1]}'" if inside else ""
 
 
 def _which(names: Iterable[str]) -> str:

@@ -69,7 +69,7 @@ def file_conflicts(
         for file, path in KINDS[spec.kind].external_outputs(spec, folder_of(spec, folder)).items():
             first, same = writers.setdefault(real_path(path), (name, file))
             declared = nodes[name].declared
-            if first != name and nodes[first].declared == declared:
+            if first != name and nodes[first].declared == declared and _differ_on_own_axis(nodes[first], spec):
                 if declared not in told:
                     told.add(declared)
                     yield ("nodes", declared, spec.kind), *_between_cells(nodes[first], spec, file)
@@ -98,9 +98,14 @@ def file_conflicts(
                 )
 
 
+def _differ_on_own_axis(first: NodeSpec, second: NodeSpec) -> bool:
+    """Whether two cells have different values on an axis of their file, and not only of files that include it."""
+    return any(first.cell[name] != second.cell[name] for name in second.axes)
+
+
 def _between_cells(first: NodeSpec, second: NodeSpec, file: str) -> tuple[str, str]:
     """Return the message and hint for two cells of a node that write one file."""
-    axis = next(name for name, value in first.cell.items() if second.cell[name] != value)
+    axis = next(name for name in second.axes if first.cell[name] != second.cell[name])
     what = f"'{first.id}' and '{second.id}' write the same file '{ellipsize(file)}'"
     return what, f"put ${{{{ matrix.{axis} }}}} into the path"
 

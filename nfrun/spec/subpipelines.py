@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import ellipsize
@@ -113,7 +114,8 @@ class _Expansion:
             yield replace(
                 spec,
                 id=prefix + spec.id,
-                of=prefix + spec.of if spec.of else "",
+                of=f"{including.declared}/{spec.declared}" if including.of or spec.of else "",
+                cell=_cell(including, spec),
                 folder=self.folder(other, spec),
                 needs=(*spec.needs, *including.needs) if begins else spec.needs,
                 tags=tuple(dict.fromkeys([*including.tags, *spec.tags])),
@@ -128,6 +130,19 @@ class _Expansion:
         if key not in self._folders:
             self._folders[key] = relative_folder(str(inner_folder(Path(other.folder), spec.folder)), self._folder)
         return self._folders[key]
+
+
+def _cell(including: NodeSpec, spec: NodeSpec) -> Mapping[str, Any]:
+    """Return the values of a node on the axes of the including node and on its own.
+
+    Where both have an axis of one name, the outer one has the name of the including node in front.
+    """
+    if not including.cell:
+        return spec.cell
+    outer = {
+        f"{including.declared}.{axis}" if axis in spec.cell else axis: value for axis, value in including.cell.items()
+    }
+    return {**outer, **spec.cell}
 
 
 def _given(spec: NodeSpec, item: Input, prefix: str) -> NodeSpec:

@@ -298,3 +298,6 @@ def test_the_shell_of_a_node_in_another_folder_has_the_inputs_that_were_given(tm
     ]
     assert ["inputs", "t=data/t.csv"] in [line.split() for line in project.look("show").stdout.splitlines()]
     assert project.look("open", "t", "--format", "csv").stdout.split() == ['"n"', "4"]
+    assert project.look("open", "p/t", "--format", "csv").stdout.split() == ['"n"', "4"]
+    for command in ("open", "show"):
+        assert project.look(command, "p").stderr == "nfrun: 'p' has 2 nodes: say which, such as 'p/f'\n"

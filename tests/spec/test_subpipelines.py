@@ -105,6 +105,27 @@ def test_the_nodes_of_the_other_file_take_the_place_of_the_node(folder: Path) ->
     assert list(gather.cells.values()) == [("DE",), ("FR",), ("NL",)]
 
 
+def test_the_nodes_of_the_cells_of_a_node_are_cells_too(folder: Path) -> None:
+    written("inner.yaml", "nodes:\n  f: {run: x, matrix: {country: [a, b], k: [1]}}\n  g: {run: x}\n")
+    written("outer.yaml", "nodes:\n  i: {pipeline: inner.yaml, matrix: {n: [1, 2]}}\n  j: {pipeline: inner.yaml}\n")
+    written("a.yaml", "nodes:\n  o: {pipeline: outer.yaml, matrix: {country: [DE, FR]}}\n")
+    nodes = bound("a.yaml").nodes
+    f = nodes["o@DE/i@2/f@b@1"]
+    assert (f.of, f.local_name, f.cell) == ("o/i/f", "f", {"o.country": "DE", "n": 2, "country": "b", "k": 1})
+    assert (nodes["o@FR/i@1/g"].of, nodes["o@FR/i@1/g"].cell) == ("o/i/g", {"country": "FR", "n": 1})
+    assert (nodes["o@FR/j/g"].of, nodes["o@FR/j/g"].cell) == ("o/j/g", {"country": "FR"})
+    assert [spec.of for spec in bound("inner.yaml").nodes.values()] == ["f", "f", ""]
+    assert [spec.of for name, spec in bound("outer.yaml").nodes.items() if name.startswith("j")] == ["j/f", "j/f", ""]
+
+
+def test_cells_of_another_file_that_write_one_file_are_told_as_nodes(folder: Path) -> None:
+    written("inner.yaml", "nodes:\n  r: {read: data/sample-orders.csv}\n  w: {write: out.csv, inputs: r}\n")
+    written("a.yaml", "nodes:\n  i: {pipeline: inner.yaml, matrix: {n: [1, 2]}}\n")
+    assert told("a.yaml") == (
+        "inner.yaml:3:14: node 'i@1/w' (inner.yaml:3:14) writes this file too (rename one) < a.yaml:2:17"
+    )
+
+
 def test_settings_of_the_node_hold_for_its_nodes(folder: Path) -> None:
     settings = "needs: x\n    tags: [t]\n    continue_on_error: true\n    with"
     text = ETL.replace("    with", f"    {settings}", 1).replace("nodes:\n", "nodes:\n  x: {run: x}\n", 1)
