@@ -6,8 +6,8 @@ returns events. The simulation runs the same scheduler in virtual time.
 Other packages use:
 
 - `budgets`: `Budget`
-- `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `OF_TABLES`, `row_text`,
-  `SCHEMA`
+- `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`, `OF_TABLES`,
+  `row_text`, `SCHEMA`
 - `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `NotRecorded`, `one_line`, `render_all`,
   `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
 - `events`: `AllNodesEnded`, `AttemptStopped`, `ChecksStarted`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`,

@@ -12,6 +12,7 @@ from nfrun.core.values import field, frozen
 BUILT_IN_CHECKS = ("rows", "unique", "not_null", "enum", "range", "match", "references", "fresh")
 CHECKS = (*BUILT_IN_CHECKS, "sql", "python")
 SCHEMA = "schema"  # the name of the check of a table's schema
+EVIDENCE = "checks"  # the folder of a run with the first rows that fail checks
 OF_TABLES = ("rows", "fresh")  # checks that no single row fails
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.contracts import CheckResult
+from nfrun.core.contracts import EVIDENCE, CheckResult
 from nfrun.core.errors import Cause, error_text
 from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.file_source import FileSource
@@ -89,7 +89,7 @@ class AttemptRunner:
     @property
     def evidence(self) -> Path:
         """The folder for rows that fail checks."""
-        return self.scratch.parent / "checks"
+        return self.scratch.parent / EVIDENCE
 
     @cached_property
     def folder(self) -> Path:

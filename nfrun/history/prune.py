@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
+from nfrun.core.contracts import EVIDENCE
 from nfrun.core.values import frozen
 from nfrun.history.eviction import tables_to_remove
 from nfrun.history.journal import VERSION, FinishedNode, JournalContents, read_ends, read_journal
@@ -98,13 +99,13 @@ def _needed(
         if header.version != VERSION:
             needed[run.folder] = None  # of a newer nfrun
         elif left[header.pipeline] >= 0 or run.folder in files:
-            needed[run.folder] = files.get(run.folder, set()) | {JOURNAL, LOGS}
+            needed[run.folder] = files.get(run.folder, set()) | {JOURNAL, LOGS, EVIDENCE}
             seen |= results
         elif not results <= seen and _may_be_reused(run, there):
             needed[run.folder] = {JOURNAL}
             seen |= results
     for folder in files.keys() - needed.keys():
-        needed[folder] = files[folder] | {JOURNAL, LOGS}
+        needed[folder] = files[folder] | {JOURNAL, LOGS, EVIDENCE}
     return needed
 
 

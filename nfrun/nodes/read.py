@@ -49,7 +49,8 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         yield from check_file(node)
         return
     given = node.with_.get("format")
-    kind = given if given in formats.FORMATS else None if has_expression(node.body) else formats.format_of(node.body)
+    kind = None if has_expression(node.body) else formats.format_of(node.body)
+    kind = given if given in formats.READ_OPTIONS["format"] else kind
     if kind is None and given is None and not has_expression(node.body):
         known = f"known are {' '.join(formats.ENDINGS)}; or say with: {{format: csv}}"
         yield NodeDiagnostic(("read",), "the ending of this file does not tell its format", known)
@@ -63,8 +64,8 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         elif kind is not None and kind not in formats.READ_OPTIONS[name]:
             what = f"'{name}' is for {', '.join(formats.READ_OPTIONS[name])}, and this file is {kind}"
             yield NodeDiagnostic(("with", name), what, "remove it", at_key=True)
-        elif name == "format" and value not in formats.FORMATS:
-            yield NodeDiagnostic(("with", name), f"'format' must be one of {', '.join(formats.FORMATS)}")
+        elif name == "format" and value not in formats.READ_OPTIONS[name]:
+            yield NodeDiagnostic(("with", name), f"'format' must be one of {', '.join(formats.READ_OPTIONS[name])}")
         elif name == "filename" and not isinstance(value, bool):
             yield NodeDiagnostic(("with", name), f"'{name}' must be true or false", "true adds a column of this name")
         elif name in ("columns", "null_values") and (

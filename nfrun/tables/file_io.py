@@ -21,8 +21,9 @@ import pyarrow.types as pt
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
+from nfrun.tables.file_lists import read_lines, read_row
 from nfrun.tables.file_writers import WRITERS
-from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
+from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FILE_FORMATS, READ_OPTIONS, FormatError, endings, format_of
 from nfrun.tables.local_files import resolve_files
 from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, read_csv, read_jsonl, with_file_name
 
@@ -55,7 +56,9 @@ def read_table(
     Several files are concatenated: types are widened to fit (int and float give float), missing columns are null.
     `format` overrides the file's extension. `columns` selects and orders. `delimiter` and `null_values` are for csv.
 
-    With `filename` there is a last column of this name, with the file of each row as `source` names it.
+    The format `text` is a row with `line` for each line of a text, `files` a row for each file, with `path`, `name`,
+    `size` and `digest`, and `bytes` such a row with `content`. With `filename` there is a last column of this name,
+    with the file of each row as `source` names it.
 
     csv: UTF-8 with a header. An empty field is null. NA, NULL, nan and the like are null in columns that are not text,
     and text in text columns. `null_values` replaces all of that. `types` are those of columns in csv and jsonl; those
@@ -65,8 +68,8 @@ def read_table(
     Raises FormatError, and OSError for errors of the system (permission, disk). Does not memory-map: if another program
     truncates a mapped file, SIGBUS kills this process.
     """
-    if format is not None and format not in FORMATS:
-        raise FormatError(f"unknown format '{format}': known are {', '.join(FORMATS)}")
+    if format is not None and format not in READ_OPTIONS["format"]:
+        raise FormatError(f"unknown format '{format}': known are {', '.join(READ_OPTIONS['format'])}")
     if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
         raise FormatError(f"a delimiter is one ASCII character, not {delimiter!r}")
     options = {"columns": columns, "delimiter": delimiter, "null_values": null_values}
@@ -77,7 +80,8 @@ def read_table(
             raise FormatError(_unknown(file.name))
         for option, value in options.items():
             if value is not None and kind not in READ_OPTIONS[option]:
-                raise FormatError(f"{file.name} is read as {kind}, which has no {option}: that is for csv")
+                kinds = ", ".join(READ_OPTIONS[option])
+                raise FormatError(f"{file.name} is read as {kind}, which has no {option}: that is for {kinds}")
         part = _read_file(file, kind, columns, delimiter, null_values, types)
         parts.append((file.name, with_file_name(part, file.name) if filename else part))
     if columns is not None and filename:
@@ -241,6 +245,8 @@ def _read_file(
     types: Types,
 ) -> pa.Table:
     """Return the table of the file: all its columns, or at least those of `columns` that it has."""
+    if kind in FILE_FORMATS:
+        return _read_as_file(file, kind)
     with _reasons(f"{file.name} cannot be read as {kind}"):
         _check_beginning(file, kind)
         if kind == "csv":
@@ -254,6 +260,16 @@ def _read_file(
         table.validate(full=True)  # Arrow's readers trust offsets and UTF-8: bad ones may crash a later reader
         table.schema.names  # noqa: B018  (raises where a name is not UTF-8)
     return table
+
+
+def _read_as_file(file: InputFile, kind: str) -> pa.Table:
+    with _reasons(f"{file.name} cannot be read as {kind}"):
+        try:
+            if kind == "text":
+                return read_lines(file.name, partial(_stream, file))
+            return read_row(file.name, file.open, with_content=kind == "bytes")
+        except FileNotFoundError as error:
+            raise FormatError(f"no such file: {file.name}") from error
 
 
 def _check_beginning(file: InputFile, kind: str) -> None:

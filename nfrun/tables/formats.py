@@ -7,13 +7,15 @@ from collections.abc import Mapping
 
 FORMATS: tuple[str, ...] = ("arrow", "csv", "jsonl", "parquet")
 TEXT_FORMATS = ("csv", "jsonl")  # whose values have the types that a reader gives them
+# Files that are no tables: the lines of texts, and a row for each file, with its content or without.
+FILE_FORMATS: tuple[str, ...] = ("text", "bytes", "files")
 # The options of a reader, and the formats that accept each.
 READ_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "format": FORMATS,
+    "format": (*FORMATS, *FILE_FORMATS),
     "columns": FORMATS,
     "delimiter": ("csv",),
     "null_values": ("csv",),
-    "filename": FORMATS,
+    "filename": (*FORMATS, "text"),
 }
 ENDINGS: Mapping[str, str] = {
     ".arrow": "arrow",

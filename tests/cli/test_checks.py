@@ -259,3 +259,12 @@ def test_show_lists_the_checks_of_a_node(run: Run, tmp_path: Path, here: Here) -
     assert document["checks"] == done["nodes"]["a"]["checks"]
     run(f'  a: {{sql: "{SEED}", checks: [{{rows: 5}}]}}\n')
     assert "  failed  rows: 5: 4 rows, and not exactly 5" in here(tmp_path, "show", "a").stdout
+
+
+def test_the_rows_that_failed_stay_as_long_as_their_run(run: Run, tmp_path: Path, here: Here) -> None:
+    done = run(f'  a: {{sql: "{SEED}", checks: [{{unique: id, severity: warn}}]}}\n')
+    path = Path(done["nodes"]["a"]["checks"][0]["path"])
+    assert here(tmp_path, "clean", "p.yaml").returncode == 0
+    assert path.exists()
+    here(tmp_path, "clean", "p.yaml", "--all")
+    assert not path.exists()

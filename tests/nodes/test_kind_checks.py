@@ -247,7 +247,7 @@ p.yaml:5:29: 'null_values' is for csv, and this file is jsonl
     5 |   b: {read: x.jsonl, with: {null_values: [NA]}}
       |                             ^^^^^^^^^^^ remove it
 
-p.yaml:5:35: 'format' must be one of arrow, csv, jsonl, parquet
+p.yaml:5:35: 'format' must be one of arrow, csv, jsonl, parquet, text, bytes, files
     5 |   b: {read: x.txt, with: {format: xls}}
       |                                   ^^^
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 import nfrun.tables.file_writers
 import nfrun.tables.text_files
 from nfrun.tables.file_io import read_table, write_table
-from nfrun.tables.formats import FORMATS, READ_OPTIONS, FormatError, format_of
+from nfrun.tables.formats import FILE_FORMATS, FORMATS, READ_OPTIONS, FormatError, format_of
 
 QUICK = settings(
     max_examples=30,
@@ -92,7 +92,7 @@ def test_the_ending_gives_the_format(path: str, format: str | None) -> None:
 
 def test_options_are_named_with_their_formats() -> None:
     assert set(READ_OPTIONS) == {"format", "columns", "delimiter", "null_values", "filename"}
-    assert all(set(formats) <= set(FORMATS) for formats in READ_OPTIONS.values())
+    assert all(set(formats) <= {*FORMATS, *FILE_FORMATS} for formats in READ_OPTIONS.values())
 
 
 # ------------------------------------------------------------------ round trips
@@ -469,7 +469,8 @@ def test_endings_and_options_that_do_not_fit(tmp_path: Path) -> None:
     assert read_error("t.xlsx", tmp_path) == f"t.xlsx has an ending that says no format: known are {known}"
     assert write_error(PEOPLE, tmp_path / "t.doc") == f"t.doc has an ending that says no format: known are {known}"
     assert read_table("t.xlsx", base=tmp_path, format="csv").num_rows == 1
-    assert read_error("t.jsonl", tmp_path, format="xml") == "unknown format 'xml': known are arrow, csv, jsonl, parquet"
+    known = "arrow, csv, jsonl, parquet, text, bytes, files"
+    assert read_error("t.jsonl", tmp_path, format="xml") == f"unknown format 'xml': known are {known}"
     only_csv = "t.jsonl is read as jsonl, which has no {}: that is for csv"
     assert read_error("t.jsonl", tmp_path, delimiter=";") == only_csv.format("delimiter")
     assert read_error("t.jsonl", tmp_path, null_values=[]) == only_csv.format("null_values")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from nfrun.system.checksums import bytes_checksum
 from nfrun.tables.file_io import read_table
 from nfrun.tables.formats import FormatError
 
@@ -96,3 +98,40 @@ def test_a_column_of_that_name_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(FormatError) as caught:
         read(tmp_path, "filename\n1\n", filename=True)
     assert str(caught.value) == "t.csv has a column 'filename' already: leave the option 'filename' out"
+
+
+def test_the_lines_of_texts(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_bytes("\ufeff# Ä\r\n\n  b".encode())
+    with gzip.open(tmp_path / "b.txt.gz", "wb") as file:
+        file.write(b"c\n")
+    (tmp_path / "empty.txt").write_bytes(b"")
+    table = read_table("*", base=tmp_path, format="text", filename=True)
+    assert table.to_pydict() == {"line": ["# Ä", "", "  b", "c"], "filename": ["a.md"] * 3 + ["b.txt.gz"]}
+    (tmp_path / "bad.bin").write_bytes(b"a\n\xff")
+    with pytest.raises(FormatError) as caught:
+        read_table("bad.bin", base=tmp_path, format="text")
+    assert str(caught.value) == "bad.bin is no text in UTF-8: see its line 2 ('format: bytes' reads any file)"
+
+
+def test_a_row_for_each_file(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name, content in (("b.png", b"\0\xff"), ("a.png", b"")):
+        (tmp_path / "images" / name).write_bytes(content)
+    files = read_table("images/*.png", base=tmp_path, format="files")
+    assert files.select(["path", "name", "size"]).to_pylist() == [
+        {"path": "images/a.png", "name": "a.png", "size": 0},
+        {"path": "images/b.png", "name": "b.png", "size": 2},
+    ]
+    assert files["digest"].to_pylist() == [bytes_checksum(b""), bytes_checksum(b"\0\xff")]
+    whole = read_table("images/*.png", base=tmp_path, format="bytes")
+    assert whole.column_names == [*files.column_names, "content"]
+    assert whole["content"].to_pylist() == [b"", b"\0\xff"]
+    with pytest.raises(FormatError, match=r"no such file: none\.png"):
+        read_table("none.png", base=tmp_path, format="bytes")
+
+
+def test_options_of_tables_are_not_for_other_files(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(FormatError) as caught:
+        read_table("a.txt", base=tmp_path, format="text", columns=["line"])
+    assert str(caught.value) == "a.txt is read as text, which has no columns: that is for arrow, csv, jsonl, parquet"
