@@ -313,12 +313,16 @@ class TableStore:
     def _keep_for_now(self, entry: StoredOutput) -> None:
         """Count a table that stays in memory until its last reader has ended.
 
-        With more of them than half the budget, they become files until then.
+        With more of them than a quarter of the budget, they become files until then.
         """
-        self._temporary_bytes += entry.bytes
-        entry.temporary, entry.file_requested = True, self._temporary_bytes > self._budget // 2
+        self._count_temporary(entry.bytes)
+        entry.temporary, entry.file_requested = True, self._temporary_bytes > self._budget // 4
         if entry.file_requested or not entry.ref.digest:
             self._enqueue(entry)
+
+    def _count_temporary(self, size: int) -> None:
+        self._temporary_bytes += size
+        self._write_queue.kept = min(self._temporary_bytes, self._budget // 4)
 
     def _wait_for_room(self, size: int) -> None:
         if not self._write_queue.has_room(size):
@@ -338,7 +342,7 @@ class TableStore:
         if entry is None:
             return
         entry.released = True
-        self._temporary_bytes -= entry.bytes if entry.temporary else 0
+        self._count_temporary(-entry.bytes if entry.temporary else 0)
         if self._write_queue.cancel(entry.key):  # otherwise `_write` drops the table and the file when it is done
             entry.table = None
             self._change.notify_all()
@@ -378,7 +382,7 @@ class TableStore:
                 entry.table = None
                 if entry.no_readers and self._entries.get(entry.key) is entry:
                     del self._entries[entry.key]
-                    self._temporary_bytes -= entry.bytes if entry.temporary else 0
+                    self._count_temporary(-entry.bytes if entry.temporary else 0)
             elif done.mapped is not None and self._mode != "memory":
                 entry.table = done.mapped  # from now on all readers share the pages of the file
             self._write_queue.finish(entry.key)

@@ -14,9 +14,9 @@ class WriteQueue:
     """Queues the outputs to write (or only to hash) and the files to unlink.
 
     Outputs in `write_first` are written at once, in the order of `add`; with `persistent`, all outputs are. The others
-    are written only under pressure, oldest first: while more than half of `budget` bytes are queued, or a publisher
-    waits for room. Most of them are released before that, and writing them would slow down other nodes. An output
-    counts as queued until `finish`, also while it is being written.
+    are written only under pressure, oldest first: while more than half of `budget` bytes are queued or kept in memory,
+    or a publisher waits for room. Most of them are released before that, and writing them would slow down other nodes.
+    An output counts as queued until `finish`, also while it is being written.
     """
 
     def __init__(self, budget: int, write_first: frozenset[str] = frozenset(), *, persistent: bool = False) -> None:
@@ -29,6 +29,7 @@ class WriteQueue:
         self._writing: Key | None = None
         self._trash: deque[str] = deque()
         self.bytes = 0  # of all queued outputs
+        self.kept = 0  # bytes of the outputs in memory that are not to be written
         self.waiters = 0  # publishers that wait for room; each adds and removes itself
 
     def __contains__(self, key: Key) -> bool:
@@ -37,11 +38,11 @@ class WriteQueue:
 
     def has_room(self, size: int) -> bool:
         """Return whether `size` more bytes fit the budget. An empty queue takes an output of any size."""
-        return not self.bytes or self.bytes + size <= self._budget
+        return not self.bytes or self.bytes + self.kept + size <= self._budget
 
     def under_pressure(self) -> bool:
         """Return whether outputs must be written to free their memory."""
-        return self.waiters > 0 or self.bytes > self._budget // 2
+        return self.waiters > 0 or self.bytes + self.kept > self._budget // 2
 
     def has_work(self) -> bool:
         """Return whether `next` would return a task."""

@@ -86,6 +86,6 @@ class WriterThread:
                     remove(Path(job))
             else:
                 self._write(job)
-                if under_pressure:
+                if under_pressure or self._queue.under_pressure():
                     # glibc keeps freed memory, up to several times the budget, until it is asked to return it.
                     pa.default_memory_pool().release_unused()

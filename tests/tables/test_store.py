@@ -412,7 +412,7 @@ def test_an_unwritten_output_is_hashed_and_its_file_goes_with_it(make: Any) -> N
 
 
 def test_many_bytes_of_unwritten_outputs_are_files_until_they_are_released(make: Any) -> None:
-    store, emitted = make(persistent=True, unwritten=frozenset({"a", "b"}), budget=2 * MANY.nbytes)
+    store, emitted = make(persistent=True, unwritten=frozenset({"a", "b"}), budget=4 * MANY.nbytes)
     a, b = store.publish("a", 1, MANY), store.publish("b", 1, MANY)
     assert store.flushed(10)
     assert [ref.path for ref in emitted.published] == [None, None]

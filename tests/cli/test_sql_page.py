@@ -1,0 +1,77 @@
+"""Runs the example of `docs/sql.md`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nfrun.cli.options import RunOptions
+from nfrun.cli.run import RunResult, run_pipeline
+from nfrun.core.pipeline import OutputId
+
+pytest.importorskip("duckdb")
+
+PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in re.findall(r"```(?:yaml|python|sql)\n(?:#|--) (\S+)\n(.*?)```", PAGE, re.DOTALL):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "countries.csv").write_text("code,name\nFR,France\nDE,Germany\n")
+    write_sales(tmp_path, 900)
+    return tmp_path
+
+
+def write_sales(folder: Path, highest: int) -> None:
+    rows = {"country": ["FR", "DE", "FR"], "price": [100, 99, highest], "note": ["", "x", "y"]}
+    pq.write_table(pa.table(rows), folder / "sales.parquet")
+
+
+def run(folder: Path) -> RunResult:
+    done = run_pipeline(RunOptions(folder / "sales.yaml", {}))
+    assert done.end.status == "ok", {name: node.failure for name, node in done.record.nodes.items()}
+    return done
+
+
+def test_the_example_runs(folder: Path) -> None:
+    done = run(folder)
+    assert [table.to_pylist() for table in done.tables.values()] == [[{"best": "France"}]]
+    sales = done.record.refs[OutputId("sales")]
+    assert sales.digest is not None
+    assert sales.digest.startswith("files:")
+    assert (sales.rows, sales.bytes) == (3, (folder / "sales.parquet").stat().st_size)
+    assert {node.status for node in run(folder).record.nodes.values()} == {"reused"}
+
+
+def test_what_reads_the_files_runs_again_if_these_have_changed(folder: Path) -> None:
+    run(folder)
+    write_sales(folder, 90)
+    record = run(folder).record
+    assert {node.status for node in record.nodes.values()} == {"ok"}  # `countries` too: a query reads its table
+    assert run(folder).record.nodes["large"].status == "reused"
+
+
+@pytest.mark.parametrize("setting", ["", ", cache: true", ", executor: process"])
+@pytest.mark.parametrize("others", ["", "  other: {python: 'steps:other', inputs: {table: sales}}\n"])
+def test_a_query_gives_the_same_rows_whoever_else_reads_the_files(folder: Path, setting: str, others: str) -> None:
+    """The order of the groups depends on how DuckDB gets its input."""
+    rows = {"n": [i * 7919 % 1009 for i in range(300_000)]}
+    pq.write_table(pa.table(rows), folder / "sales.parquet", row_group_size=50_000)
+    (folder / "steps.py").write_text("def other(table):\n    return table.slice(0, 1)\n")
+
+    def digests(query: str, setting: str, others: str) -> dict[str, str | None]:
+        nodes = f"  sales: {{read: sales.parquet{setting}}}\n  q: {{sql: '{query}', inputs: sales}}\n{others}"
+        (folder / "sales.yaml").write_text(f"nodes:\n{nodes}outputs: {{q: q}}\n")
+        done = run(folder)
+        assert done.record.nodes["q"].status == "ok"
+        return {name: done.record.refs[OutputId(name)].digest for name in ("sales", "q")}
+
+    first = "select n % 500 as k, count(*) as c from sales group by k"
+    expected = digests(first, "", "")
+    assert digests(f"{first} --", setting, others) == expected
+    assert digests(f"{first} -- when the table of sales may be there", setting, others) == expected
