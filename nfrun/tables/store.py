@@ -311,18 +311,15 @@ class TableStore:
     # -- called with the lock held ---------------------------------------------------------------------------------
 
     def _keep_for_now(self, entry: StoredOutput) -> None:
-        """Count a table that stays in memory until its last reader has ended.
-
-        With more of them than a quarter of the budget, they become files until then.
-        """
-        self._count_temporary(entry.bytes)
-        entry.temporary, entry.file_requested = True, self._temporary_bytes > self._budget // 4
+        """Count a table that stays in memory until it is released. Over a quarter of the budget they become files."""
+        entry.temporary, entry.file_requested = True, self._count_temporary(entry.bytes)
         if entry.file_requested or not entry.ref.digest:
             self._enqueue(entry)
 
-    def _count_temporary(self, size: int) -> None:
+    def _count_temporary(self, size: int) -> bool:
         self._temporary_bytes += size
         self._write_queue.kept = min(self._temporary_bytes, self._budget // 4)
+        return self._temporary_bytes > self._budget // 4
 
     def _wait_for_room(self, size: int) -> None:
         if not self._write_queue.has_room(size):
