@@ -21,8 +21,9 @@ class Node:
     `needs` names the nodes that must have succeeded or be absent, `order_only` those that must have ended in any way.
     `reads` are the outputs it opens, each from a node in `needs`. `inputs` say which of them it can do without; if it
     has none, it needs all. `estimated_duration` is in seconds, or 1 if no durations are recorded, so that a priority
-    counts nodes. `timeout` is in seconds. `resources` are taken from the plan's budget while the node runs. A `barrier`
-    runs nothing: it ends by itself and without events. With `continue_on_error` its failure fails no run.
+    counts nodes. `timeout` is in seconds, and `limit` is what messages call it. `resources` are taken from the plan's
+    budget while the node runs. A `barrier` runs nothing: it ends by itself and without events. With `continue_on_error`
+    its failure fails no run.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Node:
     estimated_duration: float = 1.0
     retry: Retry = NO_RETRY
     timeout: float | None = None
+    limit: str = "its timeout"
     resources: tuple[tuple[str, float], ...] = (("cpu", 1.0),)
     barrier: bool = False
     inputs: tuple[Input, ...] = ()
@@ -131,16 +133,19 @@ def last_plan(nodes: Iterable[NodeSpec], main: Plan, longest: float | None = Non
 
     They read what is there of their inputs. None of them takes more than `longest` seconds, if given.
     """
+    specs = list(nodes)
+    limits = {spec.id: min([t for t in (spec.timeout, longest) if t is not None], default=None) for spec in specs}
     found = [
         Node(
             name=spec.id,
             reads=tuple(dict.fromkeys([output for item in spec.inputs for output in item.outputs])),
             retry=spec.retry,
-            timeout=min([limit for limit in (spec.timeout, longest) if limit is not None], default=None),
             resources=(("cpu", spec.cpu),),
             continue_on_error=spec.continue_on_error,
+            timeout=limits[spec.id],
+            limit="the grace period" if limits[spec.id] != spec.timeout else "its timeout",
         )
-        for spec in nodes
+        for spec in specs
     ]
     return make_plan(found, main.retained, main.slots)
 

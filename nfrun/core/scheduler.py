@@ -186,12 +186,12 @@ class Scheduler:
             if backoff:
                 self._make_ready(now, i)
                 continue
-            timeout, attempt = self._nodes[i].timeout, self._attempt[i]
+            node, attempt = self._nodes[i], self._attempt[i]
             self._detached.add((i, attempt))
             self._free_resources(i)
             events.append(AttemptStopped(now, self._names[i], attempt, "timeout"))
-            failure = Failure(Cause.TIMEOUT, "Timeout", f"took longer than its timeout of {timeout:g} s")
-            self._fail(now, i, Outcome(self._names[i], attempt, duration=timeout or 0.0), failure, events)
+            failure = Failure(Cause.TIMEOUT, "Timeout", f"took longer than {node.limit} of {node.timeout:g} s")
+            self._fail(now, i, Outcome(self._names[i], attempt, duration=node.timeout or 0.0), failure, events)
         self._dispatch(now, events)
         return events
 

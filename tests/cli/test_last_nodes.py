@@ -197,7 +197,7 @@ def test_after_a_signal_finally_has_the_grace_once_more(folder: Folder) -> None:
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "node 'stop' failed: Timeout: took longer than its timeout of 0.3 s" in err
+    assert "node 'stop' failed: Timeout: took longer than the grace period of 0.3 s" in err
     assert not (folder.path / "stopped").exists()
 
 
