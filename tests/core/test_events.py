@@ -51,6 +51,8 @@ REF_JSON = {
     "size": 512,
     "checksum": None,
     "traits": None,
+    "files": None,
+    "type": "table",
 }
 FAILURE = Failure(
     Cause.NODE, "KeyError", "'x'", (Frame("steps.py", 7, "join", "row['x']"),), "stderr", ("a: 3 rows, x",)
