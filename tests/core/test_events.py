@@ -51,7 +51,6 @@ REF_JSON = {
     "size": 512,
     "checksum": None,
     "traits": None,
-    "files": None,
     "type": "table",
 }
 FAILURE = Failure(
