@@ -30,10 +30,10 @@ def place_nodes(
     """Decide where the nodes run that are not `reused`.
 
     `requested` is the executor for all nodes, `auto`, or `file`: then each node's own `executor` counts, and `auto` if
-    it has none. Nodes that are processes of their own, and nodes of registered kinds, are never in worker processes. A
-    node with its own number of threads is in one, unless it shall run on a thread. `added_variables` are those that
-    nfrun adds to the environment of all nodes: they shall not make the thread pool of Arrow smaller. `retained` are the
-    outputs whose tables the run keeps.
+    it has none. Nodes that are processes of their own or hand on what they read, and nodes of registered kinds, are
+    never in worker processes. A node with its own number of threads is in one, unless it shall run on a thread.
+    `added_variables` are those that nfrun adds to the environment of all nodes: they shall not make the thread pool of
+    Arrow smaller. `retained` are the outputs whose tables the run keeps.
     """
     executors: dict[str, str] = {}
     worker_environ: dict[str, Mapping[str, str]] = {}
@@ -45,7 +45,7 @@ def place_nodes(
         if name in reused:
             continue
         kind, its_code = KINDS[spec.kind], code.of(spec.folder)
-        in_worker = spec.kind in BUILT_IN and not kind.is_process
+        in_worker = spec.kind in BUILT_IN and not kind.is_process and not kind.hands_on  # a worker would write a copy
         made_by = spec.kind, spec.folder, spec.body
         if made_by not in may_share:
             may_share[made_by] = kind.may_share_memory(spec, its_code)

@@ -33,6 +33,12 @@ def place(nodes: Pipeline, requested: str, recorded: NodeStats) -> Mapping[str, 
     return place_nodes(nodes, requested, recorded, FolderCode(Path(nodes.folder))).executors
 
 
+def test_a_node_that_hands_on_what_it_is_given_stays_on_a_thread() -> None:
+    nodes = {kind: NodeSpec(kind, kind, "", (), {}, (), (), {}) for kind in ("input", "read")}
+    executors = place(Pipeline("p.yaml", ".", "p", "", {}, {}, nodes, {}), "process", NONE)
+    assert executors == {"read": "process"}
+
+
 def stats(duration: float, gil_wait: float, process: float | None = None) -> NodeStats:
     return NodeStats({"a": duration}, {"a": duration}, {"a": gil_wait}, {} if process is None else {"a": process})
 
