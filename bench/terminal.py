@@ -14,7 +14,7 @@ from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.noop import layers
 from nfrun.core.events import Event, NodeFinished, NodeStarted
 from nfrun.core.plan import Node, Plan, make_plan
-from nfrun.reports.live_view import LiveView
+from nfrun.reports.progress.live_view import LiveView
 from nfrun.reports.run_record import RunRecord
 
 _SMALL, _LARGE = 1_000, 100_000

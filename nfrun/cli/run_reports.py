@@ -81,11 +81,11 @@ def build_reporters(
 
 def _progress(options: RunOptions, name: str, record: RunRecord) -> Reporter:
     if _is_live(sys.stderr):
-        from nfrun.reports.live_view import LiveView
+        from nfrun.reports.progress.live_view import LiveView
 
         colored = is_colored(sys.stderr, options.color)
         return LiveView(record, sys.stderr, name, colored=colored, verbose=options.verbose)
-    from nfrun.reports.plain_lines import PlainLines
+    from nfrun.reports.progress.plain_lines import PlainLines
 
     return PlainLines(record, sys.stderr, name, verbose=options.verbose)
 

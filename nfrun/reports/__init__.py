@@ -1,9 +1,9 @@
 """Reporters and views: what a run shows to people and programs.
 
-`run_record` folds the events of a run into its state. The other reporters (live view, lines, summary, JSON) show that
-state or the events. `plan_view` shows a plan before a run; `bench_stats` and `bench_table` compare finished runs.
-`table_preview` prints the first rows of a table. Tables and lines go to a `console` of rich or, in a pipe, to a
-`plain_console`; `printing` prints on both.
+`run_record` folds the events of a run into its state. The other reporters show that state or the events: those of the
+package `progress` during the run, the summary and JSON after it. `plan_view` shows a plan before a run; `bench_stats`
+and `bench_table` compare finished runs. `table_preview` prints the first rows of a table. Tables and lines go to a
+`console` of rich or, in a pipe, to a `plain_console`; `printing` prints on both.
 
 Other packages use:
 
@@ -15,10 +15,10 @@ Other packages use:
 - `format_units`: `format_count`, `format_outputs`, `format_seconds`, `format_size`
 - `json_document`: `run_document`
 - `last_line`: `counts_of_nodes`, `GO_ON`
-- `live_view`: `LiveView`
 - `plain_console`: `PlainConsole`
-- `plain_lines`: `PlainLines`
 - `plan_view`: `plan_view`, `REUSE_FORMATS`
+- `progress.live_view`: `LiveView`
+- `progress.plain_lines`: `PlainLines`
 - `run_record`: `NodeRecord`, `RunRecord`
 - `summary`: `failure_text`, `KEEP_GOING`, `Summary`
 - `table_preview`: `cell_text`, `print_table`, `values_of`

@@ -18,9 +18,9 @@ from nfrun.core.plan import plan_of
 from nfrun.core.scheduler import Scheduler
 from nfrun.reports.cells import folded
 from nfrun.reports.console import console
-from nfrun.reports.live_rows import Look, grid_of, live_rows
-from nfrun.reports.live_view import LiveView
 from nfrun.reports.plan_view import as_json, plan_view
+from nfrun.reports.progress.live_rows import Look, grid_of, live_rows
+from nfrun.reports.progress.live_view import LiveView
 from nfrun.reports.run_record import RunRecord
 from nfrun.reports.summary import Summary
 

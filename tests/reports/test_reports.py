@@ -42,7 +42,7 @@ from nfrun.reports.events_file import EventsFile
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.json_document import RunDocument
 from nfrun.reports.last_line import last_line
-from nfrun.reports.plain_lines import PlainLines
+from nfrun.reports.progress.plain_lines import PlainLines
 from nfrun.reports.run_record import RunRecord
 from nfrun.reports.summary import Summary, failure_text
 

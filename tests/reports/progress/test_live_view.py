@@ -27,8 +27,8 @@ from nfrun.core.events import (
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.text import cell_width
-from nfrun.reports.live_rows import Look, grid_of, live_rows
-from nfrun.reports.live_view import LiveView
+from nfrun.reports.progress.live_rows import Look, grid_of, live_rows
+from nfrun.reports.progress.live_view import LiveView
 from nfrun.reports.run_record import RunRecord
 
 FAILURE = Failure(Cause.NODE, "KeyError", "'pr\x1b[31mice'")

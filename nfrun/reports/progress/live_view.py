@@ -22,7 +22,7 @@ from nfrun.core.events import (
 from nfrun.core.text import cell_width, ellipsize, escape_controls
 from nfrun.reports.format_units import format_count, format_outputs, format_seconds
 from nfrun.reports.line_reporter import LineReporter
-from nfrun.reports.live_rows import DIM, FIGURE, Look, grid_of, live_rows
+from nfrun.reports.progress.live_rows import DIM, FIGURE, Look, grid_of, live_rows
 from nfrun.reports.run_record import RunRecord
 
 _LONG_SECONDS = 1.0  # a node that takes as long always has a line
