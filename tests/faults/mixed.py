@@ -93,7 +93,8 @@ nodes:
   rates: {read: data/rates.jsonl}
   numbers: {python: "steps:numbers", with: {ms: 20, count: 5000}}
   letters:
-    run: BEGIN; for l in a b; do sleep 0.01; echo $l > "$NFRUN_OUTPUT_pages/$l"; done; ln -s a "$NFRUN_OUTPUT_pages/c"; END
+    run: BEGIN; for l in a b; do sleep 0.01; echo $l > "$NFRUN_OUTPUT_pages/$l"; done;
+      ln -s a "$NFRUN_OUTPUT_pages/c"; END
     outputs: {pages: folder}
   squares: {python: "steps:scale", inputs: {table: numbers}, with: {ms: 30, by: 3}, executor: process}
   halves: {python: "steps:scale", inputs: {table: numbers}, with: {ms: 10, by: 5}}
