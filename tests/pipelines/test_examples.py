@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import math
+import shutil
 import subprocess
 import sys
 from itertools import product
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import Here
 from flights_answers import JANUARY_SUMMARY, YEAR_SUMMARY
@@ -79,6 +81,16 @@ def test_the_flights_summary_of_the_year(tmp_path: Path) -> None:
     assert answers["Which route is the busiest?"]["answer"] == "JFK-LAX"
     assert answers["Which route is the busiest?"]["value"] == 11_159
     assert answers["How many flights have no row in weather?"]["answer"] == "1,556; 1,527 arrived"
+
+
+def test_a_plane_that_is_there_twice_fails_the_flights(tmp_path: Path, here: Here) -> None:
+    """Otherwise the join would count its flights twice."""
+    shutil.copytree(FLIGHTS.with_name("data"), tmp_path / "data")
+    planes = pq.read_table(tmp_path / "data" / "planes.parquet")
+    pq.write_table(pa.concat_tables([planes, planes.slice(7, 1)]), tmp_path / "data" / "planes.parquet")
+    done = here(tmp_path, "run", str(FLIGHTS), "-q", "--work", ".nfrun", "-p", f"source={tmp_path / 'data'}")
+    assert done.returncode == 1
+    assert "node 'planes' failed its check 'unique: tailnum'" in done.stderr
 
 
 def test_digests_do_not_depend_on_schedule_handoff_or_slots(tmp_path: Path, here: Here) -> None:
