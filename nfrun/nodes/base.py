@@ -248,6 +248,9 @@ class Kind:
     # Yields the errors and warnings that take longer to find: only `validate` looks for them. The second argument has
     # the names of all nodes.
     examine: Callable[[NodeSpec, Collection[str]], Iterable[NodeDiagnostic]] = lambda node, others: ()
+    # Returns the Arrow schema of the output, None if it is not known, and what is wrong with the columns that the node
+    # names. The second argument has the schemas of all inputs. None for a kind of which that cannot be known.
+    columns: Callable[[NodeSpec, Mapping[str, Any]], tuple[Any, NodeDiagnostic | None]] | None = None
     # Yields what the node needs and this machine does not have, such as a file: an error before a run. The last
     # argument tells whether a node before this one may write a file.
     missing: Callable[[NodeSpec, FunctionLookup, Callable[[str], bool]], Iterable[NodeDiagnostic]] = (

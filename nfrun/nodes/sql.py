@@ -87,6 +87,12 @@ def _with_file_values(node: NodeSpec) -> NodeSpec:
     return replace(node, inputs=tables, with_={**node.with_, **{name: f"\0{name}" for name in files}})
 
 
+def _columns(node: NodeSpec, inputs: Mapping[str, Any]) -> tuple[Any, NodeDiagnostic | None]:
+    from nfrun.nodes.sql_columns import columns_of_query
+
+    return columns_of_query(node, inputs)
+
+
 def run(context: NodeContext) -> Mapping[str, Any]:
     """Run the statements; the result of the last one is the output.
 
@@ -253,6 +259,7 @@ SQL = Kind(
     },
     check=check,
     examine=_examine,
+    columns=_columns,
     missing=_missing,
     run=run,
     file_ending=".sql",

@@ -199,13 +199,13 @@ def bound_problems(check: Check) -> Iterator[tuple[Keys, str, str]]:
         yield ("allow",), f"'allow' cannot be {shown}", "a number of rows, or a share such as 1%"
 
 
-def checks_path(document: Document, node: str, output: str) -> Keys:
-    """Return the path of the checks of an output: under it, or at the node."""
+def checks_path(document: Document, node: str, output: str, key: str = "checks") -> Keys:
+    """Return the path of the checks, or of the schema, of an output: under it, or at the node."""
     outputs = document.root["nodes"][node].get("outputs")
     form = outputs.get(output) if isinstance(outputs, dict) else None
-    if isinstance(form, dict) and "checks" in form:
-        return ("nodes", node, "outputs", output, "checks")
-    return ("nodes", node, "checks")
+    if isinstance(form, dict) and key in form:
+        return ("nodes", node, "outputs", output, key)
+    return ("nodes", node, key)
 
 
 def resolve_check_references(found: Findings, nodes: dict[str, NodeSpec], declared: DeclaredAxes) -> None:

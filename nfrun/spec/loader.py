@@ -23,6 +23,7 @@ from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS, written_kinds
 from nfrun.spec.body_files import read_body_files, span_in_body
 from nfrun.spec.budgets import check_amounts, read_budgets
+from nfrun.spec.columns import check_columns
 from nfrun.spec.conditions import check_condition
 from nfrun.spec.contracts import read_contracts, resolve_check_references
 from nfrun.spec.edge_types import type_inputs
@@ -141,6 +142,7 @@ class _Reader(Findings):
         type_inputs(self, nodes, {body: other for body, (other, _) in included.items()})
         report_cycles(self, nodes)
         self.kinds(nodes, list(bodies))
+        check_columns(self, nodes if self.thorough else {})
         budgets = read_budgets(self)
         if len(self.including.chain) == 1:  # budgets count in the file that is run only
             self.amounts(nodes, budgets)
@@ -211,10 +213,9 @@ class _Reader(Findings):
 
     def param(self, name: str, value: Any) -> Param:
         param = param_of(name, value)
-        path: Keys = ("params", name)
-        if isinstance(value, dict) and path not in self.bad:
+        if isinstance(value, dict) and ("params", name) not in self.bad:
             for inner, what, hint in check_param(param):
-                self.report((*path, *inner), what, hint)
+                self.report(("params", name, *inner), what, hint)
         return param
 
     # -- nodes -----------------------------------------------------------------------------------------------------
@@ -364,8 +365,7 @@ class _Reader(Findings):
                     continue
                 where: Keys = (*path, *self.as_written(spec, diagnostic.path))
                 named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
-                in_file = spec.body_file and diagnostic.path == (spec.kind,) and diagnostic.length
-                at, end = diagnostic.start, diagnostic.length
+                there = spec.body_file and diagnostic.path == (spec.kind,) and diagnostic.length
                 self.report(
                     where,
                     diagnostic.message,
@@ -374,7 +374,7 @@ class _Reader(Findings):
                     start=diagnostic.start,
                     length=diagnostic.length,
                     is_warning=diagnostic.is_warning,
-                    span=span_in_body(spec, self.document.file, at, end) if in_file else None,
+                    span=span_in_body(spec, self.document.file, diagnostic.start, diagnostic.length) if there else None,
                 )
 
     def amounts(self, nodes: Mapping[str, NodeSpec], budgets: Mapping[str, Budget]) -> None:

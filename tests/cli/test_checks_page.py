@@ -52,6 +52,17 @@ def test_a_row_that_is_there_twice_fails_the_shop(folder: Path, here: Here) -> N
     assert f"node 'orders' {document['nodes']['orders']['error']}".startswith(told)
 
 
+def test_a_column_that_cannot_be_there_is_told_by_validate(folder: Path, here: Here) -> None:
+    file = folder / "shop.yaml"
+    file.write_text(file.read_text().replace("select id, customer,", "select id, custmer,"))
+    told = here(folder, "validate", "shop.yaml").stderr
+    assert "the query of 'orders' reads the column 'custmer', which 'raw_orders' does not have" in PAGE
+    place, _, message = told.splitlines()[0].partition(": ")
+    assert f"{place.partition(':')[0]}: {message}" == (
+        "shop.yaml: the query of 'orders' reads the column 'custmer', which 'raw_orders' does not have"
+    )
+
+
 def test_a_test_over_several_tables_is_a_node(folder: Path, here: Here) -> None:
     assert run(here, folder, "orphans.yaml")["status"] == "ok"
     file = folder / "orphans.yaml"

@@ -177,3 +177,79 @@ nodes:
         resolve(file, given={"share": "a few"}, **arguments)
     (found,) = caught.value.diagnostics
     assert one_line(found).endswith("'allow' cannot be 'a few': a number of rows, or a share such as 1%")
+
+
+def validated(folder: Path, text: str, name: str = "p.yaml") -> list[str]:
+    """Return the problems that 'nfrun validate' finds."""
+    file = folder / name
+    file.write_text(text)
+    try:
+        read_pipeline(str(file), on_warning=lambda warning: None)
+    except SpecError as error:
+        return [one_line(found).replace(str(file), name) for found in error.diagnostics]
+    return []
+
+
+def test_a_query_of_the_jaffle_shop_reads_a_column_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "models").symlink_to(CONTRACT / "models")
+    assert validated(tmp_path, JAFFLE, "jaffle.yaml") == []
+    text = JAFFLE.replace("user_id as customer_id", "usr_id as customer_id", 1)
+    assert validated(tmp_path, text, "jaffle.yaml") == [
+        "jaffle.yaml:13:33: the query of 'stg_orders' reads the column 'usr_id', which 'raw_orders' does not have: "
+        "did you mean 'user_id'?"
+    ]
+
+
+COLUMNS = """
+nodes:
+  a: {read: a.csv, schema: {id: int64, name: string, at: timestamp}}
+  b: {sql: "select id as key, name from a", inputs: a}
+  c: {sql: "select * from b join a using (name)", inputs: [a, b]}
+  d:
+    sql: QUERY
+    inputs: INPUT
+    MORE
+"""
+OF_D = "the query of 'd' reads the column"
+
+
+@pytest.mark.parametrize(
+    ("query", "inputs", "told"),
+    [
+        ("select key from b", "b", ""),
+        ("select KEY, row_number() over () from b", "b", ""),
+        ("select id, name from c where key > 1", "c", ""),
+        ("select id from b", "b", f"p.yaml:7:17: {OF_D} 'id', which 'b' does not have"),
+        ("select b.nam from b", "b", f"p.yaml:7:19: {OF_D} 'nam', which 'b' does not have: did you mean 'name'?"),
+        ("select kee from c", "c", f"p.yaml:7:17: {OF_D} 'kee', which 'c' does not have: did you mean 'key'?"),
+        ("select x from a join b using (name)", "[a, b]", f"p.yaml:7:17: {OF_D} 'x', which none of its inputs has"),
+        ("with t as (select key from b) select name from t", "b", f"p.yaml:7:47: {OF_D} 'name' where it is not there"),
+        ("select z from read_csv('z.csv'), b", "b", ""),
+        ("select nonsense(key) from b", "b", ""),
+    ],
+)
+def test_columns_travel_along_the_edges(tmp_path: Path, query: str, inputs: str, told: str) -> None:
+    text = COLUMNS.replace("QUERY", query).replace("INPUT", inputs).replace("MORE", "retries: 1")
+    assert validated(tmp_path, text) == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("checks: [{unique: ky}]", "p.yaml:9:23: a check of 'd' names the column 'ky', which its table does not have"),
+        ("schema: {kee: any}", "p.yaml:9:19: the schema of 'd' names the column 'kee', which its table does not have"),
+        ("checks: [{unique: key}]", ""),
+        ("schema: {key: any}", ""),
+    ],
+)
+def test_what_is_said_of_a_table_fits_the_query_that_makes_it(tmp_path: Path, more: str, told: str) -> None:
+    text = COLUMNS.replace("QUERY", "select key from b").replace("INPUT", "b").replace("MORE", more)
+    assert validated(tmp_path, text) == ([f"{told}: did you mean 'key'?"] if told else [])
+
+
+def test_a_check_names_a_column_that_the_schema_does_not_have(tmp_path: Path) -> None:
+    text = "nodes: {a: {read: a.csv, schema: {id: int64}, checks: [{range: {ids: {min: 1}}}]}}"
+    assert validated(tmp_path, text) == [
+        "p.yaml:1:64: a check of 'a' names the column 'ids', which its table does not have: did you mean 'id'?"
+    ]
+    assert validated(tmp_path, text.replace("int64}", 'int64, "*": any}')) == []
