@@ -5,7 +5,6 @@ The same code runs on threads and in worker processes. An error in a node become
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from functools import cached_property
@@ -30,6 +29,7 @@ from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import BUILT_IN, KINDS
 from nfrun.system.checksums import FileChecksums, FileLook
+from nfrun.system.kept_files import remove
 from nfrun.system.native_threads import thread_variables
 from nfrun.tables.formats import FormatError
 from nfrun.watch.run_watch import RunWatch
@@ -314,7 +314,7 @@ class _Attempt:
 
     def remove_scratch(self) -> None:
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove(self._folder, ignore_errors=True)
 
     def _observation(self, changed: tuple[str, ...]) -> Observation | None:
         """Return the files and hosts that the attempt used, and the names of process state that it `changed`."""

@@ -7,7 +7,6 @@ adds what it needs around the nodes, such as signal handlers or the capture of p
 
 from __future__ import annotations
 
-import shutil
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -30,6 +29,7 @@ from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
+from nfrun.system.kept_files import remove
 from nfrun.watch.run_watch import RunWatch
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class PipelineRun:
         take_tables()
         self.store.close()
         self._runner.memo.clear()  # so that what kinds keep there, such as a DuckDB instance, is freed now
-        shutil.rmtree(self._runner.scratch, ignore_errors=True)
+        remove(self._runner.scratch, ignore_errors=True)
         with suppress(OSError):
             self._folder.rmdir()  # only if the run kept nothing
 

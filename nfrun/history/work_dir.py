@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -34,6 +33,7 @@ from nfrun.history.lock_files import (
     write_holder,
 )
 from nfrun.system.atomic_files import make_folders, name_errors, read_regular_file, remove_partials
+from nfrun.system.kept_files import remove
 
 WORK_DIR = ".nfrun"
 JOURNAL = "journal.jsonl"
@@ -195,7 +195,7 @@ class WorkDir:
         folder = self.path / "runs" / run_id
         if folder.is_symlink():
             return
-        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        remove(folder / SCRATCH, ignore_errors=True)
         remove_partials(folder)
 
     def run_folders(self) -> list[Path]:

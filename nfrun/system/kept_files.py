@@ -154,12 +154,16 @@ def size_of(path: Path) -> int:
     )
 
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder, also a read-only one; do nothing if it is not there. Raises OSError."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    for folder, _, _ in os.walk(path):
-        with suppress(OSError):
-            os.chmod(folder, 0o755)  # noqa: PTH101
-    shutil.rmtree(path)
+def remove(path: Path, *, ignore_errors: bool = False) -> None:
+    """Remove a file or a folder, also a read-only one; do nothing if it is not there.
+
+    Raises OSError unless errors are ignored: then what can be removed is.
+    """
+    with suppress(*([OSError] if ignore_errors else [])):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
+            return
+        for folder, _, _ in os.walk(path):
+            with suppress(OSError):
+                os.chmod(folder, 0o755)  # noqa: PTH101
+        shutil.rmtree(path, ignore_errors=ignore_errors)
