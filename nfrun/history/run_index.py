@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 INDEX = "index.db"
-_OUTPUT_FILE = re.compile(r".+\.[0-9]+(\.[A-Za-z0-9]+)*(?<!\.bad)")  # of a table, a file or a folder
+_OUTPUT_FILE = re.compile(r".+\.arrow|.+\.[0-9]+(\.[A-Za-z0-9]+)*(?<!\.bad)")  # of a table, a file or a folder
 CHECKSUM = "index.sum"
 _LONGEST_LINE = 1 << 28
 # SQLite's codes of errors that say nothing about the content: no permission, locked, no memory, read-only, I/O error,

@@ -22,6 +22,7 @@ import yaml
 
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_pipeline
+from nfrun.system.kept_files import remove
 from tests.faults import rig
 from tests.faults.random_steps import COLUMNS
 from tests.faults.rig import LOG, MARK, Place, Trial
@@ -82,20 +83,23 @@ class Result:
 
 
 class Maker:
-    """Draws a pipeline. `outputs` are the references to the outputs of its nodes so far."""
+    """Draws a pipeline.
+
+    `outputs` are the references to the tables of its nodes so far, and `files` those to files and folders, by type.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self.nodes: dict[str, dict[str, Any]] = {}
         self.outputs: list[str] = []
+        self.files: dict[str, str] = {}
 
     def make(self, count: int) -> dict[str, Any]:
         chance = self._chance
         for i in range(count):
             source = len(self.outputs) < 2 or chance.random() < 0.2
-            draw = (
-                self._source if source else chance.choice((self._python,) * 5 + (self._sql, self._script, self._write))
-            )
+            others = (self._sql, self._script, self._write, self._pack, *((self._unpack,) if self.files else ()))
+            draw = self._source if source else chance.choice((self._python,) * 5 + others)
             node = draw()
             earlier = list(self.nodes)
             if earlier and chance.random() < 0.2:
@@ -106,12 +110,15 @@ class Maker:
                 node["cache"] = True
             name = f"n{i}"
             self.nodes[name] = node
-            self.outputs += [f"{name}.{output}" for output in node["outputs"]] if "outputs" in node else [name]
+            if isinstance(node.get("outputs"), dict):
+                self.files |= {f"{name}.{output}": kind for output, kind in node["outputs"].items()}
+            else:
+                self.outputs += [f"{name}.{output}" for output in node["outputs"]] if "outputs" in node else [name]
         looks = {}
         for i, output in enumerate(chance.sample(self.outputs, min(4, len(self.outputs)))):
             looks[f"look{i}"] = {"python": "steps:look", "inputs": {"a": output}, "with": {"a_of": output}}
         self.nodes |= looks
-        shown = [name for name in (*self.outputs, *looks) if name in looks or chance.random() < 0.7]
+        shown = [name for name in (*self.outputs, *self.files, *looks) if name in looks or chance.random() < 0.7]
         return {"nodes": self.nodes, "outputs": {name.replace(".", "_"): name for name in dict.fromkeys(shown)}}
 
     def _source(self) -> dict[str, Any]:
@@ -161,6 +168,33 @@ class Maker:
         form = self._chance.choice(sorted(SCRIPTS))
         return {"run": self._chance.choice(SCRIPTS[form]), "format": form, "inputs": {"a": self._input()}}
 
+    def _pack(self) -> dict[str, Any]:
+        """Make a file or a folder of a table, or hand on a file of the folder's."""
+        chance = self._chance
+        kind = chance.choice((".bin", "file", "folder", "source"))
+        if kind == "source":
+            return {"read": "data/c.csv", "outputs": {"f": ".csv"}}
+        a = self._input()
+        name = "packed_folder" if kind == "folder" else "packed"
+        return {"python": f"steps:{name}", "inputs": {"a": a}, "with": {"a_of": a}, "outputs": {"f": kind}}
+
+    def _unpack(self) -> dict[str, Any]:
+        """Read a file or a folder: as a table, as a copy by a script or by a `write` node, or in a query."""
+        chance = self._chance
+        source = chance.choice(sorted(self.files))
+        kind = self.files[source]
+        form = chance.choice(("python", "python", "run", "write", *(("sql",) if kind != "folder" else ())))
+        if form == "run":
+            end = "/." if kind == "folder" else ""
+            script = f'cp -R "$NFRUN_INPUT_f"{end} "$NFRUN_OUTPUT_f"'
+            return {"run": script, "inputs": {"f": source}, "outputs": {"f": kind}}
+        if form == "write":
+            ending = "/" if kind == "folder" else ".bin"
+            return {"write": f"out/{len(self.nodes)}{ending}", "inputs": {"f": source}}
+        if form == "sql":
+            return {"sql": "select 1 as id, content from read_text($f)", "inputs": {"f": source}}
+        return {"python": "steps:unpacked", "inputs": {"f": source}}
+
     def _write(self) -> dict[str, Any]:
         ending = self._chance.choice(("csv", "jsonl", "parquet", "arrow"))
         return {"write": f"out/{len(self.nodes)}.{ending}", "inputs": {"a": self._input()}}
@@ -201,7 +235,7 @@ def of_arrow_sizes(nodes: Mapping[str, Mapping[str, Any]]) -> set[str]:
 def run(folder: Path, **options: Any) -> Result:
     """Run the pipeline in this process and return its result."""
     for file in folder.glob("out/*"):
-        file.unlink()
+        remove(file)
     done = run_pipeline(RunOptions(folder / FILE, {}, keep_going=True, **options))
     nodes = done.record.nodes
     failed = {name: node.failure for name, node in nodes.items() if node.failure is not None}
@@ -210,9 +244,13 @@ def run(folder: Path, **options: Any) -> Result:
         {name: "ok" if node.status == "reused" else node.status for name, node in nodes.items()},
         {name: (str(why.cause), why.type, _plain(why.message, folder)) for name, why in failed.items()},
         {str(id): ref.digest for id, ref in done.record.refs.items() if ref.digest and id in done.record.plan.retained},
-        {file.name: file.read_bytes() for file in sorted(folder.glob("out/*"))},
+        {_below_out(file, folder): file.read_bytes() for file in sorted(folder.glob("out/**/*")) if file.is_file()},
         {name: table.to_pylist() for name, table in looks.items()},
     )
+
+
+def _below_out(file: Path, folder: Path) -> str:
+    return file.relative_to(folder / "out").as_posix()
 
 
 def _plain(text: str, folder: Path) -> str:

@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -290,6 +291,23 @@ def split(a: pa.Table, a_of: str) -> dict[str, pa.Table]:
 
 def summed(a: pa.Table, a_of: str) -> dict[str, Any]:
     return {"rows": a.num_rows, "sum": pc.sum(a["id"]).as_py()}
+
+
+def packed(a: pa.Table, a_of: str) -> bytes:
+    return f"{a.schema.names} {a.num_rows}".encode()
+
+
+def packed_folder(a: pa.Table, a_of: str, context: Any) -> Path:
+    found: Path = context.output("made/folder")
+    (found / "inner").mkdir(parents=True)
+    (found / "inner" / "rows").write_text(str(a.num_rows))
+    (found / "link").symlink_to("inner/rows")
+    return found
+
+
+def unpacked(f: Path) -> list[dict[str, Any]]:
+    files = [f] if f.is_file() else sorted(path for path in f.rglob("*") if path.is_file())
+    return [{"id": i, "text": path.read_text()} for i, path in enumerate(files)]
 
 
 def both(a: pa.Table, b: pa.Table, a_of: str) -> pa.Table:
