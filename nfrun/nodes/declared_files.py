@@ -72,7 +72,7 @@ def is_written_before(entry: str, spec: NodeSpec, nodes: Mapping[str, NodeSpec],
 
 def _may_write(node: NodeSpec, entry: str, base: Path, needed: Collection[str]) -> bool:
     kind = KINDS[node.kind]
-    if kind.has_user_frames or (kind.is_process and node.id in needed):
+    if kind.has_user_frames or kind.is_expanded or (kind.is_process and node.id in needed):
         return node.id in needed  # what code and scripts write is not known: only `needs` tells that it may matter
     if kind.is_template and has_expression(node.body):
         return True

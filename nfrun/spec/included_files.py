@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,12 @@ def _read(found: Findings, path: Keys, body: str, including: Including, read: Re
         circle = " -> ".join([*(name for _, name in including.chain[names.index(real) :]), Path(body).name])
         found.report(path, f"'{ellipsize(body)}' includes itself: {ellipsize(circle, 300)}")
         return None
+    if file.is_dir():
+        found.report(path, f"'{ellipsize(body, 200)}' is a folder", "name a file in it")
+        return None
     if not file.is_file():
-        there = sorted(other.name for other in file.parent.glob("*.y*ml")) if file.parent.is_dir() else []
-        guess = closest_match(file.name, there)
-        near = str(Path(body).with_name(guess)) if guess else ""
-        hint = f"did you mean '{near}'?" if guess else ""
-        found.report(path, f"there is no file '{ellipsize(body, 200)}'", hint)
+        near = _nearest(Path(body), found.folder)
+        found.report(path, f"there is no file '{ellipsize(body, 200)}'", f"did you mean '{near}'?" if near else "")
         return None
     if len(including.chain) > MAX_LEVELS:
         found.report(
@@ -108,6 +109,19 @@ def _read(found: Findings, path: Keys, body: str, including: Including, read: Re
             found.diagnostics += error.diagnostics
             found.mark_wrong(path)
     return including.known[known]
+
+
+def _nearest(path: Path, folder: Path) -> Path | None:
+    """Return the path of a file with a similar name, also in a folder with a similar name; None if there is none."""
+    with suppress(OSError):
+        parent = path.parent
+        if not (folder / parent).is_dir():
+            others = [other.name for other in (folder / parent).parent.iterdir() if other.is_dir()]
+            parent = parent.with_name(closest_match(parent.name, others) or parent.name)
+        there = sorted(other.name for other in (folder / parent).glob("*.y*ml") if other.is_file())
+        if guess := closest_match(path.name, there):
+            return parent / guess
+    return None
 
 
 def with_place(error: SpecError, included: tuple[SourceSpan, ...]) -> SpecError:

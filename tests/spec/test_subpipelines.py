@@ -325,6 +325,9 @@ WRONG = {
     "pipeline: a.yaml": "a.yaml:2:16: 'a.yaml' includes itself: a.yaml -> a.yaml",
     "pipeline: broken.yaml": "broken.yaml:1:1: a pipeline file needs 'nodes' < a.yaml:2:16",
     "pipeline: none.yaml": "a.yaml:2:16: there is no file 'none.yaml' (did you mean 'needy.yaml'?)",
+    "pipeline: dta/other.yaml": "a.yaml:2:16: there is no file 'dta/other.yaml' (did you mean 'data/other.yaml'?)",
+    "pipeline: ../none/x.yaml": "a.yaml:2:16: there is no file '../none/x.yaml'",
+    "pipeline: data/folder.yaml": "a.yaml:2:16: 'data/folder.yaml' is a folder (name a file in it)",
     "pipeline: data/other.yaml": "a.yaml:2:16: 'data/other.yaml' must be given the input 'rates' "
     "(inputs: {rates: NODE})",
     "pipeline: quiet.yaml": "a.yaml:4:22: 'quiet.yaml' has no outputs (name in it what others may read: outputs: "
@@ -340,6 +343,7 @@ def test_what_is_wrong_with_a_node_is_told(folder: Path, node: str) -> None:
     written("a.yaml", f"nodes:\n n: {{{node}}}\n r: {{run: x}}\n m: {{run: x, inputs: n}}\n")
     written("broken.yaml", "name: x\n")
     written("data/other.yaml", CLEAN)
+    Path("data/folder.yaml").mkdir()
     written("quiet.yaml", "nodes: {n: {run: x}}\n")
     written("cells.yaml", "nodes: {n: {run: x, matrix: {a: [1, 2]}}}\noutputs: {o: n}\n")
     written("needy.yaml", "params: {x: {type: integer}}\nnodes: {n: {run: x}}\noutputs: {o: n}\n")
