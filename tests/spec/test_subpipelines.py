@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from nfrun.core.errors import SpecError, render_all
+from nfrun.core.errors import Diagnostic, SpecError, render_all
 from nfrun.core.pipeline import Pipeline
+from nfrun.nodes.declared_files import used_files
 from nfrun.spec.resolve import resolve
 from nfrun.spec.validate import validate_file
 
@@ -366,6 +367,43 @@ def test_ids_are_at_most_200_characters_long(folder: Path) -> None:
         written(f"l{level}.yaml", f"nodes: {{{name}: {{pipeline: l{level + 1}.yaml}}}}\n")
     written("l4.yaml", f"nodes: {{{name}: {{run: x}}}}\n")
     assert told("l0.yaml").startswith("l1.yaml:1:86: the id of a node has 259 characters, and at most 200: 'nnn")
+
+
+# -- other folders -----------------------------------------------------------------------------------------------------
+
+
+def test_paths_are_relative_to_the_file_that_has_them(folder: Path) -> None:
+    (folder / "data/in/deep").mkdir(parents=True)
+    for name in ("1.csv", "2.csv"):
+        (folder / "data/in" / name).write_text("n\n1\n", encoding="utf-8")
+    written("data/in/rows.csv", "id\na\n")
+    written("data/in/x.sql", "select 1")
+    written("data/in/inner.yaml", "nodes:\n  d: {pipeline: deep/deep.yaml}\n  b: {pipeline: ../back.yaml}\n")
+    written(
+        "data/in/deep/deep.yaml",
+        "nodes:\n  each: {matrix: {f: {files: ../*.csv}}, read: '${{ matrix.f.path }}'}\n"
+        "  rows: {matrix: {r: {rows: ../rows.csv}}, sql: ../x.sql, files: ../1.csv}\n",
+    )
+    written("data/back.yaml", "nodes:\n  n: {write: new.csv, inputs: home}\n  home: {pipeline: ../home.yaml}\n")
+    written("home.yaml", "nodes:\n  h: {read: data/sample-orders.csv}\noutputs: {h: h}\n")
+    written("a.yaml", "nodes:\n  i: {pipeline: data/in/inner.yaml}\n  r: {read: data/new.csv, needs: i}\n")
+    nodes = bound("a.yaml").nodes
+    assert {name: spec.folder for name, spec in nodes.items()} == {
+        "i/d/each@1": "data/in/deep",
+        "i/d/each@2": "data/in/deep",
+        "i/d/each@rows": "data/in/deep",
+        "i/d/rows@a": "data/in/deep",
+        "i/b/n": "data",
+        "i/b/home/h": "",
+        "r": "",
+    }
+    assert nodes["i/d/rows@a"].body == "select 1"
+    assert used_files(nodes["i/d/each@1"], folder) == {"data/in/1.csv"}
+    assert used_files(nodes["i/d/rows@a"], folder) == {"data/in/1.csv"}
+    assert used_files(nodes["i/b/n"], folder) == {"data/new.csv"}  # which `r` may read
+    warnings: list[Diagnostic] = []
+    validate_file(Path("a.yaml"), warnings.append)
+    assert not warnings
 
 
 # -- budgets and limits ------------------------------------------------------------------------------------------------
