@@ -268,3 +268,53 @@ def test_the_rows_that_failed_stay_as_long_as_their_run(run: Run, tmp_path: Path
     assert path.exists()
     here(tmp_path, "clean", "p.yaml", "--all")
     assert not path.exists()
+
+
+CLEAN = """
+inputs:
+  orders: {read: sample.csv, schema: {id: integer, amount: "float64?", "*": any}, checks: [{unique: id}]}
+nodes:
+  euros: {sql: "select id, amount * 2 as amount from orders", inputs: orders}
+outputs: {orders: euros}
+"""
+GIVEN = """
+  orders: {sql: "select unnest([1, 2]) as id, TYPE as amount, 'DE' as country"}
+  clean: {matrix: {country: [DE, FR]}, pipeline: clean.yaml, inputs: {orders: orders}}
+"""
+
+
+def test_what_is_given_to_another_pipeline_is_checked(run: Run, tmp_path: Path, here: Here) -> None:
+    (tmp_path / "clean.yaml").write_text(CLEAN)
+    (tmp_path / "sample.csv").write_text("id,amount,more\n1,0.5,x\n2,,y\n")
+    alone = json.loads(here(tmp_path, "run", "clean.yaml", "--json").stdout)
+    assert statuses(alone) == {"orders": "ok", "euros": "ok"}
+    assert [check["ok"] for check in alone["nodes"]["orders"]["checks"]] == [True, True]
+    good = run(GIVEN.replace("TYPE", "1.5::double"))
+    assert good["code"] == 0
+    assert [check["name"] for check in good["nodes"]["clean@FR/orders"]["checks"]] == ["schema", "unique: id"]
+    bad = run(GIVEN.replace("TYPE", "1.5::float"), "-k")
+    assert {name for name, status in statuses(bad).items() if status == "failed"} == {
+        "clean@DE/orders",
+        "clean@FR/orders",
+    }
+    assert bad["nodes"]["clean@DE/orders"]["error"] == "does not have its schema: 'amount' is float and not float64"
+
+
+def test_a_check_of_an_included_file_refers_to_a_node_beside_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(
+        "nodes:\n  a: {sql: select 1 as id}\n"
+        "  b: {sql: select 2 as id, checks: [{references: {id: a(id)}}]}\noutputs: {b: b}\n"
+    )
+    done = run("  o: {pipeline: other.yaml}\n")
+    assert statuses(done) == {"o/a": "ok", "o/b": "failed"}
+    assert done["nodes"]["o/b"]["checks"][0]["output"] == "o/b"
+
+
+def test_a_node_with_several_outputs_has_checks_under_each(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("def f():\n    return {'x': [{'a': 1}], 'y': [{'a': 1}, {'a': 1}]}\n")
+    done = run(
+        "  n: {python: 'steps:f', outputs: {x: {schema: {a: int64}}, y: {checks: [{unique: a, severity: skip}]}}}\n"
+        "  r: {sql: select * from x, inputs: n.x}\n  s: {sql: select * from y, inputs: n.y}\n"
+    )
+    assert statuses(done) == {"n": "ok", "r": "ok", "s": "skipped"}
+    assert [(check["output"], check["ok"]) for check in done["nodes"]["n"]["checks"]] == [("n.x", True), ("n.y", False)]

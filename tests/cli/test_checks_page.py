@@ -56,11 +56,8 @@ def test_a_column_that_cannot_be_there_is_told_by_validate(folder: Path, here: H
     file = folder / "shop.yaml"
     file.write_text(file.read_text().replace("select id, customer,", "select id, custmer,"))
     told = here(folder, "validate", "shop.yaml").stderr
-    assert "the query of 'orders' reads the column 'custmer', which 'raw_orders' does not have" in PAGE
-    place, _, message = told.splitlines()[0].partition(": ")
-    assert f"{place.partition(':')[0]}: {message}" == (
-        "shop.yaml: the query of 'orders' reads the column 'custmer', which 'raw_orders' does not have"
-    )
+    shown = next(line for line in PAGE.splitlines() if "custmer" in line)
+    assert told.splitlines()[0] == shown.replace("shop.yaml:8:", "shop.yaml:7:"), "the page has the name above the file"
 
 
 def test_a_test_over_several_tables_is_a_node(folder: Path, here: Here) -> None:

@@ -71,6 +71,8 @@ def test_one_day_more_runs_the_cells_of_that_day(here: Here, tmp_path: Path) -> 
     assert pq.read_table(tmp_path / "out/daily/day=2024-01-03/part.parquet", partitioning=None).to_pylist() == [
         {"user": "a", "events": 3}
     ]
+    (check,) = first["nodes"]["daily@2024-01-03"]["checks"]
+    assert (check["name"], check["severity"], check["ok"]) == ("rows: min 1", "skip", True)
     second = run(here, tmp_path, "backfill.yaml", "-p", "last=2024-01-04")
     assert sorted(statuses(second, "ok")) == ["daily@2024-01-04", "raw@2024-01-04", "save@2024-01-04", "total"]
     assert len(statuses(second, "reused")) == 6
