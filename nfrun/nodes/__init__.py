@@ -2,7 +2,8 @@
 
 `base` defines what a kind is (`Kind`) and what it gets for an attempt (`NodeContext`). `registry` lists the kinds.
 `external_files` and `declared_files` find the files outside of a run that nodes read and write. `texts` has what reads
-scripts and queries for the names of files.
+scripts and queries for the names of files. `returned_tables` and `made_files` are about what functions return, and
+`read_files` about files that a `read` node hands on.
 
 Other packages use:
 

@@ -7,7 +7,8 @@ reads those again that have no checksum then. `file_table.py` stands for a table
 `worker_store.py` is the store inside a worker process; `json_store.py` passes JSON, for comparison; `handoffs.py` names
 the store of each handoff, and `late_store.py` makes it when a table is needed. `file_io.py` reads and writes the user's
 files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format. `digest.py` hashes content.
-`gathered.py` puts the tables of cells together. `remote_versions.py` asks services for the versions of files.
+`file_outputs.py` takes over outputs that are files or folders. `gathered.py` puts the tables of cells together.
+`remote_versions.py` asks services for the versions of files.
 
 Other packages use:
 
