@@ -2,8 +2,8 @@
 
 The package `processes` keeps a run's processes together and ends them. `std_streams` owns stdout and stderr. `threads`
 starts threads, and `working_directory` gives one a directory of its own. `atomic_files`, `checksums`,
-`remembered_checksums`, `file_search` and `os_errors` are about files. `kept_files` makes files and folders read-only and
-moves them, and `atomic_folders` copies them.
+`remembered_checksums`, `file_search` and `os_errors` are about files. `kept_files` makes files and folders read-only
+and moves them, and `atomic_folders` copies them.
 
 Other packages use:
 
