@@ -270,7 +270,12 @@ class RunCache:
     @property
     def given(self) -> Mapping[str, OutputRef]:
         """The outputs of nodes that are not selected, by id, which selected nodes may read."""
-        return {output.id: reused_ref(output) for end in self._inputs.given.values() for output in end.outputs}
+        return {
+            output.id: reused_ref(output)
+            for end in self._inputs.given.values()
+            for output in end.outputs
+            if output.id not in end.absent
+        }
 
 
 def forecast(

@@ -361,7 +361,7 @@ class _Attempt:
 
     def _check_outputs(self, outputs: Mapping[str, OutputRef]) -> None:
         """Raise NodeError if an output is missing that a node reads or the file names."""
-        for output in self._runner.consumed.get(self.node.id, ()):
+        for output in self._runner.consumed.get(self.node.id, ()) if not self._made else ():
             if output not in outputs:
                 what = KINDS[self.node.kind].missing_output(output.name)
                 pipeline = self._runner.pipeline

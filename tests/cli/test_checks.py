@@ -312,9 +312,12 @@ def test_a_check_of_an_included_file_refers_to_a_node_beside_it(run: Run, tmp_pa
 
 def test_a_node_with_several_outputs_has_checks_under_each(run: Run, tmp_path: Path) -> None:
     (tmp_path / "steps.py").write_text("def f():\n    return {'x': [{'a': 1}], 'y': [{'a': 1}, {'a': 1}]}\n")
-    done = run(
+    nodes = (
         "  n: {python: 'steps:f', outputs: {x: {schema: {a: int64}}, y: {checks: [{unique: a, severity: skip}]}}}\n"
         "  r: {sql: select * from x, inputs: n.x}\n  s: {sql: select * from y, inputs: n.y}\n"
     )
+    done = run(nodes)
     assert statuses(done) == {"n": "ok", "r": "ok", "s": "skipped"}
     assert [(check["output"], check["ok"]) for check in done["nodes"]["n"]["checks"]] == [("n.x", True), ("n.y", False)]
+    changed = run(nodes.replace("x: {schema: {a: int64}}, ", "x: {}, ").replace("unique: a", "not_null: a"))
+    assert statuses(changed) == {"n": "reused", "r": "reused", "s": "ok"}
