@@ -115,6 +115,8 @@ class CacheKeys:
     def _define(self, spec: NodeSpec) -> KeyInputs:
         kind = KINDS[spec.kind]
         key_inputs = {"scheme": _SCHEME, "node": spec.id, "kind": spec.kind, "text": text_checksum(spec.body)}
+        if spec.folder:  # files of these names are others there
+            key_inputs["folder"] = spec.folder
         key_inputs["outputs"] = ",".join(
             [f"{name}: {spec.types[name]}" if name in spec.types else name for name in spec.outputs]
         )

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from conftest import Here
 
+from nfrun.cache.cache_key import CacheKeys
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_pipeline
+from nfrun.core.pipeline import NodeSpec, Pipeline
 
 STEPS = """
 import pickle
@@ -98,6 +100,14 @@ def test_each_file_has_the_paths_and_modules_beside_it(folder: Path, executor: s
     assert (folder / "a/kept.csv").read_text().split() == ['"n"', "98"]
     assert (folder / "other/b/kept.csv").read_text().split() == ['"n"', "99"]
     assert ran(executor=executor) == (set(), ROWS)
+
+
+def test_the_folder_counts_for_what_its_nodes_read(folder: Path) -> None:
+    specs = [NodeSpec("n", "run", "x", (), {}, (), (), {}, folder=place) for place in ("", "a", "other/b")]
+    pipelines = [Pipeline("p.yaml", str(folder), "p", "", {}, {}, {"n": spec}, {}) for spec in specs]
+    first, *others = (CacheKeys(pipeline).definition("n") for pipeline in pipelines)
+    assert "folder" not in first
+    assert [{**first, "folder": place} for place in ("a", "other/b")] == others
 
 
 def test_an_edit_in_one_folder_runs_its_nodes_only(folder: Path, here: Here) -> None:
