@@ -10,6 +10,26 @@ from nfrun.nodes.base import NodeContext
 
 # Rows of a slice, as many as DuckDB's own row groups have. It scans a table of one large chunk 1.7 times slower.
 _SLICE_ROWS = 122_880
+# The types that DuckDB gives columns of Arrow. There are more, and it is asked for these.
+_KNOWN_TYPES = {
+    "bool": "BOOLEAN",
+    "int8": "TINYINT",
+    "int16": "SMALLINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "uint8": "UTINYINT",
+    "uint16": "USMALLINT",
+    "uint32": "UINTEGER",
+    "uint64": "UBIGINT",
+    "float": "FLOAT",
+    "double": "DOUBLE",
+    "string": "VARCHAR",
+    "large_string": "VARCHAR",
+    "string_view": "VARCHAR",
+    "binary": "BLOB",
+    "date32[day]": "DATE",
+    "timestamp[us]": "TIMESTAMP",
+}
 
 
 def bind_inputs(context: NodeContext, connection: Any) -> list[FileSource]:
@@ -55,13 +75,28 @@ def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource)
 
     key = "sql_inputs", source
     if key not in context.memo:
-        empty = pa.ipc.read_schema(pa.py_buffer(source.schema)).empty_table()
+        schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
         try:
-            scanned, given = connection.sql(_scan(source)), connection.from_arrow(empty)
-            context.memo[key] = (scanned.columns, scanned.types) == (given.columns, given.types)
+            scanned = connection.sql(_scan(source))
+            is_same = scanned.columns == schema.names and list(map(str, scanned.types)) == list(
+                map(_known_type, schema)
+            )
+            if not is_same:  # only then, since it imports pandas where that is installed
+                given = connection.from_arrow(schema.empty_table())
+                is_same = (scanned.columns, scanned.types) == (given.columns, given.types)
+            context.memo[key] = is_same
         except duckdb.Error:  # the table may still be readable
             context.memo[key] = False
     return bool(context.memo[key])
+
+
+def _known_type(field: Any) -> str | None:
+    """Return the type that DuckDB gives a column of Arrow; None where that has to be looked up."""
+    kind = str(field.type)
+    if field.metadata and b"ARROW:extension:name" in field.metadata:
+        return None
+    is_decimal = kind.startswith("decimal128(")
+    return kind.replace("decimal128", "DECIMAL").replace(" ", "") if is_decimal else _KNOWN_TYPES.get(kind)
 
 
 def _scan(source: FileSource) -> str:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from nfrun.tables.formats import FormatError
@@ -52,6 +51,8 @@ def read_csv(
 
 def _without_nan(table: pa.Table) -> pa.Table:
     """Return the table with nulls for NaN, as the text `nan` is one of those that stand for a missing value."""
+    import pyarrow.compute as pc
+
     for i, field in enumerate(table.schema):
         column = table.column(i)
         if pt.is_floating(field.type) and pc.any(pc.is_nan(column)).as_py():
@@ -63,6 +64,7 @@ def _may_be_values(field: pa.Field, column: pa.ChunkedArray, types: Types) -> bo
     """Return whether a column of texts may hold numbers or dates among which some are missing."""
     if field.name in types or not pt.is_string(field.type):
         return False
+    import pyarrow.compute as pc
     from pyarrow import csv
 
     missing = pa.array(csv.ConvertOptions().null_values)
