@@ -266,13 +266,13 @@ class CachedAttempts:
 
         No file is opened here, but when a node reads it or the run shows it. Then `OutputRef.path` says where it is.
         """
-        outputs = tuple(self._with_home(finished, output) for output in finished.outputs)
+        found = [self._with_home(finished, output) for output in finished.outputs]
         refs: dict[str, OutputRef] = {}
-        self._observed.used[start.node] = finished = replace(finished, outputs=outputs)
-        for output in outputs:
-            shown = output.id in self._shown
-            path = table_path(finished.folder, output) if shown or self._store.fsync else None
-            path = self._source_of(start.node) or path
+        self._observed.used[start.node] = finished = replace(finished, outputs=tuple(output for output, _ in found))
+        source = self._source_of(start.node)
+        for output, file in found:
+            is_used = output.shown or self._store.fsync
+            path = source or file or (table_path(finished.folder, output) if is_used else None)
             refs[output.id] = reused_ref(output, path, start.attempt)
             if path is not None and self._store.fsync and output.file:
                 self._sync(path, f"the output '{output.id}' ({output.size:,} bytes)")
@@ -280,13 +280,13 @@ class CachedAttempts:
             self._sync(self._base / name, name)
         return Outcome(start.node, start.attempt, outputs=refs, reused=True)
 
-    def _with_home(self, finished: FinishedNode, output: FinishedOutput) -> FinishedOutput:
-        """Return the output with the run that has its file: for a shown one, a run that still has it."""
+    def _with_home(self, finished: FinishedNode, output: FinishedOutput) -> tuple[FinishedOutput, Path | None]:
+        """Return the output with the run that has its file: for a shown one, a run that still has it, and the file."""
         path = self._history.find_file(finished, output.id) if self._history and output.id in self._shown else None
         if path is not None:
-            return replace(output, file=path.name, home=path.parent.name, shown=True)
+            return replace(output, file=path.name, home=path.parent.name, shown=True), path
         home = output.home or (finished.folder.name if output.file and finished.folder is not None else "")
-        return replace(output, home=home, shown=output.id in self._shown)
+        return replace(output, home=home, shown=output.id in self._shown), None
 
     def _sync(self, path: Path, what: str) -> None:
         """Fsync a file of an earlier run and its folders, since that run may have run without fsync."""

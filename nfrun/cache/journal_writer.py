@@ -10,7 +10,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
@@ -42,6 +42,7 @@ _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
 _UNFINISHED = {NodeFailed: "failed", NodeSkipped: "skipped", NodeCancelled: "cancelled"}
 _Prerequisite = str | tuple[str, int]
 _NOT_WRITTEN = "its outputs, or those of a node that it depends on, were not written"
+_MANY = 1_000  # lines that are written at once
 
 
 class JournalWriter:
@@ -93,7 +94,9 @@ class JournalWriter:
         self._starts: dict[str, tuple[float, float, int]] = {}  # of the first and the last attempt, and its number
         self._last = pipeline.last_nodes
         self._all_ended: AllNodesEnded | None = None  # it waits for the lines of all nodes
-        self._unfinished: list[UnfinishedNode] = []  # whose lines are written with the next batch
+        # Whose lines are written with the next batch, or sooner if they are many.
+        self._finished: list[FinishedNode] = []
+        self._unfinished: list[UnfinishedNode] = []
         self._status: dict[str, str] = {}  # of the nodes that are in the journal, by their last line
         self.error: Exception | None = None
         self.end: RunFinished | None = None
@@ -142,7 +145,7 @@ class JournalWriter:
                 except Exception as error:  # a bug too: the events must still reach the reporters
                     self._fail(error)
         try:
-            self._write_unfinished()
+            self._write_lines()
         except Exception as error:
             self._fail(error)
         if self._all_ended is not None and not self._ended:
@@ -163,10 +166,7 @@ class JournalWriter:
             line = FinishedNode(
                 event.node, None, {}, (), {}, event.duration, started=started, attempts=attempts, reason=RUNS_LAST
             )
-            try:
-                self._journal.finished(line)
-            except Exception as error:
-                self._fail(error)
+            self._finished.append(line)
 
     def _record(self, event: NodeFinished | OutputPublished | OutputReleased) -> None:
         if isinstance(event, NodeFinished) and self._status.get(event.node) == NOT_SELECTED:
@@ -198,7 +198,7 @@ class JournalWriter:
         try:
             with closing(self._journal):
                 if not self.error:
-                    self._write_unfinished()
+                    self._write_lines()
                     if lacking and event.status == "ok":
                         raise LookupError(f"it lacks {', '.join(lacking)}")
                     at, found = time.time(), list(self._status.values())
@@ -227,6 +227,8 @@ class JournalWriter:
         return HandoffError(what, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
 
     def _fail(self, error: Exception) -> None:
+        with suppress(Exception):
+            self._write_lines()  # of other nodes
         if isinstance(error, OSError):
             what = f"cannot write {error.filename or self._journal.path}: {error.strerror or error}"
             self.error = HandoffError(self._redact(what), error)
@@ -270,8 +272,10 @@ class JournalWriter:
                 self._waiting.setdefault(prerequisite, []).append(node)
                 continue
             del self._prerequisites[node]
-            finished = self._finished(self._ended[node])
-            self._journal.finished(finished)
+            finished = self._finished_node(self._ended[node])
+            self._finished.append(finished)
+            if len(self._finished) >= _MANY:
+                self._write_lines()
             self._status[node] = "reused" if finished.reused else "ok"
             self._inputs.pop(node, None)
             self._admit((node,))
@@ -280,7 +284,7 @@ class JournalWriter:
 
     # -- journal entries -------------------------------------------------------------------------------------------
 
-    def _finished(self, end: NodeFinished) -> FinishedNode:
+    def _finished_node(self, end: NodeFinished) -> FinishedNode:
         """Make the journal entry of a node. Raises OSError if the file of an output cannot be read."""
         spec = self._nodes[end.node]
         started, _, _ = self._starts.pop(end.node, (0.0, 0.0, 0))
@@ -350,11 +354,14 @@ class JournalWriter:
             checks=getattr(event, "checks", ()),
         )
 
-    def _write_unfinished(self) -> None:
-        """Write the lines of nodes that did not finish, with one write: most nodes of a large run may be among them."""
-        nodes, self._unfinished = self._unfinished, []
-        if nodes and not self.error:
-            self._journal.unfinished(nodes)
+    def _write_lines(self) -> None:
+        """Write the lines of nodes that have ended, with one write: most nodes of a large run may end at once."""
+        finished, self._finished = self._finished, []
+        unfinished, self._unfinished = self._unfinished, []
+        if finished and not self.error:
+            self._journal.finished(*finished)
+        if unfinished and not self.error:
+            self._journal.unfinished(unfinished)
 
     def _key_inputs(self, spec: NodeSpec) -> KeyInputs | None:
         """Return the key inputs, None where they cannot be determined, such as when a file changed during the run."""

@@ -61,10 +61,8 @@ if not TYPE_CHECKING:
 
     def replace(value, /, **changes):
         """Return a copy of a value with other fields."""
-        for each in value.__dataclass_fields__.values():
-            if each.init and each.name not in changes:
-                changes[each.name] = getattr(value, each.name)
-        return type(value)(**changes)
+        kind = type(value)
+        return kind(**{**dict(zip(kind._given_names, kind._given_values(value), strict=True)), **changes})
 
     def asdict(value):
         """Return a value as a dict, and so the values in its fields, in lists, tuples and mappings."""
@@ -128,9 +126,19 @@ def _with_slots(cls: Any) -> Any:
         body["__slots__"] += ("__dict__",)
     body["__dataclass_fields__"] = both = {**inherited, **own}
     body["__match_args__"] = tuple(each.name for each in both.values() if each.init and not each.kw_only)
+    body["_given_names"] = given = tuple(each.name for each in both.values() if each.init)
+    body["_given_values"] = staticmethod(values_of(*given))
     made = type(cls)(cls.__name__, cls.__bases__, body)
     made.__qualname__ = cls.__qualname__
     return made
+
+
+def values_of(*names: str) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function that returns these attributes of an object, whatever their number."""
+    if len(names) == 1:
+        (name,) = names
+        return lambda found: (getattr(found, name),)
+    return attrgetter(*names) if names else lambda found: ()
 
 
 def _compiled_init(cls: Any) -> Callable[..., None]:

@@ -17,8 +17,9 @@ from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, OutputId
-from nfrun.core.values import asdict, field, fields, frozen
+from nfrun.core.values import asdict, field, frozen
 from nfrun.history.journal_text import verified_object, with_checksum
+from nfrun.history.line_fields import LineFields
 from nfrun.history.work_dir import JOURNAL
 from nfrun.system.atomic_files import is_same_file, open_regular_file, read_regular_file
 
@@ -193,27 +194,17 @@ class JournalContents:
         return self.ending.status if self.ending is not None else ""
 
 
-# JSON keys that differ from the field names. They stay, so that existing journals remain readable.
-_JSON_KEYS = {"key_inputs": "parts", "duration": "took", "schema_digest": "traits", "cell": "matrix"}
-
-
-def _keys(cls: type[Any], *left_out: str) -> dict[str, str]:
-    """Return the names of the fields of a line by their JSON keys."""
-    return {_JSON_KEYS.get(f.name, f.name): f.name for f in fields(cls) if f.name not in left_out}
-
-
-_OUTPUT, _FILE = _keys(FinishedOutput, "type"), _keys(FinishedOutput)  # only files and folders have a type there
-_CELL = {"of": "of", "matrix": "cell"}  # only lines of cells have these
-_FINISHED = _keys(FinishedNode, "outputs", "folder", "of", "cell", "checks")
-_UNFINISHED, _FAILURE, _FRAME = _keys(UnfinishedNode, "of", "cell", "checks"), _keys(Failure), _keys(Frame)
-_CHECKED = _keys(CheckResult)
-_STARTED, _ENDED = _keys(RunHeader), _keys(RunEnding)
+_OUTPUT, _FILE = LineFields(FinishedOutput, "type"), LineFields(FinishedOutput)  # only files and folders have a type
+_WITHOUT = ("outputs", "folder", "checks")
+_FINISHED, _FINISHED_CELL = LineFields(FinishedNode, *_WITHOUT, "of", "cell"), LineFields(FinishedNode, *_WITHOUT)
+_UNFINISHED, _UNFINISHED_CELL = LineFields(UnfinishedNode, "checks", "of", "cell"), LineFields(UnfinishedNode, "checks")
+_FAILURE, _FRAME, _STARTED, _ENDED, _CHECKED = map(LineFields, (Failure, Frame, RunHeader, RunEnding, CheckResult))
 
 
 class Journal:
     """Writes a journal. Not thread-safe.
 
-    With `fsync`, every line survives a power loss before the next one is written. `size` is how many bytes are written,
+    With `fsync`, all lines survive a power loss before the next ones are written. `size` is how many bytes are written,
     and `on_line(start, length, line)` is called for each line that is.
     """
 
@@ -228,12 +219,11 @@ class Journal:
 
     def started(self, started: RunHeader) -> None:
         """Write the first line. Raises OSError."""
-        self._write([{"event": "started", **_as_json(started, _STARTED)}])
+        self._write([{"event": "started", **_STARTED.as_json(started)}])
 
-    def finished(self, finished: FinishedNode) -> None:
-        """Write the line of a finished node. Raises OSError."""
-        outputs = [_as_json(output, _OUTPUT if output.type == TABLE else _FILE) for output in finished.outputs]
-        self._write([{"event": "finished", **_node_json(finished, _FINISHED), "outputs": outputs}])
+    def finished(self, *nodes: FinishedNode) -> None:
+        """Write the lines of finished nodes at once. Raises OSError."""
+        self._write([_finished_line(node) for node in nodes])
 
     def is_in_place(self) -> bool:
         """Return whether the journal is the file at its path: its folder may have been removed or renamed."""
@@ -241,12 +231,14 @@ class Journal:
 
     def unfinished(self, nodes: Iterable[UnfinishedNode]) -> None:
         """Write the lines of nodes that did not finish, which may be many, at once. Raises OSError."""
-        lines = [{"event": "unfinished", **_node_json(node, _UNFINISHED)} for node in nodes]
-        self._write([{**line, "failure": line["failure"] and asdict(line["failure"])} for line in lines])
+        lines = [_node_json(node, _UNFINISHED_CELL if node.of else _UNFINISHED) for node in nodes]
+        self._write(
+            [{"event": "unfinished", **line, "failure": line["failure"] and asdict(line["failure"])} for line in lines]
+        )
 
     def ended(self, status: str, **more: Any) -> None:
         """Write the last line, with the fields of a `RunEnding`. Raises OSError."""
-        self._write([{"event": "ended", **_as_json(RunEnding(status, **more), _ENDED)}])
+        self._write([{"event": "ended", **_ENDED.as_json(RunEnding(status, **more))}])
 
     def close(self) -> None:
         """Close the file. Closing again does nothing."""
@@ -265,6 +257,18 @@ class Journal:
         for text, line in zip(written, lines, strict=True):
             self.on_line(self.size, len(text) - 1, line)
             self.size += len(text)
+
+
+def _finished_line(node: FinishedNode) -> dict[str, Any]:
+    outputs = [(_OUTPUT if output.type == TABLE else _FILE).as_json(output) for output in node.outputs]
+    return {"event": "finished", **_node_json(node, _FINISHED_CELL if node.of else _FINISHED), "outputs": outputs}
+
+
+def _node_json(node: FinishedNode | UnfinishedNode, fields: LineFields) -> dict[str, Any]:
+    line = fields.as_json(node)
+    if node.checks:
+        line["checks"] = [_CHECKED.as_json(check) for check in node.checks]
+    return line
 
 
 def read_ends(folder: Path) -> tuple[RunHeader | None, RunEnding | None]:
@@ -321,7 +325,7 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
             elif kind == "unfinished":
                 failure = line.get("failure") and _failure(line["failure"])
                 more = {"failure": failure, "inputs": tuple(line.get("inputs", ())), "checks": _checks(line)}
-                unfinished.append(UnfinishedNode(**{**_as_fields(line, {**_UNFINISHED, **_CELL}), **more}))
+                unfinished.append(UnfinishedNode(**{**_UNFINISHED_CELL.of_line(line), **more}))
             elif kind == "ended":
                 ending = ending_of(line)
         except OF_ANOTHER_VERSION:
@@ -334,12 +338,12 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
 def header_of(line: Mapping[str, Any]) -> RunHeader:
     """Return the header that a line is. Raises OF_ANOTHER_VERSION."""
     texts = {key: tuple(line.get(key, ())) for key in ("command", "secrets")}
-    return RunHeader(**{**_as_fields(line, _STARTED), **texts})
+    return RunHeader(**{**_STARTED.of_line(line), **texts})
 
 
 def ending_of(line: Mapping[str, Any]) -> RunEnding:
     """Return the ending that a line is. Raises OF_ANOTHER_VERSION."""
-    return RunEnding(**_as_fields(line, _ENDED))
+    return RunEnding(**_ENDED.of_line(line))
 
 
 def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
@@ -353,39 +357,21 @@ def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
 
 def _finished(line: Mapping[str, Any], folder: Path) -> FinishedNode:
     outputs = tuple([_output(line["node"], output) for output in line["outputs"]])
-    fields = _as_fields(line, {**_FINISHED, **_CELL})
-    return FinishedNode(**fields, outputs=outputs, folder=folder, checks=_checks(line))
+    return FinishedNode(**_FINISHED_CELL.of_line(line), outputs=outputs, folder=folder, checks=_checks(line))
 
 
 def _checks(line: Mapping[str, Any]) -> tuple[CheckResult, ...]:
-    found = [_as_fields(check, _CHECKED) for check in line.get("checks", ())]
+    found = [_CHECKED.of_line(check) for check in line.get("checks", ())]
     return tuple([CheckResult(**{**check, "shown": tuple(check.get("shown", ()))}) for check in found])
 
 
 def _output(node: str, found: Mapping[str, Any]) -> FinishedOutput:
     """Return an output of the node; its id in the file is that of the node, and a dot and its name if it has one."""
     id = OutputId(node, found["id"][len(node) + 1 :])
-    return FinishedOutput(**{**_as_fields(found, _FILE), "id": id})
+    return FinishedOutput(**{**_FILE.of_line(found), "id": id})
 
 
 def _failure(found: Mapping[str, Any]) -> Failure:
-    frames = tuple([Frame(**_as_fields(frame, _FRAME)) for frame in found["frames"]])
+    frames = tuple([Frame(**_FRAME.of_line(frame)) for frame in found["frames"]])
     values = {"cause": Cause(found["cause"]), "frames": frames, "inputs": tuple(found["inputs"])}
-    return Failure(**{**_as_fields(found, _FAILURE), **values})
-
-
-def _as_json(value: Any, keys: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields by their JSON keys. Not `asdict`: it copies all values, which takes ten times as long."""
-    return {key: getattr(value, name) for key, name in keys.items()}
-
-
-def _node_json(node: FinishedNode | UnfinishedNode, keys: Mapping[str, str]) -> dict[str, Any]:
-    line = _as_json(node, {**keys, **_CELL} if node.of else keys)
-    if node.checks:
-        line["checks"] = [_as_json(check, _CHECKED) for check in node.checks]
-    return line
-
-
-def _as_fields(line: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of a line by the names of their fields, without those that a newer nfrun has added."""
-    return {keys[key]: value for key, value in line.items() if key in keys}
+    return Failure(**{**_FAILURE.of_line(found), **values})

@@ -435,7 +435,7 @@ def test_after_a_write_error_all_ends_are_reported_and_the_run_is_not_ok(
     trial.ended("b", has_output=False)
     trial.published("a")
     trial.ended("c")
-    assert trial.reported == ["node_finished a", "node_finished b", "output_published a", "node_finished c"]
+    assert trial.reported == ["node_finished b", "node_finished a", "output_published a", "node_finished c"]
     closed: list[bool] = []
     monkeypatch.setattr(trial.journal, "close", lambda: closed.append(True))
     trial.emit(RunFinished(1.0, "ok"))
