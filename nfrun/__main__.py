@@ -34,17 +34,21 @@ def main(*, guarded: bool = True) -> NoReturn:
         at_once = hasattr(end, "at_once")
     if report_code is not None:
         report_code(code)
-    if gc.isenabled():  # `run` turns it on when nodes start, so nodes may have run
+    if gc.isenabled():  # `run` turns it on if nodes may run
         from nfrun.system.processes.process_exit import leave_process
 
         leave_process(code, at_once=at_once)
+    if report_code is not None:
+        from nfrun.system.processes.process_exit import leave_untouched
+
+        leave_untouched(code)
     sys.exit(code)
 
 
 def _main() -> NoReturn:
     import gc
 
-    gc.disable()  # objects made during start-up stay alive; `run` turns the collector on when nodes start
+    gc.disable()  # objects made during start-up stay alive; `run` turns the collector on if nodes may run
 
     from nfrun.cli.exit_codes import UsageError
     from nfrun.cli.fast_args import parse_plain

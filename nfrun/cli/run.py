@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -35,7 +36,7 @@ from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.native_threads import arrow_threads
-from nfrun.system.runtime import peak_rss, system_allocator
+from nfrun.system.runtime import collect_rarely, peak_rss, system_allocator
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_class
 from nfrun.tables.late_store import LateStore
@@ -310,6 +311,8 @@ def _store(
         )
 
     may_run = len(reused) < len(setup.pipeline.nodes)
+    if (may_run or setup.pipeline.last_nodes) and not is_program and not gc.isenabled():  # it is off during start-up
+        collect_rarely()
     return make() if may_run else cast("TableStore", LateStore(make, fsync=options.fsync))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -17,7 +16,6 @@ from nfrun.cli.run_setup import set_up_run
 from nfrun.engine.runner import Run
 from nfrun.logs.print_capture import capture_prints
 from nfrun.system.processes.signals import cancel_on_signals
-from nfrun.system.runtime import collect_rarely
 from nfrun.system.std_streams import Messages, separate_streams
 
 _SWITCH_INTERVAL = 0.0001
@@ -39,8 +37,6 @@ def run_command(options: RunOptions, messages: Messages, command: Sequence[str] 
 
             @contextmanager
             def around(run: Run) -> Iterator[None]:
-                if not gc.isenabled():  # it is off during start-up
-                    collect_rarely()
                 with cancel_on_signals(run.cancel) as signals, capture_prints(fallback, lambda: run.detached > 0):
                     yield
                 caught.extend(signals)

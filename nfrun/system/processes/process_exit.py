@@ -54,6 +54,26 @@ def leave_process(code: int, *, at_once: bool = False) -> NoReturn:
     sys.exit(code)
 
 
+def leave_untouched(code: int) -> None:
+    """Exit at once after the exit hooks, if no code of the user has run: so nothing needs to be taken down.
+
+    Taking down all modules takes 10 ms. Returns if another thread is there, or a stream cannot be flushed: then Python
+    is to exit in its own way.
+    """
+    import atexit
+    import threading
+
+    if threading.active_count() > 1:
+        return
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (OSError, ValueError):
+        return
+    atexit._run_exitfuncs()
+    os._exit(code)
+
+
 def _has_background_work() -> bool:
     """Return whether there are threads or processes that Python waits for at exit."""
     import threading
