@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import sys
 import threading
-import tokenize
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -129,6 +128,8 @@ class FunctionLookup:
             return self._bare_folder(module, list(spec.submodule_search_locations))
         if spec.origin is None or not spec.origin.endswith(".py"):
             return LookupResult()  # compiled or built-in: checked by the run
+        import tokenize
+
         try:
             with tokenize.open(spec.origin) as file, ignored_warnings():
                 source = file.read()

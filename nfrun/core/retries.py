@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from nfrun.core.errors import Cause
@@ -43,5 +42,7 @@ class Retries:
             longest = min(retry.max_delay, retry.delay * retry.backoff ** (self._failures[i] - 1))
         except OverflowError:
             longest = retry.max_delay if retry.delay else 0.0
+        import random  # few runs retry a node
+
         share = random.Random(f"{self._seed}:{self._nodes[i].name}:{attempt}").random()
         return longest * (1 - retry.jitter * share)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -37,15 +37,20 @@ def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
 def may_be_over_budget(work: Path, index: RunIndex, budget: int | None) -> bool:
     """Return whether the tables may take more than the budget. If they do not, there is no need to list them."""
     total = index.table_bytes()
-    limit = default_budget(shutil.disk_usage(work).free, total) if budget is None else budget
+    limit = default_budget(_free_bytes(work), total) if budget is None else budget
     return total > limit
+
+
+def _free_bytes(work: Path) -> int:
+    found = os.statvfs(work)  # `shutil` imports modules for archives
+    return found.f_bavail * found.f_frsize
 
 
 def budget_of(work: Path, tables: Iterable[KeptTable], budget: int | None) -> int:
     """Return the budget of a work folder with these tables: the one that is given, or if that is None the default."""
     if budget is not None:
         return budget
-    return default_budget(shutil.disk_usage(work).free, sum(table.size for table in tables))
+    return default_budget(_free_bytes(work), sum(table.size for table in tables))
 
 
 def remove_over_budget(work: Path, tables: Sequence[KeptTable], budget: int | None) -> tuple[int, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 import json
 import math
 import re
@@ -163,17 +161,22 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     result = function(**arguments)
     if result is None and len(node.outputs) < 2:
         return {}
-    if not hasattr(result, "__arrow_c_stream__") and inspect.isawaitable(result):  # tables are the usual results
-        result = context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
-    return _outputs(context, result, arguments)
+    return _outputs(context, _awaited(context, result), arguments)
 
 
 def call_check(context: NodeContext, table: Any) -> Any:
     """Return what a function says of a table, which it gets as its first argument, awaited if it is `async`."""
     function, takes_context, _ = _loaded(context)
-    result = function(table, **_values(context, takes_context))
-    if not hasattr(result, "__arrow_c_stream__") and inspect.isawaitable(result):
-        return context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
+    return _awaited(context, function(table, **_values(context, takes_context)))
+
+
+def _awaited(context: NodeContext, result: Any) -> Any:
+    """Return the result of a function, which may be awaitable. Tables are the usual results."""
+    if not hasattr(result, "__arrow_c_stream__"):
+        import inspect
+
+        if inspect.isawaitable(result):
+            return context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
     return result
 
 
@@ -192,6 +195,8 @@ def _loaded(context: NodeContext) -> tuple[Any, bool, bool]:
 
 def _values(context: NodeContext, takes_context: bool) -> dict[str, Any]:
     """Return the arguments besides tables."""
+    import copy
+
     values = copy.deepcopy(dict(context.node.with_))  # the function must not change them for the next attempt
     if takes_context and "context" not in values:
         values["context"] = _own_context(context)
@@ -261,6 +266,8 @@ def _function(module: str, name: str, context: NodeContext) -> Any:
 
 def _takes_context(function: Any) -> bool:
     try:
+        import inspect
+
         return "context" in inspect.signature(function).parameters
     except (TypeError, ValueError):
         return False

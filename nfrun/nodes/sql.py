@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -204,6 +203,8 @@ def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> 
 
     seed = seed_of(context.node)
     if seed is not None and _DRAWS.search(context.node.body):
+        import random
+
         connection.execute("select setseed(?)", [random.Random(seed).random()]).fetchall()
     scanned = bind_inputs(context, connection)
     try:

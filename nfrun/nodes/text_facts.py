@@ -25,9 +25,11 @@ def network_of_values(node: NodeSpec) -> list[CodeFact]:
 
 
 def _network(node: NodeSpec, text: str) -> list[CodeFact]:
+    values = [*map(str, node.with_.values())]  # also those of lists and mappings
+    if not text and not any("://" in value for value in values):
+        return []
     from nfrun.facts.addresses import network_of_text
 
-    values = map(str, node.with_.values())  # also those of lists and mappings
     where = node.body_file if text and node.body_file else f"{Path(node.source.file).name}:{node.source.line}"
     where = from_base(node)(where)
     return network_of_text(text, values, where)

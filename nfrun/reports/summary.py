@@ -134,8 +134,9 @@ class Summary:
                 self._print_warnings(err)
         finally:
             self._print_failures()
-            if not self._quiet or self._record.end is None or self._record.end.status != "ok":
-                self._print_error(last_line(self._record, self._pipeline, self._command()))
+            is_ok = self._record.end is not None and self._record.end.status == "ok"
+            if not self._quiet or not is_ok:
+                self._print_error(last_line(self._record, self._pipeline, "" if is_ok else self._command()))
 
     # -- timings ---------------------------------------------------------------------------------------------------
 
