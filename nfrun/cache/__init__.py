@@ -11,6 +11,7 @@ one now. `journal_writer.py` writes into the journal how each node ended.
 Other packages use:
 
 - `change_text`: `entry_changes`
+- `remembered_code`: `restore_checks`, `save_checks`
 - `reuse_decision`: `NEVER_FINISHED`, `ReuseDecision`
 - `run_cache`: `forecast`, `RunCache`
 - `selected_inputs`: `plan_without_results`

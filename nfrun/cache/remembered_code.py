@@ -1,4 +1,4 @@
-"""Remembers across runs what reading the code of a pipeline has shown: digests and facts of the functions.
+"""Remembers across runs what reading the code of a pipeline has shown: digests and facts of the functions, and checks.
 
 Reading all code takes most of the time of a run that reuses everything. What is remembered counts while no file of the
 code has changed, and is computed anew otherwise.
@@ -10,12 +10,14 @@ import json
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nfrun
 from nfrun.code.folder_code import FolderCode
 from nfrun.facts.known_facts import known_facts
+from nfrun.spec.known_checks import KnownChecks
 from nfrun.system.atomic_files import atomic_write, read_regular_file
 from nfrun.system.checksums import bytes_checksum, text_checksum
 
@@ -32,29 +34,51 @@ def restore_code(code: FolderCode, path: Path, folders: Iterable[str] = ()) -> N
     A missing, damaged or old file counts as empty.
     """
     with suppress(OSError, ValueError, RecursionError):
-        check, _, text = read_regular_file(path).decode().rstrip("\n").partition("\n")
-        if check == text_checksum(text):
-            saved: dict[str, Any] = json.loads(text)
-            if saved["reader"] == _reader():
-                for folder in saved["folders"].keys() & {"", *folders}:
-                    known, facts = saved["folders"][folder]
-                    if code.of(folder).known.restore(known):
-                        known_facts(code.of(folder)).restore(facts)
+        saved = _read(path).get("folders", {})
+        for folder in saved.keys() & {"", *folders}:
+            known, facts = saved[folder]
+            if code.of(folder).known.restore(known):
+                known_facts(code.of(folder)).restore(facts)
 
 
 def save_code(code: FolderCode, path: Path) -> None:
     """Save what `code` has read, if the file does not have it. Raises OSError."""
     if any(one.known.is_new or known_facts(one).is_new for one in code.known.values()):
         found = {folder: [one.known.as_json(), known_facts(one).as_json()] for folder, one in code.known.items()}
-        folders = {folder: [known, facts] for folder, [known, facts] in found.items() if known}
-        if not folders:
-            return
-        text = json.dumps({"reader": _reader(), "folders": folders})
-        path.parent.mkdir(exist_ok=True, mode=0o700)
-        with atomic_write(path, mode=0o600) as partial:
-            Path(partial).write_text(f"{text_checksum(text)}\n{text}\n", encoding="utf-8")
+        if folders := {folder: [known, facts] for folder, [known, facts] in found.items() if known}:
+            _write(path, folders=folders)
 
 
+def restore_checks(path: Path) -> KnownChecks:
+    """Return the checks that an earlier run has saved at `path`. A missing, damaged or old file counts as empty."""
+    known = KnownChecks()
+    with suppress(OSError, ValueError, RecursionError):
+        if saved := _read(path):
+            known.restore(saved["checks"])
+    return known
+
+
+def save_checks(known: KnownChecks, path: Path) -> None:
+    """Save the checks, if the file does not have them. Raises OSError."""
+    if known.is_new or known.modules.is_new:
+        _write(path, checks=known.as_json())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what `_write` has written with the same code of nfrun, {} if it is damaged or of another one."""
+    check, _, text = read_regular_file(path).decode().rstrip("\n").partition("\n")
+    saved: dict[str, Any] = json.loads(text) if check == text_checksum(text) else {}
+    return saved if saved.get("reader") == _reader() else {}
+
+
+def _write(path: Path, **found: Any) -> None:
+    text = json.dumps({"reader": _reader(), **found})
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    with atomic_write(path, mode=0o600) as partial:
+        Path(partial).write_text(f"{text_checksum(text)}\n{text}\n", encoding="utf-8")
+
+
+@cache
 def _reader() -> str:
     """Return a digest of Python's version and of nfrun's own code that reads code: another one may find more."""
     folder = Path(nfrun.__file__).parent

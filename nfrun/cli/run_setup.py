@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from nfrun.cache.remembered_code import restore_checks, save_checks
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.option_values import cache_budget, slots_of
 from nfrun.cli.options import RunOptions
@@ -22,9 +23,10 @@ from nfrun.core.plan import Plan, plan_of
 from nfrun.core.values import frozen, replace
 from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.history.journal import RunHeader
-from nfrun.history.work_dir import WorkDir, new_run_id
+from nfrun.history.work_dir import WORK_DIR, WorkDir, new_run_id
 from nfrun.logs.event_redaction import redact_value
 from nfrun.logs.redaction import Redactor
+from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.pipeline_warnings import warnings_of
 from nfrun.spec.resolve import Resolved, resolve
 from nfrun.system.file_search import name_below
@@ -73,7 +75,8 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
     """
     _check_events_file(options.events)
     budget = cache_budget(options.cache_size, os.environ)
-    resolved = _resolve(options, new_run_id(_NO_RUN), messages)
+    known, checks = _known_checks(options)
+    resolved = _resolve(options, new_run_id(_NO_RUN), messages, known)
     pipeline, warned = resolved.pipeline, [*map(one_line, warnings_of(resolved.pipeline))]
     messages.warn_all(warned)
     work = WorkDir.of_pipeline(pipeline, options.work)
@@ -87,10 +90,13 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
 
     with work.start_run(pipeline, wait=options.wait, on_wait=on_wait) as start, ExitStack() as stack:
         if resolved.uses_run or start.waited:  # while it waited, the file may have been edited
-            resolved = _resolve(options, start.run, messages)
+            resolved = _resolve(options, start.run, messages, known)
             pipeline = resolved.pipeline
             messages.warn_all(text for text in map(one_line, warnings_of(pipeline)) if text not in warned)
             selection = selection_of(options, pipeline, work)
+        if checks.is_relative_to(work.path):
+            with suppress(OSError):  # the next run checks it again
+                save_checks(known, checks)
         # Not before the lock is held: another run may be writing this file.
         events = options.events.open("w", encoding="utf-8") if options.events else None
         stack.callback(_close, events)
@@ -137,7 +143,17 @@ def _header(run: RunHeader, resolved: Resolved, command: Sequence[str], given: M
     )
 
 
-def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
+def _known_checks(options: RunOptions) -> tuple[KnownChecks, Path]:
+    """Return what earlier runs have found in order, and the file in which it is kept.
+
+    Without `--work`, this is the folder beside the pipeline file: a folder that the file names is not known yet.
+    """
+    file = options.pipeline.absolute()
+    path = WorkDir(options.work.absolute() if options.work else file.parent / WORK_DIR).checks(file)
+    return restore_checks(path), path
+
+
+def _resolve(options: RunOptions, run_id: str, messages: Messages, known: KnownChecks) -> Resolved:
     return resolve(
         options.pipeline,
         given=options.given,
@@ -147,6 +163,7 @@ def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
         set_redactor=messages.set_redactor,
         profile=options.profile,
         inputs=options.inputs,
+        known=known,
     )
 
 

@@ -14,6 +14,7 @@ Other packages use:
 - `fingerprint`: `Fingerprints`, `Piece`
 - `folder_code`: `FolderCode`
 - `function_lookup`: `FunctionLookup`, `ignored_warnings`, `Signature`
+- `known_modules`: `KnownModules`
 - `missing_imports`: `import_hint`, `install_hint`
 - `module_finder`: `OURS`, `find_module`, `hidden_files`, `is_installed`
 - `module_space`: `FolderModules`, `with_short_names`

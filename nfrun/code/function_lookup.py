@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ast
+import io
 import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from nfrun.code.known_modules import KnownModules
 from nfrun.code.missing_imports import missing_at_import, shown_file
 from nfrun.code.module_finder import OURS, find_module
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, frozen, mutable
+from nfrun.system.checksums import bytes_checksum
 
 _DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
 _FILTERING = threading.Lock()  # the warnings of this process
@@ -51,13 +55,14 @@ class LookupResult:
 class _Module:
     """The names that a module binds at its top: its functions and all `others`.
 
+    A function has no signature if only the run shows it: where several definitions or decorators give the name.
     `imported` are those of `others` that `import` statements bind: most are modules, so no hint names them.
     `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
     `setattr()` or `exec()`.
     """
 
     file: str
-    functions: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = field(default_factory=dict)
+    functions: dict[str, Signature | None] = field(default_factory=dict)
     others: dict[str, None] = field(default_factory=dict)
     imported: set[str] = field(default_factory=set)
     dynamic: bool = False
@@ -67,11 +72,13 @@ class _Module:
 class FunctionLookup:
     """Looks up functions, and reads each module once. `folder` is searched before `sys.path`.
 
-    Messages name files relative to `base`, the folder of the pipeline, if that is another one.
+    Messages name files relative to `base`, the folder of the pipeline, if that is another one. What is `known` of
+    modules is not read again while their files are the same.
     """
 
     folder: Path
     base: Path | None = None
+    known: KnownModules = field(default_factory=KnownModules)
     _modules: dict[str, _Module | LookupResult] = field(default_factory=dict)
     _found: dict[tuple[str, str], LookupResult] = field(default_factory=dict)
     _loaded: set[str | tuple[str, str]] = field(default_factory=set)  # modules, and what they lack
@@ -83,7 +90,7 @@ class FunctionLookup:
             return self
         if folder not in self._others:
             self._others[self.folder] = self
-            self._others[folder] = FunctionLookup(folder, self.base or self.folder, _others=self._others)
+            self._others[folder] = FunctionLookup(folder, self.base or self.folder, self.known, _others=self._others)
         return self._others[folder]
 
     def find(self, module: str, function: str) -> LookupResult:
@@ -128,13 +135,17 @@ class FunctionLookup:
             return self._bare_folder(module, list(spec.submodule_search_locations))
         if spec.origin is None or not spec.origin.endswith(".py"):
             return LookupResult()  # compiled or built-in: checked by the run
-        import tokenize
-
         try:
-            with tokenize.open(spec.origin) as file, ignored_warnings():
-                source = file.read()
+            data = Path(spec.origin).read_bytes()
+            checksum = bytes_checksum(data)
+            if (binds := self.known.get(spec.origin, checksum)) is not None:
+                return _from_json(binds, self._shown(spec.origin))
+            with ignored_warnings():
+                source = _decoded(data)
                 compile(source, spec.origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
-                return _module(ast.parse(source, spec.origin), self._shown(spec.origin))
+                found = _module(ast.parse(source, spec.origin), self._shown(spec.origin))
+            self.known.add(spec.origin, checksum, _to_json(found))
+            return found
         except SyntaxError as error:
             line = f":{error.lineno}:{error.offset}" if error.lineno else ""
             fault = error.msg.replace(f" for {spec.origin!r}", "")
@@ -181,6 +192,14 @@ def ignored_warnings() -> Iterator[None]:
         yield
 
 
+def _decoded(data: bytes) -> str:
+    """Return the text of a source file, in the encoding that it names."""
+    import tokenize
+
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    return io.TextIOWrapper(io.BytesIO(data), encoding).read()
+
+
 def _parse(text: bytes) -> ast.Module:
     with ignored_warnings():
         return ast.parse(text)
@@ -198,7 +217,8 @@ def _module(tree: ast.Module, file: str) -> _Module:
     module = _Module(file)
     for statement in _statements(tree.body):
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            module.functions.setdefault(statement.name, []).append(statement)
+            is_clear = statement.name not in module.functions and not statement.decorator_list
+            module.functions[statement.name] = _signature(statement, file) if is_clear else None
             module.dynamic = module.dynamic or statement.name == "__getattr__"
         else:
             if isinstance(statement, ast.Import):
@@ -212,8 +232,7 @@ def _module(tree: ast.Module, file: str) -> _Module:
 def _look_up(module: _Module, function: str) -> LookupResult:
     if module.dynamic or function in module.others:
         return LookupResult()
-    functions = module.functions.get(function, [])
-    if not functions:
+    if function not in module.functions:
         names = (*module.functions, *(name for name in module.others if name not in module.imported))
         public = [name for name in names if not name.startswith("_")]
         guess = closest_match(function, public)
@@ -221,9 +240,27 @@ def _look_up(module: _Module, function: str) -> LookupResult:
             f"did you mean '{guess}'?" if guess else f"there is {ellipsize(', '.join(public), 100)}" if public else ""
         )
         return LookupResult(f"{module.file} has no function '{ellipsize(function)}'", hint)
-    if len(functions) > 1 or functions[0].decorator_list:
-        return LookupResult()  # only the run shows which one is in effect, or what a decorator returns
-    return LookupResult(signature=_signature(functions[0], module.file))
+    return LookupResult(signature=module.functions[function])
+
+
+def _to_json(module: _Module) -> list[Any]:
+    functions: dict[str, Any] = {}
+    for name, found in module.functions.items():
+        line = found and found.where.rpartition(":")[2]
+        functions[name] = found and [line, found.names, found.required, found.positional_only, found.takes_kwargs]
+    return [functions, [*module.others], [*module.imported], module.dynamic]
+
+
+def _from_json(saved: list[Any], file: str) -> _Module:
+    functions, others, imported, dynamic = saved
+    found: dict[str, Signature | None] = dict.fromkeys(functions)
+    for name, parts in functions.items():
+        if parts:
+            line, names, required, positional_only, takes_kwargs = parts
+            found[name] = Signature(
+                f"{file}:{line}", tuple(names), tuple(required), tuple(positional_only), takes_kwargs
+            )
+    return _Module(file, found, dict.fromkeys(others), set(imported), dynamic)
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -120,6 +120,10 @@ class WorkDir:
         """Return the path of the file that keeps the digests and facts of a pipeline's code."""
         return self.path / _CODE / f"{_file_name(self.pipeline_name(pipeline))}.json"
 
+    def checks(self, file: Path) -> Path:
+        """Return the path of the file that keeps what checks of the pipeline in a file have found in order."""
+        return self.path / _CODE / f"{_file_name(self.name_of_file(file))}.checks.json"
+
     def is_used(self) -> bool:
         """Return whether a run has ever used the folder. Otherwise it may be any folder of the user."""
         return any((self.path / name).exists() for name in (_LOCK, "runs"))

@@ -32,6 +32,7 @@ from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
 from nfrun.spec.findings import Findings
 from nfrun.spec.included_files import Including, documents_of, read_included, with_place
 from nfrun.spec.inputs import with_inputs
+from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.spec.matrix.inputs import long_form_inside_out, match_inputs
 from nfrun.spec.node_names import check_names, read_outputs
@@ -59,25 +60,25 @@ def read_pipeline(
     on_warning: Callable[[Diagnostic], object] | None = None,
     profile: str = "",
     given: Mapping[str, str] = NOTHING,
+    known: KnownChecks | None = None,
 ) -> tuple[Pipeline, Document]:
     """Return the pipeline in the file, its expressions not yet evaluated, and the YAML document.
 
-    `functions` looks up functions beside the file. `profile` is laid over the file, and `given` has
-    files for its inputs. With `on_warning`, also makes the checks that take longer, and passes their warnings. Raises
-    SpecError with every problem of the file and of those that its nodes name, in file order.
+    `functions` looks up functions beside the file. `profile` is laid over it, and `given` has files for its inputs.
+    What is `known` to be in order is not checked again. With `on_warning`, also makes the checks that take longer, and
+    passes their warnings. Raises SpecError with every problem of it and of those that its nodes name, in file order.
     """
     warnings: list[Diagnostic] = []
-    including = Including(((os.path.realpath(path), Path(path).name),))
-    lookup = functions or FunctionLookup(Path(path).absolute().parent)
     with gc_paused():
         reader = _Reader(
             load(path),
-            functions=lookup,
+            functions=functions or FunctionLookup(Path(path).absolute().parent),
             thorough=on_warning is not None,
             profile=profile,
             given=given,
-            including=including,
+            including=Including(((os.path.realpath(path), Path(path).name),)),
             warnings=warnings,
+            known=known or KnownChecks(),
         )
         pipeline, document = _read(reader)
     for warning in warnings if on_warning is not None else ():
@@ -91,10 +92,8 @@ def _read(reader: _Reader) -> tuple[Pipeline, Document]:
     pipeline = reader.read(Path(file).absolute().parent)
     if reader.diagnostics or pipeline is None:
         # Drop duplicates: a problem in an anchor is found at every alias too, one in a default at every node.
-        ordered = sorted(
-            dict.fromkeys(reader.diagnostics), key=lambda p: (p.span.file != file, p.span.line, p.span.column)
-        )
-        raise SpecError(ordered)
+        problems = dict.fromkeys(reader.diagnostics)
+        raise SpecError(sorted(problems, key=lambda p: (p.span.file != file, p.span.line, p.span.column)))
     return pipeline, reader.document
 
 
@@ -106,6 +105,7 @@ class _Reader(Findings):
     """
 
     functions: FunctionLookup = field(kw_only=True)
+    known: KnownChecks = field(kw_only=True)
     thorough: bool = False
     profile: str = ""
     given: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -179,14 +179,10 @@ class _Reader(Findings):
     ) -> tuple[Pipeline, Document]:
         """Return the pipeline in a file that a node of this one names, and its document. Raises SpecError."""
         try:
-            reader = _Reader(
-                replace(load(file, shown), included=included),
-                functions=self.functions.beside(Path(shown).absolute().parent),
-                thorough=self.thorough,
-                including=including,
-                warnings=self.warnings,
-            )
-            return _read(reader)
+            document = replace(load(file, shown), included=included)
+            functions = self.functions.beside(Path(shown).absolute().parent)
+            more: dict[str, Any] = {"thorough": self.thorough, "warnings": self.warnings, "known": self.known}
+            return _read(_Reader(document, functions=functions, including=including, **more))
         except SpecError as error:
             raise with_place(error, included) from None
 
@@ -197,7 +193,7 @@ class _Reader(Findings):
 
     def schema_and_expressions(self) -> None:
         """Add the problems that the schema, the axes and the expression checks find, from one of them at each path."""
-        broken = dict(check_schema(self.document))
+        broken = dict(check_schema(self.document, self.known))
         for path in broken:
             self.mark_wrong(path)
             if len(path) == 3 and path[0] == "nodes" and path[2] not in node_keys():

@@ -12,6 +12,7 @@ from nfrun.core.values import frozen
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind, expand, secrets_of
 from nfrun.spec.budgets import refused_amounts, with_memory
+from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.missing import missing
 from nfrun.spec.parameters import read_params_file
@@ -42,18 +43,22 @@ def resolve(
     on_read: Callable[[Pipeline], object] = lambda pipeline: None,
     profile: str | None = None,
     inputs: Mapping[str, str] = NOTHING,
+    known: KnownChecks | None = None,
 ) -> Resolved:
     """Read, check and bind the pipeline in `file`.
 
     `given` holds parameters as text, and wins over those in `params_file`. If it is None, nothing is bound, and the
     expressions stay as they are; the matrix is expanded with the defaults of the parameters. `profile` is laid over the
-    file; if it is None, the one that NFRUN_PROFILE in `environ` names. `bind` in `binder.py` describes the others.
+    file; if it is None, the one that NFRUN_PROFILE in `environ` names. What is `known` to be in order is not checked
+    again, and what is found to be is added. `bind` in `binder.py` describes the others.
     Calls `on_read(pipeline)` when the file is read, and then `set_redactor(redactor)`, because errors of binding may
     quote values of secrets. Raises SpecError with every problem of the step that found some: reading the pipeline,
     reading `params_file`, binding, looking for what nodes need.
     """
-    functions = FunctionLookup(file.absolute().parent)
-    pipeline, document = read_pipeline(file, functions, profile=profile or environ.get(VARIABLE, ""), given=inputs)
+    known = known or KnownChecks()
+    functions = FunctionLookup(file.absolute().parent, known=known.modules)
+    profile = profile or environ.get(VARIABLE, "")
+    pipeline, document = read_pipeline(file, functions, profile=profile, given=inputs, known=known)
     on_read(pipeline)
     redactor = Redactor(environ[name] for name in secrets_of(pipeline) if name in environ)
     set_redactor(redactor)

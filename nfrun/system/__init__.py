@@ -18,7 +18,7 @@ Other packages use:
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
 - `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`
 - `processes.exit_status`: `describe_exit`
-- `processes.process_exit`: `leave_process`, `ImmediateExit`
+- `processes.process_exit`: `leave_process`, `leave_untouched`, `ImmediateExit`
 - `processes.process_tree`: `wait_group_exit`
 - `processes.signals`: `cancel_on_signals`, `SIGNALS`
 - `processes.supervisor`: `supervise`

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import pytest
 
-from nfrun.core.values import KW_ONLY, asdict, field, fields, frozen, mutable, replace
+from nfrun.core.values import KW_ONLY, asdict, field, fields, frozen, mutable, replace, values_of
 
 
 @frozen
@@ -111,3 +111,7 @@ def test_a_cached_property_keeps_its_value() -> None:
 
     value = Doubled(2)
     assert value.doubled is value.doubled == [2, 2]
+
+
+def test_values_of_any_number_of_fields() -> None:
+    assert [values_of(*names)(Point(1, 2)) for names in ((), ("x",), ("x", "y"))] == [(), (1,), (1, 2)]
