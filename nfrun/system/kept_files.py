@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -124,6 +123,8 @@ def keep(path: Path, final: Path, *, fsync: bool = False) -> None:
 
 
 def _copy(path: Path, final: Path) -> None:
+    import shutil
+
     partial = final.with_name(final.name + PARTIAL)
     remove(partial)
     if path.is_dir():
@@ -166,4 +167,6 @@ def remove(path: Path, *, ignore_errors: bool = False) -> None:
         for folder, _, _ in os.walk(path):
             with suppress(OSError):
                 os.chmod(folder, 0o755)  # noqa: PTH101
+        import shutil  # it imports modules for archives
+
         shutil.rmtree(path, ignore_errors=ignore_errors)

@@ -24,7 +24,6 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.system.checksums import FileLook, bytes_checksum, file_checksum, text_checksum
 from nfrun.system.os_errors import reason
-from nfrun.tables.file_io import InputFile, file_shape, input_files, read_files, selected_schema
 from nfrun.tables.formats import FormatError, format_of
 from nfrun.tables.ipc import schema_line
 from nfrun.tables.stored_form import registered_schema
@@ -96,6 +95,8 @@ def open_files(
     """
     if others or (format or format_of(source) or SCANNED[0]) not in SCANNED:
         return None
+    from nfrun.tables.file_io import file_shape, input_files, selected_schema  # few runs need it
+
     files = input_files(source, base)
     kinds = {format or format_of(file.path) for file in files}
     if len(kinds) != 1 or any(file.filesystem for file in files) or not kinds <= {*SCANNED}:
@@ -126,6 +127,8 @@ def open_files(
 
 def read_source(source: FileSource) -> pa.Table:
     """Read the whole table. Raises FormatError, also if a file was changed; HandoffError for errors of the system."""
+    from nfrun.tables.file_io import InputFile, read_files
+
     files = [InputFile(file.name, file.path) for file in source.files]
     try:
         table = read_files(files, source.format, source.columns)

@@ -119,6 +119,14 @@ def test_a_run_that_reuses_everything_imports_little(folder: Path) -> None:
     again = modules(folder, "run", "hello.yaml", "-q")
     assert HEAVY & again == {"yaml", "xxhash"}
     assert not {"nfrun.facts.fact_reader", "nfrun.tables.store"} & again
+    assert not {"dataclasses", "inspect", "tokenize", "shutil", "random", "email"} & again
+
+
+def test_showing_the_tables_of_a_run_that_reuses_everything_imports_arrow_alone(folder: Path) -> None:
+    modules(folder, "run", "hello.yaml")
+    again = modules(folder, "run", "hello.yaml")
+    assert HEAVY & again == {"yaml", "xxhash", "pyarrow"}
+    assert not {"pyarrow.compute", "pyarrow.parquet", "nfrun.tables.file_io"} & again
 
 
 def test_the_json_handoff_imports_its_store(folder: Path) -> None:
