@@ -108,9 +108,10 @@ def _target(folder: Path, name: str) -> str:
 def keep(path: Path, final: Path, *, fsync: bool = False) -> None:
     """Make a file or a folder read-only and move it to `final`, or a copy of it where it cannot be moved.
 
-    That is so across file systems, and for a file that has another name, by which it could be changed. Raises OSError.
+    That is so across file systems, and where a file has another name, by which it could be changed, and which would
+    become read-only too. Raises OSError.
     """
-    if not path.is_dir() and path.stat().st_nlink > 1:
+    if _has_other_names(path):
         _copy(path, final)
     else:
         try:
@@ -120,6 +121,14 @@ def keep(path: Path, final: Path, *, fsync: bool = False) -> None:
                 raise
             _copy(path, final)
     _make_read_only(final, fsync=fsync)
+
+
+def _has_other_names(path: Path) -> bool:
+    """Return whether a file has hard links, or one in a folder has."""
+    if not path.is_dir():
+        return path.stat().st_nlink > 1
+    found = (entry.stat(follow_symlinks=False) for _, entry in _entries(path))
+    return any(stat.S_ISREG(each.st_mode) and each.st_nlink > 1 for each in found)
 
 
 def _copy(path: Path, final: Path) -> None:

@@ -128,6 +128,18 @@ def test_a_file_with_another_name_is_copied(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_folder_with_a_file_that_has_another_name_is_copied(folder: Path, tmp_path: Path) -> None:
+    other, final, before = tmp_path / "b", tmp_path / "kept", content_of(folder)
+    other.write_text("x")
+    (folder / "a" / "x.txt").unlink()
+    os.link(other, folder / "a" / "x.txt")
+    keep(folder, final)
+    assert other.stat().st_mode & 0o200
+    other.write_text("changed")
+    assert content_of(final) == before
+    assert not folder.exists()
+
+
 def test_what_cannot_be_moved_is_copied(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, rename = content_of(folder), os.rename
 
