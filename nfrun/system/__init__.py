@@ -11,7 +11,7 @@ Other packages use:
   `read_regular_file`, `remove_partials`, `sync`
 - `atomic_folders`: `copy_file`, `copy_folder`
 - `checksums`: `bytes_checksum`, `file_checksum`, `FileChecksums`, `FileLook`, `HashedFile`, `line_checksum`, `MISSING`,
-  `text_checksum`
+  `stream_checksum`, `text_checksum`
 - `kept_files`: `Content`, `content_of`, `keep`, `layout_of`, `NotKeepable`, `remove`, `size_of`
 - `native_threads`: `arrow_threads`, `default_thread_variables`, `given_thread_variables`, `thread_variables`
 - `file_search`: `find_files`, `inner_folder`, `is_foreign`, `name_below`, `PYTHON_FOLDERS`

@@ -194,6 +194,15 @@ def bytes_checksum(data: Any) -> str:
     return xxh3_128(data).hexdigest()
 
 
+def stream_checksum(stream: Any) -> tuple[int, str]:
+    """Return how many bytes a stream has, and the checksum of a file with these bytes. Reads it in chunks."""
+    hasher, size = xxh3_128(), 0
+    while chunk := stream.read(_CHUNK):
+        hasher.update(chunk)
+        size += len(chunk)
+    return size, hasher.hexdigest()
+
+
 def text_checksum(text: str) -> str:
     """Return the checksum of a text, 32 hex digits. Lone surrogates are allowed."""
     return xxh3_128(text.encode(errors="surrogatepass")).hexdigest()

@@ -73,6 +73,8 @@ def read_table(
     if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
         raise FormatError(f"a delimiter is one ASCII character, not {delimiter!r}")
     options = {"columns": columns, "delimiter": delimiter, "null_values": null_values}
+    if filename:  # the schema of a node may have the column that is added
+        types = {name: type_ for name, type_ in types.items() if name != FILE_NAME}
     parts = []
     for file in input_files(source, base):
         kind = format or format_of(file.path)

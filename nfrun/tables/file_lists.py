@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from nfrun.system.checksums import bytes_checksum
+from nfrun.system.checksums import bytes_checksum, stream_checksum
 from nfrun.tables.formats import FormatError
 
 
@@ -32,11 +32,12 @@ def read_lines(name: str, open_file: Callable[[], Any]) -> pa.Table:
 def read_row(name: str, open_file: Callable[[], Any], *, with_content: bool) -> pa.Table:
     """Return one row with `path`, `name`, `size` and `digest` of a file, and its bytes as `content` if asked for."""
     with open_file() as stream:
-        data = stream.read()
+        data = stream.read() if with_content else None
+        size, digest = (len(data), bytes_checksum(data)) if data is not None else stream_checksum(stream)
     row = {
         "path": pa.array([name], pa.string()),
         "name": pa.array([name.rpartition("/")[2]], pa.string()),
-        "size": pa.array([len(data)], pa.int64()),
-        "digest": pa.array([bytes_checksum(data)], pa.string()),
+        "size": pa.array([size], pa.int64()),
+        "digest": pa.array([digest], pa.string()),
     }
     return pa.table({**row, "content": pa.array([data], pa.large_binary())} if with_content else row)

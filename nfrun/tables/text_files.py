@@ -41,12 +41,18 @@ def read_csv(
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
             raise
-        texts = [name for name, type_ in types.items() if pt.is_string(type_) or pt.is_large_string(type_)]
         table = _with_columns(partial(read, nulls=None, quoted=True), columns)
-        return _replaced(table, read, [name for name in texts if name in table.schema.names], _EMPTY, quoted=False)
+        texts = [field.name for field in table.schema if _may_be_texts(field, types)]
+        return _replaced(table, read, texts, _EMPTY, quoted=False)
     table = _without_nan(table)
     doubtful = [field.name for i, field in enumerate(table.schema) if _may_be_values(field, table.column(i), types)]
     return _replaced(table, read, doubtful, None, quoted=True, only_values=True)
+
+
+def _may_be_texts(field: pa.Field, types: Types) -> bool:
+    """Return whether a column has texts, also if all of them may stand for missing values."""
+    is_text = pt.is_string(field.type) or pt.is_large_string(field.type)
+    return is_text or (pt.is_null(field.type) and field.name not in types)
 
 
 def _without_nan(table: pa.Table) -> pa.Table:

@@ -63,6 +63,13 @@ def test_text_is_read_as_the_types_that_are_given(tmp_path: Path) -> None:
     assert table["p"].to_pylist() == [Decimal("1.50"), None]
 
 
+def test_a_column_of_text_is_the_same_beside_a_typed_one_with_missing_values(tmp_path: Path) -> None:
+    text = 'a,b,c,d\nNA,,NA,\n1,"",,\n2,x,,\n'
+    plain, typed = read(tmp_path, text), read(tmp_path, text, types={"a": pa.int64()})
+    assert typed.schema == plain.schema
+    assert typed.to_pydict() == plain.to_pydict()
+
+
 def test_a_value_of_another_type_is_told_with_its_row(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"t\.csv cannot be read as csv: .*Row #3: CSV conversion error to int64"):
         read(tmp_path, "a,b\n1,2\nx,3\n", types={"a": pa.int64()})
@@ -92,6 +99,13 @@ def test_the_name_of_the_file_of_each_row(tmp_path: Path, ending: str) -> None:
         (tmp_path / f"{name}.{ending}").write_text(rows[ending])
     table = read_table(f"*.{ending}", base=tmp_path, filename=True, columns=["a"])
     assert table.to_pydict() == {"a": [1, 1], "filename": [f"x.{ending}", f"y.{ending}"]}
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_the_column_with_the_file_may_have_a_type(tmp_path: Path, name: str) -> None:
+    content = {"t.csv": "a\n1\n", "t.jsonl": '{"a": 1}\n'}[name]
+    types = {"a": pa.int64(), "filename": pa.string()}
+    assert read(tmp_path, content, name, types=types, filename=True).to_pylist() == [{"a": 1, "filename": name}]
 
 
 def test_a_column_of_that_name_is_not_overwritten(tmp_path: Path) -> None:
