@@ -14,7 +14,7 @@ import pytest
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import OutputId
 from nfrun.system.checksums import FileChecksums
-from nfrun.tables import file_table
+from nfrun.tables import file_io, file_table
 from nfrun.tables.file_table import FileTable, check_unchanged, open_files
 from nfrun.tables.formats import FormatError
 from nfrun.tables.store import TableStore
@@ -162,8 +162,8 @@ def test_a_store_loads_the_table_when_it_is_opened_and_once(
     folder: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = []
-    read = file_table.read_files
-    monkeypatch.setattr(file_table, "read_files", lambda *given: (reads.append(given), read(*given))[1])
+    read = file_io.read_files
+    monkeypatch.setattr(file_io, "read_files", lambda *given: (reads.append(given), read(*given))[1])
     store = TableStore(folder / "run", mode=mode, unwritten=frozenset({"a"}), persistent=mode != "memory")
     ref = store.publish(OUTPUT, 1, opened(folder))
     assert store.wait_digest(ref) == ref
