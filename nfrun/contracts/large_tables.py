@@ -64,7 +64,8 @@ def _is_exact(type_: pa.DataType) -> bool:
 def _gives_nothing(query: str, **tables: pa.Table) -> bool:
     import duckdb
 
-    connection = duckdb.connect(":memory:")
+    # Without a folder to spill to: DuckDB would take one in the working directory.
+    connection = duckdb.connect(":memory:", config={"temp_directory": ""})
     try:
         for name, table in tables.items():
             sliced = pa.Table.from_batches(table.to_batches(max_chunksize=122_880), table.schema)

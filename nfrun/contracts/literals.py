@@ -109,7 +109,7 @@ def _exact_ticks(value: Any, type_: pa.DataType) -> Fraction:
 
         try:
             return Fraction(to_seconds(value)) * _PER_SECOND[type_.unit]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise _unlike(value, type_) from error
     if not isinstance(value, str):
         raise LiteralError(f"{value} cannot be compared with {type_}: write it as an ISO text, in quotes")

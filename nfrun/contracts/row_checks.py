@@ -24,6 +24,8 @@ def null_rows(column: pa.ChunkedArray) -> Mask:
 def rows_not_in(column: pa.ChunkedArray, values: Sequence[Any]) -> Mask:
     """Return the rows that are neither null nor one of the values. Raises LiteralError."""
     plain = plain_column(column)
+    if pt.is_nested(plain.type):
+        raise LiteralError(f"'enum' is not for {plain.type}")
     found = [equal_value(value, plain.type) for value in values if value is not None]
     counted = ticks(plain)
     known = pa.array([value for value in found if value is not None], counted.type)
@@ -71,6 +73,8 @@ def rows_unlike(column: pa.ChunkedArray, pattern: str) -> Mask:
 def rows_without_match(column: pa.ChunkedArray, other: pa.ChunkedArray) -> Mask:
     """Return the rows that are not null and whose value is not in the other column. Raises LiteralError."""
     mine, others = comparable(plain_column(column), plain_column(other))
+    if pt.is_nested(mine.type):
+        raise LiteralError(f"'references' is not for {mine.type}")
     return _fail_unless(pc.is_in(mine, value_set=pc.unique(others).drop_null()), mine)
 
 
@@ -82,7 +86,10 @@ def comparable(first: pa.ChunkedArray, second: pa.ChunkedArray) -> tuple[pa.Chun
     common = _common_type(first.type, second.type)
     if common is None:
         raise LiteralError(f"{first.type} cannot be compared with {second.type}")
-    first, second = first.cast(common), second.cast(common)
+    try:
+        first, second = first.cast(common), second.cast(common)
+    except pa.ArrowInvalid as error:  # a value does not fit: 2 ** 53 + 1 is no float, for instance
+        raise LiteralError(f"{first.type} cannot be compared with {second.type}: {error}") from error
     return (_one_zero(first), _one_zero(second)) if pt.is_floating(common) else (first, second)
 
 

@@ -197,15 +197,32 @@ IMPOSSIBLE = [
     ("match", {"c": "a"}, "'c': 'match' is for texts, and not for int64"),
     ("references", {"c": "o(idd)"}, "there is no column 'idd' (did you mean 'id'?)"),
     ("references", {"t": "o(id)"}, "'t': string cannot be compared with int64"),
+    ("references", {"l": "o(l)"}, "'l': 'references' is not for list<item: int64>"),
+    ("enum", {"l": [None]}, "'l': 'enum' is not for list<item: int64>"),
+    ("range", {"s": {"min": math.inf}}, "'s': inf cannot be compared with duration[us]"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "value", "reason"), IMPOSSIBLE)
 def test_a_check_that_cannot_be_made_does_not_hold(kind: str, value: Any, reason: str) -> None:
-    table = pa.table({"c": [1], "t": ["a"], "d": [date(2024, 1, 1)], "l": [[1]]})
-    others = dict.fromkeys(("c", "t"), pa.table({"id": [1]}))
+    table = pa.table({"c": [1], "t": ["a"], "d": [date(2024, 1, 1)], "l": [[1]], "s": [timedelta(1)]})
+    others = dict.fromkeys(("c", "t", "l"), pa.table({"id": [1], "l": [[1]]}))
     result = found(kind, value, table, others)
     assert (result.holds, result.failing, result.reason) == (False, None, reason)
+
+
+@pytest.mark.parametrize(
+    ("column", "other"),
+    [
+        (pa.array([2**53 + 1]), pa.array([1.0])),
+        (pa.array([10**12], pa.timestamp("s")), pa.array([1], pa.timestamp("ns"))),
+        (pa.array([1], pa.date32()), pa.array([1], pa.int64()).cast(pa.date64())),
+    ],
+)
+def test_values_that_fit_into_no_common_type_are_told(column: pa.Array, other: pa.Array) -> None:
+    result = found("references", {"c": "o(c)"}, pa.table({"c": column}), {"c": pa.table({"c": other})})
+    assert (result.holds, result.failing) == (False, None)
+    assert result.reason.startswith(f"'c': {column.type} cannot be compared with {other.type}: ")
 
 
 def test_a_pattern_that_is_no_regular_expression_is_told() -> None:
