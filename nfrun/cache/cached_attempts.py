@@ -244,13 +244,16 @@ class CachedAttempts:
                     self._observed.reasons[spec.id] = "a check of its table is to be made, and the table was removed"
                     return None
                 made[output.id] = self._store.register_file(reused_ref(output, path, start.attempt))
-            if lacking := self._lacking(start):
+            inputs = {id: ref for id, ref in start.inputs.items() if id in referred}  # the checks read no others
+            if lacking := self._lacking(replace(start, inputs=inputs)):
                 return self._await(start, lacking, made_again_for(f"a check of '{start.node}' reads it"))
-            order = ChecksStarted(start.at, start.node, start.attempt, start.inputs, made=made)
+            order = ChecksStarted(start.at, start.node, start.attempt, inputs, made=made)
             checked = self._run_attempt(order, cancel_token, run_coroutine)
             if checked.failure is not None:
                 return checked
-            results = with_keys(checked.checks, spec, code, referred)
+            seen = checked.observation
+            read_more = seen is not None and bool(seen.reads or seen.hosts or seen.obstacle)
+            results = with_keys(checked.checks, spec, code, referred, read_more=read_more)
         hit = replace(hit, checks=results)
         absent = tuple(output for output in spec.output_ids if output in hit.absent)
         return replace(self._hit(start, hit), checks=results, absent=absent)

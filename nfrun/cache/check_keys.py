@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, Contract
+from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.history.journal import FinishedNode
@@ -24,10 +24,18 @@ ABSENT = "absent"
 
 
 def with_keys(
-    results: tuple[CheckResult, ...], spec: NodeSpec, code: Fingerprints, digests: Mapping[OutputId, str]
+    results: tuple[CheckResult, ...],
+    spec: NodeSpec,
+    code: Fingerprints,
+    digests: Mapping[OutputId, str],
+    *,
+    read_more: bool = False,
 ) -> tuple[CheckResult, ...]:
-    """Return results with their keys. `digests` are reader digests of what the node's checks refer to."""
-    keys = {(output, name): key for output, name, key in _keys(spec, code, digests)}
+    """Return results with their keys. `digests` are reader digests of what the node's checks refer to.
+
+    With `read_more`, code of the checks has read files or used hosts, which are in no key.
+    """
+    keys = {(output, name): key for output, name, key in _keys(spec, code, digests, read_more=read_more)}
     return tuple(replace(result, key=keys.get((result.output, result.name), "")) for result in results)
 
 
@@ -46,19 +54,20 @@ def recorded_results(
     return tuple(results)
 
 
-def _keys(spec: NodeSpec, code: Fingerprints, digests: Mapping[OutputId, str]) -> Iterator[tuple[str, str, str]]:
+def _keys(
+    spec: NodeSpec, code: Fingerprints, digests: Mapping[OutputId, str], *, read_more: bool = False
+) -> Iterator[tuple[str, str, str]]:
     """Yield the output, the name and the key of each check; the key is "" for one that is always made."""
     for name, contract in spec.contracts.items():
         output = OutputId(spec.id, name)
         if contract.columns:
             yield output, SCHEMA, text_checksum(json.dumps([SCHEMA, sorted(contract.columns.items())]))
         for check in contract.checks:
-            yield output, check.name, _key(spec, name, contract, check, code, digests)
+            is_unsure = read_more and check.kind not in BUILT_IN_CHECKS
+            yield output, check.name, "" if is_unsure else _key(spec, name, check, code, digests)
 
 
-def _key(
-    spec: NodeSpec, output: str, contract: Contract, check: Check, code: Fingerprints, digests: Mapping[OutputId, str]
-) -> str:
+def _key(spec: NodeSpec, output: str, check: Check, code: Fingerprints, digests: Mapping[OutputId, str]) -> str:
     if check.kind == "fresh":
         return ""
     parts = [check.kind, check.value, check.allow, check.severity, dict(check.with_)]
@@ -69,7 +78,9 @@ def _key(
         parts.append([digests.get(other, ABSENT) for other in referred])
     elif check.kind not in BUILT_IN_CHECKS:
         kind, node = KINDS[check.kind], node_of(check, spec)
-        if kind.external_inputs(node, Path(code.folder)):
+        facts = kind.code_facts(node, code)
+        reads_unseen = (facts.files, facts.unknown_files, facts.looked_at, facts.commands, facts.network)
+        if any(reads_unseen) or kind.external_inputs(node, Path(code.folder)):
             return ""  # what it reads besides the table is not compared
         parts.append(sorted(kind.key_inputs(node, code).items()))
     return text_checksum(json.dumps(parts, ensure_ascii=False))

@@ -82,7 +82,7 @@ class OutputChecks:
             return make_user_check(check, table, self._context)
         except HandoffError:
             raise
-        except Exception as error:
+        except BaseException as error:  # also SystemExit and the like, as of a node
             if self._context.cancel_token.cancelled:
                 raise
             kind = "" if isinstance(error, NodeError) else f"{type(error).__name__}: "
@@ -110,7 +110,7 @@ class OutputChecks:
         evidence, path = found.evidence, None
         shown: tuple[Mapping[str, str], ...] = ()
         if evidence is not None and found.failing:
-            shown = tuple(_shown(row) for row in first_columns(evidence.slice(0, _SHOWN_ROWS), check).to_pylist())
+            shown = _shown(first_columns(evidence.slice(0, _SHOWN_ROWS), check))
             path = self._write(check, ref, evidence)
         return CheckResult(check.name, ref.id, check.severity, ok, found.failing, rows, path, found.reason, shown)
 
@@ -135,8 +135,13 @@ def first_columns(table: pa.Table, check: Check) -> pa.Table:
     return table.select([*first, *(i for i in range(len(names)) if i not in first)][:_SHOWN_COLUMNS])
 
 
-def _shown(row: Mapping[str, Any]) -> dict[str, str]:
-    return {name: "null" if value is None else ellipsize(str(value), 40) for name, value in row.items()}
+def _shown(table: pa.Table) -> tuple[Mapping[str, str], ...]:
+    from nfrun.tables.python_values import values_of
+
+    columns = [
+        ["null" if value is None else ellipsize(str(value), 40) for value in values_of(c)] for c in table.columns
+    ]
+    return tuple([dict(zip(table.schema.names, row, strict=True)) for row in zip(*columns, strict=True)])
 
 
 def absent_outputs(node: NodeSpec, results: Sequence[CheckResult]) -> tuple[OutputId, ...]:

@@ -14,7 +14,7 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.lookback.run_diff import ChangedRow, OutputDiff, RowDiff
 from nfrun.reopen.opened_tables import RunTables
-from nfrun.reports.table_preview import values_of
+from nfrun.tables.python_values import values_of
 
 _MAX_ROWS = 10  # shown of those that changed, are new, and are gone
 

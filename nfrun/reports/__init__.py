@@ -21,5 +21,5 @@ Other packages use:
 - `progress.plain_lines`: `PlainLines`
 - `run_record`: `NodeRecord`, `RunRecord`
 - `summary`: `failure_text`, `KEEP_GOING`, `Summary`
-- `table_preview`: `cell_text`, `print_table`, `values_of`
+- `table_preview`: `cell_text`, `print_table`
 """

@@ -17,7 +17,8 @@ from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
 from nfrun.reports.printing import fitting_columns, new_table, print_line, shrinking_cell
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
-from nfrun.reports.table_preview import NO_PREVIEW, print_file, print_table
+from nfrun.reports.table_preview import print_file, print_table
+from nfrun.tables.python_values import NO_PREVIEW
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nfrun.core.output_types import form_of
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.reports.format_units import format_count, format_size
 from nfrun.reports.printing import new_table, print_line
+from nfrun.tables.python_values import values_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from nfrun.reports.plain_console import PlainConsole
 
-NO_PREVIEW = "(cannot be shown)"
 _MAX_COLUMNS = 12
 _MIN_CELL, _OMITTED_CELL = 8, 12  # characters of a column, and of the one that counts the omitted columns
 _WIDEST_CELL = 80
@@ -83,14 +82,6 @@ def cell_text(value: object, redact: Callable[[str], str] = str) -> str:
     return next((masked for text in (shown, str(value)) if (masked := redact(text)) != text), shown)
 
 
-def values_of(column: pa.ChunkedArray) -> Sequence[object]:
-    """Return the values of a column. Those that Python cannot have, such as a date of the year 20,000, are texts."""
-    try:
-        return list(column.to_pylist())
-    except Exception:
-        return [_value(scalar) for scalar in column]
-
-
 def _fitting(columns: int, width: int) -> int:
     """Return how many columns are shown. If some are left out, a column that counts them takes its place."""
     most = min(_MAX_COLUMNS, max(1, width // _MIN_CELL))
@@ -101,10 +92,3 @@ def _cells(data: pa.Table, columns: int, redact: Callable[[str], str]) -> list[l
     cells = [[cell_text(value, redact) for value in values_of(data.column(i))] for i in range(columns)]
     more = [[""] * data.num_rows] if columns < data.num_columns else []
     return [list(row) for row in zip(*cells, *more, strict=True)]
-
-
-def _value(scalar: pa.Scalar) -> object:
-    for value in (scalar.as_py, lambda: scalar.cast("string").as_py()):
-        with suppress(Exception):
-            return value()
-    return NO_PREVIEW

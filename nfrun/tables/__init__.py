@@ -8,7 +8,7 @@ reads those again that have no checksum then. `file_table.py` stands for a table
 the store of each handoff, and `late_store.py` makes it when a table is needed. `file_io.py` reads and writes the user's
 files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format. `digest.py` hashes content.
 `file_outputs.py` takes over outputs that are files or folders. `gathered.py` puts the tables of cells together.
-`remote_versions.py` asks services for the versions of files.
+`python_values.py` gives values that are shown. `remote_versions.py` asks services for the versions of files.
 
 Other packages use:
 
@@ -23,6 +23,7 @@ Other packages use:
 - `late_store`: `LateStore`
 - `local_files`: `local_source`, `resolve_files`
 - `output_files`: `hashed`, `in_memory`
+- `python_values`: `NO_PREVIEW`, `values_of`
 - `remote_versions`: `RemoteVersions`
 - `store`: `TableStore`
 - `worker_store`: `WorkerStore`

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import Here
 
@@ -66,6 +67,13 @@ def test_what_a_failed_check_prints(tmp_path: Path, here: Here) -> None:
         f"    {path}",
         "  also its check 'rows: min 5': 4 rows, and not at least 5",
     ]
+
+
+def test_values_that_python_cannot_have_are_shown(run: Run) -> None:
+    done = run("  a: {sql: \"select '20000-01-01'::timestamp as at\", checks: [{range: {at: {max: '2024-01-01'}}}]}\n")
+    assert done["nodes"]["a"]["error"] == (
+        "failed its check 'range: at': 1 row of 1; the first: at: 20000-01-01 00:00:00.000000"
+    )
 
 
 def test_the_schema_comes_first_and_alone(run: Run) -> None:
@@ -177,6 +185,7 @@ def test_checks_by_query_and_by_function(run: Run, tmp_path: Path) -> None:
         "def fine(table, context):\n    return True\n"
         "def broken(table):\n    raise ValueError('no')\n"
         "def odd(table):\n    return 7\n"
+        "def leaves(table):\n    raise SystemExit(3)\n"
     )
     done = run(
         f'  a:\n    sql: "{SEED}"\n    checks:\n'
@@ -187,8 +196,9 @@ def test_checks_by_query_and_by_function(run: Run, tmp_path: Path) -> None:
         "      - {python: 'checks:fine', severity: warn}\n"
         "      - {python: 'checks:broken', severity: warn}\n"
         "      - {python: 'checks:odd', severity: warn}\n"
+        "      - {python: 'checks:leaves', severity: warn}\n"
     )
-    small, nowhere, few, why, fine, broken, odd = done["nodes"]["a"]["checks"]
+    small, nowhere, few, why, fine, broken, odd, leaves = done["nodes"]["a"]["checks"]
     assert (small["name"], small["failing"]) == ("small", 2)
     assert "nowhere" in nowhere["reason"]
     assert (few["failing"], few["ok"]) == (1, False)
@@ -196,6 +206,7 @@ def test_checks_by_query_and_by_function(run: Run, tmp_path: Path) -> None:
     assert fine["ok"]
     assert broken["reason"] == "ValueError: no"
     assert odd["reason"].startswith("its function returned int return None, true or false")
+    assert leaves["reason"] == "SystemExit: 3"
 
 
 def test_a_check_by_a_function_is_made_again_when_the_function_changes(run: Run, tmp_path: Path) -> None:
@@ -205,6 +216,47 @@ def test_a_check_by_a_function_is_made_again_when_the_function_changes(run: Run,
     assert statuses(run(nodes)) == {"a": "ok"}
     code.write_text("def check(table):\n    return table.num_rows < 1\n")
     assert run(nodes)["nodes"]["a"]["error"] == "failed its check 'python: checks:check': it returned false"
+
+
+def test_a_check_by_a_function_is_made_again_when_a_file_that_it_read_changes(run: Run, tmp_path: Path) -> None:
+    """Also if it was made alone, on the table of an earlier run: then no node has read the file."""
+    code, limit = tmp_path / "checks.py", tmp_path / "limit"
+    nodes = "  a: {sql: select 3 as id, checks: [{python: 'checks:check'}]}\n"
+    code.write_text("def check(table):\n    return None\n")
+    assert statuses(run(nodes)) == {"a": "ok"}
+    code.write_text(
+        "from pathlib import Path\ndef check(table):\n"
+        "    return table['id'][0].as_py() <= int(Path('limit').read_text())\n"
+    )
+    limit.write_text("5")
+    assert statuses(run(nodes)) == {"a": "reused"}
+    assert statuses(run(nodes)) == {"a": "reused"}
+    limit.write_text("1")
+    assert statuses(run(nodes)) == {"a": "failed"}
+
+
+def test_a_check_whose_code_reads_files_by_a_library_is_made_in_every_run(run: Run, tmp_path: Path) -> None:
+    """What libraries read is not seen, so the code is looked at."""
+    (tmp_path / "checks.py").write_text(
+        "import pyarrow.parquet as pq\n"
+        "def old(table):\n    return None\n"
+        "def check(table):\n    return table.num_rows == pq.read_table('wanted.parquet').num_rows\n"
+    )
+    nodes = "  a: {sql: select 3 as id, checks: [{python: 'checks:FUNCTION'}]}\n"
+    pq.write_table(pa.table({"id": [1]}), tmp_path / "wanted.parquet")
+    assert statuses(run(nodes.replace("FUNCTION", "old"))) == {"a": "ok"}
+    assert statuses(run(nodes.replace("FUNCTION", "check"))) == {"a": "reused"}
+    pq.write_table(pa.table({"id": [1, 2]}), tmp_path / "wanted.parquet")
+    assert statuses(run(nodes.replace("FUNCTION", "check"))) == {"a": "failed"}
+
+
+def test_a_changed_check_needs_no_table_that_its_node_has_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("def make():\n    return {'id': 1}\ndef same(a):\n    return a\n")
+    nodes = "  a: {python: 'steps:make'}\n  b: {python: 'steps:same', inputs: a, checks: [{rows: 1}]}\n"
+    assert statuses(run(nodes)) == {"a": "ok", "b": "ok"}
+    for path in tmp_path.glob(".nfrun/runs/*/a.1.arrow"):
+        path.unlink()
+    assert statuses(run(nodes.replace("rows: 1", "unique: id"))) == {"a": "reused", "b": "reused"}
 
 
 def test_cells_are_checked_each(run: Run) -> None:
