@@ -13,6 +13,7 @@ from nfrun.core.events import RunFinished
 CODES = {
     Cause.CANCELLED: 1,
     Cause.NODE: 1,
+    Cause.CHECK: 1,
     Cause.TIMEOUT: 1,
     Cause.LOST: 1,
     Cause.IO: 74,

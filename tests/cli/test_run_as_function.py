@@ -314,11 +314,10 @@ def test_a_run_that_raises_leaves_no_open_file_and_no_thread(
         run_pipeline(RunOptions(file, events=events, fsync=True), **more)
     descriptors = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
     assert not [path for path in descriptors if path.startswith(f"{file.parent}")], error  # which holds all frames
-    for thread in threading.enumerate():
-        if thread.name == "nfrun-checksums":
-            thread.join(10)
-    left = [thread.name for thread in threading.enumerate() if thread not in before]
-    assert not [name for name in left if name.startswith("nfrun-")]
+    left = [each for each in threading.enumerate() if each.name.startswith("nfrun-") and each not in before]
+    for thread in left:
+        thread.join(10 if thread.name == "nfrun-checksums" else 0)
+    assert not [thread.name for thread in left if thread.is_alive()]
 
 
 def test_the_events_file_has_every_event(file: Path) -> None:

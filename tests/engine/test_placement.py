@@ -167,4 +167,4 @@ def test_the_pipelines_of_nfrun_run_on_threads(file: str) -> None:
         path, given={}, params_file=None, environ=os.environ, run_id="run-1", set_redactor=lambda redactor: None
     ).pipeline
     placement = place_nodes(pipeline, "file", NONE, FolderCode(Path(pipeline.folder)))
-    assert replace(placement, unshared=frozenset()) == ON_THREADS
+    assert replace(placement, unshared=frozenset(), in_files=frozenset()) == ON_THREADS
