@@ -241,7 +241,7 @@ class CachedAttempts:
                 output = hit.output(OutputId(spec.id, name))
                 path = self._history.find_file(hit, output.id) if output and self._history else None
                 if output is None or path is None:
-                    self._observed.reasons[spec.id] = "a check of its table is to be made, and the table was removed"
+                    self._observed.reasons[spec.id] = "a check of its table is to be made, and the table is not kept"
                     return None
                 made[output.id] = self._store.register_file(reused_ref(output, path, start.attempt))
             inputs = {id: ref for id, ref in start.inputs.items() if id in referred}  # the checks read no others

@@ -1,18 +1,21 @@
-"""Reads the text of nodes that name a file in place of it, such as `sql: models/late.sql`."""
+"""Reads the text of nodes and checks that name a file in place of it, such as `sql: models/late.sql`."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from nfrun.core.errors import SourceSpan
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import closest_match
 from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
+from nfrun.spec.contracts import checks_path
 from nfrun.spec.findings import Findings
 from nfrun.system.os_errors import reason
+from nfrun.yaml.document import Keys
 
 _MAX_BYTES = 1 << 24  # 16 MiB
 
@@ -28,17 +31,31 @@ class _Unreadable(Exception):
 def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path) -> None:
     """Put the texts of the files in place of their names. Reports files that cannot be read."""
     texts: dict[str, str] = {}
-    for name, spec in nodes.items():
-        file = spec.body.strip()
-        path = ("nodes", name, spec.kind)
-        if not spec.kind or path in findings.bad or not _is_file_name(file, KINDS[spec.kind].file_ending):
-            continue
+
+    def text_of(body: Any, kind: str, path: Keys) -> str | None:
+        """Return the text of the file that a body names, None if it names none that can be read."""
+        if kind not in KINDS or path in findings.bad or not _is_file_name(body, KINDS[kind].file_ending):
+            return None
+        file = body.strip()
         try:
             if file not in texts:
-                texts[file] = _text(file, folder, spec.kind)
-            nodes[name] = replace(spec, body=texts[file], body_file=file)
+                texts[file] = _text(file, folder, kind)
         except _Unreadable as error:
             findings.report(path, str(error), error.hint)
+        return texts.get(file)
+
+    for name, spec in nodes.items():
+        if text := text_of(spec.body, spec.kind, ("nodes", name, spec.kind)):
+            nodes[name] = replace(spec, body=text, body_file=spec.body.strip())
+        contracts = {}
+        for output, contract in spec.contracts.items():
+            checks = []
+            for check in contract.checks:
+                path = (*checks_path(findings.document, name, output), check.index, check.kind)
+                checks.append(replace(check, value=text_of(check.value, check.kind, path) or check.value))
+            contracts[output] = replace(contract, checks=tuple(checks))
+        if contracts != spec.contracts:
+            nodes[name] = replace(nodes[name], contracts=contracts)
 
 
 def span_in_body(spec: NodeSpec, pipeline_file: str, start: int, length: int) -> SourceSpan:
@@ -49,8 +66,8 @@ def span_in_body(spec: NodeSpec, pipeline_file: str, start: int, length: int) ->
     return SourceSpan(file, spec.body.count("\n", 0, start) + 1, start - begin + 1, length, line)
 
 
-def _is_file_name(body: str, ending: str) -> bool:
-    return bool(ending) and body.lower().endswith(ending) and len(body.split()) == 1
+def _is_file_name(body: Any, ending: str) -> bool:
+    return bool(ending) and isinstance(body, str) and body.strip().lower().endswith(ending) and len(body.split()) == 1
 
 
 def _text(file: str, folder: Path, kind: str) -> str:

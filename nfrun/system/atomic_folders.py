@@ -63,15 +63,19 @@ def _umask() -> int:
 
 @contextmanager
 def _atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a new folder beside `target`, and put it in its place unless an exception is raised."""
+    """Yield a new folder beside `target`, and put it in its place unless an exception is raised.
+
+    Where `target` is a link, that is done where it leads to.
+    """
+    target = Path(os.path.realpath(target))
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
     make_folders(target.parent)
     partial, lock = _make_locked(target)
     try:
         yield partial
-        if target.is_symlink() or not target.is_dir():
-            os.rename(partial, os.path.realpath(target))  # noqa: PTH104
+        if not target.is_dir():
+            os.rename(partial, target)  # noqa: PTH104
         elif not _exchanged(partial, target):
             before, lock_before = _make_locked(target)
             try:

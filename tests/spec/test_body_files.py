@@ -48,6 +48,22 @@ def test_the_text_of_the_file_is_the_query(query: Path) -> None:
     assert not problems()
 
 
+def test_a_check_may_have_its_query_in_a_file(query: Path) -> None:
+    query.write_text("select * from this where n > 1")
+    node = "nodes:\n  a: {sql: select 1 as n, checks: [{sql: models/late.sql}]}\n"
+    Path("p.yaml").write_text(node)
+    pipeline, _ = read_pipeline("p.yaml")
+    (check,) = pipeline.nodes["a"].contracts[""].checks
+    assert (check.name, check.value) == ("sql: models/late.sql", "select * from this where n > 1")
+    Path("p.yaml").write_text(node.replace("late", "lat"))
+    assert (
+        problems()
+        == """p.yaml:2:42: there is no file 'models/lat.sql'
+    2 |   a: {sql: select 1 as n, checks: [{sql: models/lat.sql}]}
+      |                                          ^^^^^^^^^^^^^^ did you mean 'models/late.sql'?"""
+    )
+
+
 def test_expressions_in_the_file_are_text(query: Path) -> None:
     query.write_text("select '${{ params.x }}' as t, $k as k from a")
     assert read_pipeline("p.yaml")[0].nodes["b"].body.startswith("select '${{ params.x }}'")

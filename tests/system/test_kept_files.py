@@ -171,6 +171,17 @@ def test_a_copy_takes_the_place_of_a_folder(folder: Path, tmp_path: Path) -> Non
     (target / "a" / "x.txt").write_text("can be written")
 
 
+def test_a_copy_takes_the_place_of_the_folder_that_a_link_leads_to(folder: Path, tmp_path: Path) -> None:
+    real, link = tmp_path / "elsewhere" / "real", tmp_path / "link"
+    real.mkdir(parents=True)
+    (real / "old").touch()
+    link.symlink_to(real)
+    copy_folder(folder, link)
+    assert link.readlink() == real
+    assert content_of(real) == content_of(folder)
+    assert [path.name for path in real.parent.iterdir()] == ["real"]
+
+
 def test_folders_of_killed_writers_are_removed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "out" / "site"
     monkeypatch.setattr("nfrun.system.atomic_folders.remove", lambda path: None)  # as if it were killed before that
