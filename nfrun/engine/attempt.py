@@ -136,7 +136,7 @@ class _Attempt:
     __slots__ = (
         "_checks", "_complete_sent", "_ended", "_folder", "_given", "_in_nfrun", "_inputs", "_made", "_progress_at",
         "_read_seconds", "_runner", "_start_state", "attempt", "cancel_token", "failure", "folder", "grace",
-        "granted", "memo", "node", "run", "run_coroutine",
+        "granted", "memo", "node", "run", "run_coroutine", "wrote",
     )  # fmt: skip
 
     def __init__(
@@ -144,10 +144,9 @@ class _Attempt:
     ) -> None:
         self._runner = runner
         self._folder: Path | None = None
-        self._read_seconds = 0.0
-        self._progress_at = 0.0
-        self._complete_sent = False
-        self._ended = False
+        self._read_seconds = self._progress_at = 0.0
+        self._complete_sent = self._ended = False
+        self.wrote: dict[str, str] = {}
         self._in_nfrun = False  # whether an error now is one of nfrun's own code
         self._start_state: StartState | None = None
         self.failure: Failure | None = None
@@ -204,7 +203,7 @@ class _Attempt:
         # only the thread that reads its output does.
         gil_wait = 0.0 if kind.is_process else min(gil_wait, max(0.0, duration - cpu))
         watch = self._runner.watch
-        seen = self._observation(changed) if changed or (watch is not None and watch.seen) else None
+        seen = self._observation(changed) if changed or self.wrote or (watch is not None and watch.seen) else None
         return Outcome(
             spec.id,
             self.attempt,
@@ -320,10 +319,11 @@ class _Attempt:
         """Return the files and hosts that the attempt used, and the names of process state that it `changed`."""
         watch, state = self._runner.watch, self._runner.process_state
         seen = None if watch is None else watch.end(current_attempt.get())
-        if state is None or not changed:
+        if not changed and not self.wrote:
             return seen
         seen = seen or Observation()
-        return replace(seen, state=changed, obstacle=state.obstacle(changed) or seen.obstacle)
+        obstacle = state.obstacle(changed) if state is not None and changed else ""
+        return replace(seen, writes={**seen.writes, **self.wrote}, state=changed, obstacle=obstacle or seen.obstacle)
 
     def _timed(self, value: Any) -> Any:
         """Return the output, frozen. The time in which a reader makes its batches is duration, not publish wait."""

@@ -114,7 +114,8 @@ class NodeContext(Protocol):
 
     Paths are relative to `folder`. A child process is killed `grace` seconds after it was told to stop. `granted` has
     the numbers of the units that the attempt holds, by budget. `memo` is shared by all attempts in this process: a kind
-    keeps there what it can use again.
+    keeps there what it can use again. `wrote` takes the checksums of files that the attempt wrote outside of the run
+    and that `Kind.external_outputs` cannot tell from the node, by their names relative to the folder of the pipeline.
     """
 
     node: NodeSpec
@@ -124,6 +125,7 @@ class NodeContext(Protocol):
     grace: float
     granted: Mapping[str, tuple[int, ...]]
     memo: dict[Any, Any]
+    wrote: dict[str, str]
     cancel_token: CancelToken
 
     @property

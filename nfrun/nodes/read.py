@@ -51,7 +51,8 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     given = node.with_.get("format")
     kind = None if has_expression(node.body) else formats.format_of(node.body)
     kind = given if given in formats.READ_OPTIONS["format"] else kind
-    if kind is None and given is None and not has_expression(node.body):
+    is_folder = node.body.endswith("/") and _has_local_source(node)
+    if kind is None and given is None and not is_folder and not has_expression(node.body):
         known = f"known are {' '.join(formats.ENDINGS)}; or say with: {{format: csv}}"
         yield NodeDiagnostic(("read",), "the ending of this file does not tell its format", known)
     for name, value in node.with_.items():
@@ -80,7 +81,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
 
 
 def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
-    from nfrun.tables.local_files import local_source, resolve_files
+    from nfrun.tables.local_files import folder_hint, local_source, resolve_files
 
     if has_expression(node.body) or node.continue_on_error:
         return
@@ -95,9 +96,8 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
     try:
         resolve_files(node.body, lookup.folder)
     except formats.FormatError:
-        if (lookup.folder / source).is_dir():
-            hint = f"name its files, as in {source.rstrip('/')}/*.parquet"
-            yield NodeDiagnostic(("read",), f"'{ellipsize(source)}' is a folder", hint)
+        if not source.endswith("/") and (lookup.folder / source).is_dir():
+            yield NodeDiagnostic(("read",), f"'{ellipsize(source)}' is a folder", folder_hint(source))
         elif not may_appear(source):
             what, hint = describe_missing(source, lookup.folder)
             yield NodeDiagnostic(("read",), ellipsize(what, 200), hint)
@@ -150,10 +150,11 @@ def run(context: NodeContext) -> Mapping[str, Any]:
 
 
 def _typed(node: NodeSpec) -> Mapping[str, str]:
-    """Return the columns of the node's schema with their types, if it reads text as these types."""
+    """Return the columns of the node's schema with their types, if it reads text or the paths in a folder as these."""
     contract = node.contracts.get(output_name(node))
     kind = node.with_.get("format") or formats.format_of(node.body)
-    return contract.columns if contract is not None and kind in formats.TEXT_FORMATS else {}
+    is_text = kind in formats.TEXT_FORMATS or node.body.endswith("/")
+    return contract.columns if contract is not None and is_text else {}
 
 
 def _types(node: NodeSpec) -> dict[str, Any]:

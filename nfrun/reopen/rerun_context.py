@@ -37,6 +37,7 @@ class RerunContext:
     grace: float = GRACE_SECONDS
     granted: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     memo: dict[Any, Any] = field(default_factory=dict)
+    wrote: dict[str, str] = field(default_factory=dict)
     cancel_token: CancelToken = field(default_factory=CancelToken)
     fsync: bool = False
     memory_share: float = 1.0

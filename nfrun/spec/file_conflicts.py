@@ -24,7 +24,8 @@ from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate
 from nfrun.yaml.document import Keys
 
-_Writers = dict[str, tuple[str, str]]  # by real path: the node, and the path as the node has it
+# By real path: the node, and the path as the node has it. That of a folder ends in `/`.
+_Writers = dict[str, tuple[str, str]]
 
 
 def with_default_paths(
@@ -66,7 +67,7 @@ def file_conflicts(
     told: set[str] = set()  # nodes with cells that write the same file
     known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
     for name, spec in known.items():
-        for file, path in KINDS[spec.kind].external_outputs(spec, folder_of(spec, folder)).items():
+        for file, path in _outputs(spec, folder):
             first, same = writers.setdefault(real_path(path), (name, file))
             declared = nodes[name].declared
             if first != name and nodes[first].declared == declared and _differ_on_own_axis(nodes[first], spec):
@@ -80,22 +81,60 @@ def file_conflicts(
                     f"node '{first}' ({place(first)}) writes this file too",
                     f"{one}rename one",
                 )
+    for (name, file), (other, above) in _inside(writers):
+        declared = nodes[name].declared
+        if declared not in told:
+            told.add(declared)
+            what = f"node '{other}' ({place(other)}) writes the folder '{ellipsize(above)}', which holds '{file}'"
+            yield ("nodes", declared, nodes[name].kind), what, "write to another folder"
     for name, spec in known.items() if writers else ():
         # A pattern under 'files' leaves out what other nodes write.
         named = [(spec.kind, path) for path in KINDS[spec.kind].named_files(spec)]
-        named += [("files", path) for path in spec.files if not has_magic(path)]
+        named += [("files", path.rstrip("/")) for path in spec.files if not has_magic(path)]
         found = {
             pair: key for key, path in named for pair in _written(path, folder_of(spec, folder), writers, real_path)
         }
         before = ancestors(name, nodes) if found else set()
+        waits_not: set[str] = set()  # nodes with cells for which this one does not wait
         for (writer, file), key in found.items():
-            if writer != name and writer not in before and name not in ancestors(writer, nodes):
+            declared = nodes[writer].declared
+            if (
+                writer != name
+                and writer not in before
+                and declared not in waits_not
+                and name not in ancestors(writer, nodes)
+            ):
+                waits_not.add(declared)
                 what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read, and"
                 yield (
                     ("nodes", spec.declared, key),
                     f"{what} neither waits for the other",
-                    f"make it wait: needs: [{writer}]",
+                    f"make it wait: needs: [{declared}]",
                 )
+
+
+def _outputs(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files and folders that a node writes, but not what is in such a folder now."""
+    found = KINDS[spec.kind].external_outputs(spec, folder_of(spec, folder))
+    own = {str(path) for path in found.values()} if len(found) > 1 else ()
+    for file, path in found.items():
+        if not any(str(above) in own for above in path.parents):
+            yield f"{file}/" if spec.body == f"{file}/" else file, path
+
+
+def _inside(writers: _Writers) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """Yield what nodes write into the folders of others, with these."""
+    if any(file.endswith("/") for _, file in writers.values()):
+        for path, writer in writers.items():
+            for above in _above(path, writers):
+                yield writer, above
+
+
+def _above(path: str, writers: _Writers) -> Iterator[tuple[str, str]]:
+    """Yield the writers of the folders around a path."""
+    while (path := os.path.dirname(path)) not in ("", "/"):  # noqa: PTH120  (Path.parents takes longer)
+        if path in writers:
+            yield writers[path]
 
 
 def _differ_on_own_axis(first: NodeSpec, second: NodeSpec) -> bool:
@@ -125,17 +164,29 @@ def _real_paths() -> Callable[[str | os.PathLike[str]], str]:
 def _written(
     named: str, folder: Path, writers: _Writers, real_path: Callable[[str | os.PathLike[str]], str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the writers of the files that are meant by a path or a glob pattern."""
+    """Yield the writers of what is meant by a path or a glob pattern. A folder with `/` is all that is in it."""
     if (real := real_path(folder / named)) in writers:
         yield writers[real]
     elif has_magic(named):
         parts = Path(named).parts
         first = next(i for i, part in enumerate(parts) if has_magic(part))
         above = os.path.realpath(folder.joinpath(*parts[:first])).rstrip(os.sep) + os.sep
+        yield from _above(above, writers)
         for path, writer in writers.items():
             inside = path.startswith(above) and not has_expression(writer[1])
-            if inside and _matches(Path(path[len(above) :]).parts, parts[first:]):
+            if inside and _may_match(Path(path[len(above) :]).parts, parts[first:], is_folder=writer[1].endswith("/")):
                 yield writer
+    else:
+        yield from _above(real, writers)
+        if named.endswith("/"):
+            yield from (writer for path, writer in writers.items() if path.startswith(f"{real}/"))
+
+
+def _may_match(names: Sequence[str], pattern: Sequence[str], *, is_folder: bool) -> bool:
+    """Return whether a pattern may match a file, or one in a folder, by the names of the path."""
+    lengths = range(1, len(pattern)) if is_folder else ()
+    beginnings = [[*pattern[:length], *(["*"] if pattern[length - 1] == "**" else [])] for length in lengths]
+    return _matches(names, pattern) or any(_matches(names, beginning) for beginning in beginnings)
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:

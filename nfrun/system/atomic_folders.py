@@ -32,18 +32,23 @@ def copy_file(source: Path, target: Path, *, fsync: bool = False) -> None:
 
 def copy_folder(source: Path, target: Path, *, fsync: bool = False) -> None:
     """Copy a folder, all of it or nothing, in the place of the one that is there. Raises OSError."""
-    with _atomic_folder(target) as partial:
+    with staged_folder(target) as partial:
         shutil.copytree(source, partial, symlinks=True, copy_function=_copy, dirs_exist_ok=True)
-        for folder, inner, files in os.walk(partial):
+        for folder, inner, _ in os.walk(partial):
             os.chmod(folder, 0o777 & ~_umask())  # noqa: PTH101
             inner[:] = [name for name in inner if not (Path(folder) / name).is_symlink()]
-            for name in files if fsync else ():
-                if not (Path(folder) / name).is_symlink():
-                    sync(Path(folder) / name)
-            if fsync:
-                sync(folder)
-    if fsync:
-        sync(target.parent)
+        if fsync:
+            sync_folder(partial)
+        put_in_place(partial, target, fsync=fsync)
+
+
+def sync_folder(folder: Path) -> None:
+    """Sync a folder with all that is in it, but not what links lead to, to the disk. Raises OSError."""
+    for above, _, files in os.walk(folder):
+        for name in files:
+            if not (Path(above) / name).is_symlink():
+                sync(Path(above) / name)
+        sync(above)
 
 
 def _copy(source: str, target: str) -> str:
@@ -62,10 +67,11 @@ def _umask() -> int:
 
 
 @contextmanager
-def _atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a new folder beside `target`, and put it in its place unless an exception is raised.
+def staged_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder beside `target`, for what `put_in_place` puts there. It is removed afterwards. Raises OSError.
 
-    Where `target` is a link, that is done where it leads to.
+    Where `target` is a link, it is beside what that leads to. A folder that a killed writer left is removed by the next
+    one.
     """
     target = Path(os.path.realpath(target))
     if target.exists() and not target.is_dir():
@@ -74,20 +80,32 @@ def _atomic_folder(target: Path) -> Iterator[Path]:
     partial, lock = _make_locked(target)
     try:
         yield partial
-        if not target.is_dir():
-            os.rename(partial, target)  # noqa: PTH104
-        elif not _exchanged(partial, target):
-            before, lock_before = _make_locked(target)
-            try:
-                os.rename(target, before / "before")  # noqa: PTH104
-                os.rename(partial, target)  # noqa: PTH104
-                remove(before)
-            finally:
-                os.close(lock_before)
     finally:
         with suppress(OSError):
             remove(partial)
         os.close(lock)
+
+
+def put_in_place(new: Path, target: Path, *, fsync: bool = False) -> None:
+    """Put a folder in the place of another, in one step where the system can do that. Raises OSError.
+
+    Where `target` is a link, that is done where it leads to. What was there is at `new` afterwards, or was removed.
+    Makes missing folders above `target`.
+    """
+    target = Path(os.path.realpath(target))
+    made = make_folders(target.parent)
+    if not target.is_dir():
+        os.rename(new, target)  # noqa: PTH104
+    elif not _exchanged(new, target):
+        before, lock = _make_locked(target)
+        try:
+            os.rename(target, before / "before")  # noqa: PTH104
+            os.rename(new, target)  # noqa: PTH104
+            remove(before)
+        finally:
+            os.close(lock)
+    for folder in (*made, target.parent) if fsync else ():
+        sync(folder)
 
 
 def _make_locked(target: Path) -> tuple[Path, int]:

@@ -24,7 +24,8 @@ from nfrun.system.atomic_files import atomic_write
 from nfrun.tables.file_lists import read_lines, read_row
 from nfrun.tables.file_writers import WRITERS
 from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FILE_FORMATS, READ_OPTIONS, FormatError, endings, format_of
-from nfrun.tables.local_files import resolve_files
+from nfrun.tables.local_files import local_source, resolve_files
+from nfrun.tables.partitions import partitions_of
 from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, read_csv, read_jsonl, with_file_name
 
 _MAGIC = {
@@ -52,7 +53,8 @@ def read_table(
 ) -> pa.Table:
     """Return the table in the file or files of `source`, read into memory and fully validated.
 
-    `source` is a path relative to `base`, a glob (sorted; `**` works; hidden files do not match), or a URI of one file.
+    `source` is a path relative to `base`, a glob (sorted; `**` works; hidden files do not match), a folder with `/` at
+    its end (see `partitions_of` for the columns that its paths hold), or a URI of one file.
     Several files are concatenated: types are widened to fit (int and float give float), missing columns are null.
     `format` overrides the file's extension. `columns` selects and orders. `delimiter` and `null_values` are for csv.
 
@@ -75,8 +77,12 @@ def read_table(
     options = {"columns": columns, "delimiter": delimiter, "null_values": null_values}
     if filename:  # the schema of a node may have the column that is added
         types = {name: type_ for name, type_ in types.items() if name != FILE_NAME}
-    parts = []
-    for file in input_files(source, base):
+    parts, files = [], input_files(source, base)
+    partitions = partitions_of(local_source(source) or "", [file.name for file in files], types)
+    in_paths = partitions.types if partitions is not None else ()
+    in_files = None if columns is None else [name for name in columns if name not in in_paths]
+    types = {name: type_ for name, type_ in types.items() if name not in in_paths}
+    for file in files:
         kind = format or format_of(file.path)
         if kind is None:
             raise FormatError(_unknown(file.name))
@@ -84,7 +90,8 @@ def read_table(
             if value is not None and kind not in READ_OPTIONS[option]:
                 kinds = ", ".join(READ_OPTIONS[option])
                 raise FormatError(f"{file.name} is read as {kind}, which has no {option}: that is for {kinds}")
-        part = _read_file(file, kind, columns, delimiter, null_values, types)
+        part = _read_file(file, kind, in_files, delimiter, null_values, types)
+        part = part if partitions is None else partitions.add_to(part, file.name)
         parts.append((file.name, with_file_name(part, file.name) if filename else part))
     if columns is not None and filename:
         columns = [*columns, FILE_NAME]

@@ -96,9 +96,13 @@ def open_files(
     if others or (format or format_of(source) or SCANNED[0]) not in SCANNED:
         return None
     from nfrun.tables.file_io import file_shape, input_files, selected_schema  # few runs need it
+    from nfrun.tables.local_files import local_source
+    from nfrun.tables.partitions import partitions_of
 
     files = input_files(source, base)
     kinds = {format or format_of(file.path) for file in files}
+    if partitions_of(local_source(source) or "", [file.name for file in files], {}) is not None:
+        return None
     if len(kinds) != 1 or any(file.filesystem for file in files) or not kinds <= {*SCANNED}:
         return None
     kind = kinds.pop() or ""

@@ -271,17 +271,57 @@ p.yaml:5:14: the ending of this file does not tell its format
     5 |   b: {write: x.xlsx, inputs: a}
       |              ^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
 
-p.yaml:5:14: the ending of this file does not tell its format
-    5 |   b: {write: out/, inputs: a}
-      |              ^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
-
 p.yaml:5:14: a write node cannot write to a URI
     5 |   b: {write: s3://b/x.csv, inputs: a}
       |              ^^^^^^^^^^^^ write to a path, and let a 'run' node copy it
 
-p.yaml:5:39: a write node takes no values
+p.yaml:5:39: 'mode' is for a folder, and this is the path of a file
     5 |   b: {write: x.csv, inputs: a, with: {mode: append}}
-      |                                       ^^^^ remove it
+      |                                       ^^^^ write: x/
+
+p.yaml:5:39: the ending of a file tells its format
+    5 |   b: {write: x.csv, inputs: a, with: {format: csv}}
+      |                                       ^^^^^^ remove it
+
+p.yaml:5:36: a write node has no option 'partitions'
+    5 |   b: {write: o/, inputs: a, with: {partitions: [n]}}
+      |                                    ^^^^^^^^^^ did you mean 'partition'?
+
+p.yaml:5:36: a write node has no option 'compression'
+    5 |   b: {write: o/, inputs: a, with: {compression: zstd}}
+      |                                    ^^^^^^^^^^^ there is format, mode, partition
+
+p.yaml:5:42: there is no mode 'append': a second run would write the rows twice
+    5 |   b: {write: o/, inputs: a, with: {mode: append}}
+      |                                          ^^^^^^ mode: partitions replaces the partitions that the input has
+
+p.yaml:5:42: there is no mode 'upsert': files have no keys
+    5 |   b: {write: o/, inputs: a, with: {mode: upsert}}
+      |                                          ^^^^^^ join the old and the new rows in a sql node, and write them with mode: replace
+
+p.yaml:5:42: 'mode' must be one of replace, partitions
+    5 |   b: {write: o/, inputs: a, with: {mode: partition}}
+      |                                          ^^^^^^^^^ did you mean 'partitions'?
+
+p.yaml:5:42: 'mode: partitions' replaces some of the partitions, and there is no 'partition'
+    5 |   b: {write: o/, inputs: a, with: {mode: partitions}}
+      |                                          ^^^^^^^^^^ name the columns: partition: [country]
+
+p.yaml:5:44: 'format' must be one of arrow, csv, jsonl, parquet
+    5 |   b: {write: o/, inputs: a, with: {format: parqet}}
+      |                                            ^^^^^^ did you mean 'parquet'?
+
+p.yaml:5:47: 'partition' must be a list of columns
+    5 |   b: {write: o/, inputs: a, with: {partition: [1]}}
+      |                                               ^^^ for example partition: [country]
+
+p.yaml:5:47: 'partition' must be a list of columns
+    5 |   b: {write: o/, inputs: a, with: {partition: []}}
+      |                                               ^^ for example partition: [country]
+
+p.yaml:5:47: 'partition' names the column 'n' twice
+    5 |   b: {write: o/, inputs: a, with: {partition: [n, n]}}
+      |                                               ^^^^^^ name it once
 
 p.yaml:5:32: a write node has one output
     5 |   b: {write: x.csv, inputs: a, outputs: [p, q]}

@@ -143,3 +143,62 @@ def test_conflicts_through_parameters_are_found_when_they_are_bound(folder: Path
         ("p.yaml:5:14", "node 'w' (p.yaml:4:14) writes this file too"),
         ("p.yaml:6:13", WRITTEN),
     ]
+
+
+INTO = "  o: {write: out/o/, inputs: [a], with: {partition: n}}\n"
+
+
+@pytest.mark.parametrize("path", ["out/o/", "linked/o/"])
+def test_two_writers_of_one_folder(folder: Path, path: str) -> None:
+    found = diagnostics(f"{INTO}  v: {{write: {path}, inputs: [a]}}\n")
+    assert [line.splitlines()[0] for line in found] == ["p.yaml:6:14: node 'o' (p.yaml:5:14) writes this file too"]
+
+
+@pytest.mark.parametrize("path", ["out/o/x.csv", "linked/o/n=1/", "out/o/n=1/part-0.parquet"])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_writer_into_the_folder_of_another(folder: Path, path: str, exists: bool) -> None:
+    if exists:
+        (folder / "out/o/n=1").mkdir(parents=True)
+        (folder / "out/o/n=1/part-0.parquet").touch()
+    inner = f"  v: {{write: {path}, inputs: [a]}}\n"
+    for text, lines in {INTO + inner: (6, 5), inner + INTO: (5, 6)}.items():
+        what = f"node 'o' (p.yaml:{lines[1]}:14) writes the folder 'out/o/', which holds '{path}'"
+        found = diagnostics(text)
+        assert [line.splitlines()[0] for line in found] == [f"p.yaml:{lines[0]}:14: {what}"]
+        assert found[0].endswith("^ write to another folder")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["out/o/", "linked/o/", "out/", "out/o/n=1/part-0.parquet", "out/o/*/*.parquet", "*/*/n=1/*.csv", "**/*.csv"],
+)
+def test_a_reader_of_a_folder_that_another_node_writes(folder: Path, path: str) -> None:
+    node = f"  r: {{read: '{path}'"
+    found = [line.splitlines()[0] for line in diagnostics(f"{INTO}{node}, needs: [w]}}\n")]
+    what = "node 'o' (p.yaml:5:14) writes 'out/o/', which this node may read, and neither waits for the other"
+    assert found == [f"p.yaml:6:13: {what}"]
+    assert diagnostics(f"{INTO}{node}, needs: [o, w]}}\n") == []
+
+
+def test_a_reader_of_the_folder_that_cells_write_into(folder: Path) -> None:
+    text = (
+        "  v: {matrix: {day: [1, 2]}, write: 'out/daily/day=${{ matrix.day }}/part.csv', inputs: [a]}\n"
+        "  r: {read: out/daily/"
+    )
+    found = [line.splitlines()[-1].split("^ ")[-1] for line in diagnostics(text + "}\n")]
+    assert found == ["make it wait: needs: [v]"]
+    assert diagnostics(text + ", needs: v}\n") == []
+
+
+@pytest.mark.parametrize("path", ["out/p/", "out/o2/x.csv", "out/*.csv", "out/o.csv"])
+def test_no_conflict_with_a_folder(folder: Path, path: str) -> None:
+    text = f"{INTO}  r: {{read: '{path}', needs: w}}\n"
+    assert diagnostics(text) == []
+
+
+@pytest.mark.parametrize("path", ["./", "../", "/", "sub/..//", "HERE/"])
+def test_the_folder_of_the_pipeline_is_not_replaced(folder: Path, path: str) -> None:
+    found = diagnostics(f"  v: {{write: {path.replace('HERE', str(folder))}, inputs: [a]}}\n")
+    what = "what is written takes the place of a folder, and the pipeline file is in this one"
+    assert f"p.yaml:5:14: {what}" in [line.splitlines()[0] for line in found]
+    assert any(line.endswith("^ name another one: write: out/site/") for line in found)

@@ -154,7 +154,7 @@ READS = {
     ),
     "file:///no/a.csv": ("there is no file '/no/a.csv'", "a path is relative to the pipeline file"),
     "circle.csv": ("'circle.csv' is a link to a file that does not exist", "mend the link, or name the file itself"),
-    "folder.csv": ("'folder.csv' is a folder", "name its files, as in folder.csv/*.parquet"),
+    "folder.csv": ("'folder.csv' is a folder", "read: folder.csv/ reads all of its files"),
     "ftp://h/a.csv": (
         "a read node cannot read ftp://",
         "it reads s3://, gs://, gcs://, abfs://, abfss://, hdfs://, viewfs://",

@@ -459,7 +459,10 @@ def test_missing_files(tmp_path: Path) -> None:
     assert read_error("data/zzz.csv", tmp_path) == "no such file: data/zzz.csv"
     assert read_error("dada/flights.csv", tmp_path) == "no such file: dada/flights.csv (there is no folder dada)"
     assert read_error("data/*.parquet", tmp_path) == "no file matches data/*.parquet"
-    assert read_error("data/", tmp_path) == "data/ is a folder: name its files, as in data/*.parquet"
+    assert read_error("data", tmp_path) == "data is a folder: read: data/ reads all of its files"
+    assert read_error("dada/", tmp_path) == "no such folder: dada/"
+    (tmp_path / "empty" / ".git").mkdir(parents=True)
+    assert read_error("empty/", tmp_path) == "there is no file in the folder empty/"
 
 
 def test_endings_and_options_that_do_not_fit(tmp_path: Path) -> None:
