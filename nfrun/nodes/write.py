@@ -127,6 +127,8 @@ def _copied(context: NodeContext, source: Path, type: str) -> int:
 def _written_files(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
     """Return the file that a node writes, or its folder, with the files that are in it now if it is copied."""
     path = node.body.rstrip("/") or node.body
+    if node.body.endswith("/") and _holds_pipeline(node.body, folder):
+        return {}  # an error, see `check`
     if not node.inputs or form_of(node.inputs[0].type) != FOLDER:
         return {path: folder / path}
     found = {path: folder / path}

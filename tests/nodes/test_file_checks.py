@@ -43,7 +43,10 @@ WRONG = {
     "write: out/site, inputs: d": (
         "7:14: 'd' is a folder, and this is the path of a file (a folder takes the place of another: write: out/site/)"
     ),
-    "write: ./, inputs: d": "7:14: a folder is written in the place of another (name one: write: out/site/)",
+    "write: ./, inputs: d": (
+        "7:14: what is written takes the place of a folder, and the pipeline file is in this one "
+        "(name another one: write: out/site/)"
+    ),
     "write: a.csv, inputs: t, outputs: {a: file}": (
         "7:45: a write node makes tables, and 'a' is a file (read the table in a python or run node, and make it there)"
     ),
