@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import NodeDiagnostic
-from nfrun.tables.formats import FORMATS
+from nfrun.tables import formats
 
 _OPTIONS = ("format", "mode", "partition")
 _MODES = ("replace", "partitions")
@@ -50,7 +51,7 @@ def check_options(node: NodeSpec) -> Iterator[NodeDiagnostic]:
 
 
 def _as_folder(node: NodeSpec) -> str:
-    return ellipsize(f"{node.body.rpartition('.')[0] or node.body}/")
+    return ellipsize(f"{PurePath(node.body).with_suffix('')}/")
 
 
 def _wrong_value(name: str, value: object) -> tuple[str, str] | None:
@@ -59,7 +60,7 @@ def _wrong_value(name: str, value: object) -> tuple[str, str] | None:
         return None
     if name == "partition":
         return _wrong_columns(value)
-    allowed = _MODES if name == "mode" else FORMATS
+    allowed = _MODES if name == "mode" else formats.FORMATS
     if value in allowed:
         return None
     if name == "mode" and isinstance(value, str) and value in _OTHER_MODES:

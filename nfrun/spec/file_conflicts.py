@@ -26,6 +26,8 @@ from nfrun.yaml.document import Keys
 
 # By real path: the node, and the path as the node has it. That of a folder ends in `/`.
 _Writers = dict[str, tuple[str, str]]
+_RealPath = Callable[[str | os.PathLike[str]], str]
+_Place = Callable[[str], SourceSpan]  # of the body of a node
 
 
 def with_default_paths(
@@ -64,9 +66,18 @@ def file_conflicts(
 
     real_path = _real_paths()
     writers: _Writers = {}
-    told: set[str] = set()  # nodes with cells that write the same file
     known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
-    for name, spec in known.items():
+    yield from _between_writers(known, folder, writers, real_path, place)
+    if writers:
+        yield from _with_readers(known, nodes, folder, writers, real_path, place)
+
+
+def _between_writers(
+    nodes: Mapping[str, NodeSpec], folder: Path, writers: _Writers, real_path: _RealPath, place: _Place
+) -> Iterator[tuple[Keys, str, str]]:
+    """Add the writers of all files, and yield those of one file, or of a file in the folder of another."""
+    told: set[str] = set()  # nodes with cells that write the same file
+    for name, spec in nodes.items():
         for file, path in _outputs(spec, folder):
             first, same = writers.setdefault(real_path(path), (name, file))
             declared = nodes[name].declared
@@ -87,7 +98,18 @@ def file_conflicts(
             told.add(declared)
             what = f"node '{other}' ({place(other)}) writes the folder '{ellipsize(above)}', which holds '{file}'"
             yield ("nodes", declared, nodes[name].kind), what, "write to another folder"
-    for name, spec in known.items() if writers else ():
+
+
+def _with_readers(
+    known: Mapping[str, NodeSpec],
+    nodes: Mapping[str, NodeSpec],
+    folder: Path,
+    writers: _Writers,
+    real_path: _RealPath,
+    place: _Place,
+) -> Iterator[tuple[Keys, str, str]]:
+    """Yield the nodes that may read what another one is writing."""
+    for name, spec in known.items():
         # A pattern under 'files' leaves out what other nodes write.
         named = [(spec.kind, path) for path in KINDS[spec.kind].named_files(spec)]
         named += [("files", path.rstrip("/")) for path in spec.files if not has_magic(path)]
@@ -149,7 +171,7 @@ def _between_cells(first: NodeSpec, second: NodeSpec, file: str) -> tuple[str, s
     return what, f"put ${{{{ matrix.{axis} }}}} into the path"
 
 
-def _real_paths() -> Callable[[str | os.PathLike[str]], str]:
+def _real_paths() -> _RealPath:
     """Return a function that is `os.path.realpath`, but resolves each folder once."""
     folders = cache(os.path.realpath)
 
@@ -161,9 +183,7 @@ def _real_paths() -> Callable[[str | os.PathLike[str]], str]:
     return real_path
 
 
-def _written(
-    named: str, folder: Path, writers: _Writers, real_path: Callable[[str | os.PathLike[str]], str]
-) -> Iterator[tuple[str, str]]:
+def _written(named: str, folder: Path, writers: _Writers, real_path: _RealPath) -> Iterator[tuple[str, str]]:
     """Yield the writers of what is meant by a path or a glob pattern. A folder with `/` is all that is in it."""
     if (real := real_path(folder / named)) in writers:
         yield writers[real]

@@ -22,7 +22,7 @@ Other packages use:
 - `handoffs`: `DEFAULT_HANDOFF`, `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `ipc`: `open_file`, `strict_line`, `write_file`
 - `late_store`: `LateStore`
-- `local_files`: `local_source`, `resolve_files`
+- `local_files`: `folder_hint`, `local_source`, `resolve_files`
 - `output_files`: `hashed`, `in_memory`
 - `python_values`: `NO_PREVIEW`, `values_of`
 - `remote_versions`: `RemoteVersions`
