@@ -77,10 +77,32 @@ def _key(spec: NodeSpec, output: str, check: Check, code: Fingerprints, digests:
         referred = [inputs[name].output for name in names if name in inputs]
         parts.append([digests.get(other, ABSENT) for other in referred])
     elif check.kind not in BUILT_IN_CHECKS:
+        code_inputs = _code_inputs(spec, check, code)
+        if code_inputs is None:
+            return ""
+        parts.append(code_inputs)
+    return text_checksum(json.dumps(parts, ensure_ascii=False))
+
+
+def read_check_code(spec: NodeSpec, code: Fingerprints) -> None:
+    """Read the code of a node's checks before the run, as it may change until they are made."""
+    for contract in spec.contracts.values():
+        for check in contract.checks:
+            if check.kind not in BUILT_IN_CHECKS:
+                _code_inputs(spec, check, code)
+
+
+def _code_inputs(spec: NodeSpec, check: Check, code: Fingerprints) -> list[tuple[str, str]] | None:
+    """Return the key inputs of the code of a check; None if it reads more than the table, which is not compared.
+
+    The result is cached.
+    """
+    known = f"check {json.dumps([check.kind, check.value, dict(check.with_)])}"
+    if known not in code.memo:
         kind, node = KINDS[check.kind], node_of(check, spec)
         facts = kind.code_facts(node, code)
         reads_unseen = (facts.files, facts.unknown_files, facts.looked_at, facts.commands, facts.network)
-        if any(reads_unseen) or kind.external_inputs(node, Path(code.folder)):
-            return ""  # what it reads besides the table is not compared
-        parts.append(sorted(kind.key_inputs(node, code).items()))
-    return text_checksum(json.dumps(parts, ensure_ascii=False))
+        reads_more = any(reads_unseen) or kind.external_inputs(node, Path(code.folder))
+        code.memo[known] = None if reads_more else sorted(kind.key_inputs(node, code).items())
+    found: list[tuple[str, str]] | None = code.memo[known]
+    return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, final
 
 from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.cached_attempts import CachedAttempts, reused_ref
+from nfrun.cache.check_keys import read_check_code
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.remembered_code import restore_code, save_code
@@ -152,6 +153,8 @@ class RunCache:
         for name in self._pipeline.nodes:
             self._keys.definition(name)
             self._keys.facts(name)
+            spec = self._pipeline.nodes[name]
+            read_check_code(spec, self.code.of(spec.folder))
             if name not in self.plan.nodes:
                 continue
             if name not in self._decisions or self._decisions[name].hit is None or self._decisions[name].pending:

@@ -250,6 +250,15 @@ def test_a_check_whose_code_reads_files_by_a_library_is_made_in_every_run(run: R
     assert statuses(run(nodes.replace("FUNCTION", "check"))) == {"a": "failed"}
 
 
+def test_a_check_whose_code_changes_while_it_runs_is_made_again(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "checks.py").write_text(
+        "from pathlib import Path\ndef check(table):\n    Path(__file__).write_text('def check(table): return False')\n"
+    )
+    nodes = "  a: {sql: select 1 as id, checks: [{python: 'checks:check'}]}\n"
+    assert statuses(run(nodes)) == {"a": "ok"}
+    assert statuses(run(nodes)) == {"a": "failed"}
+
+
 def test_a_changed_check_needs_no_table_that_its_node_has_read(run: Run, tmp_path: Path) -> None:
     (tmp_path / "steps.py").write_text("def make():\n    return {'id': 1}\ndef same(a):\n    return a\n")
     nodes = "  a: {python: 'steps:make'}\n  b: {python: 'steps:same', inputs: a, checks: [{rows: 1}]}\n"
