@@ -96,8 +96,10 @@ def _made_file(path: Path, variable: str, form: str) -> Path:
     if path.is_symlink():
         raise NodeError(f"the script made ${variable} a link, and a {form} is kept as it is", "copy it there: cp -RL")
     if not (path.is_dir() if form == FOLDER else path.is_file()):
-        is_now = "a folder" if path.is_dir() else "a file" if path.is_file() else "no ordinary file"
-        raise NodeError(f"${variable} is {is_now}, and not a {form}")
+        is_now = (
+            "a folder" if path.is_dir() else "a file" if path.is_file() else "something else than a file or a folder"
+        )
+        raise NodeError(f"${variable} is {is_now}, and its output is a {form}")
     return path
 
 

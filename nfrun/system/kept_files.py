@@ -136,11 +136,15 @@ def _copy(path: Path, final: Path) -> None:
 
     partial = final.with_name(final.name + PARTIAL)
     remove(partial)
-    if path.is_dir():
-        shutil.copytree(path, partial, symlinks=True)
-    else:
-        shutil.copy2(path, partial)
-    os.rename(partial, final)  # noqa: PTH104
+    try:
+        if path.is_dir():
+            shutil.copytree(path, partial, symlinks=True)
+        else:
+            shutil.copy2(path, partial)
+        os.rename(partial, final)  # noqa: PTH104
+    except BaseException:  # such as a full disk
+        remove(partial, ignore_errors=True)
+        raise
     remove(path)
 
 

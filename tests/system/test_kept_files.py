@@ -154,6 +154,19 @@ def test_what_cannot_be_moved_is_copied(folder: Path, tmp_path: Path, monkeypatc
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept"]
 
 
+def test_a_copy_that_fails_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(source: Path, target: Path, **options: bool) -> None:
+        target.mkdir()
+        (target / "part").touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    os.link(folder / "tool", tmp_path / "other")
+    monkeypatch.setattr("shutil.copytree", fill)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        keep(folder, tmp_path / "kept")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "other"]
+
+
 def test_nothing_is_removed_where_nothing_is(tmp_path: Path) -> None:
     remove(tmp_path / "none")
 
