@@ -101,6 +101,6 @@ def check_partition(node: NodeSpec, schemas: Mapping[str, Any]) -> tuple[None, N
     for column in _columns(node):
         if column not in names and not has_expression(column):
             guess = closest_match(column, names)
-            what = f"'{ellipsize(column)}' is to partition '{item.output}', which does not have this column"
+            what = f"'{item.output}' is partitioned by the column '{ellipsize(column)}', which it does not have"
             return None, NodeDiagnostic(("with", "partition"), what, f"did you mean '{guess}'?" if guess else "")
     return None, None
