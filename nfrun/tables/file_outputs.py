@@ -15,24 +15,27 @@ from nfrun.system.os_errors import reason
 from nfrun.tables.formats import FormatError
 
 
-def described_file(output: OutputId, attempt: int, path: Path, type: str, content: Content) -> OutputRef:
+def described_file(
+    output: OutputId, attempt: int, path: Path, type: str, content: Content, *, has_own_name: bool
+) -> OutputRef:
     """Return the reference of an output that is the file or folder at `path`.
 
-    What its readers see beside the content is the ending of the path, and whether the file can be executed.
+    What its readers see beside the content is the ending of the path, and whether the file can be executed. If it
+    `has_own_name`, which nfrun has not given to it, they see this name, too.
     """
-    seen = f"{type}{' program' if content.is_executable else ''}"
+    seen = f"{type}{' program' if content.is_executable else ''}{f' {path.name}' if has_own_name else ''}"
     size = content.size
     digest = f"xxh3_128:{content.digest}"  # as those of tables
     return OutputRef(output, 0, size, "", str(path), digest, attempt, size, content.digest, seen, type=type)
 
 
-def hand_on(output: OutputId, attempt: int, path: Path, type: str) -> OutputRef:
+def hand_on(output: OutputId, attempt: int, path: Path, type: str, *, has_own_name: bool = True) -> OutputRef:
     """Return the reference of an output that is a file or folder which stays where it is.
 
     Raises FormatError if it cannot be handed on, and HandoffError if it cannot be read.
     """
     try:
-        return described_file(output, attempt, path, type, content_of(path))
+        return described_file(output, attempt, path, type, content_of(path), has_own_name=has_own_name)
     except NotKeepable as error:
         raise FormatError(f"the {form_of(type)} '{output}' cannot be handed on: {error}") from None
     except OSError as error:
@@ -47,7 +50,8 @@ def file_output(
     Unless it is `moved`, it stays where it is. Its digest is computed at once. Raises FormatError if it cannot be
     handed on, and HandoffError if it cannot be read or moved.
     """
-    made = hand_on(output, attempt, path, type)
+    is_kept = path.is_relative_to(folder.parent)  # by this run or an earlier one
+    made = hand_on(output, attempt, path, type, has_own_name=not moved and not is_kept)
     if not moved:
         return made
     final = f"{folder!s}{os.sep}{file_name(output, attempt, type)}"

@@ -235,3 +235,25 @@ def test_links_that_lead_out_fail_the_node(here: Here, tmp_path: Path) -> None:
         "it wrote nothing to $NFRUN_OUTPUT_f, but other nodes read 'd.f'",
     ):
         assert text in done.stderr
+
+
+def test_readers_of_a_file_that_read_hands_on_run_again_when_its_name_changes(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "inner.yaml").write_text(
+        'inputs: {sample: {outputs: {f: .txt}}}\nnodes: {name: {python: "steps:name", inputs: {f: sample}}}\n'
+        "outputs: {name: name}\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        'params: {file: a.txt}\nnodes:\n  f: {read: "${{ params.file }}", outputs: {f: .txt}}\n'
+        '  name: {python: "steps:name", inputs: {f: f}}\n'
+        '  made: {run: "cp $NFRUN_INPUT_f $NFRUN_OUTPUT", inputs: {f: f}, outputs: {f: .txt}}\n'
+        "  inner: {pipeline: inner.yaml, inputs: {sample: f}}\n"
+        "  inner_made: {pipeline: inner.yaml, inputs: {sample: made}}\n"
+    )
+    (tmp_path / "steps.py").write_text("def name(f): return [{'name': f.name}]\n")
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("the same\n")
+    assert {"name", "inner/name", "inner_made/name"} < ran(run(here, tmp_path))
+    assert ran(run(here, tmp_path)) == set()
+    again = ran(run(here, tmp_path, "-p", "file=b.txt"))
+    assert {"name", "inner/name"} < again
+    assert "inner_made/name" not in again
