@@ -243,6 +243,7 @@ def _write(table: Any, options: OpenOptions, messages: Messages) -> int:
 
 def shell(options: ShellOptions, messages: Messages) -> int:
     """Start Python with the inputs, the values and the function of a node, and return its exit code."""
+    from nfrun.code.module_space import FolderModules
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
     from nfrun.nodes.folders import folder_of
@@ -269,7 +270,13 @@ def shell(options: ShellOptions, messages: Messages) -> int:
     inputs = RunTables(work, run, lambda: pipeline).inputs_of(node)
     gc.enable()
     environ = {**os.environ, **node.env}
-    with NodeShell(node, folder_of(node, Path(pipeline.folder)), run.id, environ, inputs, messages) as session:
+    base = Path(pipeline.folder)
+    with (
+        FolderModules(base, {node.folder} - {""}) as modules,
+        NodeShell(
+            node, folder_of(node, base), run.id, environ, inputs, messages, modules.importer(node.folder)
+        ) as session,
+    ):
         tables_of = f", with the tables of run {run.number}" if inputs else ""
         title = f"node '{node.id}' of {pipeline.file}{tables_of}"
         return run_prompt(session.names, session.banner(title), messages)

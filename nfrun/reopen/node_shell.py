@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import nfrun
@@ -35,6 +35,8 @@ class NodeShell:
 
     `inputs` are its tables by the names that it has for them, and `environ` its whole environment. `run` is the id of
     the run that the tables are from. `say` shows a line: what the node logs, and what its script prints.
+    `import_module` imports the modules of the node, if not as usual: under the names that they have in a run, so that
+    what a run has pickled can be loaded.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class NodeShell:
         environ: Mapping[str, str],
         inputs: Mapping[str, Any],
         say: Callable[[str], object],
+        import_module: Callable[[str], ModuleType] | None = None,
     ) -> None:
         self._node = node
         self._folder = folder
@@ -52,6 +55,7 @@ class NodeShell:
         self._environ = environ
         self._given = {**inputs, **node.with_}
         self._say = say
+        self._import_module = import_module
         self._state = WorkerState()
         self._state.seed = seed_of(node)
         self._reruns = 0
@@ -140,6 +144,7 @@ class NodeShell:
             logs,
             Path(self._scratch.name) / f"rerun_{self._reruns}",
             lambda: self._state.begin(start),
+            import_module=self._import_module,
         )
         try:
             yield context

@@ -301,3 +301,20 @@ def test_the_shell_of_a_node_in_another_folder_has_the_inputs_that_were_given(tm
     assert project.look("open", "p/t", "--format", "csv").stdout.split() == ['"n"', "4"]
     for command in ("open", "show"):
         assert project.look(command, "p").stderr == "nfrun: 'p' has 2 nodes: say which, such as 'p/f'\n"
+
+
+def test_what_a_node_in_another_folder_has_pickled_can_be_loaded(tmp_path: Path, here: Here) -> None:
+    project = Project(tmp_path, here)
+    (tmp_path / "part").mkdir()
+    project.write("trial.yaml", "nodes: {p: {pipeline: part/p.yaml}}\n")
+    project.write(
+        "part/p.yaml",
+        "nodes:\n  make: {python: 'steps:make', outputs: {m: .pkl}}\n  use: {python: 'steps:use', inputs: {m: make}}\n",
+    )
+    project.write(
+        "part/steps.py",
+        "import pickle\nclass Model:\n    n = 7\ndef make():\n    return pickle.dumps(Model())\n"
+        "def use(m):\n    return [{'n': pickle.loads(m.read_bytes()).n}]\n",
+    )
+    project.run()
+    assert said(project, "p/use", "print(use(m), rerun().to_pylist())") == ["[{'n': 7}] [{'n': 7}]"]
