@@ -106,6 +106,7 @@ def _to_plan(options: PlanOptions, messages: Messages) -> tuple[Pipeline, bool]:
             on_read=read.append,
             profile=options.profile,
             inputs=options.inputs,
+            work=options.work,
         ).pipeline
 
     shows_reuse = not options.fresh and options.format in REUSE_FORMATS
@@ -130,9 +131,10 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     With `all` it removes all runs, those of the `pipeline` if there is one, and the outputs of nodes with `cache: true`
     too. With `dry_run` it only lists, also beside a run. Raises UsageError if NFRUN_CACHE_SIZE is wrong.
     """
+    from nfrun.core.pipeline import WORK_DIR
     from nfrun.core.text import escape_controls
     from nfrun.history.prune import plan_prune
-    from nfrun.history.work_dir import WORK_DIR, WorkDir
+    from nfrun.history.work_dir import WorkDir
     from nfrun.reports.format_units import format_count, format_size
     from nfrun.yaml.text_file import read_text
 

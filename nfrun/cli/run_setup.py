@@ -18,12 +18,12 @@ from nfrun.cli.option_values import cache_budget, slots_of
 from nfrun.cli.options import RunOptions
 from nfrun.cli.selection import Selection, selection_of
 from nfrun.core.errors import one_line
-from nfrun.core.pipeline import Pipeline
+from nfrun.core.pipeline import WORK_DIR, Pipeline
 from nfrun.core.plan import Plan, plan_of
 from nfrun.core.values import frozen, replace
 from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.history.journal import RunHeader
-from nfrun.history.work_dir import WORK_DIR, WorkDir, new_run_id
+from nfrun.history.work_dir import WorkDir, new_run_id
 from nfrun.logs.event_redaction import redact_value
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.known_checks import KnownChecks
@@ -164,6 +164,7 @@ def _resolve(options: RunOptions, run_id: str, messages: Messages, known: KnownC
         profile=options.profile,
         inputs=options.inputs,
         known=known,
+        work=options.work,
     )
 
 

@@ -19,7 +19,7 @@ Other packages use:
 - `observation`: `Observation`, `SharedObservation`
 - `output_types`: `ending_of`, `FILE`, `file_name`, `FOLDER`, `form_of`, `TABLE`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,
-  `LAST_SECTIONS`, `NOTHING`, `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
+  `LAST_SECTIONS`, `NOTHING`, `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`, `WORK_DIR`
 - `plan`: `best_speedup`, `find_cycles`, `last_plan`, `least_times`, `longest_path`, `make_stages`, `Plan`, `plan_of`,
   `SCHEDULES`, `selected_plan`, `slots_of`, `with_executor_slots`, `with_lookups`
 - `scheduler`: `Scheduler`

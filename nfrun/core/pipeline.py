@@ -16,6 +16,7 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.values import field, frozen
 
 EXPRESSION_START = "${{"
+WORK_DIR = ".nfrun"  # the usual name of the work folder, beside the pipeline file
 
 _COLUMN_TYPES = {bool: "bool", int: "int64", float: "double"}
 

@@ -14,5 +14,5 @@ Other packages use:
 - `kept_tables`: `kept_tables`, `may_be_over_budget`, `remove_over_budget`
 - `prune`: `plan_prune`
 - `run_index`: `RunIndex`
-- `work_dir`: `CHECKSUMS`, `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WORK_DIR`, `WorkDir`
+- `work_dir`: `CHECKSUMS`, `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WorkDir`
 """

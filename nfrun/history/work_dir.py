@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import WorkDirLocked
-from nfrun.core.pipeline import Pipeline
+from nfrun.core.pipeline import WORK_DIR, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
 from nfrun.history.lock_files import (
@@ -35,7 +35,6 @@ from nfrun.history.lock_files import (
 from nfrun.system.atomic_files import make_folders, name_errors, read_regular_file, remove_partials
 from nfrun.system.kept_files import remove
 
-WORK_DIR = ".nfrun"
 JOURNAL = "journal.jsonl"
 CHECKSUMS = "checksums.json"
 LOGS = "logs"

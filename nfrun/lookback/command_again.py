@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from nfrun.history.work_dir import WORK_DIR
+from nfrun.core.pipeline import WORK_DIR
 from nfrun.logs.redaction import MASK
 from nfrun.lookback.run_list import ListedRun
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nfrun.core.errors import NotRecorded
+from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.text import ellipsize
-from nfrun.history.work_dir import WORK_DIR, WorkDir
+from nfrun.history.work_dir import WorkDir
 
 _MAX_LISTED = 6
 _NAME_IT = "name a pipeline file with --pipeline FILE, or a work folder with --work DIR"

@@ -36,13 +36,14 @@ def bind(
     run_id: str,
     on_run: Callable[[], object] = lambda: None,
     to_run: bool = True,
+    work: Path | None = None,
 ) -> Pipeline:
     """Return the pipeline with its parameters bound and all expressions evaluated.
 
     `given` holds parameters as text (`-p`) and wins over `typed`, the values of a params file. The file's `env` is laid
     over `environ`. `on_run` is called for each text whose expressions may read `run_id`. With `to_run=False`, secrets
-    need no value in `environ`, and each has the value MASK. Raises SpecError with all problems; if parameters or
-    secrets have one, expressions are not evaluated.
+    need no value in `environ`, and each has the value MASK. `work` is the work folder, if one was given.
+    Raises SpecError with all problems; if parameters or secrets have one, expressions are not evaluated.
     """
     diagnostics: list[Diagnostic] = []
     params = bind_params(pipeline, given, typed, diagnostics)
@@ -57,7 +58,8 @@ def bind(
             where = document.key_span("inputs", name)
             diagnostics.append(Diagnostic(where, f"the input '{name}' must be given", f"--input {name}=FILE"))
     bound = without_disabled(bound)
-    for path, what, hint in file_conflicts(bound.nodes, Path(pipeline.folder), span):
+    works = [path for path in (work, pipeline.work and Path(pipeline.folder, pipeline.work)) if path]
+    for path, what, hint in file_conflicts(bound.nodes, Path(pipeline.folder), span, works):
         diagnostics.append(Diagnostic(span(*path), what, hint))
     if diagnostics:
         raise SpecError(each_once(diagnostics))

@@ -22,6 +22,7 @@ from nfrun.core.values import replace
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate
+from nfrun.spec.kept_folders import replaced_folders
 from nfrun.yaml.document import Keys
 
 # By real path: the node, and the path as the node has it. That of a folder ends in `/`.
@@ -53,12 +54,12 @@ def with_default_paths(
 
 
 def file_conflicts(
-    nodes: Mapping[str, NodeSpec], folder: Path, span: Callable[..., SourceSpan]
+    nodes: Mapping[str, NodeSpec], folder: Path, span: Callable[..., SourceSpan], works: Sequence[Path] = ()
 ) -> Iterator[tuple[Keys, str, str]]:
     """Yield the path of a value of a node, a message and a hint for each conflict. `span` is that of the document.
 
     Nodes without a valid body are left out. Two texts with the same expressions are one path. `folder` is that of the
-    pipeline.
+    pipeline, and `works` are work folders other than the usual one.
     """
 
     def place(name: str) -> SourceSpan:
@@ -67,6 +68,7 @@ def file_conflicts(
     real_path = _real_paths()
     writers: _Writers = {}
     known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
+    yield from replaced_folders(known, folder, works)
     yield from _between_writers(known, folder, writers, real_path, place)
     if writers:
         yield from _with_readers(known, nodes, folder, writers, real_path, place)

@@ -44,6 +44,7 @@ def resolve(
     profile: str | None = None,
     inputs: Mapping[str, str] = NOTHING,
     known: KnownChecks | None = None,
+    work: Path | None = None,
 ) -> Resolved:
     """Read, check and bind the pipeline in `file`.
 
@@ -74,6 +75,7 @@ def resolve(
             run_id=run_id,
             on_run=lambda: uses_run.append(True),
             to_run=to_run,
+            work=work,
         )
     else:
         pipeline = expand(pipeline, document, environ)

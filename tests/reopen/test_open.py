@@ -19,8 +19,9 @@ import pytest
 from conftest import Here
 from project import BROKEN, SOURCE, Project, as_older, new_project
 
+from nfrun.core.pipeline import WORK_DIR
 from nfrun.history import run_index
-from nfrun.history.work_dir import WORK_DIR, WorkDir
+from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.run_list import list_runs
 from nfrun.reopen.opened_tables import RunTables
 
