@@ -53,8 +53,8 @@ def restore_checks(path: Path) -> KnownChecks:
     """Return the checks that an earlier run has saved at `path`. A missing, damaged or old file counts as empty."""
     known = KnownChecks()
     with suppress(OSError, ValueError, RecursionError):
-        if saved := _read(path):
-            known.restore(saved["checks"])
+        if saved := _read(path).get("checks"):
+            known.restore(saved)
     return known
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.cache import remembered_code
-from nfrun.cache.remembered_code import restore_checks, save_checks
+from nfrun.cache.remembered_code import _write, restore_checks, save_checks
 from nfrun.core.errors import SpecError
 from nfrun.spec import schema
 from nfrun.spec.known_checks import KnownChecks
@@ -140,3 +140,5 @@ def test_a_damaged_file_and_one_of_another_nfrun_count_as_empty(
     monkeypatch.setattr(remembered_code, "_reader", lambda: "another")
     assert not restore_checks(saved).documents
     assert not restore_checks(tmp_path / "none.json").documents
+    _write(saved, folders={"": [{}, {}]})  # the file about the code, in the place of this one
+    assert not restore_checks(saved).documents
