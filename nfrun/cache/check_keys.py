@@ -54,6 +54,25 @@ def recorded_results(
     return tuple(results)
 
 
+def has_new_checks(spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> bool:
+    """Return whether a node has a check whose result its journal entry lacks.
+
+    A result of `fresh` counts whenever it was made: where the node is not selected, its age is no change.
+    """
+    recorded = {(result.output, result.key) for result in finished.checks if result.key}
+    made = {(result.output, result.name) for result in finished.checks}
+    ages = {
+        (OutputId(spec.id, output), check.name)
+        for output, contract in spec.contracts.items()
+        for check in contract.checks
+        if check.kind == "fresh"
+    }
+    return any(
+        (output, key) not in recorded and (output, name) not in (ages & made)
+        for output, name, key in _keys(spec, code, digests)
+    )
+
+
 def _keys(
     spec: NodeSpec, code: Fingerprints, digests: Mapping[OutputId, str], *, read_more: bool = False
 ) -> Iterator[tuple[str, str, str]]:

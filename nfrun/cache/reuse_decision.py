@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.change_text import changes, files_as_inputs
-from nfrun.cache.check_keys import recorded_results
+from nfrun.cache.check_keys import has_new_checks, recorded_results
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
@@ -30,9 +30,10 @@ NEVER_FINISHED = "it has not finished in any run that is kept"
 class ReuseDecision:
     """Whether a node is a cache hit, and otherwise the reason why it runs.
 
-    `hit` is the journal entry that is reused, None on a miss. `reason` is for people and empty on a hit. `pending`: the
-    node becomes a hit during the run, or stays one, if its inputs turn out to be those of an earlier run. `made_again`
-    is the journal entry of a node that runs only because a table of it was removed.
+    `hit` is the journal entry that is reused, None on a miss. `reason` is for people. It is empty on a hit, except for
+    a node that is not selected and waits for a check. `pending`: the node becomes a hit during the run, or stays one,
+    if its inputs turn out to be those of an earlier run. `made_again` is the journal entry of a node that runs only
+    because a table of it was removed.
     """
 
     reason: str
@@ -105,6 +106,8 @@ class _ReuseDecider:
         self._made_again: dict[str, str] = {}  # the reasons of nodes that run only because a table was removed
         # Hits that depend on such a node, which may give other tables now, and hits of which a check is to be made.
         self._unsure: set[str] = set()
+        # Nodes that are not selected, and the node of which a check is to be made before their results count.
+        self._to_check: dict[str, str] = {}
 
     def decide(self) -> dict[str, ReuseDecision]:
         for name in self._order:
@@ -122,7 +125,14 @@ class _ReuseDecider:
             return ReuseDecision(self._made_again[name], made_again=self._match[name])
         if self._unsure and not self._unsure.isdisjoint(self._nodes[name].upstream):
             self._unsure.add(name)
-        return ReuseDecision("", self._match[name], pending=name in self._unsure)
+        if name in self._selected:
+            return ReuseDecision("", self._match[name], pending=name in self._unsure)
+        upstream = (self._to_check[need] for need in self._nodes[name].upstream if need in self._to_check)
+        checked = self._to_check.get(name) or next(upstream, "")
+        if checked:
+            self._to_check[name] = checked
+        why = f"a check of '{checked}' is to be made first" if checked else ""
+        return ReuseDecision(why, self._match[name], pending=name in self._unsure)
 
     def _is_pending(self, name: str) -> bool:
         # A node under `needs` passes no content to this one, so there is none that could turn out to be unchanged.
@@ -173,9 +183,15 @@ class _ReuseDecider:
         """
         absent = entry.absent if spec.contracts else ()
         self._reader_digests.update((o.id, reader_digest(o)) for o in entry.outputs if o.id not in absent)
-        is_checked = spec.contracts and spec.id in self._selected
-        if is_checked and recorded_results(spec, entry, self._keys.code.of(spec.folder), self._reader_digests) is None:
+        if not spec.contracts:
+            return
+        code = self._keys.code.of(spec.folder)
+        if spec.id in self._selected:
+            if recorded_results(spec, entry, code, self._reader_digests) is None:
+                self._unsure.add(spec.id)
+        elif has_new_checks(spec, entry, code, self._reader_digests):
             self._unsure.add(spec.id)
+            self._to_check[spec.id] = spec.id
 
     def _read_by(self, spec: NodeSpec) -> list[OutputId]:
         """Return the outputs of reused nodes that a node reads, if those of the others are absent."""

@@ -126,6 +126,26 @@ def test_a_result_that_is_out_of_date_is_an_error_before_anything_runs(project: 
     assert project.statuses(only="score") == {**LEFT_OUT, "score": "ok"}
 
 
+def test_nothing_is_read_of_a_node_whose_checks_changed_and_are_not_made(project: Project) -> None:
+    project.run()
+    project.edit("inputs: data}", "inputs: data, checks: [{range: {x: {max: 2}}}]}")
+    told = "'{}' is not selected, and has no result that is up to date (a check of 'clean' is to be made first): "
+    assert project.why_not(only="fit") == told.format("clean") + "select it too (--until fit)"
+    assert project.why_not(only="score") == told.format("fit") + "select it too (--until score)"
+    assert project.statuses(until="fit")["clean"] == "failed"
+    project.edit("max: 2", "max: 3")
+    assert project.statuses(until="fit") == {**LEFT_OUT, **dict.fromkeys(("data", "clean", "fit"), "reused")}
+    assert project.statuses(only="score") == {**LEFT_OUT, "score": "reused"}
+
+
+def test_the_age_of_data_is_not_checked_where_its_node_is_not_selected(project: Project) -> None:
+    fresh = "inputs: data, checks: [{fresh: {at: 1h}}]}"
+    project.edit("select x + 1 as x from data, inputs: data}", f"'select x + 1 as x, now() as at from data', {fresh}")
+    project.edit("clean: {", "clean: {cache: true, ")
+    project.run()
+    assert project.statuses(only="fit", force="fit") == {**LEFT_OUT, "fit": "ok"}
+
+
 def test_a_table_that_is_not_kept_is_an_error_only_where_it_is_read(project: Project) -> None:
     project.run()
     project.lose_tables("fit")
