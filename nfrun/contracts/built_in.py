@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from nfrun.contracts.check_values import reference_of
+from nfrun.contracts.column_types import held_type
 from nfrun.contracts.columns import plain_column, ticks
 from nfrun.contracts.finding import EVIDENCE_ROWS, Finding
 from nfrun.contracts.large_tables import none_agree, none_lacks_match
@@ -103,6 +104,8 @@ def _each(
 
 def _named(test: Callable[[pa.ChunkedArray, Any], Mask], name: str, table: pa.Table, wanted: Any) -> Mask:
     column = column_of(table, name)
+    if pt.is_null(held_type(column.type)):  # of a file whose column is empty: nulls fail no check of values
+        return pa.chunked_array([pa.repeat(False, len(column))])
     try:
         return test(column, wanted)
     except LiteralError as error:
@@ -159,6 +162,8 @@ def _rows(value: Any, table: pa.Table) -> Finding:
 def _fresh(value: Mapping[str, Any], table: pa.Table, started: float) -> Finding:
     for name, age in value.items():
         column = plain_column(column_of(table, name))
+        if pt.is_null(column.type):
+            return Finding(False, reason=f"'{name}' has no value")
         if not (pt.is_timestamp(column.type) or pt.is_date(column.type)):
             raise LiteralError(f"'{name}': 'fresh' is for timestamps and dates, and not for {column.type}")
         latest = pc.max(ticks(column)).as_py()

@@ -158,6 +158,17 @@ def test_references() -> None:
     assert failing("references", value, pa.array(["a", "b"], pa.large_string()), texts) == ["b"]
 
 
+@pytest.mark.parametrize("column", [pa.nulls(2), pa.nulls(0), pa.nulls(2).dictionary_encode()])
+def test_values_hold_in_a_column_of_nulls_that_has_no_type(column: pa.Array) -> None:
+    assert failing("enum", {"c": ["a", 1]}, column) == []
+    assert failing("match", {"c": "^a"}, column) == []
+    assert failing("range", {"c": {"min": 1}}, column) == []
+    assert failing("references", {"c": "o(k)"}, column, {"c": pa.table({"k": [1]})}) == []
+    assert found("unique", ["c", "d"], pa.table({"c": column, "d": range(len(column))})).holds
+    assert failing("not_null", "c", column) == [None] * len(column)
+    assert found("fresh", {"c": "1h"}, pa.table({"c": column})).reason == "'c' has no value"
+
+
 def test_a_mapping_of_several_columns_counts_a_row_once() -> None:
     table = pa.table({"a": [-1, 1], "b": [-1, 1]})
     assert found("range", {"a": {"min": 0}, "b": {"min": 0}}, table).failing == 1
