@@ -383,7 +383,7 @@ class _Attempt:
     def _make_checks(self, outputs: Mapping[str, OutputRef]) -> None:
         """Check the outputs against their contracts. A check that does not hold may be the failure of the attempt."""
         runner = self._runner
-        checks = OutputChecks(self, runner.store.open, self._given, runner.started, runner.evidence)
+        checks = OutputChecks(self, runner.store.open, self._given, runner.started, runner.evidence, runner.folder)
         self._checks = checks.make(outputs)
         self.failure = failure_of_checks(self.node, self._checks)
 

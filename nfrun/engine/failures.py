@@ -54,9 +54,8 @@ def _user_frames(error: BaseException, folders: Sequence[Path]) -> tuple[Frame, 
     `folders` are shown relative to the first of them. For a SyntaxError, adds a frame for the line with the error. Of
     more than 12 frames, the first and the last 6 are shown.
     """
-    libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_machinery(f.filename)]
-    user_frames = [f for f in frames if not f.filename.startswith(libraries)]
+    user_frames = _outside_libraries(frames)
     if user_frames and frames[-1] is not user_frames[-1]:
         user_frames.append(frames[-1])
     shown = user_frames or frames
@@ -66,6 +65,19 @@ def _user_frames(error: BaseException, folders: Sequence[Path]) -> tuple[Frame, 
     if isinstance(error, SyntaxError) and error.filename:
         found.append(Frame(_relative(error.filename, folders), error.lineno or 0, "<module>", _clean(error.text or "")))
     return tuple(found)
+
+
+def user_place(error: BaseException, spec: NodeSpec, base: Path) -> str:
+    """Return the last place in the user's code that an error has passed, "" if there is none."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_machinery(f.filename)]
+    for frame in reversed(_outside_libraries(frames)):
+        return f"{_relative(frame.filename, (base, folder_of(spec, base)))}:{frame.lineno} in {frame.name}"
+    return ""
+
+
+def _outside_libraries(frames: Sequence[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
+    libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    return [frame for frame in frames if not frame.filename.startswith(libraries)]
 
 
 def _is_machinery(file: str) -> bool:

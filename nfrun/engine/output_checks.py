@@ -13,6 +13,7 @@ from nfrun.core.events import Failure, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.text import ellipsize, file_stem
 from nfrun.nodes.base import NodeContext, NodeError
+from nfrun.nodes.registry import KINDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +29,8 @@ class OutputChecks:
     """Makes the checks of an attempt.
 
     `open_table(ref)` opens an output, and `given` has the outputs that the attempt may open. `started` is when the run
-    started, in seconds since 1970. The failing rows are written into `folder`.
+    started, in seconds since 1970. The failing rows are written into `folder`. Places in code are told relative to
+    `base`, the folder of the pipeline.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class OutputChecks:
         given: Mapping[str, OutputRef],
         started: float,
         folder: Path,
+        base: Path,
     ) -> None:
         self._context = context
         self._open = open_table
         self._given = given
         self._started = started
         self._folder = folder
+        self._base = base
         self._files: set[str] = set()
 
     def make(self, outputs: Mapping[str, OutputRef]) -> tuple[CheckResult, ...]:
@@ -85,9 +89,17 @@ class OutputChecks:
         except BaseException as error:  # also SystemExit and the like, as of a node
             if self._context.cancel_token.cancelled:
                 raise
-            kind = "" if isinstance(error, NodeError) else f"{type(error).__name__}: "
-            details = getattr(error, "details", "")
-            return Finding(False, reason=" ".join(f"{kind}{error_text(error)} {details}".split()))
+            return Finding(False, reason=" ".join(self._told(check, error).split()))
+
+    def _told(self, check: Check, error: BaseException) -> str:
+        """Return what an error of a check says, and where in the user's code it was raised."""
+        text, is_code = error_text(error), KINDS[check.kind].has_user_frames
+        if isinstance(error, NodeError):
+            return f"{text} ({error.details})" if is_code and error.details else f"{text} {error.details}"
+        from nfrun.engine.failures import user_place
+
+        place = user_place(error, self._context.node, self._base) if is_code else ""
+        return f"{type(error).__name__}: {text}" + (f" ({place})" if place else "")
 
     def _others(self, check: Check, name: str, table: pa.Table) -> dict[str, pa.Table | None]:
         """Return the tables that the columns of a check are compared with: this one, if the node refers to itself."""

@@ -13,7 +13,7 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
 from nfrun.nodes.python import PYTHON, call_check
-from nfrun.nodes.returned_tables import to_table
+from nfrun.nodes.returned_tables import a_, to_table
 from nfrun.nodes.sql import SQL
 
 THIS = "this"  # the name of the table in queries
@@ -106,7 +106,7 @@ def _by_function(context: Any, table: Any) -> Finding:
     try:
         found = to_table(result)
     except NodeError as error:
-        what = f"its function returned {type(result).__name__}"
+        what = f"its function returned {a_(result)}"
         hint = "return None, true or false, a text that says why, or a table of the failing rows"
         raise NodeError(what, hint) from error
     return _rows(found.read_all() if hasattr(found, "read_all") else found)

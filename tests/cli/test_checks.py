@@ -204,9 +204,10 @@ def test_checks_by_query_and_by_function(run: Run, tmp_path: Path) -> None:
     assert (few["failing"], few["ok"]) == (1, False)
     assert (why["reason"], why["failing"]) == ("it is never right", None)
     assert fine["ok"]
-    assert broken["reason"] == "ValueError: no"
-    assert odd["reason"].startswith("its function returned int return None, true or false")
-    assert leaves["reason"] == "SystemExit: 3"
+    assert broken["reason"] == "ValueError: no (checks.py:8 in broken)"
+    told = "return None, true or false, a text that says why, or a table of the failing rows"
+    assert odd["reason"] == f"its function returned an int ({told})"
+    assert leaves["reason"] == "SystemExit: 3 (checks.py:12 in leaves)"
 
 
 def test_a_check_by_a_function_is_made_again_when_the_function_changes(run: Run, tmp_path: Path) -> None:
