@@ -170,7 +170,9 @@ def _check_tables(
             continue
         guess = closest_match(name, known.values())
         node_of_name = next((other for other in others if other.lower() == name.lower() and other != node.id), None)
-        if node_of_name:
+        if name in node.with_:
+            hint = f"{name} is a value or a path: ${name}"
+        elif node_of_name:
             hint = f"node '{node_of_name}' is not among its inputs: add it"
         elif guess:
             hint = f"did you mean '{guess}'?"

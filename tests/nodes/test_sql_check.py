@@ -157,6 +157,13 @@ def test_an_input_with_a_reserved_name(tmp_path: Path) -> None:
     assert errors_in(tmp_path, 'from "order"', "inputs: {order: flights}") == []
 
 
+def test_a_file_is_no_table(tmp_path: Path) -> None:
+    text = 'nodes:\n  f: {run: x, outputs: {f: .csv}}\n  q: {sql: "from f", inputs: f}\n'
+    first, second = found_in(tmp_path, text)[0]
+    assert first.endswith("^ f is a value or a path: $f")
+    assert second.endswith("^ it is $f, as in: from read_csv($f)")
+
+
 def test_a_node_that_is_not_among_the_inputs(tmp_path: Path) -> None:
     (found,) = errors_in(tmp_path, "from flights, Users", "inputs: flights")
     assert found.endswith("^^^^^ node 'users' is not among its inputs: add it")
