@@ -145,4 +145,4 @@ def _described(refs: Sequence[OutputRef], gather: Gather | None) -> str:
     cells = f"{len(refs):,} cell{'' if len(refs) == 1 else 's'}, " if gather else ""
     more = len(schemas) - 1
     others = f" (and {more:,} other schema{'' if more == 1 else 's'})" if more else ""
-    return f"{cells}{rows:,} row{'' if rows == 1 else 's'}, {schemas[0]}{others}"
+    return f"{cells}{rows:,} row{'' if rows == 1 else 's'}, {schemas[0] or 'no columns'}{others}"

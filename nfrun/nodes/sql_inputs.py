@@ -6,7 +6,7 @@ from typing import Any
 
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE
-from nfrun.nodes.base import NodeContext
+from nfrun.nodes.base import NodeContext, NodeError
 
 # Rows of a slice, as many as DuckDB's own row groups have. It scans a table of one large chunk 1.7 times slower.
 _SLICE_ROWS = 122_880
@@ -46,7 +46,13 @@ def bind_inputs(context: NodeContext, connection: Any) -> list[FileSource]:
             connection.execute(f"create or replace temp view {_name(item.name)} as {_scan(source)}")
             scanned.append(source)
         else:
-            connection.register(item.name, sliced(context.table(item.name)))
+            table = context.table(item.name)
+            if not table.num_columns:  # DuckDB has no such tables
+                what = f"the table of '{item.output}' has no columns"
+                raise NodeError(
+                    what, "a query needs one at least: return a table with columns, also where it has no rows"
+                )
+            connection.register(item.name, sliced(table))
     return scanned
 
 

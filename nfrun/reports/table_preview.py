@@ -43,6 +43,8 @@ def print_table(
         f"\n{escape_controls(name)}: {format_count(data.num_rows, 'row')}, {format_count(data.num_columns, 'column')}"
     )
     print_line(out, head, "bold", also=escape_controls(path) if path else "")
+    if not data.num_columns:
+        return
     table = new_table(out)
     if wide:
         column_count = data.num_columns

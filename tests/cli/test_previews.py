@@ -69,3 +69,15 @@ def test_a_report_that_breaks_prints_the_failures_and_has_its_own_code(
     done = here(folder, "run", "failing.yaml", "-k")
     assert done.returncode == 1
     assert "failing.yaml:4:3: node 'bad' failed: ValueError: boom" in done.stderr
+
+
+def test_a_table_without_columns(tmp_path: Path, here: Here) -> None:
+    (tmp_path / "steps.py").write_text("def none(): return []\n")
+    nodes = "nodes: {e: {python: 'steps:none'}, r: {sql: select * from e, inputs: e}}\noutputs: {e: e}\n"
+    (tmp_path / "p.yaml").write_text(nodes)
+    done = here(tmp_path, "run", "p.yaml")
+    assert done.returncode == 1
+    assert "node 'r' failed: the table of 'e' has no columns\n  a query needs one at least: " in done.stderr
+    assert "\n    e: 0 rows, no columns\n" in done.stderr
+    assert "e: 0 rows, 0 columns " in done.stdout
+    assert "cannot be shown" not in done.stdout + done.stderr
