@@ -25,6 +25,7 @@ from nfrun.spec.body_files import read_body_files, span_in_body
 from nfrun.spec.budgets import check_amounts, read_budgets
 from nfrun.spec.columns import check_columns
 from nfrun.spec.conditions import check_condition
+from nfrun.spec.contracts import KEYS as CONTRACT_KEYS
 from nfrun.spec.contracts import read_contracts, resolve_check_references
 from nfrun.spec.edge_types import type_inputs
 from nfrun.spec.expression_checks import check_expressions
@@ -235,7 +236,9 @@ class _Reader(Findings):
         merged = {**defaults, **body}
         if self.bad:
             merged = {key: value for key, value in defaults.items() if ("defaults", key) not in self.bad}
-            merged |= {key: value for key, value in body.items() if (*path, key) not in self.bad}
+            # Of columns and checks, those that have no problem are read, so that all mistakes in them are told at once.
+            bad = {key for key in body if (*path, key) in (self.wrong if key in CONTRACT_KEYS else self.bad)}
+            merged |= {key: value for key, value in body.items() if key not in bad}
         if "resources" in merged and "resources" in defaults and ("defaults", "resources") not in self.bad:
             merged["resources"] = merged_resources(defaults["resources"], merged["resources"])
         with_ = self.mapping(merged, "with")

@@ -51,6 +51,20 @@ WRONG_JAFFLE = [
 ]
 
 
+def test_all_mistakes_in_a_list_of_checks_are_told_at_once(tmp_path: Path) -> None:
+    checks = "checks: [{rows: -1}, {bogus: 1}, {enum: {id: 5}}, {unique: []}, {references: {id: c(id)}}, {rows: 1}]"
+    found = problems(tmp_path, NODE.format(f"{checks}, schema: {{id: 5, x: datte}}"))
+    assert [text.split(": ")[1] for text in found] == [
+        "'rows' must be a whole number, or a mapping with min and max",
+        "there is no check 'bogus'",
+        "the values of 'id' must be a list",
+        "'unique' must be a column or a list of columns",
+        "a check of 'a' refers to 'c', which is not defined",
+        "'id' must be a string, not 5",
+        "there is no type 'datte'",
+    ]
+
+
 @pytest.mark.parametrize(("before", "after", "told"), WRONG_JAFFLE)
 def test_mistakes_in_the_jaffle_shop(tmp_path: Path, before: str, after: str, told: str) -> None:
     (tmp_path / "models").symlink_to(CONTRACT / "models")
