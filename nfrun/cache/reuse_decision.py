@@ -20,6 +20,7 @@ from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import LazyList, RunHistory, reader_digest
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
+from nfrun.system.checksums import LAYOUT, shown_name
 from nfrun.watch.recorded_files import RecordedFiles
 
 _GIVEN = ("input", "needs", "file")  # key inputs that are not part of the definition
@@ -311,7 +312,8 @@ def usable_entries(
         elif wrong := [
             name for name, now in recorded.now(entry.wrote, recheck=recheck).items() if now != entry.wrote[name]
         ]:
-            reasons.append(f"the file {wrong[0]}, which it wrote, is gone or has changed")
+            what = f"the folder {shown_name(wrong[0])}" if wrong[0].endswith(LAYOUT) else f"the file {wrong[0]}"
+            reasons.append(f"{what}, which it wrote, is gone or has changed")
         else:
             yield entry
 

@@ -17,6 +17,7 @@ from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.run_view import failure_of, node_json
 from nfrun.lookback.runs_view import run_json
 from nfrun.reports.format_units import format_count, format_seconds, format_size
+from nfrun.system.checksums import shown_name
 
 _MAX_FILES = 20
 _LAST_LINES = 10
@@ -55,7 +56,7 @@ def _started(run: ListedRun, node: RecordedNode) -> str:
 
 
 def _files(files: Mapping[str, str]) -> str:
-    shown = [f"{name}{'' if checksum else ' (missing)'}" for name, checksum in files.items()]
+    shown = [f"{shown_name(name)}{'' if checksum else ' (missing)'}" for name, checksum in files.items()]
     more = [f"… and {format_count(len(shown) - _MAX_FILES, 'more file')}"] if len(shown) > _MAX_FILES else []
     return "\n".join(name.replace("\n", "\\n") for name in (*shown[:_MAX_FILES], *more))
 
@@ -142,7 +143,7 @@ def node_document(
         "key": finished.key if finished else None,
         "key_inputs": dict(finished.key_inputs) if finished else {},
         "reads": dict(finished.reads) if finished else {},
-        "wrote": dict(finished.wrote) if finished else {},
+        "wrote": {shown_name(name): checksum for name, checksum in finished.wrote.items()} if finished else {},
         "obstacle": (finished.obstacle if finished else "") or None,
         "logs": {stream: str(path) for stream, path in files.items()},
     }

@@ -15,6 +15,7 @@ from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.recorded_run import Node, ends_of, why
 from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.run_reference import LAST, find_run
+from nfrun.system.checksums import shown_name
 
 Runs = tuple[ListedRun, ListedRun]  # the earlier and the later one
 NOT_ENDED = "not ended"
@@ -202,7 +203,7 @@ def _node_diff(name: str, before: Node | None, after: Node | None, absent: Pair)
             changes = entry_changes(before, after)
         outputs = [*_output_diffs(before, after)]
         names = dict.fromkeys([*before.wrote, *after.wrote])
-        files = [file for file in names if before.wrote.get(file) != after.wrote.get(file)]
+        files = [shown_name(file) for file in names if before.wrote.get(file) != after.wrote.get(file)]
     elif isinstance(after, UnfinishedNode):
         changes = "" if _ends_alike(before, after) else why(after)
     ended = [text.replace("reused", "ok") for text in status]  # a reused node has ended as well as one that ran

@@ -254,6 +254,6 @@ def _public(uri: str) -> str:
 
 
 def external_outputs(spec: NodeSpec, base: Path) -> Mapping[str, str]:
-    """Return the checksums of the files that a node writes, by name; "" for a missing file."""
+    """Return the checksums of the files that a node writes, by name; "" for a missing file. Folders are left out."""
     checksum = FileChecksums().of
-    return {name: checksum(path) for name, path in written_files(spec, base).items()}
+    return {name: checksum(path) for name, path in written_files(spec, base).items() if not path.is_dir()}

@@ -108,7 +108,18 @@ def _written(context: NodeContext, table: Any) -> list[tuple[str, int | None, in
     body, checksum, renamed = context.node.body, FileChecksums().of, from_base(context.node)
     files = write_folder(table, context.folder / body, fsync=context.fsync, **options_of(context.node))
     context.wrote.update((renamed(body + file.path), checksum(context.folder / body / file.path)) for file in files)
+    only_partitions = options_of(context.node)["only_partitions"]
+    _record_layouts(context, {body + os.path.dirname(file.path) if only_partitions else body for file in files})  # noqa: PTH120
     return [(body + file.path, file.rows, file.bytes) for file in files]
+
+
+def _record_layouts(context: NodeContext, folders: Iterable[str]) -> None:
+    """Record what is in each folder that has been replaced: the node runs again if anything else comes to be there."""
+    from nfrun.system.checksums import LAYOUT, layout_checksum
+
+    renamed = from_base(context.node)
+    for path in sorted(folders):
+        context.wrote[renamed(path).rstrip("/") + LAYOUT] = layout_checksum(context.folder / path)
 
 
 def _copied(context: NodeContext, source: Path, type: str) -> int:
@@ -119,6 +130,8 @@ def _copied(context: NodeContext, source: Path, type: str) -> int:
     try:
         copy = copy_folder if form_of(type) == FOLDER else copy_file
         copy(source, target, fsync=context.fsync)
+        if form_of(type) == FOLDER:
+            _record_layouts(context, [context.node.body])
         return sum(path.stat().st_size for path in (source, *source.rglob("*")) if path.is_file())
     except OSError as error:
         raise HandoffError(f"cannot write {context.node.body}: {reason(error)}", error) from error

@@ -26,6 +26,7 @@ from nfrun.lookback.recorded_run import Node, ends_of, which_cell
 from nfrun.lookback.run_list import ListedRun
 from nfrun.nodes.registry import KINDS
 from nfrun.reopen.source_tables import has_source, if_content_of, read_source
+from nfrun.system.checksums import shown_name
 from nfrun.tables.formats import FormatError
 
 _MAX_LISTED = 6
@@ -255,7 +256,7 @@ class RunTables:
         if end.outputs:
             ids = shortened([output.id for output in end.outputs], _MAX_LISTED)
             raise NotRecorded(f"'{end.node}' has several outputs in {self}: name one of {ids}")
-        wrote = f": it wrote {shortened(list(end.wrote), _MAX_LISTED)}" if end.wrote else ""
+        wrote = f": it wrote {shortened([*map(shown_name, end.wrote)], _MAX_LISTED)}" if end.wrote else ""
         raise NotRecorded(f"'{end.node}' gave no table in {self}{wrote}")
 
     def _unfinished(self, end: UnfinishedNode) -> str:

@@ -10,8 +10,8 @@ Other packages use:
 - `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `open_regular_file`, `PARTIAL`,
   `read_regular_file`, `remove_partials`, `sync`
 - `atomic_folders`: `copy_file`, `copy_folder`, `put_in_place`, `staged_folder`, `sync_folder`
-- `checksums`: `bytes_checksum`, `file_checksum`, `FileChecksums`, `FileLook`, `HashedFile`, `line_checksum`, `MISSING`,
-  `stream_checksum`, `text_checksum`
+- `checksums`: `bytes_checksum`, `file_checksum`, `FileChecksums`, `FileLook`, `HashedFile`, `LAYOUT`,
+  `layout_checksum`, `line_checksum`, `MISSING`, `shown_name`, `stream_checksum`, `text_checksum`
 - `kept_files`: `Content`, `content_of`, `keep`, `layout_of`, `NotKeepable`, `remove`, `size_of`
 - `native_threads`: `arrow_threads`, `default_thread_variables`, `given_thread_variables`, `thread_variables`
 - `file_search`: `find_files`, `inner_folder`, `is_foreign`, `name_below`, `PYTHON_FOLDERS`

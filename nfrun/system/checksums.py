@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import stat
@@ -19,6 +20,7 @@ from nfrun.core.values import frozen
 from nfrun.system.remembered_checksums import FileId, FileState, RememberedChecksums
 
 LARGE = 64_000_000  # bytes; of larger files the checksums are remembered across runs
+LAYOUT = "/./"  # the end of the recorded name of a folder that was written as a whole
 _MADE_UP = ("/proc/", "/sys/", "/dev/")
 _MEMORY = "/dev/shm/"  # has ordinary files
 _PAGE = 4_096
@@ -201,6 +203,30 @@ def stream_checksum(stream: Any) -> tuple[int, str]:
         hasher.update(chunk)
         size += len(chunk)
     return size, hasher.hexdigest()
+
+
+def shown_name(name: str) -> str:
+    """Return the recorded name of a file or folder as people see it."""
+    return name.removesuffix("./") if name.endswith(LAYOUT) else name
+
+
+def layout_checksum(folder: Path | str) -> str:
+    """Return the checksum of what is in a folder, but not of the content of files; "" if there is no folder.
+
+    It depends on the paths of files, folders and links, on whether files can be executed, and on where links lead.
+    """
+    top = Path(folder)
+    if not top.is_dir():
+        return ""
+    found: list[tuple[str, int, bool, str]] = []
+    for above, inner, files in os.walk(top):
+        for path in (Path(above, name) for name in (*inner, *files)):
+            with suppress(OSError):
+                mode = path.lstat().st_mode
+                target = str(path.readlink()) if stat.S_ISLNK(mode) else ""
+                is_program = stat.S_ISREG(mode) and bool(mode & stat.S_IXUSR)
+                found.append((str(path.relative_to(top)), stat.S_IFMT(mode), is_program, target))
+    return text_checksum(json.dumps(sorted(found)))
 
 
 def text_checksum(text: str) -> str:

@@ -2,7 +2,8 @@
 
 The name of a file is relative to the folder of the pipeline, or absolute outside of it. That of a folder whose content
 was listed ends in a slash. That of a pattern ends in two, and in `//**` where `**` stood for folders: its checksum is
-that of the files that it finds.
+that of the files that it finds. That of a folder that was written as a whole ends in `/./`: its checksum is
+`layout_checksum`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.system.checksums import FileChecksums, text_checksum
+from nfrun.system.checksums import LAYOUT, FileChecksums, layout_checksum, text_checksum
 from nfrun.system.file_search import name_below
 
 WORKING_DIRECTORY = "/."  # no path of a file has this form
@@ -42,6 +43,8 @@ class RecordedFiles:
         if name == WORKING_DIRECTORY:
             return self._working_directory
         path = os.path.join(self._folder, name)
+        if name.endswith(LAYOUT):
+            return layout_checksum(path)
         if name.endswith(("//", "//**")):
             return self._matches(path.removesuffix("**").rstrip("/"), recursive=name.endswith("**"))
         if name.endswith("/"):
