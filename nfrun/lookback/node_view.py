@@ -93,7 +93,7 @@ def _output(output: FinishedOutput, name: str) -> Iterator[str]:
         yield f"  {escape_controls(name)}: {form_of(output.type)}, {format_size(output.bytes)}"
         return
     yield f"  {escape_controls(name)}: {format_count(output.rows, 'row')}, {format_size(output.bytes)}"
-    yield f"    {escape_controls(output.schema)}"
+    yield f"    {escape_controls(output.schema) or 'no columns'}"
 
 
 def check_lines(node: RecordedNode, look: Look) -> Iterator[str]:

@@ -81,3 +81,4 @@ def test_a_table_without_columns(tmp_path: Path, here: Here) -> None:
     assert "\n    e: 0 rows, no columns\n" in done.stderr
     assert "e: 0 rows, 0 columns " in done.stdout
     assert "cannot be shown" not in done.stdout + done.stderr
+    assert "\n  e: 0 rows, 0 B\n    no columns\n" in here(tmp_path, "show", "e").stdout
