@@ -96,14 +96,14 @@ def read_table(
     if columns is not None and filename:
         columns = [*columns, FILE_NAME]
     table = parts[0][1] if len(parts) == 1 else _join(source, parts)
-    return table if columns is None else table.select(_selected(table.schema.names, columns, _shown(source)))
+    return table if columns is None else table.select(selected_columns(table.schema.names, columns, _shown(source)))
 
 
 def read_files(files: Sequence[InputFile], format: str, columns: Sequence[str] | None) -> pa.Table:
     """Return the table in files of one format that all have the same columns, as `read_table` does."""
     parts = [_read_file(file, format, columns, None, None, NO_TYPES) for file in files]
     table = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
-    return table if columns is None else table.select(_selected(table.schema.names, columns, files[0].name))
+    return table if columns is None else table.select(selected_columns(table.schema.names, columns, files[0].name))
 
 
 def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int]:
@@ -123,7 +123,7 @@ def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int]:
 
 def selected_schema(schema: pa.Schema, columns: Sequence[str], source: str) -> pa.Schema:
     """Return the schema of these columns. Raises FormatError if there is none or several of a name."""
-    return pa.schema([schema.field(name) for name in _selected(schema.names, columns, source)], schema.metadata)
+    return pa.schema([schema.field(name) for name in selected_columns(schema.names, columns, source)], schema.metadata)
 
 
 def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
@@ -340,13 +340,16 @@ def _join(source: str, parts: Sequence[tuple[str, pa.Table]]) -> pa.Table:
         return pa.concat_tables([table for _, table in parts], promote_options="permissive")
 
 
-def _selected(names: Sequence[str], columns: Sequence[str], source: str) -> list[str]:
-    """Return the columns. Raises FormatError if the table has none or several of a name."""
+def selected_columns(names: Sequence[str], columns: Sequence[str], source: str, purpose: str = "") -> list[str]:
+    """Return the columns. Raises FormatError if the table has none or several of a name.
+
+    In the message, `source` stands for the table, and `purpose` behind the name of the column.
+    """
     for column in columns:
         if column not in names:
             meant = closest_match(column, names)
             hint = f"did you mean '{meant}'?" if meant else f"it has {ellipsize(', '.join(names), 120) or 'none'}"
-            raise FormatError(f"{source} has no column '{column}': {hint}")
+            raise FormatError(f"{source} has no column '{column}'{purpose}: {hint}")
         if names.count(column) > 1:
             raise FormatError(f"{source} has {names.count(column)} columns named '{column}'")
     return list(columns)

@@ -12,10 +12,10 @@ from pathlib import Path, PurePath
 
 import pyarrow as pa
 
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
 from nfrun.system.atomic_folders import put_in_place, staged_folder, sync_folder
-from nfrun.tables.file_io import write_table
+from nfrun.tables.file_io import selected_columns, write_table
 from nfrun.tables.formats import FormatError
 from nfrun.tables.local_files import is_hidden
 from nfrun.tables.partitions import column_of, folder_name, texts_of, with_plain_columns
@@ -103,14 +103,7 @@ def _taken(table: pa.Table, rows: pa.Array) -> pa.Table:
 
 def _check_columns(table: pa.Table, partition: Sequence[str]) -> None:
     names = table.schema.names
-    for column in partition:
-        if column not in names:
-            guess = closest_match(column, names)
-            hint = f"did you mean '{guess}'?" if guess else f"it has {ellipsize(', '.join(names), 120) or 'none'}"
-            raise FormatError(f"the table has no column '{column}' to partition by: {hint}")
-        if names.count(column) > 1:
-            raise FormatError(f"the table has {names.count(column)} columns named '{column}'")
-    if len(names) == len(partition):
+    if len(selected_columns(names, partition, "the table", " to partition by")) == len(names):
         raise FormatError("the table has no columns but those that it is partitioned by: leave one out of 'partition'")
 
 
