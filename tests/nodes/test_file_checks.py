@@ -123,4 +123,5 @@ def test_files_in_the_right_place(tmp_path: Path, node: str) -> None:
     (tmp_path / "steps.py").write_text(STEPS)
     path = tmp_path / "p.yaml"
     path.write_text(f"{BASE}  n: {{{node}}}\n")
-    resolve(path, given={}, params_file=None, environ={}, run_id="run")
+    found = resolve(path, given={}, params_file=None, environ={}, run_id="run")
+    assert "n" in {node.partition("@")[0] for node in found.pipeline.nodes}

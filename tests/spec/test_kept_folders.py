@@ -66,7 +66,8 @@ def test_a_folder_that_stays(folder: Path, path: str, what: str, input: str) -> 
 
 @pytest.mark.parametrize("path", ["out/", "../here/inner/out/", "../here2/", ".nfrun2/", "../other/"])
 def test_other_folders(folder: Path, path: str) -> None:
-    resolve(write(folder, path), given={}, params_file=None, environ={}, run_id="r")
+    found = resolve(write(folder, path), given={}, params_file=None, environ={}, run_id="r")
+    assert path in [node.body for node in found.pipeline.nodes.values()]
 
 
 @pytest.mark.parametrize("path", ["../other/", "../other/work/", "../other/work/site/"])

@@ -169,6 +169,7 @@ def test_a_copy_that_fails_leaves_nothing(folder: Path, tmp_path: Path, monkeypa
 
 def test_nothing_is_removed_where_nothing_is(tmp_path: Path) -> None:
     remove(tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_copy_takes_the_place_of_a_folder(folder: Path, tmp_path: Path) -> None:
