@@ -17,7 +17,7 @@ _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 def value_problems(kind: str, value: Any) -> Iterator[Problem]:
-    """Yield what is wrong with the value of a check. It holds no expressions."""
+    """Yield the problems of the value of a check, which holds no expressions."""
     yield from _FORMS[kind](value)
 
 
@@ -45,7 +45,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _limits(steps: Steps, value: Mapping[str, Any], example: str) -> Iterator[Problem]:
-    """Yield what is wrong with the keys of a mapping with `min` and `max`, and with their order."""
+    """Yield the problems of a mapping with `min` and `max`: other keys, wrong values, a wrong order."""
     for key in value:
         if key not in ("min", "max"):
             yield (*steps, key), f"'{ellipsize(str(key))}' is neither min nor max", example

@@ -231,7 +231,7 @@ class NodeFailed(_AttemptEvent):
 
 @frozen
 class ChecksStarted(NodeStarted):
-    """An order to make the checks of a node's outputs again, which are there. It is no event: nobody else sees it."""
+    """Orders the checks of outputs that are kept to be made again. It goes to the engine only, and to no reporter."""
 
     made: Mapping[str, OutputRef] = field(default_factory=lambda: NOTHING)
 

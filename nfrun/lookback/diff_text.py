@@ -86,7 +86,7 @@ def _arrow(pair: Pair) -> str:
 
 
 def _alike(nodes: Sequence[NodeDiff]) -> list[list[NodeDiff]]:
-    """Return the nodes in groups: the cells of a matrix of which the same is told, and each other node."""
+    """Group the cells of a matrix whose lines are the same. Each other node is a group of its own."""
     groups: dict[tuple[str, str, str], list[NodeDiff]] = {}
     for node in nodes:
         end = node.after or node.before

@@ -52,7 +52,7 @@ def used_files(spec: NodeSpec, base: Path) -> set[str]:
 def missing_files(
     spec: NodeSpec, nodes: Mapping[str, NodeSpec], base: Path, skipped: Collection[str] = ()
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield each entry of which there is no file, what is wrong, and a hint.
+    """Yield each entry for which there is no file, with a message and a hint.
 
     Leaves out what a node may write that ends before this one starts.
     """

@@ -18,7 +18,7 @@ def is_above(entry: str, base: Path) -> bool:
 
 
 def describe_missing(entry: str, base: Path) -> tuple[str, str]:
-    """Return what is wrong with an entry of `files` of which there is no file, and a hint."""
+    """Describe an entry of `files` for which there is no file. Returns a message and a hint."""
     path = base / entry
     if is_above(entry, base):
         return f"'{entry}' contains the pipeline's folder", "name only what the node reads"

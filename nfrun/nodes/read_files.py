@@ -45,7 +45,7 @@ def _ending_in(path: str) -> str:
 def missing_file(
     node: NodeSpec, source: str, folder: Path, may_appear: Callable[[str], bool]
 ) -> Iterator[NodeDiagnostic]:
-    """Yield what is wrong with the path of a node that hands on a file or a folder."""
+    """Yield the problems of the path of a node that hands on a file or a folder."""
     path, form = folder / source, _form(node)
     if not path.exists():
         if has_magic(source):

@@ -16,7 +16,7 @@ _JOINS = frozenset({"join", "joinpath", "Path", "PurePath"})
 
 @mutable
 class ScriptNames:
-    """What a script names: texts, in which `*` stands for what is computed, and modules.
+    """The texts and modules in a script. In a text, `*` stands for a part that is computed.
 
     A module that begins with dots is relative to the script's own package.
     """
