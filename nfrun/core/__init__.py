@@ -16,6 +16,7 @@ Other packages use:
   `NodeStarted`, `NodeWaiting`, `NOT_SELECTED`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`,
   `RunFinished`, `RunStarted`, `STATUSES`, `to_json`
 - `file_source`: `DIGEST_OF_FILES`, `FileSource`, `SourceFile`
+- `map_spec`: `DEFAULT_BATCH`, `ERRORS`, `FAIL`, `MapSpec`
 - `observation`: `Observation`, `SharedObservation`
 - `output_types`: `ending_of`, `FILE`, `file_name`, `FOLDER`, `form_of`, `TABLE`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,

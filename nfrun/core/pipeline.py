@@ -12,6 +12,7 @@ from typing import Any
 from nfrun.core.budgets import Budget
 from nfrun.core.contracts import Contract
 from nfrun.core.errors import SourceSpan
+from nfrun.core.map_spec import MapSpec
 from nfrun.core.output_types import TABLE
 from nfrun.core.values import field, frozen
 
@@ -203,7 +204,8 @@ class NodeSpec:
     `output.check.column`. `section` is the key of the file under which it stands: `nodes`, or one of LAST_SECTIONS.
     `source` is where the node's name stands in its file, without the text of the line. `folder` is the folder of that
     file, relative to that of the pipeline, "" for the same: the node's paths and modules are in it.
-    `disabled_by` is the node that includes this one and has an `if` that is false.
+    `disabled_by` is the node that includes this one and has an `if` that is false. With a `map`, the node is called
+    for each piece of one input; if it collects failed rows, its last output is called `errors`, and has these.
     """
 
     id: str
@@ -240,6 +242,7 @@ class NodeSpec:
     body_file: str = ""
     folder: str = ""
     disabled_by: str = ""
+    map: MapSpec | None = None
     source: SourceSpan = field(default=SourceSpan(""), compare=False)
 
     @property

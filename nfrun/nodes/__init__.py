@@ -7,7 +7,7 @@ scripts and queries for the names of files. `returned_tables` and `made_files` a
 
 Other packages use:
 
-- `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeContext`, `NodeError`, `output_name`, `seed_of`
+- `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeContext`, `NodeDiagnostic`, `NodeError`, `output_name`, `seed_of`
 - `declared_files`: `is_written_before`, `missing_files`, `used_files`
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`

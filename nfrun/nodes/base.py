@@ -316,6 +316,8 @@ class Kind:
     # a node with another number than the others needs a process of its own.
     loads_libraries: bool = False
 
+    # Why nodes of this kind have no `map`, or what to do instead. "" for a kind whose nodes may have one.
+    no_map: str = "it is for python and run nodes"
     # Whether the nodes of another file take the place of a node of this kind when planning.
     is_expanded: bool = False
     # Whether a file may have nodes of this kind; planning makes the others.

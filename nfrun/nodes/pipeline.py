@@ -30,6 +30,7 @@ PIPELINE = Kind(
     },
     check=lambda node, lookup: check_gathered(node),
     run=_run,
+    no_map="it stands at the nodes of the other file",
     expression_hint="which files are read is the same in every run",
     synonyms=("subpipeline", "sub_pipeline", "subworkflow", "workflow", "include", "dag_file"),
     is_expanded=True,

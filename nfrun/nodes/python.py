@@ -105,7 +105,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     found = lookup.find(module, function)
     if found.message:
         yield NodeDiagnostic(("python",), found.message, found.hint)
-    if found.signature is not None:
+    if found.signature is not None and node.map is None:
         yield from _check_arguments(node, function, found.signature)
 
 
@@ -352,6 +352,7 @@ PYTHON = Kind(
     loads_libraries=True,
     imports=lambda node, code: code.installed_imports(*node.body.split(":")),
     may_share_memory=lambda node, code: not code.imports_only(_IMMUTABLE, *node.body.split(":")),
+    no_map="",
     may_run_last=True,
     has_user_frames=True,
     shell_names=_shell_names,

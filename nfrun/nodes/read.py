@@ -213,6 +213,7 @@ READ = Kind(
     check=check,
     missing=_missing,
     run=run,
+    no_map="it reads nothing of other nodes; map over its table in the node behind it",
     setting_hints={"format": "the file's extension sets it"},
     synonyms=("source", "load", "path", "file"),
     is_template=True,

@@ -280,6 +280,7 @@ RUN = Kind(
     named_files=_named_files,
     key_inputs=lambda node, code: {"format": node.format},
     code_facts=text_facts,
+    no_map="",
     may_run_last=True,
     is_process=True,
     reads_files=lambda node: node.format == "arrow",

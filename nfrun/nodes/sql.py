@@ -263,6 +263,7 @@ SQL = Kind(
     columns=_columns,
     missing=_missing,
     run=run,
+    no_map="DuckDB uses all cores by itself",
     file_ending=".sql",
     synonyms=("query", "duckdb", "select"),
     expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",

@@ -163,6 +163,7 @@ WRITE = Kind(
     },
     check=check,
     run=run,
+    no_map="it writes its table as a whole",
     columns=check_partition,
     setting_hints={"format": "the file's extension sets it"},
     synonyms=("sink", "save", "target"),

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from nfrun.code.distributions import Distributions, normalized
+from nfrun.code.distributions import Distributions
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.budgets import Budget
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
@@ -34,9 +34,12 @@ from nfrun.spec.findings import Findings
 from nfrun.spec.included_files import Including, documents_of, read_included, with_place
 from nfrun.spec.inputs import with_inputs
 from nfrun.spec.known_checks import KnownChecks
+from nfrun.spec.map_settings import unbound_map
+from nfrun.spec.maps import check_map_entries, check_maps, outputs_of
 from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.spec.matrix.inputs import long_form_inside_out, match_inputs
 from nfrun.spec.node_names import check_names, read_outputs
+from nfrun.spec.packages import read_packages
 from nfrun.spec.parameters import check_param, env_text, param_of
 from nfrun.spec.profiles import check_profiles, with_profile
 from nfrun.spec.references import (
@@ -142,6 +145,7 @@ class _Reader(Findings):
         )
         type_inputs(self, nodes, {body: other for body, (other, _) in included.items()})
         report_cycles(self, nodes)
+        check_maps(self, nodes)
         self.kinds(nodes, list(bodies))
         check_columns(self, nodes if self.thorough else {})
         budgets = read_budgets(self)
@@ -251,13 +255,14 @@ class _Reader(Findings):
                 self.report((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
         needs = [] if (*path, "needs") in self.wrong else items(body.get("needs"))
         outputs, types = read_outputs(self, path, merged.get("outputs", []))
+        settings = self.settings(path, {key: merged[key] for key in WITH_EXPRESSIONS if key in merged})
         return NodeSpec(
             id=name,
             kind=kind,
             body=str(merged.get(kind, "")),
             inputs=inputs,
             with_=with_,
-            outputs=outputs,
+            outputs=outputs_of(outputs, settings.get("map")),
             types=types,
             contracts=read_contracts(self, path, merged, outputs, types, self.functions),
             needs=tuple(need for step, need in needs if (*path, "needs", *step) not in self.wrong),
@@ -268,12 +273,12 @@ class _Reader(Findings):
                 if isinstance(value, str | int | float)
             },
             format=merged.get("format", "arrow"),
-            **self.settings(path, {key: merged[key] for key in WITH_EXPRESSIONS if key in merged}),
+            **settings,
             description=str(merged.get("description", "")),
             axes=self.axes.of_nodes.get(name, ()),
             tags=tuple(merged.get("tags", ())),
             settings={key: merged[key] for key in self.owners if key in merged and key not in SETTINGS},
-            packages=tuple(self.packages(path, merged.get("packages", []))),
+            packages=tuple(read_packages(self, path, merged.get("packages", []), self.distributions)),
             files=tuple(file for step, file in items(body.get("files")) if (*path, "files", *step) not in self.bad),
             if_=self.condition((*path, "if"), merged.get("if", True)),
             continue_on_error=merged.get("continue_on_error", False),
@@ -287,8 +292,12 @@ class _Reader(Findings):
         def report(steps: Keys, what: str) -> None:
             self.report(setting_path(self.document.root, path, steps), what)
 
+        if "map" in settings:
+            check_map_entries(self, path, settings["map"])
         unbound = {key: value for key, value in settings.items() if not is_evaluated(value)}
         fields = fields_of({key: value for key, value in settings.items() if key not in unbound}, report)
+        if "map" in unbound:
+            fields["map"] = unbound_map(unbound["map"])
         return {**fields, "unbound": unbound} if unbound else fields
 
     def condition(self, path: Keys, value: bool | str) -> bool | str:
@@ -317,18 +326,6 @@ class _Reader(Findings):
                 what, hint = owner.misplaced_settings.get(key, usual)
                 self.report((*path, key), what, KINDS[kind].setting_hints.get(key, hint), at_key=True)
 
-    def packages(self, path: Keys, names: list[str]) -> Iterator[str]:
-        """Yield the packages of a node. Rejects those in editable mode, and names given twice."""
-        seen: dict[str, str] = {}
-        for i, name in enumerate(names):
-            where, key = (*path, "packages", i), normalized(name)
-            if self.distributions.is_editable(name):
-                what = f"the package '{name}' is installed in editable mode, so its version does not tell its content"
-                self.report(where, what, "remove it: the code that a Python node imports from it counts anyway")
-            elif seen.setdefault(key, name) != name:
-                self.report(where, f"'{name}' and '{seen[key]}' are the same package", "remove one")
-            yield key
-
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
         """Yield the inputs of a node. Rejects duplicate names, and names that are no identifiers."""
         seen: set[str] = set()
@@ -353,7 +350,7 @@ class _Reader(Findings):
         """Run the checks of each node's kind. `names` are those of all nodes."""
         for name, spec in nodes.items():
             path: Keys = (spec.section, name)
-            if not spec.kind or not spec.body or (*path, spec.kind) in self.bad:
+            if not spec.kind or not spec.body or (*path, spec.kind) in self.bad or (*path, "map") in self.bad:
                 continue
             wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
             kind = KINDS[spec.kind]

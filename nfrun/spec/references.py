@@ -162,7 +162,8 @@ def resolved(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, Node
             return ref  # the names of the inputs are not known
         found.report(path, f"{reader} '{ellipsize(ref)}', which is not defined", hint_for(found, ref, name, nodes))
         return None
-    if node not in nodes or node in found.unclear or ("nodes", node, "outputs") in found.bad:
+    wrong = ("nodes", node, "outputs") in found.bad or ("nodes", node, "map") in found.bad
+    if node not in nodes or node in found.unclear or wrong:
         return ref  # the problem of that node is reported already, so accept the input
     named = nodes[node].outputs
     other = f"'{nodes[node].body}'" if includes(nodes[node]) else f"node '{node}'"
@@ -172,14 +173,14 @@ def resolved(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, Node
     if OutputId(node, ref.name or named[0] if named else "") in found.of_cells:
         found.report(path, f"{other} has this output for each of its cells", "gather them there, and show that")
         return None
-    if not ref.name and len(named) > 1:
+    if not ref.name and len(named) > 1 and nodes[node].map is None:
         listed = " or ".join(f"'{node}.{n}'" for n in named[:5])
         found.report(path, f"node '{node}' has {len(named)} outputs", f"say which: {listed}")
         return None
     if ref.name and ref.name not in named:
         guess = closest_match(ref.name, named)
         hint = f"did you mean '{node}.{guess or named[0]}'?" if named and (guess or len(named) == 1) else ""
-        hint = hint or (f"there is {_listed(f'{node}.{n}' for n in named)}" if named else f"did you mean '{node}'?")
+        hint = hint or (f"there is {_listed(OutputId(node, n) for n in named)}" if named else f"did you mean '{node}'?")
         found.report(path, f"{other} has no output '{ellipsize(ref.name)}'", hint)
         return None
     return OutputId(node, named[0]) if named and not ref.name else ref

@@ -9,12 +9,14 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import NO_RETRY, Retry, has_expression
+from nfrun.spec.map_settings import map_of
 from nfrun.system.units import LONGEST, parse_size, to_seconds
 from nfrun.yaml.document import Keys, entries
 
 # The settings that may hold expressions; `env` and `files` may, too, and are texts anyway.
-WITH_EXPRESSIONS = ("timeout", "retries", "resources", "executor", "cache")
+WITH_EXPRESSIONS = ("timeout", "retries", "resources", "executor", "cache", "map")
 
 Report = Callable[[Keys, str], object]  # takes the steps from the node to a value, and what is wrong with it
 
@@ -39,6 +41,8 @@ def fields_of(settings: Mapping[str, Any], report: Report) -> dict[str, Any]:
         fields["cache"] = settings["cache"]
     if "resources" in settings:
         fields |= _resources(settings["resources"], report)
+    if "map" in settings:
+        fields["map"] = _map(settings["map"], report)
     return fields
 
 
@@ -68,6 +72,13 @@ def _resources(given: Mapping[str, Any], report: Report) -> dict[str, Any]:
         elif name != "cpu" and amount:
             amounts[name] = amount
     return {"cpu": float(given.get("cpu", 1.0)), "amounts": amounts}
+
+
+def _map(given: str | Mapping[str, Any], report: Report) -> MapSpec:
+    found = map_of(given)
+    if isinstance(found.max_failed, float) and found.max_failed > 1:
+        report(("map", "max_failed"), "'max_failed' is more than 100%")
+    return found
 
 
 def _seconds(path: Keys, value: str | float, report: Report) -> float:

@@ -69,6 +69,17 @@ _SYNONYMS = {
     "optional": ("required", "allow_missing", "allow_absent"),
     "where": ("filter", "pin", "select"),
     "gather": ("collect", "combine", "reduce", "expand"),
+    "over": ("input", "items", "foreach", "for_each", "each", "table", "rows", "on", "data"),
+    "batch": ("batch_size", "batchsize", "size", "chunk", "chunks", "chunk_size", "chunksize", "n"),
+    "by": ("group_by", "groupby", "group", "groups", "key", "keys", "partition_by"),
+    "parts": ("partitions", "npartitions", "n_parts", "num_parts", "shards", "slices", "pieces", "splits"),
+    "keep": ("columns", "keep_columns", "select", "keep_cols"),
+    "explode": ("flatten", "flat", "flat_map", "flatmap", "unnest"),
+    "on_error": ("error", "errors", "on_failure", "on_fail", "onerror", "error_mode"),
+    "max_failed": ("max_errors", "max_failures", "max_failure", "tolerance", "error_rate", "allow", "max_error_rate"),
+    "reuse": ("cache", "cached", "resume", "memoize"),
+    "fail": ("raise", "stop", "abort", "strict", "error"),
+    "collect": ("skip", "ignore", "continue", "keep", "warn", "drop", "coerce"),
     "string": ("str", "text", "date", "datetime"),
     "integer": ("int",),
     "number": ("float", "double", "decimal"),
@@ -77,7 +88,7 @@ _SYNONYMS = {
     "object": ("dict", "map", "mapping"),
 }
 
-_LATER = (*("include", "model", "http", "use", "dask", "map"),)
+_LATER = (*("include", "use", "dask"),)
 KEYS = {
     **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
     **dict.fromkeys(
@@ -93,7 +104,18 @@ KEYS = {
             "partitions",
             "mapspec",
         ),
-        "nodes that are there once for each of some values have a 'matrix': matrix: {fold: [0, 1, 2]}",
+        "known values make a 'matrix': {fold: [0, 1, 2]}; for the rows of an input there is 'map': {over: rows}",
+    ),
+    **dict.fromkeys(
+        ("model", "http"),
+        "a class in a python node, loaded once, or a function, which 'map' calls for the rows of an input",
+    ),
+    **dict.fromkeys(
+        (
+            *("batch", "batch_size", "chunk_size", "chunksize", "over", "by", "group_by", "parts", "keep", "explode"),
+            "max_failed",
+        ),
+        "it stands under 'map': {over: input, batch: 64}",
     ),
     "zip": "combinations that are no product are one axis of mappings: case: [{id: a, …}, {id: b, …}]",
     "exclude": "it stands inside 'matrix'",
@@ -142,6 +164,7 @@ _NOT_LAST = {
     "outputs": "nobody can read it: let it write a file",
     **dict.fromkeys(("schema", "checks"), "nobody can read its output"),
     "matrix": "it runs once",
+    "map": "it runs once",
     "cache": "it runs in every run",
     "files": "it runs in every run",
     "packages": "it runs in every run",
@@ -163,7 +186,7 @@ SETTINGS = (
     *("tags", "description"),
 )
 _MOST_KEYS, _MAX_LISTED = 16, 6  # of more keys, a message names a few
-_GRAPH_KEYS = ("inputs", "with", "outputs", "schema", "checks", "needs", "files", "matrix")
+_GRAPH_KEYS = ("inputs", "with", "outputs", "schema", "checks", "needs", "files", "matrix", "map")
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
 _THINGS = {
     **dict.fromkeys(("nodes", *LAST_SECTIONS), "a node"),
@@ -234,6 +257,8 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     if len(path) > 1 and path[-2] == "checks":
         guess = meant(key, known)
         return f"did you mean '{guess}'?" if guess else f"there is {', '.join(known)}"
+    if len(path) > 2 and path[-1] == "map" and (guess := meant(key, known)):
+        return f"did you mean '{guess}'?"
     if len(path) == 2 and path[0] == "nodes" and key.lower() in _AT_THE_END:
         return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)

@@ -82,7 +82,7 @@ WRONG = {
     "continue_on_error: 'true'": "3:34: 'continue_on_error' must be true or false, not 'true'",
     "continue_on_error: 1": "3:34: 'continue_on_error' must be true or false, not 1",
     "continue_on_error: '${{ params.go }}'": "3:35: an expression is not evaluated here (expressions stand in 'with', "
-    "'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write')",
+    "'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write')",
     "continue_on_error: ": "3:15: 'continue_on_error' is empty",
     "continue_on_error: [a]": "3:34: 'continue_on_error' must be true or false, not a list",
     "continue_on_error: {a: 1}": "3:34: 'continue_on_error' must be true or false, not a mapping",

@@ -580,7 +580,7 @@ nodes:
 --
 p.yaml:4:24: an expression is not evaluated here
     4 |   b: {run: x, format: '${{ params.month }}'}
-      |                        ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write'
+      |                        ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write'
 
 params: {month: 1}
 nodes:
@@ -589,7 +589,7 @@ nodes:
 --
 p.yaml:4:32: an expression is not evaluated here
     4 |   b: {run: x, description: 'of ${{ params.month }}'}
-      |                                ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write'
+      |                                ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write'
 
 params: {month: 1}
 nodes:
@@ -734,13 +734,13 @@ nodes:
 --
 p.yaml:1:14: an expression is not evaluated here
     1 | params: {x: '${{ env.HOME }}', y: {default: '${{ env.HOME }}'}}
-      |              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' or 'write'
+      |              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' or 'write'
 p.yaml:1:46: an expression is not evaluated here
     1 | params: {x: '${{ env.HOME }}', y: {default: '${{ env.HOME }}'}}
-      |                                              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' or 'write'
+      |                                              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' or 'write'
 p.yaml:2:7: an expression is not evaluated here
     2 | name: ${{ params.x }}
-      |       ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write'
+      |       ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write'
 
 outputs: {x: '${{ params.y }}'}
 nodes:
@@ -763,7 +763,7 @@ p.yaml:2:22: there is nothing called 'prams' in expressions
       |                      ^^^^^^^^^^^^^^ did you mean 'params'?
 p.yaml:2:49: an expression is not evaluated here
     2 | defaults: {env: {D: '${{ prams.y }}'}, format: '${{ env.T }}'}
-      |                                                 ^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write'
+      |                                                 ^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write'
 
 param: {month: 1}
 nodes:

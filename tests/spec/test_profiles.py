@@ -79,7 +79,7 @@ WRONG = {
     "params: []": "3:11: 'params' must be a mapping, not a list (for example params: {out: /srv/out})",
     'params: {source: "${{ env.X }}"}': "3:21: an expression is not evaluated here (a parameter has a plain value; put "
     "the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', "
-    "'cache', 'read' or 'write')",
+    "'cache', 'map', 'read' or 'write')",
     "nodes: {}": "3:3: a profile has no 'nodes' (what differs in the graph is an 'if' over a parameter)",
     "matrix: {a: [1]}": "3:3: a profile has no 'matrix' (what differs in the graph is an 'if' over a parameter)",
     "retries: 3": "3:3: a profile has no 'retries' (it stands under 'defaults' of the profile)",
@@ -90,7 +90,7 @@ WRONG = {
     "jobs: 20000": "3:9: 'jobs' must be at most 10000, not 20000",
     "work: ''": "3:9: 'work' is empty (for example work: /srv/nfrun)",
     'work: "${{ env.W }}"': "3:10: an expression is not evaluated here (expressions stand in 'with', 'env', 'files', "
-    "'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write')",
+    "'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write')",
     "env: {A: []}": "3:12: variable 'A' must be a string, a number or true or false, not a list",
     'env: {A: "${{ params.q }}"}': "3:13: 'params' has no 'q' (there is source, n, publish)",
     "defaults: {retry: 1}": "3:14: 'retry' is not a key of 'defaults' (did you mean 'retries'?)",

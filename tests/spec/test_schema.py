@@ -79,11 +79,11 @@ p.yaml:5:7: 'uses' is not a key of a node
 
 p.yaml:5:7: 'model' is not a key of a node
     5 |   b: {model: gpt}
-      |       ^^^^^ nfrun cannot do that yet
+      |       ^^^^^ a class in a python node, loaded once, or a function, which 'map' calls for the rows of an input
 
 p.yaml:5:7: 'http' is not a key of a node
     5 |   b: {http: https://x}
-      |       ^^^^ nfrun cannot do that yet
+      |       ^^^^ a class in a python node, loaded once, or a function, which 'map' calls for the rows of an input
 
 p.yaml:5:17: there is no file 'x.yaml'
     5 |   b: {pipeline: x.yaml}
@@ -683,7 +683,7 @@ p.yaml:5:19: 'if' must be true, false or one expression
 
 p.yaml:5:15: 'foreach' is not a key of a node
     5 |   b: {run: x, foreach: {v: [1]}}
-      |               ^^^^^^^ nodes that are there once for each of some values have a 'matrix': matrix: {fold: [0, 1, 2]}
+      |               ^^^^^^^ known values make a 'matrix': {fold: [0, 1, 2]}; for the rows of an input there is 'map': {over: rows}
 
 p.yaml:5:22: 'cache' must be true or false, not 'yes'
     5 |   b: {run: x, cache: yes}
@@ -950,7 +950,7 @@ p.yaml:1:11: 'defaults' must be a mapping, not a list
 
 p.yaml:1:12: an expression is not evaluated here
     1 | defaults: "${{ params.x }}"
-      |            ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write'
+      |            ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write'
 
 p.yaml:1:21: 'retries' must be at least 0, not -1
     1 | defaults: {retries: -1}

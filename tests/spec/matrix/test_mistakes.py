@@ -658,7 +658,7 @@ nodes:
 --
 p.yaml:4:15: 'strategy' is not a key of a node
     4 |   b: {run: x, strategy: {matrix: {m: [1]}}}
-      |               ^^^^^^^^ nodes that are there once for each of some values have a 'matrix': matrix: {fold: [0, 1, 2]}
+      |               ^^^^^^^^ known values make a 'matrix': {fold: [0, 1, 2]}; for the rows of an input there is 'map': {over: rows}
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
