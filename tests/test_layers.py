@@ -22,7 +22,7 @@ core
 system
 yaml
 tables code logs
-facts watch contracts
+facts watch contracts pieces
 nodes
 spec engine
 history
@@ -32,7 +32,7 @@ lookback
 reopen
 cli
 """
-MOST_ARROWS = 93  # from a package to another, `__main__` counted as a package
+MOST_ARROWS = 98  # from a package to another, `__main__` counted as a package
 MOST_LINES = 400  # of a file
 MOST_FUNCTION_LINES = 60
 

@@ -6,27 +6,32 @@ outputs, which `writer_thread.py` does; `ipc.py` and `output_files.py` write the
 reads those again that have no checksum then. `file_table.py` stands for a table that stays in the user's files.
 `worker_store.py` is the store inside a worker process; `json_store.py` passes JSON, for comparison; `handoffs.py` names
 the store of each handoff, and `late_store.py` makes it when a table is needed. `file_io.py` reads and writes the user's
-files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format,
-`table_folders.py` writes folders of files, and `partitions.py` names the folders of partitions. `digest.py` hashes
-content. `file_outputs.py` takes over outputs that are files or folders. `gathered.py` puts the tables of cells
-together. `python_values.py` gives values that are shown. `remote_versions.py` asks services for the versions of files.
+files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format, `table_folders.py` writes
+folders of files, and `partitions.py` names the folders of partitions. `digest.py` hashes content, and `plain_arrays.py`
+gives arrays a plain form. `file_outputs.py` takes over outputs that are files or folders. `gathered.py` puts the tables
+of cells together. `python_values.py` gives values that are shown. `remote_versions.py` asks services for the versions
+of files.
 
 Other packages use:
 
+- `dictionaries`: `has_dictionary`
+- `digest`: `Digest`
 - `file_io`: `read_table`, `write_stream`, `write_table`
-- `file_table`: `FileTable`, `check_unchanged`, `open_files`
 - `file_outputs`: `hand_on`
-- `formats`: `FormatError`, `format_of`
-- `frozen`: `frozen_output`
+- `file_table`: `check_unchanged`, `FileTable`, `open_files`
+- `formats`: `format_of`, `FormatError`
+- `frozen`: `frozen`, `frozen_output`
 - `gathered`: `flattened`, `put_together`
 - `handoffs`: `DEFAULT_HANDOFF`, `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `ipc`: `open_file`, `strict_line`, `write_file`
 - `late_store`: `LateStore`
 - `local_files`: `folder_hint`, `local_source`, `resolve_files`
 - `output_files`: `hashed`, `in_memory`
+- `plain_arrays`: `decoded`, `map_entries`
 - `python_values`: `NO_PREVIEW`, `values_of`
 - `remote_versions`: `RemoteVersions`
 - `store`: `TableStore`
+- `stored_form`: `read_all`
 - `table_folders`: `write_folder`
 - `worker_store`: `WorkerStore`
 """

@@ -12,6 +12,7 @@ import pyarrow.types as pt
 from xxhash import xxh3_128
 
 from nfrun.system.checksums import bytes_checksum, text_checksum
+from nfrun.tables.plain_arrays import cast_to, map_entries, run_indices, taken, valid_values, wide_type
 
 # Import pyarrow.compute where it is used: it takes 40 ms and 9 MB, and columns of numbers without nulls don't need it.
 _VERSION = b"nfrun table digest 1"  # raise it with every change that gives the same table another digest
@@ -123,12 +124,12 @@ class _Fixed(_Node):
         if array.null_count and self._unsigned is not None:
             # 1.5 times as fast as dropping the nulls, and by far the most common case.
             array = array.view(self._unsigned).fill_null(0)
-        _feed(self._streams[0], _valid(array), self._width)
+        _feed(self._streams[0], valid_values(array), self._width)
 
 
 class _Bool(_Node):
     def _values(self, array: pa.Array) -> None:
-        _feed(self._streams[0], _valid(array).cast(pa.uint8()), 1)
+        _feed(self._streams[0], valid_values(array).cast(pa.uint8()), 1)
 
 
 class _Binary(_Node):
@@ -139,7 +140,7 @@ class _Binary(_Node):
         self._width = offset_width
 
     def _values(self, array: pa.Array) -> None:
-        array = _valid(array)
+        array = valid_values(array)
         if not len(array):
             return  # an empty array may have no buffers
         import pyarrow.compute as pc
@@ -165,7 +166,7 @@ class _List(_Node):
         import pyarrow.compute as pc
 
         if pt.is_map(array.type):
-            array = _entries(array)
+            array = map_entries(array)
         lengths = pc.list_value_length(array).drop_null()
         if self._width:
             _feed(self._streams[0], lengths, self._width)
@@ -176,7 +177,7 @@ class _List(_Node):
 
 class _Struct(_Node):
     def _values(self, array: pa.Array) -> None:
-        array = _valid(array)
+        array = valid_values(array)
         for i, child in enumerate(self._children):
             child.add(array.field(i))
 
@@ -199,7 +200,7 @@ class _Union(_Node):
             rows = pc.indices_nonzero(pc.equal(codes, pa.scalar(code, pa.int8())))
             if self._dense:
                 rows = pa.Array.from_buffers(pa.int32(), size, [None, buffers[2]], offset=start).take(rows)
-            self._children[i].add(_take(array.field(i), rows))
+            self._children[i].add(taken(array.field(i), rows))
 
 
 class _Decoded(_Node):
@@ -272,17 +273,17 @@ def _nested(kind: pa.DataType) -> _Node | None:
 
 def _encoded(kind: pa.DataType) -> _Node | None:
     if pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
-        inner, wide = _node(pa.field("", kind.value_type)).text, _wide(kind.value_type)
+        inner, wide = _node(pa.field("", kind.value_type)).text, wide_type(kind.value_type)
         child = _node(pa.field("", wide))
     if pt.is_dictionary(kind):
         text = f"dictionary<{inner}, {kind.index_type}, ordered={kind.ordered}>"
-        return _Decoded(text, child, lambda array: _take(_cast(array.dictionary, wide), array.indices))
+        return _Decoded(text, child, lambda array: taken(cast_to(array.dictionary, wide), array.indices))
     if pt.is_run_end_encoded(kind):
         text = f"run_end_encoded<{kind.run_end_type}, {inner}>"
-        return _Decoded(text, child, lambda array: _take(_cast(array.values, wide), _runs(array)))
+        return _Decoded(text, child, lambda array: taken(cast_to(array.values, wide), run_indices(array)))
     if pt.is_string_view(kind) or pt.is_binary_view(kind):
         # The bytes of a view array can be in any order. Cast to large_*: more than 2 GB do not fit int32 offsets.
-        wide = _wide(kind)
+        wide = wide_type(kind)
         return _Decoded(str(kind), _node(pa.field("", wide)), lambda array: array.cast(wide))
     return None
 
@@ -304,29 +305,6 @@ def _flat(kind: pa.DataType) -> _Node:
     return _Python(text) if bits % 8 else _Fixed(text, bits // 8)
 
 
-def _wide(kind: pa.DataType) -> pa.DataType:
-    """Return a type for the decoded values of `kind` that holds any number of them and has a take kernel."""
-    if pt.is_string(kind) or pt.is_string_view(kind):
-        return pa.large_string()
-    if pt.is_binary(kind) or pt.is_binary_view(kind):
-        return pa.large_binary()
-    return kind
-
-
-def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    return array if array.type == kind else array.cast(kind)
-
-
-def _runs(array: pa.Array) -> pa.Array:
-    """Return the index of each row's value in a run-end encoded array. `run_end_decode` does not support most types."""
-    places: list[int] = []
-    first = array.find_physical_offset()
-    for i, end in enumerate(array.run_ends.slice(first, array.find_physical_length()).to_pylist(), first):
-        # run_ends ignore the slice: they count from the start of the parent array.
-        places.extend([i] * (min(end - array.offset, len(array)) - len(places)))
-    return pa.array(places, pa.int64())
-
-
 def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
     """Yield the dictionaries in an array, including nested ones.
 
@@ -346,39 +324,6 @@ def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
             left += (array.field(i) for i in range(array.type.num_fields))
         elif array.type.num_fields:  # lists of all kinds, and run-end encoded arrays
             left.append(array.values)
-
-
-def _entries(array: pa.Array) -> pa.Array:
-    """Return a map array as a list array over the same buffers: maps have no kernels for lengths and values.
-
-    `array.view(...)` does not work: it gets the length of null children wrong, so reading them goes out of bounds.
-    """
-    fields = [array.type.key_field, array.type.item_field]
-    pairs = pa.StructArray.from_arrays([array.keys, array.items], fields=fields)
-    buffers = array.buffers()[:2]
-    return pa.Array.from_buffers(pa.list_(pairs.type), len(array), buffers, offset=array.offset, children=[pairs])
-
-
-def _valid(array: pa.Array) -> pa.Array:
-    """Return the slots that are not null, in order, without the bytes under nulls."""
-    if not array.null_count:
-        return array
-    try:
-        return array.drop_null()
-    except pa.ArrowNotImplementedError:
-        import pyarrow.compute as pc
-
-        return _take(array, pc.indices_nonzero(array.is_valid()))
-
-
-def _take(array: pa.Array, indices: pa.Array) -> pa.Array:
-    try:
-        return array.take(indices)
-    except pa.ArrowNotImplementedError:
-        # There is no kernel for views, run-end encodings and types that contain them. Concatenate slices: slow.
-        null = pa.nulls(1, array.type)
-        pieces = [null if i is None else array.slice(i, 1) for i in indices.to_pylist()]
-        return pa.concat_arrays(pieces or [array.slice(0, 0)])
 
 
 def _feed(hasher: Any, array: pa.Array, width: int) -> None:

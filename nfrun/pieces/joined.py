@@ -1,0 +1,167 @@
+"""Puts the result of a mapped node together: the rows of all calls, in the order of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import accumulate
+
+import pyarrow as pa
+
+from nfrun.core.values import frozen
+from nfrun.pieces.results import Results
+from nfrun.pieces.schemas import Conflict, as_schema, common_schema
+from nfrun.pieces.take import take
+from nfrun.tables.formats import FormatError
+
+_BLOCK_ROWS = 1 << 16
+_BLOCK_BYTES = 64 << 20
+
+
+@frozen
+class Found:
+    """The results to join, in their order: the position of each in `results`.
+
+    `rows` are the numbers of the input's rows that they belong to, None for all rows.
+    """
+
+    results: Results
+    positions: pa.Array
+    rows: pa.Array | None = None
+
+
+def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None, name: str) -> pa.RecordBatchReader:
+    """Return the rows of the input with the new columns of each; a new one takes the place of one of the same name.
+
+    `keep` are the columns of the input that stay, None for all. `name` is that of the node, for errors. A batch has
+    65,536 rows, or more if rows give several; fewer if these take more than 64 MiB. Raises FormatError.
+    """
+    new = _schema(found, name)
+    kept = given if keep is None else given.select(list(keep))
+    schema, places = _with_new(kept.schema, new)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        size = len(found.positions)
+        step = _block_rows(found)
+        for start in range(0, size, step) if size else ():
+            positions = found.positions.slice(start, min(step, size - start))
+            table, parents = _block(found.results, positions, new)
+            rows = _rows_of(found, kept, start, len(positions))
+            columns = [*rows.columns] if parents is None else [*take(rows, parents).columns]
+            for place, column in zip(places, table.columns, strict=True):
+                columns[place : place + 1] = [column]
+            yield from _batches(columns, schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def joined_pieces(found: Found, name: str) -> pa.RecordBatchReader:
+    """Return the tables of the pieces, one behind the other. Raises FormatError if they do not fit."""
+    schema = _schema(found, name)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        opened: tuple[int, pa.Table, list[int]] | None = None
+        records = found.results.records_of(found.positions).to_pylist()
+        for position, number in zip(found.positions.to_pylist(), records, strict=True):
+            if opened is None or opened[0] != number:
+                record = found.results.records[number]
+                starts = [0, *accumulate(record.counts.to_pylist())] if record.counts is not None else []
+                opened = number, as_schema(record.table(), schema), starts
+            unit = position - found.results.starts[number]
+            start, stop = opened[2][unit : unit + 2] if opened[2] else (unit, unit + 1)
+            yield from opened[1].slice(start, stop - start).to_batches()
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _schema(found: Found, name: str) -> pa.Schema:
+    """Return the columns of all results, in the order in which the rows of the input give them."""
+    import pyarrow.compute as pc
+
+    records = found.results.records_of(found.positions)
+    used = records.unique()
+    try:
+        return common_schema([found.results.records[i].table().schema for i in used.to_pylist()])
+    except Conflict as error:
+        firsts = [pc.index(records, used[i]).as_py() for i in (error.one, error.other)]
+        rows = [first if found.rows is None else found.rows[first].as_py() for first in firsts]
+        what = " and ".join(f"{'row' if len(found.positions) else 'piece'} {row + 1:,}" for row in rows)
+        raise FormatError(f"the results of {what} of '{name}' cannot be put together: {error}") from None
+
+
+def _with_new(kept: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, list[int]]:
+    """Return the input's columns and the new ones as a schema, and the place of each new one."""
+    fields, places = list(kept), []
+    for field in new:
+        place = kept.get_field_index(field.name)
+        places.append(len(fields) if place < 0 else place)
+        fields[places[-1] : places[-1] + 1] = [field]
+    return pa.schema(fields, kept.metadata), places
+
+
+def _block(results: Results, positions: pa.Array, new: pa.Schema) -> tuple[pa.Table, pa.Array | None]:
+    """Return the rows of some results, and for each the index of its result; None if each result is one row."""
+    import pyarrow.compute as pc
+
+    numbers = results.records_of(positions)
+    used = sorted(numbers.unique().to_pylist())
+    records = [results.records[i] for i in used]
+    table = pa.concat_tables([as_schema(record.table(), new) for record in records])
+    # The index of a result among those of the records used: less by the results of the records left out before it.
+    offsets = pa.array([*accumulate((len(record.keys) for record in records), initial=0)][:-1], pa.int64())
+    shifts = pc.subtract(pa.array([results.starts[i] for i in used], pa.int64()), offsets)
+    units = pc.subtract(positions, shifts.take(pc.index_in(numbers, value_set=pa.array(used, pa.int64()))))
+    if all(record.counts is None for record in records):
+        return _taken(table, units), None
+    counts = pa.concat_arrays([_counts(record.counts, len(record.keys)) for record in records])
+    starts = pc.subtract(pc.cumulative_sum(counts), counts)
+    chosen = counts.take(units)
+    parents, within = _parents(chosen)
+    return _taken(table, pc.add(starts.take(units).take(parents), within)), parents
+
+
+def _parents(counts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return the index of each list and the index in it, for each item of lists with these lengths."""
+    import pyarrow.compute as pc
+
+    ends = pc.cumulative_sum(counts)
+    total = ends[-1].as_py() if len(ends) else 0
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), ends])
+    items = pa.array(range(total), pa.int64())
+    parents = pc.list_parent_indices(pa.LargeListArray.from_arrays(offsets, items)).cast(pa.int64())
+    return parents, pc.subtract(items, offsets.take(parents))
+
+
+def _counts(counts: pa.Array | None, keys: int) -> pa.Array:
+    return pa.array([1] * keys, pa.int64()) if counts is None else counts
+
+
+def _taken(table: pa.Table, rows: pa.Array) -> pa.Table:
+    """Return these rows: a view if they are all adjacent, as where nothing has changed since an earlier run."""
+    size = len(rows)
+    if size and rows[-1].as_py() - rows[0].as_py() == size - 1:
+        first = rows[0].as_py()
+        if rows.equals(pa.array(range(first, first + size), pa.int64())):
+            return table.slice(first, size)
+    return take(table, rows)
+
+
+def _rows_of(found: Found, kept: pa.Table, start: int, size: int) -> pa.Table:
+    if found.rows is None:
+        return kept.slice(start, size)
+    return take(kept, found.rows.slice(start, size))
+
+
+def _block_rows(found: Found) -> int:
+    used = [found.results.records[i] for i in found.results.records_of(found.positions).unique().to_pylist()]
+    units = sum(len(record.keys) for record in used)
+    size = sum(record.body.size for record in used)
+    return int(max(1, min(_BLOCK_ROWS, _BLOCK_BYTES * units // max(1, size))))
+
+
+def _batches(columns: Sequence[pa.ChunkedArray], schema: pa.Schema) -> list[pa.RecordBatch]:
+    table = pa.Table.from_arrays(list(columns), schema=schema)
+    with suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):  # unions, or more than 2 GB of text
+        table = table.combine_chunks()
+    found: list[pa.RecordBatch] = table.to_batches()
+    return found

@@ -1,0 +1,64 @@
+"""Defines a piece of the input of a mapped node: the rows that one call of the function gets."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from nfrun.core.values import frozen
+
+_WIDTH = 8  # bytes per row number
+
+
+@frozen
+class Piece:
+    """Some rows of the mapped input, in their order. Small enough to be sent to another process.
+
+    Their numbers are those from `start` to `stop`, or if `listed` is not empty, the 64-bit numbers in it. `keys`
+    are the keys of the results, 16 bytes each: one for each row if `row_wise`, otherwise one for the piece.
+    """
+
+    keys: bytes
+    start: int = 0
+    stop: int = 0
+    listed: bytes = b""
+    row_wise: bool = True
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.listed) // _WIDTH or self.stop - self.start
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the rows in the input, which count from 0."""
+        if self.listed:
+            found: list[int] = int64_array(self.listed).to_pylist()
+            return found
+        return [*range(self.start, self.stop)]
+
+    def halves(self) -> tuple[Piece, Piece] | None:
+        """Return the first and the second half of the rows; None for a single row, and if the rows belong together."""
+        if not self.row_wise or self.rows < 2:
+            return None
+        middle = self.rows // 2
+        return self._part(0, middle), self._part(middle, self.rows)
+
+    def table(self, whole: pa.Table) -> pa.Table:
+        """Return the rows of the input, as a view if they are adjacent."""
+        if not self.listed:
+            return whole.slice(self.start, self.stop - self.start)
+        from nfrun.pieces.take import take
+
+        return take(whole, int64_array(self.listed))
+
+    def _part(self, first: int, last: int) -> Piece:
+        width = len(self.keys) // self.rows
+        keys = self.keys[width * first : width * last]
+        if self.listed:
+            return Piece(keys, listed=self.listed[_WIDTH * first : _WIDTH * last])
+        return Piece(keys, self.start + first, self.start + last)
+
+
+def int64_array(data: bytes | pa.Buffer) -> pa.Array:
+    """Return the 64-bit numbers in a buffer as an array, without a copy."""
+    buffer = pa.py_buffer(data) if isinstance(data, bytes) else data
+    return pa.Array.from_buffers(pa.int64(), buffer.size // _WIDTH, [None, buffer])

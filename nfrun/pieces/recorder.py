@@ -1,0 +1,89 @@
+"""Records what the function returned for a piece, in the process that called it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from nfrun.core.values import frozen
+from nfrun.pieces.piece import Piece
+from nfrun.pieces.returned import Computed, computed_rows
+from nfrun.pieces.writer import ResultWriter
+from nfrun.tables.frozen import frozen as frozen_table
+from nfrun.tables.ipc import open_file
+from nfrun.tables.stored_form import read_all
+
+
+@frozen
+class ResultForm:
+    """How to make a table of what the function returned: `column` is the name of a column that has none."""
+
+    column: str
+    explode: bool = False
+
+
+class Recorder:
+    """Writes results of pieces to a segment of its own. Thread-safe."""
+
+    def __init__(self, form: ResultForm, writer: ResultWriter) -> None:
+        self._form, self._writer = form, writer
+
+    def record(self, piece: Piece, value: Any, seconds: float = 0.0) -> None:
+        """Keep what the function returned for a piece: a table or reader if it takes the table.
+
+        `seconds` is how long the call took. Raises ReturnedError if the value does not fit the rows, FormatError, and
+        HandoffError if a result cannot be written.
+        """
+        self._writer.add(piece.keys, self._computed(piece, value), seconds)
+
+    def flush(self) -> None:
+        """Write all results. Raises HandoffError."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write all results and close the segment. Raises HandoffError."""
+        self._writer.close()
+
+    def _computed(self, piece: Piece, value: Any) -> Computed:
+        if not piece.row_wise:
+            table = read_all(value) if isinstance(value, pa.RecordBatchReader) else frozen_table(value)
+            return Computed(table, (table.num_rows,))
+        computed = computed_rows(value, piece.rows, self._form.column, explode=self._form.explode)
+        return computed if piece.rows else Computed(computed.table, (computed.table.num_rows,))
+
+
+@frozen
+class WorkerData:
+    """What a worker process needs to compute pieces of a mapped node: paths, and how to read what is returned.
+
+    `input` is the Arrow IPC file of the mapped input. `folder` and `files` are where segments go, and how their names
+    begin.
+    """
+
+    input: str
+    folder: str
+    files: str
+    form: ResultForm
+
+    def open(self) -> WorkerPieces:
+        """Map the input. Raises HandoffError."""
+        writer = ResultWriter(Path(self.folder), self.files, at_once=True)
+        return WorkerPieces(open_file(Path(self.input)), Recorder(self.form, writer))
+
+
+class WorkerPieces:
+    """The input of a mapped node in a worker process, and a segment of its own for results.
+
+    A result is in the segment when `record` returns, so that nothing is sent to the run's process.
+    """
+
+    def __init__(self, whole: pa.Table, recorder: Recorder) -> None:
+        self._whole = whole
+        self.record = recorder.record
+        self.close = recorder.close
+
+    def table(self, piece: Piece) -> pa.Table:
+        """Return the rows of a piece, as a view of the file if they are adjacent."""
+        return piece.table(self._whole)

@@ -1,0 +1,168 @@
+"""Makes a table of what a function returned for the rows of a piece: one row for each, or with `explode`, several."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from nfrun.core.values import frozen
+from nfrun.tables.frozen import frozen as frozen_table
+
+
+class ReturnedError(Exception):
+    """What the function returned does not fit its rows. `details` says what to do."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
+@frozen
+class Computed:
+    """The new columns of some rows. `counts` has how many rows of `table` each one gives; None: one each."""
+
+    table: pa.Table
+    counts: tuple[int, ...] | None = None
+
+
+def computed_rows(value: Any, rows: int, column: str, *, explode: bool = False) -> Computed:
+    """Return the new columns that a row-wise function returned for some rows. A bare array becomes `column`.
+
+    Takes a mapping of columns, a list of mappings, an array or list of values, an array of two dimensions, and a table
+    of any library. With `explode`, takes a list with a list of values or of mappings for each row, or an Arrow array of
+    lists. Raises ReturnedError.
+    """
+    try:
+        if not explode:
+            table = _columns(value, rows, column)
+            return Computed(frozen_table(table))
+        items, counts = _exploded(value, rows)
+        return Computed(frozen_table(_columns(items, sum(counts), column)), tuple(counts))
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise ReturnedError(f"the function returned {_a(value)} that does not make columns: {error}") from None
+
+
+def _columns(value: Any, rows: int, column: str) -> pa.Table:
+    if isinstance(value, Mapping):
+        return _table({str(name): _array(values, rows, str(name)) for name, values in value.items()}, rows)
+    if isinstance(value, pa.Table | pa.RecordBatch) or _is_frame(value):
+        table = _frame_table(value)
+        _check_length(table.num_rows, rows, "rows")
+        return table
+    if isinstance(value, list | tuple) and any(isinstance(row, Mapping) for row in value):
+        return _mappings(value, rows)
+    if isinstance(value, list | tuple) and not value and not rows:
+        return pa.table({})
+    return _table({column: _array(value, rows, "")}, rows)
+
+
+def _mappings(value: Sequence[Any], rows: int) -> pa.Table:
+    _check_length(len(value), rows, "mappings")
+    for row in value:
+        if row is not None and not isinstance(row, Mapping):
+            what = f"the function returned a mapping for one row and {_a(row)} for another"
+            raise ReturnedError(what, "return a mapping for each row, or None for a row of nulls")
+    found = [row or {} for row in value]
+    names = dict.fromkeys(key for row in found for key in row)
+    return _table({str(name): _array([row.get(name) for row in found], rows, str(name)) for name in names}, rows)
+
+
+def _array(value: Any, rows: int, column: str) -> pa.Array | pa.ChunkedArray:
+    """Return the values of a column. An array of two dimensions becomes one of lists of a fixed size."""
+    where = f" for the column '{column}'" if column else ""
+    if isinstance(value, pa.Array | pa.ChunkedArray):
+        found = value
+    elif getattr(value, "ndim", 1) != 1:
+        found = _matrix(value, where)
+    elif hasattr(value, "__arrow_c_stream__"):
+        found = pa.chunked_array(value)
+    elif isinstance(value, list | tuple | range) or hasattr(value, "__array__") or hasattr(value, "__arrow_c_array__"):
+        found = pa.array(value)
+    else:
+        raise ReturnedError(f"the function returned {_a(value)}{where}", _each(rows))
+    _check_length(len(found), rows, "values", where)
+    return found
+
+
+def _matrix(value: Any, where: str) -> pa.Array:
+    shape = tuple(value.shape)
+    if len(shape) != 2:
+        what = f"the function returned an array of {len(shape)} dimensions{where}"
+        raise ReturnedError(what, "return one of two dimensions, or a list with one value for each row")
+    flat = sys.modules["numpy"].ascontiguousarray(value).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), shape[1]) if shape[1] else pa.array([[]] * shape[0])
+
+
+def _exploded(value: Any, rows: int) -> tuple[Any, list[int]]:
+    """Return the values of all rows behind one another, and how many each row has."""
+    if isinstance(value, pa.ChunkedArray | pa.Array) and _is_list(value.type):
+        import pyarrow.compute as pc
+
+        _check_length(len(value), rows, "lists")
+        whole = pa.chunked_array([value], value.type) if isinstance(value, pa.Array) else value
+        items = pc.list_flatten(whole)
+        counts = pc.list_value_length(whole).fill_null(0).to_pylist()
+        return pa.Table.from_struct_array(items) if pt.is_struct(items.type) else items, counts
+    if not isinstance(value, list | tuple):
+        hint = f"'explode' needs a list with a list of new rows for each of the {rows} rows"
+        raise ReturnedError(f"the function returned {_a(value)}", hint)
+    _check_length(len(value), rows, "lists")
+    lists = [_new_rows(each) for each in value]
+    return list(chain.from_iterable(lists)), [len(each) for each in lists]
+
+
+def _new_rows(value: Any) -> Sequence[Any]:
+    if value is None:
+        return ()
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, pa.Table | pa.RecordBatch) or _is_frame(value):
+        found: list[Any] = _frame_table(value).to_pylist()
+        return found
+    if hasattr(value, "tolist") and getattr(value, "ndim", None):
+        return list(value)
+    if isinstance(value, pa.Array | pa.ChunkedArray):
+        values: list[Any] = value.to_pylist()
+        return values
+    what = f"the function returned {_a(value)} for a row"
+    raise ReturnedError(what, "'explode' needs a list of new rows for each row: values or mappings")
+
+
+def _table(columns: Mapping[str, pa.Array | pa.ChunkedArray], rows: int) -> pa.Table:
+    if not columns and rows:
+        raise ReturnedError("the function returned no columns", "return a value or a mapping for each row")
+    return pa.table(dict(columns))
+
+
+def _check_length(found: int, rows: int, what: str, where: str = "") -> None:
+    if found != rows:
+        raise ReturnedError(f"the function returned {found:,} {what}{where} for {rows:,} rows", _each(rows))
+
+
+def _each(rows: int) -> str:
+    return "return one value for each row" if rows == 1 else f"return one value for each of the {rows:,} rows"
+
+
+def _frame_table(value: Any) -> pa.Table:
+    if isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ())):
+        return pa.Table.from_pandas(value, preserve_index=False)
+    return pa.table(value) if not isinstance(value, pa.Table) else value
+
+
+def _is_frame(value: Any) -> bool:
+    return hasattr(value, "__arrow_c_stream__") and hasattr(value, "columns")
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind))
+
+
+def _a(value: Any) -> str:
+    """Return the name of the type of a value, with its article."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"

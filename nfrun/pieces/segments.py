@@ -1,0 +1,172 @@
+"""Writes and reads segments: files with results of calls, which only grow while one run writes them.
+
+A segment begins with 64 bytes, `MAGIC` padded with zeros. Then come records, each at a multiple of 64 bytes: a header
+of 64 bytes, the keys and counts, and an Arrow IPC stream, the last two padded. The header has the numbers of keys and
+rows, the sizes of the parts, how long the calls took, and two checksums (xxh3_64): of the header, keys and counts, and
+of the stream. A reader stops at the first header that does not fit: the rest was not written completely, or is damaged.
+So a segment never gives wrong results, whatever happened to it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+from xxhash import xxh3_64, xxh3_64_intdigest
+
+from nfrun.core.errors import HandoffError
+from nfrun.core.values import frozen
+from nfrun.pieces.row_keys import KEY_BYTES, key_array
+from nfrun.system.os_errors import reason
+
+MAGIC = b"nfrun map segment 1\n"  # raise the number with every change of the format: segments of others are ignored
+ENDING = ".segment"
+_ALIGNED = 64
+_START = MAGIC.ljust(_ALIGNED, b"\0")
+_RECORD = b"rows"
+_HEADER = struct.Struct("<4sIQQQQdQQ")  # record mark, flags, keys, rows, sizes of head and body, seconds, checksums
+_UNCHECKED = _HEADER.size - 8  # the header's own checksum is its end
+_HAS_COUNTS = 1
+
+
+@frozen
+class Record:
+    """Results of calls. `keys` has one key for each unit (a row or a piece).
+
+    `counts` has how many of the `rows` belong to each key, as 64-bit numbers; None: one each. `seconds` is how long the
+    calls took. `body` is the Arrow IPC stream with the rows, and `checksum` what its checksum must be.
+    """
+
+    keys: pa.FixedSizeBinaryArray
+    counts: pa.Array | None
+    rows: int
+    seconds: float
+    body: pa.Buffer
+    checksum: int
+
+    def is_intact(self) -> bool:
+        """Return whether the rows are as they were written. Reads all of them."""
+        return xxh3_64_intdigest(self.body) == self.checksum
+
+    def table(self) -> pa.Table:
+        """Return the rows, as a view of the file."""
+        return pa.ipc.open_stream(self.body).read_all()
+
+
+def encoded(keys: bytes, counts: Sequence[int] | None, table: pa.Table, seconds: float) -> bytes:
+    """Return the bytes of a record. `keys` are those of the units, one behind the other."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    body = _padded(sink.getvalue().to_pybytes())
+    head = keys if counts is None else keys + struct.pack(f"<{len(counts)}q", *counts)
+    flags, padded = 0 if counts is None else _HAS_COUNTS, _padded(head)
+    number, checksum = len(keys) // KEY_BYTES, xxh3_64_intdigest(body)
+    fields = flags, number, table.num_rows, len(padded), len(body), seconds, checksum
+    header = _HEADER.pack(_RECORD, *fields, 0)
+    return b"".join([header[:_UNCHECKED], _head_checksum(header, padded).to_bytes(8, "little"), padded, body])
+
+
+def read_segment(path: Path) -> Iterator[Record]:
+    """Yield the records of a segment, as views of the mapped file. None if the file is not a segment of this format.
+
+    Rows are not checked, see `Record.is_intact`. Raises FileNotFoundError, and HandoffError if it cannot be read.
+    """
+    try:
+        if path.stat().st_size < _ALIGNED:
+            return
+        whole = pa.memory_map(os.fsencode(path), "r").read_buffer()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise HandoffError(f"cannot read {path}: {reason(error)}", error) from error
+    if whole.slice(0, _ALIGNED).to_pybytes() != _START:
+        return
+    place = _ALIGNED
+    while place + _HEADER.size <= whole.size:
+        header = whole.slice(place, _HEADER.size).to_pybytes()
+        mark, flags, keys, rows, head_size, body_size, seconds, checksum, head_checksum = _HEADER.unpack(header)
+        body_at, end = place + _HEADER.size + head_size, place + _HEADER.size + head_size + body_size
+        if mark != _RECORD or end > whole.size:
+            return
+        head = whole.slice(place + _HEADER.size, head_size)
+        counted = keys * (KEY_BYTES + 8 * (flags & _HAS_COUNTS)) <= head_size
+        if not counted or _head_checksum(header, head) != head_checksum:
+            return
+        counts = head.slice(KEY_BYTES * keys, 8 * keys) if flags & _HAS_COUNTS else None
+        yield Record(
+            key_array(head.slice(0, KEY_BYTES * keys)),
+            None if counts is None else pa.Array.from_buffers(pa.int64(), keys, [None, counts]),
+            rows,
+            seconds,
+            whole.slice(body_at, body_size),
+            checksum,
+        )
+        place = end
+
+
+class SegmentFile:
+    """A segment that is written. The file is made with the first record, and locked (`flock`) until it is closed.
+
+    After an error it is left as it is, with a last record that nobody reads, and the next record begins another file.
+    Not thread-safe.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._file = -1
+
+    def append(self, records: bytes) -> None:
+        """Write records at the end. Raises HandoffError."""
+        path = self._folder
+        try:
+            if self._file < 0:
+                path, self._file = self._created()
+                records = _START + records
+            left = memoryview(records)
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError as error:
+            self.close()
+            raise HandoffError(f"cannot write to {path}: {reason(error)}", error) from error
+
+    def close(self) -> None:
+        """Close the file. A later record begins another."""
+        if self._file >= 0:
+            with suppress(OSError):
+                os.close(self._file)
+            self._file = -1
+
+    def _created(self) -> tuple[Path, int]:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._folder / f"{self._name}-{os.urandom(6).hex()}{ENDING}"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return path, file
+
+
+def segments_in(folder: Path, prefix: str = "") -> list[Path]:
+    """Return the segments in a folder whose names begin with `prefix`, by name. Raises HandoffError."""
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208  (quick, however many there are)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise HandoffError(f"cannot read {folder}: {reason(error)}", error) from error
+    return [folder / name for name in names if name.startswith(prefix) and name.endswith(ENDING)]
+
+
+def _head_checksum(header: bytes, head: bytes | pa.Buffer) -> int:
+    checksum = xxh3_64(header[:_UNCHECKED])
+    checksum.update(head)
+    return checksum.intdigest()
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % _ALIGNED)

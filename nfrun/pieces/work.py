@@ -1,0 +1,253 @@
+"""The data of a mapped node: which pieces of the input are to be computed, and the result as a whole."""
+
+from __future__ import annotations
+
+import os
+import threading
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from nfrun.core.errors import HandoffError
+from nfrun.core.map_spec import MapSpec
+from nfrun.core.text import ellipsize
+from nfrun.pieces.cut import adjacent_or_listed, cut
+from nfrun.pieces.failed import FailedCall, failed_rows, failed_slices
+from nfrun.pieces.joined import Found, joined_pieces, joined_rows
+from nfrun.pieces.piece import Piece
+from nfrun.pieces.piece_keys import piece_key
+from nfrun.pieces.recorder import Recorder, ResultForm, WorkerData
+from nfrun.pieces.results import Results, kept_records, positions_in
+from nfrun.pieces.row_keys import KEY_BYTES, key_array, row_keys
+from nfrun.pieces.writer import ResultWriter
+
+_MOST_SHOWN = 60  # characters of a value in a message
+_NO_ROWS = b"no rows".ljust(KEY_BYTES, b"\0")  # the key of the result for an input without rows
+
+
+class MapWork:
+    """The pieces of an input and their results.
+
+    `columns` are those of the input that the function takes, None if it takes the table. `name` is that of the node,
+    and of the column that the function does not name. Results are written to segments in `folder`, whose names begin
+    with `run`: those of later runs must sort behind. With `use_kept`, results that lie there already are used. Unless
+    `spec.reuse` is false, results are found by the values that the function gets, so equal rows are computed once.
+
+    A unit is a row if the function takes columns, otherwise a piece of the `Cut`. A piece is named by its path: `(3,)`
+    is the fourth that is computed, `(3, 1)` its second half. `record` may be called from several threads at once.
+    Raises HandoffError if results cannot be read.
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        spec: MapSpec,
+        columns: Sequence[str] | None,
+        *,
+        name: str,
+        folder: Path,
+        run: str = "",
+        use_kept: bool = True,
+    ) -> None:
+        self._table, self._spec, self._columns, self._name, self._folder = table, spec, columns, name, folder
+        self._files = f"{run}-{os.urandom(6).hex()}"
+        self._form = ResultForm(name, spec.explode)
+        self._recorder = Recorder(self._form, ResultWriter(folder, self._files))
+        self.record = self._recorder.record
+        self._cut = None if columns is not None else cut(table, spec)
+        self._keys = self._unit_keys()
+        self._kept = kept_records(folder) if spec.reuse and use_kept else []
+        self._missing, covered = self._plan(Results(self._kept).find(self._keys))
+        self._covered = [0, *accumulate(covered)]  # rows of the input, up to each unit that is computed
+        self._failed: dict[bytes, tuple[Piece, FailedCall]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of the input."""
+        return int(self._table.num_rows)
+
+    @property
+    def reused(self) -> int:
+        """The number of rows whose results lie in the folder already."""
+        return self.rows - self._covered[-1]
+
+    @property
+    def count(self) -> int:
+        """The number of pieces to compute, none of them halved."""
+        return -(-len(self._missing) // self._batch)
+
+    def rows_of(self, path: Sequence[int]) -> int:
+        """Return how many rows of the input a piece stands for; rows that are equal are computed once."""
+        first, last = self._range(path)
+        return self._covered[last] - self._covered[first]
+
+    def can_halve(self, path: Sequence[int]) -> bool:
+        """Return whether a piece has halves: more than one row, each of which has a result of its own."""
+        first, last = self._range(path)
+        return last - first > 1
+
+    def piece(self, path: Sequence[int]) -> Piece:
+        """Return the piece with this path."""
+        first, last = self._range(path)
+        units = self._missing.slice(first, last - first)
+        if self._cut is not None:
+            unit = units[0].as_py()
+            start, stop, listed = self._cut.rows(unit)
+            return Piece(self._key_bytes(unit, unit + 1), start, stop, listed, row_wise=False)
+        if not self.rows:
+            return Piece(_NO_ROWS)
+        start, stop, listed = adjacent_or_listed(units)
+        if listed:
+            keys = b"".join(self._key_bytes(row, row + 1) for row in units.to_pylist())
+        else:
+            keys = self._key_bytes(start, stop)
+        return Piece(keys, start, stop, listed)
+
+    def table(self, piece: Piece) -> pa.Table:
+        """Return the rows of a piece, as a view of the input if they are adjacent."""
+        return piece.table(self._table)
+
+    def for_worker(self, path: str) -> WorkerData:
+        """Return what a worker process needs. `path` is the Arrow IPC file of the input."""
+        return WorkerData(path, str(self._folder), self._files, self._form)
+
+    def fail(self, piece: Piece, error: str, message: str, attempts: int) -> None:
+        """Note that there is no result for a piece: the type of the error, its message, and the number of attempts."""
+        with self._lock:
+            for start in range(0, len(piece.keys), KEY_BYTES):
+                key = piece.keys[start : start + KEY_BYTES]
+                self._failed[key] = piece, FailedCall(error, message, attempts)
+
+    def row_text(self, piece: Piece) -> tuple[int, str]:
+        """Return the number of the first row, from 1, and its values in the columns of the key, for a message."""
+        first = piece.numbers()[0]
+        names = self._columns if self._columns is not None else self._spec.by
+        values = self._table.slice(first, 1).select(list(names)).to_pylist()[0]
+        shown = [f"{name}: {_shown(value)}" for name, value in values.items()]
+        return first + 1, ", ".join(shown)
+
+    def joined(self) -> pa.RecordBatchReader:
+        """Return the whole result, without the rows that failed, when all calls have ended.
+
+        Raises HandoffError if a result is not there, and FormatError if the results do not fit together.
+        """
+        self._recorder.flush()
+        results = Results([*self._kept, *kept_records(self._folder, self._files)])
+        found, rows = results.find(self._keys), None
+        if found.null_count:
+            rows = self._units_there(found)
+            found = found.take(rows)
+        if self._cut is not None:
+            return joined_pieces(Found(results, found, rows), self._name)
+        return joined_rows(Found(results, found, rows), self._table, self._spec.keep, self._name)
+
+    def errors(self) -> pa.Table:
+        """Return a row for each row of the input that failed, or each piece: its key, `error`, `message`, `attempts`.
+
+        The key are the columns that the function takes, or those of the group. A piece that is no group has the number
+        of its first row, from 1, and of its rows.
+        """
+        failed = [(piece, call) for piece, call in self._failed.values()]
+        if self._cut is None:
+            numbers = self._numbers_of_failed()
+            return failed_rows(self._table.select(list(self._columns or ())), numbers)
+        if not self._spec.by:
+            return failed_slices((piece.numbers()[0] + 1, piece.rows, call) for piece, call in failed)
+        firsts = {number: call for piece, call in failed for number in self._group_starts(piece)}
+        return failed_rows(self._table.select(list(self._spec.by)), firsts)
+
+    def close(self) -> None:
+        """Write all results, and close the segment. Raises HandoffError."""
+        self._recorder.close()
+
+    @property
+    def _batch(self) -> int:
+        return 1 if self._cut is not None else self._spec.batch
+
+    def _unit_keys(self) -> pa.FixedSizeBinaryArray:
+        if not self.rows and self._cut is None:
+            return key_array(_NO_ROWS)
+        if not self._spec.reuse:
+            count = self.rows if self._cut is None else self._cut.count
+            return key_array(_numbered(count))
+        if self._cut is None:
+            return row_keys(self._table, self._columns or ())
+        pieces = (Piece(b"", *self._cut.rows(i)) for i in range(self._cut.count))
+        return key_array(b"".join(piece_key(piece.table(self._table)) for piece in pieces))
+
+    def _plan(self, found: pa.Array) -> tuple[pa.Array, list[int]]:
+        """Return the units to compute, in ascending order, and how many rows of the input each stands for."""
+        import pyarrow.compute as pc
+
+        missing = pc.indices_nonzero(found.is_null()).cast(pa.int64())
+        if not len(missing):
+            return missing, []
+        keys = self._keys.take(missing)
+        same = positions_in(keys, keys)  # the first unit with the same key
+        firsts = same.value_counts()
+        units = missing.take(firsts.field("values"))
+        if self._cut is None:
+            return units, firsts.field("counts").to_pylist() if self.rows else [0]
+        sizes = [b - a for a, b in zip(self._cut.bounds, self._cut.bounds[1:], strict=False)]
+        covered = dict.fromkeys(firsts.field("values").to_pylist(), 0)
+        for unit, first in zip(missing.to_pylist(), same.to_pylist(), strict=True):
+            covered[first] += sizes[unit]
+        return units, list(covered.values())
+
+    def _range(self, path: Sequence[int]) -> tuple[int, int]:
+        """Return the range of a piece in the units to compute."""
+        first = path[0] * self._batch
+        last = min(first + self._batch, len(self._missing))
+        for half in path[1:]:
+            middle = first + (last - first) // 2
+            first, last = (middle, last) if half else (first, middle)
+        return first, last
+
+    def _key_bytes(self, first: int, last: int) -> bytes:
+        data: bytes = self._keys.buffers()[1].slice(KEY_BYTES * first, KEY_BYTES * (last - first)).to_pybytes()
+        return data
+
+    def _units_there(self, found: pa.Array) -> pa.Array:
+        """Return the units that have a result. Raises HandoffError if others than the failed ones have none."""
+        import pyarrow.compute as pc
+
+        missing = pc.indices_nonzero(found.is_null()).to_pylist()
+        lost = [unit for unit in missing if self._key_bytes(unit, unit + 1) not in self._failed]
+        if lost:
+            what = f"{len(lost):,} {'rows' if self._cut is None else 'pieces'} of '{self._name}'"
+            raise HandoffError(f"the results of {what} are gone from {self._folder}")
+        return pc.indices_nonzero(found.is_valid()).cast(pa.int64())
+
+    def _numbers_of_failed(self) -> dict[int, FailedCall]:
+        """Return the rows that failed, also those that are equal to one whose call did."""
+        import pyarrow.compute as pc
+
+        keys = list(self._failed)
+        if not keys:
+            return {}
+        same = positions_in(self._keys, key_array(b"".join(keys)))
+        rows = pc.indices_nonzero(same.is_valid()).to_pylist()
+        return {row: self._failed[keys[same[row].as_py()]][1] for row in rows}
+
+    def _group_starts(self, piece: Piece) -> list[int]:
+        """Return the first row of each group in a piece."""
+        numbers = piece.numbers()
+        groups = row_keys(piece.table(self._table), self._spec.by)
+        return [numbers[i] for i in positions_in(groups, groups).unique().to_pylist()]
+
+
+def _numbered(count: int) -> bytes:
+    """Return the keys of units that are found by number."""
+    keys = array("q", bytes(KEY_BYTES * count))
+    keys[::2] = array("q", range(count))
+    return keys.tobytes()
+
+
+def _shown(value: Any) -> str:
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return ellipsize(text, _MOST_SHOWN)

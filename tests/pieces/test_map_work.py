@@ -1,0 +1,189 @@
+"""What a mapped node computes, what it finds again, and what is put together."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from nfrun.core.map_spec import MapSpec
+from nfrun.pieces.piece import Piece
+from nfrun.pieces.work import MapWork
+
+TABLE = pa.table({"a": [1, 2, 3, 4, 5, 6, 2, None], "t": list("abcdefgh")})
+
+
+def work(table: pa.Table, folder: Path, columns: tuple[str, ...] | None = ("a",), **spec: Any) -> MapWork:
+    run = f"{len(list(folder.glob('*'))):05}"
+    settings = {"batch": 0 if {"by", "parts"} & set(spec) else 3, **spec}
+    return MapWork(table, MapSpec("x", **settings), columns, name="n", folder=folder, run=run)
+
+
+def compute(found: MapWork, function: Callable[[pa.Table], Any]) -> list[Piece]:
+    """Record what the function returns for each piece, and return the pieces."""
+    pieces = [found.piece((i,)) for i in range(found.count)]
+    for piece in pieces:
+        found.record(piece, function(found.table(pickle.loads(pickle.dumps(piece)))))
+    return pieces
+
+
+def result(found: MapWork) -> dict[str, list[Any]]:
+    made = found.joined().read_all().to_pydict()
+    found.close()
+    return made
+
+
+def tens(rows: pa.Table) -> list[dict[str, int]]:
+    return [{"b": (a or 0) * 10} for a in rows["a"].to_pylist()]
+
+
+def test_rows_are_computed_once_and_found_again(tmp_path: Path) -> None:
+    first = work(TABLE, tmp_path)
+    assert (first.rows, first.reused, first.count, [first.rows_of((i,)) for i in range(3)]) == (8, 0, 3, [4, 3, 1])
+    compute(first, tens)
+    made = result(first)
+    assert made == {**TABLE.to_pydict(), "b": [10, 20, 30, 40, 50, 60, 20, 0]}
+    again = work(TABLE, tmp_path)
+    assert (again.reused, again.count, result(again)) == (8, 0, made)
+
+
+def test_only_new_rows_are_computed_whatever_their_place_and_the_batch(tmp_path: Path) -> None:
+    compute(before := work(TABLE, tmp_path), tens)
+    before.close()
+    more = pa.table({"b": ["x"] * 10, "a": [9, 4, 4, 1, 7, 2, 6, 5, 3, None]})
+    found = work(more, tmp_path, batch=1)
+    assert (found.reused, [piece.numbers() for piece in compute(found, tens)]) == (8, [[0], [4]])
+    assert result(found) == {"b": [90, 40, 40, 10, 70, 20, 60, 50, 30, 0], "a": more["a"].to_pylist()}
+
+
+def test_without_reuse_equal_rows_are_computed_each(tmp_path: Path) -> None:
+    for _ in range(2):
+        found = work(TABLE, tmp_path, reuse=False)
+        assert sum(piece.rows for piece in compute(found, tens)) == 8
+        assert result(found)["b"] == [10, 20, 30, 40, 50, 60, 20, 0]
+
+
+def test_a_half_that_fails_is_left_out_and_told(tmp_path: Path) -> None:
+    found = work(TABLE, tmp_path, batch=4)
+    whole = found.piece((0,))
+    halves = whole.halves()
+    assert halves is not None and found.can_halve((0,)) and found.can_halve((1,)) and not found.can_halve((1, 0, 0))
+    assert [found.rows_of((0, i)) for i in (0, 1)] == [3, 2]
+    found.record(halves[0], tens(found.table(halves[0])))
+    assert found.row_text(halves[1]) == (3, "a: 3")
+    found.fail(halves[1], "ValueError", "bad", 2)
+    rest = found.piece((1,))
+    found.fail(rest, "OSError", "worse", 1)
+    assert found.errors().to_pydict() == {
+        "a": [3, 4, 5, 6, None],
+        "error": ["ValueError"] * 2 + ["OSError"] * 3,
+        "message": ["bad"] * 2 + ["worse"] * 3,
+        "attempts": [2, 2, 1, 1, 1],
+    }
+    assert result(found) == {"a": [1, 2, 2], "t": ["a", "b", "g"], "b": [10, 20, 20]}
+    assert work(TABLE, tmp_path).reused == 3
+
+
+def test_equal_rows_fail_together(tmp_path: Path) -> None:
+    found = work(TABLE, tmp_path, batch=1)
+    for i in range(found.count):
+        piece = found.piece((i,))
+        (a,) = found.table(piece)["a"].to_pylist()
+        found.fail(piece, "E", "m", 1) if a == 2 else found.record(piece, [a])
+    assert found.errors()["a"].to_pylist() == [2, 2]
+    assert result(found)["n"] == [1, 3, 4, 5, 6, None]
+
+
+def test_explode_repeats_the_columns_that_stay(tmp_path: Path) -> None:
+    found = work(TABLE, tmp_path, explode=True, keep=("t",))
+    compute(found, lambda rows: [list(range(a or 0)) for a in rows["a"].to_pylist()])
+    made = result(found)
+    assert made["t"] == list("abbcccddddeeeeeffffffgg")
+    assert made["n"] == [i for a in TABLE["a"].to_pylist() for i in range(a or 0)]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_functions_of_tables_are_found_by_the_content_of_the_piece(batch: int, tmp_path: Path) -> None:
+    def last(rows: pa.Table) -> pa.Table:
+        return rows.slice(rows.num_rows - 1)
+
+    found = work(TABLE, tmp_path, None, batch=batch)
+    compute(found, last)
+    made = result(found)
+    assert made == {
+        name: [*values[batch - 1 :: batch], *values[8 - (8 % batch) :][-1:]]
+        for name, values in TABLE.to_pydict().items()
+    }
+    assert work(TABLE, tmp_path, None, batch=batch).count == 0
+    other = pa.concat_tables([TABLE.slice(0, 4), TABLE.slice(3)])
+    assert work(other, tmp_path, None, batch=100).count == 1
+
+
+def test_groups_come_in_the_order_of_their_first_appearance(tmp_path: Path) -> None:
+    table = pa.table({"g": ["x", None, "y", "x", None], "n": [1, 2, 3, 4, 5]})
+    found = work(table, tmp_path, None, by=("g",))
+    assert [piece.numbers() for piece in compute(found, lambda rows: rows)] == [[0, 3], [1, 4], [2]]
+    assert result(found)["n"] == [1, 4, 2, 5, 3]
+    changed = table.set_column(1, "n", [[1, 2, 3, 4, 6]])
+    again = work(changed, tmp_path, None, by=("g",))
+    assert ([piece.numbers() for piece in compute(again, lambda rows: rows)], again.reused) == ([[1, 4]], 3)
+    assert result(again)["n"] == [1, 4, 2, 6, 3]
+
+
+def test_parts_have_whole_groups(tmp_path: Path) -> None:
+    table = pa.table({"g": [i % 10 for i in range(100)], "n": list(range(100))})
+    found = work(table, tmp_path, None, by=("g",), parts=4)
+    groups = [{n % 10 for n in piece.numbers()} for piece in compute(found, lambda rows: rows)]
+    assert 2 <= len(groups) <= 4 and sum(map(len, groups)) == 10 and set.union(*groups) == set(range(10))
+    assert sorted(result(found)["n"]) == list(range(100))
+
+
+def test_parts_without_groups_are_slices(tmp_path: Path) -> None:
+    found = work(TABLE, tmp_path, None, parts=3)
+    assert [piece.numbers() for piece in compute(found, lambda rows: rows)] == [[0, 1], [2, 3, 4], [5, 6, 7]]
+    assert work(TABLE, tmp_path, None, parts=100).count == 8
+
+
+@pytest.mark.parametrize("columns", [("a",), None])
+def test_an_input_without_rows_is_one_empty_piece(columns: tuple[str, ...] | None, tmp_path: Path) -> None:
+    found = work(TABLE.slice(0, 0), tmp_path, columns)
+    assert (found.rows, found.count, found.rows_of((0,))) == (0, 1, 0)
+    (piece,) = compute(found, lambda rows: rows.set_column(0, "b", rows["a"]) if columns is None else {"b": rows["a"]})
+    assert piece.rows == 0 and piece.halves() is None
+    assert found.joined().read_all().schema.names == (["b", "t"] if columns is None else ["a", "t", "b"])
+    found.close()
+    assert work(TABLE.slice(0, 0), tmp_path, columns).count == 0
+
+
+def test_failed_groups_are_told_by_their_values_and_other_pieces_by_their_rows(tmp_path: Path) -> None:
+    table = pa.table({"g": ["x", "y", "x"], "n": [1, 2, 3]})
+    found = work(table, tmp_path / "a", None, by=("g",))
+    found.fail(found.piece((0,)), "ValueError", "bad", 1)
+    assert found.row_text(found.piece((0,))) == (1, 'g: "x"')
+    assert found.errors().to_pydict() == {"g": ["x"], "error": ["ValueError"], "message": ["bad"], "attempts": [1]}
+    slices = work(table, tmp_path / "b", None, batch=2)
+    slices.fail(slices.piece((1,)), "ValueError", "bad", 3)
+    assert slices.errors().to_pydict() == {
+        "row": [3],
+        "rows": [1],
+        "error": ["ValueError"],
+        "message": ["bad"],
+        "attempts": [3],
+    }
+
+
+def test_a_worker_process_maps_the_input_and_writes_results_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "input.arrow"
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+    found = work(TABLE, tmp_path / "s")
+    worker = pickle.loads(pickle.dumps(found.for_worker(str(path)))).open()
+    for i in range(found.count):
+        piece = found.piece((i,))
+        worker.record(piece, tens(worker.table(piece)))
+    assert found.joined().read_all()["b"].to_pylist() == [10, 20, 30, 40, 50, 60, 20, 0]
+    worker.close()
