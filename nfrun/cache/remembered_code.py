@@ -6,7 +6,6 @@ code has changed, and is computed anew otherwise.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,9 +17,10 @@ import nfrun
 from nfrun.code.folder_code import FolderCode
 from nfrun.facts.known_facts import known_facts
 from nfrun.spec.known_checks import KnownChecks
-from nfrun.system.atomic_files import atomic_write, read_regular_file
+from nfrun.system.checked_json import read_checked, write_checked
 from nfrun.system.checksums import bytes_checksum, text_checksum
 
+_WHAT = "code"
 # The packages of nfrun that read code, and the modules that they import of others.
 _READERS = (
     *("code/*.py", "facts/*.py", "core/pipeline.py", "core/text.py", "core/values.py"),
@@ -66,16 +66,12 @@ def save_checks(known: KnownChecks, path: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     """Return what `_write` has written with the same code of nfrun, {} if it is damaged or of another one."""
-    check, _, text = read_regular_file(path).decode().rstrip("\n").partition("\n")
-    saved: dict[str, Any] = json.loads(text) if check == text_checksum(text) else {}
+    saved = read_checked(path, _WHAT)
     return saved if saved.get("reader") == _reader() else {}
 
 
 def _write(path: Path, **found: Any) -> None:
-    text = json.dumps({"reader": _reader(), **found})
-    path.parent.mkdir(exist_ok=True, mode=0o700)
-    with atomic_write(path, mode=0o600) as partial:
-        Path(partial).write_text(f"{text_checksum(text)}\n{text}\n", encoding="utf-8")
+    write_checked(path, _WHAT, {"reader": _reader(), **found})
 
 
 @cache

@@ -21,6 +21,7 @@ from nfrun.core.plan import plan_of, selected_plan
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.reports.run_record import RunRecord
+from nfrun.system.checked_json import read_checked, write_checked
 from nfrun.system.runtime import children_time, cores, idle_seconds, peak_rss
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 
@@ -43,12 +44,16 @@ def build_reporters(
     options, pipeline = setup.options, setup.pipeline
     if not options.quiet:
         yield _progress(options, pipeline.name, record)
+    from nfrun.reports.known_previews import KnownPreviews
     from nfrun.reports.summary import Summary
 
     with_rich = not options.quiet and not all(is_plain(stream, options.color) for stream in (results, sys.stderr))
     if with_rich:
         # Import only the package for now. After nodes have run, a file rich.py of the user would be found instead.
         import rich  # noqa: F401
+    file = setup.work.previews(pipeline)
+    read, write = partial(read_checked, file, "previews"), partial(write_checked, file, "previews")
+    previews = KnownPreviews(read, write, refs=record.refs, table=table, redact=setup.redactor)
     yield Summary(
         record,
         results,
@@ -58,7 +63,7 @@ def build_reporters(
         import_console=partial(import_module, "nfrun.reports.console") if with_rich else lambda: None,
         outputs={} if options.json else pipeline.outputs,
         absent={} if options.json else {name: id.node for name, id in pipeline.absent_outputs.items()},
-        table=table,
+        preview=previews.of,
         obstacles=obstacles,
         over_budget=over_budget,
         place=lambda node: str(pipeline.spec_of(node).source),
@@ -73,6 +78,7 @@ def build_reporters(
         redact=setup.redactor,
         command=partial(_command_to_go_on, setup, record),
     )
+    yield previews
     if options.json:
         from nfrun.reports.json_document import run_document
 

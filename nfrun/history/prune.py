@@ -31,7 +31,7 @@ class PrunePlan:
     """The paths to remove.
 
     `runs` are the folders of whole runs. `files` are files and folders in the runs that stay, and unfinished files of
-    `timings/` and `code/`. `size` is how many bytes on disk are freed.
+    `timings/`, `code/` and `previews/`. `size` is how many bytes on disk are freed.
     """
 
     runs: tuple[Path, ...]
@@ -71,7 +71,7 @@ def plan_prune(
         if path.name not in (names or ())
     ]
     if not under_way:
-        others = (path for name in ("timings", "code") for path in _entries(work.path / name))
+        others = (path for name in ("timings", "code", "previews") for path in _entries(work.path / name))
         files += (path for path in others if path.name.endswith(PARTIAL))
     return PrunePlan(runs, tuple(files), _size((*runs, *files)))
 

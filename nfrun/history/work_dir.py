@@ -41,7 +41,7 @@ LOGS = "logs"
 SCRATCH = "scratch"
 _LOCK = "lock"
 _LOCKS = "locks"
-_TIMINGS, _CODE = "timings", "code"
+_TIMINGS, _CODE, _PREVIEWS = "timings", "code", "previews"
 _RUN = re.compile(r"([1-9]\d{0,15})-\d{8}-\d{6}")
 _OLD_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")  # the ids of older versions, without the number
 _MAX_RUNS = 1 << 53
@@ -79,8 +79,9 @@ class WorkDir:
 
     `runs/<id>/` has the journal and the outputs of one run, and a scratch folder for each running attempt.
     `timings/<pipeline>.json` has the durations of nodes in seconds, `code/<pipeline>.json` the digests and facts of
-    their code, and `checksums.json` the checksums of large files outside of the folder. The attribute `above` lists the
-    folders to fsync when the work folder is new: its parent, and the parents of folders made for it.
+    their code, `previews/<pipeline>.json` the first rows of its outputs, and `checksums.json` the checksums of large
+    files outside of the folder. The attribute `above` lists the folders to fsync when the work folder is new: its
+    parent, and the parents of folders made for it.
 
     A run holds `locks/<pipeline>.lock` alone, and `lock` together with other runs. `nfrun clean` holds `lock` alone,
     and so does a run of an older version. Lock files name their last holder, and `lock` the last run that started. The
@@ -118,6 +119,10 @@ class WorkDir:
     def code(self, pipeline: Pipeline) -> Path:
         """Return the path of the file that keeps the digests and facts of a pipeline's code."""
         return self.path / _CODE / f"{_file_name(self.pipeline_name(pipeline))}.json"
+
+    def previews(self, pipeline: Pipeline) -> Path:
+        """Return the path of the file that keeps what runs of a pipeline show of its outputs."""
+        return self.path / _PREVIEWS / f"{_file_name(self.pipeline_name(pipeline))}.json"
 
     def checks(self, file: Path) -> Path:
         """Return the path of the file that keeps what checks of the pipeline in a file have found in order."""

@@ -2,8 +2,9 @@
 
 `run_record` folds the events of a run into its state. The other reporters show that state or the events: those of the
 package `progress` during the run, the summary and JSON after it. `plan_view` shows a plan before a run; `bench_stats`
-and `bench_table` compare finished runs. `table_preview` prints the first rows of a table. Tables and lines go to a
-`console` of rich or, in a pipe, to a `plain_console`; `printing` prints on both.
+and `bench_table` compare finished runs. `table_preview` prints the first rows of a table, and `known_previews`
+remembers them. Tables and lines go to a `console` of rich or, in a pipe, to a `plain_console`; `printing` prints on
+both.
 
 Other packages use:
 
@@ -14,6 +15,7 @@ Other packages use:
 - `events_file`: `EventsFile`
 - `format_units`: `format_count`, `format_outputs`, `format_seconds`, `format_size`
 - `json_document`: `run_document`
+- `known_previews`: `KnownPreviews`
 - `last_line`: `counts_of_nodes`, `GO_ON`
 - `plain_console`: `PlainConsole`
 - `plan_view`: `plan_view`, `REUSE_FORMATS`

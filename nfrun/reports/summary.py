@@ -17,11 +17,10 @@ from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
 from nfrun.reports.printing import fitting_columns, new_table, print_line, shrinking_cell
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
-from nfrun.reports.table_preview import print_file, print_table
+from nfrun.reports.table_preview import Preview, print_file, print_preview
 from nfrun.tables.python_values import NO_PREVIEW
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from rich.console import Console
 
     from nfrun.reports.plain_console import PlainConsole
@@ -44,15 +43,15 @@ class Summary:
     """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
     `console(stream)` makes the console of a stream, and `import_console()` imports what that needs. `outputs` maps the
-    shown names to output ids, and `absent` the names of outputs that planning has left out to their nodes. `table(id)`
-    opens an output, and returns None if there is nothing to show. `obstacles()` returns why nodes are not reused, by
-    node, "" if an earlier run has told it, and `over_budget()` the bytes that kept tables take and the budget, if that
-    is less. `place(node)` returns the `file:line:column` of a node. `cpu()` returns the CPU seconds that the process
-    has used so far, and `children_cpu()` those of scripts and worker processes. `idle()` returns the seconds for which
-    cores of the machine were idle so far, None if that is unknown. `makespan(durations)` estimates the seconds of a run
-    whose nodes take these seconds. `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no
-    later run moves it to a process. With `quiet` only failures are printed. Text from tables goes through
-    `redact(text)`. `pipeline` is the name of the pipeline. `command()` returns the command that goes on after a
+    shown names to output ids, and `absent` the names of outputs that planning has left out to their nodes.
+    `preview(id)` returns what is shown of a table, None if there is nothing to show. `obstacles()` returns why nodes
+    are not reused, by node, "" if an earlier run has told it, and `over_budget()` the bytes that kept tables take and
+    the budget, if that is less. `place(node)` returns the `file:line:column` of a node. `cpu()` returns the CPU seconds
+    that the process has used so far, and `children_cpu()` those of scripts and worker processes. `idle()` returns the
+    seconds for which cores of the machine were idle so far, None if that is unknown. `makespan(durations)` estimates
+    the seconds of a run whose nodes take these seconds. `kept_on_threads(node)` says whether a node is asked to run on
+    a thread, so that no later run moves it to a process. With `quiet` only failures are printed. Text from tables goes
+    through `redact(text)`. `pipeline` is the name of the pipeline. `command()` returns the command that goes on after a
     failure, "" if there is none.
     """
 
@@ -69,7 +68,7 @@ class Summary:
         import_console: Callable[[], object] = lambda: None,
         outputs: Mapping[str, str],
         absent: Mapping[str, str] = NOTHING,
-        table: Callable[[str], pa.Table | None],
+        preview: Callable[[str], Preview | None],
         place: Callable[[str], str],
         obstacles: Callable[[], Mapping[str, str]] = dict,
         over_budget: Callable[[], tuple[int, int] | None] = lambda: None,
@@ -90,7 +89,7 @@ class Summary:
         self._console = console
         self._outputs = outputs
         self._absent = absent
-        self._table = table
+        self._preview = preview
         self._place = place
         self._obstacles = obstacles
         self._over_budget = over_budget
@@ -254,11 +253,10 @@ class Summary:
         if ref.type != TABLE:
             print_file(out, name, ref.type, ref.bytes, ref.path)
             return
-        table = self._table(id)
-        if table is None:
-            return
         try:
-            print_table(out, name, table, ref.path, self._redact)
+            preview = self._preview(id)
+            if preview is not None:
+                print_preview(out, name, preview, ref.path, self._redact)
         except OSError:  # of the stream
             raise
         except Exception:

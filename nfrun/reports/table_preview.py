@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from nfrun.core.output_types import form_of
 from nfrun.core.text import ellipsize, escape_controls
+from nfrun.core.values import frozen
 from nfrun.reports.format_units import format_count, format_size
 from nfrun.reports.printing import new_table, print_line
 from nfrun.tables.python_values import values_of
@@ -24,6 +25,32 @@ _EXACT = 2**53  # whole numbers below it are exact as floats, so they are shown 
 _MAX_ROWS, _FIRST_ROWS = 25, 10  # a table with more rows than the first is cut to the second
 
 
+@frozen
+class Preview:
+    """What is shown of a table: its size, and the first rows of its first columns, without their layout.
+
+    `cells` has the values of each column, as floats, texts and None. `types` are the names of Arrow's types.
+    """
+
+    rows: int
+    columns: int
+    names: Sequence[str]
+    types: Sequence[str]
+    cells: Sequence[Sequence[float | str | None]]
+
+
+def preview_of(data: pa.Table, rows: int | None = None, columns: int = _MAX_COLUMNS) -> Preview:
+    """Return the first rows of at most so many columns of a table.
+
+    If `rows` is None, these are all of up to 25 rows, and otherwise 10.
+    """
+    if rows is None:
+        rows = data.num_rows if data.num_rows <= _MAX_ROWS else _FIRST_ROWS
+    head, names = data.slice(0, rows), data.schema.names[:columns]
+    cells = [[_cell(value) for value in values_of(head.column(i))] for i in range(len(names))]
+    return Preview(data.num_rows, data.num_columns, names, list(map(str, data.schema.types[:columns])), cells)
+
+
 def print_table(
     out: Console | PlainConsole,
     name: str,
@@ -36,35 +63,44 @@ def print_table(
 ) -> None:
     """Print the name of a table, its size, its path and its first rows.
 
-    `rows` is how many; if it is None, all of up to 25 rows, and otherwise 10. With `wide`, all columns are shown,
-    however wide the terminal is. Texts go through `redact(text)`.
+    `rows` is that of `preview_of`. With `wide`, all columns are shown, however wide the terminal is. Texts go through
+    `redact(text)`.
     """
-    head = (
-        f"\n{escape_controls(name)}: {format_count(data.num_rows, 'row')}, {format_count(data.num_columns, 'column')}"
-    )
+    columns = data.num_columns if wide else _MAX_COLUMNS
+    print_preview(out, name, preview_of(data, rows, columns), path, redact, wide=wide)
+
+
+def print_preview(
+    out: Console | PlainConsole,
+    name: str,
+    preview: Preview,
+    path: str | None,
+    redact: Callable[[str], str] = str,
+    *,
+    wide: bool = False,
+) -> None:
+    """Print what is shown of a table, as `print_table` does. With `wide`, `preview` has all columns."""
+    head = f"\n{escape_controls(name)}: {format_count(preview.rows, 'row')}, {format_count(preview.columns, 'column')}"
     print_line(out, head, "bold", also=escape_controls(path) if path else "")
-    if not data.num_columns:
+    if not preview.columns:
         return
     table = new_table(out)
     if wide:
-        column_count = data.num_columns
-        out.width = max(out.width, (_WIDEST_CELL + _MIN_CELL) * column_count)
-    else:
-        column_count = _fitting(data.num_columns, out.width)
-    columns = data.schema.names[:column_count]
-    for column, kind in zip(columns, map(str, data.schema.types), strict=False):
+        out.width = max(out.width, (_WIDEST_CELL + _MIN_CELL) * preview.columns)
+    names = preview.names if wide else preview.names[: _fitting(preview.columns, out.width)]
+    for column, kind in zip(names, preview.types, strict=False):
         numeric = kind.startswith(("int", "uint", "float", "double", "decimal", "half"))
         table.add_column(ellipsize(redact(column), 40), justify="right" if numeric else "left", overflow="fold")
-    if len(columns) < data.num_columns:
-        table.add_column(f"… {data.num_columns - len(columns)} more")
-    if rows is None:
-        rows = data.num_rows if data.num_rows <= _MAX_ROWS else _FIRST_ROWS
-    head_rows = data.slice(0, rows)
-    for row in _cells(head_rows, len(columns), redact):
+    columns = [[cell_text(value, redact) for value in column] for column in preview.cells[: len(names)]]
+    shown = len(columns[0])
+    if len(names) < preview.columns:
+        table.add_column(f"… {preview.columns - len(names)} more")
+        columns.append([""] * shown)
+    for row in zip(*columns, strict=True):
         table.add_row(*row)
     out.print(table)
-    if head_rows.num_rows < data.num_rows:
-        print_line(out, f"… and {format_count(data.num_rows - head_rows.num_rows, 'more row')}", "dim")
+    if shown < preview.rows:
+        print_line(out, f"… and {format_count(preview.rows - shown, 'more row')}", "dim")
 
 
 def print_file(out: Console | PlainConsole, name: str, type: str, size: int, path: str | None) -> None:
@@ -90,7 +126,5 @@ def _fitting(columns: int, width: int) -> int:
     return most if columns <= most else min(_MAX_COLUMNS, max(1, (width - _OMITTED_CELL) // _MIN_CELL))
 
 
-def _cells(data: pa.Table, columns: int, redact: Callable[[str], str]) -> list[list[str]]:
-    cells = [[cell_text(value, redact) for value in values_of(data.column(i))] for i in range(columns)]
-    more = [[""] * data.num_rows] if columns < data.num_columns else []
-    return [list(row) for row in zip(*cells, *more, strict=True)]
+def _cell(value: object) -> float | str | None:
+    return value if value is None or isinstance(value, float) else str(value)

@@ -1,15 +1,16 @@
 """The operating system: files, processes, pipes, signals, memory and units.
 
 The package `processes` keeps a run's processes together and ends them. `std_streams` owns stdout and stderr. `threads`
-starts threads, and `working_directory` gives one a directory of its own. `atomic_files`, `checksums`,
-`remembered_checksums`, `file_search` and `os_errors` are about files. `kept_files` makes files and folders read-only
-and moves them, and `atomic_folders` copies them and puts folders in the place of others.
+starts threads, and `working_directory` gives one a directory of its own. `atomic_files`, `checked_json`,
+`checksums`, `remembered_checksums`, `file_search` and `os_errors` are about files. `kept_files` makes files and folders
+read-only and moves them, and `atomic_folders` copies them and puts folders in the place of others.
 
 Other packages use:
 
 - `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `open_regular_file`, `PARTIAL`,
   `read_regular_file`, `remove_partials`, `sync`
 - `atomic_folders`: `copy_file`, `copy_folder`, `put_in_place`, `staged_folder`, `sync_folder`
+- `checked_json`: `read_checked`, `write_checked`
 - `checksums`: `bytes_checksum`, `file_checksum`, `FileChecksums`, `FileLook`, `HashedFile`, `LAYOUT`,
   `layout_checksum`, `line_checksum`, `MISSING`, `shown_name`, `stream_checksum`, `text_checksum`
 - `kept_files`: `Content`, `content_of`, `keep`, `layout_of`, `NotKeepable`, `remove`, `size_of`

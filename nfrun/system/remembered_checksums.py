@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from contextlib import suppress
 from pathlib import Path
 
-from xxhash import xxh3_64_hexdigest
+from nfrun.system.checked_json import read_checked, write_checked
 
-from nfrun.system.atomic_files import atomic_write, read_regular_file
-
+_WHAT = "checksums"
 _MOST = 10_000  # files that are remembered
 
 FileId = tuple[int, int]  # device and inode
@@ -55,18 +52,11 @@ class RememberedChecksums:
         with self._lock:
             if self._learned and self._path.parent.exists():  # else the work folder was removed while it was used
                 others = [(name, known) for name, known in self._read().items() if name not in self._learned]
-                text = json.dumps(dict([*others, *self._learned.items()][-_MOST:]))
-                with atomic_write(self._path, mode=0o600) as partial:
-                    Path(partial).write_text(f"{xxh3_64_hexdigest(text.encode())}\n{text}\n", encoding="utf-8")
+                write_checked(self._path, _WHAT, dict([*others, *self._learned.items()][-_MOST:]))
                 self._learned = {}
 
     def _read(self) -> dict[str, list[object]]:
-        with suppress(OSError, ValueError, RecursionError):
-            check, _, text = read_regular_file(self._path).decode().rstrip("\n").partition("\n")
-            if check == xxh3_64_hexdigest(text.encode()):
-                known: dict[str, list[object]] = json.loads(text)
-                return known
-        return {}
+        return read_checked(self._path, _WHAT)
 
 
 def _name(file: FileId) -> str:

@@ -123,10 +123,15 @@ def test_a_run_that_reuses_everything_imports_little(folder: Path) -> None:
 
 
 def test_showing_the_tables_of_a_run_that_reuses_everything_imports_arrow_alone(folder: Path) -> None:
-    modules(folder, "run", "hello.yaml")
+    modules(folder, "run", "hello.yaml", "-q")
     again = modules(folder, "run", "hello.yaml")
     assert HEAVY & again == {"yaml", "xxhash", "pyarrow"}
     assert not {"pyarrow.compute", "pyarrow.parquet", "nfrun.tables.file_io"} & again
+
+
+def test_showing_them_again_imports_no_arrow(folder: Path) -> None:
+    modules(folder, "run", "hello.yaml")
+    assert imported(folder, "run", "hello.yaml") == {"yaml", "xxhash"}
 
 
 def test_the_json_handoff_imports_its_store(folder: Path) -> None:

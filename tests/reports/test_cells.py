@@ -23,6 +23,7 @@ from nfrun.reports.progress.live_rows import Look, grid_of, live_rows
 from nfrun.reports.progress.live_view import LiveView
 from nfrun.reports.run_record import RunRecord
 from nfrun.reports.summary import Summary
+from nfrun.reports.table_preview import preview_of
 
 FAILURE = Failure(Cause.NODE, "ValueError", "no convergence")
 
@@ -190,7 +191,7 @@ def summary_of(run: Run, outputs: dict[str, str], **options: Any) -> tuple[str, 
         pipeline="g",
         console=partial(console, colored=False),
         outputs=outputs,
-        table=lambda id: pa.table({"n": [1]}),
+        preview=lambda id: preview_of(pa.table({"n": [1]})),
         place=lambda node: "g.yaml:4:3",
         cpu=lambda: 0.0,
         children_cpu=lambda: 0.0,

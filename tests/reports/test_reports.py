@@ -45,6 +45,7 @@ from nfrun.reports.last_line import last_line
 from nfrun.reports.progress.plain_lines import PlainLines
 from nfrun.reports.run_record import RunRecord
 from nfrun.reports.summary import Summary, failure_text
+from nfrun.reports.table_preview import preview_of
 
 FAILURE = Failure(
     Cause.NODE,
@@ -304,7 +305,7 @@ def summary(
         err,
         pipeline="p",
         outputs={"result": "c"},
-        table=lambda id: table,
+        preview=lambda id: None if table is None else preview_of(table),
         place=lambda node: f"p.yaml:4:3 ({node})",
         cpu=lambda: next(times),
         children_cpu=lambda: next(others),
