@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
+from nfrun.core.events import NodeStarted, nfrun_failure
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.executors.base import OnOutcome
 from nfrun.nodes.base import CancelToken
@@ -23,12 +23,12 @@ class SingleThread:
         self,
         run_attempt: RunAttempt,
         on_outcome: OnOutcome,
-        on_begun: Callable[[str, int], None] = lambda node, attempt: None,
+        on_begun: Callable[[str, int, int], None] = lambda node, attempt, call: None,
     ) -> None:
         self._work, self._on_outcome, self._on_begun = run_attempt, on_outcome, on_begun
         self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
         self._lock = threading.Condition()
-        self._stops: dict[tuple[str, int], CancelToken] = {}
+        self._stops: dict[tuple[str, int, int], CancelToken] = {}
         threading.Thread(target=self._serve, name="single", daemon=True).start()
 
     def capacity(self, now: float) -> float | None:
@@ -37,8 +37,8 @@ class SingleThread:
     def start(self, attempt: NodeStarted) -> None:
         self._queue.put(attempt)
 
-    def stop(self, node: str, attempt: int) -> None:
-        threading.Thread(target=self._stop_of((node, attempt)).cancel, daemon=True).start()
+    def stop(self, node: str, attempt: int, call: int = 0) -> None:
+        threading.Thread(target=self._stop_of((node, attempt, call)).cancel, daemon=True).start()
 
     def close(self, grace: float = 0.0) -> None:
         self._queue.put(None)
@@ -48,7 +48,7 @@ class SingleThread:
         for cancel_token in left:
             cancel_token.kill()
 
-    def _stop_of(self, key: tuple[str, int]) -> CancelToken:
+    def _stop_of(self, key: tuple[str, int, int]) -> CancelToken:
         with self._lock:
             return self._stops.setdefault(key, CancelToken())
 
@@ -56,12 +56,12 @@ class SingleThread:
         while attempt := self._queue.get():
             following: NodeStarted | None = attempt
             while following:
-                key = (following.node, following.attempt)
+                key = following.key
                 self._on_begun(*key)
                 try:
                     outcome = self._work(following, self._stop_of(key), asyncio.run)
                 except BaseException as error:
-                    outcome = Outcome(*key, nfrun_failure(error))
+                    outcome = following.failed_with(nfrun_failure(error))
                 with self._lock:
                     self._stops.pop(key, None)
                     self._lock.notify_all()

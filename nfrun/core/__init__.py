@@ -6,17 +6,19 @@ returns events. The simulation runs the same scheduler in virtual time.
 Other packages use:
 
 - `budgets`: `Budget`
+- `call_events`: `CallsEnded`, `CallStarted`
 - `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`, `OF_TABLES`,
   `row_text`, `SCHEMA`
 - `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `NotRecorded`, `one_line`, `render_all`,
   `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
-- `events`: `AllNodesEnded`, `AttemptStopped`, `ChecksStarted`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`,
-  `nfrun_failure`,
-  `NodeCancelled`, `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`,
-  `NodeStarted`, `NodeWaiting`, `NOT_SELECTED`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`,
-  `RunFinished`, `RunStarted`, `STATUSES`, `to_json`
+- `events`: `AllNodesEnded`, `AttemptStopped`, `CallEnded`, `ChecksStarted`, `Event`, `Failure`, `Frame`,
+  `GIL_WAIT_SECONDS`, `nfrun_failure`, `NodeCancelled`, `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`,
+  `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `NodeWaiting`, `NOT_SELECTED`, `Outcome`, `OutputPublished`,
+  `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `STATUSES`
+- `event_json`: `to_json`
 - `file_source`: `DIGEST_OF_FILES`, `FileSource`, `SourceFile`
 - `map_spec`: `DEFAULT_BATCH`, `ERRORS`, `FAIL`, `MapSpec`
+- `map_scheduler`: `scheduler_of`
 - `observation`: `Observation`, `SharedObservation`
 - `output_types`: `ending_of`, `FILE`, `file_name`, `FOLDER`, `form_of`, `TABLE`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,

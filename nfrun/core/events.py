@@ -1,22 +1,20 @@
-"""Defines outcomes, which go into the scheduler, and events, which come out of it, with their JSON form.
+"""Defines outcomes, which go into the scheduler, and events, which come out of it.
 
-Times (`at`) are seconds since the run began; durations and waits are seconds. The JSON form (`to_json`) is a promise to
-users of `--events`: fields may be added, but none is renamed.
+Times (`at`) are seconds since the run began; durations and waits are seconds. `event_json.py` has their JSON form.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
 from nfrun.core.file_source import FileSource
+from nfrun.core.map_counts import MapCounts, OpenedMap
 from nfrun.core.observation import Observation
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, OutputId
-from nfrun.core.values import field, fields, frozen, is_value, replace
+from nfrun.core.values import field, frozen, replace
 
 GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process
 
@@ -64,7 +62,9 @@ class Failure:
     """Says why an attempt failed. It holds only plain values, since it is sent between processes and hosts.
 
     `details` is text that is shown unchanged, such as the end of a shell node's stderr. `inputs` has one line for each
-    input: `name: rows, schema`. `errno` is that of the system's error, None without one.
+    input: `name: rows, schema`. `errno` is that of the system's error, None without one. `retry_after` is how many
+    seconds to wait before the next attempt, if the error says so. `rows` says which rows of a mapped input could not be
+    computed, such as `row 37 of 200`, and `sample` shows the first of them.
     """
 
     cause: Cause
@@ -74,6 +74,9 @@ class Failure:
     details: str = ""
     inputs: tuple[str, ...] = ()
     errno: int | None = None
+    retry_after: float | None = None
+    rows: str = ""
+    sample: str = ""
 
     @property
     def error(self) -> str:
@@ -107,6 +110,9 @@ class Outcome:
     the node did not run, and starts again once the nodes that make them have run. `absent` are outputs of a node that
     succeeded, which its readers go without. `missed`: it was only looked up, and no earlier result can be reused.
     `checks` are the results of the checks of its outputs.
+
+    The first attempt at a mapped node ends when its input is `opened`. With a number under `call` this is the outcome
+    of one of its calls. `map` counts the rows of a mapped node that has ended.
     """
 
     node: str
@@ -124,6 +130,9 @@ class Outcome:
     absent: tuple[OutputId, ...] = ()
     missed: bool = False
     checks: tuple[CheckResult, ...] = ()
+    opened: OpenedMap | None = None
+    call: int = 0
+    map: MapCounts | None = None
 
 
 @frozen
@@ -163,6 +172,15 @@ class NodeStarted(_AttemptEvent):
     queue_wait: float = 0.0
     granted: Mapping[str, tuple[int, ...]] | None = field(default_factory=lambda: NOTHING)
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """The node, the number of the attempt, and that of the call, 0 for the attempt itself."""
+        return self.node, self.attempt, 0
+
+    def failed_with(self, failure: Failure) -> Outcome:
+        """Return the outcome for a failure."""
+        return Outcome(self.node, self.attempt, failure, call=self.key[2])
+
 
 @frozen
 class NodeFinished(_AttemptEvent):
@@ -180,6 +198,7 @@ class NodeFinished(_AttemptEvent):
     reused: bool = False
     checks: tuple[CheckResult, ...] = ()
     absent: tuple[OutputId, ...] = ()
+    map: MapCounts | None = None
 
     @staticmethod
     def of(now: float, outcome: Outcome) -> NodeFinished:
@@ -197,6 +216,7 @@ class NodeFinished(_AttemptEvent):
             outcome.reused,
             outcome.checks,
             outcome.absent,
+            outcome.map,
         )
 
 
@@ -227,6 +247,7 @@ class NodeFailed(_AttemptEvent):
     duration: float = 0.0
     tolerated: bool = False
     checks: tuple[CheckResult, ...] = ()
+    map: MapCounts | None = None
 
 
 @frozen
@@ -256,9 +277,17 @@ class NodeCancelled(_NodeEvent):
 
 @frozen
 class AttemptStopped(_AttemptEvent):
-    """Orders the executor to stop an attempt. After a timeout, the outcome of that attempt no longer counts."""
+    """Orders the executor to stop an attempt, or one of its calls. After a timeout, its outcome no longer counts."""
 
     why: str
+    call: int = 0
+
+
+@frozen
+class CallEnded(_AttemptEvent):
+    """A call of a mapped node has ended. It goes to the engine only: the progress of the node counts rows."""
+
+    call: int
 
 
 @frozen
@@ -289,10 +318,14 @@ class NodeLogged(_NodeEvent):
 
 @frozen
 class NodeProgressed(_NodeEvent):
-    """A node reported its progress: `done` of `total`, in its own unit. `total` is None if it is not known."""
+    """A node reported its progress: `done` of `total`, in its own unit. `total` is None if it is not known.
+
+    Of a mapped node these are rows, and `map` counts them so far.
+    """
 
     done: float
     total: float | None
+    map: MapCounts | None = None
 
 
 @frozen
@@ -338,6 +371,7 @@ Event = (
     | NodeSkipped
     | NodeCancelled
     | AttemptStopped
+    | CallEnded
     | OutputReleased
     | OutputPublished
     | NodeLogged
@@ -349,36 +383,3 @@ Event = (
 STATUSES = ("ok", "reused", "failed", "skipped", "cancelled")  # that a node ends with
 
 NOT_SELECTED = "not_selected"  # the status of a node that a selection leaves out
-
-# JSON keys that differ from the name of the field. Users rely on them.
-JSON_KEYS = {
-    "cause": "kind",
-    "duration": "took",
-    "publish_wait": "published",
-    "input_waits": "opened",
-    "queue_wait": "queued",
-    "gil_wait": "locked",
-    "schema_digest": "traits",
-}
-_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
-
-
-def event_name(kind: type[Any]) -> str:
-    """Return the name of an event in JSON: `node_started` for `NodeStarted`."""
-    return _WORD.sub("_", kind.__name__).lower()
-
-
-def to_json(event: Event) -> dict[str, Any]:
-    """Convert an event to JSON values: its name under `event`, then its fields."""
-    return {"event": event_name(type(event)), **_plain(event)}
-
-
-def _plain(value: Any) -> Any:
-    if is_value(value):
-        shown = (f for f in fields(value) if f.name != "files")  # of an OutputRef: the node says what it reads
-        return {JSON_KEYS.get(f.name, f.name): _plain(getattr(value, f.name)) for f in shown}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return Cause.IO if value is Cause.PERMISSION else value  # `errno` tells them apart

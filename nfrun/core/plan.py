@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from nfrun.core.budgets import Budget
+from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import NO_RETRY, NOTHING, Input, NodeSpec, OutputId, Pipeline, Retry
 from nfrun.core.values import field, frozen, replace
 
@@ -23,7 +24,8 @@ class Node:
     has none, it needs all. `estimated_duration` is in seconds, or 1 if no durations are recorded, so that a priority
     counts nodes. `timeout` is in seconds, and `limit` is what messages call it. `resources` are taken from the plan's
     budget while the node runs. A `barrier` runs nothing: it ends by itself and without events. With `continue_on_error`
-    its failure fails no run.
+    its failure fails no run. With a `map` it is called for each piece of one of its inputs, and `resources`, `timeout`
+    and `retry` are those of a call.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Node:
     barrier: bool = False
     inputs: tuple[Input, ...] = ()
     continue_on_error: bool = False
+    map: MapSpec | None = None
 
 
 @frozen
@@ -121,6 +124,7 @@ def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[
             resources=(("cpu", spec.cpu), *spec.amounts.items()),
             inputs=() if all(i.is_plain for i in spec.opened) else spec.opened,
             continue_on_error=spec.continue_on_error,
+            map=spec.map,
         )
         for spec in pipeline.nodes.values()
     ]
@@ -265,8 +269,12 @@ def with_executor_slots(plan: Plan, placement: Mapping[str, str]) -> Plan:
 
 
 def with_lookups(plan: Plan, nodes: Iterable[str]) -> Plan:
-    """Return the plan in which these nodes look for an earlier result before they take from the budgets."""
-    takes = {name for name in nodes if any(resource in plan.budgets for resource, _ in plan.nodes[name].resources)}
+    """Return the plan in which these nodes look for an earlier result before they take from the budgets.
+
+    Mapped nodes take nothing of them before their calls.
+    """
+    found = [plan.nodes[name] for name in nodes if plan.nodes[name].map is None]
+    takes = {node.name for node in found if any(resource in plan.budgets for resource, _ in node.resources)}
     return replace(plan, looked_up=frozenset(takes)) if takes else plan
 
 

@@ -66,14 +66,29 @@ class ReadyQueue:
             free[resource] -= amount
         return i
 
-    def give_back(self, i: int) -> None:
-        """Free the resources of a node."""
+    def discard(self, i: int) -> None:
+        """Remove a node, if it is there."""
+        if self._order[i] in self._heap[i]:
+            self._heap[i].remove(self._order[i])
+            heapq.heapify(self._heap[i])
+
+    def hand_to(self, i: int, call: int) -> None:
+        """Let a call of a taken node hold what the node holds. Then the node may be added and taken again."""
+
+    def give_back(self, i: int, call: int = 0) -> None:
+        """Free the resources of a node, or of one of its calls."""
         for resource, amount in self._demand[i]:
             self._free[resource] += amount
 
     def granted(self, i: int) -> Mapping[str, tuple[int, ...]] | None:
         """Return the numbers of the units that a taken node holds, by budget; None if it is only looked up."""
         return NOTHING
+
+    def use_budgets(self, i: int, *, use: bool) -> None:
+        """Set whether a mapped node, which holds nothing and is not in the queue, takes of the budgets of the file.
+
+        At first it does not.
+        """
 
     def look_up(self, i: int) -> None:
         """Look a node up again before it takes what it needs, if it was to be looked up at first."""
@@ -107,15 +122,18 @@ class BudgetQueue(ReadyQueue):
         super().__init__(plan)
         self._rates = {name: Rate(budget) for name, budget in plan.budgets.items() if budget.per}
         self._units = {name: Units(int(b.amount)) for name, b in plan.budgets.items() if b.is_numbered}
-        self._held: dict[int, dict[str, Held]] = {}
-        self._demands: dict[
-            int, tuple[Demand, Demand]
-        ] = {}  # of nodes that are looked up: what they take then and after
+        self._held: dict[tuple[int, int], dict[str, Held]] = {}  # by node and call, 0 for the node itself
+        # What nodes that are looked up, and mapped ones, take without and with the budgets of the file.
+        self._demands: dict[int, tuple[Demand, Demand]] = {}
+        self._looked_up: set[int] = set()
         self._unknown: set[int] = set()  # those of them that have not been looked up
-        for i, (name, demand) in enumerate(zip(plan.nodes, list(self._demand), strict=True)):
-            if name in plan.looked_up:
+        for i, (node, demand) in enumerate(zip(plan.nodes.values(), list(self._demand), strict=True)):
+            if node.name in plan.looked_up or node.map is not None:
                 self._demands[i] = tuple(item for item in demand if item[0] not in plan.budgets), demand
-                self.look_up(i)
+                self.use_budgets(i, use=False)
+            if node.name in plan.looked_up:
+                self._looked_up.add(i)
+                self._unknown.add(i)
 
     def clear(self) -> None:
         super().clear()
@@ -155,7 +173,7 @@ class BudgetQueue(ReadyQueue):
 
     def _take(self, now: float, demand: Demand) -> int:
         i = heapq.heappop(self._heaps[demand])[1]
-        held = self._held[i] = {}
+        held = self._held[i, 0] = {}
         for name, amount in demand:
             if name in self._rates:
                 self._rates[name].take(now, amount)
@@ -165,28 +183,31 @@ class BudgetQueue(ReadyQueue):
                 held[name] = self._units[name].take(amount)
         return i
 
-    def give_back(self, i: int) -> None:
+    def hand_to(self, i: int, call: int) -> None:
+        self._held[i, call] = self._held.pop((i, 0))
+
+    def give_back(self, i: int, call: int = 0) -> None:
         for name, amount in self._demand[i]:
             if name not in self._rates:
                 self._free[name] += amount
-        for name, held in self._held.pop(i).items():
+        for name, held in self._held.pop((i, call)).items():
             self._units[name].give_back(held)
         if i in self._unknown:
             self._unknown.remove(i)
-            self._use(i, self._demands[i][1])
+            self.use_budgets(i, use=True)
 
     def granted(self, i: int) -> Mapping[str, tuple[int, ...]] | None:
         if i in self._unknown:
             return None
-        return {name: tuple(unit for unit, _ in held) for name, held in self._held[i].items()}
+        return {name: tuple(unit for unit, _ in held) for name, held in self._held[i, 0].items()}
 
     def look_up(self, i: int) -> None:
-        if i in self._demands:
+        if i in self._looked_up:
             self._unknown.add(i)
-            self._use(i, self._demands[i][0])
+            self.use_budgets(i, use=False)
 
-    def _use(self, i: int, demand: Demand) -> None:
-        """Set what a node takes that is not in the queue."""
+    def use_budgets(self, i: int, *, use: bool) -> None:
+        demand = self._demands[i][use]
         self._demand[i], self._heap[i] = demand, self._heaps.setdefault(demand, [])
 
 

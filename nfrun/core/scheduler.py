@@ -34,7 +34,7 @@ from nfrun.core.ready_queue import queue_of
 from nfrun.core.retries import FINAL, Retries
 from nfrun.core.run_outputs import RunOutputs
 
-State = Enum("State", "WAITING READY RUNNING BACKOFF FINISHED FAILED SKIPPED CANCELLED")
+State = Enum("State", "WAITING READY RUNNING CALLING BACKOFF FINISHED FAILED SKIPPED CANCELLED")
 
 # Module constants, since each look-up of an enum member costs a call, several times a node.
 _WAITING, _READY, _RUNNING, _FINISHED = State.WAITING, State.READY, State.RUNNING, State.FINISHED
@@ -160,8 +160,11 @@ class Scheduler:
         self._dispatch(now, events)
         return events
 
-    def begun(self, now: float, node: str, attempt: int) -> None:
-        """Count the timeout of an attempt from now. The first call counts; one for an attempt that is over does not."""
+    def begun(self, now: float, node: str, attempt: int, call: int = 0) -> None:
+        """Count the timeout of an attempt, or of one of its calls, from now.
+
+        What begins again, or is over, does not count.
+        """
         i = self._index[node]
         timeout = self._nodes[i].timeout
         if timeout is not None and self._attempt[i] == attempt:  # `wake_at` drops it if the attempt is over
@@ -260,12 +263,12 @@ class Scheduler:
             events.append(NodeRetrying(now, name, attempt, delay, failure, duration))
             heapq.heappush(self._timers, (now + delay, i, self._starts[i], True))
         elif self._nodes[i].continue_on_error and failure.cause not in FINAL:
-            events.append(NodeFailed(now, name, attempt, failure, duration, tolerated=True, checks=outcome.checks))
+            events.append(NodeFailed(now, name, attempt, failure, duration, True, outcome.checks, outcome.map))
             self._absent[name] = name
             self._end(now, i, State.FAILED, events)
         else:
             self.failed[name] = failure.cause
-            events.append(NodeFailed(now, name, attempt, failure, duration, checks=outcome.checks))
+            events.append(NodeFailed(now, name, attempt, failure, duration, checks=outcome.checks, map=outcome.map))
             self._end(now, i, State.FAILED, events)
             if not self._keep_going:
                 self._stop_starting(now, f"node {name!r} failed", events)

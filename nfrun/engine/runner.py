@@ -16,8 +16,10 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from nfrun.core.call_events import CallsEnded, CallStarted
 from nfrun.core.events import (
     AttemptStopped,
+    CallEnded,
     Event,
     NodeFinished,
     NodeStarted,
@@ -27,6 +29,7 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
+from nfrun.core.map_scheduler import scheduler_of
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan, slots_of, with_executor_slots
 from nfrun.core.scheduler import Scheduler
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 _EXIT_SECONDS = 0.2  # for killed processes to exit, after the grace period
 # At most. A signal that comes between Python's last check for signals and the wait is only handled after the wait.
 _LONGEST_WAIT = 0.1
+_FOR_ENGINE = (CallStarted, CallsEnded, CallEnded)  # events that are not emitted
 
 
 # Gets the end of the run so far, the nodes that failed, and what returns the seconds that a node may take now, or None.
@@ -124,15 +128,17 @@ class Run:
         self._signals += 1
         self._requests.put(lambda: self._cancel(why, at_once=True))
 
-    def begun(self, node: str, attempt: int) -> None:
-        """Count the timeout of an attempt from now. Executors call this, unless they begin attempts at once.
+    def begun(self, node: str, attempt: int, call: int = 0) -> None:
+        """Count the timeout of an attempt, or of one of its calls, from now.
+
+        Executors call this, unless they begin attempts at once.
 
         Safe to call from any thread.
         """
         if node in self._plan.nodes and self._plan.nodes[node].timeout is not None:
             with self._locked():
                 if node in self._scheduler.plan.nodes:  # not an attempt that was detached before the last nodes run
-                    self._scheduler.begun(self.now(), node, attempt)
+                    self._scheduler.begun(self.now(), node, attempt, call)
             self._requests.put(lambda: None)  # the main thread waits for an earlier timer now
 
     def go(self, make_executors: Mapping[str, Callable[[OnOutcome], Executor]], store: TableStore) -> RunFinished:
@@ -190,7 +196,7 @@ class Run:
                 self._detach_at = None
                 self._limited.clear()
                 self._ended.append(self._scheduler)
-                self._scheduler = Scheduler(plan, keep_going=True, seed=self._seed, given=main.outputs.held())
+                self._scheduler = scheduler_of(plan, keep_going=True, seed=self._seed, given=main.outputs.held())
                 self._execute(self._scheduler.begin(self.now())[1:])  # without a second start of the run
             while not self._is_done():
                 self._wait()
@@ -212,7 +218,7 @@ class Run:
             placement = {node: self._placement.get(node, DEFAULT_EXECUTOR) for node in plan.nodes}
             plan = with_executor_slots(plan, {n: name for n, name in placement.items() if name in self._limited})
             begins_later = [node for node, name in placement.items() if name in later]
-        return Scheduler(
+        return scheduler_of(
             plan, keep_going=self._keep_going, seed=self._seed, begins_later=begins_later, given=self._given
         )
 
@@ -338,7 +344,8 @@ class Run:
         """
         placement = self._placement
         for event in events:
-            self._emit(event)
+            if type(event) not in _FOR_ENGINE:
+                self._emit(event)
             if isinstance(event, NodeFinished):
                 if event.outputs:
                     for ref in event.outputs.values():
@@ -354,9 +361,10 @@ class Run:
             elif isinstance(event, AttemptStopped):
                 if event.why == "timeout":
                     self.detached += 1
-                    self._on_timeout(event.node, event.attempt)
+                    if not event.call:
+                        self._on_timeout(event.node, event.attempt)
                 name = placement.get(event.node, DEFAULT_EXECUTOR)
-                self._executors[name].stop(event.node, event.attempt)
+                self._executors[name].stop(event.node, event.attempt, event.call)
         return next_start
 
 

@@ -16,6 +16,7 @@ from nfrun.cache.cache_key import CacheKeys, cache_key
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import Cause, HandoffError
+from nfrun.core.event_json import event_name
 from nfrun.core.events import (
     Event,
     Failure,
@@ -31,7 +32,6 @@ from nfrun.core.events import (
     OutputRef,
     OutputReleased,
     RunFinished,
-    event_name,
 )
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.history.journal import (

@@ -12,11 +12,12 @@ import pytest
 
 import nfrun
 from nfrun.core.errors import Cause
+from nfrun.core.event_json import JSON_KEYS, event_name, to_json
 from nfrun.core.events import (
-    JSON_KEYS,
     NOTHING,
     AllNodesEnded,
     AttemptStopped,
+    CallEnded,
     Event,
     Failure,
     Frame,
@@ -35,8 +36,6 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
     RunStarted,
-    event_name,
-    to_json,
 )
 
 REF = OutputRef("a.left", 3, 24, "x: int64", "/tmp/a.arrow", "xxh3:1", 2, 512)
@@ -64,6 +63,9 @@ FAILURE_JSON = {
     "details": "stderr",
     "inputs": ["a: 3 rows, x"],
     "errno": None,
+    "retry_after": None,
+    "rows": "",
+    "sample": "",
 }
 
 PROMISED: list[tuple[Event, dict[str, object]]] = [
@@ -119,6 +121,10 @@ PROMISED: list[tuple[Event, dict[str, object]]] = [
     (
         AttemptStopped(1.0, "b", 3, "timeout"),
         {"event": "attempt_stopped", "at": 1.0, "node": "b", "attempt": 3, "why": "timeout"},
+    ),
+    (
+        CallEnded(1.0, "b", 3, 7),
+        {"event": "call_ended", "at": 1.0, "node": "b", "attempt": 3, "call": 7},
     ),
     (
         OutputReleased(1.0, "a.left", REF),

@@ -42,8 +42,8 @@ class Executor(Protocol):
     def start(self, attempt: NodeStarted) -> None:
         """Start an attempt. Never blocks."""
 
-    def stop(self, node: str, attempt: int) -> None:
-        """Ask an attempt to stop, if it is still running. Never blocks."""
+    def stop(self, node: str, attempt: int, call: int = 0) -> None:
+        """Ask an attempt, or one of its calls, to stop, if it is still running. Never blocks."""
 
     def close(self, grace: float = 0.0) -> None:
         """End idle workers, and after `grace` seconds kill the attempts that can be killed.
@@ -90,7 +90,7 @@ class ExecutorContext:
 
     `runner` makes an attempt in this process. `with_cache` wraps what makes an attempt with the lookup of earlier
     results. Outputs that are made elsewhere are files in `folder`, which `store` registers. `slots` is how many nodes
-    run at once. `on_begun(node, attempt)` reports that the work of an attempt begins.
+    run at once. `on_begun(node, attempt, call)` reports that the work of an attempt, or of a call, begins.
     """
 
     runner: AttemptRunner
@@ -99,7 +99,7 @@ class ExecutorContext:
     folder: Path
     slots: int
     placement: Placement
-    on_begun: Callable[[str, int], None]
+    on_begun: Callable[[str, int, int], None]
 
 
 MakeExecutor = Callable[[ExecutorContext, OnOutcome], Executor]

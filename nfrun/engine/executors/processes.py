@@ -75,9 +75,9 @@ class ProcessWorkers:
 
     An executor can use it in place of `runner`. The first `ahead` workers start at once in the background; more start
     when attempts need them. Workers write their outputs into the folder `outputs`, and `store` registers the files.
-    `on_begun(node, attempt)` is called when a worker has taken an attempt. A worker that does not within `take_seconds`
-    is killed. `placement` has the variables and threads of workers. `close` ends the processes. Safe to call from
-    several threads.
+    `on_begun(node, attempt, call)` is called when a worker has taken an attempt or a call. A worker that does not
+    within `take_seconds` is killed. `placement` has the variables and threads of workers. `close` ends the processes.
+    Safe to call from several threads.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ProcessWorkers:
         runner: AttemptRunner,
         store: TableStore,
         outputs: Path,
-        on_begun: Callable[[str, int], None],
+        on_begun: Callable[[str, int, int], None],
         ahead: int = 0,
         take_seconds: float = _TAKE_SECONDS,
         placement: Placement = ON_THREADS,

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
+from nfrun.core.events import NodeStarted, nfrun_failure
 from nfrun.engine.attempt import CANCELLED, RunAttempt
 from nfrun.engine.executors.base import OnOutcome
 from nfrun.logs.print_capture import current_attempt
@@ -46,11 +46,13 @@ class ThreadExecutor:
         self._lock = threading.Condition()  # while `close` waits, notified when an attempt ends
         self._threads = 0
         self._idle = 0  # threads that wait for an attempt; below 0, as many attempts wait for a thread
-        self._stopped: set[tuple[str, int]] = set()  # attempts that were stopped while they ran: they may never end
+        self._stopped: set[tuple[str, int, int]] = (
+            set()
+        )  # attempts that were stopped while they ran: they may never end
         self._forks = len(_FORKS)
         self._closing = False
         self._closed = False
-        self._cancel_tokens: dict[tuple[str, int], CancelToken] = {}
+        self._cancel_tokens: dict[tuple[str, int, int], CancelToken] = {}
         self._loop = _Loop()
 
     def capacity(self, now: float) -> float | None:
@@ -65,12 +67,12 @@ class ThreadExecutor:
         self._enqueue(attempt)
         self._add_threads()
 
-    def stop(self, node: str, attempt: int) -> None:
+    def stop(self, node: str, attempt: int, call: int = 0) -> None:
         """Cancel an attempt: signals its child process or cancels its coroutine. Other Python code runs on.
 
         Never blocks.
         """
-        key = (node, attempt)
+        key = (node, attempt, call)
         with self._lock:
             if key in self._cancel_tokens:
                 self._stopped.add(key)
@@ -86,7 +88,7 @@ class ThreadExecutor:
     def close(self, grace: float = 0.0) -> None:
         """End the idle threads and the event loop. Child processes are killed after `grace` seconds."""
         # For attempts that wait for a thread. A check in each attempt would cost more.
-        self._run_attempt = lambda start, *_: Outcome(start.node, start.attempt, CANCELLED)
+        self._run_attempt = lambda start, *_: start.failed_with(CANCELLED)
         with self._lock:
             self._closing = True
             self._lock.wait_for(
@@ -122,8 +124,8 @@ class ThreadExecutor:
                     attempt, failure = self._queue.get(), nfrun_failure(error)
                 self._idle += 1
             if attempt is not None:
-                self._cancel_tokens.pop((attempt.node, attempt.attempt), None)
-                following = self._on_outcome(Outcome(attempt.node, attempt.attempt, failure))
+                self._cancel_tokens.pop(attempt.key, None)
+                following = self._on_outcome(attempt.failed_with(failure))
                 if following is not None:
                     self._enqueue(following)
 
@@ -141,7 +143,7 @@ class ThreadExecutor:
                 self._idle += 1
 
     def _run_one(self, attempt: NodeStarted) -> NodeStarted | None:
-        key = (attempt.node, attempt.attempt)
+        key = attempt.key
         # No lock here and below: each operation on the dictionary is atomic.
         cancel_token = self._cancel_tokens.setdefault(key, CancelToken())
         try:
@@ -149,7 +151,7 @@ class ThreadExecutor:
                 attempt, cancel_token, lambda coroutine: self._loop.run_coroutine(coroutine, cancel_token)
             )
         except BaseException as error:  # a bug in nfrun, or out of memory; without an outcome the run would never end
-            outcome = Outcome(*key, nfrun_failure(error))
+            outcome = attempt.failed_with(nfrun_failure(error))
         if len(_FORKS) != self._forks:
             os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
         self._cancel_tokens.pop(key, None)

@@ -105,7 +105,7 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
         while True:
             order: AttemptOrder = pipe.recv()
             outbox = Outbox(pipe)
-            outbox.send("begun", order.start.node, order.start.attempt)
+            outbox.send("begun", *order.start.key)
             try:
                 outcome = worker.make(order, outbox)
             except Exception as error:

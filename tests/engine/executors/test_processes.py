@@ -177,7 +177,7 @@ class Trial:
         self.run_folder = self.folder / "run"
         self.store = TableStore(self.run_folder, mode=self.mode)
 
-    def on_begun(self, node: str, attempt: int) -> None:
+    def on_begun(self, node: str, attempt: int, call: int) -> None:
         self.begun.append((node, attempt))
 
     def spec(self, function: str, *inputs: str, **more: Any) -> NodeSpec:

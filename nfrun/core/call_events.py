@@ -1,0 +1,38 @@
+"""Defines the orders for the calls of a mapped node. They go to the engine only, and to no reporter."""
+
+from __future__ import annotations
+
+from nfrun.core.events import Failure, NodeStarted
+from nfrun.core.map_counts import FailedCall, MapCounts, Piece
+from nfrun.core.values import frozen
+
+
+@frozen
+class CallStarted(NodeStarted):
+    """Orders a call of a mapped node's function, for one piece of its input.
+
+    `call` counts the calls of the attempt from 1, and `tries` those for this piece. With `on_loop` it is a coroutine.
+    """
+
+    call: int = 0
+    piece: Piece = ()
+    tries: int = 1
+    on_loop: bool = False
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        return self.node, self.attempt, self.call
+
+
+@frozen
+class CallsEnded(NodeStarted):
+    """Orders the results of a mapped node's calls to be put together.
+
+    `failed` are the calls whose rows are handed on as errors. With a `failure`, that of a call for `piece`, the node
+    fails.
+    """
+
+    counts: MapCounts = MapCounts(0)
+    failed: tuple[FailedCall, ...] = ()
+    failure: Failure | None = None
+    piece: Piece = ()

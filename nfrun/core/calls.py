@@ -1,0 +1,146 @@
+"""Keeps the calls of one mapped node: those that run, those that are to be made again, and what has failed."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure
+from nfrun.core.map_counts import FailedCall, MapCounts, OpenedMap, Piece
+from nfrun.core.map_spec import MapSpec
+from nfrun.core.pipeline import Retry
+from nfrun.core.retries import FINAL, delay_after
+
+MOST_RUNNING = 4096  # calls of one node, even if they take nothing of any resource
+_LOST_BUDGET = 1  # a worker that dies costs its piece one more call
+_PROGRESS_SECONDS = 0.1  # at least, between two reports of progress
+
+
+class Calls:
+    """The calls of one attempt at a mapped node. Pieces that were not called yet are only counted.
+
+    `running` has the piece and the number of its tries by the number of the call. `waiting` has the pieces in back-off,
+    with the time when it is over. `failure` is that of the call for `bad_piece` because of which the node fails: then
+    no other call starts. `seed` makes the jitter of delays repeatable.
+    """
+
+    def __init__(self, opened: OpenedMap, spec: MapSpec, retry: Retry, seed: str) -> None:
+        self.opened = opened
+        self._pieces = opened.pieces
+        self._count = opened.pieces.count
+        self._spec = spec
+        self._retry = retry
+        self._seed = seed
+        self._next = 0
+        self._again: deque[Piece] = deque()  # halves, and pieces whose back-off is over
+        self._failures: dict[Piece, int] = {}
+        self._losses: dict[Piece, int] = {}
+        self._started = 0
+        self._done_rows = opened.reused
+        self._failed_rows = 0
+        self._told_at = float("-inf")
+        self.running: dict[int, tuple[Piece, int]] = {}
+        self.waiting: dict[Piece, float] = {}
+        self.failed: list[FailedCall] = []
+        self.failure: Failure | None = None
+        self.bad_piece: Piece = ()
+        self.is_queued = False  # whether the node stands in the ready queue
+
+    @property
+    def can_start(self) -> bool:
+        """Whether another call may start now."""
+        return (bool(self._again) or self._next < self._count) and len(self.running) < MOST_RUNNING
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no call runs, and none is to be made."""
+        return not self.running and not self.waiting and not self._again and self._next >= self._count
+
+    @property
+    def counts(self) -> MapCounts:
+        """The rows and calls so far."""
+        return MapCounts(self.opened.rows, self.opened.reused, self._failed_rows, self._started)
+
+    def start(self) -> tuple[int, Piece, int]:
+        """Start the next call. Returns its number, its piece, and the number of tries for the piece, from 1."""
+        if self._again:
+            piece = self._again.popleft()
+        else:
+            piece = (self._next,)
+            self._next += 1
+        self._started += 1
+        tries = self._failures.get(piece, 0) + self._losses.get(piece, 0) + 1
+        self.running[self._started] = (piece, tries)
+        return self._started, piece, tries
+
+    def resume(self, piece: Piece) -> None:
+        """Call a piece again, whose back-off is over."""
+        del self.waiting[piece]
+        self._again.append(piece)
+
+    def stop(self) -> None:
+        """Start no other call."""
+        self._next = self._count
+        self._again.clear()
+        self.waiting.clear()
+
+    def end(self, now: float, call: int, failure: Failure | None, *, is_stopped: bool) -> Piece | None:
+        """End a call. Returns its piece if that is in back-off now.
+
+        If the run `is_stopped`, nothing is called again, and a call that was told to stop has not failed.
+        """
+        piece, tries = self.running.pop(call)
+        if failure is None:
+            if tries > 1:
+                self._failures.pop(piece, None)
+                self._losses.pop(piece, None)
+            self._done_rows += self._pieces.rows_of(piece)
+        elif is_stopped and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
+            return None
+        elif failure.cause in FINAL:
+            self._fail(piece, failure)
+        elif self.failure is None:
+            delay = None if is_stopped else self._delay(piece, failure)
+            if delay is not None:
+                self.waiting[piece] = now + delay
+                return piece
+            self._give_up(piece, tries, failure, is_stopped=is_stopped)
+        return None
+
+    def progress(self, now: float) -> tuple[int, MapCounts] | None:
+        """Return how many rows have their result or their error, and the counts, if it is time to report them."""
+        if now - self._told_at < _PROGRESS_SECONDS and not self.has_ended:
+            return None
+        self._told_at = now
+        return self._done_rows, self.counts
+
+    def _delay(self, piece: Piece, failure: Failure) -> float | None:
+        """Count a failed call. Returns the seconds until the next call for the piece, None if there is none."""
+        if failure.cause is Cause.LOST:
+            self._losses[piece] = losses = self._losses.get(piece, 0) + 1
+            return 0.0 if losses <= _LOST_BUDGET else None
+        self._failures[piece] = failures = self._failures.get(piece, 0) + 1
+        if len(piece) > 1:
+            return None  # each half is tried once
+        return delay_after(failures, failure, self._retry, f"{self._seed}:{piece[0]}:{failures}")
+
+    def _give_up(self, piece: Piece, tries: int, failure: Failure, *, is_stopped: bool) -> None:
+        """Call the halves of a piece whose calls have failed, or count its rows as failed."""
+        self._failures.pop(piece, None)
+        self._losses.pop(piece, None)
+        # A server that asks for a long pause has nothing against single rows.
+        if not is_stopped and failure.retry_after is None and self._pieces.can_halve(piece):
+            self._again.extendleft([(*piece, 1), (*piece, 0)])
+            return
+        rows = self._pieces.rows_of(piece)
+        self._failed_rows += rows
+        self._done_rows += rows
+        if self._spec.collects:
+            self.failed.append(FailedCall(piece, failure.type, failure.message, tries))
+        if not self._spec.collects or self._spec.is_past(self._failed_rows, self._done_rows):
+            self._fail(piece, failure)
+
+    def _fail(self, piece: Piece, failure: Failure) -> None:
+        if self.failure is None:
+            self.failure, self.bad_piece = failure, piece
+        self.stop()

@@ -1,0 +1,268 @@
+"""Schedules the calls of mapped nodes beside the attempts at all others.
+
+A mapped node goes through three phases. Its attempt opens the input, and says how many pieces there are to compute.
+Then each piece is a call, which takes the resources of the node and has its timeout and its retries. When no call is
+left, the results are put together. Opening and putting together take nothing of the budgets of the file.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Mapping
+
+from nfrun.core.call_events import CallsEnded, CallStarted
+from nfrun.core.calls import Calls
+from nfrun.core.errors import Cause
+from nfrun.core.events import (
+    AttemptStopped,
+    CallEnded,
+    Event,
+    Failure,
+    NodeProgressed,
+    Outcome,
+    OutputRef,
+)
+from nfrun.core.map_counts import Piece
+from nfrun.core.pipeline import NOTHING
+from nfrun.core.plan import Plan
+from nfrun.core.scheduler import Scheduler, State
+from nfrun.core.values import replace
+
+_MOST_STALE = 64  # timers that are no longer needed, beside as many as are
+
+
+class MapScheduler(Scheduler):
+    """The scheduler of a plan with mapped nodes. Each `CallStarted` and `CallsEnded` must be carried out, too.
+
+    The outcome of a call has its number. Each outcome that counts gives at least one event. A call in back-off holds
+    nothing.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        keep_going: bool = False,
+        seed: int = 0,
+        begins_later: Collection[str] = (),
+        given: Mapping[str, OutputRef] = NOTHING,
+    ) -> None:
+        super().__init__(plan, keep_going=keep_going, seed=seed, begins_later=begins_later, given=given)
+        self._seed = seed
+        self._timeouts = {i: node.timeout for i, node in enumerate(self._nodes) if node.map is not None}
+        self._nodes = [replace(node, timeout=None) if node.map is not None else node for node in self._nodes]
+        self._calls: dict[int, Calls] = {}  # by node
+        self._call_timers: list[tuple[float, int, int, Piece]] = []  # time, node, call or 0, piece in back-off
+        self._timed = 0  # how many of these are needed
+        self._detached_calls: set[tuple[int, int, int]] = set()
+
+    @property
+    def wake_at(self) -> float | None:
+        found = [at for at in (super().wake_at, self._next_call_timer()) if at is not None]
+        return min(found, default=None)
+
+    def outcome(self, now: float, outcome: Outcome) -> list[Event]:
+        """Record the outcome of an attempt or a call, as in the base class."""
+        if outcome.call:
+            return self._call_outcome(now, outcome)
+        i = self._index.get(outcome.node, -1)
+        if outcome.opened is None or (i, outcome.attempt) in self._detached:
+            return super().outcome(now, outcome)
+        if i < 0 or self._state[i] is not State.RUNNING or self._attempt[i] != outcome.attempt:
+            raise ValueError(f"attempt {outcome.attempt} of node {outcome.node!r} is not under way")
+        spec, events = self._nodes[i].map, list[Event]()
+        assert spec is not None
+        self._free_resources(i)
+        self._ready.use_budgets(i, use=True)
+        self._state[i] = State.CALLING
+        seed = f"{self._seed}:{outcome.node}:{outcome.attempt}"
+        calls = self._calls[i] = Calls(outcome.opened, spec, self._nodes[i].retry, seed)
+        if self._stop_reason is not None:
+            calls.stop()
+        self._report(now, i, calls, events)
+        self._go_on(now, i, calls, events)
+        self._dispatch(now, events)
+        return events
+
+    def begun(self, now: float, node: str, attempt: int, call: int = 0) -> None:
+        i = self._index[node]
+        calls = self._calls.get(i)
+        if not call:
+            super().begun(now, node, attempt)
+        elif calls is not None and self._attempt[i] == attempt and call in calls.running:
+            self._set_timeout(now, i, call)
+
+    def tick(self, now: float) -> list[Event]:
+        events: list[Event] = []
+        while (when := self._next_call_timer()) is not None and when <= now:
+            _, i, call, piece = heapq.heappop(self._call_timers)
+            calls = self._calls[i]
+            if call:
+                self._time_out(now, i, call, events)
+            else:
+                calls.resume(piece)
+                self._go_on(now, i, calls, events)
+        events += super().tick(now)
+        return events
+
+    def cancel(self, now: float, why: str) -> list[Event]:
+        was_cancelled = self._cancelled
+        events = super().cancel(now, why)
+        for i, calls in self._calls.items() if not was_cancelled else ():
+            events += [AttemptStopped(now, self._names[i], self._attempt[i], why, call) for call in calls.running]
+        return events
+
+    def detach(self, now: float) -> list[Event]:
+        events = super().detach(now)
+        for i, calls in list(self._calls.items()):
+            for call in list(calls.running):
+                self._detach_call(i, call)
+            self._end_calls(i)
+            self._cancel_node(now, i, events)
+        return events
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    def _call_outcome(self, now: float, outcome: Outcome) -> list[Event]:
+        i = self._index.get(outcome.node, -1)
+        key = (i, outcome.attempt, outcome.call)
+        if key in self._detached_calls:
+            self._detached_calls.remove(key)
+            return []
+        calls = self._calls.get(i)
+        if calls is None or self._attempt[i] != outcome.attempt or outcome.call not in calls.running:
+            raise ValueError(f"call {outcome.call} of node {outcome.node!r} is not under way")
+        self.running -= 1
+        self._ready.give_back(i, outcome.call)
+        events: list[Event] = [CallEnded(now, outcome.node, outcome.attempt, outcome.call)]
+        self._end_call(now, i, outcome.call, outcome.failure, events)
+        self._dispatch(now, events)
+        return events
+
+    def _end_call(self, now: float, i: int, call: int, failure: Failure | None, events: list[Event]) -> None:
+        calls = self._calls[i]
+        in_backoff = calls.end(now, call, failure, is_stopped=self._stop_reason is not None)
+        if in_backoff is not None:
+            self._add_timer(calls.waiting[in_backoff], i, 0, in_backoff)
+        self._report(now, i, calls, events)
+        self._go_on(now, i, calls, events)
+
+    def _report(self, now: float, i: int, calls: Calls, events: list[Event]) -> None:
+        if (progress := calls.progress(now)) is not None:
+            done, counts = progress
+            events.append(NodeProgressed(now, self._names[i], done, counts.rows, counts))
+
+    def _go_on(self, now: float, i: int, calls: Calls, events: list[Event]) -> None:
+        """Queue the next call of a node, or end its calls when none is left."""
+        if calls.can_start:
+            if not calls.is_queued:
+                calls.is_queued = True
+                self._ready.add(i)
+        elif calls.is_queued:
+            calls.is_queued = False
+            self._ready.discard(i)
+        if not calls.has_ended or calls.is_queued:
+            return
+        if self._stop_reason is None:
+            calls.is_queued = True
+            self._ready.use_budgets(i, use=False)
+            self._ready_at[i] = now
+            self._ready.add(i)
+            return
+        self._end_calls(i)
+        if calls.failure is None:
+            self._cancel_node(now, i, events)
+        else:
+            outcome = Outcome(self._names[i], self._attempt[i], calls.failure, map=calls.counts)
+            self._fail(now, i, outcome, calls.failure, events)
+
+    def _start(self, now: float, i: int, events: list[Event]) -> None:
+        calls = self._calls.get(i)
+        if calls is None:
+            super()._start(now, i, events)
+            return
+        calls.is_queued = False
+        name, attempt, granted = self._names[i], self._attempt[i], self._ready.granted(i)
+        self.running += 1
+        if calls.has_ended:
+            self._end_calls(i)
+            self._state[i] = State.RUNNING
+            inputs, wait = self.outputs.inputs_of(self._nodes[i]), now - self._ready_at[i]
+            failed, failure, piece = tuple(calls.failed), calls.failure, calls.bad_piece
+            events.append(CallsEnded(now, name, attempt, inputs, wait, granted, calls.counts, failed, failure, piece))
+            return
+        call, piece, tries = calls.start()
+        self._ready.hand_to(i, call)
+        events.append(CallStarted(now, name, attempt, NOTHING, 0.0, granted, call, piece, tries, calls.opened.on_loop))
+        if self._timeouts[i] is not None and name not in self._begins_later:
+            self._set_timeout(now, i, call)
+        self._go_on(now, i, calls, events)
+
+    def _end_calls(self, i: int) -> None:
+        """Forget the calls of a node, which have ended. Its attempt is not made again, however it ends."""
+        del self._calls[i]
+        self._ready.use_budgets(i, use=False)
+        self._retries.stop(i)
+
+    def _detach_call(self, i: int, call: int) -> None:
+        self._detached_calls.add((i, self._attempt[i], call))
+        self.running -= 1
+        self._ready.give_back(i, call)
+
+    def _stop_starting(self, now: float, why: str, events: list[Event]) -> None:
+        super()._stop_starting(now, why, events)
+        for i, calls in list(self._calls.items()):
+            calls.stop()
+            calls.is_queued = False  # the queue is empty now
+            self._go_on(now, i, calls, events)
+
+    # -- timers of calls -------------------------------------------------------------------------------------------
+
+    def _time_out(self, now: float, i: int, call: int, events: list[Event]) -> None:
+        name, attempt, timeout = self._names[i], self._attempt[i], self._timeouts[i]
+        self._detach_call(i, call)
+        events.append(AttemptStopped(now, name, attempt, "timeout", call))
+        failure = Failure(Cause.TIMEOUT, "Timeout", f"took longer than its timeout of {timeout:g} s")
+        self._end_call(now, i, call, failure, events)
+
+    def _set_timeout(self, now: float, i: int, call: int) -> None:
+        timeout = self._timeouts[i]
+        if timeout is not None:
+            self._add_timer(now + timeout, i, call, ())
+
+    def _add_timer(self, when: float, i: int, call: int, piece: Piece) -> None:
+        timers = self._call_timers
+        if len(timers) > 2 * self._timed + _MOST_STALE:  # most calls end long before their timeout
+            timers[:] = [timer for timer in timers if self._is_needed(timer)]
+            heapq.heapify(timers)
+            self._timed = len(timers)
+        heapq.heappush(timers, (when, i, call, piece))
+
+    def _next_call_timer(self) -> float | None:
+        timers = self._call_timers
+        while timers:
+            if self._is_needed(timers[0]):
+                return timers[0][0]
+            heapq.heappop(timers)
+        return None
+
+    def _is_needed(self, timer: tuple[float, int, int, Piece]) -> bool:
+        when, i, call, piece = timer
+        calls = self._calls.get(i)
+        if calls is None:
+            return False
+        return call in calls.running if call else calls.waiting.get(piece) == when
+
+
+def scheduler_of(
+    plan: Plan,
+    *,
+    keep_going: bool = False,
+    seed: int = 0,
+    begins_later: Collection[str] = (),
+    given: Mapping[str, OutputRef] = NOTHING,
+) -> Scheduler:
+    """Return the scheduler of a plan, with the arguments of `Scheduler`."""
+    mapped = any(node.map is not None for node in plan.nodes.values())
+    kind = MapScheduler if mapped else Scheduler
+    return kind(plan, keep_going=keep_going, seed=seed, begins_later=begins_later, given=given)

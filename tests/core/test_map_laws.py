@@ -1,0 +1,298 @@
+"""Laws of mapped nodes: they hold in runs over random maps in random plans, with failures, timeouts and cancels.
+
+A trial drives the scheduler in virtual time, as `test_laws.py` does, and checks each event against a simple count.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from nfrun.core.budgets import Budget
+from nfrun.core.call_events import CallsEnded, CallStarted
+from nfrun.core.errors import Cause
+from nfrun.core.events import (
+    AttemptStopped,
+    CallEnded,
+    Event,
+    Failure,
+    NodeCancelled,
+    NodeFailed,
+    NodeFinished,
+    NodeProgressed,
+    NodeSkipped,
+    NodeStarted,
+    Outcome,
+    OutputRef,
+)
+from nfrun.core.map_counts import OpenedMap, Piece
+from nfrun.core.map_scheduler import MapScheduler, scheduler_of
+from nfrun.core.map_spec import MapSpec
+from nfrun.core.pipeline import OutputId, Retry
+from nfrun.core.plan import Node, Plan, make_plan
+from nfrun.core.scheduler import Scheduler
+
+SEEDS = range(150)
+ENDS = (NodeFinished, NodeFailed, NodeCancelled, NodeSkipped)
+
+
+class Rows:
+    """Pieces of `count` rows, with `batch` rows in each."""
+
+    def __init__(self, rows: int, batch: int, *, halves: bool = True) -> None:
+        self.rows, self.batch, self.halves = rows, batch, halves
+        self.count = max(1, -(-rows // batch))
+
+    def span(self, piece: Piece) -> range:
+        start = piece[0] * self.batch
+        found = range(start, min(start + self.batch, self.rows))
+        for half in piece[1:]:
+            middle = (len(found) + 1) // 2
+            found = found[middle:] if half else found[:middle]
+        return found
+
+    def rows_of(self, piece: Piece) -> int:
+        return len(self.span(piece))
+
+    def can_halve(self, piece: Piece) -> bool:
+        return self.halves and self.rows_of(piece) > 1
+
+
+class Trial:
+    """A run over a random plan, some nodes of which are mapped. `log` has all events, and `calls` all rows computed."""
+
+    def __init__(self, seed: int) -> None:
+        draw = self.draw = random.Random(seed)
+        self.maps: dict[str, Rows] = {}
+        self.bad: dict[str, set[int]] = {}
+        nodes: list[Node] = []
+        for i in range(draw.choice((1, 2, 5, 12))):
+            name = f"n{i}"
+            needs = draw.sample([node.name for node in nodes], min(len(nodes), draw.randint(0, 2)))
+            spec = None
+            if draw.random() < 0.6:
+                rows, batch = draw.choice((0, 1, 7, 30, 100)), draw.choice((1, 3, 16, 64))
+                self.maps[name] = Rows(rows, batch, halves=draw.random() < 0.8)
+                share = draw.choice((0.0, 0.0, 0.02, 0.5))
+                self.bad[name] = {row for row in range(rows) if draw.random() < share}
+                on_error, most = draw.choice(("fail", "collect")), draw.choice((0.1, 1.0, 0, 5))
+                spec = MapSpec("x", batch, on_error=on_error, max_failed=most)
+            takes = [("cpu", draw.choice((0.25, 1.0, 2.0)))]
+            takes += [("gpu", draw.choice((0.5, 1.0)))] if draw.random() < 0.3 else []
+            takes += [("api", 1.0)] if draw.random() < 0.3 else []
+            retry = Retry(
+                draw.choice((0, 0, 2)), draw.choice((0.0, 0.5)), max_delay=2.0, jitter=draw.choice((0.0, 0.5))
+            )
+            nodes.append(
+                Node(
+                    name,
+                    tuple(needs),
+                    reads=tuple(OutputId(need) for need in needs),
+                    retry=retry,
+                    timeout=draw.choice((None, None, 0.9)),
+                    resources=tuple(takes),
+                    continue_on_error=draw.random() < 0.2,
+                    map=spec,
+                )
+            )
+        budgets = {"gpu": Budget(2.0), "api": Budget(20.0, per=1.0)}
+        self.plan: Plan = make_plan(nodes, slots=draw.choice((1, 2, 4)), budgets=budgets)
+        later = [node.name for node in nodes if draw.random() < 0.3]
+        self.later = frozenset(later)
+        self.keep_going = draw.random() < 0.5
+        self.cancel_at = draw.choice((None, None, 1.0, 4.0))
+        self.scheduler = scheduler_of(self.plan, keep_going=self.keep_going, seed=seed, begins_later=later)
+        self.pending: list[tuple[float, int, Any]] = []
+        self.log: list[Event] = []
+        self.running: dict[tuple[str, int, int], NodeStarted] = {}
+        self.detached: set[tuple[str, int, int]] = set()
+        self.computed: dict[str, list[int]] = {name: [] for name in self.maps}
+        self.now, self.number = 0.0, 0
+
+    def go(self) -> Trial:
+        self.take(self.scheduler.begin(0.0))
+        cancelled = False
+        for _ in range(100_000):
+            if self.scheduler.done and not self.pending:
+                break
+            times = [item[0] for item in self.pending[:1]]
+            wake = self.scheduler.wake_at
+            due = min([*times, *([wake] if wake is not None else [])], default=None)
+            if self.cancel_at is not None and not cancelled and (due is None or due >= self.cancel_at):
+                cancelled, self.now = True, max(self.now, self.cancel_at)
+                self.take(self.scheduler.cancel(self.now, "Ctrl-C"))
+                continue
+            assert due is not None, "nothing is under way, and the run has not ended"
+            self.now = max(self.now, due)
+            if times and times[0] <= due:
+                _, _, item = self.pending.pop(0)
+                self.end(item)
+            else:
+                self.take(self.scheduler.tick(self.now))
+        assert self.scheduler.done
+        return self
+
+    def end(self, start: NodeStarted) -> None:
+        outcome = self.outcome_of(start)
+        was_detached = start.key in self.detached
+        if was_detached:
+            self.detached.remove(start.key)
+        else:
+            del self.running[start.key]
+            if outcome.failure is None and isinstance(start, CallStarted):
+                self.computed[start.node] += self.maps[start.node].span(start.piece)
+        events = self.scheduler.outcome(self.now, outcome)
+        assert bool(events) != was_detached
+        self.take(events)
+
+    def outcome_of(self, start: NodeStarted) -> Outcome:
+        draw = self.draw
+        if isinstance(start, CallStarted):
+            if bad := self.bad[start.node].intersection(self.maps[start.node].span(start.piece)):
+                return start.failed_with(Failure(Cause.NODE, "ValueError", f"row {min(bad)}"))
+            if draw.random() < 0.02:
+                return start.failed_with(Failure(draw.choice((Cause.LOST, Cause.NODE)), "Bad", "luck"))
+            return Outcome(start.node, start.attempt, call=start.call)
+        if isinstance(start, CallsEnded):
+            if start.failure is not None:
+                return start.failed_with(start.failure)
+        elif start.node in self.maps and draw.random() < 0.9:
+            rows = self.maps[start.node]
+            return Outcome(start.node, start.attempt, opened=OpenedMap(rows, rows.rows))
+        elif draw.random() < 0.1 or start.node in self.maps:
+            return start.failed_with(Failure(Cause.NODE, "OSError", "bad luck"))
+        ref = OutputRef(OutputId(start.node), 1, 1, "")
+        made = start.counts if isinstance(start, CallsEnded) else None
+        return Outcome(start.node, start.attempt, outputs={ref.id: ref}, map=made)
+
+    def take(self, events: list[Event]) -> None:
+        for event in events:
+            self.log.append(event)
+            if isinstance(event, NodeStarted):
+                assert event.key not in self.running
+                self.running[event.key] = event
+                self.number += 1
+                seconds = self.draw.choice((0.01, 0.1, 0.3, 2.0))
+                self.pending.append((self.now + seconds, self.number, event))
+                self.pending.sort(key=lambda item: item[:2])
+                if event.node in self.later and self.draw.random() < 0.9:
+                    self.scheduler.begun(self.now, *event.key)
+            elif isinstance(event, AttemptStopped) and event.why == "timeout":
+                key = (event.node, event.attempt, event.call)
+                del self.running[key]
+                self.detached.add(key)
+        self.check_resources()
+
+    def check_resources(self) -> None:
+        taken: Counter[str] = Counter()
+        for start in self.running.values():
+            node = self.plan.nodes[start.node]
+            for name, amount in node.resources:
+                if node.map is None or isinstance(start, CallStarted) or name == "cpu":
+                    taken[name] += min(amount, self.plan.budget.get(name, amount))
+        for name in ("cpu", "gpu"):
+            assert taken[name] <= self.plan.budget[name] + 1e-6
+        assert self.scheduler.running == len(self.running)
+
+    def of(self, node: str, *kinds: type[Any]) -> list[Any]:
+        return [event for event in self.log if isinstance(event, kinds) and getattr(event, "node", "") == node]
+
+
+@pytest.fixture(scope="module")
+def trials() -> list[Trial]:
+    return [Trial(seed).go() for seed in SEEDS]
+
+
+def mapped(trials: list[Trial]) -> Iterator[tuple[Trial, str, Rows]]:
+    for trial in trials:
+        for name, rows in trial.maps.items():
+            yield trial, name, rows
+
+
+def test_every_node_ends_once(trials: list[Trial]) -> None:
+    for trial in trials:
+        for name in trial.plan.nodes:
+            assert len(trial.of(name, *ENDS)) == 1
+
+
+def test_a_finished_node_has_computed_each_row_once_but_the_failed_ones(trials: list[Trial]) -> None:
+    finished = 0
+    for trial, name, rows in mapped(trials):
+        for end in trial.of(name, NodeFinished):
+            finished += 1
+            spec = trial.plan.nodes[name].map
+            assert spec is not None
+            (close,) = trial.of(name, CallsEnded)
+            failed = [row for each in close.failed for row in rows.span(each.piece)]
+            assert sorted([*trial.computed[name], *failed]) == list(range(rows.rows))
+            assert end.map.failed == len(failed)
+            assert not failed or spec.collects
+            assert end.map.calls == len(trial.of(name, CallStarted))
+            if rows.halves:
+                assert trial.bad[name] <= set(failed)
+    assert finished > 50
+
+
+def test_each_half_is_called_once_and_no_piece_more_often_than_its_retries(trials: list[Trial]) -> None:
+    halves = 0
+    for trial, name, _ in mapped(trials):
+        retries = trial.plan.nodes[name].retry.max
+        for piece, count in Counter(start.piece for start in trial.of(name, CallStarted)).items():
+            halves += len(piece) > 1
+            assert count <= (1 if len(piece) > 1 else 1 + retries) + 1  # one more for a worker that was lost
+    assert halves > 50
+
+
+def test_nothing_is_called_after_the_first_bad_row_of_a_node_that_does_not_collect(trials: list[Trial]) -> None:
+    seen = 0
+    for trial, name, _ in mapped(trials):
+        closes = [close for close in trial.of(name, CallsEnded) if close.failure is not None]
+        for close in closes:
+            seen += 1
+            places = [i for i, event in enumerate(trial.log) if isinstance(event, CallStarted) and event.node == name]
+            bad = [event for event in trial.of(name, CallStarted) if event.piece == close.piece][-1]
+            ended = next(
+                i
+                for i, event in enumerate(trial.log)
+                if isinstance(event, CallEnded | AttemptStopped) and event.node == name and event.call == bad.call
+            )
+            assert max(places) < ended
+    assert seen > 20
+
+
+def test_the_tokens_of_a_rate_are_taken_by_each_call(trials: list[Trial]) -> None:
+    counted = 0
+    for trial in trials:
+        takers = {n.name for n in trial.plan.nodes.values() if dict(n.resources).get("api")}
+        times = [
+            event.at
+            for event in trial.log
+            if isinstance(event, NodeStarted)
+            and event.node in takers
+            and (event.node not in trial.maps or isinstance(event, CallStarted))
+        ]
+        counted += len(times)
+        assert all(later - first >= 1 - 1e-6 for first, later in zip(times, times[20:], strict=False))
+    assert counted > 500
+
+
+def test_progress_counts_up_to_all_rows(trials: list[Trial]) -> None:
+    for trial, name, rows in mapped(trials):
+        told = [event.done for event in trial.of(name, NodeProgressed)]
+        assert told == sorted(told)
+        if trial.of(name, NodeFinished) and rows.count and trial.of(name, CallStarted):
+            assert told[-1] == rows.rows
+
+
+def test_the_same_seed_gives_the_same_log() -> None:
+    for seed in range(20):
+        assert Trial(seed).go().log == Trial(seed).go().log
+
+
+def test_a_plan_without_maps_has_the_plain_scheduler() -> None:
+    assert type(scheduler_of(make_plan([Node("a")]))) is Scheduler
+    assert type(scheduler_of(make_plan([Node("a", map=MapSpec("x"))]))) is MapScheduler
