@@ -15,6 +15,16 @@ from typing import Any
 from nfrun.code.known_modules import KnownModules
 from nfrun.code.missing_imports import missing_at_import, shown_file
 from nfrun.code.module_finder import OURS, find_module
+from nfrun.code.signatures import (
+    ClassSignature,
+    Signature,
+    class_from_json,
+    class_signature,
+    class_to_json,
+    signature_from_json,
+    signature_of,
+    signature_to_json,
+)
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, frozen, mutable
 from nfrun.system.checksums import bytes_checksum
@@ -24,38 +34,27 @@ _FILTERING = threading.Lock()  # the warnings of this process
 
 
 @frozen
-class Signature:
-    """The parameters of a function that can be passed by keyword. `where` is the `file:line` of its definition.
-
-    `required` are those of `names` without a default. `positional_only` are the positional-only parameters without a
-    default, which cannot be passed by keyword.
-    """
-
-    where: str
-    names: tuple[str, ...]
-    required: tuple[str, ...]
-    positional_only: tuple[str, ...] = ()
-    takes_kwargs: bool = False
-
-
-@frozen
 class LookupResult:
     """The result of a lookup: a `message` and a `hint` if the call cannot work, a `signature` if the source shows one.
 
-    All are empty if only the run can tell. `unreadable` is set if the module itself is at fault, whatever the function.
+    `class_` is what a class takes, if the name is that of one. `likely` is the signature in the source, also where a
+    decorator may change it. All are empty if only the run can tell. `unreadable` is set if the module itself is at
+    fault, whatever the function.
     """
 
     message: str = ""
     hint: str = ""
     signature: Signature | None = None
     unreadable: bool = False
+    class_: ClassSignature | None = None
+    likely: Signature | None = None
 
 
 @mutable
 class _Module:
-    """The names that a module binds at its top: its functions and all `others`.
+    """The names that a module binds at its top: its functions, its `classes` and all `others`, with the classes.
 
-    A function has no signature if only the run shows it: where several definitions or decorators give the name.
+    A function has no signature if several definitions give the name. Of those in `decorated` the run may show another.
     `imported` are those of `others` that `import` statements bind: most are modules, so no hint names them.
     `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
     `setattr()` or `exec()`.
@@ -63,6 +62,8 @@ class _Module:
 
     file: str
     functions: dict[str, Signature | None] = field(default_factory=dict)
+    decorated: set[str] = field(default_factory=set)
+    classes: dict[str, ClassSignature] = field(default_factory=dict)
     others: dict[str, None] = field(default_factory=dict)
     imported: set[str] = field(default_factory=set)
     dynamic: bool = False
@@ -217,10 +218,14 @@ def _module(tree: ast.Module, file: str) -> _Module:
     module = _Module(file)
     for statement in _statements(tree.body):
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            is_clear = statement.name not in module.functions and not statement.decorator_list
-            module.functions[statement.name] = _signature(statement, file) if is_clear else None
+            is_clear = statement.name not in module.functions
+            module.functions[statement.name] = signature_of(statement, file) if is_clear else None
+            if statement.decorator_list:
+                module.decorated.add(statement.name)
             module.dynamic = module.dynamic or statement.name == "__getattr__"
         else:
+            if isinstance(statement, ast.ClassDef):
+                module.classes[statement.name] = class_signature(statement, file, module.classes)
             if isinstance(statement, ast.Import):
                 module.imported.update(_bound(statement))
             module.others.update(dict.fromkeys(_bound(statement)))
@@ -230,8 +235,10 @@ def _module(tree: ast.Module, file: str) -> _Module:
 
 
 def _look_up(module: _Module, function: str) -> LookupResult:
+    likely = module.functions.get(function)
     if module.dynamic or function in module.others:
-        return LookupResult()
+        class_ = None if function in module.functions else module.classes.get(function)
+        return LookupResult(class_=class_, likely=likely)
     if function not in module.functions:
         names = (*module.functions, *(name for name in module.others if name not in module.imported))
         public = [name for name in names if not name.startswith("_")]
@@ -240,27 +247,26 @@ def _look_up(module: _Module, function: str) -> LookupResult:
             f"did you mean '{guess}'?" if guess else f"there is {ellipsize(', '.join(public), 100)}" if public else ""
         )
         return LookupResult(f"{module.file} has no function '{ellipsize(function)}'", hint)
-    return LookupResult(signature=module.functions[function])
+    return LookupResult(signature=None if function in module.decorated else likely, likely=likely)
 
 
 def _to_json(module: _Module) -> list[Any]:
-    functions: dict[str, Any] = {}
-    for name, found in module.functions.items():
-        line = found and found.where.rpartition(":")[2]
-        functions[name] = found and [line, found.names, found.required, found.positional_only, found.takes_kwargs]
-    return [functions, [*module.others], [*module.imported], module.dynamic]
+    functions = {name: signature_to_json(found) for name, found in module.functions.items()}
+    classes = {name: class_to_json(found) for name, found in module.classes.items()}
+    return [functions, [*module.decorated], classes, [*module.others], [*module.imported], module.dynamic]
 
 
 def _from_json(saved: list[Any], file: str) -> _Module:
-    functions, others, imported, dynamic = saved
-    found: dict[str, Signature | None] = dict.fromkeys(functions)
-    for name, parts in functions.items():
-        if parts:
-            line, names, required, positional_only, takes_kwargs = parts
-            found[name] = Signature(
-                f"{file}:{line}", tuple(names), tuple(required), tuple(positional_only), takes_kwargs
-            )
-    return _Module(file, found, dict.fromkeys(others), set(imported), dynamic)
+    functions, decorated, classes, others, imported, dynamic = saved
+    return _Module(
+        file,
+        {name: signature_from_json(parts, file) for name, parts in functions.items()},
+        set(decorated),
+        {name: class_from_json(parts, file) for name, parts in classes.items()},
+        dict.fromkeys(others),
+        set(imported),
+        dynamic,
+    )
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -293,18 +299,3 @@ def _names_in(statement: ast.stmt) -> Iterator[ast.Name]:
     for part in ast.iter_child_nodes(statement):
         if not isinstance(part, ast.stmt | ast.ExceptHandler | ast.match_case):
             yield from (name for name in ast.walk(part) if isinstance(name, ast.Name))
-
-
-def _signature(function: ast.FunctionDef | ast.AsyncFunctionDef, file: str) -> Signature:
-    arguments = function.args
-    plain = [*arguments.posonlyargs, *arguments.args]
-    without_default = {a.arg for a in plain[: len(plain) - len(arguments.defaults)]}
-    without_default |= {a.arg for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is None}
-    names = [a.arg for a in (*arguments.args, *arguments.kwonlyargs)]
-    return Signature(
-        where=f"{file}:{function.lineno}",
-        names=tuple(names),
-        required=tuple(name for name in names if name in without_default),
-        positional_only=tuple(a.arg for a in arguments.posonlyargs if a.arg in without_default),
-        takes_kwargs=arguments.kwarg is not None,
-    )

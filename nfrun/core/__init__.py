@@ -17,8 +17,8 @@ Other packages use:
   `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `STATUSES`
 - `event_json`: `to_json`
 - `file_source`: `DIGEST_OF_FILES`, `FileSource`, `SourceFile`
-- `map_spec`: `DEFAULT_BATCH`, `ERRORS`, `FAIL`, `MapSpec`
 - `map_scheduler`: `scheduler_of`
+- `map_spec`: `DEFAULT_BATCH`, `ERRORS`, `FAIL`, `MapForm`, `MapSpec`
 - `observation`: `Observation`, `SharedObservation`
 - `output_types`: `ending_of`, `FILE`, `file_name`, `FOLDER`, `form_of`, `TABLE`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,

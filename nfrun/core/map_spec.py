@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from nfrun.core.values import frozen
+from collections.abc import Collection, Mapping
+
+from nfrun.core.values import field, frozen
 
 DEFAULT_BATCH = 64  # rows
 MOST_PARTS = 10_000
 FAIL, COLLECT = "fail", "collect"
 ERRORS = "errors"  # the output with the failed rows of a node that collects them
 
+NO_BATCHES: Mapping[str, str] = {}
 _JUDGED_FROM = 20  # rows: with fewer, one failure is a large share
+
+
+@frozen
+class MapForm:
+    """What the function of a mapped node takes, as its source shows it.
+
+    It takes the table of a piece, or columns of it: `columns` must be there, and `optional` are given where the input
+    has them, as their arguments have defaults. `per_row`: it is called for each row with single values. Otherwise it is
+    called once for a piece, and `batches` says in what form it takes each column: `list`, `arrow`, `chunked`, `numpy`,
+    `pandas` or `polars`. `is_async` is a function whose calls are awaited.
+    """
+
+    takes_table: bool = True
+    columns: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    per_row: bool = False
+    batches: Mapping[str, str] = field(default_factory=lambda: NO_BATCHES)
+    is_async: bool = False
+
+    def named_in(self, names: Collection[str]) -> tuple[str, ...]:
+        """Return the columns that the function gets from a table with columns of these names."""
+        return (*self.columns, *[name for name in self.optional if name in names])
 
 
 @frozen
@@ -21,7 +46,7 @@ class MapSpec:
     slices of about equal length. `keep` are the columns of the input that stay beside the new ones, None for all. With
     `explode` a function gives a list of rows for each row. `on_error` is `fail` or `collect`. `max_failed` is how many
     rows may fail where they are collected: a number (int), or a share of the rows (float). `reuse` is whether results
-    of earlier calls are used.
+    of earlier calls are used. `form` is what the function takes, None if the source does not show it.
     """
 
     over: str
@@ -33,6 +58,17 @@ class MapSpec:
     on_error: str = FAIL
     max_failed: int | float = 0.1
     reuse: bool = True
+    form: MapForm | None = None
+
+    @property
+    def is_row_wise(self) -> bool:
+        """Whether the function takes columns: what it gives for a row depends on that row and on no other."""
+        return self.form is not None and not self.form.takes_table
+
+    @property
+    def rows_per_call(self) -> int:
+        """How many rows a call gets, 0 for groups and parts. An async function that takes one row gets one."""
+        return 1 if self.form is not None and self.form.per_row and self.form.is_async else self.batch
 
     @property
     def collects(self) -> bool:

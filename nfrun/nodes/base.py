@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.file_source import FileSource
+from nfrun.core.map_spec import MapForm
 from nfrun.core.output_types import form_of
 from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.core.values import KW_ONLY, field, frozen, mutable
@@ -316,7 +317,9 @@ class Kind:
     # a node with another number than the others needs a process of its own.
     loads_libraries: bool = False
 
-    # Why nodes of this kind have no `map`, or what to do instead. "" for a kind whose nodes may have one.
+    # Returns what a node takes of the pieces of its `map`, None if that is not known. None for a kind without `map`:
+    # then the hint says why, or what to do instead.
+    map_form: Callable[[NodeSpec, FunctionLookup], MapForm | None] | None = None
     no_map: str = "it is for python and run nodes"
     # Whether the nodes of another file take the place of a node of this kind when planning.
     is_expanded: bool = False

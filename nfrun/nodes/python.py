@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.code.function_lookup import FunctionLookup, Signature
+from nfrun.code.function_lookup import FunctionLookup
 from nfrun.code.missing_imports import import_hint
 from nfrun.code.module_finder import find_module, hidden_files
 from nfrun.code.source_import import import_for_process
 from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, OutputId
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec
 from nfrun.core.values import frozen, replace
+from nfrun.nodes.arguments import check_arguments, check_class, given_by, listed
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.made_files import check_apart, made_file
+from nfrun.nodes.map_form import check_map_form, map_form
 from nfrun.nodes.returned_tables import a_, to_table
 from nfrun.nodes.text_facts import network_of_values
 
@@ -105,8 +106,12 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     found = lookup.find(module, function)
     if found.message:
         yield NodeDiagnostic(("python",), found.message, found.hint)
-    if found.signature is not None and node.map is None:
-        yield from _check_arguments(node, function, found.signature)
+    if node.map is not None:
+        yield from check_map_form(node, found)
+    elif found.class_ is not None:
+        yield from check_class(node, function, found.class_)
+    elif found.signature is not None:
+        yield from check_arguments(node, function, found.signature, given_by(node))
 
 
 def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
@@ -114,39 +119,6 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
     for name, where in lookup.missing_imports(module):
         what = f"{where} imports '{name}', which is not installed"
         yield NodeDiagnostic(("python",), what, import_hint(name, lookup.folder))
-
-
-def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Iterator[NodeDiagnostic]:
-    """Compare the arguments with the signature. A misspelled name is one error: not an unknown and a missing one."""
-    place = f"{function}({ellipsize(', '.join(signature.names), 80)}) is at {signature.where}"
-    if signature.positional_only:
-        what = f"{function}() takes {_listed(signature.positional_only)} by position only; nfrun gives them by name"
-        yield NodeDiagnostic(("python",), what, place)
-    for item in node.inputs:
-        if item.optional and item.name in signature.required:
-            what, hint = f"{function}() cannot do without '{item.name}'", f"give it a default: {item.name}=None"
-            yield NodeDiagnostic(("inputs", item.name, "optional"), what, hint, at_key=True)
-    given: dict[str, OutputId | None] = dict.fromkeys(node.with_)
-    given |= {item.name: item.output for item in node.inputs}
-    missing = [name for name in signature.required if name not in given and name != "context"]
-    taken = (*signature.names, *signature.positional_only)
-    unknown = [name for name in given if name not in taken and not signature.takes_kwargs]
-    free = [name for name in signature.names if name not in given]
-    unclear = 0
-    for name in unknown:
-        ref = given[name]
-        guess = closest_match(name, free) or (missing[0] if len(missing) == len(unknown) == 1 else None)
-        hint = f"did you mean '{guess}'?" if guess else place
-        if guess and ref and name in (ref.node, ref.name):  # the input has no name of its own
-            hint = f"name it: inputs: {{{guess}: {ref}}}"
-        if guess in missing:
-            missing.remove(guess)
-        unclear += not guess
-        what = f"{function}() has no argument '{name}', which is given as {'an input' if ref else 'a value'}"
-        yield NodeDiagnostic(("inputs" if ref else "with", name), what, hint, at_key=True)
-    if len(missing) > unclear:
-        what = f"{function}() needs {ellipsize(_listed(missing), 100)}, which no input and no 'with' value gives"
-        yield NodeDiagnostic(("python",), what, place, counts=True)
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
@@ -277,16 +249,16 @@ def _outputs(context: NodeContext, result: Any, arguments: Mapping[str, Any]) ->
     node = context.node
     if len(node.outputs) < 2:
         return {} if result is None else {output_name(node): _output(context, output_name(node), result, arguments)}
-    listed = _listed(node.outputs)
+    names = listed(node.outputs)
     if not isinstance(result, Mapping):
         raise NodeError(
-            f"the node has the outputs {listed}, but the function returned {a_(result)}, not a mapping of those"
+            f"the node has the outputs {names}, but the function returned {a_(result)}, not a mapping of those"
         )
     unknown = [str(key) for key in result if key not in node.outputs]
     missing = [name for name in node.outputs if name not in result]
     if unknown or missing:
-        what = f"it also returned {_listed(unknown)}" if unknown else f"it did not return {_listed(missing)}"
-        raise NodeError(f"the node has the outputs {listed}, but {what}")
+        what = f"it also returned {listed(unknown)}" if unknown else f"it did not return {listed(missing)}"
+        raise NodeError(f"the node has the outputs {names}, but {what}")
     made = {name: _output(context, name, result[name], arguments) for name in node.outputs if result[name] is not None}
     check_apart({name: value for name, value in made.items() if isinstance(value, Path)})
     return made
@@ -325,10 +297,6 @@ def _tables(argument: Any) -> Iterator[Any]:
         yield argument
 
 
-def _listed(names: Any) -> str:
-    return ", ".join(f"'{name}'" for name in names)
-
-
 PYTHON = Kind(
     name="python",
     schema={
@@ -352,7 +320,7 @@ PYTHON = Kind(
     loads_libraries=True,
     imports=lambda node, code: code.installed_imports(*node.body.split(":")),
     may_share_memory=lambda node, code: not code.imports_only(_IMMUTABLE, *node.body.split(":")),
-    no_map="",
+    map_form=map_form,
     may_run_last=True,
     has_user_frames=True,
     shell_names=_shell_names,

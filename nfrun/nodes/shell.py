@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
+from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError
@@ -35,13 +36,22 @@ _NO_QUOTES = 99  # so deep that quoted texts are not split into words
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
-def check(node: NodeSpec, lookup: FunctionLookup) -> Iterable[NodeDiagnostic]:
-    """Check that the script reads no variables of nfrun that the node does not have."""
-    if "NFRUN_" not in node.body:
-        return ()
-    from nfrun.nodes.script_variables import check_variables
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+    """Check that the script reads no variables of nfrun that the node does not have, and gets groups or parts."""
+    if node.map is not None:
+        yield from _check_map(node.map)
+    if "NFRUN_" in node.body:
+        from nfrun.nodes.script_variables import check_variables
 
-    return check_variables(node)
+        yield from check_variables(node)
+
+
+def _check_map(map: MapSpec) -> Iterator[NodeDiagnostic]:
+    if map.batch:
+        what = "a run node is started for groups or parts, not for a few rows"
+        yield NodeDiagnostic(("map",), what, f"map: {{over: {map.over}, parts: 8}}, or by: COLUMN")
+    for key in [key for key, value in (("explode", map.explode), ("keep", map.keep is not None)) if value]:
+        yield NodeDiagnostic(("map", key), f"'{key}' is for functions of columns", "remove it", at_key=True)
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
@@ -280,7 +290,7 @@ RUN = Kind(
     named_files=_named_files,
     key_inputs=lambda node, code: {"format": node.format},
     code_facts=text_facts,
-    no_map="",
+    map_form=lambda node, lookup: MapForm(),
     may_run_last=True,
     is_process=True,
     reads_files=lambda node: node.format == "arrow",

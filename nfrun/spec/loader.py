@@ -35,7 +35,7 @@ from nfrun.spec.included_files import Including, documents_of, read_included, wi
 from nfrun.spec.inputs import with_inputs
 from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.map_settings import unbound_map
-from nfrun.spec.maps import check_map_entries, check_maps, outputs_of
+from nfrun.spec.maps import add_map_forms, check_map_entries, check_maps, outputs_of
 from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.spec.matrix.inputs import long_form_inside_out, match_inputs
 from nfrun.spec.node_names import check_names, read_outputs
@@ -147,6 +147,7 @@ class _Reader(Findings):
         report_cycles(self, nodes)
         check_maps(self, nodes)
         self.kinds(nodes, list(bodies))
+        add_map_forms(nodes, self.functions)
         check_columns(self, nodes if self.thorough else {})
         budgets = read_budgets(self)
         if len(self.including.chain) == 1:  # budgets count in the file that is run only

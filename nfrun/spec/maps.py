@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.map_spec import ERRORS, MapSpec
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import Input, NodeSpec
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import replace
 from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.findings import Findings
@@ -45,11 +47,19 @@ def check_maps(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
                 found.report(("nodes", name, *wrong.path), wrong.message, wrong.hint, at_key=wrong.at_key)
 
 
+def add_map_forms(nodes: dict[str, NodeSpec], functions: FunctionLookup) -> None:
+    """Add to the `map` of each node what its function takes."""
+    for name, spec in nodes.items():
+        find = KINDS[spec.kind].map_form if spec.map is not None and spec.kind else None
+        if spec.map is not None and find is not None and spec.body:
+            nodes[name] = replace(spec, map=replace(spec.map, form=find(spec, functions)))
+
+
 def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[NodeDiagnostic]:
     assert spec.map is not None
     where = ("map", "over") if isinstance(body["map"], dict) else ("map",)
-    if spec.kind and (no_map := KINDS[spec.kind].no_map):
-        yield NodeDiagnostic(("map",), f"a {spec.kind} node has no 'map'", no_map, at_key=True)
+    if spec.kind and KINDS[spec.kind].map_form is None:
+        yield NodeDiagnostic(("map",), f"a {spec.kind} node has no 'map'", KINDS[spec.kind].no_map, at_key=True)
         return
     over = next((item for item in spec.inputs if item.name == spec.map.over), None)
     if over is None:
@@ -59,6 +69,9 @@ def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[NodeDiagnosti
         yield NodeDiagnostic(where, what, hint)
     elif wrong := _not_cut(over):
         yield NodeDiagnostic(where, *wrong)
+    if not spec.map.collects and isinstance(body["map"], dict) and "max_failed" in body["map"]:
+        what = "'max_failed' counts failed rows that are collected"
+        yield NodeDiagnostic(("map", "max_failed"), what, "on_error: collect", at_key=True)
     yield from _output_problems(spec, where)
 
 

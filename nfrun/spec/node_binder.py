@@ -105,6 +105,8 @@ class NodeBinder:
             if known not in self.checked:
                 self.checked[known] = self.setting(key, value, place_of)
             fields |= self.checked[known]
+        if "map" in fields and spec.map is not None:
+            fields["map"] = replace(fields["map"], form=spec.map.form)
         return fields
 
     def setting(self, key: str, value: Any, place_of: Callable[[Keys], Keys]) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from pathlib import Path
 
 import pytest
 
-from nfrun.code.function_lookup import FunctionLookup, LookupResult, Signature
+from nfrun.code.function_lookup import FunctionLookup, LookupResult
 from nfrun.code.module_finder import find_module
+from nfrun.code.signatures import Signature
 
 
 @pytest.fixture
@@ -35,7 +37,11 @@ def find_function(folder: Path, source: str, function: str = "f") -> LookupResul
         ("def f(a, b=1, /, c=2): ...", Signature("steps.py:1", ("c",), (), ("a",))),
         ("def f(a, *rest, b): ...", Signature("steps.py:1", ("a", "b"), ("a", "b"))),
         ("def f(a, **rest): ...", Signature("steps.py:1", ("a",), ("a",), takes_kwargs=True)),
-        ("async def f(a): ...", Signature("steps.py:1", ("a",), ("a",))),
+        ("async def f(a): ...", Signature("steps.py:1", ("a",), ("a",), is_async=True)),
+        (
+            "def f(a: 'list[str]', b: x.Y = 1): ...",
+            Signature("steps.py:1", ("a", "b"), ("a",), annotations={"a": "'list[str]'", "b": "x.Y"}),
+        ),
         ("if True:\n    def f(a): ...", Signature("steps.py:2", ("a",), ("a",))),
         ("try:\n    def f(a): ...\nfinally:\n    pass", Signature("steps.py:2", ("a",), ("a",))),
         ("while 1:\n    match 1:\n        case 1:\n            def f(a): ...", Signature("steps.py:4", ("a",), ("a",))),
@@ -44,7 +50,8 @@ def find_function(folder: Path, source: str, function: str = "f") -> LookupResul
     ],
 )
 def test_the_signature_of_a_function(folder: Path, source: str, signature: Signature) -> None:
-    assert find_function(folder, source) == LookupResult(signature=signature)
+    found = find_function(folder, source)
+    assert (found.message, found.signature) == ("", signature)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +79,8 @@ def test_the_signature_of_a_function(folder: Path, source: str, signature: Signa
     ],
 )
 def test_names_that_only_the_run_can_resolve_are_no_problem(folder: Path, source: str) -> None:
-    assert find_function(folder, source) == LookupResult()
+    found = find_function(folder, source)
+    assert (found.message, found.signature) == ("", None)
 
 
 @pytest.mark.parametrize(
@@ -256,3 +264,55 @@ def test_each_module_is_read_once(folder: Path) -> None:
     (folder / "steps.py").write_text("def g(b): ...\n")
     assert lookup.find("steps", "f").signature
     assert lookup.find("steps", "g").message == "steps.py has no function 'g'"
+
+
+CLASSES = {
+    "class f:\n    def __call__(self, a): ...": ([], [], ["a"]),
+    "class f:\n    def __init__(self, m, n=1): ...\n    async def __call__(self, a, /, b): ...": (
+        ["m", "n"],
+        ["m"],
+        ["b"],
+    ),
+    "@dataclass\nclass f:\n    m: str\n    n: int = 1\n    c: ClassVar[int] = 2\n    def __call__(self, a): ...": (
+        ["m", "n"],
+        ["m"],
+        ["a"],
+    ),
+    "class B(object):\n    def __init__(self, m): ...\nclass f(B):\n    def __call__(self, a): ...": (
+        ["m"],
+        ["m"],
+        ["a"],
+    ),
+    "class B:\n    def __call__(self, a): ...\nclass f(B): ...": ([], [], ["a"]),
+    "class f(x.B):\n    def __call__(self, a): ...": (None, None, ["a"]),
+    "class f(x.B):\n    def __init__(self, m): ...": (["m"], ["m"], None),
+    "class f: ...": ([], [], None),
+}
+
+
+@pytest.mark.parametrize("source", CLASSES)
+def test_what_a_class_takes(folder: Path, source: str) -> None:
+    class_ = find_function(folder, source).class_
+    assert class_ is not None
+    init, call = class_.init, class_.call
+    found = (init and [*init.names], init and [*init.required], call and [*call.names])
+    assert found == CLASSES[source]
+
+
+def test_what_is_found_once_is_the_same_when_it_is_remembered(folder: Path) -> None:
+    source = "@x\ndef f(a: str, /, b=1): ...\nclass C(f):\n    def __init__(self, m): ...\n"
+    (folder / "steps.py").write_text(source)
+    first = FunctionLookup(folder)
+    found = [first.find("steps", name) for name in ("f", "C")]
+    known = first.known
+    known.restore(json.loads(json.dumps(known.as_json())))
+    again = FunctionLookup(folder, known=known)
+    assert [again.find("steps", name) for name in ("f", "C")] == found
+    assert found[0].likely is not None and found[0].signature is None
+
+
+def test_a_function_that_a_decorator_may_change_has_a_likely_signature(folder: Path) -> None:
+    likely = find_function(folder, "@retry(3)\ndef f(a: str): ...").likely
+    assert likely is not None and likely.names == ("a",)
+    assert find_function(folder, "def f(a): ...\ndef f(b): ...").likely is None
+    assert find_function(folder, "from x import *\ndef f(a): ...").likely is not None

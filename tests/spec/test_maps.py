@@ -9,6 +9,7 @@ import pytest
 from nfrun.core.errors import SpecError, render_all
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import NodeSpec
+from nfrun.core.values import replace
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.resolve import resolve
 
@@ -28,9 +29,11 @@ READ = {
     "{over: rows, parts: '${{ params.n }}'}": MapSpec("rows", batch=0, parts=7),
     "{over: rows, by: '${{ params.columns }}'}": MapSpec("rows", batch=0, by=("a", "b")),
     "{over: rows, reuse: '${{ params.n == 1 }}'}": MapSpec("rows", reuse=False),
-    "{over: rows, max_failed: 3}": MapSpec("rows", max_failed=3),
-    "{over: rows, max_failed: '2.5 %'}": MapSpec("rows", max_failed=0.025),
-    "{over: rows, max_failed: '${{ params.n }}%'}": MapSpec("rows", max_failed=0.07),
+    "{over: rows, on_error: collect, max_failed: 3}": MapSpec("rows", on_error="collect", max_failed=3),
+    "{over: rows, on_error: collect, max_failed: '2.5 %'}": MapSpec("rows", on_error="collect", max_failed=0.025),
+    "{over: rows, on_error: collect, max_failed: '${{ params.n }}%'}": MapSpec(
+        "rows", on_error="collect", max_failed=0.07
+    ),
 }
 
 
@@ -50,7 +53,9 @@ def node(folder: Path, map: str, kind: str = "run: cat") -> NodeSpec:
 @pytest.mark.parametrize("map", READ)
 def test_a_map_is_read_and_bound(tmp_path: Path, map: str) -> None:
     kind = "run: cat" if READ[map].by or READ[map].parts else "python: steps:length"
-    assert node(tmp_path, map, kind).map == READ[map]
+    found = node(tmp_path, map, kind).map
+    assert found is not None and found.form is not None
+    assert replace(found, form=None) == READ[map]
 
 
 @pytest.mark.parametrize("keep", ["a", "[a]"])

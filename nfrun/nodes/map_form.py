@@ -1,0 +1,225 @@
+"""Reads from the source what the function of a mapped node takes: the table of a piece, or columns of it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from nfrun.code.function_lookup import FunctionLookup, LookupResult
+from nfrun.code.signatures import Signature
+from nfrun.core.map_spec import MapForm
+from nfrun.core.pipeline import NodeSpec
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import frozen
+from nfrun.nodes.arguments import Given, check_arguments, check_class, given_by, listed, split_given
+from nfrun.nodes.base import NodeDiagnostic, NodeError
+
+_VALUES = frozenset(
+    (
+        *("str", "int", "float", "bool", "bytes", "dict", "Mapping", "Any", "object", "Literal", "None"),
+        *("date", "datetime", "time", "timedelta", "Decimal", "UUID"),
+    )
+)
+_LISTS = frozenset(("list", "List", "Sequence", "Iterable", "Collection"))
+# By the last parts of an annotation, the form in which a batch of a column is given.
+_BATCHES = {
+    **dict.fromkeys(_LISTS, "list"),
+    "pa.Array": "arrow",
+    "pyarrow.Array": "arrow",
+    "pa.ChunkedArray": "chunked",
+    "pyarrow.ChunkedArray": "chunked",
+    "np.ndarray": "numpy",
+    "numpy.ndarray": "numpy",
+    "ndarray": "numpy",
+    "NDArray": "numpy",
+    "npt.NDArray": "numpy",
+    "pd.Series": "pandas",
+    "pandas.Series": "pandas",
+    "pl.Series": "polars",
+    "polars.Series": "polars",
+}
+_VALUE = "value"
+
+
+@frozen
+class _Call:
+    """What is called for a piece: its name, what it takes, what the node gives to it, and the columns it takes."""
+
+    name: str
+    signature: Signature
+    given: Given
+    columns: tuple[str, ...]
+
+
+def map_form(node: NodeSpec, lookup: FunctionLookup) -> MapForm | None:
+    """Return what the function of a mapped node takes, None if its source does not show it."""
+    module, _, name = node.body.partition(":")
+    call = _call_of(node, lookup.find(module, name))
+    if call is None:
+        return None
+    signature, kinds = call.signature, {name: _kind_of(call, name) for name in call.columns}
+    is_per_row, usual = _VALUE in kinds.values(), next(filter(None, kinds.values()), "list")
+    return MapForm(
+        takes_table=not call.columns,
+        columns=tuple([name for name in call.columns if name in signature.required]),
+        optional=tuple([name for name in call.columns if name not in signature.required]),
+        per_row=is_per_row,
+        batches={} if is_per_row else {name: kind or usual for name, kind in kinds.items()},
+        is_async=signature.is_async,
+    )
+
+
+def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[NodeDiagnostic]:
+    """Check that the function can be called for the pieces of the input, and with what else the node gives."""
+    assert node.map is not None
+    call = _call_of(node, found)
+    if found.class_ is not None and found.class_.init and node.map.over in found.class_.init.names:
+        what = f"'{node.map.over}' is cut into pieces, and {_name(node)}.__init__() takes it as a whole"
+        yield NodeDiagnostic(("python",), what, "take the pieces in __call__")
+    elif found.class_ is not None:
+        yield from check_class(node, _name(node), found.class_, call.columns if call else (), node.map.over)
+    elif call is not None:
+        yield from check_arguments(node, call.name, call.signature, call.given, call.columns)
+    if call is not None and not call.signature.positional_only:
+        yield from _check_columns(node, call)
+        yield from _check_settings(node, call)
+    elif not found.message and not (found.class_ and found.class_.is_whole):
+        what = f"the source does not show what '{node.body}' takes"
+        yield NodeDiagnostic(("python",), what, "a mapped function is defined in this module: def f(text: str): …")
+
+
+def check_columns(node: NodeSpec, names: Sequence[str]) -> None:
+    """Raise NodeError if the mapped input, with columns of these names, lacks one that the node names."""
+    for what, hint in missing_columns(node, names):
+        raise NodeError(what, hint)
+
+
+def missing_columns(node: NodeSpec, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield what to tell of each column that the node names and that the mapped input does not have."""
+    assert node.map is not None
+    form, over = node.map.form or MapForm(), node.map.over
+    named = {"'by'": node.map.by, "'keep'": node.map.keep or (), f"{_name(node)}()": form.columns}
+    if not form.takes_table and not form.named_in(names):
+        named[f"{_name(node)}()"] = form.optional
+    for who, columns in named.items():
+        for column in columns:
+            if column not in names:
+                guess = closest_match(column, names)
+                there = f"there is {ellipsize(', '.join(names), 100)}" if names else "it has no columns"
+                hint = f"did you mean '{ellipsize(guess)}'?" if guess else there
+                yield f"{who} takes the column '{ellipsize(column)}', which '{over}' does not have", hint
+
+
+def _name(node: NodeSpec) -> str:
+    return node.body.partition(":")[2]
+
+
+def _call_of(node: NodeSpec, found: LookupResult) -> _Call | None:
+    """Return what is called for a piece, None if the source does not show it."""
+    assert node.map is not None
+    given, name, over = given_by(node), _name(node), node.map.over
+    signature = found.likely
+    if found.class_ is not None:
+        signature, name = found.class_.call, f"{name}.__call__"
+        given = split_given(given, found.class_.init)[1] if found.class_.init else given
+    if signature is None:
+        return None
+    free = [name for name in signature.names if name not in given and name != "context"]
+    for stray in [name for name in given if name not in signature.names and name != over]:
+        if guess := closest_match(stray, free):  # it is misspelled, and no column
+            free.remove(guess)
+    if over in signature.names or (signature.takes_kwargs and not free):
+        return _Call(name, signature, given, ())
+    return _Call(name, signature, {key: ref for key, ref in given.items() if key != over}, tuple(free))
+
+
+def _check_columns(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
+    """Check that the annotations tell whether the function takes values of one row or batches of columns."""
+    assert node.map is not None
+    over, takes_over = node.map.over, node.map.over in call.signature.names or call.signature.takes_kwargs
+    if not call.columns and not takes_over:
+        what = f"{call.name}() takes neither '{over}' nor columns of it"
+        hint = f"name an argument '{over}' for the table of a piece, or like a column: text: str for each row"
+        yield NodeDiagnostic(("python",), what, hint)
+        return
+    written = {name: call.signature.annotations[name] for name in call.columns if name in call.signature.annotations}
+    kinds = {name: _kind_of(call, name) for name in written}
+    for name in [name for name, kind in kinds.items() if not kind]:
+        what = f"the annotation of '{name}: {ellipsize(written[name])}' does not tell a value from a batch of them"
+        hint = "write str or the like for the value of a row; list[str], pa.Array or np.ndarray for a batch"
+        if written[name].endswith("Table") or closest_match(over, [name]):
+            hint = f"an argument called '{over}' gets the table of a piece; others are columns"
+        yield NodeDiagnostic(("python",), what, hint)
+        return
+    values = [name for name, kind in kinds.items() if kind == _VALUE]
+    batches = [name for name in kinds if name not in values]
+    if values and batches:
+        what = f"{call.name}() takes '{values[0]}' of one row and '{batches[0]}' of a batch"
+        yield NodeDiagnostic(("python",), what, "annotate both as values, or both as lists")
+    elif call.columns and not kinds:
+        hint = f"annotate it: {call.columns[0]}: str for each row, {call.columns[0]}: list[str] for a batch"
+        if closest_match(over, call.columns):
+            hint = f"an argument called '{over}' gets the table of a piece; a column is annotated: text: str"
+        what = f"{call.name}() takes the column '{call.columns[0]}', and does not say in what form"
+        yield NodeDiagnostic(("python",), what, hint)
+
+
+def _check_settings(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
+    """Check that the entries of `map` fit a function of columns, or one of the table."""
+    map = node.map
+    assert map is not None
+    if call.columns:
+        for key in [key for key, value in (("by", map.by), ("parts", map.parts)) if value]:
+            what = f"'{key}' is for functions of the table, and {call.name}() takes {listed(call.columns)}"
+            hint = f"take the table: {call.name}({map.over}), or leave '{key}' out"
+            yield NodeDiagnostic(("map", key), what, hint, at_key=True)
+            return
+    elif call.signature is not None:
+        for key in [key for key, value in (("explode", map.explode), ("keep", map.keep is not None)) if value]:
+            what = f"'{key}' is for functions of columns, and {call.name}() takes the table '{map.over}'"
+            hint = "return as many rows as there are" if key == "explode" else "return the columns that stay"
+            yield NodeDiagnostic(("map", key), what, hint, at_key=True)
+
+
+def _kind_of(call: _Call, column: str) -> str:
+    """Return `value` or the form of batches for the annotation of a column, "" if it tells neither."""
+    text = call.signature.annotations.get(column)
+    if text is None:
+        return _VALUE if any(_of_text(other) == _VALUE for other in call.signature.annotations.values()) else ""
+    return _of_text(text)
+
+
+def _of_text(text: str) -> str:
+    """Return `value` or the form of batches for an annotation, "" if it tells neither."""
+    try:
+        return _of_annotation(ast.parse(text, mode="eval").body)
+    except SyntaxError:
+        return ""
+
+
+def _of_annotation(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return _VALUE if node.value is None else _of_text(node.value) if isinstance(node.value, str) else ""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _of_union([node.left, node.right])
+    if isinstance(node, ast.Subscript):
+        name = _last(node.value)
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if name in ("Optional", "Union"):
+            return _of_union(parts)
+        if name == "Annotated":
+            return _of_annotation(parts[0])
+        return _of_annotation(node.value)
+    text, last = ast.unparse(node), _last(node)
+    return _BATCHES.get(text) or _BATCHES.get(last, "") or (_VALUE if last in _VALUES else "")
+
+
+def _last(node: ast.expr) -> str:
+    """Return the name behind the last dot of an expression."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _of_union(parts: Sequence[ast.expr]) -> str:
+    """Return what all parts are that are not None, "" if they differ."""
+    kinds = {_of_annotation(part) for part in parts if not (isinstance(part, ast.Constant) and part.value is None)}
+    return kinds.pop() if len(kinds) == 1 else ""
