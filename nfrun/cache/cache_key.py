@@ -60,7 +60,7 @@ class CacheKeys:
         """
         return {
             **self.definition(node),
-            **{f"input {item.name}": _input_digest(item, inputs) for item in self._pipeline.nodes[node].inputs},
+            **{f"input {item.name}": input_digest(item, inputs) for item in self._pipeline.nodes[node].inputs},
             **{f"needs {name}": needs[name] for name in self._pipeline.nodes[node].needs},
         }
 
@@ -69,12 +69,24 @@ class CacheKeys:
 
         The first call reads all code.
         """
+        spec, facts = self._pipeline.nodes[node], self.facts(node)
+        return "" if spec.cache else self._shared_by(node) or _unseen_hosts(facts) or _unknown_files(spec, facts)
+
+    def calls_obstacle(self, node: str) -> str:
+        """Return why the results of a mapped node's calls are never reused without `cache: true`, "" if they are.
+
+        Connections do not stand against it: the calls that are saved are what it is for.
+        """
+        spec = self._pipeline.nodes[node]
+        return "" if spec.cache else self._shared_by(node) or _unknown_files(spec, self.facts(node))
+
+    def _shared_by(self, node: str) -> str:
+        """Return which module-level variable the node reads that another one's code assigns, "" if there is none."""
         if self._shared is None:
             nodes = self._pipeline.nodes
             folders = {name: spec.folder for name, spec in nodes.items()}
             self._shared = shared_variables({name: self.facts(name) for name in nodes}, folders)
-        spec = self._pipeline.nodes[node]
-        return "" if spec.cache else str(self._shared.get(node, "")) or _obstacle(spec, self.facts(node))
+        return str(self._shared.get(node, ""))
 
     def versions(self) -> dict[str, str]:
         """Return the versions of nfrun, Python and pyarrow, and of all packages in key inputs, by name."""
@@ -148,12 +160,16 @@ def dependency_digest(finished: FinishedNode) -> str:
     return text_checksum(json.dumps([finished.key, sorted(finished.reads.items()), sorted(finished.wrote.items())]))
 
 
-def _obstacle(spec: NodeSpec, facts: CodeFacts) -> str:
+def _unseen_hosts(facts: CodeFacts) -> str:
     for fact in facts.network:
         if fact.is_client:
             return f"it uses {fact.what}, whose connections nfrun cannot see ({fact.where})"
         host = f"{fact.what}…" if fact.what.endswith("://") else fact.what
         return f"it may connect to {host} (the address is in {fact.where})"
+    return ""
+
+
+def _unknown_files(spec: NodeSpec, facts: CodeFacts) -> str:
     for fact in facts.unknown_files if not spec.files else ():
         return f"nfrun cannot know which files {fact.what} reads ({fact.where}): name them under 'files'"
     for fact in facts.unknown_outputs:
@@ -161,8 +177,8 @@ def _obstacle(spec: NodeSpec, facts: CodeFacts) -> str:
     return ""
 
 
-def _input_digest(item: Input, digests: Mapping[OutputId, str]) -> str:
-    """Return the content of what a node reads as an input, of a gathered one that of each cell that is there."""
+def input_digest(item: Input, digests: Mapping[OutputId, str]) -> str:
+    """Return the digest of what a node reads as an input, of a gathered one that of each cell that is there."""
     if item.is_plain:
         return digests.get(item.output, ABSENT)
     read = item.read(digests.__contains__)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from nfrun.cache.cache_key import CacheKeys, dependency_digest
 from nfrun.cache.check_keys import recorded_results, with_keys
+from nfrun.cache.kept_rows import RowFolders
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.outdated_results import OutdatedResults
 from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, miss_reason, usable_entries
@@ -55,6 +56,7 @@ class CachedAttempts:
         history: RunHistory | None,
         decisions: Mapping[str, ReuseDecision],
         given: Collection[str] = (),
+        rows: RowFolders | None = None,
     ) -> None:
         self._run_attempt = run_attempt
         self._nodes = pipeline.nodes
@@ -66,6 +68,7 @@ class CachedAttempts:
         self._history = history
         self._decisions = decisions
         self._given = given
+        self._rows = rows
         self._observed = observed
         self._again: set[str] = set()  # nodes that run again although they have ended
         self._missed: set[str] = set()  # nodes that were looked up, without a result to reuse

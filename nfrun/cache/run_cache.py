@@ -16,6 +16,7 @@ from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.cached_attempts import CachedAttempts, reused_ref
 from nfrun.cache.check_keys import read_check_code
 from nfrun.cache.journal_writer import JournalWriter
+from nfrun.cache.kept_rows import RowFolders
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.remembered_code import restore_code, save_code
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse
@@ -29,6 +30,7 @@ from nfrun.engine.attempt import RunAttempt
 from nfrun.history.index_tables import JournalRows
 from nfrun.history.journal import Journal, RunHeader, UnfinishedNode
 from nfrun.history.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
+from nfrun.history.map_folders import MAP, kept_segments
 from nfrun.history.run_history import RunHistory
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import CHECKSUMS, JOURNAL, WorkDir
@@ -113,7 +115,8 @@ class RunCache:
         self._writer.leave_out(self.plan.not_selected, {**self._inputs.given, **self._inputs.sources})
         self._writer.warn = warn
         self._journal = journal
-        self._work, self._warn, self._name = work, warn, started.pipeline
+        self._work, self._warn, self._name, self._number = work, warn, started.pipeline, started.number
+        self._is_forced = lambda node: fresh or node in force
         self._has_ended = False
 
     def _decide(
@@ -176,7 +179,8 @@ class RunCache:
                 with self._work.pause_starts():
                     self._index.save()
                     others = self._index.pipelines() - {self._name}
-                    tables = kept_tables(self._index, [name for name in others if self._work.is_running(name)])
+                    busy = [name for name in others if self._work.is_running(name)]
+                    tables = [*kept_tables(self._index, busy), *kept_segments(self._work.path, busy)]
                     kept, budget = remove_over_budget(self._work.path, tables, self._budget)
                 self.over_budget = (kept, budget) if kept > budget else None
         except FileNotFoundError:
@@ -259,12 +263,14 @@ class RunCache:
     ) -> RunAttempt:
         """Wrap `run_attempt` with the cache lookup. Calls `on_error(error)` if the journal cannot be written."""
         self._writer.on_error = on_error
+        rows = RowFolders(self._work.path / MAP, self._name, self._number, self._keys, self._observed, self._is_forced)
         return CachedAttempts(
             run_attempt,
             self._pipeline,
             store,
             self._keys,
             self._observed,
+            rows=rows,
             history=self._history,
             decisions=self._decisions,
             given=self._inputs.given,

@@ -89,3 +89,18 @@ class MapSpec:
         if isinstance(self.max_failed, int):
             return failed > self.max_failed
         return ended >= _JUDGED_FROM and failed > self.max_failed * ended
+
+
+@frozen
+class KeptRows:
+    """Where the results of a mapped node's calls are kept, and which of those there are used.
+
+    `folder` is the path of the folder. `run` begins the names of the files that this run writes, and sorts behind those
+    of earlier runs. Without `use_kept`, no earlier result is used, otherwise none in files whose names begin with one
+    of `outdated`.
+    """
+
+    folder: str
+    run: str
+    use_kept: bool = True
+    outdated: tuple[str, ...] = ()

@@ -7,12 +7,13 @@ runs, and `eviction.py` chooses which of them to remove. `prune.py` removes what
 
 Other packages use:
 
-- `run_history`: `is_intact`, `LazyList`, `reader_digest`, `RunHistory`, `table_path`
 - `index_tables`: `JournalRows`
 - `journal`: `FinishedNode`, `FinishedOutput`, `Journal`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`,
   `RunHeader`, `RUNS_LAST`, `UnfinishedNode`
 - `kept_tables`: `kept_tables`, `may_be_over_budget`, `remove_over_budget`
+- `map_folders`: `FolderUse`, `kept_segments`, `MAP`, `mark_used`
 - `prune`: `plan_prune`
+- `run_history`: `is_intact`, `LazyList`, `reader_digest`, `RunHistory`, `table_path`
 - `run_index`: `RunIndex`
 - `work_dir`: `CHECKSUMS`, `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WorkDir`
 """

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from nfrun.history.eviction import KeptTable, default_budget, tables_to_remove
+from nfrun.history.map_folders import segment_bytes
 from nfrun.history.run_index import RunIndex
 from nfrun.system.kept_files import remove
 
@@ -35,8 +36,8 @@ def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
 
 
 def may_be_over_budget(work: Path, index: RunIndex, budget: int | None) -> bool:
-    """Return whether the tables may take more than the budget. If they do not, there is no need to list them."""
-    total = index.table_bytes()
+    """Return whether tables and segments may take more than the budget. If not, there is no need to list them."""
+    total = index.table_bytes() + segment_bytes(work)
     limit = default_budget(_free_bytes(work), total) if budget is None else budget
     return total > limit
 

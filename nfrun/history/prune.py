@@ -13,9 +13,10 @@ from pathlib import Path
 
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.values import frozen
-from nfrun.history.eviction import tables_to_remove
+from nfrun.history.eviction import KeptTable, tables_to_remove
 from nfrun.history.journal import VERSION, FinishedNode, JournalContents, read_ends, read_journal
 from nfrun.history.kept_tables import budget_of, kept_tables
+from nfrun.history.map_folders import folder_uses, kept_segments, leftovers, map_folders
 from nfrun.history.run_history import reader_digest
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
@@ -30,8 +31,8 @@ _INPUT = "input "  # begins the names of the key inputs that are reader digests 
 class PrunePlan:
     """The paths to remove.
 
-    `runs` are the folders of whole runs. `files` are files and folders in the runs that stay, and unfinished files of
-    `timings/`, `code/` and `previews/`. `size` is how many bytes on disk are freed.
+    `runs` are the folders of whole runs. `files` are files and folders in the runs that stay and in `map/`, and
+    unfinished files of `timings/`, `code/` and `previews/`. `size` is how many bytes on disk are freed.
     """
 
     runs: tuple[Path, ...]
@@ -57,11 +58,15 @@ def plan_prune(
     under_way = work.runs_under_way()
     folders = work.run_folders()
     if not everything:
-        needed = _needed(work, [read_journal(folder) for folder in folders], budget)
+        tables, removed = _over_budget(work, budget)
+        needed = _needed([read_journal(folder) for folder in folders], tables, removed)
+        of_maps = _segments_to_remove(work, {table.path for table in removed})
     elif pipeline is not None:
         needed = {folder: None for folder in folders if not _is_of(pipeline, folder)}
+        of_maps = _map_folders_of(work, pipeline)
     else:
         needed = {}
+        of_maps = _map_folders_of(work, None)
     needed |= {folder: None for folder in folders if folder.name in under_way}
     runs = tuple(folder for folder in folders if folder not in needed)
     files = [
@@ -70,20 +75,49 @@ def plan_prune(
         for path in (_entries(folder) if names is not None else ())
         if path.name not in (names or ())
     ]
+    files += of_maps
     if not under_way:
         others = (path for name in ("timings", "code", "previews") for path in _entries(work.path / name))
         files += (path for path in others if path.name.endswith(PARTIAL))
     return PrunePlan(runs, tuple(files), _size((*runs, *files)))
 
 
-def _needed(
-    work: WorkDir, journals: Sequence[JournalContents], budget: int | None
-) -> dict[Path, Collection[str] | None]:
-    """Return the names of the needed files by folder of a run that stays, None for all files of the folder."""
+def _over_budget(work: WorkDir, budget: int | None) -> tuple[list[KeptTable], set[KeptTable]]:
+    """Return the tables that journals name, and which of them and of the segments are over the budget."""
     with closing(RunIndex(work, from_journals=True)) as index:
         busy = [name for name in index.pipelines() if work.is_running(name)]
         tables = [table for table in kept_tables(index, busy) if table.result is not None]
-    removed = set(tables_to_remove(tables, budget_of(work.path, tables, budget)))
+    both = [*tables, *kept_segments(work.path, busy)]
+    return tables, set(tables_to_remove(both, budget_of(work.path, both, budget)))
+
+
+def _segments_to_remove(work: WorkDir, removed: Collection[Path]) -> list[Path]:
+    """Return the segments among the files to remove, and what belongs to them alone."""
+    found: list[Path] = []
+    for folder in map_folders(work.path):
+        if not any(work.is_running(use.pipeline) for use in folder_uses(folder)):
+            rest = leftovers(folder, removed)
+            found += rest if folder in rest else [*(path for path in removed if path.parent == folder), *rest]
+    return sorted(found)
+
+
+def _map_folders_of(work: WorkDir, pipeline: str | None) -> list[Path]:
+    """Return the folders with results of calls that no other pipeline than this one has used; None: all folders.
+
+    Leaves out those that a run under way may use.
+    """
+    found = []
+    for folder in map_folders(work.path):
+        users = {use.pipeline for use in folder_uses(folder)}
+        if (pipeline is None or users == {pipeline}) and not any(map(work.is_running, users)):
+            found.append(folder)
+    return found
+
+
+def _needed(
+    journals: Sequence[JournalContents], tables: Sequence[KeptTable], removed: Collection[KeptTable]
+) -> dict[Path, Collection[str] | None]:
+    """Return the names of the needed files by folder of a run that stays, None for all files of the folder."""
     needed: dict[Path, Collection[str] | None] = {}
     files: dict[Path, set[str]] = {}
     for table in tables:

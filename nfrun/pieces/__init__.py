@@ -8,4 +8,6 @@ makes the table of failed rows, and `take.py` takes rows of all types.
 
 Other packages use:
 
+- `read_files`: `files_read`
+- `segment_files`: `segment_seconds`, `segments_in`
 """

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from nfrun.core.values import frozen
 from nfrun.pieces.results import Results
+from nfrun.pieces.returned import UNNAMED
 from nfrun.pieces.schemas import Conflict, as_schema, common_schema
 from nfrun.pieces.take import take
 from nfrun.tables.formats import FormatError
@@ -37,8 +38,9 @@ def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None, name:
     65,536 rows, or more if rows give several; fewer if these take more than 64 MiB. Raises FormatError.
     """
     new = _schema(found, name)
+    named = pa.schema([field.with_name(name) if field.name == UNNAMED else field for field in new])
     kept = given if keep is None else given.select(list(keep))
-    schema, places = _with_new(kept.schema, new)
+    schema, places = _with_new(kept.schema, named)
 
     def batches() -> Iterator[pa.RecordBatch]:
         size = len(found.positions)

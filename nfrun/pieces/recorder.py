@@ -16,19 +16,11 @@ from nfrun.tables.ipc import open_file
 from nfrun.tables.stored_form import read_all
 
 
-@frozen
-class ResultForm:
-    """How to make a table of what the function returned: `column` is the name of a column that has none."""
-
-    column: str
-    explode: bool = False
-
-
 class Recorder:
-    """Writes results of pieces to a segment of its own. Thread-safe."""
+    """Writes results of pieces to a segment of its own. With `explode`, a row gives several. Thread-safe."""
 
-    def __init__(self, form: ResultForm, writer: ResultWriter) -> None:
-        self._form, self._writer = form, writer
+    def __init__(self, explode: bool, writer: ResultWriter) -> None:
+        self._explode, self._writer = explode, writer
 
     def record(self, piece: Piece, value: Any, seconds: float = 0.0) -> None:
         """Keep what the function returned for a piece: a table or reader if it takes the table.
@@ -50,27 +42,27 @@ class Recorder:
         if not piece.row_wise:
             table = read_all(value) if isinstance(value, pa.RecordBatchReader) else frozen_table(value)
             return Computed(table, (table.num_rows,))
-        computed = computed_rows(value, piece.rows, self._form.column, explode=self._form.explode)
+        computed = computed_rows(value, piece.rows, explode=self._explode)
         return computed if piece.rows else Computed(computed.table, (computed.table.num_rows,))
 
 
 @frozen
 class WorkerData:
-    """What a worker process needs to compute pieces of a mapped node: paths, and how to read what is returned.
+    """What a worker process needs to compute pieces of a mapped node.
 
-    `input` is the Arrow IPC file of the mapped input. `folder` and `files` are where segments go, and how their names
-    begin.
+    `input` is the path of the Arrow IPC file of the mapped input. `folder` and `files` are where segments go, and how
+    their names begin.
     """
 
     input: str
     folder: str
     files: str
-    form: ResultForm
+    explode: bool
 
     def open(self) -> WorkerPieces:
         """Map the input. Raises HandoffError."""
         writer = ResultWriter(Path(self.folder), self.files, at_once=True)
-        return WorkerPieces(open_file(Path(self.input)), Recorder(self.form, writer))
+        return WorkerPieces(open_file(Path(self.input)), Recorder(self.explode, writer))
 
 
 class WorkerPieces:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from nfrun.pieces.cut import halves_of
-from nfrun.pieces.segments import Record, read_segment, segments_in
+from nfrun.pieces.segment_files import segments_in
+from nfrun.pieces.segments import Record, read_segment
 
 
 class Results:
@@ -73,15 +74,17 @@ def positions_in(keys: pa.FixedSizeBinaryArray, known: pa.FixedSizeBinaryArray) 
     return pc.if_else(same, positions, pa.scalar(None, pa.int64()))
 
 
-def kept_records(folder: Path, prefix: str = "") -> list[Record]:
-    """Return the records in the segments of a folder, those of the last run first. Raises HandoffError.
+def kept_records(folder: Path, prefix: str = "", *, without: tuple[str, ...] = ()) -> list[Record]:
+    """Return the records in the segments of a folder whose names begin with `prefix`, those of the last run first.
+
+    Leaves out those whose names begin with one of `without`. Raises HandoffError.
 
     A segment that is removed meanwhile has its records in another by then, so the folder is read again.
     """
     while True:
         with suppress(FileNotFoundError):
-            paths = reversed(segments_in(folder, prefix))
-            return [record for path in paths for record in read_segment(path)]
+            paths = [path for path in segments_in(folder, prefix) if not path.name.startswith(without)]
+            return [record for path in reversed(paths) for record in read_segment(path)]
 
 
 def _repeated(sizes: Sequence[int]) -> pa.Array:

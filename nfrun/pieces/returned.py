@@ -13,6 +13,8 @@ import pyarrow.types as pt
 from nfrun.core.values import frozen
 from nfrun.tables.frozen import frozen as frozen_table
 
+UNNAMED = ""  # the name of a column that the function does not name: it gets that of the node
+
 
 class ReturnedError(Exception):
     """What the function returned does not fit its rows. `details` says what to do."""
@@ -30,8 +32,8 @@ class Computed:
     counts: tuple[int, ...] | None = None
 
 
-def computed_rows(value: Any, rows: int, column: str, *, explode: bool = False) -> Computed:
-    """Return the new columns that a row-wise function returned for some rows. A bare array becomes `column`.
+def computed_rows(value: Any, rows: int, *, explode: bool = False) -> Computed:
+    """Return the new columns that a row-wise function returned for some rows. That of a bare array is UNNAMED.
 
     Takes a mapping of columns, a list of mappings, an array or list of values, an array of two dimensions, and a table
     of any library. With `explode`, takes a list with a list of values or of mappings for each row, or an Arrow array of
@@ -39,15 +41,15 @@ def computed_rows(value: Any, rows: int, column: str, *, explode: bool = False) 
     """
     try:
         if not explode:
-            table = _columns(value, rows, column)
+            table = _columns(value, rows)
             return Computed(frozen_table(table))
         items, counts = _exploded(value, rows)
-        return Computed(frozen_table(_columns(items, sum(counts), column)), tuple(counts))
+        return Computed(frozen_table(_columns(items, sum(counts))), tuple(counts))
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ReturnedError(f"the function returned {_a(value)} that does not make columns: {error}") from None
 
 
-def _columns(value: Any, rows: int, column: str) -> pa.Table:
+def _columns(value: Any, rows: int) -> pa.Table:
     if isinstance(value, Mapping):
         return _table({str(name): _array(values, rows, str(name)) for name, values in value.items()}, rows)
     if isinstance(value, pa.Table | pa.RecordBatch) or _is_frame(value):
@@ -58,7 +60,7 @@ def _columns(value: Any, rows: int, column: str) -> pa.Table:
         return _mappings(value, rows)
     if isinstance(value, list | tuple) and not value and not rows:
         return pa.table({})
-    return _table({column: _array(value, rows, "")}, rows)
+    return _table({UNNAMED: _array(value, rows, "")}, rows)
 
 
 def _mappings(value: Sequence[Any], rows: int) -> pa.Table:

@@ -1,10 +1,7 @@
 """Writes and reads segments: files with results of calls, which only grow while one run writes them.
 
-A segment begins with 64 bytes, `MAGIC` padded with zeros. Then come records, each at a multiple of 64 bytes: a header
-of 64 bytes, the keys and counts, and an Arrow IPC stream, the last two padded. The header has the numbers of keys and
-rows, the sizes of the parts, how long the calls took, and two checksums (xxh3_64): of the header, keys and counts, and
-of the stream. A reader stops at the first header that does not fit: the rest was not written completely, or is damaged.
-So a segment never gives wrong results, whatever happened to it.
+The format is in `segment_files.py`. A reader stops at the first header that does not fit: the rest was not written
+completely, or is damaged. So a segment never gives wrong results, whatever happened to it.
 """
 
 from __future__ import annotations
@@ -22,16 +19,8 @@ from xxhash import xxh3_64, xxh3_64_intdigest
 from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
 from nfrun.pieces.row_keys import KEY_BYTES, key_array
+from nfrun.pieces.segment_files import ALIGNED, ENDING, HAS_COUNTS, HEADER, RECORD, START, UNCHECKED
 from nfrun.system.os_errors import reason
-
-MAGIC = b"nfrun map segment 1\n"  # raise the number with every change of the format: segments of others are ignored
-ENDING = ".segment"
-_ALIGNED = 64
-_START = MAGIC.ljust(_ALIGNED, b"\0")
-_RECORD = b"rows"
-_HEADER = struct.Struct("<4sIQQQQdQQ")  # record mark, flags, keys, rows, sizes of head and body, seconds, checksums
-_UNCHECKED = _HEADER.size - 8  # the header's own checksum is its end
-_HAS_COUNTS = 1
 
 
 @frozen
@@ -65,11 +54,11 @@ def encoded(keys: bytes, counts: Sequence[int] | None, table: pa.Table, seconds:
         writer.write_table(table)
     body = _padded(sink.getvalue().to_pybytes())
     head = keys if counts is None else keys + struct.pack(f"<{len(counts)}q", *counts)
-    flags, padded = 0 if counts is None else _HAS_COUNTS, _padded(head)
+    flags, padded = 0 if counts is None else HAS_COUNTS, _padded(head)
     number, checksum = len(keys) // KEY_BYTES, xxh3_64_intdigest(body)
     fields = flags, number, table.num_rows, len(padded), len(body), seconds, checksum
-    header = _HEADER.pack(_RECORD, *fields, 0)
-    return b"".join([header[:_UNCHECKED], _head_checksum(header, padded).to_bytes(8, "little"), padded, body])
+    header = HEADER.pack(RECORD, *fields, 0)
+    return b"".join([header[:UNCHECKED], _head_checksum(header, padded).to_bytes(8, "little"), padded, body])
 
 
 def read_segment(path: Path) -> Iterator[Record]:
@@ -78,27 +67,27 @@ def read_segment(path: Path) -> Iterator[Record]:
     Rows are not checked, see `Record.is_intact`. Raises FileNotFoundError, and HandoffError if it cannot be read.
     """
     try:
-        if path.stat().st_size < _ALIGNED:
+        if path.stat().st_size < ALIGNED:
             return
         whole = pa.memory_map(os.fsencode(path), "r").read_buffer()
     except FileNotFoundError:
         raise
     except OSError as error:
         raise HandoffError(f"cannot read {path}: {reason(error)}", error) from error
-    if whole.slice(0, _ALIGNED).to_pybytes() != _START:
+    if whole.slice(0, ALIGNED).to_pybytes() != START:
         return
-    place = _ALIGNED
-    while place + _HEADER.size <= whole.size:
-        header = whole.slice(place, _HEADER.size).to_pybytes()
-        mark, flags, keys, rows, head_size, body_size, seconds, checksum, head_checksum = _HEADER.unpack(header)
-        body_at, end = place + _HEADER.size + head_size, place + _HEADER.size + head_size + body_size
-        if mark != _RECORD or end > whole.size:
+    place = ALIGNED
+    while place + HEADER.size <= whole.size:
+        header = whole.slice(place, HEADER.size).to_pybytes()
+        mark, flags, keys, rows, head_size, body_size, seconds, checksum, head_checksum = HEADER.unpack(header)
+        body_at, end = place + HEADER.size + head_size, place + HEADER.size + head_size + body_size
+        if mark != RECORD or end > whole.size:
             return
-        head = whole.slice(place + _HEADER.size, head_size)
-        counted = keys * (KEY_BYTES + 8 * (flags & _HAS_COUNTS)) <= head_size
+        head = whole.slice(place + HEADER.size, head_size)
+        counted = keys * (KEY_BYTES + 8 * (flags & HAS_COUNTS)) <= head_size
         if not counted or _head_checksum(header, head) != head_checksum:
             return
-        counts = head.slice(KEY_BYTES * keys, 8 * keys) if flags & _HAS_COUNTS else None
+        counts = head.slice(KEY_BYTES * keys, 8 * keys) if flags & HAS_COUNTS else None
         yield Record(
             key_array(head.slice(0, KEY_BYTES * keys)),
             None if counts is None else pa.Array.from_buffers(pa.int64(), keys, [None, counts]),
@@ -127,7 +116,7 @@ class SegmentFile:
         try:
             if self._file < 0:
                 path, self._file = self._created()
-                records = _START + records
+                records = START + records
             left = memoryview(records)
             while left:
                 left = left[os.write(self._file, left) :]
@@ -151,22 +140,11 @@ class SegmentFile:
         return path, file
 
 
-def segments_in(folder: Path, prefix: str = "") -> list[Path]:
-    """Return the segments in a folder whose names begin with `prefix`, by name. Raises HandoffError."""
-    try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208  (quick, however many there are)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise HandoffError(f"cannot read {folder}: {reason(error)}", error) from error
-    return [folder / name for name in names if name.startswith(prefix) and name.endswith(ENDING)]
-
-
 def _head_checksum(header: bytes, head: bytes | pa.Buffer) -> int:
-    checksum = xxh3_64(header[:_UNCHECKED])
+    checksum = xxh3_64(header[:UNCHECKED])
     checksum.update(head)
     return checksum.intdigest()
 
 
 def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % _ALIGNED)
+    return data + bytes(-len(data) % ALIGNED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ from typing import Any
 import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.map_spec import MapSpec
+from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.core.text import ellipsize
 from nfrun.pieces.cut import adjacent_or_listed, cut
 from nfrun.pieces.failed import FailedCall, failed_rows, failed_slices
 from nfrun.pieces.joined import Found, joined_pieces, joined_rows
 from nfrun.pieces.piece import Piece
 from nfrun.pieces.piece_keys import piece_key
-from nfrun.pieces.recorder import Recorder, ResultForm, WorkerData
+from nfrun.pieces.read_files import ENDING as READS
+from nfrun.pieces.read_files import ReadFiles
+from nfrun.pieces.recorder import Recorder, WorkerData
 from nfrun.pieces.results import Results, kept_records, positions_in
 from nfrun.pieces.row_keys import KEY_BYTES, key_array, row_keys
 from nfrun.pieces.writer import ResultWriter
@@ -33,8 +35,7 @@ class MapWork:
     """The pieces of an input and their results.
 
     `columns` are those of the input that the function takes, None if it takes the table. `name` is that of the node,
-    and of the column that the function does not name. Results are written to segments in `folder`, whose names begin
-    with `run`: those of later runs must sort behind. With `use_kept`, results that lie there already are used. Unless
+    and of the column that the function does not name. Results are written to segments as `kept` says. Unless
     `spec.reuse` is false, results are found by the values that the function gets, so equal rows are computed once.
 
     A unit is a row if the function takes columns, otherwise a piece of the `Cut`. A piece is named by its path: `(3,)`
@@ -47,20 +48,19 @@ class MapWork:
         table: pa.Table,
         spec: MapSpec,
         columns: Sequence[str] | None,
+        kept: KeptRows,
         *,
         name: str,
-        folder: Path,
-        run: str = "",
-        use_kept: bool = True,
     ) -> None:
-        self._table, self._spec, self._columns, self._name, self._folder = table, spec, columns, name, folder
-        self._files = f"{run}-{os.urandom(6).hex()}"
-        self._form = ResultForm(name, spec.explode)
-        self._recorder = Recorder(self._form, ResultWriter(folder, self._files))
+        self._table, self._spec, self._columns, self._name = table, spec, columns, name
+        self._folder = folder = Path(kept.folder)
+        self._files = f"{kept.run}-{os.urandom(6).hex()}"
+        self._reads = ReadFiles(folder / f"{self._files}{READS}")
+        self._recorder = Recorder(spec.explode, ResultWriter(folder, self._files))
         self.record = self._recorder.record
         self._cut = None if columns is not None else cut(table, spec)
         self._keys = self._unit_keys()
-        self._kept = kept_records(folder) if spec.reuse and use_kept else []
+        self._kept = kept_records(folder, without=kept.outdated) if spec.reuse and kept.use_kept else []
         self._missing, covered = self._plan(Results(self._kept).find(self._keys))
         self._covered = [0, *accumulate(covered)]  # rows of the input, up to each unit that is computed
         self._failed: dict[bytes, tuple[Piece, FailedCall]] = {}
@@ -114,7 +114,15 @@ class MapWork:
 
     def for_worker(self, path: str) -> WorkerData:
         """Return what a worker process needs. `path` is the Arrow IPC file of the input."""
-        return WorkerData(path, str(self._folder), self._files, self._form)
+        return WorkerData(path, str(self._folder), self._files, self._spec.explode)
+
+    def note_reads(self, reads: Mapping[str, str], obstacle: str = "") -> None:
+        """Keep which files a call was seen to read, with their checksums: its result counts while they are unchanged.
+
+        With an `obstacle`, no later run uses results of this one. Raises HandoffError.
+        """
+        with self._lock:
+            self._reads.add(reads, obstacle)
 
     def fail(self, piece: Piece, error: str, message: str, attempts: int) -> None:
         """Note that there is no result for a piece: the type of the error, its message, and the number of attempts."""

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nfrun.core.map_spec import MapSpec
+from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.pieces.piece import Piece
 from nfrun.pieces.work import MapWork
 
@@ -20,7 +20,7 @@ TABLE = pa.table({"a": [1, 2, 3, 4, 5, 6, 2, None], "t": list("abcdefgh")})
 def work(table: pa.Table, folder: Path, columns: tuple[str, ...] | None = ("a",), **spec: Any) -> MapWork:
     run = f"{len(list(folder.glob('*'))):05}"
     settings = {"batch": 0 if {"by", "parts"} & set(spec) else 3, **spec}
-    return MapWork(table, MapSpec("x", **settings), columns, name="n", folder=folder, run=run)
+    return MapWork(table, MapSpec("x", **settings), columns, KeptRows(str(folder), run), name="n")
 
 
 def compute(found: MapWork, function: Callable[[pa.Table], Any]) -> list[Piece]:

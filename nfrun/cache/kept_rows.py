@@ -1,0 +1,87 @@
+"""Finds the results of the calls of mapped nodes that earlier runs have left, and that this run may use.
+
+They lie in a folder for each definition: the function's code, its values, the inputs that every call gets whole, named
+files and packages. No id of a node is in it, and no setting that only says how rows share a call. Beside the results of
+a run lie the files that its calls were seen to read: if one has changed, those results are not used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nfrun.cache.cache_key import CacheKeys, KeyInputs, input_digest, with_files
+from nfrun.cache.observed_files import ObservedFiles
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import NodeStarted
+from nfrun.core.map_spec import KeptRows
+from nfrun.core.pipeline import NodeSpec
+from nfrun.history.map_folders import FolderUse, mark_used
+from nfrun.history.run_history import reader_digest
+from nfrun.pieces.read_files import files_read
+from nfrun.system.checksums import text_checksum
+from nfrun.system.os_errors import reason
+
+if TYPE_CHECKING:
+    from nfrun.tables.store import TableStore
+
+_NOT_OF_CALLS = frozenset({"node", "outputs", "order", "cpus"})  # key inputs that change no result of a call
+_VERSION = "1"
+
+
+class RowFolders:
+    """Finds the folder with the results of calls for the nodes of one run.
+
+    `folder` has those of all definitions. `pipeline` and `number` are those of the run. Nodes for which `is_forced` is
+    true use no earlier results.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        pipeline: str,
+        number: int,
+        keys: CacheKeys,
+        observed: ObservedFiles,
+        is_forced: Callable[[str], bool],
+    ) -> None:
+        self._folder, self._pipeline, self._number = folder, pipeline, number
+        self._run = f"{number:010}"
+        self._keys, self._observed, self._is_forced = keys, observed, is_forced
+
+    def kept_rows(self, spec: NodeSpec, start: NodeStarted, store: TableStore) -> KeptRows | None:
+        """Return where the results of a node's calls are kept; None if none are. Waits for the digests of whole inputs.
+
+        Raises HandoffError.
+        """
+        if spec.map is None or not spec.map.reuse or spec.cache is False or self._keys.calls_obstacle(spec.id):
+            return None
+        named = self._observed.inputs.snapshot(spec)
+        if named is None:
+            return None
+        whole = [item for item in spec.inputs if item.name != spec.map.over]
+        read = {output for item in whole for output in item.outputs}
+        digests = {ref.id: reader_digest(store.wait_digest(ref)) for ref in start.inputs.values() if ref.id in read}
+        key_inputs = with_files(definition_of_calls(self._keys.definition(spec.id), spec), named)
+        key_inputs = {**key_inputs, **{f"input {item.name}": input_digest(item, digests) for item in whole}}
+        folder = self._folder / text_checksum(json.dumps([_VERSION, sorted(key_inputs.items())]))
+        try:
+            mark_used(folder, FolderUse(self._pipeline, self._number, spec.cache is True))
+        except OSError as error:
+            raise HandoffError(f"cannot write to {folder}: {reason(error)}", error) from error
+        if self._is_forced(spec.id):
+            return KeptRows(str(folder), self._run, use_kept=False)
+        files = files_read(folder)
+        recorded = self._observed.files
+        outdated = tuple(name for name, read in files.items() if recorded.now(read, recheck=True) != read)
+        return KeptRows(str(folder), self._run, outdated=outdated)
+
+
+def definition_of_calls(definition: KeyInputs, spec: NodeSpec) -> KeyInputs:
+    """Return the key inputs of a node on which the results of its calls depend, beside the inputs and files."""
+    kept = {
+        name: value for name, value in definition.items() if name not in _NOT_OF_CALLS and not name.startswith("map")
+    }
+    return {**kept, "explode": str(spec.map is not None and spec.map.explode)}

@@ -1,0 +1,124 @@
+"""Finds the results of the calls of mapped nodes in the work folder: segments, by folder of a definition.
+
+Beside them lie the files that the calls have read (`.reads`), and for each pipeline that uses the folder a file
+(`.used`) with the number of its last run that did, and whether a node with `cache: true` did.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from nfrun.core.errors import HandoffError
+from nfrun.core.values import frozen
+from nfrun.history.eviction import KeptTable
+from nfrun.pieces.segment_files import segment_seconds, segments_in
+from nfrun.system.atomic_files import PARTIAL, atomic_write, make_folders, read_regular_file
+from nfrun.system.checksums import text_checksum
+
+MAP = "map"
+_USED = ".used"
+
+
+@frozen
+class FolderUse:
+    """The use of a folder by one pipeline: the number of its last run that used it; whether with `cache: true`."""
+
+    pipeline: str
+    number: int
+    cached: bool
+
+
+def mark_used(folder: Path, use: FolderUse) -> None:
+    """Note in the folder of a definition that a run uses it, once a run. Raises OSError."""
+    path = folder / f"{text_checksum(use.pipeline)}{_USED}"
+    known = _use(path)
+    if known is not None and known.number == use.number and known.cached >= use.cached:
+        return
+    cached = use.cached or (known is not None and known.number == use.number and known.cached)
+    make_folders(folder, 0o700)
+    with atomic_write(path, private=True) as partial:
+        found = {"file": use.pipeline, "number": use.number, "cached": cached}
+        Path(partial).write_text(json.dumps(found), encoding="utf-8")
+
+
+def segment_bytes(work: Path) -> int:
+    """Return how many bytes all segments take."""
+    return sum(_size(path) for folder in map_folders(work) for path in _segments(folder))
+
+
+def kept_segments(work: Path, busy: Collection[str] = ()) -> list[KeptTable]:
+    """Return the segments in the work folder. Protected are those that a node with `cache: true` uses, or may use now.
+
+    The latter are all in folders that a run of one of the `busy` pipelines has used.
+    """
+    found = []
+    for folder in map_folders(work):
+        uses = folder_uses(folder)
+        protected = any(use.cached or use.pipeline in busy for use in uses)
+        number = max((use.number for use in uses), default=0)
+        for path in _segments(folder):
+            seconds = 0.0 if protected else segment_seconds(path)
+            found.append(KeptTable(path, _size(path), seconds, number, protected))
+    return found
+
+
+def map_folders(work: Path) -> list[Path]:
+    """Return the folders of all definitions, by name."""
+    try:
+        found = sorted((work / MAP).iterdir())
+    except OSError:
+        return []
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
+
+
+def folder_uses(folder: Path) -> list[FolderUse]:
+    """Return the uses of the folder of a definition, without those whose file is damaged."""
+    with suppress(OSError):
+        return [use for path in sorted(folder.glob(f"*{_USED}")) if (use := _use(path)) is not None]
+    return []
+
+
+def leftovers(folder: Path, removed: Collection[Path]) -> Sequence[Path]:
+    """Return what else can go when some segments of a folder are removed: the folder itself if none are left.
+
+    Otherwise unfinished files, and the files that say what calls read whose segments are gone.
+    """
+    left = [path.name for path in _segments(folder) if path not in removed]
+    if not left:
+        return [folder]
+    others = _entries(folder)
+    reads = [
+        path for path in others if path.suffix == ".reads" and not any(name.startswith(path.stem) for name in left)
+    ]
+    return [*reads, *(path for path in others if path.name.endswith(PARTIAL))]
+
+
+def _segments(folder: Path) -> list[Path]:
+    with suppress(HandoffError):
+        return segments_in(folder)
+    return []
+
+
+def _entries(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
+
+
+def _use(path: Path) -> FolderUse | None:
+    with suppress(OSError, ValueError, RecursionError, AttributeError):
+        found = json.loads(read_regular_file(path))
+        pipeline, number, cached = found.get("file"), found.get("number"), found.get("cached")
+        if isinstance(pipeline, str) and isinstance(number, int) and isinstance(cached, bool):
+            return FolderUse(pipeline, number, cached)
+    return None
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return os.stat(path).st_size  # noqa: PTH116
+    return 0
