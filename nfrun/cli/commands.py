@@ -88,11 +88,13 @@ def _to_plan(options: PlanOptions, messages: Messages) -> tuple[Pipeline, bool]:
 
     Where a parameter has no value, these are the nodes as far as the defaults tell them. Raises SpecError.
     """
+    from nfrun.cli.run_setup import known_checks
     from nfrun.core.errors import SpecError, render_all
     from nfrun.reports.plan_view import REUSE_FORMATS
     from nfrun.spec.resolve import resolve
 
     read: list[Pipeline] = []
+    known, _ = known_checks(options)
 
     def resolved(given: Mapping[str, str] | None) -> Pipeline:
         return resolve(
@@ -106,7 +108,9 @@ def _to_plan(options: PlanOptions, messages: Messages) -> tuple[Pipeline, bool]:
             on_read=read.append,
             profile=options.profile,
             inputs=options.inputs,
+            known=known,
             work=options.work,
+            columns=True,
         ).pipeline
 
     shows_reuse = not options.fresh and options.format in REUSE_FORMATS

@@ -15,7 +15,7 @@ from typing import IO
 from nfrun.cache.remembered_code import restore_checks, save_checks
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.option_values import cache_budget, slots_of
-from nfrun.cli.options import RunOptions
+from nfrun.cli.options import PlanOptions, RunOptions
 from nfrun.cli.selection import Selection, selection_of
 from nfrun.core.errors import one_line
 from nfrun.core.pipeline import WORK_DIR, Pipeline
@@ -75,7 +75,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
     """
     _check_events_file(options.events)
     budget = cache_budget(options.cache_size, os.environ)
-    known, checks = _known_checks(options)
+    known, checks = known_checks(options)
     resolved = _resolve(options, new_run_id(_NO_RUN), messages, known)
     pipeline, warned = resolved.pipeline, [*map(one_line, warnings_of(resolved.pipeline))]
     messages.warn_all(warned)
@@ -143,7 +143,7 @@ def _header(run: RunHeader, resolved: Resolved, command: Sequence[str], given: M
     )
 
 
-def _known_checks(options: RunOptions) -> tuple[KnownChecks, Path]:
+def known_checks(options: RunOptions | PlanOptions) -> tuple[KnownChecks, Path]:
     """Return what earlier runs have found in order, and the file in which it is kept.
 
     Without `--work`, this is the folder beside the pipeline file: a folder that the file names is not known yet.
@@ -165,6 +165,7 @@ def _resolve(options: RunOptions, run_id: str, messages: Messages, known: KnownC
         inputs=options.inputs,
         known=known,
         work=options.work,
+        columns=True,
     )
 
 

@@ -15,5 +15,6 @@ Other packages use:
 - `read`: `READ`
 - `registry`: `BUILT_IN`, `KINDS`, `written_kinds`
 - `returned_tables`: `to_table`
-- `user_checks`: `check_problems`, `make_user_check`, `node_of`
+- `user_checks`: `check_problems`, `make_user_check`, `node_of`, `missing_for`,
+  `nodes_of_checks`, `query_columns`, `query_problems`
 """

@@ -43,5 +43,6 @@ INPUT = Kind(
     run=_hand_on,
     is_written=False,
     hands_on=True,
+    columns=lambda node, inputs, files: (next(iter(inputs.values()), None), None),
     uses_environment=False,
 )

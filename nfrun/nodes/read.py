@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ _FILE_SYSTEMS = {
     "hdfs": "HadoopFileSystem",
     "viewfs": "HadoopFileSystem",
 }
+_MOST_FOOTERS = 100  # files whose ends are read before a run
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
@@ -149,6 +150,44 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         raise HandoffError(f"cannot read {error.filename or context.node.body}: {reason(error)}", error) from error
 
 
+def _footers(node: NodeSpec, folder: Path) -> Sequence[Path]:
+    """Return the files that say which columns the table has; none if another node may write them, or if they are many.
+
+    The folders of partitions are columns, too, so that such files do not say it alone.
+    """
+    from nfrun.tables.local_files import resolve_files
+
+    if node.types or node.upstream or has_expression(node.body) or not _has_local_source(node):
+        return ()
+    given = node.with_.get("format")
+    kind = given or formats.format_of(node.body)
+    if kind is not None and kind not in formats.FORMATS_WITH_COLUMNS:
+        return ()
+    try:
+        files = resolve_files(node.body, folder) or {}
+    except (formats.FormatError, OSError, ValueError):
+        return ()  # the run tells what is wrong
+    has_partitions = node.body.endswith("/") and any("=" in name.removeprefix(node.body) for name in files)
+    is_known = all((given or formats.format_of(name)) in formats.FORMATS_WITH_COLUMNS for name in files)
+    return tuple(files.values()) if is_known and not has_partitions and len(files) <= _MOST_FOOTERS else ()
+
+
+def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Sequence[Path]) -> tuple[Any, NodeDiagnostic | None]:
+    """Return the columns of the table in the files, as far as the ends of these say them."""
+    from nfrun.tables.footers import common_schema, named_schema
+
+    schema = common_schema(files, node.with_.get("format")) if files else None
+    if schema is None:
+        return None, None
+    wanted = node.with_.get("columns", schema.names)
+    for i, name in enumerate(wanted):
+        if name not in schema.names:
+            guess = closest_match(name, schema.names)
+            what = f"'{ellipsize(node.body)}' has no column '{ellipsize(name)}'"
+            return None, NodeDiagnostic(("with", "columns", i), what, f"did you mean '{guess}'?" if guess else "")
+    return named_schema(schema, wanted, with_file=node.with_.get("filename") is True), None
+
+
 def _typed(node: NodeSpec) -> Mapping[str, str]:
     """Return the columns of the node's schema with their types, if it reads text or the paths in a folder as these."""
     contract = node.contracts.get(output_name(node))
@@ -222,6 +261,8 @@ READ = Kind(
     named_files=_named,
     has_local_source=_has_local_source,
     source_path=source_path,
+    columns=_columns,
+    footers=_footers,
     packages=("pyarrow",),
     key_inputs=_key_inputs,
     uses_environment=False,

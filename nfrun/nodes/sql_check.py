@@ -53,7 +53,7 @@ def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[NodeDiagnos
     except ImportError:
         return
     try:
-        statements = _connection().extract_statements(node.body)
+        statements = planning_connection().extract_statements(node.body)
     except duckdb.Error as error:
         yield _syntax_error(node, str(error))
         return
@@ -67,13 +67,13 @@ def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[NodeDiagnos
 
 
 @cache
-def _connection() -> Any:
-    """Return a connection that parses. It reads no files, and loads no extensions."""
+def planning_connection() -> Any:
+    """Return a connection that parses and binds queries. It reads no files, and loads no extensions."""
     import duckdb
 
     config: dict[str, Any] = {"python_enable_replacements": "false", "enable_external_access": "false", "threads": 1}
     connection = duckdb.connect(":memory:", config=config)
-    connection.execute("set errors_as_json = true")
+    connection.execute("set errors_as_json = true").fetchall()  # the next statement waits for the end of this one
     return connection
 
 
@@ -114,7 +114,9 @@ def _is_reserved(word: str) -> bool:
 
 @cache
 def _reserved() -> frozenset[str]:
-    rows = _connection().execute("select keyword_name from duckdb_keywords() where keyword_category = 'reserved'")
+    rows = planning_connection().execute(
+        "select keyword_name from duckdb_keywords() where keyword_category = 'reserved'"
+    )
     return frozenset(name for (name,) in rows.fetchall())
 
 
@@ -189,7 +191,7 @@ def _parsed(text: str) -> Any:
     import duckdb
 
     try:
-        found = json.loads(_connection().execute(_SERIALIZE, [text]).fetchone()[0])
+        found = json.loads(planning_connection().execute(_SERIALIZE, [text]).fetchall()[0][0])
     except (duckdb.Error, RecursionError):
         return None
     return None if found["error"] else found
@@ -221,7 +223,7 @@ def _is_built_in(name: str) -> bool:
     import duckdb
 
     try:
-        _connection().execute(f'select 1 from "{name}" limit 0')
+        planning_connection().execute(f'select 1 from "{name}" limit 0').fetchall()
     except duckdb.CatalogException:
         return False
     except duckdb.Error:

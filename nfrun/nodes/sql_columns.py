@@ -2,54 +2,131 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import NodeDiagnostic
 
-_UNKNOWN = re.compile(r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"')
+# What DuckDB says of a column that is not there.
+_UNKNOWN = re.compile(
+    r'Referenced column "?([^"\n]+?)"? not found|does not have a column named "([^"]+)"'
+    r'|^Column "([^"]+)" (?:in (?:EXCLUDE|REPLACE) list not found|referenced in UNPIVOT|does not exist on)'
+)
+_ARROW_TYPES = {
+    "BOOLEAN": "bool", "TINYINT": "int8", "SMALLINT": "int16", "INTEGER": "int32", "BIGINT": "int64",
+    "UTINYINT": "uint8", "USMALLINT": "uint16", "UINTEGER": "uint32", "UBIGINT": "uint64", "FLOAT": "float",
+    "DOUBLE": "double", "VARCHAR": "string", "BLOB": "binary", "DATE": "date32", "TIMESTAMP": "timestamp[us]",
+}  # fmt: skip
+_LOCK = threading.Lock()
 
 
-def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any]) -> tuple[Any, NodeDiagnostic | None]:
+def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "") -> tuple[Any, NodeDiagnostic | None]:
     """Return the Arrow schema of the result of a query, None if it is not known, and what the query cannot read.
 
-    `inputs` has the Arrow schemas of all inputs by their names. Values are not known before a run, so nothing but a
-    missing column is told.
+    `inputs` has the Arrow schemas of all inputs that are tables, by their names. Nothing but a missing column is told;
+    `subject` says in the message what reads it.
     """
     try:
         import duckdb
     except ImportError:
         return None, None
-    config: dict[str, Any] = {"python_enable_replacements": "false", "enable_external_access": "false", "threads": 1}
-    with duckdb.connect(":memory:", config=config) as connection:
+    from nfrun.nodes.sql_check import planning_connection
+
+    connection = planning_connection()
+    with _registered(connection, inputs):
         try:
             statements = connection.extract_statements(node.body)
             if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
                 return None, None
-            for name, schema in inputs.items():
-                connection.register(name, schema.empty_table())
-            values = dict.fromkeys(statements[0].named_parameters)
-            result = connection.sql(statements[0], params=values)
-            return result.limit(0).to_arrow_table().schema, None
+            values = {name: _value(node.with_.get(name)) for name in statements[0].named_parameters}
+            return _schema(connection.sql(statements[0], params=values)), None
         except duckdb.BinderException as error:
-            found = _UNKNOWN.search(str(error))
-            return None, _missing(node, inputs, found[1] or found[2]) if found else None
+            found = _UNKNOWN.search(_message(error))
+            if found is None:
+                return None, None
+            column = next(filter(None, found.groups()))
+            begin = max(0, node.body.find(statements[0].query))
+            place = _place(connection, statements[0], values, column)
+            start, length = (begin + place, len(column)) if place is not None else (0, 0)
+            return None, _missing(node, inputs, column, subject or f"the query of '{node.id}'", start, length)
         except duckdb.Error:
             return None, None
 
 
-def _missing(node: NodeSpec, inputs: Mapping[str, Any], column: str) -> NodeDiagnostic | None:
-    place = re.search(rf'(?<![\w$])"?{re.escape(column)}(?![\w$])', node.body, re.IGNORECASE)
-    start, length = (place.start(), place.end() - place.start()) if place else (0, 0)
+@contextmanager
+def _registered(connection: Any, inputs: Mapping[str, Any]) -> Iterator[None]:
+    """Make tables without rows of the schemas, which the connection has only here."""
+    with _LOCK:  # several runs of a program may plan at once
+        for name, schema in inputs.items():
+            connection.register(name, schema.empty_table())
+        try:
+            yield
+        finally:
+            for name in inputs:
+                connection.unregister(name)
+
+
+def _value(value: Any) -> Any:
+    """Return a value of a query, None while it is not known."""
+    return None if isinstance(value, str) and has_expression(value) else value
+
+
+def _schema(result: Any) -> Any:
+    """Return the Arrow schema of a relation. That of plain types is found without running it on no rows."""
+    import pyarrow as pa
+
+    types = [_ARROW_TYPES.get(str(type_)) for type_ in result.types]
+    if None in types:
+        return result.limit(0).to_arrow_table().schema
+    fields = zip(result.columns, types, strict=True)
+    return pa.schema([(name, pa.type_for_alias(type_)) for name, type_ in fields])
+
+
+def _message(error: Exception) -> str:
+    said = str(error).partition(": ")[2]
+    if said.startswith("{"):
+        return str(json.loads(said).get("exception_message", ""))
+    return said
+
+
+def _place(connection: Any, statement: Any, values: Mapping[str, Any], column: str) -> int | None:
+    """Return the index of a column that is not there in the text of a statement, None if it is not found."""
+    import duckdb
+
+    text = statement.query
+    word = rf'(?<![\w$])"?{re.escape(column)}(?![\w$])'
+    try:
+        connection.execute(statement, values).fetchall()  # it fails as before, and says where
+    except duckdb.Error as error:
+        said = str(error).partition(": ")[2]
+        position = json.loads(said).get("position") if said.startswith("{") else None
+        if position is not None:
+            at = len(text.encode()[: int(position)].decode(errors="ignore"))
+            if found := re.compile(word, re.IGNORECASE).search(text, at):
+                return found.end() - len(column)
+    found = re.search(word, text, re.IGNORECASE)
+    return found.end() - len(column) if found else None
+
+
+def _missing(
+    node: NodeSpec, inputs: Mapping[str, Any], column: str, subject: str, start: int, length: int
+) -> NodeDiagnostic:
     known = [name for schema in inputs.values() for name in schema.names]
+    what = f"{subject} reads the column '{ellipsize(column)}'"
     if column.lower() in map(str.lower, known):
-        what = f"the query of '{node.id}' reads the column '{ellipsize(column)}' where it is not there"
-        return NodeDiagnostic((node.kind,), what, start=start, length=length)
-    without = f"'{node.inputs[0].output}' does not have" if len(inputs) == 1 else "none of its inputs has"
+        return NodeDiagnostic((node.kind,), f"{what} where it is not there", start=start, length=length)
+    tables = [item.output for item in node.inputs if item.type == TABLE]
+    without = "none of its inputs has"
+    if len(tables) == 1:
+        without = "its table does not have" if tables[0].node == node.id else f"'{tables[0]}' does not have"
     guess = closest_match(column, known)
-    what = f"the query of '{node.id}' reads the column '{ellipsize(column)}', which {without}"
     hint = f"did you mean '{ellipsize(guess)}'?" if guess else ""
+    what = f"{what}, which {without}" if known else f"{what}, which is not there"
     return NodeDiagnostic((node.kind,), what, hint, start=start, length=length)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
@@ -13,6 +13,7 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
 from nfrun.nodes.python import PYTHON, call_check
+from nfrun.nodes.registry import KINDS
 from nfrun.nodes.returned_tables import a_, to_table
 from nfrun.nodes.sql import SQL
 
@@ -32,7 +33,16 @@ def node_of(check: Check, node: NodeSpec) -> NodeSpec:
         needs=(),
         env={},
         folder=node.folder,
+        source=node.source,
     )
+
+
+def nodes_of_checks(node: NodeSpec) -> Iterator[NodeSpec]:
+    """Yield nodes that do what those checks of a node do that call functions of the user."""
+    for contract in node.contracts.values():
+        for check in contract.checks:
+            if check.kind in KINDS and KINDS[check.kind].has_user_frames and isinstance(check.value, str):
+                yield node_of(check, node)
 
 
 def check_problems(check: Check, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
@@ -45,6 +55,31 @@ def check_problems(check: Check, lookup: FunctionLookup) -> Iterator[NodeDiagnos
         yield NodeDiagnostic((check.kind,), found.message, found.hint)
     if found.signature is not None:
         yield from _argument_problems(check, function, found.signature)
+
+
+def query_problems(check: Check, node: NodeSpec) -> Iterator[NodeDiagnostic]:
+    """Yield what is wrong with the query of a check of a node, but for columns."""
+    for found in SQL.examine(node_of(check, node), ()) if check.kind == SQL.name else ():
+        hint = "the table is called 'this'" if found.hint.startswith("its inputs") else found.hint
+        yield replace(found, hint=hint)
+
+
+def missing_for(
+    check: Check, node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]
+) -> Iterator[NodeDiagnostic]:
+    """Yield what a check of a node needs and this machine does not have, such as a package."""
+    kind = KINDS.get(check.kind)
+    for found in kind.missing(node_of(check, node), lookup, may_appear) if kind is not None else ():
+        yield replace(found, message=found.message.replace(f"a {check.kind} node", f"a {check.kind} check"))
+
+
+def query_columns(check: Check, node: NodeSpec, schema: Any) -> NodeDiagnostic | None:
+    """Return which column the query of a check reads that the table with this schema does not have."""
+    if check.kind != SQL.name:
+        return None
+    from nfrun.nodes.sql_columns import columns_of_query
+
+    return columns_of_query(node_of(check, node), {THIS: schema}, f"a check of '{node.id}'")[1]
 
 
 def _argument_problems(check: Check, function: str, signature: Any) -> Iterator[NodeDiagnostic]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from nfrun.core.output_types import TABLE
@@ -94,11 +94,13 @@ def _columns(node: NodeSpec) -> Sequence[str]:
     return [value] if isinstance(value, str) else value
 
 
-def check_partition(node: NodeSpec, schemas: Mapping[str, Any]) -> tuple[None, NodeDiagnostic | None]:
+def check_partition(
+    node: NodeSpec, schemas: Mapping[str, Any], files: Sequence[Path]
+) -> tuple[None, NodeDiagnostic | None]:
     """Return that the columns of the output are not known, and what is wrong with the columns under `partition`."""
     item = node.inputs[0]
-    names = schemas[item.name].names
-    for column in _columns(node):
+    names = schemas[item.name].names if item.name in schemas else []
+    for column in _columns(node) if names else ():
         if column not in names and not has_expression(column):
             guess = closest_match(column, names)
             what = f"'{item.output}' is partitioned by the column '{ellipsize(column)}', which it does not have"

@@ -60,10 +60,15 @@ def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path
 
 def span_in_body(spec: NodeSpec, pipeline_file: str, start: int, length: int) -> SourceSpan:
     """Return the span of characters of a body that is in a file of its own, from the index `start` on."""
-    begin = spec.body.rfind("\n", 0, start) + 1
-    line = spec.body[begin:].partition("\n")[0].rstrip("\r")
-    file = os.path.join(os.path.dirname(pipeline_file), spec.body_file)  # noqa: PTH118, PTH120  (the name as it is given)
-    return SourceSpan(file, spec.body.count("\n", 0, start) + 1, start - begin + 1, length, line)
+    return span_in_text(spec.body, spec.body_file, pipeline_file, start, length)
+
+
+def span_in_text(text: str, file: str, pipeline_file: str, start: int, length: int) -> SourceSpan:
+    """Return the span of characters, from the index `start` on, of a text that is in a `file` of its own."""
+    begin = text.rfind("\n", 0, start) + 1
+    line = text[begin:].partition("\n")[0].rstrip("\r")
+    shown = os.path.join(os.path.dirname(pipeline_file), file)  # noqa: PTH118, PTH120  (the name as it is given)
+    return SourceSpan(shown, text.count("\n", 0, start) + 1, start - begin + 1, length, line)
 
 
 def _is_file_name(body: Any, ending: str) -> bool:

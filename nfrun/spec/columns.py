@@ -1,88 +1,259 @@
-"""Follows columns along the edges before a run: those that schemas declare, through queries, to what names them."""
+"""Follows columns along the edges before a run, through queries, to what names them.
+
+They are known from schemas in the file, and before a run also from the ends of Parquet and Arrow files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from nfrun.contracts.check_values import reference_of
 from nfrun.contracts.type_names import OTHERS, parse_type
 from nfrun.core.contracts import Check
-from nfrun.core.pipeline import NodeSpec, OutputId
+from nfrun.core.errors import Diagnostic
+from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import make_stages
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.nodes.base import NodeDiagnostic
+from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
-from nfrun.spec.body_files import span_in_body
-from nfrun.spec.contracts import checks_path
+from nfrun.nodes.user_checks import query_columns, query_problems
+from nfrun.spec.body_files import span_in_text
+from nfrun.spec.contracts import checks_path, is_bound
 from nfrun.spec.findings import Findings
-from nfrun.yaml.document import Keys
+from nfrun.spec.known_checks import KnownChecks
+from nfrun.yaml.document import Document, Keys
+
+_Files = Mapping[str, Sequence[Path]]  # by node, the files that say which columns its table has
+_MOST_FILES = 1000  # whose ends are read before a run
 
 
 def check_columns(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
-    """Report columns that queries and checks name and that cannot be there. Does nothing in a file with mistakes.
+    """Report queries of checks that are wrong, and columns that cannot be there, in a file with these nodes.
 
-    The columns of an output are known if its schema is complete, or if it is that of a query over such tables.
+    Columns are not looked at in a file with mistakes.
     """
-    if found.diagnostics or not any(spec.contracts for spec in nodes.values()):
-        return
-    known: dict[OutputId, Any] = {}
-    for stage in make_stages({name: spec.upstream for name, spec in nodes.items()}):
-        for name in stage:
-            spec = nodes[name]
-            _add_declared(spec, known)
-            if KINDS[spec.kind].columns is not None:
-                _add_result(found, spec, known)
-            _check_contracts(found, spec, known)
+    is_right = not found.diagnostics
+    for spec in nodes.values():
+        for diagnostic, path, query in _query_problems(spec, found):
+            _report(found, spec, path, query, diagnostic)
+    if is_right and _has_columns(nodes):
+        _Columns(nodes, lambda spec: found, {}).check()
 
 
-def _add_declared(spec: NodeSpec, known: dict[OutputId, Any]) -> None:
-    for name, contract in spec.contracts.items():
-        if contract.columns and OTHERS not in contract.columns:
+def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) -> list[Diagnostic]:
+    """Return the same problems of a pipeline that is bound, each once. The ends of files say which columns are there.
+
+    What is `known` to be in order is not checked again: while neither the nodes nor the files have changed, this
+    imports neither pyarrow nor DuckDB.
+    """
+    nodes = pipeline.nodes
+    files = _footers(nodes, Path(pipeline.folder))
+    if not files and not _has_columns(nodes):
+        return []
+    content = repr([*map(_content, nodes.values()), *map(_states, files.values())])
+    if known.has_columns(content):
+        return []
+    others = {pipeline.file: Findings(document)}
+
+    def findings(spec: NodeSpec) -> Findings:
+        file = spec.source.file
+        if file not in others:
+            others[file] = Findings(document.others.get(file, document))
+        return others[file]
+
+    for spec in nodes.values():
+        for diagnostic, path, query in _query_problems(spec, findings(spec)):
+            if not diagnostic.is_warning:
+                _report(findings(spec), spec, path, query, diagnostic)
+    _Columns(nodes, findings, files).check()
+    problems = {found.span: found for one in others.values() for found in reversed(one.diagnostics)}
+    if not problems:
+        known.keep_columns(content)
+    main = pipeline.file
+    return sorted(problems.values(), key=lambda found: (found.span.file != main, found.span.line, found.span.column))
+
+
+def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
+    """Return the files that say which columns the tables of nodes have, where columns of these are named."""
+    named = {o for spec in nodes.values() if KINDS[spec.kind].columns for item in spec.inputs for o in item.outputs}
+    files: dict[str, Sequence[Path]] = {}
+    left = _MOST_FILES
+    for name, spec in nodes.items():
+        if spec.contracts or spec.with_.get("columns") or not named.isdisjoint(spec.output_ids):
+            found = KINDS[spec.kind].footers(spec, folder_of(spec, base))
+            left -= len(found)
+            if found and left >= 0:
+                files[name] = found
+    return files
+
+
+def _has_columns(nodes: Mapping[str, NodeSpec]) -> bool:
+    """Return whether columns may be known of a node without files: of its schema, or of a query that reads no table."""
+    return any(
+        spec.contracts or (not spec.inputs and KINDS[spec.kind].columns and not KINDS[spec.kind].has_local_source(spec))
+        for spec in nodes.values()
+        if spec.kind
+    )
+
+
+def _content(spec: NodeSpec) -> object:
+    """Return all of a node that matters for columns; nothing of a node that knows of none."""
+    kind = KINDS[spec.kind]
+    if kind.columns is None and not spec.contracts:
+        return None
+    inputs = [(item.name, *item.outputs, item.is_plain) for item in spec.inputs]
+    contracts = [(name, dict(of.columns), [*map(_check_content, of.checks)]) for name, of in spec.contracts.items()]
+    body = spec.body if kind.columns is not None else ""
+    return spec.id, spec.kind, body, inputs, contracts, spec.with_.get("columns"), spec.with_.get("partition")
+
+
+def _check_content(check: Check) -> object:
+    return (check.kind, check.value, [*check.with_]) if check.kind in KINDS else (check.kind, *_named(check))
+
+
+def _states(files: Sequence[Path]) -> object:
+    """Return what tells that files have not changed. Where it does not, a run says what the query lacks."""
+    found: list[object] = []
+    for file in files:
+        with suppress(OSError):
+            state = os.stat(file)  # noqa: PTH116
+            found.append((str(file), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+    return found
+
+
+class _Columns:
+    """Finds the columns of the outputs of nodes, and reports what names others.
+
+    `findings` returns where the problems of a node are collected.
+    """
+
+    def __init__(self, nodes: Mapping[str, NodeSpec], findings: Callable[[NodeSpec], Findings], files: _Files) -> None:
+        self._nodes, self._findings, self._files = nodes, findings, files
+        self._known: dict[OutputId, Any] = {}  # the Arrow schema of an output
+        self._gathered: dict[object, Any] = {}
+        # By what a node does with which schemas: cells of a matrix do the same.
+        self._made: dict[object, tuple[Any, NodeDiagnostic | None]] = {}
+
+    def check(self) -> None:
+        for stage in make_stages({name: spec.upstream for name, spec in self._nodes.items()}):
+            for name in stage:
+                self._add_declared(self._nodes[name])
+                self._add_result(self._nodes[name])
+        for spec in self._nodes.values():  # a check may refer to a node of the same stage
+            if spec.contracts:
+                self._check_contracts(spec, self._findings(spec))
+
+    def _add_declared(self, spec: NodeSpec) -> None:
+        for name, contract in spec.contracts.items():
+            if contract.columns and OTHERS not in contract.columns:
+                import pyarrow as pa
+
+                from nfrun.contracts.column_types import arrow_type
+
+                types = {column: arrow_type(parse_type(text)[0]) for column, text in contract.columns.items()}
+                if all(type_ is not None for type_ in types.values()):
+                    self._known[OutputId(spec.id, name)] = pa.schema(list(types.items()))
+
+    def _add_result(self, spec: NodeSpec) -> None:
+        find = KINDS[spec.kind].columns
+        inputs = {item.name: self._schema_of(item) for item in spec.inputs if item.type == TABLE}
+        if find is None or any(schema is None for schema in inputs.values()):
+            return
+        files = self._files.get(spec.id, ())
+        key = spec.kind, spec.body, *files, *((name, id(schema)) for name, schema in inputs.items())
+        if key not in self._made:
+            self._made[key] = find(spec, inputs, files)
+        schema, wrong = self._made[key]
+        found = self._findings(spec)
+        if wrong is not None:
+            _report(found, spec, (spec.section, spec.local_name, *wrong.path), spec.body, wrong)
+        elif schema is not None:
+            output = spec.output_ids[0]
+            contract = spec.contracts.get(output.name)
+            for column in contract.columns if contract is not None else ():
+                if column != OTHERS:
+                    path = (*checks_path(found.document, spec.local_name, output.name, "schema"), column)
+                    what = f"the schema of '{spec.id}' names the column '{ellipsize(column)}'"
+                    _check_name(found, what, "its table", column, schema.names, path)
+            self._known.setdefault(output, schema)
+
+    def _schema_of(self, item: Input) -> Any:
+        """Return the schema of what is read under an input, None if it is not known."""
+        if item.is_plain:
+            return self._known.get(item.output)
+        gather = item.gather
+        if gather is None or not gather.cells or item.alternative or item.optional:
+            return None
+        schema, *others = [self._known.get(output) for output in gather.cells]
+        if schema is None or any(other is not schema and schema != other for other in others):
+            return None
+        key = id(schema), tuple(gather.columns.items())
+        if key not in self._gathered:
             import pyarrow as pa
 
-            from nfrun.contracts.column_types import arrow_type
+            axes = [pa.field(axis, pa.type_for_alias(type_)) for axis, type_ in gather.columns.items()]
+            self._gathered[key] = pa.schema([*axes, *schema])
+        return self._gathered[key]
 
-            types = {column: arrow_type(parse_type(text)[0]) for column, text in contract.columns.items()}
-            if all(type_ is not None for type_ in types.values()):
-                known[OutputId(spec.id, name)] = pa.schema(list(types.items()))
+    def _check_contracts(self, spec: NodeSpec, found: Findings) -> None:
+        for name, contract in spec.contracts.items():
+            schema = self._known.get(OutputId(spec.id, name))
+            for check in contract.checks:
+                path = (*checks_path(found.document, spec.local_name, name), check.index, check.kind)
+                if schema is not None:
+                    what = f"a check of '{spec.id}' names the column"
+                    for column in _named(check):
+                        _check_name(found, f"{what} '{ellipsize(column)}'", "its table", column, schema.names, path)
+                    if check.kind in KINDS and is_bound(check) and (wrong := query_columns(check, spec, schema)):
+                        _report(found, spec, path, check.value, wrong)
+                if check.kind == "references" and is_bound(check):
+                    self._check_referred(found, spec, name, check, path)
+
+    def _check_referred(self, found: Findings, spec: NodeSpec, output: str, check: Check, path: Keys) -> None:
+        """Report columns of other outputs that a check compares with and that are not there."""
+        referred = {item.name: item.output for item in spec.references}
+        for column, text in check.value.items():
+            other = referred.get(check.input_name(output, column), OutputId(spec.id, output))
+            schema, name = self._known.get(other), reference_of(text)[1]
+            if schema is not None:
+                what = f"a check of '{spec.id}' refers to the column '{ellipsize(name)}'"
+                _check_name(found, what, f"'{other}'", name, schema.names, (*path, column))
 
 
-def _add_result(found: Findings, spec: NodeSpec, known: dict[OutputId, Any]) -> None:
-    inputs = {item.name: known.get(item.output) for item in spec.inputs if item.is_plain}
-    if len(inputs) < len(spec.inputs) or not inputs or any(schema is None for schema in inputs.values()):
-        return
-    find = KINDS[spec.kind].columns
-    schema, wrong = find(spec, inputs) if find is not None else (None, None)
-    if wrong is not None:
-        at, length = wrong.start, wrong.length
-        span = span_in_body(spec, found.document.file, at, length) if spec.body_file and length else None
-        where = (spec.section, spec.id, *wrong.path)
-        found.report(where, wrong.message, wrong.hint, start=at, length=length, span=span)
-    elif schema is not None:
-        output = spec.output_ids[0]
-        contract = spec.contracts.get(output.name)
-        for column in contract.columns if contract is not None else ():
-            if column != OTHERS:
-                path = (*checks_path(found.document, spec.id, output.name, "schema"), column)
-                _check_name(found, f"the schema of '{spec.id}'", column, schema.names, path)
-        known.setdefault(output, schema)
-
-
-def _check_contracts(found: Findings, spec: NodeSpec, known: Mapping[OutputId, Any]) -> None:
+def _query_problems(spec: NodeSpec, known: Findings) -> Iterator[tuple[NodeDiagnostic, Keys, str]]:
+    """Yield what is wrong with the queries of a node's checks but for columns, each with its path and the query."""
     for name, contract in spec.contracts.items():
-        schema = known.get(OutputId(spec.id, name))
-        if schema is None:
-            continue
         for check in contract.checks:
-            path = (*checks_path(found.document, spec.id, name), check.index, check.kind)
-            for column in _named(check):
-                _check_name(found, f"a check of '{spec.id}'", column, schema.names, path)
+            if check.kind in KINDS and isinstance(check.value, str):
+                path = (*checks_path(known.document, spec.local_name, name), check.index)
+                for found in query_problems(check, spec) if (*path, check.kind) not in known.wrong else ():
+                    yield found, (*path, *found.path), check.value
 
 
-def _check_name(found: Findings, what: str, column: str, names: Sequence[str], path: Keys) -> None:
+def _report(found: Findings, spec: NodeSpec, path: Keys, query: str, wrong: NodeDiagnostic) -> None:
+    """Report a problem of a query, in the file that has its text if it is one of its own."""
+    report = partial(found.report, path, wrong.message, wrong.hint, at_key=wrong.at_key, is_warning=wrong.is_warning)
+    value: Any = found.document.root
+    for step in path:
+        value = value[step]
+    if wrong.length and isinstance(value, str) and value != query:
+        report(span=span_in_text(query, value.strip(), found.document.file, wrong.start, wrong.length))
+    else:
+        report(start=wrong.start, length=wrong.length)
+
+
+def _check_name(found: Findings, what: str, table: str, column: str, names: Sequence[str], path: Keys) -> None:
     if column not in names:
         guess = closest_match(column, names)
         hint = f"did you mean '{ellipsize(guess)}'?" if guess else ""
-        found.report(path, f"{what} names the column '{ellipsize(column)}', which its table does not have", hint)
+        found.report(path, f"{what}, which {table} does not have", hint)
 
 
 def _named(check: Check) -> Iterator[str]:

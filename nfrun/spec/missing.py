@@ -15,6 +15,8 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.declared_files import is_written_before, missing_files
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
+from nfrun.nodes.user_checks import missing_for
+from nfrun.spec.contracts import checks_path
 from nfrun.spec.references import items
 from nfrun.yaml.document import Document
 
@@ -39,6 +41,12 @@ def missing(pipeline: Pipeline, document: Document, functions: FunctionLookup) -
         for found in KINDS[spec.kind].missing(spec, lookup, may_appear) if spec.body else ():
             span = (document.key_span if found.at_key else document.span)(spec.section, spec.local_name, *found.path)
             yield Diagnostic(span, found.message, found.hint)
+        for output, contract in spec.contracts.items():
+            for check in contract.checks:
+                path = (*checks_path(document, spec.local_name, output), check.index)
+                for found in missing_for(check, spec, lookup, may_appear):
+                    span = (document.key_span if found.at_key else document.span)(*path, *found.path)
+                    yield Diagnostic(span, found.message, found.hint)
 
 
 def _missing_packages(spec: NodeSpec, document: Document, distributions: Distributions) -> Iterator[Diagnostic]:

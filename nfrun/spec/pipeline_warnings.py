@@ -11,6 +11,7 @@ from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import Pipeline
 from nfrun.facts.code_facts import shared_variables
 from nfrun.nodes.registry import KINDS
+from nfrun.nodes.user_checks import nodes_of_checks
 from nfrun.system.file_search import inner_folder
 
 
@@ -31,7 +32,8 @@ def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
 def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
     """Yield the warnings about the code that the nodes reach. Reads all code. Files are shown relative to `base`."""
     nodes = {name: spec for name, spec in pipeline.nodes.items() if KINDS[spec.kind].has_user_frames}
-    if not nodes:
+    checks = [node for spec in pipeline.nodes.values() for node in nodes_of_checks(spec)]
+    if not nodes and not checks:
         return
     from nfrun.code.fingerprint import Fingerprints
     from nfrun.code.reached_imports import MissingImports
@@ -39,11 +41,12 @@ def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
     code = Fingerprints(Path(pipeline.folder), base)
     missing = MissingImports(code)
     facts = {name: KINDS[spec.kind].code_facts(spec, code) for name, spec in nodes.items()}
-    for name, found in facts.items():
-        spec = nodes[name]
+    for spec in (*nodes.values(), *checks):
         for module, where in missing.of(KINDS[spec.kind].pieces(spec, code)):
             what = f"{where} imports '{module}', which is not installed"
             yield Diagnostic(spec.source, what, import_hint(module, Path(pipeline.folder)))
+    for name, found in facts.items():
+        spec = nodes[name]
         for fact in found.global_state if spec.executor == "thread" else ():
             what = f"'{name}' has 'executor: thread' and uses {fact.what} ({fact.where}), which all threads share"
             yield Diagnostic(spec.source, what, "without 'executor' it runs in a process")

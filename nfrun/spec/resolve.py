@@ -12,6 +12,7 @@ from nfrun.core.values import frozen
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind, expand, secrets_of
 from nfrun.spec.budgets import refused_amounts, with_memory
+from nfrun.spec.columns import column_problems
 from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.missing import missing
@@ -45,6 +46,7 @@ def resolve(
     inputs: Mapping[str, str] = NOTHING,
     known: KnownChecks | None = None,
     work: Path | None = None,
+    columns: bool = False,
 ) -> Resolved:
     """Read, check and bind the pipeline in `file`.
 
@@ -54,7 +56,7 @@ def resolve(
     again, and what is found to be is added. `bind` in `binder.py` describes the others.
     Calls `on_read(pipeline)` when the file is read, and then `set_redactor(redactor)`, because errors of binding may
     quote values of secrets. Raises SpecError with every problem of the step that found some: reading the pipeline,
-    reading `params_file`, binding, looking for what nodes need.
+    reading `params_file`, binding, looking for what nodes need and, with `columns`, for columns that cannot be there.
     """
     known = known or KnownChecks()
     functions = FunctionLookup(file.absolute().parent, known=known.modules)
@@ -84,4 +86,6 @@ def resolve(
         raise SpecError(refused)
     if absent := list(missing(pipeline, document, functions)):
         raise SpecError(absent)
+    if columns and (lacking := column_problems(pipeline, document, known)):
+        raise SpecError(lacking)
     return Resolved(pipeline, redactor, uses_run=bool(uses_run))

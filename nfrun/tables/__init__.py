@@ -3,7 +3,8 @@
 `store.py` keeps the outputs of a run. `frozen.py` copies memory that a node could still change, and `stored_form.py`
 and `dictionaries.py` give tables the form that readers of their files get. `write_queue.py` orders the writes of
 outputs, which `writer_thread.py` does; `ipc.py` and `output_files.py` write their Arrow files, and `checksum_thread.py`
-reads those again that have no checksum then. `file_table.py` stands for a table that stays in the user's files.
+reads those again that have no checksum then. `file_table.py` stands for a table that stays in the user's files, and
+`footers.py` reads which columns such files have.
 `worker_store.py` is the store inside a worker process; `json_store.py` passes JSON, for comparison; `handoffs.py` names
 the store of each handoff, and `late_store.py` makes it when a table is needed. `file_io.py` reads and writes the user's
 files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format, `table_folders.py` writes
@@ -19,6 +20,7 @@ Other packages use:
 - `file_io`: `read_table`, `write_stream`, `write_table`
 - `file_outputs`: `hand_on`
 - `file_table`: `check_unchanged`, `FileTable`, `open_files`
+- `footers`: `common_schema`, `named_schema`
 - `formats`: `format_of`, `FormatError`
 - `frozen`: `frozen`, `frozen_output`
 - `gathered`: `flattened`, `put_together`

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 FORMATS: tuple[str, ...] = ("arrow", "csv", "jsonl", "parquet")
 TEXT_FORMATS = ("csv", "jsonl")  # whose values have the types that a reader gives them
+FORMATS_WITH_COLUMNS = ("arrow", "parquet")  # whose files name their columns and the types of these
 # Files that are no tables: the lines of texts, and a row for each file, with its content or without.
 FILE_FORMATS: tuple[str, ...] = ("text", "bytes", "files")
 # The options of a reader, and the formats that accept each.

@@ -77,7 +77,8 @@ def test_values_that_python_cannot_have_are_shown(run: Run) -> None:
 
 
 def test_the_schema_comes_first_and_alone(run: Run) -> None:
-    done = run("  a: {sql: \"select 1::int as id, 'x' as b\", schema: {id: int64, c: string}, checks: [{rows: 9}]}\n")
+    query = "create temp table t as select 1::int as id, 'x' as b; from t"  # planning does not know its columns
+    done = run(f'  a: {{sql: "{query}", schema: {{id: int64, c: string}}, checks: [{{rows: 9}}]}}\n')
     node = done["nodes"]["a"]
     assert node["error"] == (
         "does not have its schema: 'id' is int32 and not int64; there is no column 'c' (but 'b')"
@@ -190,7 +191,7 @@ def test_checks_by_query_and_by_function(run: Run, tmp_path: Path) -> None:
     done = run(
         f'  a:\n    sql: "{SEED}"\n    checks:\n'
         "      - {sql: select * from this where id > $most, with: {most: 1}, name: small}\n"
-        "      - {sql: select * from nowhere, severity: warn}\n"
+        "      - {sql: \"select 'x'::int from this\", severity: warn}\n"
         "      - {python: 'checks:few', with: {most: 3}, severity: warn}\n"
         "      - {python: 'checks:why', severity: warn}\n"
         "      - {python: 'checks:fine', severity: warn}\n"
@@ -198,9 +199,9 @@ def test_checks_by_query_and_by_function(run: Run, tmp_path: Path) -> None:
         "      - {python: 'checks:odd', severity: warn}\n"
         "      - {python: 'checks:leaves', severity: warn}\n"
     )
-    small, nowhere, few, why, fine, broken, odd, leaves = done["nodes"]["a"]["checks"]
+    small, cast, few, why, fine, broken, odd, leaves = done["nodes"]["a"]["checks"]
     assert (small["name"], small["failing"]) == ("small", 2)
-    assert "nowhere" in nowhere["reason"]
+    assert "Could not convert string 'x' to INT32" in cast["reason"]
     assert (few["failing"], few["ok"]) == (1, False)
     assert (why["reason"], why["failing"]) == ("it is never right", None)
     assert fine["ok"]
@@ -383,3 +384,20 @@ def test_a_node_with_several_outputs_has_checks_under_each(run: Run, tmp_path: P
     assert [(check["output"], check["ok"]) for check in done["nodes"]["n"]["checks"]] == [("n.x", True), ("n.y", False)]
     changed = run(nodes.replace("x: {schema: {a: int64}}, ", "x: {}, ").replace("unique: a", "not_null: a"))
     assert statuses(changed) == {"n": "reused", "r": "reused", "s": "ok"}
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "run"])
+def test_a_column_that_is_not_there_is_told_before_anything_runs(command: str, tmp_path: Path, here: Here) -> None:
+    contract = Path(__file__).parents[1] / "contract"
+    (tmp_path / "models").symlink_to(contract / "models")
+    (tmp_path / "seeds").mkdir()
+    for name in ("customers", "orders", "payments"):
+        (tmp_path / f"seeds/raw_{name}.csv").write_text("")
+    text = (contract / "jaffle.yaml").read_text().replace("user_id as customer_id", "usr_id as customer_id", 1)
+    (tmp_path / "jaffle.yaml").write_text(text)
+    done = here(tmp_path, command, "jaffle.yaml")
+    told = "jaffle.yaml:13:33: the query of 'stg_orders' reads the column 'usr_id', which 'raw_orders' does not have\n"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(told) and done.stderr.count("jaffle.yaml:") == 1
+    assert done.stderr.endswith("^^^^^^ did you mean 'user_id'?\n")
+    assert not (tmp_path / ".nfrun/runs").exists() or not [*(tmp_path / ".nfrun/runs").iterdir()]

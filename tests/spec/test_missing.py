@@ -313,6 +313,15 @@ def test_imports_of_modules_that_are_loaded(folder: Path, files: dict[str, str],
     assert shown.count("zzqq") == 1
 
 
+def test_the_module_of_a_check_imports_what_is_not_installed(folder: Path) -> None:
+    (folder / "checks.py").write_text("import zzqq\n\n\ndef f(table):\n    import yyqq\n")
+    text = "nodes:\n  a: {sql: select 1 as n, checks: [{python: 'checks:f'}]}\n"
+    told = "checks.py:{} imports '{}', which is not installed"
+    assert problems(folder, text).splitlines()[0] == f"p.yaml:2:45: {told.format(1, 'zzqq')}"
+    found = [f"p.yaml:2:45: {told.format(1, 'zzqq')}", f"p.yaml:2:3: {told.format(5, 'yyqq')}"]
+    assert warnings_in(folder, text) == [f"{line}: install the package that has it" for line in found]
+
+
 @pytest.mark.parametrize(
     "text",
     [

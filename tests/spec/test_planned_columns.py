@@ -1,0 +1,263 @@
+"""Columns before a run: those that files have, along the edges of a bound pipeline, and what is remembered of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nfrun.cache.remembered_code import restore_checks, save_checks
+from nfrun.core.errors import SpecError, one_line
+from nfrun.nodes import sql_columns
+from nfrun.spec.known_checks import KnownChecks
+from nfrun.spec.resolve import resolve
+
+TABLE = pa.table({"id": [1], "name": ["a"], "at": pa.array([0], pa.timestamp("us"))})
+HEAD = "nodes:\n  a: {read: a.parquet}\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(TABLE, "a.parquet")
+
+
+def planned(text: str, known: KnownChecks | None = None, **params: str) -> list[str]:
+    """Return the problems that 'nfrun plan' finds, each on one line."""
+    Path("p.yaml").write_text(text)
+    arguments = {"params_file": None, "environ": {}, "run_id": "r", "known": known}
+    try:
+        resolve(Path("p.yaml"), given=params, columns=True, **arguments)  # type: ignore[arg-type]
+    except SpecError as error:
+        return [one_line(found) for found in error.diagnostics]
+    return []
+
+
+LACKS = "which 'a' does not have"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("b: {sql: select id from a, inputs: a}", ""),
+        ("b: {sql: select ID from a, inputs: a}", ""),
+        (
+            "b: {sql: select idd from a, inputs: a}",
+            f"3:19: the query of 'b' reads the column 'idd', {LACKS}: did you mean 'id'?",
+        ),
+        (
+            "b: {sql: 'select * exclude (nam) from a', inputs: a}",
+            f"3:31: the query of 'b' reads the column 'nam', {LACKS}: did you mean 'name'?",
+        ),
+        ("b: {sql: select * from a order by c1, inputs: a}", f"3:37: the query of 'b' reads the column 'c1', {LACKS}"),
+        (
+            "b: {sql: 'select 1 as idd, a.idd from a', inputs: a}",
+            f"3:32: the query of 'b' reads the column 'idd', {LACKS}: did you mean 'id'?",
+        ),
+        ("b: {sql: \"select 'é', x from a\", inputs: a}", f"3:25: the query of 'b' reads the column 'x', {LACKS}"),
+        ("b: {sql: select id from a where id > $x, inputs: a, with: {x: 1}}", ""),
+        ("b: {sql: 'from a, read_csv($f)', inputs: a, with: {f: x.csv}}", ""),
+        (
+            "b: {sql: select 1 as x}\n  c: {sql: select y from b, inputs: b}",
+            "4:19: the query of 'c' reads the column 'y', which 'b' does not have",
+        ),
+        (
+            "b: {write: out/, inputs: a, with: {partition: [nam]}}",
+            "3:49: 'a' is partitioned by the column 'nam', which it does not have: did you mean 'name'?",
+        ),
+        (
+            "b: {sql: select max(id) as last from a, inputs: a, checks: [{not_null: lst}]}",
+            "3:74: a check of 'b' names the column 'lst', which its table does not have: did you mean 'last'?",
+        ),
+        (
+            "b: {sql: 'select id::decimal(9, 2) as s, [name] as l from a', inputs: a}\n"
+            "  c: {sql: 'select l, s, id from b', inputs: b}",
+            "4:26: the query of 'c' reads the column 'id', which 'b' does not have",
+        ),
+    ],
+)
+def test_columns_of_files_travel_along_the_edges(more: str, told: str) -> None:
+    assert planned(f"{HEAD}  {more}\n") == ([f"p.yaml:{told}"] if told else [])
+
+
+def test_a_mistake_is_told_once_and_what_follows_from_it_is_not() -> None:
+    text = HEAD + "  b: {sql: select x from a, inputs: a}\n  c: {sql: select y from b, inputs: b}\n"
+    assert planned(text) == [f"p.yaml:3:19: the query of 'b' reads the column 'x', {LACKS}"]
+
+
+def test_several_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
+    text = HEAD + "  c: {sql: select y from a, inputs: a}\n  b: {sql: select x from a, inputs: a}\n"
+    assert [line[:12] for line in planned(text)] == ["p.yaml:3:19:", "p.yaml:4:19:"]
+
+
+def test_the_cells_of_a_matrix_have_one_mistake() -> None:
+    text = "matrix: {m: [1, 2, 3]}\n" + HEAD
+    text += "  b: {matrix: m, sql: 'select x, $m from a', inputs: a, with: {m: '${{ matrix.m }}'}}\n"
+    assert planned(text) == [f"p.yaml:4:31: the query of 'b@1' reads the column 'x', {LACKS}"]
+
+
+def test_columns_of_gathered_cells_are_known() -> None:
+    text = "matrix: {m: [1, 2]}\n" + HEAD
+    text += "  b: {matrix: m, sql: 'select id, $m as v from a', inputs: a, with: {m: '${{ matrix.m }}'}}\n"
+    text += "  c: {sql: 'select m, v, id, QQ from b', inputs: {b: {from: b, gather: concat}}}\n"
+    assert planned(text.replace(", QQ", "")) == []
+    assert planned(text) == ["p.yaml:5:30: the query of 'c' reads the column 'QQ', which 'b' does not have"]
+
+
+def test_the_mistake_is_in_the_file_of_the_query() -> None:
+    Path("q.sql").write_text("select id,\n  nme\nfrom a")
+    assert planned(HEAD + "  b: {sql: q.sql, inputs: a}\n") == [
+        f"q.sql:2:3: the query of 'b' reads the column 'nme', {LACKS}: did you mean 'name'?"
+    ]
+
+
+def test_the_mistake_is_in_the_file_of_a_sub_pipeline() -> None:
+    Path("sub.yaml").write_text("inputs: {t: {}}\nnodes:\n  b: {sql: select nme from t, inputs: t}\n")
+    assert planned(HEAD + "  s: {pipeline: sub.yaml, inputs: {t: a}}\n") == [
+        "sub.yaml:3:19: the query of 's/b' reads the column 'nme', which 's/t' does not have: did you mean 'name'?"
+    ]
+
+
+@pytest.mark.parametrize("ending", ["arrow", "ipc"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_arrow_files_say_their_columns(ending: str, stream: bool) -> None:
+    make = pa.ipc.new_stream if stream else pa.ipc.new_file
+    with make(f"b.{ending}", TABLE.schema) as writer:
+        writer.write_table(TABLE)
+    text = f"nodes:\n  a: {{read: b.{ending}}}\n  b: {{sql: select x from a, inputs: a}}\n"
+    assert planned(text) == [f"p.yaml:3:19: the query of 'b' reads the column 'x', {LACKS}"]
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        ("{read: a.parquet, with: {columns: [id]}}", "lacks"),
+        ("{read: a.parquet, with: {filename: true}}", ""),
+        ("{read: a.parquet, with: {columns: [id, name]}}", ""),
+        (
+            "{read: a.parquet, with: {columns: [id, nam]}}",
+            "p.yaml:2:45: 'a.parquet' has no column 'nam'",
+        ),
+        ("{read: parts/*.parquet}", "lacks"),
+        ("{read: mixed/}", ""),
+        ("{read: days/}", ""),
+        ("{read: a.csv}", ""),
+        ("{read: broken.parquet}", ""),
+        ("{read: a.parquet, needs: z}\n  z: {run: echo}", ""),
+        (
+            "{read: 'a.parquet', schema: {id: int64, nome: string, at: timestamp}}",
+            "p.yaml:2:52: the schema of 'a' names the column 'nome', which its table does not have",
+        ),
+    ],
+)
+def test_what_is_known_of_files(read: str, told: str) -> None:
+    """Files of which other nodes may write one, or that have other columns each, say nothing."""
+    for folder in ("parts", "mixed", "days/day=1"):
+        Path(folder).mkdir(parents=True)
+        pq.write_table(TABLE, f"{folder}/1.parquet")
+        pq.write_table(TABLE, f"{folder}/2.parquet")
+    pq.write_table(TABLE.drop_columns("name").append_column("filename", [["x"]]), "mixed/3.parquet")
+    Path("broken.parquet").write_text("PAR1 and no more")
+    Path("a.csv").write_text("id\n1\n")
+    text = f"nodes:\n  a: {read}\n  b: {{sql: 'select id, filename from a', inputs: a}}\n"
+    lacks = text.count("\n"), f"the query of 'b' reads the column 'filename', {LACKS}"
+    expected = [f"p.yaml:{lacks[0]}:24: {lacks[1]}"] if told == "lacks" else [told] if told else []
+    if "columns: [id, name]" in read or told.startswith("p.yaml:2:52"):
+        text = text.replace(", filename", "")
+    assert [line.removesuffix(": did you mean 'name'?") for line in planned(text)] == expected
+
+
+@pytest.mark.parametrize(
+    ("check", "told"),
+    [
+        ("sql: select * from this where id < 0", ""),
+        (
+            "sql: selec * from this",
+            "6:20: DuckDB cannot parse this query: syntax error at or near \"selec\": did you mean 'select'?",
+        ),
+        (
+            "sql: select * from this where idd < 0",
+            "6:45: a check of 'b' reads the column 'idd', which its table does not have: did you mean 'id'?",
+        ),
+        ("sql: select * from this where id < $low", "6:50: no 'with' value gives $low: give it: with: {low: …}"),
+        (
+            "sql: select * from this where id < $low, with: {lw: 1}",
+            "6:50: no 'with' value gives $low: did you mean $lw?",
+        ),
+        ("sql: select * from b", "6:34: the query reads the table 'b', which is not there: the table is called 'this'"),
+        (
+            "sql: select * from thiss",
+            "6:34: the query reads the table 'thiss', which is not there: did you mean 'this'?",
+        ),
+        (
+            "sql: check.sql",
+            "check.sql:2:1: a check of 'b' reads the column 'idd', which its table does not have: did you mean 'id'?",
+        ),
+        ("references: {id: a(name)}", ""),
+        (
+            "references: {id: a(nome)}",
+            "6:32: a check of 'b' refers to the column 'nome', which 'a' does not have: did you mean 'name'?",
+        ),
+        (
+            "references: {id: b(idd)}",
+            "6:32: a check of 'b' refers to the column 'idd', which 'b' does not have: did you mean 'id'?",
+        ),
+        (
+            "references: {ie: a(id)}",
+            "6:27: a check of 'b' names the column 'ie', which its table does not have",
+        ),
+        (
+            "unique: [id, nam]",
+            "6:23: a check of 'b' names the column 'nam', which its table does not have: did you mean 'name'?",
+        ),
+    ],
+)
+def test_checks_are_looked_at_before_a_run(check: str, told: str) -> None:
+    Path("check.sql").write_text("select *, -- idd\nidd from this")
+    expected = [told if told.startswith("check.sql") else f"p.yaml:{told}"] if told else []
+    assert (
+        planned(f"{HEAD}  b:\n    sql: select id, name from a\n    inputs: a\n    checks: [{{{check}}}]\n") == expected
+    )
+
+
+def test_what_is_in_order_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    text, known = HEAD + "  b: {sql: select id from a, inputs: a}\n", KnownChecks()
+    assert planned(text, known) == []
+    save_checks(known, Path("saved.json"))
+    known = restore_checks(Path("saved.json"))
+    calls: list[str] = []
+    asked = sql_columns.columns_of_query
+    monkeypatch.setattr(
+        sql_columns, "columns_of_query", lambda node, *more: calls.append(node.id) or asked(node, *more)
+    )
+    assert planned(text, known) == [] and not calls and not known.is_new
+    other = text.replace("select id", "select name")
+    assert planned(other, known) == [] and calls == ["b"] and known.is_new
+    assert planned(text.replace("inputs: a}", "inputs: a, retries: 3, description: x}"), known) == [] and calls == ["b"]
+    pq.write_table(TABLE.drop_columns("id"), "a.parquet")
+    assert planned(text, known) == [f"p.yaml:3:19: the query of 'b' reads the column 'id', {LACKS}"]
+    assert planned(text, known) != []
+
+
+def test_a_pipeline_that_is_in_order_imports_neither_pyarrow_nor_duckdb() -> None:
+    text, known = (
+        HEAD + "  b: {sql: select id from a, inputs: a, checks: [{sql: from this where id < 0}]}\n",
+        KnownChecks(),
+    )
+    assert planned(text, known) == []
+    save_checks(known, Path("saved.json"))
+    code = (
+        "import sys; from pathlib import Path; from nfrun.spec.resolve import resolve;"
+        "from nfrun.cache.remembered_code import restore_checks; known = restore_checks(Path('saved.json'));"
+        "resolve(Path('p.yaml'), given={}, params_file=None, environ={}, run_id='r', known=known, columns=True);"
+        "print(known.is_new, {'pyarrow', 'duckdb'} & {*sys.modules})"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ}
+    )
+    assert (found.stdout, found.stderr) == ("False set()\n", "")
