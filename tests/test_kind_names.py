@@ -18,7 +18,7 @@ OTHER_MEANINGS = {
     ("__main__.py", "comparison", "run"): "a command",
     ("__main__.py", "list", "run"): "a command",
     ("cli/bench.py", "tuple", "run"): "a command",
-    ("engine/attempt.py", "tuple", "run"): "an attribute of an attempt: the id of its run",
+    ("engine/attempt_context.py", "tuple", "run"): "an attribute of an attempt: the id of its run",
     ("cli/bench.py", "dict key", "python"): "the version of Python",
     ("cache/cache_key.py", "dict key", "python"): "the version of Python",
     ("cli/commands.py", "dict key", "run"): "a command",

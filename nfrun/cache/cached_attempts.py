@@ -20,12 +20,14 @@ from nfrun.cache.kept_rows import RowFolders
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.outdated_results import OutdatedResults
 from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, miss_reason, usable_entries
+from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
-from nfrun.engine.attempt import RunAttempt, RunCoroutine
+from nfrun.engine.attempt import RunAttempt
+from nfrun.engine.attempt_context import RunCoroutine
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import RunHistory, reader_digest, table_path
 from nfrun.nodes.base import CancelToken
@@ -81,6 +83,10 @@ class CachedAttempts:
 
         Raises HandoffError if the file of an input, or of an output that the run shows, cannot be taken over.
         """
+        if isinstance(start, CallStarted):
+            return self._run_attempt(start, cancel_token, run_coroutine)
+        if isinstance(start, CallsEnded):
+            return self._ended(start, self._run_attempt(start, cancel_token, run_coroutine))
         if start.node not in self._nodes:  # it runs last, in every run, with what is there
             there = {id: ref for id, ref in start.inputs.items() if self._store.holds(ref) or self._register(ref)}
             return self._run_attempt(replace(start, inputs=there), cancel_token, run_coroutine)
@@ -109,7 +115,17 @@ class CachedAttempts:
         if missing := self._observed.inputs.missing(spec):
             what = f"there is no file '{missing}', which 'files' of the node names"
             return Outcome(start.node, start.attempt, Failure(Cause.NODE, "", what))
-        outcome = self._run_attempt(start, cancel_token, run_coroutine)
+        order = start
+        if spec.map is not None:
+            kept = None if self._rows is None else self._rows.kept_rows(spec, start, self._store)
+            order = MapStarted(start.at, *start.key[:2], start.inputs, start.queue_wait, start.granted, kept)
+        return self._ended(start, self._run_attempt(order, cancel_token, run_coroutine))
+
+    def _ended(self, start: NodeStarted, outcome: Outcome) -> Outcome:
+        """Record what an attempt has used, if it was successful. Returns its outcome, with more about it."""
+        spec = self._nodes[start.node]
+        if outcome.opened is not None:
+            return outcome
         if outcome.checks and outcome.failure is None:
             code, referred = self._keys.code.of(spec.folder), self._referred(start)
             outcome = replace(outcome, checks=with_keys(outcome.checks, spec, code, referred))

@@ -6,9 +6,9 @@ returns events. The simulation runs the same scheduler in virtual time.
 Other packages use:
 
 - `budgets`: `Budget`
-- `call_events`: `CallsEnded`, `CallStarted`
-- `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`,
-  `OF_TABLES`, `row_text`, `SCHEMA`
+- `call_events`: `CallsEnded`, `CallStarted`, `MapStarted`
+- `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`, `OF_TABLES`,
+  `row_text`, `SCHEMA`
 - `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `NotRecorded`, `one_line`, `render_all`,
   `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
 - `event_json`: `to_json`
@@ -17,18 +17,20 @@ Other packages use:
   `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `NodeWaiting`, `NOT_SELECTED`, `Outcome`, `OutputPublished`,
   `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `STATUSES`
 - `file_source`: `DIGEST_OF_FILES`, `FileSource`, `SourceFile`
+- `map_counts`: `MapCounts`, `OpenedMap`, `Piece`
 - `map_scheduler`: `scheduler_of`
 - `map_spec`: `DEFAULT_BATCH`, `ERRORS`, `FAIL`, `KeptRows`, `MapForm`, `MapSpec`
-- `observation`: `Observation`, `SharedObservation`
+- `observation`: `merged`, `Observation`, `SharedObservation`
 - `output_types`: `ending_of`, `FILE`, `file_name`, `FOLDER`, `form_of`, `TABLE`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,
   `LAST_SECTIONS`, `NO_RETRY`, `NodeSpec`, `NOTHING`, `OutputId`, `Param`, `Pipeline`, `Retry`, `WORK_DIR`
 - `plan`: `best_speedup`, `find_cycles`, `last_plan`, `least_times`, `longest_path`, `make_stages`, `Plan`, `plan_of`,
   `SCHEDULES`, `selected_plan`, `slots_of`, `with_executor_slots`, `with_lookups`
+- `retries`: `FINAL`
 - `scheduler`: `Scheduler`
 - `selection`: `NodeGraph`, `parse_selector`, `select`
 - `simulation`: `makespan`
 - `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `file_stem`, `fit_cells`, `GO_ON_HINT`,
   `on_one_line`, `shortened`
-- `values`: `asdict`, `Field`, `field`, `fields`, `frozen`, `KW_ONLY`, `MISSING`, `mutable`, `replace`, `values_of`
+- `values`: `asdict`, `field`, `Field`, `fields`, `frozen`, `KW_ONLY`, `MISSING`, `mutable`, `replace`, `values_of`
 """

@@ -1,10 +1,18 @@
-"""Defines the orders for the calls of a mapped node. They go to the engine only, and to no reporter."""
+"""Defines the orders for a mapped node and its calls. They go to the engine only, and to no reporter."""
 
 from __future__ import annotations
 
 from nfrun.core.events import Failure, NodeStarted
 from nfrun.core.map_counts import FailedCall, MapCounts, Piece
+from nfrun.core.map_spec import KeptRows
 from nfrun.core.values import frozen
+
+
+@frozen
+class MapStarted(NodeStarted):
+    """Orders the input of a mapped node to be opened. `kept` has results of earlier runs, None to keep nothing."""
+
+    kept: KeptRows | None = None
 
 
 @frozen

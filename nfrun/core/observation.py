@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import field, frozen
@@ -27,6 +27,26 @@ class Observation:
     state: tuple[str, ...] = ()
     obstacle: str = ""
     shared: tuple[SharedObservation, ...] = ()
+
+
+def merged(found: Sequence[Observation]) -> Observation | None:
+    """Return what several observations have together, None of none. A file counts as it was when it was read first."""
+    if len(found) < 2:
+        return found[0] if found else None
+    reads: dict[str, str] = {}
+    writes: dict[str, str] = {}
+    for each in reversed(found):
+        reads.update(each.reads)
+    for each in found:
+        writes.update(each.writes)
+    return Observation(
+        reads,
+        writes,
+        tuple(dict.fromkeys(host for each in found for host in each.hosts)),
+        tuple(dict.fromkeys(name for each in found for name in each.state)),
+        next((each.obstacle for each in found if each.obstacle), ""),
+        tuple(shared for each in found for shared in each.shared),
+    )
 
 
 @frozen

@@ -6,7 +6,8 @@ decides on which executor they run.
 
 Other packages use:
 
-- `attempt`: `RunAttempt`, `RunCoroutine`
+- `attempt`: `RunAttempt`
+- `attempt_context`: `RunCoroutine`
 - `event_dispatch`: `Reporter`
 - `executors.registry`: `EXECUTORS`
 - `node_stats`: `NodeStats`, `NodeStatsFile`, `read_node_stats`

@@ -19,6 +19,14 @@ def run_apart(memo: Mapping[Any, Any], function: Callable[[], T]) -> T:
     return Context().run(function) if imported is None else Context().run(_with, imported, function)
 
 
+def new_context(memo: Mapping[Any, Any]) -> Context:
+    """Return a new context that has only the variables that imports have set."""
+    found, imported = Context(), memo.get(_Imported)
+    if imported is not None:
+        found.run(_set, imported)
+    return found
+
+
 def keep_imported(memo: dict[Any, Any], but: ContextVar[Any]) -> None:
     """Keep the variables of this context for all later attempts. Call this after an import, before the user's code.
 
@@ -30,9 +38,13 @@ def keep_imported(memo: dict[Any, Any], but: ContextVar[Any]) -> None:
 
 
 def _with(values: _Imported, function: Callable[[], T]) -> T:
+    _set(values)
+    return function()
+
+
+def _set(values: _Imported) -> None:
     for variable, value in values.items():
         variable.set(_copy(value))
-    return function()
 
 
 def _is_decimal(value: Any) -> bool:

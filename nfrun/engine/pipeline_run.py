@@ -18,7 +18,8 @@ from nfrun.core.events import NodeLogged, NodeProgressed, OutputRef, RunFinished
 from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.values import replace
-from nfrun.engine.attempt import AttemptRunner, Importer, RunAttempt
+from nfrun.engine.attempt import AttemptRunner, RunAttempt
+from nfrun.engine.attempt_context import Importer
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, MakeExecutor, Placement, Preparation
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS

@@ -11,6 +11,7 @@ Other packages use:
 - `declared_files`: `is_written_before`, `missing_files`, `used_files`
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`
+- `map_form`: `check_columns`
 - `pipeline`: `INPUT`
 - `read`: `READ`
 - `registry`: `BUILT_IN`, `KINDS`, `written_kinds`

@@ -245,6 +245,11 @@ class Kind:
     # of `tables/file_table.py`, or the path of a file or folder in the scratch folder. The name of an unnamed output is
     # "". An output that the node did not produce is left out.
     run: Callable[[NodeContext], Mapping[str, Any]]
+    # Does the work of a mapped node for one piece of its input: gets the piece as a `pyarrow.Table` and the other
+    # inputs by name. Returns what the function returned: a table if it takes one. None for a kind without `map`.
+    call_piece: Callable[[NodeContext, Any, Mapping[str, Any]], Any] | None = None
+    # The same as a coroutine, for a function that is one.
+    call_piece_async: Callable[[NodeContext, Any, Mapping[str, Any]], Coroutine[Any, Any, Any]] | None = None
     # Yields the errors that can be found without running or importing the user's code. If the body is a template, this
     # is called once before and once after the expressions are evaluated.
     check: Callable[[NodeSpec, FunctionLookup], Iterable[NodeDiagnostic]] = lambda node, lookup: ()

@@ -189,6 +189,26 @@ def _shell_names(context: NodeContext, query: object) -> Mapping[str, Any]:
     return {**own, name: function}
 
 
+def _call_piece(context: NodeContext, table: Any, inputs: Mapping[str, Any]) -> Any:
+    from nfrun.nodes.mapped_python import call_piece  # few nodes are mapped
+
+    return call_piece(context, *_call_of(context, table, inputs))
+
+
+async def _call_piece_async(context: NodeContext, table: Any, inputs: Mapping[str, Any]) -> Any:
+    from nfrun.nodes.mapped_python import call_piece_async
+
+    return await call_piece_async(context, *_call_of(context, table, inputs))
+
+
+def _call_of(context: NodeContext, table: Any, inputs: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """Return the function, the piece, and the arguments that are the same for all pieces."""
+    function, takes_context, imported = _loaded(context)
+    arguments = {**inputs, **_values(context, takes_context)}
+    context.begin(imported=imported)
+    return function, table, arguments
+
+
 def _corrections(body: str) -> Iterator[str]:
     path = re.sub(r"\.py\b|\(.*\)|\s", "", body).removeprefix("./").replace("/", ".").replace("::", ":")
     yield path
@@ -310,6 +330,8 @@ PYTHON = Kind(
     check=check,
     missing=_missing,
     run=run,
+    call_piece=_call_piece,
+    call_piece_async=_call_piece_async,
     synonyms=("function", "call", "callable", "python_callable", "func"),
     corrections=_corrections,
     expression_hint="which function runs is fixed; put values under 'with'",

@@ -8,6 +8,9 @@ makes the table of failed rows, and `take.py` takes rows of all types.
 
 Other packages use:
 
+- `piece`: `Piece`
 - `read_files`: `files_read`
+- `returned`: `ReturnedError`
 - `segment_files`: `segment_seconds`, `segments_in`
+- `work`: `MapWork`
 """

@@ -18,7 +18,8 @@ from nfrun.core.errors import Cause, HandoffError, cause_of
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId
 from nfrun.core.values import replace
-from nfrun.engine.attempt import CANCELLED, AttemptRunner, RunCoroutine
+from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.attempt_context import CANCELLED, RunCoroutine
 from nfrun.engine.executors import pool
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, OnOutcome, Placement
 from nfrun.engine.executors.fork_server import start_server

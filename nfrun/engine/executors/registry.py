@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 def _thread(preparation: Preparation) -> MakeExecutor:
     from nfrun.engine.executors.threads import ThreadExecutor
 
-    return lambda context, on_outcome: ThreadExecutor(context.with_cache(context.runner), on_outcome)
+    return lambda context, on_outcome: ThreadExecutor(
+        context.with_cache(context.runner), on_outcome, context.runner.call_on_loop
+    )
 
 
 def _process(preparation: Preparation) -> MakeExecutor:

@@ -10,12 +10,15 @@ import os
 import threading
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
+from contextvars import Context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from nfrun.core.call_events import CallStarted
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import NodeStarted, nfrun_failure
-from nfrun.engine.attempt import CANCELLED, RunAttempt
+from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
+from nfrun.engine.attempt import RunAttempt
+from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.executors.base import OnOutcome
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken
@@ -23,6 +26,9 @@ from nfrun.system.threads import start_thread
 
 if TYPE_CHECKING:
     import asyncio
+
+# Returns the coroutine that makes a call and gives its outcome, and the context variables that it shall have.
+CallOnLoop = Callable[[CallStarted, CancelToken], tuple[Coroutine[Any, Any, Outcome], Context]]
 
 # Has one entry more in a forked child than in its parent. To ask the system for the process id takes 0.2 us a node.
 _FORKS: list[None] = []
@@ -33,14 +39,16 @@ class ThreadExecutor:
     """Runs each attempt on a thread, and reports its outcome to `on_outcome` on the same thread.
 
     There are as many threads as concurrent attempts. Each thread runs the attempt that `on_outcome` returns, or waits
-    for the next one. What `run_attempt` raises is an error in nfrun or of its files.
+    for the next one. What `run_attempt` raises is an error in nfrun or of its files. `call_on_loop` makes a call of a
+    coroutine function, which occupies no thread.
     """
 
     name = "thread"
     begins_at_once = True
 
-    def __init__(self, run_attempt: RunAttempt, on_outcome: OnOutcome) -> None:
+    def __init__(self, run_attempt: RunAttempt, on_outcome: OnOutcome, call_on_loop: CallOnLoop | None = None) -> None:
         self._run_attempt = run_attempt
+        self._call_on_loop = call_on_loop
         self._on_outcome = on_outcome
         self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
         self._lock = threading.Condition()  # while `close` waits, notified when an attempt ends
@@ -53,6 +61,7 @@ class ThreadExecutor:
         self._closing = False
         self._closed = False
         self._cancel_tokens: dict[tuple[str, int, int], CancelToken] = {}
+        self._on_loop: dict[tuple[str, int, int], CancelToken] = {}  # of calls on the event loop
         self._loop = _Loop()
 
     def capacity(self, now: float) -> float | None:
@@ -64,6 +73,9 @@ class ThreadExecutor:
 
         If the system allows no more threads, it waits for one that ends its attempt, and fails if none is likely to.
         """
+        if isinstance(attempt, CallStarted) and attempt.on_loop:
+            self._start_on_loop(attempt)
+            return
         self._enqueue(attempt)
         self._add_threads()
 
@@ -73,6 +85,9 @@ class ThreadExecutor:
         Never blocks.
         """
         key = (node, attempt, call)
+        if on_loop := self._on_loop.get(key):
+            on_loop.cancel()  # it only tells the event loop
+            return
         with self._lock:
             if key in self._cancel_tokens:
                 self._stopped.add(key)
@@ -142,7 +157,28 @@ class ThreadExecutor:
                     return
                 self._idle += 1
 
+    def _start_on_loop(self, start: CallStarted) -> None:
+        """Make a call of a coroutine function on the event loop. Its outcome is reported on the thread of the loop."""
+        assert self._call_on_loop is not None
+        token = self._on_loop[start.key] = CancelToken()
+
+        def end(outcome: Outcome) -> None:
+            del self._on_loop[start.key]
+            following = self._on_outcome(outcome)
+            if following is not None:
+                self.start(following)
+
+        coroutine, variables = self._call_on_loop(start, token)
+        try:
+            self._loop.start(coroutine, variables, token, end)
+        except HandoffError as error:  # no more threads
+            coroutine.close()
+            end(start.failed_with(nfrun_failure(error)))
+
     def _run_one(self, attempt: NodeStarted) -> NodeStarted | None:
+        if isinstance(attempt, CallStarted) and attempt.on_loop:
+            self._start_on_loop(attempt)
+            return None
         key = attempt.key
         # No lock here and below: each operation on the dictionary is atomic.
         cancel_token = self._cancel_tokens.setdefault(key, CancelToken())
@@ -174,6 +210,7 @@ class _Loop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[object] = set()  # the attempts whose coroutines have not ended, by `current_attempt`
         self._closed = False
+        self._ident = 0  # of its thread
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], cancel_token: CancelToken) -> Any:
         """Run a coroutine to its end and return its result. If cancelled, waits until the coroutine has ended too."""
@@ -209,6 +246,36 @@ class _Loop:
             tasks.clear()
             del future
 
+    def start(
+        self,
+        coroutine: Coroutine[Any, Any, Outcome],
+        variables: Context,
+        cancel_token: CancelToken,
+        on_done: Callable[[Outcome], None],
+    ) -> None:
+        """Start a coroutine with these context variables, and give its result to `on_done`. It must raise nothing.
+
+        Does not wait. Raises HandoffError if the event loop cannot be started.
+        """
+        loop = self._started()
+
+        async def run() -> Outcome:
+            task = asyncio.current_task()
+            assert task is not None
+            with cancel_token.on_cancel(lambda: loop.call_soon_threadsafe(task.cancel)):
+                return await coroutine
+
+        def begin() -> None:
+            task = variables.run(lambda: loop.create_task(run(), context=variables))
+            task.add_done_callback(lambda done: on_done(done.result()), context=Context())
+
+        import asyncio
+
+        if threading.get_ident() == self._ident:
+            begin()
+        else:
+            loop.call_soon_threadsafe(begin, context=Context())
+
     def close(self) -> None:
         """Stop the event loop, if it was started. Does not wait."""
         with self._lock:
@@ -232,6 +299,7 @@ class _Loop:
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         import asyncio
 
+        self._ident = threading.get_ident()
         while not self._closed:
             # In asyncio, SystemExit and KeyboardInterrupt end the whole loop, which other nodes still need.
             with suppress(SystemExit, KeyboardInterrupt):

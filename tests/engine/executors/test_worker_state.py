@@ -95,7 +95,7 @@ class Trial:
         pipeline = Pipeline("p.yaml", str(self.folder), "p", "", {}, {}, nodes, {})
         environ = {**os.environ, "GIVEN": "yes"}
         runner = AttemptRunner(pipeline, self.store, "run-1", self.folder / "scratch", environ)
-        workers = ProcessWorkers(runner, self.store, self.folder / "run", lambda node, attempt: None)
+        workers = ProcessWorkers(runner, self.store, self.folder / "run", lambda node, attempt, call: None)
         self.workers.append(workers)
         outcomes = []
         for attempt, spec in enumerate(specs):

@@ -1,0 +1,243 @@
+"""What attempts see of the run: the settings that they share, and the `NodeContext` of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nfrun.core.contracts import EVIDENCE
+from nfrun.core.errors import Cause, error_text
+from nfrun.core.events import Failure, NodeStarted, nfrun_failure
+from nfrun.core.file_source import FileSource
+from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, NodeSpec, OutputId, Pipeline
+from nfrun.core.values import field, frozen
+from nfrun.engine.attempt_inputs import AttemptInputs, OutputStore
+from nfrun.engine.context_variables import keep_imported
+from nfrun.engine.gil_contention import GilContention
+from nfrun.engine.granted_units import unit_variables
+from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
+from nfrun.logs.print_capture import current_attempt
+from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
+from nfrun.nodes.folders import folder_of
+from nfrun.system.checksums import FileChecksums, FileLook
+from nfrun.system.kept_files import remove
+from nfrun.system.native_threads import thread_variables
+from nfrun.tables.formats import FormatError
+from nfrun.watch.run_watch import RunWatch
+
+if TYPE_CHECKING:
+    from nfrun.engine.mapped.open_map import OpenMap
+    from nfrun.watch.process_state import ProcessState, StartState
+
+# Runs a coroutine on an event loop to its end and returns its result.
+RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
+CANCELLED = Failure(Cause.CANCELLED, "Cancelled", "stopped")  # of an attempt that was told to stop
+Progress = Callable[[str, float, float | None], None]
+# Returns what imports a module for the nodes of a folder, "" for that of the pipeline; None: as usual in this process.
+Importer = Callable[[str], Callable[[str], Any] | None]
+
+_PROGRESS_SECONDS = 0.1  # at least, between two progress events of an attempt
+
+
+@frozen
+class AttemptSettings:
+    """What all attempts of a run share.
+
+    `scratch` is the folder in which attempts get scratch folders. `environ` is the environment of the run: the
+    process's with the file's `env` on top. `logs` receives what nodes print and log; `progress(node, done, total)`
+    emits progress. `memo` is shared by all attempts, for values that kinds keep. `consumed_here` is
+    `consumed`, needed where `pipeline` is only a part. A cancelled child process is killed after `grace` seconds.
+    `importer` returns what imports the user's modules. Queries in this process may
+    take `memory_share` of the memory that queries may take. `watch` sees what attempts open, and `process_state` what
+    they change in the process; None if no node is expected to. `unshared` and `in_files` are those of `Placement`.
+    `end_variables` are for the nodes that run last: they tell how the run ended. `started` is when the run started, in
+    seconds since 1970. `open_maps` are the mapped nodes whose calls are made, by node and attempt.
+    """
+
+    pipeline: Pipeline
+    store: OutputStore
+    run_id: str
+    scratch: Path
+    environ: Mapping[str, str]
+    logs: Logs = field(default_factory=Logs)
+    progress: Progress = lambda node, done, total: None
+    contention: GilContention = field(default_factory=GilContention)
+    memo: dict[Any, Any] = field(default_factory=dict)
+    consumed_here: Mapping[str, Sequence[OutputId]] | None = None
+    grace: float = GRACE_SECONDS
+    importer: Importer = lambda folder: None
+    memory_share: float = 1.0
+    process_state: ProcessState | None = None
+    watch: RunWatch | None = None
+    unshared: Set[str] = frozenset()
+    in_files: Set[str] = frozenset()
+    end_variables: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    started: float = field(default_factory=time.time)
+    open_maps: dict[tuple[str, int], OpenMap] = field(default_factory=dict)
+
+    @property
+    def evidence(self) -> Path:
+        """The folder for rows that fail checks."""
+        return self.scratch.parent / EVIDENCE
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of the pipeline."""
+        return Path(self.pipeline.folder)
+
+    @cached_property
+    def consumed(self) -> Mapping[str, Sequence[OutputId]]:
+        """The outputs that other nodes read or the file names under `outputs`, by the node that makes them."""
+        if self.consumed_here is not None:
+            return self.consumed_here
+        found: dict[str, list[OutputId]] = {}
+        read = (output for spec in self.pipeline.nodes.values() for item in spec.inputs for output in item.outputs)
+        named = self.pipeline.outputs.values() if self.pipeline.names_outputs else ()
+        for output in dict.fromkeys((*read, *named)):
+            found.setdefault(output.node, []).append(output)
+        return found
+
+
+class AttemptContext:
+    """The `NodeContext` that the kind of a node gets for an attempt, or for a call of a mapped node.
+
+    `logged` is the number of the attempt under which its lines are logged. `failure` is set when the node has failed.
+    """
+
+    __slots__ = (
+        "_complete_sent", "_folder", "_progress_at", "attempt", "cancel_token", "failure", "folder", "grace", "granted",
+        "has_ended", "in_nfrun", "inputs", "logged", "memo", "node", "run", "run_coroutine", "settings", "start_state",
+        "wrote",
+    )  # fmt: skip
+
+    def __init__(
+        self, settings: AttemptSettings, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
+    ) -> None:
+        self.settings = settings
+        self.node: NodeSpec = settings.pipeline.spec_of(start.node)
+        self.inputs = AttemptInputs(self.node, start.inputs, settings.store)
+        self.attempt = self.logged = start.attempt
+        self.granted = start.granted or NOTHING
+        self.run = settings.run_id
+        self.folder = folder_of(self.node, settings.folder)
+        self.grace = settings.grace
+        self.memo = settings.memo
+        self.cancel_token = cancel_token
+        self.run_coroutine = run_coroutine
+        self.wrote: dict[str, str] = {}
+        self.failure: Failure | None = None
+        self.in_nfrun = False  # whether an error now is one of nfrun's own code
+        self.has_ended = self._complete_sent = False
+        self.start_state: StartState | None = None
+        self._folder: Path | None = None
+        self._progress_at = 0.0
+
+    def begin(self, *, imported: bool = False) -> None:
+        if imported:
+            keep_imported(self.memo, current_attempt)
+        if self.start_state is not None and self.settings.process_state is not None:
+            self.start_state = self.settings.process_state.begin(self.start_state)
+
+    @property
+    def fsync(self) -> bool:
+        return self.settings.store.fsync
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of the run, with the node's threads, its units of budgets and its own variables on top."""
+        node, runner = self.node, self.settings
+        threads = thread_variables(node.cpus, runner.pipeline.env) if node.cpus > 1 else {}
+        at_end = runner.end_variables if node.section in LAST_SECTIONS else {}
+        units = unit_variables(self.granted, runner.environ)
+        return {**runner.environ, **threads, **units, **node.env, **at_end}
+
+    @property
+    def run_scratch(self) -> Path:
+        return self.settings.scratch
+
+    @property
+    def memory_share(self) -> float:
+        return self.settings.memory_share
+
+    @property
+    def may_share_memory(self) -> bool:
+        return self.node.id not in self.settings.unshared
+
+    @property
+    def import_module(self) -> Callable[[str], Any] | None:
+        return self.settings.importer(self.node.folder)
+
+    def has_input(self, name: str) -> bool:
+        return self.inputs.has(name)
+
+    def table(self, name: str) -> Any:
+        return self.inputs.table(name)
+
+    def file(self, name: str) -> Path:
+        return self.inputs.file(name, self.scratch)
+
+    def files(self, name: str) -> FileSource | None:
+        return self.inputs.files(name)
+
+    @property
+    def stays_in_files(self) -> bool:
+        return self.node.id in self.settings.in_files
+
+    def look(self, path: Path) -> FileLook:
+        watch = self.settings.watch
+        return (FileChecksums() if watch is None else watch.checksums).look(path)
+
+    def scratch(self) -> Path:
+        if self._folder is None:
+            from nfrun.engine.scratch_folder import make_scratch  # few attempts need it
+
+            self._folder = make_scratch(self.settings.scratch, self.node.id, self.attempt)
+        return self._folder
+
+    def log(self, level: str, line: str) -> None:
+        if self._is_active():
+            self.settings.logs.log(self.node.id, self.logged, level, line)
+
+    def stream_log(self, stream: str) -> StreamLog:
+        return self.settings.logs.of(self.node.id, self.logged, stream)
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        if not self._is_active():
+            return
+        now, complete = time.monotonic(), done == total
+        if now - self._progress_at >= _PROGRESS_SECONDS or (complete and not self._complete_sent):
+            self._progress_at, self._complete_sent = now, complete
+            self.settings.progress(self.node.id, done, total)
+
+    def _is_active(self) -> bool:
+        """Whether the attempt may still emit logs and progress.
+
+        False once it is detached, and for a thread that the node left running after the attempt has ended. Slows
+        detached code down, so that it leaves the GIL to others.
+        """
+        if self.settings.logs.is_detached(self.node.id, self.logged):
+            throttle_detached()
+            return False
+        return not self.has_ended
+
+    # -- for the engine ----------------------------------------------------------------------------------------------
+
+    def remove_scratch(self) -> None:
+        if self._folder is not None:
+            remove(self._folder, ignore_errors=True)
+
+    def describe_failure(self, error: BaseException) -> Failure:
+        """Return the failure for an error that the node, or nfrun's own code, has raised."""
+        if self.cancel_token.cancelled:
+            return CANCELLED
+        if (self.in_nfrun or self.inputs.is_broken) and not isinstance(error, NodeError | FormatError):
+            return nfrun_failure(error)
+        try:
+            from nfrun.engine.failures import failure_of
+
+            return failure_of(error, self.node, tuple(self.inputs.described()), self.settings.folder)
+        except Exception as broken:
+            return nfrun_failure(broken, Failure(Cause.NODE, type(error).__name__, error_text(error)))

@@ -1,0 +1,122 @@
+"""Makes the calls of mapped nodes, on threads and on the event loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextvars import Context
+from typing import Any
+
+from nfrun.core.call_events import CallStarted
+from nfrun.core.events import Failure, Outcome, nfrun_failure
+from nfrun.core.observation import Observation
+from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
+from nfrun.engine.context_variables import new_context
+from nfrun.engine.mapped.open_map import OpenMap
+from nfrun.logs.print_capture import current_attempt
+from nfrun.nodes.base import CancelToken, NodeError
+from nfrun.nodes.registry import KINDS
+from nfrun.pieces.piece import Piece
+from nfrun.pieces.returned import ReturnedError
+
+
+class CallContext(AttemptContext):
+    """The `NodeContext` of one call: `attempt` counts the calls for its piece. Its progress is that of the rows."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
+    ) -> None:
+        super().__init__(settings, start, cancel_token, run_coroutine)
+        self.attempt = start.tries
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Do nothing: the rows of all calls together are the progress of the node."""
+
+
+def make_call(
+    settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
+) -> Outcome:
+    """Make a call on this thread. Never raises: an error becomes a failure in the outcome."""
+    open_map = settings.open_maps[start.node, start.attempt]
+    context = CallContext(settings, start, cancel_token, run_coroutine)
+    return context_of(settings, start).run(_call, context, start, open_map)
+
+
+async def make_call_on_loop(settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken) -> Outcome:
+    """Make a call of a coroutine function on the event loop of this thread. Never raises."""
+    open_map = settings.open_maps[start.node, start.attempt]
+    context = CallContext(settings, start, cancel_token, _refuse)
+    call = KINDS[context.node.kind].call_piece_async
+    assert call is not None
+    failure: Failure | None = None
+    began = time.perf_counter()
+    try:
+        piece = open_map.work.piece(start.piece)
+        value = await call(context, open_map.work.table(piece), open_map.inputs)
+        _record(context, open_map, piece, value, time.perf_counter() - began)
+    except BaseException as error:
+        failure = context.describe_failure(error)
+    finally:
+        context.has_ended = True
+        context.remove_scratch()
+    return Outcome(start.node, start.attempt, failure, duration=time.perf_counter() - began, call=start.call)
+
+
+def context_of(settings: AttemptSettings, start: CallStarted) -> Context:
+    """Return the context variables for a call."""
+    found = new_context(settings.memo)
+    found.run(current_attempt.set, (start.node, start.attempt, settings.logs))
+    return found
+
+
+def _call(context: CallContext, start: CallStarted, open_map: OpenMap) -> Outcome:
+    settings, failure = context.settings, None
+    state = settings.process_state
+    if state is not None:
+        context.start_state = state.reset()
+    settings.contention.begin()
+    began = time.perf_counter()
+    try:
+        piece = open_map.work.piece(start.piece)
+        call = KINDS[context.node.kind].call_piece
+        assert call is not None
+        value = call(context, open_map.work.table(piece), open_map.inputs)
+        changed = state.changed(context.start_state) if state is not None and context.start_state is not None else ()
+        _record(context, open_map, piece, value, time.perf_counter() - began, changed)
+    except BaseException as error:  # also SystemExit and the like: a node must not end the run
+        failure = context.describe_failure(error)
+    duration = time.perf_counter() - began
+    try:
+        context.has_ended = True
+        context.remove_scratch()
+        cpu, gil_wait = settings.contention.end()
+        open_map.used(cpu, min(gil_wait, max(0.0, duration - cpu)))
+    except BaseException as error:
+        failure = CANCELLED if context.cancel_token.cancelled else nfrun_failure(error, failure)
+    return Outcome(start.node, start.attempt, failure, duration=duration, call=start.call)
+
+
+def _record(
+    context: CallContext, open_map: OpenMap, piece: Piece, value: Any, seconds: float, changed: Sequence[str] = ()
+) -> None:
+    """Keep what a function returned for a piece, and what calls have used until now. Raises NodeError, HandoffError.
+
+    What they used comes first: it decides for how long the result can be used again.
+    """
+    context.in_nfrun = True
+    watch, state = context.settings.watch, context.settings.process_state
+    seen = watch.end(current_attempt.get()) if watch is not None and watch.seen else None
+    obstacle = state.obstacle(changed) if state is not None and changed else ""
+    if seen is not None or obstacle:
+        open_map.note(seen or Observation(), tuple(changed), obstacle)
+    try:
+        open_map.work.record(piece, value, seconds)
+    except ReturnedError as error:
+        raise NodeError(str(error), error.details) from None
+
+
+def _refuse(coroutine: Any) -> Any:
+    coroutine.close()
+    raise RuntimeError("a coroutine is awaited on the event loop")

@@ -1,0 +1,126 @@
+"""Holds a mapped node from the opening of its input until the results of its calls are put together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nfrun.core.call_events import CallsEnded
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure, Outcome
+from nfrun.core.map_counts import MapCounts, Piece
+from nfrun.core.map_spec import ERRORS
+from nfrun.core.observation import Observation, merged
+from nfrun.core.pipeline import NodeSpec
+from nfrun.core.retries import FINAL
+from nfrun.core.values import replace
+from nfrun.nodes.base import output_name
+
+if TYPE_CHECKING:
+    from nfrun.pieces.work import MapWork
+
+
+class CallsFailed(Exception):
+    """Calls of a mapped node failed, so that the node fails. `failure` says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class OpenMap:
+    """The pieces of a mapped input, and what its calls have used. Thread-safe.
+
+    `inputs` are the other inputs of the node, as a whole, by name. `began` is when the input was opened, by the
+    performance counter.
+    """
+
+    def __init__(self, node: NodeSpec, work: MapWork, inputs: Mapping[str, Any], began: float) -> None:
+        self._node = node
+        self.work = work
+        self.inputs = inputs
+        self._began = began
+        self._lock = threading.Lock()
+        self._cpu = self._gil_wait = 0.0
+        self._observed: list[Observation] = []
+        self._counts: MapCounts | None = None
+
+    def used(self, cpu: float, gil_wait: float) -> None:
+        """Add the CPU and GIL wait seconds of a call."""
+        with self._lock:
+            self._cpu += cpu
+            self._gil_wait += gil_wait
+
+    def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
+        """Add what calls have used, and the process state that they changed. Raises HandoffError.
+
+        The `obstacle` is why their results cannot be used again.
+        """
+        seen = replace(seen, state=(*seen.state, *changed), obstacle=obstacle or seen.obstacle)
+        with self._lock:
+            self._observed.append(seen)
+            self.work.note_reads(seen.reads, seen.obstacle)
+
+    def results(self, order: CallsEnded) -> Mapping[str, Any]:
+        """Return the outputs by name when all calls have ended. Raises CallsFailed, NodeError, HandoffError."""
+        self._counts = order.counts
+        work, spec = self.work, self._node.map
+        assert spec is not None
+        for failed in order.failed:
+            work.fail(work.piece(failed.piece), failed.type, failed.message, failed.attempts)
+        if order.failure is not None:
+            raise CallsFailed(self._failure(order, order.failure))
+        found: dict[str, Any] = {output_name(self._node): work.joined()}
+        if spec.collects:
+            found[ERRORS] = work.errors()
+        return found
+
+    def outcome(self, outcome: Outcome) -> Outcome:
+        """Return the outcome of the node with what its calls have used, and close the files with their results."""
+        self.close()
+        seen = merged([*self._observed, *([outcome.observation] if outcome.observation else [])])
+        seconds = time.perf_counter() - self._began - outcome.publish_wait
+        return replace(
+            outcome,
+            duration=max(outcome.duration, seconds),
+            cpu=outcome.cpu + self._cpu,
+            gil_wait=outcome.gil_wait + self._gil_wait,
+            observation=seen,
+            map=self._counts,
+        )
+
+    def close(self) -> None:
+        """Write all results of calls. Raises HandoffError."""
+        self.work.close()
+
+    def _failure(self, order: CallsEnded, failure: Failure) -> Failure:
+        """Return the failure of the node: that of the call, with the rows that it is about."""
+        spec, counts = self._node.map, order.counts
+        assert spec is not None
+        if failure.cause in FINAL:
+            return failure
+        if spec.collects:
+            what = f"{counts.failed:,} of {counts.rows:,} rows failed, and 'max_failed' lets {_share(spec.max_failed)}"
+            first = order.failed[0]
+            rows, sample = self._rows(first.piece)
+            text = f"{first.type}: {first.message}" if first.type and first.message else first.type or first.message
+            return Failure(Cause.NODE, "", what, details=f"the first: {rows}: {text}{sample and f' ({sample})'}")
+        rows, sample = self._rows(order.piece)
+        return replace(failure, rows=rows, sample=sample)
+
+    def _rows(self, path: Piece) -> tuple[str, str]:
+        """Return which rows a piece has, and the values that the function names of the first of them."""
+        work, piece = self.work, self.work.piece(path)
+        if not piece.rows:
+            return "the call for no rows", ""
+        first, sample = work.row_text(piece)
+        of = f"of {work.rows:,}"
+        if piece.rows == 1:
+            return f"row {first:,} {of}", sample
+        return f"{piece.rows:,} rows {of}, from row {first:,} on,", sample
+
+
+def _share(most: int | float) -> str:
+    return f"{most:,}" if isinstance(most, int) else f"{most * 100:g} %"
