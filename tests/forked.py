@@ -16,6 +16,7 @@ import runpy
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +27,8 @@ from typing import Any, NoReturn
 _COMMANDS = ([sys.executable, "-m", "nfrun"], [sys.executable, "-P", "-m", "nfrun"])
 _AT_START = ("PYTHON", "LC_", "LANG", "LD_", "ARROW", "MALLOC", "OMP_")  # variables that Python or libraries read once
 _BYTES = 4  # of a number in a message
+# What most runs import of others, although nfrun imports it in functions only.
+_LATER = ("dateutil.relativedelta", "duckdb", "jsonschema_rs", "resource", "sqlite3", "typer._adapters")
 
 
 class Popen(subprocess.Popen[Any]):
@@ -177,6 +180,9 @@ def _import_nfrun() -> None:
     with system_allocator():
         import pyarrow.compute
         import pyarrow.parquet  # noqa: F401
+    for name in _LATER:
+        with suppress(ImportError):  # of what need not be installed
+            __import__(name)
     for module in pkgutil.walk_packages(nfrun.__path__, "nfrun."):
         if not module.name.endswith("__main__"):
             with suppress(ImportError):  # of what need not be installed
@@ -226,8 +232,26 @@ def _renew_streams() -> None:
 
 def _main() -> NoReturn:
     _serve(socket.socket(fileno=int(sys.argv[1])))
-    runpy.run_module("nfrun", run_name="__main__", alter_sys=True)
-    sys.exit()
+    code: object = 0
+    try:
+        runpy.run_module("nfrun", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code
+    if not isinstance(code, int):
+        sys.exit(str(code))
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit as Python does, but without taking down the modules: that takes longer than most commands."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)
+    os._exit(code)
 
 
 if __name__ == "__main__":
