@@ -23,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from nfrun.__main__ import main
-from nfrun.code.source_import import forget_imported
+from nfrun.code.source_import import forget_imported, imported_sources
 from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
@@ -154,6 +154,22 @@ def default_signal_handlers() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+_FOUND_BY: tuple[list[Any], list[Any]] = ([], [])  # the path hooks and finders before the first test
+
+
+def pytest_collection_finish() -> None:
+    _FOUND_BY[0][:], _FOUND_BY[1][:] = sys.path_hooks, sys.meta_path
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Remove what runs in this process have left for imports: each import would ask the hooks of all tests before."""
+    if sys.path_hooks != _FOUND_BY[0] or sys.meta_path != _FOUND_BY[1]:
+        sys.path_hooks[:], sys.meta_path[:] = _FOUND_BY
+        sys.path_importer_cache.clear()
+        imported_sources.clear()
 
 
 Here = Callable[..., subprocess.CompletedProcess[str]]

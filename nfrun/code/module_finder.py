@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from functools import cache
@@ -13,6 +14,8 @@ from pathlib import Path
 OURS = frozenset(
     {"nfrun", "typer", "rich", "yaml", "jsonschema", "jsonschema_rs", "jinja2", "pyarrow", "numpy", "xxhash", "duckdb"}
 )
+
+_PACKAGES = re.compile(rf"{os.sep}(?:site|dist)-packages(?={os.sep}.)")  # a folder of packages above a file
 
 
 def find_module(module: str, folder: Path) -> ModuleSpec | None:
@@ -77,8 +80,8 @@ def _installation() -> dict[str, str]:
 
 
 @cache
-def _installed_places() -> list[Path]:
-    return [*map(Path, {_installation()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})]
+def _installed_places() -> list[str]:
+    return [f"{_installation()[name]}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 
 
 def is_installed(origin: Path, folder: Path) -> bool:
@@ -86,9 +89,11 @@ def is_installed(origin: Path, folder: Path) -> bool:
 
     A place that contains `folder` itself does not make the project's own files installed.
     """
-    packages = (place for place in origin.parents if place.name in ("site-packages", "dist-packages"))
-    ours = origin.is_relative_to(folder)
+    # Compared as texts: that takes a tenth of the time, and each module that code may import is asked for.
+    file, project = f"{origin}{os.sep}", f"{folder}{os.sep}"
+    is_ours = file.startswith(project)
+    packages = (file[: found.end() + 1] for found in _PACKAGES.finditer(file))
     return any(
-        origin.is_relative_to(place) and not (ours and folder.is_relative_to(place))
+        file.startswith(place) and not (is_ours and project.startswith(place))
         for place in [*_installed_places(), *packages]
     )
