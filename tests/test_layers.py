@@ -45,6 +45,7 @@ SPLITS_AT_DOTS = {
     "engine.executors.preload": "names of modules",
     "engine.placement": "names of modules",
     "nodes.python": "names of modules",
+    "nodes.user_function": "names of modules",
     "nodes.texts.script_files": "names of modules",
     "spec.references": "references in a pipeline file",
     "spec.suggestions": "texts that are no references, to guess what they mean",

@@ -1,47 +1,115 @@
-"""Calls the function of a mapped node for one piece of its input."""
+"""Calls the function of a mapped Python node for a piece of its input."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from nfrun.core.map_spec import MapForm
-from nfrun.nodes.base import NodeContext
+from nfrun.core.map_spec import MapForm, MapSpec
+from nfrun.nodes.base import NodeContext, NodeError
 from nfrun.nodes.returned_tables import to_table
+from nfrun.nodes.user_function import awaited, bound, bound_shared, load
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
-def call_piece(context: NodeContext, function: Any, table: Any, arguments: dict[str, Any]) -> Any:
-    """Call the function for a piece: with its table, or with columns of it."""
-    spec = context.node.map
-    assert spec is not None
-    form = spec.form or MapForm()
+def call_piece(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any]) -> Any:
+    """Return what the function returns for a piece: a table if it takes the table, otherwise values of the rows.
+
+    `inputs` are all others, by name. A function that takes single values is called for each row, and its results are a
+    list. The user's code begins with `context.begin()`: an instance of a class is made before that. Raises NodeError,
+    and what the function raises.
+    """
+    map, loaded = _map(context), load(context)
+    form = map.form or MapForm()
+    with bound(context, loaded, _tables(map, form, piece, inputs)) as function:
+        context.begin(imported=loaded.is_new)
+        if form.takes_table:
+            return to_table(awaited(context, function()))
+        if not form.per_row:
+            return awaited(context, function(**_batches(form, piece)))
+        return [awaited(context, function(**row)) for row in _rows(context, form, piece)]
+
+
+async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any]) -> Any:
+    """Return the same as `call_piece`, from a coroutine on the event loop, for an async function."""
+    map, loaded = _map(context), load(context)
+    form = map.form or MapForm()
+    function = await bound_shared(context, loaded, _tables(map, form, piece, inputs))
+    context.begin(imported=loaded.is_new)
     if form.takes_table:
-        return to_table(function(**arguments, **{spec.over: table}))
-    names = form.named_in(table.column_names)
-    if form.per_row:
-        rows = zip(*[table[name].to_pylist() for name in names], strict=True)
-        found = [function(**arguments, **dict(zip(names, row, strict=True))) for row in rows]
-        if form.is_async:
-            return [context.run_coroutine(each) for each in found]
+        return to_table(await _result(function()))
+    if not form.per_row:
+        return await _result(function(**_batches(form, piece)))
+    return [await _result(function(**row)) for row in _rows(context, form, piece)]
+
+
+async def _result(returned: Any) -> Any:
+    """Return what an async function gives, also if a decorator has made another function of it."""
+    from inspect import isawaitable
+
+    return await returned if isawaitable(returned) else returned
+
+
+def _map(context: NodeContext) -> MapSpec:
+    assert context.node.map is not None
+    return context.node.map
+
+
+def _tables(map: MapSpec, form: MapForm, piece: pa.Table, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**inputs, map.over: piece} if form.takes_table else inputs
+
+
+def _rows(context: NodeContext, form: MapForm, piece: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yield the values of each row, until the attempt is told to stop."""
+    names = form.named_in(piece.column_names)
+    for values in zip(*[piece.column(name).to_pylist() for name in names], strict=True):
+        if context.cancel_token.cancelled:
+            raise NodeError("stopped")
+        yield dict(zip(names, values, strict=True))
+
+
+def _batches(form: MapForm, piece: pa.Table) -> dict[str, Any]:
+    """Return the columns in the forms that the function takes."""
+    return {
+        name: _FORMS[form.batches.get(name, "list")](piece.column(name)) for name in form.named_in(piece.column_names)
+    }
+
+
+def _array(column: pa.ChunkedArray) -> Any:
+    """Return a column as one array."""
+    found = column.combine_chunks()
+    if not hasattr(found, "chunks"):
         return found
-    return function(**arguments, **{name: _column(table[name], form.batches[name]) for name in names})
+    import pyarrow as pa
+
+    return found.chunk(0) if found.num_chunks else pa.array([], found.type)
 
 
-async def call_piece_async(context: NodeContext, function: Any, table: Any, arguments: dict[str, Any]) -> Any:
-    spec = context.node.map
-    assert spec is not None
-    form = spec.form or MapForm()
-    if form.takes_table:
-        return to_table(await function(**arguments, **{spec.over: table}))
-    names = form.named_in(table.column_names)
-    if form.per_row:
-        return [
-            await function(**arguments, **dict(zip(names, row, strict=True)))
-            for row in zip(*[table[name].to_pylist() for name in names], strict=True)
-        ]
-    return await function(**arguments, **{name: _column(table[name], form.batches[name]) for name in names})
+def _numpy(column: pa.ChunkedArray) -> Any:
+    """Return a column as a numpy array; lists of a fixed size without nulls have two dimensions."""
+    import pyarrow.types as pt
+
+    array = _array(column)
+    if pt.is_fixed_size_list(array.type) and not array.null_count:
+        flat = array.flatten()
+        if not flat.null_count:
+            return flat.to_numpy(zero_copy_only=False).reshape(len(array), array.type.list_size)
+    return array.to_numpy(zero_copy_only=False)
 
 
-def _column(column: Any, form: str) -> Any:
-    if form == "list":
-        return column.to_pylist()
-    return column.to_numpy() if form == "numpy" else column.combine_chunks()
+def _polars(column: pa.ChunkedArray) -> Any:
+    import polars
+
+    return polars.from_arrow(column)
+
+
+_FORMS: Mapping[str, Callable[[Any], Any]] = {
+    "list": lambda column: column.to_pylist(),
+    "arrow": _array,
+    "chunked": lambda column: column,
+    "numpy": _numpy,
+    "pandas": lambda column: column.to_pandas(),
+    "polars": _polars,
+}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,92 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.code.missing_imports import import_hint
-from nfrun.code.module_finder import find_module, hidden_files
-from nfrun.code.source_import import import_for_process
 from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec
-from nfrun.core.values import frozen, replace
+from nfrun.core.pipeline import NodeSpec
+from nfrun.core.values import replace
 from nfrun.nodes.arguments import check_arguments, check_class, given_by, listed
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.made_files import check_apart, made_file
 from nfrun.nodes.map_form import check_map_form, map_form
+from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_, to_table
 from nfrun.nodes.text_facts import network_of_values
+from nfrun.nodes.user_function import awaited, bound, load, values
 
 if TYPE_CHECKING:
-    import logging
-
     from nfrun.code.fingerprint import Fingerprints
     from nfrun.facts.code_facts import CodeFacts
 
 
 _IMMUTABLE = frozenset({"pyarrow", "duckdb"})  # packages that allocate the memory of the Arrow tables they make
-
-
-@frozen
-class Context:
-    """What a function receives in a parameter called `context`.
-
-    `run` is the id of the run, `node` that of the node; `attempt` counts from 1. `env` is the environment. `log` is a
-    logger whose lines appear in the run's reports.
-    """
-
-    run: str
-    node: str
-    attempt: int
-    env: Mapping[str, str]
-    log: logging.Logger
-    _node_context: NodeContext
-
-    @property
-    def scratch(self) -> Path:
-        """A folder of this attempt's own, removed when it ends. Raises HandoffError."""
-        return self._node_context.scratch()
-
-    def output(self, name: str) -> Path:
-        """Return a path in the scratch folder for a file or folder that the function makes and returns.
-
-        `name` is a name, or a path below the scratch folder, whose folders are made. Raises ValueError for another one,
-        and HandoffError.
-        """
-        path = Path(name)
-        if path.is_absolute() or not path.parts or ".." in path.parts:
-            raise ValueError(f"'{name}' is no path below the scratch folder")
-        found = self.scratch / path
-        found.parent.mkdir(parents=True, exist_ok=True)
-        return found
-
-    @property
-    def report(self) -> Any:
-        """The document of the run, as `--json` prints it, in a node under `on_failure` or `finally`; None in others.
-
-        It is None there too if it could not be written.
-        """
-        path = self._node_context.environ.get("NFRUN_REPORT")
-        if path is None or self._node_context.node.section not in LAST_SECTIONS:
-            return None
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-
-    @property
-    def cpus(self) -> int:
-        """How many threads the node should use: the `cpu` of its `resources`, 1 by default."""
-        return self._node_context.node.cpus
-
-    @property
-    def granted(self) -> Mapping[str, tuple[int, ...]]:
-        """The numbers of the units that the attempt holds, by budget: `{"gpu": (0,)}`."""
-        return self._node_context.granted
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the attempt was told to stop. A long loop that checks this ends sooner."""
-        return self._node_context.cancel_token.cancelled
-
-    def progress(self, done: float, total: float | None = None) -> None:
-        """Report progress, in units of the node's own. Raises ValueError or TypeError unless the numbers are finite."""
-        if not math.isfinite(done) or not math.isfinite(total or 0):
-            raise ValueError("progress is told in finite numbers")
-        self._node_context.progress(float(done), None if total is None else float(total))
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
@@ -123,90 +54,41 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
 
 def run(context: NodeContext) -> Mapping[str, Any]:
     """Import the function, call it, await it if it is `async`, and return its result as tables."""
-    node = context.node
-    function, takes_context, imported = _loaded(context)
-    arguments: dict[str, Any] = {
+    node, loaded = context.node, load(context)
+    tables: dict[str, Any] = {
         item.name: context.table(item.name) for item in node.inputs if not item.optional or context.has_input(item.name)
     }
-    arguments |= _values(context, takes_context)
-    context.begin(imported=imported)
-    result = function(**arguments)
-    if result is None and len(node.outputs) < 2:
-        return {}
-    return _outputs(context, _awaited(context, result), arguments)
+    with bound(context, loaded, tables) as function:
+        context.begin(imported=loaded.is_new)
+        result = function()
+        if result is None and len(node.outputs) < 2:
+            return {}
+        return _outputs(context, awaited(context, result), tables)
 
 
 def call_check(context: NodeContext, table: Any) -> Any:
     """Return what a function says of a table, which it gets as its first argument, awaited if it is `async`."""
-    function, takes_context, _ = _loaded(context)
-    return _awaited(context, function(table, **_values(context, takes_context)))
-
-
-def _awaited(context: NodeContext, result: Any) -> Any:
-    """Return the result of a function, which may be awaitable. Tables are the usual results."""
-    if not hasattr(result, "__arrow_c_stream__"):
-        import inspect
-
-        if inspect.isawaitable(result):
-            return context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
-    return result
-
-
-def _loaded(context: NodeContext) -> tuple[Any, bool, bool]:
-    """Return the node's function, whether it takes the context, and whether it was loaded now."""
-    node = context.node
-    known = node.folder, node.body
-    found = context.memo.get(known)
-    if found is not None:
-        return (*found, False)
-    module, _, name = node.body.partition(":")
-    function = _function(module, name, context)
-    found = context.memo[known] = (function, _takes_context(function))
-    return (*found, True)
-
-
-def _values(context: NodeContext, takes_context: bool) -> dict[str, Any]:
-    """Return the arguments besides tables."""
-    import copy
-
-    values = copy.deepcopy(dict(context.node.with_))  # the function must not change them for the next attempt
-    if takes_context and "context" not in values:
-        values["context"] = _own_context(context)
-    return values
-
-
-def _own_context(context: NodeContext) -> Context:
-    from nfrun.nodes.node_logger import node_logger  # it imports logging
-
-    return Context(context.run, context.node.id, context.attempt, context.environ, node_logger(context), context)
+    loaded = load(context)
+    return awaited(context, loaded.function(table, **values(context, loaded.takes_context)))
 
 
 def _shell_names(context: NodeContext, query: object) -> Mapping[str, Any]:
     """Return the node's function, and the context if the function takes one."""
-    module, _, name = context.node.body.partition(":")
-    function = _function(module, name, context)
-    own = {"context": _own_context(context)} if _takes_context(function) else {}
-    return {**own, name: function}
+    loaded = load(context)
+    own = {"context": own_context(context)} if loaded.takes_context else {}
+    return {**own, context.node.body.partition(":")[2]: loaded.function}
 
 
-def _call_piece(context: NodeContext, table: Any, inputs: Mapping[str, Any]) -> Any:
+def _call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
     from nfrun.nodes.mapped_python import call_piece  # few nodes are mapped
 
-    return call_piece(context, *_call_of(context, table, inputs))
+    return call_piece(context, piece, inputs)
 
 
-async def _call_piece_async(context: NodeContext, table: Any, inputs: Mapping[str, Any]) -> Any:
+async def _call_piece_async(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
     from nfrun.nodes.mapped_python import call_piece_async
 
-    return await call_piece_async(context, *_call_of(context, table, inputs))
-
-
-def _call_of(context: NodeContext, table: Any, inputs: Mapping[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-    """Return the function, the piece, and the arguments that are the same for all pieces."""
-    function, takes_context, imported = _loaded(context)
-    arguments = {**inputs, **_values(context, takes_context)}
-    context.begin(imported=imported)
-    return function, table, arguments
+    return await call_piece_async(context, piece, inputs)
 
 
 def _corrections(body: str) -> Iterator[str]:
@@ -233,36 +115,6 @@ def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
     facts = known_facts(code).of(module, function, node.with_)
     network = network_of_values(node)
     return replace(facts, network=[*facts.network, *network]) if network else facts
-
-
-async def _awaiting(value: Any) -> Any:
-    return await value
-
-
-def _function(module: str, name: str, context: NodeContext) -> Any:
-    found = find_module(module, context.folder)
-    load = context.import_module
-    loaded = import_for_process(module, context.folder) if load is None else load(module)
-    origin = getattr(loaded, "__file__", None)
-    is_other = found and found.origin and origin and Path(found.origin) != Path(origin) and found.origin.endswith(".py")
-    if is_other or (not hasattr(loaded, name) and hidden_files(context.folder, module.partition(".")[0])):
-        what = f"the module '{module}' beside the pipeline file is hidden by another of that name ({origin})"
-        raise NodeError(what, "give it another name")
-    function = getattr(loaded, name, None)
-    if function is None:
-        raise NodeError(f"the module '{module}' has no function '{name}'")
-    if not callable(function):
-        raise NodeError(f"'{module}:{name}' is {a_(function)}, not a function")
-    return function
-
-
-def _takes_context(function: Any) -> bool:
-    try:
-        import inspect
-
-        return "context" in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
 
 
 def _outputs(context: NodeContext, result: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError
+from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.text_facts import text_facts
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.processes.exit_status import describe_exit
@@ -60,10 +60,28 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     Raises NodeError, with the end of stderr, if the script fails or a signal ends it, and HandoffError if its input
     or output files cannot be written or read.
     """
+    return _run_script(context, context.node.outputs or ("",), {})
+
+
+def call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
+    """Run the script for a piece of its mapped input, which is a file for it, and return the table that it wrote.
+
+    It reads its other inputs as files, whatever `inputs` has. Raises what `run` raises.
+    """
+    assert context.node.map is not None
+    name = output_name(context.node)
+    made = _run_script(context, (name,), {context.node.map.over: piece})
+    if name not in made:
+        raise NodeError(f"the script wrote nothing to ${_variable(name)}")
+    return made[name]
+
+
+def _run_script(context: NodeContext, names: Sequence[str], pieces: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the script with the outputs of these names, and with `pieces` in the place of whole inputs."""
     from nfrun.tables.file_io import read_table
 
     node, scratch = context.node, context.scratch()
-    outputs = {name: scratch / _file_name(node, name) for name in node.outputs or ("",)}
+    outputs = {name: scratch / _file_name(node, name) for name in names}
     for name, path in outputs.items():
         if node.type_of(name) == FOLDER:
             path.mkdir()
@@ -71,10 +89,10 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         name: value for name, value in context.environ.items() if not name.startswith(_GIVEN)
     }  # nfrun inside nfrun
     own = {"NFRUN_RUN": context.run, "NFRUN_NODE": node.id, "NFRUN_ATTEMPT": str(context.attempt)}
-    environ = {**outer, **own, **_values(node), **_input_files(context, scratch)}
+    environ = {**outer, **own, **_values(node), **_input_files(context, scratch, pieces)}
     environ |= {_variable(name): str(path) for name, path in outputs.items()}
-    if len(node.outputs) == 1:
-        environ["NFRUN_OUTPUT"] = str(outputs[node.outputs[0]])
+    if len(names) == 1:
+        environ["NFRUN_OUTPUT"] = str(outputs[names[0]])
     _execute(context, environ)
     made: dict[str, Any] = {}
     for name, path in outputs.items():
@@ -201,7 +219,7 @@ def _shell() -> list[str]:
     return [bash, "--noprofile", "--norc", "-eo", "pipefail", "-c"] if bash else ["/bin/sh", "-ec"]
 
 
-def _input_files(context: NodeContext, scratch: Path) -> dict[str, str]:
+def _input_files(context: NodeContext, scratch: Path, pieces: Mapping[str, Any]) -> dict[str, str]:
     from nfrun.tables.file_io import write_table
     from nfrun.tables.gathered import flattened
 
@@ -212,7 +230,9 @@ def _input_files(context: NodeContext, scratch: Path) -> dict[str, str]:
         path = scratch / f"input_{item.name}.{node.format}"
         table: Any = None
         try:
-            if node.format == "arrow" or item.type != TABLE:
+            if item.name in pieces:
+                write_table(table := pieces[item.name], path)
+            elif node.format == "arrow" or item.type != TABLE:
                 path = context.file(item.name)
             elif isinstance(table := context.table(item.name), Mapping) and item.gather:
                 path = path.with_suffix("")
@@ -291,6 +311,7 @@ RUN = Kind(
     key_inputs=lambda node, code: {"format": node.format},
     code_facts=text_facts,
     map_form=lambda node, lookup: MapForm(),
+    call_piece=call_piece,
     may_run_last=True,
     is_process=True,
     reads_files=lambda node: node.format == "arrow",

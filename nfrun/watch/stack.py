@@ -12,7 +12,13 @@ from nfrun.code.module_finder import is_installed
 
 _NFRUN = os.path.dirname(nfrun.__file__)
 # Where nfrun calls the code of a node. Everything else on the stack of such a call counts as the node's.
-_CALLERS = frozenset(os.path.join(_NFRUN, name) for name in ("nodes/python.py", "engine/executors/threads.py"))
+_CALLERS = frozenset(
+    os.path.join(_NFRUN, name)
+    for name in (
+        *("nodes/python.py", "nodes/user_function.py", "nodes/instances.py", "nodes/mapped_python.py"),
+        "engine/executors/threads.py",
+    )
+)
 _LIBRARY, _PROJECT, _CALLER, _OURS = range(4)
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pth")
 _SOURCE_READERS = ("linecache.py", "tokenize.py")  # which tracebacks and warnings use

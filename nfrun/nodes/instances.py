@@ -1,0 +1,91 @@
+"""Keeps the instances of classes that Python nodes call, so that a model is loaded once for all calls in a process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Hashable, Iterator
+from typing import Any
+
+# What the instance is of: the folder and the body of a node, and the values and inputs that `__init__` gets.
+Key = tuple[tuple[str, str], Hashable]
+
+
+class InstancePool:
+    """The instances of one process. Thread-safe.
+
+    A call takes an idle instance of its key. Another one is made only if none is idle, and one at a time for each key,
+    so that calls which begin at once do not all load a model when the first is about to give its own back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: dict[Key, list[Any]] = {}
+        self._shared: dict[Key, Any] = {}
+        self._making: dict[Key, threading.Lock] = {}
+        self._closed: set[tuple[str, str]] = set()
+        self.loading: dict[Key, Any] = {}  # for the event loop: futures of instances that are being made
+
+    def take(self, key: Key, make: Callable[[], Any]) -> Any:
+        """Return an instance that no other call has; `give_back` must follow. Raises what `make` raises."""
+        with self._of(key):
+            found = self._pop(key)
+            return make() if found is None else found[0]
+
+    def give_back(self, key: Key, instance: Any) -> None:
+        """Make an instance idle."""
+        with self._lock:
+            if key[0] not in self._closed:
+                self._idle.setdefault(key, []).append(instance)
+                return
+        _close(instance)
+
+    def share(self, key: Key, make: Callable[[], Any]) -> Any:
+        """Return the one instance that all calls on the event loop share. Raises what `make` raises."""
+        if key not in self._shared:
+            with self._of(key):
+                if key not in self._shared:
+                    self._shared[key] = make()
+        return self._shared[key]
+
+    def has_shared(self, key: Key) -> bool:
+        """Return whether `share` returns at once."""
+        return key in self._shared
+
+    def close(self, needed: Collection[tuple[str, str]] = ()) -> list[BaseException]:
+        """Call `close()` of instances, if they have it, except those of classes that are still `needed`.
+
+        Classes are named by the folder and the body of their nodes. An instance that a call still has is closed when
+        it is given back. Returns what was raised.
+        """
+        with self._lock:
+            keys = [key for key in {*self._idle, *self._shared, *self._making} if key[0] not in needed]
+            self._closed.update(key[0] for key in keys)
+            unused = [instance for key in keys for instance in self._idle.pop(key, ())]
+            unused += [self._shared.pop(key) for key in keys if key in self._shared]
+        return [error for instance in unused if (error := _close(instance)) is not None]
+
+    @property
+    def classes(self) -> Iterator[tuple[str, str]]:
+        """The classes of which there are instances."""
+        with self._lock:
+            return iter({key[0] for key in self._making} - self._closed)
+
+    def _of(self, key: Key) -> threading.Lock:
+        with self._lock:
+            self._closed.discard(key[0])
+            return self._making.setdefault(key, threading.Lock())
+
+    def _pop(self, key: Key) -> tuple[Any] | None:
+        with self._lock:
+            idle = self._idle.get(key)
+            return (idle.pop(),) if idle else None
+
+
+def _close(instance: Any) -> BaseException | None:
+    close = getattr(instance, "close", None)
+    if callable(close):
+        try:
+            close()
+        except Exception as error:
+            return error
+    return None

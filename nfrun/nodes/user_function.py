@@ -1,0 +1,161 @@
+"""Loads the function or class of a Python node, and binds the arguments that do not come from rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nfrun.code.module_finder import find_module, hidden_files
+from nfrun.code.source_import import import_for_process
+from nfrun.core.values import frozen, replace
+from nfrun.nodes.base import NodeContext, NodeError
+from nfrun.nodes.instances import InstancePool, Key
+from nfrun.nodes.python_context import own_context
+from nfrun.nodes.returned_tables import a_
+
+
+@frozen
+class Loaded:
+    """The function or class of a node.
+
+    `takes_context` is whether a call takes the context. A class is made with what it names in `init`; its instances are
+    called. `is_new`: it was loaded now.
+    """
+
+    function: Callable[..., Any]
+    takes_context: bool
+    is_class: bool = False
+    init: tuple[str, ...] = ()
+    is_new: bool = False
+
+
+def load(context: NodeContext) -> Loaded:
+    """Return the node's function or class, imported. Raises NodeError, and what the import raises."""
+    node = context.node
+    known = node.folder, node.body
+    found: Loaded | None = context.memo.get(known)
+    if found is not None:
+        return found
+    module, _, name = node.body.partition(":")
+    function = import_function(module, name, context)
+    if isinstance(function, type):
+        call = function.__dict__.get("__call__") or getattr(function, "__call__", None)  # noqa: B004
+        loaded = Loaded(function, "context" in names_of(call), True, names_of(function))
+    else:
+        loaded = Loaded(function, "context" in names_of(function))
+    context.memo[known] = loaded
+    return replace(loaded, is_new=True)
+
+
+@contextmanager
+def bound(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> Iterator[Callable[..., Any]]:
+    """Provide the function with the inputs, the values and the context bound; of a class an instance of the pool.
+
+    Raises what `__init__` raises.
+    """
+    of_class, arguments = _split(context, loaded, tables)
+    if not loaded.is_class:
+        yield partial(loaded.function, **arguments)
+        return
+    pool, key = pool_of(context.memo), _instance_key(context, of_class)
+    instance = pool.take(key, lambda: loaded.function(**of_class))
+    try:
+        yield partial(_callable(context, instance), **arguments)
+    finally:
+        pool.give_back(key, instance)
+
+
+async def bound_shared(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return what `bound` provides, for a call on the event loop: all of them share one instance of a class."""
+    of_class, arguments = _split(context, loaded, tables)
+    if not loaded.is_class:
+        return partial(loaded.function, **arguments)
+    from nfrun.nodes.shared_instances import shared_instance  # it imports asyncio
+
+    key = _instance_key(context, of_class)
+    instance = await shared_instance(pool_of(context.memo), key, lambda: loaded.function(**of_class))
+    return partial(_callable(context, instance), **arguments)
+
+
+def awaited(context: NodeContext, result: Any) -> Any:
+    """Return the result of a function, which may be awaitable. Tables are the usual results."""
+    if not hasattr(result, "__arrow_c_stream__"):
+        import inspect
+
+        if inspect.isawaitable(result):
+            return context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
+    return result
+
+
+def pool_of(memo: dict[Any, Any]) -> InstancePool:
+    """Return the instances of this process in the memo of a run."""
+    found: InstancePool = memo.get(InstancePool) or memo.setdefault(InstancePool, InstancePool())
+    return found
+
+
+def import_function(module: str, name: str, context: NodeContext) -> Any:
+    """Return a function or class of a module, imported. Raises NodeError, and what the import raises."""
+    found = find_module(module, context.folder)
+    load = context.import_module
+    loaded = import_for_process(module, context.folder) if load is None else load(module)
+    origin = getattr(loaded, "__file__", None)
+    is_other = found and found.origin and origin and Path(found.origin) != Path(origin) and found.origin.endswith(".py")
+    if is_other or (not hasattr(loaded, name) and hidden_files(context.folder, module.partition(".")[0])):
+        what = f"the module '{module}' beside the pipeline file is hidden by another of that name ({origin})"
+        raise NodeError(what, "give it another name")
+    function = getattr(loaded, name, None)
+    if function is None:
+        raise NodeError(f"the module '{module}' has no function '{name}'")
+    if not callable(function):
+        raise NodeError(f"'{module}:{name}' is {a_(function)}, not a function")
+    return function
+
+
+def values(context: NodeContext, takes_context: bool) -> dict[str, Any]:
+    """Return the arguments besides tables. The function must not change them for the next attempt: they are copies."""
+    import copy
+
+    found = copy.deepcopy(dict(context.node.with_))
+    if takes_context and "context" not in found:
+        found["context"] = own_context(context)
+    return found
+
+
+def names_of(function: Any) -> tuple[str, ...]:
+    """Return the names of the parameters of a function, or of what makes a class; () if they are not known."""
+    try:
+        import inspect
+
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _split(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments of `__init__`, which are those that it names, and the arguments of the call."""
+    arguments = {**tables, **values(context, loaded.takes_context)}
+    of_class = {name: value for name, value in arguments.items() if name in loaded.init and name != "context"}
+    return of_class, {name: value for name, value in arguments.items() if name not in of_class}
+
+
+def _instance_key(context: NodeContext, of_class: Mapping[str, Any]) -> Key:
+    """Return what an instance depends on. An output of another node is the same for all nodes of a run."""
+    node = context.node
+    read = [(item.name, item.outputs) for item in node.inputs if item.name in of_class]
+    given = {name: value for name, value in node.with_.items() if name in of_class}
+    return (node.folder, node.body), (json.dumps(given, sort_keys=True, default=repr), tuple(sorted(read)))
+
+
+def _callable(context: NodeContext, instance: Any) -> Callable[..., Any]:
+    if not callable(instance):
+        raise NodeError(f"the class '{context.node.body}' has no method __call__")
+    found: Callable[..., Any] = instance
+    return found
+
+
+async def _awaiting(value: Any) -> Any:
+    return await value
