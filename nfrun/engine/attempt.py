@@ -153,8 +153,10 @@ class _Attempt(AttemptContext):
     def _map_results(self) -> Mapping[str, Any]:
         """Open the input of a mapped node, which gives no results, or put the results of its calls together."""
         if isinstance(self._start, CallsEnded):
-            self._closed = self.settings.open_maps.pop(self._start.key[:2])
-            return self._closed.results(self._start)
+            opened = self.settings.open_maps.pop(self._start.key[:2])
+            assert isinstance(opened, OpenMap)
+            self._closed = opened
+            return opened.results(self._start)
         from nfrun.engine.mapped.opening import open_map
 
         self._opened = open_map(self, self._start.kept if isinstance(self._start, MapStarted) else None)

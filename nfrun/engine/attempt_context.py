@@ -29,7 +29,7 @@ from nfrun.tables.formats import FormatError
 from nfrun.watch.run_watch import RunWatch
 
 if TYPE_CHECKING:
-    from nfrun.engine.mapped.open_map import OpenMap
+    from nfrun.engine.mapped.open_map import PieceSource
     from nfrun.watch.process_state import ProcessState, StartState
 
 # Runs a coroutine on an event loop to its end and returns its result.
@@ -76,7 +76,7 @@ class AttemptSettings:
     in_files: Set[str] = frozenset()
     end_variables: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     started: float = field(default_factory=time.time)
-    open_maps: dict[tuple[str, int], OpenMap] = field(default_factory=dict)
+    open_maps: dict[tuple[str, int], PieceSource] = field(default_factory=dict)
 
     @property
     def evidence(self) -> Path:

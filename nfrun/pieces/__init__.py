@@ -10,6 +10,7 @@ Other packages use:
 
 - `piece`: `Piece`
 - `read_files`: `files_read`
+- `recorder`: `WorkerData`
 - `returned`: `ReturnedError`
 - `segment_files`: `segment_seconds`, `segments_in`
 - `work`: `MapWork`

@@ -14,18 +14,22 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
+from nfrun.core.call_events import CallStarted
 from nfrun.core.errors import Cause, HandoffError, cause_of
-from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.attempt_context import CANCELLED, RunCoroutine
+from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.executors import pool
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, OnOutcome, Placement
 from nfrun.engine.executors.fork_server import start_server
 from nfrun.engine.executors.threads import ThreadExecutor
-from nfrun.engine.executors.worker import AttemptOrder, WorkerConfig, serve
+from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig, serve
 from nfrun.engine.granted_units import unit_variables
+from nfrun.engine.mapped.open_map import OpenMap
+from nfrun.engine.scratch_folder import make_scratch
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.folders import folders_of
@@ -36,6 +40,7 @@ from nfrun.system.processes.exit_status import describe_exit
 from nfrun.system.threads import start_timer
 
 if TYPE_CHECKING:
+    from nfrun.pieces.recorder import WorkerData
     from nfrun.tables.store import TableStore
 
 # For a worker to start and to take its attempt. That takes 0.1 s, on a machine without memory left several seconds. A
@@ -95,6 +100,7 @@ class ProcessWorkers:
         self._store = store
         self._take_seconds = take_seconds
         self._environ = placement.worker_environ
+        self._maps: dict[tuple[str, int], tuple[AttemptOrder, WorkerData]] = {}  # mapped nodes, by node and attempt
         shared = replace(runner.pipeline, nodes={})
         config = WorkerConfig(
             shared,
@@ -125,14 +131,16 @@ class ProcessWorkers:
         A worker that cannot be started gives a failure with the cause IO or PERMISSION, a worker or a fork server that
         dies or hangs one with the cause LOST. Raises HandoffError if a table cannot be handed on.
         """
+        if isinstance(start, CallStarted):
+            return self._call(start, cancel_token)
+        if self._runner.pipeline.spec_of(start.node).map is not None and not isinstance(start, ChecksStarted):
+            return self._open_or_end(start, cancel_token, run_coroutine)
         input_waits: dict[OutputId, float] = {}
         try:
             outcome = self._run_in_worker(self._order(start, input_waits), cancel_token)
             outputs = self._register_files(outcome)
-        except (OSError, EOFError) as error:  # from the system, or from a fork server that did not start
-            cause = Cause.LOST if isinstance(error, EOFError | ConnectionError | TimeoutError) else cause_of(error)
-            failure = Failure(cause, type(error).__name__, f"no worker process could be started: {reason(error)}")
-            return Outcome(start.node, start.attempt, failure)
+        except (OSError, EOFError) as error:
+            return start.failed_with(_no_worker(error))
         finally:
             self._runner.logs.end(start.node, start.attempt)
         for output, seconds in outcome.input_waits.items():
@@ -142,6 +150,42 @@ class ProcessWorkers:
     def close(self) -> None:
         """Kill all worker processes, busy or idle."""
         self._pool.close()
+
+    # -- a mapped node --------------------------------------------------------------------------------------------
+
+    def _open_or_end(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
+        """Open the input of a mapped node in this process, or put the results of its calls together."""
+        outcome = self._runner(start, cancel_token, run_coroutine)
+        if outcome.opened is None:
+            return outcome
+        spec = self._runner.pipeline.spec_of(start.node)
+        assert spec.map is not None
+        inputs = AttemptInputs(spec, start.inputs, self._store)
+        path = inputs.file(spec.map.over, lambda: make_scratch(self._runner.scratch, spec.id, start.attempt))
+        read = {output for item in spec.inputs if item.name != spec.map.over for output in item.outputs}
+        whole = replace(start, inputs={output: ref for output, ref in start.inputs.items() if output in read})
+        open_map = self._runner.open_maps[start.key[:2]]
+        assert isinstance(open_map, OpenMap)
+        self._maps[start.key[:2]] = self._order(whole, {}), open_map.work.for_worker(str(path))
+        return replace(outcome, opened=replace(outcome.opened, on_loop=False))
+
+    def _call(self, start: CallStarted, cancel_token: CancelToken) -> Outcome:
+        """Make a call in a worker, which keeps its result."""
+        opened, data = self._maps[start.key[:2]]
+        open_map = self._runner.open_maps[start.key[:2]]
+        assert isinstance(open_map, OpenMap)
+        start = replace(start, inputs=opened.start.inputs)
+        order = CallOrder(
+            opened.node, start, (), opened.unshared, opened.in_files, piece=open_map.piece(start), data=data
+        )
+        try:
+            outcome = self._run_in_worker(order, cancel_token)
+        except (OSError, EOFError) as error:
+            return start.failed_with(_no_worker(error))
+        open_map.used(outcome.cpu, outcome.gil_wait)
+        if outcome.observation is not None:
+            open_map.note(outcome.observation)
+        return replace(outcome, observation=None)
 
     # -- an attempt ------------------------------------------------------------------------------------------------
 
@@ -166,7 +210,7 @@ class ProcessWorkers:
         variables = {**self._environ.get(order.node.id, NOTHING), **units}
         worker = self._pool.take(self._take_seconds, variables)
         if worker is None:
-            return Outcome(order.node.id, order.start.attempt, CANCELLED)
+            return order.start.failed_with(CANCELLED)
         kill = threading.Timer(self._runner.grace, worker.kill)
         kill.daemon = True
 
@@ -206,17 +250,17 @@ class ProcessWorkers:
             self._pool.give_back(worker)
         if was_terminated and not cancel_token.cancelled:  # by someone else
             lost = Failure(Cause.LOST, "WorkerLost", "its worker process was told to end by SIGTERM")
-            return Outcome(outcome.node, outcome.attempt, lost)
+            return order.start.failed_with(lost)
         return outcome
 
     def _lost(self, worker: pool.Worker, order: AttemptOrder, cancel_token: CancelToken, ending: str) -> Outcome:
         """Discard a worker that ended without an outcome. Its attempt fails, as cancelled if that was asked for."""
-        node, attempt = order.node.id, order.start.attempt
         status = self._pool.discard(worker)
-        self._remove_files(order.node, order.node.output_ids, attempt)  # it may have written some of its outputs
+        if not isinstance(order, CallOrder):  # it may have written some of its outputs
+            self._remove_files(order.node, order.node.output_ids, order.start.attempt)
         if cancel_token.cancelled:
-            return Outcome(node, attempt, CANCELLED)
-        return Outcome(node, attempt, Failure(Cause.LOST, "WorkerLost", ending or _ending(status)))
+            return order.start.failed_with(CANCELLED)
+        return order.start.failed_with(Failure(Cause.LOST, "WorkerLost", ending or _ending(status)))
 
     def _register_files(self, outcome: Outcome) -> dict[str, OutputRef]:
         """Register the outputs of a worker in the store. If one fails, removes them all and raises HandoffError."""
@@ -237,6 +281,12 @@ class ProcessWorkers:
         for output in outputs:
             with suppress(OSError):
                 remove(Path(self._store.path(output, attempt, node.type_of(output.name))))
+
+
+def _no_worker(error: OSError | EOFError) -> Failure:
+    """Return the failure for an error from the system, or from a fork server that did not start."""
+    cause = Cause.LOST if isinstance(error, EOFError | ConnectionError | TimeoutError) else cause_of(error)
+    return Failure(cause, type(error).__name__, f"no worker process could be started: {reason(error)}")
 
 
 def _ending(status: int | None) -> str:

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from nfrun.code.module_space import FolderModules
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
@@ -24,8 +25,11 @@ from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.values import frozen, replace
 from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.attempt_context import RunCoroutine
+from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.executors import preload
 from nfrun.engine.executors.pool import Message
+from nfrun.engine.mapped.open_map import PieceSource, WorkerMap
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.registry import KINDS
@@ -33,6 +37,12 @@ from nfrun.system.runtime import system_allocator
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
+
+if TYPE_CHECKING:
+    from nfrun.pieces.piece import Piece
+    from nfrun.pieces.recorder import WorkerData
+
+_MOST_MAPS = 8  # mapped inputs that a worker keeps open
 
 
 @frozen
@@ -73,6 +83,14 @@ class AttemptOrder:
     in_files: bool = False
 
 
+@frozen
+class CallOrder(AttemptOrder):
+    """A call of a mapped node's function to make, for a piece of `data`. All other inputs have a path."""
+
+    piece: Piece | None = None
+    data: WorkerData | None = None
+
+
 class Cancelled(BaseException):
     """Raised in a node that is cancelled by SIGTERM. Not an Exception, since nodes catch those."""
 
@@ -109,7 +127,7 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
             try:
                 outcome = worker.make(order, outbox)
             except Exception as error:
-                outcome = Outcome(order.node.id, order.start.attempt, nfrun_failure(error))
+                outcome = order.start.failed_with(nfrun_failure(error))
             if os.getpid() != worker_pid:
                 os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
             if worker.state.spent:
@@ -184,6 +202,7 @@ class _Worker:
         base = Path(config.pipeline.folder)
         self._watch = None if config.work is None else RunWatch(base, config.work, folders=config.folders)
         self._modules = FolderModules(base, config.folders)
+        self._maps: dict[tuple[str, int], PieceSource] = {}  # of mapped nodes, the last used at the end
         self.state = WorkerState()
         self._redirect_output()
 
@@ -215,18 +234,59 @@ class _Worker:
             unshared=frozenset({spec.id} if order.unshared else ()),
             in_files=frozenset({spec.id} if order.in_files else ()),
             started=config.started,
+            open_maps=self._maps,
         )
         self.state.seed = seed_of(spec)
         self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0
         self._cancel_token = CancelToken()
         streams = self._redirect_output()
         try:
-            return self._with_shared(runner(order.start, self._cancel_token, asyncio.run))
+            make = partial(self._call, order) if isinstance(order, CallOrder) else AttemptRunner.__call__
+            return self._with_shared(make(runner, order.start, self._cancel_token, asyncio.run))
         finally:
             self._cancel_token = None
             for stream in streams:
                 with suppress(ValueError, OSError):
                     stream.flush()
+
+    def _call(
+        self,
+        order: CallOrder,
+        runner: AttemptRunner,
+        start: NodeStarted,
+        cancel_token: CancelToken,
+        run_coroutine: RunCoroutine,
+    ) -> Outcome:
+        """Make a call of a mapped node's function. The input stays open for the next one."""
+        mark = (start.node, start.attempt, runner.logs)
+        try:
+            if self._watch is not None:
+                self._watch.running[mark] = None
+            source = self._map_of(order, runner)
+            outcome = runner(start, cancel_token, run_coroutine)
+            return replace(outcome, cpu=source.cpu, gil_wait=source.gil_wait, observation=source.seen)
+        finally:
+            if self._watch is not None:
+                self._watch.running.pop(mark, None)
+            runner.logs.end(start.node, start.attempt)
+
+    def _map_of(self, order: CallOrder, runner: AttemptRunner) -> WorkerMap:
+        """Return the open input of a mapped node, with the piece of this call. Raises HandoffError, FormatError."""
+        key = order.start.key[:2]
+        source = self._maps.pop(key, None)
+        if source is None:
+            assert order.data is not None and order.node.map is not None
+            inputs = AttemptInputs(order.node, order.start.inputs, runner.store)
+            names = [item.name for item in order.node.inputs if item.name != order.node.map.over]
+            source = WorkerMap(order.data, {name: inputs.table(name) for name in names if inputs.has(name)})
+            while len(self._maps) >= _MOST_MAPS:
+                first = self._maps.pop(next(iter(self._maps)))
+                assert isinstance(first, WorkerMap)
+                first.close()
+        assert isinstance(source, WorkerMap)
+        self._maps[key] = source
+        source.next, source.seen = order.piece, None
+        return source
 
     def _with_shared(self, outcome: Outcome) -> Outcome:
         """Add the files and hosts that code of several nodes used here: the process of the run has not seen them."""

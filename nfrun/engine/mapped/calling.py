@@ -12,7 +12,7 @@ from nfrun.core.events import Failure, Outcome, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
 from nfrun.engine.context_variables import new_context
-from nfrun.engine.mapped.open_map import OpenMap
+from nfrun.engine.mapped.open_map import PieceSource
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken, NodeError
 from nfrun.nodes.registry import KINDS
@@ -53,8 +53,8 @@ async def make_call_on_loop(settings: AttemptSettings, start: CallStarted, cance
     failure: Failure | None = None
     began = time.perf_counter()
     try:
-        piece = open_map.work.piece(start.piece)
-        value = await call(context, open_map.work.table(piece), open_map.inputs)
+        piece = open_map.piece(start)
+        value = await call(context, open_map.table(piece), open_map.inputs)
         _record(context, open_map, piece, value, time.perf_counter() - began)
     except BaseException as error:
         failure = context.describe_failure(error)
@@ -71,7 +71,7 @@ def context_of(settings: AttemptSettings, start: CallStarted) -> Context:
     return found
 
 
-def _call(context: CallContext, start: CallStarted, open_map: OpenMap) -> Outcome:
+def _call(context: CallContext, start: CallStarted, open_map: PieceSource) -> Outcome:
     settings, failure = context.settings, None
     state = settings.process_state
     if state is not None:
@@ -79,10 +79,10 @@ def _call(context: CallContext, start: CallStarted, open_map: OpenMap) -> Outcom
     settings.contention.begin()
     began = time.perf_counter()
     try:
-        piece = open_map.work.piece(start.piece)
+        piece = open_map.piece(start)
         call = KINDS[context.node.kind].call_piece
         assert call is not None
-        value = call(context, open_map.work.table(piece), open_map.inputs)
+        value = call(context, open_map.table(piece), open_map.inputs)
         changed = state.changed(context.start_state) if state is not None and context.start_state is not None else ()
         _record(context, open_map, piece, value, time.perf_counter() - began, changed)
     except BaseException as error:  # also SystemExit and the like: a node must not end the run
@@ -99,7 +99,7 @@ def _call(context: CallContext, start: CallStarted, open_map: OpenMap) -> Outcom
 
 
 def _record(
-    context: CallContext, open_map: OpenMap, piece: Piece, value: Any, seconds: float, changed: Sequence[str] = ()
+    context: CallContext, open_map: PieceSource, piece: Piece, value: Any, seconds: float, changed: Sequence[str] = ()
 ) -> None:
     """Keep what a function returned for a piece, and what calls have used until now. Raises NodeError, HandoffError.
 
@@ -112,7 +112,7 @@ def _record(
     if seen is not None or obstacle:
         open_map.note(seen or Observation(), tuple(changed), obstacle)
     try:
-        open_map.work.record(piece, value, seconds)
+        open_map.record(piece, value, seconds)
     except ReturnedError as error:
         raise NodeError(str(error), error.details) from None
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from nfrun.core.call_events import CallsEnded
+from nfrun.core.call_events import CallsEnded, CallStarted
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome
-from nfrun.core.map_counts import MapCounts, Piece
+from nfrun.core.map_counts import MapCounts
+from nfrun.core.map_counts import Piece as PiecePath
 from nfrun.core.map_spec import ERRORS
 from nfrun.core.observation import Observation, merged
 from nfrun.core.pipeline import NodeSpec
@@ -19,6 +20,8 @@ from nfrun.core.values import replace
 from nfrun.nodes.base import output_name
 
 if TYPE_CHECKING:
+    from nfrun.pieces.piece import Piece
+    from nfrun.pieces.recorder import WorkerData
     from nfrun.pieces.work import MapWork
 
 
@@ -28,6 +31,30 @@ class CallsFailed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+class PieceSource(Protocol):
+    """Where a call gets its piece from, and where its result goes. `inputs` are the other inputs, by name."""
+
+    inputs: Mapping[str, Any]
+
+    def piece(self, start: CallStarted) -> Piece:
+        """Return the piece of a call."""
+
+    def table(self, piece: Piece) -> Any:
+        """Return the rows of a piece as a `pyarrow.Table`."""
+
+    def record(self, piece: Piece, value: Any, seconds: float) -> None:
+        """Keep the result of a call that took so many seconds. Raises ReturnedError, FormatError, HandoffError."""
+
+    def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
+        """Add what calls have used, and the process state that they changed. Raises HandoffError.
+
+        The `obstacle` is why their results cannot be used again.
+        """
+
+    def used(self, cpu: float, gil_wait: float) -> None:
+        """Add the CPU and GIL wait seconds of a call."""
 
 
 class OpenMap:
@@ -40,6 +67,8 @@ class OpenMap:
     def __init__(self, node: NodeSpec, work: MapWork, inputs: Mapping[str, Any], began: float) -> None:
         self._node = node
         self.work = work
+        self.table = work.table
+        self.record = work.record
         self.inputs = inputs
         self._began = began
         self._lock = threading.Lock()
@@ -47,18 +76,16 @@ class OpenMap:
         self._observed: list[Observation] = []
         self._counts: MapCounts | None = None
 
+    def piece(self, start: CallStarted) -> Piece:
+        return self.work.piece(start.piece)
+
     def used(self, cpu: float, gil_wait: float) -> None:
-        """Add the CPU and GIL wait seconds of a call."""
         with self._lock:
             self._cpu += cpu
             self._gil_wait += gil_wait
 
     def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
-        """Add what calls have used, and the process state that they changed. Raises HandoffError.
-
-        The `obstacle` is why their results cannot be used again.
-        """
-        seen = replace(seen, state=(*seen.state, *changed), obstacle=obstacle or seen.obstacle)
+        seen = _with_state(seen, changed, obstacle)
         with self._lock:
             self._observed.append(seen)
             self.work.note_reads(seen.reads, seen.obstacle)
@@ -110,7 +137,7 @@ class OpenMap:
         rows, sample = self._rows(order.piece)
         return replace(failure, rows=rows, sample=sample)
 
-    def _rows(self, path: Piece) -> tuple[str, str]:
+    def _rows(self, path: PiecePath) -> tuple[str, str]:
         """Return which rows a piece has, and the values that the function names of the first of them."""
         work, piece = self.work, self.work.piece(path)
         if not piece.rows:
@@ -120,6 +147,34 @@ class OpenMap:
         if piece.rows == 1:
             return f"row {first:,} {of}", sample
         return f"{piece.rows:,} rows {of}, from row {first:,} on,", sample
+
+
+class WorkerMap:
+    """The pieces of a mapped input in a worker process, which gets them one by one. `piece` of a call is `next`."""
+
+    def __init__(self, data: WorkerData, inputs: Mapping[str, Any]) -> None:
+        self.inputs = inputs
+        self.next: Piece | None = None
+        self._pieces = data.open()
+        self.table = self._pieces.table
+        self.record = self._pieces.record
+        self.close = self._pieces.close
+        self.seen: Observation | None = None  # by the last call
+        self.cpu = self.gil_wait = 0.0  # of the last call
+
+    def piece(self, start: CallStarted) -> Piece:
+        assert self.next is not None
+        return self.next
+
+    def used(self, cpu: float, gil_wait: float) -> None:
+        self.cpu, self.gil_wait = cpu, gil_wait
+
+    def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
+        self.seen = _with_state(seen, changed, obstacle)
+
+
+def _with_state(seen: Observation, changed: tuple[str, ...], obstacle: str) -> Observation:
+    return replace(seen, state=(*seen.state, *changed), obstacle=obstacle or seen.obstacle)
 
 
 def _share(most: int | float) -> str:
