@@ -1,40 +1,38 @@
-"""Wraps attempts with a cache lookup: on a hit, the outputs are those of an earlier run, and their files stay there.
+"""Wraps attempts with a cache lookup: on a hit, the node does not run.
 
-Most hits are decided before the run, see `reuse_decision.py`. Pending nodes are looked up here, once the digests of
-their inputs are known. The table of a hit may have been removed: an attempt that reads it does nothing but report what
-it lacks, and the scheduler has it made again. If that gives another table than before, the results that were made of
-the old one count as removed too: `outdated_results.py` finds them. Also records which files nodes read and wrote, which
-cannot be found out afterwards.
+Most hits are decided before the run, see `reuse_decision.py`, and need no attempt, see `hits.py`. Pending nodes are
+looked up here, once the digests of their inputs are known. The table of a hit may have been removed: an attempt that
+reads it does nothing but report what it lacks, and the scheduler has it made again. If that gives another table than
+before, the results that were made of the old one count as removed too: `outdated_results.py` finds them. Also records
+which files nodes read and wrote, which cannot be found out afterwards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.cache.cache_key import CacheKeys, dependency_digest
 from nfrun.cache.check_keys import recorded_results, with_keys
+from nfrun.cache.hits import Hits, reused_ref
 from nfrun.cache.kept_rows import RowFolders
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.outdated_results import OutdatedResults
 from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, miss_reason, usable_entries
 from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
-from nfrun.core.errors import Cause, HandoffError
+from nfrun.core.errors import Cause
 from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import RunCoroutine
-from nfrun.history.journal import FinishedNode, FinishedOutput
-from nfrun.history.run_history import RunHistory, reader_digest, table_path
+from nfrun.history.journal import FinishedNode
+from nfrun.history.run_history import RunHistory, reader_digest
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs
-from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
-from nfrun.system.atomic_files import sync
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
@@ -54,6 +52,8 @@ class CachedAttempts:
         store: TableStore,
         keys: CacheKeys,
         observed: ObservedFiles,
+        hits: Hits,
+        outdated: OutdatedResults,
         *,
         history: RunHistory | None,
         decisions: Mapping[str, ReuseDecision],
@@ -72,9 +72,9 @@ class CachedAttempts:
         self._given = given
         self._rows = rows
         self._observed = observed
-        self._again: set[str] = set()  # nodes that run again although they have ended
         self._missed: set[str] = set()  # nodes that were looked up, without a result to reuse
-        self._outdated = OutdatedResults(pipeline.nodes)
+        self._hits = hits
+        self._outdated = outdated
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Return the outcome of a cache hit, or run the attempt. Only first attempts can be hits.
@@ -136,7 +136,7 @@ class CachedAttempts:
             named = {**external_outputs(spec, self._base), **self._observed.inputs.written(spec)}
             if wrote := {**named, **(seen.writes if seen is not None else {})}:
                 self._observed.wrote[spec.id] = wrote
-            if spec.id in self._again and not self._is_as_before(outcome):
+            if spec.id in self._outdated.again and not self._is_as_before(outcome):
                 self._outdated.replaced(spec.id, start.attempt)
         elif "" in (self._observed.inputs.snapshot(spec) or {}).values():
             return replace(outcome, failure=self._with_reuse_hints(outcome.failure, spec))
@@ -178,7 +178,7 @@ class CachedAttempts:
             if maker in self._observed.used:
                 self._observed.made_again[maker] = self._observed.used[maker]
             self._observed.reasons[maker] = reason
-            self._again.add(maker)
+            self._outdated.again.add(maker)
         return Outcome(start.node, start.attempt, lacking=lacking)
 
     def _is_as_before(self, outcome: Outcome) -> bool:
@@ -193,7 +193,7 @@ class CachedAttempts:
         """Register the file of an output with the store, where it is. Returns False if there is none."""
         finished = self._observed.used.get(ref.id.node) if ref.id.node not in self._observed.made_again else None
         path = Path(ref.path) if ref.path else None
-        if (source := self._source_of(ref.id.node)) is not None:
+        if (source := self._hits.source_of(ref.id.node)) is not None:
             path = source
         elif finished is not None and self._history is not None:
             path = self._history.find_file(finished, ref.id)
@@ -201,11 +201,6 @@ class CachedAttempts:
             return False
         self._store.register_file(replace(ref, path=str(path)))
         return True
-
-    def _source_of(self, node: str) -> Path | None:
-        """Return the path of the file or folder that a node hands on where it is, None if it makes what it gives."""
-        spec = self._nodes[node]
-        return KINDS[spec.kind].source_path(spec, folder_of(spec, self._base))
 
     # -- cache hit -------------------------------------------------------------------------------------------------
 
@@ -251,7 +246,7 @@ class CachedAttempts:
         """
         spec = self._nodes[start.node]
         if not spec.contracts:
-            return self._hit(start, hit)
+            return self._hits.outcome(start, hit)
         code, referred = self._keys.code.of(spec.folder), self._referred(start)
         results = recorded_results(spec, hit, code, referred)
         if results is None:
@@ -275,64 +270,10 @@ class CachedAttempts:
             results = with_keys(checked.checks, spec, code, referred, read_more=read_more)
         hit = replace(hit, checks=results)
         absent = tuple(output for output in spec.output_ids if output in hit.absent)
-        return replace(self._hit(start, hit), checks=results, absent=absent)
+        return replace(self._hits.outcome(start, hit), checks=results, absent=absent)
 
     def _referred(self, start: NodeStarted) -> dict[OutputId, str]:
         """Return the reader digests of what the checks of a node refer to; waits until they are known."""
         spec = self._nodes[start.node]
         refs = [start.inputs.get(output) for item in spec.references for output in item.outputs]
         return {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in refs if ref is not None}
-
-    def _hit(self, start: NodeStarted, finished: FinishedNode) -> Outcome:
-        """Return an outcome with `reused` set, and the outputs of an earlier run. Raises HandoffError.
-
-        No file is opened here, but when a node reads it or the run shows it. Then `OutputRef.path` says where it is.
-        """
-        found = [self._with_home(finished, output) for output in finished.outputs]
-        refs: dict[str, OutputRef] = {}
-        self._observed.used[start.node] = finished = replace(finished, outputs=tuple(output for output, _ in found))
-        source = self._source_of(start.node)
-        for output, file in found:
-            is_used = output.shown or self._store.fsync
-            path = source or file or (table_path(finished.folder, output) if is_used else None)
-            refs[output.id] = reused_ref(output, path, start.attempt)
-            if path is not None and self._store.fsync and output.file:
-                self._sync(path, f"the output '{output.id}' ({output.size:,} bytes)")
-        for name in finished.wrote if self._store.fsync else ():
-            self._sync(self._base / name, name)
-        return Outcome(start.node, start.attempt, outputs=refs, reused=True)
-
-    def _with_home(self, finished: FinishedNode, output: FinishedOutput) -> tuple[FinishedOutput, Path | None]:
-        """Return the output with the run that has its file: for a shown one, a run that still has it, and the file."""
-        path = self._history.find_file(finished, output.id) if self._history and output.id in self._shown else None
-        if path is not None:
-            return replace(output, file=path.name, home=path.parent.name, shown=True), path
-        home = output.home or (finished.folder.name if output.file and finished.folder is not None else "")
-        return replace(output, home=home, shown=output.id in self._shown), None
-
-    def _sync(self, path: Path, what: str) -> None:
-        """Fsync a file of an earlier run and its folders, since that run may have run without fsync."""
-        try:
-            with suppress(FileNotFoundError):  # it was removed, and is made again if a node reads it
-                sync(path)
-                sync(path.parent)
-                sync(path.parent.parent)
-        except OSError as error:
-            raise HandoffError(f"cannot reuse {what}: {error.strerror}", error) from None
-
-
-def reused_ref(output: FinishedOutput, path: Path | None = None, attempt: int = 1) -> OutputRef:
-    """Return the reference to an output of an earlier run. `path` is its file, if it is known already."""
-    return OutputRef(
-        output.id,
-        output.rows,
-        output.bytes,
-        output.schema,
-        None if path is None else str(path),
-        output.digest,
-        attempt,
-        output.size,
-        output.checksum,
-        output.schema_digest,
-        type=output.type,
-    )

@@ -13,11 +13,12 @@ class OutdatedResults:
     """The results that no node may read any more, so that no node reads two versions of a table. Thread-safe.
 
     A node that draws without a seed gives another table when a removed one is made again. Some results may have been
-    made of the old one by then: reused or computed.
+    made of the old one by then: reused or computed. `again` has the nodes that run again although they have ended.
     """
 
     def __init__(self, nodes: Mapping[str, NodeSpec]) -> None:
         self._nodes = nodes
+        self.again: set[str] = set()
         self._lock = threading.Lock()
         self._changes = 0  # how many tables have become other ones
         self._newest: dict[str, int] = {}  # the attempts that made these tables, by node

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from nfrun.cache.cache_key import CacheKeys
-from nfrun.cache.cached_attempts import CachedAttempts, reused_ref
+from nfrun.cache.cached_attempts import CachedAttempts
 from nfrun.cache.check_keys import read_check_code
+from nfrun.cache.hits import Hits, reused_ref
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.kept_rows import RowFolders
 from nfrun.cache.observed_files import ObservedFiles
+from nfrun.cache.outdated_results import OutdatedResults
 from nfrun.cache.remembered_code import restore_code, save_code
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse
 from nfrun.cache.selected_inputs import SelectedInputs, find_selected_inputs
@@ -51,11 +53,12 @@ class RunCache:
     Making it decides which nodes are reused, and begins the journal in `folder`, that of the run. That raises OSError.
     With `fresh` all nodes run, otherwise those in `force` and those whose result is not there. If only some nodes are
     `selected`, this is about them, and SelectionError is raised if what they read of the others is not there. `plan` is
-    the plan of the nodes that run, and `given` are the outputs that they read of nodes that do not.
-    Unless `keep`, tables of earlier runs and of this one are removed at its end if they take more than `budget` bytes,
-    None for the default; `over_budget` has the bytes that stay and the budget, if these are more. With `fsync`, its
-    lines survive a power loss. `warn` is called with warnings about damaged files. Errors of the journal go through
-    `redact`. `watch` sees what attempts open. With `verify`, no checksum of an earlier run is used.
+    the plan of the nodes that run, and `given` are the outputs that they read of nodes that do not. Unless `keep`,
+    tables of earlier runs and of this one are removed at its end if they take more than `budget` bytes, None for the
+    default; `over_budget` has the bytes that stay and the budget, if these are more. With `fsync`, its lines survive a
+    power loss. `warn` is called with warnings about damaged files. Errors of the journal go through `redact`. `watch`
+    sees what attempts open. `known_outcome(start)` is that of `Hits.known`. With `verify`, no checksum of an earlier
+    run is used.
     """
 
     def __init__(
@@ -80,11 +83,10 @@ class RunCache:
         self._keep, self._budget = keep, budget
         self.over_budget: tuple[int, int] | None = None
         self._keys = CacheKeys(pipeline)
-        self.code = self._keys.code
+        self.code, folders = self._keys.code, folders_of(pipeline.nodes.values())
         if not verify:
-            restore_code(self.code, work.code(pipeline), folders_of(pipeline.nodes.values()))
+            restore_code(self.code, work.code(pipeline), folders)
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
-        folders = folders_of(pipeline.nodes.values())
         checksums = FileChecksums(self._checksums)
         self.watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders)
         self._index = RunIndex(work)
@@ -103,6 +105,7 @@ class RunCache:
             if not fresh or selected is not None:
                 self._history = read_history()
                 self._decide(plan, self._history, force, selected)
+            self._make_hits(fsync)
             self._read_code()
             journal = self._begin_journal(replace(started, versions=self._keys.versions()), on_error, fsync=fsync)
             if fsync:  # else a power loss could lose the names of the new folders and with them all their files
@@ -136,6 +139,12 @@ class RunCache:
         self._decisions = found
         again = {name: decision.made_again for name, decision in found.items() if decision.made_again}
         observed.made_again.update(again)
+
+    def _make_hits(self, fsync: bool) -> None:
+        self._outdated = OutdatedResults(self._pipeline.nodes)
+        found, decided = self._history, self._decisions
+        self._hits = Hits(self._pipeline, self._observed, self._outdated, history=found, decisions=decided, fsync=fsync)
+        self.known_outcome = self._hits.known
 
     def _begin_journal(self, started: RunHeader, on_error: ExitStack, *, fsync: bool) -> Journal:
         with name_errors(self._folder / JOURNAL):
@@ -270,6 +279,8 @@ class RunCache:
             store,
             self._keys,
             self._observed,
+            self._hits,
+            self._outdated,
             rows=rows,
             history=self._history,
             decisions=self._decisions,

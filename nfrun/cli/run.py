@@ -198,7 +198,7 @@ def _run(
     tables: dict[str, Any] = {}
     returned = pipeline.outputs if in_program else {}  # a command shows the first tables only, and returns none
     try:
-        end = run.go(around, cache and cache.with_cache, cache and cache.watch)
+        end = run.go(around, cache and cache.with_cache, cache and cache.watch, cache and cache.known_outcome)
     finally:
         run.close(lambda: tables.update({name: table(output) for name, output in returned.items()}))
     if cache is not None:

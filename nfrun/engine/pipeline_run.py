@@ -25,7 +25,7 @@ from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, MakeExecuto
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.last_nodes import EndReport, LastNodes
-from nfrun.engine.runner import Run
+from nfrun.engine.runner import KnownOutcome, Run, nothing_known
 from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
@@ -122,10 +122,12 @@ class PipelineRun:
         around: Callable[[Run], AbstractContextManager[object]],
         with_cache: WithCache | None = None,
         watch: RunWatch | None = None,
+        known: KnownOutcome | None = None,
     ) -> RunFinished:
         """Run to the end, inside of `around(run)`.
 
-        `with_cache(run_attempt, store, on_error)` adds a cache, and `watch` sees what attempts open.
+        `with_cache(run_attempt, store, on_error)` adds a cache, and `watch` sees what attempts open. `known` is that of
+        `Run.go`.
         """
         context = ExecutorContext(
             replace(self._runner, watch=watch),
@@ -137,7 +139,8 @@ class PipelineRun:
             self.run.begun,
         )
         with around(self.run), nullcontext() if watch is None else watch.watching():
-            return self.run.go({name: partial(make, context) for name, make in self._makers.items()}, self.store)
+            makers = {name: partial(make, context) for name, make in self._makers.items()}
+            return self.run.go(makers, self.store, known or nothing_known)
 
     def close(self, take_tables: Callable[[], object]) -> None:
         """Close logs, reporters and store. Calls `take_tables` before the store drops its tables."""

@@ -50,6 +50,15 @@ _FOR_ENGINE = (CallStarted, CallsEnded, CallEnded)  # events that are not emitte
 LastPlans = Callable[[RunFinished, Collection[str], Callable[[], float | None]], Iterable[Plan]]
 
 
+# Returns the outcome of an attempt that needs no work, such as the outputs of an earlier run; None for all others.
+KnownOutcome = Callable[[NodeStarted], Outcome | None]
+
+
+def nothing_known(start: NodeStarted) -> Outcome | None:
+    """Return None: the attempt is to be made."""
+    return None
+
+
 class Run:
     """One run of a plan. Times are seconds since it began.
 
@@ -141,13 +150,18 @@ class Run:
                     self._scheduler.begun(self.now(), node, attempt, call)
             self._requests.put(lambda: None)  # the main thread waits for an earlier timer now
 
-    def go(self, make_executors: Mapping[str, Callable[[OnOutcome], Executor]], store: TableStore) -> RunFinished:
+    def go(
+        self,
+        make_executors: Mapping[str, Callable[[OnOutcome], Executor]],
+        store: TableStore,
+        known: KnownOutcome = nothing_known,
+    ) -> RunFinished:
         """Run to the end and return the last event. Call it once.
 
-        `make_executors` makes the executors by name. Each gets the function that it calls with each outcome. Any
-        exception is a bug in nfrun.
+        `make_executors` makes the executors by name. Each gets the function that it calls with each outcome. An attempt
+        whose outcome is `known(start)` goes to none. Any exception is a bug in nfrun.
         """
-        self._store = store
+        self._store, self._known = store, known
         try:
             for name, make_executor in make_executors.items():
                 # A partial function costs more than a method, several times a node.
@@ -351,6 +365,9 @@ class Run:
                     for ref in event.outputs.values():
                         self._store.commit(ref)
             elif isinstance(event, NodeStarted):
+                if (outcome := self._known(event)) is not None:
+                    self._outcomes.append(outcome)  # for this thread, before it returns
+                    continue
                 name = placement.get(event.node, DEFAULT_EXECUTOR) if placement else DEFAULT_EXECUTOR
                 if next_start is None and name == caller:
                     next_start = event

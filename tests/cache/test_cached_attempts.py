@@ -6,13 +6,16 @@ import errno
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from nfrun.cache.cache_key import CacheKeys, cache_key
 from nfrun.cache.cached_attempts import CachedAttempts
+from nfrun.cache.hits import Hits
 from nfrun.cache.observed_files import ObservedFiles
+from nfrun.cache.outdated_results import OutdatedResults
 from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
@@ -101,16 +104,33 @@ class Trial:
             del decisions[node]
         else:
             decisions[node] = decision
+        history: Any = self.history
+        outdated = OutdatedResults(self.pipeline.nodes)
+        hits = self.hits(decisions, outdated)
         cached_attempts = CachedAttempts(
             self.run_attempt,  # type: ignore[arg-type]
             self.pipeline,
             self.store,
             self.keys,
             self.observed_files,
-            history=self.history,  # type: ignore[arg-type]
+            hits,
+            outdated,
+            history=history,
             decisions=decisions,
         )
         return cached_attempts(NodeStarted(0.0, node, attempt, inputs or {}), CancelToken(), lambda coroutine: None)
+
+    def hits(self, decisions: Mapping[str, ReuseDecision], outdated: OutdatedResults) -> Hits:
+        history: Any = self.history
+        fsync = self.store.fsync
+        return Hits(self.pipeline, self.observed_files, outdated, history=history, decisions=decisions, fsync=fsync)
+
+    def known(
+        self, decision: ReuseDecision, attempt: int = 1, outdated: OutdatedResults | None = None
+    ) -> Outcome | None:
+        """Return what is known of an attempt at `b` without making it."""
+        hits = self.hits({"b": decision}, outdated or OutdatedResults(self.pipeline.nodes))
+        return hits.known(NodeStarted(0.0, "b", attempt, {}))
 
 
 @pytest.fixture
@@ -129,6 +149,23 @@ def test_a_miss_runs_the_attempt(trial: Trial) -> None:
 
 def earlier_file(trial: Trial, node: str) -> Path:
     return trial.path / "earlier-0" / f"{node}.1.arrow"
+
+
+def test_a_hit_that_was_decided_before_the_run_is_known_without_an_attempt(trial: Trial) -> None:
+    decision = ReuseDecision("", trial.add_finished(B, {"a": "d"}))
+    assert trial.known(decision) == trial.attempt("b", decision)
+    assert list(trial.observed_files.used) == ["b"]
+
+
+def test_other_attempts_are_to_be_made(trial: Trial) -> None:
+    finished = trial.add_finished(B, {"a": "d"})
+    outdated = OutdatedResults(trial.pipeline.nodes)
+    outdated.replaced("a", 2)
+    assert trial.known(ReuseDecision("it runs")) is None
+    assert trial.known(ReuseDecision("", finished, pending=True)) is None
+    assert trial.known(ReuseDecision("", finished), attempt=2) is None
+    assert trial.known(ReuseDecision("", finished), outdated=outdated) is None
+    assert trial.observed_files.used == {}
 
 
 def test_a_hit_has_the_file_where_it_is(trial: Trial) -> None:
@@ -191,7 +228,7 @@ def test_with_fsync_the_files_of_a_hit_and_their_folders_are_synced(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr("nfrun.cache.cached_attempts.sync", lambda path: synced.append(Path(path)))
+    monkeypatch.setattr("nfrun.cache.hits.sync", lambda path: synced.append(Path(path)))
     finished = replace(trial.add_finished(A, {}), folder=trial.path / "earlier-0", wrote={"out.csv": "c"})
     trial.attempt("a", ReuseDecision("", finished))
     assert synced == []

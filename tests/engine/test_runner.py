@@ -39,7 +39,7 @@ from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.simulation import simulate
 from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
-from nfrun.engine.runner import Run
+from nfrun.engine.runner import KnownOutcome, Run, nothing_known
 from nfrun.nodes.base import CancelToken
 from nfrun.tables.store import TableStore
 
@@ -74,6 +74,7 @@ class Trial:
     placement: dict[str, str] = field(default_factory=dict)
     others: dict[str, Callable[[OnOutcome], Executor]] = field(default_factory=dict)
     on_wake: Callable[[], object] = lambda: None
+    known: KnownOutcome = nothing_known
     closed_with: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -141,7 +142,7 @@ class Trial:
         return executor
 
     def go(self) -> RunFinished:
-        end = self.run.go({"thread": self.make_executor, **self.others}, self.store)
+        end = self.run.go({"thread": self.make_executor, **self.others}, self.store, self.known)
         assert self.events[-1] is end
         self.store.close()
         return end
@@ -207,6 +208,28 @@ def stuck(release: threading.Event, *nodes: str, after: Failure | None = None) -
 
 
 # ------------------------------------------------------------------ success, failures, retries
+
+
+def test_known_outcomes_are_applied_on_the_thread_that_starts_their_nodes(tmp_path: Path) -> None:
+    """Only `c` is made by the executor; long chains of known outcomes need no stack."""
+    names = ["a", "b", "c", *(f"k{i}" for i in range(3000))]
+    made: list[str] = []
+    asked: list[tuple[str, bool]] = []
+
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> None:
+        made.append(start.node)
+
+    def known(start: NodeStarted) -> Outcome | None:
+        asked.append((start.node, threading.current_thread() is threading.main_thread()))
+        return None if start.node == "c" else Outcome(start.node, start.attempt, reused=True)
+
+    nodes = [Node("a"), *(Node(name, needs=(need,)) for need, name in itertools.pairwise(names))]
+    trial = Trial(tmp_path, chain(*nodes), do, known=known)
+    assert trial.go().status == "ok"
+    assert made == ["c"]
+    assert asked[:3] == [("a", True), ("b", True), ("c", True)]
+    assert {on_main for _, on_main in asked[3:]} == {False}  # the thread that ended `c` applies them
+    assert trial.of(NodeFinished) == names
 
 
 def test_a_run_emits_events_in_order(tmp_path: Path) -> None:
