@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -12,6 +14,8 @@ import pyarrow as pa
 from bench.measure import Line, Sample, clocked, interleaved, versus
 from nfrun.contracts.built_in import make_check
 from nfrun.core.contracts import Check
+from nfrun.nodes.base import CancelToken
+from nfrun.nodes.duckdb_instances import gives_nothing
 
 ROWS = 10_000_000
 _CUSTOMERS = 1_000_000
@@ -45,10 +49,14 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     table, customers = _orders(ROWS), pa.table({"customer": pa.array(range(_CUSTOMERS))})
     others: Mapping[str, pa.Table] = {"customer": customers}
 
+    context: Any = SimpleNamespace(memo={}, run_scratch=folder, memory_share=1.0, cancel_token=CancelToken())
+
     def check(*kinds: str) -> Sample:
         def run() -> None:
             for kind in kinds:
-                found = make_check(Check(kind, _CHECKS[kind], kind), table, others, _STARTED)
+                found = make_check(
+                    Check(kind, _CHECKS[kind], kind), table, others, _STARTED, partial(gives_nothing, context)
+                )
                 assert found.holds, kind
 
         return clocked(run)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from nfrun import __version__
-from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Piece
 from nfrun.code.folder_code import FolderCode
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
@@ -40,7 +39,7 @@ class CacheKeys:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self.code = FolderCode(Path(pipeline.folder))
-        self._distributions = Distributions()
+        self._distributions = self.code.of("").distributions
         self._definitions: dict[str, KeyInputs] = {}
         self._facts: dict[str, CodeFacts] = {}
         self._shared: Mapping[str, SharedVariable] | None = None

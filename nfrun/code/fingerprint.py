@@ -58,13 +58,14 @@ class Fingerprints:
     """Computes fingerprints of functions, and reads each module once.
 
     `folder` is that of the nodes; it is searched before `sys.path`. Messages name files relative to `base`, the folder
-    of the pipeline. Has no lock. `memo` holds what other modules have computed from the same code.
+    of the pipeline. Has no lock. `memo` holds what other modules have computed from the same code, and `distributions`
+    has the versions of installed packages.
     """
 
     def __init__(self, folder: Path, base: Path | None = None) -> None:
         self.folder, self.base = folder, base or folder
         self._sources = Sources(folder)
-        self._distributions = Distributions()
+        self.distributions = Distributions()
         self.memo: dict[str, Any] = {}
         self._steps: dict[Item, _Step] = {}
         self._changing: dict[Item, bool] = {}
@@ -141,7 +142,7 @@ class Fingerprints:
         for name in self.known.lookups(module, function):
             file, top = self._sources.index.installed.get(name), name.partition(".")[0]
             if file is not None and top not in sys.stdlib_module_names:
-                owner, version = self._distributions.owner(name, file) or (top, file_checksum(file))
+                owner, version = self.distributions.owner(name, file) or (top, file_checksum(file))
                 found[owner] = version
         return found
 

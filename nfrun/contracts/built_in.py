@@ -14,7 +14,7 @@ from nfrun.contracts.check_values import reference_of
 from nfrun.contracts.column_types import held_type
 from nfrun.contracts.columns import plain_column, ticks
 from nfrun.contracts.finding import EVIDENCE_ROWS, Finding
-from nfrun.contracts.large_tables import none_agree, none_lacks_match
+from nfrun.contracts.large_tables import GivesNothing, none_agree, none_lacks_match, unknown
 from nfrun.contracts.literals import LiteralError
 from nfrun.contracts.row_checks import (
     Mask,
@@ -27,6 +27,7 @@ from nfrun.contracts.row_checks import (
 from nfrun.contracts.unique import rows_that_agree
 from nfrun.core.contracts import Check
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import frozen
 from nfrun.system.units import to_seconds
 
 _SLICE = 1 << 16  # rows
@@ -34,18 +35,32 @@ _SLICE = 1 << 16  # rows
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
-def make_check(check: Check, table: pa.Table, others: Mapping[str, pa.Table | None], started: float) -> Finding:
+@frozen
+class _Given:
+    """What checks compare a table with, and what asks DuckDB about long tables."""
+
+    others: Mapping[str, pa.Table | None]
+    gives_nothing: GivesNothing
+
+
+def make_check(
+    check: Check,
+    table: pa.Table,
+    others: Mapping[str, pa.Table | None],
+    started: float,
+    gives_nothing: GivesNothing = unknown,
+) -> Finding:
     """Make a built-in check. A check that cannot be made, since a column is missing or of another kind, does not hold.
 
     `others` has the tables that `references` name, by column, None for one that is absent: then no row fails.
-    `started` is when the run started, in seconds since 1970.
+    `started` is when the run started, in seconds since 1970. `gives_nothing` asks DuckDB about long tables.
     """
     try:
         if check.kind == "rows":
             return _rows(check.value, table)
         if check.kind == "fresh":
             return _fresh(check.value, table, started)
-        mask = _CHECKS[check.kind](table, check.value, others)
+        mask = _CHECKS[check.kind](table, check.value, _Given(others, gives_nothing))
         return rows_found(table, mask)
     except LiteralError as error:
         return Finding(False, reason=str(error))
@@ -93,10 +108,10 @@ def _any_of(masks: Sequence[Mask]) -> Mask | None:
 
 def _each(
     test: Callable[[pa.ChunkedArray, Any], Mask],
-) -> Callable[[pa.Table, Mapping[str, Any], Mapping[str, pa.Table | None]], Mask | None]:
+) -> Callable[[pa.Table, Mapping[str, Any], _Given], Mask | None]:
     """Return the check that a mapping of columns stands for: a row fails if a value fails in one of them."""
 
-    def make(table: pa.Table, value: Mapping[str, Any], others: Mapping[str, pa.Table | None]) -> Mask | None:
+    def make(table: pa.Table, value: Mapping[str, Any], given: _Given) -> Mask | None:
         return _any_of([_named(test, name, table, wanted) for name, wanted in value.items()])
 
     return make
@@ -112,24 +127,24 @@ def _named(test: Callable[[pa.ChunkedArray, Any], Mask], name: str, table: pa.Ta
         raise LiteralError(f"'{name}': {error}") from error
 
 
-def _not_null(table: pa.Table, value: str | Sequence[str], others: Mapping[str, pa.Table | None]) -> Mask | None:
+def _not_null(table: pa.Table, value: str | Sequence[str], given: _Given) -> Mask | None:
     columns = [column_of(table, name) for name in names_of(value)]
     return _any_of([null_rows(column) for column in columns if column.null_count or pt.is_dictionary(column.type)])
 
 
-def _unique(table: pa.Table, value: str | Sequence[str], others: Mapping[str, pa.Table | None]) -> Mask | None:
+def _unique(table: pa.Table, value: str | Sequence[str], given: _Given) -> Mask | None:
     columns = [column_of(table, name) for name in names_of(value)]
-    return None if none_agree(columns) else rows_that_agree(columns)
+    return None if none_agree(columns, given.gives_nothing) else rows_that_agree(columns)
 
 
-def _references(table: pa.Table, value: Mapping[str, str], others: Mapping[str, pa.Table | None]) -> Mask | None:
+def _references(table: pa.Table, value: Mapping[str, str], given: _Given) -> Mask | None:
     masks = []
     for name, wanted in value.items():
-        other = others.get(name)
+        other = given.others.get(name)
         if other is None:
             continue
         column, there = column_of(table, name), column_of(other, reference_of(wanted)[1])
-        if not none_lacks_match(column, there):
+        if not none_lacks_match(column, there, given.gives_nothing):
             masks.append(_named(rows_without_match, name, table, there))
     return _any_of(masks)
 
@@ -139,7 +154,7 @@ def names_of(value: str | Sequence[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-_CHECKS: Mapping[str, Callable[[pa.Table, Any, Mapping[str, pa.Table | None]], Mask | None]] = {
+_CHECKS: Mapping[str, Callable[[pa.Table, Any, _Given], Mask | None]] = {
     "not_null": _not_null,
     "unique": _unique,
     "enum": _each(rows_not_in),

@@ -1,12 +1,12 @@
-"""Answers with DuckDB, where it is installed, what Arrow answers slower: are the keys of a long table unique, or there.
+"""Asks DuckDB what Arrow answers slower: are the keys of a long table unique, or there.
 
 Only a yes counts. After a no, or where DuckDB cannot tell, Arrow finds the rows, so that the answers are the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -17,11 +17,18 @@ from nfrun.contracts.row_checks import comparable, one_zero
 from nfrun.contracts.unique import is_rising
 
 LARGE = 1_000_000  # rows
+# Asks DuckDB whether a query over tables, given by name, gives no row; False if that is not known.
+GivesNothing: TypeAlias = "Callable[[str, Mapping[str, pa.Table]], bool]"
 
 
-def none_agree(columns: Sequence[pa.ChunkedArray], large: int = LARGE) -> bool:
+def unknown(query: str, tables: Mapping[str, pa.Table]) -> bool:
+    """Ask nobody."""
+    return False
+
+
+def none_agree(columns: Sequence[pa.ChunkedArray], gives_nothing: GivesNothing, large: int = LARGE) -> bool:
     """Return whether no two rows agree in all columns, as far as that is known; False if it is not."""
-    if len(columns[0]) < large or find_spec("duckdb") is None:
+    if len(columns[0]) < large:
         return False
     plain = [one_zero(ticks(plain_column(column))) for column in columns]
     if not all(_is_exact(column.type) for column in plain):
@@ -31,12 +38,14 @@ def none_agree(columns: Sequence[pa.ChunkedArray], large: int = LARGE) -> bool:
     names = [f"c{i}" for i in range(len(plain))]
     there = " and ".join(f"{name} is not null" for name in names)
     query = f"select 1 from this where {there} group by {', '.join(names)} having count(*) > 1 limit 1"
-    return _gives_nothing(query, this=pa.table(plain, names))
+    return gives_nothing(query, {"this": pa.table(plain, names)})
 
 
-def none_lacks_match(column: pa.ChunkedArray, other: pa.ChunkedArray, large: int = LARGE) -> bool:
+def none_lacks_match(
+    column: pa.ChunkedArray, other: pa.ChunkedArray, gives_nothing: GivesNothing, large: int = LARGE
+) -> bool:
     """Return whether each value is null or in the other column, as far as that is known; False if it is not."""
-    if len(column) + len(other) < large or find_spec("duckdb") is None:
+    if len(column) + len(other) < large:
         return False
     try:
         mine, others = comparable(plain_column(column), plain_column(other))
@@ -46,7 +55,7 @@ def none_lacks_match(column: pa.ChunkedArray, other: pa.ChunkedArray, large: int
     if not _is_exact(mine.type):
         return False
     query = "select 1 from this anti join other using (c) where c is not null limit 1"
-    return _gives_nothing(query, this=pa.table([mine], ["c"]), other=pa.table([others], ["c"]))
+    return gives_nothing(query, {"this": pa.table([mine], ["c"]), "other": pa.table([others], ["c"])})
 
 
 def _is_exact(type_: pa.DataType) -> bool:
@@ -59,19 +68,3 @@ def _is_exact(type_: pa.DataType) -> bool:
         or pt.is_string(type_)
         or pt.is_large_string(type_)
     )
-
-
-def _gives_nothing(query: str, **tables: pa.Table) -> bool:
-    import duckdb
-
-    # Without a folder to spill to: DuckDB would take one in the working directory.
-    connection = duckdb.connect(":memory:", config={"temp_directory": ""})
-    try:
-        for name, table in tables.items():
-            sliced = pa.Table.from_batches(table.to_batches(max_chunksize=122_880), table.schema)
-            connection.register(name, sliced)
-        return connection.execute(query).fetchone() is None
-    except duckdb.Error:
-        return False
-    finally:
-        connection.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +78,11 @@ class OutputChecks:
     def _finding(self, check: Check, name: str, table: pa.Table) -> Finding:
         from nfrun.contracts.built_in import make_check
         from nfrun.contracts.finding import Finding
+        from nfrun.nodes.duckdb_instances import gives_nothing
 
         if check.kind in BUILT_IN_CHECKS:
-            return make_check(check, table, self._others(check, name, table), self._started)
+            ask = partial(gives_nothing, self._context)
+            return make_check(check, table, self._others(check, name, table), self._started, ask)
         from nfrun.nodes.user_checks import make_user_check
 
         try:

@@ -6,6 +6,7 @@ change such things get an instance of their own.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError
+from nfrun.nodes.base import NodeContext
+from nfrun.nodes.sql_inputs import sliced
 from nfrun.system.runtime import available_memory
 
 _MEMORY_SHARE = 0.8  # of the memory of the machine or the container, for all instances of a run
@@ -114,6 +117,34 @@ class DuckDBInstances:
         if not memory:  # otherwise its limit stays as it is
             self._limits[instance] = _memory_limit(instance)
         return instance
+
+
+def instances_of(context: NodeContext) -> DuckDBInstances:
+    """Return the instances of this process."""
+    found: DuckDBInstances | None = context.memo.get(DuckDBInstances)
+    if found is None:
+        # Otherwise DuckDB looks up unknown tables among the Python variables of nfrun's own frames.
+        # It would keep parts of files by their paths, and those of open files are used again.
+        config = {"python_enable_replacements": "false", "enable_external_file_cache": "false"}
+        # DuckDB would spill to the working directory.
+        made = DuckDBInstances(config, context.run_scratch / f"duckdb.{os.getpid()}", context.memory_share)
+        found = context.memo.setdefault(DuckDBInstances, made)
+    return found
+
+
+def gives_nothing(context: NodeContext, query: str, tables: Mapping[str, Any]) -> bool:
+    """Return whether a query over Arrow tables gives no row; False where DuckDB is not installed or cannot tell."""
+    try:
+        import duckdb
+    except ImportError:
+        return False
+    try:
+        with instances_of(context).cursor() as cursor, context.cancel_token.on_cancel(cursor.interrupt):
+            for name, table in tables.items():
+                cursor.register(name, sliced(table))
+            return cursor.execute(query).fetchone() is None
+    except duckdb.Error:
+        return False
 
 
 def _memory_limit(connection: Any) -> str:

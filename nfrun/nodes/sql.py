@@ -106,9 +106,11 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     except ModuleNotFoundError:
         raise NodeError("a sql node needs DuckDB, which is not installed", INSTALL) from None
 
+    from nfrun.nodes.duckdb_instances import instances_of
+
     try:
         with _in_folder(context):
-            return {output_name(context.node): _result(context, _instances(context))}
+            return {output_name(context.node): _result(context, instances_of(context))}
     except duckdb.Error as error:
         first, _, rest = str(error).partition("\n")
         if isinstance(error, duckdb.OutOfMemoryException) and _NO_ROOM in rest:
@@ -150,21 +152,6 @@ def _is_working_directory(folder: Path) -> bool:
         return os.path.samefile(".", folder)  # noqa: PTH121
     except OSError:
         return True
-
-
-def _instances(context: NodeContext) -> DuckDBInstances:
-    """Return the instances of this process."""
-    from nfrun.nodes.duckdb_instances import DuckDBInstances
-
-    found: DuckDBInstances | None = context.memo.get(DuckDBInstances)
-    if found is None:
-        # Otherwise DuckDB looks up unknown tables among the Python variables of nfrun's own frames.
-        # It would keep parts of files by their paths, and those of open files are used again.
-        config = {"python_enable_replacements": "false", "enable_external_file_cache": "false"}
-        # DuckDB would spill to the working directory.
-        made = DuckDBInstances(config, context.run_scratch / f"duckdb.{os.getpid()}", context.memory_share)
-        found = context.memo.setdefault(DuckDBInstances, made)
-    return found
 
 
 def _result(context: NodeContext, instances: DuckDBInstances) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from nfrun.core.output_types import TABLE
@@ -37,10 +37,13 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
         import duckdb
     except ImportError:
         return None, None
-    from nfrun.nodes.sql_check import planning_connection
 
-    connection = planning_connection()
-    with _registered(connection, inputs):
+    with _LOCK:  # several runs of a program may plan at once
+        connection, tables = _connection()
+        for name, schema in inputs.items():
+            if tables.get(name) is not schema:
+                connection.register(name, schema.empty_table())
+                tables[name] = schema
         try:
             statements = connection.extract_statements(node.body)
             if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
@@ -60,17 +63,18 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
             return None, None
 
 
-@contextmanager
-def _registered(connection: Any, inputs: Mapping[str, Any]) -> Iterator[None]:
-    """Make tables without rows of the schemas, which the connection has only here."""
-    with _LOCK:  # several runs of a program may plan at once
-        for name, schema in inputs.items():
-            connection.register(name, schema.empty_table())
-        try:
-            yield
-        finally:
-            for name in inputs:
-                connection.unregister(name)
+@cache
+def _connection() -> tuple[Any, dict[str, Any]]:
+    """Return a connection that binds queries, and the schemas of its tables, which have no rows.
+
+    Tables of other queries stay: to make one takes longer than to bind a query. Whether a query reads nothing but its
+    inputs is looked at elsewhere.
+    """
+    from nfrun.nodes.sql_check import planning_connection
+
+    connection = planning_connection().cursor()
+    connection.execute("set errors_as_json = true").fetchall()
+    return connection, {}
 
 
 def _value(value: Any) -> Any:
