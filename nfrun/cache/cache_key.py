@@ -16,6 +16,7 @@ from typing import Any
 from nfrun import __version__
 from nfrun.code.fingerprint import Piece
 from nfrun.code.folder_code import FolderCode
+from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.facts.code_facts import CodeFacts, SharedVariable, shared_variables
 from nfrun.history.journal import FinishedNode
@@ -137,6 +138,8 @@ class CacheKeys:
         key_inputs |= {
             f"{_PACKAGE}{name}": self._distributions.version(name) or "" for name in (*spec.packages, *kind.packages)
         }
+        if spec.map is not None:
+            key_inputs["map"] = _map_digest(spec.map)
         for item in spec.inputs:
             if item.gather:
                 key_inputs[f"cells {item.name}"] = _cells_digest(item.gather, spec.id)
@@ -185,6 +188,12 @@ def input_digest(item: Input, digests: Mapping[OutputId, str]) -> str:
     if gather is None:
         return digests[read[0]] if read else ABSENT
     return text_checksum(_canonical([digests.get(output) for output in gather.cells]))
+
+
+def _map_digest(map: MapSpec) -> str:
+    """Return a digest of what changes the table of a mapped node: of a batch only where the function sees all of it."""
+    pieces = [map.over, map.by, map.parts, 0 if map.is_row_wise else map.batch]
+    return text_checksum(_canonical([*pieces, map.keep, map.explode, map.on_error]))
 
 
 def _cells_digest(gather: Gather, reader: str) -> str:

@@ -22,6 +22,7 @@ _WORDS = {
     "text": "its text",
     "outputs": "the names of its outputs",
     "format": "its format",
+    "map": "its 'map'",
     "order": "the order of its inputs or values",
     "code": "the function {}",
     "package": "the package {}",
