@@ -11,6 +11,7 @@ from nfrun.cache.outdated_results import OutdatedResults
 from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome, OutputRef
+from nfrun.core.map_counts import MapCounts
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.values import replace
 from nfrun.history.journal import FinishedNode, FinishedOutput
@@ -64,7 +65,9 @@ class Hits:
         """
         found = [self._with_home(finished, output) for output in finished.outputs]
         refs: dict[str, OutputRef] = {}
-        self._observed.used[start.node] = finished = replace(finished, outputs=tuple(output for output, _ in found))
+        counts = None if finished.map is None else MapCounts(finished.map.rows, finished.map.rows)
+        finished = replace(finished, outputs=tuple(output for output, _ in found), map=counts)
+        self._observed.used[start.node] = finished
         source = self.source_of(start.node)
         for output, file in found:
             is_used = output.shown or self._fsync
@@ -74,7 +77,7 @@ class Hits:
                 self._sync(path, f"the output '{output.id}' ({output.size:,} bytes)")
         for name in finished.wrote if self._fsync else ():
             self._sync(self._base / name, name)
-        return Outcome(start.node, start.attempt, outputs=refs, reused=True)
+        return Outcome(start.node, start.attempt, outputs=refs, reused=True, map=counts)
 
     def source_of(self, node: str) -> Path | None:
         """Return the path of the file or folder that a node hands on where it is, None if it makes what it gives."""

@@ -330,6 +330,7 @@ class JournalWriter:
             of=spec.of,
             cell=spec.cell,
             checks=end.checks,
+            map=end.map,
         )
 
     def _unfinished_node(
@@ -348,10 +349,9 @@ class JournalWriter:
             getattr(event, "because", "") or getattr(event, "why", ""),
             self._redact(self._reason(event.node)) if reason is None else reason,
             tuple(dict.fromkeys(output for item in spec.inputs for output in item.outputs)),
-            getattr(event, "tolerated", False),
             of=spec.of,
             cell=spec.cell,
-            checks=getattr(event, "checks", ()),
+            **{name: getattr(event, name) for name in ("tolerated", "checks", "map") if hasattr(event, name)},
         )
 
     def _write_lines(self) -> None:

@@ -303,6 +303,9 @@ def usable_entries(
         files = recorded.now(entry.reads, recheck=recheck)
         if runs_for_effect(spec, entry):
             reasons.append("it gave no output, so it runs for its effect")
+        elif entry.map is not None and entry.map.failed:
+            rows = "row" if entry.map.failed == 1 else "rows"
+            reasons.append(f"{entry.map.failed:,} {rows} had failed")
         elif files != entry.reads:
             changed = [name for name in entry.reads if files[name] != entry.reads[name]]
             reasons.append(changes(files_as_inputs(entry.reads, changed), files_as_inputs(files, changed)))

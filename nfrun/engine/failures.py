@@ -17,6 +17,7 @@ from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, Frame, nfrun_failure
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
+from nfrun.engine.retry_after import retry_after
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
@@ -44,7 +45,7 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], ba
     frames = _user_frames(error, folders)
     notes = [str(note) for note in getattr(error, "__notes__", [])]
     details = "\n".join([*notes, *(line for cause in _causes(error) for line in _cause_lines(cause, folders))])
-    return Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number)
+    return Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number, retry_after(error))
 
 
 def _user_frames(error: BaseException, folders: Sequence[Path]) -> tuple[Frame, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
+from nfrun.core.map_counts import MapCounts
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import asdict, field, frozen
@@ -70,7 +71,8 @@ class FinishedNode:
     `started` is in seconds since the run began. `duration` is that of the last attempt in seconds, and `reason` says
     why the node ran. `reused`: the node was a cache hit. Then `duration` and `attempts` are those of the run `home`, in
     which it ran, and `reason` is "". `home` is "" for the run of this journal. A cell has its matrix under `of`, and in
-    `cell` its value on each axis. `checks` are the results of its checks, each with its key.
+    `cell` its value on each axis. `checks` are the results of its checks, each with its key. `map` counts the rows of a
+    mapped node.
 
     Older journals have neither `reads` nor `obstacle`, nor the fields after them.
     """
@@ -93,6 +95,7 @@ class FinishedNode:
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     checks: tuple[CheckResult, ...] = ()
+    map: MapCounts | None = None
 
     @property
     def absent(self) -> frozenset[str]:
@@ -112,7 +115,7 @@ class UnfinishedNode:
     `duration` the seconds of the last attempt. `because` is the failed node that a skipped one needs, or why a node was
     cancelled. `reason` says why it ran or was to run. `inputs` are the ids of the outputs that it may read.
     `tolerated`: that it failed or was skipped does not let the run fail. Older journals have neither of these.
-    `of`, `cell` and `checks` are as in `FinishedNode`.
+    `of`, `cell`, `checks` and `map` are as in `FinishedNode`.
     """
 
     node: str
@@ -128,6 +131,7 @@ class UnfinishedNode:
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     checks: tuple[CheckResult, ...] = ()
+    map: MapCounts | None = None
 
 
 @frozen
@@ -195,9 +199,12 @@ class JournalContents:
 
 
 _OUTPUT, _FILE = LineFields(FinishedOutput, "type"), LineFields(FinishedOutput)  # only files and folders have a type
-_WITHOUT = ("outputs", "folder", "checks")
+_WITHOUT = ("outputs", "folder", "checks", "map")  # those that few nodes have are added
 _FINISHED, _FINISHED_CELL = LineFields(FinishedNode, *_WITHOUT, "of", "cell"), LineFields(FinishedNode, *_WITHOUT)
-_UNFINISHED, _UNFINISHED_CELL = LineFields(UnfinishedNode, "checks", "of", "cell"), LineFields(UnfinishedNode, "checks")
+_UNFINISHED, _UNFINISHED_CELL = (
+    LineFields(UnfinishedNode, "checks", "map", "of", "cell"),
+    LineFields(UnfinishedNode, "checks", "map"),
+)
 _FAILURE, _FRAME, _STARTED, _ENDED, _CHECKED = map(LineFields, (Failure, Frame, RunHeader, RunEnding, CheckResult))
 
 
@@ -268,6 +275,8 @@ def _node_json(node: FinishedNode | UnfinishedNode, fields: LineFields) -> dict[
     line = fields.as_json(node)
     if node.checks:
         line["checks"] = [_CHECKED.as_json(check) for check in node.checks]
+    if node.map is not None:
+        line["map"] = asdict(node.map)
     return line
 
 
@@ -324,7 +333,12 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
                 finished.append(_finished(line, folder))
             elif kind == "unfinished":
                 failure = line.get("failure") and _failure(line["failure"])
-                more = {"failure": failure, "inputs": tuple(line.get("inputs", ())), "checks": _checks(line)}
+                more = {
+                    "failure": failure,
+                    "inputs": tuple(line.get("inputs", ())),
+                    "checks": _checks(line),
+                    "map": _counts(line),
+                }
                 unfinished.append(UnfinishedNode(**{**_UNFINISHED_CELL.of_line(line), **more}))
             elif kind == "ended":
                 ending = ending_of(line)
@@ -357,7 +371,14 @@ def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
 
 def _finished(line: Mapping[str, Any], folder: Path) -> FinishedNode:
     outputs = tuple([_output(line["node"], output) for output in line["outputs"]])
-    return FinishedNode(**_FINISHED_CELL.of_line(line), outputs=outputs, folder=folder, checks=_checks(line))
+    return FinishedNode(
+        **_FINISHED_CELL.of_line(line), outputs=outputs, folder=folder, checks=_checks(line), map=_counts(line)
+    )
+
+
+def _counts(line: Mapping[str, Any]) -> MapCounts | None:
+    found = line.get("map")
+    return None if found is None else MapCounts(**{name: found[name] for name in ("rows", "reused", "failed", "calls")})
 
 
 def _checks(line: Mapping[str, Any]) -> tuple[CheckResult, ...]:

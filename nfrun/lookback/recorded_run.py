@@ -11,6 +11,7 @@ from typing import Any
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import NotRecorded
 from nfrun.core.events import Failure
+from nfrun.core.map_counts import MapCounts
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import closest_match, ellipsize, file_stem, shortened
 from nfrun.core.values import field, frozen
@@ -35,7 +36,8 @@ class RecordedNode:
     reused. `started` is in seconds after the run began, None if it did not start, or if that is not recorded.
     `attempts` is 0 where it is not recorded. `reason` says why it ran, and `because` which failed node it was skipped
     for. `tolerated`: that it failed or was skipped did not let the run fail. A cell has its matrix under `of`,
-    and in `cell` its value on each axis. `checks` are the results of its checks.
+    and in `cell` its value on each axis. `checks` are the results of its checks. `map` counts the rows
+    of a mapped node.
     """
 
     node: str
@@ -51,6 +53,7 @@ class RecordedNode:
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     checks: tuple[CheckResult, ...] = ()
+    map: MapCounts | None = None
 
     @property
     def outputs(self) -> tuple[FinishedOutput, ...]:
@@ -135,7 +138,7 @@ def _inputs(node: RecordedNode) -> Mapping[str, str]:
 
 def _recorded(found: Node) -> RecordedNode:
     of_all = (found.duration, found.started, found.attempts, found.reason)
-    cell: dict[str, Any] = {"of": found.of, "cell": found.cell, "checks": found.checks}
+    cell: dict[str, Any] = {"of": found.of, "cell": found.cell, "checks": found.checks, "map": found.map}
     if isinstance(found, FinishedNode):
         return RecordedNode(found.node, "reused" if found.reused else "ok", *of_all, finished=found, **cell)
     return RecordedNode(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from nfrun.core.map_counts import MapCounts
 from nfrun.core.output_types import TABLE
 
 
@@ -65,6 +66,30 @@ def format_progress(done: float, total: float | None) -> str:
     if not total or total < 0:
         return format_amount(done)
     return f"{int(100 * done / total)} %  {format_amount(done)}/{format_amount(total)}"
+
+
+def format_rows(done: float, counts: MapCounts, seconds: float, before: float | None = None) -> str:
+    """Format the progress of a mapped node: `412/648 rows, 31/s, 8 s left (200 reused, 2 failed)`.
+
+    In the last `seconds` the rows from `before` on were done; by default all that have no result of an earlier run.
+    """
+    parts = [f"{format_amount(done)}/{format_amount(counts.rows)} rows"]
+    more = done - (counts.reused if before is None else before)
+    if more > 0 and seconds > 0:
+        rate = more / seconds
+        parts.append(f"{format_amount(round(rate) if rate >= 10 else float(f'{rate:.2g}'))}/s")
+        if counts.rows > done:
+            parts.append(f"{format_seconds((counts.rows - done) / rate)} left")
+    return f"{', '.join(parts)}{format_counts(counts)}"
+
+
+def format_counts(counts: MapCounts | None) -> str:
+    """Return how many rows of a mapped node were reused and how many failed, in parentheses, "" if none."""
+    if counts is None:
+        return ""
+    found = [("reused", counts.reused), ("failed", counts.failed)]
+    shown = ", ".join(f"{number:,} {what}" for what, number in found if number)
+    return f" ({shown})" if shown else ""
 
 
 def format_outputs(outputs: Iterable[Sized]) -> str:

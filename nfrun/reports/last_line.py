@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from nfrun.core.events import NOT_SELECTED, STATUSES
 from nfrun.core.text import escape_controls
-from nfrun.reports.format_units import format_seconds
+from nfrun.reports.format_units import format_count, format_seconds
 from nfrun.reports.run_record import RunRecord
 
 GO_ON = "to go on from here: "  # begins the line with the command
@@ -25,13 +25,23 @@ def last_line(record: RunRecord, name: str, command: str = "") -> str:
         failed, few = record.counts()["failed"], f"{record.tolerated:,} "
         some = f"{failed:,} failed ({'' if record.tolerated == failed else few}tolerated)"
         counts = [some if text == f"{failed:,} failed" else text for text in counts]
-    line = f"{escape_controls(name)}: {', '.join([status, *counts, _seconds(record.at)])}"
+    rows = _rows(record)
+    line = f"{escape_controls(name)}: {', '.join([status, *counts, *rows, _seconds(record.at)])}"
     return f"{line}\n{GO_ON}{escape_controls(command)}" if command and status != "ok" else line
 
 
 def counts_of_nodes(counts: Mapping[str, int]) -> list[str]:
     """Return the numbers of nodes by status as people read them: `3 ran`, `17 reused`."""
     return [f"{counts[s]:,} {_WORDS.get(s, s)}" for s in (*STATUSES, NOT_SELECTED) if counts.get(s)]
+
+
+def _rows(record: RunRecord) -> list[str]:
+    """Return how many rows of mapped nodes were computed, and how many failed, if these were not all."""
+    maps = [node.map for node in record.nodes.values() if node.map is not None and node.status in ("ok", "failed")]
+    rows, reused = sum(each.rows for each in maps), sum(each.reused for each in maps)
+    failed = sum(each.failed for each in maps)
+    computed = [f"{rows - reused:,} of {rows:,} rows computed"] if reused else []
+    return [*computed, *([f"{format_count(failed, 'row')} failed"] if failed else [])]
 
 
 def _seconds(value: float) -> str:

@@ -23,6 +23,7 @@ from nfrun.core.events import (
     OutputRef,
     RunFinished,
 )
+from nfrun.core.map_counts import MapCounts
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.plan import Plan, longest_path
 from nfrun.core.values import field, mutable
@@ -58,6 +59,7 @@ class NodeRecord:
     checks: tuple[CheckResult, ...] = ()
     absent: tuple[OutputId, ...] = ()
     progress: tuple[float, float | None] | None = None
+    map: MapCounts | None = None
 
     @property
     def ran(self) -> bool:
@@ -192,7 +194,7 @@ class RunRecord:
             if event.attempt == 1:
                 node.started = event.at
             else:
-                node.progress = None
+                node.progress = node.map = None
                 self.retrying.pop(event.node, None)
         elif isinstance(event, OutputPublished):
             if event.ref.id not in self._absent:
@@ -216,7 +218,7 @@ class RunRecord:
 
     def _node(self, name: str, node: NodeRecord, event: Event) -> None:
         if isinstance(event, NodeProgressed):
-            node.progress = (event.done, event.total)
+            node.progress, node.map = (event.done, event.total), event.map
         elif isinstance(event, NodeWaiting):
             node.status, node.started, node.attempts = "waiting", None, 0
             self._hide_running(name)
@@ -228,7 +230,7 @@ class RunRecord:
             self.retrying[name] = node
         elif isinstance(event, NodeFailed):
             node.ended, node.failure, node.tolerated = event.at, event.failure, event.tolerated
-            node.checks = event.checks
+            node.checks, node.map = event.checks, event.map or node.map
             self.tolerated += event.tolerated
             node.duration += event.duration
             self.failed[name] = node
@@ -310,7 +312,7 @@ class RunRecord:
         for output, waited in event.input_waits.items():
             if output.node in self.nodes:  # else it is not selected
                 self.nodes[output.node].handoff += waited
-        node.checks, node.absent = event.checks, event.absent
+        node.checks, node.absent, node.map = event.checks, event.absent, event.map
         if event.outputs:
             node.rows = sum([ref.rows for ref in event.outputs.values()])
             node.bytes = sum([ref.bytes for ref in event.outputs.values()])

@@ -352,7 +352,9 @@ def failure_text(name: str, node: NodeRecord, place: str, skipped: Sequence[str]
     what = f" {failure.error}" if failure.cause is Cause.CHECK else f" failed{attempts}{tolerated}: {failure.error}"
     if failure.cause is Cause.CHECK and node.tolerated:
         what += tolerated
-    lines = [f"\n{place}: node '{name}'{what}"]
+    subject = f"{failure.rows} of '{name}'" if failure.rows else f"node '{name}'"
+    sample = f" ({failure.sample})" if failure.sample else ""
+    lines = [f"\n{place}: {subject}{what}{sample}"]
     if others:
         lines.append(f"  the same in {shortened(others, _MAX_LISTED)}")
     for frame in failure.frames:

@@ -19,7 +19,14 @@ from nfrun.core.events import (
     RunStarted,
 )
 from nfrun.core.text import ellipsize, escape_controls, shortened
-from nfrun.reports.format_units import format_amount, format_count, format_outputs, format_seconds
+from nfrun.reports.format_units import (
+    format_amount,
+    format_count,
+    format_counts,
+    format_outputs,
+    format_rows,
+    format_seconds,
+)
 from nfrun.reports.line_reporter import LineReporter
 from nfrun.reports.run_record import RunRecord
 
@@ -72,6 +79,10 @@ class PlainLines(LineReporter):
             before = max(reported.get(name, (0.0, 0.0)), (node.since, 0.0))  # of this attempt
             done, total = node.progress or (0.0, None)
             self._reported[name] = (now, done)
+            if node.map is not None:
+                last = before[1] if name in reported else None
+                self._add(now, f"{name} {format_rows(done, node.map, now - before[0], last)}")
+                continue
             self._add(now, f"{name} is at {_progress(done, total, done - before[1], now - before[0])}")
         if len(reporting) > _MAX_PROGRESS:
             self._add(now, f"… and {len(reporting) - _MAX_PROGRESS:,} more nodes report progress")
@@ -95,13 +106,15 @@ class PlainLines(LineReporter):
             return f"{event.node} waits for {'its resources' if event.for_budget else 'a table that is made again'}"
         if isinstance(event, NodeFinished) and (self._verbose or not event.reused):
             how = "reused" if event.reused else f"finished in {format_seconds(event.duration)}"
-            return f"{event.node} {how}" + (f", {format_outputs(event.outputs.values())}" if event.outputs else "")
+            rows = f", {format_outputs(event.outputs.values())}" if event.outputs else ""
+            return f"{event.node} {how}{rows}{'' if event.reused else format_counts(event.map)}"
         if isinstance(event, NodeRetrying):
             reason = ellipsize(event.failure.error, 200)
             return f"{event.node} failed, next attempt in {format_seconds(event.delay)}: {reason}"
         if isinstance(event, NodeFailed):
             tolerated = " (tolerated)" if event.tolerated else ""
-            return f"{event.node} failed{tolerated}: {ellipsize(event.failure.error, 200)}"
+            rows = f"{event.failure.rows} of " if event.failure.rows else ""
+            return f"{rows}{event.node} failed{tolerated}: {ellipsize(event.failure.error, 200)}"
         if isinstance(event, AttemptStopped):
             return f"{event.node} told to stop: {escape_controls(event.why)}"
         if isinstance(event, NodeSkipped):
