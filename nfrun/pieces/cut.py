@@ -82,6 +82,8 @@ def halves_of(keys: pa.FixedSizeBinaryArray) -> tuple[pa.Array, pa.Array]:
     """Return the first and the second half of each key, as 64-bit numbers."""
     import pyarrow.compute as pc
 
+    if not len(keys):
+        return pa.array([], pa.int64()), pa.array([], pa.int64())
     whole = int64_array(keys.buffers()[1].slice(16 * keys.offset, 16 * len(keys)))
     pairs = pa.FixedSizeListArray.from_arrays(whole, 2)
     return pc.list_element(pairs, 0), pc.list_element(pairs, 1)

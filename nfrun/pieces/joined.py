@@ -9,6 +9,7 @@ from itertools import accumulate
 import pyarrow as pa
 
 from nfrun.core.values import frozen
+from nfrun.pieces.piece import counted
 from nfrun.pieces.results import Results
 from nfrun.pieces.returned import UNNAMED
 from nfrun.pieces.schemas import Conflict, as_schema, common_schema
@@ -17,6 +18,7 @@ from nfrun.tables.formats import FormatError
 
 _BLOCK_ROWS = 1 << 16
 _BLOCK_BYTES = 64 << 20
+_SCATTERED = 2  # blocks that need a record, on average
 
 
 @frozen
@@ -43,11 +45,8 @@ def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None, name:
     schema, places = _with_new(kept.schema, named)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        size = len(found.positions)
-        step = _block_rows(found)
-        for start in range(0, size, step) if size else ():
-            positions = found.positions.slice(start, min(step, size - start))
-            table, parents = _block(found.results, positions, new)
+        for start, positions, records in _blocks(found, new):
+            table, parents = records.take(positions)
             rows = _rows_of(found, kept, start, len(positions))
             columns = [*rows.columns] if parents is None else [*take(rows, parents).columns]
             for place, column in zip(places, table.columns, strict=True):
@@ -101,25 +100,36 @@ def _with_new(kept: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, list[int]]:
     return pa.schema(fields, kept.metadata), places
 
 
-def _block(results: Results, positions: pa.Array, new: pa.Schema) -> tuple[pa.Table, pa.Array | None]:
-    """Return the rows of some results, and for each the index of its result; None if each result is one row."""
-    import pyarrow.compute as pc
+class _Records:
+    """The records of some results, with the columns of `schema`."""
 
-    numbers = results.records_of(positions)
-    used = sorted(numbers.unique().to_pylist())
-    records = [results.records[i] for i in used]
-    table = pa.concat_tables([as_schema(record.table(), new) for record in records])
-    # The index of a result among those of the records used: less by the results of the records left out before it.
-    offsets = pa.array([*accumulate((len(record.keys) for record in records), initial=0)][:-1], pa.int64())
-    shifts = pc.subtract(pa.array([results.starts[i] for i in used], pa.int64()), offsets)
-    units = pc.subtract(positions, shifts.take(pc.index_in(numbers, value_set=pa.array(used, pa.int64()))))
-    if all(record.counts is None for record in records):
-        return _taken(table, units), None
-    counts = pa.concat_arrays([_counts(record.counts, len(record.keys)) for record in records])
-    starts = pc.subtract(pc.cumulative_sum(counts), counts)
-    chosen = counts.take(units)
-    parents, within = _parents(chosen)
-    return _taken(table, pc.add(starts.take(units).take(parents), within)), parents
+    def __init__(self, results: Results, numbers: Sequence[int], schema: pa.Schema) -> None:
+        self._results, self._numbers = results, pa.array(numbers, pa.int64())
+        records = [results.records[i] for i in numbers]
+        self._table = pa.concat_tables([as_schema(record.table(), schema) for record in records])
+        # The index of a result among those of these records: less by the results of the records left out before it.
+        offsets = [*accumulate((len(record.keys) for record in records), initial=0)][:-1]
+        starts = [results.starts[i] for i in numbers]
+        self._shifts = pa.array([start - offset for start, offset in zip(starts, offsets, strict=True)], pa.int64())
+        self._counts = None
+        if any(record.counts is not None for record in records):
+            self._counts = pa.concat_arrays([_counts(record.counts, len(record.keys)) for record in records])
+
+    def take(self, positions: pa.Array) -> tuple[pa.Table, pa.Array | None]:
+        """Return the rows of some results, and for each the index of its result; None if each result is one row."""
+        import pyarrow.compute as pc
+
+        places = pc.index_in(self._results.records_of(positions), value_set=self._numbers)
+        units = pc.subtract(positions, self._shifts.take(places))
+        if self._counts is None:
+            return _taken(self._table, units), None
+        starts = pc.subtract(pc.cumulative_sum(self._counts), self._counts)
+        parents, within = _parents(self._counts.take(units))
+        return _taken(self._table, pc.add(starts.take(units).take(parents), within)), parents
+
+    def joined(self) -> None:
+        """Copy the rows of all records into one chunk, which takes less time than to search many for each row."""
+        self._table = self._table.combine_chunks()
 
 
 def _parents(counts: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -129,7 +139,7 @@ def _parents(counts: pa.Array) -> tuple[pa.Array, pa.Array]:
     ends = pc.cumulative_sum(counts)
     total = ends[-1].as_py() if len(ends) else 0
     offsets = pa.concat_arrays([pa.array([0], pa.int64()), ends])
-    items = pa.array(range(total), pa.int64())
+    items = counted(total)
     parents = pc.list_parent_indices(pa.LargeListArray.from_arrays(offsets, items)).cast(pa.int64())
     return parents, pc.subtract(items, offsets.take(parents))
 
@@ -140,10 +150,12 @@ def _counts(counts: pa.Array | None, keys: int) -> pa.Array:
 
 def _taken(table: pa.Table, rows: pa.Array) -> pa.Table:
     """Return these rows: a view if they are all adjacent, as where nothing has changed since an earlier run."""
+    import pyarrow.compute as pc
+
     size = len(rows)
     if size and rows[-1].as_py() - rows[0].as_py() == size - 1:
         first = rows[0].as_py()
-        if rows.equals(pa.array(range(first, first + size), pa.int64())):
+        if pc.subtract(rows, first).equals(counted(size)):
             return table.slice(first, size)
     return take(table, rows)
 
@@ -154,7 +166,26 @@ def _rows_of(found: Found, kept: pa.Table, start: int, size: int) -> pa.Table:
     return take(kept, found.rows.slice(start, size))
 
 
+def _blocks(found: Found, schema: pa.Schema) -> Iterator[tuple[int, pa.Array, _Records]]:
+    """Yield the results block by block: the index of the first, their positions, and the records with them.
+
+    If the rows were computed in another order, so that most blocks need most records, these are copied together once.
+    """
+    step = _block_rows(found)
+    starts = range(0, len(found.positions), step)
+    blocks = [found.positions.slice(start, step) for start in starts]
+    used = [sorted(found.results.records_of(block).unique().to_pylist()) for block in blocks]
+    every = sorted({number for numbers in used for number in numbers})
+    whole = None
+    if sum(map(len, used)) > _SCATTERED * len(every) + len(blocks):
+        whole = _Records(found.results, every, schema)
+        whole.joined()
+    for start, positions, numbers in zip(starts, blocks, used, strict=True):
+        yield start, positions, whole or _Records(found.results, numbers, schema)
+
+
 def _block_rows(found: Found) -> int:
+    """Return how many results a block has."""
     used = [found.results.records[i] for i in found.results.records_of(found.positions).unique().to_pylist()]
     units = sum(len(record.keys) for record in used)
     size = sum(record.body.size for record in used)

@@ -58,6 +58,13 @@ class Piece:
         return Piece(keys, self.start + first, self.start + last)
 
 
+def counted(size: int) -> pa.Array:
+    """Return the numbers from 0 to `size` - 1."""
+    import pyarrow.compute as pc
+
+    return pc.subtract(pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), size)), 1)
+
+
 def int64_array(data: bytes | pa.Buffer) -> pa.Array:
     """Return the 64-bit numbers in a buffer as an array, without a copy."""
     buffer = pa.py_buffer(data) if isinstance(data, bytes) else data

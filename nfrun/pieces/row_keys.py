@@ -77,16 +77,20 @@ def _values(array: pa.Array) -> Values:
     if _is_list(kind):
         return _lists(array)
     if pt.is_string(kind) or pt.is_binary(kind):
-        return _masked(_slices(array, 4), array)
+        return _listed(array.cast(pa.binary()))
     if pt.is_large_string(kind) or pt.is_large_binary(kind):
-        return _masked(_slices(array, 8), array)
+        return _listed(array.cast(pa.large_binary()))
     if pt.is_boolean(kind):
         return _values(array.cast(pa.uint8()))
     width = _width(kind)
     if not width:
         return [repr(value.as_py()).encode() if value.is_valid else None for value in array]
-    data = _fixed_bytes(array, width)
-    return _masked([data[i : i + width] for i in range(0, len(data), width)], array)
+    return _listed(array if pt.is_fixed_size_binary(kind) else array.view(pa.binary(width)))
+
+
+def _listed(array: pa.Array) -> Values:
+    found: list[bytes | None] = array.to_pylist()
+    return found
 
 
 def _lists(array: pa.Array) -> Values:
@@ -119,19 +123,6 @@ def _masked(values: list[bytes], array: pa.Array) -> Values:
     if not array.null_count:
         return values
     return [value if valid else None for value, valid in zip(values, array.is_valid().to_pylist(), strict=True)]
-
-
-def _slices(array: pa.Array, width: int) -> list[bytes]:
-    if not len(array):
-        return []
-    _, offsets, data = array.buffers()
-    bounds = memoryview(offsets.slice(width * array.offset, width * (len(array) + 1)))
-    found = bounds.cast("i" if width == 4 else "q").tolist()
-    first = found[0]
-    if data is None or found[-1] == first:
-        return [b""] * len(array)
-    content = data.slice(first, found[-1] - first).to_pybytes()
-    return [content[i - first : j - first] for i, j in pairwise(found)]
 
 
 def _fixed_bytes(array: pa.Array, width: int) -> bytes:

@@ -60,8 +60,10 @@ class MapWork:
         self.record = self._recorder.record
         self._cut = None if columns is not None else cut(table, spec)
         self._keys = self._unit_keys()
-        self._kept = kept_records(folder, without=kept.outdated) if spec.reuse and kept.use_kept else []
-        self._missing, covered = self._plan(Results(self._kept).find(self._keys))
+        uses_kept = spec.reuse and kept.use_kept
+        self._kept = Results(kept_records(folder, without=kept.outdated) if uses_kept else [])
+        self._found = self._kept.find(self._keys)
+        self._missing, covered = self._plan(self._found)
         self._covered = [0, *accumulate(covered)]  # rows of the input, up to each unit that is computed
         self._failed: dict[bytes, tuple[Piece, FailedCall]] = {}
         self._lock = threading.Lock()
@@ -145,8 +147,9 @@ class MapWork:
         Raises HandoffError if a result is not there, and FormatError if the results do not fit together.
         """
         self._recorder.flush()
-        results = Results([*self._kept, *kept_records(self._folder, self._files)])
-        found, rows = results.find(self._keys), None
+        results, found, rows = self._kept, self._found, None
+        if found.null_count:
+            results, found = self._with_new()
         if found.null_count:
             rows = self._units_there(found)
             found = found.take(rows)
@@ -219,6 +222,19 @@ class MapWork:
     def _key_bytes(self, first: int, last: int) -> bytes:
         data: bytes = self._keys.buffers()[1].slice(KEY_BYTES * first, KEY_BYTES * (last - first)).to_pybytes()
         return data
+
+    def _with_new(self) -> tuple[Results, pa.Array]:
+        """Return the results that were kept with those of this run behind them, and the position of that of each unit.
+
+        A unit that has none has no position.
+        """
+        import pyarrow.compute as pc
+
+        new = Results(kept_records(self._folder, self._files))
+        missing = pc.indices_nonzero(self._found.is_null())
+        positions = pc.add(new.find(self._keys.take(missing)), self._kept.starts[-1])
+        found = pc.replace_with_mask(self._found, self._found.is_null(), positions)
+        return Results([*self._kept.records, *new.records]), found
 
     def _units_there(self, found: pa.Array) -> pa.Array:
         """Return the units that have a result. Raises HandoffError if others than the failed ones have none."""
