@@ -72,7 +72,7 @@ def _values(array: pa.Array) -> Values:
         array = map_entries(array)
         kind = array.type
     if pt.is_struct(kind):
-        children = [_values(child) for child in array.flatten()]
+        children = [_values(array.field(i)) for i in range(kind.num_fields)]  # `flatten` aborts for some types
         return _masked(list(_joined(children, len(array))), array)
     if _is_list(kind):
         return _lists(array)
