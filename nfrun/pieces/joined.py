@@ -12,7 +12,7 @@ from nfrun.core.values import frozen
 from nfrun.pieces.piece import counted
 from nfrun.pieces.results import Results
 from nfrun.pieces.returned import UNNAMED
-from nfrun.pieces.schemas import Conflict, as_schema, common_schema
+from nfrun.pieces.schemas import Conflict, as_schema, common_schema, with_dictionaries, without_dictionaries
 from nfrun.pieces.take import take
 from nfrun.tables.formats import FormatError
 
@@ -23,26 +23,34 @@ _SCATTERED = 2  # blocks that need a record, on average
 
 @frozen
 class Found:
-    """The results to join, in their order: the position of each in `results`.
+    """The results to join, in their order: the position of each in `results`. `name` is that of the node.
 
     `rows` are the numbers of the input's rows that they belong to, None for all rows.
     """
 
     results: Results
     positions: pa.Array
-    rows: pa.Array | None = None
+    rows: pa.Array | None
+    name: str
+
+    def table(self, number: int) -> pa.Table:
+        """Return the rows of a record. A column without a name gets that of the node."""
+        table = self.results.records[number].table()
+        if UNNAMED not in table.schema.names:
+            return table
+        return table.rename_columns([column or self.name for column in table.schema.names])
 
 
-def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None, name: str) -> pa.RecordBatchReader:
+def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None) -> pa.RecordBatchReader:
     """Return the rows of the input with the new columns of each; a new one takes the place of one of the same name.
 
-    `keep` are the columns of the input that stay, None for all. `name` is that of the node, for errors. A batch has
-    65,536 rows, or more if rows give several; fewer if these take more than 64 MiB. Raises FormatError.
+    `keep` are the columns of the input that stay, None for all. A batch has 65,536 rows, or more if rows give several;
+    fewer if these take more than 64 MiB. Raises FormatError.
     """
-    new = _schema(found, name)
-    named = pa.schema([field.with_name(name) if field.name == UNNAMED else field for field in new])
+    encoded = _schema(found)
+    new = without_dictionaries(encoded)
     kept = given if keep is None else given.select(list(keep))
-    schema, places = _with_new(kept.schema, named)
+    schema, places = _with_new(kept.schema, new)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for start, positions, records in _blocks(found, new):
@@ -53,12 +61,13 @@ def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None, name:
                 columns[place : place + 1] = [column]
             yield from _batches(columns, schema)
 
-    return pa.RecordBatchReader.from_batches(schema, batches())
+    return with_dictionaries(pa.RecordBatchReader.from_batches(schema, batches()), encoded)
 
 
-def joined_pieces(found: Found, name: str) -> pa.RecordBatchReader:
+def joined_pieces(found: Found) -> pa.RecordBatchReader:
     """Return the tables of the pieces, one behind the other. Raises FormatError if they do not fit."""
-    schema = _schema(found, name)
+    encoded = _schema(found)
+    schema = without_dictionaries(encoded)
 
     def batches() -> Iterator[pa.RecordBatch]:
         opened: tuple[int, pa.Table, list[int]] | None = None
@@ -67,27 +76,27 @@ def joined_pieces(found: Found, name: str) -> pa.RecordBatchReader:
             if opened is None or opened[0] != number:
                 record = found.results.records[number]
                 starts = [0, *accumulate(record.counts.to_pylist())] if record.counts is not None else []
-                opened = number, as_schema(record.table(), schema), starts
+                opened = number, as_schema(found.table(number), schema), starts
             unit = position - found.results.starts[number]
             start, stop = opened[2][unit : unit + 2] if opened[2] else (unit, unit + 1)
             yield from opened[1].slice(start, stop - start).to_batches()
 
-    return pa.RecordBatchReader.from_batches(schema, batches())
+    return with_dictionaries(pa.RecordBatchReader.from_batches(schema, batches()), encoded)
 
 
-def _schema(found: Found, name: str) -> pa.Schema:
+def _schema(found: Found) -> pa.Schema:
     """Return the columns of all results, in the order in which the rows of the input give them."""
     import pyarrow.compute as pc
 
     records = found.results.records_of(found.positions)
     used = records.unique()
     try:
-        return common_schema([found.results.records[i].table().schema for i in used.to_pylist()])
+        return common_schema([found.table(i).schema for i in used.to_pylist()])
     except Conflict as error:
         firsts = [pc.index(records, used[i]).as_py() for i in (error.one, error.other)]
         rows = [first if found.rows is None else found.rows[first].as_py() for first in firsts]
         what = " and ".join(f"{'row' if len(found.positions) else 'piece'} {row + 1:,}" for row in rows)
-        raise FormatError(f"the results of {what} of '{name}' cannot be put together: {error}") from None
+        raise FormatError(f"the results of {what} of '{found.name}' cannot be put together: {error}") from None
 
 
 def _with_new(kept: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, list[int]]:
@@ -103,13 +112,13 @@ def _with_new(kept: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, list[int]]:
 class _Records:
     """The records of some results, with the columns of `schema`."""
 
-    def __init__(self, results: Results, numbers: Sequence[int], schema: pa.Schema) -> None:
-        self._results, self._numbers = results, pa.array(numbers, pa.int64())
-        records = [results.records[i] for i in numbers]
-        self._table = pa.concat_tables([as_schema(record.table(), schema) for record in records])
+    def __init__(self, found: Found, numbers: Sequence[int], schema: pa.Schema) -> None:
+        self._results, self._numbers = found.results, pa.array(numbers, pa.int64())
+        records = [found.results.records[i] for i in numbers]
+        self._table = pa.concat_tables([as_schema(found.table(i), schema) for i in numbers])
         # The index of a result among those of these records: less by the results of the records left out before it.
         offsets = [*accumulate((len(record.keys) for record in records), initial=0)][:-1]
-        starts = [results.starts[i] for i in numbers]
+        starts = [found.results.starts[i] for i in numbers]
         self._shifts = pa.array([start - offset for start, offset in zip(starts, offsets, strict=True)], pa.int64())
         self._counts = None
         if any(record.counts is not None for record in records):
@@ -178,10 +187,10 @@ def _blocks(found: Found, schema: pa.Schema) -> Iterator[tuple[int, pa.Array, _R
     every = sorted({number for numbers in used for number in numbers})
     whole = None
     if sum(map(len, used)) > _SCATTERED * len(every) + len(blocks):
-        whole = _Records(found.results, every, schema)
+        whole = _Records(found, every, schema)
         whole.joined()
     for start, positions, numbers in zip(starts, blocks, used, strict=True):
-        yield start, positions, whole or _Records(found.results, numbers, schema)
+        yield start, positions, whole or _Records(found, numbers, schema)
 
 
 def _block_rows(found: Found) -> int:

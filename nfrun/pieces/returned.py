@@ -54,7 +54,7 @@ def _columns(value: Any, rows: int) -> pa.Table:
         return _table({str(name): _array(values, rows, str(name)) for name, values in value.items()}, rows)
     if isinstance(value, pa.Table | pa.RecordBatch) or _is_frame(value):
         table = _frame_table(value)
-        _check_length(table.num_rows, rows, "rows")
+        _check_length(table.num_rows, rows, "row")
         return table
     if isinstance(value, list | tuple) and any(isinstance(row, Mapping) for row in value):
         return _mappings(value, rows)
@@ -64,7 +64,7 @@ def _columns(value: Any, rows: int) -> pa.Table:
 
 
 def _mappings(value: Sequence[Any], rows: int) -> pa.Table:
-    _check_length(len(value), rows, "mappings")
+    _check_length(len(value), rows, "mapping")
     for row in value:
         if row is not None and not isinstance(row, Mapping):
             what = f"the function returned a mapping for one row and {_a(row)} for another"
@@ -87,7 +87,7 @@ def _array(value: Any, rows: int, column: str) -> pa.Array | pa.ChunkedArray:
         found = pa.array(value)
     else:
         raise ReturnedError(f"the function returned {_a(value)}{where}", _each(rows))
-    _check_length(len(found), rows, "values", where)
+    _check_length(len(found), rows, "value", where)
     return found
 
 
@@ -105,7 +105,7 @@ def _exploded(value: Any, rows: int) -> tuple[Any, list[int]]:
     if isinstance(value, pa.ChunkedArray | pa.Array) and _is_list(value.type):
         import pyarrow.compute as pc
 
-        _check_length(len(value), rows, "lists")
+        _check_length(len(value), rows, "list")
         whole = pa.chunked_array([value], value.type) if isinstance(value, pa.Array) else value
         items = pc.list_flatten(whole)
         counts = pc.list_value_length(whole).fill_null(0).to_pylist()
@@ -113,7 +113,7 @@ def _exploded(value: Any, rows: int) -> tuple[Any, list[int]]:
     if not isinstance(value, list | tuple):
         hint = f"'explode' needs a list with a list of new rows for each of the {rows} rows"
         raise ReturnedError(f"the function returned {_a(value)}", hint)
-    _check_length(len(value), rows, "lists")
+    _check_length(len(value), rows, "list")
     lists = [_new_rows(each) for each in value]
     return list(chain.from_iterable(lists)), [len(each) for each in lists]
 
@@ -143,7 +143,8 @@ def _table(columns: Mapping[str, pa.Array | pa.ChunkedArray], rows: int) -> pa.T
 
 def _check_length(found: int, rows: int, what: str, where: str = "") -> None:
     if found != rows:
-        raise ReturnedError(f"the function returned {found:,} {what}{where} for {rows:,} rows", _each(rows))
+        given = f"{found:,} {what}{'s' * (found != 1)}{where} for {rows:,} row{'s' * (rows != 1)}"
+        raise ReturnedError(f"the function returned {given}", _each(rows))
 
 
 def _each(rows: int) -> str:

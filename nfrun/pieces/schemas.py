@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -40,6 +41,8 @@ def common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
             if kind is None:
                 what = f"'{field.name}' is {known.type} in the one and {field.type} in the other"
                 raise Conflict(what, first[field.name], i)
+            if pt.is_null(known.type) and not pt.is_null(kind):
+                first[field.name] = i
             fields[field.name] = known.with_type(kind).with_nullable(known.nullable or field.nullable)
     metadata = schemas[0].metadata if schemas else None
     same = all(schema.metadata == metadata for schema in schemas)
@@ -53,6 +56,11 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         return one
     if pt.is_null(one) or pt.is_null(other):
         return other if pt.is_null(one) else one
+    if pt.is_dictionary(one) and pt.is_dictionary(other) and one.ordered == other.ordered:
+        index, value = (common_type(getattr(one, part), getattr(other, part)) for part in ("index_type", "value_type"))
+        return None if value is None else pa.dictionary(index, value, one.ordered)
+    if pt.is_dictionary(one) or pt.is_dictionary(other):
+        return common_type(*(kind.value_type if pt.is_dictionary(kind) else kind for kind in (one, other)))
     if any(is_one(one) and is_one(other) for is_one in (_is_number, _is_nested, _is_text)):
         try:
             fields = [pa.schema([pa.field("", kind)]) for kind in (one, other)]
@@ -80,6 +88,34 @@ def as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
                 f"the values of '{field.name}' are {kind}, and do not fit {field.type}: {error}"
             ) from None
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def without_dictionaries(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with the types of values in place of dictionaries, but for ordered ones."""
+    return pa.schema([_decoded(field) for field in schema], schema.metadata)
+
+
+def with_dictionaries(reader: pa.RecordBatchReader, encoded: pa.Schema) -> pa.RecordBatchReader:
+    """Return the rows with the dictionaries that `encoded` has, if any: one a column, in the order of the values.
+
+    So it does not depend on the calls. Reads all rows then.
+    """
+    fields = [field for field in encoded if not field.equals(_decoded(field))]
+    if not fields:
+        return reader
+    table = pa.Table.from_batches([*reader], reader.schema)
+    for field in fields:
+        place = table.schema.get_field_index(field.name)
+        column = table.column(place).dictionary_encode().unify_dictionaries()
+        with suppress(pa.ArrowInvalid):  # more values than the type of the indices holds
+            column = column.cast(field.type)
+        table = table.set_column(place, field.with_type(column.type), column)
+    return table.to_reader()
+
+
+def _decoded(field: pa.Field) -> pa.Field:
+    kind = field.type
+    return field.with_type(kind.value_type) if pt.is_dictionary(kind) and not kind.ordered else field
 
 
 def _is_number(kind: pa.DataType) -> bool:

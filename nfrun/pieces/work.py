@@ -154,8 +154,8 @@ class MapWork:
             rows = self._units_there(found)
             found = found.take(rows)
         if self._cut is not None:
-            return joined_pieces(Found(results, found, rows), self._name)
-        return joined_rows(Found(results, found, rows), self._table, self._spec.keep, self._name)
+            return joined_pieces(Found(results, found, rows, self._name))
+        return joined_rows(Found(results, found, rows, self._name), self._table, self._spec.keep)
 
     def errors(self) -> pa.Table:
         """Return a row for each row of the input that failed, or each piece: its key, `error`, `message`, `attempts`.
