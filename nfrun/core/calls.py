@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 from nfrun.core.errors import Cause
-from nfrun.core.events import Failure
+from nfrun.core.events import Failure, OutputRef
 from nfrun.core.map_counts import FailedCall, MapCounts, OpenedMap, Piece
 from nfrun.core.map_spec import MapSpec
-from nfrun.core.pipeline import Retry
+from nfrun.core.pipeline import NOTHING, Retry
 from nfrun.core.retries import FINAL, delay_after
 
 MOST_RUNNING = 4096  # calls of one node, even if they take nothing of any resource
@@ -21,11 +22,14 @@ class Calls:
 
     `running` has the piece and the number of its tries by the number of the call. `waiting` has the pieces in back-off,
     with the time when it is over. `failure` is that of the call for `bad_piece` because of which the node fails: then
-    no other call starts. `seed` makes the jitter of delays repeatable.
+    no other call starts. `seed` makes the jitter of delays repeatable. `inputs` are the outputs that the node reads.
     """
 
-    def __init__(self, opened: OpenedMap, spec: MapSpec, retry: Retry, seed: str) -> None:
+    def __init__(
+        self, opened: OpenedMap, spec: MapSpec, retry: Retry, seed: str, inputs: Mapping[str, OutputRef] = NOTHING
+    ) -> None:
         self.opened = opened
+        self.inputs = inputs
         self._pieces = opened.pieces
         self._count = opened.pieces.count
         self._spec = spec
@@ -35,6 +39,7 @@ class Calls:
         self._again: deque[Piece] = deque()  # halves, and pieces whose back-off is over
         self._failures: dict[Piece, int] = {}
         self._losses: dict[Piece, int] = {}
+        self._earlier: dict[Piece, int] = {}  # of halves: the calls for the pieces that they were part of
         self._started = 0
         self._done_rows = opened.reused
         self._failed_rows = 0
@@ -91,9 +96,8 @@ class Calls:
         """
         piece, tries = self.running.pop(call)
         if failure is None:
-            if tries > 1:
-                self._failures.pop(piece, None)
-                self._losses.pop(piece, None)
+            if tries > 1 or len(piece) > 1:
+                self._forget(piece)
             self._done_rows += self._pieces.rows_of(piece)
         elif is_stopped and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
             return None
@@ -126,19 +130,26 @@ class Calls:
 
     def _give_up(self, piece: Piece, tries: int, failure: Failure, *, is_stopped: bool) -> None:
         """Call the halves of a piece whose calls have failed, or count its rows as failed."""
-        self._failures.pop(piece, None)
-        self._losses.pop(piece, None)
+        calls = self._forget(piece) + tries
         # A server that asks for a long pause has nothing against single rows.
         if not is_stopped and failure.retry_after is None and self._pieces.can_halve(piece):
-            self._again.extendleft([(*piece, 1), (*piece, 0)])
+            for half in ((*piece, 1), (*piece, 0)):
+                self._again.appendleft(half)
+                self._earlier[half] = calls
             return
         rows = self._pieces.rows_of(piece)
         self._failed_rows += rows
         self._done_rows += rows
         if self._spec.collects:
-            self.failed.append(FailedCall(piece, failure.type, failure.message, tries))
+            self.failed.append(FailedCall(piece, failure.type, failure.message, calls))
         if not self._spec.collects or self._spec.is_past(self._failed_rows, self._done_rows):
             self._fail(piece, failure)
+
+    def _forget(self, piece: Piece) -> int:
+        """Forget the calls for a piece. Returns how many there were for those that it is a half of."""
+        self._failures.pop(piece, None)
+        self._losses.pop(piece, None)
+        return self._earlier.pop(piece, 0)
 
     def _fail(self, piece: Piece, failure: Failure) -> None:
         if self.failure is None:

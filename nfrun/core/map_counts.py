@@ -49,7 +49,7 @@ class OpenedMap:
 
 @frozen
 class FailedCall:
-    """A piece whose last call failed: the type of the error, its message, and the number of calls for the piece."""
+    """A piece whose last call failed: the type of the error, its message, and the number of calls for its rows."""
 
     piece: Piece
     type: str

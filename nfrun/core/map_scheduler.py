@@ -76,7 +76,8 @@ class MapScheduler(Scheduler):
         self._ready.use_budgets(i, use=True)
         self._state[i] = State.CALLING
         seed = f"{self._seed}:{outcome.node}:{outcome.attempt}"
-        calls = self._calls[i] = Calls(outcome.opened, spec, self._nodes[i].retry, seed)
+        inputs = self.outputs.inputs_of(self._nodes[i])
+        calls = self._calls[i] = Calls(outcome.opened, spec, self._nodes[i].retry, seed, inputs)
         if self._stop_reason is not None:
             calls.stop()
         self._report(now, i, calls, events)
@@ -187,13 +188,15 @@ class MapScheduler(Scheduler):
         if calls.has_ended:
             self._end_calls(i)
             self._state[i] = State.RUNNING
-            inputs, wait = self.outputs.inputs_of(self._nodes[i]), now - self._ready_at[i]
+            inputs, wait = calls.inputs, now - self._ready_at[i]
             failed, failure, piece = tuple(calls.failed), calls.failure, calls.bad_piece
             events.append(CallsEnded(now, name, attempt, inputs, wait, granted, calls.counts, failed, failure, piece))
             return
         call, piece, tries = calls.start()
         self._ready.hand_to(i, call)
-        events.append(CallStarted(now, name, attempt, NOTHING, 0.0, granted, call, piece, tries, calls.opened.on_loop))
+        events.append(
+            CallStarted(now, name, attempt, calls.inputs, 0.0, granted, call, piece, tries, calls.opened.on_loop)
+        )
         if self._timeouts[i] is not None and name not in self._begins_later:
             self._set_timeout(now, i, call)
         self._go_on(now, i, calls, events)

@@ -55,6 +55,7 @@ class AttemptSettings:
     they change in the process; None if no node is expected to. `unshared` and `in_files` are those of `Placement`.
     `end_variables` are for the nodes that run last: they tell how the run ended. `started` is when the run started, in
     seconds since 1970. `open_maps` are the mapped nodes whose calls are made, by node and attempt.
+    `on_begun(node, attempt, call)` is called when the user's code begins in a call.
     """
 
     pipeline: Pipeline
@@ -76,6 +77,7 @@ class AttemptSettings:
     in_files: Set[str] = frozenset()
     end_variables: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     started: float = field(default_factory=time.time)
+    on_begun: Callable[[str, int, int], object] = lambda node, attempt, call: None
     open_maps: dict[tuple[str, int], PieceSource] = field(default_factory=dict)
 
     @property

@@ -94,13 +94,7 @@ class PipelineRun:
         )
         self.store = self._made(make_store)
         self._runner = AttemptRunner(
-            pipeline,
-            self.store,
-            run_id,
-            scratch,
-            environ,
-            self._logs,
-            self._progress,
+            *(pipeline, self.store, run_id, scratch, environ, self._logs, self._progress),
             contention=contention,
             grace=grace,
             importer=importer,
@@ -108,6 +102,7 @@ class PipelineRun:
             unshared=placement.unshared,
             in_files=placement.in_files,
             end_variables=last.variables,
+            on_begun=self.run.begun,
         )
 
     def _made(self, make_store: Callable[[Run], TableStore]) -> TableStore:
@@ -146,6 +141,9 @@ class PipelineRun:
         """Close logs, reporters and store. Calls `take_tables` before the store drops its tables."""
         self._logs.close()
         self.dispatcher.close()
+        for open_map in self._runner.open_maps.values():  # of nodes that were cancelled: the next run goes on from them
+            with suppress(Exception):
+                open_map.close()
         take_tables()
         self.store.close()
         self._runner.memo.clear()  # so that what kinds keep there, such as a DuckDB instance, is freed now

@@ -53,7 +53,9 @@ def place_nodes(
             unshared.add(name)
         has_own_threads = spec.cpus > 1 and kind.loads_libraries
         executor = (spec.executor if requested == "file" else requested) or "auto"
-        if executor == "auto":
+        if executor == "auto" and calls_on_loop(spec):
+            executor = DEFAULT_EXECUTOR
+        elif executor == "auto":
             needs_process = in_worker and (
                 has_own_threads or changes_state(spec, recorded, its_code) or gains_from_process(name, recorded)
             )
@@ -86,6 +88,11 @@ def _in_files(pipeline: Pipeline, reused: Collection[str], retained: Collection[
             if not KINDS[spec.kind].reads_source_files or item.gather:
                 found.difference_update(output.node for output in item.outputs)
     return found
+
+
+def calls_on_loop(spec: NodeSpec) -> bool:
+    """Whether the calls of a mapped node are coroutines: many of them wait on one event loop, which no process has."""
+    return spec.map is not None and spec.map.form is not None and spec.map.form.is_async
 
 
 def changes_state(spec: NodeSpec, recorded: NodeStats, code: Fingerprints) -> bool:

@@ -225,13 +225,14 @@ class Run:
         return end
 
     def _make_scheduler(self) -> Scheduler:
-        executors, plan, begins_later = self._executors.items(), self._plan, []
+        executors, plan = self._executors.items(), self._plan
         self._limited = [name for name, executor in executors if executor.capacity(0.0) is not None]
         later = [name for name, executor in executors if not executor.begins_at_once]
+        begins_later = [node.name for node in plan.nodes.values() if node.map is not None]
         if self._limited or later:
             placement = {node: self._placement.get(node, DEFAULT_EXECUTOR) for node in plan.nodes}
             plan = with_executor_slots(plan, {n: name for n, name in placement.items() if name in self._limited})
-            begins_later = [node for node, name in placement.items() if name in later]
+            begins_later += [node for node, name in placement.items() if name in later]
         return scheduler_of(
             plan, keep_going=self._keep_going, seed=self._seed, begins_later=begins_later, given=self._given
         )

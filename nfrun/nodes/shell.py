@@ -70,6 +70,7 @@ def call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> A
     """
     assert context.node.map is not None
     name = output_name(context.node)
+    context.begin()
     made = _run_script(context, (name,), {context.node.map.over: piece})
     if name not in made:
         raise NodeError(f"the script wrote nothing to ${_variable(name)}")

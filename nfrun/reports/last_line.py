@@ -39,7 +39,7 @@ def _rows(record: RunRecord) -> list[str]:
     """Return how many rows of mapped nodes were computed, and how many failed, if these were not all."""
     maps = [node.map for node in record.nodes.values() if node.map is not None and node.status in ("ok", "failed")]
     rows, reused = sum(each.rows for each in maps), sum(each.reused for each in maps)
-    failed = sum(each.failed for each in maps)
+    failed = sum(node.map.failed for node in record.nodes.values() if node.map is not None and node.status == "ok")
     computed = [f"{rows - reused:,} of {rows:,} rows computed"] if reused else []
     return [*computed, *([f"{format_count(failed, 'row')} failed"] if failed else [])]
 

@@ -120,6 +120,7 @@ class ProcessWorkers:
             serve, lambda environ: replace(config, environ={**config.environ, **environ}), ahead
         )
         self._calls: dict[str, Callable[..., object]] = {
+            "taken": lambda node, attempt, call: None,  # a call begins when its function is loaded
             "begun": on_begun,
             "log": runner.logs.log,
             "progress": runner.progress,

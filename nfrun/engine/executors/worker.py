@@ -123,7 +123,7 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
         while True:
             order: AttemptOrder = pipe.recv()
             outbox = Outbox(pipe)
-            outbox.send("begun", *order.start.key)
+            outbox.send("taken" if isinstance(order, CallOrder) else "begun", *order.start.key)
             try:
                 outcome = worker.make(order, outbox)
             except Exception as error:
@@ -235,6 +235,7 @@ class _Worker:
             in_files=frozenset({spec.id} if order.in_files else ()),
             started=config.started,
             open_maps=self._maps,
+            on_begun=lambda *key: outbox.send("begun", *key),
         )
         self.state.seed = seed_of(spec)
         self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0

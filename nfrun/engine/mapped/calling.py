@@ -23,13 +23,20 @@ from nfrun.pieces.returned import ReturnedError
 class CallContext(AttemptContext):
     """The `NodeContext` of one call: `attempt` counts the calls for its piece. Its progress is that of the rows."""
 
-    __slots__ = ()
+    __slots__ = ("_key",)
 
     def __init__(
         self, settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
     ) -> None:
         super().__init__(settings, start, cancel_token, run_coroutine)
         self.attempt = start.tries
+        self._key = start.key
+
+    def begin(self, *, imported: bool = False) -> None:
+        """Count the timeout of the call from now: the function is imported, and an instance of a class is made."""
+        super().begin(imported=imported)
+        if self.node.timeout is not None:
+            self.settings.on_begun(*self._key)
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Do nothing: the rows of all calls together are the progress of the node."""

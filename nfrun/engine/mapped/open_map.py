@@ -56,6 +56,9 @@ class PieceSource(Protocol):
     def used(self, cpu: float, gil_wait: float) -> None:
         """Add the CPU and GIL wait seconds of a call."""
 
+    def close(self) -> None:
+        """Write all results. Raises HandoffError."""
+
 
 class OpenMap:
     """The pieces of a mapped input, and what its calls have used. Thread-safe.
@@ -119,7 +122,6 @@ class OpenMap:
         )
 
     def close(self) -> None:
-        """Write all results of calls. Raises HandoffError."""
         self.work.close()
 
     def _failure(self, order: CallsEnded, failure: Failure) -> Failure:
