@@ -1,0 +1,211 @@
+"""Which calls of mapped nodes a run makes again: after edits of the pipeline, the code, and what the code reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from conftest import Here
+
+STEPS = """
+import json
+from pathlib import Path
+import pyarrow as pa
+
+def rows(n=1000, new=(), order=1, extra=False):
+    ids = list(range(n))[::order]
+    middle = len(ids) // 2
+    ids[middle:middle] = new
+    table = pa.table({"id": ids, "text": [f"text {i}" for i in ids]})
+    return table.append_column("extra", [[0] * len(ids)]) if extra else table
+
+def factors():
+    return pa.table({"factor": [2]})
+
+def size(text: list[str], unit=1):
+    return {"size": [len(each) * unit for each in text]}
+
+def bare(text: str):
+    return len(text)
+
+def scaled(text: list[str], factors):
+    return {"size": [len(each) * factors["factor"][0].as_py() for each in text]}
+
+def part(rows: pa.Table) -> pa.Table:
+    return rows.append_column("in_part", [[1] * rows.num_rows])
+
+def with_file(text: list[str]):
+    more = json.loads(Path("settings.json").read_text())["more"]
+    return {"size": [len(each) + more for each in text]}
+
+def fails(text: str):
+    if text == "text 77" and not Path("doog"[::-1]).exists():  # unseen
+        raise ValueError("no")
+    return {"size": len(text)}
+"""
+
+PIPELINE = """
+name: p
+nodes:
+  rows: {python: "steps:rows"}
+  factors: {python: "steps:factors"}
+  size: {python: "steps:size", inputs: rows, map: rows}
+  scaled: {python: "steps:scaled", inputs: [rows, factors], map: rows}
+  part: {python: "steps:part", inputs: rows, map: {over: rows, batch: 100}}
+outputs: {size: size, scaled: scaled, part: part}
+"""
+
+
+class Trial:
+    def __init__(self, path: Path, here: Here) -> None:
+        self.path, self._here = path, here
+        self.steps, self.file = path / "steps.py", path / "p.yaml"
+        self.steps.write_text(STEPS)
+        self.file.write_text(PIPELINE)
+
+    def edit(self, old: str, new: str, file: str = "p.yaml") -> None:
+        path = self.path / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def run(self, *words: str, code: int = 0) -> dict[str, Any]:
+        done = self._here(self.path, "run", "p.yaml", "--json", *words)
+        assert done.returncode == code, done.stderr
+        self.stderr = done.stderr
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def new(self, *words: str) -> dict[str, int]:
+        """Run, and return how many rows of each mapped node were not reused, and 0 for a node that was."""
+        self.document = self.run(*words)
+        nodes = self.document["nodes"]
+        counts = {id: node["map"] for id, node in nodes.items() if node.get("map")}
+        return {id: found["rows"] - found["reused"] for id, found in counts.items()}
+
+    def digests(self) -> dict[str, str]:
+        return {name: output["digest"] for name, output in self.document["outputs"].items()}
+
+
+@pytest.fixture
+def trial(tmp_path: Path, here: Here) -> Trial:
+    made = Trial(tmp_path, here)
+    assert made.new() == {"size": 1000, "scaled": 1000, "part": 1000}
+    return made
+
+
+def test_new_rows_in_the_middle_are_computed_alone(trial: Trial) -> None:
+    trial.edit('"steps:rows"', '"steps:rows", with: {new: [2001, 2002, 2003]}')
+    assert trial.new() == {"size": 3, "scaled": 3, "part": 503}
+    assert trial.document["nodes"]["size"]["map"] == {"rows": 1003, "reused": 1000, "failed": 0, "calls": 1}
+    digests = trial.digests()
+    assert trial.new("--fresh", "--work", "other")["size"] == 1003
+    assert trial.digests() == digests
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  size:", "  renamed:"),
+        ('"steps:rows"', '"steps:rows", with: {order: -1}'),
+        ('"steps:rows"', '"steps:rows", with: {extra: true}'),
+        ("map: rows", "map: {over: rows, batch: 7}"),
+        ("map: rows", "map: {over: rows, keep: [id], on_error: collect, max_failed: 3}"),
+        ("map: rows", "map: rows, executor: process"),
+        ("map: rows", "map: rows, retries: 2, timeout: 1h, resources: {cpu: 0.5}"),
+    ],
+)
+def test_no_call_is_made_for_the_same_rows(old: str, new: str, trial: Trial) -> None:
+    trial.edit(old, new)
+    if "renamed" in new:
+        trial.edit("size: size", "size: renamed")
+    found = trial.new()
+    assert {**found, "part": 0} == {"renamed" if "renamed" in new else "size": 0, "scaled": 0, "part": 0}
+
+
+def test_no_call_is_made_for_more_cells_of_an_axis(trial: Trial) -> None:
+    trial.edit("inputs: rows, map: rows}", "inputs: rows, map: rows, matrix: {unit: [1, 2]}}")
+    trial.edit("size: size, ", "")
+    assert trial.new() == {"size@1": 0, "size@2": 0, "scaled": 0, "part": 0}
+
+
+def test_a_column_that_the_function_names_counts_row_by_row(trial: Trial) -> None:
+    trial.edit('f"text {i}" for', 'f"text {i if i != 7 else 70}" for', "steps.py")
+    assert trial.new() == {"size": 0, "scaled": 0, "part": 100}
+    trial.edit('f"text {i if i != 7 else 70}" for', 'f"text {i if i != 7 else 7777}" for', "steps.py")
+    assert trial.new() == {"size": 1, "scaled": 1, "part": 100}
+
+
+def test_code_values_and_whole_inputs_count_for_all_rows(trial: Trial) -> None:
+    trial.edit("len(each) * unit", "unit * len(each)", "steps.py")
+    assert trial.new() == {"size": 1000, "scaled": 0, "part": 0}
+    trial.edit("inputs: rows, map: rows}", "inputs: rows, map: rows, with: {unit: 2}}")
+    assert trial.new() == {"size": 1000, "scaled": 0, "part": 0}
+    trial.edit('{"factor": [2]}', '{"factor": [3]}', "steps.py")
+    assert trial.new() == {"size": 0, "scaled": 1000, "part": 0}
+    trial.edit('{"factor": [3]}', '{"factor": [2]}', "steps.py")
+    assert trial.new() == {"size": 0, "scaled": 0, "part": 0}
+
+
+def test_fresh_and_force_ignore_kept_rows_and_keep_new_ones(trial: Trial) -> None:
+    trial.edit("map: rows}", "map: rows, tags: [a]}")
+    assert trial.new("--force", "size") == {"size": 1000, "scaled": 0, "part": 0}
+    assert trial.new("--fresh") == {"size": 1000, "scaled": 1000, "part": 1000}
+    trial.edit('"steps:rows"', '"steps:rows", with: {n: 1001}')
+    assert trial.new() == {"size": 1, "scaled": 1, "part": 1}
+
+
+@pytest.mark.parametrize("setting", ["cache: false", "map: {over: rows, reuse: false}"])
+def test_nothing_is_kept_of_a_node_that_says_so(setting: str, trial: Trial) -> None:
+    trial.edit(
+        "inputs: rows, map: rows}", f"inputs: rows, {setting if 'map' in setting else f'map: rows, {setting}'}}}"
+    )
+    before = sorted(path.name for path in (trial.path / ".nfrun/map").rglob("*.segment"))
+    for _ in range(2):
+        assert trial.new("--force", "size")["size"] == 1000
+    assert sorted(path.name for path in (trial.path / ".nfrun/map").rglob("*.segment")) == before
+
+
+def test_a_file_that_calls_read_counts_for_all_rows(tmp_path: Path, here: Here) -> None:
+    trial = Trial(tmp_path, here)
+    (tmp_path / "settings.json").write_text('{"more": 1}')
+    trial.edit("steps:size", "steps:with_file")
+    trial.new()
+    trial.edit('"steps:rows"', '"steps:rows", with: {n: 1010}')
+    assert trial.new()["size"] == 10
+    (tmp_path / "settings.json").write_text('{"more": 2}')
+    assert trial.new()["size"] == 1010
+    (tmp_path / "settings.json").write_text('{"more": 1}')
+    trial.edit("n: 1010", "n: 1011")
+    assert trial.new()["size"] == 1
+
+
+def test_the_name_of_a_bare_column_is_that_of_its_node(tmp_path: Path, here: Here) -> None:
+    trial = Trial(tmp_path, here)
+    trial.edit("steps:size", "steps:bare")
+    trial.new()
+    trial.edit("  size:", "  other:")
+    trial.edit("size: size", "size: other")
+    assert trial.new()["other"] == 0
+    with pa.memory_map(trial.document["outputs"]["size"]["path"]) as file:
+        assert pa.ipc.open_file(file).schema.names == ["id", "text", "other"]
+
+
+def test_what_was_computed_before_a_failure_is_not_computed_again(tmp_path: Path, here: Here) -> None:
+    trial = Trial(tmp_path, here)
+    trial.edit("steps:size", "steps:fails")
+    failed = trial.run("-j", "1", code=1)["nodes"]["size"]
+    assert failed["status"] == "failed"
+    (tmp_path / "good").touch()
+    rest = trial.new()["size"]
+    assert 872 <= rest <= 936  # of batches of 64, the first and perhaps the half of the second one are kept
+    trial.edit("map: rows}", "map: {over: rows, on_error: collect}}")
+    trial.edit('"text 77"', '"text 78"', "steps.py")
+    (tmp_path / "good").unlink()
+    assert trial.new()["size"] == 1000
+    assert trial.document["nodes"]["size"]["map"]["failed"] == 1
+    (tmp_path / "good").touch()
+    assert trial.new()["size"] == 1

@@ -1,0 +1,119 @@
+"""Results of calls in the work folder: what they take, which may go, and what `clean` removes of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from nfrun.core.pipeline import Pipeline
+from nfrun.history.map_folders import FolderUse, folder_uses, kept_segments, leftovers, mark_used, segment_bytes
+from nfrun.history.prune import plan_prune
+from nfrun.history.work_dir import WorkDir
+from nfrun.pieces.segments import SegmentFile, encoded
+
+
+def add(work: Path, definition: str, run: int, *, seconds: float = 1.0, rows: int = 10) -> Path:
+    folder = work / "map" / definition
+    segment = SegmentFile(folder, f"{run:010}-{definition}")
+    keys = b"".join(i.to_bytes(16, "little") for i in range(rows))
+    segment.append(encoded(keys, None, pa.table({"n": list(range(rows))}), seconds))
+    segment.close()
+    return sorted(folder.glob(f"{run:010}*.segment"))[0]
+
+
+def use(work: Path, definition: str, number: int, pipeline: str = "p.yaml", *, cached: bool = False) -> None:
+    mark_used(work / "map" / definition, FolderUse(pipeline, number, cached))
+
+
+def test_segments_count_with_what_their_calls_took_and_the_last_run_that_used_them(tmp_path: Path) -> None:
+    assert (segment_bytes(tmp_path), kept_segments(tmp_path)) == (0, [])
+    first, second, other = add(tmp_path, "a", 1), add(tmp_path, "a", 3, seconds=2.5), add(tmp_path, "b", 2)
+    use(tmp_path, "a", 3)
+    use(tmp_path, "a", 7, "q.yaml")
+    found = {table.path: (table.seconds, table.last_used, table.is_protected) for table in kept_segments(tmp_path)}
+    assert found == {first: (1.0, 7, False), second: (2.5, 7, False), other: (1.0, 0, False)}
+    assert segment_bytes(tmp_path) == sum(path.stat().st_size for path in found)
+    assert [table.path for table in kept_segments(tmp_path, ["q.yaml"]) if table.is_protected] == [first, second]
+
+
+def test_segments_that_a_node_with_cache_uses_are_protected(tmp_path: Path) -> None:
+    add(tmp_path, "a", 1)
+    use(tmp_path, "a", 1)
+    use(tmp_path, "a", 1, cached=True)
+    use(tmp_path, "a", 1)  # another node of the same run
+    assert [table.is_protected for table in kept_segments(tmp_path)] == [True]
+    use(tmp_path, "a", 2)
+    assert [table.is_protected for table in kept_segments(tmp_path)] == [False]
+    assert folder_uses(tmp_path / "map" / "a") == [FolderUse("p.yaml", 2, False)]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"file": 1, "number": 1, "cached": true}'])
+def test_a_damaged_use_is_ignored(text: str, tmp_path: Path) -> None:
+    use(tmp_path, "a", 1)
+    (path,) = (tmp_path / "map" / "a").glob("*.used")
+    path.chmod(0o600)
+    path.write_text(text)
+    assert folder_uses(tmp_path / "map" / "a") == []
+    use(tmp_path, "a", 2)
+    assert [found.number for found in folder_uses(tmp_path / "map" / "a")] == [2]
+
+
+def test_what_is_left_over_goes_with_the_segments(tmp_path: Path) -> None:
+    first, second = add(tmp_path, "a", 1), add(tmp_path, "a", 2)
+    folder = first.parent
+    reads = [folder / f"{path.name.rsplit('-', 1)[0]}.reads" for path in (first, second)]
+    for path in (*reads, folder / "x.partial"):
+        path.touch()
+    assert leftovers(folder, [first]) == [reads[0], folder / "x.partial"]
+    assert leftovers(folder, [first, second]) == [folder]
+    assert leftovers(folder, []) == [folder / "x.partial"]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> WorkDir:
+    return WorkDir(tmp_path / ".nfrun")
+
+
+def running(work: WorkDir, name: str, stack: ExitStack) -> None:
+    pipeline = Pipeline(name, str(work.path.parent), name, "", {}, {}, {}, {})
+    stack.enter_context(work.start_run(pipeline))
+
+
+def test_clean_removes_the_cheapest_segments_over_the_budget(work: WorkDir) -> None:
+    cheap, dear, cached = (
+        add(work.path, "a", 1, seconds=0.1),
+        add(work.path, "b", 2, seconds=9.0),
+        add(work.path, "c", 3, seconds=0.0),
+    )
+    use(work.path, "c", 3, cached=True)
+    size = cheap.stat().st_size
+    with work.lock():
+        assert plan_prune(work, budget=3 * size).files == ()
+        assert plan_prune(work, budget=2 * size).files == (cheap.parent,)
+        plan = plan_prune(work, budget=0)
+        assert plan.files == (cheap.parent, dear.parent) and plan.size > 2 * size
+        plan.remove()
+    assert cached.exists() and not dear.parent.exists() and not cheap.parent.exists()
+
+
+def test_clean_all_removes_the_results_of_all_or_of_one_pipeline(work: WorkDir) -> None:
+    of_p, of_both, of_q, of_none = (add(work.path, name, 1).parent for name in "abcd")
+    for name, pipelines in (("a", ["p.yaml"]), ("b", ["p.yaml", "q.yaml"]), ("c", ["q.yaml"])):
+        for pipeline in pipelines:
+            use(work.path, name, 1, pipeline, cached=True)
+    with work.lock():
+        assert plan_prune(work, everything=True, pipeline="p.yaml").files == (of_p,)
+        assert plan_prune(work, everything=True).files == (of_p, of_both, of_q, of_none)
+
+
+def test_nothing_that_a_run_under_way_may_use_is_removed(work: WorkDir) -> None:
+    folders = [add(work.path, name, 1).parent for name in "ab"]
+    use(work.path, "a", 1, "p.yaml")
+    use(work.path, "b", 1, "q.yaml")
+    with ExitStack() as stack:
+        running(work, "p.yaml", stack)
+        assert plan_prune(work, everything=True).files == (folders[1],)
+        assert plan_prune(work, budget=0).files == (folders[1],)
