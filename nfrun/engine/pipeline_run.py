@@ -24,12 +24,14 @@ from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, MakeExecutor, Placement, Preparation
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.gil_contention import GilContention
+from nfrun.engine.instance_closer import InstanceCloser
 from nfrun.engine.last_nodes import EndReport, LastNodes
 from nfrun.engine.runner import KnownOutcome, Run, nothing_known
 from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
+from nfrun.nodes.instances import unused_instances
 from nfrun.system.kept_files import remove
 from nfrun.watch.run_watch import RunWatch
 
@@ -73,8 +75,8 @@ class PipelineRun:
     ) -> None:
         self._makers = _executor_makers(placement, environ)
         self._folder, self._placement, self._slots = folder, placement, plan.slots
-        self._back_pressure = BackPressure()
-        all_reporters = (*reporters, *([report] if report else []), self._back_pressure)
+        self._back_pressure, self._instances = BackPressure(), InstanceCloser(pipeline.nodes.values(), grace, on_error)
+        all_reporters = (*reporters, *([report] if report else []), self._back_pressure, self._instances)
         self.dispatcher = EventDispatcher(all_reporters, on_error, gate)
         self._emit = redact_events(redactor, self.dispatcher.emit)
         self._logs = Logs(self._log, logs, redactor.filter, self._back_pressure.has_room)
@@ -132,13 +134,16 @@ class PipelineRun:
             self._slots,
             self._placement,
             self.run.begun,
+            self._instances.finders,
         )
+        self._instances.finders.append(partial(unused_instances, self._runner.memo))
         with around(self.run), nullcontext() if watch is None else watch.watching():
             makers = {name: partial(make, context) for name, make in self._makers.items()}
             return self.run.go(makers, self.store, known or nothing_known)
 
     def close(self, take_tables: Callable[[], object]) -> None:
         """Close logs, reporters and store. Calls `take_tables` before the store drops its tables."""
+        self._instances.close_all()
         self._logs.close()
         self.dispatcher.close()
         for open_map in self._runner.open_maps.values():  # of nodes that were cancelled: the next run goes on from them

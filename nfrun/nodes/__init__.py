@@ -13,11 +13,12 @@ Other packages use:
 - `duckdb_instances`: `gives_nothing`
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`
+- `instances`: `unused_instances`
 - `map_form`: `check_columns`
 - `pipeline`: `INPUT`
 - `read`: `READ`
 - `registry`: `BUILT_IN`, `KINDS`, `written_kinds`
 - `returned_tables`: `to_table`
-- `user_checks`: `check_problems`, `make_user_check`, `node_of`, `missing_for`,
-  `nodes_of_checks`, `query_columns`, `query_problems`
+- `user_checks`: `check_problems`, `make_user_check`, `missing_for`, `node_of`, `nodes_of_checks`, `query_columns`,
+  `query_problems`
 """

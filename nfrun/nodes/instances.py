@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
 # What the instance is of: the folder and the body of a node, and the values and inputs that `__init__` gets.
@@ -64,11 +64,10 @@ class InstancePool:
             unused += [self._shared.pop(key) for key in keys if key in self._shared]
         return [error for instance in unused if (error := _close(instance)) is not None]
 
-    @property
-    def classes(self) -> Iterator[tuple[str, str]]:
-        """The classes of which there are instances."""
+    def has_unused(self, needed: Collection[tuple[str, str]]) -> bool:
+        """Return whether there are instances that `close` would close."""
         with self._lock:
-            return iter({key[0] for key in self._making} - self._closed)
+            return any(key[0] not in needed for key in (*self._making,) if key[0] not in self._closed)
 
     def _of(self, key: Key) -> threading.Lock:
         with self._lock:
@@ -79,6 +78,18 @@ class InstancePool:
         with self._lock:
             idle = self._idle.get(key)
             return (idle.pop(),) if idle else None
+
+
+def unused_instances(memo: Mapping[Any, Any], needed: Collection[tuple[str, str]]) -> Callable[[], list[str]] | None:
+    """Return what closes the instances in the memo of a run, except those of `needed` classes; None if there are none.
+
+    That returns a message for each `close()` that raised.
+    """
+    pool: InstancePool | None = memo.get(InstancePool)
+    if pool is None or not pool.has_unused(needed):
+        return None
+    kept = frozenset(needed)
+    return lambda: [f"nfrun: close() of an instance failed: {type(e).__name__}: {e}" for e in pool.close(kept)]
 
 
 def _close(instance: Any) -> BaseException | None:

@@ -13,6 +13,7 @@ from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import field, frozen
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
+from nfrun.engine.instance_closer import FindUnused
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
@@ -90,7 +91,8 @@ class ExecutorContext:
 
     `runner` makes an attempt in this process. `with_cache` wraps what makes an attempt with the lookup of earlier
     results. Outputs that are made elsewhere are files in `folder`, which `store` registers. `slots` is how many nodes
-    run at once. `on_begun(node, attempt, call)` reports that the work of an attempt, or of a call, begins.
+    run at once. `on_begun(node, attempt, call)` reports that the work of an attempt, or of a call, begins. An executor
+    whose processes keep instances of classes adds to `finders` what finds the unused ones.
     """
 
     runner: AttemptRunner
@@ -100,6 +102,7 @@ class ExecutorContext:
     slots: int
     placement: Placement
     on_begun: Callable[[str, int, int], None]
+    finders: list[FindUnused] = field(default_factory=list)
 
 
 MakeExecutor = Callable[[ExecutorContext, OnOutcome], Executor]

@@ -46,6 +46,7 @@ class Worker:
     def __init__(self, serve: Serve, config: Any, environ: Mapping[str, str] = NO_VARIABLES) -> None:
         self._pipe_lock = threading.Lock()
         self.environ = environ
+        self.has_instances = False  # of classes, which are closed before it ends
         self.pipe, worker_pipe = connection.Pipe()
         pairs = [connection.Pipe(duplex=False) for _ in range(2)]
         self.streams = [reading for reading, _ in pairs]
@@ -202,6 +203,18 @@ class WorkerPool:
         with self._change:
             self._idle.append(worker)
             self._change.notify()
+
+    def has_idle(self, wanted: Callable[[Worker], bool]) -> bool:
+        """Return whether there are such idle workers."""
+        with self._change:
+            return any(map(wanted, self._idle))
+
+    def take_idle(self, wanted: Callable[[Worker], bool]) -> list[Worker]:
+        """Return all such idle workers, which are taken now."""
+        with self._change:
+            found = list(filter(wanted, self._idle))
+            self._idle = [worker for worker in self._idle if worker not in found]
+            return found
 
     def discard(self, worker: Worker) -> int | None:
         """End a taken worker, and return what `Worker.discard` returns. None if `close` does it."""

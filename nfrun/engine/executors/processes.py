@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from nfrun.engine.executors import pool
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, OnOutcome, Placement
 from nfrun.engine.executors.fork_server import start_server
 from nfrun.engine.executors.threads import ThreadExecutor
-from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig, serve
+from nfrun.engine.executors.worker import AttemptOrder, CallOrder, CloseOrder, WorkerConfig, serve
 from nfrun.engine.granted_units import unit_variables
 from nfrun.engine.mapped.open_map import OpenMap
 from nfrun.engine.scratch_folder import make_scratch
@@ -68,11 +69,14 @@ class ProcessExecutor(ThreadExecutor):
         self._workers = ProcessWorkers(
             context.runner, context.store, context.folder, context.on_begun, ahead, placement=placement
         )
+        context.finders.append(self._workers.unused_instances)
         super().__init__(context.with_cache(self._workers), on_outcome)
 
     def close(self, grace: float = 0.0) -> None:
         """End all worker processes, those of running attempts after `grace` seconds."""
         super().close(grace)
+        if (close := self._workers.unused_instances(())) is not None:
+            close()
         self._workers.close()
 
 
@@ -152,6 +156,29 @@ class ProcessWorkers:
         """Kill all worker processes, busy or idle."""
         self._pool.close()
 
+    def unused_instances(self, needed: Collection[tuple[str, str]]) -> Callable[[], list[str]] | None:
+        """Return what has idle workers close their instances of all classes but these; None if they have none.
+
+        That returns messages about errors.
+        """
+        if not self._pool.has_idle(lambda worker: worker.has_instances):
+            return None
+        order = CloseOrder(frozenset(needed))
+
+        def close() -> list[str]:
+            messages: list[str] = []
+            for worker in self._pool.take_idle(lambda worker: worker.has_instances):
+                try:
+                    messages += worker.request(order, [lambda data: None] * len(STREAMS), {}, self._runner.grace)
+                except (EOFError, OSError, UnpicklingError):
+                    self._pool.discard(worker)
+                else:
+                    worker.has_instances = bool(order.needed)
+                    self._pool.give_back(worker)
+            return messages
+
+        return close
+
     # -- a mapped node --------------------------------------------------------------------------------------------
 
     def _open_or_end(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
@@ -222,7 +249,8 @@ class ProcessWorkers:
         outcome: Outcome | None = None
         ending = ""
         spent: list[None] = []
-        calls = {**self._calls, "spent": lambda: spent.append(None)}
+        calls: dict[str, Callable[..., object]] = {**self._calls, "spent": lambda: spent.append(None)}
+        calls["instances"] = partial(setattr, worker, "has_instances", True)
         logs, node, attempt = self._runner.logs, order.node.id, order.start.attempt
         feeds = [logs.of(node, attempt, name).feed for name in STREAMS]
         # A worker that is cancelled while it sends may have sent half a message.

@@ -32,6 +32,7 @@ from nfrun.engine.executors.pool import Message
 from nfrun.engine.mapped.open_map import PieceSource, WorkerMap
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken, seed_of
+from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.registry import KINDS
 from nfrun.system.runtime import system_allocator
 from nfrun.system.std_streams import redirect_std_streams
@@ -91,6 +92,13 @@ class CallOrder(AttemptOrder):
     data: WorkerData | None = None
 
 
+@frozen
+class CloseOrder:
+    """Close the instances of all classes but these. The reply are messages about errors."""
+
+    needed: frozenset[tuple[str, str]]
+
+
 class Cancelled(BaseException):
     """Raised in a node that is cancelled by SIGTERM. Not an Exception, since nodes catch those."""
 
@@ -121,7 +129,10 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
     os.register_at_fork(after_in_child=lambda: _reset_forked_child(pipe))
     with suppress(EOFError, OSError, Cancelled), worker.watching():
         while True:
-            order: AttemptOrder = pipe.recv()
+            order: AttemptOrder | CloseOrder = pipe.recv()
+            if isinstance(order, CloseOrder):
+                pipe.send(worker.close_instances(order.needed))
+                continue
             outbox = Outbox(pipe)
             outbox.send("taken" if isinstance(order, CallOrder) else "begun", *order.start.key)
             try:
@@ -130,6 +141,8 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
                 outcome = order.start.failed_with(nfrun_failure(error))
             if os.getpid() != worker_pid:
                 os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
+            if worker.has_instances:
+                outbox.send("instances")
             if worker.state.spent:
                 outbox.send("spent")  # the run ends this process
             outbox.finish(outcome)
@@ -211,6 +224,16 @@ class _Worker:
         """Watch what nodes open, if the run has a work folder, and let them import their modules."""
         with self._modules, nullcontext() if self._watch is None else self._watch.watching():
             yield
+
+    @property
+    def has_instances(self) -> bool:
+        """Whether there are instances of classes to close before this process ends."""
+        return unused_instances(self._memo, ()) is not None
+
+    def close_instances(self, needed: frozenset[tuple[str, str]]) -> list[str]:
+        """Close the instances of all classes but these. Returns messages about errors."""
+        close = unused_instances(self._memo, needed)
+        return close() if close is not None else []
 
     def make(self, order: AttemptOrder, outbox: Outbox) -> Outcome:
         """Make one attempt. Raises Cancelled if SIGTERM comes outside the node's code."""
