@@ -13,6 +13,6 @@ Other packages use:
 - `check_values`: `reference_of`, `value_problems`
 - `column_types`: `arrow_type`
 - `finding`: `EVIDENCE_ROWS`, `Finding`
-- `schema_check`: `schema_problems`
+- `schema_check`: `columns_without_nulls`, `problems_of_columns`, `schema_problems`
 - `type_names`: `OTHERS`, `parse_type`, `TypeNameError`
 """

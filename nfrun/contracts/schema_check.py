@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 
@@ -14,7 +14,17 @@ from nfrun.core.text import closest_match, ellipsize
 
 def schema_problems(schema: Mapping[str, str], table: pa.Table) -> Iterator[str]:
     """Yield what in a table is against the schema, one text for each column. The types must be valid."""
-    names = table.schema.names
+    return problems_of_columns(schema, table.schema, lambda name: null_count(table.column(name)))
+
+
+def columns_without_nulls(schema: Mapping[str, str]) -> list[str]:
+    """Return the columns of a schema that have no nulls."""
+    return [name for name, text in schema.items() if name != OTHERS and not parse_type(text)[1]]
+
+
+def problems_of_columns(schema: Mapping[str, str], columns: pa.Schema, nulls: Callable[[str], int]) -> Iterator[str]:
+    """Yield the same of a table with these `columns`. `nulls` returns how many a column has that shall have none."""
+    names = columns.names
     known = [name for name in schema if name != OTHERS]
     for name in known:
         count = names.count(name)
@@ -24,16 +34,16 @@ def schema_problems(schema: Mapping[str, str], table: pa.Table) -> Iterator[str]
         elif count > 1:
             yield f"there are {count} columns '{ellipsize(name)}'"
         else:
-            yield from _column_problems(name, schema[name].strip(), table.column(name))
+            yield from _column_problems(name, schema[name].strip(), columns.field(name).type, nulls)
     if OTHERS not in schema:
         for name in dict.fromkeys(names):
             if name not in known:
                 yield f"the column '{ellipsize(name)}' is not in the schema"
 
 
-def _column_problems(name: str, text: str, column: pa.ChunkedArray) -> Iterator[str]:
-    type_, nullable = parse_type(text)
-    if not matches(type_, column.type):
-        yield f"'{ellipsize(name)}' is {ellipsize(str(column.type))} and not {text.removesuffix('?')}"
-    elif not nullable and (nulls := null_count(column)):
-        yield f"'{ellipsize(name)}' has {nulls:,} null{'' if nulls == 1 else 's'} ('{text}?' admits them)"
+def _column_problems(name: str, text: str, type_: pa.DataType, nulls: Callable[[str], int]) -> Iterator[str]:
+    wanted, nullable = parse_type(text)
+    if not matches(wanted, type_):
+        yield f"'{ellipsize(name)}' is {ellipsize(str(type_))} and not {text.removesuffix('?')}"
+    elif not nullable and (count := nulls(name)):
+        yield f"'{ellipsize(name)}' has {count:,} null{'' if count == 1 else 's'} ('{text}?' admits them)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.text import ellipsize, file_stem
+from nfrun.engine.attempt_inputs import OutputStore
 from nfrun.nodes.base import NodeContext, NodeError
 from nfrun.nodes.registry import KINDS
 
@@ -29,7 +30,7 @@ _NO_NAME = re.compile(r"[^\w.,=-]+")
 class OutputChecks:
     """Makes the checks of an attempt.
 
-    `open_table(ref)` opens an output, and `given` has the outputs that the attempt may open. `started` is when the run
+    `store` opens outputs, and `given` has the outputs that the attempt may open. `started` is when the run
     started, in seconds since 1970. The failing rows are written into `folder`. Places in code are told relative to
     `base`, the folder of the pipeline.
     """
@@ -37,14 +38,14 @@ class OutputChecks:
     def __init__(
         self,
         context: NodeContext,
-        open_table: Callable[[OutputRef], Any],
+        store: OutputStore,
         given: Mapping[str, OutputRef],
         started: float,
         folder: Path,
         base: Path,
     ) -> None:
         self._context = context
-        self._open = open_table
+        self._store = store
         self._given = given
         self._started = started
         self._folder = folder
@@ -64,16 +65,26 @@ class OutputChecks:
         return tuple(results)
 
     def _of_output(self, ref: OutputRef, name: str, contract: Contract) -> Iterator[CheckResult]:
-        table = self._open(ref)
         if contract.columns:
-            from nfrun.contracts.schema_check import schema_problems
-
-            problems = list(schema_problems(contract.columns, table))
-            yield CheckResult(SCHEMA, ref.id, "error", not problems, None, table.num_rows, reason="; ".join(problems))
+            problems = self._schema_problems(ref, contract.columns)
+            yield CheckResult(SCHEMA, ref.id, "error", not problems, None, ref.rows, reason="; ".join(problems))
             if problems:
                 return
+        table = self._store.open(ref) if contract.checks else None
         for check in contract.checks:
             yield self._result(check, ref, table, self._finding(check, name, table))
+
+    def _schema_problems(self, ref: OutputRef, columns: Mapping[str, str]) -> list[str]:
+        """Return what in an output is against its schema. A table that is in files is not made if these say it."""
+        from nfrun.contracts.schema_check import columns_without_nulls, problems_of_columns, schema_problems
+
+        if ref.files is not None:
+            from nfrun.tables.footers import null_counts, source_schema
+
+            files = self._store.files(ref)
+            if (counts := null_counts(files, columns_without_nulls(columns))) is not None:
+                return list(problems_of_columns(columns, source_schema(files), counts.__getitem__))
+        return list(schema_problems(columns, self._store.open(ref)))
 
     def _finding(self, check: Check, name: str, table: pa.Table) -> Finding:
         from nfrun.contracts.built_in import make_check
@@ -117,7 +128,7 @@ class OutputChecks:
 
     def _referred(self, item: Input) -> Any:
         read = item.read(self._given.__contains__)
-        return self._open(self._given[read[0]]) if read else None
+        return self._store.open(self._given[read[0]]) if read else None
 
     def _result(self, check: Check, ref: OutputRef, table: pa.Table, found: Finding) -> CheckResult:
         rows = table.num_rows

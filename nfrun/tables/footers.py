@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from nfrun.core.file_source import FileSource
+from nfrun.tables.file_table import check_unchanged
 from nfrun.tables.formats import format_of
 from nfrun.tables.text_files import FILE_NAME
 
@@ -28,6 +32,52 @@ def common_schema(files: Iterable[Path], format: str | None = None) -> pa.Schema
             return None
         found = schema
     return found
+
+
+def source_schema(source: FileSource) -> pa.Schema:
+    """Return the schema of the table in the files."""
+    return pa.ipc.read_schema(pa.py_buffer(source.schema))
+
+
+def null_counts(source: FileSource, names: Sequence[str]) -> dict[str, int] | None:
+    """Return how many nulls columns have, as the ends of Parquet files say it; None if they do not for one of these.
+
+    Names that the files do not have are left out.
+    """
+    if source.format != "parquet":
+        return None
+    from pyarrow.parquet import ParquetFile
+
+    counts = dict.fromkeys([name for name in names if name in source_schema(source).names], 0)
+    try:
+        for file in source.files:
+            with pa.OSFile(os.fsencode(file.path), "rb") as opened, ParquetFile(opened) as parquet:
+                of_file = _null_counts(parquet.metadata, counts)
+            if of_file is None:
+                return None
+            counts = {name: counts[name] + of_file[name] for name in counts}
+    except (pa.ArrowException, ValueError, OSError):  # whoever reads the table says what is wrong
+        return None
+    check_unchanged(source)
+    return counts
+
+
+def _null_counts(metadata: Any, names: Iterable[str]) -> dict[str, int] | None:
+    """Return how many nulls plain columns have in a file. Those of a list or a struct say nothing of itself."""
+    paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+    times, places = Counter(paths), {path: i for i, path in enumerate(paths)}
+    counts = {}
+    for name in names:
+        if times[name] != 1:  # 's.x' may be a column, and a part of the column 's'
+            return None
+        groups = [metadata.row_group(i).column(places[name]) for i in range(metadata.num_row_groups)]
+        known = [
+            group.statistics.null_count for group in groups if group.statistics and group.statistics.has_null_count
+        ]
+        if len(known) < metadata.num_row_groups:
+            return None
+        counts[name] = sum(known)
+    return counts
 
 
 def named_schema(schema: pa.Schema, names: Sequence[str], *, with_file: bool) -> pa.Schema | None:

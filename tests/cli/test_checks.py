@@ -401,3 +401,18 @@ def test_a_column_that_is_not_there_is_told_before_anything_runs(command: str, t
     assert done.stderr.startswith(told) and done.stderr.count("jaffle.yaml:") == 1
     assert done.stderr.endswith("^^^^^^ did you mean 'user_id'?\n")
     assert not (tmp_path / ".nfrun/runs").exists() or not [*(tmp_path / ".nfrun/runs").iterdir()]
+
+
+@pytest.mark.parametrize(("column", "told"), [("int64", ""), ("string", "'n' is int64 and not string")])
+def test_the_schema_of_a_file_that_queries_read_is_held_against_its_end(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str, told: str
+) -> None:
+    """The table of a million rows is never made."""
+    pq.write_table(pa.table({"n": range(1_000_000)}), tmp_path / "t.parquet")
+    nodes = f"  t: {{read: t.parquet, schema: {{n: {column}}}}}\n  s: {{sql: select sum(n) from t, inputs: t}}\n"
+    monkeypatch.setattr("nfrun.tables.file_table.read_source", None)
+    done = run(nodes)
+    assert statuses(done) == ({"t": "failed", "s": "skipped"} if told else {"t": "ok", "s": "ok"})
+    assert done["nodes"]["t"].get("error") == (f"does not have its schema: {told}" if told else None)
+    (check,) = done["nodes"]["t"]["checks"]
+    assert (check["ok"], check["rows"]) == (not told, 1_000_000)
