@@ -5,7 +5,8 @@ a schema. `built_in.py` makes the checks: `row_checks.py` finds the rows whose v
 with others, and `literals.py` turns values of the file into values of a column. `large_tables.py` asks DuckDB whether
 keys of long tables are unique and whether they are there. `columns.py` gives columns a plain form.
 
-`check_values.py` checks what a file says of a check, and `finding.py` has what a check finds.
+`text_types.py` says which types text is read as. `check_values.py` checks what a file says of a check, and `finding.py`
+has what a check finds.
 
 Other packages use:
 
@@ -14,5 +15,6 @@ Other packages use:
 - `column_types`: `arrow_type`
 - `finding`: `EVIDENCE_ROWS`, `Finding`
 - `schema_check`: `columns_without_nulls`, `problems_of_columns`, `schema_problems`
+- `text_types`: `instead_of`
 - `type_names`: `OTHERS`, `parse_type`, `TypeNameError`
 """

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.contracts.text_types import instead_of
 from nfrun.contracts.type_names import OTHERS, parse_type
 from nfrun.core.errors import HandoffError
 from nfrun.core.output_types import FOLDER
@@ -52,8 +54,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     given = node.with_.get("format")
     kind = None if has_expression(node.body) else formats.format_of(node.body)
     kind = given if given in formats.READ_OPTIONS["format"] else kind
-    is_folder = node.body.endswith("/") and _has_local_source(node)
-    if kind is None and given is None and not is_folder and not has_expression(node.body):
+    if kind is None and given is None and not _is_by_file(node) and not has_expression(node.body):
         known = f"known are {' '.join(formats.ENDINGS)}; or say with: {{format: csv}}"
         yield NodeDiagnostic(("read",), "the ending of this file does not tell its format", known)
     for name, value in node.with_.items():
@@ -79,6 +80,21 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         ):
             what = "'delimiter' must be one ASCII character"
             yield NodeDiagnostic(("with", name), what, "for example delimiter: ';'")
+    yield from _check_types(node, kind or "")
+
+
+def _check_types(node: NodeSpec, format: str) -> Iterator[NodeDiagnostic]:
+    """Check that text of this format is read as the types of the schema."""
+    for name, text in _typed(node).items():
+        if instead := instead_of(parse_type(text)[0], format):
+            what = f"{format} cannot be read as {ellipsize(text)}"
+            yield NodeDiagnostic(("schema", name), what, f"read it as {instead}")
+
+
+def _is_by_file(node: NodeSpec) -> bool:
+    """Return whether each file has the format of its own ending: those in a folder, or of a pattern without one."""
+    ending = formats.endings(node.body)[0]
+    return _has_local_source(node) and (not ending or has_magic(ending))
 
 
 def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
@@ -192,7 +208,7 @@ def _typed(node: NodeSpec) -> Mapping[str, str]:
     """Return the columns of the node's schema with their types, if it reads text or the paths in a folder as these."""
     contract = node.contracts.get(output_name(node))
     kind = node.with_.get("format") or formats.format_of(node.body)
-    is_text = kind in formats.TEXT_FORMATS or node.body.endswith("/")
+    is_text = kind in formats.TEXT_FORMATS or (kind is None and _is_by_file(node))
     return contract.columns if contract is not None and is_text else {}
 
 

@@ -29,6 +29,28 @@ KEYS = ("schema", "checks")
 _SHARE = re.compile(r"\s*[0-9]{1,3}(\.[0-9]{1,9})?\s*%\s*")
 
 
+def without_problems(found: Findings, path: Keys, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a node that have no problem.
+
+    Of outputs, columns and checks, those beside one that has a problem stay, so that all mistakes are told at once. An
+    output that has one stays as a table of which nothing is said: it may be read.
+    """
+    kept: dict[str, Any] = {}
+    for key, value in body.items():
+        at = (*path, key)
+        if at not in (found.wrong if key in KEYS else found.bad):
+            kept[key] = value
+        elif key == "outputs" and isinstance(value, dict) and at not in found.wrong:
+            kept[key] = {name: _output_without_problems(found, (*at, name), form) for name, form in value.items()}
+    return kept
+
+
+def _output_without_problems(found: Findings, path: Keys, form: Any) -> Any:
+    if path not in found.bad:
+        return form
+    return without_problems(found, path, form) if isinstance(form, dict) and path not in found.wrong else {}
+
+
 def read_contracts(
     found: Findings,
     path: Keys,
@@ -144,6 +166,8 @@ def _check(kind: str, entry: Mapping[str, Any], index: int) -> Check:
 
 def _check_entry(found: Findings, path: Keys, check: Check, entry: Mapping[str, Any]) -> None:
     """Check what stands beside the check itself."""
+    if "allow" in entry and _is_more_than_all(entry["allow"]):
+        found.report((*path, "allow"), f"'allow' cannot be {ellipsize(entry['allow'])}", "at most 100%: of all rows")
     if "allow" in entry and check.kind in OF_TABLES:
         what = f"'{check.kind}' is about the whole table, so there are no failing rows to allow"
         found.report((*path, "allow"), what, "remove 'allow'", at_key=True)
@@ -194,9 +218,14 @@ def bound_problems(check: Check) -> Iterator[tuple[Keys, str, str]]:
         yield (check.kind, *steps), what, hint
     allow = check.allow
     is_count = isinstance(allow, int) and not isinstance(allow, bool) and allow >= 0
-    if not is_count and not (isinstance(allow, str) and _SHARE.fullmatch(allow)):
+    if not is_count and (not (isinstance(allow, str) and _SHARE.fullmatch(allow)) or _is_more_than_all(allow)):
         shown = f"'{ellipsize(allow)}'" if isinstance(allow, str) else ellipsize(str(allow))
         yield ("allow",), f"'allow' cannot be {shown}", "a number of rows, or a share such as 1%"
+
+
+def _is_more_than_all(allow: Any) -> bool:
+    """Return whether a share is more than 100 %."""
+    return isinstance(allow, str) and bool(_SHARE.fullmatch(allow)) and float(allow.strip().removesuffix("%")) > 100
 
 
 def checks_path(document: Document, node: str, output: str, key: str = "checks") -> Keys:

@@ -25,8 +25,7 @@ from nfrun.spec.body_files import read_body_files, span_in_body
 from nfrun.spec.budgets import check_amounts, read_budgets
 from nfrun.spec.columns import check_columns
 from nfrun.spec.conditions import check_condition
-from nfrun.spec.contracts import KEYS as CONTRACT_KEYS
-from nfrun.spec.contracts import read_contracts, resolve_check_references
+from nfrun.spec.contracts import checks_path, read_contracts, resolve_check_references, without_problems
 from nfrun.spec.edge_types import type_inputs
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
@@ -241,9 +240,7 @@ class _Reader(Findings):
         merged = {**defaults, **body}
         if self.bad:
             merged = {key: value for key, value in defaults.items() if ("defaults", key) not in self.bad}
-            # Of columns and checks, those that have no problem are read, so that all mistakes in them are told at once.
-            bad = {key for key in body if (*path, key) in (self.wrong if key in CONTRACT_KEYS else self.bad)}
-            merged |= {key: value for key, value in body.items() if key not in bad}
+            merged |= without_problems(self, path, body)
         if "resources" in merged and "resources" in defaults and ("defaults", "resources") not in self.bad:
             merged["resources"] = merged_resources(defaults["resources"], merged["resources"])
         with_ = self.mapping(merged, "with")
@@ -390,7 +387,10 @@ class _Reader(Findings):
             self.report(path, what, hint)
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
-        """Convert the path of an input by its name to its path in the file, where inputs may be a string or list."""
+        """Convert the path of an input, by its name, or of a column of a schema to its path in the file."""
+        if inner[0] == "schema":  # it may stand under an output
+            output = spec.outputs[0] if spec.outputs else ""
+            return (*checks_path(self.document, spec.id, output, "schema")[2:], *inner[1:])
         value = self.document.root[spec.section][spec.id].get("inputs")
         if len(inner) < 2 or inner[0] != "inputs" or isinstance(value, dict):
             return inner

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.types as pt
 
+from nfrun.core.text import ellipsize
 from nfrun.tables.formats import FormatError
 
 Open = Callable[[], Any]  # returns the bytes of the file as a stream of pyarrow
 Types = Mapping[str, Any]  # types of Arrow by column
+_Read = TypeVar("_Read")
 
 NO_TYPES: Types = {}
 FILE_NAME = "filename"  # the column with the file of each row
 
 _BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes; a value must fit into a block, and the size into a C int
 _EMPTY = [""]
+_COLUMN = re.compile(r"In CSV column #(\d+): ")
 
 
 def read_csv(
@@ -131,9 +135,32 @@ def _read_csv(
     try:
         return _growing(read)
     except pa.ArrowInvalid as error:
-        if "Expected" in str(error) or "conversion error" in str(error):
-            _growing(partial(read, threads=False))  # fails again, with the row number in its message
-        raise
+        if "Expected" not in str(error) and "conversion error" not in str(error):
+            raise
+        try:
+            return _growing(partial(read, threads=False))  # fails again, with the row number in its message
+        except pa.ArrowInvalid as with_row:
+            raise pa.ArrowInvalid(_with_column_name(str(with_row), open_file, delimiter)) from error
+
+
+def _with_column_name(message: str, open_file: Open, delimiter: str) -> str:
+    """Return the message of an error with the name of its column, which Arrow counts from 0."""
+    if (found := _COLUMN.match(message)) is None:
+        return message
+    from pyarrow import csv
+
+    def read(block: int) -> Sequence[str]:
+        with open_file() as stream:
+            options = csv.ReadOptions(block_size=block), csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+            with csv.open_csv(stream, *options) as reader:
+                names: Sequence[str] = reader.schema.names
+                return names
+
+    try:
+        name = _growing(read)[int(found[1])]
+    except (pa.ArrowException, ValueError, IndexError):  # the header alone cannot be read
+        return message
+    return f"column '{ellipsize(name)}': {message[found.end() :]}"
 
 
 def read_jsonl(open_file: Open, types: Types) -> pa.Table:
@@ -155,7 +182,7 @@ def read_jsonl(open_file: Open, types: Types) -> pa.Table:
         raise
 
 
-def _growing(read: Callable[[int], pa.Table]) -> pa.Table:
+def _growing(read: Callable[[int], _Read]) -> _Read:
     """Call `read` with growing block sizes, until the longest value fits: pyarrow fails if one exceeds a block."""
     block = _BLOCK
     while True:

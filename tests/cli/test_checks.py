@@ -416,3 +416,13 @@ def test_the_schema_of_a_file_that_queries_read_is_held_against_its_end(
     assert done["nodes"]["t"].get("error") == (f"does not have its schema: {told}" if told else None)
     (check,) = done["nodes"]["t"]["checks"]
     assert (check["ok"], check["rows"]) == (not told, 1_000_000)
+
+
+def test_files_of_a_pattern_without_an_ending_are_read_by_their_own_and_the_schema(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.csv").write_text("zip\n01067\n")
+    (tmp_path / "d/b.jsonl").write_text('{"zip": "10115"}\n')
+    pq.write_table(pa.table({"zip": ["20095"]}), tmp_path / "d/c.parquet")
+    check = "{sql: \"from this where zip not in ('01067', '10115', '20095')\"}"
+    done = run(f"  a: {{read: 'd/*', schema: {{zip: string}}, checks: [{check}]}}\n")
+    assert (statuses(done), done["nodes"]["a"]["checks"][1]["rows"]) == ({"a": "ok"}, 3)

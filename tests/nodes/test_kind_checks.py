@@ -176,8 +176,8 @@ p.yaml:5:13: the ending of this file does not tell its format
       |             ^^^^^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv}
 
 p.yaml:5:13: the ending of this file does not tell its format
-    5 |   b: {read: 'data/*'}
-      |             ^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv}
+    5 |   b: {read: 'data/*.dat'}
+      |             ^^^^^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv}
 
 p.yaml:5:20: a read node has no inputs
     5 |   b: {read: x.csv, inputs: a}
@@ -383,6 +383,7 @@ def test_message(message: str) -> None:
         "{python: steps:ctx, inputs: {table: a}, with: {context: 1}}",
         "{python: steps:load, outputs: [p, q], needs: a, retries: 1, timeout: 1s, resources: {cpu: 2}}",
         "{read: 'data/**/x-*.CSV.gz', with: {columns: [p], null_values: ['', NA], delimiter: '|'}}",
+        "{read: 'data/*'}",
         '{read: x.csv, with: {delimiter: "\\t"}}',
         "{read: https://h/x.parquet?v=1, needs: a}",
         "{read: '${{ env.FILE }}', with: {columns: '${{ env.C }}', delimiter: ';'}}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,61 @@ nodes:
         resolve(file, given={"share": "a few"}, **arguments)
     (found,) = caught.value.diagnostics
     assert one_line(found).endswith("'allow' cannot be 'a few': a number of rows, or a share such as 1%")
+
+
+def test_mistakes_under_several_outputs_are_all_told(tmp_path: Path) -> None:
+    text = """
+nodes:
+  a:
+    run: x
+    outputs:
+      x: {schema: {a: in64, b: strin}, checks: [{uniqe: a}, {rows: -1}, {unique: 5}]}
+      y: {chekcs: []}
+      z: 5
+  b: {sql: select 1, inputs: a.z}
+"""
+    assert [line.removeprefix("p.yaml:") for line in problems(tmp_path, text)] == [
+        "6:23: there is no type 'in64': did you mean 'int64'?",
+        "6:32: there is no type 'strin': did you mean 'string'?",
+        "6:50: there is no check 'uniqe': did you mean 'unique'?",
+        "6:68: 'rows' must be a whole number, or a mapping with min and max: for example rows: 5, or rows: {min: 1}",
+        "6:82: 'unique' must be a string or a list, not 5",
+        "7:11: 'chekcs' is not a key of 'y': did you mean 'checks'?",
+        "8:10: output 'z' must be a string or a mapping, not 5: for example z: .pkl",
+    ]
+
+
+APART = "read it as a string, and take it apart in a query"
+ALL = "at most 100%: of all rows"
+
+
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        ("read: a.csv, schema: {x: list<int64>}", f"2:32: csv cannot be read as list<int64>: {APART}"),
+        ("read: a.tsv.gz, schema: {x: list?}", f"2:35: csv cannot be read as list?: {APART}"),
+        (
+            "read: a.csv, schema: {x: 'decimal64(9, 2)'}",
+            "2:32: csv cannot be read as decimal64(9, 2): read it as decimal128",
+        ),
+        ("read: a.csv, schema: {x: integer, y: 'decimal128(9, 2)'}", ""),
+        ("read: a, with: {format: csv}, schema: {x: float16}", "2:49: csv cannot be read as float16: read it as float"),
+        (
+            "read: a.jsonl, outputs: {a: {schema: {x: 'list<duration[s]>'}}}",
+            "2:48: jsonl cannot be read as list<duration[s]>: read it as int64",
+        ),
+        ("read: a.jsonl, schema: {x: 'list<struct<a: int64>>'}", ""),
+        ("read: a.parquet, schema: {x: list<int64>}", ""),
+        ("read: 'a/*', schema: {x: int64}", ""),
+        ("read: 'a/*.txt', schema: {x: int64}", "2:13: the ending of this file does not tell its format: …"),
+        ("sql: select 1 as n, checks: [{unique: n, allow: 150%}]", f"2:55: 'allow' cannot be 150%: {ALL}"),
+        ("sql: select 1 as n, checks: [{unique: n, allow: 100.1 %}]", f"2:55: 'allow' cannot be 100.1 %: {ALL}"),
+        ("sql: select 1 as n, checks: [{unique: n, allow: 100%}]", ""),
+    ],
+)
+def test_what_no_file_and_no_table_can_have(tmp_path: Path, node: str, told: str) -> None:
+    found = [re.sub(r"known are .*", "…", line) for line in problems(tmp_path, f"nodes:\n  a: {{{node}}}\n")]
+    assert found == ([f"p.yaml:{told}"] if told else [])
 
 
 def validated(folder: Path, text: str, name: str = "p.yaml") -> list[str]:

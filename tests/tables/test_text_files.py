@@ -70,9 +70,13 @@ def test_a_column_of_text_is_the_same_beside_a_typed_one_with_missing_values(tmp
     assert typed.to_pydict() == plain.to_pydict()
 
 
-def test_a_value_of_another_type_is_told_with_its_row(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"t\.csv cannot be read as csv: .*Row #3: CSV conversion error to int64"):
-        read(tmp_path, "a,b\n1,2\nx,3\n", types={"a": pa.int64()})
+def test_a_value_of_another_type_is_told_with_its_column_and_row(tmp_path: Path) -> None:
+    with pytest.raises(FormatError) as caught:
+        read(tmp_path, "a,b\n1,2\n3,x\n", types={"b": pa.int64()})
+    why = "Row #3: CSV conversion error to int64: invalid value 'x'"
+    assert str(caught.value) == f"t.csv cannot be read as csv: column 'b': {why}"
+    with pytest.raises(FormatError, match=f"column 'ä,;': {why}"):
+        read(tmp_path, 'a;"ä,;"\n1;2\n3;x\n', types={"ä,;": pa.int64()}, delimiter=";")
 
 
 def test_types_of_several_files_are_the_same(tmp_path: Path) -> None:
