@@ -22,17 +22,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
-_COMMANDS = ([sys.executable, "-m", "nfrun"], [sys.executable, "-P", "-m", "nfrun"])
-_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "ARROW", "MALLOC", "OMP_")  # variables that Python or libraries read once
+# Variables that Python or libraries read once. A fork follows PYTHONPATH nevertheless.
+_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "ARROW", "MALLOC", "OMP_")
 _BYTES = 4  # of a number in a message
 # What most runs import of others, although nfrun imports it in functions only.
 _LATER = ("dateutil.relativedelta", "duckdb", "jsonschema_rs", "resource", "sqlite3", "typer._adapters")
 
 
 class Popen(subprocess.Popen[Any]):
-    """Takes what `subprocess.Popen` takes. Forks for `python -m nfrun` in the usual environment, executes others."""
+    """Takes what `subprocess.Popen` takes. Forks for commands that run nfrun in the usual environment.
+
+    These are `python -m nfrun` and `python -c` with code that calls `nfrun.__main__.main`. All others are executed.
+    """
 
     _end: socket.socket | None = None  # gets the status of the fork when it has ended
 
@@ -53,13 +57,14 @@ class Popen(subprocess.Popen[Any]):
         p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *rest = streams_and_rest
         *_, new_session, group = rest
         environ = dict(os.environ if env is None else env)
-        is_nfrun = not shell and any([*args][: len(command)] == command for command in _COMMANDS)
-        is_usual = is_nfrun and not preexec_fn and not pass_fds and executable is None
-        if not is_usual or _at_start(environ) != _at_start(_environ()):
+        program = None if shell else _program([*args])
+        is_usual = not preexec_fn and not pass_fds and executable is None
+        if program is None or not is_usual or _at_start(environ) != _at_start(_environ()):
             given = (executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell)
             super()._execute_child(args, *given, *streams_and_rest)  # type: ignore[misc]
             return
-        order = {"args": [*map(str, args)], "cwd": str(cwd or "."), "environ": environ, "new_session": new_session}
+        order = {"args": [*map(str, args)], "program": program, "cwd": str(cwd or "."), "environ": environ}
+        order["new_session"] = new_session
         fds = [own if fd == -1 else fd for own, fd in enumerate((p2cread, c2pwrite, errwrite))]
         self._end, theirs = socket.socketpair()
         with theirs:
@@ -123,7 +128,20 @@ def keep_environ() -> None:
 
 
 def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name.startswith(_AT_START)}
+    return {name: value for name, value in environ.items() if name.startswith(_AT_START) and name != "PYTHONPATH"}
+
+
+def _program(command: Sequence[Any]) -> tuple[str, list[str]] | None:
+    """Return the code of a command that runs nfrun, "" for that of the package, and its `sys.argv`. None for others."""
+    python, *words = map(str, command)
+    words = words[1:] if words[:1] == ["-P"] else words
+    if python != sys.executable:
+        return None
+    if words[:2] == ["-m", "nfrun"]:
+        return "", ["-m", *words[2:]]
+    if words[:1] == ["-c"] and "from nfrun.__main__ import main" in words[1]:
+        return words[1], ["-c", *words[2:]]
+    return None
 
 
 def _receive(end: socket.socket, size: int) -> bytes:
@@ -153,8 +171,8 @@ def _server() -> socket.socket:
     return ours
 
 
-def _serve(orders: socket.socket) -> None:
-    """Fork for each order, until there are no more. Returns in the forks only."""
+def _serve(orders: socket.socket) -> str:
+    """Fork for each order, until there are no more. Returns in the forks only, the code of the program."""
     sys.path.pop(0)  # the folder of this file
     _import_nfrun()
     gc.freeze()
@@ -167,8 +185,7 @@ def _serve(orders: socket.socket) -> None:
             os._exit(0)
         if not os.fork():
             orders.close()
-            _handle(fds)
-            return
+            return _handle(fds)
         for fd in fds:
             os.close(fd)
 
@@ -189,8 +206,8 @@ def _import_nfrun() -> None:
                 __import__(module.name)
 
 
-def _handle(fds: Sequence[int]) -> None:
-    """Fork, and report the status of the fork. Returns in the fork only, where all is as `order` says."""
+def _handle(fds: Sequence[int]) -> str:
+    """Fork, and report the status of the fork. Returns in the fork only, where all is as `order` says: its code."""
     end = socket.socket(fileno=fds[3])
     order = json.loads(_receive(end, int.from_bytes(_receive(end, _BYTES), "big")))
     pid = os.fork()
@@ -210,14 +227,21 @@ def _handle(fds: Sequence[int]) -> None:
         os.close(fd)
     os.chdir(order["folder"])
     os.chdir(order["cwd"])
+    mine = _python_path()
     os.environ.clear()
     os.environ.update(order["environ"])
+    sys.path[:] = [*_python_path(), *(place for place in sys.path if place not in mine)]
     time.tzset()
     _renew_streams()
-    sys.argv = ["-m", *order["args"][order["args"].index("nfrun") + 1 :]]
+    code, sys.argv = order["program"]
     sys.orig_argv = order["args"]
     end.sendall(os.getpid().to_bytes(_BYTES, "big"))
     end.close()
+    return str(code)
+
+
+def _python_path() -> list[str]:
+    return [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
 def _renew_streams() -> None:
@@ -231,15 +255,19 @@ def _renew_streams() -> None:
 
 
 def _main() -> NoReturn:
-    _serve(socket.socket(fileno=int(sys.argv[1])))
-    code: object = 0
+    code = _serve(socket.socket(fileno=int(sys.argv[1])))
+    status: object = 0
     try:
-        runpy.run_module("nfrun", run_name="__main__", alter_sys=True)
+        if code:
+            sys.modules["__main__"] = ModuleType("__main__")
+            exec(code, vars(sys.modules["__main__"]))
+        else:
+            runpy.run_module("nfrun", run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        code = end.code
-    if not isinstance(code, int):
-        sys.exit(str(code))
-    _leave(code)
+        status = end.code
+    if not isinstance(status, int):
+        sys.exit(str(status))
+    _leave(status)
 
 
 def _leave(code: int) -> NoReturn:

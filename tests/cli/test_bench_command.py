@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import forked
 import pexpect
 import pytest
 from conftest import Here, without_time
 
-from nfrun.cli.bench import machine
+from nfrun.cli.bench import _bar_character, machine
 
 STEPS = """
 import os
@@ -72,9 +75,13 @@ nodes:
 
 
 class Folder:
-    """A folder with pipelines in which nfrun runs, and a folder for temporary files."""
+    """A folder with pipelines in which nfrun runs, and a folder for temporary files.
 
-    def __init__(self, path: Path) -> None:
+    `bench` compares in this process, which starts the runs as forks of one that has imported nfrun.
+    """
+
+    def __init__(self, path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._here, self._patch = here, monkeypatch
         self.path = path / "here"
         self.temporary = path / "temporary"
         self.path.mkdir()
@@ -85,14 +92,20 @@ class Folder:
         environ = {key: value for key, value in os.environ.items() if key not in dropped}
         self.env = {**environ, "TMPDIR": str(self.temporary), "COLUMNS": "100"}
 
-    def bench(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return self.nfrun("bench", *arguments, **env)
+    def bench(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        forks = SimpleNamespace(**{**vars(subprocess), "Popen": forked.Popen})
+        with self._patch.context() as patch:
+            patch.setattr("nfrun.cli.bench.subprocess", forks)
+            patch.setattr(tempfile, "tempdir", str(self.temporary))
+            for name in ("TMPDIR", "COLUMNS"):
+                patch.setenv(name, self.env[name])
+            return self._here(self.path, "bench", *arguments)
 
-    def nfrun(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def nfrun(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return forked.run(
             [sys.executable, "-m", "nfrun", *arguments],
             cwd=self.path,
-            env={**self.env, **env},
+            env=self.env,
             capture_output=True,
             text=True,
             check=False,
@@ -109,8 +122,8 @@ class Folder:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
+def folder(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    return Folder(tmp_path, here, monkeypatch)
 
 
 def test_figures_on_stdout_and_progress_on_stderr(folder: Folder) -> None:
@@ -179,11 +192,15 @@ def test_a_variant_can_be_run_with_run(folder: Folder) -> None:
     assert text == {**table, "path": None}
 
 
-def test_differing_results_are_named_and_bars_are_ascii_if_necessary(folder: Folder) -> None:
-    done = folder.bench("chance.yaml", "--repeat", "2", PYTHONIOENCODING="ascii")
+@pytest.mark.parametrize(("encoding", "bar"), [("ascii", "#"), ("latin-1", "#"), ("utf-8", "█")])
+def test_bars_are_ascii_if_necessary(encoding: str, bar: str) -> None:
+    assert _bar_character(io.TextIOWrapper(io.BytesIO(), encoding)) == bar
+
+
+def test_differing_results_are_named(folder: Folder) -> None:
+    done = folder.bench("chance.yaml", "--repeat", "2")
     assert done.returncode == 0
-    assert re.search(r"^  now     #+ [\d.]+ \w+$", done.stdout, re.MULTILINE)
-    assert "█" not in done.stdout
+    assert re.search(r"^  now     █+ [\d.]+ \w+$", done.stdout, re.MULTILINE)
     assert (
         "chance: results identical: no\n"
         "  'a' differs from run to run of 'before': something in it is not deterministic\n" in done.stdout

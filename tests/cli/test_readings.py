@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
-import forked
 import pytest
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the kernel does not count")
@@ -49,7 +49,7 @@ nodes:
   mapped: {python: "steps:nothing", inputs: {table: worker}, executor: process}
 outputs: {table: table, reader: reader, worker: worker}
 """
-_SIZE = 48_000_000
+_SIZE = 16_000_000
 
 
 def read_by(folder: Path, *arguments: str) -> int:
@@ -60,7 +60,7 @@ def read_by(folder: Path, *arguments: str) -> int:
 
     before = count()
     command = [sys.executable, "-c", _NFRUN, "run", "p.yaml", "-q", "--keep", *arguments]
-    forked.run(command, cwd=folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return count() - before
 
 

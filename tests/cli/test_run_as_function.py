@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 from nfrun.cli.options import RunOptions
@@ -225,7 +226,7 @@ def test_two_runs_at_once_give_what_the_command_gives(folder: Path, program: dic
     for name in FOLDERS:
         file = str(folder / name / "p.yaml")
         command = [sys.executable, "-m", "nfrun", "run", "--json", "-q", "--work", str(tmp_path), file]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60)
+        done = forked.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60)
         outputs = json.loads(done.stdout)["outputs"]
         found = program["at once"][name]
         assert (found["status"], found["detached"], found["failures"]) == ("ok", 0, [])

@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import forked
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,7 +25,7 @@ FLIGHTS = PIPELINES / "flights" / "flights.yaml"
 
 def run(pipeline: Path, work: Path, *arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "nfrun", "run", str(pipeline), "--json", "-q", "--work", str(work), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = forked.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from conftest import Here
 from edit import PIPELINE, Edit
@@ -40,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("src", "site-packages"):
         monkeypatch.syspath_prepend(tmp_path / name)
     before = set(sys.modules)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))  # for processes
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"), prepend=os.pathsep)  # for processes
     (tmp_path / "project").mkdir()
     yield tmp_path / "project"
     for name in set(sys.modules) - before:
@@ -99,7 +100,7 @@ def run(folder: Path, row: Edit, options: Mapping[str, Any], here: Here) -> dict
 
 def in_a_process(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nfrun", *words]
-    return subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
+    return forked.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
 
 
 def run_command(folder: Path, options: Mapping[str, Any], nfrun: Here) -> dict[str, str]:
