@@ -32,8 +32,10 @@ from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
 from nfrun.tables.store import TableStore
 
-# The default for property tests: each run tries new examples, and a slow machine does not fail a test.
-settings.register_profile("nfrun", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# For property tests: each run tries new examples, and a slow machine does not fail a test. `.ci/run` tries more, with
+# --hypothesis-profile=long.
+settings.register_profile("nfrun", max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("nfrun"), max_examples=150)
 settings.load_profile("nfrun")
 
 # A process that compiles nfrun and pyarrow again takes four times as long, and tests start hundreds.

@@ -232,7 +232,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     return [name, *(["a.yaml"] if draw(st.integers(0, 9)) else []), *(word for words in chunks for word in words)]
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(command_lines())
 def test_typer_parses_every_plain_command_line_alike(words: list[str]) -> None:
     options = parse_fast(words)

@@ -363,7 +363,7 @@ def new_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@settings(max_examples=12)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(st.data())
 def test_runs_of_parts_give_what_a_run_from_nothing_gives(data: st.DataObject) -> None:
     graph = data.draw(graphs())

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.contracts import large_tables
@@ -101,7 +101,6 @@ def ask(query: str, tables: Any) -> bool:
 
 
 @pytest.mark.parametrize("large", [0, 10**9])
-@settings(deadline=None, max_examples=60)
 @given(columns=st.lists(columns(), min_size=1, max_size=2))
 def test_unique(large: int, columns: list[Any]) -> None:
     length = min(len(column) for column, _ in columns)
@@ -118,7 +117,6 @@ def test_unique(large: int, columns: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("large", [0, 10**9])
-@settings(deadline=None, max_examples=60)
 @given(data=st.data(), kind=st.sampled_from(TYPES))
 def test_references(large: int, data: Any, kind: Any) -> None:
     column, _ = data.draw(columns([kind]))
@@ -131,7 +129,6 @@ def test_references(large: int, data: Any, kind: Any) -> None:
         assert failing("references", {"c": "o(id)"}, numbered(c=column), {"c": pa.table({"id": other})}) == expected
 
 
-@settings(deadline=None, max_examples=60)
 @given(data=st.data(), keys=st.sampled_from([("min",), ("max",), ("min", "max")]))
 def test_range(data: Any, keys: tuple[str, ...]) -> None:
     column, values = data.draw(columns([kind for kind in TYPES if kind[1] in BOUNDS]))
@@ -147,7 +144,6 @@ def test_range(data: Any, keys: tuple[str, ...]) -> None:
     assert failing("range", {"c": limits}, numbered(c=column)) == expected
 
 
-@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_enum(data: Any) -> None:
     column, values = data.draw(columns([kind for kind in TYPES if kind[1] in BOUNDS]))

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from random_seeds import seeds
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
@@ -124,7 +125,7 @@ def test_after_a_cancel_nothing_is_made_again() -> None:
     assert s.done
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", seeds(30, 300))
 def test_no_attempt_runs_without_its_inputs_and_every_run_ends(seed: int) -> None:
     """In random graphs, some nodes are reused and have no tables, some run, and some fail."""
     dice = random.Random(seed)

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.core.budgets import Budget, Rate, Units
@@ -142,7 +142,6 @@ def test_a_cancelled_run_waits_for_no_tokens() -> None:
     assert scheduler.wake_at is None
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     amount=st.integers(1, 12),
     takes=st.lists(st.integers(1, 2), min_size=1, max_size=40),
@@ -221,7 +220,6 @@ def test_fractions_share_a_unit() -> None:
     assert starts(log) == [0, 0, 0, 0, 1.0]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     count=st.integers(1, 4),
     takes=st.lists(st.sampled_from([0.1, 0.25, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0]), min_size=1, max_size=25),

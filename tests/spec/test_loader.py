@@ -1397,7 +1397,7 @@ def as_yaml(value: Any) -> str:
     return f" {json.dumps(value)}"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(DOCUMENTS)
 def test_any_document_gives_a_pipeline_or_diagnostics(document: Any) -> None:
     text = as_yaml(document).lstrip("\n") + "\n"
@@ -1426,7 +1426,7 @@ def test_any_document_gives_a_pipeline_or_diagnostics(document: Any) -> None:
             assert all(node.kind and node.body for node in pipeline.nodes.values())
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.text("${}params.x[]'\"|+*%()-_~ 1a,:<>=\n", max_size=30))
 def test_any_text_in_an_expression(code: str) -> None:
     """Evaluating any text gives a value or an ExpressionError with a message of one line."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -1354,7 +1354,6 @@ EDGES = st.sampled_from(
 )
 
 
-@settings(max_examples=133, deadline=None)
 @given(st.sampled_from(PATHS), st.one_of(EDGES, TEXTS, NUMBERS), st.booleans())
 @example(("nodes", "a", "python"), "steps:é", False)
 @example(("nodes", "a", "python"), "steps:f\n", False)

@@ -28,7 +28,6 @@ from nfrun.tables.file_io import read_table, write_table
 from nfrun.tables.formats import FILE_FORMATS, FORMATS, READ_OPTIONS, FormatError, format_of
 
 QUICK = settings(
-    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

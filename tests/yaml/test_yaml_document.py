@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from yaml._yaml import CParser
 
@@ -424,7 +424,6 @@ def test_line_ends_and_wide_characters() -> None:
 BREAKS = ["a", "é", "😀", "'", " ", "- ", ": ", "\n", "\r", "\r\n", "\u2028", "\u2029", "#", "[", "]", "&a ", "|\n "]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(BREAKS), max_size=40))
 def test_lines_and_columns_are_those_of_libyaml(parts: list[str]) -> None:
     text = "".join(parts)
@@ -495,7 +494,6 @@ def check_the_fast_parser(text: str) -> None:
                     assert (mark.line + 1, mark.column + 1) == (span.line, span.column)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text())
 @example("a: \ufeffx")
 @example("\ufeff\ufeffa: 1\nb: @")
@@ -510,13 +508,11 @@ TOKENS = ["a", "b: ", "? ", "- ", ": ", "[", "]", "{", "}", ",", ", ", "\n", "\n
           "9" * 20]  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), max_size=40))
 def test_random_yaml_tokens_give_a_document_or_diagnostics(parts: list[str]) -> None:
     check_parse("".join(parts))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(FLIGHTS)), st.integers(0, 3), st.sampled_from(TOKENS)), max_size=4))
 def test_mutated_yaml_gives_a_document_or_diagnostics(edits: list[tuple[int, int, str]]) -> None:
     text = FLIGHTS
@@ -534,7 +530,6 @@ DATA = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(KEYS, DATA, min_size=1, max_size=4), st.sampled_from([None, True, False]), st.booleans())
 @example({"a": "no", "b": "012", "c": "1:30", "d": "2024-01-01", "e": "0o14", "<<": "0x1F"}, None, True)
 @example({"a": ["1e3", "1.", ".5", "~", "", "-.5E+3", "line\nline"]}, True, False)
@@ -633,7 +628,6 @@ p.yaml:2:4: the byte 0xfc is not UTF-8
 BYTES = [b"a: ", b"\n", b"\xe4", b"\xff\xfe", b"\0", b"\xef\xbb\xbf", b"[", b"'"]
 
 
-@settings(max_examples=66, deadline=None)
 @given(st.binary() | st.lists(st.sampled_from(BYTES)).map(b"".join))
 def test_any_bytes_give_a_document_or_diagnostics(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
