@@ -64,14 +64,14 @@ def test_log_messages_beyond_the_limit_are_only_in_the_file(tmp_path: Path, exec
 @pytest.mark.parametrize("executor", ["thread", "process"])
 @pytest.mark.parametrize("step", ["log", "prints", "progress"])
 def test_the_events_of_an_endless_node_are_bounded(tmp_path: Path, step: str, executor: str) -> None:
-    nodes = "".join(f"  {n}: {{python: 'steps:{step}', executor: {executor}, timeout: 500ms}}\n" for n in "ab")
+    nodes = "".join(f"  {n}: {{python: 'steps:{step}', executor: {executor}, timeout: 200ms}}\n" for n in "ab")
     code, document, events, err = run(tmp_path, nodes)
     assert (code, document["status"], "Traceback" in err) == (1, "failed", False)
     counts = Counter((event["event"], event.get("node")) for event in events)
     for node in "ab":
         assert counts["node_logged", node] <= 10_001
         assert counts["node_progressed", node] < 100  # about ten a second
-        assert document["nodes"][node]["error"] == "Timeout: took longer than its timeout of 0.5 s"
+        assert document["nodes"][node]["error"] == "Timeout: took longer than its timeout of 0.2 s"
 
 
 def test_a_leftover_thread_of_a_node_logs_no_more(tmp_path: Path) -> None:

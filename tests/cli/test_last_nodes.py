@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import forked
 import pytest
+from conftest import wait_until
 
 STEPS = """
 import json, time
@@ -46,9 +46,7 @@ class Folder:
         return process.returncode, out + err
 
     def await_file(self, process: subprocess.Popen[str], name: str) -> None:
-        while not (self.path / name).exists():
-            assert process.poll() is None, "it ended without making the file"
-            os.sched_yield()
+        wait_until((self.path / name).exists, lambda: process.poll() is None)
 
     def text(self, name: str) -> str:
         return (self.path / name).read_text() if (self.path / name).exists() else "-"

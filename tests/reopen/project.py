@@ -42,6 +42,7 @@ def count(table):
 def fail(table):
     raise ValueError("no \\x1b[31m")
 """
+# `drawn` is on a thread, as to start a worker process takes more time than all of the run.
 PIPELINE = """\
 name: trial
 params: {count: 3}
@@ -52,7 +53,7 @@ nodes:
   parts: {python: "steps:split", inputs: {table: double}, outputs: [low, high]}
   total: {sql: "select sum(n) * $times as total from double", inputs: double, with: {times: 10}}
   listed: {run: 'echo "in $PWD" ; cat "$NFRUN_INPUT_table" > "$NFRUN_OUTPUT"', inputs: {table: parts.high}, format: csv}
-  drawn: {python: "steps:draw", inputs: {table: parts.low}}
+  drawn: {python: "steps:draw", inputs: {table: parts.low}, executor: thread}
   told: {run: "true", needs: [double]}
 outputs: {sum: total, listed: listed, drawn: drawn}
 """

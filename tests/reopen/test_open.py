@@ -117,9 +117,13 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path, here: Here) -> 
     project = new_project(tmp_path, here)
     project.run("-p", "count=100000")
     for words in ("--format csv", "--format jsonl", "--format parquet", "--format arrow", "-n 2000"):
-        command = f"{sys.executable} -P -m nfrun open numbers {words} | head -c 10; exit ${{PIPESTATUS[0]}}"
-        done = subprocess.run(["bash", "-c", command], check=False, cwd=tmp_path, capture_output=True, timeout=60)
-        assert (done.returncode, len(done.stdout), done.stderr) == (141, 10, b""), words
+        command = [sys.executable, "-P", "-m", "nfrun", "open", "numbers", *words.split()]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with forked.Popen(command, cwd=tmp_path, stdin=subprocess.DEVNULL, bufsize=0, **pipes) as process:
+            read = process.stdout.read(10)
+            process.stdout.close()
+            errors = process.stderr.read()
+        assert (process.returncode, len(read), errors) == (141, 10, b""), words
 
 
 def test_control_characters_are_escaped_as_text_only(tmp_path: Path, here: Here) -> None:

@@ -22,6 +22,7 @@ from nfrun.reopen.node_shell import NodeShell
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with one run, which the tests do not change."""
     project = new_project(tmp_path_factory.mktemp("project"))
+    project.edit("trial.yaml", ", executor: thread", "")  # draws are the same in all runs of a worker process
     project.run()
     return project
 
