@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Set
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,14 +29,25 @@ STEPS = "def a():\n    return {'n': 1}\n\ndef b(n):\n    return n\n\nasync def c
 ASYNCIO = {"asyncio", "ssl", "concurrent.futures", "logging"}  # asyncio imports the others
 
 
+def new_folder(path: Path) -> Path:
+    """Write the files of the tests into a folder."""
+    (path / "hello.yaml").write_text(HELLO)
+    (path / "values.yaml").write_text(HELLO + "  c: {run: 'true', with: {n: '${{ run.id | upper }}'}}\n")
+    (path / "async.yaml").write_text("nodes:\n  c: {python: 'steps:c'}\n")
+    (path / "script.yaml").write_text("nodes:\n  c: {run: 'true'}\n")
+    (path / "steps.py").write_text(STEPS)
+    return path
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "hello.yaml").write_text(HELLO)
-    (tmp_path / "values.yaml").write_text(HELLO + "  c: {run: 'true', with: {n: '${{ run.id | upper }}'}}\n")
-    (tmp_path / "async.yaml").write_text("nodes:\n  c: {python: 'steps:c'}\n")
-    (tmp_path / "script.yaml").write_text("nodes:\n  c: {run: 'true'}\n")
-    (tmp_path / "steps.py").write_text(STEPS)
-    return tmp_path
+    return new_folder(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def at_first(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Set[str]]:
+    """Return a function that does what `modules` does in a new folder, once for each command."""
+    return cache(lambda *words: frozenset(modules(new_folder(tmp_path_factory.mktemp("new")), *words)))
 
 
 def imported(folder: Path, *words: str) -> set[str]:
@@ -59,32 +72,32 @@ def test_the_main_module_imports_nothing(folder: Path) -> None:
     assert not HEAVY & set(done.stdout.split())
 
 
-def test_help_imports_typer_alone(folder: Path) -> None:
-    assert imported(folder, "--help") - {"subprocess"} == {"typer"}
+def test_help_imports_typer_alone(at_first: Callable[..., Set[str]]) -> None:
+    assert HEAVY & at_first("--help") - {"subprocess"} == {"typer"}
 
 
 @pytest.mark.parametrize(
     "words", ["--help", "run --help", "run hello.yaml -h", "plan hello.yaml", "validate hello.yaml"]
 )
-def test_other_commands_do_not_import_the_supervisor(folder: Path, words: str) -> None:
-    assert "nfrun.system.processes.supervisor" not in modules(folder, *words.split())
+def test_other_commands_do_not_import_the_supervisor(at_first: Callable[..., Set[str]], words: str) -> None:
+    assert "nfrun.system.processes.supervisor" not in at_first(*words.split())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
-def test_run_imports_the_supervisor(folder: Path) -> None:
-    assert "nfrun.system.processes.supervisor" in modules(folder, "run", "hello.yaml", "-q")
+def test_run_imports_the_supervisor(at_first: Callable[..., Set[str]]) -> None:
+    assert "nfrun.system.processes.supervisor" in at_first("run", "hello.yaml")
 
 
 @pytest.mark.parametrize(
     "words", [["validate", "script.yaml"], ["plan", "--fresh", "hello.yaml"], ["plan", "hello.yaml"]], ids=" ".join
 )
-def test_validate_and_plan_import_little(folder: Path, words: list[str]) -> None:
-    assert imported(folder, *words) == {"xxhash", "yaml"}
+def test_validate_and_plan_import_little(at_first: Callable[..., Set[str]], words: list[str]) -> None:
+    assert HEAVY & at_first(*words) == {"xxhash", "yaml"}
 
 
-def test_validate_reads_the_code_that_nodes_reach(folder: Path) -> None:
-    assert imported(folder, "validate", "hello.yaml", "async.yaml") == {"xxhash", "yaml"}
-    assert "ctypes" not in modules(folder, "validate", "hello.yaml")
+def test_validate_reads_the_code_that_nodes_reach(at_first: Callable[..., Set[str]]) -> None:
+    assert HEAVY & at_first("validate", "hello.yaml", "async.yaml") == {"xxhash", "yaml"}
+    assert "ctypes" not in at_first("validate", "hello.yaml")
 
 
 def test_filters_import_jinja_and_a_script_that_does_not_run_imports_nothing(folder: Path) -> None:
@@ -96,8 +109,8 @@ def test_filters_import_jinja_and_a_script_that_does_not_run_imports_nothing(fol
 
 
 @pytest.mark.parametrize("options", [["--json", "-q"], ["-q", "-j", "2"], ["-q", "--events", "events.jsonl"], []])
-def test_a_run_imports_arrow_and_yaml(folder: Path, options: list[str]) -> None:
-    found = imported(folder, "run", "hello.yaml", *options)
+def test_a_run_imports_arrow_and_yaml(at_first: Callable[..., Set[str]], options: list[str]) -> None:
+    found = HEAVY & at_first("run", "hello.yaml", *options)
     assert found - ASYNCIO - {"subprocess"} == {"pyarrow", "yaml", "xxhash"}
 
 
@@ -107,9 +120,11 @@ def test_a_run_that_prints_a_summary_in_colours_imports_rich_too(folder: Path, o
     assert found - ASYNCIO - {"subprocess"} == {"pyarrow", "yaml", "xxhash", "rich"}
 
 
-@pytest.mark.parametrize("handoff", ["auto", "mmap", "memory"])
-def test_a_run_imports_nothing_that_is_for_comparison(folder: Path, handoff: str) -> None:
-    ours = {name for name in modules(folder, "run", "hello.yaml", "--handoff", handoff) if name.startswith("nfrun.")}
+@pytest.mark.parametrize("options", [(), ("--handoff", "mmap"), ("--handoff", "memory")])
+def test_a_run_imports_nothing_that_is_for_comparison(
+    at_first: Callable[..., Set[str]], options: tuple[str, ...]
+) -> None:
+    ours = {name for name in at_first("run", "hello.yaml", *options) if name.startswith("nfrun.")}
     assert "nfrun.tables.store" in ours
     assert not [name for name in ours if "bench" in name or "json_store" in name]
 
@@ -120,18 +135,10 @@ def test_a_run_that_reuses_everything_imports_little(folder: Path) -> None:
     assert HEAVY & again == {"yaml", "xxhash"}
     assert not {"nfrun.facts.fact_reader", "nfrun.tables.store"} & again
     assert not {"dataclasses", "inspect", "tokenize", "shutil", "random", "email"} & again
-
-
-def test_showing_the_tables_of_a_run_that_reuses_everything_imports_arrow_alone(folder: Path) -> None:
-    modules(folder, "run", "hello.yaml", "-q")
-    again = modules(folder, "run", "hello.yaml")
-    assert HEAVY & again == {"yaml", "xxhash", "pyarrow"}
-    assert not {"pyarrow.compute", "pyarrow.parquet", "nfrun.tables.file_io"} & again
-
-
-def test_showing_them_again_imports_no_arrow(folder: Path) -> None:
-    modules(folder, "run", "hello.yaml")
-    assert imported(folder, "run", "hello.yaml") == {"yaml", "xxhash"}
+    shown = modules(folder, "run", "hello.yaml")
+    assert HEAVY & shown == {"yaml", "xxhash", "pyarrow"}, "the tables were not shown before"
+    assert not {"pyarrow.compute", "pyarrow.parquet", "nfrun.tables.file_io"} & shown
+    assert imported(folder, "run", "hello.yaml") == {"yaml", "xxhash"}, "they were"
 
 
 def test_the_json_handoff_imports_its_store(folder: Path) -> None:
@@ -146,8 +153,8 @@ def test_a_user_module_named_rich_is_not_imported(folder: Path) -> None:
     assert "critical path" in done.stderr
 
 
-def test_a_run_imports_asyncio_only_for_an_async_node(folder: Path) -> None:
-    assert not imported(folder, "run", "hello.yaml") & ASYNCIO
+def test_a_run_imports_asyncio_only_for_an_async_node(at_first: Callable[..., Set[str]]) -> None:
+    assert not at_first("run", "hello.yaml") & ASYNCIO
 
 
 def test_an_async_node_has_its_event_loop(folder: Path) -> None:
