@@ -15,7 +15,7 @@ from pathlib import Path
 from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
 from nfrun.history.eviction import KeptTable
-from nfrun.pieces.segment_files import segment_seconds, segments_in
+from nfrun.pieces.segment_files import segment_totals, segments_in
 from nfrun.system.atomic_files import PARTIAL, atomic_write, make_folders, read_regular_file
 from nfrun.system.checksums import text_checksum
 
@@ -61,7 +61,7 @@ def kept_segments(work: Path, busy: Collection[str] = ()) -> list[KeptTable]:
         protected = any(use.cached or use.pipeline in busy for use in uses)
         number = max((use.number for use in uses), default=0)
         for path in _segments(folder):
-            seconds = 0.0 if protected else segment_seconds(path)
+            seconds = 0.0 if protected else segment_totals(path)[1]
             found.append(KeptTable(path, _size(path), seconds, number, protected))
     return found
 

@@ -2,9 +2,10 @@
 
 `work.py` has all of a node. `cut.py` cuts the input into pieces, which `piece.py` defines; `row_keys.py` and
 `piece_keys.py` give them keys. `returned.py` makes columns of what a function returned, and `recorder.py` keeps them:
-`writer.py` writes them to segments, whose format is in `segments.py`. `results.py` finds results by their keys,
-`joined.py` puts them in the order of the input, and `schemas.py` finds the columns that they have together. `failed.py`
-makes the table of failed rows, and `take.py` takes rows of all types.
+`writer.py` writes them to segments, whose format is in `segment_files.py`, and `segments.py` reads and writes them.
+`read_files.py` keeps which files the calls have read, and `compaction.py` puts small segments together. `results.py`
+finds results by their keys, `joined.py` puts them in the order of the input, and `schemas.py` finds the columns that
+they have together. `failed.py` makes the table of failed rows, and `take.py` takes rows of all types.
 
 Other packages use:
 
@@ -12,6 +13,6 @@ Other packages use:
 - `read_files`: `files_read`
 - `recorder`: `WorkerData`
 - `returned`: `ReturnedError`
-- `segment_files`: `segment_seconds`, `segments_in`
+- `segment_files`: `segment_totals`, `segments_in`
 - `work`: `MapWork`
 """

@@ -38,11 +38,16 @@ class ReadFiles:
             if known != checksum:  # it was changed while the calls were under way
                 self._reads[""] = f"'{name}' was changed"
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with atomic_write(self._path, private=True) as partial:
-                Path(partial).write_text(json.dumps(self._reads), encoding="utf-8")
+            write_reads(self._path, self._reads)
         except OSError as error:
             raise HandoffError(f"cannot write {self._path}: {reason(error)}", error) from error
+
+
+def write_reads(path: Path, reads: Mapping[str, str]) -> None:
+    """Write the file that says which files the calls of a run have read. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with atomic_write(path, private=True) as partial:
+        Path(partial).write_text(json.dumps(reads), encoding="utf-8")
 
 
 def files_read(folder: Path) -> dict[str, dict[str, str]]:

@@ -37,16 +37,25 @@ def segments_in(folder: Path, prefix: str = "") -> list[Path]:
     return [folder / name for name in names if name.startswith(prefix) and name.endswith(ENDING)]
 
 
-def segment_seconds(path: Path) -> float:
-    """Return how long the calls took whose results are in a segment, 0 if it cannot be read. Reads headers only."""
-    seconds, place = 0.0, ALIGNED
+def is_segment(path: Path) -> bool:
+    """Return whether the file is a segment of this format. Raises OSError."""
+    with path.open("rb", buffering=0) as file:
+        return file.read(ALIGNED) == START
+
+
+def segment_totals(path: Path) -> tuple[int, float]:
+    """Return the number of records in a segment, and how many seconds their calls took. Reads headers only.
+
+    Both are 0 if it cannot be read.
+    """
+    records, seconds, place = 0, 0.0, ALIGNED
     with suppress(OSError), path.open("rb", buffering=0) as file:
         if file.read(ALIGNED) != START:
-            return 0.0
+            return 0, 0.0
         while len(header := os.pread(file.fileno(), HEADER.size, place)) == HEADER.size:
             mark, _, _, _, head_size, body_size, took, _, _ = HEADER.unpack(header)
             if mark != RECORD:
                 break
-            seconds += max(0.0, took)
+            records, seconds = records + 1, seconds + max(0.0, took)
             place += HEADER.size + head_size + body_size
-    return seconds
+    return records, seconds

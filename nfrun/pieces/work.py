@@ -15,6 +15,7 @@ import pyarrow as pa
 from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.core.text import ellipsize
+from nfrun.pieces.compaction import compact, remove_replaced
 from nfrun.pieces.cut import adjacent_or_listed, cut
 from nfrun.pieces.failed import FailedCall, failed_rows, failed_slices
 from nfrun.pieces.joined import Found, joined_pieces, joined_rows
@@ -60,8 +61,8 @@ class MapWork:
         self.record = self._recorder.record
         self._cut = None if columns is not None else cut(table, spec)
         self._keys = self._unit_keys()
-        uses_kept = spec.reuse and kept.use_kept
-        self._kept = Results(kept_records(folder, without=kept.outdated) if uses_kept else [])
+        self._uses_kept = spec.reuse and kept.use_kept
+        self._kept = Results(kept_records(folder, without=kept.outdated) if self._uses_kept else [])
         self._found = self._kept.find(self._keys)
         self._missing, covered = self._plan(self._found)
         self._covered = [0, *accumulate(covered)]  # rows of the input, up to each unit that is computed
@@ -173,8 +174,12 @@ class MapWork:
         return failed_rows(self._table.select(list(self._spec.by)), firsts)
 
     def close(self) -> None:
-        """Write all results, and close the segment. Raises HandoffError."""
+        """Write all results, close the segment, and put small ones together. Raises HandoffError."""
         self._recorder.close()
+        if self._spec.reuse and len(self._missing):
+            if not self._uses_kept:
+                remove_replaced(self._folder, self._files)
+            compact(self._folder)
 
     @property
     def _batch(self) -> int:
@@ -232,8 +237,12 @@ class MapWork:
 
         new = Results(kept_records(self._folder, self._files))
         missing = pc.indices_nonzero(self._found.is_null())
-        positions = pc.add(new.find(self._keys.take(missing)), self._kept.starts[-1])
-        found = pc.replace_with_mask(self._found, self._found.is_null(), positions)
+        positions = new.find(self._keys.take(missing))
+        if self._spec.reuse and positions.null_count > len(self._failed):
+            # Another run has put a segment of a worker that died together with others.
+            new = Results(kept_records(self._folder))
+            positions = new.find(self._keys.take(missing))
+        found = pc.replace_with_mask(self._found, self._found.is_null(), pc.add(positions, self._kept.starts[-1]))
         return Results([*self._kept.records, *new.records]), found
 
     def _units_there(self, found: pa.Array) -> pa.Array:

@@ -21,7 +21,9 @@ _MOST_BYTES = 4 << 20  # that wait to be written
 
 
 @frozen
-class _Result:
+class Result:
+    """The result of a call: the keys of its units, its rows, and how many seconds it took."""
+
     keys: bytes
     computed: Computed
     seconds: float
@@ -38,7 +40,7 @@ class ResultWriter:
     def __init__(self, folder: Path, name: str, *, at_once: bool = False) -> None:
         self._file = SegmentFile(folder, name)
         self._at_once = at_once
-        self._waiting: list[_Result] = []
+        self._waiting: list[Result] = []
         self._waiting_bytes = 0
         self._error: HandoffError | None = None
         self._closed = False
@@ -52,7 +54,7 @@ class ResultWriter:
             self._raise_error()
             if self._closed:
                 return  # of a call that was given up
-            self._waiting.append(_Result(keys, computed, seconds))
+            self._waiting.append(Result(keys, computed, seconds))
             self._waiting_bytes += computed.table.nbytes
             is_full = self._at_once or self._waiting_bytes > _MOST_BYTES
             if not is_full:
@@ -69,7 +71,7 @@ class ResultWriter:
             with self._change:
                 waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
             if waiting:
-                self._file.append(b"".join(map(_record, _joined(waiting))))
+                self._file.append(b"".join(map(_record, join_results(waiting))))
         with self._change:
             self._raise_error()
 
@@ -106,13 +108,13 @@ class ResultWriter:
                     self._error = error
 
 
-def _record(result: _Result) -> bytes:
+def _record(result: Result) -> bytes:
     return encoded(result.keys, result.computed.counts, result.computed.table, result.seconds)
 
 
-def _joined(results: Sequence[_Result]) -> list[_Result]:
+def join_results(results: Sequence[Result]) -> list[Result]:
     """Join the results whose tables have the same columns."""
-    groups: list[list[_Result]] = []
+    groups: list[list[Result]] = []
     for result in results:
         group = next((group for group in groups if _fits(group[0].computed, result.computed)), None)
         if group is None:
@@ -128,11 +130,11 @@ def _fits(one: Computed, other: Computed) -> bool:
     return not has_dictionary(pa.struct(one.table.schema))
 
 
-def _together(results: Sequence[_Result]) -> _Result:
+def _together(results: Sequence[Result]) -> Result:
     counts = [result.computed.counts for result in results]
     whole = pa.concat_tables([result.computed.table for result in results])
     with suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):  # unions, or more than 2 GB of text
         whole = whole.combine_chunks()
     every = None if counts[0] is None else tuple(count for found in counts for count in found or ())
     keys, seconds = b"".join(result.keys for result in results), sum(result.seconds for result in results)
-    return _Result(keys, Computed(whole, every), seconds)
+    return Result(keys, Computed(whole, every), seconds)

@@ -15,7 +15,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.pieces.results import Results, kept_records
 from nfrun.pieces.returned import Computed
 from nfrun.pieces.row_keys import key_array
-from nfrun.pieces.segment_files import ALIGNED, segment_seconds, segments_in
+from nfrun.pieces.segment_files import ALIGNED, segment_totals, segments_in
 from nfrun.pieces.segments import SegmentFile, encoded, read_segment
 from nfrun.pieces.writer import ResultWriter
 
@@ -58,7 +58,7 @@ def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert first.table().to_pydict() == {"n": [1, 2, 3], "t": ["1", "2", "3"]}
     assert second.table()["n"].to_pylist() == [4, 4]
     assert third.rows == 0 and all(each.is_intact() for each in (first, second, third))
-    assert segment_seconds(path) == 1.5
+    assert segment_totals(path) == (3, 1.5)
     assert path.stat().st_size % ALIGNED == 0 and path.stat().st_mode & 0o777 == 0o600
 
 
@@ -90,7 +90,7 @@ def test_other_files_and_other_versions_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "0000000001-d.segment").touch()
     (tmp_path / "0000000001-e.segment.partial").write_bytes(path.read_bytes())
     assert there(tmp_path, 1) == [1] and len(kept_records(tmp_path)) == 1
-    assert kept_records(tmp_path / "missing") == [] and segment_seconds(tmp_path / "missing") == 0
+    assert kept_records(tmp_path / "missing") == [] and segment_totals(tmp_path / "missing") == (0, 0)
 
 
 def test_of_two_results_that_of_the_later_run_counts(tmp_path: Path) -> None:
