@@ -54,6 +54,14 @@ def recorded_results(
     return tuple(results)
 
 
+def checks_to_make(
+    spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]
+) -> tuple[str, ...]:
+    """Return the names of checks whose results the journal entry of a node lacks; () if it has all."""
+    recorded = {(result.output, result.key) for result in finished.checks if result.key}
+    return tuple([name for output, name, key in _keys(spec, code, digests) if (output, key) not in recorded])
+
+
 def has_new_checks(spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> bool:
     """Return whether a node has a check whose result its journal entry lacks.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.change_text import changes, files_as_inputs
-from nfrun.cache.check_keys import has_new_checks, recorded_results
+from nfrun.cache.check_keys import checks_to_make, has_new_checks
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
@@ -34,13 +34,14 @@ class ReuseDecision:
     `hit` is the journal entry that is reused, None on a miss. `reason` is for people. It is empty on a hit, except for
     a node that is not selected and waits for a check. `pending`: the node becomes a hit during the run, or stays one,
     if its inputs turn out to be those of an earlier run. `made_again` is the journal entry of a node that runs only
-    because a table of it was removed.
+    because a table of it was removed. `checks` are those of its checks that are made on the tables that are there.
     """
 
     reason: str
     hit: FinishedNode | None = None
     pending: bool = False
     made_again: FinishedNode | None = None
+    checks: tuple[str, ...] = ()
 
     @property
     def is_sure(self) -> bool:
@@ -107,6 +108,7 @@ class _ReuseDecider:
         self._made_again: dict[str, str] = {}  # the reasons of nodes that run only because a table was removed
         # Hits that depend on such a node, which may give other tables now, and hits of which a check is to be made.
         self._unsure: set[str] = set()
+        self._checks: dict[str, tuple[str, ...]] = {}  # of nodes that are selected: those that are to be made
         # Nodes that are not selected, and the node of which a check is to be made before their results count.
         self._to_check: dict[str, str] = {}
 
@@ -127,7 +129,8 @@ class _ReuseDecider:
         if self._unsure and not self._unsure.isdisjoint(self._nodes[name].upstream):
             self._unsure.add(name)
         if name in self._selected:
-            return ReuseDecision("", self._match[name], pending=name in self._unsure)
+            checks = self._checks.get(name, ())
+            return ReuseDecision("", self._match[name], pending=name in self._unsure, checks=checks)
         upstream = (self._to_check[need] for need in self._nodes[name].upstream if need in self._to_check)
         checked = self._to_check.get(name) or next(upstream, "")
         if checked:
@@ -188,8 +191,9 @@ class _ReuseDecider:
             return
         code = self._keys.code.of(spec.folder)
         if spec.id in self._selected:
-            if recorded_results(spec, entry, code, self._reader_digests) is None:
+            if checks := checks_to_make(spec, entry, code, self._reader_digests):
                 self._unsure.add(spec.id)
+                self._checks[spec.id] = checks
         elif has_new_checks(spec, entry, code, self._reader_digests):
             self._unsure.add(spec.id)
             self._to_check[spec.id] = spec.id
@@ -228,6 +232,12 @@ class _ReuseDecider:
         runs = [name for name in self._order if name in self._reasons and name in self._selected]
         left = [name for name in runs if not self._may_be_hit(name)]
         left += [output.node for output in self._shown.values() if self._require_output(output, "the run shows it")]
+        left += [
+            name
+            for name in self._checks
+            for output in self._nodes[name].contracts
+            if self._require_output(OutputId(name, output), "a check of it is to be made")
+        ]
         left += [
             output.node
             for spec in self._last

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
-from nfrun.core.text import escape_controls
+from nfrun.core.text import escape_controls, shortened
 from nfrun.reports.format_units import format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _IF_UNCHANGED = "; reused after all if its inputs turn out the same"
 _MAX_NAME = 30
 _MAX_REASONS = 3  # of the cells of a matrix
+_MAX_CHECKS = 4  # of a node
 _QUOTED = re.compile("'([^']*@[^']*)'")
 
 
@@ -128,9 +129,7 @@ class PlanRows:
             return
         reasons: dict[str, list[str]] = {}
         for spec in specs:
-            decision = self._decisions[spec.id]
-            if decision.reason:
-                why = f"{decision.reason}{_IF_UNCHANGED if decision.pending else ''}"
+            if why := _why(self._decisions[spec.id]):
                 reasons.setdefault(self._of_matrix(why) if len(specs) > 1 else why, []).append(spec.id)
         ranked = sorted(reasons.items(), key=lambda item: -len(item[1]))
         for why, names in ranked[:_MAX_REASONS]:
@@ -162,6 +161,15 @@ class PlanRows:
             cells = f"  {format_count(len(specs), 'cell')}" if len(specs) > 1 else ""
             head = f"  {self._indent}{name:<{self._width}}  {specs[0].kind:<{self._kind_width}}"
             yield f"{head}{cells}  {escape_controls(why)}"
+
+
+def _why(decision: ReuseDecision) -> str:
+    """Return why a node runs, or which of its checks are made although it does not; "" if neither."""
+    if decision.checks:
+        names = shortened([f"'{name}'" for name in decision.checks], _MAX_CHECKS)
+        what = f"its check {names} is" if len(decision.checks) == 1 else f"its checks {names} are"
+        return f"{what} made on the table that is there"
+    return decision.reason and f"{decision.reason}{_IF_UNCHANGED if decision.pending else ''}"
 
 
 def last_sections(pipeline: Pipeline) -> dict[str, Mapping[str, NodeSpec]]:

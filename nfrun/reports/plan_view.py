@@ -102,7 +102,8 @@ def _inputs_json(spec: NodeSpec) -> dict[str, object]:
 
 
 def _reuse_json(decision: ReuseDecision) -> dict[str, object]:
-    return {"resume": "reuse" if decision.hit else "run", "why": decision.reason or None}
+    checks = {"checks": list(decision.checks)} if decision.checks else {}
+    return {"resume": "reuse" if decision.hit else "run", "why": decision.reason or None, **checks}
 
 
 def _edges(pipeline: Pipeline) -> Iterator[tuple[str, str]]:

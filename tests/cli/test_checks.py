@@ -426,3 +426,34 @@ def test_files_of_a_pattern_without_an_ending_are_read_by_their_own_and_the_sche
     check = "{sql: \"from this where zip not in ('01067', '10115', '20095')\"}"
     done = run(f"  a: {{read: 'd/*', schema: {{zip: string}}, checks: [{check}]}}\n")
     assert (statuses(done), done["nodes"]["a"]["checks"][1]["rows"]) == ({"a": "ok"}, 3)
+
+
+def test_plan_says_which_checks_are_made_on_tables_that_are_there(run: Run, tmp_path: Path, here: Here) -> None:
+    node = "  a: {{sql: select 1 as id, checks: [{}]}}\n  b: {{sql: select id from a, inputs: a}}\n"
+
+    def planned(checks: str) -> tuple[list[str], Any]:
+        (tmp_path / "p.yaml").write_text("nodes:\n" + node.format(checks))
+        text, document = (here(tmp_path, "plan", "p.yaml", *more).stdout for more in ((), ("--format", "json")))
+        lines = [line.strip() for line in text.splitlines() if "reuse" in line or "check" in line or "run  " in line]
+        return lines, json.loads(document)["nodes"]["a"].get("checks")
+
+    run(node.format("{unique: id}"))
+    lines, checks = planned("{unique: id}")
+    assert checks is None and not [line for line in lines if "check" in line]
+    lines, checks = planned("{unique: id}, {rows: 1}")
+    assert checks == ["rows: 1"] and "its check 'rows: 1' is made on the table that is there" in lines
+    assert "nfrun run reuses 2 of 2 nodes" in lines
+    lines, checks = planned("{rows: 1}, {not_null: id}")
+    assert "its checks 'rows: 1', 'not_null: id' are made on the table that is there" in lines
+    assert statuses(run(node.format("{rows: 1}, {not_null: id}"))) == {"a": "reused", "b": "reused"}
+    assert planned("{rows: 1}, {not_null: id}")[1] is None
+
+
+def test_a_table_that_is_gone_is_made_again_for_its_checks(run: Run, tmp_path: Path, here: Here) -> None:
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "t.parquet")
+    node = "  t: {{read: t.parquet, checks: [{}]}}\n  s: {{sql: select n from t, inputs: t}}\n"
+    run(node.format("{rows: 1}"))
+    (tmp_path / "p.yaml").write_text("nodes:\n" + node.format("{rows: {min: 1}}"))
+    lines = [line.strip() for line in here(tmp_path, "plan", "p.yaml").stdout.splitlines()]
+    assert "its table is made again, as a check of it is to be made" in lines
+    assert statuses(run(node.format("{rows: {min: 1}}"))) == {"t": "ok", "s": "reused"}
