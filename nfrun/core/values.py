@@ -2,8 +2,8 @@
 
 `field`, `fields`, `replace` and `asdict` are those of `dataclasses`, whose functions take these values too. The module
 `dataclasses` itself imports `inspect`, which imports `ast`, and compiles up to six methods of each class. There are a
-hundred classes in a run, so it would delay every command by 40 ms. Here only `__init__` is compiled, when the first
-value is made: few commands use all.
+hundred classes in a run, so it would delay every command by 40 ms. Here only `__init__` is compiled, and only for a
+class with many values: of most classes, a command makes none or a few.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["KW_ONLY", "MISSING", "Field", "asdict", "field", "fields", "frozen", "is_value", "mutable", "replace"]
 
 _Value = TypeVar("_Value")
+_FEW = 50  # values of a class: to compile `__init__` takes as long as to make so many without it
 _OF_INSTANCES = ("__dict__", "__weakref__")  # of a class without slots
 _NOTHING: Mapping[str, Any] = {}
 
@@ -98,10 +99,15 @@ def mutable(cls: type[_Value]) -> type[_Value]:
     """Make a class of values with slots and a repr, whose fields may change. A value is equal to itself only."""
     made: Any = _with_slots(cls)
 
+    count = 0
+
     def __init__(self: Any, *args: Any, **values: Any) -> None:
-        if made.__init__ is __init__:
-            made.__init__ = _compiled_init(made)
-        made.__init__(self, *args, **values)
+        nonlocal count
+        count += 1
+        if count > _FEW or not _is_set(self, args, values):
+            if made.__init__ is __init__:
+                made.__init__ = _compiled_init(made)
+            made.__init__(self, *args, **values)
 
     made.__init__, made.__repr__ = __init__, _repr
     return cast("type[_Value]", made)
@@ -139,6 +145,25 @@ def values_of(*names: str) -> Callable[[Any], tuple[Any, ...]]:
         (name,) = names
         return lambda found: (getattr(found, name),)
     return attrgetter(*names) if names else lambda found: ()
+
+
+def _is_set(self: Any, args: tuple[Any, ...], values: Mapping[str, Any]) -> bool:
+    """Set the fields of a new value as its compiled `__init__` does. Returns False if the arguments are wrong."""
+    given = {**dict(zip(self.__match_args__, args, strict=False)), **values}
+    if len(given) < len(args) + len(values) or not given.keys() <= set(self._given_names):
+        return False
+    for each in fields(self):
+        if each.name in given:
+            setattr(self, each.name, given[each.name])
+        elif each.default_factory is not MISSING:
+            setattr(self, each.name, each.default_factory())
+        elif each.default is not MISSING:
+            setattr(self, each.name, each.default)
+        elif each.init:
+            return False
+    if hasattr(self, "__post_init__"):
+        self.__post_init__()
+    return True
 
 
 def _compiled_init(cls: Any) -> Callable[..., None]:

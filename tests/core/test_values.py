@@ -115,3 +115,55 @@ def test_a_cached_property_keeps_its_value() -> None:
 
 def test_values_of_any_number_of_fields() -> None:
     assert [values_of(*names)(Point(1, 2)) for names in ((), ("x",), ("x", "y"))] == [(), (1,), (1, 2)]
+
+
+def test_all_values_of_a_class_are_made_alike() -> None:
+    """The first ones are made without a compiled `__init__`."""
+    counts: list[int] = []
+
+    @mutable
+    class Mixed:
+        x: int
+        names: list[str] = field(default_factory=list)
+        y: int = 2
+        later: int = field(init=False)
+        fixed: int = field(default=5, init=False)
+        _: KW_ONLY
+        label: str = ""
+        needed: str
+
+        def __post_init__(self) -> None:
+            counts.append(self.x)
+
+    made = [asdict_of(Mixed(1, y=3, needed="a")) for _ in range(200)]
+    expected = {"x": 1, "names": [], "y": 3, "fixed": 5, "label": "", "needed": "a"}
+    assert made == [expected] * 200
+    assert len(counts) == 200
+    assert Mixed(1, needed="").names is not Mixed(1, needed="").names
+
+
+def asdict_of(value: object) -> dict[str, object]:
+    return {name: getattr(value, name) for name in type(value).__slots__ if hasattr(value, name)}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("before", [0, 200])
+@pytest.mark.parametrize(
+    ("args", "values", "message"),
+    [
+        ((), {}, "missing 1 required positional argument: 'x'"),
+        ((1, 2, 3), {}, "takes from 2 to 3 positional arguments but 4 were given"),
+        ((1,), {"x": 2}, "got multiple values for argument 'x'"),
+        ((1,), {"z": 2}, "got an unexpected keyword argument 'z'"),
+    ],
+)
+def test_wrong_arguments_are_named(before: int, args: tuple[int, ...], values: dict[str, int], message: str) -> None:
+    @frozen
+    class Pair:
+        x: int
+        y: int = 0
+
+    for _ in range(before):
+        Pair(1)
+    with pytest.raises(TypeError, match=f"{message}$"):
+        Pair(*args, **values)
+    assert Pair(1, 2) == Pair(1, y=2)
