@@ -66,7 +66,10 @@ class Hits:
         found = [self._with_home(finished, output) for output in finished.outputs]
         refs: dict[str, OutputRef] = {}
         counts = None if finished.map is None else MapCounts(finished.map.rows, finished.map.rows)
-        finished = replace(finished, outputs=tuple(output for output, _ in found), map=counts)
+        if counts is not None or any(
+            output is not own for (output, _), own in zip(found, finished.outputs, strict=True)
+        ):
+            finished = replace(finished, outputs=tuple(output for output, _ in found), map=counts)
         self._observed.used[start.node] = finished
         source = self.source_of(start.node)
         for output, file in found:
@@ -87,10 +90,13 @@ class Hits:
     def _with_home(self, finished: FinishedNode, output: FinishedOutput) -> tuple[FinishedOutput, Path | None]:
         """Return the output with the run that has its file: for a shown one, a run that still has it, and the file."""
         path = self._history.find_file(finished, output.id) if self._history and output.id in self._shown else None
+        file, shown = output.file, output.id in self._shown
+        home = output.home or (finished.folder.name if file and finished.folder is not None else "")
         if path is not None:
-            return replace(output, file=path.name, home=path.parent.name, shown=True), path
-        home = output.home or (finished.folder.name if output.file and finished.folder is not None else "")
-        return replace(output, home=home, shown=output.id in self._shown), None
+            file, home, shown = path.name, path.parent.name, True
+        if (file, home, shown) == (output.file, output.home, output.shown):
+            return output, path  # as in most runs; to make another one takes as long as all the rest
+        return replace(output, file=file, home=home, shown=shown), path
 
     def _sync(self, path: Path, what: str) -> None:
         """Fsync a file of an earlier run and its folders, since that run may have run without fsync."""

@@ -66,7 +66,7 @@ class Fingerprints:
         self.folder, self.base = folder, base or folder
         self._sources = Sources(folder)
         self.distributions = Distributions()
-        self.memo: dict[str, Any] = {}
+        self.memo: dict[object, Any] = {}
         self._steps: dict[Item, _Step] = {}
         self._changing: dict[Item, bool] = {}
         self._items: dict[Item, Mapping[str, tuple[str, ...]]] = {}  # by module, the names in it that are reached

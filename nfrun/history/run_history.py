@@ -50,7 +50,10 @@ class LazyList(Sequence[_Item]):
         return self._items[index]
 
     def __bool__(self) -> bool:
-        return bool(self._items) or bool(self[:1])
+        if not self._items:
+            with self._lock:
+                self._items += islice(self._left, 1)
+        return bool(self._items)
 
     def __len__(self) -> int:
         return len(self[:])
@@ -81,6 +84,7 @@ class RunHistory:
         self._keep_bad = keep_bad
         self._by_node: dict[str, LazyList[FinishedNode]] = {}
         self._intact: dict[Path, bool] = {}
+        self._homes: dict[tuple[Path | None, str], str] = {}
         self._found: dict[tuple[str, str | None, str], Path] = {}  # by node, key and output: what `find_file` returned
 
     def of_node(self, node: str) -> Sequence[FinishedNode]:
@@ -102,11 +106,19 @@ class RunHistory:
             found = other.output(output) if other.key == finished.key else None
             if found is None or expected is None or reader_digest(found) != reader_digest(expected):
                 continue
-            path = table_path(other.folder, found)
+            path = self._path(other.folder, found)
             if path is not None and self._is_intact(path, found):
                 self._found[wanted] = path
                 return path
         return None
+
+    def _path(self, folder: Path | None, output: FinishedOutput) -> Path | None:
+        """Return what `table_path` does, and look at the folder of a run once for all outputs."""
+        key = folder, output.home
+        if key not in self._homes:
+            self._homes[key] = _home(folder, output.home)
+        home, file = self._homes[key], output.file
+        return Path(home, file) if home and file and _is_plain(file) else None
 
     def _is_intact(self, path: Path, output: FinishedOutput) -> bool:
         if path not in self._intact:
@@ -166,14 +178,20 @@ def table_path(folder: Path | None, output: FinishedOutput) -> Path | None:
     outside of the folders of runs is touched.
     """
     file = output.file
-    if folder is None or not file or not _is_plain(file):
+    if not file or not _is_plain(file):
         return None
-    if not output.home:
-        return folder / file
-    if not _is_plain(output.home):
-        return None
-    home = os.path.join(os.path.dirname(folder), output.home)  # noqa: PTH118, PTH120  (a Path takes ten times as long)
-    return None if os.path.islink(home) else Path(home, file)  # noqa: PTH114
+    home = _home(folder, output.home)
+    return Path(home, file) if home else None
+
+
+def _home(folder: Path | None, name: str) -> str:
+    """Return the folder of this name beside `folder`, "" if it cannot be used. Without a name it is `folder`."""
+    if folder is None or not name:
+        return str(folder or "")
+    if not _is_plain(name):
+        return ""
+    home = os.path.join(os.path.dirname(folder), name)  # noqa: PTH118, PTH120  (a Path takes ten times as long)
+    return "" if os.path.islink(home) else home  # noqa: PTH114
 
 
 def _is_plain(name: str) -> bool:

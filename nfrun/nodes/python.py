@@ -101,11 +101,14 @@ def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
     """Return digests of the code that the function reaches and of the order of its arguments, and the versions."""
     from nfrun.system.checksums import text_checksum
 
-    digests = {f"code {name}": digest for name, digest in code.of(*node.body.split(":")).items()}
-    versions = {f"package {name}": version for name, version in code.packages(*node.body.split(":")).items()}
-    versions["interpreter"] = "{}.{}".format(*sys.version_info)
+    known = "key inputs", node.body  # the cells of a node have the same function
+    if known not in code.memo:
+        module, _, function = node.body.partition(":")
+        digests = {f"code {name}": digest for name, digest in code.of(module, function).items()}
+        versions = {f"package {name}": version for name, version in code.packages(module, function).items()}
+        code.memo[known] = {**digests, **versions, "interpreter": "{}.{}".format(*sys.version_info)}
     arguments = [[item.name for item in node.inputs], list(node.with_)]
-    return {**digests, **versions, "order": text_checksum(json.dumps(arguments, ensure_ascii=False))}
+    return {**code.memo[known], "order": text_checksum(json.dumps(arguments, ensure_ascii=False))}
 
 
 def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
