@@ -13,7 +13,13 @@ from nfrun.core.text import closest_match, ellipsize
 
 
 def schema_problems(schema: Mapping[str, str], table: pa.Table) -> Iterator[str]:
-    """Yield what in a table is against the schema, one text for each column. The types must be valid."""
+    """Yield what in a table is against the schema, one text for each column. The types must be valid.
+
+    A column without rows may have the type null, whatever the schema says: what is made of no values has no other.
+    """
+    if not table.num_rows:
+        untyped = {column.name for column in table.schema if pa.types.is_null(column.type)}
+        schema = {name: "any" if name in untyped else text for name, text in schema.items()}
     return problems_of_columns(schema, table.schema, lambda name: null_count(table.column(name)))
 
 

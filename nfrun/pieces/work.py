@@ -183,7 +183,7 @@ class MapWork:
 
     @property
     def _batch(self) -> int:
-        return 1 if self._cut is not None else self._spec.batch
+        return 1 if self._cut is not None else self._spec.rows_per_call
 
     def _unit_keys(self) -> pa.FixedSizeBinaryArray:
         if not self.rows and self._cut is None:

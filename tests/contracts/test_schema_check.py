@@ -49,3 +49,4 @@ def test_a_column_without_any_value_has_the_type_null() -> None:
     table = pa.table({"a": pa.nulls(2)})
     assert list(schema_problems({"a": "string?"}, table)) == ["'a' is null and not string"]
     assert list(schema_problems({"a": "null?"}, table)) == []
+    assert list(schema_problems({"a": "string"}, table.slice(2))) == []

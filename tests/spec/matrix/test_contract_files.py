@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.errors import Diagnostic, SpecError
+from nfrun.core.map_spec import MapForm
 from nfrun.core.pipeline import Pipeline
 from nfrun.spec.resolve import resolve
 from nfrun.spec.validate import validate_file
@@ -28,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "data" / "samples").mkdir()
     for unit in ("A_1", "A_2", "B_1", ".hidden_1"):
         (tmp_path / "data" / "samples" / f"{unit}.fastq").touch()
+    (tmp_path / "docs").mkdir()
     (tmp_path / "prompts.csv").write_text("id,template\nplain,Say: {}\ncot,Think: {}\n")
     return tmp_path
 
@@ -113,6 +115,14 @@ def test_the_rows_of_a_sheet_are_an_axis(folder: Path) -> None:
     assert (scores.gather.form, scores.gather.columns) == ("dict", {})
 
 
+def test_the_calls_of_an_index_are_known_when_it_is_planned(folder: Path) -> None:
+    nodes = planned(folder / "rag.yaml").nodes
+    assert edges(planned(folder / "rag.yaml"))["embed"] == ["chunks"]
+    chunks, embed = nodes["chunks"].map, nodes["embed"].map
+    assert chunks is not None and (chunks.pieces, chunks.is_row_wise) == ("by doc_id in 16 parts", False)
+    assert embed is not None and embed.form == MapForm(False, ("text",), batches={"text": "list"})
+
+
 # The file, the text that is replaced at its first place, what replaces it, and all that is told.
 WRONG = [
     ("grid", "matrix: model\n", "matrix: modle\n", ["28:13: there is no axis 'modle' (did you mean 'model'?)"]),
@@ -192,6 +202,39 @@ WRONG = [
         ["7:18: the axis 'prompt' has no values: there is no file 'promts.csv'"],
     ),
     (
+        "rag",
+        "map: {over: texts,",
+        "map: {over: text,",
+        ["11:17: 'chunks' has no input 'text' to map over (did you mean 'texts'?)"],
+    ),
+    (
+        "rag",
+        "resources: {gpu: 1}\n    cache",
+        "resources: {gpus: 1}\n    cache",
+        ["19:17: there is no budget for 'gpus' (did you mean 'gpu'?)"],
+    ),
+    (
+        "rag",
+        "outputs: {index: folder}}",
+        "outputs: {index: folder}, map: vectors}",
+        [
+            "23:95: 'index' is a folder, and pieces are joined as tables "
+            "(return a table, and make the file in a node behind)"
+        ],
+    ),
+    (
+        "evals",
+        'limit: "${{ params.limit }}"}}',
+        "limit: 5}, map: bank}",
+        ["10:87: a sql node has no 'map' (DuckDB uses all cores by itself)"],
+    ),
+    (
+        "rag",
+        "resources: {gpu: 1}\n    cache",
+        "resources: {gpu: 2}\n    cache",
+        ["19:22: 'embed' takes 2 of 'gpu', and there is 1"],
+    ),
+    (
         "backfill",
         "out/daily/day=${{ matrix.day }}/part.parquet",
         "out/daily.parquet",
@@ -260,7 +303,7 @@ def test_validate_tells_the_same_and_warns_of_missing_files(
     file = folder / f"{name}.yaml"
     file.write_text(file.read_text().replace(old, new, 1))
     warnings: list[Diagnostic] = []
-    if name == "evals" or old == "data/samples/":
+    if "promts.csv" in new or old == "data/samples/":
         validate_file(file, warnings.append)
         assert told[0] in [shown(found) for found in warnings]
     else:
