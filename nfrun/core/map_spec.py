@@ -78,7 +78,7 @@ class MapSpec:
     @property
     def pieces(self) -> str:
         """What the pieces are, as a text for people: `by 64`, `by doc_id`, `by doc_id in 16 parts`, `in 16 parts`."""
-        steps = [f"by {self.batch or ', '.join(self.by)}"] if self.batch or self.by else []
+        steps = [f"by {self.rows_per_call or ', '.join(self.by)}"] if self.batch or self.by else []
         return " ".join([*steps, *([f"in {self.parts} parts"] if self.parts else [])])
 
     def is_past(self, failed: int, ended: int) -> bool:

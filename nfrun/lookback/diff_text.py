@@ -11,7 +11,7 @@ from nfrun.history.journal import UnfinishedNode
 from nfrun.lookback.layout import Look
 from nfrun.lookback.run_diff import ChangedRow, NodeDiff, OutputDiff, Pair, RowDiff, RunDiff, Runs, Timing
 from nfrun.lookback.runs_view import run_json
-from nfrun.reports.format_units import format_count, format_outputs, format_seconds
+from nfrun.reports.format_units import format_calls, format_count, format_outputs, format_seconds
 from nfrun.reports.table_preview import cell_text
 
 # Returns the rows of an output that differ, or a text why they are not compared; None if there is nothing to show.
@@ -134,6 +134,8 @@ def _facts(node: NodeDiff) -> Iterator[str]:
         yield node.changes
     elif node.outputs and node.before is not None and node.after is not None:
         yield "it gave another result, though nothing that nfrun sees has changed"
+    if node.after is not None and node.after.map is not None and node.status[1] != "reused":
+        yield format_calls(node.after.map)
     if node.files:
         yield f"it wrote other content to {shortened(node.files, _MAX_FILES)}"
 

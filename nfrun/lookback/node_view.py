@@ -16,7 +16,7 @@ from nfrun.lookback.recorded_run import RecordedNode, why
 from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.run_view import failure_of, node_json
 from nfrun.lookback.runs_view import run_json
-from nfrun.reports.format_units import format_count, format_seconds, format_size
+from nfrun.reports.format_units import format_calls, format_count, format_seconds, format_size
 from nfrun.system.checksums import shown_name
 
 _MAX_FILES = 20
@@ -37,6 +37,7 @@ def node_head(run: ListedRun, node: RecordedNode, look: Look) -> Iterator[str]:
             ("ran in run", str(run_number(finished.home) or finished.home) if finished else ""),
             ("started", _started(run, node)),
             ("attempts", str(node.attempts) if node.attempts else ""),
+            ("calls", "" if node.map is None else format_calls(node.map)),
             ("read", _files(finished.reads if finished else {})),
             ("wrote", _files(finished.wrote if finished else {})),
             ("not reused", finished.obstacle if finished else ""),

@@ -13,7 +13,7 @@ Other packages use:
 - `console`: `console`
 - `end_report`: `EndReport`
 - `events_file`: `EventsFile`
-- `format_units`: `format_count`, `format_outputs`, `format_seconds`, `format_size`
+- `format_units`: `format_calls`, `format_count`, `format_outputs`, `format_seconds`, `format_size`
 - `json_document`: `run_document`
 - `known_previews`: `KnownPreviews`
 - `last_line`: `counts_of_nodes`, `GO_ON`

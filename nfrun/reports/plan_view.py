@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan, best_speedup, least_times, longest_path
 from nfrun.core.text import escape_controls, shortened
@@ -65,6 +66,7 @@ def as_json(pipeline: Pipeline, plan: Plan, decisions: Mapping[str, ReuseDecisio
                 "inputs": _inputs_json(spec),
                 "needs": list(spec.needs),
                 "outputs": list(spec.output_ids),
+                **({"map": _map_json(spec.map)} if spec.map is not None else {}),
                 **({"tags": list(spec.tags)} if spec.tags else {}),
                 **({} if name in stage_of else {"not_selected": True}),
                 **({} if decisions is None or name not in stage_of else _reuse_json(decisions[name])),
@@ -95,6 +97,12 @@ def _budgets_json(pipeline: Pipeline) -> dict[str, object]:
 
 def _cell_json(spec: NodeSpec) -> dict[str, object]:
     return {"of": spec.of, "matrix": dict(spec.cell)} if spec.of else {}
+
+
+def _map_json(map: MapSpec) -> dict[str, object]:
+    """Return the input that is cut, and what the pieces are: rows of a batch, columns of groups, a number of parts."""
+    pieces = {"batch": map.rows_per_call, "by": list(map.by), "parts": map.parts}
+    return {"over": map.over, **{key: value for key, value in pieces.items() if value}}
 
 
 def _inputs_json(spec: NodeSpec) -> dict[str, object]:

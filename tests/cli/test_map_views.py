@@ -1,0 +1,64 @@
+"""What `plan`, `show` and `diff` say of mapped nodes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Here
+
+STEPS = """
+def rows(n): return [{"id": i, "g": i % 2} for i in range(n)]
+def double(id: int):
+    if id == 13:
+        raise ValueError("no 13")
+    return id * 2
+async def ask(id: int): return id
+def whole(rows): return rows
+"""
+NODES = """
+nodes:
+  rows: {python: "steps:rows", with: {n: 100}}
+  a: {python: "steps:double", inputs: rows, map: {over: rows, batch: 10, on_error: collect}}
+  b: {python: "steps:ask", inputs: rows, map: rows}
+  c: {python: "steps:whole", inputs: rows, map: {over: rows, by: [g, id], parts: 3}}
+  d: {python: "steps:whole", inputs: rows, map: {over: rows, parts: 4}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "steps.py").write_text(STEPS)
+    (tmp_path / "p.yaml").write_text(NODES)
+    return tmp_path
+
+
+def test_a_plan_says_what_the_pieces_are(folder: Path, here: Here) -> None:
+    shown = here(folder, "plan", "p.yaml").stdout
+    lines = [line.split("map ")[1].split("  ")[0] for line in shown.splitlines() if " map " in line]
+    assert lines == [
+        "over rows by 10",
+        "over rows by 1",
+        "over rows by g, id in 3 parts",
+        "over rows in 4 parts",
+    ]
+    nodes = json.loads(here(folder, "plan", "p.yaml", "--format", "json").stdout)["nodes"]
+    assert {name: node["map"] for name, node in nodes.items() if "map" in node} == {
+        "a": {"over": "rows", "batch": 10},
+        "b": {"over": "rows", "batch": 1},
+        "c": {"over": "rows", "by": ["g", "id"], "parts": 3},
+        "d": {"over": "rows", "parts": 4},
+    }
+
+
+def test_calls_are_counted_in_show_and_diff(folder: Path, here: Here) -> None:
+    assert here(folder, "run", "p.yaml", "-q").returncode == 0
+    (folder / "p.yaml").write_text(NODES.replace("n: 100", "n: 105"))
+    assert here(folder, "run", "p.yaml", "-q").returncode == 0
+    shown = here(folder, "show", "b").stdout
+    assert "calls       5 calls for 105 rows (100 reused)\n" in shown
+    of_a = [line for line in here(folder, "diff").stdout.splitlines() if line.startswith("changed  a: ")]
+    assert len(of_a) == 1
+    # The batch with the row that fails is halved, and the row is called again in this run.
+    assert of_a[0].endswith("calls for 105 rows (99 reused, 1 failed)")
