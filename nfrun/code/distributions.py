@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 _ENDINGS = (".dist-info", ".egg-info")
@@ -73,6 +74,7 @@ class Distributions:
         return self._infos[place]
 
 
+@cache
 def normalized(name: str) -> str:
     """Return the name of a distribution in the form in which names are compared."""
     return re.sub(r"[-_.]+", "-", name).lower()

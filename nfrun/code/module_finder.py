@@ -81,7 +81,12 @@ def _installation() -> dict[str, str]:
 
 @cache
 def _installed_places() -> list[str]:
-    return [f"{_installation()[name]}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return [prefix_of(_installation()[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+
+
+def prefix_of(folder: Path | str) -> str:
+    """Return what the paths below a folder begin with: its path and a separator."""
+    return os.path.join(folder, "")  # noqa: PTH118
 
 
 def is_installed(origin: Path, folder: Path) -> bool:
@@ -90,7 +95,7 @@ def is_installed(origin: Path, folder: Path) -> bool:
     A place that contains `folder` itself does not make the project's own files installed.
     """
     # Compared as texts: that takes a tenth of the time, and each module that code may import is asked for.
-    file, project = f"{origin}{os.sep}", f"{folder}{os.sep}"
+    file, project = prefix_of(origin), prefix_of(folder)
     is_ours = file.startswith(project)
     packages = (file[: found.end() + 1] for found in _PACKAGES.finditer(file))
     return any(
