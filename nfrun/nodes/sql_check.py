@@ -66,6 +66,17 @@ def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[NodeDiagnos
         yield from _check_tables(node, [statement.query for statement in statements], are_queries, others)
 
 
+def ends_with_query(text: str) -> bool:
+    """Return whether the last of some statements that can be parsed gives rows; True if DuckDB is not installed."""
+    try:
+        import duckdb
+    except ImportError:
+        return True
+    last = planning_connection().extract_statements(text)[-1]
+    is_query = last.expected_result_type == [duckdb.ExpectedResultType.QUERY_RESULT]
+    return is_query or last.type is duckdb.StatementType.MULTI or "returning" in last.query.lower()
+
+
 @cache
 def planning_connection() -> Any:
     """Return a connection that parses and binds queries. It reads no files, and loads no extensions."""

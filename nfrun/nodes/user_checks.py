@@ -59,9 +59,18 @@ def check_problems(check: Check, lookup: FunctionLookup) -> Iterator[NodeDiagnos
 
 def query_problems(check: Check, node: NodeSpec) -> Iterator[NodeDiagnostic]:
     """Yield what is wrong with the query of a check of a node, but for columns."""
-    for found in SQL.examine(node_of(check, node), ()) if check.kind == SQL.name else ():
+    if check.kind != SQL.name:
+        return
+    wrong = [*SQL.examine(node_of(check, node), ())]
+    for found in wrong:
         hint = "the table is called 'this'" if found.hint.startswith("its inputs") else found.hint
-        yield replace(found, hint=hint)
+        yield replace(found, hint=hint.replace("from flights", "from this where paid > amount"))
+    if all(found.is_warning for found in wrong):
+        from nfrun.nodes.sql_check import ends_with_query
+
+        if not ends_with_query(check.value):
+            hint = "the rows that it gives are the failing ones: end it with a select"
+            yield NodeDiagnostic((SQL.name,), "this check gives no rows", hint)
 
 
 def missing_for(

@@ -82,7 +82,8 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
 
 def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
     """Return the files that say which columns the tables of nodes have, where columns of these are named."""
-    named = {o for spec in nodes.values() if KINDS[spec.kind].columns for item in spec.inputs for o in item.outputs}
+    naming = (spec for spec in nodes.values() if KINDS[spec.kind].columns or spec.map)
+    named = {output for spec in naming for item in spec.inputs for output in item.outputs}
     files: dict[str, Sequence[Path]] = {}
     left = _MOST_FILES
     for name, spec in nodes.items():
@@ -106,12 +107,13 @@ def _has_columns(nodes: Mapping[str, NodeSpec]) -> bool:
 def _content(spec: NodeSpec) -> object:
     """Return all of a node that matters for columns; nothing of a node that knows of none."""
     kind = KINDS[spec.kind]
-    if kind.columns is None and not spec.contracts:
+    if kind.columns is None and not spec.contracts and spec.map is None:
         return None
     inputs = [(item.name, *item.outputs, item.is_plain) for item in spec.inputs]
     contracts = [(name, dict(of.columns), [*map(_check_content, of.checks)]) for name, of in spec.contracts.items()]
     body = spec.body if kind.columns is not None else ""
-    return spec.id, spec.kind, body, inputs, contracts, spec.with_.get("columns"), spec.with_.get("partition")
+    cut = spec.map and (spec.map.over, spec.map.by, spec.map.keep)
+    return spec.id, spec.kind, body, inputs, contracts, spec.with_.get("columns"), spec.with_.get("partition"), cut
 
 
 def _check_content(check: Check) -> object:
@@ -146,6 +148,7 @@ class _Columns:
             for name in stage:
                 self._add_declared(self._nodes[name])
                 self._add_result(self._nodes[name])
+                self._check_map(self._nodes[name])
         for spec in self._nodes.values():  # a check may refer to a node of the same stage
             if spec.contracts:
                 self._check_contracts(spec, self._findings(spec))
@@ -177,12 +180,29 @@ class _Columns:
         elif schema is not None:
             output = spec.output_ids[0]
             contract = spec.contracts.get(output.name)
+            before = len(found.diagnostics)
             for column in contract.columns if contract is not None else ():
                 if column != OTHERS:
                     path = (*checks_path(found.document, spec.local_name, output.name, "schema"), column)
                     what = f"the schema of '{spec.id}' names the column '{ellipsize(column)}'"
                     _check_name(found, what, "its table", column, schema.names, path)
-            self._known.setdefault(output, schema)
+            if len(found.diagnostics) == before:  # otherwise readers may read what the schema names
+                self._known.setdefault(output, schema)
+
+    def _check_map(self, spec: NodeSpec) -> None:
+        """Report columns under `map` that the input which is cut does not have."""
+        of_input = next((item for item in spec.inputs if spec.map and item.name == spec.map.over), None)
+        schema = self._schema_of(of_input) if of_input else None
+        if spec.map is None or of_input is None or schema is None:
+            return
+        found, path = self._findings(spec), (spec.section, spec.local_name, "map")
+        for key, names in (("by", spec.map.by), ("keep", spec.map.keep or ())):
+            written = found.document.root[spec.section][spec.local_name]["map"]
+            is_list = isinstance(written, dict) and isinstance(written.get(key), list)
+            for i, column in enumerate(names):
+                what = f"'map' of '{spec.id}' names the column '{ellipsize(column)}'"
+                where = (*path, key, i) if is_list else (*path, key)
+                _check_name(found, what, f"'{of_input.output}'", column, schema.names, where)
 
     def _schema_of(self, item: Input) -> Any:
         """Return the schema of what is read under an input, None if it is not known."""

@@ -123,6 +123,30 @@ def test_the_mistake_is_in_the_file_of_a_sub_pipeline() -> None:
     ]
 
 
+def test_what_follows_from_a_schema_that_is_wrong_is_not_told() -> None:
+    Path("sub.yaml").write_text(
+        "inputs:\n  t: {schema: {id: int64, nme: string, at: any}}\nnodes:\n  b: {sql: select nme from t, inputs: t}\n"
+    )
+    assert planned(HEAD + "  s: {pipeline: sub.yaml, inputs: {t: a}}\n") == [
+        "sub.yaml:2:32: the schema of 's/t' names the column 'nme', which its table does not have: did you mean 'name'?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("function", "map", "told"),
+    [
+        ("f", "by: id", ""),
+        ("f", "by: idd", "3:67: 'map' of 'b' names the column 'idd'"),
+        ("f", "by: [id, ide]", "3:72: 'map' of 'b' names the column 'ide'"),
+        ("g", "batch: 2, keep: [idd]", "3:80: 'map' of 'b' names the column 'idd'"),
+    ],
+)
+def test_columns_that_cut_a_table_are_there(function: str, map: str, told: str) -> None:
+    Path("steps.py").write_text("def f(table):\n    return table\n\ndef g(name: list[str]):\n    return {'n': name}\n")
+    text = f"{HEAD}  b: {{python: steps:{function}, inputs: {{table: a}}, map: {{over: table, {map}}}}}\n"
+    assert planned(text) == ([f"p.yaml:{told}, {LACKS}: did you mean 'id'?"] if told else [])
+
+
 @pytest.mark.parametrize("ending", ["arrow", "ipc"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_arrow_files_say_their_columns(ending: str, stream: bool) -> None:
@@ -198,6 +222,13 @@ def test_what_is_known_of_files(read: str, told: str) -> None:
             "sql: check.sql",
             "check.sql:2:1: a check of 'b' reads the column 'idd', which its table does not have: did you mean 'id'?",
         ),
+        ("sql: '-- nothing'", "6:20: the query is empty: for example sql: select * from this where paid > amount"),
+        (
+            "sql: create table t as from this",
+            "6:20: this check gives no rows: the rows that it gives are the failing ones: end it with a select",
+        ),
+        ("sql: create temp table t as from this; from t where id < 0", ""),
+        ("sql: pivot this on name using sum(id)", ""),
         ("references: {id: a(name)}", ""),
         (
             "references: {id: a(nome)}",
