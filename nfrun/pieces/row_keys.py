@@ -32,8 +32,10 @@ def row_keys(table: pa.Table, columns: Sequence[str]) -> pa.FixedSizeBinaryArray
     chosen = table.select(list(columns))
     text = json.dumps([_VERSION, *([field.name, _type_text(field.type)] for field in chosen.schema)])
     seed = xxh3_64_intdigest(text.encode())
-    batches = chosen.to_batches(max_chunksize=_AT_ONCE)
-    return key_array(b"".join(_batch_keys(batch, seed) for batch in batches))
+    keys = pa.BufferOutputStream()
+    for batch in chosen.to_batches(max_chunksize=_AT_ONCE):
+        keys.write(_batch_keys(batch, seed))
+    return key_array(keys.getvalue())
 
 
 def key_array(keys: bytes | pa.Buffer) -> pa.FixedSizeBinaryArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.core.text import ellipsize
 from nfrun.pieces.compaction import compact, remove_replaced
-from nfrun.pieces.cut import adjacent_or_listed, cut
+from nfrun.pieces.cut import adjacent_or_listed, cut, halves_of
 from nfrun.pieces.failed import FailedCall, failed_rows, failed_slices
 from nfrun.pieces.joined import Found, joined_pieces, joined_rows
-from nfrun.pieces.piece import Piece
+from nfrun.pieces.piece import Piece, counted
 from nfrun.pieces.piece_keys import piece_key
 from nfrun.pieces.read_files import ENDING as READS
 from nfrun.pieces.read_files import ReadFiles
@@ -65,7 +65,10 @@ class MapWork:
         self._kept = Results(kept_records(folder, without=kept.outdated) if self._uses_kept else [])
         self._found = self._kept.find(self._keys)
         self._missing, covered = self._plan(self._found)
-        self._covered = [0, *accumulate(covered)]  # rows of the input, up to each unit that is computed
+        # The number of rows of the input that the units before each one stand for. Not a list: there may be millions.
+        self._covered: Sequence[int] = range(len(self._missing) + 1)
+        if covered is not None:
+            self._covered = array("q", accumulate(covered, initial=0))
         self._failed: dict[bytes, tuple[Piece, FailedCall]] = {}
         self._lock = threading.Lock()
 
@@ -196,24 +199,39 @@ class MapWork:
         pieces = (Piece(b"", *self._cut.rows(i)) for i in range(self._cut.count))
         return key_array(b"".join(piece_key(piece.table(self._table)) for piece in pieces))
 
-    def _plan(self, found: pa.Array) -> tuple[pa.Array, list[int]]:
-        """Return the units to compute, in ascending order, and how many rows of the input each stands for."""
+    def _plan(self, found: pa.Array) -> tuple[pa.Array, Iterable[int] | None]:
+        """Return the units to compute, in ascending order, and how many rows of the input each stands for.
+
+        None: one each.
+        """
         import pyarrow.compute as pc
 
+        if not self._kept.records and self._cut is None and self.rows and self._are_distinct():
+            return counted(len(found)), None  # for millions of rows, the steps below need much memory
         missing = pc.indices_nonzero(found.is_null()).cast(pa.int64())
         if not len(missing):
-            return missing, []
+            return missing, None
         keys = self._keys.take(missing)
         same = positions_in(keys, keys)  # the first unit with the same key
         firsts = same.value_counts()
         units = missing.take(firsts.field("values"))
         if self._cut is None:
-            return units, firsts.field("counts").to_pylist() if self.rows else [0]
+            is_one_each = self.rows and len(units) == len(missing)
+            return units, None if is_one_each else firsts.field("counts").to_pylist() if self.rows else [0]
         sizes = [b - a for a, b in zip(self._cut.bounds, self._cut.bounds[1:], strict=False)]
         covered = dict.fromkeys(firsts.field("values").to_pylist(), 0)
         for unit, first in zip(missing.to_pylist(), same.to_pylist(), strict=True):
             covered[first] += sizes[unit]
-        return units, list(covered.values())
+        return units, covered.values()
+
+    def _are_distinct(self) -> bool:
+        """Return whether surely no two rows have the same key."""
+        import pyarrow.compute as pc
+
+        if not self._spec.reuse:
+            return True
+        count: int = pc.count_distinct(halves_of(self._keys)[0]).as_py()
+        return count == len(self._keys)
 
     def _range(self, path: Sequence[int]) -> tuple[int, int]:
         """Return the range of a piece in the units to compute."""
