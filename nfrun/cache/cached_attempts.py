@@ -130,6 +130,8 @@ class CachedAttempts:
             code, referred = self._keys.code.of(spec.folder), self._referred(start)
             outcome = replace(outcome, checks=with_keys(outcome.checks, spec, code, referred))
         if outcome.failure is None:
+            if spec.map is not None and self._rows is not None:
+                self._rows.finished(spec.id)
             seen = outcome.observation
             if seen is not None:
                 self._observed.seen[spec.id] = seen

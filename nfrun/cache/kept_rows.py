@@ -8,7 +8,9 @@ a run lie the files that its calls were seen to read: if one has changed, those 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +52,8 @@ class RowFolders:
         self._folder, self._pipeline, self._number = folder, pipeline, number
         self._run = f"{number:010}"
         self._keys, self._observed, self._is_forced = keys, observed, is_forced
+        self._unfinished: dict[Path, set[str]] = {}  # nodes that have not ended well, by folder
+        self._lock = threading.Lock()
 
     def kept_rows(self, spec: NodeSpec, start: NodeStarted, store: TableStore) -> KeptRows | None:
         """Return where the results of a node's calls are kept; None if none are. Waits for the digests of whole inputs.
@@ -68,7 +72,9 @@ class RowFolders:
         key_inputs = {**key_inputs, **{f"input {item.name}": input_digest(item, digests) for item in whole}}
         folder = self._folder / text_checksum(json.dumps([_VERSION, sorted(key_inputs.items())]))
         try:
-            mark_used(folder, FolderUse(self._pipeline, self._number, spec.cache is True))
+            with self._lock:
+                self._unfinished.setdefault(folder, set()).add(spec.id)
+                self._mark(folder, cached=spec.cache is True)
         except OSError as error:
             raise HandoffError(f"cannot write to {folder}: {reason(error)}", error) from error
         if self._is_forced(spec.id):
@@ -77,6 +83,17 @@ class RowFolders:
         recorded = self._observed.files
         outdated = tuple(name for name, read in files.items() if recorded.now(read, recheck=True) != read)
         return KeptRows(str(folder), self._run, outdated=outdated)
+
+    def finished(self, node: str) -> None:
+        """Note that a node has ended well, so that its results may be removed like others."""
+        with self._lock, suppress(OSError):
+            for folder, nodes in self._unfinished.items():
+                if node in nodes:
+                    nodes.remove(node)
+                    self._mark(folder)
+
+    def _mark(self, folder: Path, *, cached: bool = False) -> None:
+        mark_used(folder, FolderUse(self._pipeline, self._number, cached, bool(self._unfinished[folder])))
 
 
 def definition_of_calls(definition: KeyInputs, spec: NodeSpec) -> KeyInputs:

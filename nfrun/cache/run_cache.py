@@ -187,9 +187,10 @@ class RunCache:
             if may_be_over_budget(self._work.path, self._index, self._budget):
                 with self._work.pause_starts():
                     self._index.save()
-                    others = self._index.pipelines() - {self._name}
+                    last_runs = self._index.last_runs()
+                    others = last_runs.keys() - {self._name}
                     busy = [name for name in others if self._work.is_running(name)]
-                    tables = [*kept_tables(self._index, busy), *kept_segments(self._work.path, busy)]
+                    tables = [*kept_tables(self._index, busy), *kept_segments(self._work.path, last_runs, busy)]
                     kept, budget = remove_over_budget(self._work.path, tables, self._budget)
                 self.over_budget = (kept, budget) if kept > budget else None
         except FileNotFoundError:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.history.eviction import KeptTable
 from nfrun.pieces.segment_files import segment_totals, segments_in
 from nfrun.system.atomic_files import PARTIAL, atomic_write, make_folders, read_regular_file
@@ -25,23 +25,28 @@ _USED = ".used"
 
 @frozen
 class FolderUse:
-    """The use of a folder by one pipeline: the number of its last run that used it; whether with `cache: true`."""
+    """The use of a folder by one pipeline, in its last run that used it, which has this `number`.
+
+    `cached`: one of the nodes has `cache: true`. `unfinished`: one of them has not ended well.
+    """
 
     pipeline: str
     number: int
-    cached: bool
+    cached: bool = False
+    unfinished: bool = False
 
 
 def mark_used(folder: Path, use: FolderUse) -> None:
     """Note in the folder of a definition that a run uses it, once a run. Raises OSError."""
     path = folder / f"{text_checksum(use.pipeline)}{_USED}"
     known = _use(path)
-    if known is not None and known.number == use.number and known.cached >= use.cached:
+    if known is not None and known.number == use.number:
+        use = replace(use, cached=use.cached or known.cached)
+    if known == use:
         return
-    cached = use.cached or (known is not None and known.number == use.number and known.cached)
     make_folders(folder, 0o700)
     with atomic_write(path, private=True) as partial:
-        found = {"file": use.pipeline, "number": use.number, "cached": cached}
+        found = {"file": use.pipeline, "number": use.number, "cached": use.cached, "unfinished": use.unfinished}
         Path(partial).write_text(json.dumps(found), encoding="utf-8")
 
 
@@ -50,15 +55,19 @@ def segment_bytes(work: Path) -> int:
     return sum(_size(path) for folder in map_folders(work) for path in _segments(folder))
 
 
-def kept_segments(work: Path, busy: Collection[str] = ()) -> list[KeptTable]:
-    """Return the segments in the work folder. Protected are those that a node with `cache: true` uses, or may use now.
+def kept_segments(work: Path, last_runs: Mapping[str, int], busy: Collection[str] = ()) -> list[KeptTable]:
+    """Return the segments in the work folder. `last_runs` has the number of the last run of each pipeline.
 
-    The latter are all in folders that a run of one of the `busy` pipelines has used.
+    Protected are those of nodes with `cache: true`, those of nodes that have not ended well in the last run of their
+    pipeline, and all that runs of the `busy` pipelines may use.
     """
     found = []
     for folder in map_folders(work):
         uses = folder_uses(folder)
-        protected = any(use.cached or use.pipeline in busy for use in uses)
+        protected = any(
+            use.cached or use.pipeline in busy or (use.unfinished and use.number >= last_runs.get(use.pipeline, 0))
+            for use in uses
+        )
         number = max((use.number for use in uses), default=0)
         for path in _segments(folder):
             seconds = 0.0 if protected else segment_totals(path)[1]
@@ -112,9 +121,9 @@ def _entries(folder: Path) -> list[Path]:
 def _use(path: Path) -> FolderUse | None:
     with suppress(OSError, ValueError, RecursionError, AttributeError):
         found = json.loads(read_regular_file(path))
-        pipeline, number, cached = found.get("file"), found.get("number"), found.get("cached")
-        if isinstance(pipeline, str) and isinstance(number, int) and isinstance(cached, bool):
-            return FolderUse(pipeline, number, cached)
+        pipeline, number = found.get("file"), found.get("number")
+        if isinstance(pipeline, str) and isinstance(number, int):
+            return FolderUse(pipeline, number, found.get("cached") is True, found.get("unfinished") is True)
     return None
 
 

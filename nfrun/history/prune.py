@@ -85,9 +85,10 @@ def plan_prune(
 def _over_budget(work: WorkDir, budget: int | None) -> tuple[list[KeptTable], set[KeptTable]]:
     """Return the tables that journals name, and which of them and of the segments are over the budget."""
     with closing(RunIndex(work, from_journals=True)) as index:
-        busy = [name for name in index.pipelines() if work.is_running(name)]
+        last_runs = index.last_runs()
+        busy = [name for name in last_runs if work.is_running(name)]
         tables = [table for table in kept_tables(index, busy) if table.result is not None]
-    both = [*tables, *kept_segments(work.path, busy)]
+    both = [*tables, *kept_segments(work.path, last_runs, busy)]
     return tables, set(tables_to_remove(both, budget_of(work.path, both, budget)))
 
 

@@ -119,9 +119,10 @@ class RunIndex:
                 given.add((run, start))
                 yield entry
 
-    def pipelines(self) -> set[str]:
-        """Return the names of all pipelines that have runs."""
-        return {name for (name,) in self._answer(_row, "select distinct pipeline from runs where number is not null")}
+    def last_runs(self) -> dict[str, int]:
+        """Return the number of the last run of each pipeline, by its name."""
+        found = "select pipeline, max(number) from runs where number is not null group by pipeline"
+        return dict(self._answer(_row, found))
 
     def table_bytes(self) -> int:
         """Return how many bytes the tables take, but for those that were gone when tables were last listed."""

@@ -197,7 +197,7 @@ def test_the_name_of_a_bare_column_is_that_of_its_node(tmp_path: Path, here: Her
 def test_what_was_computed_before_a_failure_is_not_computed_again(tmp_path: Path, here: Here) -> None:
     trial = Trial(tmp_path, here)
     trial.edit("steps:size", "steps:fails")
-    failed = trial.run("-j", "1", code=1)["nodes"]["size"]
+    failed = trial.run("-j", "1", "--cache-size", "0", code=1)["nodes"]["size"]
     assert failed["status"] == "failed"
     (tmp_path / "good").touch()
     rest = trial.new()["size"]
@@ -209,3 +209,14 @@ def test_what_was_computed_before_a_failure_is_not_computed_again(tmp_path: Path
     assert trial.document["nodes"]["size"]["map"]["failed"] == 1
     (tmp_path / "good").touch()
     assert trial.new()["size"] == 1
+
+
+def test_results_over_the_budget_are_removed_but_for_those_of_nodes_with_cache(tmp_path: Path, here: Here) -> None:
+    trial = Trial(tmp_path, here)
+    trial.edit("map: rows}\n  scaled", "map: rows, cache: true}\n  scaled")
+    trial.run("--cache-size", "0")
+    assert len([*(tmp_path / ".nfrun/map").rglob("*.segment")]) == 1
+    trial.edit('"steps:rows"', '"steps:rows", with: {new: [7000]}')
+    assert trial.new() == {"size": 1, "scaled": 1001, "part": 1001}
+    here(tmp_path, "clean", "p.yaml", "--all")
+    assert not (tmp_path / ".nfrun/map").exists() or not [*(tmp_path / ".nfrun/map").iterdir()]
