@@ -101,7 +101,7 @@ class Calls:
             self._done_rows += self._pieces.rows_of(piece)
         elif is_stopped and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
             return None
-        elif failure.cause in FINAL:
+        elif failure.cause in FINAL or (failure.is_certain and self._pieces.can_halve(piece)):
             self._fail(piece, failure)
         elif self.failure is None:
             delay = None if is_stopped else self._delay(piece, failure)

@@ -68,6 +68,7 @@ def place_nodes(
             worker_environ[name] = thread_variables(spec.cpus, pipeline.env)
         elif executor in WORKER_PROCESSES:
             packages.update(dict.fromkeys(kind.imports(spec, its_code)))
+            packages.update({"pyarrow.compute": None} if spec.map is not None else {})
         elif executor == DEFAULT_EXECUTOR and not watches_threads:
             tops = {module.partition(".")[0] for module in kind.imports(spec, its_code)}
             watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, its_code)

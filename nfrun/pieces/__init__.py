@@ -12,7 +12,7 @@ Other packages use:
 - `piece`: `Piece`
 - `read_files`: `files_read`
 - `recorder`: `WorkerData`
-- `returned`: `ReturnedError`
+- `returned`: `ReturnedError`, `WrongLength`
 - `segment_files`: `segment_totals`, `segments_in`
 - `work`: `MapWork`
 """

@@ -24,6 +24,10 @@ class ReturnedError(Exception):
         self.details = details
 
 
+class WrongLength(ReturnedError):
+    """What the function returned has another number of values than there are rows, whichever rows these are."""
+
+
 @frozen
 class Computed:
     """The new columns of some rows. `counts` has how many rows of `table` each one gives; None: one each."""
@@ -144,7 +148,7 @@ def _table(columns: Mapping[str, pa.Array | pa.ChunkedArray], rows: int) -> pa.T
 def _check_length(found: int, rows: int, what: str, where: str = "") -> None:
     if found != rows:
         given = f"{found:,} {what}{'s' * (found != 1)}{where} for {rows:,} row{'s' * (rows != 1)}"
-        raise ReturnedError(f"the function returned {given}", _each(rows))
+        raise WrongLength(f"the function returned {given}", _each(rows))
 
 
 def _each(rows: int) -> str:

@@ -154,6 +154,7 @@ class MapWork:
         results, found, rows = self._kept, self._found, None
         if found.null_count:
             results, found = self._with_new()
+            found = self._without_failed(found)
         if found.null_count:
             rows = self._units_there(found)
             found = found.take(rows)
@@ -273,6 +274,15 @@ class MapWork:
             what = f"{len(lost):,} {'rows' if self._cut is None else 'pieces'} of '{self._name}'"
             raise HandoffError(f"the results of {what} are gone from {self._folder}")
         return pc.indices_nonzero(found.is_valid()).cast(pa.int64())
+
+    def _without_failed(self, found: pa.Array) -> pa.Array:
+        """Return where the results are, none for failed rows: a call that took too long may have left one."""
+        import pyarrow.compute as pc
+
+        if not self._failed:
+            return found
+        failed = positions_in(self._keys, key_array(b"".join(self._failed))).is_valid()
+        return pc.if_else(failed, pa.scalar(None, found.type), found)
 
     def _numbers_of_failed(self) -> dict[int, FailedCall]:
         """Return the rows that failed, also those that are equal to one whose call did."""

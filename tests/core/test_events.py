@@ -66,6 +66,7 @@ FAILURE_JSON = {
     "retry_after": None,
     "rows": "",
     "sample": "",
+    "is_certain": False,
 }
 
 PROMISED: list[tuple[Event, dict[str, object]]] = [

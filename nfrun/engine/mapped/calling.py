@@ -8,16 +8,17 @@ from contextvars import Context
 from typing import Any
 
 from nfrun.core.call_events import CallStarted
+from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
 from nfrun.engine.context_variables import new_context
-from nfrun.engine.mapped.open_map import PieceSource
+from nfrun.engine.mapped.open_map import CallsFailed, PieceSource
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken, NodeError
 from nfrun.nodes.registry import KINDS
 from nfrun.pieces.piece import Piece
-from nfrun.pieces.returned import ReturnedError
+from nfrun.pieces.returned import ReturnedError, WrongLength
 
 
 class CallContext(AttemptContext):
@@ -63,6 +64,8 @@ async def make_call_on_loop(settings: AttemptSettings, start: CallStarted, cance
         piece = open_map.piece(start)
         value = await call(context, open_map.table(piece), open_map.inputs)
         _record(context, open_map, piece, value, time.perf_counter() - began)
+    except CallsFailed as failed:
+        failure = failed.failure
     except BaseException as error:
         failure = context.describe_failure(error)
     finally:
@@ -92,6 +95,8 @@ def _call(context: CallContext, start: CallStarted, open_map: PieceSource) -> Ou
         value = call(context, open_map.table(piece), open_map.inputs)
         changed = state.changed(context.start_state) if state is not None and context.start_state is not None else ()
         _record(context, open_map, piece, value, time.perf_counter() - began, changed)
+    except CallsFailed as failed:
+        failure = failed.failure
     except BaseException as error:  # also SystemExit and the like: a node must not end the run
         failure = context.describe_failure(error)
     duration = time.perf_counter() - began
@@ -120,6 +125,8 @@ def _record(
         open_map.note(seen or Observation(), tuple(changed), obstacle)
     try:
         open_map.record(piece, value, seconds)
+    except WrongLength as error:  # fewer rows in a call may have as many by chance
+        raise CallsFailed(Failure(Cause.NODE, "", str(error), details=error.details, is_certain=True)) from None
     except ReturnedError as error:
         raise NodeError(str(error), error.details) from None
 

@@ -128,7 +128,7 @@ class OpenMap:
         """Return the failure of the node: that of the call, with the rows that it is about."""
         spec, counts = self._node.map, order.counts
         assert spec is not None
-        if failure.cause in FINAL:
+        if failure.cause in FINAL or failure.is_certain:
             return failure
         if spec.collects:
             what = f"{counts.failed:,} of {counts.rows:,} rows failed, and 'max_failed' lets {_share(spec.max_failed)}"
