@@ -11,10 +11,9 @@ import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun import __version__
-from nfrun.code.fingerprint import Piece
 from nfrun.code.folder_code import FolderCode
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
@@ -22,6 +21,9 @@ from nfrun.facts.code_facts import CodeFacts, SharedVariable, shared_variables
 from nfrun.history.journal import FinishedNode
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import text_checksum
+
+if TYPE_CHECKING:
+    from nfrun.code.reached_code import Piece
 
 KeyInputs = Mapping[str, str]  # values, mostly digests, by name: "text", "code steps:clean", "input extract", …
 

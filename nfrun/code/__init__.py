@@ -1,24 +1,27 @@
 """Reads the user's Python code without running it, and imports it from source.
 
 `module_finder.py` locates modules and `function_lookup.py` finds functions and classes, with what they take, which
-`signatures.py` reads. `fingerprint.py` digests the project code that a function may reach; `known_digests.py` keeps the
-digests, also across runs. It uses `sources.py` and `module_index.py` for files, `symbols.py`, `uses.py` and
-`bindings.py` for syntax trees, `import_effects.py` for what an import changes elsewhere, and `distributions.py` for the
-versions of installed packages. `missing_imports.py` and `reached_imports.py` find imports of packages that are not
-installed. `source_import.py` makes Python import what the others read; `module_space.py` does so for one run of several
-in a process.
+`names_reader.py` reads. `fingerprint.py` has the digests of the project code that a function may reach;
+`known_digests.py` keeps them, also across runs. `reached_code.py` computes those that are new. It uses `sources.py` and
+`module_index.py` for files, `symbols.py`, `uses.py` and `bindings.py` for syntax trees, `import_effects.py` for what an
+import changes elsewhere, and `distributions.py` for the versions of installed packages. `missing_imports.py` and
+`reached_imports.py` find imports of packages that are not installed, with the syntax trees of `always_imported.py`.
+`source_import.py` makes Python import what the others read; `module_space.py` does so for one run of several in a
+process.
 
 Other packages use:
 
 - `bindings`: `argument_names`, `parts_of`, `binds`, `body_of`, `FUNCTIONS`, `Imported`, `scope`
 - `distributions`: `Distributions`, `normalized`
-- `fingerprint`: `Fingerprints`, `Piece`
+- `fingerprint`: `Fingerprints`
 - `folder_code`: `FolderCode`
-- `function_lookup`: `FunctionLookup`, `ignored_warnings`, `LookupResult`
+- `function_lookup`: `FunctionLookup`, `LookupResult`
 - `known_modules`: `KnownModules`
 - `missing_imports`: `import_hint`, `install_hint`
 - `module_finder`: `OURS`, `find_module`, `hidden_files`, `is_installed`
 - `module_space`: `FolderModules`, `with_short_names`
+- `names_reader`: `ignored_warnings`
+- `reached_code`: `Piece`
 - `reached_imports`: `MissingImports`
 - `signatures`: `ClassSignature`, `Signature`
 - `source_import`: `forget_imported`, `import_for_process`

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-import io
 import sys
-import threading
-import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from nfrun.code.known_modules import KnownModules
 from nfrun.code.missing_imports import missing_at_import, shown_file
 from nfrun.code.module_finder import OURS, find_module
-from nfrun.code.signatures import (
-    ClassSignature,
-    Signature,
-    class_from_json,
-    class_signature,
-    class_to_json,
-    signature_from_json,
-    signature_of,
-    signature_to_json,
-)
+from nfrun.code.signatures import ClassSignature, ModuleNames, Signature, module_from_json, module_to_json
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, frozen, mutable
 from nfrun.system.checksums import bytes_checksum
-
-_DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
-_FILTERING = threading.Lock()  # the warnings of this process
 
 
 @frozen
@@ -51,25 +33,6 @@ class LookupResult:
 
 
 @mutable
-class _Module:
-    """The names that a module binds at its top: its functions, its `classes` and all `others`, with the classes.
-
-    A function has no signature if several definitions give the name. Of those in `decorated` the run may show another.
-    `imported` are those of `others` that `import` statements bind: most are modules, so no hint names them.
-    `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
-    `setattr()` or `exec()`.
-    """
-
-    file: str
-    functions: dict[str, Signature | None] = field(default_factory=dict)
-    decorated: set[str] = field(default_factory=set)
-    classes: dict[str, ClassSignature] = field(default_factory=dict)
-    others: dict[str, None] = field(default_factory=dict)
-    imported: set[str] = field(default_factory=set)
-    dynamic: bool = False
-
-
-@mutable
 class FunctionLookup:
     """Looks up functions, and reads each module once. `folder` is searched before `sys.path`.
 
@@ -80,7 +43,7 @@ class FunctionLookup:
     folder: Path
     base: Path | None = None
     known: KnownModules = field(default_factory=KnownModules)
-    _modules: dict[str, _Module | LookupResult] = field(default_factory=dict)
+    _modules: dict[str, ModuleNames | LookupResult] = field(default_factory=dict)
     _found: dict[tuple[str, str], LookupResult] = field(default_factory=dict)
     _loaded: set[str | tuple[str, str]] = field(default_factory=set)  # modules, and what they lack
     _others: dict[Path, FunctionLookup] = field(default_factory=dict)  # by folder
@@ -118,12 +81,12 @@ class FunctionLookup:
         """
         if module not in self._loaded:
             self._loaded.add(module)
-            for missing in missing_at_import(module, self.folder, _parse, self.base):
+            for missing in missing_at_import(module, self.folder, self.base):
                 if missing not in self._loaded:
                     self._loaded.add(missing)
                     yield missing
 
-    def _read(self, module: str) -> _Module | LookupResult:
+    def _read(self, module: str) -> ModuleNames | LookupResult:
         spec = find_module(module, self.folder)
         if spec is None:
             return self._no_module(module)
@@ -140,12 +103,11 @@ class FunctionLookup:
             data = Path(spec.origin).read_bytes()
             checksum = bytes_checksum(data)
             if (binds := self.known.get(spec.origin, checksum)) is not None:
-                return _from_json(binds, self._shown(spec.origin))
-            with ignored_warnings():
-                source = _decoded(data)
-                compile(source, spec.origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
-                found = _module(ast.parse(source, spec.origin), self._shown(spec.origin))
-            self.known.add(spec.origin, checksum, _to_json(found))
+                return module_from_json(binds, self._shown(spec.origin))
+            from nfrun.code.names_reader import read_names  # needed only where a file is new
+
+            found = read_names(data, spec.origin, self._shown(spec.origin))
+            self.known.add(spec.origin, checksum, module_to_json(found))
             return found
         except SyntaxError as error:
             line = f":{error.lineno}:{error.offset}" if error.lineno else ""
@@ -182,30 +144,6 @@ class FunctionLookup:
         return shown_file(Path(origin), self.base or self.folder)
 
 
-@contextmanager
-def ignored_warnings() -> Iterator[None]:
-    """Ignore warnings of the parser while inside, e.g. about invalid escapes in a string: the run shows them.
-
-    One thread at a time, since the filters belong to the process: two would put back the filters of each other.
-    """
-    with _FILTERING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _decoded(data: bytes) -> str:
-    """Return the text of a source file, in the encoding that it names."""
-    import tokenize
-
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-    return io.TextIOWrapper(io.BytesIO(data), encoding).read()
-
-
-def _parse(text: bytes) -> ast.Module:
-    with ignored_warnings():
-        return ast.parse(text)
-
-
 def _modules_in(folders: Iterable[Path]) -> list[str]:
     """Return the sorted names of the modules and packages in the folders."""
     inside = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
@@ -213,28 +151,7 @@ def _modules_in(folders: Iterable[Path]) -> list[str]:
     return sorted(name for name in names if name.isidentifier() and not name.startswith("__"))
 
 
-def _module(tree: ast.Module, file: str) -> _Module:
-    """Collect the names that a module binds, in one pass."""
-    module = _Module(file)
-    for statement in _statements(tree.body):
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            is_clear = statement.name not in module.functions
-            module.functions[statement.name] = signature_of(statement, file) if is_clear else None
-            if statement.decorator_list:
-                module.decorated.add(statement.name)
-            module.dynamic = module.dynamic or statement.name == "__getattr__"
-        else:
-            if isinstance(statement, ast.ClassDef):
-                module.classes[statement.name] = class_signature(statement, file, module.classes)
-            if isinstance(statement, ast.Import):
-                module.imported.update(_bound(statement))
-            module.others.update(dict.fromkeys(_bound(statement)))
-            module.dynamic = module.dynamic or any(name.id in _DYNAMIC_CALLS for name in _names_in(statement))
-    module.dynamic = module.dynamic or "*" in module.others
-    return module
-
-
-def _look_up(module: _Module, function: str) -> LookupResult:
+def _look_up(module: ModuleNames, function: str) -> LookupResult:
     likely = module.functions.get(function)
     if module.dynamic or function in module.others:
         class_ = None if function in module.functions else module.classes.get(function)
@@ -248,54 +165,3 @@ def _look_up(module: _Module, function: str) -> LookupResult:
         )
         return LookupResult(f"{module.file} has no function '{ellipsize(function)}'", hint)
     return LookupResult(signature=None if function in module.decorated else likely, likely=likely)
-
-
-def _to_json(module: _Module) -> list[Any]:
-    functions = {name: signature_to_json(found) for name, found in module.functions.items()}
-    classes = {name: class_to_json(found) for name, found in module.classes.items()}
-    return [functions, [*module.decorated], classes, [*module.others], [*module.imported], module.dynamic]
-
-
-def _from_json(saved: list[Any], file: str) -> _Module:
-    functions, decorated, classes, others, imported, dynamic = saved
-    return _Module(
-        file,
-        {name: signature_from_json(parts, file) for name, parts in functions.items()},
-        set(decorated),
-        {name: class_from_json(parts, file) for name, parts in classes.items()},
-        dict.fromkeys(others),
-        set(imported),
-        dynamic,
-    )
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a module, with those inside `if`, `try`, `with` and loops, but not inside definitions."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        for name in ("body", "orelse", "finalbody"):
-            yield from _statements(getattr(statement, name, []))
-        for handler in getattr(statement, "handlers", []):
-            yield from _statements(handler.body)
-        for case in getattr(statement, "cases", []):
-            yield from _statements(case.body)
-
-
-def _bound(statement: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement other than a function definition binds in the module."""
-    if isinstance(statement, ast.ClassDef):
-        yield statement.name
-    elif isinstance(statement, ast.Import | ast.ImportFrom):
-        for alias in statement.names:
-            yield alias.asname or alias.name.split(".")[0]
-    else:
-        yield from (name.id for name in _names_in(statement) if isinstance(name.ctx, ast.Store))
-
-
-def _names_in(statement: ast.stmt) -> Iterator[ast.Name]:
-    """Yield the names in a statement, without those in statements nested in it."""
-    for part in ast.iter_child_nodes(statement):
-        if not isinstance(part, ast.stmt | ast.ExceptHandler | ast.match_case):
-            yield from (name for name in ast.walk(part) if isinstance(name, ast.Name))

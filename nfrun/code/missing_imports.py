@@ -1,19 +1,14 @@
-"""Finds the packages that code imports whenever it runs, and says how to install them. Reads syntax trees only.
-
-Imports under `if`, `try`, `match` and `with suppress(…)` do not count.
-"""
+"""Finds the packages that code imports whenever it runs, and says how to install them."""
 
 from __future__ import annotations
 
-import ast
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 
-from nfrun.code.bindings import FUNCTIONS, imports_of
 from nfrun.code.distributions import normalized
 from nfrun.code.module_finder import find_module, is_installed
 from nfrun.core.text import closest_match
@@ -29,7 +24,6 @@ _IMPORT = re.compile(
     re.MULTILINE,
 )
 _MANY = 100  # modules that are followed
-_MAY_NOT_RUN = (*FUNCTIONS, ast.If, ast.Try, ast.TryStar, ast.Match)
 _DISTRIBUTIONS = {
     **{"attr": "attrs", "bs4": "beautifulsoup4", "cv2": "opencv-python", "Crypto": "pycryptodome"},
     **{"docx": "python-docx", "dotenv": "python-dotenv", "faiss": "faiss-cpu", "fitz": "pymupdf", "git": "gitpython"},
@@ -73,9 +67,7 @@ def shown_file(file: Path, folder: Path) -> str:
     return str(file.relative_to(folder)) if file.is_relative_to(folder) else "/".join(file.parts[-2:])
 
 
-def missing_at_import(
-    module: str, folder: Path, parse: Callable[[bytes], ast.Module], base: Path | None = None
-) -> list[tuple[str, str]]:
+def missing_at_import(module: str, folder: Path, base: Path | None = None) -> list[tuple[str, str]]:
     """Return the packages that are not installed and without which a module cannot be loaded, each with `file:line`.
 
     Files are shown relative to `base`, by default `folder`. Follows imports among the project's modules beside the
@@ -83,6 +75,9 @@ def missing_at_import(
     """
 
     def by_tree(text: bytes, package: str) -> Iterator[tuple[str, int]]:
+        from nfrun.code.always_imported import always_imported
+        from nfrun.code.names_reader import parse
+
         with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
             yield from always_imported(parse(text).body, package)
 
@@ -149,20 +144,3 @@ def _by_lines(text: bytes, package: str) -> Iterator[tuple[str, int]]:
         if module := ".".join(filter(None, [*above, line["module"]])):
             yield module, 0
             yield from ((f"{module}.{name}", 0) for name in re.findall(r"\w+", line["names"]))
-
-
-def always_imported(body: Iterable[ast.AST], package: str) -> Iterator[tuple[str, int]]:
-    """Yield the modules that statements import whenever they run, with their lines; none of functions."""
-    left = list(body)[::-1]
-    while left:
-        node = left.pop()
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield from ((load, node.lineno) for _, imported in imports_of(node, package) for load in imported.loads)
-        elif not isinstance(node, _MAY_NOT_RUN) and not _suppresses(node):
-            for part in ("finalbody", "orelse", "body"):
-                left += getattr(node, part, ())[::-1]
-
-
-def _suppresses(node: ast.AST) -> bool:
-    """Return whether a statement may catch the error of an import, as `with suppress(ImportError)` does."""
-    return isinstance(node, ast.With) and any("suppress" in ast.dump(item) for item in node.items)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from nfrun.code.always_imported import always_imported
 from nfrun.code.bindings import FUNCTIONS
-from nfrun.code.fingerprint import Fingerprints, Piece
-from nfrun.code.missing_imports import always_imported, finds_modules_itself, shown_file
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.missing_imports import finds_modules_itself, shown_file
 from nfrun.code.module_finder import find_module
+from nfrun.code.reached_code import Piece
 
 
 class MissingImports:

@@ -1,17 +1,12 @@
-"""Reads from the source what functions and classes take, without importing them."""
+"""Defines what functions and classes take, and the names that a module binds; `names_reader.py` reads them."""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from typing import Any
 
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.values import field, frozen
-
-_DATACLASS = ("dataclass", "define", "frozen", "mutable")  # decorators that make `__init__` of the fields
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+from nfrun.core.values import field, frozen, mutable
 
 
 @frozen
@@ -44,43 +39,23 @@ class ClassSignature:
     is_whole: bool = True
 
 
-def signature_of(function: Function, file: str, *, is_method: bool = False) -> Signature:
-    """Return the signature of a function or, without its first parameter, of a method."""
-    arguments = function.args
-    plain = [*arguments.posonlyargs, *arguments.args]
-    without_default = {a.arg for a in plain[: len(plain) - len(arguments.defaults)]}
-    without_default |= {a.arg for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is None}
-    own = plain[0].arg if is_method and plain else None
-    named = [a for a in (*arguments.args, *arguments.kwonlyargs) if a.arg != own]
-    return Signature(
-        where=f"{file}:{function.lineno}",
-        names=tuple([a.arg for a in named]),
-        required=tuple([a.arg for a in named if a.arg in without_default]),
-        positional_only=tuple([a.arg for a in arguments.posonlyargs if a.arg in without_default and a.arg != own]),
-        takes_kwargs=arguments.kwarg is not None,
-        is_async=isinstance(function, ast.AsyncFunctionDef),
-        annotations={a.arg: ast.unparse(a.annotation) for a in named if a.annotation is not None},
-    )
+@mutable
+class ModuleNames:
+    """The names that a module binds at its top: its functions, its `classes` and all `others`, with the classes.
 
+    A function has no signature if several definitions give the name. Of those in `decorated` the run may show another.
+    `imported` are those of `others` that `import` statements bind: most are modules, so no hint names them.
+    `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
+    `setattr()` or `exec()`.
+    """
 
-def class_signature(found: ast.ClassDef, file: str, known: Mapping[str, ClassSignature]) -> ClassSignature:
-    """Return what a class takes. `known` are the classes above it in the module, which may be its bases."""
-    where = f"{file}:{found.lineno}"
-    methods = {item.name: item for item in found.body if isinstance(item, Function)}
-    own = {
-        name: signature_of(methods[name], file, is_method=True) for name in ("__init__", "__call__") if name in methods
-    }
-    bases = [known.get(base.id) if isinstance(base, ast.Name) else None for base in found.bases if not _is_object(base)]
-    seen = [base for base in bases if base is not None]
-    is_whole = len(seen) == len(bases) and all(base.is_whole for base in seen) and not found.keywords
-    init, call = own.get("__init__"), own.get("__call__")
-    if init is None and any(map(_makes_init, found.decorator_list)):
-        init = _fields_signature(found, file)
-    for base in seen:
-        init, call = init or base.init, call or base.call
-    if init is None and is_whole and "__new__" not in methods:
-        init = Signature(where, (), ())
-    return ClassSignature(where, init, call, is_whole)
+    file: str
+    functions: dict[str, Signature | None] = field(default_factory=dict)
+    decorated: set[str] = field(default_factory=set)
+    classes: dict[str, ClassSignature] = field(default_factory=dict)
+    others: dict[str, None] = field(default_factory=dict)
+    imported: set[str] = field(default_factory=set)
+    dynamic: bool = False
 
 
 def signature_to_json(signature: Signature | None) -> Any:
@@ -113,24 +88,22 @@ def class_from_json(saved: Any, file: str) -> ClassSignature:
     return ClassSignature(f"{file}:{line}", signature_from_json(init, file), signature_from_json(call, file), is_whole)
 
 
-def _is_object(base: ast.expr) -> bool:
-    return isinstance(base, ast.Name) and base.id == "object"
+def module_to_json(module: ModuleNames) -> list[Any]:
+    """Return the names of a module as JSON."""
+    functions = {name: signature_to_json(found) for name, found in module.functions.items()}
+    classes = {name: class_to_json(found) for name, found in module.classes.items()}
+    return [functions, [*module.decorated], classes, [*module.others], [*module.imported], module.dynamic]
 
 
-def _makes_init(decorator: ast.expr) -> bool:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
-    return name in _DATACLASS
-
-
-def _fields_signature(found: ast.ClassDef, file: str) -> Signature:
-    """Return the signature of the `__init__` that a decorator makes of the annotated names of a class."""
-    fields = [
-        item
-        for item in found.body
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and "ClassVar" not in ast.unparse(item)
-    ]
-    names = {item.target.id: item for item in fields if isinstance(item.target, ast.Name)}
-    required = tuple([name for name, item in names.items() if item.value is None])
-    annotations = {name: ast.unparse(item.annotation) for name, item in names.items()}
-    return Signature(f"{file}:{found.lineno}", tuple(names), required, annotations=annotations)
+def module_from_json(saved: list[Any], file: str) -> ModuleNames:
+    """Return the names of the module in `file` that `module_to_json` has returned as JSON."""
+    functions, decorated, classes, others, imported, dynamic = saved
+    return ModuleNames(
+        file,
+        {name: signature_from_json(parts, file) for name, parts in functions.items()},
+        set(decorated),
+        {name: class_from_json(parts, file) for name, parts in classes.items()},
+        dict.fromkeys(others),
+        set(imported),
+        dynamic,
+    )

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from pathlib import Path
 
-from nfrun.code.function_lookup import ignored_warnings
 from nfrun.code.module_index import ModuleIndex
+from nfrun.code.names_reader import ignored_warnings
 from nfrun.code.symbols import Symbols, all_imports, symbols_of
 from nfrun.core.values import frozen, replace
 from nfrun.system.checksums import file_checksum, text_checksum
@@ -31,13 +31,13 @@ class Source:
 
 
 class Sources:
-    """Reads the modules of a project. `folder` is the pipeline's.
+    """Reads the modules of a project, which `index` finds.
 
     `read` has the modules that were asked for, None for one that is not of the project.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.index = ModuleIndex(folder)
+    def __init__(self, index: ModuleIndex) -> None:
+        self.index = index
         self.read: dict[str, Source | None] = {}
         self._imports: dict[str, frozenset[str]] = {}  # by module, what all of its code imports
 

@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 from nfrun.code.bindings import FUNCTIONS, argument_names
-from nfrun.code.fingerprint import Fingerprints, Piece
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.reached_code import Piece
 from nfrun.core.values import field, mutable
 from nfrun.facts.names import Names, Place, inner_scope
 from nfrun.facts.path_values import bindings

@@ -13,7 +13,8 @@ from itertools import chain
 from typing import Any
 
 from nfrun.code.bindings import FUNCTIONS
-from nfrun.code.fingerprint import Fingerprints, Piece
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.reached_code import Piece
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import replace
 from nfrun.facts import global_state, unseen_calls

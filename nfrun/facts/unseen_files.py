@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, TypeGuard
 
-from nfrun.code.fingerprint import Fingerprints, Piece
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.reached_code import Piece
 from nfrun.core.values import replace
 from nfrun.facts.class_attributes import ClassAttributes
 from nfrun.facts.code_facts import CodeFact, CodeFacts, Command

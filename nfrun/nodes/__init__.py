@@ -1,10 +1,10 @@
 """The kinds of node: `python`, `sql`, `run`, `read`, `write` and `pipeline`, one module each.
 
 `base` defines what a kind is (`Kind`) and what it gets for an attempt (`NodeContext`). `registry` lists the kinds.
-`user_function`, `mapped_python` and `instances` call functions and classes; `map_form` says what mapped ones take.
-`external_files` and `declared_files` find the files outside of a run that nodes read and write. `texts` has what reads
-scripts and queries for the names of files. `returned_tables` and `made_files` are about what functions return, and
-`read_files` about files that a `read` node hands on.
+`user_function`, `mapped_python` and `instances` call functions and classes; `map_form` says what mapped ones take, and
+`annotations` what an annotation says of that. `external_files` and `declared_files` find the files outside of a run
+that nodes read and write. `texts` has what reads scripts and queries for the names of files. `returned_tables` and
+`made_files` are about what functions return, and `read_files` about files that a `read` node hands on.
 
 Other packages use:
 

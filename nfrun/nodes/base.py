@@ -18,7 +18,8 @@ from nfrun.core.values import KW_ONLY, field, frozen, mutable
 from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 
 if TYPE_CHECKING:
-    from nfrun.code.fingerprint import Fingerprints, Piece
+    from nfrun.code.fingerprint import Fingerprints
+    from nfrun.code.reached_code import Piece
     from nfrun.logs.node_logs import StreamLog
     from nfrun.system.checksums import FileLook
 

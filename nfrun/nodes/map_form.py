@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator, Sequence
 
 from nfrun.code.function_lookup import FunctionLookup, LookupResult
@@ -14,31 +13,7 @@ from nfrun.core.values import frozen
 from nfrun.nodes.arguments import Given, check_arguments, check_class, given_by, listed, split_given
 from nfrun.nodes.base import NodeDiagnostic, NodeError
 
-_VALUES = frozenset(
-    (
-        *("str", "int", "float", "bool", "bytes", "dict", "Mapping", "Any", "object", "Literal", "None"),
-        *("date", "datetime", "time", "timedelta", "Decimal", "UUID"),
-    )
-)
-_LISTS = frozenset(("list", "List", "Sequence", "Iterable", "Collection"))
-# By the last parts of an annotation, the form in which a batch of a column is given.
-_BATCHES = {
-    **dict.fromkeys(_LISTS, "list"),
-    "pa.Array": "arrow",
-    "pyarrow.Array": "arrow",
-    "pa.ChunkedArray": "chunked",
-    "pyarrow.ChunkedArray": "chunked",
-    "np.ndarray": "numpy",
-    "numpy.ndarray": "numpy",
-    "ndarray": "numpy",
-    "NDArray": "numpy",
-    "npt.NDArray": "numpy",
-    "pd.Series": "pandas",
-    "pandas.Series": "pandas",
-    "pl.Series": "polars",
-    "polars.Series": "polars",
-}
-_VALUE = "value"
+_VALUE = "value"  # as `form_of` in annotations.py returns it
 
 
 @frozen
@@ -183,43 +158,9 @@ def _check_settings(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
 
 def _kind_of(call: _Call, column: str) -> str:
     """Return `value` or the form of batches for the annotation of a column, "" if it tells neither."""
+    from nfrun.nodes.annotations import form_of  # it reads syntax trees, which only mapped nodes need
+
     text = call.signature.annotations.get(column)
     if text is None:
-        return _VALUE if any(_of_text(other) == _VALUE for other in call.signature.annotations.values()) else ""
-    return _of_text(text)
-
-
-def _of_text(text: str) -> str:
-    """Return `value` or the form of batches for an annotation, "" if it tells neither."""
-    try:
-        return _of_annotation(ast.parse(text, mode="eval").body)
-    except SyntaxError:
-        return ""
-
-
-def _of_annotation(node: ast.expr) -> str:
-    if isinstance(node, ast.Constant):
-        return _VALUE if node.value is None else _of_text(node.value) if isinstance(node.value, str) else ""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _of_union([node.left, node.right])
-    if isinstance(node, ast.Subscript):
-        name = _last(node.value)
-        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if name in ("Optional", "Union"):
-            return _of_union(parts)
-        if name == "Annotated":
-            return _of_annotation(parts[0])
-        return _of_annotation(node.value)
-    text, last = ast.unparse(node), _last(node)
-    return _BATCHES.get(text) or _BATCHES.get(last, "") or (_VALUE if last in _VALUES else "")
-
-
-def _last(node: ast.expr) -> str:
-    """Return the name behind the last dot of an expression."""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _of_union(parts: Sequence[ast.expr]) -> str:
-    """Return what all parts are that are not None, "" if they differ."""
-    kinds = {_of_annotation(part) for part in parts if not (isinstance(part, ast.Constant) and part.value is None)}
-    return kinds.pop() if len(kinds) == 1 else ""
+        return _VALUE if any(form_of(other) == _VALUE for other in call.signature.annotations.values()) else ""
+    return form_of(text)

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from nfrun.code.fingerprint import Piece
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.watch.seen_files import MOST_SHOWN
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_MUTATORS = frozenset(
-    {
-        "append", "appendleft", "extend", "extendleft", "insert", "add", "update", "setdefault", "set", "put",
-        "put_nowait", "push", "store", "register",
-    }
-)  # fmt: skip
-_CONTAINERS = frozenset({"list", "dict", "set", "deque", "defaultdict", "OrderedDict", "Counter"})
-_FORGETFUL = frozenset(  # what they return keeps nothing when it is called
-    {
-        "namedtuple", "NamedTuple", "make_dataclass", "Enum", "NewType", "TypeVar", "itemgetter", "attrgetter",
-        "methodcaller", "Struct",
-    }
-)  # fmt: skip
+if TYPE_CHECKING:
+    from nfrun.code.reached_code import Piece
+
 _MOST_HOSTS = 3  # that are told
 _NOTHING = Observation()
 
@@ -70,7 +57,7 @@ class Attribution:
         self._take = take
         self._inside = tuple([f"{own}/" for own in (folder, *others)])
         self._seen: dict[str, list[SharedObservation]] = {}
-        self._modules: Mapping[str, _Module] | None = None
+        self._modules: Mapping[str, _Module] | None = None  # found when needed: few runs open files in shared code
         self.imported_before: Collection[str] = ()
 
     def complete(self, node: str, own: Observation | None) -> Observation:
@@ -137,13 +124,15 @@ class Attribution:
 
     def _index(self) -> dict[str, _Module]:
         """Return the modules by file."""
+        from nfrun.watch.kept_objects import keeps_in_variable, may_keep, variables_of, wrapped_names  # see `_modules`
+
         groups: dict[int, tuple[Sequence[Piece], list[str]]] = {}
         for node in self._names:
             for pieces in self._pieces(node):
                 groups.setdefault(id(pieces), (pieces, []))[1].append(node)
         bodies = [piece.definition.body for pieces, _ in groups.values() for piece in pieces]
-        wrapped = {name for body in bodies for name in _wrapped(body)}
-        variables = dict(variable for body in bodies for variable in _variables(body))
+        wrapped = {name for body in bodies for name in wrapped_names(body)}
+        variables = dict(variable for body in bodies for variable in variables_of(body))
         found: dict[str, _Module] = {}
         statements: dict[int, _Statement] = {}
         for pieces, nodes in groups.values():
@@ -154,7 +143,7 @@ class Attribution:
                 statement = statements.get(id(body))
                 if statement is None:
                     keeps = (
-                        may_keep(body) or getattr(body, "name", None) in wrapped or _keeps_in_variable(body, variables)
+                        may_keep(body) or getattr(body, "name", None) in wrapped or keeps_in_variable(body, variables)
                     )
                     statement = statements[id(body)] = _Statement(*_lines(body), keeps, set())
                     module.statements.append(statement)
@@ -162,91 +151,7 @@ class Attribution:
         return found
 
 
-def may_keep(body: ast.AST) -> bool:
-    """Return whether a function or class may keep what it has opened, for a later call by another node.
-
-    It may if it has a decorator, `global`, or changes an object that it has not made itself.
-    """
-    if not isinstance(body, _FUNCTIONS):
-        return True
-    if body.decorator_list or any(isinstance(part, ast.Global | ast.Nonlocal) for part in ast.walk(body)):
-        return True
-    own = list(_own_parts(body))
-    made = {part.id for part in own if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
-    made -= {part.arg for part in ast.walk(body.args) if isinstance(part, ast.arg)}
-    if any(not isinstance(root, ast.Name) or root.id not in made for root in _changed(own)):
-        return True
-    return any(may_keep(part) for part in own if isinstance(part, (*_FUNCTIONS, ast.ClassDef)))
-
-
-def _own_parts(body: ast.AST) -> Iterator[ast.AST]:
-    """Yield the parts of a function, without those of the functions in it: they may change what this one has made."""
-    left = list(ast.iter_child_nodes(body))
-    while left:
-        part = left.pop()
-        yield part
-        if not isinstance(part, (*_FUNCTIONS, ast.ClassDef)):
-            left.extend(ast.iter_child_nodes(part))
-
-
-def _changed(parts: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield what the changed objects begin with: the name `cache` of `cache.rows["a"] = 1`."""
-    for part in parts:
-        match part:
-            case ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
-                yield _root(part)
-            case ast.Call(ast.Attribute(value, method)) if method in _MUTATORS:
-                yield _root(value)
-            case ast.Call(ast.Name("setattr"), [first, *_]):
-                yield _root(first)
-
-
-def _root(expression: ast.AST) -> ast.AST:
-    while isinstance(expression, ast.Attribute | ast.Subscript):
-        expression = expression.value
-    return expression
-
-
-def _wrapped(body: ast.AST) -> Iterator[str]:
-    """Yield the names in an assignment that calls something: `load = lru_cache(_load)`."""
-    if isinstance(body, ast.Assign | ast.AnnAssign) and body.value is not None:
-        for call in ast.walk(body.value):
-            if isinstance(call, ast.Call):
-                for part in (part for argument in call.args for part in ast.walk(argument)):
-                    if isinstance(part, ast.Name | ast.Attribute):
-                        yield part.id if isinstance(part, ast.Name) else part.attr
-
-
-def _variables(body: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Yield the variables that a piece of code makes by a call or as an empty container, each with whether it is one.
-
-    `read = lru_cache(Path.read_text)` is of the first kind.
-    """
-    if isinstance(body, ast.Assign | ast.AnnAssign):
-        called = ""
-        match body.value:
-            case ast.List([]) | ast.Dict([]):
-                called = "list"
-            case ast.Call(ast.Name(called) | ast.Attribute(_, called)) | ast.Call(ast.Call(ast.Name(called))):
-                pass
-        if called and called not in _FORGETFUL:
-            for target in body.targets if isinstance(body, ast.Assign) else [body.target]:
-                if isinstance(target, ast.Name):
-                    yield target.id, called in _CONTAINERS
-
-
-def _keeps_in_variable(body: ast.AST, variables: Mapping[str, bool]) -> bool:
-    """Return whether a function calls such a variable, or gives a container to a function: `heappush(QUEUE, row)`."""
-    for part in ast.walk(body):
-        match part:
-            case ast.Call(ast.Name(name) | ast.Attribute(ast.Name(), name)) if variables.get(name) is False:
-                return True
-            case ast.Expr(ast.Call(_, [ast.Name(name), *_])) if variables.get(name):
-                return True
-    return False
-
-
-def _lines(body: ast.AST) -> tuple[int, int]:
+def _lines(body: object) -> tuple[int, int]:
     """Return the first line of a statement, that of its first decorator if it has one, and the last."""
     first = [getattr(part, "lineno", 0) for part in (body, *getattr(body, "decorator_list", ()))]
     return min(first), getattr(body, "end_lineno", None) or 0

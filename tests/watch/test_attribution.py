@@ -12,7 +12,8 @@ import pytest
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_pipeline
 from nfrun.core.observation import Observation, SharedObservation
-from nfrun.watch.attribution import Attribution, may_keep
+from nfrun.watch.attribution import Attribution
+from nfrun.watch.kept_objects import may_keep
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from nfrun.code.function_lookup import ignored_warnings
+from nfrun.code.names_reader import ignored_warnings
 from nfrun.core.values import field, mutable
 
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+#0]*\d*(?:\.\d+)?[sdifr]|\{\w*[^{}]*\}")  # of `%` and `format`

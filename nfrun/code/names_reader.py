@@ -1,0 +1,172 @@
+"""Reads the names that a module binds, and what its functions and classes take. Imports nothing, so no user code runs.
+
+Only a run in which the file of a module is new imports this.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from nfrun.code.signatures import ClassSignature, ModuleNames, Signature
+
+_DATACLASS = ("dataclass", "define", "frozen", "mutable")  # decorators that make `__init__` of the fields
+_DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
+_FILTERING = threading.Lock()  # the warnings of this process
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def read_names(data: bytes, origin: str, file: str) -> ModuleNames:
+    """Return the names that the source of a module binds. `origin` is its path, and `file` its name for people.
+
+    Raises SyntaxError, UnicodeDecodeError, ValueError, RecursionError and MemoryError.
+    """
+    with ignored_warnings():
+        source = _decoded(data)
+        compile(source, origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
+        return _module(ast.parse(source, origin), file)
+
+
+@contextmanager
+def ignored_warnings() -> Iterator[None]:
+    """Ignore warnings of the parser while inside, e.g. about invalid escapes in a string: the run shows them.
+
+    One thread at a time, since the filters belong to the process: two would put back the filters of each other.
+    """
+    with _FILTERING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def parse(text: bytes) -> ast.Module:
+    """Return the syntax tree of a source. Raises SyntaxError, ValueError, RecursionError and MemoryError."""
+    with ignored_warnings():
+        return ast.parse(text)
+
+
+def _decoded(data: bytes) -> str:
+    """Return the text of a source file, in the encoding that it names."""
+    import tokenize  # those who read other code use this module, too
+
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    return io.TextIOWrapper(io.BytesIO(data), encoding).read()
+
+
+def _module(tree: ast.Module, file: str) -> ModuleNames:
+    """Collect the names that a module binds, in one pass."""
+    module = ModuleNames(file)
+    for statement in _statements(tree.body):
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            is_clear = statement.name not in module.functions
+            module.functions[statement.name] = signature_of(statement, file) if is_clear else None
+            if statement.decorator_list:
+                module.decorated.add(statement.name)
+            module.dynamic = module.dynamic or statement.name == "__getattr__"
+        else:
+            if isinstance(statement, ast.ClassDef):
+                module.classes[statement.name] = class_signature(statement, file, module.classes)
+            if isinstance(statement, ast.Import):
+                module.imported.update(_bound(statement))
+            module.others.update(dict.fromkeys(_bound(statement)))
+            module.dynamic = module.dynamic or any(name.id in _DYNAMIC_CALLS for name in _names_in(statement))
+    module.dynamic = module.dynamic or "*" in module.others
+    return module
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, with those inside `if`, `try`, `with` and loops, but not inside definitions."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        for name in ("body", "orelse", "finalbody"):
+            yield from _statements(getattr(statement, name, []))
+        for handler in getattr(statement, "handlers", []):
+            yield from _statements(handler.body)
+        for case in getattr(statement, "cases", []):
+            yield from _statements(case.body)
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement other than a function definition binds in the module."""
+    if isinstance(statement, ast.ClassDef):
+        yield statement.name
+    elif isinstance(statement, ast.Import | ast.ImportFrom):
+        for alias in statement.names:
+            yield alias.asname or alias.name.split(".")[0]
+    else:
+        yield from (name.id for name in _names_in(statement) if isinstance(name.ctx, ast.Store))
+
+
+def _names_in(statement: ast.stmt) -> Iterator[ast.Name]:
+    """Yield the names in a statement, without those in statements nested in it."""
+    for part in ast.iter_child_nodes(statement):
+        if not isinstance(part, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from (name for name in ast.walk(part) if isinstance(name, ast.Name))
+
+
+def signature_of(function: Function, file: str, *, is_method: bool = False) -> Signature:
+    """Return the signature of a function or, without its first parameter, of a method."""
+    arguments = function.args
+    plain = [*arguments.posonlyargs, *arguments.args]
+    without_default = {a.arg for a in plain[: len(plain) - len(arguments.defaults)]}
+    without_default |= {a.arg for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is None}
+    own = plain[0].arg if is_method and plain else None
+    named = [a for a in (*arguments.args, *arguments.kwonlyargs) if a.arg != own]
+    return Signature(
+        where=f"{file}:{function.lineno}",
+        names=tuple([a.arg for a in named]),
+        required=tuple([a.arg for a in named if a.arg in without_default]),
+        positional_only=tuple([a.arg for a in arguments.posonlyargs if a.arg in without_default and a.arg != own]),
+        takes_kwargs=arguments.kwarg is not None,
+        is_async=isinstance(function, ast.AsyncFunctionDef),
+        annotations={a.arg: ast.unparse(a.annotation) for a in named if a.annotation is not None},
+    )
+
+
+def class_signature(found: ast.ClassDef, file: str, known: Mapping[str, ClassSignature]) -> ClassSignature:
+    """Return what a class takes. `known` are the classes above it in the module, which may be its bases."""
+    where = f"{file}:{found.lineno}"
+    methods = {item.name: item for item in found.body if isinstance(item, Function)}
+    own = {
+        name: signature_of(methods[name], file, is_method=True) for name in ("__init__", "__call__") if name in methods
+    }
+    bases = [known.get(base.id) if isinstance(base, ast.Name) else None for base in found.bases if not _is_object(base)]
+    seen = [base for base in bases if base is not None]
+    is_whole = len(seen) == len(bases) and all(base.is_whole for base in seen) and not found.keywords
+    init, call = own.get("__init__"), own.get("__call__")
+    if init is None and any(map(_makes_init, found.decorator_list)):
+        init = _fields_signature(found, file)
+    for base in seen:
+        init, call = init or base.init, call or base.call
+    if init is None and is_whole and "__new__" not in methods:
+        init = Signature(where, (), ())
+    return ClassSignature(where, init, call, is_whole)
+
+
+def _is_object(base: ast.expr) -> bool:
+    return isinstance(base, ast.Name) and base.id == "object"
+
+
+def _makes_init(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+    return name in _DATACLASS
+
+
+def _fields_signature(found: ast.ClassDef, file: str) -> Signature:
+    """Return the signature of the `__init__` that a decorator makes of the annotated names of a class."""
+    fields = [
+        item
+        for item in found.body
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and "ClassVar" not in ast.unparse(item)
+    ]
+    names = {item.target.id: item for item in fields if isinstance(item.target, ast.Name)}
+    required = tuple([name for name, item in names.items() if item.value is None])
+    annotations = {name: ast.unparse(item.annotation) for name, item in names.items()}
+    return Signature(f"{file}:{found.lineno}", tuple(names), required, annotations=annotations)

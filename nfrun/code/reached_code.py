@@ -1,0 +1,335 @@
+"""Finds the project code that a function may reach, and digests it. Reads sources; imports and runs nothing.
+
+A module whose code cannot be followed counts as a whole. Not followed: code of installed packages, and changes that
+other nodes make to the same modules while they run. Only a run whose code has changed imports this.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
+from typing import NamedTuple
+
+from nfrun.code.bindings import Imported, declared
+from nfrun.code.import_effects import changed_names, is_changeable, keeps, registers, run_on_import
+from nfrun.code.module_index import ModuleIndex, listing_name
+from nfrun.code.sources import Sources, with_packages
+from nfrun.code.symbols import Definition, Symbols, all_imports, dump
+from nfrun.code.uses import Uses, is_by_name, is_query, uses
+from nfrun.core.values import frozen, replace
+from nfrun.system.checksums import text_checksum
+
+_WHOLE = "*"
+_ON_IMPORT = "import"  # a keyword, so no definition has this name
+_BELOW = "**"
+_PATH = re.compile(r"[^\W\d]\w*([.:][^\W\d]\w*)+")  # the path of something in a module
+
+Item = tuple[str, str]  # a module, and a name in it with its attributes: "clean", "helpers.clean", _WHOLE, …
+
+
+class Piece(NamedTuple):
+    """A top-level statement of a module, other than an import, that a function may reach.
+
+    `name` is a name that it defines; it is "import" if the statement is no definition and runs with the import.
+    """
+
+    module: str
+    name: str
+    definition: Definition
+
+
+@frozen
+class _Step:
+    """The digest of an item, "" if it has no code of its own, the items that it leads to, and its statements."""
+
+    digest: str = ""
+    following: Sequence[Item] = ()
+    definitions: Sequence[Definition] = ()
+
+
+class ReachedCode:
+    """What functions may reach, and the digests of it. Reads each module once. `index` finds the modules."""
+
+    def __init__(self, index: ModuleIndex) -> None:
+        self._sources = Sources(index)
+        self._steps: dict[Item, _Step] = {}
+        self._changing: dict[Item, bool] = {}
+        self._items: dict[Item, Mapping[str, tuple[str, ...]]] = {}  # by module, the names in it that are reached
+        self._groups: dict[tuple[str, tuple[str, ...]], Sequence[Piece]] = {}
+
+    def digests(self, start: Item) -> tuple[Mapping[str, str], Sequence[str]]:
+        """Return the digests of what an item leads to, by piece, and the modules and lists that were looked up."""
+        reached = self.names(start)
+        names = dict.fromkeys(name for module in reached for name in with_packages(module))
+        lists = (module for module, names in reached.items() if _BELOW in names)
+        lookups = [*(name for name in names if name in self._sources.read), *map(listing_name, lists)]
+        items = ((module, name) for module, names in reached.items() for name in names)
+        return {":".join(item): digest for item in items if (digest := self._steps[item].digest)}, lookups
+
+    def names(self, start: Item) -> Mapping[str, tuple[str, ...]]:
+        """Return what an item leads to: the names by module. The result is cached."""
+        if start not in self._items:
+            self._items[start] = self._names_in(self._reach([start]))
+        return self._items[start]
+
+    def pieces(self, start: Item, *, by_name: bool = False) -> Sequence[Sequence[Piece]]:
+        """Return the pieces that an item leads to: those of each module, by position.
+
+        With `by_name`, without modules that are among them only since code may load any module.
+        """
+        names = self.names(start)
+        if by_name and _may_load_any(names):
+            names = self._names_in(self._reach([start], skip=("", _BELOW)))
+        groups = (self._group(*reached) for reached in names.items())
+        return [group for group in groups if group]
+
+    def imports_only(self, packages: Set[str], start: Item) -> bool:
+        """Return whether what an item leads to, and its modules, import no other packages than these."""
+        names = self.names(start)
+        return not _may_load_any(names) and self._sources.outside(names) <= packages
+
+    def file_of(self, module: str) -> Path | None:
+        """Return the file of a module of the project; None if it has no file or is not of the project."""
+        source = self._sources.get(module)
+        return source.file if source is not None else None
+
+    def symbols_of(self, module: str) -> Symbols | None:
+        """Return the definitions and imports at the top of a module; None if it is not of the project."""
+        source = self._sources.get(module)
+        return source.symbols if source is not None else None
+
+    def _names_in(self, reached: Iterable[tuple[Item, _Step]]) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for (module, name), _ in reached:
+            found.setdefault(module, []).append(name)
+        return {module: tuple(sorted(found[module])) for module in sorted(found)}
+
+    def _group(self, module: str, names: tuple[str, ...]) -> Sequence[Piece]:
+        key = module, names
+        if key not in self._groups:
+            found: dict[int, Piece] = {}
+            for name in names:
+                for piece in self._pieces(module, name, self._steps[module, name]):
+                    if piece.name == _ON_IMPORT or id(piece.definition.body) not in found:
+                        found[id(piece.definition.body)] = piece
+            self._groups[key] = sorted(found.values(), key=lambda piece: piece.definition.at)
+        return self._groups[key]
+
+    def _reach(self, items: Iterable[Item], skip: str | Item = "") -> Iterator[tuple[Item, _Step]]:
+        """Yield the items and all items that they lead to, except `skip`, or those that have it as their name."""
+        seen: set[Item] = set()
+        left, whole = list(items), list[Item]()  # whole modules first: then their definitions need not be read again
+        while whole or left:
+            item = whole.pop() if whole else left.pop()
+            if item in seen or skip in (item, item[1]) or ((item[0], _WHOLE) in seen and self._is_definition(*item)):
+                continue
+            seen.add(item)
+            step = self._steps.get(item) or self._steps.setdefault(item, self._step(*item))
+            yield item, step
+            for following in step.following:
+                (whole if following[1] in (_WHOLE, _BELOW) else left).append(following)
+
+    def _is_definition(self, module: str, name: str) -> bool:
+        source = self._sources.get(module)
+        return source is not None and source.tree is not None and name in source.symbols.definitions
+
+    def _pieces(self, module: str, name: str, step: _Step) -> Iterator[Piece]:
+        """Yield the pieces of an item, without those of the items that it leads to."""
+        source = self._sources.get(module) if name == _WHOLE else None
+        if source is not None:
+            for defined, definitions in source.symbols.definitions.items():
+                yield from (Piece(module, defined, definition) for definition in definitions)
+            yield from (Piece(module, _ON_IMPORT, definition) for definition in source.symbols.module_body)
+        for definition in step.definitions:  # registered definitions have a name although the import leads to them
+            named = getattr(definition.body, "name", _ON_IMPORT) if name == _ON_IMPORT else name
+            yield Piece(module, named, definition)
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def _step(self, module: str, name: str) -> _Step:
+        if name == _BELOW:
+            return self._step_below(module)
+        source = self._sources.get(module)
+        if source is None:
+            return _Step()
+        symbols = source.symbols
+        if name == _ON_IMPORT:
+            definitions = sorted(
+                [*symbols.module_body, *self._registered(module, symbols)], key=lambda definition: definition.at
+            )
+            step = self._digest_definitions(module, symbols, definitions)
+            loads = [(load, _ON_IMPORT) for load in (*symbols.loads, module.rpartition(".")[0])]
+            following = [*step.following, *loads, *([(module, _WHOLE)] if source.tree is None else ())]
+            return replace(step, following=following)
+        if source.tree is None:
+            named = _named(source.words, symbols.package)
+            return _Step(source.digest if name == _WHOLE else "", [(module, _ON_IMPORT), *named])
+        if name == _WHOLE:
+            digest = text_checksum(dump(source.tree)) if source.tree.body else ""
+            loads = [(load, _WHOLE) for load in all_imports(source.tree, symbols.package)]
+            return _Step(
+                digest,
+                [(module, _ON_IMPORT), *loads, *self._follow(module, symbols, uses(source.tree, symbols.package))],
+            )
+        step = self._digest_definitions(module, symbols, symbols.definitions.get(name, ()))
+        found = [item for item in self._resolve(module, name) if item != (module, name)]  # imports may go in circles
+        following = [(module, _ON_IMPORT), *step.following, *found]
+        if not found and name not in symbols.definitions:  # the package may load it when it is asked for
+            following += [
+                (module, _WHOLE),
+                *([(module, _BELOW)] if source.is_package and not name.startswith("__") else ()),
+            ]
+        return replace(step, following=following)
+
+    def _step_below(self, package: str) -> _Step:
+        if package and self._sources.get(package) is None:
+            return _Step()
+        modules, digest = self._sources.index.modules_below(package)
+        return _Step(digest, [(module, _WHOLE) for module in (*modules, package) if module])
+
+    def _digest_definitions(self, module: str, symbols: Symbols, definitions: Sequence[Definition]) -> _Step:
+        """Digest definitions of a module together with the imports behind their names, and find where they lead."""
+        text = [str(imported) for imported in symbols.star_imports] if definitions else []
+        following: list[Item] = []
+        for definition in definitions:
+            used = uses(definition.body, symbols.package)
+            text.append(f"{definition.where} {dump(definition.body)}")
+            for name in sorted({name.partition(".")[0] for name in used.names}):
+                imported = symbols.imports.get(name, [])
+                text.extend(f"{name} is {what} {line.where}" for what, line in imported)
+                bound = [*symbols.definitions.get(name, ()), *(line for _, line in imported)]
+                if len(bound) > 1:  # which binding is in effect depends on the order
+                    text.append(f"{name} {sum(other.at < definition.at for other in bound)}")
+            following.extend(self._follow(module, symbols, used))
+        digest = text_checksum("\n".join(text)) if text else ""
+        return _Step(digest, list(dict.fromkeys(following)), definitions)
+
+    def _follow(self, module: str, symbols: Symbols, used: Uses) -> Iterator[Item]:
+        """Yield the items that the used names, imports and computed module names lead to."""
+        anywhere = used.is_dynamic
+        packages = dict(used.dynamic_packages)
+        if any(imported.loads_more("") for imported in symbols.star_imports):
+            packages[""] = None
+        for name in used.names:
+            yield from self._resolve(module, name)
+            bound = symbols.imports.get(name.partition(".")[0], ())
+            anywhere = anywhere or any(imported.is_dynamic or is_query(imported.name) for imported, _ in bound)
+            if not is_by_name(name) and any(imported.loads_more(name.partition(".")[2]) for imported, _ in bound):
+                packages[""] = None
+        for imported, rest in used.imports:
+            yield from _targets(imported, rest)
+            anywhere = anywhere or imported.is_dynamic
+        yield from ((load, _ON_IMPORT) for load in used.loads)
+        for text in filter(_PATH.fullmatch, used.texts):  # "helpers.Handler" in a configuration
+            first, rest = re.split("[.:]", text, maxsplit=1)
+            yield first, rest.replace(":", ".")
+        if anywhere:
+            yield module, _WHOLE
+            yield from _named(used.texts, symbols.package)
+        for package in packages:
+            yield f"{symbols.package}{package}".rstrip(".") if package.startswith(".") else package, _BELOW
+        if "" in packages:  # the module's package may lie outside the pipeline's folder
+            yield module.partition(".")[0], _BELOW
+
+    def _resolve(self, module: str, name: str) -> list[Item]:
+        """Return the items that a name with its attributes leads to; [] if the module has no such name."""
+        found = self._resolve_own(module, name)
+        for star in self._stars(module):
+            others = self._resolve_own(star, name)
+            found.extend([*others, *self._resolve_own(star, "__all__")] if others else ())
+        return found
+
+    def _resolve_own(self, module: str, name: str) -> list[Item]:
+        """Resolve a name as `_resolve` does, without star imports."""
+        source = self._sources.get(module)
+        if source is None:
+            return []
+        head, _, rest = name.partition(".")
+        symbols = source.symbols
+        found = [(module, head)] if head in symbols.definitions else [(module, _WHOLE)] if source.tree is None else []
+        bound = [imported for imported, _ in symbols.imports.get(head, ())]
+        for imported in bound:
+            found.extend(_targets(imported, rest))
+        inner = f"{module}.{head}"
+        if source.is_package and all(imported.module != inner for imported in bound) and self._sources.get(inner):
+            found.append((inner, rest or _WHOLE))
+        return found
+
+    def _stars(self, module: str) -> dict[str, None]:
+        """Return the modules that the module star-imports, directly or through others."""
+        found: dict[str, None] = {}
+        left = [module]
+        while left:
+            source = self._sources.get(left.pop())
+            new = [imported.module for imported in source.symbols.star_imports] if source is not None else []
+            left.extend(star for star in new if star not in found)
+            found.update(dict.fromkeys(new))
+        return found
+
+    def _registered(self, module: str, symbols: Symbols) -> Iterator[Definition]:
+        """Yield the definitions that may change objects of other code on import, and so count without being named."""
+        for definition in dict.fromkeys(
+            definition for definitions in symbols.definitions.values() for definition in definitions
+        ):
+            for part in run_on_import(definition.body):
+                items = self._follow(module, symbols, uses(part, symbols.package))
+                reached = (item for item, _ in self._reach(items, skip=_ON_IMPORT))
+                if (
+                    registers(part)
+                    or self._changes(module, part)
+                    or any(self._changes_when_used(*item) for item in reached)
+                ):
+                    yield definition
+                    break
+
+    def _changes_when_used(self, module: str, name: str) -> bool:
+        """Return whether a definition that an import uses may change objects of other code. A whole module may."""
+        source = self._sources.get(module)
+        if source is None or name == _WHOLE:
+            return source is not None
+        if (module, name) not in self._changing:
+            bodies = [definition.body for definition in source.symbols.definitions.get(name, ())]
+            self._changing[module, name] = any(keeps(body) or self._changes(module, body) for body in bodies)
+        return self._changing[module, name]
+
+    def _changes(self, module: str, code: ast.AST) -> bool:
+        """Return whether this code of the module may itself change an object that other code uses."""
+        return any(declared(code)) or any(self._is_shared(module, *change) for change in changed_names(code))
+
+    def _is_shared(self, module: str, name: str, getter: str | None) -> bool:
+        """Return whether other code may see a change that `changed_names` found."""
+        own = not getter or any(self._sources.get(owner) is not None for owner, _ in self._resolve(module, getter))
+        for owner, path in [*self._resolve(module, name), (module, name)]:
+            if (source := self._sources.get(owner)) is not None:
+                head, _, rest = path.partition(".")
+                bodies = [definition.body for definition in source.symbols.definitions.get(head, ())]
+                if path == _WHOLE or any(is_changeable(body, rest, getter, source.symbols, own=own) for body in bodies):
+                    return True
+        return False
+
+
+def _may_load_any(names: Mapping[str, tuple[str, ...]]) -> bool:
+    """Return whether the code that reaches these names, by module, may load any module of the project."""
+    return _BELOW in names.get("", ())
+
+
+def _targets(imported: Imported, rest: str) -> Iterator[Item]:
+    """Yield the items that an import leads to; `rest` are the attributes after its name."""
+    if imported.name:
+        yield imported.module, ".".join(filter(None, (imported.name, rest)))
+    elif imported.first:
+        first, _, inner = imported.module.partition(".")
+        yield first, rest or _WHOLE
+        if inner and not rest:
+            yield imported.module, _WHOLE
+    else:
+        yield imported.module, rest or _WHOLE
+
+
+def _named(words: Iterable[str], package: str) -> Iterator[Item]:
+    """Yield the modules that words may name, absolute or relative to a package."""
+    for word in words:
+        if word.replace(".", "_").isidentifier():
+            yield from ((word, _WHOLE), (f"{package}.{word.lstrip('.')}", _WHOLE))
