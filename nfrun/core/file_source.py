@@ -11,13 +11,15 @@ DIGEST_OF_FILES = "files:"  # the beginning of the digest of an output that is i
 class SourceFile:
     """One of the files: the `name` to show, its absolute `path`, its checksum, and its state at that time.
 
-    The state has device, inode, size, mtime and ctime.
+    The state has device, inode, size, mtime and ctime. `partition` has the texts of the `partitions` of the source,
+    which folders on its path name (`country=DE`); None: null.
     """
 
     name: str
     path: str
     checksum: str
     state: tuple[int, ...]
+    partition: tuple[str | None, ...] = ()
 
 
 @frozen
@@ -25,10 +27,11 @@ class FileSource:
     """Files of one `format`, all with the same columns. The table has their rows in this order.
 
     `columns` are those that the table has, in their order; None for all. `schema` is that of the table, in the form of
-    Arrow's IPC.
+    Arrow's IPC. `partitions` are the columns that are not in the files, but in the names of their folders.
     """
 
     files: tuple[SourceFile, ...]
     format: str
     columns: tuple[str, ...] | None
     schema: bytes
+    partitions: tuple[str, ...] = ()

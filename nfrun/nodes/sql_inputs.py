@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE
+from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import NodeContext, NodeError
 
 # Rows of a slice, as many as DuckDB's own row groups have. It scans a table of one large chunk 1.7 times slower.
 _SLICE_ROWS = 122_880
+_LONGEST_NAME = 255  # bytes
 # The types that DuckDB gives columns of Arrow. There are more, and it is asked for these.
 _KNOWN_TYPES = {
     "bool": "BOOLEAN",
@@ -42,9 +45,10 @@ def bind_inputs(context: NodeContext, connection: Any) -> list[FileSource]:
         if item.type != TABLE:  # the query has its path as a value
             continue
         source = context.files(item.name)
-        if source is not None and _is_same_in_arrow(context, connection, source):
-            connection.execute(f"create or replace temp view {_name(item.name)} as {_scan(source)}")
-            scanned.append(source)
+        scan = None if source is None else _scan(context, item.name, source)
+        if source is not None and scan is not None and _is_same_in_arrow(context, connection, source, scan):
+            connection.execute(f"create or replace temp view {_name(item.name)} as {scan.query}")
+            scanned.append(scan.source)
         else:
             table = context.table(item.name)
             if not table.num_columns:  # DuckDB has no such tables
@@ -71,7 +75,7 @@ def sliced(table: Any) -> Any:
     return type(table).from_batches(table.to_batches(max_chunksize=_SLICE_ROWS), table.schema)
 
 
-def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource) -> bool:
+def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource, scan: _Scan) -> bool:
     """Return whether DuckDB gives the columns of the files the names and types that it gives the table in Arrow.
 
     It does not for times in milliseconds and for lists of a fixed size, for instance.
@@ -83,7 +87,7 @@ def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource)
     if key not in context.memo:
         schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
         try:
-            scanned = connection.sql(_scan(source))
+            scanned = connection.sql(scan.query)
             is_same = scanned.columns == schema.names and list(map(str, scanned.types)) == list(
                 map(_known_type, schema)
             )
@@ -105,10 +109,69 @@ def _known_type(field: Any) -> str | None:
     return kind.replace("decimal128", "DECIMAL").replace(" ", "") if is_decimal else _KNOWN_TYPES.get(kind)
 
 
-def _scan(source: FileSource) -> str:
+@frozen
+class _Scan:
+    """The query of DuckDB that reads the files of a source, and these files with the paths that it has for them."""
+
+    query: str
+    source: FileSource
+
+
+def _scan(context: NodeContext, name: str, source: FileSource) -> _Scan | None:
+    """Return the scan of the files of an input, None if DuckDB cannot make it. Raises HandoffError, OSError."""
+    if source.partitions:
+        return _scan_of_partitions(context.scratch() / f"input_{name}", source)
     columns = "*" if source.columns is None else ", ".join(map(_name, source.columns))
-    paths = ", ".join("'" + file.path.replace("'", "''") + "'" for file in source.files)
-    return f"select {columns} from read_parquet([{paths}], hive_partitioning = false)"
+    return _Scan(f"select {columns} from read_parquet({_paths(source)}, hive_partitioning = false)", source)
+
+
+def _scan_of_partitions(folder: Path, source: FileSource) -> _Scan | None:
+    """Return the scan of files with columns in the names of their folders, which leaves out files by these columns.
+
+    DuckDB takes such columns from paths, and the files are held at paths without them: it gets links in the new
+    `folder`. There a text has a `v` in front, as DuckDB makes nulls of some texts, and of which depends on its version.
+    """
+    import pyarrow as pa
+
+    from nfrun.tables.partitions import folder_name
+
+    schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
+    key = "p"
+    while any(name.lower().startswith(key) for name in schema.names):
+        key += "_"
+    columns = []
+    for field in schema:
+        column = _name(field.name)
+        if field.name in source.partitions:
+            type_ = _known_type(field)
+            if type_ is None:
+                return None
+            part = f"{key}{source.partitions.index(field.name)}"
+            column = f"case when {part} <> 'n' then cast(substr({part}, 2) as {type_}) end as {column}"
+        columns.append(column)
+    if "=" in str(folder):  # DuckDB would take columns from the names of all folders
+        return None
+    files = []
+    for i, file in enumerate(source.files):
+        parts = [folder_name(f"{key}{j}", "n" if text is None else f"v{text}") for j, text in enumerate(file.partition)]
+        if any(len(part.encode()) > _LONGEST_NAME for part in parts):
+            return None
+        link = folder.joinpath(*parts, str(i))
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file.path)
+        files.append(replace(file, path=str(link)))
+    linked = replace(source, files=tuple(files))
+    types = ", ".join(f"{key}{i}: VARCHAR" for i in range(len(source.partitions)))
+    options = f"hive_partitioning = true, hive_types = {{{types}}}"
+    return _Scan(f"select {', '.join(columns)} from read_parquet({_paths(linked)}, {options})", linked)
+
+
+def _paths(source: FileSource) -> str:
+    return f"[{', '.join(_text(file.path) for file in source.files)}]"
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _name(text: str) -> str:

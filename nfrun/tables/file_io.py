@@ -25,7 +25,7 @@ from nfrun.tables.file_lists import read_lines, read_row
 from nfrun.tables.file_writers import WRITERS
 from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FILE_FORMATS, READ_OPTIONS, FormatError, endings, format_of
 from nfrun.tables.local_files import local_source, resolve_files
-from nfrun.tables.partitions import partitions_of
+from nfrun.tables.partitions import Partitions, partitions_of
 from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, read_csv, read_jsonl, with_file_name
 
 _MAGIC = {
@@ -99,9 +99,15 @@ def read_table(
     return table if columns is None else table.select(selected_columns(table.schema.names, columns, _shown(source)))
 
 
-def read_files(files: Sequence[InputFile], format: str, columns: Sequence[str] | None) -> pa.Table:
+def read_files(
+    files: Sequence[InputFile], format: str, columns: Sequence[str] | None, partitions: Partitions | None = None
+) -> pa.Table:
     """Return the table in files of one format that all have the same columns, as `read_table` does."""
-    parts = [_read_file(file, format, columns, None, None, NO_TYPES) for file in files]
+    in_paths = partitions.types if partitions is not None else ()
+    in_files = None if columns is None else [name for name in columns if name not in in_paths]
+    parts = [_read_file(file, format, in_files, None, None, NO_TYPES) for file in files]
+    if partitions is not None:
+        parts = [partitions.add_to(part, file.name) for part, file in zip(parts, files, strict=True)]
     table = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
     return table if columns is None else table.select(selected_columns(table.schema.names, columns, files[0].name))
 

@@ -10,23 +10,26 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES, FileSource, SourceFile
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import replace
 from nfrun.system.checksums import FileLook, bytes_checksum, file_checksum, text_checksum
 from nfrun.system.os_errors import reason
 from nfrun.tables.formats import FormatError, format_of
 from nfrun.tables.ipc import schema_line
 from nfrun.tables.stored_form import registered_schema
+
+if TYPE_CHECKING:
+    from nfrun.tables.partitions import Partitions
 
 SCANNED = ("parquet",)  # formats of which DuckDB reads files itself
 _MOST_HELD = 200  # open files in this process: the system may allow no more than 1,024 in all
@@ -70,7 +73,10 @@ class FileTable:
         """
         source = self._source
         schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
-        content = [source.format, source.columns, [file.checksum for file in source.files]]
+        content: list[Any] = [source.format, source.columns, [file.checksum for file in source.files]]
+        if source.partitions:
+            types = [str(schema.field(name).type) for name in source.partitions]
+            content += [source.partitions, types, [file.partition for file in source.files]]
         return replace(
             ref or OutputRef(output, self._rows, 0, schema_line(schema), attempt=attempt),
             bytes=sum(file.state[2] for file in source.files),
@@ -87,6 +93,7 @@ def open_files(
     look: Callable[[Path], FileLook],
     format: str | None = None,
     columns: Sequence[str] | None = None,
+    types: Mapping[str, Any] = NOTHING,
     **others: Any,
 ) -> FileTable | None:
     """Return the table in the files that `source` names, not read yet. None if `read_table` must read them at once.
@@ -101,11 +108,10 @@ def open_files(
 
     files = input_files(source, base)
     kinds = {format or format_of(file.path) for file in files}
-    if partitions_of(local_source(source) or "", [file.name for file in files], {}) is not None:
-        return None
     if len(kinds) != 1 or any(file.filesystem for file in files) or not kinds <= {*SCANNED}:
         return None
     kind = kinds.pop() or ""
+    partitions = partitions_of(local_source(source) or "", [file.name for file in files], types)
     looks = [look(Path(file.path)) for file in files]
     shapes = [file_shape(file, kind) for file in files]
     schema = shapes[0][0]
@@ -115,16 +121,27 @@ def open_files(
         or not all(found.equals(schema) for found, _ in shapes[1:])
     ):
         return None
+    if partitions is not None:
+        schema = partitions.add_to(schema.empty_table(), files[0].name).schema
     if columns is not None:
         schema = selected_schema(schema, columns, source)
+    in_paths = [] if partitions is None else [name for name in partitions.types if name in schema.names]
+    texts = {} if partitions is None else partitions.texts
     found = FileSource(
         tuple(
-            SourceFile(file.name, os.path.abspath(file.path), seen.checksum, seen.state)  # noqa: PTH100
+            SourceFile(
+                file.name,
+                os.path.abspath(file.path),  # noqa: PTH100
+                seen.checksum,
+                seen.state,
+                tuple([texts[file.name][name] for name in in_paths]),
+            )
             for file, seen in zip(files, looks, strict=True)
         ),
         kind,
         None if columns is None else tuple(columns),
         registered_schema(schema).serialize().to_pybytes(),
+        tuple(in_paths),
     )
     return FileTable(found, sum(rows for _, rows in shapes))
 
@@ -135,7 +152,7 @@ def read_source(source: FileSource) -> pa.Table:
 
     files = [InputFile(file.name, file.path) for file in source.files]
     try:
-        table = read_files(files, source.format, source.columns)
+        table = read_files(files, source.format, source.columns, _partitions(source))
     except (FormatError, OSError) as error:
         check_unchanged(source)
         if isinstance(error, FormatError) or not error.errno:
@@ -143,6 +160,17 @@ def read_source(source: FileSource) -> pa.Table:
         raise HandoffError(f"cannot read {files[0].name}: {reason(error)}", error) from error
     check_unchanged(source)
     return table
+
+
+def _partitions(source: FileSource) -> Partitions | None:
+    """Return the columns that are in the names of folders, None if there are none."""
+    if not source.partitions:
+        return None
+    from nfrun.tables.partitions import Partitions
+
+    schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
+    texts = {file.name: dict(zip(source.partitions, file.partition, strict=True)) for file in source.files}
+    return Partitions(texts, {name: schema.field(name).type for name in source.partitions})
 
 
 def check_unchanged(source: FileSource) -> None:

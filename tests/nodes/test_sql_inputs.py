@@ -14,6 +14,7 @@ from conftest import Trial, failed
 
 from nfrun.nodes import sql_inputs
 from nfrun.system.checksums import FileChecksums
+from nfrun.tables.file_io import read_table
 from nfrun.tables.file_table import FileTable, open_files
 
 duckdb = pytest.importorskip("duckdb")
@@ -122,6 +123,69 @@ def test_files_of_several_parts_and_odd_names_are_one_table(trial: Trial) -> Non
     assert files is not None
     found = trial.table(trial.run("sql", "from t", {"t": files}))  # no column `a` from the name of a folder
     assert sorted(found.to_pydict().items()) == [("n", [3, 1, 2])]
+
+
+def in_folders(folder: Path, parts: dict[str, int], **options: Any) -> FileTable:
+    """Write a file for each of these folders, with a number and a column that the paths hold, too."""
+    for name, n in parts.items():
+        (folder / "d" / name).mkdir(parents=True)
+        pq.write_table(pa.table({"n": [n, n + 1], "k": ["in", "file"]}), folder / "d" / name / "t.parquet")
+    found = open_files("d/", base=folder, look=FileChecksums().look, **options)
+    assert found is not None
+    return found
+
+
+PARTS = {
+    "texts": {"k=DE": 1, "k=null": 3, "k=__HIVE_DEFAULT_PARTITION__": 5, "k=a%2Fb ä+'": 7, "k=01067": 9},
+    "numbers": {"k=1/day=2024-03-01": 1, "k=-2/day=2024-03-02": 3, "k=10/day=__HIVE_DEFAULT_PARTITION__": 5},
+    "other names": {"P0=1/p1=x": 1, "P0=2/p1=y": 3},
+    "a long name": {f"x={'y' * 252}": 1, "x=z": 2},
+}
+
+
+@pytest.mark.parametrize(("parts", "scanned"), [(name, name != "a long name") for name in PARTS])
+def test_folders_of_partitions_give_what_their_table_gives(
+    trial: Trial, scans: list[bool], parts: str, scanned: bool
+) -> None:
+    found = trial.table(trial.run("sql", "from t", {"t": in_folders(trial.folder, PARTS[parts])}))
+    assert scans == [True] * scanned
+    table = read_table("d/", base=trial.folder)
+    assert found == trial.table(trial.run("sql", "from t", {"t": table}, attempt=2))
+    assert found.to_pylist() == table.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("type_", "scanned"), [(pa.string(), True), (pa.int8(), True), (pa.bool_(), True), (pa.date64(), False)]
+)
+def test_partitions_have_the_types_of_the_schema(
+    trial: Trial, scans: list[bool], type_: pa.DataType, scanned: bool
+) -> None:
+    values = {pa.bool_(): ["true", "0"], pa.date64(): ["2024-03-01"]}.get(type_, ["1", "2"])
+    parts = {f"k={value}": n for n, value in enumerate(values)}
+    files = in_folders(trial.folder, parts, types={"k": type_})
+    found = trial.table(trial.run("sql", "from t", {"t": files}))
+    assert scans == [True] * scanned
+    table = read_table("d/", base=trial.folder, types={"k": type_})
+    assert found == trial.table(trial.run("sql", "from t", {"t": table}, attempt=2))
+
+
+def test_columns_of_partitions_are_selected_like_others(trial: Trial) -> None:
+    files = in_folders(trial.folder, {"k=1/x=a": 1, "k=2/x=b": 3}, columns=["x", "n"])
+    found = trial.table(trial.run("sql", "select * from t where x > 'a'", {"t": files}))
+    assert found.to_pylist() == [{"x": "b", "n": 3}, {"x": "b", "n": 4}]
+    assert files.source.partitions == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("filter", "files"),
+    [("k > 1", "2/3"), ("k in (3, 4)", "1/3"), ("x = 'b'", "2/3"), ("k is not null", "3/3"), ("k + 1 = 3", "1/3")],
+)
+def test_files_of_other_partitions_are_not_read(trial: Trial, filter: str, files: str) -> None:
+    source = in_folders(trial.folder, {"k=1/x=a": 1, "k=2/x=b": 3, "k=3/x=b": 5})
+    plan = trial.table(trial.run("sql", f"explain analyze select n from t where {filter}", {"t": source}))
+    shown = str(plan["explain_value"][0])
+    assert f"Scanning Files: {files}" in shown or files == "3/3"
+    assert f"Total Files Read: {files[0]}" in shown
 
 
 def test_a_file_that_is_changed_while_a_query_reads_it_fails_the_node(

@@ -100,6 +100,41 @@ def test_what_is_no_table_is_an_error_at_once(
         opened(folder, "x.parquet", **options)
 
 
+# ------------------------------------------------------------------ partitions
+
+
+def in_partitions(folder: Path, *names: str) -> str:
+    """Write a file with the table into each of these folders. Returns the source of all of them."""
+    for name in names:
+        (folder / "d" / name).mkdir(parents=True)
+        shutil.copyfile(folder / "t.parquet", folder / "d" / name / "t.parquet")
+    return "d/"
+
+
+@pytest.mark.parametrize("columns", [None, ["n"], ["k", "text"], ["day"]])
+def test_a_folder_of_partitions_gives_the_table_that_is_read_at_once(folder: Path, columns: list[str] | None) -> None:
+    source = in_partitions(folder, "k=1/day=2024-03-01", "k=2/day=2024-03-02", "k=__HIVE_DEFAULT_PARTITION__/day=")
+    files = opened(folder, source, columns=columns)
+    expected = file_io.read_table(source, base=folder, columns=columns)
+    ref = files.described(OUTPUT, 1)
+    assert (ref.rows, ref.schema) == (3000, ", ".join(f"{field.name}: {field.type}" for field in expected.schema))
+    files.load()
+    assert files.take() == expected
+
+
+def test_the_digest_covers_the_partitions(folder: Path) -> None:
+    source = in_partitions(folder, "k=1", "k=2")
+
+    def digest(**options: Any) -> str | None:
+        return opened(folder, source, **options).described(OUTPUT, 1).digest
+
+    before = digest()
+    assert len({before, digest(types={"k": pa.string()}), digest(columns=["n"]), digest(columns=["n", "k"])}) == 4
+    (folder / "d" / "k=2").rename(folder / "d" / "k=3")
+    assert digest() != before
+    assert digest(columns=["n"]) == opened(folder, source, columns=["n"]).described(OUTPUT, 1).digest
+
+
 # ------------------------------------------------------------------ files that change
 
 
