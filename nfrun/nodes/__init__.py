@@ -14,7 +14,7 @@ Other packages use:
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`
 - `instances`: `unused_instances`
-- `map_form`: `check_columns`
+- `map_form`: `check_columns`, `missing_columns`
 - `pipeline`: `INPUT`
 - `read`: `READ`
 - `registry`: `BUILT_IN`, `KINDS`, `written_kinds`

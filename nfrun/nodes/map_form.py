@@ -65,24 +65,29 @@ def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[NodeDiagnost
 
 def check_columns(node: NodeSpec, names: Sequence[str]) -> None:
     """Raise NodeError if the mapped input, with columns of these names, lacks one that the node names."""
-    for what, hint in missing_columns(node, names):
-        raise NodeError(what, hint)
-
-
-def missing_columns(node: NodeSpec, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield what to tell of each column that the node names and that the mapped input does not have."""
     assert node.map is not None
-    form, over = node.map.form or MapForm(), node.map.over
-    named = {"'by'": node.map.by, "'keep'": node.map.keep or (), f"{_name(node)}()": form.columns}
-    if not form.takes_table and not form.named_in(names):
-        named[f"{_name(node)}()"] = form.optional
-    for who, columns in named.items():
-        for column in columns:
-            if column not in names:
-                guess = closest_match(column, names)
-                there = f"there is {ellipsize(', '.join(names), 100)}" if names else "it has no columns"
-                hint = f"did you mean '{ellipsize(guess)}'?" if guess else there
-                yield f"{who} takes the column '{ellipsize(column)}', which '{over}' does not have", hint
+    for column in (*node.map.by, *(node.map.keep or ())):
+        if column not in names:
+            what = f"'map' of '{node.id}' names the column '{ellipsize(column)}', which '{node.map.over}' does not have"
+            raise NodeError(what, _instead(column, names))
+    for found in missing_columns(node, names):
+        raise NodeError(found.message, found.hint)
+
+
+def missing_columns(node: NodeSpec, names: Sequence[str]) -> Iterator[NodeDiagnostic]:
+    """Yield an error for each column that the function takes and that the mapped input does not have."""
+    assert node.map is not None
+    form = node.map.form or MapForm()
+    for column in form.columns if form.named_in(names) else form.optional:
+        if column not in names:
+            what = f"{_name(node)}() takes the column '{ellipsize(column)}', which '{node.map.over}' does not have"
+            yield NodeDiagnostic((node.kind,), what, _instead(column, names))
+
+
+def _instead(column: str, names: Sequence[str]) -> str:
+    guess = closest_match(column, names)
+    there = f"there is {ellipsize(', '.join(names), 100)}" if names else "it has no columns"
+    return f"did you mean '{ellipsize(guess)}'?" if guess else there
 
 
 def _name(node: NodeSpec) -> str:

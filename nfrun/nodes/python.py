@@ -54,6 +54,10 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
 
 def run(context: NodeContext) -> Mapping[str, Any]:
     """Import the function, call it, await it if it is `async`, and return its result as tables."""
+    if context.node.map is not None:
+        from nfrun.nodes.mapped_run import run_mapped
+
+        return run_mapped(context, _call_piece)
     node, loaded = context.node, load(context)
     tables: dict[str, Any] = {
         item.name: context.table(item.name) for item in node.inputs if not item.optional or context.has_input(item.name)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.base import NodeDiagnostic
+from nfrun.nodes.base import NodeDiagnostic, output_name
 
 _OURS = ("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT")
 _AT_THE_END = ("NFRUN_STATUS", "NFRUN_FAILED", "NFRUN_REPORT")  # of nodes under `on_failure` and `finally`
@@ -31,7 +31,8 @@ _SET = re.compile(
 
 def check_variables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
     """Yield an error for each place where the script of a node reads such a variable."""
-    outputs = [f"NFRUN_OUTPUT_{name}" for name in node.outputs]
+    named = node.outputs if node.map is None else filter(None, [output_name(node)])  # failed rows are made by nfrun
+    outputs = [f"NFRUN_OUTPUT_{name}" for name in named]
     inputs = [f"NFRUN_INPUT_{item.name}" for item in node.inputs]
     values = [f"NFRUN_WITH_{name}" for name in node.with_]
     known = [*inputs, *values, *outputs, *(["NFRUN_OUTPUT"] if len(outputs) < 2 else [])]

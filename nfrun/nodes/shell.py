@@ -60,6 +60,10 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     Raises NodeError, with the end of stderr, if the script fails or a signal ends it, and HandoffError if its input
     or output files cannot be written or read.
     """
+    if context.node.map is not None:
+        from nfrun.nodes.mapped_run import run_mapped
+
+        return run_mapped(context, call_piece)
     return _run_script(context, context.node.outputs or ("",), {})
 
 

@@ -22,6 +22,7 @@ from nfrun.core.plan import make_stages
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.folders import folder_of
+from nfrun.nodes.map_form import missing_columns
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.user_checks import query_columns, query_problems
 from nfrun.spec.body_files import span_in_text
@@ -112,7 +113,7 @@ def _content(spec: NodeSpec) -> object:
     inputs = [(item.name, *item.outputs, item.is_plain) for item in spec.inputs]
     contracts = [(name, dict(of.columns), [*map(_check_content, of.checks)]) for name, of in spec.contracts.items()]
     body = spec.body if kind.columns is not None else ""
-    cut = spec.map and (spec.map.over, spec.map.by, spec.map.keep)
+    cut = spec.map and (spec.map.over, spec.map.by, spec.map.keep, spec.map.form)
     return spec.id, spec.kind, body, inputs, contracts, spec.with_.get("columns"), spec.with_.get("partition"), cut
 
 
@@ -190,10 +191,10 @@ class _Columns:
                 self._known.setdefault(output, schema)
 
     def _check_map(self, spec: NodeSpec) -> None:
-        """Report columns under `map` that the input which is cut does not have."""
+        """Report columns that the input which is cut does not have, and that `map` or the function names."""
         of_input = next((item for item in spec.inputs if spec.map and item.name == spec.map.over), None)
         schema = self._schema_of(of_input) if of_input else None
-        if spec.map is None or of_input is None or schema is None:
+        if spec.map is None or of_input is None or schema is None or "map" in spec.unbound:
             return
         found, path = self._findings(spec), (spec.section, spec.local_name, "map")
         for key, names in (("by", spec.map.by), ("keep", spec.map.keep or ())):
@@ -203,6 +204,8 @@ class _Columns:
                 what = f"'map' of '{spec.id}' names the column '{ellipsize(column)}'"
                 where = (*path, key, i) if is_list else (*path, key)
                 _check_name(found, what, f"'{of_input.output}'", column, schema.names, where)
+        for wrong in missing_columns(spec, schema.names):
+            _report(found, spec, (spec.section, spec.local_name, *wrong.path), spec.body, wrong)
 
     def _schema_of(self, item: Input) -> Any:
         """Return the schema of what is read under an input, None if it is not known."""

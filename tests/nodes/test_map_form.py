@@ -60,8 +60,11 @@ def mapped(form: MapForm, **more: object) -> NodeSpec:
     [
         (mapped(MapForm(False, ("txt",))), "f() takes the column 'txt', which 'texts' does not have"),
         (mapped(MapForm(False, (), ("txt",))), "f() takes the column 'txt', which 'texts' does not have"),
-        (mapped(MapForm(), by=("txt",)), "'by' takes the column 'txt', which 'texts' does not have"),
-        (mapped(MapForm(False, ("id",)), keep=("txt",)), "'keep' takes the column 'txt', which 'texts' does not have"),
+        (mapped(MapForm(), by=("txt",)), "'map' of 'n' names the column 'txt', which 'texts' does not have"),
+        (
+            mapped(MapForm(False, ("id",)), keep=("txt",)),
+            "'map' of 'n' names the column 'txt', which 'texts' does not have",
+        ),
     ],
 )
 def test_a_column_that_the_input_lacks(node: NodeSpec, message: str) -> None:

@@ -19,6 +19,7 @@ from nfrun.core.values import replace
 from nfrun.nodes.base import CancelToken, NodeError
 from nfrun.nodes.map_form import map_form
 from nfrun.nodes.mapped_python import call_piece, call_piece_async
+from nfrun.nodes.python import PYTHON
 from nfrun.nodes.user_function import pool_of
 
 PIECE = pa.table({"id": [1, 2, 3], "text": ["a", None, "ccc"]})
@@ -227,3 +228,14 @@ def test_all_calls_on_the_loop_share_one_instance(tmp_path: Path) -> None:
     assert call.module.made == ["nfrun-instance"]
     with pytest.raises(ValueError, match="no such model"):
         Call(tmp_path, source, model="bad").on_loop(PIECE, PIECE)
+
+
+def test_a_mapped_node_can_be_run_as_a_whole(tmp_path: Path) -> None:
+    call = Call(tmp_path, "def f(text: str, names): return (text or '') + str(len(names))", "names")
+    tables = {"rows": PIECE, "names": PIECE}
+    call.made.table, call.made.scratch, call.made.has_input = tables.__getitem__, lambda: tmp_path, lambda name: True
+    found = PYTHON.run(call.made)[""]
+    assert found.to_pylist() == [{**row, "n": f"{row['text'] or ''}3"} for row in PIECE.to_pylist()]
+    tables["rows"] = PIECE.select(["id"])
+    with pytest.raises(NodeError, match=r"f\(\) takes the column 'text', which 'rows' does not have"):
+        PYTHON.run(call.made)

@@ -101,3 +101,19 @@ def test_a_map_that_cannot_be_is_told_at_its_place(tmp_path: Path, node: str) ->
     ]
     assert told[-1] == MESSAGES[node], render_all(caught.value.diagnostics)
     assert len(told) == 1 + ("pipeline:" in node)
+
+
+@pytest.mark.parametrize("entry", ["", "batch: '${{ params.n }}'"])
+def test_a_column_that_the_function_takes_must_be_there(tmp_path: Path, entry: str) -> None:
+    path = file(
+        tmp_path,
+        f"""
+  cut: {{sql: "select a, 'x' as txt from rows", inputs: rows}}
+  a: {{python: "steps:length", inputs: cut, map: {{over: cut, {entry}}}}}""",
+    )
+    path.write_text(path.read_text().replace("read: rows.csv", "read: rows.csv, schema: {a: int64, b: int64}"))
+    with pytest.raises(SpecError) as caught:
+        resolve(path, given={}, params_file=None, environ={}, run_id="r", columns=True)
+    (found,) = caught.value.diagnostics
+    assert (found.span.line, found.span.column) == (6, 15)
+    assert found.message == "length() takes the column 'text', which 'cut' does not have"
