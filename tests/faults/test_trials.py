@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 # The slack is for a busy machine: this test checks that stuck nodes are stopped at all, not how fast.
 PROGRAMS = {
     "kill": ["--trials", "30"],
+    "map_kill": ["--trials", "6"],
     "told": ["--trials", "30"],
     "damage": ["--trials", "200"],
     "io_errors": ["--trials", "40"],
