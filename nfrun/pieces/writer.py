@@ -61,7 +61,8 @@ class ResultWriter:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="nfrun-map-results", daemon=True)
                     self._thread.start()
-                self._change.notify()
+                if len(self._waiting) == 1:  # later ones wait with it: each wake-up takes the GIL
+                    self._change.notify()
         if is_full:
             self.flush()
 
