@@ -40,11 +40,11 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
 
     with _LOCK:  # several runs of a program may plan at once
         connection, tables = _connection()
-        for name, schema in inputs.items():
-            if tables.get(name) is not schema:
-                connection.register(name, schema.empty_table())
-                tables[name] = schema
         try:
+            for name, schema in inputs.items():
+                if tables.get(name.lower()) is not schema:  # SQL ignores case
+                    connection.register(name, schema.empty_table())
+                    tables[name.lower()] = schema
             statements = connection.extract_statements(node.body)
             if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
                 return None, None
@@ -59,7 +59,7 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
             place = _place(connection, statements[0], values, column)
             start, length = (begin + place, len(column)) if place is not None else (0, 0)
             return None, _missing(node, inputs, column, subject or f"the query of '{node.id}'", start, length)
-        except duckdb.Error:
+        except Exception:  # such as a type that DuckDB does not know: a run says what is wrong, if anything is
             return None, None
 
 

@@ -55,6 +55,9 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
     imports neither pyarrow nor DuckDB.
     """
     nodes = pipeline.nodes
+    kinds = {spec.kind for spec in nodes.values()}
+    if not any(KINDS[kind].columns for kind in kinds) and not any(spec.contracts for spec in nodes.values()):
+        return []
     files = _footers(nodes, Path(pipeline.folder))
     if not files and not _has_columns(nodes):
         return []

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -145,6 +146,21 @@ def test_columns_that_cut_a_table_are_there(function: str, map: str, told: str) 
     Path("steps.py").write_text("def f(table):\n    return table\n\ndef g(name: list[str]):\n    return {'n': name}\n")
     text = f"{HEAD}  b: {{python: steps:{function}, inputs: {{table: a}}, map: {{over: table, {map}}}}}\n"
     assert planned(text) == ([f"p.yaml:{told}, {LACKS}: did you mean 'id'?"] if told else [])
+
+
+def test_tables_whose_names_differ_in_case_are_told_apart() -> None:
+    text = HEAD + "  p: {sql: select id as p from a, inputs: a}\n  q: {sql: select id as q from a, inputs: a}\n"
+    for i, (name, column) in enumerate([("X", "p"), ("x", "q"), ("X", "p")]):
+        text += f"  b{i}: {{sql: select {column} from {name}, inputs: {{{name}: {column}}}}}\n"
+    assert planned(text) == []
+
+
+@pytest.mark.parametrize("type", [pa.decimal256(40, 2), pa.float16(), pa.dense_union([pa.field("a", pa.int64())])])
+def test_nothing_is_known_of_types_that_duckdb_does_not_have(type: Any) -> None:
+    schema = pa.schema({"id": pa.int64(), "x": type})
+    with pa.ipc.new_file("b.arrow", schema):
+        pass
+    assert planned("nodes:\n  a: {read: b.arrow}\n  b: {sql: 'select id, y from a', inputs: a}\n") == []
 
 
 @pytest.mark.parametrize("ending", ["arrow", "ipc"])
