@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from conftest import STUBS
 
@@ -77,9 +78,8 @@ def values_of(rows: list[dict[str, str]]) -> dict[str, str]:
 def nfrun(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name not in {*VARIABLES, "TOKENIZERS_PARALLELISM"}}
     command = [sys.executable, "-m", "nfrun", *words]
-    done = subprocess.run(
-        command, cwd=folder, env={**kept, **environ}, capture_output=True, text=True, timeout=60, check=False
-    )
+    start = subprocess.run if "IMPORTS" in environ else forked.run  # a fork has imported Arrow before
+    done = start(command, cwd=folder, env={**kept, **environ}, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -97,17 +97,13 @@ def seen(folder: Path, *words: str, **environ: str) -> dict[str, dict[str, Any]]
     return found
 
 
-def test_native_libraries_have_one_thread_in_nodes_workers_and_scripts(folder: Path) -> None:
-    found = seen(folder, "p.yaml")
+@pytest.mark.parametrize("slots", ["1", "auto"])
+def test_native_libraries_have_one_thread_in_nodes_workers_and_scripts(folder: Path, slots: str) -> None:
+    found = seen(folder, "p.yaml", "-j", slots)
     expected = dict.fromkeys(VARIABLES, "1")
     for name in ("seen", "worker"):
         assert found[name] == {**expected, "TOKENIZERS_PARALLELISM": "false", "arrow": cores(), "cpus": 1}
     assert found["script"] == {**expected, "TOKENIZERS_PARALLELISM": "false"}
-
-
-@pytest.mark.parametrize("slots", ["1", "2"])
-def test_their_number_does_not_depend_on_the_slots(folder: Path, slots: str) -> None:
-    assert seen(folder, "p.yaml", "-j", slots)["seen"]["OMP_NUM_THREADS"] == "1"
 
 
 def test_a_node_that_is_alone_has_as_many_as_it_wants(folder: Path) -> None:
@@ -144,7 +140,6 @@ def test_the_variables_of_the_file_and_of_the_node_stay(folder: Path) -> None:
         ["run", "two.yaml"],
         ["run", "two.yaml", "--handoff", "json"],
         ["run", "two.yaml", "--executor", "process"],
-        ["run", "two.yaml", "--executor", "auto"],
         ["bench", "two.yaml", "--repeat", "1"],
     ],
 )
@@ -203,7 +198,8 @@ def test_a_node_gets_the_threads_that_it_asks_for(folder: Path) -> None:
 
 
 def test_a_variable_of_the_file_stays_in_a_node_with_its_own_number(folder: Path) -> None:
-    (folder / "p.yaml").write_text(f"env: {{MKL_NUM_THREADS: 7}}\n{OWN}")
+    nodes = OWN.replace(OWN[OWN.index("  thread:") : OWN.index("  script:")], "").partition("outputs:")[0]
+    (folder / "p.yaml").write_text(f"env: {{MKL_NUM_THREADS: 7}}\n{nodes}")
     found = seen(folder, "p.yaml")
     for name in ("seen", "script"):
         assert {variable: found[name][variable] for variable in VARIABLES} == {
@@ -251,9 +247,9 @@ def test_workers_of_a_python_program_load_numpy_with_one_thread(folder: Path) ->
 def test_the_queries_of_all_worker_processes_share_the_memory(folder: Path) -> None:
     pytest.importorskip("duckdb")
     limit = "select current_setting('memory_limit') as 'limit'"
-    nodes = "".join(f'  {name}: {{sql: "{limit}", executor: process}}\n' for name in "abcd")
+    nodes = "".join(f'  {name}: {{sql: "{limit}", executor: process}}\n' for name in "ab")
     (folder / "p.yaml").write_text(f'nodes:\n  thread: {{sql: "{limit}"}}\n{nodes}')
     found = {name: parse_size(node["limit"]) for name, node in seen(folder, "p.yaml", "-j", "2").items()}
-    assert found.keys() == {"thread", *"abcd"}
-    for name in "abcd":
+    assert found.keys() == {"thread", "a", "b"}
+    for name in "ab":
         assert found[name] == pytest.approx(found["thread"] / 2, rel=0.02)
