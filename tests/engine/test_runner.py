@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from random_seeds import seeds
 from single_thread import SingleThread
 
 import nfrun.tables.output_files
@@ -812,9 +813,10 @@ def small_plan(seed: int) -> Plan:
     return make_plan(nodes, plan.retained, plan.slots)
 
 
+@pytest.mark.parametrize("part", seeds(1, 5))
 @pytest.mark.parametrize("mode", MODES)
-def test_random_runs_end_as_in_the_simulation(tmp_path: Path, mode: str) -> None:
-    for seed in range(200):
+def test_random_runs_end_as_in_the_simulation(tmp_path: Path, mode: str, part: int) -> None:
+    for seed in range(40 * part, 40 * part + 40):
         plan = small_plan(seed)
 
         def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken, seed: int = seed) -> Failure | None:
@@ -846,7 +848,7 @@ def test_random_runs_end_as_in_the_simulation(tmp_path: Path, mode: str) -> None
 
 
 def test_cancelled_random_runs_end(tmp_path: Path) -> None:
-    for seed in range(60):
+    for seed in range(20):
         plan = small_plan(seed)
         when = random.Random(seed).randint(1, 5)
         calls = iter(range(1, 1000))

@@ -8,7 +8,6 @@ import math
 import shutil
 import subprocess
 import sys
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +94,8 @@ def test_a_plane_that_is_there_twice_fails_the_flights(tmp_path: Path, here: Her
 
 
 def test_digests_do_not_depend_on_schedule_handoff_or_slots(tmp_path: Path, here: Here) -> None:
-    settings = [*product(("eager", "staged", "sequential"), ("auto", "mmap", "memory"), ("2",)), ("eager", "auto", "1")]
-    settings.append(("staged", "mmap", "16"))
+    settings = [("eager", "auto", "2"), ("eager", "mmap", "1"), ("staged", "memory", "2"), ("staged", "mmap", "16")]
+    settings.append(("sequential", "auto", "2"))
     digests = set()
     for schedule, handoff, slots in settings:
         options = ("--schedule", schedule, "--handoff", handoff, "-j", slots)
