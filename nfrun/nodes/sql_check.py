@@ -83,6 +83,7 @@ def planning_connection() -> Any:
     import duckdb
 
     config: dict[str, Any] = {"python_enable_replacements": "false", "enable_external_access": "false", "threads": 1}
+    config |= {"memory_limit": "256MB", "temp_directory": ""}  # it has no rows
     connection = duckdb.connect(":memory:", config=config)
     connection.execute("set errors_as_json = true").fetchall()  # the next statement waits for the end of this one
     return connection

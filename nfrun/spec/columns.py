@@ -32,7 +32,7 @@ from nfrun.spec.known_checks import KnownChecks
 from nfrun.yaml.document import Document, Keys
 
 _Files = Mapping[str, Sequence[Path]]  # by node, the files that say which columns its table has
-_MOST_FILES = 1000  # whose ends are read before a run
+_MOST_FILES = 200  # whose ends are read before a run: every run asks whether they have changed
 
 
 def check_columns(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
@@ -91,11 +91,13 @@ def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
     files: dict[str, Sequence[Path]] = {}
     left = _MOST_FILES
     for name, spec in nodes.items():
-        if spec.contracts or spec.with_.get("columns") or not named.isdisjoint(spec.output_ids):
-            found = KINDS[spec.kind].footers(spec, folder_of(spec, base))
-            left -= len(found)
-            if found and left >= 0:
-                files[name] = found
+        is_wanted = spec.contracts or spec.with_.get("columns") or not named.isdisjoint(spec.output_ids)
+        found = KINDS[spec.kind].footers(spec, folder_of(spec, base)) if is_wanted else ()
+        left -= len(found)
+        if left < 0:
+            break
+        if found:
+            files[name] = found
     return files
 
 

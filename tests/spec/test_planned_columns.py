@@ -15,6 +15,7 @@ import pytest
 from nfrun.cache.remembered_code import restore_checks, save_checks
 from nfrun.core.errors import SpecError, one_line
 from nfrun.nodes import sql_columns
+from nfrun.spec import columns
 from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.resolve import resolve
 
@@ -308,3 +309,10 @@ def test_a_pipeline_that_is_in_order_imports_neither_pyarrow_nor_duckdb() -> Non
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ}
     )
     assert (found.stdout, found.stderr) == ("False set()\n", "")
+
+
+def test_the_ends_of_a_limited_number_of_files_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "_MOST_FILES", 2)
+    text = HEAD + "".join(f"  a{i}: {{read: a.parquet}}\n" for i in range(3))
+    text += "".join(f"  b{i}: {{sql: select x from a{i}, inputs: a{i}}}\n" for i in range(3))
+    assert [line[:10] for line in planned(text)] == ["p.yaml:6:2", "p.yaml:7:2"]
