@@ -359,7 +359,7 @@ class Run:
         """
         placement = self._placement
         for event in events:
-            if type(event) not in _FOR_ENGINE:
+            if type(event) not in _FOR_ENGINE and not (isinstance(event, AttemptStopped) and event.call):
                 self._emit(event)
             if isinstance(event, NodeFinished):
                 if event.outputs:

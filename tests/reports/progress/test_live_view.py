@@ -24,6 +24,7 @@ from nfrun.core.events import (
     OutputRef,
     RunStarted,
 )
+from nfrun.core.map_counts import MapCounts
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.text import cell_width
@@ -146,6 +147,13 @@ def test_colours_mean_the_same_as_the_marks(record: RunRecord) -> None:
         "  \x1b[31m✗\x1b[0m score       1.50 s  \x1b[31mKeyError: 'pr\\x1b[31mice'\x1b[0m",
         "  \x1b[33m↻\x1b[0m fetch       2.00 s  \x1b[2mattempt 1 failed: OSError: 503\x1b[0m",
     ]
+
+
+def test_a_mapped_node_shows_its_rows() -> None:
+    counts = MapCounts(rows=648, reused=200, failed=2, calls=4)
+    found = record_of(plan(a=""), NodeStarted(0.0, "a", 1), NodeProgressed(6.9, "a", 412, 648, counts))
+    text = "  412/648 rows, 18/s, 13.4 s left (200 reused, 2 failed)"
+    assert rows_of(found, 120)[2].endswith(text)
 
 
 def test_progress_can_be_seen_without_colours() -> None:
