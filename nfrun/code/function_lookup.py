@@ -74,6 +74,19 @@ class FunctionLookup:
             self._found[key] = _look_up(read, function)
         return self._found[key]
 
+    def defined(self, module: str, function: str) -> LookupResult:
+        """Look up `module:function` like `find`, and where its module imports it from another one, in that.
+
+        The result of the other module has no message: its module can be imported, or the run tells why not.
+        """
+        found, read = self.find(module, function), self._modules.get(module)
+        if found != LookupResult() or not isinstance(read, ModuleNames) or function not in read.from_others:
+            return found
+        other, name = read.from_others.pop(function)  # taken out, so that a circle of imports ends
+        elsewhere = self.defined(other, name)
+        read.from_others[function] = other, name
+        return LookupResult(class_=elsewhere.class_, likely=elsewhere.likely)
+
     def missing_imports(self, module: str) -> Iterator[tuple[str, str]]:
         """Yield the packages that are not installed and without which a module cannot be loaded, with `file:line`.
 
@@ -106,7 +119,8 @@ class FunctionLookup:
                 return module_from_json(binds, self._shown(spec.origin))
             from nfrun.code.names_reader import read_names  # needed only where a file is new
 
-            found = read_names(data, spec.origin, self._shown(spec.origin))
+            package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
+            found = read_names(data, spec.origin, self._shown(spec.origin), package)
             self.known.add(spec.origin, checksum, module_to_json(found))
             return found
         except SyntaxError as error:

@@ -21,15 +21,17 @@ _FILTERING = threading.Lock()  # the warnings of this process
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def read_names(data: bytes, origin: str, file: str) -> ModuleNames:
+def read_names(data: bytes, origin: str, file: str, package: str) -> ModuleNames:
     """Return the names that the source of a module binds. `origin` is its path, and `file` its name for people.
+
+    `package` is the package whose modules it imports by relative names.
 
     Raises SyntaxError, UnicodeDecodeError, ValueError, RecursionError and MemoryError.
     """
     with ignored_warnings():
         source = _decoded(data)
         compile(source, origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
-        return _module(ast.parse(source, origin), file)
+        return _module(ast.parse(source, origin), file, package)
 
 
 @contextmanager
@@ -57,7 +59,7 @@ def _decoded(data: bytes) -> str:
     return io.TextIOWrapper(io.BytesIO(data), encoding).read()
 
 
-def _module(tree: ast.Module, file: str) -> ModuleNames:
+def _module(tree: ast.Module, file: str, package: str) -> ModuleNames:
     """Collect the names that a module binds, in one pass."""
     module = ModuleNames(file)
     for statement in _statements(tree.body):
@@ -72,10 +74,22 @@ def _module(tree: ast.Module, file: str) -> ModuleNames:
                 module.classes[statement.name] = class_signature(statement, file, module.classes)
             if isinstance(statement, ast.Import):
                 module.imported.update(_bound(statement))
+            if isinstance(statement, ast.ImportFrom):
+                other = _absolute(statement, package)
+                module.from_others.update({a.asname or a.name: (other, a.name) for a in statement.names})
             module.others.update(dict.fromkeys(_bound(statement)))
             module.dynamic = module.dynamic or any(name.id in _DYNAMIC_CALLS for name in _names_in(statement))
     module.dynamic = module.dynamic or "*" in module.others
     return module
+
+
+def _absolute(statement: ast.ImportFrom, package: str) -> str:
+    """Return the name of the module that a statement in a module of a package imports from."""
+    if not statement.level:
+        return statement.module or ""
+    steps = package.split(".")
+    around = steps[: len(steps) + 1 - statement.level]
+    return ".".join([*around, *([statement.module] if statement.module else [])])
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -45,6 +45,7 @@ class ModuleNames:
 
     A function has no signature if several definitions give the name. Of those in `decorated` the run may show another.
     `imported` are those of `others` that `import` statements bind: most are modules, so no hint names them.
+    `from_others` has for what `from … import` binds the module and the name in it.
     `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
     `setattr()` or `exec()`.
     """
@@ -55,6 +56,7 @@ class ModuleNames:
     classes: dict[str, ClassSignature] = field(default_factory=dict)
     others: dict[str, None] = field(default_factory=dict)
     imported: set[str] = field(default_factory=set)
+    from_others: dict[str, tuple[str, str]] = field(default_factory=dict)
     dynamic: bool = False
 
 
@@ -92,12 +94,13 @@ def module_to_json(module: ModuleNames) -> list[Any]:
     """Return the names of a module as JSON."""
     functions = {name: signature_to_json(found) for name, found in module.functions.items()}
     classes = {name: class_to_json(found) for name, found in module.classes.items()}
-    return [functions, [*module.decorated], classes, [*module.others], [*module.imported], module.dynamic]
+    imported = [[*module.imported], module.from_others]
+    return [functions, [*module.decorated], classes, [*module.others], *imported, module.dynamic]
 
 
 def module_from_json(saved: list[Any], file: str) -> ModuleNames:
     """Return the names of the module in `file` that `module_to_json` has returned as JSON."""
-    functions, decorated, classes, others, imported, dynamic = saved
+    functions, decorated, classes, others, imported, from_others, dynamic = saved
     return ModuleNames(
         file,
         {name: signature_from_json(parts, file) for name, parts in functions.items()},
@@ -105,5 +108,6 @@ def module_from_json(saved: list[Any], file: str) -> ModuleNames:
         {name: class_from_json(parts, file) for name, parts in classes.items()},
         dict.fromkeys(others),
         set(imported),
+        {name: (module, inner) for name, (module, inner) in from_others.items()},
         dynamic,
     )

@@ -29,7 +29,7 @@ class _Call:
 def map_form(node: NodeSpec, lookup: FunctionLookup) -> MapForm | None:
     """Return what the function of a mapped node takes, None if its source does not show it."""
     module, _, name = node.body.partition(":")
-    call = _call_of(node, lookup.find(module, name))
+    call = _call_of(node, lookup.defined(module, name))
     if call is None:
         return None
     signature, kinds = call.signature, {name: _kind_of(call, name) for name in call.columns}
@@ -60,7 +60,7 @@ def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[NodeDiagnost
         yield from _check_settings(node, call)
     elif not found.message and not (found.class_ and found.class_.is_whole):
         what = f"the source does not show what '{node.body}' takes"
-        yield NodeDiagnostic(("python",), what, "a mapped function is defined in this module: def f(text: str): …")
+        yield NodeDiagnostic(("python",), what, "define it with def or class: def f(text: str): …")
 
 
 def check_columns(node: NodeSpec, names: Sequence[str]) -> None:

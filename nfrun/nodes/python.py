@@ -34,7 +34,7 @@ _IMMUTABLE = frozenset({"pyarrow", "duckdb"})  # packages that allocate the memo
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     """Check, by reading the source, that the function exists and takes the node's inputs and values."""
     module, _, function = node.body.partition(":")
-    found = lookup.find(module, function)
+    found = lookup.find(module, function) if node.map is None else lookup.defined(module, function)
     if found.message:
         yield NodeDiagnostic(("python",), found.message, found.hint)
     if node.map is not None:

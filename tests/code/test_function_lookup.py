@@ -316,3 +316,19 @@ def test_a_function_that_a_decorator_may_change_has_a_likely_signature(folder: P
     assert likely is not None and likely.names == ("a",)
     assert find_function(folder, "def f(a): ...\ndef f(b): ...").likely is None
     assert find_function(folder, "from x import *\ndef f(a): ...").likely is not None
+
+
+def test_what_a_module_imports_is_looked_up_where_it_is_defined(folder: Path) -> None:
+    (folder / "pkg").mkdir()
+    (folder / "pkg" / "__init__.py").write_text("from .inner import f, C as D\nfrom lost import g\nfrom pkg import h\n")
+    (folder / "pkg" / "inner.py").write_text(
+        "from .more import *\ndef f(a: str): ...\nclass C:\n    def __call__(self, b): ..."
+    )
+    (folder / "steps.py").write_text("from pkg import f as k, D, g, h\n")
+    lookup = FunctionLookup(folder)
+    found = lookup.defined("steps", "k")
+    assert found.likely is not None and (found.likely.names, found.signature) == (("a",), None)
+    class_ = lookup.defined("steps", "D").class_
+    assert class_ is not None and class_.call is not None and class_.call.names == ("b",)
+    assert lookup.defined("steps", "g") == lookup.defined("steps", "h") == LookupResult()
+    assert lookup.find("steps", "k") == LookupResult()
