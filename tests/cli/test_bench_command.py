@@ -17,7 +17,7 @@ import pexpect
 import pytest
 from conftest import Here, without_time
 
-from nfrun.cli.bench import _bar_character, machine
+from nfrun.cli.bench import _bar_character, _bundled, machine
 
 STEPS = """
 import os
@@ -158,6 +158,20 @@ def test_json_prints_one_document(folder: Folder) -> None:
     assert pipeline["variants"]["before"]["peak_rss_bytes"]["median"] > 10_000_000
 
 
+@pytest.fixture(params=["without waiting", pytest.param("as they are", marks=pytest.mark.slow)])
+def shipped(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let bench find the pipelines that nfrun brings along, or copies with small tables and without waiting."""
+    if request.param == "as they are":
+        return
+    for name in ("blog-5", "blog-20"):
+        text = _bundled(name).read_text()
+        (tmp_path / f"{name}.yaml").write_text(re.sub(r"ms: \d+", "ms: 1", text))
+    text = _bundled("blog-5").with_name("waiting.py").read_text()
+    (tmp_path / "waiting.py").write_text(re.sub(r"^ROWS = .*", "ROWS = 20", text, flags=re.MULTILINE))
+    monkeypatch.setattr("nfrun.cli.bench._bundled", lambda name: tmp_path / f"{name}.yaml")
+
+
+@pytest.mark.usefixtures("shipped")
 def test_the_shipped_pipelines_run_from_a_read_only_folder(folder: Folder) -> None:
     folder.path.chmod(0o555)
     try:
