@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +18,7 @@ from typing import Any
 import forked
 import pyarrow as pa
 import pytest
-from conftest import Here
+from conftest import Here, wait_until
 
 from nfrun.tables.ipc import open_file
 
@@ -167,6 +170,31 @@ def test_a_call_that_takes_too_long_is_an_error_row(tmp_path: Path, executor: st
     assert counts(found) == (8, 0, 1, 8)
     (error,) = table(found, "errors").to_pylist()
     assert (error["text"], error["message"]) == ("text 3", "took longer than its timeout of 2 s")
+
+
+@pytest.mark.parametrize("executor", EACH)
+def test_a_run_that_was_interrupted_goes_on_from_the_rows_that_it_has(tmp_path: Path, executor: str) -> None:
+    source = """
+import os, time
+def f(text: list[str]):
+    if int(text[0].split()[1]) >= 20 and "GO" not in os.environ:
+        time.sleep(60)
+    print(text[0], flush=True)
+    return [len(t) for t in text]
+"""
+    write(tmp_path, f"map: {{over: texts, batch: 2}}, cache: true, executor: {executor}", source, 30)
+    command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--json", "-j", "2", "--grace", "0"]
+    with (tmp_path / "err").open("w") as err:
+        process = forked.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=err)
+        wait_until(lambda: (tmp_path / "err").read_text().count(" f | ") == 10, lambda: process.poll() is None)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    done = forked.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True, env={**os.environ, "GO": "yes"}
+    )
+    found = json.loads(done.stdout)
+    assert counts(found) == (30, 20, 0, 5)
+    assert table(found).column("f").to_pylist() == [len(f"text {i}") for i in range(30)]
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
