@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted
 from nfrun.core.map_spec import KeptRows
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.history.map_folders import FolderUse, mark_used
 from nfrun.history.run_history import reader_digest
 from nfrun.pieces.read_files import files_read
@@ -60,17 +60,14 @@ class RowFolders:
 
         Raises HandoffError.
         """
-        if spec.map is None or not spec.map.reuse or spec.cache is False or self._keys.calls_obstacle(spec.id):
+        if spec.map is None or not may_keep_rows(spec, self._keys):
             return None
-        named = self._observed.inputs.snapshot(spec)
-        if named is None:
-            return None
-        whole = [item for item in spec.inputs if item.name != spec.map.over]
-        read = {output for item in whole for output in item.outputs}
+        read = {output for item in spec.inputs if item.name != spec.map.over for output in item.outputs}
         digests = {ref.id: reader_digest(store.wait_digest(ref)) for ref in start.inputs.values() if ref.id in read}
-        key_inputs = with_files(definition_of_calls(self._keys.definition(spec.id), spec), named)
-        key_inputs = {**key_inputs, **{f"input {item.name}": input_digest(item, digests) for item in whole}}
-        folder = self._folder / text_checksum(json.dumps([_VERSION, sorted(key_inputs.items())]))
+        name = name_of_folder(spec, self._keys, self._observed, digests)
+        if name is None:
+            return None
+        folder = self._folder / name
         try:
             with self._lock:
                 self._unfinished.setdefault(folder, set()).add(spec.id)
@@ -79,10 +76,7 @@ class RowFolders:
             raise HandoffError(f"cannot write to {folder}: {reason(error)}", error) from error
         if self._is_forced(spec.id):
             return KeptRows(str(folder), self._run, use_kept=False)
-        files = files_read(folder)
-        recorded = self._observed.files
-        outdated = tuple(name for name, read in files.items() if recorded.now(read, recheck=True) != read)
-        return KeptRows(str(folder), self._run, outdated=outdated)
+        return KeptRows(str(folder), self._run, outdated=outdated_results(folder, self._observed))
 
     def finished(self, node: str) -> None:
         """Note that a node has ended well, so that its results may be removed like others."""
@@ -94,6 +88,33 @@ class RowFolders:
 
     def _mark(self, folder: Path, *, cached: bool = False) -> None:
         mark_used(folder, FolderUse(self._pipeline, self._number, cached, bool(self._unfinished[folder])))
+
+
+def may_keep_rows(spec: NodeSpec, keys: CacheKeys) -> bool:
+    """Return whether results of the calls of a mapped node are kept, and used again."""
+    return spec.map is not None and spec.map.reuse and spec.cache is not False and not keys.calls_obstacle(spec.id)
+
+
+def name_of_folder(
+    spec: NodeSpec, keys: CacheKeys, observed: ObservedFiles, digests: Mapping[OutputId, str]
+) -> str | None:
+    """Return the name of the folder with results of a node's calls, None if it cannot be known.
+
+    `digests` are those of the inputs that every call gets as a whole.
+    """
+    named = observed.inputs.snapshot(spec)
+    if named is None or spec.map is None:
+        return None
+    key_inputs = with_files(definition_of_calls(keys.definition(spec.id), spec), named)
+    whole = [item for item in spec.inputs if item.name != spec.map.over]
+    key_inputs = {**key_inputs, **{f"input {item.name}": input_digest(item, digests) for item in whole}}
+    return text_checksum(json.dumps([_VERSION, sorted(key_inputs.items())]))
+
+
+def outdated_results(folder: Path, observed: ObservedFiles) -> tuple[str, ...]:
+    """Return the names of the results in a folder that are not used: a file that their calls have read has changed."""
+    recorded = observed.files
+    return tuple(name for name, read in files_read(folder).items() if recorded.now(read, recheck=True) != read)
 
 
 def definition_of_calls(definition: KeyInputs, spec: NodeSpec) -> KeyInputs:

@@ -13,6 +13,7 @@ from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_di
 from nfrun.cache.change_text import changes, files_as_inputs
 from nfrun.cache.check_keys import checks_to_make, has_new_checks
 from nfrun.cache.observed_files import ObservedFiles
+from nfrun.core.map_counts import MapCounts
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.values import frozen
@@ -35,6 +36,7 @@ class ReuseDecision:
     a node that is not selected and waits for a check. `pending`: the node becomes a hit during the run, or stays one,
     if its inputs turn out to be those of an earlier run. `made_again` is the journal entry of a node that runs only
     because a table of it was removed. `checks` are those of its checks that are made on the tables that are there.
+    `rows` counts the rows of a mapped node that runs, if these are known before.
     """
 
     reason: str
@@ -42,6 +44,7 @@ class ReuseDecision:
     pending: bool = False
     made_again: FinishedNode | None = None
     checks: tuple[str, ...] = ()
+    rows: MapCounts | None = None
 
     @property
     def is_sure(self) -> bool:

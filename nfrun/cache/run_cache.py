@@ -325,4 +325,8 @@ def forecast(
         found = decide_reuse(pipeline, plan, keys, history, observed, force=force, selected=selected)
         if selected is not None:
             find_selected_inputs(pipeline, selected, found, history)
+        if any(spec.map is not None for spec in pipeline.nodes.values()):
+            from nfrun.cache.new_rows import with_row_counts
+
+            found = with_row_counts(found, pipeline, keys, observed, work.path / MAP)
         return found

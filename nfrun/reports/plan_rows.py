@@ -67,6 +67,7 @@ class PlanRows:
             for name, specs in groups.items():
                 yield self._line(name, specs)
                 yield from self._reasons(specs)
+                yield from self._new_rows(specs)
         yield from self._disabled_lines()
         for section, nodes in self._last.items():
             yield f"\n{section}  ({format_count(len(nodes), 'node')})"
@@ -141,6 +142,14 @@ class PlanRows:
         if len(ranked) > _MAX_REASONS:
             left = sum(len(names) for _, names in ranked[_MAX_REASONS:])
             yield f"         … and {format_count(left, 'more cell')} for other reasons (-v shows each)"
+
+    def _new_rows(self, specs: Sequence[NodeSpec]) -> Iterator[str]:
+        """Yield how many rows of mapped nodes are new, where that is known."""
+        counts = [self._decisions[spec.id].rows for spec in specs] if self._decisions is not None else []
+        known = [each for each in counts if each is not None]
+        if known:
+            rows, reused = sum(each.rows for each in known), sum(each.reused for each in known)
+            yield f"         {rows - reused:,} of {format_count(rows, 'row')} {'is' if rows == 1 else 'are'} new"
 
     def _of_matrix(self, reason: str) -> str:
         """Return a reason with the names of matrices in place of cells, so that cells can share it."""

@@ -110,7 +110,9 @@ def _inputs_json(spec: NodeSpec) -> dict[str, object]:
 
 
 def _reuse_json(decision: ReuseDecision) -> dict[str, object]:
-    checks = {"checks": list(decision.checks)} if decision.checks else {}
+    checks: dict[str, object] = {"checks": list(decision.checks)} if decision.checks else {}
+    if decision.rows is not None:
+        checks["rows"] = {"all": decision.rows.rows, "new": decision.rows.rows - decision.rows.reused}
     return {"resume": "reuse" if decision.hit else "run", "why": decision.reason or None, **checks}
 
 

@@ -62,3 +62,23 @@ def test_calls_are_counted_in_show_and_diff(folder: Path, here: Here) -> None:
     assert len(of_a) == 1
     # The batch with the row that fails is halved, and the row is called again in this run.
     assert of_a[0].endswith("calls for 105 rows (99 reused, 1 failed)")
+
+
+def test_a_plan_counts_new_rows_where_the_input_is_known(folder: Path, here: Here) -> None:
+    assert here(folder, "run", "p.yaml", "-q").returncode == 0
+    (folder / "steps.py").write_text(STEPS.replace("return id\n", "return id + 1\n"))
+    (folder / "p.yaml").write_text(NODES.replace("batch: 10", "batch: 7, keep: id").replace("parts: 4", "parts: 5"))
+    files = sorted(folder.rglob("*"))
+    nodes = json.loads(here(folder, "plan", "p.yaml", "--format", "json").stdout)["nodes"]
+    assert {name: node.get("rows") for name, node in nodes.items()} == {
+        "rows": None,
+        "a": {"all": 100, "new": 1},  # that which failed
+        "b": {"all": 100, "new": 100},  # its function changed
+        "c": None,  # it is reused
+        "d": {"all": 100, "new": 100},  # its pieces are others
+    }
+    shown = here(folder, "plan", "p.yaml").stdout
+    assert "         1 of 100 rows are new\n" in shown
+    assert sorted(folder.rglob("*")) == files
+    (folder / "p.yaml").write_text(NODES.replace("n: 100", "n: 101"))
+    assert "new" not in here(folder, "plan", "p.yaml").stdout
