@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from bench import noop
+from bench import noop, table_memory
 from bench.measure import Line, interleaved, median
 from bench.noop import WORKERS
 from bench.peers import Shape
@@ -25,7 +25,10 @@ _FEW = 100
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Compare nfrun to each other engine. Peaks vary little, so at most three rounds are enough."""
+    """Compare nfrun to each other engine, and measure the memory of tables.
+
+    Peaks vary little, so at most three rounds are enough.
+    """
     names = list(noop.engines(folder, NODES))
     found = interleaved({name: partial(fresh, name) for name in names}, min(repeat, 3))
     ours = found["nfrun"]
@@ -35,6 +38,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
         turns = [a / b for (a, _), (b, _) in zip(ours, theirs, strict=True)]
         what = f"memory of {NODES:,} no-op nodes: nfrun / {name}"
         yield Line(what, _figures(ours), _figures(theirs), ratio, low=min(turns), high=max(turns))
+    yield from table_memory.measure(folder, repeat)
 
 
 def fresh(engine: str) -> tuple[float, float]:

@@ -20,29 +20,33 @@ _PAUSE = 0.02  # seconds between two looks at the memory
 class Usage:
     """What a command took: CPU and wall seconds, and the peak of the bytes of memory of its processes.
 
-    Memory that processes share counts once (`Pss` of Linux), and so do the pages of files that they map.
+    Memory that processes share counts once (`Pss` of Linux), and so do the pages of files that they map. `anonymous` is
+    the peak without the pages of files.
     """
 
     cpu: float
     wall: float
     memory: int
+    anonymous: int
 
 
 def usage_of(*arguments: str, folder: Path | None = None) -> Usage:
     """Run Python with these arguments and return what it took. Linux only. Raises CalledProcessError."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, *arguments]
-    before, began, peak = os.times(), time.perf_counter(), 0
+    before, began, peak, anonymous = os.times(), time.perf_counter(), 0, 0
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=environ, cwd=folder, **pipes) as process:  # type: ignore[call-overload]
         while process.poll() is None:
-            peak = max(peak, sum(map(_pss, _with_children(process.pid))))
+            found = [_memory(child) for child in _with_children(process.pid)]
+            peak = max(peak, sum(each.get("Pss", 0) for each in found))
+            anonymous = max(anonymous, sum(each.get("Pss_Anon", 0) for each in found))
             time.sleep(_PAUSE)
         wall, after = time.perf_counter() - began, os.times()
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command, stderr=process.stderr.read())
     cpu = after.children_user - before.children_user + after.children_system - before.children_system
-    return Usage(cpu, wall, peak)
+    return Usage(cpu, wall, peak, anonymous)
 
 
 def _with_children(process: int) -> Iterator[int]:
@@ -55,12 +59,12 @@ def _with_children(process: int) -> Iterator[int]:
                     yield from _with_children(int(child))
 
 
-def _pss(process: int) -> int:
+def _memory(process: int) -> dict[str, int]:
+    """Return the kinds of memory that a process has, in bytes: `Pss`, `Pss_Anon`, … Nothing of one that has ended."""
     with suppress(OSError):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
+        return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+    return {}
 
 
 def usage_lines(what: str, ours: Sequence[Usage], theirs: Sequence[Usage], most: float) -> Iterator[Line]:

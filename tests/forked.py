@@ -191,12 +191,11 @@ def _serve(orders: socket.socket) -> str:
 
 
 def _import_nfrun() -> None:
-    import nfrun
-    from nfrun.system.runtime import system_allocator
+    import pyarrow.compute
+    import pyarrow.parquet  # noqa: F401
 
-    with system_allocator():
-        import pyarrow.compute
-        import pyarrow.parquet  # noqa: F401
+    import nfrun
+
     for name in _LATER:
         with suppress(ImportError):  # of what need not be installed
             __import__(name)

@@ -58,9 +58,7 @@ _CHILD_CODE = """
 import os
 variables = {variables!r}
 os.environ.update(variables)
-from nfrun.system.runtime import system_allocator
-with system_allocator():
-    import pyarrow.compute
+import pyarrow.compute
 pyarrow.array([""])
 for name in variables:
     del os.environ[name]

@@ -36,7 +36,7 @@ from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.native_threads import arrow_threads
-from nfrun.system.runtime import collect_rarely, peak_rss, system_allocator
+from nfrun.system.runtime import collect_rarely, peak_rss
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_class
 from nfrun.tables.late_store import LateStore
@@ -318,8 +318,7 @@ def _store(
 
 def _store_class(setup: RunSetup) -> type[TableStore]:
     """Import the class of the store, and with it Arrow, with the settings of a command that owns its process."""
-    with system_allocator():
-        store = store_class(setup.options.handoff)
+    store = store_class(setup.options.handoff)
     if threads := arrow_threads(setup.thread_variables):
         import pyarrow
 

@@ -25,8 +25,7 @@ Other packages use:
 - `processes.supervisor`: `supervise`
 - `processes.temp_folder`: `use_temp_folder`
 - `remembered_checksums`: `RememberedChecksums`
-- `runtime`: `ALLOCATOR`, `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`,
-  `peak_rss`, `SYSTEM_ALLOCATOR`, `system_allocator`
+- `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`, `peak_rss`
 - `std_streams`: `discard_stdout`, `Messages`, `prepare_std_streams`, `redirect_std_streams`, `separate_streams`
 - `threads`: `ABANDONED`, `start_thread`, `start_timer`
 - `working_directory`: `thread_directory`

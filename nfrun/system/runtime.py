@@ -1,4 +1,4 @@
-"""Measures and sets what this process uses: cores, memory, CPU time, Arrow's allocator, the garbage collector."""
+"""Measures and sets what this process uses: cores, memory, CPU time, the garbage collector."""
 
 from __future__ import annotations
 
@@ -9,26 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-ALLOCATOR = "ARROW_DEFAULT_MEMORY_POOL"  # the variable that Arrow reads when it is imported
-SYSTEM_ALLOCATOR = "system"
 _GC_THRESHOLD = 10_000  # new objects between two collections of the youngest generation
-
-
-@contextmanager
-def system_allocator() -> Iterator[None]:
-    """Make Arrow use the system's allocator if it is imported inside, unless the environment names another one.
-
-    With Arrow's default, mimalloc, threads that allocate large tables at the same time wait for one another: on two
-    cores the year's flights took 1.4 times as long. The variable is gone afterwards, so that what nodes start does not
-    get it.
-    """
-    is_given = ALLOCATOR in os.environ
-    os.environ.setdefault(ALLOCATOR, SYSTEM_ALLOCATOR)
-    try:
-        yield
-    finally:
-        if not is_given:
-            del os.environ[ALLOCATOR]
 
 
 def cores() -> int:

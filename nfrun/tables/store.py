@@ -325,6 +325,7 @@ class TableStore:
         if not self._write_queue.has_room(size):
             self._write_queue.waiters += 1
             self._writer.wake()
+            pa.default_memory_pool().release_unused()  # of the inputs of nodes that have ended
             try:
                 self._change.wait_for(lambda: self._closed or self._write_queue.has_room(size))
             finally:

@@ -87,5 +87,5 @@ class WriterThread:
             else:
                 self._write(job)
                 if under_pressure or self._queue.under_pressure():
-                    # glibc keeps freed memory, up to several times the budget, until it is asked to return it.
+                    # Allocators keep freed memory, glibc's up to several times the budget, until asked to return it.
                     pa.default_memory_pool().release_unused()

@@ -570,7 +570,7 @@ def test_memory_has_no_budget_and_no_queue(make: Any) -> None:
 
 def test_a_release_makes_room(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     blocker = WriteBlocker(monkeypatch)
-    store, _ = make(budget=9_000, write_first=frozenset("a"))
+    store, _ = make(budget=10_000, write_first=frozenset("a"))
     store.publish("a", 1, MANY.slice(0, 10))
     assert blocker.started.wait(10)
     ref = store.publish("b", 1, MANY)

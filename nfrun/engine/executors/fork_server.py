@@ -20,7 +20,6 @@ from multiprocessing import connection, context, forkserver, popen_forkserver, p
 from typing import Any
 
 from nfrun.system.processes.temp_folder import use_temp_folder
-from nfrun.system.runtime import ALLOCATOR, SYSTEM_ALLOCATOR
 
 _STARTING = threading.Lock()  # of the fork server: its start changes `os.environ` for a moment
 _PRELOAD = "nfrun.engine.executors.preload"
@@ -42,12 +41,10 @@ def start_server(
     """Start the fork server in the background, unless this process has one.
 
     It imports `preload`, then the installed `packages` as far as that is safe (see `preload.py`). It keeps the present
-    environment variables and `variables`, which these imports read, and that of Arrow's allocator; each worker sets
-    those of its run.
+    environment variables and `variables`, which these imports read; each worker sets those of its run.
     """
     # Python's hashes of texts, and with them the order of sets, are the same in all workers of all runs.
     changed = {**variables, "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
-    changed[ALLOCATOR] = os.environ.get(ALLOCATOR, SYSTEM_ALLOCATOR)
     if packages:
         changed["NFRUN_PRELOAD"] = " ".join([str(_PRELOAD_SECONDS), *packages])
     multiprocessing.get_context("forkserver").set_forkserver_preload([*preload, _PRELOAD])

@@ -34,7 +34,6 @@ from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.registry import KINDS
-from nfrun.system.runtime import system_allocator
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
@@ -119,8 +118,8 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
     os.environ.update(preload.environ)
     os.environ.update(config.environ)
     time.tzset()  # the fork server may have another TZ
-    with system_allocator():
-        import pyarrow as pa  # unless the fork server has imported it
+    import pyarrow as pa  # unless the fork server has imported it
+
     if config.arrow_threads:
         pa.set_cpu_count(config.arrow_threads)
     worker_pid = os.getpid()
