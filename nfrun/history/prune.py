@@ -79,6 +79,9 @@ def plan_prune(
     if not under_way:
         others = (path for name in ("timings", "code", "previews") for path in _entries(work.path / name))
         files += (path for path in others if path.name.endswith(PARTIAL))
+    if everything:  # they have rows of tables
+        kept = _entries(work.path / "previews") if pipeline is None else [work.previews_of(pipeline)]
+        files += (path for path in kept if path.is_file() and path not in files)
     return PrunePlan(runs, tuple(files), _size((*runs, *files)))
 
 

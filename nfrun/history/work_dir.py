@@ -122,7 +122,11 @@ class WorkDir:
 
     def previews(self, pipeline: Pipeline) -> Path:
         """Return the path of the file that keeps what runs of a pipeline show of its outputs."""
-        return self.path / _PREVIEWS / f"{_file_name(self.pipeline_name(pipeline))}.json"
+        return self.previews_of(self.pipeline_name(pipeline))
+
+    def previews_of(self, pipeline: str) -> Path:
+        """Return the same of the pipeline with this name."""
+        return self.path / _PREVIEWS / f"{_file_name(pipeline)}.json"
 
     def checks(self, file: Path) -> Path:
         """Return the path of the file that keeps what checks of the pipeline in a file have found in order."""

@@ -180,6 +180,16 @@ def test_with_everything_of_a_pipeline_other_runs_stay(trial: Trial) -> None:
     assert torn.exists()
 
 
+def test_what_is_kept_of_printed_rows_goes_with_all_runs(trial: Trial) -> None:
+    paths = [trial.work.previews_of(name) for name in ("p.yaml", "q.yaml")]
+    paths[0].parent.mkdir(parents=True)
+    for path in paths:
+        path.write_text("rows")
+    assert plan_prune(trial.work).files == ()
+    assert plan_prune(trial.work, everything=True, pipeline="q.yaml").files == (paths[1],)
+    assert plan_prune(trial.work, everything=True).files == tuple(paths)
+
+
 def test_a_table_that_came_back_stays(trial: Trial) -> None:
     folder = trial.run("a", cached="a", ended="failed", shown=False)
     (folder / "a.1.arrow").rename(folder / "away")
