@@ -206,9 +206,11 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
     tables = RunTables(work, run, partial(bound_pipeline, options.pipeline, work, run))
     output = tables.output_id(options.output)
     is_file = tables.type_of(output) != TABLE
-    if is_file and (options.format not in ("text", "path") or options.file is not None):
-        option = "--format" if options.file is None else "--output"
-        raise UsageError(f"'{output}' is no table and stays as it is: copy it from the path that is shown", option)
+    if is_file and options.format not in ("text", "path"):
+        raise UsageError(f"'{output}' is no table and stays as it is: -o copies it", "--format")
+    if is_file and options.file is not None:
+        _copy(tables.file(output), options.file)
+        return EXIT_OK
     if is_file or options.format == "path":
         print(tables.file(output))
         return EXIT_OK
@@ -223,6 +225,18 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
         print_table(console, output, table, shown, _redactor(run), rows=options.rows, wide=options.wide)
         return EXIT_OK
     return _write(table if options.rows is None else table.slice(0, options.rows), options, messages)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder. Raises UsageError, OSError."""
+    from nfrun.system.atomic_folders import copy_file, copy_folder
+
+    if target.is_dir():
+        what = "is there already: name a new one" if source.is_dir() else "is a folder: name a file"
+        raise UsageError(f"{target} {what}", "--output")
+    if source.is_dir() and target.exists():
+        raise UsageError(f"{target} is a file, and the output is a folder: name a new one", "--output")
+    (copy_folder if source.is_dir() else copy_file)(source, target)
 
 
 def _write(table: Any, options: OpenOptions, messages: Messages) -> int:

@@ -112,7 +112,10 @@ class OpenOptions(Options):
         help="How to print it. text: the first rows; path: the name of its file.",
     )
     file: Path | None = _option(
-        *("-o", "--output"), parse=parse_path, metavar="FILE", help="Write a file, in the format of its ending."
+        *("-o", "--output"),
+        parse=parse_path,
+        metavar="FILE",
+        help="Write a file, in the format of its ending; an output that is no table is copied.",
     )
     rows: int | None = _number("-n", "--rows", help="How many rows. Default: the first ones as text, otherwise all.")
     wide: bool = _flag("-w", "--wide", help="All columns, however wide the terminal is.")

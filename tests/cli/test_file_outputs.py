@@ -155,7 +155,38 @@ def test_show_diff_and_open_know_files(here: Here, folder: Path) -> None:
     assert "make.model: other content, 3 B -> 5 B" in here(folder, "diff", "--data").stdout
     refused = here(folder, "open", "make.model", "--format", "csv")
     assert refused.returncode == 2
-    assert "'make.model' is no table and stays as it is: copy it from the path that is shown" in refused.stderr
+    assert "'make.model' is no table and stays as it is: -o copies it" in refused.stderr
+
+
+def test_open_copies_files_and_folders(here: Here, folder: Path) -> None:
+    run(here, folder)
+    (folder / "old.bin").write_text("old")
+    for name, target in (("make.model", "old.bin"), ("make.model", "m.bin"), ("make.site", "copy")):
+        done = here(folder, "open", name, "-o", target)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    for name in ("old.bin", "m.bin"):
+        assert (folder / name).read_text() == "one"
+        assert (folder / name).stat().st_mode & 0o200
+    kept = path_of(here, folder, "make.site")
+    assert sorted(p.name for p in (folder / "copy").iterdir()) == sorted(p.name for p in kept.iterdir())
+    assert all(p.stat().st_mode & 0o200 for p in (folder / "copy", *(folder / "copy").iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("output", "target", "message"),
+    [
+        ("make.model", "d", "d is a folder: name a file"),
+        ("make.site", "d", "d is there already: name a new one"),
+        ("make.site", "p.yaml", "p.yaml is a file, and the output is a folder: name a new one"),
+    ],
+)
+def test_open_replaces_no_folder(here: Here, folder: Path, output: str, target: str, message: str) -> None:
+    run(here, folder)
+    (folder / "d").mkdir()
+    refused = here(folder, "open", output, "-o", target)
+    assert refused.returncode == 2
+    assert message in refused.stderr
+    assert [*(folder / "d").iterdir()] == []
 
 
 def test_the_end_of_a_run_shows_the_path_and_the_size(here: Here, folder: Path) -> None:
