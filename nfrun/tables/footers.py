@@ -51,10 +51,13 @@ def null_counts(source: FileSource, names: Sequence[str]) -> dict[str, int] | No
     counts = dict.fromkeys([name for name in names if name in source_schema(source).names], 0)
     try:
         for file in source.files:
+            of_path = dict(zip(source.partitions, file.partition, strict=True))
             with pa.OSFile(os.fsencode(file.path), "rb") as opened, ParquetFile(opened) as parquet:
-                of_file = _null_counts(parquet.metadata, counts)
+                of_file = _null_counts(parquet.metadata, [name for name in counts if name not in of_path])
+                rows = parquet.metadata.num_rows
             if of_file is None:
                 return None
+            of_file |= {name: rows if text is None else 0 for name, text in of_path.items()}
             counts = {name: counts[name] + of_file[name] for name in counts}
     except (pa.ArrowException, ValueError, OSError):  # whoever reads the table says what is wrong
         return None

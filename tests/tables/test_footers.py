@@ -54,6 +54,19 @@ def test_a_column_with_the_name_of_a_part_of_another_is_not_known(tmp_path: Path
     assert null_counts(found.source, ["s.x"]) is None
 
 
+def test_the_columns_in_the_paths_of_partitions_are_counted_by_file(tmp_path: Path) -> None:
+    """Also if the files have a column of this name: that of the path takes its place."""
+    for folder, day in (("day=1", 7), ("day=__HIVE_DEFAULT_PARTITION__", 8)):
+        (tmp_path / "t" / folder).mkdir(parents=True)
+        pq.write_table(pa.table({"n": [1, None], "day": [day, None]}), tmp_path / "t" / folder / "1.parquet")
+    found = open_files("t/", base=tmp_path, look=FileChecksums().look)
+    assert found is not None
+    assert null_counts(found.source, ["n", "day"]) == {"n": 2, "day": 2}
+    found.load()
+    table = found.take()
+    assert table is not None and [table[name].null_count for name in ("n", "day")] == [2, 2]
+
+
 def test_files_with_one_schema_have_it_in_common(tmp_path: Path) -> None:
     pq.write_table(TABLE, tmp_path / "a.pq")
     pq.write_table(TABLE.slice(2), tmp_path / "b")
