@@ -52,7 +52,7 @@ from nfrun.spec.references import (
 )
 from nfrun.spec.schema import check_schema
 from nfrun.spec.settings import WITH_EXPRESSIONS, fields_of, is_evaluated, merged_resources, setting_path
-from nfrun.spec.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, node_keys
+from nfrun.spec.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, means_map, node_keys
 from nfrun.system.runtime import gc_paused
 from nfrun.yaml.document import Document, Keys, load
 
@@ -357,6 +357,8 @@ class _Reader(Findings):
                 # The kind does not see values that have a problem, so it may miss one of them.
                 if diagnostic.path[0] in wrong or (diagnostic.counts and (wrong or name in self.unclear)):
                     continue
+                if name in self.unclear and any(map(means_map, self.document.root[spec.section][name])):
+                    continue  # it may be called with columns
                 where: Keys = (*path, *self.as_written(spec, diagnostic.path))
                 named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
                 there = spec.body_file and diagnostic.path == (spec.kind,) and diagnostic.length

@@ -89,6 +89,10 @@ _SYNONYMS = {
 }
 
 _LATER = (*("include", "use", "dask"),)
+_MAP_KEYS = (
+    *("batch", "batch_size", "chunk_size", "chunksize", "over", "by", "group_by", "parts", "keep", "explode"),
+    "max_failed",
+)
 KEYS = {
     **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
     **dict.fromkeys(
@@ -110,13 +114,7 @@ KEYS = {
         ("model", "http"),
         "a class in a python node, loaded once, or a function, which 'map' calls for the rows of an input",
     ),
-    **dict.fromkeys(
-        (
-            *("batch", "batch_size", "chunk_size", "chunksize", "over", "by", "group_by", "parts", "keep", "explode"),
-            "max_failed",
-        ),
-        "it stands under 'map': {over: input, batch: 64}",
-    ),
+    **dict.fromkeys(_MAP_KEYS, "it stands under 'map': {over: input, batch: 64}"),
     "zip": "combinations that are no product are one axis of mappings: case: [{id: a, …}, {id: b, …}]",
     "exclude": "it stands inside 'matrix'",
     **dict.fromkeys(
@@ -257,8 +255,8 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     if len(path) > 1 and path[-2] == "checks":
         guess = meant(key, known)
         return f"did you mean '{guess}'?" if guess else f"there is {', '.join(known)}"
-    if len(path) > 2 and path[-1] == "map" and (guess := meant(key, known)):
-        return f"did you mean '{guess}'?"
+    if len(path) > 2 and path[-1] == "map" and (hint := _unknown_in_map(key, known)):
+        return hint
     if len(path) == 2 and path[0] == "nodes" and key.lower() in _AT_THE_END:
         return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
@@ -275,6 +273,18 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
         return f"there is {', '.join(known)}"
     others = [name for name in known if name not in KINDS]
     return f"there is {', '.join(others[:_MAX_LISTED])}, …: 'nfrun schema' has all"
+
+
+def _unknown_in_map(key: str, known: list[str]) -> str:
+    if key in ("timeout", "retries", "resources", "executor"):
+        return "it stands at the node, beside 'map': each call has it"
+    guess = meant(key, known)
+    return f"did you mean '{guess}'?" if guess else ""
+
+
+def means_map(key: str) -> bool:
+    """Whether a key of a node that is unknown was probably meant as its map, or as a part of that."""
+    return key in _MAP_KEYS or (key not in node_keys() and closest_match(key, node_keys()) == "map")
 
 
 def _unknown_in_profile(key: str, known: list[str]) -> str:
