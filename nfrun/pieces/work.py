@@ -20,7 +20,7 @@ from nfrun.pieces.cut import adjacent_or_listed, cut, halves_of
 from nfrun.pieces.failed import FailedCall, failed_rows, failed_slices
 from nfrun.pieces.joined import Found, joined_pieces, joined_rows
 from nfrun.pieces.piece import Piece, counted
-from nfrun.pieces.piece_keys import piece_key
+from nfrun.pieces.piece_keys import piece_keys
 from nfrun.pieces.read_files import ENDING as READS
 from nfrun.pieces.read_files import ReadFiles
 from nfrun.pieces.recorder import Recorder, WorkerData
@@ -197,8 +197,7 @@ class MapWork:
             return key_array(_numbered(count))
         if self._cut is None:
             return row_keys(self._table, self._columns or ())
-        pieces = (Piece(b"", *self._cut.rows(i)) for i in range(self._cut.count))
-        return key_array(b"".join(piece_key(piece.table(self._table)) for piece in pieces))
+        return piece_keys(self._table, self._cut)
 
     def _plan(self, found: pa.Array) -> tuple[pa.Array, Iterable[int] | None]:
         """Return the units to compute, in ascending order, and how many rows of the input each stands for.
