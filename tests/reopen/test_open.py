@@ -119,7 +119,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path, here: Here) -> 
     for words in ("--format csv", "--format jsonl", "--format parquet", "--format arrow", "-n 2000"):
         command = [sys.executable, "-P", "-m", "nfrun", "open", "numbers", *words.split()]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with forked.Popen(command, cwd=tmp_path, stdin=subprocess.DEVNULL, bufsize=0, **pipes) as process:
+        with forked.Popen(command, cwd=tmp_path, stdin=subprocess.DEVNULL, **pipes) as process:
             read = process.stdout.read(10)
             process.stdout.close()
             errors = process.stderr.read()
