@@ -24,6 +24,7 @@ from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
 from nfrun.core.errors import Cause
 from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
+from nfrun.core.observation import Observation, merged
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
@@ -130,8 +131,9 @@ class CachedAttempts:
             code, referred = self._keys.code.of(spec.folder), self._referred(start)
             outcome = replace(outcome, checks=with_keys(outcome.checks, spec, code, referred))
         if outcome.failure is None:
-            if spec.map is not None and self._rows is not None:
-                self._rows.finished(spec.id)
+            if spec.map is not None and self._rows is not None and (reads := self._rows.finished(spec.id)):
+                found = [outcome.observation] if outcome.observation is not None else []
+                outcome = replace(outcome, observation=merged([*found, Observation(reads)]))
             seen = outcome.observation
             if seen is not None:
                 self._observed.seen[spec.id] = seen

@@ -53,6 +53,7 @@ class RowFolders:
         self._run = f"{number:010}"
         self._keys, self._observed, self._is_forced = keys, observed, is_forced
         self._unfinished: dict[Path, set[str]] = {}  # nodes that have not ended well, by folder
+        self._reads: dict[str, Mapping[str, str]] = {}  # by calls of earlier runs, by node
         self._lock = threading.Lock()
 
     def kept_rows(self, spec: NodeSpec, start: NodeStarted, store: TableStore) -> KeptRows | None:
@@ -76,15 +77,22 @@ class RowFolders:
             raise HandoffError(f"cannot write to {folder}: {reason(error)}", error) from error
         if self._is_forced(spec.id):
             return KeptRows(str(folder), self._run, use_kept=False)
-        return KeptRows(str(folder), self._run, outdated=outdated_results(folder, self._observed))
+        outdated = outdated_results(folder, self._observed)
+        used = [read for name, read in files_read(folder).items() if name not in outdated]
+        self._reads[spec.id] = {file: checksum for read in used for file, checksum in read.items()}
+        return KeptRows(str(folder), self._run, outdated=outdated)
 
-    def finished(self, node: str) -> None:
-        """Note that a node has ended well, so that its results may be removed like others."""
+    def finished(self, node: str) -> Mapping[str, str]:
+        """Note that a node has ended well, so that its results may be removed like others.
+
+        Returns the checksums of the files that calls of earlier runs have read whose results the node may have used.
+        """
         with self._lock, suppress(OSError):
             for folder, nodes in self._unfinished.items():
                 if node in nodes:
                     nodes.remove(node)
                     self._mark(folder)
+        return self._reads.get(node, {})
 
     def _mark(self, folder: Path, *, cached: bool = False) -> None:
         mark_used(folder, FolderUse(self._pipeline, self._number, cached, bool(self._unfinished[folder])))

@@ -183,6 +183,18 @@ def test_a_file_that_calls_read_counts_for_all_rows(tmp_path: Path, here: Here) 
     assert trial.new()["size"] == 1
 
 
+def test_files_that_reused_calls_have_read_count_for_the_node(tmp_path: Path, here: Here) -> None:
+    trial = Trial(tmp_path, here)
+    (tmp_path / "settings.json").write_text('{"more": 1}')
+    trial.edit("steps:size", "steps:with_file")
+    trial.new()
+    trial.edit('"steps:rows"', '"steps:rows", with: {order: -1}')
+    assert trial.new()["size"] == 0
+    digest = trial.digests()["size"]
+    (tmp_path / "settings.json").write_text('{"more": 2}')
+    assert trial.new()["size"] == 1000 and trial.digests()["size"] != digest
+
+
 def test_the_name_of_a_bare_column_is_that_of_its_node(tmp_path: Path, here: Here) -> None:
     trial = Trial(tmp_path, here)
     trial.edit("steps:size", "steps:bare")
