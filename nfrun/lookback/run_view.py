@@ -22,6 +22,7 @@ from nfrun.reports.run_record import NodeRecord
 from nfrun.reports.summary import failure_text
 
 _MAX_NODES = 50
+_OF_CALLS = ("retry_after", "rows", "sample", "is_certain")  # what few failures have
 
 
 def head_lines(run: ListedRun, look: Look) -> Iterator[str]:
@@ -165,4 +166,5 @@ def node_json(node: RecordedNode) -> dict[str, Any]:
 
 
 def _failure_json(failure: Failure) -> Mapping[str, Any]:
-    return {**asdict(failure), "cause": str(failure.cause)}
+    found = {name: value for name, value in asdict(failure).items() if value or name not in _OF_CALLS}
+    return {**found, "cause": str(failure.cause)}
