@@ -231,9 +231,6 @@ def _copy(source: Path, target: Path) -> None:
     """Copy a file or a folder. Raises UsageError, OSError."""
     from nfrun.system.atomic_folders import copy_file, copy_folder
 
-    if target.is_dir():
-        what = "is there already: name a new one" if source.is_dir() else "is a folder: name a file"
-        raise UsageError(f"{target} {what}", "--output")
     if source.is_dir() and target.exists():
         raise UsageError(f"{target} is a file, and the output is a folder: name a new one", "--output")
     (copy_folder if source.is_dir() else copy_file)(source, target)

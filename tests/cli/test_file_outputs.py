@@ -175,8 +175,8 @@ def test_open_copies_files_and_folders(here: Here, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "target", "message"),
     [
-        ("make.model", "d", "d is a folder: name a file"),
-        ("make.site", "d", "d is there already: name a new one"),
+        ("make.model", "d", "'d' is a folder: name a file in it"),
+        ("make.site", "d", "'d' is a folder: name a file in it"),
         ("make.site", "p.yaml", "p.yaml is a file, and the output is a folder: name a new one"),
     ],
 )
