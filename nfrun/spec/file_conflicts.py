@@ -22,7 +22,7 @@ from nfrun.core.values import replace
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate
-from nfrun.spec.kept_folders import replaced_folders
+from nfrun.spec.kept_folders import handed_on_work_folders, replaced_folders
 from nfrun.yaml.document import Keys
 
 # By real path: the node, and the path as the node has it. That of a folder ends in `/`.
@@ -69,6 +69,7 @@ def file_conflicts(
     writers: _Writers = {}
     known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
     yield from replaced_folders(known, folder, works)
+    yield from handed_on_work_folders(known, folder, works)
     yield from _between_writers(known, folder, writers, real_path, place)
     if writers:
         yield from _with_readers(known, nodes, folder, writers, real_path, place)

@@ -1,4 +1,4 @@
-"""Finds nodes that would replace a folder that must stay: of the pipeline, of the run, or the current directory."""
+"""Finds nodes that would replace a folder that must stay (of the pipeline, the run), or hand on the work folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from nfrun.core.output_types import FOLDER
 from nfrun.core.pipeline import WORK_DIR, NodeSpec
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
@@ -36,6 +37,24 @@ def replaced_folders(
             what = "this folder is in the work folder, which nfrun alone writes to"
         if what:
             yield ("nodes", spec.declared, spec.kind), what, _HINT
+
+
+def handed_on_work_folders(
+    nodes: Mapping[str, NodeSpec], folder: Path, works: Iterable[Path]
+) -> Iterator[tuple[Keys, str, str]]:
+    """Yield the path of a value, a message and a hint for each node that hands on a folder with the work folder in it.
+
+    The arguments are those of `replaced_folders`.
+    """
+    places = [*works]
+    if not places or (folder / WORK_DIR).exists():
+        places.append(folder / WORK_DIR)
+    inside = [os.path.realpath(path) for path in places]
+    for spec in nodes.values():
+        path = KINDS[spec.kind].source_path(spec, folder_of(spec, folder)) if FOLDER in spec.types.values() else None
+        if path is not None and any(_is_in(work, os.path.realpath(path)) for work in inside):
+            what = "the work folder is in this folder, which therefore changes during the run"
+            yield ("nodes", spec.declared, spec.kind), what, "hand on a folder of its own: read: data/"
 
 
 def _folder_of(spec: NodeSpec, folder: Path) -> Path | None:

@@ -96,3 +96,20 @@ def test_a_pipeline_file_that_is_a_link(folder: Path) -> None:
     with pytest.raises(SpecError) as error:
         read_pipeline(folder / "other/linked.yaml")
     assert messages(error) == [PIPELINE]
+
+
+@pytest.mark.parametrize(
+    ("path", "error"), [(".", True), ("./", True), ("own", True), ("..", True), ("data", False), ("link", False)]
+)
+def test_no_folder_is_handed_on_that_has_the_work_folder_in_it(folder: Path, path: str, error: bool) -> None:
+    (folder / "shop/data").mkdir()
+    file = folder / "shop/p.yaml"
+    file.write_text(f"nodes:\n  a: {{read: {path}, outputs: {{all: folder}}}}\n")
+    if not error:
+        read_pipeline(file)
+        return
+    with pytest.raises(SpecError) as caught:
+        read_pipeline(file)
+    assert messages(caught) == ["the work folder is in this folder, which therefore changes during the run"]
+    hints = [diagnostic.hint for diagnostic in caught.value.diagnostics]
+    assert hints == ["hand on a folder of its own: read: data/"]
