@@ -9,7 +9,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -94,10 +93,11 @@ def numbered(**named: pa.ChunkedArray) -> pa.Table:
 
 def ask(query: str, tables: Any) -> bool:
     """Ask DuckDB."""
+    duckdb = pytest.importorskip("duckdb")
     with duckdb.connect() as connection:
         for name, table in tables.items():
             connection.register(name, table)
-        return connection.execute(query).fetchone() is None
+        return bool(connection.execute(query).fetchone() is None)
 
 
 @pytest.mark.parametrize("large", [0, 10**9])
