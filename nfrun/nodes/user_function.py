@@ -117,9 +117,11 @@ def import_function(module: str, name: str, context: NodeContext) -> Any:
 
 def values(context: NodeContext, takes_context: bool) -> dict[str, Any]:
     """Return the arguments besides tables. The function must not change them for the next attempt: they are copies."""
-    import copy
+    found: dict[str, Any] = {}
+    if context.node.with_:
+        import copy
 
-    found = copy.deepcopy(dict(context.node.with_))
+        found = copy.deepcopy(dict(context.node.with_))
     if takes_context and "context" not in found:
         found["context"] = own_context(context)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.core.call_events import CallsEnded, CallStarted
@@ -64,11 +64,19 @@ class OpenMap:
     """The pieces of a mapped input, and what its calls have used. Thread-safe.
 
     `inputs` are the other inputs of the node, as a whole, by name. `began` is when the input was opened, by the
-    performance counter.
+    performance counter. `on_close` is called when the results are no longer read.
     """
 
-    def __init__(self, node: NodeSpec, work: MapWork, inputs: Mapping[str, Any], began: float) -> None:
+    def __init__(
+        self,
+        node: NodeSpec,
+        work: MapWork,
+        inputs: Mapping[str, Any],
+        began: float,
+        on_close: Callable[[], object] = lambda: None,
+    ) -> None:
         self._node = node
+        self._on_close = on_close
         self.work = work
         self.table = work.table
         self.record = work.record
@@ -123,6 +131,7 @@ class OpenMap:
 
     def close(self) -> None:
         self.work.close()
+        self._on_close()
 
     def _failure(self, order: CallsEnded, failure: Failure) -> Failure:
         """Return the failure of the node: that of the call, with the rows that it is about."""
