@@ -56,6 +56,19 @@ def test_partitions_of_countries(here: Here, folder: Path) -> None:
     assert found["amount"].to_pylist() == [20.0, 40.0, None, 10.0]
 
 
+def test_the_profile_for_production_reads_and_writes_elsewhere(here: Here, folder: Path) -> None:
+    text = (folder / "etl.yaml").read_text()
+    (folder / "etl.yaml").write_text(text.replace("/srv/", f"{folder}/srv/"))
+    (folder / "srv").mkdir()
+    (folder / "data" / "sample").rename(folder / "srv" / "data")
+    found = run(here, folder, "--profile", "prod")
+    assert found["status"] == "ok"
+    assert read_table("srv/out/orders/", base=folder).num_rows == 3
+    assert (folder / "pushed.txt").read_text() == "pushed debug\n"
+    assert (folder / "srv" / "nfrun" / "runs").is_dir()
+    assert not (folder / "out").exists() and not (folder / ".nfrun").exists()
+
+
 def test_a_column_to_partition_by_is_looked_up_when_planning(here: Here, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(
         "nodes:\n"
