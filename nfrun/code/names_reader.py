@@ -148,7 +148,9 @@ def class_signature(found: ast.ClassDef, file: str, known: Mapping[str, ClassSig
     where = f"{file}:{found.lineno}"
     methods = {item.name: item for item in found.body if isinstance(item, Function)}
     own = {
-        name: signature_of(methods[name], file, is_method=True) for name in ("__init__", "__call__") if name in methods
+        name: signature_of(methods[name], file, is_method=not _is_static(methods[name]))
+        for name in ("__init__", "__call__")
+        if name in methods
     }
     bases = [known.get(base.id) if isinstance(base, ast.Name) else None for base in found.bases if not _is_object(base)]
     seen = [base for base in bases if base is not None]
@@ -161,6 +163,10 @@ def class_signature(found: ast.ClassDef, file: str, known: Mapping[str, ClassSig
     if init is None and is_whole and "__new__" not in methods:
         init = Signature(where, (), ())
     return ClassSignature(where, init, call, is_whole)
+
+
+def _is_static(method: Function) -> bool:
+    return any(isinstance(found, ast.Name) and found.id == "staticmethod" for found in method.decorator_list)
 
 
 def _is_object(base: ast.expr) -> bool:

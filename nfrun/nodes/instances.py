@@ -96,7 +96,19 @@ def _close(instance: Any) -> BaseException | None:
     close = getattr(instance, "close", None)
     if callable(close):
         try:
-            close()
+            result = close()
+            if hasattr(result, "__await__"):
+                _await(result)
         except Exception as error:
             return error
     return None
+
+
+def _await(closing: Any) -> None:
+    """Wait for an async `close()`. The loop of the calls may have ended: a loop of its own runs it."""
+    import asyncio
+
+    async def closed() -> None:
+        await closing
+
+    asyncio.run(closed())

@@ -13,6 +13,7 @@ from nfrun.core.values import frozen
 from nfrun.nodes.arguments import Given, check_arguments, check_class, given_by, listed, split_given
 from nfrun.nodes.base import NodeDiagnostic, NodeError
 
+_ANY = ("Any", "typing.Any", "object")  # annotations that admit a table, too
 _VALUE = "value"  # as `form_of` in annotations.py returns it
 
 
@@ -58,7 +59,7 @@ def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[NodeDiagnost
     if call is not None and not call.signature.positional_only:
         yield from _check_columns(node, call)
         yield from _check_settings(node, call)
-    elif not found.message and not (found.class_ and found.class_.is_whole):
+    elif call is None and not found.message and not (found.class_ and found.class_.is_whole):
         what = f"the source does not show what '{node.body}' takes"
         yield NodeDiagnostic(("python",), what, "define it with def or class: def f(text: str): …")
 
@@ -120,6 +121,12 @@ def _check_columns(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
     if not call.columns and not takes_over:
         what = f"{call.name}() takes neither '{over}' nor columns of it"
         hint = f"name an argument '{over}' for the table of a piece, or like a column: text: str for each row"
+        yield NodeDiagnostic(("python",), what, hint)
+        return
+    of_table = call.signature.annotations.get(over, _ANY[0])
+    if not call.columns and of_table not in _ANY and _kind_of(call, over):
+        what = f"{call.name}() takes '{over}: {ellipsize(of_table)}', and it is given a table"
+        hint = "if it means a column of this name, call the input otherwise: inputs: {rows: …}, map: rows"
         yield NodeDiagnostic(("python",), what, hint)
         return
     written = {name: call.signature.annotations[name] for name in call.columns if name in call.signature.annotations}

@@ -29,7 +29,7 @@ def call_piece(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any])
             return to_table(awaited(context, function()))
         if not form.per_row:
             return awaited(context, function(**_batches(form, piece)))
-        return [awaited(context, function(**row)) for row in _rows(context, form, piece)]
+        return [_listed(map, awaited(context, function(**row))) for row in _rows(context, form, piece)]
 
 
 async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any]) -> Any:
@@ -42,7 +42,7 @@ async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mappin
         return to_table(await _result(function()))
     if not form.per_row:
         return await _result(function(**_batches(form, piece)))
-    return [await _result(function(**row)) for row in _rows(context, form, piece)]
+    return [_listed(map, await _result(function(**row))) for row in _rows(context, form, piece)]
 
 
 async def _result(returned: Any) -> Any:
@@ -50,6 +50,11 @@ async def _result(returned: Any) -> Any:
     from inspect import isawaitable
 
     return await returned if isawaitable(returned) else returned
+
+
+def _listed(map: MapSpec, result: Any) -> Any:
+    """Return what a function gives for a row; where that is several rows, it may yield them."""
+    return list(result) if map.explode and hasattr(result, "__next__") else result
 
 
 def _map(context: NodeContext) -> MapSpec:
@@ -62,12 +67,17 @@ def _tables(map: MapSpec, form: MapForm, piece: pa.Table, inputs: Mapping[str, A
 
 
 def _rows(context: NodeContext, form: MapForm, piece: pa.Table) -> Iterator[dict[str, Any]]:
-    """Yield the values of each row, until the attempt is told to stop."""
+    """Yield the arguments for each row, until the attempt is told to stop: its values, and copies of mutable ones."""
+    import copy
+
     names = form.named_in(piece.column_names)
+    # Those that a call could change for the next row. `__init__` of a class may have taken some of them.
+    own = {name: value for name, value in context.node.with_.items() if isinstance(value, dict | list)}
+    own = {} if load(context).is_class else own
     for values in zip(*[piece.column(name).to_pylist() for name in names], strict=True):
         if context.cancel_token.cancelled:
             raise NodeError("stopped")
-        yield dict(zip(names, values, strict=True))
+        yield {**dict(zip(names, values, strict=True)), **copy.deepcopy(own)}
 
 
 def _batches(form: MapForm, piece: pa.Table) -> dict[str, Any]:
