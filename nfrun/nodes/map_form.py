@@ -65,8 +65,12 @@ def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[NodeDiagnost
 
 
 def check_columns(node: NodeSpec, names: Sequence[str]) -> None:
-    """Raise NodeError if the mapped input, with columns of these names, lacks one that the node names."""
+    """Raise NodeError if the mapped input, with columns of these names, lacks one, or has two of one name."""
     assert node.map is not None
+    if len({*names}) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        what = f"'{node.map.over}' has two columns called '{ellipsize(twice)}', and a map joins columns by name"
+        raise NodeError(what, "rename one of them in the node before")
     for column in (*node.map.by, *(node.map.keep or ())):
         if column not in names:
             what = f"'map' of '{node.id}' names the column '{ellipsize(column)}', which '{node.map.over}' does not have"

@@ -72,3 +72,8 @@ def test_a_column_that_the_input_lacks(node: NodeSpec, message: str) -> None:
         check_columns(node, ["id", "text"])
     assert (str(caught.value), caught.value.details) == (message, "did you mean 'text'?")
     check_columns(node, ["id", "txt"])
+
+
+def test_an_input_with_two_columns_of_one_name_is_not_mapped() -> None:
+    with pytest.raises(NodeError, match="'texts' has two columns called 'a', and a map joins columns by name"):
+        check_columns(mapped(MapForm()), ["a", "b", "a"])
