@@ -127,7 +127,7 @@ def outdated_results(folder: Path, observed: ObservedFiles) -> tuple[str, ...]:
 
 def definition_of_calls(definition: KeyInputs, spec: NodeSpec) -> KeyInputs:
     """Return the key inputs of a node on which the results of its calls depend, beside the inputs and files."""
-    kept = {
-        name: value for name, value in definition.items() if name not in _NOT_OF_CALLS and not name.startswith("map")
-    }
-    return {**kept, "explode": str(spec.map is not None and spec.map.explode)}
+    assert spec.map is not None
+    without = {*_NOT_OF_CALLS, f"cells {spec.map.over}"}  # rows of the mapped input are keyed by content
+    kept = {name: value for name, value in definition.items() if name not in without and not name.startswith("map")}
+    return {**kept, "explode": str(spec.map.explode)}

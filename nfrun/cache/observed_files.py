@@ -57,6 +57,7 @@ class ObservedFiles:
                 pipeline.nodes, keys.pieces, keys.file_of, watch.take, folder, [inner_folder(folder, i) for i in inner]
             ),
         )
+        watch.attributed = observed.code.shared_with
         observed.inputs.code_facts = lambda spec: keys.facts(spec.id)
         observed.inputs.counts = watch.counts
         observed.inputs.written_files = WrittenFiles(pipeline.nodes, read_history, observed.wrote)

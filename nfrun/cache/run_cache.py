@@ -171,6 +171,8 @@ class RunCache:
                 continue
             if name not in self._decisions or self._decisions[name].hit is None or self._decisions[name].pending:
                 self._keys.pieces(name)
+        if any(self._pipeline.nodes[name].map is not None for name in self.plan.nodes):
+            self._observed.code.prepare()
 
     def gate(self, events: list[Event]) -> list[Event]:
         """Write the journal and return the events that may pass. At the end, remove the tables over the budget."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import groupby
 from pathlib import Path
@@ -46,12 +46,14 @@ def compact(folder: Path) -> None:
         small = [path for path, size in sizes if size <= _SMALL]
         chosen = set(small) if len(small) > _MOST_SMALL else set()
         chosen.update(path for path, size in sizes if path not in chosen and _has_small_records(path, size))
-        for (is_chosen, found), group in groupby(
-            (path for path, _ in sizes), lambda path: (path in chosen, sorted(reads.get(_work_of(path), {}).items()))
-        ):
-            paths = [*group]
-            if is_chosen and (len(paths) > 1 or _has_small_records(paths[0], paths[0].stat().st_size)):
-                _put_together(paths, dict(found))
+        with ExitStack() as locks:
+            free = {path for path in chosen if _lock(path, locks)}
+            for (is_free, found), group in groupby(
+                (path for path, _ in sizes), lambda path: (path in free, _reads_of(path, reads))
+            ):
+                paths = [*group]
+                if is_free and (len(paths) > 1 or _has_small_records(paths[0], paths[0].stat().st_size)):
+                    _put_together(paths, dict(found))
     except FileNotFoundError:
         pass  # another run does the same, or removes results
     except OSError as error:
@@ -75,25 +77,23 @@ def remove_replaced(folder: Path, prefix: str) -> None:
 
 def _put_together(paths: Sequence[Path], reads: dict[str, str]) -> None:
     """Write the results of some segments to a new one, and remove them."""
-    folder = paths[0].parent
-    with ExitStack() as locks:
-        if not all(_lock(path, locks) for path in paths):
-            return
-        run = paths[-1].name.split("-")[0]
-        work = f"{run}-{os.urandom(6).hex()}"
-        if reads:
-            write_reads(folder / f"{work}{READS}", reads)
-        made = folder / f"{work}-{os.urandom(6).hex()}{ENDING}"
-        with atomic_write(made, private=True) as partial, Path(partial).open("wb") as file:
-            file.write(START)
-            # The last run first, as they are read: of two results that of the later run counts.
-            for record in _large_records(each for path in reversed(paths) for each in read_segment(path)):
-                file.write(record)
-        for path in paths:
-            path.unlink()
-    left = {_work_of(path) for path in segments_in(folder)}
-    for name in {_work_of(path) for path in paths} - left:
-        (folder / f"{name}{READS}").unlink(missing_ok=True)
+    folder, run = paths[0].parent, paths[-1].name.split("-")[0]
+    work = f"{run}-{os.urandom(6).hex()}"
+    if reads:
+        write_reads(folder / f"{work}{READS}", reads)
+    made = folder / f"{work}-{os.urandom(6).hex()}{ENDING}"
+    with atomic_write(made, private=True) as partial, Path(partial).open("wb") as file:
+        file.write(START)
+        # The last run first, as they are read: of two results that of the later run counts.
+        for record in _large_records(each for path in reversed(paths) for each in read_segment(path)):
+            file.write(record)
+    for path in paths:
+        path.unlink()
+    left = segments_in(folder)
+    for name in files_read(folder):
+        is_old = any(path.name.startswith(name) for path in paths)
+        if is_old and not any(path.name.startswith(name) for path in left):
+            (folder / f"{name}{READS}").unlink(missing_ok=True)
 
 
 def _large_records(records: Iterable[Record]) -> Iterator[bytes]:
@@ -141,6 +141,11 @@ def _lock(path: Path, locks: ExitStack) -> bool:
     return path.exists()
 
 
-def _work_of(path: Path) -> str:
-    """Return how the name of a segment begins: with the run, and the node's work in it."""
-    return path.name.rsplit("-", 1)[0]
+def _reads_of(path: Path, reads: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Return the files that the calls with the results in a segment have read, and their checksums."""
+    found: dict[str, str] = {}
+    for name, files in reads.items():
+        for file, checksum in files.items() if path.name.startswith(name) else ():
+            if found.setdefault(file, checksum) != checksum:
+                found[""] = f"'{file}' was changed"
+    return sorted(found.items())

@@ -8,8 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.errors import HandoffError
-from nfrun.system.atomic_files import atomic_write, read_regular_file
+from nfrun.system.atomic_files import read_regular_file
 from nfrun.system.os_errors import reason
+
+NOTHING: Mapping[str, str] = {}
 
 ENDING = ".reads"
 _UNUSABLE = {"": "damaged"}  # the name of no file
@@ -19,41 +21,44 @@ class ReadFiles:
     """The files that the calls of one run have read, by name, with their checksums. Not thread-safe.
 
     They are in the file `path` as soon as they are known, so that they are there for the results of a killed run too.
+    Each line of it has some of them, in JSON.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reads: Mapping[str, str] = NOTHING) -> None:
         self._path = path
-        self._reads: dict[str, str] = {}
+        self.reads = dict(reads)  # those of `reads` are in another file
 
     def add(self, reads: Mapping[str, str], obstacle: str = "") -> None:
         """Add files that a call has read. An `obstacle` says why no result of this run may be used again.
 
         Raises HandoffError.
         """
-        found = {**reads, "": obstacle} if obstacle else reads
-        if found.items() <= self._reads.items():
-            return
-        for name, checksum in found.items():
-            known = self._reads.setdefault(name, checksum)
-            if known != checksum:  # it was changed while the calls were under way
-                self._reads[""] = f"'{name}' was changed"
-        try:
-            write_reads(self._path, self._reads)
-        except OSError as error:
-            raise HandoffError(f"cannot write {self._path}: {reason(error)}", error) from error
+        new = {name: checksum for name, checksum in reads.items() if self.reads.get(name) != checksum}
+        for name in new:
+            if name in self.reads:  # it was changed while the calls were under way
+                obstacle = obstacle or f"'{name}' was changed"
+        if obstacle and not self.reads.get(""):
+            new[""] = obstacle
+        if new:
+            self.reads = {**new, **self.reads}
+            try:
+                write_reads(self._path, new)
+            except OSError as error:
+                raise HandoffError(f"cannot write {self._path}: {reason(error)}", error) from error
 
 
 def write_reads(path: Path, reads: Mapping[str, str]) -> None:
-    """Write the file that says which files the calls of a run have read. Raises OSError."""
+    """Add a line to the file that says which files the calls of a run have read. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with atomic_write(path, private=True) as partial:
-        Path(partial).write_text(json.dumps(reads), encoding="utf-8")
+    with path.open("ab", buffering=0) as file:
+        file.write(json.dumps(reads).encode() + b"\n")
 
 
 def files_read(folder: Path) -> dict[str, dict[str, str]]:
     """Return the checksums of the files that calls have read, by the beginning of the names of their segments.
 
-    The file named "" stands for results that must not be used. Empty if there is no such folder.
+    A segment may have several: one of the process of the run, and one of the worker process that has written it. The
+    file named "" stands for results that must not be used. Empty if there is no such folder.
     """
     found = {}
     with suppress(OSError):
@@ -63,9 +68,12 @@ def files_read(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _read(path: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
     try:
-        found = json.loads(read_regular_file(path))
-    except (OSError, ValueError, RecursionError):
+        *lines, rest = read_regular_file(path).split(b"\n")
+        for line in lines:
+            for name, checksum in json.loads(line).items():
+                found.setdefault(name, str(checksum))
+    except (OSError, ValueError, RecursionError, AttributeError):
         return dict(_UNUSABLE)
-    is_right = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
-    return found if is_right else dict(_UNUSABLE)
+    return dict(_UNUSABLE) if rest or not lines else found

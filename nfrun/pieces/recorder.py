@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pyarrow as pa
 
 from nfrun.core.values import frozen
 from nfrun.pieces.piece import Piece
+from nfrun.pieces.read_files import ENDING as READS
+from nfrun.pieces.read_files import ReadFiles
 from nfrun.pieces.returned import Computed, computed_rows
 from nfrun.pieces.writer import ResultWriter
 from nfrun.tables.frozen import frozen as frozen_table
@@ -51,18 +55,21 @@ class WorkerData:
     """What a worker process needs to compute pieces of a mapped node.
 
     `input` is the path of the Arrow IPC file of the mapped input. `folder` and `files` are where segments go, and how
-    their names begin.
+    their names begin. `reads` are the files that count for the results already, as in `ReadFiles`.
     """
 
     input: str
     folder: str
     files: str
     explode: bool
+    reads: Mapping[str, str]
 
     def open(self) -> WorkerPieces:
         """Map the input. Raises HandoffError."""
-        writer = ResultWriter(Path(self.folder), self.files, at_once=True)
-        return WorkerPieces(open_file(Path(self.input)), Recorder(self.explode, writer))
+        files, folder = f"{self.files}-{os.urandom(6).hex()}", Path(self.folder)
+        reads = ReadFiles(folder / f"{files}{READS}", self.reads)
+        writer = ResultWriter(folder, files, at_once=True)
+        return WorkerPieces(open_file(Path(self.input)), Recorder(self.explode, writer), reads)
 
 
 class WorkerPieces:
@@ -71,8 +78,9 @@ class WorkerPieces:
     A result is in the segment when `record` returns, so that nothing is sent to the run's process.
     """
 
-    def __init__(self, whole: pa.Table, recorder: Recorder) -> None:
+    def __init__(self, whole: pa.Table, recorder: Recorder, reads: ReadFiles) -> None:
         self._whole = whole
+        self.note_reads = reads.add
         self.record = recorder.record
         self.close = recorder.close
 

@@ -69,7 +69,7 @@ class MapWork:
         self._covered: Sequence[int] = range(len(self._missing) + 1)
         if covered is not None:
             self._covered = array("q", accumulate(covered, initial=0))
-        self._failed: dict[bytes, tuple[Piece, FailedCall]] = {}
+        self._failed: dict[bytes, FailedCall] = {}
         self._lock = threading.Lock()
 
     @property
@@ -120,7 +120,7 @@ class MapWork:
 
     def for_worker(self, path: str) -> WorkerData:
         """Return what a worker process needs. `path` is the Arrow IPC file of the input."""
-        return WorkerData(path, str(self._folder), self._files, self._spec.explode)
+        return WorkerData(path, str(self._folder), self._files, self._spec.explode, self._reads.reads)
 
     def note_reads(self, reads: Mapping[str, str], obstacle: str = "") -> None:
         """Keep which files a call was seen to read, with their checksums: its result counts while they are unchanged.
@@ -135,7 +135,7 @@ class MapWork:
         with self._lock:
             for start in range(0, len(piece.keys), KEY_BYTES):
                 key = piece.keys[start : start + KEY_BYTES]
-                self._failed[key] = piece, FailedCall(error, message, attempts)
+                self._failed[key] = FailedCall(error, message, attempts)
 
     def row_text(self, piece: Piece) -> tuple[int, str]:
         """Return the number of the first row, from 1, and its values in the columns of the key, for a message."""
@@ -168,10 +168,10 @@ class MapWork:
         The key are the columns that the function takes, or those of the group. A piece that is no group has the number
         of its first row, from 1, and of its rows.
         """
-        failed = [(piece, call) for piece, call in self._failed.values()]
+        units = self._failed_units()
         if self._cut is None:
-            numbers = self._numbers_of_failed()
-            return failed_rows(self._table.select(list(self._columns or ())), numbers)
+            return failed_rows(self._table.select(list(self._columns or ())), units)
+        failed = [(Piece(b"", *self._cut.rows(unit)), call) for unit, call in units.items()]
         if not self._spec.by:
             return failed_slices((piece.numbers()[0] + 1, piece.rows, call) for piece, call in failed)
         firsts = {number: call for piece, call in failed for number in self._group_starts(piece)}
@@ -283,16 +283,16 @@ class MapWork:
         failed = positions_in(self._keys, key_array(b"".join(self._failed))).is_valid()
         return pc.if_else(failed, pa.scalar(None, found.type), found)
 
-    def _numbers_of_failed(self) -> dict[int, FailedCall]:
-        """Return the rows that failed, also those that are equal to one whose call did."""
+    def _failed_units(self) -> dict[int, FailedCall]:
+        """Return the units that failed, also those that are equal to one whose call did."""
         import pyarrow.compute as pc
 
         keys = list(self._failed)
-        if not keys:
+        if not keys or not self.rows:
             return {}
         same = positions_in(self._keys, key_array(b"".join(keys)))
-        rows = pc.indices_nonzero(same.is_valid()).to_pylist()
-        return {row: self._failed[keys[same[row].as_py()]][1] for row in rows}
+        units = pc.indices_nonzero(same.is_valid()).to_pylist()
+        return {unit: self._failed[keys[same[unit].as_py()]] for unit in units}
 
     def _group_starts(self, piece: Piece) -> list[int]:
         """Return the first row of each group in a piece."""

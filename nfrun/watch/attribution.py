@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,7 +35,7 @@ class _Module:
 
 
 class Attribution:
-    """Adds to the observation of a node what other attempts opened in code that the node shares. Not thread-safe.
+    """Adds to the observation of a node what other attempts opened in code that the node shares. Thread-safe.
 
     `pieces(node)` returns the pieces of code that a node of `nodes` reaches, by module, and `file_of(node, module)` the
     file of such a module. `take()` returns the files and hosts that shared code used since the last call. `folder` is
@@ -59,12 +60,31 @@ class Attribution:
         self._seen: dict[str, list[SharedObservation]] = {}
         self._modules: Mapping[str, _Module] | None = None  # found when needed: few runs open files in shared code
         self.imported_before: Collection[str] = ()
+        self._lock = threading.RLock()
+
+    def prepare(self) -> None:
+        """Read which code the nodes share, for `shared_with`: while they run, other threads read code."""
+        with self._lock:
+            self._indexed()
+
+    def shared_with(self, node: str, known: int) -> Sequence[SharedObservation]:
+        """Return what was used until now in code that the node shares, without the first `known` ones."""
+        with self._lock:
+            self._take_new()
+            return self._seen.get(node, [])[known:]
 
     def complete(self, node: str, own: Observation | None) -> Observation:
         """Return the observation of an attempt at the node, with what was opened in code that the node shares."""
+        with self._lock:
+            self._take_new()
+            return self._completed(node, own)
+
+    def _take_new(self) -> None:
         for shared in self._take():
             for name in self._concerned(shared):
                 self._seen.setdefault(name, []).append(shared)
+
+    def _completed(self, node: str, own: Observation | None) -> Observation:
         if self.imported_before and (why := self._shared_with_program(node)):
             own = replace(own or _NOTHING, obstacle=why)
         others = self._seen.get(node, ())

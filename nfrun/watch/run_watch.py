@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType
@@ -65,6 +65,9 @@ class RunWatch:
         self.running: dict[Attempt, None] = {}
         self.seen: dict[Attempt | None, SeenFiles] = {}
         self._shared: dict[tuple[Caller, tuple[str, ...], bool], SeenFiles] = {}
+        # Returns what shared code has used that counts for a node, without the first ones; None in a worker process.
+        self.attributed: Callable[[str, int], Sequence[SharedObservation]] | None = None
+        self._taken: list[SharedObservation] = []  # in this worker process
 
     def watching(self) -> AbstractContextManager[None]:
         """Watch this process within a `with` block."""
@@ -98,7 +101,19 @@ class RunWatch:
             for (caller, nodes, of_attempt), files in shared.items():
                 seen = files.as_opened() if of_attempt else files.settled()
                 found.append(SharedObservation(*caller, nodes, of_attempt, seen))
+                if self.attributed is None:
+                    self._taken.append(found[-1])
         return found
+
+    def shared_with(self, node: str, known: int) -> Sequence[SharedObservation]:
+        """Return what shared code has used until now that may count for the node, without the first `known` ones.
+
+        In a worker process, which cannot tell for which nodes it counts, all that its code has used.
+        """
+        if self.attributed is not None:
+            return self.attributed(node, known)
+        self.receive(self.take())  # which `take` returns again
+        return self._taken[known:]
 
     # -- in the audit hook -----------------------------------------------------------------------------------------
 

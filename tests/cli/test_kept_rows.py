@@ -12,6 +12,7 @@ from conftest import Here
 
 STEPS = """
 import json
+from functools import lru_cache
 from pathlib import Path
 import pyarrow as pa
 
@@ -40,6 +41,28 @@ def part(rows: pa.Table) -> pa.Table:
 def with_file(text: list[str]):
     more = json.loads(Path("settings.json").read_text())["more"]
     return {"size": [len(each) + more for each in text]}
+
+TEXT = Path("imported.txt").read_text() if Path("imported.txt").exists() else ""
+
+@lru_cache
+def once():
+    return Path("once.txt").read_text()
+
+def warm():
+    return [{"n": len(once())}]
+
+def of_module(text: str):
+    return {"c": TEXT}
+
+def of_cache(text: str):
+    return {"c": once()}
+
+class Model:
+    def __init__(self):
+        self.text = Path("model.txt").read_text()
+
+    def __call__(self, text: str):
+        return {"c": self.text}
 
 def fails(text: str):
     if text == "text 77" and not Path("doog"[::-1]).exists():  # unseen
@@ -232,3 +255,44 @@ def test_results_over_the_budget_are_removed_but_for_those_of_nodes_with_cache(t
     assert trial.new() == {"size": 1, "scaled": 1001, "part": 1001}
     here(tmp_path, "clean", "p.yaml", "--all")
     assert not (tmp_path / ".nfrun/map").exists() or not [*(tmp_path / ".nfrun/map").iterdir()]
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_files_that_other_nodes_have_read_in_shared_code_count(executor: str, tmp_path: Path, here: Here) -> None:
+    trial = Trial(tmp_path, here)
+    names = ("imported", "once", "model")
+    for name in names:
+        (tmp_path / f"{name}.txt").write_text("old")
+    rows = '"steps:rows", with: {n: %d}'
+    trial.file.write_text(f"""
+defaults: {{executor: {executor}}}
+nodes:
+  one: {{python: {rows % 3}}}
+  two: {{python: {rows % 5}}}
+  warm: {{python: "steps:warm"}}
+  first: {{python: "steps:Model", inputs: {{rows: one}}, map: rows, needs: warm}}
+  model: {{python: "steps:Model", inputs: {{rows: two}}, map: {{over: rows}}, needs: first}}
+  once: {{python: "steps:of_cache", inputs: {{rows: two}}, map: rows, needs: model}}
+  imported: {{python: "steps:of_module", inputs: {{rows: two}}, map: rows, needs: once}}
+outputs: {{model: model, once: once, imported: imported}}
+""")
+    trial.run("-j", "1")
+    for name in names:
+        (tmp_path / f"{name}.txt").write_text("new")
+    trial.run("-j", "1")
+    for name in names:
+        with pa.memory_map(trial.run("-j", "1")["outputs"][name]["path"]) as file:
+            assert set(pa.ipc.open_file(file).read_all()["c"].to_pylist()) == {"new"}
+
+
+def test_one_more_cell_of_a_gathered_input_computes_its_rows_alone(tmp_path: Path, here: Here) -> None:
+    trial = Trial(tmp_path, here)
+    trial.file.write_text("""
+matrix: {cell: [3, 5]}
+nodes:
+  cells: {matrix: cell, python: "steps:rows", with: {n: "${{ matrix.cell }}"}}
+  size: {python: "steps:size", inputs: {rows: {from: cells, gather: concat}}, map: rows}
+""")
+    assert trial.new() == {"size": 8}
+    trial.edit("[3, 5]", "[3, 5, 6]")
+    assert trial.new() == {"size": 1}

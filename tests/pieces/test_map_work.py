@@ -187,3 +187,22 @@ def test_a_worker_process_maps_the_input_and_writes_results_at_once(tmp_path: Pa
         worker.record(piece, tens(worker.table(piece)))
     assert found.joined().read_all()["b"].to_pylist() == [10, 20, 30, 40, 50, 60, 20, 0]
     worker.close()
+
+
+def test_equal_pieces_fail_together(tmp_path: Path) -> None:
+    table = pa.table({"g": ["x", "x", "y", "x"], "n": [1, 1, 2, 1]})
+    slices = work(table, tmp_path / "a", None, batch=1)
+    assert slices.count == 2
+    slices.fail(slices.piece((0,)), "E", "m", 1)
+    slices.record(slices.piece((1,)), slices.table(slices.piece((1,))))
+    assert slices.errors()["row"].to_pylist() == [1, 2, 4]
+    assert result(slices) == {"g": ["y"], "n": [2]}
+
+
+@pytest.mark.parametrize("columns", [("a",), None])
+def test_a_call_for_no_rows_that_fails_leaves_no_row(columns: tuple[str, ...] | None, tmp_path: Path) -> None:
+    found = (
+        work(TABLE.slice(0, 0), tmp_path, columns, by=("t",)) if columns is None else work(TABLE.slice(0, 0), tmp_path)
+    )
+    found.fail(found.piece((0,)), "E", "m", 1)
+    assert found.errors().num_rows == 0

@@ -29,7 +29,7 @@ def test_a_file_that_changes_while_calls_are_made_and_an_obstacle_rule_out_all_r
     assert files_read(tmp_path) == {"1-a": {"x": "1", "": "'x' was changed"}, "1-b": {"": "it changed the locale"}}
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"x": "1"', "[]", '{"x": 1}', "7", "\x00"])
+@pytest.mark.parametrize("text", ["", "\n", "{\n", '{"x": "1"}', '{"x": "1"}\n{"y', "[]\n", "7\n", "\x00\n"])
 def test_a_damaged_file_rules_out_all_results(text: str, tmp_path: Path) -> None:
     (tmp_path / "1-a.reads").write_text(text)
     assert files_read(tmp_path) == {"1-a": {"": "damaged"}}  # no file has the name ""

@@ -194,6 +194,7 @@ class ProcessWorkers:
         whole = replace(start, inputs={output: ref for output, ref in start.inputs.items() if output in read})
         open_map = self._runner.open_maps[start.key[:2]]
         assert isinstance(open_map, OpenMap)
+        open_map.note_shared()
         self._maps[start.key[:2]] = self._order(whole, {}), open_map.work.for_worker(str(path))
         return replace(outcome, opened=replace(outcome.opened, on_loop=False))
 

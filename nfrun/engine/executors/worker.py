@@ -301,7 +301,8 @@ class _Worker:
             assert order.data is not None and order.node.map is not None
             inputs = AttemptInputs(order.node, order.start.inputs, runner.store)
             names = [item.name for item in order.node.inputs if item.name != order.node.map.over]
-            source = WorkerMap(order.data, {name: inputs.table(name) for name in names if inputs.has(name)})
+            whole = {name: inputs.table(name) for name in names if inputs.has(name)}
+            source = WorkerMap(order.data, whole, self._watch)
             while len(self._maps) >= _MOST_MAPS:
                 first = self._maps.pop(next(iter(self._maps)))
                 assert isinstance(first, WorkerMap)

@@ -123,6 +123,7 @@ def _record(
     obstacle = state.obstacle(changed) if state is not None and changed else ""
     if seen is not None or obstacle:
         open_map.note(seen or Observation(), tuple(changed), obstacle)
+    open_map.note_shared()
     try:
         open_map.record(piece, value, seconds)
     except WrongLength as error:  # fewer rows in a call may have as many by chance

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nfrun.pieces.piece import Piece
     from nfrun.pieces.recorder import WorkerData
     from nfrun.pieces.work import MapWork
+    from nfrun.watch.run_watch import RunWatch
 
 
 class CallsFailed(Exception):
@@ -53,6 +54,9 @@ class PieceSource(Protocol):
         The `obstacle` is why their results cannot be used again.
         """
 
+    def note_shared(self) -> None:
+        """Add what code that the node shares with others has used until now. Raises HandoffError."""
+
     def used(self, cpu: float, gil_wait: float) -> None:
         """Add the CPU and GIL wait seconds of a call."""
 
@@ -74,9 +78,11 @@ class OpenMap:
         inputs: Mapping[str, Any],
         began: float,
         on_close: Callable[[], object] = lambda: None,
+        watch: RunWatch | None = None,
     ) -> None:
         self._node = node
         self._on_close = on_close
+        self._watch, self._known = watch, 0  # how much of what shared code has used is noted
         self.work = work
         self.table = work.table
         self.record = work.record
@@ -101,11 +107,19 @@ class OpenMap:
             self._observed.append(seen)
             self.work.note_reads(seen.reads, seen.obstacle)
 
+    def note_shared(self) -> None:
+        with self._lock:
+            found = self._watch.shared_with(self._node.id, self._known) if self._watch is not None else ()
+            self._known += len(found)
+            for shared in found:
+                self.work.note_reads(shared.seen.reads, shared.seen.obstacle)
+
     def results(self, order: CallsEnded) -> Mapping[str, Any]:
         """Return the outputs by name when all calls have ended. Raises CallsFailed, NodeError, HandoffError."""
         self._counts = order.counts
         work, spec = self.work, self._node.map
         assert spec is not None
+        self.note_shared()
         for failed in order.failed:
             work.fail(work.piece(failed.piece), failed.type, failed.message, failed.attempts)
         if order.failure is not None:
@@ -163,8 +177,9 @@ class OpenMap:
 class WorkerMap:
     """The pieces of a mapped input in a worker process, which gets them one by one. `piece` of a call is `next`."""
 
-    def __init__(self, data: WorkerData, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, data: WorkerData, inputs: Mapping[str, Any], watch: RunWatch | None = None) -> None:
         self.inputs = inputs
+        self._watch, self._known = watch, 0
         self.next: Piece | None = None
         self._pieces = data.open()
         self.table = self._pieces.table
@@ -182,6 +197,13 @@ class WorkerMap:
 
     def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
         self.seen = _with_state(seen, changed, obstacle)
+        self._pieces.note_reads(self.seen.reads, self.seen.obstacle)
+
+    def note_shared(self) -> None:
+        found = self._watch.shared_with("", self._known) if self._watch is not None else ()
+        self._known += len(found)
+        for shared in found:
+            self._pieces.note_reads(shared.seen.reads, shared.seen.obstacle)
 
 
 def _with_state(seen: Observation, changed: tuple[str, ...], obstacle: str) -> Observation:

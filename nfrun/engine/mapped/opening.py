@@ -33,5 +33,6 @@ def open_map(context: AttemptContext, kept: KeptRows | None) -> OpenedMap:
     if kept is None:
         kept = KeptRows(str(context.scratch() / "results"), "", use_kept=False)
     work = MapWork(table, spec, columns, kept, name=node.local_name)
-    context.settings.open_maps[node.id, context.logged] = OpenMap(node, work, inputs, began, context.remove_scratch)
+    settings, on_close = context.settings, context.remove_scratch
+    settings.open_maps[node.id, context.logged] = OpenMap(node, work, inputs, began, on_close, settings.watch)
     return OpenedMap(work, work.rows, work.reused, form.is_async)
