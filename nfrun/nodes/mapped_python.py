@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.nodes.base import NodeContext, NodeError
 from nfrun.nodes.returned_tables import to_table
-from nfrun.nodes.user_function import awaited, bound, bound_shared, load
+from nfrun.nodes.user_function import Loaded, awaited, bound, bound_shared, load
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ def call_piece(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any])
             return to_table(awaited(context, function()))
         if not form.per_row:
             return awaited(context, function(**_batches(form, piece)))
-        return [_listed(map, awaited(context, function(**row))) for row in _rows(context, form, piece)]
+        return [_listed(map, awaited(context, function(**row))) for row in _rows(context, loaded, piece, inputs)]
 
 
 async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any]) -> Any:
@@ -42,7 +42,7 @@ async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mappin
         return to_table(await _result(function()))
     if not form.per_row:
         return await _result(function(**_batches(form, piece)))
-    return [_listed(map, await _result(function(**row))) for row in _rows(context, form, piece)]
+    return [_listed(map, await _result(function(**row))) for row in _rows(context, loaded, piece, inputs)]
 
 
 async def _result(returned: Any) -> Any:
@@ -63,21 +63,29 @@ def _map(context: NodeContext) -> MapSpec:
 
 
 def _tables(map: MapSpec, form: MapForm, piece: pa.Table, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**inputs, map.over: piece} if form.takes_table else inputs
+    """Return the tables for a call. Those in mappings are in mappings of its own, which it may change."""
+    given = {name: _own(value) for name, value in inputs.items()}
+    return {**given, map.over: piece} if form.takes_table else given
 
 
-def _rows(context: NodeContext, form: MapForm, piece: pa.Table) -> Iterator[dict[str, Any]]:
+def _rows(context: NodeContext, loaded: Loaded, piece: pa.Table, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the arguments for each row, until the attempt is told to stop: its values, and copies of mutable ones."""
-    import copy
-
+    form = _map(context).form or MapForm()
     names = form.named_in(piece.column_names)
-    # Those that a call could change for the next row. `__init__` of a class may have taken some of them.
-    own = {name: value for name, value in context.node.with_.items() if isinstance(value, dict | list)}
-    own = {} if load(context).is_class else own
+    # Those that a call could change for the next row. Others are taken by `__init__` of a class.
+    given = {**context.node.with_, **inputs}
+    own = {name: value for name, value in given.items() if isinstance(value, dict | list) and name not in loaded.init}
     for values in zip(*[piece.column(name).to_pylist() for name in names], strict=True):
         if context.cancel_token.cancelled:
             raise NodeError("stopped")
-        yield {**dict(zip(names, values, strict=True)), **copy.deepcopy(own)}
+        yield {**dict(zip(names, values, strict=True)), **_own(own)}
+
+
+def _own(value: Any) -> Any:
+    """Return a copy of nested mappings and lists, with the tables and other values that they have."""
+    if isinstance(value, dict):
+        return {key: _own(item) for key, item in value.items()}
+    return [_own(item) for item in value] if isinstance(value, list) else value
 
 
 def _batches(form: MapForm, piece: pa.Table) -> dict[str, Any]:

@@ -145,11 +145,19 @@ def _split(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> t
 
 
 def _instance_key(context: NodeContext, of_class: Mapping[str, Any]) -> Key:
-    """Return what an instance depends on. An output of another node is the same for all nodes of a run."""
+    """Return what an instance depends on: also how the inputs of `__init__` are put together.
+
+    An output of another node is the same for all nodes of a run, and all calls of a node have the same key.
+    """
     node = context.node
-    read = [(item.name, item.outputs) for item in node.inputs if item.name in of_class]
-    given = {name: value for name, value in node.with_.items() if name in of_class}
-    return (node.folder, node.body), (json.dumps(given, sort_keys=True, default=repr), tuple(sorted(read)))
+    known = "instance", node.id
+    if known not in context.memo:
+        read = sorted(repr((i.name, i.output, i.alternative, i.gather)) for i in node.inputs if i.name in of_class)
+        given = {name: value for name, value in node.with_.items() if name in of_class}
+        values = json.dumps(given, sort_keys=True, default=repr), *read
+        context.memo[known] = (node.folder, node.body), values
+    found: Key = context.memo[known]
+    return found
 
 
 def _callable(context: NodeContext, instance: Any) -> Callable[..., Any]:

@@ -14,9 +14,10 @@ import pytest
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.map_spec import MapSpec
-from nfrun.core.pipeline import Input, NodeSpec, OutputId
+from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.nodes.base import CancelToken, NodeError
+from nfrun.nodes.instances import InstancePool, Key
 from nfrun.nodes.map_form import map_form
 from nfrun.nodes.mapped_python import call_piece, call_piece_async
 from nfrun.nodes.python import PYTHON
@@ -107,6 +108,52 @@ def test_a_function_gets_the_context_and_values_of_its_own(tmp_path: Path) -> No
     assert call() == call() == [(2, 1)] * 3
 
 
+def test_each_row_gets_mappings_of_its_own(tmp_path: Path) -> None:
+    source = """
+        def f(id: int, cells, seen):
+            seen.append(id)
+            del cells["a"]["x"]
+            return len(cells["a"]), len(seen), cells["b"] is None
+    """
+    call = Call(tmp_path, source, "cells", seen=[])
+    cells = {"a": {"x": PIECE, "y": PIECE}, "b": None}
+    assert call(cells=cells) == call(cells=cells) == [(1, 1, True)] * 3
+    assert list(cells["a"]) == ["x", "y"]
+
+
+def test_each_call_of_a_batch_and_each_row_of_an_instance_get_their_own(tmp_path: Path) -> None:
+    batch = Call(tmp_path, "def f(id: list[int], cells): return cells.pop('a').num_rows", "cells")
+    assert [batch(cells=(cells := {"a": PIECE})), batch(cells=cells)] == [3, 3]
+    source = """
+        class f:
+            def __init__(self, of_class): self.of_class = of_class
+            def __call__(self, id: int, cells, seen):
+                self.of_class.append(id)
+                seen.append(id)
+                return cells.pop("a").num_rows, len(seen), len(self.of_class)
+    """
+    call = Call(tmp_path, source, "cells", of_class=[], seen=[])
+    assert call(cells=cells) == [(3, 1, 1), (3, 1, 2), (3, 1, 3)]
+
+
+def test_an_instance_is_for_inputs_that_are_put_together_in_one_way(tmp_path: Path) -> None:
+    call = Call(tmp_path, CLASS, "names", model="m", shift=1)
+    cells = {OutputId("c@1"): (1,), OutputId("c@2"): (2,)}
+    ways: list[dict[str, Any]] = [
+        {"gather": Gather("concat", ("k",), cells, {"k": "int64"})},
+        {"gather": Gather("concat", ("k",), cells)},
+        {"gather": Gather("dict", ("k",), cells)},
+        {"gather": Gather("dict", ("k",), dict(reversed(cells.items())))},
+        {"gather": Gather("concat", ("k",), {OutputId("c@1"): (1,)}), "alternative": OutputId("c@2")},
+    ]
+    for i, way in enumerate(ways):
+        for id in ("a", "b"):
+            read = (call.node.inputs[0], Input("names", OutputId("c"), **way))
+            call.made.node = replace(call.node, id=f"{id}{i}", inputs=read)
+            call(names=PIECE)
+    assert len(call.module.made) == len(ways)
+
+
 def test_the_rows_of_a_batch_end_when_the_call_is_told_to_stop(tmp_path: Path) -> None:
     call = Call(
         tmp_path, "seen = []\ndef f(text: str, context): seen.append(text); context._node_context.cancel_token.cancel()"
@@ -176,7 +223,7 @@ def test_nodes_with_other_values_have_other_instances(tmp_path: Path) -> None:
     call()
     call.made.node = replace(call.node, id="other", with_={"model": "m", "shift": 2})
     assert call() == [2, 2, 2] and len(call.module.made) == 1
-    call.made.node = replace(call.node, with_={"model": "n", "shift": 2})
+    call.made.node = replace(call.node, id="third", with_={"model": "n", "shift": 2})
     assert call() == [2, 2, 2] and len(call.module.made) == 2
 
 
@@ -186,6 +233,39 @@ def test_an_init_that_raises_fails_the_call_before_the_users_code_begins(tmp_pat
         with pytest.raises(ValueError, match="no such model"):
             call()
     assert not call.began and len(call.module.made) == 2
+
+
+def test_calls_that_wait_for_an_instance_which_cannot_be_made_fail_with_the_first(tmp_path: Path) -> None:
+    key, tried, begun, arrived = (("", "m:f"), "k"), list[int](), threading.Event(), threading.Semaphore(0)
+
+    class Pool(InstancePool):
+        def _of(self, key: Key) -> threading.Lock:
+            arrived.release()
+            return super()._of(key)
+
+    def make() -> None:
+        tried.append(1)
+        begun.set()
+        for _ in range(3 if len(tried) == 1 else 0):
+            assert arrived.acquire(timeout=5)
+        raise ValueError("no such model")
+
+    def take() -> None:
+        with pytest.raises(ValueError, match="no such model"):
+            pool.take(key, make)
+        ended.append(1)
+
+    pool, ended = Pool(), list[int]()
+    threads = [threading.Thread(target=take) for _ in range(3)]
+    threads[0].start()
+    begun.wait(5)
+    for thread in threads[1:]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(tried), len(ended)) == (1, 3)
+    take()
+    assert len(tried) == 2
 
 
 def test_close_is_called_once_for_what_no_node_needs(tmp_path: Path) -> None:
