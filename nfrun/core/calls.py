@@ -101,7 +101,7 @@ class Calls:
             self._done_rows += self._pieces.rows_of(piece)
         elif is_stopped and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
             return None
-        elif failure.cause in FINAL or (failure.is_certain and self._pieces.can_halve(piece)):
+        elif failure.cause in FINAL:
             self._fail(piece, failure)
         elif self.failure is None:
             delay = None if is_stopped else self._delay(piece, failure)
@@ -124,13 +124,16 @@ class Calls:
             self._losses[piece] = losses = self._losses.get(piece, 0) + 1
             return 0.0 if losses <= _LOST_BUDGET else None
         self._failures[piece] = failures = self._failures.get(piece, 0) + 1
-        if len(piece) > 1:
+        if len(piece) > 1 and not failure.is_certain:
             return None  # each half is tried once
         return delay_after(failures, failure, self._retry, f"{self._seed}:{piece[0]}:{failures}")
 
     def _give_up(self, piece: Piece, tries: int, failure: Failure, *, is_stopped: bool) -> None:
         """Call the halves of a piece whose calls have failed, or count its rows as failed."""
         calls = self._forget(piece) + tries
+        if failure.is_certain:
+            self._fail(piece, failure)
+            return
         # A server that asks for a long pause has nothing against single rows.
         if not is_stopped and failure.retry_after is None and self._pieces.can_halve(piece):
             for half in ((*piece, 1), (*piece, 0)):

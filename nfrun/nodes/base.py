@@ -384,9 +384,10 @@ def output_name(node: NodeSpec) -> str:
     return node.outputs[0] if node.outputs else ""
 
 
-def seed_of(node: NodeSpec) -> str | None:
+def seed_of(node: NodeSpec, rows: bytes = b"") -> str | None:
     """Return the text that seeds what the node draws: the same in every run and attempt, whatever the node reads.
 
-    None if the node shall draw other numbers each time.
+    For a call of a mapped node, that depends on the keys of the `rows`, and not on the name of the node: their results
+    are used for other nodes, too. None if the node shall draw other numbers each time.
     """
-    return None if node.cache is False else json.dumps([node.id, node.kind, node.body, dict(node.with_)])
+    return None if node.cache is False else json.dumps([rows.hex() or node.id, node.kind, node.body, dict(node.with_)])

@@ -14,7 +14,8 @@ class InstancePool:
     """The instances of one process. Thread-safe.
 
     A call takes an idle instance of its key. Another one is made only if none is idle, and one at a time for each key,
-    so that calls which begin at once do not all load a model when the first is about to give its own back.
+    so that calls which begin at once do not all load a model when the first is about to give its own back. If it cannot
+    be made, the calls that wait for it fail alike: each would try as long, one after the other.
     """
 
     def __init__(self) -> None:
@@ -22,14 +23,25 @@ class InstancePool:
         self._idle: dict[Key, list[Any]] = {}
         self._shared: dict[Key, Any] = {}
         self._making: dict[Key, threading.Lock] = {}
+        self._failed: dict[Key, BaseException] = {}
         self._closed: set[tuple[str, str]] = set()
         self.loading: dict[Key, Any] = {}  # for the event loop: futures of instances that are being made
 
     def take(self, key: Key, make: Callable[[], Any]) -> Any:
         """Return an instance that no other call has; `give_back` must follow. Raises what `make` raises."""
-        with self._of(key):
+        before, lock = self._failed.get(key), self._of(key)
+        with lock:
             found = self._pop(key)
-            return make() if found is None else found[0]
+            if found is not None:
+                return found[0]
+            failed = self._failed.get(key)
+            if failed is not None and failed is not before:
+                raise failed
+            try:
+                return make()
+            except BaseException as error:
+                self._failed[key] = error
+                raise
 
     def give_back(self, key: Key, instance: Any) -> None:
         """Make an instance idle."""

@@ -106,6 +106,54 @@ def test_what_does_not_fit_the_rows_is_an_error_of_the_node(here: Here, tmp_path
     assert counts(found) == (3, 0, 0, 1)
 
 
+@pytest.mark.parametrize("node", ["map: {over: texts, batch: 8, on_error: collect}", "map: texts"])
+@pytest.mark.parametrize("executor", EACH)
+def test_no_row_is_to_blame_if_the_class_cannot_be_made(here: Here, tmp_path: Path, node: str, executor: str) -> None:
+    source = f"""
+class f:
+    def __init__(self):
+        open({str(tmp_path / "made")!r}, "a").write("x")
+        raise OSError("no model")
+    def __call__(self, text: str):
+        return 1
+"""
+    write(tmp_path, f"{node}, retries: {{max: 2, delay: 0}}, executor: {executor}, resources: {{cpu: 2}}", source)
+    found = run(here, tmp_path, "-j", "2", code=1)
+    assert "node 'f' failed: OSError: no model" in found["stderr"] and "row 1" not in found["stderr"]
+    # One piece is called three times, and another one while the first waits. None is halved.
+    _, _, failed, calls = counts(found)
+    assert (failed, calls) == (0, len((tmp_path / "made").read_text())) and 3 <= calls <= 6
+
+
+def test_a_module_that_cannot_be_imported_fails_the_node(here: Here, tmp_path: Path) -> None:
+    write(
+        tmp_path, "map: {over: texts, on_error: collect}", "def f(text: str):\n    return 1\nraise OSError('no')\n", 99
+    )
+    found = run(here, tmp_path, "-j", "1", code=1)
+    assert found["nodes"]["f"]["error"] == "OSError: no"
+    assert counts(found) == (99, 0, 0, 1)
+
+
+def test_what_a_call_draws_in_a_worker_depends_on_its_rows(here: Here, tmp_path: Path) -> None:
+    source = "import random\ndef f(text: str):\n    return random.random()\n"
+    node = "map: {over: NAME, batch: 1}, executor: process"
+    back = "sql: 'from texts order by id desc', inputs: texts"
+    more = f"  back: {{{back}}}\n  g: {{python: 'steps:f', inputs: back, {node.replace('NAME', 'back')}}}\n"
+    write(tmp_path, node.replace("NAME", "texts"), source, 9, more + "outputs: {f: f, g: g}")
+    found = run(here, tmp_path, "--fresh", "-j", "1")
+    drawn = table(found).column("f").to_pylist()
+    assert table(found, "g").column("g").to_pylist() == drawn[::-1]
+    assert len(set(drawn)) == 9
+
+
+def test_errors_of_a_script_have_a_name(here: Here, tmp_path: Path) -> None:
+    more = "  r: {run: exit 3, inputs: texts, map: {over: texts, by: id, on_error: collect, max_failed: 100%}}\n"
+    write(tmp_path, "map: texts", "def f(text: str): return 1", 2, more + "outputs: {errors: r.errors}")
+    errors = table(run(here, tmp_path), "errors").to_pylist()
+    message = "the script exited with status 3"
+    assert errors == [{"id": i, "error": "ScriptFailed", "message": message, "attempts": 1} for i in range(2)]
+
+
 def test_retries_are_those_of_a_call(here: Here, tmp_path: Path) -> None:
     source = """
 import threading

@@ -259,7 +259,8 @@ class _Worker:
             open_maps=self._maps,
             on_begun=lambda *key: outbox.send("begun", *key),
         )
-        self.state.seed = seed_of(spec)
+        piece = order.piece if isinstance(order, CallOrder) else None
+        self.state.seed = seed_of(spec, piece.keys if piece else b"")
         self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0
         self._cancel_token = CancelToken()
         streams = self._redirect_output()

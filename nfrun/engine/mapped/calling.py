@@ -11,6 +11,7 @@ from nfrun.core.call_events import CallStarted
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome, nfrun_failure
 from nfrun.core.observation import Observation
+from nfrun.core.values import replace
 from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
 from nfrun.engine.context_variables import new_context
 from nfrun.engine.mapped.open_map import CallsFailed, PieceSource
@@ -24,7 +25,7 @@ from nfrun.pieces.returned import ReturnedError, WrongLength
 class CallContext(AttemptContext):
     """The `NodeContext` of one call: `attempt` counts the calls for its piece. Its progress is that of the rows."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_has_begun", "_key")
 
     def __init__(
         self, settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
@@ -32,15 +33,22 @@ class CallContext(AttemptContext):
         super().__init__(settings, start, cancel_token, run_coroutine)
         self.attempt = start.tries
         self._key = start.key
+        self._has_begun = False
 
     def begin(self, *, imported: bool = False) -> None:
         """Count the timeout of the call from now: the function is imported, and an instance of a class is made."""
         super().begin(imported=imported)
+        self._has_begun = True
         if self.node.timeout is not None:
             self.settings.on_begun(*self._key)
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Do nothing: the rows of all calls together are the progress of the node."""
+
+    def describe_failure(self, error: BaseException) -> Failure:
+        """Return the failure; no row is to blame if the function cannot be imported, or its class not be made."""
+        failure = super().describe_failure(error)
+        return failure if self._has_begun else replace(failure, is_certain=True)
 
 
 def make_call(
@@ -127,7 +135,8 @@ def _record(
     try:
         open_map.record(piece, value, seconds)
     except WrongLength as error:  # fewer rows in a call may have as many by chance
-        raise CallsFailed(Failure(Cause.NODE, "", str(error), details=error.details, is_certain=True)) from None
+        certain = piece.rows > 1
+        raise CallsFailed(Failure(Cause.NODE, "", str(error), details=error.details, is_certain=certain)) from None
     except ReturnedError as error:
         raise NodeError(str(error), error.details) from None
 

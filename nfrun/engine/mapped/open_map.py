@@ -18,6 +18,7 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.retries import FINAL
 from nfrun.core.values import replace
 from nfrun.nodes.base import output_name
+from nfrun.nodes.registry import KINDS
 
 if TYPE_CHECKING:
     from nfrun.pieces.piece import Piece
@@ -120,8 +121,9 @@ class OpenMap:
         work, spec = self.work, self._node.map
         assert spec is not None
         self.note_shared()
+        unnamed = "ScriptFailed" if KINDS[self._node.kind].is_process else "WrongResult"  # what nfrun itself has told
         for failed in order.failed:
-            work.fail(work.piece(failed.piece), failed.type, failed.message, failed.attempts)
+            work.fail(work.piece(failed.piece), failed.type or unnamed, failed.message, failed.attempts)
         if order.failure is not None:
             raise CallsFailed(self._failure(order, order.failure))
         found: dict[str, Any] = {output_name(self._node): work.joined()}
