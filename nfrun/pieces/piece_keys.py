@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pyarrow as pa
 from xxhash import xxh3_128_digest
@@ -19,24 +21,34 @@ _AT_ONCE = 1 << 16  # rows
 
 
 def piece_keys(table: pa.Table, cut: Cut) -> pa.FixedSizeBinaryArray:
-    """Return the key of each piece: of its rows and columns as the function gets them, and of their types."""
-    return key_array(b"".join(key for first, last in _runs(cut) for key in _keys(table, cut, first, last)))
+    """Return the key of each piece: of its rows and columns as the function gets them, and of their schema."""
+    schema = _VERSION.encode() + _without_ranges(table.schema).serialize().to_pybytes()
+    return key_array(b"".join(key for first, last in _runs(cut) for key in _keys(table, cut, schema, first, last)))
 
 
-def _keys(table: pa.Table, cut: Cut, first: int, last: int) -> Iterator[bytes]:
+def _without_ranges(schema: pa.Schema) -> pa.Schema:
+    """Return the schema without the numbers of rows that pandas keeps in its metadata: a piece has others."""
+    metadata = dict(schema.metadata or {})
+    with suppress(KeyError, ValueError, AttributeError):
+        pandas = json.loads(metadata[b"pandas"])
+        kept = [each for each in pandas["index_columns"] if not isinstance(each, dict)]
+        metadata[b"pandas"] = json.dumps({**pandas, "index_columns": kept}).encode()
+    return schema.with_metadata(metadata)
+
+
+def _keys(table: pa.Table, cut: Cut, schema: bytes, first: int, last: int) -> Iterator[bytes]:
     """Yield the keys of some adjacent pieces, which are all small, or else only one."""
     start, stop = cut.bounds[first], cut.bounds[last]
     if last - first == 1 and stop - start >= _FEW:
         content = Digest(table.schema)
         content.add(Piece(b"", *cut.rows(first)).table(table))
-        yield xxh3_128_digest(f"{_VERSION} {content.hexdigest()}".encode())
+        yield xxh3_128_digest(schema + content.hexdigest().encode())
         return
     rows = table.slice(start, stop - start) if cut.order is None else take(table, cut.order.slice(start, stop - start))
     keys = row_keys(rows, table.schema.names).buffers()[1]
-    types = f"{_VERSION} {[*map(str, table.schema.types)]}".encode()
     for number in range(first, last):
         begin, end = cut.bounds[number] - start, cut.bounds[number + 1] - start
-        yield xxh3_128_digest(types + keys[KEY_BYTES * begin : KEY_BYTES * end].to_pybytes())
+        yield xxh3_128_digest(schema + keys[KEY_BYTES * begin : KEY_BYTES * end].to_pybytes())
 
 
 def _runs(cut: Cut) -> Iterator[tuple[int, int]]:

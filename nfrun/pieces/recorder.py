@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from nfrun.core.values import frozen
 from nfrun.pieces.piece import Piece
 from nfrun.pieces.read_files import ENDING as READS
 from nfrun.pieces.read_files import ReadFiles
-from nfrun.pieces.returned import Computed, computed_rows
+from nfrun.pieces.returned import Computed, computed_by_type, computed_rows
+from nfrun.pieces.row_keys import KEY_BYTES
 from nfrun.pieces.writer import ResultWriter
 from nfrun.tables.frozen import frozen as frozen_table
 from nfrun.tables.ipc import open_file
@@ -32,7 +33,16 @@ class Recorder:
         `seconds` is how long the call took. Raises ReturnedError if the value does not fit the rows, FormatError, and
         HandoffError if a result cannot be written.
         """
-        self._writer.add(piece.keys, self._computed(piece, value), seconds)
+        if not piece.row_wise:
+            table = read_all(value) if isinstance(value, pa.RecordBatchReader) else frozen_table(value)
+            self._writer.add(piece.keys, Computed(table, (table.num_rows,)), seconds)
+        elif not piece.rows:
+            table = computed_rows(value, 0, explode=self._explode).table
+            self._writer.add(piece.keys, Computed(table, (table.num_rows,)), seconds)
+        else:
+            parts = computed_by_type(value, piece.rows, explode=self._explode)
+            for rows, computed in parts:
+                self._writer.add(_keys_of(piece, rows), computed, seconds / len(parts))
 
     def flush(self) -> None:
         """Write all results. Raises HandoffError."""
@@ -42,12 +52,11 @@ class Recorder:
         """Write all results and close the segment. Raises HandoffError."""
         self._writer.close()
 
-    def _computed(self, piece: Piece, value: Any) -> Computed:
-        if not piece.row_wise:
-            table = read_all(value) if isinstance(value, pa.RecordBatchReader) else frozen_table(value)
-            return Computed(table, (table.num_rows,))
-        computed = computed_rows(value, piece.rows, explode=self._explode)
-        return computed if piece.rows else Computed(computed.table, (computed.table.num_rows,))
+
+def _keys_of(piece: Piece, rows: Sequence[int]) -> bytes:
+    """Return the keys of some rows of a piece, by their indices; of all rows for none."""
+    keys = piece.keys
+    return b"".join([keys[KEY_BYTES * i : KEY_BYTES * (i + 1)] for i in rows]) if rows else keys
 
 
 @frozen

@@ -74,16 +74,18 @@ def positions_in(keys: pa.FixedSizeBinaryArray, known: pa.FixedSizeBinaryArray) 
     return pc.if_else(same, positions, pa.scalar(None, pa.int64()))
 
 
-def kept_records(folder: Path, prefix: str = "", *, without: tuple[str, ...] = ()) -> list[Record]:
+def kept_records(folder: Path, prefix: str = "", *, without: tuple[str, ...] = (), since: str = "") -> list[Record]:
     """Return the records in the segments of a folder whose names begin with `prefix`, those of the last run first.
 
-    Leaves out those whose names begin with one of `without`. Raises HandoffError.
+    Leaves out those whose names begin with one of `without`, or are sorted before `since`. Raises HandoffError.
 
     A segment that is removed meanwhile has its records in another by then, so the folder is read again.
     """
     while True:
         with suppress(FileNotFoundError):
-            paths = [path for path in segments_in(folder, prefix) if not path.name.startswith(without)]
+            paths = [
+                path for path in segments_in(folder, prefix) if path.name >= since and not path.name.startswith(without)
+            ]
             return [record for path in reversed(paths) for record in read_segment(path)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.core.values import frozen
+from nfrun.pieces.row_types import only_rows, rows_by_type
 from nfrun.tables.frozen import frozen as frozen_table
 
 UNNAMED = ""  # the name of a column that the function does not name: it gets that of the node
@@ -36,6 +38,22 @@ class Computed:
     counts: tuple[int, ...] | None = None
 
 
+def computed_by_type(value: Any, rows: int, *, explode: bool = False) -> list[tuple[list[int], Computed]]:
+    """Return the new columns as `computed_rows` does, in parts: the indices of rows whose values have the same types.
+
+    An empty list of indices stands for all rows. Raises ReturnedError.
+    """
+    if explode and isinstance(value, list | tuple):
+        value = [_new_rows(each) for each in value]
+    groups: list[list[int]] = []
+    if rows > 1 and _has_rows(value, rows):
+        with suppress(pa.ArrowException, TypeError, ValueError, OverflowError):  # `computed_rows` tells it
+            groups = rows_by_type(value, explode=explode)
+    if not groups:
+        return [([], computed_rows(value, rows, explode=explode))]
+    return [(group, computed_rows(only_rows(value, group), len(group), explode=explode)) for group in groups]
+
+
 def computed_rows(value: Any, rows: int, *, explode: bool = False) -> Computed:
     """Return the new columns that a row-wise function returned for some rows. That of a bare array is UNNAMED.
 
@@ -51,6 +69,12 @@ def computed_rows(value: Any, rows: int, *, explode: bool = False) -> Computed:
         return Computed(frozen_table(_columns(items, sum(counts))), tuple(counts))
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ReturnedError(f"the function returned {_a(value)} that does not make columns: {error}") from None
+
+
+def _has_rows(value: Any, rows: int) -> bool:
+    """Return whether lists that a function returned have as many values as there are rows."""
+    lists = value.values() if isinstance(value, Mapping) else [value]
+    return all(len(values) == rows for values in lists if isinstance(values, list | tuple))
 
 
 def _columns(value: Any, rows: int) -> pa.Table:

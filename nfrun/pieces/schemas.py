@@ -61,7 +61,7 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         return None if value is None else pa.dictionary(index, value, one.ordered)
     if pt.is_dictionary(one) or pt.is_dictionary(other):
         return common_type(*(kind.value_type if pt.is_dictionary(kind) else kind for kind in (one, other)))
-    if any(is_one(one) and is_one(other) for is_one in (_is_number, _is_nested, _is_text)):
+    if any(is_one(one) and is_one(other) for is_one in (_is_number, _is_nested, _is_text, pt.is_decimal)):
         try:
             fields = [pa.schema([pa.field("", kind)]) for kind in (one, other)]
             return pa.unify_schemas(fields, promote_options="permissive").field(0).type

@@ -55,6 +55,7 @@ class MapWork:
     ) -> None:
         self._table, self._spec, self._columns, self._name = table, spec, columns, name
         self._folder = folder = Path(kept.folder)
+        self._run = kept.run
         self._files = f"{kept.run}-{os.urandom(6).hex()}"
         self._reads = ReadFiles(folder / f"{self._files}{READS}")
         self._recorder = Recorder(spec.explode, ResultWriter(folder, self._files))
@@ -258,7 +259,7 @@ class MapWork:
         positions = new.find(self._keys.take(missing))
         if self._spec.reuse and positions.null_count > len(self._failed):
             # Another run has put a segment of a worker that died together with others.
-            new = Results(kept_records(self._folder))
+            new = Results(kept_records(self._folder, since=self._run))
             positions = new.find(self._keys.take(missing))
         found = pc.replace_with_mask(self._found, self._found.is_null(), pc.add(positions, self._kept.starts[-1]))
         return Results([*self._kept.records, *new.records]), found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -70,6 +72,41 @@ def test_types_are_those_of_all_values_together(tmp_path: Path) -> None:
     whole = mapped([0, 1, 2, 3], tmp_path / "c", lambda ids: [rows[i] for i in ids], 4)
     one_by_one = mapped([0, 1, 2, 3], tmp_path / "d", lambda ids: [rows[i] for i in ids], 1)
     assert one_by_one.equals(whole) and whole.schema.field("c").type == pa.struct({"x": pa.int64(), "y": pa.string()})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 2.5, None, 3],
+        [{"a": 1}, {"b": "x"}, {"a": 2.5, "b": None}, {"b": "y"}],
+        [[1], [None, 2.5], [], None],
+        [{"a": [1], "c": {"x": 1}}, {"a": ["t"][:0], "c": {"y": 1.5}}, {"a": None}, {"c": None, "d": Decimal("1.25")}],
+        [Decimal("1.5"), Decimal("100.25"), None, Decimal("7")],
+        [np.float32(1.5), 2.5, 1, np.int8(3)],
+        [b"x", None, bytearray(b"y"), b""],
+    ],
+)
+@pytest.mark.parametrize("form", ["rows", "columns"])
+def test_what_is_kept_of_a_row_does_not_depend_on_the_others(values: list[Any], form: str, tmp_path: Path) -> None:
+    def function(ids: list[int]) -> Any:
+        found = [values[i] for i in ids]
+        return found if form == "rows" else {"v": found, "w": np.array(ids)}
+
+    mapped([0, 1, 2, 3], tmp_path / "kept", function, 4)
+    for ids in ([0], [1], [2], [3], [3, 0], [1, 3, 2], [2, 1, 0, 3]):
+        kept = mapped(ids, tmp_path / "kept", lambda ids: pytest.fail("called"), 2, run="2")
+        for batch in (1, 3):
+            anew = mapped(ids, tmp_path / f"anew {ids} {batch}", function, batch)
+            assert kept.schema == anew.schema and table_digest(kept) == table_digest(anew)
+
+
+def test_what_is_kept_of_exploded_rows_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    values: list[Any] = [[1, 2], [2.5], [], None, [{"a": 1}][:0], [None]]
+    mapped([*range(6)], tmp_path / "kept", lambda ids: [values[i] for i in ids], 6, explode=True)
+    for ids in ([0], [1, 0], [2, 3], [5, 0], [4, 1, 0]):
+        kept = mapped(ids, tmp_path / "kept", lambda ids: pytest.fail("called"), 2, run="2", explode=True)
+        anew = mapped(ids, tmp_path / f"anew {ids}", lambda ids: [values[i] for i in ids], 2, explode=True)
+        assert kept.equals(anew) and kept.schema == anew.schema
 
 
 @pytest.mark.parametrize(

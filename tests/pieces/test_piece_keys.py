@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -49,6 +50,7 @@ def test_types_names_and_order_count(rows: int) -> None:
         table.set_column(1, "t", table["t"].dictionary_encode()),
         table.take(pa.array(range(rows))[::-1]),
         table.slice(0, rows - 1),
+        table.replace_schema_metadata({"k": "v"}),
     ]
     assert len({keys(other, Cut((0, other.num_rows)))[0] for other in others}) == len(others)
 
@@ -63,3 +65,9 @@ def test_chunks_do_not_count() -> None:
 def test_no_pieces_and_no_columns() -> None:
     assert keys(numbered(0, 0), Cut((0, 0)))[0] != keys(numbered(0, 1), Cut((0, 1)))[0]
     assert piece_keys(numbered(0, 0), Cut((0,))).to_pylist() == []
+
+
+def test_the_numbers_of_rows_in_the_metadata_of_pandas_do_not_count() -> None:
+    few, many = (pa.Table.from_pandas(pd.DataFrame({"n": range(size)})) for size in (300, 400))
+    assert few.schema.metadata != many.schema.metadata
+    assert keys(few, Cut((0, 10, 300)))[0] == keys(many, Cut((0, 10, 400)))[0]
