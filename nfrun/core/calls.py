@@ -44,6 +44,7 @@ class Calls:
         self._done_rows = opened.reused
         self._failed_rows = 0
         self._told_at = float("-inf")
+        self._is_held = False  # until a call that failed, as one for any piece would, is made again
         self.running: dict[int, tuple[Piece, int]] = {}
         self.waiting: dict[Piece, float] = {}
         self.failed: list[FailedCall] = []
@@ -54,7 +55,8 @@ class Calls:
     @property
     def can_start(self) -> bool:
         """Whether another call may start now."""
-        return (bool(self._again) or self._next < self._count) and len(self.running) < MOST_RUNNING
+        has_piece = bool(self._again) or (self._next < self._count and not self._is_held)
+        return has_piece and len(self.running) < MOST_RUNNING
 
     @property
     def has_ended(self) -> bool:
@@ -95,6 +97,7 @@ class Calls:
         If the run `is_stopped`, nothing is called again, and a call that was told to stop has not failed.
         """
         piece, tries = self.running.pop(call)
+        self._is_held = failure is not None and failure.is_certain
         if failure is None:
             if tries > 1 or len(piece) > 1:
                 self._forget(piece)
