@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from nfrun.code.bindings import parts_of
+from nfrun.code.bindings import COMPREHENSIONS, parts_of
 from nfrun.core.values import field, frozen, mutable, replace
 from nfrun.facts import global_state
 from nfrun.facts.addresses import client_of, hosts_in
@@ -77,6 +77,9 @@ class StatementReader:
         left: list[tuple[ast.AST, Place, bool]] = [(body, Place(self._module, (), {}), False)]
         while left:
             node, place, inside = left.pop()
+            if isinstance(node, COMPREHENSIONS):
+                left += [(part, where, inside) for part, where in _comprehended(node, place)]
+                continue
             if isinstance(node, _SCOPES):
                 runs_later = node.body if isinstance(node.body, list) else [node.body]
                 own = place
@@ -208,6 +211,17 @@ class StatementReader:
 
     def _fact(self, what: str, node: ast.AST) -> CodeFact:
         return CodeFact(what, f"{self._shown}:{getattr(node, 'lineno', 0)}")
+
+
+def _comprehended(node: ast.AST, place: Place) -> list[tuple[ast.AST, Place]]:
+    """Return the parts of a comprehension, each with its place: its variables are its own, but for the first input."""
+    parts: list[ast.AST] = [part for part in parts_of(node) if not isinstance(part, ast.comprehension)]
+    generators = [part for part in parts_of(node) if isinstance(part, ast.comprehension)]
+    targets = [each for part in generators for each in ast.walk(part.target) if isinstance(each, ast.Name)]
+    own = replace(place, scope={**place.scope, **{target.id: "" for target in targets}})
+    for part in generators:
+        parts += [part.target, part.iter, *part.ifs]
+    return [(part, place if part is generators[0].iter else own) for part in reversed(parts)]
 
 
 def _within(node: ast.expr) -> list[ast.AST]:

@@ -39,6 +39,8 @@ SHARED = {
     "read by a function that it calls": "X = []\ndef a(): X.append(1)\ndef g(): return X\ndef b(): return g()",
     "in a method": "X = []\nclass A:\n  def put(self): X.append(1)\ndef a(): A().put()\ndef b(): return X",
     "in a loop": "X = 0\ndef a():\n  global X\n  for X in range(3): pass\ndef b(): return X",
+    "the input of a comprehension": "X = []\ndef a(): X.append(1)\ndef b(): return [X for X in X]",
+    "in a comprehension": "X = []\ndef a(): return [X.append(y) for y in 'z']\ndef b(): return X",
     "in a function inside": "X = []\ndef a(): return [(lambda: X.append(1))]\ndef b(): return X",
     "assigned beside an annotation": "X: list = []\ndef a(): X.append(1)\ndef b(): return X",
 }
@@ -54,6 +56,10 @@ OWN = {
     "read only": "X = {'k': 1}\ndef a(): return X['k']\ndef b(): return X.get('k')",
     "a nonlocal variable": "X = 1\ndef a():\n  X = 0\n  def g():\n    nonlocal X\n    X = 2\n  g()\ndef b(): return X",
     "a logger": "import logging\nX = logging.getLogger()\ndef a(): X.info('')\ndef b(): X.info('')",
+    "of a comprehension": "X = []\ndef a(): return [X for X in range(3)]\ndef b(): return X",
+    "of a comprehension in a method": "X = 1\nclass A:\n  def f(self, y): return {X.k: X for X, z in y if X}\n"
+    "def a(): return A().f([])\ndef b(): return X",
+    "read in a comprehension": "X = []\ndef a(): X.append(1)\ndef b(): return sum(X * y for X in [1] for y in X)",
     "used by one node only": "X = {}\ndef a():\n  X['k'] = 1\n  return X\ndef b(): return 1",
 }
 ENDS = "\ndef a(): return g(1)\ndef b(): return g(2)"
