@@ -92,6 +92,8 @@ def _failure(failure: Failure, redactor: Redactor) -> Failure:
         frames=frames,
         details=redactor(failure.details),
         inputs=tuple(map(redactor, failure.inputs)),
+        rows=redactor(failure.rows),
+        sample=redactor(failure.sample),
     )
 
 

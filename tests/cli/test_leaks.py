@@ -66,7 +66,13 @@ async def chained():
     except TypeError as cause:
         raise error from cause
 
-def own():
+def row(text: str):
+    raise ValueError("no")
+
+def texts():
+    return pa.table({"text": ["x" * 40 + value(), value()]})
+
+def own(texts=None):
     raise type(value(), (Exception,), {})("own")
 
 def arguments():
@@ -100,6 +106,9 @@ nodes:
   read_there: {python: "steps:read", inputs: {table: leak_there}, executor: process}
   chained: {python: "steps:chained"}
   own: {python: "steps:own", executor: process}
+  texts: {python: "steps:texts"}
+  row: {python: "steps:row", inputs: texts, map: {over: texts, batch: 1}}
+  group: {python: "steps:own", inputs: texts, map: {over: texts, by: text}}
   arguments: {python: "steps:arguments", needs: [leak_there]}
   script:
     run: |
@@ -168,7 +177,7 @@ def test_a_run_writes_no_secret(trial: Trial) -> None:
         events = (trial.folder / "events.jsonl").read_text()
         assert events.count("***") > 50, "there was much to hide"
         nodes = {event["node"] for event in map(json.loads, events.splitlines()) if event["event"] == "node_finished"}
-        assert nodes == {"leak", "leak_there", "arguments"}
+        assert nodes == {"leak", "leak_there", "arguments", "texts"}
     nodes_of_document = json.loads(done.stdout)["nodes"]
     assert nodes_of_document["read"]["error"] == "KeyError: 'no ***'"
     assert nodes_of_document["own"]["error"] == "***: own"
