@@ -36,8 +36,8 @@ class CallStarted(NodeStarted):
 class CallsEnded(NodeStarted):
     """Orders the results of a mapped node's calls to be put together.
 
-    `failed` are the calls whose rows are handed on as errors. With a `failure`, that of a call for `piece`, the node
-    fails.
+    `failed` are the calls whose rows are handed on as errors. With a `failure` the node
+    fails: that of the call for `piece`, or of no single one.
     """
 
     counts: MapCounts = MapCounts(0)

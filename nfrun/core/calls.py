@@ -21,8 +21,9 @@ class Calls:
     """The calls of one attempt at a mapped node. Pieces that were not called yet are only counted.
 
     `running` has the piece and the number of its tries by the number of the call. `waiting` has the pieces in back-off,
-    with the time when it is over. `failure` is that of the call for `bad_piece` because of which the node fails: then
-    no other call starts. `seed` makes the jitter of delays repeatable. `inputs` are the outputs that the node reads.
+    with the time when it is over. `failure` is why the node fails: the call for `bad_piece`, or no single one. Then
+    nothing is called but the halves of earlier pieces, so that the first bad row among them is told. `seed` makes the
+    jitter of delays repeatable. `inputs` are the outputs that the node reads.
     """
 
     def __init__(
@@ -87,9 +88,7 @@ class Calls:
 
     def stop(self) -> None:
         """Start no other call."""
-        self._next = self._count
-        self._again.clear()
-        self.waiting.clear()
+        self._stop_behind(())
 
     def end(self, now: float, call: int, failure: Failure | None, *, is_stopped: bool) -> Piece | None:
         """End a call. Returns its piece if that is in back-off now.
@@ -105,10 +104,10 @@ class Calls:
         elif is_stopped and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
             return None
         elif failure.cause in FINAL:
-            self._fail(piece, failure)
-        elif self.failure is None:
+            self._fail(failure)
+        elif self.failure is None or (piece < self.bad_piece and not is_stopped):
             delay = None if is_stopped else self._delay(piece, failure)
-            if delay is not None:
+            if delay is not None and (self.failure is None or not delay):
                 self.waiting[piece] = now + delay
                 return piece
             self._give_up(piece, tries, failure, is_stopped=is_stopped)
@@ -135,7 +134,7 @@ class Calls:
         """Call the halves of a piece whose calls have failed, or count its rows as failed."""
         calls = self._forget(piece) + tries
         if failure.is_certain:
-            self._fail(piece, failure)
+            self._fail(failure)
             return
         # A server that asks for a long pause has nothing against single rows.
         if not is_stopped and failure.retry_after is None and self._pieces.can_halve(piece):
@@ -146,10 +145,13 @@ class Calls:
         rows = self._pieces.rows_of(piece)
         self._failed_rows += rows
         self._done_rows += rows
-        if self._spec.collects:
-            self.failed.append(FailedCall(piece, failure.type, failure.message, calls))
-        if not self._spec.collects or self._spec.is_past(self._failed_rows, self._done_rows):
-            self._fail(piece, failure)
+        if not self._spec.collects:
+            self.failure, self.bad_piece = failure, piece
+            self._stop_behind(piece)
+            return
+        self.failed.append(FailedCall(piece, failure.type, failure.message, calls))
+        if self._spec.is_past(self._failed_rows, self.opened.rows):
+            self._fail(failure)
 
     def _forget(self, piece: Piece) -> int:
         """Forget the calls for a piece. Returns how many there were for those that it is a half of."""
@@ -157,7 +159,13 @@ class Calls:
         self._losses.pop(piece, None)
         return self._earlier.pop(piece, 0)
 
-    def _fail(self, piece: Piece, failure: Failure) -> None:
-        if self.failure is None:
-            self.failure, self.bad_piece = failure, piece
+    def _fail(self, failure: Failure) -> None:
+        """Let the node fail, for another reason than a piece."""
+        self.failure = self.failure or failure
         self.stop()
+
+    def _stop_behind(self, piece: Piece) -> None:
+        """Start no other call but for halves of pieces before this one."""
+        self._next = self._count
+        self._again = deque(half for half in self._again if len(half) > 1 and half < piece)
+        self.waiting.clear()

@@ -13,6 +13,7 @@ ERRORS = "errors"  # the output with the failed rows of a node that collects the
 
 NO_BATCHES: Mapping[str, str] = {}
 _JUDGED_FROM = 20  # rows: with fewer, one failure is a large share
+_ROUNDING = 1e-6  # rows: 29 % of 100 are 28.999999999999996
 
 
 @frozen
@@ -81,14 +82,11 @@ class MapSpec:
         steps = [f"by {self.rows_per_call or ', '.join(self.by)}"] if self.batch or self.by else []
         return " ".join([*steps, *([f"in {self.parts} parts"] if self.parts else [])])
 
-    def is_past(self, failed: int, ended: int) -> bool:
-        """Return whether more rows have failed than may, of those whose call has ended; both are numbers of rows.
-
-        A share is judged from 20 rows on.
-        """
+    def is_past(self, failed: int, rows: int) -> bool:
+        """Return whether more rows have failed than may, of all `rows` of the input. A share counts from 20 rows on."""
         if isinstance(self.max_failed, int):
             return failed > self.max_failed
-        return ended >= _JUDGED_FROM and failed > self.max_failed * ended
+        return rows >= _JUDGED_FROM and failed > self.max_failed * rows + _ROUNDING
 
 
 @frozen

@@ -14,6 +14,7 @@ import pytest
 
 from nfrun.core.budgets import Budget
 from nfrun.core.call_events import CallsEnded, CallStarted
+from nfrun.core.calls import Calls
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
@@ -247,21 +248,76 @@ def test_each_half_is_called_once_and_no_piece_more_often_than_its_retries(trial
     assert halves > 50
 
 
-def test_nothing_is_called_after_the_first_bad_row_of_a_node_that_does_not_collect(trials: list[Trial]) -> None:
+def test_after_a_bad_row_of_a_node_that_does_not_collect_only_halves_before_it_are_called(
+    trials: list[Trial],
+) -> None:
     seen = 0
     for trial, name, _ in mapped(trials):
-        closes = [close for close in trial.of(name, CallsEnded) if close.failure is not None]
+        closes = [close for close in trial.of(name, CallsEnded) if close.failure is not None and close.piece]
         for close in closes:
             seen += 1
-            places = [i for i, event in enumerate(trial.log) if isinstance(event, CallStarted) and event.node == name]
             bad = [event for event in trial.of(name, CallStarted) if event.piece == close.piece][-1]
             ended = next(
                 i
                 for i, event in enumerate(trial.log)
                 if isinstance(event, CallEnded | AttemptStopped) and event.node == name and event.call == bad.call
             )
-            assert max(places) < ended
+            later = [event for event in trial.log[ended:] if isinstance(event, CallStarted) and event.node == name]
+            assert all(len(event.piece) > 1 and event.piece < close.piece for event in later)
     assert seen > 20
+
+
+def test_the_first_bad_row_of_the_pieces_that_were_called_is_told(trials: list[Trial]) -> None:
+    seen = 0
+    for trial, name, rows in mapped(trials):
+        starts = trial.of(name, CallStarted)
+        unsure = trial.of(name, AttemptStopped) or trial.plan.nodes[name].retry.max  # back-off may hold a piece
+        for close in trial.of(name, CallsEnded):
+            if close.failure is not None and close.failure.type == "ValueError" and close.piece and not unsure:
+                seen += 1
+                called = {row for start in starts for row in rows.span(start.piece)}
+                assert min(rows.span(close.piece)) <= min(trial.bad[name] & called)
+    assert seen > 5
+
+
+@pytest.mark.parametrize("bad", [(0, 1, 2, 3), (36, 37, 38, 39), (0, 13, 26, 39)])
+def test_whether_too_many_rows_failed_depends_on_all_rows_and_not_on_their_order(bad: tuple[int, ...]) -> None:
+    def ends(share: float) -> tuple[int, bool]:
+        calls = Calls(OpenedMap(Rows(40, 1), 40), MapSpec("x", 1, on_error="collect", max_failed=share), Retry(), "")
+        while calls.can_start:
+            number, (row,), _ = calls.start()
+            failure = Failure(Cause.NODE, "ValueError", "no") if row in bad else None
+            calls.end(0.0, number, failure, is_stopped=False)
+        return calls.counts.failed, calls.failure is not None
+
+    assert ends(0.1) == (4, False)
+    assert ends(0.099) == (4, True)
+    assert ends(0.05) == (3, True)  # cannot come out otherwise: no other row is called
+
+
+def test_a_share_of_rows_is_exact_and_counts_from_twenty_on() -> None:
+    spec = MapSpec("x", max_failed=0.29)
+    assert (spec.is_past(29, 100), spec.is_past(30, 100), spec.is_past(19, 19), spec.is_past(6, 20)) == (
+        False,
+        True,
+        False,
+        True,
+    )
+
+
+def test_the_first_bad_row_of_the_table_is_told_though_another_failed_before_it() -> None:
+    calls = Calls(OpenedMap(Rows(12, 4), 12), MapSpec("x", 4), Retry(), "")
+    bad = Failure(Cause.NODE, "ValueError", "no")
+    rows = Rows(12, 4)
+    under_way = [calls.start()[:2] for _ in range(2)]
+    while under_way:
+        number, piece = under_way.pop()  # the later piece ends first
+        calls.end(0.0, number, bad if {1, 6} & {*rows.span(piece)} else None, is_stopped=False)
+        while calls.can_start and len(under_way) < 2:
+            under_way.append(calls.start()[:2])
+    assert calls.has_ended
+    assert list(rows.span(calls.bad_piece)) == [1]
+    assert calls.counts.calls < 12
 
 
 def test_the_tokens_of_a_rate_are_taken_by_each_call(trials: list[Trial]) -> None:

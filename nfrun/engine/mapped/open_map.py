@@ -157,7 +157,7 @@ class OpenMap:
             return failure
         if spec.collects:
             what = f"{counts.failed:,} of {counts.rows:,} rows failed, and 'max_failed' lets {_share(spec.max_failed)}"
-            first = order.failed[0]
+            first = min(order.failed, key=lambda failed: failed.piece)
             rows, sample = self._rows(first.piece)
             text = f"{first.type}: {first.message}" if first.type and first.message else first.type or first.message
             return Failure(Cause.NODE, "", what, details=f"the first: {rows}: {text}{sample and f' ({sample})'}")
