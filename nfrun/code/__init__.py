@@ -11,14 +11,14 @@ process.
 
 Other packages use:
 
-- `bindings`: `argument_names`, `parts_of`, `binds`, `body_of`, `FUNCTIONS`, `Imported`, `scope`
+- `bindings`: `argument_names`, `binds`, `body_of`, `COMPREHENSIONS`, `FUNCTIONS`, `Imported`, `parts_of`, `scope`
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`
 - `folder_code`: `FolderCode`
 - `function_lookup`: `FunctionLookup`, `LookupResult`
 - `known_modules`: `KnownModules`
 - `missing_imports`: `import_hint`, `install_hint`
-- `module_finder`: `OURS`, `find_module`, `hidden_files`, `is_installed`
+- `module_finder`: `find_module`, `hidden_files`, `is_installed`, `OURS`
 - `module_space`: `FolderModules`, `with_short_names`
 - `names_reader`: `ignored_warnings`
 - `reached_code`: `Piece`
