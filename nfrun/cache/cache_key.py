@@ -142,6 +142,9 @@ class CacheKeys:
         }
         if spec.map is not None:
             key_inputs["map"] = _map_digest(spec.map)
+            columns = [contract.columns for contract in spec.contracts.values() if contract.columns]
+            if columns:  # a result without rows gets them
+                key_inputs["schema"] = text_checksum(_canonical(columns))
         for item in spec.inputs:
             if item.gather:
                 key_inputs[f"cells {item.name}"] = _cells_digest(item.gather, spec.id)

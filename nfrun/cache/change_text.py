@@ -23,6 +23,7 @@ _WORDS = {
     "outputs": "the names of its outputs",
     "format": "its format",
     "map": "its 'map'",
+    "schema": "its 'schema'",
     "order": "the order of its inputs or values",
     "code": "the function {}",
     "package": "the package {}",

@@ -29,7 +29,7 @@ from nfrun.system.os_errors import reason
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
 
-_NOT_OF_CALLS = frozenset({"node", "outputs", "order", "cpus"})  # key inputs that change no result of a call
+_NOT_OF_CALLS = frozenset({"node", "schema", "outputs", "order", "cpus"})  # key inputs that change no result of a call
 _VERSION = "1"
 
 

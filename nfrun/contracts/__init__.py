@@ -12,7 +12,7 @@ Other packages use:
 
 - `built_in`: `make_check`
 - `check_values`: `reference_of`, `value_problems`
-- `column_types`: `arrow_type`
+- `column_types`: `arrow_type`, `with_columns_of`
 - `finding`: `EVIDENCE_ROWS`, `Finding`
 - `schema_check`: `columns_without_nulls`, `problems_of_columns`, `schema_problems`
 - `text_types`: `instead_of`

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 import pyarrow.types as pt
 
-from nfrun.contracts.type_names import DECIMALS, PLAIN, TypeName
+from nfrun.contracts.type_names import DECIMALS, OTHERS, PLAIN, TypeName, parse_type
 
 
 def _is_string(type_: pa.DataType) -> bool:
@@ -73,6 +73,18 @@ def matches(name: TypeName, type_: pa.DataType) -> bool:
         return False
     same_kind = str(type_).partition("<")[0] == name.name
     return same_kind and (name.name != "fixed_size_list" or type_.list_size == name.arguments[0])
+
+
+def with_columns_of(schema: Mapping[str, str], table: pa.Table) -> pa.Table:
+    """Return a table without rows with those columns of a schema, too, which it lacks.
+
+    Where the schema names no single type, it is that of which text is read, or null. The types must be valid.
+    """
+    for name, text in schema.items():
+        if name != OTHERS and name not in table.schema.names:
+            type_ = arrow_type(parse_type(text)[0]) or pa.null()
+            table = table.append_column(name, pa.array([], type_))
+    return table
 
 
 def held_type(type_: pa.DataType) -> pa.DataType:

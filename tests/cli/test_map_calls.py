@@ -144,6 +144,23 @@ def test_what_a_call_draws_in_a_worker_depends_on_its_rows(here: Here, tmp_path:
     assert len(set(drawn)) == 9
 
 
+@pytest.mark.parametrize("case", ["no rows", "all failed", "none for a row"])
+def test_a_result_without_rows_has_the_columns_of_the_schema(here: Here, tmp_path: Path, case: str) -> None:
+    settings = {"all failed": "on_error: collect, max_failed: 100%", "none for a row": "explode: true"}.get(case, "")
+    returned = "[]" if case == "none for a row" else "{'n': 1 / 0}"
+    more = "  q: {sql: 'select n + 1 as n, v, list from f', inputs: f}\noutputs: {f: f, q: q}"
+    node = f"map: {{over: texts, {settings}}}"
+    write(tmp_path, node, f"def f(text: str): return {returned}", 0 if case == "no rows" else 3, more)
+    assert "q failed" in run(here, tmp_path, code=1)["stderr"]
+    node += ", schema: {id: int64, text: string, n: 'int32?', v: 'fixed_size_list<float>[2]', list: list}"
+    write(tmp_path, node, f"def f(text: str): return {returned}", 0 if case == "no rows" else 3, more)
+    found = run(here, tmp_path)
+    assert {field.name: str(field.type) for field in table(found).schema} == {
+        "id": "int64", "text": "string", "n": "int32", "v": "fixed_size_list<item: float>[2]", "list": "null",
+    }  # fmt: skip
+    assert table(found, "q").num_rows == 0
+
+
 def test_errors_of_a_script_have_a_name(here: Here, tmp_path: Path) -> None:
     more = "  r: {run: exit 3, inputs: texts, map: {over: texts, by: id, on_error: collect, max_failed: 100%}}\n"
     write(tmp_path, "map: texts", "def f(text: str): return 1", 2, more + "outputs: {errors: r.errors}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nfrun.contracts.type_names import OTHERS
 from nfrun.core.call_events import CallsEnded, CallStarted
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome
@@ -126,7 +127,8 @@ class OpenMap:
             work.fail(work.piece(failed.piece), failed.type or unnamed, failed.message, failed.attempts)
         if order.failure is not None:
             raise CallsFailed(self._failure(order, order.failure))
-        found: dict[str, Any] = {output_name(self._node): work.joined()}
+        name = output_name(self._node)
+        found: dict[str, Any] = {name: self._with_schema(name, work.joined(), order.counts)}
         if spec.collects:
             found[ERRORS] = work.errors()
         return found
@@ -148,6 +150,21 @@ class OpenMap:
     def close(self) -> None:
         self.work.close()
         self._on_close()
+
+    def _with_schema(self, name: str, reader: Any, counts: MapCounts) -> Any:
+        """Return the rows of the result; if there are none, with all columns of the schema that the file gives.
+
+        A function of single rows was not called then, or has failed each time, or has given no row for any.
+        """
+        contract, spec = self._node.contracts.get(name), self._node.map
+        assert spec is not None
+        may_have_rows = counts.rows > counts.failed and not spec.explode
+        if contract is None or may_have_rows or {*contract.columns} <= {*reader.schema.names, OTHERS}:
+            return reader
+        from nfrun.contracts.column_types import with_columns_of
+
+        table = reader.read_all()
+        return table if table.num_rows else with_columns_of(contract.columns, table)
 
     def _failure(self, order: CallsEnded, failure: Failure) -> Failure:
         """Return the failure of the node: that of the call, with the rows that it is about."""
