@@ -21,4 +21,5 @@ Other packages use:
 - `returned_tables`: `to_table`
 - `user_checks`: `check_problems`, `make_user_check`, `missing_for`, `node_of`, `nodes_of_checks`, `query_columns`,
   `query_problems`
+- `user_function`: `pool_of`
 """

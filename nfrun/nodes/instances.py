@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping
 from typing import Any
 
 # What the instance is of: the folder and the body of a node, and the values and inputs that `__init__` gets.
@@ -26,6 +26,7 @@ class InstancePool:
         self._failed: dict[Key, BaseException] = {}
         self._closed: set[tuple[str, str]] = set()
         self.loading: dict[Key, Any] = {}  # for the event loop: futures of instances that are being made
+        self.run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = _run_alone  # awaits an async `close()`
 
     def take(self, key: Key, make: Callable[[], Any]) -> Any:
         """Return an instance that no other call has; `give_back` must follow. Raises what `make` raises."""
@@ -49,7 +50,7 @@ class InstancePool:
             if key[0] not in self._closed:
                 self._idle.setdefault(key, []).append(instance)
                 return
-        _close(instance)
+        self._close(instance)
 
     def share(self, key: Key, make: Callable[[], Any]) -> Any:
         """Return the one instance that all calls on the event loop share. Raises what `make` raises."""
@@ -74,7 +75,7 @@ class InstancePool:
             self._closed.update(key[0] for key in keys)
             unused = [instance for key in keys for instance in self._idle.pop(key, ())]
             unused += [self._shared.pop(key) for key in keys if key in self._shared]
-        return [error for instance in unused if (error := _close(instance)) is not None]
+        return [error for instance in unused if (error := self._close(instance)) is not None]
 
     def has_unused(self, needed: Collection[tuple[str, str]]) -> bool:
         """Return whether there are instances that `close` would close."""
@@ -85,6 +86,17 @@ class InstancePool:
         with self._lock:
             self._closed.discard(key[0])
             return self._making.setdefault(key, threading.Lock())
+
+    def _close(self, instance: Any) -> BaseException | None:
+        close = getattr(instance, "close", None)
+        if callable(close):
+            try:
+                result = close()
+                if hasattr(result, "__await__"):
+                    self.run_coroutine(_closed(result))
+            except Exception as error:
+                return error
+        return None
 
     def _pop(self, key: Key) -> tuple[Any] | None:
         with self._lock:
@@ -104,23 +116,12 @@ def unused_instances(memo: Mapping[Any, Any], needed: Collection[tuple[str, str]
     return lambda: [f"nfrun: close() of an instance failed: {type(e).__name__}: {e}" for e in pool.close(kept)]
 
 
-def _close(instance: Any) -> BaseException | None:
-    close = getattr(instance, "close", None)
-    if callable(close):
-        try:
-            result = close()
-            if hasattr(result, "__await__"):
-                _await(result)
-        except Exception as error:
-            return error
-    return None
+async def _closed(closing: Any) -> None:
+    await closing
 
 
-def _await(closing: Any) -> None:
-    """Wait for an async `close()`. The loop of the calls may have ended: a loop of its own runs it."""
+def _run_alone(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on a loop of its own: that of the calls may have ended."""
     import asyncio
 
-    async def closed() -> None:
-        await closing
-
-    asyncio.run(closed())
+    return asyncio.run(coroutine)

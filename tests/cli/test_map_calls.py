@@ -311,6 +311,25 @@ async def f(text: str):
     assert max(found.column("threads").to_pylist()) < 30
 
 
+KEEPS_A_QUEUE = """
+import asyncio
+class f:
+    async def start(self): self.loop, self.queue = asyncio.get_running_loop(), asyncio.Queue()
+    async def __call__(self, text: str):
+        if not hasattr(self, "queue"): await self.start()
+        asyncio.get_running_loop().call_later(0.001, self.queue.put_nowait, text)
+        return await self.queue.get()
+    async def close(self):
+        open("closed", "a").write(str(asyncio.get_running_loop() is self.loop))
+"""
+
+
+def test_calls_of_a_coroutine_in_a_worker_share_an_event_loop(here: Here, tmp_path: Path) -> None:
+    write(tmp_path, "map: texts, executor: process, resources: {cpu: 1}", KEEPS_A_QUEUE, 5, "outputs: {f: f}")
+    assert table(run(here, tmp_path, "-j", "1")).column("f").to_pylist() == [f"text {i}" for i in range(5)]
+    assert (tmp_path / "closed").read_text() == "True"
+
+
 def test_prints_of_calls_are_those_of_the_node(here: Here, tmp_path: Path) -> None:
     source = (
         "async def f(text: str, context):\n    print('saw', text)\n    context.log.warning('warned')\n    return 1\n"

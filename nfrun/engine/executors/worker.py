@@ -10,8 +10,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from contextvars import copy_context
 from functools import partial
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
@@ -34,6 +35,7 @@ from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.registry import KINDS
+from nfrun.nodes.user_function import pool_of
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
@@ -216,6 +218,7 @@ class _Worker:
         self._modules = FolderModules(base, config.folders)
         self._maps: dict[tuple[str, int], PieceSource] = {}  # of mapped nodes, the last used at the end
         self.state = WorkerState()
+        self._event_loop: asyncio.Runner | None = None
         self._redirect_output()
 
     @contextmanager
@@ -266,12 +269,22 @@ class _Worker:
         streams = self._redirect_output()
         try:
             make = partial(self._call, order) if isinstance(order, CallOrder) else AttemptRunner.__call__
-            return self._with_shared(make(runner, order.start, self._cancel_token, asyncio.run))
+            return self._with_shared(make(runner, order.start, self._cancel_token, self._run_coroutine))
         finally:
             self._cancel_token = None
             for stream in streams:
                 with suppress(ValueError, OSError):
                     stream.flush()
+
+    def _run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the event loop of this process, and return its result.
+
+        It is the same loop for all attempts: an instance may keep a client from one call to the next.
+        """
+        if self._event_loop is None:
+            self._event_loop = asyncio.Runner()
+            pool_of(self._memo).run_coroutine = self._run_coroutine
+        return self._event_loop.run(coroutine, context=copy_context())
 
     def _call(
         self,
