@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ import pyarrow as pa
 
 from bench.measure import Line, Sample, clocked, holds, interleaved, median, run_here, spread, versus
 from bench.nodes.map_steps import hashed, numbers
-from bench.startup import fresh
+from bench.startup import fresh, without_numpy
 from bench.whole_processes import usage_of
 from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.pieces.work import MapWork
@@ -99,10 +98,13 @@ def _dask() -> object:
 
 
 def _new_rows(folder: Path, repeat: int) -> Iterator[Line]:
-    """Measure a whole process that computes a few new rows, by wall time, beyond the imports that it needs."""
+    """Measure a whole process that computes a few new rows, by wall time, beyond the imports that it needs.
+
+    Without numpy and pandas, which Arrow imports where they are installed.
+    """
     numbers_of_new = count(1)
     run = [sys.executable, "-m", "nfrun", "run", str(_write(folder)), "-q", "-j", str(_WORKERS)]
-    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environ = without_numpy(folder)
     fresh(run, environ)
 
     def with_new_rows() -> Sample:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.flights import FLIGHTS
 from bench.measure import Line, Sample, holds, interleaved, median, spread, versus
-from bench.startup import fresh
+from bench.startup import fresh, without_numpy
 
 # The limits of a run that reuses all one-row nodes, by their number, against reading the file.
 _ROWS = {1_000: "<= 2.7", 10_000: "<= 3.6"}
@@ -39,9 +39,7 @@ def _against_imports(folder: Path, repeat: int) -> Iterator[Line]:
     Without numpy and pandas, which Arrow imports where they are installed.
     """
     folder.mkdir()
-    for name in ("numpy", "pandas"):
-        (folder / f"{name}.py").write_text("raise ImportError('hidden from the benchmark')\n", encoding="utf-8")
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[1])])}
+    environ = without_numpy(folder)
     run = [sys.executable, "-m", "nfrun", "run", str(FLIGHTS / "flights.yaml"), "--work", str(folder / "work")]
     imports = [sys.executable, "-c", "import pyarrow, yaml"]
     ways: Mapping[str, Callable[[], Sample]] = {

@@ -76,3 +76,13 @@ def fresh(command: Sequence[str], environ: Mapping[str, str], less: float = 0.0)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     return Sample(used.ru_utime + used.ru_stime, wall - less)
+
+
+def without_numpy(folder: Path) -> dict[str, str]:
+    """Return the environment of processes that find neither numpy nor pandas, which Arrow imports where it finds them.
+
+    Modules that hide them are written to the folder.
+    """
+    for name in ("numpy", "pandas"):
+        (folder / f"{name}.py").write_text(_NO_PANDAS, encoding="utf-8")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[1])])}
