@@ -249,7 +249,9 @@ class Kind:
     # Does the work of a mapped node for one piece of its input: gets the piece as a `pyarrow.Table` and the other
     # inputs by name. Returns what the function returned: a table if it takes one. None for a kind without `map`.
     call_piece: Callable[[NodeContext, Any, Mapping[str, Any]], Any] | None = None
-    # The same as a coroutine, for a function that is one.
+    # Returns the rows of all pieces, a `pyarrow.RecordBatchReader`, with the types that they have together.
+    join_pieces: Callable[[NodeSpec, Any], Any] = lambda node, rows: rows
+    # The same as `call_piece`, but a coroutine, for a function that is one.
     call_piece_async: Callable[[NodeContext, Any, Mapping[str, Any]], Coroutine[Any, Any, Any]] | None = None
     # Yields the errors that can be found without running or importing the user's code. If the body is a template, this
     # is called once before and once after the expressions are evaluated.

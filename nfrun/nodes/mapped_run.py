@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nfrun.core.map_spec import KeptRows
+from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.map_form import check_columns
 
 
 def run_mapped(
-    context: NodeContext, call_piece: Callable[[NodeContext, Any, Mapping[str, Any]], Any]
+    context: NodeContext,
+    call_piece: Callable[[NodeContext, Any, Mapping[str, Any]], Any],
+    join: Callable[[NodeSpec, Any], Any] = lambda node, rows: rows,
 ) -> Mapping[str, Any]:
     """Return the table of a mapped node. Uses and keeps no results of other runs; the first error is raised."""
     from nfrun.pieces.returned import ReturnedError
@@ -32,7 +35,7 @@ def run_mapped(
         for i in range(work.count):
             piece = work.piece((i,))
             work.record(piece, call_piece(context, work.table(piece), inputs))
-        return {output_name(node): work.joined().read_all()}
+        return {output_name(node): join(node, work.joined()).read_all()}
     except ReturnedError as error:
         raise NodeError(str(error), error.details) from None
     finally:

@@ -63,7 +63,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     if context.node.map is not None:
         from nfrun.nodes.mapped_run import run_mapped
 
-        return run_mapped(context, call_piece)
+        return run_mapped(context, call_piece, join_pieces)
     return _run_script(context, context.node.outputs or ("",), {})
 
 
@@ -79,6 +79,22 @@ def call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> A
     if name not in made:
         raise NodeError(f"the script wrote nothing to ${_variable(name)}")
     return made[name]
+
+
+def _as_texts(table: Any) -> dict[str, Any]:
+    """Return the type of texts for the columns of a csv file, but for those that are not UTF-8."""
+    import pyarrow as pa
+
+    return {field.name: pa.string() for field in table.schema if not pa.types.is_binary(field.type)}
+
+
+def join_pieces(node: NodeSpec, rows: Any) -> Any:
+    """Return the rows of all pieces; their csv columns are texts until the types of all of them are told together."""
+    if node.format != "csv":
+        return rows
+    from nfrun.tables.text_files import with_guessed_types
+
+    return with_guessed_types(rows.read_all()).to_reader()
 
 
 def _run_script(context: NodeContext, names: Sequence[str], pieces: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +126,9 @@ def _run_script(context: NodeContext, names: Sequence[str], pieces: Mapping[str,
         if not path.is_file():  # reading a pipe would block
             raise NodeError(f"${variable} is not an ordinary file")
         try:
-            made[name] = read_table(path.name, base=scratch, format=node.format)
+            made[name] = table = read_table(path.name, base=scratch, format=node.format)
+            if pieces and node.format == "csv":
+                made[name] = read_table(path.name, base=scratch, format=node.format, types=_as_texts(table))
         except FormatError as error:
             raise NodeError(f"what the script wrote to ${variable} is not {node.format}", str(error)) from None
         except OSError as error:
@@ -317,6 +335,7 @@ RUN = Kind(
     code_facts=text_facts,
     map_form=lambda node, lookup: MapForm(),
     call_piece=call_piece,
+    join_pieces=join_pieces,
     may_run_last=True,
     is_process=True,
     reads_files=lambda node: node.format == "arrow",

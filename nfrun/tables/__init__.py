@@ -36,5 +36,6 @@ Other packages use:
 - `store`: `TableStore`
 - `stored_form`: `read_all`
 - `table_folders`: `write_folder`
+- `text_files`: `with_guessed_types`
 - `worker_store`: `WorkerStore`
 """

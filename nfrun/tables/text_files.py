@@ -53,6 +53,16 @@ def read_csv(
     return _replaced(table, read, doubtful, None, quoted=True, only_values=True)
 
 
+def with_guessed_types(texts: pa.Table) -> pa.Table:
+    """Return the values of columns that were read from csv as texts, with the types that a csv file gives them."""
+    from pyarrow import csv
+
+    sink = pa.BufferOutputStream()
+    csv.write_csv(texts, sink)
+    data = sink.getvalue()
+    return read_csv(lambda: pa.BufferReader(data), None, ",", None, NO_TYPES) if texts.num_columns else texts
+
+
 def _may_be_texts(field: pa.Field, types: Types) -> bool:
     """Return whether a column has texts, also if all of them may stand for missing values."""
     is_text = pt.is_string(field.type) or pt.is_large_string(field.type)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,49 @@ def test_a_result_without_rows_has_the_columns_of_the_schema(here: Here, tmp_pat
         "id": "int64", "text": "string", "n": "int32", "v": "fixed_size_list<item: float>[2]", "list": "null",
     }  # fmt: skip
     assert table(found, "q").num_rows == 0
+
+
+CSV = r"""
+nodes:
+  texts:
+    sql: "select * from (values (1, 7), (2, 8), (3, 9), (4, 0)) t(g, n)"
+  r:
+    inputs: texts
+    map: {over: texts, by: g}
+    format: csv
+    run: |
+      case $(tail -1 "$NFRUN_INPUT_texts") in
+      *7) printf 'a,b,c,d,e\n007,1,7,,NA\n' ;;
+      *8) printf 'a,b,c,d,e\n"x ""y"",",2.5,1,"",1\n,,,,\n' ;;
+      *9) printf 'a,b,c,d,f\nNA,nan,1,v,2026-01-01\n' ;;
+      *) printf 'a,b,c,d\n' ;;
+      esac > "$NFRUN_OUTPUT"
+outputs: {f: r}
+"""
+
+
+@pytest.mark.parametrize("groups", [[1, 2, 3, 4], [4, 3, 2, 1], [1], [4]])
+def test_the_types_of_csv_columns_are_those_of_all_pieces(here: Here, tmp_path: Path, groups: list[int]) -> None:
+    order = " ".join(f"when {group} then {place}" for place, group in enumerate(groups))
+    (tmp_path / "p.yaml").write_text(
+        CSV.replace("t(g, n)", f"t(g, n) where list_contains({groups}, g) order by case g {order} end")
+    )
+    found = table(run(here, tmp_path))
+    kinds = {"a": "string", "b": "double", "c": "int64", "d": "string", "e": "int64", "f": "date32[day]"}
+    rows = {
+        1: [{"a": "007", "b": 1.0, "c": 7, "d": None, "e": None, "f": None}],
+        2: [{"a": 'x "y",', "b": 2.5, "c": 1, "d": "", "e": 1, "f": None}, dict.fromkeys("abcdef")],
+        3: [{"a": "NA", "b": None, "c": 1, "d": "v", "e": None, "f": date(2026, 1, 1)}],
+        4: [],
+    }
+    if len(groups) == 1:
+        kinds = {
+            1: {"a": "int64", "b": "int64", "c": "int64", "d": "null", "e": "string"},
+            4: dict.fromkeys("abcd", "null"),
+        }[groups[0]]
+        rows[1] = [{"a": 7, "b": 1, "c": 7, "d": None, "e": "NA"}]
+    assert {field.name: str(field.type) for field in found.schema} == kinds
+    assert found.select(sorted(kinds)).to_pylist() == [row for group in groups for row in rows[group]]
 
 
 def test_errors_of_a_script_have_a_name(here: Here, tmp_path: Path) -> None:
