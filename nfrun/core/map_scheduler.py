@@ -115,6 +115,7 @@ class MapScheduler(Scheduler):
 
     def detach(self, now: float) -> list[Event]:
         events = super().detach(now)
+        self._ready.clear()
         for i, calls in list(self._calls.items()):
             for call in list(calls.running):
                 self._detach_call(i, call)
@@ -164,7 +165,7 @@ class MapScheduler(Scheduler):
             self._ready.discard(i)
         if not calls.has_ended or calls.is_queued:
             return
-        if self._stop_reason is None:
+        if self._stop_reason is None or (calls.failure is not None and not self._cancelled):  # to say which rows failed
             calls.is_queued = True
             self._ready.use_budgets(i, use=False)
             self._ready_at[i] = now
@@ -176,6 +177,12 @@ class MapScheduler(Scheduler):
         else:
             outcome = Outcome(self._names[i], self._attempt[i], calls.failure, map=calls.counts)
             self._fail(now, i, outcome, calls.failure, events)
+
+    def _dispatch(self, now: float, events: list[Event]) -> None:
+        """Start what fits, as in the base class. If no more nodes start, those whose calls have failed still end."""
+        super()._dispatch(now, events)
+        while (i := self._ready.take(now)) is not None:
+            self._start(now, i, events)
 
     def _start(self, now: float, i: int, events: list[Event]) -> None:
         calls = self._calls.get(i)

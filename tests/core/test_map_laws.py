@@ -280,6 +280,17 @@ def test_the_first_bad_row_of_the_pieces_that_were_called_is_told(trials: list[T
     assert seen > 5
 
 
+def test_the_rows_of_a_node_that_fails_are_told_also_while_the_run_stops(trials: list[Trial]) -> None:
+    stopped = 0
+    for trial, name, _ in mapped(trials):
+        for end in trial.of(name, NodeFailed):
+            if end.failure.type == "ValueError" and trial.cancel_at is None:
+                assert len(trial.of(name, CallsEnded)) == 1
+                fails = [event.node for event in trial.log if isinstance(event, NodeFailed) and not event.tolerated]
+                stopped += not trial.keep_going and name in fails[1:]
+    assert stopped
+
+
 @pytest.mark.parametrize("bad", [(0, 1, 2, 3), (36, 37, 38, 39), (0, 13, 26, 39)])
 def test_whether_too_many_rows_failed_depends_on_all_rows_and_not_on_their_order(bad: tuple[int, ...]) -> None:
     def ends(share: float) -> tuple[int, bool]:
