@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from nfrun.cache.cache_key import CacheKeys, dependency_digest
 from nfrun.cache.check_keys import recorded_results, with_keys
 from nfrun.cache.hits import Hits, reused_ref
-from nfrun.cache.kept_rows import RowFolders
+from nfrun.cache.kept_rows import RowFolders, with_kept_reads
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.outdated_results import OutdatedResults
 from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, miss_reason, usable_entries
@@ -24,7 +24,6 @@ from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
 from nfrun.core.errors import Cause
 from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
-from nfrun.core.observation import Observation, merged
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
@@ -132,8 +131,7 @@ class CachedAttempts:
             outcome = replace(outcome, checks=with_keys(outcome.checks, spec, code, referred))
         if outcome.failure is None:
             if spec.map is not None and self._rows is not None and (reads := self._rows.finished(spec.id)):
-                found = [outcome.observation] if outcome.observation is not None else []
-                outcome = replace(outcome, observation=merged([*found, Observation(reads)]))
+                outcome = replace(outcome, observation=with_kept_reads(outcome.observation, reads))
             seen = outcome.observation
             if seen is not None:
                 self._observed.seen[spec.id] = seen
@@ -142,6 +140,8 @@ class CachedAttempts:
                 self._observed.wrote[spec.id] = wrote
             if spec.id in self._outdated.again and not self._is_as_before(outcome):
                 self._outdated.replaced(spec.id, start.attempt)
+        elif spec.map is not None and self._rows is not None and self._observed.inputs.recheck(spec) is None:
+            self._rows.rule_out(spec.id)
         elif "" in (self._observed.inputs.snapshot(spec) or {}).values():
             return replace(outcome, failure=self._with_reuse_hints(outcome.failure, spec))
         return outcome

@@ -309,9 +309,9 @@ class JournalWriter:
                     f"the table of node '{spec.id}' was made again and differs from the one that was removed: say "
                     "'cache: true' to keep its tables, or 'cache: false' to run it each time"
                 )
-        key_inputs = self._key_inputs(spec)
-        seen = self._observed.code.complete(spec.id, self._observed.seen.get(spec.id))
-        self._observed.seen[spec.id] = seen
+        if (key_inputs := self._key_inputs(spec)) is None:
+            self._observed.on_uncertain(spec.id)
+        self._observed.seen[spec.id] = seen = self._observed.code.complete(spec.id, self._observed.seen.get(spec.id))
         wrote = {**self._observed.wrote.get(spec.id, {}), **seen.writes}
         key = None if key_inputs is None else cache_key(key_inputs)
         return FinishedNode(

@@ -19,12 +19,17 @@ from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted
 from nfrun.core.map_spec import KeptRows
+from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId
+from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.history.map_folders import FolderUse, mark_used
 from nfrun.history.run_history import reader_digest
-from nfrun.pieces.read_files import files_read
+from nfrun.pieces.read_files import ENDING as READS
+from nfrun.pieces.read_files import files_read, write_reads
 from nfrun.system.checksums import text_checksum
 from nfrun.system.os_errors import reason
+from nfrun.watch.seen_files import MOST_SHOWN
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
@@ -54,7 +59,9 @@ class RowFolders:
         self._keys, self._observed, self._is_forced = keys, observed, is_forced
         self._unfinished: dict[Path, set[str]] = {}  # nodes that have not ended well, by folder
         self._reads: dict[str, Mapping[str, str]] = {}  # by calls of earlier runs, by node
+        self._folders: dict[str, Path] = {}  # by node
         self._lock = threading.Lock()
+        observed.on_uncertain = self.rule_out
 
     def kept_rows(self, spec: NodeSpec, start: NodeStarted, store: TableStore) -> KeptRows | None:
         """Return where the results of a node's calls are kept; None if none are. Waits for the digests of whole inputs.
@@ -68,7 +75,7 @@ class RowFolders:
         name = name_of_folder(spec, self._keys, self._observed, digests)
         if name is None:
             return None
-        folder = self._folder / name
+        folder = self._folders[spec.id] = self._folder / name
         try:
             with self._lock:
                 self._unfinished.setdefault(folder, set()).add(spec.id)
@@ -93,6 +100,12 @@ class RowFolders:
                     nodes.remove(node)
                     self._mark(folder)
         return self._reads.get(node, {})
+
+    def rule_out(self, node: str) -> None:
+        """Let no later run use what the calls of a node have given in this one: they may have run other code."""
+        if (folder := self._folders.get(node)) is not None:
+            with suppress(OSError):
+                write_reads(folder / f"{self._run}-{READS}", {"": "its code or a file that it names was changed"})
 
     def _mark(self, folder: Path, *, cached: bool = False) -> None:
         mark_used(folder, FolderUse(self._pipeline, self._number, cached, bool(self._unfinished[folder])))
@@ -131,3 +144,11 @@ def definition_of_calls(definition: KeyInputs, spec: NodeSpec) -> KeyInputs:
     without = {*_NOT_OF_CALLS, f"cells {spec.map.over}"}  # rows of the mapped input are keyed by content
     kept = {name: value for name, value in definition.items() if name not in without and not name.startswith("map")}
     return {**kept, "explode": str(spec.map.explode)}
+
+
+def with_kept_reads(seen: Observation | None, reads: Mapping[str, str]) -> Observation:
+    """Return what a node has used, with the files that were read for the kept results that it has used."""
+    seen = seen or Observation()
+    changed = next((name for name, checksum in reads.items() if seen.reads.get(name, checksum) != checksum), None)
+    obstacle = seen.obstacle or (f"{ellipsize(changed, MOST_SHOWN)} changed while it ran" if changed else "")
+    return replace(seen, reads={**reads, **seen.reads}, obstacle=obstacle)

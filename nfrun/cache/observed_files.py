@@ -31,6 +31,8 @@ class ObservedFiles:
     a table of theirs was removed, or counts as removed as it is `outdated`; `reasons` says why they run. `wrote` are
     the checksums of the files that nodes wrote outside of the run, by node and file name. `seen` has the observation of
     the last attempt at each node, and `code` adds to it the files and hosts of code that nodes share.
+    `on_uncertain(node)` is called for a node that has ended, if its code or a file that it names may have changed while
+    it ran.
     """
 
     inputs: ExternalInputs
@@ -42,6 +44,7 @@ class ObservedFiles:
     reasons: dict[str, str] = field(default_factory=dict)
     wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
     seen: dict[str, Observation] = field(default_factory=dict)
+    on_uncertain: Callable[[str], None] = lambda node: None
 
     @classmethod
     def of_run(

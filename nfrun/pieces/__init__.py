@@ -11,7 +11,7 @@ rows, and `take.py` takes rows of all types.
 Other packages use:
 
 - `piece`: `Piece`
-- `read_files`: `files_read`
+- `read_files`: `ENDING`, `files_read`, `write_reads`
 - `recorder`: `WorkerData`
 - `returned`: `ReturnedError`, `WrongLength`
 - `segment_files`: `segment_totals`, `segments_in`

@@ -62,7 +62,7 @@ def encoded(keys: bytes, counts: Sequence[int] | None, table: pa.Table, seconds:
 
 
 def read_segment(path: Path) -> Iterator[Record]:
-    """Yield the records of a segment, as views of the mapped file. None if the file is not a segment of this format.
+    """Yield the records of a segment, as views of the mapped file. Nothing if the file is not a segment of this format.
 
     Rows are not checked, see `Record.is_intact`. Raises FileNotFoundError, and HandoffError if it cannot be read.
     """

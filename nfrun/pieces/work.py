@@ -17,7 +17,7 @@ from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.core.text import ellipsize
 from nfrun.pieces.compaction import compact, remove_replaced
 from nfrun.pieces.cut import adjacent_or_listed, cut, halves_of
-from nfrun.pieces.failed import FailedCall, failed_rows, failed_slices
+from nfrun.pieces.failed import CallError, failed_rows, failed_slices
 from nfrun.pieces.joined import Found, joined_pieces, joined_rows
 from nfrun.pieces.piece import Piece, counted
 from nfrun.pieces.piece_keys import piece_keys
@@ -70,7 +70,7 @@ class MapWork:
         self._covered: Sequence[int] = range(len(self._missing) + 1)
         if covered is not None:
             self._covered = array("q", accumulate(covered, initial=0))
-        self._failed: dict[bytes, FailedCall] = {}
+        self._failed: dict[bytes, CallError] = {}
         self._lock = threading.Lock()
 
     @property
@@ -136,7 +136,7 @@ class MapWork:
         with self._lock:
             for start in range(0, len(piece.keys), KEY_BYTES):
                 key = piece.keys[start : start + KEY_BYTES]
-                self._failed[key] = FailedCall(error, message, attempts)
+                self._failed[key] = CallError(error, message, attempts)
 
     def row_text(self, piece: Piece) -> tuple[int, str]:
         """Return the number of the first row, from 1, and its values in the columns of the key, for a message."""
@@ -284,7 +284,7 @@ class MapWork:
         failed = positions_in(self._keys, key_array(b"".join(self._failed))).is_valid()
         return pc.if_else(failed, pa.scalar(None, found.type), found)
 
-    def _failed_units(self) -> dict[int, FailedCall]:
+    def _failed_units(self) -> dict[int, CallError]:
         """Return the units that failed, also those that are equal to one whose call did."""
         import pyarrow.compute as pc
 

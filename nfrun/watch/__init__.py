@@ -13,8 +13,9 @@ Other packages use:
 - `attribution`: `Attribution`
 - `audit_hook`: `listening`
 - `counted_files`: `CountedFiles`
-- `file_access`: `Access`, `Use`, `accesses`
+- `file_access`: `Access`, `accesses`, `Use`
 - `process_state`: `ProcessState`, `StartState`, `WorkerState`
-- `recorded_files`: `WORKING_DIRECTORY`, `RecordedFiles`
+- `recorded_files`: `RecordedFiles`, `WORKING_DIRECTORY`
 - `run_watch`: `RunWatch`
+- `seen_files`: `MOST_SHOWN`
 """

@@ -296,3 +296,21 @@ nodes:
     assert trial.new() == {"size": 8}
     trial.edit("[3, 5]", "[3, 5, 6]")
     assert trial.new() == {"size": 1}
+
+
+def test_results_of_a_run_during_which_the_code_was_changed_are_not_used(tmp_path: Path, here: Here) -> None:
+    trial = Trial(tmp_path, here)
+    before = (
+        STEPS
+        + """
+def edits(text: str):
+    path = Path(__file__)
+    path.write_text(path.read_text().replace("len(text) + 1", "len(text) + 2"))
+    return len(text) + 1
+"""
+    )
+    trial.edit("steps:size", "steps:edits")
+    for _ in range(2):
+        trial.steps.write_text(before)
+        assert trial.new("-j", "1")["size"] == 1000
+    assert "len(text) + 2" in trial.steps.read_text()
