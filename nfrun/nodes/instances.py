@@ -10,6 +10,14 @@ from typing import Any
 Key = tuple[tuple[str, str], Hashable]
 
 
+class _Turn:
+    """Lets the calls for one key make an instance one after the other. `error` is why that failed: the last turn."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.error: BaseException | None = None
+
+
 class InstancePool:
     """The instances of one process. Thread-safe.
 
@@ -22,27 +30,30 @@ class InstancePool:
         self._lock = threading.Lock()
         self._idle: dict[Key, list[Any]] = {}
         self._shared: dict[Key, Any] = {}
-        self._making: dict[Key, threading.Lock] = {}
-        self._failed: dict[Key, BaseException] = {}
+        self._making: dict[Key, _Turn] = {}
         self._closed: set[tuple[str, str]] = set()
         self.loading: dict[Key, Any] = {}  # for the event loop: futures of instances that are being made
         self.run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = _run_alone  # awaits an async `close()`
 
     def take(self, key: Key, make: Callable[[], Any]) -> Any:
         """Return an instance that no other call has; `give_back` must follow. Raises what `make` raises."""
-        before, lock = self._failed.get(key), self._of(key)
-        with lock:
-            found = self._pop(key)
-            if found is not None:
-                return found[0]
-            failed = self._failed.get(key)
-            if failed is not None and failed is not before:
-                raise failed
-            try:
-                return make()
-            except BaseException as error:
-                self._failed[key] = error
-                raise
+        turn = self._of(key)
+        try:
+            with turn.lock:
+                found = self._pop(key)
+                if found is not None:
+                    return found[0]
+                if turn.error is not None:
+                    raise turn.error
+                try:
+                    return make()
+                except BaseException as error:
+                    turn.error = error
+                    with self._lock:
+                        self._making[key] = _Turn()
+                    raise
+        finally:
+            del turn  # the frame of an error would keep it, and all that `__init__` had made
 
     def give_back(self, key: Key, instance: Any) -> None:
         """Make an instance idle."""
@@ -55,7 +66,7 @@ class InstancePool:
     def share(self, key: Key, make: Callable[[], Any]) -> Any:
         """Return the one instance that all calls on the event loop share. Raises what `make` raises."""
         if key not in self._shared:
-            with self._of(key):
+            with self._of(key).lock:
                 if key not in self._shared:
                     self._shared[key] = make()
         return self._shared[key]
@@ -82,10 +93,10 @@ class InstancePool:
         with self._lock:
             return any(key[0] not in needed for key in (*self._making,) if key[0] not in self._closed)
 
-    def _of(self, key: Key) -> threading.Lock:
+    def _of(self, key: Key) -> _Turn:
         with self._lock:
             self._closed.discard(key[0])
-            return self._making.setdefault(key, threading.Lock())
+            return self._making.setdefault(key, _Turn())
 
     def _close(self, instance: Any) -> BaseException | None:
         close = getattr(instance, "close", None)

@@ -47,7 +47,7 @@ def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None) -> pa
     `keep` are the columns of the input that stay, None for all. A batch has 65,536 rows, or more if rows give several;
     fewer if these take more than 64 MiB. Raises FormatError.
     """
-    encoded = _schema(found)
+    encoded = _schema(found, "row")
     new = without_dictionaries(encoded)
     kept = given if keep is None else given.select(list(keep))
     schema, places = _with_new(kept.schema, new)
@@ -66,7 +66,7 @@ def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None) -> pa
 
 def joined_pieces(found: Found) -> pa.RecordBatchReader:
     """Return the tables of the pieces, one behind the other. Raises FormatError if they do not fit."""
-    encoded = _schema(found)
+    encoded = _schema(found, "piece")
     schema = without_dictionaries(encoded)
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -84,8 +84,11 @@ def joined_pieces(found: Found) -> pa.RecordBatchReader:
     return with_dictionaries(pa.RecordBatchReader.from_batches(schema, batches()), encoded)
 
 
-def _schema(found: Found) -> pa.Schema:
-    """Return the columns of all results, in the order in which the rows of the input give them."""
+def _schema(found: Found, unit: str) -> pa.Schema:
+    """Return the columns of all results, in the order in which the rows of the input give them.
+
+    Raises FormatError with the number of the first `unit`, from 1, of each of two results that do not fit together.
+    """
     import pyarrow.compute as pc
 
     records = found.results.records_of(found.positions)
@@ -95,7 +98,7 @@ def _schema(found: Found) -> pa.Schema:
     except Conflict as error:
         firsts = [pc.index(records, used[i]).as_py() for i in (error.one, error.other)]
         rows = [first if found.rows is None else found.rows[first].as_py() for first in firsts]
-        what = " and ".join(f"{'row' if len(found.positions) else 'piece'} {row + 1:,}" for row in rows)
+        what = " and ".join(f"{unit} {row + 1:,}" for row in rows)
         raise FormatError(f"the results of {what} of '{found.name}' cannot be put together: {error}") from None
 
 

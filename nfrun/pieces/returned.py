@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -68,7 +69,8 @@ def computed_rows(value: Any, rows: int, *, explode: bool = False) -> Computed:
         items, counts = _exploded(value, rows)
         return Computed(frozen_table(_columns(items, sum(counts))), tuple(counts))
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise ReturnedError(f"the function returned {_a(value)} that does not make columns: {error}") from None
+        why = re.sub(r" at 0x[0-9a-f]+", "", str(error))  # another one in each run
+        raise ReturnedError(f"the function returned {_a(value)} that does not make columns: {why}") from None
 
 
 def _has_rows(value: Any, rows: int) -> bool:
@@ -79,6 +81,7 @@ def _has_rows(value: Any, rows: int) -> bool:
 
 def _columns(value: Any, rows: int) -> pa.Table:
     if isinstance(value, Mapping):
+        _check_names(value)
         return _table({str(name): _array(values, rows, str(name)) for name, values in value.items()}, rows)
     if isinstance(value, pa.Table | pa.RecordBatch) or _is_frame(value):
         table = _frame_table(value)
@@ -99,6 +102,7 @@ def _mappings(value: Sequence[Any], rows: int) -> pa.Table:
             raise ReturnedError(what, "return a mapping for each row, or None for a row of nulls")
     found = [row or {} for row in value]
     names = dict.fromkeys(key for row in found for key in row)
+    _check_names(names)
     return _table({str(name): _array([row.get(name) for row in found], rows, str(name)) for name in names}, rows)
 
 
@@ -167,6 +171,11 @@ def _table(columns: Mapping[str, pa.Array | pa.ChunkedArray], rows: int) -> pa.T
     if not columns and rows:
         raise ReturnedError("the function returned no columns", "return a value or a mapping for each row")
     return pa.table(dict(columns))
+
+
+def _check_names(names: Iterable[Any]) -> None:
+    if UNNAMED in names:
+        raise ReturnedError("the function returned a column whose name is empty", "give it a name")
 
 
 def _check_length(found: int, rows: int, what: str, where: str = "") -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 from types import ModuleType, SimpleNamespace
@@ -239,9 +241,10 @@ def test_calls_that_wait_for_an_instance_which_cannot_be_made_fail_with_the_firs
     key, tried, begun, arrived = (("", "m:f"), "k"), list[int](), threading.Event(), threading.Semaphore(0)
 
     class Pool(InstancePool):
-        def _of(self, key: Key) -> threading.Lock:
+        def _of(self, key: Key) -> Any:
+            turn = super()._of(key)
             arrived.release()
-            return super()._of(key)
+            return turn
 
     def make() -> None:
         tried.append(1)
@@ -266,6 +269,26 @@ def test_calls_that_wait_for_an_instance_which_cannot_be_made_fail_with_the_firs
     assert (len(tried), len(ended)) == (1, 3)
     take()
     assert len(tried) == 2
+
+
+def test_what_a_failed_init_has_made_is_let_go(tmp_path: Path) -> None:
+    source = """
+        import weakref
+        made = []
+        class f:
+            def __init__(self, model):
+                made.append(weakref.ref(self))
+                raise ValueError(model)
+            def __call__(self, text: str): return 1
+    """
+    call = Call(tmp_path, source, model="bad")
+    gc.disable()
+    try:
+        with suppress(ValueError):
+            call()
+        assert call.module.made[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_close_is_called_once_for_what_no_node_needs(tmp_path: Path) -> None:

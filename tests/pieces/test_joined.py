@@ -109,6 +109,16 @@ def test_what_is_kept_of_exploded_rows_does_not_depend_on_the_others(tmp_path: P
         assert kept.equals(anew) and kept.schema == anew.schema
 
 
+def test_tables_that_do_not_fit_together_are_told_with_their_pieces(tmp_path: Path) -> None:
+    spec = MapSpec("x", by=("g",))
+    work = MapWork(pa.table({"g": [1, 1, 2]}), spec, None, KeptRows(str(tmp_path), "1"), name="n")
+    for number, value in enumerate([1, "x"]):
+        work.record(work.piece((number,)), pa.table({"n": [value]}))
+    with pytest.raises(FormatError, match="the results of piece 1 and piece 2 of 'n' cannot be put together"):
+        work.joined()
+    work.close()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

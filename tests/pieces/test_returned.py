@@ -88,7 +88,14 @@ WRONG: list[tuple[Any, bool, str, str]] = [
         "return one of two dimensions, or a list with one value for each row",
     ),
     ([1, "x"], False, "the function returned a list that does not make columns: Could not convert 'x' …", ""),
-    ([object(), 1], False, "the function returned a list that does not make columns: Could not convert <object …", ""),
+    (
+        [object(), 1],
+        False,
+        "the function returned a list that does not make columns: Could not convert <object object> with type …",
+        "",
+    ),
+    ({"": [1, 2]}, False, "the function returned a column whose name is empty", "give it a name"),
+    ([{"a": 1, "": 1}, {}], False, "the function returned a column whose name is empty", "give it a name"),
     (
         {"a": [1, 2]},
         True,
