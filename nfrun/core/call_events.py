@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nfrun.core.events import Failure, NodeStarted
-from nfrun.core.map_counts import FailedCall, MapCounts, Piece
+from nfrun.core.map_counts import FailedCall, MapCounts, PiecePath
 from nfrun.core.map_spec import KeptRows
 from nfrun.core.values import frozen
 
@@ -23,7 +23,7 @@ class CallStarted(NodeStarted):
     """
 
     call: int = 0
-    piece: Piece = ()
+    piece: PiecePath = ()
     tries: int = 1
     on_loop: bool = False
 
@@ -43,4 +43,4 @@ class CallsEnded(NodeStarted):
     counts: MapCounts = MapCounts(0)
     failed: tuple[FailedCall, ...] = ()
     failure: Failure | None = None
-    piece: Piece = ()
+    piece: PiecePath = ()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, OutputRef
-from nfrun.core.map_counts import FailedCall, MapCounts, OpenedMap, Piece
+from nfrun.core.map_counts import FailedCall, MapCounts, OpenedMap, PiecePath
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import NOTHING, Retry
 from nfrun.core.retries import FINAL, delay_after
@@ -37,20 +37,20 @@ class Calls:
         self._retry = retry
         self._seed = seed
         self._next = 0
-        self._again: deque[Piece] = deque()  # halves, and pieces whose back-off is over
-        self._failures: dict[Piece, int] = {}
-        self._losses: dict[Piece, int] = {}
-        self._earlier: dict[Piece, int] = {}  # of halves: the calls for the pieces that they were part of
+        self._again: deque[PiecePath] = deque()  # halves, and pieces whose back-off is over
+        self._failures: dict[PiecePath, int] = {}
+        self._losses: dict[PiecePath, int] = {}
+        self._earlier: dict[PiecePath, int] = {}  # of halves: the calls for the pieces that they were part of
         self._started = 0
         self._done_rows = opened.reused
         self._failed_rows = 0
         self._told_at = float("-inf")
         self._is_held = False  # until a call that failed, as one for any piece would, is made again
-        self.running: dict[int, tuple[Piece, int]] = {}
-        self.waiting: dict[Piece, float] = {}
+        self.running: dict[int, tuple[PiecePath, int]] = {}
+        self.waiting: dict[PiecePath, float] = {}
         self.failed: list[FailedCall] = []
         self.failure: Failure | None = None
-        self.bad_piece: Piece = ()
+        self.bad_piece: PiecePath = ()
         self.is_queued = False  # whether the node stands in the ready queue
 
     @property
@@ -69,7 +69,7 @@ class Calls:
         """The rows and calls so far."""
         return MapCounts(self.opened.rows, self.opened.reused, self._failed_rows, self._started)
 
-    def start(self) -> tuple[int, Piece, int]:
+    def start(self) -> tuple[int, PiecePath, int]:
         """Start the next call. Returns its number, its piece, and the number of tries for the piece, from 1."""
         if self._again:
             piece = self._again.popleft()
@@ -81,7 +81,7 @@ class Calls:
         self.running[self._started] = (piece, tries)
         return self._started, piece, tries
 
-    def resume(self, piece: Piece) -> None:
+    def resume(self, piece: PiecePath) -> None:
         """Call a piece again, whose back-off is over."""
         del self.waiting[piece]
         self._again.append(piece)
@@ -90,7 +90,7 @@ class Calls:
         """Start no other call."""
         self._stop_behind(())
 
-    def end(self, now: float, call: int, failure: Failure | None, *, is_stopped: bool) -> Piece | None:
+    def end(self, now: float, call: int, failure: Failure | None, *, is_stopped: bool) -> PiecePath | None:
         """End a call. Returns its piece if that is in back-off now.
 
         If the run `is_stopped`, nothing is called again, and a call that was told to stop has not failed.
@@ -120,7 +120,7 @@ class Calls:
         self._told_at = now
         return self._done_rows, self.counts
 
-    def _delay(self, piece: Piece, failure: Failure) -> float | None:
+    def _delay(self, piece: PiecePath, failure: Failure) -> float | None:
         """Count a failed call. Returns the seconds until the next call for the piece, None if there is none."""
         if failure.cause is Cause.LOST:
             self._losses[piece] = losses = self._losses.get(piece, 0) + 1
@@ -130,7 +130,7 @@ class Calls:
             return None  # each half is tried once
         return delay_after(failures, failure, self._retry, f"{self._seed}:{piece[0]}:{failures}")
 
-    def _give_up(self, piece: Piece, tries: int, failure: Failure, *, is_stopped: bool) -> None:
+    def _give_up(self, piece: PiecePath, tries: int, failure: Failure, *, is_stopped: bool) -> None:
         """Call the halves of a piece whose calls have failed, or count its rows as failed."""
         calls = self._forget(piece) + tries
         if failure.is_certain:
@@ -153,7 +153,7 @@ class Calls:
         if self._spec.is_past(self._failed_rows, self.opened.rows):
             self._fail(failure)
 
-    def _forget(self, piece: Piece) -> int:
+    def _forget(self, piece: PiecePath) -> int:
         """Forget the calls for a piece. Returns how many there were for those that it is a half of."""
         self._failures.pop(piece, None)
         self._losses.pop(piece, None)
@@ -164,7 +164,7 @@ class Calls:
         self.failure = self.failure or failure
         self.stop()
 
-    def _stop_behind(self, piece: Piece) -> None:
+    def _stop_behind(self, piece: PiecePath) -> None:
         """Start no other call but for halves of pieces before this one."""
         self._next = self._count
         self._again = deque(half for half in self._again if len(half) > 1 and half < piece)

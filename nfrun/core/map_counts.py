@@ -7,7 +7,7 @@ from typing import Protocol
 from nfrun.core.values import frozen
 
 # A piece by its place among those to compute, and then by 0 or 1 for each time that it was halved: `(3,)`, `(3, 0)`.
-Piece = tuple[int, ...]
+PiecePath = tuple[int, ...]
 
 
 @frozen
@@ -27,10 +27,10 @@ class Pieces(Protocol):
     def count(self) -> int:
         """How many there are before any is halved."""
 
-    def rows_of(self, piece: Piece) -> int:
+    def rows_of(self, piece: PiecePath) -> int:
         """Return how many rows of the input get their result from this piece."""
 
-    def can_halve(self, piece: Piece) -> bool:
+    def can_halve(self, piece: PiecePath) -> bool:
         """Return whether the piece may be computed as two halves."""
 
 
@@ -51,7 +51,7 @@ class OpenedMap:
 class FailedCall:
     """A piece whose last call failed: the type of the error, its message, and the number of calls for its rows."""
 
-    piece: Piece
+    piece: PiecePath
     type: str
     message: str
     attempts: int

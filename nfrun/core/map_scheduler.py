@@ -22,7 +22,7 @@ from nfrun.core.events import (
     Outcome,
     OutputRef,
 )
-from nfrun.core.map_counts import Piece
+from nfrun.core.map_counts import PiecePath
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan
 from nfrun.core.scheduler import Scheduler, State
@@ -52,7 +52,7 @@ class MapScheduler(Scheduler):
         self._timeouts = {i: node.timeout for i, node in enumerate(self._nodes) if node.map is not None}
         self._nodes = [replace(node, timeout=None) if node.map is not None else node for node in self._nodes]
         self._calls: dict[int, Calls] = {}  # by node
-        self._call_timers: list[tuple[float, int, int, Piece]] = []  # time, node, call or 0, piece in back-off
+        self._call_timers: list[tuple[float, int, int, PiecePath]] = []  # time, node, call or 0, piece in back-off
         self._timed = 0  # how many of these are needed
         self._detached_calls: set[tuple[int, int, int]] = set()
 
@@ -240,7 +240,7 @@ class MapScheduler(Scheduler):
         if timeout is not None:
             self._add_timer(now + timeout, i, call, ())
 
-    def _add_timer(self, when: float, i: int, call: int, piece: Piece) -> None:
+    def _add_timer(self, when: float, i: int, call: int, piece: PiecePath) -> None:
         timers = self._call_timers
         if len(timers) > 2 * self._timed + _MOST_STALE:  # most calls end long before their timeout
             timers[:] = [timer for timer in timers if self._is_needed(timer)]
@@ -256,7 +256,7 @@ class MapScheduler(Scheduler):
             heapq.heappop(timers)
         return None
 
-    def _is_needed(self, timer: tuple[float, int, int, Piece]) -> bool:
+    def _is_needed(self, timer: tuple[float, int, int, PiecePath]) -> bool:
         when, i, call, piece = timer
         calls = self._calls.get(i)
         if calls is None:

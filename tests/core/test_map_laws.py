@@ -30,7 +30,7 @@ from nfrun.core.events import (
     Outcome,
     OutputRef,
 )
-from nfrun.core.map_counts import OpenedMap, Piece
+from nfrun.core.map_counts import OpenedMap, PiecePath
 from nfrun.core.map_scheduler import MapScheduler, scheduler_of
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import OutputId, Retry
@@ -48,7 +48,7 @@ class Rows:
         self.rows, self.batch, self.halves = rows, batch, halves
         self.count = max(1, -(-rows // batch))
 
-    def span(self, piece: Piece) -> range:
+    def span(self, piece: PiecePath) -> range:
         start = piece[0] * self.batch
         found = range(start, min(start + self.batch, self.rows))
         for half in piece[1:]:
@@ -56,10 +56,10 @@ class Rows:
             found = found[middle:] if half else found[:middle]
         return found
 
-    def rows_of(self, piece: Piece) -> int:
+    def rows_of(self, piece: PiecePath) -> int:
         return len(self.span(piece))
 
-    def can_halve(self, piece: Piece) -> bool:
+    def can_halve(self, piece: PiecePath) -> bool:
         return self.halves and self.rows_of(piece) > 1
 
 

@@ -11,8 +11,7 @@ from nfrun.contracts.type_names import OTHERS
 from nfrun.core.call_events import CallsEnded, CallStarted
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome
-from nfrun.core.map_counts import MapCounts
-from nfrun.core.map_counts import Piece as PiecePath
+from nfrun.core.map_counts import MapCounts, PiecePath
 from nfrun.core.map_spec import ERRORS
 from nfrun.core.observation import Observation, merged
 from nfrun.core.pipeline import NodeSpec
