@@ -100,6 +100,19 @@ def test_more_failed_rows_than_may_fail_the_node(here: Here, tmp_path: Path) -> 
     assert what in done.stderr
 
 
+def test_a_bad_group_is_told_by_its_values(here: Here, tmp_path: Path) -> None:
+    source = "def f(texts):\n    if texts['k'][0].as_py() == 2: raise ValueError('no')\n    return texts\n"
+    (tmp_path / "steps.py").write_text(source)
+    node = "  f: {{python: 'steps:f', inputs: {{texts: texts}}, map: {{over: texts, by: k{}}}}}\n"
+    text = "nodes:\n  texts: {sql: select range % 4 as k from range(20)}\n"
+    (tmp_path / "p.yaml").write_text(text + node.format(""))
+    assert "group k: 2 of 'f' failed: ValueError: no\n" in run(here, tmp_path, code=1)["stderr"]
+    (tmp_path / "p.yaml").write_text(text + node.format(", on_error: collect"))
+    found = run(here, tmp_path, code=1)
+    assert "5 of 20 rows failed, and 'max_failed' lets 10 %" in found["stderr"]
+    assert "the first: group k: 2: ValueError: no\n" in found["stderr"]
+
+
 def test_what_does_not_fit_the_rows_is_an_error_of_the_node(here: Here, tmp_path: Path) -> None:
     write(tmp_path, "map: texts", "def f(text: list[str]):\n    return {'n': [1]}\n", 3)
     found = run(here, tmp_path, code=1)

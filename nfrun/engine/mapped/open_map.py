@@ -188,6 +188,8 @@ class OpenMap:
         if not piece.rows:
             return "the call for no rows", ""
         first, sample = work.row_text(piece)
+        if (spec := self._node.map) is not None and spec.by and not spec.parts:
+            return f"group {sample}", ""
         of = f"of {work.rows:,}"
         if piece.rows == 1:
             return f"row {first:,} {of}", sample
