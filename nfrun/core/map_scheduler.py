@@ -180,7 +180,9 @@ class MapScheduler(Scheduler):
 
     def _dispatch(self, now: float, events: list[Event]) -> None:
         """Start what fits, as in the base class. If no more nodes start, those whose calls have failed still end."""
-        super()._dispatch(now, events)
+        if self._stop_reason is None:
+            super()._dispatch(now, events)
+            return
         while (i := self._ready.take(now)) is not None:
             self._start(now, i, events)
 

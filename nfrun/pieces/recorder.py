@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from nfrun.core.values import frozen
 from nfrun.pieces.piece import Piece
+from nfrun.pieces.plain_rows import plain_rows
 from nfrun.pieces.read_files import ENDING as READS
 from nfrun.pieces.read_files import ReadFiles
 from nfrun.pieces.returned import Computed, computed_by_type, computed_rows
@@ -39,6 +40,8 @@ class Recorder:
         elif not piece.rows:
             table = computed_rows(value, 0, explode=self._explode).table
             self._writer.add(piece.keys, Computed(table, (table.num_rows,)), seconds)
+        elif not self._explode and (plain := plain_rows(value, piece.rows)) is not None:
+            self._writer.add(piece.keys, plain, seconds)
         else:
             parts = computed_by_type(value, piece.rows, explode=self._explode)
             for rows, computed in parts:

@@ -38,6 +38,11 @@ class Computed:
     table: pa.Table
     counts: tuple[int, ...] | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the values."""
+        return int(self.table.nbytes)
+
 
 def computed_by_type(value: Any, rows: int, *, explode: bool = False) -> list[tuple[list[int], Computed]]:
     """Return the new columns as `computed_rows` does, in parts: the indices of rows whose values have the same types.

@@ -61,7 +61,9 @@ class MapWork:
         self._recorder = Recorder(spec.explode, ResultWriter(folder, self._files))
         self.record = self._recorder.record
         self._cut = None if columns is not None else cut(table, spec)
+        self._batch = 1 if self._cut is not None else spec.rows_per_call
         self._keys = self._unit_keys()
+        self._key_data = memoryview(self._keys.buffers()[1])
         self._uses_kept = spec.reuse and kept.use_kept
         self._kept = Results(kept_records(folder, without=kept.outdated) if self._uses_kept else [])
         self._found = self._kept.find(self._keys)
@@ -101,13 +103,15 @@ class MapWork:
     def piece(self, path: Sequence[int]) -> Piece:
         """Return the piece with this path."""
         first, last = self._range(path)
-        units = self._missing.slice(first, last - first)
         if self._cut is not None:
-            unit = units[0].as_py()
+            unit = self._missing[first].as_py()
             start, stop, listed = self._cut.rows(unit)
             return Piece(self._key_bytes(unit, unit + 1), start, stop, listed, row_wise=False)
         if not self.rows:
             return Piece(_NO_ROWS)
+        if len(self._missing) == len(self._keys):  # all units, so their numbers need not be looked up
+            return Piece(self._key_bytes(first, last), first, last)
+        units = self._missing.slice(first, last - first)
         start, stop, listed = adjacent_or_listed(units)
         if listed:
             keys = b"".join(self._key_bytes(row, row + 1) for row in units.to_pylist())
@@ -186,10 +190,6 @@ class MapWork:
                 remove_replaced(self._folder, self._files)
             compact(self._folder)
 
-    @property
-    def _batch(self) -> int:
-        return 1 if self._cut is not None else self._spec.rows_per_call
-
     def _unit_keys(self) -> pa.FixedSizeBinaryArray:
         if not self.rows and self._cut is None:
             return key_array(_NO_ROWS)
@@ -244,8 +244,7 @@ class MapWork:
         return first, last
 
     def _key_bytes(self, first: int, last: int) -> bytes:
-        data: bytes = self._keys.buffers()[1].slice(KEY_BYTES * first, KEY_BYTES * (last - first)).to_pybytes()
-        return data
+        return bytes(self._key_data[KEY_BYTES * first : KEY_BYTES * last])
 
     def _with_new(self) -> tuple[Results, pa.Array]:
         """Return the results that were kept with those of this run behind them, and the position of that of each unit.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
+from nfrun.pieces.plain_rows import PlainRows, together
 from nfrun.pieces.returned import Computed
 from nfrun.pieces.segments import SegmentFile, encoded
 from nfrun.tables.dictionaries import has_dictionary
@@ -22,7 +23,7 @@ _MOST_BYTES = 4 << 20  # that wait to be written
 
 @frozen
 class Result:
-    """The result of a call: the keys of its units, its rows, and how many seconds it took."""
+    """The result of calls: the keys of their units, their rows, and how many seconds they took."""
 
     keys: bytes
     computed: Computed
@@ -30,7 +31,7 @@ class Result:
 
 
 class ResultWriter:
-    """Writes results to a segment of its own. Thread-safe.
+    """Writes results to a segment of its own. Thread-safe. A result has the keys, the rows and the seconds of a call.
 
     With `at_once`, a result is on disk when `add` returns. Otherwise results that arrive within 30 ms become one
     record, so that results of single rows take little space. If much waits, `add` writes it, so that the memory is
@@ -40,7 +41,7 @@ class ResultWriter:
     def __init__(self, folder: Path, name: str, *, at_once: bool = False) -> None:
         self._file = SegmentFile(folder, name)
         self._at_once = at_once
-        self._waiting: list[Result] = []
+        self._waiting: list[tuple[bytes, Computed | PlainRows, float]] = []
         self._waiting_bytes = 0
         self._error: HandoffError | None = None
         self._closed = False
@@ -48,14 +49,14 @@ class ResultWriter:
         self._writing = threading.Lock()  # held while the file is written; taken before `_change`
         self._thread: threading.Thread | None = None
 
-    def add(self, keys: bytes, computed: Computed, seconds: float) -> None:
+    def add(self, keys: bytes, computed: Computed | PlainRows, seconds: float) -> None:
         """Write the result of a call. Raises HandoffError, also for an earlier result that could not be written."""
         with self._change:
             self._raise_error()
             if self._closed:
                 return  # of a call that was given up
-            self._waiting.append(Result(keys, computed, seconds))
-            self._waiting_bytes += computed.table.nbytes
+            self._waiting.append((keys, computed, seconds))
+            self._waiting_bytes += computed.nbytes
             is_full = self._at_once or self._waiting_bytes > _MOST_BYTES
             if not is_full:
                 if self._thread is None:
@@ -72,7 +73,7 @@ class ResultWriter:
             with self._change:
                 waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
             if waiting:
-                self._file.append(b"".join(map(_record, join_results(waiting))))
+                self._file.append(b"".join(map(_record, join_results(_results(waiting)))))
         with self._change:
             self._raise_error()
 
@@ -107,6 +108,21 @@ class ResultWriter:
             except HandoffError as error:
                 with self._change:
                     self._error = error
+
+
+def _results(waiting: Iterable[tuple[bytes, Computed | PlainRows, float]]) -> list[Result]:
+    """Return the results as tables: of plain rows with the same columns, one."""
+    found: list[Result] = []
+    groups: dict[tuple[tuple[str, type], ...], list[tuple[bytes, PlainRows, float]]] = {}
+    for keys, computed, seconds in waiting:
+        if isinstance(computed, PlainRows):
+            groups.setdefault(computed.kinds, []).append((keys, computed, seconds))
+        else:
+            found.append(Result(keys, computed, seconds))
+    for group in groups.values():
+        table = together([plain for _, plain, _ in group])
+        found.append(Result(b"".join([keys for keys, *_ in group]), Computed(table), sum(each[2] for each in group)))
+    return found
 
 
 def _record(result: Result) -> bytes:
