@@ -67,16 +67,21 @@ def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[NodeDiagnost
 def check_columns(node: NodeSpec, names: Sequence[str]) -> None:
     """Raise NodeError if the mapped input, with columns of these names, lacks one, or has two of one name."""
     assert node.map is not None
-    if len({*names}) < len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        what = f"'{node.map.over}' has two columns called '{ellipsize(twice)}', and a map joins columns by name"
-        raise NodeError(what, "rename one of them in the node before")
+    check_names(f"'{node.map.over}'", names, "rename one of them in the node before")
     for column in (*node.map.by, *(node.map.keep or ())):
         if column not in names:
             what = f"'map' of '{node.id}' names the column '{ellipsize(column)}', which '{node.map.over}' does not have"
             raise NodeError(what, _instead(column, names))
     for found in missing_columns(node, names):
         raise NodeError(found.message, found.hint)
+
+
+def check_names(table: str, names: Sequence[str], hint: str = "rename one of them") -> None:
+    """Raise NodeError if two columns of a `table` have one name."""
+    if len({*names}) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        what = f"{table} has two columns called '{ellipsize(twice)}', and a map joins columns by name"
+        raise NodeError(what, hint)
 
 
 def missing_columns(node: NodeSpec, names: Sequence[str]) -> Iterator[NodeDiagnostic]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.nodes.base import NodeContext, NodeError
+from nfrun.nodes.map_form import check_names
 from nfrun.nodes.returned_tables import to_table
 from nfrun.nodes.user_function import Loaded, awaited, bound, bound_shared, load
 
@@ -26,7 +27,7 @@ def call_piece(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any])
     with bound(context, loaded, _tables(map, form, piece, inputs)) as function:
         context.begin(imported=loaded.is_new)
         if form.takes_table:
-            return to_table(awaited(context, function()))
+            return _table(awaited(context, function()))
         if not form.per_row:
             return awaited(context, function(**_batches(form, piece)))
         return [_listed(map, awaited(context, function(**row))) for row in _rows(context, loaded, piece, inputs)]
@@ -39,10 +40,17 @@ async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mappin
     function = await bound_shared(context, loaded, _tables(map, form, piece, inputs))
     context.begin(imported=loaded.is_new)
     if form.takes_table:
-        return to_table(await _result(function()))
+        return _table(await _result(function()))
     if not form.per_row:
         return await _result(function(**_batches(form, piece)))
     return [_listed(map, await _result(function(**row))) for row in _rows(context, loaded, piece, inputs)]
+
+
+def _table(returned: Any) -> Any:
+    """Return the table that a function gives for a piece. Raises NodeError if it cannot be joined with others."""
+    table = to_table(returned)
+    check_names("the table that the function returned", table.schema.names)
+    return table
 
 
 async def _result(returned: Any) -> Any:

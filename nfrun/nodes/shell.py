@@ -17,6 +17,7 @@ from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.map_form import check_names
 from nfrun.nodes.text_facts import text_facts
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.processes.exit_status import describe_exit
@@ -127,6 +128,8 @@ def _run_script(context: NodeContext, names: Sequence[str], pieces: Mapping[str,
             raise NodeError(f"${variable} is not an ordinary file")
         try:
             made[name] = table = read_table(path.name, base=scratch, format=node.format)
+            if pieces:
+                check_names(f"what the script wrote to ${variable}", table.schema.names)
             if pieces and node.format == "csv":
                 made[name] = read_table(path.name, base=scratch, format=node.format, types=_as_texts(table))
         except FormatError as error:

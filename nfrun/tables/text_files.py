@@ -53,14 +53,22 @@ def read_csv(
     return _replaced(table, read, doubtful, None, quoted=True, only_values=True)
 
 
-def with_guessed_types(texts: pa.Table) -> pa.Table:
-    """Return the values of columns that were read from csv as texts, with the types that a csv file gives them."""
+def with_guessed_types(table: pa.Table) -> pa.Table:
+    """Return the table with the types that a csv file gives to its columns of texts."""
     from pyarrow import csv
 
+    places = [i for i, field in enumerate(table.schema) if pt.is_string(field.type)]
+    if not places:
+        return table
     sink = pa.BufferOutputStream()
-    csv.write_csv(texts, sink)
+    texts = table.select(places)
+    last = max(texts.schema.names, key=len) + "_"  # one more column: an empty line would be no row
+    csv.write_csv(texts.append_column(last, pa.repeat("x", len(texts))), sink)
     data = sink.getvalue()
-    return read_csv(lambda: pa.BufferReader(data), None, ",", None, NO_TYPES) if texts.num_columns else texts
+    values = read_csv(lambda: pa.BufferReader(data), None, ",", None, NO_TYPES)
+    for i, place in enumerate(places):
+        table = table.set_column(place, values.schema.field(i), values.column(i))
+    return table
 
 
 def _may_be_texts(field: pa.Field, types: Types) -> bool:

@@ -218,6 +218,16 @@ def test_the_types_of_csv_columns_are_those_of_all_pieces(here: Here, tmp_path: 
     assert found.select(sorted(kinds)).to_pylist() == [row for group in groups for row in rows[group]]
 
 
+def test_csv_columns_that_are_no_texts_or_empty_are_joined(here: Here, tmp_path: Path) -> None:
+    header, node = CSV.split("case")[0], r"printf 'a,b\n\377,1\n\376,\n'"
+    (tmp_path / "p.yaml").write_text(f'{header}{node} > "$NFRUN_OUTPUT"\noutputs: {{f: r}}\n')
+    found = table(run(here, tmp_path)).to_pylist()
+    assert found == [{"a": b"\xff", "b": 1}, {"a": b"\xfe", "b": None}] * 4
+    (tmp_path / "p.yaml").write_text(f'{header}{node.replace("a,b", "a,a")} > "$NFRUN_OUTPUT"\n')
+    what = "what the script wrote to $NFRUN_OUTPUT has two columns called 'a', and a map joins columns by name"
+    assert what in run(here, tmp_path, code=1)["stderr"]
+
+
 def test_errors_of_a_script_have_a_name(here: Here, tmp_path: Path) -> None:
     more = "  r: {run: exit 3, inputs: texts, map: {over: texts, by: id, on_error: collect, max_failed: 100%}}\n"
     write(tmp_path, "map: texts", "def f(text: str): return 1", 2, more + "outputs: {errors: r.errors}")

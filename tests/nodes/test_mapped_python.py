@@ -102,6 +102,8 @@ def test_a_function_of_the_table_gets_the_piece_and_whole_inputs(tmp_path: Path)
 def test_what_is_no_table_is_told(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match="the function returned an int, which is not a table"):
         Call(tmp_path, "def f(rows): return 3")()
+    with pytest.raises(NodeError, match="returned has two columns called 'id', and a map joins columns by name"):
+        Call(tmp_path, "def f(rows): return rows.append_column('id', rows['id'])")()
 
 
 def test_a_function_gets_the_context_and_values_of_its_own(tmp_path: Path) -> None:
