@@ -227,12 +227,8 @@ class MapWork:
 
     def _are_distinct(self) -> bool:
         """Return whether surely no two rows have the same key."""
-        import pyarrow.compute as pc
-
-        if not self._spec.reuse:
-            return True
-        count: int = pc.count_distinct(halves_of(self._keys)[0]).as_py()
-        return count == len(self._keys)
+        # `count_distinct` takes eight times as long, and six times the memory.
+        return not self._spec.reuse or len(halves_of(self._keys)[0].unique()) == len(self._keys)
 
     def _range(self, path: Sequence[int]) -> tuple[int, int]:
         """Return the range of a piece in the units to compute."""
