@@ -10,6 +10,7 @@ import pytest
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, Diagnostic, SourceSpan
+from nfrun.core.event_json import to_json
 from nfrun.core.events import (
     Event,
     Failure,
@@ -19,7 +20,6 @@ from nfrun.core.events import (
     NodeStarted,
     OutputRef,
     RunFinished,
-    to_json,
 )
 from nfrun.logs.event_redaction import redact_diagnostic, redact_events, redacted
 from nfrun.logs.redaction import Redactor
