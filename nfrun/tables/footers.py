@@ -44,7 +44,7 @@ def null_counts(source: FileSource, names: Sequence[str]) -> dict[str, int] | No
 
     Names that the files do not have are left out.
     """
-    if source.format != "parquet" or any(name in source.partitions for name in names):
+    if source.format != "parquet":
         return None
     from pyarrow.parquet import ParquetFile
 

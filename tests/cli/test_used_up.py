@@ -27,8 +27,9 @@ def files(left):
     return pa.table({"n": range(1000)})
 
 def memory():
+    table = pa.table({"n": range(1000)})
     resource.setrlimit(resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
-    return pa.table({"n": range(1000)})
+    return table
 """
 PIPELINE = """\
 nodes:

@@ -83,13 +83,3 @@ def test_the_columns_that_are_read() -> None:
     assert named_schema(schema, ["a"], with_file=True) == pa.schema({"a": pa.int64(), "filename": pa.string()})
     assert named_schema(schema, ["a", "a"], with_file=False) is None
     assert named_schema(pa.schema({"filename": pa.int64()}), ["filename"], with_file=True) is None
-
-
-def test_nulls_of_partitions_are_not_counted(tmp_path: Path) -> None:
-    for value in ("1", "__HIVE_DEFAULT_PARTITION__"):
-        (tmp_path / f"d/name={value}").mkdir(parents=True)
-        pq.write_table(TABLE, tmp_path / f"d/name={value}/t.parquet")
-    found = open_files("d/", base=tmp_path, look=FileChecksums().look)
-    assert found is not None
-    assert null_counts(found.source, ["name"]) is None
-    assert null_counts(found.source, ["id"]) == {"id": 0}
