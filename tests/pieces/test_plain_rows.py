@@ -61,7 +61,7 @@ def test_plain_values_make_the_same_table_as_all_others_do(value: Any) -> None:
     assert repr(made.to_pylist()) == repr(pa.concat_tables([one, one]).to_pylist())
 
 
-@pytest.mark.parametrize("value", OTHERS, ids=repr)
+@pytest.mark.parametrize("value", OTHERS)
 def test_values_that_are_not_plain(value: Any) -> None:
     assert plain_rows(value, 2) is None
 
