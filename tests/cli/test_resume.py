@@ -797,7 +797,7 @@ def test_a_run_with_an_incomplete_journal_fails(
 def test_a_journal_that_cannot_be_written_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def full(self: Journal, finished: object) -> None:
+    def full(self: Journal, *finished: object) -> None:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(Journal, "finished", full)
