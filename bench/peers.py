@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
 from bench.nodes import steps
 from nfrun.core.plan import make_stages
@@ -205,9 +205,10 @@ def dask(shape: Shape, workers: int) -> Callable[[], object]:
     from dask.threaded import get
 
     calls = shape.calls_with_inputs()
-    graph = {
-        name: Task(name, calls[name], **{need: TaskRef(need) for need in needs}) for name, needs in shape.needs.items()
+    inputs: dict[str, dict[str, Any]] = {
+        name: {need: TaskRef(need) for need in needs} for name, needs in shape.needs.items()
     }
+    graph = {name: Task(name, calls[name], **inputs[name]) for name in shape.needs}
     ends = shape.ends()
     return lambda: get(graph, ends, num_workers=workers)
 
@@ -236,7 +237,7 @@ def hamilton(shape: Shape, workers: int) -> Callable[[], object]:
     return run
 
 
-def pipefunc(shape: Shape, workers: int, strategy: str = "eager") -> Callable[[], object]:
+def pipefunc(shape: Shape, workers: int, strategy: Literal["eager", "generation"] = "eager") -> Callable[[], object]:
     """Run with pipefunc's `Pipeline.map` on threads. By default each call starts as soon as it can."""
     from pipefunc import PipeFunc, Pipeline
 
