@@ -3,6 +3,9 @@
 Promised: the results are those of an undisturbed run. Only those rows are computed again whose call was under way when
 the run was killed, or had ended less than 50 ms before.
 
+Some functions read files whose names nfrun learns only from the calls. One of these files changes between runs, and
+back: results count again as soon as the file is what it was when their calls read it, and no sooner.
+
 The functions record the start and the end of each call. A call has ended for nfrun somewhat later than the function
 that records it, so on a busy machine `--slack` milliseconds more are allowed.
 """
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,9 @@ from tests.faults.rig import LOG, MARK, Setting, Trial
 ABOUT = (__doc__ or "").split("\n")[0]
 FILE = "p.yaml"
 ROWS = 240
+READERS = ("files", "process_files")  # nodes whose functions read files
+FILES = 3
+CONTENTS = (" first", " other")  # of the file that changes
 _SAVED_MS = 50.0  # after its call a result is on the disk
 PIPELINE = f"""
 name: p
@@ -49,10 +55,24 @@ nodes:
     inputs: {{rows: rows}}
     map: {{over: rows, by: text, parts: 30}}
     executor: thread
-outputs: {{thread: thread, process: process, loop: loop, groups: groups}}
+  files:
+    python: steps:files
+    inputs: {{rows: rows}}
+    map: {{over: rows, batch: 8}}
+    executor: thread
+  process_files:
+    python: steps:files
+    inputs: {{rows: rows}}
+    with: {{name: process_files}}
+    map: {{over: rows, batch: 8}}
+    executor: process
+outputs: {{{", ".join(f"{node}: {node}" for node in (*["thread", "process", "loop", "groups"], *READERS))}}}
 """
-STEPS = """
+STEPS = f"""
 import asyncio, os, time
+FILES = {FILES}
+"""
+STEPS += """
 
 def told(what, name, texts):
     line = f"{what} {time.time()} {name} {','.join(texts)}\\n"
@@ -72,6 +92,17 @@ async def one(text: str):
     told("end", "loop", [text])
     return {"upper": text.upper()}
 
+def files(text: list[str], name="files"):
+    told("start", name, text)
+    found = []
+    for each in text:
+        path = os.path.join(os.path.dirname(__file__), f"data-{int(each.split()[1]) % FILES}")
+        with open(path) as file:
+            found.append(each + file.read())
+    time.sleep(0.012)
+    told("end", name, text)
+    return {"found": found}
+
 def group(rows):
     texts = sorted(set(rows["text"].to_pylist()))
     told("start", "groups", texts)
@@ -83,7 +114,9 @@ def group(rows):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    outputs: Mapping[str, str]
+    """The digests of the outputs by the content of the file that changes, and how long a run takes."""
+
+    outputs: Mapping[str, Mapping[str, str]]
     seconds: float
     slack: float
 
@@ -100,23 +133,36 @@ def make(folder: Path) -> rig.Place:
     folder.mkdir(parents=True)
     (folder / FILE).write_text(PIPELINE)
     (folder / "steps.py").write_text(STEPS)
+    for number in range(FILES):
+        write_data(folder, number, CONTENTS[0])
     return rig.Place(folder)
 
 
+def write_data(folder: Path, number: int, content: str) -> None:
+    (folder / f"data-{number}").write_text(content)
+
+
 def prepare(setting: Setting) -> Known:
-    place = make(setting.folder)
-    began = time.monotonic()
-    ended = place.run("run", FILE, "--json", **{LOG: str(setting.folder.parent / "known.log"), MARK: "known"})
-    assert ended.code == 0, ended
-    return Known(rig.digests(ended.document), time.monotonic() - began, setting.options["slack"])
+    outputs, seconds = {}, 0.0
+    for number, content in enumerate(CONTENTS):
+        place = make(setting.folder / str(number))
+        write_data(place.folder, 0, content)
+        began = time.monotonic()
+        log = setting.folder.parent / f"known-{number}.log"
+        ended = place.run("run", FILE, "--json", **{LOG: str(log), MARK: "known"})
+        assert ended.code == 0, ended
+        seconds = time.monotonic() - began
+        outputs[content] = rig.digests(ended.document)
+    return Known(outputs, seconds, setting.options["slack"])
 
 
-def lines_of(log: Path) -> Iterator[Line]:
+def lines_of(log: Path, content: str) -> Iterator[Line]:
+    """Yield what the functions have recorded. Nodes that read files have a name for each content of the file."""
     if not log.exists():
         return
     for text in log.read_text().split("\n")[:-1]:
         what, at, node, texts = text.split(" ", 3)
-        yield Line(what, float(at), node, tuple(texts.split(",")))
+        yield Line(what, float(at), node + content if node in READERS else node, tuple(texts.split(",")))
 
 
 def one(trial: Trial) -> None:
@@ -125,9 +171,14 @@ def one(trial: Trial) -> None:
     kills = 1 if trial.random.random() < 0.7 else trial.random.randrange(2, 5)
     ended: dict[tuple[str, str], float] = {}  # when the call for a text ended, by node and text
     recent: dict[tuple[str, str], float] = {}  # how many milliseconds before the kill, of those that may be made again
-    killed_at = 0.0
+    killed_at, calls = 0.0, 0
+    content = CONTENTS[0]
     for number in range(kills + 1):
         log, mark = trial.logs / f"log.{number}", str(trial.folder / f"mark.{number}")
+        if number and trial.random.random() < 0.4:
+            content = next(other for other in CONTENTS if other != content)
+            write_data(place.folder, 0, content)
+            trial.count("changes of a file that calls have read")
         started = place.start("run", FILE, "--json", **{LOG: str(log), MARK: mark})
         if number < kills:
             until = time.monotonic() + trial.random.uniform(0.2, known.seconds)
@@ -142,15 +193,14 @@ def one(trial: Trial) -> None:
         else:
             last = started.end()
             rig.clean_words(trial, last, f"start {number}")
-            rig.right_outputs(trial, last, known.outputs, f"start {number}")
-        judge_calls(trial, log, ended, f"start {number}")
-        again = {(line.node, text) for line in lines_of(log) if line.what == "start" for text in line.texts}
+            rig.right_outputs(trial, last, known.outputs[content], f"start {number}")
+        lines = [*lines_of(log, content)]
+        judge_calls(trial, lines, ended, f"start {number}")
+        calls += sum(line.what == "start" for line in lines)
+        again = {(line.node, text) for line in lines if line.what == "start" for text in line.texts}
         for key in again & recent.keys():
             trial.measure("ms between the end of a call and a kill that took it back", recent[key])
-        for line in lines_of(log):
-            for text in line.texts:
-                if line.what == "end":
-                    ended[line.node, text] = line.at
+        ended.update({(line.node, text): line.at for line in lines if line.what == "end" for text in line.texts})
         if number < kills:
             # What ended just before the kill may be made again.
             late = known.slack + _SAVED_MS
@@ -158,14 +208,12 @@ def one(trial: Trial) -> None:
             trial.count("texts that ended just before a kill", len(recent))
             for key in recent:
                 del ended[key]
-    trial.count(
-        "calls", sum(line.what == "start" for n in range(kills + 1) for line in lines_of(trial.logs / f"log.{n}"))
-    )
+    trial.count("calls", calls)
 
 
-def judge_calls(trial: Trial, log: Path, ended: Mapping[tuple[str, str], float], told: str) -> None:
+def judge_calls(trial: Trial, lines: Sequence[Line], ended: Mapping[tuple[str, str], float], told: str) -> None:
     """Check that nothing is computed whose call had ended before, and that no text is computed twice in one run."""
-    started = Counter((line.node, text) for line in lines_of(log) if line.what == "start" for text in line.texts)
+    started = Counter((line.node, text) for line in lines if line.what == "start" for text in line.texts)
     again = sorted(key for key in started if key in ended)
     trial.check(not again, f"{told}: computed again: {again[:10]} of {len(again)}")
     twice = sorted(key for key, times in started.items() if times > 1)
