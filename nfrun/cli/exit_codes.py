@@ -20,6 +20,7 @@ from nfrun.core.errors import (
     SpecError,
     WorkDirLocked,
     cause_of,
+    lacks_memory,
     render_all,
 )
 from nfrun.system.std_streams import Messages, discard_stdout
@@ -113,12 +114,24 @@ def report_errors(*, as_json: bool = False, wait: float | None = None) -> Iterat
     except KeyboardInterrupt:
         leave(EXIT_INTERRUPTED, "nfrun: interrupted")
     except Exception as error:
-        text, where = f"{type(error).__name__}: {error}", "(NFRUN_DEBUG=1 shows where)"
-        if os.environ.get("NFRUN_DEBUG"):
-            import traceback
+        leave(EXIT_CODES[cause_of(error)], f"nfrun: {_out_of_memory(error) or _bug(error)}")
 
-            where = traceback.format_exc()
-        leave(EXIT_BUG, f"nfrun: this is a bug in nfrun, please report it: {text}\n{where}")
+
+def _out_of_memory(error: Exception) -> str:
+    """Return the message for an error that lacks memory, "" for others."""
+    if not lacks_memory(error):
+        return ""
+    what = f"out of memory: {error}" if str(error) else "out of memory"
+    return f"{what}\n   end other programs, or raise the memory limit of this process"
+
+
+def _bug(error: Exception) -> str:
+    where = "(NFRUN_DEBUG=1 shows where)"
+    if os.environ.get("NFRUN_DEBUG"):
+        import traceback
+
+        where = "".join(traceback.format_exception(error))
+    return f"this is a bug in nfrun, please report it: {type(error).__name__}: {error}\n{where}"
 
 
 def run_exit_code(end: RunFinished, caught: Sequence[int]) -> int:

@@ -15,6 +15,8 @@ from nfrun.core.values import field, frozen
 _MARK_LIMIT = 40
 _LINE_LIMIT = 160
 _TEXT_LIMIT = 4_000
+# What the dynamic linker says where there is no memory for a module. Python's ImportError has this text, but no errno.
+_NO_MEMORY = ("failed to map segment", "Cannot allocate memory")
 
 
 class Cause(StrEnum):
@@ -146,4 +148,11 @@ def cause_of(error: BaseException) -> Cause:
     """Return the cause of an error in nfrun's own code: an error of the system, or else a bug."""
     if isinstance(error, OSError | HandoffError) and error.errno in (errno.EACCES, errno.EPERM):
         return Cause.PERMISSION
-    return Cause.IO if isinstance(error, OSError | HandoffError | MemoryError) else Cause.INTERNAL
+    return Cause.IO if isinstance(error, OSError | HandoffError) or lacks_memory(error) else Cause.INTERNAL
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error says that there was no memory, for an object or for a module to be imported."""
+    if isinstance(error, ImportError):
+        return any(text in str(error) for text in _NO_MEMORY)
+    return isinstance(error, MemoryError)

@@ -24,6 +24,7 @@ from nfrun.history import work_dir
 from nfrun.logs.redaction import Redactor
 
 TWO = "name: two\nnodes:\n  a: {run: echo}\n  b: {run: echo, inputs: a}\n"
+MORE_MEMORY = "   end other programs, or raise the memory limit of this process\n"
 
 
 @pytest.fixture
@@ -116,6 +117,13 @@ def test_validate_as_json(two: str, tmp_path: Path) -> None:
             "nfrun: cannot write the output 'a'",
         ),
         (OSError(28, "No space left on device", "x"), 74, "nfrun: x: No space left on device\n"),
+        (MemoryError(), 74, f"nfrun: out of memory\n{MORE_MEMORY}"),
+        (
+            ImportError("libarrow.so.2600: failed to map segment from shared object"),
+            74,
+            f"nfrun: out of memory: libarrow.so.2600: failed to map segment from shared object\n{MORE_MEMORY}",
+        ),
+        (ImportError("no module of nfrun"), 70, "report it: ImportError: no module of nfrun\n"),
         (PermissionError(13, "Permission denied", "/w/.nfrun"), 77, "nfrun: no permission: /w/.nfrun\n"),
         (KeyboardInterrupt(), 130, "nfrun: interrupted\n"),
     ],

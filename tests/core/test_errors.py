@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from nfrun.core.errors import Diagnostic, SourceSpan, SpecError, render, render_all
+from nfrun.core.errors import Cause, Diagnostic, SourceSpan, SpecError, cause_of, render, render_all
 from nfrun.core.text import closest_match, ellipsize, escape_controls
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), Cause.IO),
+        (OSError(errno.EPERM, "Operation not permitted"), Cause.PERMISSION),
+        (MemoryError(), Cause.IO),
+        (ImportError("libarrow.so.2600: failed to map segment from shared object"), Cause.IO),
+        (ImportError("cannot create shared object descriptor: Cannot allocate memory"), Cause.IO),
+        (ImportError("libssl.so.1: cannot open shared object file: No such file or directory"), Cause.INTERNAL),
+        (ModuleNotFoundError("No module named 'nfrun.gone'"), Cause.INTERNAL),
+        (RuntimeError("failed to map segment"), Cause.INTERNAL),
+    ],
+)
+def test_cause_of_tells_errors_of_the_system_from_bugs(error: Exception, cause: Cause) -> None:
+    assert cause_of(error) is cause
 
 
 def test_closest_match_finds_a_misspelt_word() -> None:
