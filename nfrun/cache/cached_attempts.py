@@ -14,17 +14,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.cache.cache_key import CacheKeys, dependency_digest
-from nfrun.cache.check_keys import recorded_results, with_keys
+from nfrun.cache.check_keys import recorded_results, refusal, with_keys
 from nfrun.cache.hits import Hits, reused_ref
 from nfrun.cache.kept_rows import RowFolders, with_kept_reads
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.outdated_results import OutdatedResults
-from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, miss_reason, usable_entries
+from nfrun.cache.reuse_decision import (
+    ReuseDecision,
+    has_outputs,
+    lost_refused,
+    made_again_for,
+    miss_reason,
+    usable_entries,
+)
 from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
+from nfrun.core.contracts import failed_checks
 from nfrun.core.errors import Cause
-from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.events import ChecksStarted, Failure, NodeFinished, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
-from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import RunCoroutine
@@ -126,18 +134,23 @@ class CachedAttempts:
         spec = self._nodes[start.node]
         if outcome.opened is not None:
             return outcome
-        if outcome.checks and outcome.failure is None:
+        if outcome.checks and (outcome.failure is None or outcome.outputs):
             code, referred = self._keys.code.of(spec.folder), self._referred(start)
             outcome = replace(outcome, checks=with_keys(outcome.checks, spec, code, referred))
-        if outcome.failure is None:
-            if spec.map is not None and self._rows is not None and (reads := self._rows.finished(spec.id)):
-                outcome = replace(outcome, observation=with_kept_reads(outcome.observation, reads))
+        if outcome.failure is None or outcome.outputs:
+            if spec.map is not None and self._rows is not None:
+                if outcome.failure is None:
+                    self._rows.finished(spec.id)
+                if reads := self._rows.reads(spec.id):
+                    outcome = replace(outcome, observation=with_kept_reads(outcome.observation, reads))
             seen = outcome.observation
             if seen is not None:
                 self._observed.seen[spec.id] = seen
             named = {**external_outputs(spec, self._base), **self._observed.inputs.written(spec)}
             if wrote := {**named, **(seen.writes if seen is not None else {})}:
                 self._observed.wrote[spec.id] = wrote
+            if outcome.failure is not None:
+                return self._refused(outcome)
             if spec.id in self._outdated.again and not self._is_as_before(outcome):
                 self._outdated.replaced(spec.id, start.attempt)
         elif spec.map is not None and self._rows is not None and self._observed.inputs.recheck(spec) is None:
@@ -145,6 +158,16 @@ class CachedAttempts:
         elif "" in (self._observed.inputs.snapshot(spec) or {}).values():
             return replace(outcome, failure=self._with_reuse_hints(outcome.failure, spec))
         return outcome
+
+    def _refused(self, outcome: Outcome) -> Outcome:
+        """Keep the outputs of an attempt whose checks failed: if these are others in the next run, it need not run."""
+        if not self._store.persistent:
+            return outcome
+        self._observed.refused[outcome.node, outcome.attempt] = NodeFinished.of(0.0, outcome)
+        for ref in outcome.outputs.values():
+            self._store.commit(ref)
+            self._store.release(ref)
+        return replace(outcome, outputs=NOTHING)
 
     def _with_reuse_hints(self, failure: Failure, spec: NodeSpec) -> Failure:
         """Add hints to the failure of a node that reads a missing file: which reused nodes may have made that file.
@@ -235,7 +258,9 @@ class CachedAttempts:
         reasons: list[str] = []
         for finished in usable_entries(spec, entries, key_inputs, named, recorded, reasons, recheck=True):
             shown = [output.id for output in finished.outputs if output.id in self._shown]
-            if has_outputs(finished, spec, self._read) and all(history.find_file(finished, id) for id in shown):
+            if why := self._refusal(start, finished):
+                reasons.append(why)
+            elif has_outputs(finished, spec, self._read) and all(history.find_file(finished, id) for id in shown):
                 return finished
         if last := next((entry for entry in entries if entry.key is not None), None):
             self._observed.reasons[spec.id] = miss_reason(last, key_inputs, named, next(iter(reasons), ""))
@@ -251,6 +276,9 @@ class CachedAttempts:
         spec = self._nodes[start.node]
         if not spec.contracts:
             return self._hits.outcome(start, hit)
+        if why := self._refusal(start, hit):  # what its checks refer to was not known before the run
+            self._observed.reasons[spec.id] = why
+            return None
         code, referred = self._keys.code.of(spec.folder), self._referred(start)
         results = recorded_results(spec, hit, code, referred)
         if results is None:
@@ -267,14 +295,26 @@ class CachedAttempts:
                 return self._await(start, lacking, made_again_for(f"a check of '{start.node}' reads it"))
             order = ChecksStarted(start.at, start.node, start.attempt, inputs, made=made)
             checked = self._run_attempt(order, cancel_token, run_coroutine)
-            if checked.failure is not None:
+            if checked.failure is not None and not (checked.checks and failed_checks(hit.checks)):
                 return checked
             seen = checked.observation
             read_more = seen is not None and bool(seen.reads or seen.hosts or seen.obstacle)
             results = with_keys(checked.checks, spec, code, referred, read_more=read_more)
+            if checked.failure is not None:
+                refused = self._hits.with_homes(hit)
+                self._observed.refused[start.node, start.attempt] = replace(refused, checks=results)
+                return checked
         hit = replace(hit, checks=results)
         absent = tuple(output for output in spec.output_ids if output in hit.absent)
         return replace(self._hits.outcome(start, hit), checks=results, absent=absent)
+
+    def _refusal(self, start: NodeStarted, found: FinishedNode) -> str:
+        """Return why a result whose checks failed cannot be used now, "" for all others."""
+        if not failed_checks(found.checks) or self._history is None:
+            return ""
+        spec = self._nodes[start.node]
+        code = self._keys.code.of(spec.folder)
+        return refusal(spec, found, code, self._referred(start)) or lost_refused(found, self._history)
 
     def _referred(self, start: NodeStarted) -> dict[OutputId, str]:
         """Return the reader digests of what the checks of a node refer to; waits until they are known."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult
+from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, failed_checks
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.history.journal import FinishedNode
@@ -60,6 +60,18 @@ def checks_to_make(
     """Return the names of checks whose results the journal entry of a node lacks; () if it has all."""
     recorded = {(result.output, result.key) for result in finished.checks if result.key}
     return tuple([name for output, name, key in _keys(spec, code, digests) if (output, key) not in recorded])
+
+
+def refusal(spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> str:
+    """Return why a result cannot be used whose checks failed: one of them is as it was then. "" if all are others now.
+
+    Of one that is made each time, nothing shows whether it is another one.
+    """
+    failed = failed_checks(finished.checks)
+    now = {(output, key) for output, _, key in _keys(spec, code, digests)} if failed else set()
+    same = (result.name for result in failed if not result.key or (result.output, result.key) in now)
+    name = next(same, "")
+    return f"its check '{name}' failed" if name else ""
 
 
 def has_new_checks(spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> bool:

@@ -82,6 +82,10 @@ class Hits:
             self._sync(self._base / name, name)
         return Outcome(start.node, start.attempt, outputs=refs, reused=True, map=counts)
 
+    def with_homes(self, finished: FinishedNode) -> FinishedNode:
+        """Return an entry of an earlier run whose outputs say which run has their files."""
+        return replace(finished, outputs=tuple([self._with_home(finished, output)[0] for output in finished.outputs]))
+
     def source_of(self, node: str) -> Path | None:
         """Return the path of the file or folder that a node hands on where it is, None if it makes what it gives."""
         spec = self._nodes[node]

@@ -11,9 +11,9 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from pathlib import Path
 
 from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
+from nfrun.cache.journal_lines import finished_output, reused_node
 from nfrun.cache.observed_files import ObservedFiles, handed_on_to
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
@@ -31,12 +31,10 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
-from nfrun.core.output_types import TABLE, file_name
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import replace
-from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, Journal, UnfinishedNode
+from nfrun.history.journal import RUNS_LAST, FinishedNode, Journal, UnfinishedNode
 from nfrun.history.run_history import reader_digest
-from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
 _UNFINISHED = {NodeFailed: "failed", NodeSkipped: "skipped", NodeCancelled: "cancelled"}
@@ -91,6 +89,7 @@ class JournalWriter:
         # prerequisite is the id and attempt of an output, or the id of a node whose line must be written.
         self._prerequisites: dict[str, Iterator[_Prerequisite]] = {}
         self._waiting: dict[_Prerequisite, list[str]] = {}
+        self._refused: dict[str, NodeFinished] = {}  # results whose checks failed, until their lines are written
         self._starts: dict[str, tuple[float, float, int]] = {}  # of the first and the last attempt, and its number
         self._last = pipeline.last_nodes
         self._all_ended: AllNodesEnded | None = None  # it waits for the lines of all nodes
@@ -135,6 +134,8 @@ class JournalWriter:
                     self._inputs[event.node] = event.inputs
                 elif isinstance(event, NodeFailed | NodeSkipped | NodeCancelled):
                     self._unfinished.append(self._unfinished_node(event))
+                    if isinstance(event, NodeFailed) and not self.error:
+                        self._record_refused(event)
                     if not isinstance(event, NodeCancelled) and event.tolerated:
                         self._written_keys[event.node] = ABSENT
                         self._write_ready(self._waiting.pop(event.node, []))
@@ -168,6 +169,19 @@ class JournalWriter:
             )
             self._finished.append(line)
 
+    def _record_refused(self, failed: NodeFailed) -> None:
+        """Write the line of a result that is kept although its checks failed, now or when its outputs are written."""
+        found = self._observed.refused.get((failed.node, failed.attempt))
+        if isinstance(found, FinishedNode):
+            self._finished.append(reused_node(found, self._nodes[failed.node], 0.0, found.checks))
+        elif found is not None:
+            self._refused[failed.node] = found
+            self._prerequisites[failed.node] = self._prerequisites_of(found)
+            try:
+                self._write_ready([failed.node])
+            except Exception as error:  # a bug too: the events must still reach the reporters
+                self._fail(error)
+
     def _record(self, event: NodeFinished | OutputPublished | OutputReleased) -> None:
         if isinstance(event, NodeFinished) and self._status.get(event.node) == NOT_SELECTED:
             self._admitted.append(event)
@@ -179,7 +193,8 @@ class JournalWriter:
             self._write_ready([event.node])
             return
         node = event.ref.id.node
-        (self._held.setdefault(node, []) if node in self._ended else self._admitted).append(event)
+        if (node, event.ref.attempt) not in self._observed.refused:
+            (self._held.setdefault(node, []) if node in self._ended else self._admitted).append(event)
         if isinstance(event, OutputPublished):
             key = event.ref.id, event.ref.attempt
             self._published[key] = event.ref
@@ -272,6 +287,10 @@ class JournalWriter:
                 self._waiting.setdefault(prerequisite, []).append(node)
                 continue
             del self._prerequisites[node]
+            if node in self._refused:
+                refused = self._finished_node(self._refused.pop(node))
+                self._finished += [refused] if refused.key is not None else []
+                continue
             finished = self._finished_node(self._ended[node])
             self._finished.append(finished)
             if len(self._finished) >= _MANY:
@@ -289,19 +308,9 @@ class JournalWriter:
         spec = self._nodes[end.node]
         started, _, _ = self._starts.pop(end.node, (0.0, 0.0, 0))
         if end.reused:
-            used = self._observed.used[end.node]
-            return replace(
-                used,
-                reused=True,
-                cached=spec.cache is True,
-                started=started,
-                reason="",
-                home=used.home or (used.folder.name if used.folder is not None else ""),
-                of=spec.of,
-                cell=spec.cell,
-                checks=end.checks,
-            )
-        outputs = tuple(self._output(self._published[ref.id, ref.attempt]) for ref in end.outputs.values())
+            return reused_node(self._observed.used[end.node], spec, started, end.checks)
+        folder, refs = self._journal.path.parent, [(ref.id, ref.attempt) for ref in end.outputs.values()]
+        outputs = tuple([finished_output(self._published[ref], folder, self._shown) for ref in refs])
         if (before := self._observed.made_again.get(spec.id)) is not None and spec.id not in self._observed.outdated:
             given = {output.id: reader_digest(output) for output in outputs}
             if any(given.get(output.id) != reader_digest(output) for output in before.outputs):
@@ -376,25 +385,3 @@ class JournalWriter:
         refs = self._inputs.get(spec.id, {}).values()
         inputs = {ref.id: reader_digest(ref if ref.digest else self._published[ref.id, ref.attempt]) for ref in refs}
         return with_files(self._keys.key_inputs(spec.id, inputs=inputs, needs=known), files)
-
-    def _output(self, ref: OutputRef) -> FinishedOutput:
-        file = None if ref.path is None else ref.path.rpartition(os.sep)[2]
-        if ref.type != TABLE and Path(ref.path or "") != self._journal.path.parent / file_name(
-            ref.id, ref.attempt, ref.type
-        ):
-            file = None  # it is a source of the user's, or the output of another node
-        # There is none if the store could not read the file: this raises that error.
-        checksum = "" if file is None else ref.checksum or file_checksum(ref.path or "")
-        return FinishedOutput(
-            ref.id,
-            ref.rows,
-            ref.bytes,
-            ref.schema,
-            ref.digest or "",
-            ref.size or 0,
-            checksum,
-            file,
-            ref.schema_digest or "",
-            shown=ref.id in self._shown,
-            type=ref.type,
-        )

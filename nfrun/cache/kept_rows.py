@@ -89,17 +89,17 @@ class RowFolders:
         self._reads[spec.id] = {file: checksum for read in used for file, checksum in read.items()}
         return KeptRows(str(folder), self._run, outdated=outdated)
 
-    def finished(self, node: str) -> Mapping[str, str]:
-        """Note that a node has ended well, so that its results may be removed like others.
+    def reads(self, node: str) -> Mapping[str, str]:
+        """Return the checksums of the files that calls of earlier runs have read whose results a node may have used."""
+        return self._reads.get(node, {})
 
-        Returns the checksums of the files that calls of earlier runs have read whose results the node may have used.
-        """
+    def finished(self, node: str) -> None:
+        """Note that a node has ended well, so that its results may be removed like others."""
         with self._lock, suppress(OSError):
             for folder, nodes in self._unfinished.items():
                 if node in nodes:
                     nodes.remove(node)
                     self._mark(folder)
-        return self._reads.get(node, {})
 
     def rule_out(self, node: str) -> None:
         """Let no later run use what the calls of a node have given in this one: they may have run other code."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.written_files import WrittenFiles
+from nfrun.core.events import NodeFinished
 from nfrun.core.observation import Observation
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec, Pipeline
@@ -31,8 +32,9 @@ class ObservedFiles:
     a table of theirs was removed, or counts as removed as it is `outdated`; `reasons` says why they run. `wrote` are
     the checksums of the files that nodes wrote outside of the run, by node and file name. `seen` has the observation of
     the last attempt at each node, and `code` adds to it the files and hosts of code that nodes share.
-    `on_uncertain(node)` is called for a node that has ended, if its code or a file that it names may have changed while
-    it ran.
+    `refused` are the results of attempts whose checks failed, by node and attempt: those that are kept, as the attempt
+    made them, or as an earlier run did. `on_uncertain(node)` is called for a node that has ended, if its code or a file
+    that it names may have changed while it ran.
     """
 
     inputs: ExternalInputs
@@ -44,6 +46,7 @@ class ObservedFiles:
     reasons: dict[str, str] = field(default_factory=dict)
     wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
     seen: dict[str, Observation] = field(default_factory=dict)
+    refused: dict[tuple[str, int], NodeFinished | FinishedNode] = field(default_factory=dict)
     on_uncertain: Callable[[str], None] = lambda node: None
 
     @classmethod

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.change_text import changes, files_as_inputs
-from nfrun.cache.check_keys import checks_to_make, has_new_checks
+from nfrun.cache.check_keys import checks_to_make, has_new_checks, refusal
 from nfrun.cache.observed_files import ObservedFiles
+from nfrun.core.contracts import failed_checks
 from nfrun.core.map_counts import MapCounts
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
@@ -175,13 +176,19 @@ class _ReuseDecider:
         key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs)
         reasons: list[str] = []
         for entry in usable_entries(spec, ends, key_inputs, files, self._observed.files, reasons):
-            if has_outputs(entry, spec, self._read):
+            if why := self._refusal(spec, entry):
+                reasons.append(why)
+            elif has_outputs(entry, spec, self._read):
                 self._match[name] = entry
                 self._add_digests(spec, entry)
                 return ""
         if not ends:
             return "its code or inputs changed while it last ran"
         return miss_reason(ends[0], key_inputs, files, next(iter(reasons), ""))
+
+    def _refusal(self, spec: NodeSpec, entry: FinishedNode) -> str:
+        code = self._keys.code.of(spec.folder)
+        return refusal(spec, entry, code, self._reader_digests) or lost_refused(entry, self._history)
 
     def _add_digests(self, spec: NodeSpec, entry: FinishedNode) -> None:
         """Add the outputs of a reused node that are not absent.
@@ -289,6 +296,14 @@ def has_outputs(entry: FinishedNode, spec: NodeSpec, read: Collection[OutputId])
     """Return whether the node had those of its outputs that are `read`."""
     given = {output.id for output in entry.outputs}
     return all(output in given for output in spec.output_ids if output in read)
+
+
+def lost_refused(entry: FinishedNode, history: RunHistory) -> str:
+    """Return why a result whose checks failed cannot be used: a table of it was removed. "" for all others."""
+    failed = failed_checks(entry.checks)
+    if not failed or all(history.find_file(entry, output.id) for output in entry.outputs):
+        return ""
+    return f"its check '{failed[0].name}' failed, and its table is not kept"
 
 
 def usable_entries(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nfrun.core.text import ellipsize
@@ -83,6 +83,11 @@ class CheckResult:
         """Return how the check went as JSON values, with the reason where there is one."""
         keys = ("name", "output", "severity", "ok", "failing", "rows", "path")
         return {key: getattr(self, key) for key in keys} | ({"reason": self.reason} if self.reason else {})
+
+
+def failed_checks(results: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the checks that let their node fail."""
+    return [result for result in results if result.severity == "error" and not result.ok]
 
 
 def row_text(row: Mapping[str, str]) -> str:

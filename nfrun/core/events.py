@@ -103,7 +103,8 @@ def nfrun_failure(error: BaseException, node: Failure | None = None) -> Failure:
 class Outcome:
     """The result of one attempt, as its executor reports it.
 
-    `failure` is None on success. `outputs` and `input_waits` are keyed by output id. `duration` is the
+    `failure` is None on success. `outputs` and `input_waits` are keyed by output id; an attempt whose checks failed may
+    have outputs, too, until somebody keeps or discards them. `duration` is the
     seconds of work, measured where the work ran; `publish_wait` the seconds waited to publish the outputs;
     `input_waits` the seconds waited for each input. `cpu` is the CPU seconds of the thread that did the work, and
     `gil_wait` an estimate of the seconds it waited for the GIL (see `engine/gil_contention.py`). `reused` marks a cache

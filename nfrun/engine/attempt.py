@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
 from nfrun.core.contracts import CheckResult
+from nfrun.core.errors import Cause
 from nfrun.core.events import ChecksStarted, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, OutputId
@@ -118,8 +119,10 @@ class _Attempt(AttemptContext):
         except BaseException as error:  # also SystemExit and the like: a node must not end the run
             duration = clock() - began
             self.failure, publish_wait = self.describe_failure(error), 0.0
-        if self.failure is not None:
-            for ref in outputs.values() if not self._made else ():
+        if self._made and self.failure is not None:
+            outputs = {}
+        elif self.failure is not None and self.failure.cause is not Cause.CHECK:  # those may be kept
+            for ref in outputs.values():
                 store.discard(ref)
             outputs = {}
         self.has_ended = self._opened is None

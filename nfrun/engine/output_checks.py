@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, Contract, row_text
+from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, Contract, failed_checks, row_text
 from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
@@ -178,7 +178,7 @@ def absent_outputs(node: NodeSpec, results: Sequence[CheckResult]) -> tuple[Outp
 
 def failure_of_checks(node: NodeSpec, results: Sequence[CheckResult]) -> Failure | None:
     """Return the failure of a node of which a check with `severity: error` does not hold, None if all hold."""
-    failed = [result for result in results if result.severity == "error" and not result.ok]
+    failed = failed_checks(results)
     if not failed:
         return None
     first, *others = failed

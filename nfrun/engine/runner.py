@@ -340,8 +340,8 @@ class Run:
         if self._ended:  # an attempt that was detached may end while the last nodes run
             scheduler = next(s for s in (scheduler, *self._ended) if outcome.node in s.plan.nodes)
         events = scheduler.outcome(time.monotonic() - self._began, outcome)
-        if not events:  # the attempt was detached before: discard its outputs
-            self.detached -= 1
+        self.detached -= not events
+        if not events or outcome.failure is not None:  # it was detached before, or its checks failed
             for ref in outcome.outputs.values():
                 self._store.discard(ref)
         next_start = self._execute(events, next_start, caller)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.events import NOT_SELECTED
 from nfrun.core.values import frozen
-from nfrun.history.journal import OF_ANOTHER_VERSION, VERSION, RunHeader, header_of
+from nfrun.history.journal import OF_ANOTHER_VERSION, RESULTS, VERSION, RunHeader, header_of
 from nfrun.history.journal_text import journal_lines
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class IndexedTable:
 
     `content` is its reader digest, `seconds` its share of the time that its node took, and `number` that of the run.
     `cached`: its node had `cache: true`. `needed`: the pipeline shows it in its last run or in its last good one, or a
-    node that did not finish in its last run reads it. `output` is "" for a file that no journal names.
+    node that did not finish in its last run reads it or has made it. `output` is "" for a file that no journal names.
     """
 
     run: str
@@ -147,7 +147,7 @@ class JournalRows:
     def add(self, start: int, length: int, line: Mapping[str, Any]) -> None:
         """Add a line of `length` bytes that begins at `start`. Raises OF_ANOTHER_VERSION."""
         kind = line["event"]
-        if kind == "finished":
+        if kind in RESULTS:
             if outputs := line["outputs"]:
                 self._tables += self._tables_of(line, outputs)
             self._entries.append((line["node"], line.get("home") or self._id, start, length))
@@ -178,7 +178,8 @@ class JournalRows:
             if file := output["file"]:
                 size = output["size"]
                 seconds = line["took"] * size / total if total else 0.0
-                shown = output.get("shown", False) or is_older  # an older nfrun does not say which outputs are shown
+                # An older nfrun does not say which outputs are shown.
+                shown = output.get("shown", False) or is_older or line["event"] != RESULTS[0]
                 content = f"{output['digest']} {output.get('traits', '')}"
                 of_result = (line["node"], str(output["id"]), line["key"] or "", content)
                 yield output.get("home") or self._id, file, *of_result, size, seconds, line["cached"], shown

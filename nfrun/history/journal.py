@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.contracts import CheckResult
+from nfrun.core.contracts import CheckResult, failed_checks
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.map_counts import MapCounts
@@ -25,7 +25,8 @@ from nfrun.history.work_dir import JOURNAL
 from nfrun.system.atomic_files import is_same_file, open_regular_file, read_regular_file
 
 VERSION = 1
-_OF_NODES = (b'{"event": "finished"', b'{"event": "unfinished"')  # begins the lines of nodes
+RESULTS = ("finished", "refused")  # events of lines with a result; the checks of a refused one failed
+_OF_NODES = (b'{"event": "finished"', b'{"event": "refused"', b'{"event": "unfinished"')  # begins the lines of nodes
 _LONGEST_ENDING = 1 << 16  # bytes
 OF_ANOTHER_VERSION = (TypeError, LookupError, AttributeError, ValueError)  # what a line raises that is not understood
 
@@ -59,7 +60,7 @@ RUNS_LAST = "it runs when all other nodes have ended"  # the reason of the nodes
 
 @frozen
 class FinishedNode:
-    """A finished node whose outputs are in place.
+    """A finished node whose outputs are in place, or one whose outputs are kept although its checks failed.
 
     `key` is the cache key and `key_inputs` what it was computed from; `key` is None where not all key inputs could be
     determined, and for nodes that run last. `wrote` are the checksums of files that the node wrote outside of the work
@@ -268,7 +269,8 @@ class Journal:
 
 def _finished_line(node: FinishedNode) -> dict[str, Any]:
     outputs = [(_OUTPUT if output.type == TABLE else _FILE).as_json(output) for output in node.outputs]
-    return {"event": "finished", **_node_json(node, _FINISHED_CELL if node.of else _FINISHED), "outputs": outputs}
+    event = RESULTS[bool(failed_checks(node.checks))]
+    return {"event": event, **_node_json(node, _FINISHED_CELL if node.of else _FINISHED), "outputs": outputs}
 
 
 def _node_json(node: FinishedNode | UnfinishedNode, fields: LineFields) -> dict[str, Any]:
@@ -361,10 +363,10 @@ def ending_of(line: Mapping[str, Any]) -> RunEnding:
 
 
 def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
-    """Return the finished node whose line this is, None if it is no such line or damaged."""
+    """Return the result whose line this is, None if it is no such line or damaged."""
     line = verified_object(data)
     try:
-        return _finished(line, folder) if line.get("event") == "finished" else None
+        return _finished(line, folder) if line.get("event") in RESULTS else None
     except OF_ANOTHER_VERSION:
         return None
 

@@ -7,20 +7,31 @@ from typing import Any
 
 import pytest
 
-from nfrun.cache.check_keys import with_keys
+from nfrun.cache.check_keys import refusal, with_keys
 from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.contracts import CheckResult
+from nfrun.core.pipeline import NodeSpec, OutputId
+from nfrun.history.journal import FinishedNode
 from nfrun.spec.loader import read_pipeline
+
+
+def node(folder: Path, checks: str) -> NodeSpec:
+    """Return a node with these checks."""
+    (folder / "p.yaml").write_text(f"nodes:\n  a: {{sql: select 1 as id, checks: [{checks}]}}\n")
+    return read_pipeline(folder / "p.yaml")[0].nodes["a"]
+
+
+def results(spec: NodeSpec, *, ok: bool) -> tuple[CheckResult, ...]:
+    """Return results of all checks of a node, with their keys."""
+    made = spec.contracts[""].checks
+    found = tuple(CheckResult(check.name, OutputId("a"), check.severity, ok) for check in made)
+    return with_keys(found, spec, Fingerprints(Path(spec.folder)), {})
 
 
 def key(folder: Path, check: str) -> str:
     """Return the key of the only check of a node."""
-    (folder / "p.yaml").write_text(f"nodes:\n  a: {{sql: select 1 as id, checks: [{{{check}}}]}}\n")
-    spec = read_pipeline(folder / "p.yaml")[0].nodes["a"]
-    (made,) = spec.contracts[""].checks
-    result = CheckResult(made.name, "a", "error", ok=True)
-    return with_keys((result,), spec, Fingerprints(folder), {})[0].key
+    return results(node(folder, f"{{{check}}}"), ok=True)[0].key
 
 
 @pytest.mark.parametrize(
@@ -37,3 +48,32 @@ def test_the_answers_of_a_query_are_those_of_a_version_of_duckdb(
 
     monkeypatch.setattr(Distributions, "version", newer)
     assert (key(tmp_path, check) != before) == changes and before
+
+
+UNIQUE, SAME = "{unique: id}", "its check 'unique: id' failed"
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "why"),
+    [
+        (UNIQUE, UNIQUE, SAME),
+        (UNIQUE, "{rows: 1}, {unique: id, name: other}", SAME),
+        (UNIQUE, "{unique: id, allow: 1}", ""),
+        (UNIQUE, "{unique: id, severity: warn}", ""),
+        (UNIQUE, "{rows: 1}", ""),
+        (f"{UNIQUE}, {{rows: 2}}", f"{UNIQUE}, {{rows: 1}}", SAME),
+        ("{fresh: {at: 1d}}", "{fresh: {at: 2d}}", "its check 'fresh: at' failed"),  # other data is what it needs
+        ("{unique: id, severity: warn}", "{unique: id, severity: warn}", ""),  # that let no node fail
+    ],
+)
+def test_a_result_whose_check_failed_is_used_when_all_of_these_are_others(
+    then: str, now: str, why: str, tmp_path: Path
+) -> None:
+    entry = FinishedNode("a", "key", {}, (), {}, checks=results(node(tmp_path, then), ok=False))
+    assert refusal(node(tmp_path, now), entry, Fingerprints(tmp_path), {}) == why
+
+
+def test_a_good_result_is_not_refused(tmp_path: Path) -> None:
+    spec = node(tmp_path, UNIQUE)
+    entry = FinishedNode("a", "key", {}, (), {}, checks=results(spec, ok=True))
+    assert refusal(spec, entry, Fingerprints(tmp_path), {}) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from nfrun.cache.cache_key import CacheKeys, cache_key
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.observed_files import ObservedFiles
+from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.event_json import event_name
 from nfrun.core.events import (
@@ -346,6 +348,48 @@ def test_nodes_that_did_not_finish_are_recorded_before_it_is_reported(tmp_path: 
     assert ending is not None
     assert (ending.status, ending.duration) == ("failed", 3.0)
     assert ending.counts == {"ok": 0, "reused": 0, "failed": 12, "skipped": 1, "cancelled": 2}
+
+
+def refused(trial: Trial, name: str) -> NodeFailed:
+    """Let an attempt end whose check failed, and keep its output. Returns the event of its failure."""
+    check = CheckResult("rows: 2", OutputId(name), "error", ok=False, key="key")
+    trial.observed_files.refused[name, 1] = replace(trial.end(name), checks=(check,))
+    return NodeFailed(0.5, name, 1, Failure(Cause.CHECK, "", "failed its check"), checks=(check,))
+
+
+def test_a_result_whose_check_failed_has_a_line_of_its_own_that_is_no_end(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, node("a"), node("b", "a"))
+    failed = refused(trial, "b")
+    trial.emit(failed)
+    assert trial.reported == ["node_failed b"]
+    trial.published("b")
+    trial.ended("a")
+    trial.published("a")
+    assert "output_published b" not in trial.reported
+    assert (trial.nodes, [end.status for end in trial.contents.unfinished]) == (["a"], ["failed"])
+    lines = [json.loads(line) for line in trial.journal.path.read_text().splitlines()]
+    assert [(line["event"], line["node"]) for line in lines] == [
+        *(("unfinished", "b"), ("finished", "a"), ("refused", "b"))
+    ]
+    assert (lines[2]["outputs"][0]["file"], lines[2]["key"] is None) == ("b.1.arrow", False)
+
+
+def test_a_run_need_not_have_the_line_of_a_result_whose_check_failed(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, node("a"))
+    trial.emit(refused(trial, "a"), RunFinished(1.0, "failed"))
+    assert trial.reported == ["node_failed a", "run_finished"], "it was never written"
+    assert trial.contents.ended == "failed"
+
+
+def test_a_result_whose_check_failed_while_its_code_changed_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    trial = Trial(tmp_path, node("a", kind="read", body="in.csv"))
+    failed = refused(trial, "a")
+    trial.observed_files.inputs.snapshot(trial.pipeline.nodes["a"])
+    (tmp_path / "in.csv").write_text("a\n2\n")
+    trial.emit(failed)
+    trial.published("a")
+    assert '"refused"' not in trial.journal.path.read_text()
 
 
 def test_nodes_that_did_not_finish_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,91 @@ def test_a_changed_check_is_made_on_the_table_that_is_there(run: Run, tmp_path: 
     assert (tmp_path / "made").read_text() == "x", "the function ran once"
 
 
+def ran(document: dict[str, Any], tmp_path: Path) -> bool:
+    """Return whether the node `a`, which prints something, ran in this run."""
+    return bool(list((tmp_path / ".nfrun/runs" / document["run"]).glob("logs/a.*")))
+
+
+MADE = """
+  a: {python: "steps:make", EXTRA checks: [CHECKS]}
+  b: {sql: select * from a, inputs: a}
+"""
+MAKE = "def make():\n    print('ran')\n    return [{'id': id} for id in (1, 1, 2)]\n"
+
+
+@pytest.mark.parametrize("extra", ["executor: process,", "schema: {id: int64},"])
+def test_a_table_whose_check_failed_is_kept_for_another_check(run: Run, tmp_path: Path, extra: str) -> None:
+    (tmp_path / "steps.py").write_text(MAKE)
+    nodes = MADE.replace("EXTRA", extra)
+    failed = run(nodes.replace("CHECKS", "{unique: id}, {rows: 3}"))
+    assert (statuses(failed), ran(failed, tmp_path)) == ({"a": "failed", "b": "skipped"}, True)
+    still = run(nodes.replace("CHECKS", "{unique: id, allow: 1}, {rows: 3}"))
+    assert (statuses(still), ran(still, tmp_path)) == ({"a": "failed", "b": "skipped"}, False)
+    assert still["nodes"]["a"]["error"].startswith("failed its check 'unique: id': 2 rows of 3")
+    relaxed = run(nodes.replace("CHECKS", "{unique: id, allow: 2}, {rows: 3}"))
+    assert statuses(relaxed) == {"a": "reused", "b": "ok"}
+    assert (tmp_path / ".nfrun/runs" / failed["run"] / "a.1.arrow").exists()
+    assert statuses(run(nodes.replace("CHECKS", "{rows: 3}"))) == {"a": "reused", "b": "reused"}
+
+
+def test_a_node_whose_failed_check_is_the_same_runs_again(run: Run, tmp_path: Path, here: Here) -> None:
+    (tmp_path / "steps.py").write_text(MAKE)
+    nodes = MADE.replace("EXTRA", "cache: true,")
+    run(nodes.replace("CHECKS", "{unique: id}"))
+    again = run(nodes.replace("CHECKS", "{rows: 3}, {unique: id}"))
+    assert (statuses(again), ran(again, tmp_path)) == ({"a": "failed", "b": "skipped"}, True)
+    assert "its check 'unique: id' failed" in here(tmp_path, "show", "a").stdout
+
+
+def test_nothing_reads_a_table_whose_check_failed(run: Run, tmp_path: Path, here: Here) -> None:
+    (tmp_path / "steps.py").write_text(MAKE)
+    nodes = MADE.replace("EXTRA", "")
+    run(nodes.replace("CHECKS", "{unique: id}"))
+
+    def only_b(checks: str) -> Any:
+        (tmp_path / "p.yaml").write_text("nodes:" + nodes.replace("CHECKS", checks))
+        return here(tmp_path, "run", "p.yaml", "--only", "b", "--json")
+
+    failed, other = "its check 'unique: id' failed", "a check of 'a' is to be made first"
+    for checks, why in (("{unique: id}", failed), ("{unique: id, allow: 2}", other)):
+        refused = only_b(checks)
+        assert refused.returncode == 2
+        told = json.loads(refused.stdout)["error"]
+        assert told.startswith(f"'a' is not selected, and has no result that is up to date ({why})")
+    assert statuses(run(nodes.replace("CHECKS", "{unique: id, allow: 2}"), "--only", "a"))["a"] == "reused"
+    assert statuses(json.loads(only_b("{unique: id, allow: 2}").stdout))["b"] == "ok"
+
+
+def test_a_table_whose_check_failed_stays_until_the_next_run(run: Run, tmp_path: Path, here: Here) -> None:
+    (tmp_path / "steps.py").write_text(MAKE)
+    nodes = MADE.replace("EXTRA", "").replace("CHECKS", "{unique: id}")
+    kept = tmp_path / ".nfrun/runs" / run(nodes, "--cache-size", "0")["run"] / "a.1.arrow"
+    assert here(tmp_path, "clean", "--cache-size", "0").returncode == 0
+    assert kept.exists()
+    run("  other: {sql: select 1 as id}\n", "--cache-size", "0")
+    assert not kept.exists(), "it is over the budget"
+    relaxed = run(nodes.replace("unique: id", "unique: id, allow: 2"))
+    assert (statuses(relaxed), ran(relaxed, tmp_path)) == ({"a": "ok", "b": "ok"}, True)
+
+
+def test_a_failed_reference_is_made_again_on_the_table_that_is_there(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text(MAKE)
+    nodes = '  c: {sql: "select 1 as id"}\n' + MADE.replace("EXTRA", "").replace("CHECKS", "{references: {id: c(id)}}")
+    assert statuses(run(nodes))["a"] == "failed"
+    done = run(nodes.replace("select 1 as id", "select range as id from range(1, 3)"))
+    assert (statuses(done), ran(done, tmp_path)) == ({"c": "ok", "a": "reused", "b": "ok"}, False)
+    again = run(nodes)
+    assert (statuses(again), ran(again, tmp_path)) == ({"c": "reused", "a": "failed", "b": "skipped"}, False)
+
+
+def test_a_tolerated_node_whose_check_failed_is_kept_too(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text(MAKE)
+    nodes = MADE.replace("EXTRA", "continue_on_error: true,")
+    assert run(nodes.replace("CHECKS", "{unique: id}"))["code"] == 0
+    done = run(nodes.replace("CHECKS", "{unique: id, allow: 2}"))
+    assert (statuses(done), ran(done, tmp_path)) == ({"a": "reused", "b": "ok"}, False)
+
+
 SKIP = """
   new: {sql: select * from range(COUNT) t(id), checks: [{rows: {min: 1}, severity: skip}]}
   load: {sql: select * from new, inputs: new}
@@ -161,7 +246,7 @@ def test_references_are_checked_again_when_the_other_table_changes(run: Run) -> 
     assert statuses(changed) == {"orders": "reused", "customers": "ok"}
     failed = run(nodes("7", "null"))
     assert failed["nodes"]["orders"]["error"] == "failed its check 'references: id': 1 row of 3; the first: id: 7"
-    assert statuses(run(nodes("7", "7"))) == {"orders": "ok", "customers": "ok"}
+    assert statuses(run(nodes("7", "7"))) == {"orders": "reused", "customers": "ok"}
 
 
 def test_a_node_may_refer_to_itself(run: Run) -> None:

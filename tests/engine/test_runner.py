@@ -642,6 +642,21 @@ def test_an_output_is_published_after_its_node_has_finished(tmp_path: Path, mode
     assert [e.ref.attempt for e in trial.events if isinstance(e, OutputPublished)] == [2]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_outputs_of_an_attempt_whose_checks_failed_are_discarded_unless_somebody_has_kept_them(
+    tmp_path: Path, mode: str
+) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), retained=("a",)), mode=mode)
+
+    def work(start: NodeStarted, cancel_token: CancelToken, run_coroutine: Any) -> Outcome:
+        ref = trial.store.publish("a", start.attempt, TABLE)
+        return Outcome("a", 1, Failure(Cause.CHECK, "", "failed its check"), {"a": ref})
+
+    trial.work = work  # type: ignore[method-assign]
+    assert trial.go().status == "failed"
+    assert (trial.of(OutputPublished), trial.files()) == ([], [])
+
+
 class Idle:
     """An executor that makes no attempts."""
 
