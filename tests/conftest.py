@@ -172,6 +172,10 @@ def pytest_runtest_teardown() -> None:
         sys.path_hooks[:], sys.meta_path[:] = _FOUND_BY
         sys.path_importer_cache.clear()
         imported_sources.clear()
+    if left := forked.left_in_environ():
+        for name, value in left.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        pytest.fail(f"the test has left changed variables, with which no later test can fork nfrun: {[*left]}")
 
 
 Here = Callable[..., subprocess.CompletedProcess[str]]

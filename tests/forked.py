@@ -127,6 +127,12 @@ def keep_environ() -> None:
     _environ()
 
 
+def left_in_environ() -> dict[str, str | None]:
+    """Return the former values of the variables for the start of Python that have changed: with them, none forks."""
+    before, now = _at_start(_environ()), _at_start(os.environ)
+    return {name: before.get(name) for name in {**before, **now} if before.get(name) != now.get(name)}
+
+
 def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name.startswith(_AT_START) and name != "PYTHONPATH"}
 

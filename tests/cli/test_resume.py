@@ -17,7 +17,6 @@ import forked
 import pytest
 from conftest import Here
 
-from nfrun.cli import commands
 from nfrun.history.journal import Journal, read_journal
 
 STEPS = """
@@ -795,21 +794,20 @@ def test_a_run_with_an_incomplete_journal_fails(
 
 
 def test_a_journal_that_cannot_be_written_ends_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Here
 ) -> None:
     def full(self: Journal, *finished: object) -> None:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(Journal, "finished", full)
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "p.yaml").write_text("nodes: {a: {run: 'true'}, b: {run: 'true', needs: a}}\n")
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    assert commands.execute("run", {"pipeline": "p.yaml"}) == 74
+    done = here(tmp_path, "run", "p.yaml")
+    assert done.returncode == 74
     assert {number: signal.getsignal(number) for number in before} == before
-    err = capfd.readouterr().err
     (run,) = (tmp_path / ".nfrun/runs").iterdir()
-    assert f"nfrun: cannot write {run}/journal.jsonl: No space left on device\n" in err
-    assert "Traceback" not in err
+    assert f"nfrun: cannot write {run}/journal.jsonl: No space left on device\n" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("handoff", "executor"), [("auto", "thread"), ("mmap", "thread"), ("auto", "process")])
