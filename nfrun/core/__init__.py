@@ -7,8 +7,8 @@ Other packages use:
 
 - `budgets`: `Budget`
 - `call_events`: `CallsEnded`, `CallStarted`, `MapStarted`
-- `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`, `OF_TABLES`,
-  `row_text`, `SCHEMA`
+- `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`,
+  `failed_checks`, `OF_TABLES`, `row_text`, `SCHEMA`
 - `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `lacks_memory`, `NotRecorded`, `one_line`,
   `render_all`, `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
 - `event_json`: `to_json`

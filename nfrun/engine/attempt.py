@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
-from nfrun.core.events import ChecksStarted, NodeStarted, Outcome, OutputRef, nfrun_failure
+from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, OutputId
 from nfrun.core.values import frozen, replace
@@ -91,7 +91,7 @@ class _Attempt(AttemptContext):
         self._made = start.made if isinstance(start, ChecksStarted) else NOTHING  # only its checks are to be made
 
     def make(self) -> Outcome:
-        spec, store, kind = self.node, self.settings.store, KINDS[self.node.kind]
+        spec, kind = self.node, KINDS[self.node.kind]
         outputs: dict[str, OutputRef] = dict(self._made)
         publish_wait = 0.0
         clock = time.perf_counter
@@ -119,12 +119,8 @@ class _Attempt(AttemptContext):
         except BaseException as error:  # also SystemExit and the like: a node must not end the run
             duration = clock() - began
             self.failure, publish_wait = self.describe_failure(error), 0.0
-        if self._made and self.failure is not None:
-            outputs = {}
-        elif self.failure is not None and self.failure.cause is not Cause.CHECK:  # those may be kept
-            for ref in outputs.values():
-                store.discard(ref)
-            outputs = {}
+        if self.failure is not None:
+            outputs = self._left_of(outputs, self.failure)
         self.has_ended = self._opened is None
         changed = state.changed(self.start_state) if state is not None and self.start_state is not None else ()
         if waits := self.inputs.waits:
@@ -152,6 +148,14 @@ class _Attempt(AttemptContext):
             checks=self._checks,
         )
         return outcome if self._closed is None else self._closed.outcome(outcome)
+
+    def _left_of(self, outputs: dict[str, OutputRef], failure: Failure) -> dict[str, OutputRef]:
+        """Discard the outputs of an attempt that failed, but for those that only failed a check: they may be kept."""
+        if failure.cause is Cause.CHECK:
+            return {} if self._made else outputs  # those that were there before are no outputs of this attempt
+        for ref in outputs.values() if not self._made else ():
+            self.settings.store.discard(ref)
+        return {}
 
     def _map_results(self) -> Mapping[str, Any]:
         """Open the input of a mapped node, which gives no results, or put the results of its calls together."""
