@@ -32,5 +32,6 @@ Other packages use:
 - `simulation`: `makespan`
 - `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `file_stem`, `fit_cells`, `GO_ON_HINT`,
   `on_one_line`, `shortened`
-- `values`: `asdict`, `field`, `Field`, `fields`, `frozen`, `KW_ONLY`, `MISSING`, `mutable`, `replace`, `values_of`
+- `values`: `asdict`, `field`, `Field`, `fields`, `frozen`, `is_value`, `KW_ONLY`, `MISSING`, `mutable`, `replace`,
+  `values_of`
 """

@@ -212,6 +212,22 @@ class StreamLog:
                     self._emit_line(part, level)
                 self._keep(f"{level}: {part}\n".encode(errors="backslashreplace"), at_once=False)
 
+    def skip(self, count: int) -> None:
+        """Count bytes that another machine has left out. What follows is the end of the stream, as far as it is kept.
+
+        Ignored after `end`.
+        """
+        with self._lock:
+            if self._ended:
+                return
+            if self._filter:
+                self._feed(self._filter.end(), at_once=True)
+            if self._written < min(self._size, KEEP_BYTES):
+                self._write_beginning()
+            self._truncated = True
+            self._size, self._written = max(self._size, KEEP_BYTES) + count, KEEP_BYTES
+            self._last.clear()
+
     def end(self, patience: float = -1) -> None:
         """Emit the unfinished last line, write the remaining bytes and close the file.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from nfrun.pieces.read_files import ENDING as READS
 from nfrun.pieces.read_files import ReadFiles
 from nfrun.pieces.returned import Computed, computed_by_type, computed_rows
 from nfrun.pieces.row_keys import KEY_BYTES
-from nfrun.pieces.writer import ResultWriter
+from nfrun.pieces.writer import ResultWriter, SentResults
 from nfrun.tables.frozen import frozen as frozen_table
 from nfrun.tables.ipc import open_file
 from nfrun.tables.stored_form import read_all
@@ -25,7 +25,7 @@ from nfrun.tables.stored_form import read_all
 class Recorder:
     """Writes results of pieces to a segment of its own. With `explode`, a row gives several. Thread-safe."""
 
-    def __init__(self, explode: bool, writer: ResultWriter) -> None:
+    def __init__(self, explode: bool, writer: ResultWriter | SentResults) -> None:
         self._explode, self._writer = explode, writer
 
     def record(self, piece: Piece, value: Any, seconds: float = 0.0) -> None:
@@ -67,7 +67,8 @@ class WorkerData:
     """What a worker process needs to compute pieces of a mapped node.
 
     `input` is the path of the Arrow IPC file of the mapped input. `folder` and `files` are where segments go, and how
-    their names begin. `reads` are the files that count for the results already, as in `ReadFiles`.
+    their names begin. `reads` are the files that count for the results already, as in `ReadFiles`. If they are `sent`,
+    results are not written there, but taken for the process of the run, and so is what the calls have read.
     """
 
     input: str
@@ -75,24 +76,37 @@ class WorkerData:
     files: str
     explode: bool
     reads: Mapping[str, str]
+    sent: bool = False
 
     def open(self) -> WorkerPieces:
         """Map the input. Raises HandoffError."""
+        whole = open_file(Path(self.input))
+        if self.sent:
+            results = SentResults()
+            return WorkerPieces(whole, Recorder(self.explode, results), lambda reads, obstacle: None, results.take)
         files, folder = f"{self.files}-{os.urandom(6).hex()}", Path(self.folder)
         reads = ReadFiles(folder / f"{files}{READS}", self.reads)
         writer = ResultWriter(folder, files, at_once=True)
-        return WorkerPieces(open_file(Path(self.input)), Recorder(self.explode, writer), reads)
+        return WorkerPieces(whole, Recorder(self.explode, writer), reads.add)
 
 
 class WorkerPieces:
     """The input of a mapped node in a worker process, and a segment of its own for results.
 
-    A result is in the segment when `record` returns, so that nothing is sent to the run's process.
+    A result is in the segment when `record` returns, so that nothing is sent to the run's process, unless it is taken
+    by `take_records`.
     """
 
-    def __init__(self, whole: pa.Table, recorder: Recorder, reads: ReadFiles) -> None:
+    def __init__(
+        self,
+        whole: pa.Table,
+        recorder: Recorder,
+        note_reads: Callable[[Mapping[str, str], str], None],
+        take_records: Callable[[], bytes] = bytes,
+    ) -> None:
         self._whole = whole
-        self.note_reads = reads.add
+        self.note_reads = note_reads
+        self.take_records = take_records
         self.record = recorder.record
         self.close = recorder.close
 

@@ -28,7 +28,8 @@ class Record:
     """Results of calls. `keys` has one key for each unit (a row or a piece).
 
     `counts` has how many of the `rows` belong to each key, as 64-bit numbers; None: one each. `seconds` is how long the
-    calls took. `body` is the Arrow IPC stream with the rows, and `checksum` what its checksum must be.
+    calls took. `body` is the Arrow IPC stream with the rows, and `checksum` what its checksum must be. `size` is the
+    number of bytes of the whole record.
     """
 
     keys: pa.FixedSizeBinaryArray
@@ -37,6 +38,7 @@ class Record:
     seconds: float
     body: pa.Buffer
     checksum: int
+    size: int
 
     def is_intact(self) -> bool:
         """Return whether the rows are as they were written. Reads all of them."""
@@ -74,9 +76,13 @@ def read_segment(path: Path) -> Iterator[Record]:
         raise
     except OSError as error:
         raise HandoffError(f"cannot read {path}: {reason(error)}", error) from error
-    if whole.slice(0, ALIGNED).to_pybytes() != START:
-        return
-    place = ALIGNED
+    if whole.slice(0, ALIGNED).to_pybytes() == START:
+        yield from records_in(whole.slice(ALIGNED))
+
+
+def records_in(whole: pa.Buffer) -> Iterator[Record]:
+    """Yield the records that `encoded` gave, one behind the other. Stops at the first that is not complete."""
+    place = 0
     while place + HEADER.size <= whole.size:
         header = whole.slice(place, HEADER.size).to_pybytes()
         mark, flags, keys, rows, head_size, body_size, seconds, checksum, head_checksum = HEADER.unpack(header)
@@ -95,6 +101,7 @@ def read_segment(path: Path) -> Iterator[Record]:
             seconds,
             whole.slice(body_at, body_size),
             checksum,
+            end - place,
         )
         place = end
 

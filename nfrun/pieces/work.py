@@ -58,8 +58,9 @@ class MapWork:
         self._run = kept.run
         self._files = f"{kept.run}-{os.urandom(6).hex()}"
         self._reads = ReadFiles(folder / f"{self._files}{READS}")
-        self._recorder = Recorder(spec.explode, ResultWriter(folder, self._files))
-        self.record = self._recorder.record
+        writer = ResultWriter(folder, self._files)
+        self._recorder = Recorder(spec.explode, writer)
+        self.record, self.add_records = self._recorder.record, writer.add_records
         self._cut = None if columns is not None else cut(table, spec)
         self._batch = 1 if self._cut is not None else spec.rows_per_call
         self._keys = self._unit_keys()

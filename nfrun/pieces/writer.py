@@ -14,7 +14,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
 from nfrun.pieces.plain_rows import PlainRows, together
 from nfrun.pieces.returned import Computed
-from nfrun.pieces.segments import SegmentFile, encoded
+from nfrun.pieces.segments import SegmentFile, encoded, records_in
 from nfrun.tables.dictionaries import has_dictionary
 
 _DELAY = 0.03  # seconds; a result is on disk 50 ms after its call has ended
@@ -67,13 +67,22 @@ class ResultWriter:
         if is_full:
             self.flush()
 
+    def add_records(self, records: bytes) -> None:
+        """Write results of calls that another machine has made, as `SentResults` gave them. Raises HandoffError."""
+        known = list(records_in(pa.py_buffer(records)))
+        if sum(record.size for record in known) != len(records) or not all(record.is_intact() for record in known):
+            raise HandoffError("the results of a call were damaged on their way")
+        with self._writing:
+            if not self._closed:
+                self._file.append(records)
+
     def flush(self) -> None:
         """Write all results that were added. Raises HandoffError."""
         with self._writing:
             with self._change:
                 waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
             if waiting:
-                self._file.append(b"".join(map(_record, join_results(_results(waiting)))))
+                self._file.append(_encoded(waiting))
         with self._change:
             self._raise_error()
 
@@ -108,6 +117,33 @@ class ResultWriter:
             except HandoffError as error:
                 with self._change:
                     self._error = error
+
+
+class SentResults:
+    """Keeps results of calls in memory, in the form of records, until they are taken. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._records: list[bytes] = []
+
+    def add(self, keys: bytes, computed: Computed | PlainRows, seconds: float) -> None:
+        """Keep the result of a call."""
+        self._records.append(_encoded([(keys, computed, seconds)]))
+
+    def take(self) -> bytes:
+        """Return the records of all results since the last time, for `ResultWriter.add_records`."""
+        taken, self._records = self._records, []
+        return b"".join(taken)
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Drop the results."""
+        self._records.clear()
+
+
+def _encoded(waiting: Iterable[tuple[bytes, Computed | PlainRows, float]]) -> bytes:
+    return b"".join(map(_record, join_results(_results(waiting))))
 
 
 def _results(waiting: Iterable[tuple[bytes, Computed | PlainRows, float]]) -> list[Result]:

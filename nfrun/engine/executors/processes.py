@@ -6,28 +6,26 @@ as with threads. Tables travel through files in the run's folder.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from nfrun.core.call_events import CallStarted
-from nfrun.core.errors import Cause, HandoffError, cause_of
-from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import ChecksStarted, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
-from nfrun.engine.attempt_context import CANCELLED, RunCoroutine
+from nfrun.engine.attempt_context import RunCoroutine
 from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.executors import pool
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, OnOutcome, Placement
 from nfrun.engine.executors.fork_server import start_server
 from nfrun.engine.executors.threads import ThreadExecutor
-from nfrun.engine.executors.worker import AttemptOrder, CallOrder, CloseOrder, WorkerConfig, serve
+from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig, serve
+from nfrun.engine.executors.worker_orders import TAKE_SECONDS, Receivers, WorkerOrders
 from nfrun.engine.granted_units import unit_variables
 from nfrun.engine.mapped.open_map import OpenMap
 from nfrun.engine.scratch_folder import make_scratch
@@ -36,17 +34,10 @@ from nfrun.nodes.base import CancelToken
 from nfrun.nodes.folders import folders_of
 from nfrun.nodes.registry import KINDS
 from nfrun.system.kept_files import remove
-from nfrun.system.os_errors import reason
-from nfrun.system.processes.exit_status import describe_exit
-from nfrun.system.threads import start_timer
 
 if TYPE_CHECKING:
     from nfrun.pieces.recorder import WorkerData
     from nfrun.tables.store import TableStore
-
-# For a worker to start and to take its attempt. That takes 0.1 s, on a machine without memory left several seconds. A
-# worker that needs longer hangs, as at a network mount, and the timeout of the node does not count yet.
-_TAKE_SECONDS = 60.0
 
 PRELOAD = ["pyarrow", "numpy.random", "nfrun.engine.executors.worker", "nfrun.tables.worker_store"]
 
@@ -97,12 +88,11 @@ class ProcessWorkers:
         outputs: Path,
         on_begun: Callable[[str, int, int], None],
         ahead: int = 0,
-        take_seconds: float = _TAKE_SECONDS,
+        take_seconds: float = TAKE_SECONDS,
         placement: Placement = ON_THREADS,
     ) -> None:
         self._runner = runner
         self._store = store
-        self._take_seconds = take_seconds
         self._environ = placement.worker_environ
         self._maps: dict[tuple[str, int], tuple[AttemptOrder, WorkerData]] = {}  # mapped nodes, by node and attempt
         shared = replace(runner.pipeline, nodes={})
@@ -120,9 +110,9 @@ class ProcessWorkers:
             started=runner.started,
         )
         start_server(PRELOAD)  # unless it was started before
-        self._pool = pool.WorkerPool(
-            serve, lambda environ: replace(config, environ={**config.environ, **environ}), ahead
-        )
+        workers = pool.WorkerPool(serve, lambda environ: replace(config, environ={**config.environ, **environ}), ahead)
+        self._orders = WorkerOrders(workers, runner.grace, take_seconds)
+        self.unused_instances = self._orders.unused_instances
         self._calls: dict[str, Callable[..., object]] = {
             "taken": lambda node, attempt, call: None,  # a call begins when its function is loaded
             "begun": on_begun,
@@ -144,8 +134,6 @@ class ProcessWorkers:
         try:
             outcome = self._run_in_worker(self._order(start, input_waits), cancel_token)
             outputs = self._register_files(outcome)
-        except (OSError, EOFError) as error:
-            return start.failed_with(_no_worker(error))
         finally:
             self._runner.logs.end(start.node, start.attempt)
         for output, seconds in outcome.input_waits.items():
@@ -154,30 +142,7 @@ class ProcessWorkers:
 
     def close(self) -> None:
         """Kill all worker processes, busy or idle."""
-        self._pool.close()
-
-    def unused_instances(self, needed: Collection[tuple[str, str]]) -> Callable[[], list[str]] | None:
-        """Return what has idle workers close their instances of all classes but these; None if they have none.
-
-        That returns messages about errors.
-        """
-        if not self._pool.has_idle(lambda worker: worker.has_instances):
-            return None
-        order = CloseOrder(frozenset(needed))
-
-        def close() -> list[str]:
-            messages: list[str] = []
-            for worker in self._pool.take_idle(lambda worker: worker.has_instances):
-                try:
-                    messages += worker.request(order, [lambda data: None] * len(STREAMS), {}, self._runner.grace)
-                except (EOFError, OSError, UnpicklingError):
-                    self._pool.discard(worker)
-                else:
-                    worker.has_instances = bool(order.needed)
-                    self._pool.give_back(worker)
-            return messages
-
-        return close
+        self._orders.close()
 
     # -- a mapped node --------------------------------------------------------------------------------------------
 
@@ -207,10 +172,7 @@ class ProcessWorkers:
         order = CallOrder(
             opened.node, start, (), opened.unshared, opened.in_files, piece=open_map.piece(start), data=data
         )
-        try:
-            outcome = self._run_in_worker(order, cancel_token)
-        except (OSError, EOFError) as error:
-            return start.failed_with(_no_worker(error))
+        outcome = self._run_in_worker(order, cancel_token)
         open_map.used(outcome.cpu, outcome.gil_wait)
         if outcome.observation is not None:
             open_map.note(outcome.observation)
@@ -237,60 +199,13 @@ class ProcessWorkers:
     def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         units = unit_variables(order.start.granted, self._runner.environ)  # CUDA reads them once in a process
         variables = {**self._environ.get(order.node.id, NOTHING), **units}
-        worker = self._pool.take(self._take_seconds, variables)
-        if worker is None:
-            return order.start.failed_with(CANCELLED)
-        kill = threading.Timer(self._runner.grace, worker.kill)
-        kill.daemon = True
-
-        def end() -> None:
-            worker.terminate()
-            start_timer(kill)
-
-        outcome: Outcome | None = None
-        ending = ""
-        spent: list[None] = []
-        calls: dict[str, Callable[..., object]] = {**self._calls, "spent": lambda: spent.append(None)}
-        calls["instances"] = partial(setattr, worker, "has_instances", True)
-        logs, node, attempt = self._runner.logs, order.node.id, order.start.attempt
-        feeds = [logs.of(node, attempt, name).feed for name in STREAMS]
-        # A worker that is cancelled while it sends may have sent half a message.
-        with suppress(EOFError, OSError, UnpicklingError), cancel_token.on_cancel(end, worker.kill):
-            worker.drain([lambda data: None] * 2)  # output of processes that an earlier node left behind
-            try:
-                outcome = worker.request(order, feeds, calls, self._take_seconds)
-            except TimeoutError:
-                worker.kill()
-                ending = f"its worker process has not taken the attempt within {self._take_seconds:g} s"
-            if cancel_token.cancelled:
-                worker.wait_for_group(self._runner.grace)
-        kill.cancel()
-        with suppress(OSError):
-            worker.drain(feeds)
-        if outcome is None:
-            return self._lost(worker, order, cancel_token, ending)
-        was_terminated = outcome.failure is not None and outcome.failure.cause is Cause.CANCELLED
-        if cancel_token.cancelled or was_terminated or spent:  # its state is unknown, or not that of its start
-            worker.kill()
-            self._pool.discard(worker)
-        else:
-            if outcome.observation is not None and self._runner.watch is not None:
-                # Before another attempt in this worker can use what this one has left in it.
-                self._runner.watch.receive(outcome.observation.shared)
-            self._pool.give_back(worker)
-        if was_terminated and not cancel_token.cancelled:  # by someone else
-            lost = Failure(Cause.LOST, "WorkerLost", "its worker process was told to end by SIGTERM")
-            return order.start.failed_with(lost)
-        return outcome
-
-    def _lost(self, worker: pool.Worker, order: AttemptOrder, cancel_token: CancelToken, ending: str) -> Outcome:
-        """Discard a worker that ended without an outcome. Its attempt fails, as cancelled if that was asked for."""
-        status = self._pool.discard(worker)
-        if not isinstance(order, CallOrder):  # it may have written some of its outputs
+        logs, watch = self._runner.logs, self._runner.watch
+        feeds = [logs.of(order.node.id, order.start.attempt, name).feed for name in STREAMS]
+        receivers = Receivers(self._calls, feeds, watch.receive if watch is not None else lambda shared: None)
+        outcome = self._orders.make(order, variables, cancel_token, receivers)
+        if outcome.failure is not None and not isinstance(order, CallOrder):  # it may have written some of its outputs
             self._remove_files(order.node, order.node.output_ids, order.start.attempt)
-        if cancel_token.cancelled:
-            return order.start.failed_with(CANCELLED)
-        return order.start.failed_with(Failure(Cause.LOST, "WorkerLost", ending or _ending(status)))
+        return outcome
 
     def _register_files(self, outcome: Outcome) -> dict[str, OutputRef]:
         """Register the outputs of a worker in the store. If one fails, removes them all and raises HandoffError."""
@@ -311,16 +226,3 @@ class ProcessWorkers:
         for output in outputs:
             with suppress(OSError):
                 remove(Path(self._store.path(output, attempt, node.type_of(output.name))))
-
-
-def _no_worker(error: OSError | EOFError) -> Failure:
-    """Return the failure for an error from the system, or from a fork server that did not start."""
-    cause = Cause.LOST if isinstance(error, EOFError | ConnectionError | TimeoutError) else cause_of(error)
-    return Failure(cause, type(error).__name__, f"no worker process could be started: {reason(error)}")
-
-
-def _ending(status: int | None) -> str:
-    """Say how a worker ended, from its exit code (negative for a signal), or None if it had to be killed."""
-    if status is None or status == 0:
-        return "its worker process has closed the connection to the run"
-    return f"its worker process {describe_exit(status)}{' while the node ran' if status > 0 else ''}"

@@ -268,7 +268,7 @@ class _Worker:
         self._cancel_token = CancelToken()
         streams = self._redirect_output()
         try:
-            make = partial(self._call, order) if isinstance(order, CallOrder) else AttemptRunner.__call__
+            make = partial(self._call, order, outbox) if isinstance(order, CallOrder) else AttemptRunner.__call__
             return self._with_shared(make(runner, order.start, self._cancel_token, self._run_coroutine))
         finally:
             self._cancel_token = None
@@ -289,6 +289,7 @@ class _Worker:
     def _call(
         self,
         order: CallOrder,
+        outbox: Outbox,
         runner: AttemptRunner,
         start: NodeStarted,
         cancel_token: CancelToken,
@@ -301,6 +302,8 @@ class _Worker:
                 self._watch.running[mark] = None
             source = self._map_of(order, runner)
             outcome = runner(start, cancel_token, run_coroutine)
+            if records := source.take_records():
+                outbox.send("records", records)
             return replace(outcome, cpu=source.cpu, gil_wait=source.gil_wait, observation=source.seen)
         finally:
             if self._watch is not None:

@@ -86,7 +86,7 @@ class OpenMap:
         self._watch, self._known = watch, 0  # how much of what shared code has used is noted
         self.work = work
         self.table = work.table
-        self.record = work.record
+        self.record, self.add_records = work.record, work.add_records
         self.inputs = inputs
         self._began = began
         self._lock = threading.Lock()
@@ -205,7 +205,7 @@ class WorkerMap:
         self.next: Piece | None = None
         self._pieces = data.open()
         self.table = self._pieces.table
-        self.record = self._pieces.record
+        self.record, self.take_records = self._pieces.record, self._pieces.take_records
         self.close = self._pieces.close
         self.seen: Observation | None = None  # by the last call
         self.cpu = self.gil_wait = 0.0  # of the last call

@@ -24,7 +24,8 @@ from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.pool import WorkerPool
-from nfrun.engine.executors.processes import ProcessExecutor, ProcessWorkers, _ending
+from nfrun.engine.executors.processes import ProcessExecutor, ProcessWorkers
+from nfrun.engine.executors.worker_orders import _ending
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
 from nfrun.tables.store import TableStore
@@ -473,10 +474,10 @@ def test_a_worker_that_does_not_take_its_attempt_is_killed_and_lost(trial: Trial
     trial.run("where", env={"X": "x" * length})
     assert trial.workers
     os.kill(trial.pids()[0], signal.SIGSTOP)
-    trial.workers._take_seconds = 0.1
+    trial.workers._orders._take_seconds = 0.1
     assert trial.run_once("where").failure == lost("its worker process has not taken the attempt within 0.1 s")
     assert not trial.started[0].alive
-    trial.workers._take_seconds = 1000.0
+    trial.workers._orders._take_seconds = 1000.0
     assert trial.table(trial.run_once("where")) == [{"pid": trial.pids()[1], "main": True}]
 
 
@@ -545,7 +546,7 @@ def test_workers_that_die_together_report_their_own_exit_status(tmp_path: Path) 
     killed = "its worker process was killed by SIGKILL; the system does that when memory runs out"
     assert {outcome.failure for outcome in outcomes} == {lost(killed)}
     assert len(outcomes) == 24
-    assert workers._pool._all == [], "nothing of them is kept"
+    assert workers._orders._pool._all == [], "nothing of them is kept"
 
 
 def test_a_worker_that_closes_its_pipes_is_lost(trial: Trial) -> None:

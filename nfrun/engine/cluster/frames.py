@@ -1,0 +1,41 @@
+"""Reads and writes the frames that a host and the process that started it send to each other through pipes.
+
+A frame has a kind, the token of an execution or another name, and a text. So whoever passes texts on need not read
+them.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO, NamedTuple
+
+_HEAD = struct.Struct(">2sBHI")  # a mark, and the lengths of the kind, of the name and of the text in bytes
+_MARK = b"nf"
+
+
+class Frame(NamedTuple):
+    """One frame."""
+
+    kind: str
+    name: str = ""
+    text: str = ""
+
+
+def to_bytes(frame: Frame) -> bytes:
+    """Return the bytes of a frame."""
+    parts = [part.encode() for part in frame]
+    return b"".join([_HEAD.pack(_MARK, *map(len, parts)), *parts])
+
+
+def read_frame(stream: BinaryIO) -> Frame | None:
+    """Read a frame. None at the end of the stream, also in the middle of a frame. Raises ValueError if it is none."""
+    head = stream.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    mark, *lengths = _HEAD.unpack(head)
+    if mark != _MARK:
+        raise ValueError(f"{head!r} begins no frame")
+    parts = [stream.read(length) for length in lengths]
+    if [len(part) for part in parts] != lengths:
+        return None
+    return Frame(*(part.decode() for part in parts))
