@@ -296,6 +296,8 @@ def _store(
     unwritten = frozenset(output for spec in reads for output in spec.output_ids) - setup.plan.retained
 
     def make() -> TableStore:
+        from nfrun.places.stored_outputs import StoredOutputs
+
         store = store_class(options.handoff) if is_program else _store_class(setup)
         return store(
             setup.folder,
@@ -306,6 +308,7 @@ def _store(
             persistent=options.handoff in PERSISTENT_HANDOFFS,
             unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),
             fsync=options.fsync,
+            stored=StoredOutputs(),
             on_published=run.output_published,
             on_error=run.abort,
         )

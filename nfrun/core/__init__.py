@@ -9,8 +9,8 @@ Other packages use:
 - `call_events`: `CallsEnded`, `CallStarted`, `MapStarted`
 - `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`,
   `failed_checks`, `OF_TABLES`, `row_text`, `SCHEMA`
-- `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `lacks_memory`, `NotRecorded`, `one_line`,
-  `render_all`, `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
+- `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `lacks_memory`, `NotRecorded`,
+  `NotStored`, `one_line`, `render_all`, `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
 - `event_json`: `to_json`
 - `events`: `AllNodesEnded`, `AttemptStopped`, `CallEnded`, `ChecksStarted`, `Event`, `Failure`, `Frame`,
   `GIL_WAIT_SECONDS`, `nfrun_failure`, `NodeCancelled`, `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`,

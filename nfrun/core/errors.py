@@ -86,6 +86,10 @@ class HandoffError(Exception):
         self.errno: int | None = error.errno if isinstance(error, OSError | HandoffError) else None
 
 
+class NotStored(HandoffError):
+    """An output is not in its place any more, or is damaged there: its node must run again."""
+
+
 class WorkDirLocked(Exception):
     """Another run holds the work folder lock. The message names the work folder."""
 

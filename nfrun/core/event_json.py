@@ -35,8 +35,10 @@ def to_json(event: Event) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if is_value(value):
-        shown = (f for f in fields(value) if f.name != "files")  # of an OutputRef: the node says what it reads
-        return {JSON_KEYS.get(f.name, f.name): _plain(getattr(value, f.name)) for f in shown}
+        given = ((f.name, getattr(value, f.name)) for f in fields(value))
+        # Of an OutputRef. The node says what it reads, and few outputs are stored.
+        shown = ((name, found) for name, found in given if name != "files" and not (name == "stored" and found is None))
+        return {JSON_KEYS.get(name, name): _plain(found) for name, found in shown}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):

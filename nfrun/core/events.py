@@ -30,7 +30,8 @@ class OutputRef:
     `files` are those of a `read` node, if queries read them in place of the table: then `bytes` is their size, and
     `digest` that of their content.
     An output whose `type` is no table has no rows and no schema: `path` is the file or the folder, `bytes` and `size`
-    are the size of what is in it.
+    are the size of what is in it. `stored` is the address of the output in a place that machines share, without
+    credentials; None if it is not in one. One that another machine has made has no `path`.
     """
 
     id: OutputId
@@ -45,6 +46,12 @@ class OutputRef:
     schema_digest: str | None = None
     files: FileSource | None = None
     type: str = TABLE
+    stored: str | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the output is in a place that machines share, and has no path on this machine."""
+        return self.path is None and self.stored is not None
 
 
 @frozen

@@ -13,7 +13,8 @@ Other packages use:
 - `checked_json`: `read_checked`, `write_checked`
 - `checksums`: `bytes_checksum`, `file_checksum`, `FileChecksums`, `FileLook`, `HashedFile`, `LAYOUT`,
   `layout_checksum`, `line_checksum`, `MISSING`, `shown_name`, `stream_checksum`, `text_checksum`
-- `kept_files`: `Content`, `content_of`, `keep`, `layout_of`, `NotKeepable`, `remove`, `size_of`
+- `kept_files`: `Content`, `content_of`, `keep`, `layout_of`, `make_read_only`, `NotKeepable`, `remove`,
+  `size_of`
 - `native_threads`: `arrow_threads`, `default_thread_variables`, `given_thread_variables`, `thread_variables`
 - `file_search`: `find_files`, `inner_folder`, `is_foreign`, `name_below`, `PYTHON_FOLDERS`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`

@@ -120,7 +120,7 @@ def keep(path: Path, final: Path, *, fsync: bool = False) -> None:
             if error.errno != errno.EXDEV:
                 raise
             _copy(path, final)
-    _make_read_only(final, fsync=fsync)
+    make_read_only(final, fsync=fsync)
 
 
 def _has_other_names(path: Path) -> bool:
@@ -148,7 +148,8 @@ def _copy(path: Path, final: Path) -> None:
     remove(path)
 
 
-def _make_read_only(path: Path, *, fsync: bool) -> None:
+def make_read_only(path: Path, *, fsync: bool = False) -> None:
+    """Make a file, or a folder with all that is in it, read-only. Raises OSError."""
     inner = [Path(entry.path) for _, entry in _entries(path)] if path.is_dir() else []
     for each in reversed([path, *inner]):  # a folder after what is in it
         if not each.is_symlink():

@@ -7,6 +7,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from threading import Condition
 
+from nfrun.core.events import OutputRef
 from nfrun.core.values import replace
 from nfrun.system.checksums import file_checksum
 from nfrun.system.threads import start_thread
@@ -16,12 +17,12 @@ from nfrun.tables.output_files import StoredOutput
 class ChecksumThread:
     """Reads the files of outputs one by one, and puts their checksums into the references.
 
-    `on_taken(output)` is called for each, with the lock of `change` held; then `change` is notified. The checksum stays
-    None if the file cannot be read: the journal writer, which needs it, reports the error. `pending` counts the outputs
-    that are not done; read it with the lock held.
+    `on_taken(ref)` is called for each that is not released, with the lock of `change` held; then `change` is notified.
+    The checksum stays None if the file cannot be read: the journal writer, which needs it, reports the error. `pending`
+    counts the outputs that are not done; read it with the lock held.
     """
 
-    def __init__(self, change: Condition, on_taken: Callable[[StoredOutput], None]) -> None:
+    def __init__(self, change: Condition, on_taken: Callable[[OutputRef], None]) -> None:
         self.pending = 0
         self._change = change
         self._on_taken = on_taken
@@ -44,5 +45,6 @@ class ChecksumThread:
                 output.ref = replace(output.ref, checksum=file_checksum(path))
             with self._change:
                 self.pending -= 1
-                self._on_taken(output)
+                if not output.released:
+                    self._on_taken(output.ref)
                 self._change.notify_all()

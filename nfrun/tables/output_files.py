@@ -18,6 +18,7 @@ from nfrun.system.os_errors import reason
 from nfrun.tables.dictionaries import has_dictionary
 from nfrun.tables.file_table import FileTable
 from nfrun.tables.ipc import described, schema_line, size_of, write_file
+from nfrun.tables.stored_files import StoredFile
 from nfrun.tables.stored_form import as_stored, is_streamed, read_all
 from nfrun.tables.write_queue import Key
 
@@ -42,6 +43,12 @@ class StoredOutput:
     plain: bool = False  # whether its table has plain types alone, as far as that is known: see `described`
     files: FileTable | None = None  # what holds its table, which may not be loaded yet
     bytes: int = 0  # of its table in memory
+    stored: StoredFile | None = None  # what fetches it, if it is in a place that machines share, and not here
+
+    def end_use(self) -> None:
+        """Let go of what was fetched of it."""
+        if self.stored is not None:
+            self.stored.release()
 
 
 def output_path(folder: Path, output: str, attempt: int, type: str = TABLE) -> str:

@@ -21,6 +21,7 @@ from nfrun.core.events import OutputRef
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import OutputId
+from nfrun.core.values import replace
 from nfrun.system.atomic_files import remove_partials
 from nfrun.system.kept_files import remove
 from nfrun.system.runtime import available_memory
@@ -38,6 +39,7 @@ from nfrun.tables.output_files import (
     write_output,
     write_stored,
 )
+from nfrun.tables.stored_files import NO_STORED_FILES, StoredFile, StoredFiles
 from nfrun.tables.stored_form import as_registered
 from nfrun.tables.write_queue import Key, WriteQueue
 from nfrun.tables.writer_thread import WriterThread
@@ -56,7 +58,8 @@ class TableStore:
     only under pressure. At most `budget` bytes are queued for writing (default: a quarter of the memory); beyond that,
     `publish` waits. With `persistent`, which needs a mode with files, every output is written at once and its file
     stays after its last reader, so that another run can reuse it; but of the outputs in `unwritten`, only the digest is
-    computed, and a file that `file` asks for goes with the table. With `fsync`, files survive a power loss.
+    computed, and a file that `file` asks for goes with the table. With `fsync`, files survive a power loss. `stored`
+    fetches outputs that are in a place which machines share; there they stay.
 
     `on_published(ref)` is called once for each output that is committed and written or hashed, in a persistent store
     with the checksum of its file; `on_error(error)` when one cannot be written. They run on threads of the store or
@@ -74,6 +77,7 @@ class TableStore:
         persistent: bool = False,
         unwritten: frozenset[str] = frozenset(),
         fsync: bool = False,
+        stored: StoredFiles = NO_STORED_FILES,
         on_published: Callable[[OutputRef], None] = lambda ref: None,
         on_error: Callable[[HandoffError], None] = lambda error: None,
     ) -> None:
@@ -82,17 +86,17 @@ class TableStore:
         self.persistent = persistent
         self._unwritten = unwritten
         self.fsync = fsync
-        self._on_published = on_published
+        self._stored, self._on_published = stored, on_published
+        self.place = stored.place
         self._on_error = on_error
         self._entries: dict[Key, StoredOutput] = {}
-        self._budget = available_memory() // 4 if budget is None else budget
-        self._write_queue = WriteQueue(self._budget, retained | write_first, persistent=persistent)
-        self._temporary_bytes = 0
+        budget = available_memory() // 4 if budget is None else budget
+        self._write_queue = WriteQueue(budget, retained | write_first, persistent=persistent)
         self._closed = False
         self._lock = threading.Lock()
         self._change = threading.Condition(self._lock)
         self._writer = WriterThread(self._change, self._lock, self._write_queue, self._entries, self._write)
-        self._checksums = ChecksumThread(self._change, self._publish) if persistent else None
+        self._checksums = ChecksumThread(self._change, on_published) if persistent else None
 
     # -- called by nodes -------------------------------------------------------------------------------------------
 
@@ -115,12 +119,12 @@ class TableStore:
         entry = in_memory(output, attempt, value, path)
         with self._lock:
             if entry.table is not None and (path is not None or temporary or output in self._retained):
-                self._wait_for_room(entry.bytes)
+                self._writer.wait_for_room(entry.bytes, lambda: self._closed)
                 self._refuse_if_closed(output)
                 if temporary:
                     self._keep_for_now(entry)
                 elif not entry.ref.digest:
-                    self._enqueue(entry)
+                    self._writer.add(entry)
             self._entries[entry.key] = entry
         return entry.ref
 
@@ -140,15 +144,15 @@ class TableStore:
 
         A file of an earlier run must have been verified. It stays in the folder of that run, and this store never
         removes it. If the mode is `memory`, or the output in `unwritten`, a file of this run is unlinked as soon as it
-        is mapped. Raises HandoffError if the file cannot be opened or the store is closed.
+        is mapped. One that is remote is fetched when it is read. Raises HandoffError if the file cannot be opened or
+        the store is closed.
         """
-        path = Path(self._path_of(ref))
-        if ref.files is not None and ref.path is None:
+        if ref.files is not None and ref.path is None and ref.stored is None:
             return self.publish(ref.id, ref.attempt, FileTable(ref.files, ref.rows))
         if ref.type != TABLE or not self._is_own(ref) or not (self._mode == "memory" or ref.id in self._unwritten):
-            self._register(ref)
+            self._register(ref, StoredFile(ref, self._stored) if ref.is_remote else None)
             return ref
-        table = open_file(path)
+        table = open_file(path := Path(self._path_of(ref)))
         path.unlink(missing_ok=True)
         return self.publish(ref.id, ref.attempt, FileTable(ref.files, ref.rows, table) if ref.files else table)
 
@@ -177,8 +181,8 @@ class TableStore:
     def open(self, ref: OutputRef) -> pa.Table | Path:
         """Return the table: the published one until its file is written, then the file, mapped once for all readers.
 
-        Of an output that is a file or folder, returns the path. Raises HandoffError if the output is released, and
-        FormatError if its table is in files that cannot be read.
+        Of an output that is a file or folder, returns the path. Raises HandoffError if the output is released,
+        NotStored if its place does not have it any more, and FormatError if its table is in files that cannot be read.
         """
         table, plain = self._kept(ref)
         return table if plain else as_registered(table)  # the reader may have registered types
@@ -195,6 +199,9 @@ class TableStore:
 
         Raises HandoffError if the output is released or cannot be written, and FormatError as `open`.
         """
+        entry = self._entries.get((ref.id, ref.attempt))
+        if entry is not None and entry.stored is not None and not entry.released:
+            return entry.stored.path()
         self._kept(ref)
         with self._lock:
             entry = self._entries.get((ref.id, ref.attempt))
@@ -203,7 +210,7 @@ class TableStore:
                     raise HandoffError(str(entry.error), entry.error)
                 entry.file_requested = True
                 if entry.key not in self._write_queue:  # kept in memory, or already hashed without a file
-                    self._enqueue(entry)
+                    self._writer.add(entry)
                 elif self._write_queue.prioritize(entry.key):
                     self._writer.wake()
                 self._change.wait_for(lambda: entry.key not in self._write_queue)
@@ -211,6 +218,16 @@ class TableStore:
             if entry is None or entry.released:
                 raise gone(ref.id)
             return Path(self._path_of(entry.ref))
+
+    def stored(self, ref: OutputRef) -> OutputRef:
+        """Return the reference with the address of the output in `place`. Puts it there once, if it is not there.
+
+        It may be one that this store does not hold, if it has a path. Raises HandoffError.
+        """
+        if ref.stored is None and self.holds(ref):
+            path = self.file(ref)
+            ref = replace(self.wait_digest(ref), path=str(path))
+        return self._stored.put(ref) if ref.stored is None else ref
 
     # -- called by the run -----------------------------------------------------------------------------------------
 
@@ -236,7 +253,7 @@ class TableStore:
                 if self.persistent or ref.type == TABLE:  # a file may have been handed on: `close` removes it
                     self._release(ref.id, ref.attempt)
             else:
-                del self._entries[entry.key]
+                self._entries.pop(entry.key).end_use()
 
     def discard(self, ref: OutputRef) -> None:
         """Drop an output whose attempt does not count, including its file, even in a persistent store."""
@@ -274,7 +291,8 @@ class TableStore:
         if self._checksums is not None:
             self._checksums.close()
         with self._lock:
-            self._entries.clear()
+            while self._entries:
+                self._entries.popitem()[1].end_use()
         remove_partials(self._folder)  # of attempts that were detached while they wrote
         with suppress(OSError):
             self._folder.rmdir()  # succeeds only if it is empty
@@ -282,6 +300,8 @@ class TableStore:
     def _kept(self, ref: OutputRef) -> tuple[Any, bool]:
         """Return the table, in the form that this store keeps, and whether its types are known to be plain."""
         entry = self._entries.get((ref.id, ref.attempt))
+        if entry is not None and entry.stored is not None and not entry.released:
+            return entry.stored.open(), entry.plain
         if entry is not None and entry.table is None and entry.files is not None and not entry.released:
             self._load(entry, entry.files)
         if entry is None or (table := entry.table) is None:
@@ -306,30 +326,16 @@ class TableStore:
     def _is_own(self, ref: OutputRef) -> bool:
         if ref.type != TABLE:  # what a node hands on belongs to another node, or to the user
             return ref.path == self.path(ref.id, ref.attempt, ref.type)
-        return Path(self._path_of(ref)).parent == self._folder  # not in the folder of an earlier run
+        is_here = Path(self._path_of(ref)).parent == self._folder  # not in the folder of an earlier run
+        return is_here and not ref.is_remote
 
     # -- called with the lock held ---------------------------------------------------------------------------------
 
     def _keep_for_now(self, entry: StoredOutput) -> None:
         """Count a table that stays in memory until it is released. Over a quarter of the budget they become files."""
-        entry.temporary, entry.file_requested = True, self._count_temporary(entry.bytes)
+        entry.temporary, entry.file_requested = True, self._write_queue.count_temporary(entry.bytes)
         if entry.file_requested or not entry.ref.digest:
-            self._enqueue(entry)
-
-    def _count_temporary(self, size: int) -> bool:
-        self._temporary_bytes += size
-        self._write_queue.kept = min(self._temporary_bytes, self._budget // 4)
-        return self._temporary_bytes > self._budget // 4
-
-    def _wait_for_room(self, size: int) -> None:
-        if not self._write_queue.has_room(size):
-            self._write_queue.waiters += 1
-            self._writer.wake()
-            pa.default_memory_pool().release_unused()  # of the inputs of nodes that have ended
-            try:
-                self._change.wait_for(lambda: self._closed or self._write_queue.has_room(size))
-            finally:
-                self._write_queue.waiters -= 1
+            self._writer.add(entry)
 
     def _refuse_if_closed(self, output: str) -> None:
         if self._closed:
@@ -340,7 +346,8 @@ class TableStore:
         if entry is None:
             return
         entry.released = True
-        self._count_temporary(-entry.bytes if entry.temporary else 0)
+        entry.end_use()
+        self._write_queue.count_temporary(-entry.bytes if entry.temporary else 0)
         if self._write_queue.cancel(entry.key):  # otherwise `_write` drops the table and the file when it is done
             entry.table = None
             self._change.notify_all()
@@ -355,13 +362,6 @@ class TableStore:
             self._checksums.add(entry, self._path_of(entry.ref))
         else:
             self._on_published(entry.ref)
-
-    def _publish(self, entry: StoredOutput) -> None:
-        if not entry.released:
-            self._on_published(entry.ref)
-
-    def _enqueue(self, entry: StoredOutput) -> None:
-        self._writer.add(entry.key, entry.bytes, urgent=entry.file_requested)
 
     # -- the writer thread -----------------------------------------------------------------------------------------
 
@@ -380,7 +380,7 @@ class TableStore:
                 entry.table = None
                 if entry.no_readers and self._entries.get(entry.key) is entry:
                     del self._entries[entry.key]
-                    self._count_temporary(-entry.bytes if entry.temporary else 0)
+                    self._write_queue.count_temporary(-entry.bytes if entry.temporary else 0)
             elif done.mapped is not None and self._mode != "memory":
                 entry.table = done.mapped  # from now on all readers share the pages of the file
             self._write_queue.finish(entry.key)
@@ -388,13 +388,13 @@ class TableStore:
         if done.error and not released:
             self._on_error(done.error)
 
-    def _register(self, ref: OutputRef) -> None:
+    def _register(self, ref: OutputRef, stored: StoredFile | None = None) -> None:
         path = Path(self._path_of(ref))
-        table = open_file(path, ref.size) if ref.type == TABLE else path
+        table: Any = None if stored is not None else open_file(path, ref.size) if ref.type == TABLE else path
         with self._lock:
             if self._closed and self._is_own(ref):
                 remove(path)
             self._refuse_if_closed(ref.id)
             key = ref.id, ref.attempt
             self._entries[key] = entry = StoredOutput(key, ref, table, written=True, plain=ref.type != TABLE)
-            entry.files = FileTable(ref.files, ref.rows) if ref.files else None
+            entry.files, entry.stored = FileTable(ref.files, ref.rows) if ref.files else None, stored

@@ -29,7 +29,8 @@ class WriteQueue:
         self._writing: Key | None = None
         self._trash: deque[str] = deque()
         self.bytes = 0  # of all queued outputs
-        self.kept = 0  # bytes of the outputs in memory that are not to be written
+        self.kept = 0  # bytes of the outputs in memory that are not to be written, at most a quarter of the budget
+        self._temporary = 0  # bytes of all these
         self.waiters = 0  # publishers that wait for room; each adds and removes itself
 
     def __contains__(self, key: Key) -> bool:
@@ -43,6 +44,12 @@ class WriteQueue:
         outputs take less than 1.5 times the budget.
         """
         return not self.bytes or self.bytes + self.kept + size <= self._budget - self._budget // 8
+
+    def count_temporary(self, size: int) -> bool:
+        """Count `size` bytes more that stay in memory, or less. Return whether such outputs are to become files."""
+        self._temporary += size
+        self.kept = min(self._temporary, self._budget // 4)
+        return self._temporary > self._budget // 4
 
     def under_pressure(self) -> bool:
         """Return whether outputs must be written to free their memory."""

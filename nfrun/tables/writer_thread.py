@@ -48,13 +48,24 @@ class WriterThread:
             self._thread = start_thread(self._run, "nfrun-writer")
         self._work.notify()
 
-    def add(self, key: Key, size: int, *, urgent: bool) -> None:
-        """Queue an output, see `WriteQueue.add`. Raises HandoffError if the thread cannot be started."""
+    def add(self, output: StoredOutput) -> None:
+        """Queue an output, at once if its file is requested. Raises HandoffError if the thread cannot be started."""
         if self._thread is None:
             self.wake()  # before the output is queued
-        self._queue.add(key, size, urgent=urgent)
+        self._queue.add(output.key, output.bytes, urgent=output.file_requested)
         if self._queue.has_work():
             self.wake()
+
+    def wait_for_room(self, size: int, is_closed: Callable[[], bool]) -> None:
+        """Wait until the queue has room for so many bytes, or `is_closed`. Raises HandoffError as `wake` does."""
+        if not self._queue.has_room(size):
+            self._queue.waiters += 1
+            self.wake()
+            pa.default_memory_pool().release_unused()  # of the inputs of nodes that have ended
+            try:
+                self._change.wait_for(lambda: is_closed() or self._queue.has_room(size))
+            finally:
+                self._queue.waiters -= 1
 
     def stop(self) -> None:
         """End the thread once there is no work."""

@@ -1,0 +1,9 @@
+"""Places where outputs are that machines share: a folder that all of them see, or object storage.
+
+`base.py` says what a place does, and `opening.py` opens one by its address. `folder.py` is a folder.
+`stored_outputs.py` puts outputs of nodes into places and fetches them.
+
+Other packages use:
+
+- `stored_outputs`: `StoredOutputs`
+"""

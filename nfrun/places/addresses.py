@@ -1,0 +1,50 @@
+"""Puts together and takes apart the addresses of places, and of what is in them: URIs without credentials."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, unquote, urlsplit
+
+from nfrun.places.base import PlaceError
+
+_FOLDERS = "data", "code"  # names in a place begin with one of them
+_NAME = re.compile(rf"({'|'.join(_FOLDERS)})/[^/]+(/[^/]+)?")
+
+
+def address_of(place: str, name: str) -> str:
+    """Return the address of what has this name in the place with this address."""
+    base, mark, options = place.partition("?")
+    return f"{base.rstrip('/')}/{quote(name)}{mark}{options}"
+
+
+def place_and_name(address: str) -> tuple[str, str]:
+    """Return the address of the place and the name in it. Raises PlaceError if the address is of no such form."""
+    base, mark, options = address.partition("?")
+    at = max(base.rfind(f"/{folder}/") for folder in _FOLDERS)
+    name = unquote(base[at + 1 :])
+    if at < 0 or not _NAME.fullmatch(name) or ".." in name.split("/"):
+        raise PlaceError(f"'{shown(address)}' is no address of an output")
+    return f"{base[:at]}{mark}{options}", name
+
+
+def scheme_of(address: str) -> str:
+    """Return the scheme of an address, "" for a path. Not `urlsplit`: that takes `C:x` and `a:b/c` for URIs, too."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
+    return found[1].lower() if found else ""
+
+
+def has_credentials(address: str) -> bool:
+    """Return whether an address holds what should be secret: a user, a password, or a key among its options."""
+    if not scheme_of(address):
+        return False
+    options = re.findall(r"(?:^|&)([^=&]+)=", urlsplit(address).query)
+    return "@" in urlsplit(address).netloc or any(re.search(r"key|secret|token|password", name) for name in options)
+
+
+def shown(address: str) -> str:
+    """Return an address without what should be secret."""
+    if not has_credentials(address):
+        return address
+    found = urlsplit(address)
+    user, at, host = found.netloc.rpartition("@")
+    return f"{found.scheme}://{'***' if user else ''}{at}{host}{found.path}"

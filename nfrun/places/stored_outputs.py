@@ -1,0 +1,113 @@
+"""Puts outputs of nodes into a place, under names that their content gives, and fetches them from any place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nfrun.core.errors import HandoffError, NotStored
+from nfrun.core.events import OutputRef
+from nfrun.core.output_types import FOLDER, TABLE, ending_of
+from nfrun.core.pipeline import OutputId
+from nfrun.core.values import replace
+from nfrun.places.addresses import address_of, place_and_name
+from nfrun.places.base import NAMED, FileGone, Place, PlaceError
+from nfrun.system.checksums import text_checksum
+from nfrun.system.kept_files import NotKeepable, content_of
+
+_PROGRAM = " program"  # stands in what readers see of a file that can be executed
+
+
+def output_name(ref: OutputRef) -> str:
+    """Return the name of an output in a place: equal outputs have the same name, and different ones others.
+
+    It has what readers see: the digest, the schema digest and the checksum of the bytes, and the ending of the path.
+    """
+    seen = ref.schema_digest or ""
+    digest = (ref.digest or "").rpartition(":")[2]
+    stem = f"{digest}-{text_checksum(seen)}-{ref.checksum}"
+    if ref.type == TABLE:
+        return f"data/{stem}.arrow"
+    rest = seen.removeprefix(ref.type)
+    name = rest.removeprefix(_PROGRAM)
+    stem += ".program" if name != rest else ".folder" if ref.type == FOLDER else ""
+    return f"data/{stem}{NAMED}/{name.lstrip()}" if name else f"data/{stem}{ending_of(ref.type)}"
+
+
+def put_output(place: Place, ref: OutputRef, *, moved: bool = True) -> OutputRef:
+    """Put the file or folder of an output into a place, and return its reference with its address there.
+
+    It needs digest and checksum. `moved`: it has no `path` any more. Raises PlaceError.
+    """
+    name = output_name(ref)
+    place.put(Path(ref.path or ""), name, moved=moved)
+    return replace(ref, stored=address_of(place.uri, name), path=None if moved else ref.path)
+
+
+class StoredOutputs:
+    """Fetches outputs from the places in which they are, and puts others into the `place` of a run. Thread-safe.
+
+    `cache` is as in `open_place`. Methods raise HandoffError, and `get` raises NotStored if nothing intact is there.
+    """
+
+    def __init__(self, place: Place | None = None, cache: Path | None = None) -> None:
+        self.place = place
+        self._cache = cache
+        self._places = {} if place is None else {place.uri: place}
+        self._put: dict[tuple[OutputId, int], tuple[threading.Lock, list[OutputRef]]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, stored: str) -> Path:
+        """Return a path with the content of what has this address, see `Place.get`."""
+        with _handoff_errors():
+            place, name = self._place(stored)
+            return place.get(name)
+
+    def release(self, stored: str) -> None:
+        """End one use of what `get` gave."""
+        place, name = self._place(stored)
+        place.release(name)
+
+    def size(self, stored: str) -> int | None:
+        """Return the size in bytes, None if it is not there."""
+        with _handoff_errors():
+            place, name = self._place(stored)
+            return place.size(name)
+
+    def put(self, ref: OutputRef) -> OutputRef:
+        """Put an output into the place, where its file stays at its path, too. Returns its reference with the address.
+
+        Threads that put the same output wait for one of them. A checksum that is not known is taken.
+        """
+        assert self.place is not None
+        with self._lock:
+            lock, done = self._put.setdefault((ref.id, ref.attempt), (threading.Lock(), []))
+        with lock, _handoff_errors():
+            if not done:
+                if ref.checksum is None:
+                    ref = replace(ref, checksum=content_of(Path(ref.path or "")).digest)
+                done.append(put_output(self.place, ref, moved=False))
+            return done[0]
+
+    def _place(self, stored: str) -> tuple[Place, str]:
+        from nfrun.places.opening import open_place
+
+        uri, name = place_and_name(stored)
+        with self._lock:
+            if uri not in self._places:
+                self._places[uri] = open_place(uri, self._cache)
+            return self._places[uri], name
+
+
+@contextmanager
+def _handoff_errors() -> Iterator[None]:
+    try:
+        yield
+    except FileGone as error:
+        raise NotStored(str(error), error) from error
+    except PlaceError as error:
+        raise HandoffError(str(error), error) from error
+    except (OSError, NotKeepable) as error:
+        raise HandoffError(f"cannot read {getattr(error, 'filename', None)}: {error}", error) from error
