@@ -25,3 +25,10 @@ def hashed(number: int) -> str:
 def digests(number: Sequence[int]) -> dict[str, list[str]]:
     """Return the digests of some numbers, in a column."""
     return {"digest": [hashed(each) for each in number]}
+
+
+def wide(number: pa.Array) -> dict[str, pa.Array]:
+    """Return a text of a kilobyte for each number, in a column."""
+    import pyarrow.compute as pc
+
+    return {"text": pc.utf8_lpad(pc.cast(number, pa.string()), width=1024, padding=".")}

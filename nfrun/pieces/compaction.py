@@ -16,9 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
+from nfrun.pieces.key_lookup import positions_in
 from nfrun.pieces.read_files import ENDING as READS
 from nfrun.pieces.read_files import files_read, write_reads
-from nfrun.pieces.results import positions_in
 from nfrun.pieces.returned import Computed
 from nfrun.pieces.row_keys import key_array
 from nfrun.pieces.segment_files import ENDING, HEADER, START, is_segment, segment_totals, segments_in

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.values import frozen
-from nfrun.pieces.piece import int64_array
+from nfrun.pieces.key_lookup import second_halves
 from nfrun.pieces.row_keys import row_keys
 
 
@@ -65,7 +65,7 @@ def _grouped(keys: pa.Array, parts: int) -> Cut:
 
     if parts:
         # The second half of a key is as random as the first. An unsigned division has no remainder in Arrow.
-        hashes = halves_of(keys)[1].view(pa.uint64())
+        hashes = second_halves(keys).view(pa.uint64())
         count = pa.scalar(parts, pa.uint64())
         groups = pc.subtract(hashes, pc.multiply(pc.divide(hashes, count), count))
     else:
@@ -76,14 +76,3 @@ def _grouped(keys: pa.Array, parts: int) -> Cut:
     for size in sizes:
         bounds.append(bounds[-1] + size)
     return Cut(tuple(bounds), order.cast(pa.int64()))
-
-
-def halves_of(keys: pa.FixedSizeBinaryArray) -> tuple[pa.Array, pa.Array]:
-    """Return the first and the second half of each key, as 64-bit numbers."""
-    import pyarrow.compute as pc
-
-    if not len(keys):
-        return pa.array([], pa.int64()), pa.array([], pa.int64())
-    whole = int64_array(keys.buffers()[1].slice(16 * keys.offset, 16 * len(keys)))
-    pairs = pa.FixedSizeListArray.from_arrays(whole, 2)
-    return pc.list_element(pairs, 0), pc.list_element(pairs, 1)

@@ -17,7 +17,7 @@ from nfrun.pieces.take import take
 from nfrun.tables.formats import FormatError
 
 _BLOCK_ROWS = 1 << 16
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 8 << 20
 _SCATTERED = 2  # blocks that need a record, on average
 
 
@@ -45,7 +45,7 @@ def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None) -> pa
     """Return the rows of the input with the new columns of each; a new one takes the place of one of the same name.
 
     `keep` are the columns of the input that stay, None for all. A batch has 65,536 rows, or more if rows give several;
-    fewer if these take more than 64 MiB. Raises FormatError.
+    fewer if these take more than 8 MiB. Raises FormatError.
     """
     encoded = _schema(found, "row")
     new = without_dictionaries(encoded)
@@ -91,11 +91,11 @@ def _schema(found: Found, unit: str) -> pa.Schema:
     """
     import pyarrow.compute as pc
 
-    records = found.results.records_of(found.positions)
-    used = records.unique()
+    used = found.results.used_by(found.positions)
     try:
-        return common_schema([found.table(i).schema for i in used.to_pylist()])
+        return common_schema([found.table(i).schema for i in used])
     except Conflict as error:
+        records = found.results.records_of(found.positions)
         firsts = [pc.index(records, used[i]).as_py() for i in (error.one, error.other)]
         rows = [first if found.rows is None else found.rows[first].as_py() for first in firsts]
         what = " and ".join(f"{unit} {row + 1:,}" for row in rows)
@@ -186,7 +186,7 @@ def _blocks(found: Found, schema: pa.Schema) -> Iterator[tuple[int, pa.Array, _R
     step = _block_rows(found)
     starts = range(0, len(found.positions), step)
     blocks = [found.positions.slice(start, step) for start in starts]
-    used = [sorted(found.results.records_of(block).unique().to_pylist()) for block in blocks]
+    used = [sorted(found.results.used_by(block)) for block in blocks]
     every = sorted({number for numbers in used for number in numbers})
     whole = None
     if sum(map(len, used)) > _SCATTERED * len(every) + len(blocks):
@@ -198,7 +198,7 @@ def _blocks(found: Found, schema: pa.Schema) -> Iterator[tuple[int, pa.Array, _R
 
 def _block_rows(found: Found) -> int:
     """Return how many results a block has."""
-    used = [found.results.records[i] for i in found.results.records_of(found.positions).unique().to_pylist()]
+    used = [found.results.records[i] for i in found.results.used_by(found.positions)]
     units = sum(len(record.keys) for record in used)
     size = sum(record.body.size for record in used)
     return int(max(1, min(_BLOCK_ROWS, _BLOCK_BYTES * units // max(1, size))))

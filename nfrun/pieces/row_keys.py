@@ -32,10 +32,11 @@ def row_keys(table: pa.Table, columns: Sequence[str]) -> pa.FixedSizeBinaryArray
     chosen = table.select(list(columns))
     text = json.dumps([_VERSION, *([field.name, _type_text(field.type)] for field in chosen.schema)])
     seed = xxh3_64_intdigest(text.encode())
-    keys = pa.BufferOutputStream()
+    keys = pa.allocate_buffer(KEY_BYTES * chosen.num_rows)
+    writer = pa.FixedSizeBufferWriter(keys)
     for batch in chosen.to_batches(max_chunksize=_AT_ONCE):
-        keys.write(_batch_keys(batch, seed))
-    return key_array(keys.getvalue())
+        writer.write(_batch_keys(batch, seed))
+    return key_array(keys)
 
 
 def key_array(keys: bytes | pa.Buffer) -> pa.FixedSizeBinaryArray:

@@ -16,15 +16,16 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.core.text import ellipsize
 from nfrun.pieces.compaction import compact, remove_replaced
-from nfrun.pieces.cut import adjacent_or_listed, cut, halves_of
+from nfrun.pieces.cut import adjacent_or_listed, cut
 from nfrun.pieces.failed import CallError, failed_rows, failed_slices
 from nfrun.pieces.joined import Found, joined_pieces, joined_rows
-from nfrun.pieces.piece import Piece, counted
+from nfrun.pieces.key_lookup import are_distinct, positions_in
+from nfrun.pieces.piece import Piece
 from nfrun.pieces.piece_keys import piece_keys
 from nfrun.pieces.read_files import ENDING as READS
 from nfrun.pieces.read_files import ReadFiles
 from nfrun.pieces.recorder import Recorder, WorkerData
-from nfrun.pieces.results import Results, kept_records, positions_in
+from nfrun.pieces.results import Results, kept_records
 from nfrun.pieces.row_keys import KEY_BYTES, key_array, row_keys
 from nfrun.pieces.writer import ResultWriter
 
@@ -67,12 +68,15 @@ class MapWork:
         self._key_data = memoryview(self._keys.buffers()[1])
         self._uses_kept = spec.reuse and kept.use_kept
         self._kept = Results(kept_records(folder, without=kept.outdated) if self._uses_kept else [])
-        self._found = self._kept.find(self._keys)
-        self._missing, covered = self._plan(self._found)
-        # The number of rows of the input that the units before each one stand for. Not a list: there may be millions.
-        self._covered: Sequence[int] = range(len(self._missing) + 1)
+        # Where the results of units are, and which units to compute. None: no unit has one, and all are to be computed.
+        # There may be millions of units, so that neither these nor the sums below are lists.
+        self._found = self._kept.find(self._keys) if self._kept.records else None
+        self._missing, covered = self._plan()
+        # The number of rows of the input that the units before each one stand for.
+        self._covered: Sequence[int] = range(self._to_compute + 1)
         if covered is not None:
             self._covered = array("q", accumulate(covered, initial=0))
+        pa.default_memory_pool().release_unused()
         self._failed: dict[bytes, CallError] = {}
         self._lock = threading.Lock()
 
@@ -89,7 +93,7 @@ class MapWork:
     @property
     def count(self) -> int:
         """The number of pieces to compute, none of them halved."""
-        return -(-len(self._missing) // self._batch)
+        return -(-self._to_compute // self._batch)
 
     def rows_of(self, path: Sequence[int]) -> int:
         """Return how many rows of the input a piece stands for; rows that are equal are computed once."""
@@ -105,12 +109,12 @@ class MapWork:
         """Return the piece with this path."""
         first, last = self._range(path)
         if self._cut is not None:
-            unit = self._missing[first].as_py()
+            unit = first if self._missing is None else self._missing[first].as_py()
             start, stop, listed = self._cut.rows(unit)
             return Piece(self._key_bytes(unit, unit + 1), start, stop, listed, row_wise=False)
         if not self.rows:
             return Piece(_NO_ROWS)
-        if len(self._missing) == len(self._keys):  # all units, so their numbers need not be looked up
+        if self._missing is None:
             return Piece(self._key_bytes(first, last), first, last)
         units = self._missing.slice(first, last - first)
         start, stop, listed = adjacent_or_listed(units)
@@ -158,9 +162,10 @@ class MapWork:
         """
         self._recorder.flush()
         results, found, rows = self._kept, self._found, None
-        if found.null_count:
+        if found is None or found.null_count:
             results, found = self._with_new()
             found = self._without_failed(found)
+        pa.default_memory_pool().release_unused()  # what the look-ups needed, for millions of rows much
         if found.null_count:
             rows = self._units_there(found)
             found = found.take(rows)
@@ -186,7 +191,7 @@ class MapWork:
     def close(self) -> None:
         """Write all results, close the segment, and put small ones together. Raises HandoffError."""
         self._recorder.close()
-        if self._spec.reuse and len(self._missing):
+        if self._spec.reuse and self._to_compute:
             if not self._uses_kept:
                 remove_replaced(self._folder, self._files)
             compact(self._folder)
@@ -201,15 +206,22 @@ class MapWork:
             return row_keys(self._table, self._columns or ())
         return piece_keys(self._table, self._cut)
 
-    def _plan(self, found: pa.Array) -> tuple[pa.Array, Iterable[int] | None]:
+    @property
+    def _to_compute(self) -> int:
+        """The number of units to compute."""
+        return len(self._keys if self._missing is None else self._missing)
+
+    def _plan(self) -> tuple[pa.Array | None, Iterable[int] | None]:
         """Return the units to compute, in ascending order, and how many rows of the input each stands for.
 
-        None: one each.
+        None: all units, and one row each.
         """
         import pyarrow.compute as pc
 
-        if not self._kept.records and self._cut is None and self.rows and self._are_distinct():
-            return counted(len(found)), None  # for millions of rows, the steps below need much memory
+        found = self._found
+        if found is None and self._cut is None and self.rows and (not self._spec.reuse or are_distinct(self._keys)):
+            return None, None  # for millions of rows, the steps below need much memory
+        found = pa.nulls(len(self._keys), pa.int64()) if found is None else found
         missing = pc.indices_nonzero(found.is_null()).cast(pa.int64())
         if not len(missing):
             return missing, None
@@ -226,20 +238,10 @@ class MapWork:
             covered[first] += sizes[unit]
         return units, covered.values()
 
-    def _are_distinct(self) -> bool:
-        """Return whether surely no two rows have the same key."""
-        import pyarrow.compute as pc
-
-        if not self._spec.reuse:
-            return True
-        keys = halves_of(self._keys)[0]
-        keys = keys.take(pc.array_sort_indices(keys))  # a hash table takes ten times the memory
-        return not pc.any(pc.equal(keys.slice(1), keys.slice(0, len(keys) - 1))).as_py()
-
     def _range(self, path: Sequence[int]) -> tuple[int, int]:
         """Return the range of a piece in the units to compute."""
         first = path[0] * self._batch
-        last = min(first + self._batch, len(self._missing))
+        last = min(first + self._batch, self._to_compute)
         for half in path[1:]:
             middle = first + (last - first) // 2
             first, last = (middle, last) if half else (first, middle)
@@ -256,12 +258,14 @@ class MapWork:
         import pyarrow.compute as pc
 
         new = Results(kept_records(self._folder, self._files))
-        missing = pc.indices_nonzero(self._found.is_null())
-        positions = new.find(self._keys.take(missing))
+        keys = self._keys if self._found is None else self._keys.filter(self._found.is_null())
+        positions = new.find(keys)
         if self._spec.reuse and positions.null_count > len(self._failed):
             # Another run has put a segment of a worker that died together with others.
             new = Results(kept_records(self._folder, since=self._run))
-            positions = new.find(self._keys.take(missing))
+            positions = new.find(keys)
+        if self._found is None:
+            return new, positions
         found = pc.replace_with_mask(self._found, self._found.is_null(), pc.add(positions, self._kept.starts[-1]))
         return Results([*self._kept.records, *new.records]), found
 

@@ -17,6 +17,7 @@ from nfrun.tables.dictionaries import has_dictionary, with_one_dictionary_each
 from nfrun.tables.frozen import HUGE, copied, frozen
 
 MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they save
+_MIN_BYTES = 8 << 20  # a batch of fewer rows is not joined with others if it has as many
 
 
 def as_stored(table: pa.Table, plain: bool = False) -> pa.Table:
@@ -111,19 +112,25 @@ def read_all(reader: pa.RecordBatchReader) -> pa.Table:
 
 
 def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of a table or reader. Adjacent small batches are joined until they have MIN_ROWS rows."""
+    """Yield the batches of a table or reader. Adjacent small ones are joined to MIN_ROWS rows, or to 8 MiB."""
     small: list[pa.RecordBatch] = []
-    count = 0
+    count = size = 0
     for batch in value.to_batches() if isinstance(value, pa.Table) else value:
         count += batch.num_rows
-        if count >= MIN_ROWS:
+        size += _bytes_of(batch)
+        if count >= MIN_ROWS or size >= _MIN_BYTES:
             yield from _joined([*small, batch])
-            small, count = [], 0
+            small, count, size = [], 0, 0
         elif batch.num_rows:
             # The node that makes the batches of a reader may reuse its arrays for the next one.
             kept = batch if isinstance(value, pa.Table) else frozen(pa.Table.from_batches([batch])).to_batches()[0]
             small.append(kept)
     yield from _joined(small)
+
+
+def _bytes_of(batch: pa.RecordBatch) -> int:
+    """Return the bytes of a batch; 0 for narrow rows, of which MIN_ROWS have no more than _MIN_BYTES."""
+    return int(batch.nbytes) if batch.get_total_buffer_size() * MIN_ROWS >= _MIN_BYTES * batch.num_rows else 0
 
 
 def registered_schema(schema: pa.Schema) -> pa.Schema:
