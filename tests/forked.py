@@ -13,6 +13,8 @@ import json
 import os
 import pkgutil
 import runpy
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -181,19 +183,46 @@ def _serve(orders: socket.socket) -> str:
     """Fork for each order, until there are no more. Returns in the forks only, the code of the program."""
     sys.path.pop(0)  # the folder of this file
     _import_nfrun()
+    gc.collect()
     gc.freeze()
-    while True:
-        message, fds, _, _ = socket.recv_fds(orders, 1, 4)
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG if message else 0)[0]:  # those that wait for forks
-                pass
-        if not message:
-            os._exit(0)
-        if not os.fork():
-            orders.close()
-            return _handle(fds)
-        for fd in fds:
-            os.close(fd)
+    ended, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    running: dict[int, socket.socket] = {}  # by process id, who gets the status of the fork
+    sources: list[socket.socket | int] = [ended, orders]
+    while running or orders in sources:
+        for source in select.select(sources, (), ())[0]:
+            if source == ended:
+                os.read(ended, 1 << 16)
+                _report_ended(running)
+                continue
+            message, fds, _, _ = socket.recv_fds(orders, 1, 4)
+            if not message:
+                sources.remove(orders)
+                continue
+            end = socket.socket(fileno=fds.pop())
+            order = json.loads(_receive(end, int.from_bytes(_receive(end, _BYTES), "big")))
+            if not (pid := os.fork()):
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for file in (ended, writing):
+                    os.close(file)
+                for other in (orders, *running.values()):
+                    other.close()
+                return _become(order, fds, end)
+            running[pid] = end
+            for fd in fds:
+                os.close(fd)
+    os._exit(0)
+
+
+def _report_ended(running: dict[int, socket.socket]) -> None:
+    """Report the status of each fork that has ended, and forget it."""
+    with suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            with running.pop(found[0]) as end, suppress(OSError):  # the test may be over
+                end.sendall(found[1].to_bytes(_BYTES, "big"))
 
 
 def _import_nfrun() -> None:
@@ -211,23 +240,13 @@ def _import_nfrun() -> None:
                 __import__(module.name)
 
 
-def _handle(fds: Sequence[int]) -> str:
-    """Fork, and report the status of the fork. Returns in the fork only, where all is as `order` says: its code."""
-    end = socket.socket(fileno=fds[3])
-    order = json.loads(_receive(end, int.from_bytes(_receive(end, _BYTES), "big")))
-    pid = os.fork()
-    if pid:
-        for fd in fds[:3]:
-            os.close(fd)
-        _, status = os.waitpid(pid, 0)
-        with suppress(OSError):  # the test may be over
-            end.sendall(status.to_bytes(_BYTES, "big"))
-        os._exit(0)
+def _become(order: dict[str, Any], fds: Sequence[int], end: socket.socket) -> str:
+    """Let all be as `order` says, in a fork. Returns the code of its program."""
     if order["new_session"]:
         os.setsid()
     if order["group"] >= 0:
         os.setpgid(0, order["group"])
-    for target, fd in enumerate(fds[:3]):
+    for target, fd in enumerate(fds):
         os.dup2(fd, target)
         os.close(fd)
     os.chdir(order["folder"])
