@@ -19,13 +19,14 @@ from typing import Any
 import pyarrow as pa
 
 from bench.measure import Line, Sample, clocked, holds, interleaved, median, run_here, spread, versus
-from bench.nodes.map_steps import hashed, numbers
+from bench.nodes.map_steps import hashed, numbers, rounds_of
 from bench.startup import fresh, without_numpy
 from bench.whole_processes import usage_of
 from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.pieces.work import MapWork
 
 _ROWS = 10_000
+_SECONDS = 0.001  # that the function takes for a row
 _WORKERS = 2
 _NEW = 10
 _BATCHES = {64: "<= 0.526", 1: "<= 0.588"}  # the loop takes 1.9 and 1.7 times as long
@@ -41,7 +42,11 @@ _MOST_MEMORY = 2.0  # times the table
 _PIPELINE = """
 nodes:
   rows: {{python: "bench.nodes.map_steps:numbers", with: {{rows: {rows}, new: {new}}}}}
-  digests: {{python: "bench.nodes.map_steps:digests", inputs: rows, map: {{over: rows, batch: {batch}}}}}
+  digests:
+    python: "bench.nodes.map_steps:digests"
+    inputs: rows
+    with: {{rounds: {rounds}}}
+    map: {{over: rows, batch: {batch}}}
 outputs: {{digests: digests}}
 """
 
@@ -53,23 +58,25 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     yield from _many_rows(folder / "many", repeat)
 
 
-def _write(folder: Path, **values: int) -> Path:
+def _write(folder: Path, rounds: int, **values: int) -> Path:
     folder.mkdir(exist_ok=True)
     pipeline = folder / "maps.yaml"
-    pipeline.write_text(_PIPELINE.format(**{"rows": _ROWS, "new": 0, "batch": 64, **values}), encoding="utf-8")
+    values = {"rows": _ROWS, "new": 0, "batch": 64, **values}
+    pipeline.write_text(_PIPELINE.format(rounds=rounds, **values), encoding="utf-8")
     return pipeline
 
 
 def _against_loops(folder: Path, repeat: int) -> Iterator[Line]:
     """Measure all calls of a node on two threads, by wall time, against a loop and against other libraries."""
-    ways: dict[str, Callable[[], object]] = {"loop": _loop}
+    rounds = rounds_of(_SECONDS)
+    ways: dict[str, Callable[[], object]] = {"loop": partial(_loop, rounds)}
     for batch in _BATCHES:
-        pipeline = _write(folder / f"batch-{batch}", batch=batch)
+        pipeline = _write(folder / f"batch-{batch}", rounds, batch=batch)
         ways[f"batch {batch}"] = partial(run_here, pipeline, slots=_WORKERS)
     if importlib.util.find_spec("joblib"):
-        ways["joblib"] = _joblib
+        ways["joblib"] = partial(_joblib, rounds)
     if importlib.util.find_spec("dask"):
-        ways["dask"] = _dask
+        ways["dask"] = partial(_dask, rounds)
     found = interleaved({name: partial(clocked, way) for name, way in ways.items()}, repeat)
     for batch, bar in _BATCHES.items():
         what = f"{_ROWS:,} rows of a millisecond, batch {batch}, {_WORKERS} threads"
@@ -79,20 +86,20 @@ def _against_loops(folder: Path, repeat: int) -> Iterator[Line]:
                 yield versus(f"{what} / {other}", found[f"batch {batch}"], found[other], limit, by="wall")
 
 
-def _loop() -> list[str]:
-    return [hashed(number) for number in range(_ROWS)]
+def _loop(rounds: int) -> list[str]:
+    return [hashed(number, rounds) for number in range(_ROWS)]
 
 
-def _joblib() -> object:
+def _joblib(rounds: int) -> object:
     from joblib import Parallel, delayed
 
-    return Parallel(n_jobs=_WORKERS, prefer="threads")(delayed(hashed)(number) for number in range(_ROWS))
+    return Parallel(n_jobs=_WORKERS, prefer="threads")(delayed(hashed)(number, rounds) for number in range(_ROWS))
 
 
-def _dask() -> object:
+def _dask(rounds: int) -> object:
     bags: Any = importlib.import_module("dask.bag")
     bag = bags.from_sequence(range(_ROWS), partition_size=64)
-    return bag.map_partitions(lambda part: [hashed(each) for each in part]).compute(
+    return bag.map_partitions(lambda part: [hashed(each, rounds) for each in part]).compute(
         scheduler="threads", num_workers=_WORKERS
     )
 
@@ -102,13 +109,13 @@ def _new_rows(folder: Path, repeat: int) -> Iterator[Line]:
 
     Without numpy and pandas, which Arrow imports where they are installed.
     """
-    numbers_of_new = count(1)
-    run = [sys.executable, "-m", "nfrun", "run", str(_write(folder)), "-q", "-j", str(_WORKERS)]
+    numbers_of_new, rounds = count(1), rounds_of(_SECONDS)
+    run = [sys.executable, "-m", "nfrun", "run", str(_write(folder, rounds)), "-q", "-j", str(_WORKERS)]
     environ = without_numpy(folder)
     fresh(run, environ)
 
     def with_new_rows() -> Sample:
-        _write(folder, new=_NEW * next(numbers_of_new))
+        _write(folder, rounds, new=_NEW * next(numbers_of_new))
         return fresh(run, environ)
 
     imports = [sys.executable, "-c", f"import {_IMPORTS}"]

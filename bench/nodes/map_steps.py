@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 
 import pyarrow as pa
-
-_ROUNDS = 3_500  # of a hash that takes about a millisecond, in C code that lets go of Python's lock
 
 
 def numbers(rows: int, new: int = 0) -> pa.Table:
@@ -17,14 +16,26 @@ def numbers(rows: int, new: int = 0) -> pa.Table:
     return pa.table({"number": pa.array(found, pa.int64())})
 
 
-def hashed(number: int) -> str:
-    """Take about a millisecond without Python's lock."""
-    return hashlib.pbkdf2_hmac("sha256", str(number).encode(), b"", _ROUNDS).hex()
+def rounds_of(seconds: float) -> int:
+    """Return the rounds of `hashed` that take so many seconds of CPU on this machine."""
+
+    def cpu(rounds: int) -> float:
+        began = time.thread_time()
+        hashed(0, rounds)
+        return time.thread_time() - began
+
+    some = 10_000
+    return round(some * seconds / min(cpu(some) for _ in range(20)))
 
 
-def digests(number: Sequence[int]) -> dict[str, list[str]]:
+def hashed(number: int, rounds: int) -> str:
+    """Hash a number many times, in C code that lets go of Python's lock."""
+    return hashlib.pbkdf2_hmac("sha256", str(number).encode(), b"", rounds).hex()
+
+
+def digests(number: Sequence[int], rounds: int) -> dict[str, list[str]]:
     """Return the digests of some numbers, in a column."""
-    return {"digest": [hashed(each) for each in number]}
+    return {"digest": [hashed(each, rounds) for each in number]}
 
 
 def wide(number: pa.Array) -> dict[str, pa.Array]:

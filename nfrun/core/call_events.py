@@ -17,13 +17,14 @@ class MapStarted(NodeStarted):
 
 @frozen
 class CallStarted(NodeStarted):
-    """Orders a call of a mapped node's function, for one piece of its input.
+    """Orders calls of a mapped node's function, one after the other: one for each of these pieces of its input.
 
-    `call` counts the calls of the attempt from 1, and `tries` those for this piece. With `on_loop` it is a coroutine.
+    `call` counts the orders of the attempt from 1, and `tries` the calls for a piece: of several, it is the first for
+    each. With `on_loop` the call is a coroutine, and the only one.
     """
 
     call: int = 0
-    piece: PiecePath = ()
+    pieces: tuple[PiecePath, ...] = ()
     tries: int = 1
     on_loop: bool = False
 

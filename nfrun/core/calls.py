@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, OutputRef
+from nfrun.core.events import Failure, Outcome, OutputRef
 from nfrun.core.map_counts import FailedCall, MapCounts, OpenedMap, PiecePath
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import NOTHING, Retry
@@ -15,19 +15,31 @@ from nfrun.core.retries import FINAL, delay_after
 MOST_RUNNING = 4096  # calls of one node, even if they take nothing of any resource
 _LOST_BUDGET = 1  # a worker that dies costs its piece one more call
 _PROGRESS_SECONDS = 0.1  # at least, between two reports of progress
+ORDER_SECONDS = 0.01  # after that no other call of an order begins: what is left of it is ordered again
+_MOST_PIECES = 256  # of an order
+_SHARE = 2  # an order has at most the pieces that are left, divided by this and by the orders under way
 
 
 class Calls:
     """The calls of one attempt at a mapped node. Pieces that were not called yet are only counted.
 
-    `running` has the piece and the number of its tries by the number of the call. `waiting` has the pieces in back-off,
-    with the time when it is over. `failure` is why the node fails: the call for `bad_piece`, or no single one. Then
-    nothing is called but the halves of earlier pieces, so that the first bad row among them is told. `seed` makes the
-    jitter of delays repeatable. `inputs` are the outputs that the node reads.
+    An order has one call, or several for pieces that are called for the first time, if calls are short: then handing
+    them on would take as long as they do. If calls are made `alone`, it has always one. `running` has the pieces and
+    the number of tries by the number of the order. `waiting` has the pieces in back-off, with the time when it is over.
+    `failure` is why the node fails: the call for `bad_piece`, or no single one. Then nothing is called but earlier
+    pieces of orders, and halves of such, so that the first bad row among them is told. `seed` makes the jitter of
+    delays repeatable. `inputs` are the outputs that the node reads.
     """
 
     def __init__(
-        self, opened: OpenedMap, spec: MapSpec, retry: Retry, seed: str, inputs: Mapping[str, OutputRef] = NOTHING
+        self,
+        opened: OpenedMap,
+        spec: MapSpec,
+        retry: Retry,
+        seed: str,
+        inputs: Mapping[str, OutputRef] = NOTHING,
+        *,
+        alone: bool = True,
     ) -> None:
         self.opened = opened
         self.inputs = inputs
@@ -36,17 +48,22 @@ class Calls:
         self._spec = spec
         self._retry = retry
         self._seed = seed
+        self._alone = alone
         self._next = 0
         self._again: deque[PiecePath] = deque()  # halves, and pieces whose back-off is over
+        self._left: deque[PiecePath] = deque()  # of orders that have ended before these were called
+        self._bound: PiecePath | None = None  # no piece from this one on is called
+        self._orders = 0
+        self._seconds = 0.0  # that a call takes, 0 before the first has ended
         self._failures: dict[PiecePath, int] = {}
         self._losses: dict[PiecePath, int] = {}
         self._earlier: dict[PiecePath, int] = {}  # of halves: the calls for the pieces that they were part of
-        self._started = 0
+        self._called = 0
         self._done_rows = opened.reused
         self._failed_rows = 0
         self._told_at = float("-inf")
         self._is_held = False  # until a call that failed, as one for any piece would, is made again
-        self.running: dict[int, tuple[PiecePath, int]] = {}
+        self.running: dict[int, tuple[tuple[PiecePath, ...], int]] = {}
         self.waiting: dict[PiecePath, float] = {}
         self.failed: list[FailedCall] = []
         self.failure: Failure | None = None
@@ -55,31 +72,38 @@ class Calls:
 
     @property
     def can_start(self) -> bool:
-        """Whether another call may start now."""
-        has_piece = bool(self._again) or (self._next < self._count and not self._is_held)
+        """Whether another order may start now."""
+        has_piece = bool(self._again) or (bool(self._uncalled) and not self._is_held)
         return has_piece and len(self.running) < MOST_RUNNING
 
     @property
     def has_ended(self) -> bool:
         """Whether no call runs, and none is to be made."""
-        return not self.running and not self.waiting and not self._again and self._next >= self._count
+        return not self.running and not self.waiting and not self._again and not self._uncalled
+
+    @property
+    def _uncalled(self) -> int:
+        """The number of pieces that are to be called and were not."""
+        return len(self._left) + self._count - self._next
 
     @property
     def counts(self) -> MapCounts:
         """The rows and calls so far."""
-        return MapCounts(self.opened.rows, self.opened.reused, self._failed_rows, self._started)
+        return MapCounts(self.opened.rows, self.opened.reused, self._failed_rows, self._called)
 
-    def start(self) -> tuple[int, PiecePath, int]:
-        """Start the next call. Returns its number, its piece, and the number of tries for the piece, from 1."""
+    def start(self) -> tuple[int, tuple[PiecePath, ...], int]:
+        """Start the next order. Returns its number, its pieces, and the number of tries for a piece, from 1."""
+        tries = 1
         if self._again:
             piece = self._again.popleft()
+            tries += self._failures.get(piece, 0) + self._losses.get(piece, 0)
+            pieces: tuple[PiecePath, ...] = (piece,)
         else:
-            piece = (self._next,)
-            self._next += 1
-        self._started += 1
-        tries = self._failures.get(piece, 0) + self._losses.get(piece, 0) + 1
-        self.running[self._started] = (piece, tries)
-        return self._started, piece, tries
+            pieces = self._take(self._size())
+        self._orders += 1
+        self._called += len(pieces)
+        self.running[self._orders] = (pieces, tries)
+        return self._orders, pieces, tries
 
     def resume(self, piece: PiecePath) -> None:
         """Call a piece again, whose back-off is over."""
@@ -90,18 +114,72 @@ class Calls:
         """Start no other call."""
         self._stop_behind(())
 
-    def end(self, now: float, call: int, failure: Failure | None, *, is_stopped: bool) -> PiecePath | None:
-        """End a call. Returns its piece if that is in back-off now.
+    def end(self, now: float, outcome: Outcome, *, is_stopped: bool) -> PiecePath | None:
+        """End an order. Returns the piece of its last call if that is in back-off now.
 
         If the run `is_stopped`, nothing is called again, and a call that was told to stop has not failed.
         """
-        piece, tries = self.running.pop(call)
+        pieces, tries = self.running.pop(outcome.call)
+        failure = outcome.failure
+        if len(pieces) > 1 and failure is not None and failure.cause is Cause.LOST and outcome.made is None:
+            self._call_alone(pieces)
+            return None
+        made = outcome.made if outcome.made is not None else 0 if failure is not None else len(pieces)
+        self._put_back(pieces[made + (failure is not None) :])
+        self._measure(outcome.duration / max(1, made + (failure is not None)))
         self._is_held = failure is not None and failure.is_certain
-        if failure is None:
+        for piece in pieces[:made]:
             if tries > 1 or len(piece) > 1:
                 self._forget(piece)
             self._done_rows += self._pieces.rows_of(piece)
-        elif is_stopped and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
+        return None if failure is None else self._fail_piece(now, pieces[made], tries, failure, is_stopped=is_stopped)
+
+    def progress(self, now: float) -> tuple[int, MapCounts] | None:
+        """Return how many rows have their result or their error, and the counts, if it is time to report them."""
+        if now - self._told_at < _PROGRESS_SECONDS and not self.has_ended:
+            return None
+        self._told_at = now
+        return self._done_rows, self.counts
+
+    def _take(self, most: int) -> tuple[PiecePath, ...]:
+        """Return the next pieces that were not called."""
+        if self._left:
+            return tuple([self._left.popleft() for _ in range(min(most, len(self._left)))])
+        first, self._next = self._next, self._next + most
+        return tuple([(i,) for i in range(first, self._next)])
+
+    def _size(self) -> int:
+        """Return how many pieces the next order gets: as many as are called in some milliseconds.
+
+        It gets few if the last calls took long or if few are left, so that no slot waits for what another one has.
+        """
+        if self._alone or not self._seconds:
+            return 1
+        share = self._uncalled // (_SHARE * (len(self.running) + 1))
+        return max(1, min(int(ORDER_SECONDS / self._seconds), share, _MOST_PIECES))
+
+    def _measure(self, seconds: float) -> None:
+        """Note how long a call took. A long one counts for some time: the next ones may take as long."""
+        self._seconds = max(seconds, self._seconds / 2)
+
+    def _put_back(self, pieces: Sequence[PiecePath]) -> None:
+        """Take back pieces of an order that were not called."""
+        self._called -= len(pieces)
+        self._left.extendleft(reversed(self._before_bound(pieces)))
+
+    def _call_alone(self, pieces: Sequence[PiecePath]) -> None:
+        """Call each piece of an order alone: its worker was lost, and nobody knows in which call."""
+        self._called -= len(pieces) - 1
+        self._again.extend(self._before_bound(pieces))
+
+    def _before_bound(self, pieces: Iterable[PiecePath]) -> list[PiecePath]:
+        return [piece for piece in pieces if self._bound is None or piece < self._bound]
+
+    def _fail_piece(
+        self, now: float, piece: PiecePath, tries: int, failure: Failure, *, is_stopped: bool
+    ) -> PiecePath | None:
+        """End a call that failed. Returns its piece if that is in back-off now."""
+        if is_stopped and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
             return None
         elif failure.cause in FINAL:
             self._fail(failure)
@@ -112,13 +190,6 @@ class Calls:
                 return piece
             self._give_up(piece, tries, failure, is_stopped=is_stopped)
         return None
-
-    def progress(self, now: float) -> tuple[int, MapCounts] | None:
-        """Return how many rows have their result or their error, and the counts, if it is time to report them."""
-        if now - self._told_at < _PROGRESS_SECONDS and not self.has_ended:
-            return None
-        self._told_at = now
-        return self._done_rows, self.counts
 
     def _delay(self, piece: PiecePath, failure: Failure) -> float | None:
         """Count a failed call. Returns the seconds until the next call for the piece, None if there is none."""
@@ -165,7 +236,9 @@ class Calls:
         self.stop()
 
     def _stop_behind(self, piece: PiecePath) -> None:
-        """Start no other call but for halves of pieces before this one."""
+        """Start no other call but for halves of pieces before this one, and for such pieces of orders."""
+        self._bound = piece if self._bound is None else min(piece, self._bound)
         self._next = self._count
+        self._left = deque(self._before_bound(self._left))
         self._again = deque(half for half in self._again if len(half) > 1 and half < piece)
         self.waiting.clear()

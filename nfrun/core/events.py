@@ -122,7 +122,9 @@ class Outcome:
     `checks` are the results of the checks of its outputs.
 
     The first attempt at a mapped node ends when its input is `opened`. With a number under `call` this is the outcome
-    of one of its calls. `map` counts the rows of a mapped node that has ended.
+    of an order of its calls. `made` is how many of these have given a result: the one behind them has failed, if there
+    is a `failure`, and the rest were not made. None: all, or if there is a failure, none. `map` counts the rows of a
+    mapped node that has ended.
     """
 
     node: str
@@ -142,6 +144,7 @@ class Outcome:
     checks: tuple[CheckResult, ...] = ()
     opened: OpenedMap | None = None
     call: int = 0
+    made: int | None = None
     map: MapCounts | None = None
 
 
@@ -295,7 +298,7 @@ class AttemptStopped(_AttemptEvent):
 
 @frozen
 class CallEnded(_AttemptEvent):
-    """A call of a mapped node has ended. It goes to the engine only: the progress of the node counts rows."""
+    """An order of calls of a mapped node has ended. It goes to the engine only: the node's progress counts rows."""
 
     call: int
 

@@ -77,7 +77,9 @@ class MapScheduler(Scheduler):
         self._state[i] = State.CALLING
         seed = f"{self._seed}:{outcome.node}:{outcome.attempt}"
         inputs = self.outputs.inputs_of(self._nodes[i])
-        calls = self._calls[i] = Calls(outcome.opened, spec, self._nodes[i].retry, seed, inputs)
+        # The timeout and the tokens of a rate are those of one call.
+        alone = outcome.opened.on_loop or self._timeouts[i] is not None or self._takes_rate(i)
+        calls = self._calls[i] = Calls(outcome.opened, spec, self._nodes[i].retry, seed, inputs, alone=alone)
         if self._stop_reason is not None:
             calls.stop()
         self._report(now, i, calls, events)
@@ -137,13 +139,13 @@ class MapScheduler(Scheduler):
         self.running -= 1
         self._ready.give_back(i, outcome.call)
         events: list[Event] = [CallEnded(now, outcome.node, outcome.attempt, outcome.call)]
-        self._end_call(now, i, outcome.call, outcome.failure, events)
+        self._end_call(now, i, outcome, events)
         self._dispatch(now, events)
         return events
 
-    def _end_call(self, now: float, i: int, call: int, failure: Failure | None, events: list[Event]) -> None:
+    def _end_call(self, now: float, i: int, outcome: Outcome, events: list[Event]) -> None:
         calls = self._calls[i]
-        in_backoff = calls.end(now, call, failure, is_stopped=self._stop_reason is not None)
+        in_backoff = calls.end(now, outcome, is_stopped=self._stop_reason is not None)
         if in_backoff is not None:
             self._add_timer(calls.waiting[in_backoff], i, 0, in_backoff)
         self._report(now, i, calls, events)
@@ -201,14 +203,18 @@ class MapScheduler(Scheduler):
             failed, failure, piece = tuple(calls.failed), calls.failure, calls.bad_piece
             events.append(CallsEnded(now, name, attempt, inputs, wait, granted, calls.counts, failed, failure, piece))
             return
-        call, piece, tries = calls.start()
+        call, pieces, tries = calls.start()
         self._ready.hand_to(i, call)
         events.append(
-            CallStarted(now, name, attempt, calls.inputs, 0.0, granted, call, piece, tries, calls.opened.on_loop)
+            CallStarted(now, name, attempt, calls.inputs, 0.0, granted, call, pieces, tries, calls.opened.on_loop)
         )
         if self._timeouts[i] is not None and name not in self._begins_later:
             self._set_timeout(now, i, call)
         self._go_on(now, i, calls, events)
+
+    def _takes_rate(self, i: int) -> bool:
+        budgets = self.plan.budgets
+        return any(amount and name in budgets and budgets[name].per for name, amount in self._nodes[i].resources)
 
     def _end_calls(self, i: int) -> None:
         """Forget the calls of a node, which have ended. Its attempt is not made again, however it ends."""
@@ -235,7 +241,7 @@ class MapScheduler(Scheduler):
         self._detach_call(i, call)
         events.append(AttemptStopped(now, name, attempt, "timeout", call))
         failure = Failure(Cause.TIMEOUT, "Timeout", f"took longer than its timeout of {timeout:g} s")
-        self._end_call(now, i, call, failure, events)
+        self._end_call(now, i, Outcome(name, attempt, failure, duration=timeout or 0.0, call=call), events)
 
     def _set_timeout(self, now: float, i: int, call: int) -> None:
         timeout = self._timeouts[i]

@@ -45,9 +45,9 @@ class AttemptRunner(AttemptSettings):
         `run_coroutine` runs a coroutine on the executor's event loop.
         """
         if isinstance(start, CallStarted):
-            from nfrun.engine.mapped.calling import make_call
+            from nfrun.engine.mapped.calling import make_calls
 
-            return make_call(self, start, cancel_token, run_coroutine)
+            return make_calls(self, start, cancel_token, run_coroutine)
         attempt = _Attempt(self, start, cancel_token, run_coroutine)
         try:
             mark = (start.node, start.attempt, self.logs)

@@ -6,7 +6,7 @@ import os
 import threading
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,12 @@ class MapWork:
             for start in range(0, len(piece.keys), KEY_BYTES):
                 key = piece.keys[start : start + KEY_BYTES]
                 self._failed[key] = CallError(error, message, attempts)
+
+    def made(self, pieces: Sequence[Piece]) -> int:
+        """Return how many of these pieces, from the first on, workers have kept a result of."""
+        there = Results(kept_records(self._folder, self._files))
+        found = (there.find(key_array(piece.keys)).null_count == 0 for piece in pieces)
+        return sum(takewhile(bool, found))
 
     def row_text(self, piece: Piece) -> tuple[int, str]:
         """Return the number of the first row, from 1, and its values in the columns of the key, for a message."""

@@ -98,6 +98,11 @@ class ProcessState:
         """Return why a result is not reused if this state changed while the attempt ran."""
         return f"it ran on a thread while {listed(changed)} changed"
 
+    @property
+    def spent(self) -> bool:
+        """Whether this process must not make another attempt."""
+        return False
+
     def _adopt(self) -> None:
         self._directory = _directory()
         self._environ = dict(_environ())

@@ -36,6 +36,7 @@ from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import OutputId, Retry
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.scheduler import Scheduler
+from nfrun.core.values import replace
 
 SEEDS = range(150)
 ENDS = (NodeFinished, NodeFailed, NodeCancelled, NodeSkipped)
@@ -70,14 +71,16 @@ class Trial:
         draw = self.draw = random.Random(seed)
         self.maps: dict[str, Rows] = {}
         self.bad: dict[str, set[int]] = {}
+        self.seconds: dict[str, float] = {}
         nodes: list[Node] = []
         for i in range(draw.choice((1, 2, 5, 12))):
             name = f"n{i}"
             needs = draw.sample([node.name for node in nodes], min(len(nodes), draw.randint(0, 2)))
             spec = None
             if draw.random() < 0.6:
-                rows, batch = draw.choice((0, 1, 7, 30, 100)), draw.choice((1, 3, 16, 64))
+                rows, batch = draw.choice((0, 1, 7, 30, 100, 300)), draw.choice((1, 1, 3, 16, 64))
                 self.maps[name] = Rows(rows, batch, halves=draw.random() < 0.8)
+                self.seconds[name] = draw.choice((0.0, 1e-4, 1e-3, 1.0))  # of a call; 0: sometimes more
                 share = draw.choice((0.0, 0.0, 0.02, 0.5))
                 self.bad[name] = {row for row in range(rows) if draw.random() < share}
                 on_error, most = draw.choice(("fail", "collect")), draw.choice((0.1, 1.0, 0, 5))
@@ -94,7 +97,7 @@ class Trial:
                     tuple(needs),
                     reads=tuple(OutputId(need) for need in needs),
                     retry=retry,
-                    timeout=draw.choice((None, None, 0.9)),
+                    timeout=draw.choice((None, None, None, 0.9)),
                     resources=tuple(takes),
                     continue_on_error=draw.random() < 0.2,
                     map=spec,
@@ -112,6 +115,8 @@ class Trial:
         self.running: dict[tuple[str, int, int], NodeStarted] = {}
         self.detached: set[tuple[str, int, int]] = set()
         self.computed: dict[str, list[int]] = {name: [] for name in self.maps}
+        self.called: dict[str, list[PiecePath]] = {name: [] for name in self.maps}
+        self.lost: Counter[str] = Counter()  # orders of which nobody knows how many calls they have made
         self.now, self.number = 0.0, 0
 
     def go(self) -> Trial:
@@ -142,10 +147,18 @@ class Trial:
         was_detached = start.key in self.detached
         if was_detached:
             self.detached.remove(start.key)
+            if isinstance(start, CallStarted):
+                self.called[start.node] += start.pieces
         else:
             del self.running[start.key]
-            if outcome.failure is None and isinstance(start, CallStarted):
-                self.computed[start.node] += self.maps[start.node].span(start.piece)
+            if isinstance(start, CallStarted):
+                made = len(start.pieces) if outcome.failure is None and outcome.made is None else outcome.made or 0
+                for piece in start.pieces[:made]:
+                    self.computed[start.node] += self.maps[start.node].span(piece)
+                if outcome.failure is not None and outcome.made is None:
+                    self.lost[start.node] += 1
+                else:
+                    self.called[start.node] += start.pieces[: made + (outcome.failure is not None)]
         events = self.scheduler.outcome(self.now, outcome)
         assert bool(events) != was_detached
         self.take(events)
@@ -153,11 +166,20 @@ class Trial:
     def outcome_of(self, start: NodeStarted) -> Outcome:
         draw = self.draw
         if isinstance(start, CallStarted):
-            if bad := self.bad[start.node].intersection(self.maps[start.node].span(start.piece)):
-                return start.failed_with(Failure(Cause.NODE, "ValueError", f"row {min(bad)}"))
-            if draw.random() < 0.02:
-                return start.failed_with(Failure(draw.choice((Cause.LOST, Cause.NODE)), "Bad", "luck"))
-            return Outcome(start.node, start.attempt, call=start.call)
+            if len(start.pieces) > 1 and draw.random() < 0.05:
+                return start.failed_with(Failure(Cause.LOST, "WorkerLost", "gone"))
+            seconds = self.seconds[start.node] or draw.choice((1e-4, 1e-3, 1.0))
+            for made, piece in enumerate(start.pieces):
+                if made and draw.random() < 0.02:
+                    return Outcome(start.node, start.attempt, duration=made * seconds, call=start.call, made=made)
+                failure = None
+                if bad := self.bad[start.node].intersection(self.maps[start.node].span(piece)):
+                    failure = Failure(Cause.NODE, "ValueError", f"row {min(bad)}")
+                elif draw.random() < 0.02:
+                    failure = Failure(draw.choice((Cause.LOST, Cause.NODE)), "Bad", "luck")
+                if failure is not None:
+                    return replace(start.failed_with(failure), duration=(made + 1) * seconds, made=made)
+            return Outcome(start.node, start.attempt, duration=len(start.pieces) * seconds, call=start.call)
         if isinstance(start, CallsEnded):
             if start.failure is not None:
                 return start.failed_with(start.failure)
@@ -232,7 +254,7 @@ def test_a_finished_node_has_computed_each_row_once_but_the_failed_ones(trials: 
             assert sorted([*trial.computed[name], *failed]) == list(range(rows.rows))
             assert end.map.failed == len(failed)
             assert not failed or spec.collects
-            assert end.map.calls == len(trial.of(name, CallStarted))
+            assert end.map.calls == len(trial.called[name]) + trial.lost[name]
             if rows.halves:
                 assert trial.bad[name] <= set(failed)
     assert finished > 50
@@ -242,13 +264,13 @@ def test_each_half_is_called_once_and_no_piece_more_often_than_its_retries(trial
     halves = 0
     for trial, name, _ in mapped(trials):
         retries = trial.plan.nodes[name].retry.max
-        for piece, count in Counter(start.piece for start in trial.of(name, CallStarted)).items():
+        for piece, count in Counter(trial.called[name]).items():
             halves += len(piece) > 1
             assert count <= (1 if len(piece) > 1 else 1 + retries) + 1  # one more for a worker that was lost
     assert halves > 50
 
 
-def test_after_a_bad_row_of_a_node_that_does_not_collect_only_halves_before_it_are_called(
+def test_after_a_bad_row_of_a_node_that_does_not_collect_only_what_was_ordered_before_it_is_called(
     trials: list[Trial],
 ) -> None:
     seen = 0
@@ -256,26 +278,32 @@ def test_after_a_bad_row_of_a_node_that_does_not_collect_only_halves_before_it_a
         closes = [close for close in trial.of(name, CallsEnded) if close.failure is not None and close.piece]
         for close in closes:
             seen += 1
-            bad = [event for event in trial.of(name, CallStarted) if event.piece == close.piece][-1]
+            bad = [event for event in trial.of(name, CallStarted) if close.piece in event.pieces][-1]
             ended = next(
                 i
                 for i, event in enumerate(trial.log)
                 if isinstance(event, CallEnded | AttemptStopped) and event.node == name and event.call == bad.call
             )
-            later = [event for event in trial.log[ended:] if isinstance(event, CallStarted) and event.node == name]
-            assert all(len(event.piece) > 1 and event.piece < close.piece for event in later)
+            started = [
+                (i < ended, piece)
+                for i, event in enumerate(trial.log)
+                if isinstance(event, CallStarted) and event.node == name
+                for piece in event.pieces
+            ]
+            earlier = {piece for is_earlier, piece in started if is_earlier}
+            later = [piece for is_earlier, piece in started if not is_earlier]
+            assert all(piece < close.piece and (len(piece) > 1 or piece in earlier) for piece in later)
     assert seen > 20
 
 
 def test_the_first_bad_row_of_the_pieces_that_were_called_is_told(trials: list[Trial]) -> None:
     seen = 0
     for trial, name, rows in mapped(trials):
-        starts = trial.of(name, CallStarted)
         unsure = trial.of(name, AttemptStopped) or trial.plan.nodes[name].retry.max  # back-off may hold a piece
         for close in trial.of(name, CallsEnded):
             if close.failure is not None and close.failure.type == "ValueError" and close.piece and not unsure:
                 seen += 1
-                called = {row for start in starts for row in rows.span(start.piece)}
+                called = {row for piece in trial.called[name] for row in rows.span(piece)}
                 assert min(rows.span(close.piece)) <= min(trial.bad[name] & called)
     assert seen > 5
 
@@ -296,9 +324,9 @@ def test_whether_too_many_rows_failed_depends_on_all_rows_and_not_on_their_order
     def ends(share: float) -> tuple[int, bool]:
         calls = Calls(OpenedMap(Rows(40, 1), 40), MapSpec("x", 1, on_error="collect", max_failed=share), Retry(), "")
         while calls.can_start:
-            number, (row,), _ = calls.start()
+            number, ((row,),), _ = calls.start()
             failure = Failure(Cause.NODE, "ValueError", "no") if row in bad else None
-            calls.end(0.0, number, failure, is_stopped=False)
+            calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False)
         return calls.counts.failed, calls.failure is not None
 
     assert ends(0.1) == (4, False)
@@ -322,13 +350,75 @@ def test_the_first_bad_row_of_the_table_is_told_though_another_failed_before_it(
     rows = Rows(12, 4)
     under_way = [calls.start()[:2] for _ in range(2)]
     while under_way:
-        number, piece = under_way.pop()  # the later piece ends first
-        calls.end(0.0, number, bad if {1, 6} & {*rows.span(piece)} else None, is_stopped=False)
+        number, (piece,) = under_way.pop()  # the later piece ends first
+        failure = bad if {1, 6} & {*rows.span(piece)} else None
+        calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False)
         while calls.can_start and len(under_way) < 2:
             under_way.append(calls.start()[:2])
     assert calls.has_ended
     assert list(rows.span(calls.bad_piece)) == [1]
     assert calls.counts.calls < 12
+
+
+def test_an_order_has_several_pieces_only_where_limits_are_not_those_of_one_call(trials: list[Trial]) -> None:
+    several = 0
+    for trial, name, _ in mapped(trials):
+        node = trial.plan.nodes[name]
+        for start in trial.of(name, CallStarted):
+            if len(start.pieces) > 1:
+                several += 1
+                assert node.timeout is None and "api" not in dict(node.resources)
+                assert start.tries == 1 and all(len(piece) == 1 for piece in start.pieces)
+    assert several > 50
+
+
+def sizes_of_orders(seconds: list[float], slots: int = 2) -> list[int]:
+    """Make a call for each piece, which take so many seconds, in orders that end when their time is over."""
+    calls = Calls(OpenedMap(Rows(len(seconds), 1), 40), MapSpec("x", 1), Retry(), "", alone=False)
+    under_way: list[tuple[float, int, tuple[PiecePath, ...]]] = []
+    found, now = [], 0.0
+    while not calls.has_ended:
+        while calls.can_start and len(under_way) < slots:
+            number, pieces, _ = calls.start()
+            found.append(len(pieces))
+            took, made = 0.0, 0
+            while made < len(pieces) and took < 0.01:
+                took += seconds[pieces[made][0]]
+                made += 1
+            under_way.append((now + took, number, pieces[:made]))
+        under_way.sort()
+        now, number, made_pieces = under_way.pop(0)
+        took = sum(seconds[piece[0]] for piece in made_pieces)
+        calls.end(now, Outcome("x", 1, duration=took, call=number, made=len(made_pieces)), is_stopped=False)
+    assert calls.counts.calls == len(seconds)
+    return found
+
+
+def test_an_order_has_as_many_short_calls_as_fill_some_milliseconds_and_few_at_the_end() -> None:
+    found = sizes_of_orders([0.001] * 1000)
+    assert found[:2] == [1, 1]  # nothing is known of the first ones
+    assert {*found[2:90]} == {9, 10} or {*found[2:90]} == {10}
+    assert found[-1] == 1 and len(found) < 130
+
+
+def test_a_call_that_takes_long_is_ordered_alone_and_holds_up_no_others() -> None:
+    assert {*sizes_of_orders([0.1] * 50)} == {1}
+    found = sizes_of_orders([0.0001] * 500 + [5.0] * 20)
+    assert found[-15:] == [1] * 15
+
+
+def test_pieces_of_an_order_that_is_lost_are_called_alone() -> None:
+    calls = Calls(OpenedMap(Rows(100, 1), 100), MapSpec("x", 1), Retry(), "", alone=False)
+    calls.end(0.0, Outcome("x", 1, duration=0.001, call=calls.start()[0]), is_stopped=False)
+    number, pieces, _ = calls.start()
+    lost = Failure(Cause.LOST, "WorkerLost", "gone")
+    calls.end(0.0, Outcome("x", 1, lost, call=number), is_stopped=False)
+    again = [calls.start() for _ in pieces]
+    assert len(pieces) > 5
+    assert [(found, tries) for _, found, tries in again] == [((piece,), 1) for piece in pieces]
+    calls.end(0.0, Outcome("x", 1, lost, call=again[0][0]), is_stopped=False)
+    assert calls.waiting == {pieces[0]: 0.0}
+    assert calls.failure is None
 
 
 def test_the_tokens_of_a_rate_are_taken_by_each_call(trials: list[Trial]) -> None:

@@ -150,6 +150,7 @@ class ProcessWorkers:
         """Open the input of a mapped node in this process, or put the results of its calls together."""
         outcome = self._runner(start, cancel_token, run_coroutine)
         if outcome.opened is None:
+            self._maps.pop(start.key[:2], None)
             return outcome
         spec = self._runner.pipeline.spec_of(start.node)
         assert spec.map is not None
@@ -164,19 +165,21 @@ class ProcessWorkers:
         return replace(outcome, opened=replace(outcome.opened, on_loop=False))
 
     def _call(self, start: CallStarted, cancel_token: CancelToken) -> Outcome:
-        """Make a call in a worker, which keeps its result."""
+        """Make calls in a worker, which keeps their results."""
         opened, data = self._maps[start.key[:2]]
         open_map = self._runner.open_maps[start.key[:2]]
         assert isinstance(open_map, OpenMap)
         start = replace(start, inputs=opened.start.inputs)
-        order = CallOrder(
-            opened.node, start, (), opened.unshared, opened.in_files, piece=open_map.piece(start), data=data
-        )
+        pieces = tuple([open_map.piece(path) for path in start.pieces])
+        order = CallOrder(opened.node, start, (), opened.unshared, opened.in_files, pieces=pieces, data=data)
         outcome = self._run_in_worker(order, cancel_token)
         open_map.used(outcome.cpu, outcome.gil_wait)
         if outcome.observation is not None:
             open_map.note(outcome.observation)
-        return replace(outcome, observation=None)
+        made = outcome.made
+        if outcome.failure is not None and made is None:  # the worker was lost: in the call behind the last result
+            made = min(open_map.work.made(pieces), len(pieces) - 1)
+        return replace(outcome, observation=None, made=made)
 
     # -- an attempt ------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nfrun.code.module_space import FolderModules
+from nfrun.core.call_events import CallStarted
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
@@ -87,9 +88,9 @@ class AttemptOrder:
 
 @frozen
 class CallOrder(AttemptOrder):
-    """A call of a mapped node's function to make, for a piece of `data`. All other inputs have a path."""
+    """Calls of a mapped node's function to make, for `pieces` of `data`. All other inputs have a path."""
 
-    piece: Piece | None = None
+    pieces: tuple[Piece, ...] = ()
     data: WorkerData | None = None
 
 
@@ -262,8 +263,7 @@ class _Worker:
             open_maps=self._maps,
             on_begun=lambda *key: outbox.send("begun", *key),
         )
-        piece = order.piece if isinstance(order, CallOrder) else None
-        self.state.seed = seed_of(spec, piece.keys if piece else b"")
+        self.state.seed = seed_of(spec)
         self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0
         self._cancel_token = CancelToken()
         streams = self._redirect_output()
@@ -295,7 +295,7 @@ class _Worker:
         cancel_token: CancelToken,
         run_coroutine: RunCoroutine,
     ) -> Outcome:
-        """Make a call of a mapped node's function. The input stays open for the next one."""
+        """Make calls of a mapped node's function. The input stays open for the next ones."""
         mark = (start.node, start.attempt, runner.logs)
         try:
             if self._watch is not None:
@@ -311,7 +311,7 @@ class _Worker:
             runner.logs.end(start.node, start.attempt)
 
     def _map_of(self, order: CallOrder, runner: AttemptRunner) -> WorkerMap:
-        """Return the open input of a mapped node, with the piece of this call. Raises HandoffError, FormatError."""
+        """Return the open input of a mapped node, with the pieces of these calls. Raises HandoffError, FormatError."""
         key = order.start.key[:2]
         source = self._maps.pop(key, None)
         if source is None:
@@ -319,15 +319,20 @@ class _Worker:
             inputs = AttemptInputs(order.node, order.start.inputs, runner.store)
             names = [item.name for item in order.node.inputs if item.name != order.node.map.over]
             whole = {name: inputs.table(name) for name in names if inputs.has(name)}
-            source = WorkerMap(order.data, whole, self._watch)
+            source = WorkerMap(order.data, whole, self._watch, partial(self._seed, order.node))
             while len(self._maps) >= _MOST_MAPS:
                 first = self._maps.pop(next(iter(self._maps)))
                 assert isinstance(first, WorkerMap)
                 first.close()
         assert isinstance(source, WorkerMap)
         self._maps[key] = source
-        source.next, source.seen = order.piece, None
+        assert isinstance(order.start, CallStarted)
+        source.take(dict(zip(order.start.pieces, order.pieces, strict=True)))
         return source
+
+    def _seed(self, node: NodeSpec, piece: Piece) -> None:
+        """Let what the call for a piece draws depend on its rows."""
+        self.state.seed = seed_of(node, piece.keys)
 
     def _with_shared(self, outcome: Outcome) -> Outcome:
         """Add the files and hosts that code of several nodes used here: the process of the run has not seen them."""

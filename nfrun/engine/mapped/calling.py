@@ -8,8 +8,10 @@ from contextvars import Context
 from typing import Any
 
 from nfrun.core.call_events import CallStarted
+from nfrun.core.calls import ORDER_SECONDS
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome, nfrun_failure
+from nfrun.core.map_counts import PiecePath
 from nfrun.core.observation import Observation
 from nfrun.core.values import replace
 from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
@@ -51,13 +53,30 @@ class CallContext(AttemptContext):
         return failure if self._has_begun else replace(failure, is_certain=True)
 
 
-def make_call(
+def make_calls(
     settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
 ) -> Outcome:
-    """Make a call on this thread. Never raises: an error becomes a failure in the outcome."""
-    open_map = settings.open_maps[start.node, start.attempt]
-    context = CallContext(settings, start, cancel_token, run_coroutine)
-    return context_of(settings, start).run(_call, context, start, open_map)
+    """Make the calls of an order on this thread, until one fails or it has taken long enough.
+
+    Never raises: an error becomes a failure in the outcome.
+    """
+    open_map, state = settings.open_maps[start.node, start.attempt], settings.process_state
+    settings.contention.begin()
+    began = time.perf_counter()
+    made, failure = 0, None
+    for path in start.pieces:
+        context = CallContext(settings, start, cancel_token, run_coroutine)
+        failure = context_of(settings, start).run(_call, context, open_map, path)
+        if failure is not None:
+            break
+        made += 1
+        is_spent = state is not None and state.spent
+        if is_spent or cancel_token.cancelled or time.perf_counter() - began > ORDER_SECONDS:
+            break
+    duration = time.perf_counter() - began
+    cpu, gil_wait = settings.contention.end()
+    open_map.used(cpu, min(gil_wait, max(0.0, duration - cpu)))
+    return Outcome(start.node, start.attempt, failure, duration=duration, call=start.call, made=made)
 
 
 async def make_call_on_loop(settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken) -> Outcome:
@@ -69,7 +88,7 @@ async def make_call_on_loop(settings: AttemptSettings, start: CallStarted, cance
     failure: Failure | None = None
     began = time.perf_counter()
     try:
-        piece = open_map.piece(start)
+        piece = open_map.piece(start.pieces[0])
         value = await call(context, open_map.table(piece), open_map.inputs)
         _record(context, open_map, piece, value, time.perf_counter() - began)
     except CallsFailed as failed:
@@ -89,15 +108,15 @@ def context_of(settings: AttemptSettings, start: CallStarted) -> Context:
     return found
 
 
-def _call(context: CallContext, start: CallStarted, open_map: PieceSource) -> Outcome:
+def _call(context: CallContext, open_map: PieceSource, path: PiecePath) -> Failure | None:
+    """Make a call for a piece, in context variables of its own. Returns why it failed."""
     settings, failure = context.settings, None
     state = settings.process_state
     if state is not None:
         context.start_state = state.reset()
-    settings.contention.begin()
     began = time.perf_counter()
     try:
-        piece = open_map.piece(start)
+        piece = open_map.piece(path)
         call = KINDS[context.node.kind].call_piece
         assert call is not None
         value = call(context, open_map.table(piece), open_map.inputs)
@@ -107,15 +126,12 @@ def _call(context: CallContext, start: CallStarted, open_map: PieceSource) -> Ou
         failure = failed.failure
     except BaseException as error:  # also SystemExit and the like: a node must not end the run
         failure = context.describe_failure(error)
-    duration = time.perf_counter() - began
     try:
         context.has_ended = True
         context.remove_scratch()
-        cpu, gil_wait = settings.contention.end()
-        open_map.used(cpu, min(gil_wait, max(0.0, duration - cpu)))
     except BaseException as error:
         failure = CANCELLED if context.cancel_token.cancelled else nfrun_failure(error, failure)
-    return Outcome(start.node, start.attempt, failure, duration=duration, call=start.call)
+    return failure
 
 
 def _record(

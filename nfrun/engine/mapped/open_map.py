@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.contracts.type_names import OTHERS
-from nfrun.core.call_events import CallsEnded, CallStarted
+from nfrun.core.call_events import CallsEnded
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome
 from nfrun.core.map_counts import MapCounts, PiecePath
@@ -40,7 +40,7 @@ class PieceSource(Protocol):
 
     inputs: Mapping[str, Any]
 
-    def piece(self, start: CallStarted) -> Piece:
+    def piece(self, path: PiecePath) -> Piece:
         """Return the piece of a call."""
 
     def table(self, piece: Piece) -> Any:
@@ -59,7 +59,7 @@ class PieceSource(Protocol):
         """Add what code that the node shares with others has used until now. Raises HandoffError."""
 
     def used(self, cpu: float, gil_wait: float) -> None:
-        """Add the CPU and GIL wait seconds of a call."""
+        """Add the CPU and GIL wait seconds of an order of calls."""
 
     def close(self) -> None:
         """Write all results. Raises HandoffError."""
@@ -87,15 +87,13 @@ class OpenMap:
         self.work = work
         self.table = work.table
         self.record, self.add_records = work.record, work.add_records
+        self.piece = work.piece
         self.inputs = inputs
         self._began = began
         self._lock = threading.Lock()
         self._cpu = self._gil_wait = 0.0
         self._observed: list[Observation] = []
         self._counts: MapCounts | None = None
-
-    def piece(self, start: CallStarted) -> Piece:
-        return self.work.piece(start.piece)
 
     def used(self, cpu: float, gil_wait: float) -> None:
         with self._lock:
@@ -197,29 +195,45 @@ class OpenMap:
 
 
 class WorkerMap:
-    """The pieces of a mapped input in a worker process, which gets them one by one. `piece` of a call is `next`."""
+    """The pieces of a mapped input in a worker process, which gets those of an order by `take`.
 
-    def __init__(self, data: WorkerData, inputs: Mapping[str, Any], watch: RunWatch | None = None) -> None:
+    `seen` is what the calls of the last order have used. `on_piece` is called with the piece of each call.
+    """
+
+    def __init__(
+        self,
+        data: WorkerData,
+        inputs: Mapping[str, Any],
+        watch: RunWatch | None = None,
+        on_piece: Callable[[Piece], object] = lambda piece: None,
+    ) -> None:
         self.inputs = inputs
         self._watch, self._known = watch, 0
-        self.next: Piece | None = None
+        self._on_piece = on_piece
+        self._order: Mapping[PiecePath, Piece] = {}
         self._pieces = data.open()
         self.table = self._pieces.table
         self.record, self.take_records = self._pieces.record, self._pieces.take_records
         self.close = self._pieces.close
-        self.seen: Observation | None = None  # by the last call
-        self.cpu = self.gil_wait = 0.0  # of the last call
+        self.seen: Observation | None = None
+        self.cpu = self.gil_wait = 0.0  # of the last order
 
-    def piece(self, start: CallStarted) -> Piece:
-        assert self.next is not None
-        return self.next
+    def take(self, order: Mapping[PiecePath, Piece]) -> None:
+        """Begin an order of calls for these pieces."""
+        self._order, self.seen = order, None
+
+    def piece(self, path: PiecePath) -> Piece:
+        piece = self._order[path]
+        self._on_piece(piece)
+        return piece
 
     def used(self, cpu: float, gil_wait: float) -> None:
         self.cpu, self.gil_wait = cpu, gil_wait
 
     def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
-        self.seen = _with_state(seen, changed, obstacle)
-        self._pieces.note_reads(self.seen.reads, self.seen.obstacle)
+        seen = _with_state(seen, changed, obstacle)
+        self.seen = seen if self.seen is None else merged([self.seen, seen])
+        self._pieces.note_reads(seen.reads, seen.obstacle)
 
     def note_shared(self) -> None:
         found = self._watch.shared_with("", self._known) if self._watch is not None else ()

@@ -65,9 +65,9 @@ VALUES = [
     AttemptOrder(NODE, START, (A, B), True),
     CallOrder(
         NODE,
-        CallStarted(0.0, "a", 1, {}, 0.0, None, 4, (3, 0, 1), 2, True),
+        CallStarted(0.0, "a", 1, {}, 0.0, None, 4, ((3, 0, 1),), 2, True),
         (),
-        piece=Piece(b"k" * 16, 1, 2, b"\x01"),
+        pieces=(Piece(b"k" * 16, 1, 2, b"\x01"),),
         data=WorkerData("file:///s/data/x.arrow", "/f", "1-x", True, {"r": "1"}),
     ),
     AttemptOrder(NODE, ChecksStarted(0.0, "a", 1, made={A: REF}), ()),
