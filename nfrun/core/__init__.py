@@ -7,6 +7,7 @@ Other packages use:
 
 - `budgets`: `Budget`
 - `call_events`: `CallsEnded`, `CallStarted`, `MapStarted`
+- `calls`: `ORDER_SECONDS`
 - `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`,
   `failed_checks`, `OF_TABLES`, `row_text`, `SCHEMA`
 - `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `lacks_memory`, `NotRecorded`,
