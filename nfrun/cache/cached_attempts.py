@@ -29,15 +29,15 @@ from nfrun.cache.reuse_decision import (
 )
 from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
 from nfrun.core.contracts import failed_checks
-from nfrun.core.errors import Cause
+from nfrun.core.errors import Cause, NotStored
 from nfrun.core.events import ChecksStarted, Failure, NodeFinished, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import RunCoroutine
-from nfrun.history.journal import FinishedNode
-from nfrun.history.run_history import RunHistory, reader_digest
+from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs
 from nfrun.nodes.registry import KINDS
@@ -68,7 +68,7 @@ class CachedAttempts:
         given: Collection[str] = (),
         rows: RowFolders | None = None,
     ) -> None:
-        self._run_attempt = run_attempt
+        self._make_attempt = run_attempt
         self._nodes = pipeline.nodes
         self._shown = frozenset(pipeline.outputs.values())
         self._read = {output for spec in pipeline.nodes.values() for item in spec.inputs for output in item.outputs}
@@ -114,6 +114,16 @@ class CachedAttempts:
             self._missed.add(start.node)
             return Outcome(start.node, start.attempt, missed=True)
         return self._miss(start, cancel_token, run_coroutine)
+
+    def _run_attempt(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
+        """Make an attempt. Where it finds that an input is not in its place any more, the node of that runs again."""
+        try:
+            outcome = self._make_attempt(start, cancel_token, run_coroutine)
+        except NotStored as error:
+            outcome = Outcome(start.node, start.attempt, lacking=tuple(start.inputs[id] for id in error.outputs))
+        if outcome.lacking:
+            return self._await(start, outcome.lacking, made_again_for(f"'{start.node}' reads it"))
+        return outcome
 
     # -- cache miss ------------------------------------------------------------------------------------------------
 
@@ -204,6 +214,8 @@ class CachedAttempts:
                 return Outcome(start.node, start.attempt, failure)
             if maker in self._observed.used:
                 self._observed.made_again[maker] = self._observed.used[maker]
+                if self._history is not None:
+                    self._history.forget(self._observed.used[maker])
             self._observed.reasons[maker] = reason
             self._outdated.again.add(maker)
         return Outcome(start.node, start.attempt, lacking=lacking)
@@ -217,17 +229,36 @@ class CachedAttempts:
         return all(given.get(output.id) == reader_digest(output) for output in before.outputs)
 
     def _register(self, ref: OutputRef) -> bool:
-        """Register the file of an output with the store, where it is. Returns False if there is none."""
+        """Register an output with the store, where it is. Returns False if it is nowhere."""
         finished = self._observed.used.get(ref.id.node) if ref.id.node not in self._observed.made_again else None
-        path = Path(ref.path) if ref.path else None
         if (source := self._hits.source_of(ref.id.node)) is not None:
-            path = source
+            ref = replace(ref, path=str(source), stored=None)
         elif finished is not None and self._history is not None:
-            path = self._history.find_file(finished, ref.id)
-        if path is None or not path.exists():
+            ref = self._found(ref, finished, self._history)
+        if not ref.is_remote and (ref.path is None or not Path(ref.path).exists()):
             return False
-        self._store.register_file(replace(ref, path=str(path)))
+        self._store.register_file(ref)
         return True
+
+    def _found(self, ref: OutputRef, finished: FinishedNode, history: RunHistory) -> OutputRef:
+        """Return the reference with where the output of an earlier run is, if it is anywhere."""
+        found = history.find(finished, ref.id) or FoundOutput()
+        return replace(ref, path=None if found.path is None else str(found.path), stored=found.stored)
+
+    def _fetched(self, output: FinishedOutput | None, hit: FinishedNode, attempt: int) -> OutputRef | None:
+        """Register an output of an earlier run that is read now. Returns its reference, None if it is nowhere."""
+        if output is None or self._history is None:
+            return None
+        ref = self._found(reused_ref(output, None, attempt), hit, self._history)
+        if ref.path is None and ref.stored is None:
+            return None
+        self._store.register_file(ref)
+        try:
+            self._store.file(ref)
+        except NotStored:
+            self._history.forget(hit)
+            return None
+        return ref
 
     # -- cache hit -------------------------------------------------------------------------------------------------
 
@@ -260,7 +291,7 @@ class CachedAttempts:
             shown = [output.id for output in finished.outputs if output.id in self._shown]
             if why := self._refusal(start, finished):
                 reasons.append(why)
-            elif has_outputs(finished, spec, self._read) and all(history.find_file(finished, id) for id in shown):
+            elif has_outputs(finished, spec, self._read) and all(history.find(finished, id) for id in shown):
                 return finished
         if last := next((entry for entry in entries if entry.key is not None), None):
             self._observed.reasons[spec.id] = miss_reason(last, key_inputs, named, next(iter(reasons), ""))
@@ -284,12 +315,11 @@ class CachedAttempts:
         if results is None:
             made: dict[str, OutputRef] = {}
             for name in spec.contracts:
-                output = hit.output(OutputId(spec.id, name))
-                path = self._history.find_file(hit, output.id) if output and self._history else None
-                if output is None or path is None:
+                ref = self._fetched(hit.output(OutputId(spec.id, name)), hit, start.attempt)
+                if ref is None:
                     self._observed.reasons[spec.id] = "a check of its table is to be made, and the table is not kept"
                     return None
-                made[output.id] = self._store.register_file(reused_ref(output, path, start.attempt))
+                made[ref.id] = ref
             inputs = {id: ref for id, ref in start.inputs.items() if id in referred}  # the checks read no others
             if lacking := self._lacking(replace(start, inputs=inputs)):
                 return self._await(start, lacking, made_again_for(f"a check of '{start.node}' reads it"))

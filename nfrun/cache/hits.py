@@ -92,15 +92,18 @@ class Hits:
         return KINDS[spec.kind].source_path(spec, folder_of(spec, self._base))
 
     def _with_home(self, finished: FinishedNode, output: FinishedOutput) -> tuple[FinishedOutput, Path | None]:
-        """Return the output with the run that has its file: for a shown one, a run that still has it, and the file."""
-        path = self._history.find_file(finished, output.id) if self._history and output.id in self._shown else None
+        """Return the output with where it is: for a shown one, where it still is, and its file on this machine."""
+        found = self._history.find(finished, output.id) if self._history and output.id in self._shown else None
+        path, stored = (found.path, found.stored or "") if found else (None, output.stored)
         file, shown = output.file, output.id in self._shown
         home = output.home or (finished.folder.name if file and finished.folder is not None else "")
         if path is not None:
-            file, home, shown = path.name, path.parent.name, True
-        if (file, home, shown) == (output.file, output.home, output.shown):
+            file, home = path.name, path.parent.name
+        elif stored:
+            file, home = None, ""
+        if (file, home, shown, stored) == (output.file, output.home, output.shown, output.stored):
             return output, path  # as in most runs; to make another one takes as long as all the rest
-        return replace(output, file=file, home=home, shown=shown), path
+        return replace(output, file=file, home=home, shown=shown, stored=stored), path
 
     def _sync(self, path: Path, what: str) -> None:
         """Fsync a file of an earlier run and its folders, since that run may have run without fsync."""
@@ -127,4 +130,5 @@ def reused_ref(output: FinishedOutput, path: Path | None = None, attempt: int = 
         output.checksum,
         output.schema_digest,
         type=output.type,
+        stored=(output.stored or None) if path is None else None,
     )

@@ -281,7 +281,7 @@ class _ReuseDecider:
         spec = self._nodes[name]
         if KINDS[spec.kind].source_path(spec, folder_of(spec, self._folder)) is not None:
             return False  # its file is there, as its key says
-        if self._history.find_file(self._match[name], output) is not None:
+        if self._history.find(self._match[name], output) is not None:
             return False
         self._made_again[name] = made_again_for(reader)
         return True
@@ -301,7 +301,7 @@ def has_outputs(entry: FinishedNode, spec: NodeSpec, read: Collection[OutputId])
 def lost_refused(entry: FinishedNode, history: RunHistory) -> str:
     """Return why a result whose checks failed cannot be used: a table of it was removed. "" for all others."""
     failed = failed_checks(entry.checks)
-    if not failed or all(history.find_file(entry, output.id) for output in entry.outputs):
+    if not failed or all(history.find(entry, output.id) for output in entry.outputs):
         return ""
     return f"its check '{failed[0].name}' failed, and its table is not kept"
 

@@ -50,7 +50,7 @@ def find_selected_inputs(
             what = f"has no result that is up to date ({decision.reason or 'a table that it reads is made again'})"
             wrong.append(_message(name, reader, what))
         elif _reads_source_files(reader, decision.hit) or any(
-            history.find_file(decision.hit, output) is None for output in reads
+            history.find(decision.hit, output) is None for output in reads
         ):
             if KINDS[pipeline.nodes[name].kind].has_local_source(pipeline.nodes[name]):
                 sources[name] = decision.hit

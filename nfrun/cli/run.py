@@ -165,7 +165,7 @@ def _run(
     def table(output: OutputId) -> Any:
         with suppress(Exception):  # a failed preview must not fail the run
             ref = record.refs[output]
-            if ref.path and not run.store.holds(ref):  # of a node that was reused
+            if (ref.path or ref.stored) and not run.store.holds(ref):  # of a node that was reused
                 run.store.register_file(ref)
             return run.store.open(ref)
         return None

@@ -87,7 +87,14 @@ class HandoffError(Exception):
 
 
 class NotStored(HandoffError):
-    """An output is not in its place any more, or is damaged there: its node must run again."""
+    """An output is not in its place any more, or is damaged there: its node must run again.
+
+    `outputs` has its id, as far as that is known.
+    """
+
+    def __init__(self, message: str, error: BaseException | None = None) -> None:
+        super().__init__(message, error)
+        self.outputs: list[str] = []
 
 
 class WorkDirLocked(Exception):

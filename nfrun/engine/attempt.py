@@ -131,6 +131,8 @@ class _Attempt(AttemptContext):
         gil_wait = 0.0 if kind.is_process else min(gil_wait, max(0.0, duration - cpu))
         if self._opened is not None:
             return Outcome(spec.id, self.attempt, opened=self._opened)
+        if self.failure is not None and self.inputs.lost:  # whatever the node made of that error
+            return Outcome(spec.id, self.attempt, lacking=tuple(self.inputs.lost))
         watch = self.settings.watch
         seen = self._observation(changed) if changed or self.wrote or (watch is not None and watch.seen) else None
         outcome = Outcome(

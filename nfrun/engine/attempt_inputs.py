@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import OutputRef
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE, ending_of, form_of
@@ -45,16 +45,18 @@ class OutputStore(Protocol):
 class AttemptInputs:
     """The inputs of an attempt at a node. `given` has the outputs that were made, of all that the node may read.
 
-    `waits` has the seconds for which the attempt waited for each. `is_broken`: an error came from nfrun's own code.
+    `waits` has the seconds for which the attempt waited for each, and `lost` has those that are not in their place any
+    more. `is_broken`: an error came from nfrun's own code.
     """
 
-    __slots__ = ("_given", "_node", "_store", "is_broken", "waits")
+    __slots__ = ("_given", "_node", "_store", "is_broken", "lost", "waits")
 
     def __init__(self, node: NodeSpec, given: Mapping[str, OutputRef], store: OutputStore) -> None:
         self._node = node
         self._given = given
         self._store = store
         self.is_broken = False
+        self.lost: list[OutputRef] = []
         self.waits: dict[OutputId, float] = {}
 
     def has(self, name: str) -> bool:
@@ -128,6 +130,9 @@ class AttemptInputs:
         ref, began = self._given[output], time.perf_counter()
         try:
             return read(ref)
+        except NotStored:
+            self.lost.append(ref)
+            raise
         except HandoffError:  # its cause is known by its type, and the kind may handle it
             raise
         except BaseException:

@@ -13,7 +13,7 @@ Other packages use:
 - `kept_tables`: `kept_tables`, `may_be_over_budget`, `remove_over_budget`
 - `map_folders`: `FolderUse`, `kept_segments`, `MAP`, `mark_used`
 - `prune`: `plan_prune`
-- `run_history`: `is_intact`, `LazyList`, `reader_digest`, `RunHistory`, `table_path`
+- `run_history`: `FoundOutput`, `is_intact`, `LazyList`, `reader_digest`, `RunHistory`, `table_path`
 - `run_index`: `RunIndex`
 - `work_dir`: `CHECKSUMS`, `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WorkDir`
 """

@@ -38,7 +38,8 @@ class FinishedOutput:
     `file` is the name of its Arrow file, None where the run did not need the file. It is in the folder of the run
     `home`, "" for the run of this journal. `size` is in bytes, and `checksum` is that of the whole file. `shown`: it is
     among the outputs of the pipeline. The other fields are as in `nfrun.core.events.OutputRef`. Older journals have no
-    `schema_digest`. An output that is no table is the file or folder `file`; `checksum` is its digest.
+    `schema_digest`. An output that is no table is the file or folder `file`; `checksum` is its digest. One in a place
+    that machines share has its address there under `stored`, and no `file`.
     """
 
     id: OutputId
@@ -53,6 +54,7 @@ class FinishedOutput:
     home: str = ""
     shown: bool = False
     type: str = TABLE
+    stored: str = ""
 
 
 RUNS_LAST = "it runs when all other nodes have ended"  # the reason of the nodes under `on_failure` and `finally`
@@ -199,13 +201,11 @@ class JournalContents:
         return self.ending.status if self.ending is not None else ""
 
 
-_OUTPUT, _FILE = LineFields(FinishedOutput, "type"), LineFields(FinishedOutput)  # only files and folders have a type
+_OUTPUT, _TABLE = LineFields(FinishedOutput), LineFields(FinishedOutput, "type", "stored")  # most are such tables
 _WITHOUT = ("outputs", "folder", "checks", "map")  # those that few nodes have are added
 _FINISHED, _FINISHED_CELL = LineFields(FinishedNode, *_WITHOUT, "of", "cell"), LineFields(FinishedNode, *_WITHOUT)
-_UNFINISHED, _UNFINISHED_CELL = (
-    LineFields(UnfinishedNode, "checks", "map", "of", "cell"),
-    LineFields(UnfinishedNode, "checks", "map"),
-)
+_UNFINISHED_CELL = LineFields(UnfinishedNode, "checks", "map")
+_UNFINISHED = LineFields(UnfinishedNode, "checks", "map", "of", "cell")
 _FAILURE, _FRAME, _STARTED, _ENDED, _CHECKED = map(LineFields, (Failure, Frame, RunHeader, RunEnding, CheckResult))
 
 
@@ -268,7 +268,7 @@ class Journal:
 
 
 def _finished_line(node: FinishedNode) -> dict[str, Any]:
-    outputs = [(_OUTPUT if output.type == TABLE else _FILE).as_json(output) for output in node.outputs]
+    outputs = [(_OUTPUT if o.stored or o.type != TABLE else _TABLE).as_json(o) for o in node.outputs]
     event = RESULTS[bool(failed_checks(node.checks))]
     return {"event": event, **_node_json(node, _FINISHED_CELL if node.of else _FINISHED), "outputs": outputs}
 
@@ -334,9 +334,8 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
             elif kind == "finished":
                 finished.append(_finished(line, folder))
             elif kind == "unfinished":
-                failure = line.get("failure") and _failure(line["failure"])
                 more = {
-                    "failure": failure,
+                    "failure": line.get("failure") and _failure(line["failure"]),
                     "inputs": tuple(line.get("inputs", ())),
                     "checks": _checks(line),
                     "map": _counts(line),
@@ -390,8 +389,7 @@ def _checks(line: Mapping[str, Any]) -> tuple[CheckResult, ...]:
 
 def _output(node: str, found: Mapping[str, Any]) -> FinishedOutput:
     """Return an output of the node; its id in the file is that of the node, and a dot and its name if it has one."""
-    id = OutputId(node, found["id"][len(node) + 1 :])
-    return FinishedOutput(**{**_FILE.of_line(found), "id": id})
+    return FinishedOutput(**{**_OUTPUT.of_line(found), "id": OutputId(node, found["id"][len(node) + 1 :])})
 
 
 def _failure(found: Mapping[str, Any]) -> Failure:

@@ -10,16 +10,21 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from nfrun.core.events import OutputRef
 from nfrun.core.output_types import FOLDER, TABLE
+from nfrun.core.values import frozen
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_index import RunIndex
 from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import NotKeepable, content_of
+
+if TYPE_CHECKING:
+    from nfrun.places.stored_outputs import StoredOutputs
 
 _Item = TypeVar("_Item")
 
@@ -59,14 +64,21 @@ class LazyList(Sequence[_Item]):
         return len(self[:])
 
 
+@frozen
+class FoundOutput:
+    """Where an intact output is: at a path of this machine, or at an address in a place that machines share."""
+
+    path: Path | None = None
+    stored: str | None = None
+
+
 class RunHistory:
     """The finished nodes of all earlier runs of one pipeline, the latest run first.
 
     `pipeline` is the name that `WorkDir.pipeline_name` gives. `warn(message)` is called for each file that is damaged
     or cannot be read. With `keep_bad`, a damaged file is renamed to `<name>.bad`. Entries are read from the journals
     when they are first asked for; that raises PermissionError if a journal cannot be read. `checksum(path)` returns
-    that of an output that is a file, or in a folder, which may be remembered.
-    """
+    that of an output that is a file, or in a folder, which may be remembered."""
 
     def __init__(
         self,
@@ -85,7 +97,8 @@ class RunHistory:
         self._by_node: dict[str, LazyList[FinishedNode]] = {}
         self._intact: dict[Path, bool] = {}
         self._homes: dict[tuple[Path | None, str], str] = {}
-        self._found: dict[tuple[str, str | None, str], Path] = {}  # by node, key and output: what `find_file` returned
+        self._in_place: dict[str, bool] = {}  # whether there is an intact output at an address
+        self._found: dict[tuple[str, str | None, str], FoundOutput] = {}  # by node, key and output
 
     def of_node(self, node: str) -> Sequence[FinishedNode]:
         """Return all journal entries of the node, with any cache key or none, the latest run first."""
@@ -93,10 +106,10 @@ class RunHistory:
             self._by_node[node] = LazyList(self._index.entries(self._pipeline, node))
         return self._by_node[node]
 
-    def find_file(self, finished: FinishedNode, output: str) -> Path | None:
-        """Return an intact file with this output, from any run with the same node and key; None if there is none.
+    def find(self, finished: FinishedNode, output: str) -> FoundOutput | None:
+        """Return where an intact output is, from any run with the same node and key; None if there is none.
 
-        The file holds the same content and schema. Each file is verified once.
+        It has the same content and schema. Each file is verified once. Of one in object storage, only the size is.
         """
         wanted = finished.node, finished.key, output
         if wanted in self._found:
@@ -108,9 +121,19 @@ class RunHistory:
                 continue
             path = self._path(other.folder, found)
             if path is not None and self._is_intact(path, found):
-                self._found[wanted] = path
-                return path
+                self._found[wanted] = FoundOutput(path)
+                return self._found[wanted]
+            if found.stored and self._is_in_place(found):
+                self._found[wanted] = FoundOutput(stored=found.stored)
+                return self._found[wanted]
         return None
+
+    def forget(self, finished: FinishedNode) -> None:
+        """Count the outputs of a node as gone that are in a place: one turned out to be so when it was read."""
+        for output in finished.outputs:
+            found = self._found.pop((finished.node, finished.key, output.id), None)
+            if found is not None and found.stored is not None:
+                self._in_place[found.stored] = False
 
     def _path(self, folder: Path | None, output: FinishedOutput) -> Path | None:
         """Return what `table_path` does, and look at the folder of a run once for all outputs."""
@@ -124,6 +147,23 @@ class RunHistory:
         if path not in self._intact:
             self._intact[path] = self._verify(path, output)
         return self._intact[path]
+
+    def _is_in_place(self, output: FinishedOutput) -> bool:
+        if output.stored not in self._in_place:
+            self._in_place[output.stored] = self._stored.has(
+                output.stored,
+                None if output.type == FOLDER else output.size,
+                lambda path: is_intact(path, output, self._checksum),
+                warn=self._warn,
+                removes_damaged=self._keep_bad,
+            )
+        return self._in_place[output.stored]
+
+    @cached_property
+    def _stored(self) -> StoredOutputs:
+        from nfrun.places.stored_outputs import StoredOutputs  # most journals name none
+
+        return StoredOutputs()
 
     def _verify(self, path: Path, output: FinishedOutput) -> bool:
         try:

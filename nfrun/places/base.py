@@ -60,6 +60,10 @@ class Place(Protocol):
         """
         ...
 
+    def local_path(self, name: str) -> Path | None:
+        """Return the path if what is there can be read without a copy of it. It need not be there."""
+        ...
+
     def release(self, name: str) -> None:
         """End one use of the path that `get` gave."""
         ...

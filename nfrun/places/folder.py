@@ -53,6 +53,10 @@ class Folder:
                 raise FileGone(f"{path} is not there any more")
         return path
 
+    def local_path(self, name: str) -> Path:
+        """Return the path in the folder. It need not be there."""
+        return self.path / name
+
     def release(self, name: str) -> None:
         """Do nothing: the path stays."""
 

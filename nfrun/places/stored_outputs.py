@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class StoredOutputs:
         self._cache = cache
         self._places = {} if place is None else {place.uri: place}
         self._put: dict[tuple[OutputId, int], tuple[threading.Lock, list[OutputRef]]] = {}
+        self._unreachable: set[str] = set()
         self._lock = threading.Lock()
 
     def get(self, stored: str) -> Path:
@@ -70,11 +71,41 @@ class StoredOutputs:
         place, name = self._place(stored)
         place.release(name)
 
-    def size(self, stored: str) -> int | None:
-        """Return the size in bytes, None if it is not there."""
-        with _handoff_errors():
-            place, name = self._place(stored)
-            return place.size(name)
+    def has(
+        self,
+        stored: str,
+        size: int | None,
+        is_intact: Callable[[Path], bool],
+        *,
+        warn: Callable[[str], object],
+        removes_damaged: bool,
+    ) -> bool:
+        """Return whether something intact has this address, with a size in bytes, if that is known.
+
+        Where it takes no copy, `is_intact(path)` is asked, too. Calls `warn(message)` if it is damaged, and once for
+        each place that cannot be reached. `removes_damaged`: so that it can be put again.
+        """
+        uri = ""
+        try:
+            uri, name = place_and_name(stored)
+            if uri in self._unreachable:
+                return False
+            place = self._opened(uri)
+            found, path = place.size(name), place.local_path(name)
+            if found is None:
+                return False
+            if (size is None or found == size) and (path is None or is_intact(path)):
+                return True
+            if removes_damaged:
+                place.remove([name])
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._unreachable.add(uri)
+            warn(f"outputs in a store are not used: {error}")
+            return False
+        warn(f"{stored} is damaged and is not used")
+        return False
 
     def put(self, ref: OutputRef) -> OutputRef:
         """Put an output into the place, where its file stays at its path, too. Returns its reference with the address.
@@ -92,13 +123,16 @@ class StoredOutputs:
             return done[0]
 
     def _place(self, stored: str) -> tuple[Place, str]:
+        uri, name = place_and_name(stored)
+        return self._opened(uri), name
+
+    def _opened(self, uri: str) -> Place:
         from nfrun.places.opening import open_place
 
-        uri, name = place_and_name(stored)
         with self._lock:
             if uri not in self._places:
                 self._places[uri] = open_place(uri, self._cache)
-            return self._places[uri], name
+            return self._places[uri]
 
 
 @contextmanager

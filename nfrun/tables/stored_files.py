@@ -90,7 +90,11 @@ class StoredFile:
 
     def _fetched(self) -> Path:
         if self._path is None:
-            self._path = self._files.get(self._stored)
+            try:
+                self._path = self._files.get(self._stored)
+            except NotStored as error:
+                error.outputs.append(self._ref.id)
+                raise
         path = self._path
         if self._released:  # while it was fetched
             self._end_use()

@@ -21,7 +21,7 @@ from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.history.journal import FinishedNode, FinishedOutput
-from nfrun.history.run_history import reader_digest
+from nfrun.history.run_history import FoundOutput, reader_digest
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.checksums import bytes_checksum
@@ -45,8 +45,10 @@ class FakeHistory:
     def of_node(self, node: str) -> list[FinishedNode]:
         return [finished for finished in self.finished if finished.node == node]
 
-    def find_file(self, finished: FinishedNode, output: str) -> Path | None:
-        return self.files.get(output)
+    def forget(self, finished: FinishedNode) -> None: ...
+
+    def find(self, finished: FinishedNode, output: str) -> FoundOutput | None:
+        return FoundOutput(self.files[output]) if output in self.files else None
 
 
 class Trial:

@@ -15,6 +15,7 @@ from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.run_history import FoundOutput
 from nfrun.spec.references import parse_reference
 
 
@@ -62,9 +63,9 @@ class Trial:
     def of_node(self, name: str) -> list[FinishedNode]:
         return [self.finished[name]] if name in self.finished else []
 
-    def find_file(self, finished: FinishedNode, output: str) -> Path | None:
+    def find(self, finished: FinishedNode, output: str) -> FoundOutput | None:
         self.opened.append(output)
-        return self.files.get(output)
+        return FoundOutput(self.files[output]) if output in self.files else None
 
     # -- the methods of the files of a run --------------------------------------------------------------------------
 

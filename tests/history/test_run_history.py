@@ -56,6 +56,12 @@ class Trial:
         return RunHistory(RunIndex(self.work), pipeline, warn=self.warnings.append, keep_bad=keep_bad)
 
 
+def found(history: RunHistory, output: str) -> Path | None:
+    """Return the file of an output of the node 'a' that the last run with it left, or one with the same content."""
+    place = history.find(history.of_node("a")[0], output)
+    return None if place is None else place.path
+
+
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
     return Trial(tmp_path)
@@ -82,8 +88,8 @@ def test_a_node_finished_without_a_key_is_found_by_name_only(trial: Trial) -> No
 def test_an_unchanged_file_is_used(trial: Trial) -> None:
     folder = trial.run(0, {"a": b"data"})
     history = trial.history()
-    assert history.find_file(history.of_node("a")[0], "a") == folder / "a.1.arrow"
-    assert history.find_file(history.of_node("a")[0], "b") is None
+    assert found(history, "a") == folder / "a.1.arrow"
+    assert found(history, "b") is None
     assert trial.warnings == []
 
 
@@ -91,14 +97,14 @@ def test_the_file_of_another_run_with_the_same_key_is_used(trial: Trial) -> None
     trial.run(0, {"a": None})
     folder = trial.run(1, {"a": b"data"})
     history = trial.history()
-    assert history.find_file(history.of_node("a")[0], "a") == folder / "a.1.arrow"
+    assert found(history, "a") == folder / "a.1.arrow"
 
 
 def test_a_missing_file_gives_no_warning(trial: Trial) -> None:
     folder = trial.run(0, {"a": b"data"})
     (folder / "a.1.arrow").unlink()
     history = trial.history()
-    assert history.find_file(history.of_node("a")[0], "a") is None
+    assert found(history, "a") is None
     assert trial.warnings == []
 
 
@@ -136,7 +142,7 @@ def test_a_damaged_file_is_warned_about_once_and_renamed_and_not_used(trial: Tri
     damage(path)  # type: ignore[operator]
     history = trial.history()
     for _ in range(2):
-        assert history.find_file(history.of_node("a")[0], "a") is None
+        assert found(history, "a") is None
     assert trial.warnings == [f"{path} is damaged and is not used; it is kept as a.1.arrow.bad"]
     assert not os.path.lexists(path)
     assert os.path.lexists(f"{path}.bad")
@@ -146,7 +152,7 @@ def test_without_keep_bad_a_damaged_file_is_not_renamed(trial: Trial) -> None:
     path = trial.run(0, {"a": b"data"}) / "a.1.arrow"
     flipped(path)
     history = trial.history(keep_bad=False)
-    assert history.find_file(history.of_node("a")[0], "a") is None
+    assert found(history, "a") is None
     assert trial.warnings == [f"{path} is damaged and is not used"]
     assert path.exists()
 
@@ -155,7 +161,7 @@ def test_a_damaged_file_does_not_hide_a_sound_one(trial: Trial) -> None:
     flipped(trial.run(0, {"a": b"data"}) / "a.1.arrow")
     folder = trial.run(1, {"a": b"data"})
     history = trial.history()
-    assert history.find_file(history.of_node("a")[0], "a") == folder / "a.1.arrow"
+    assert found(history, "a") == folder / "a.1.arrow"
     assert len(trial.warnings) == 1
 
 
@@ -167,7 +173,7 @@ def test_file_names_in_a_journal_cannot_leave_the_folder(trial: Trial, name: str
     journal.finished(FinishedNode("a", "k", {}, (FinishedOutput("a", 1, 8, "", "d", 4, "", name),), {}))
     journal.close()
     history = trial.history()
-    assert history.find_file(history.of_node("a")[0], "a") is None
+    assert found(history, "a") is None
 
 
 @pytest.mark.parametrize("home", ["..", "/tmp", ".", "20260101-000000-aaaaaa/..", "link"])
@@ -182,7 +188,7 @@ def test_runs_named_in_a_journal_cannot_lead_out_of_the_work_folder(trial: Trial
     journal.finished(FinishedNode("a", "k", {}, (output,), {}))
     journal.close()
     history = trial.history()
-    assert history.find_file(history.of_node("a")[0], "a") is None
+    assert found(history, "a") is None
 
 
 def test_a_reused_output_is_found_in_the_run_that_made_it(trial: Trial) -> None:
@@ -196,7 +202,7 @@ def test_a_reused_output_is_found_in_the_run_that_made_it(trial: Trial) -> None:
     journal.close()
     (first / JOURNAL).unlink()
     history = trial.history()
-    assert history.find_file(history.of_node("a")[0], "a") == first / "a.1.arrow"
+    assert found(history, "a") == first / "a.1.arrow"
 
 
 def test_a_journal_without_its_first_line_is_ignored(trial: Trial) -> None:
@@ -214,7 +220,7 @@ def test_an_unreadable_file_is_skipped_and_tried_again_later(trial: Trial, monke
     with monkeypatch.context() as patched:
         patched.setattr("nfrun.history.run_history.file_checksum", refuse)
         history = trial.history()
-        assert history.find_file(history.of_node("a")[0], "a") is None
+        assert found(history, "a") is None
     assert trial.warnings == [f"{folder}/a.1.arrow cannot be read and is not used: Too many open files"]
     history = trial.history()
-    assert history.find_file(history.of_node("a")[0], "a") == folder / "a.1.arrow"
+    assert found(history, "a") == folder / "a.1.arrow"
