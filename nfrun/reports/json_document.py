@@ -117,6 +117,7 @@ class RunDocument:
                 name: {
                     **({"type": ref.type} if ref.type != TABLE else {}),
                     "path": ref.path,
+                    **({"stored": ref.stored} if ref.is_remote else {}),
                     "rows": ref.rows if ref.type == TABLE else None,
                     "bytes": ref.bytes,
                     "digest": ref.digest,
