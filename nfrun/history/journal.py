@@ -147,8 +147,8 @@ class RunHeader:
     `versions` has nfrun, Python, pyarrow and the packages that count for the keys of the nodes. `host` is the name of
     the machine, and `secrets` are the names of the variables with secrets. `profile` is the one that was
     laid over the file, "" for none. `inputs` are the files that were given with `--input`, those below
-    the folder of the pipeline relative to it. `store` is the address of the place into which workers put outputs, "" for
-    none. Older journals have none of these.
+    the folder of the pipeline relative to it. `store` is the address of the place into which workers put outputs, ""
+    for none. Older journals have none of these.
     """
 
     run: str
