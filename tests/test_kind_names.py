@@ -37,6 +37,7 @@ OTHER_MEANINGS = {
     ("lookback/command_again.py", "list", "run"): "the command",
     ("lookback/node_view.py", "dict key", "run"): "the run in a JSON document",
     ("lookback/node_view.py", "tuple", "read"): "the label of the files that a node read",
+    ("engine/cluster/answers.py", "dict key", "python"): "the version of Python",
     ("lookback/run_view.py", "dict key", "run"): "the run in a JSON document",
     ("lookback/runs_view.py", "dict key", "run"): "the id of a run",
     ("lookback/runs_view.py", "list", "run"): "the heading of a column",

@@ -86,6 +86,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             "system.pipes": "owns pipes",
             "system.checksums": "reads files; a file object takes longer",
             "system.processes.supervisor": "messages of the runner",
+            "system.processes.reaper": "numbers of signals",
         },
     ),
     "renames a file": (

@@ -6,7 +6,7 @@ text, and `event_redaction.py` applies it to events.
 Other packages use:
 
 - `event_redaction`: `redact_diagnostic`, `redact_events`, `redact_value`
-- `node_logs`: `LOG`, `log_path`, `Logs`, `StreamLog`, `STREAMS`, `throttle_detached`
+- `node_logs`: `KEEP_BYTES`, `LOG`, `log_path`, `Logs`, `StreamLog`, `STREAMS`, `throttle_detached`
 - `print_capture`: `capture_prints`, `current_attempt`
 - `redaction`: `MASK`, `Redactor`
 """

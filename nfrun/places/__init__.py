@@ -5,5 +5,6 @@
 
 Other packages use:
 
-- `stored_outputs`: `StoredOutputs`
+- `opening`: `open_place`
+- `stored_outputs`: `put_output`, `StoredOutputs`
 """

@@ -18,10 +18,11 @@ Other packages use:
 - `native_threads`: `arrow_threads`, `default_thread_variables`, `given_thread_variables`, `thread_variables`
 - `file_search`: `find_files`, `inner_folder`, `is_foreign`, `name_below`, `PYTHON_FOLDERS`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
-- `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`
+- `pipes`: `ByteFilter`, `Feed`, `pump`, `pumping`, `read_chunk`, `read_left`
 - `processes.exit_status`: `describe_exit`
 - `processes.process_exit`: `leave_process`, `leave_untouched`, `ImmediateExit`
 - `processes.process_tree`: `wait_group_exit`
+- `processes.reaper`: `split`
 - `processes.signals`: `cancel_on_signals`, `SIGNALS`
 - `processes.supervisor`: `supervise`
 - `processes.temp_folder`: `use_temp_folder`

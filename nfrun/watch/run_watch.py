@@ -39,7 +39,8 @@ Attempt = tuple[str, int, Logs]
 class RunWatch:
     """Watches the attempts of one run. Thread-safe. `folder` is that of the pipeline, `work` the work folder.
 
-    `folders` are the other folders with files of the pipeline, relative to `folder`.
+    `folders` are the other folders with files of the pipeline, relative to `folder`. No file in the folders `unwatched`
+    counts.
 
     `files` takes checksums of the files that were recorded, with `checksums`, and `counts` says of an absolute path
     whether the file counts. The runner of attempts keeps `running`: those under way, as in `current_attempt`. Where
@@ -47,12 +48,17 @@ class RunWatch:
     """
 
     def __init__(
-        self, folder: Path, work: Path, checksums: FileChecksums | None = None, folders: Iterable[str] = ()
+        self,
+        folder: Path,
+        work: Path,
+        checksums: FileChecksums | None = None,
+        folders: Iterable[str] = (),
+        unwatched: Iterable[Path] = (),
     ) -> None:
         self._folder = folder
         others = [inner_folder(folder, other) for other in folders]
         self._inside = tuple([f"{place}/" for place in (folder, *others)])
-        self.counts = CountedFiles(folder, [work], others).counts
+        self.counts = CountedFiles(folder, [work, *unwatched], others).counts
         self.work = work
         self.checksums = checksums or FileChecksums()
         self.files = RecordedFiles(folder, self.counts, self.checksums)

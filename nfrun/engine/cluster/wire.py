@@ -48,8 +48,8 @@ class HostConfig:
     when the run started, in seconds since 1970. `folders`, `fsync`, `arrow_threads`, `watches`, `workers` and `grace`
     are those of the run: the folders of `folders_of`, whether files survive a power loss, the threads of Arrow's pool,
     whether it keeps which files nodes open, how many attempts a host makes at once, and the seconds that an attempt has
-    to stop. `packages` are installed packages that its nodes import. `logs` is the folder of the log files, as messages
-    show it.
+    to stop. `packages` are installed packages that its nodes import. `logs` and `evidence` are the folders of the log
+    files and of the files with failing rows on the machine of the run, as messages show them.
     """
 
     run: str
@@ -69,6 +69,7 @@ class HostConfig:
     grace: float = 5.0
     packages: tuple[str, ...] = ()
     logs: str = ""
+    evidence: str = ""
 
 
 @frozen
@@ -104,7 +105,10 @@ class Printed:
 
 @frozen
 class Skipped:
-    """So many bytes of what an attempt has printed or logged are left out, between what was sent and what follows."""
+    """So many bytes of what an attempt has printed or logged are left out, between what was sent and what follows.
+
+    The `stream` of what it has logged is `log`.
+    """
 
     token: str
     stream: str
@@ -113,11 +117,10 @@ class Skipped:
 
 @frozen
 class Logged:
-    """An attempt has logged a line."""
+    """An attempt has logged lines, each with its level."""
 
     token: str
-    level: str
-    line: str
+    lines: tuple[tuple[str, str], ...]
 
 
 @frozen
@@ -164,9 +167,9 @@ class Question:
 class Answer:
     """The answer of a worker to a `Question`.
 
-    `versions` has those of `nfrun`, `python`, `pyarrow`, and `duckdb` where it is installed. `read` is what it has read
-    from the store under the name of the nonce, and `written` the name under which it has written that. `store_error`
-    says what of this it could not do. `cpus` and `memory` (bytes) are what the host may use.
+    `versions` has those of `nfrun`, `python`, and of installed packages, `pyarrow` among them. `read` is what it has
+    read from the store under the name of the nonce, and `written` the name under which it has written that.
+    `store_error` says what of this it could not do. `cpus` and `memory` (bytes) are what the host may use.
     """
 
     host: str

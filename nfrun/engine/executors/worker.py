@@ -55,7 +55,7 @@ class WorkerConfig:
     `outputs` and `scratch` are folders. `environ` is the complete environment. With `fsync`, outputs survive a power
     loss. `arrow_threads` is that of `Placement`, and `memory_share` that of `AttemptRunner`. With the work folder
     `work`, the worker watches what nodes open. `folders` are those of `folders_of`. `started` is that of
-    `AttemptRunner`.
+    `AttemptRunner`. Nobody watches what nodes open in the folders `unwatched`.
     """
 
     pipeline: Pipeline
@@ -69,6 +69,7 @@ class WorkerConfig:
     work: Path | None = None
     folders: tuple[str, ...] = ()
     started: float = 0.0
+    unwatched: tuple[Path, ...] = ()
 
 
 @frozen
@@ -76,7 +77,7 @@ class AttemptOrder:
     """An attempt to make. All inputs have a path or files. `consumed` has its outputs that other nodes read.
 
     The tables that an `unshared` node returns share no memory with objects that change later. What a node `in_files`
-    reads from files stays there.
+    reads from files stays there. Its outputs go into the folder `outputs`, if that is not "".
     """
 
     node: NodeSpec
@@ -84,6 +85,7 @@ class AttemptOrder:
     consumed: Sequence[OutputId]
     unshared: bool = False
     in_files: bool = False
+    outputs: str = ""
 
 
 @frozen
@@ -215,7 +217,11 @@ class _Worker:
         self._memo: dict[Any, Any] = {}
         self._cancel_token: CancelToken | None = None
         base = Path(config.pipeline.folder)
-        self._watch = None if config.work is None else RunWatch(base, config.work, folders=config.folders)
+        self._watch = (
+            None
+            if config.work is None
+            else RunWatch(base, config.work, folders=config.folders, unwatched=config.unwatched)
+        )
         self._modules = FolderModules(base, config.folders)
         self._maps: dict[tuple[str, int], PieceSource] = {}  # of mapped nodes, the last used at the end
         self.state = WorkerState()
@@ -245,7 +251,7 @@ class _Worker:
         config, spec = self._config, order.node
         runner = AttemptRunner(
             replace(config.pipeline, nodes={spec.id: spec}),
-            WorkerStore(config.outputs, fsync=config.fsync),
+            WorkerStore(Path(order.outputs or config.outputs), fsync=config.fsync),
             config.run_id,
             config.scratch,
             config.environ,

@@ -21,12 +21,11 @@ from contextlib import suppress
 from typing import NoReturn
 
 from nfrun.system.processes.exit_status import describe_exit
+from nfrun.system.processes.prctl import ADOPTS_ORPHANS, DUMPABLE, PARENT_DEATH_SIGNAL, Prctl, find_prctl
 from nfrun.system.processes.process_tree import kill_descendants
 from nfrun.system.processes.temp_folder import remove_reserved_folder, reserve_temp_folder
 from nfrun.system.std_streams import StrayOutput, write_fd
 
-# Linux constants, from <linux/prctl.h>.
-_PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
 _REACT_SECONDS = 2.0  # a runner that does not react to a signal for so long is stuck
 _KILL_SECONDS = 0.1  # after a second request, until the rest is killed; 0.2 s are promised for all of it
 _REPORT_SECONDS = 0.02  # for the runner to report that a signal reached it too
@@ -38,8 +37,6 @@ _REACTED = 0  # the runner's answer to _ASK; its other messages are numbers of s
 _ASK = signal.SIGURG  # ignored by default
 _GONE = signal.SIGUSR1  # sent to the reaper when the supervisor is gone
 
-Prctl = Callable[[int, int], int]
-
 
 def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]:
     """Split this process into three, and return in the runner only.
@@ -48,7 +45,7 @@ def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]
     `hint` tells the user what to do after the run was killed; with `as_json` stdout then gets a JSON document. Where
     `prctl` is not available, this process goes on alone.
     """
-    if sys.platform != "linux" or (prctl := _prctl()) is None or prctl(_ADOPTS_ORPHANS, 1):
+    if sys.platform != "linux" or (prctl := find_prctl()) is None or prctl(ADOPTS_ORPHANS, 1):
         return lambda code: None
     while (file := os.open(os.devnull, os.O_RDWR)) <= 2:  # a standard stream was closed: no pipe may get its number
         pass
@@ -110,22 +107,11 @@ def _report(numbers: Sequence[int], path: str, pipe: int) -> None:
         os.write(pipe, bytes(numbers))
 
 
-def _prctl() -> Prctl | None:
-    """Return the system call of that name, which gives 0 on success; None if it is not available."""
-    try:
-        import ctypes
-
-        call = ctypes.CDLL(None).prctl
-    except (ImportError, OSError, AttributeError):
-        return None
-    return lambda what, value: int(call(what, ctypes.c_ulong(value), *[ctypes.c_ulong()] * 3))
-
-
 def _leave(code: int, prctl: Prctl) -> NoReturn:
     """Exit with this code, or by signal `-code` if it is negative. Flushes nothing: the runner has done that."""
     remove_reserved_folder()
     if code < 0:
-        prctl(_DUMPABLE, 0)  # one core dump is enough
+        prctl(DUMPABLE, 0)  # one core dump is enough
         with suppress(OSError):
             signal.signal(-code, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [-code])
@@ -137,8 +123,8 @@ def _reap(runner: int, supervisor: int, prctl: Prctl) -> int:
     """Run in the reaper: wait for the runner and kill all descendants. Returns the code for `_leave`."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     os.setsid()  # a SIGKILL to the supervisor's group does not reach it
-    prctl(_ADOPTS_ORPHANS, 1)
-    prctl(_PARENT_DEATH_SIGNAL, _GONE)
+    prctl(ADOPTS_ORPHANS, 1)
+    prctl(PARENT_DEATH_SIGNAL, _GONE)
     code = None
     while code is None and os.getppid() == supervisor:
         signal.sigwaitinfo([signal.SIGCHLD, _GONE])

@@ -86,7 +86,7 @@ VALUES = [
     ),
     Ended("t", records=b"\x00" * 9, evidence={"p": b"ARROW1"}, lost="why"),
     Printed("t", "stdout", bytes(range(256))),
-    Logged("t", "info", "a\x1b\u2028"),
+    Logged("t", (("info", "a\x1b\u2028"),)),
     Progressed("t", 1, None),
     Progressed("t", math.inf, 2.5),
     RemoteOrder(

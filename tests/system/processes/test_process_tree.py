@@ -16,9 +16,9 @@ BEGIN = """
 import os, subprocess, sys
 from pathlib import Path
 from nfrun.system.processes.process_tree import descendants, kill_descendants
-from nfrun.system.processes.supervisor import _ADOPTS_ORPHANS, _prctl
+from nfrun.system.processes.prctl import ADOPTS_ORPHANS, find_prctl
 
-assert _prctl()(_ADOPTS_ORPHANS, 1) == 0
+assert find_prctl()(ADOPTS_ORPHANS, 1) == 0
 pid_folder = Path(sys.argv[1])
 
 def started(count):

@@ -290,7 +290,7 @@ def no_fork(monkeypatch: pytest.MonkeyPatch) -> None:
         raise BlockingIOError
 
     monkeypatch.setattr(os, "fork", fork)
-    monkeypatch.setattr(module, "_prctl", lambda: lambda what, value: 0)
+    monkeypatch.setattr(module, "find_prctl", lambda: lambda what, value: 0)
 
 
 def signal_state() -> tuple[object, object]:
@@ -306,7 +306,7 @@ def test_if_no_fork_works_nothing_changes(no_fork: None) -> None:
 @pytest.mark.parametrize("prctl", [None, lambda what, value: -1])
 def test_without_prctl_nothing_is_forked(monkeypatch: pytest.MonkeyPatch, prctl: Any) -> None:
     monkeypatch.setattr(os, "fork", None)  # to call it would be an error
-    monkeypatch.setattr(module, "_prctl", lambda: prctl)
+    monkeypatch.setattr(module, "find_prctl", lambda: prctl)
     before = signal_state()
     supervise()
     assert signal_state() == before

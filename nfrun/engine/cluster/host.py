@@ -1,0 +1,32 @@
+"""The process that makes the attempts of one run on a machine of a cluster.
+
+`hosted.py` starts it, and gives it the numbers of two pipes: it gets frames through the first, and answers with frames
+through the second. At the end of the first it ends, with all that it has started.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from nfrun.system.processes.reaper import split
+
+
+def main() -> None:
+    """Serve the frames of the pipes."""
+    reading, writing = map(int, sys.argv[1:])
+    for pipe in (reading, writing):
+        os.set_inheritable(pipe, False)
+    folder = Path(os.environ.get("TMPDIR") or "/tmp") / f"nfrun-host-{os.urandom(6).hex()}"
+    folder.mkdir(mode=0o700)
+    leave = split(reading, [writing], folder)
+    from nfrun.engine.cluster.host_loop import serve_frames  # the first of the two processes needs none of it
+
+    with os.fdopen(reading, "rb") as frames_in, os.fdopen(writing, "wb") as frames_out:
+        serve_frames(frames_in, frames_out, folder)
+    leave(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""Makes the attempts of one run on a host: unpacks its code, fetches inputs, runs the node, and puts its outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.call_events import CallStarted
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import NodeStarted, Outcome, OutputRef, nfrun_failure
+from nfrun.core.pipeline import OutputId
+from nfrun.core.values import replace
+from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.attempt_context import CANCELLED
+from nfrun.engine.cluster.host_logs import Room, Send, SentLogs
+from nfrun.engine.cluster.wire import Begun, Ended, HostConfig, Progressed, RemoteOrder
+from nfrun.engine.executors.fork_server import start_server
+from nfrun.engine.executors.pool import WorkerPool
+from nfrun.engine.executors.processes import PRELOAD
+from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig, serve
+from nfrun.engine.executors.worker_orders import Receivers, WorkerOrders
+from nfrun.engine.mapped.open_map import WorkerMap
+from nfrun.logs.node_logs import STREAMS
+from nfrun.nodes.base import CancelToken
+from nfrun.nodes.registry import KINDS
+from nfrun.places.opening import open_place
+from nfrun.places.stored_outputs import StoredOutputs, put_output
+from nfrun.system.file_search import inner_folder
+from nfrun.system.kept_files import content_of, remove
+from nfrun.system.native_threads import given_thread_variables
+from nfrun.tables.worker_store import WorkerStore
+
+_CALL_END = 1 << 16  # bytes of the end of what a call of a mapped node prints
+_MOST_INLINE = 1 << 16  # bytes of results of a call that are sent through the cluster
+
+
+class HostRun:
+    """Makes the attempts of one run on this host. Safe to call from several threads.
+
+    `folder` is the folder of this host, which is empty. Raises HandoffError if the store cannot be read.
+    """
+
+    def __init__(self, config: HostConfig, folder: Path) -> None:
+        self._config = config
+        self._place = open_place(config.store)
+        self._stored = StoredOutputs(self._place)
+        self.code, self._work = folder / "code", folder / "work"
+        self._scratch = self._work / "scratch"
+        self.evidence = self._work / "checks"
+        self._work.mkdir()
+        self._unpack()
+        base = inner_folder(self.code, config.base)
+        base.mkdir(parents=True, exist_ok=True)
+        os.chdir(base)
+        sys.path.insert(0, str(base))
+        self._environ = {**os.environ, **config.environ}
+        self._pipeline = replace(config.pipeline, folder=str(base))
+        self._outputs = self._place.fresh_folder()  # on the disk of the store, where that is a folder
+        worker_config = WorkerConfig(
+            self._pipeline,
+            config.run_id,
+            self._outputs,
+            self._scratch,
+            self._environ,
+            config.fsync,
+            config.arrow_threads,
+            memory_share=1 / max(1, config.workers),
+            work=self._work if config.watches else None,
+            folders=config.folders,
+            started=config.started,
+            unwatched=self._place.kept,
+        )
+        start_server(PRELOAD, config.packages, given_thread_variables(self._environ))
+        self._orders = WorkerOrders(
+            WorkerPool(serve, lambda environ: replace(worker_config, environ={**worker_config.environ, **environ})),
+            config.grace,
+        )
+        self._memo: dict[Any, Any] = {}
+        self._rooms: dict[tuple[str, int], dict[str, Room]] = {}  # of mapped nodes, by node and attempt
+        self._lock = threading.Lock()
+
+    def make(self, remote: RemoteOrder, cancel_token: CancelToken, send: Send) -> Ended:
+        """Make an attempt or a call, and return its end. `send` takes what it tells before."""
+        order, token, logs = remote.order, remote.token, self._logs(remote, send)
+        records: list[bytes] = []
+        waits: dict[OutputId, float] = {}
+        try:
+            with self._fetched(order, token, waits) as fetched:
+                if KINDS[order.node.kind].is_process:
+                    send(Begun(token))
+                    outcome = self._make_here(fetched, cancel_token, logs, send, token, records)
+                else:
+                    outcome = self._make_in_worker(remote, fetched, cancel_token, logs, send, records)
+                outcome = replace(outcome, outputs=self._put(outcome.outputs))
+        except (HandoffError, OSError) as error:
+            outcome = order.start.failed_with(CANCELLED if cancel_token.cancelled else nfrun_failure(error))
+        logs.end(order.start.node, order.start.attempt)
+        for output, seconds in outcome.input_waits.items():
+            waits[output] = waits.get(output, 0.0) + seconds
+        return self._ended(token, replace(outcome, input_waits=waits), b"".join(records))
+
+    def close(self, *, at_once: bool) -> list[str]:
+        """End all worker processes. Unless `at_once`, they close the instances of classes first.
+
+        Returns messages about errors.
+        """
+        messages: list[str] = []
+        if not at_once and (close := self._orders.unused_instances(())) is not None:
+            messages = close()
+        self._orders.close()
+        remove(self._outputs, ignore_errors=True)
+        return messages
+
+    # -- an attempt ------------------------------------------------------------------------------------------------
+
+    def _make_in_worker(
+        self,
+        remote: RemoteOrder,
+        order: AttemptOrder,
+        cancel_token: CancelToken,
+        logs: SentLogs,
+        send: Send,
+        records: list[bytes],
+    ) -> Outcome:
+        token = remote.token
+        calls: dict[str, Callable[..., object]] = {
+            "taken": lambda *key: None,  # a call begins when its function is loaded
+            "begun": lambda *key: send(Begun(token)),
+            "log": logs.log,
+            "progress": lambda node, done, total: send(Progressed(token, done, total)),
+            "records": records.append,
+        }
+        feeds = [logs.of(order.start.node, order.start.attempt, name).feed for name in STREAMS]
+        return self._orders.make(order, remote.variables, cancel_token, Receivers(calls, feeds))
+
+    def _make_here(
+        self,
+        order: AttemptOrder,
+        cancel_token: CancelToken,
+        logs: SentLogs,
+        send: Send,
+        token: str,
+        records: list[bytes],
+    ) -> Outcome:
+        """Make an attempt at a node that is a process of its own, in this process."""
+        spec, start = order.node, order.start
+        runner = AttemptRunner(
+            replace(self._pipeline, nodes={spec.id: spec}),
+            WorkerStore(Path(order.outputs), fsync=self._config.fsync),
+            self._config.run_id,
+            self._scratch,
+            self._environ,
+            logs,
+            lambda node, done, total: send(Progressed(token, done, total)),
+            memo=self._memo,
+            consumed_here={spec.id: order.consumed},
+            grace=self._config.grace,
+            started=self._config.started,
+        )
+        if not isinstance(order, CallOrder):
+            return runner(start, cancel_token, asyncio.run)
+        assert order.data is not None
+        source = WorkerMap(order.data, {})  # the script reads the other inputs as files
+        try:
+            source.next = order.piece
+            runner.open_maps[start.key[:2]] = source
+            outcome = runner(start, cancel_token, asyncio.run)
+            records.append(source.take_records())
+            return replace(outcome, cpu=source.cpu, gil_wait=source.gil_wait)
+        finally:
+            source.close()
+
+    @contextmanager
+    def _fetched(self, order: AttemptOrder, token: str, waits: dict[OutputId, float]) -> Iterator[AttemptOrder]:
+        """Yield the order with inputs on this machine, and with a folder for its outputs. Adds the seconds to `waits`.
+
+        Raises HandoffError.
+        """
+        used: list[str] = []
+        outputs = self._outputs / token
+
+        def fetch(stored: str) -> str:
+            path = self._stored.get(stored)
+            used.append(stored)
+            return str(path)
+
+        try:
+            inputs: dict[str, OutputRef] = {}
+            for id, ref in order.start.inputs.items():
+                began = time.perf_counter()
+                inputs[id] = replace(ref, path=fetch(ref.stored or ""), files=None)
+                waits[ref.id] = time.perf_counter() - began
+            order = replace(order, start=replace(order.start, inputs=inputs), outputs=str(outputs))
+            if isinstance(order, CallOrder) and order.data is not None:
+                order = replace(order, data=replace(order.data, input=fetch(order.data.input), sent=True))
+            outputs.mkdir(parents=True)
+            yield order
+        finally:
+            remove(outputs, ignore_errors=True)
+            for stored in used:
+                self._stored.release(stored)
+
+    def _put(self, outputs: Mapping[str, OutputRef]) -> dict[str, OutputRef]:
+        """Put outputs into the store. Raises PlaceError, OSError."""
+        found: dict[str, OutputRef] = {}
+        for id, ref in outputs.items():
+            assert ref.path is not None
+            checksum = ref.checksum or content_of(Path(ref.path)).digest
+            found[id] = put_output(self._place, replace(ref, checksum=checksum, files=None))
+        return found
+
+    def _ended(self, token: str, outcome: Outcome, records: bytes) -> Ended:
+        name = ""
+        if len(records) > _MOST_INLINE:
+            try:
+                path = self._outputs / f"{token}.records"
+                path.write_bytes(records)
+                self._place.put(path, name := f"data/calls-{token}.records")
+            except OSError as error:
+                start = NodeStarted(0.0, outcome.node, outcome.attempt)
+                outcome = replace(start.failed_with(nfrun_failure(error)), call=outcome.call)
+                name = ""
+            records = b""
+        return Ended(token, outcome, records=records, stored_records=name, evidence=_files_of(outcome))
+
+    def _logs(self, remote: RemoteOrder, send: Send) -> SentLogs:
+        start = remote.order.start
+        folder = Path(self._config.logs) if self._config.logs else None
+        if not isinstance(start, CallStarted):
+            return SentLogs(send, remote.token, folder, {})
+        with self._lock:
+            rooms = self._rooms.setdefault(start.key[:2], {})
+        return SentLogs(send, remote.token, folder, rooms, _CALL_END)
+
+    def _unpack(self) -> None:
+        self.code.mkdir()
+        if not self._config.code:
+            return
+        archive = self._place.get(self._config.code)
+        try:
+            _unpack(archive, self.code)
+        finally:
+            self._place.release(self._config.code)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive, with the mode bits of its files. Raises OSError, HandoffError."""
+    try:
+        with zipfile.ZipFile(archive) as found:
+            for info in found.infolist():
+                path = Path(found.extract(info, folder))  # never outside of the folder
+                if (mode := info.external_attr >> 16) and not info.is_dir():
+                    path.chmod(mode & 0o777)
+    except zipfile.BadZipFile as error:
+        raise HandoffError(f"{archive} is damaged: {error}") from None
+
+
+def _files_of(outcome: Outcome) -> dict[str, bytes]:
+    """Return the content of the files with failing rows, by their paths, and remove them."""
+    found: dict[str, bytes] = {}
+    for result in outcome.checks:
+        if result.path is not None:
+            path = Path(result.path)
+            found[result.path] = path.read_bytes()
+            path.unlink()
+    return found

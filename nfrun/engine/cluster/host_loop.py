@@ -1,0 +1,114 @@
+"""Reads the frames that come to a host, and answers them: makes attempts, stops them, and answers questions."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import nfrun_failure
+from nfrun.engine.cluster.answers import answer
+from nfrun.engine.cluster.frames import (
+    ANSWER,
+    ASK,
+    CLOSED,
+    END,
+    ENDED,
+    KILL,
+    MESSAGE,
+    ORDER,
+    STOP,
+    Frame,
+    read_frame,
+    to_bytes,
+)
+from nfrun.engine.cluster.host_attempts import HostRun
+from nfrun.engine.cluster.wire import Ended, HostConfig, Message, Question, RemoteOrder, WireError, from_text, to_text
+from nfrun.nodes.base import CancelToken
+from nfrun.system.threads import start_thread
+
+
+def serve_frames(frames_in: BinaryIO, frames_out: BinaryIO, folder: Path) -> None:
+    """Serve until the end of the frames. `folder` is the folder of this host. Raises nothing that a run can cause."""
+    _Loop(frames_out, folder).serve(frames_in)
+
+
+class _Loop:
+    def __init__(self, out: BinaryIO, folder: Path) -> None:
+        self._out = out
+        self._folder = folder
+        self._writing = threading.Lock()
+        self._setting_up = threading.Lock()
+        self._run: HostRun | None = None
+        self._names = ("", "")
+        self._tokens: dict[str, CancelToken] = {}
+
+    def serve(self, frames_in: BinaryIO) -> None:
+        gracefully = False
+        while not gracefully and (frame := read_frame(frames_in)) is not None:
+            if frame.kind == ORDER:
+                self._tokens[frame.name] = token = CancelToken()
+                self._start(self._make, frame, token)
+            elif frame.kind == ASK:
+                self._start(self._answer, frame)
+            elif frame.kind in (STOP, KILL) and (found := self._tokens.get(frame.name)) is not None:
+                # On a thread of its own: callbacks may wait for a lock.
+                self._start(found.kill if frame.kind == KILL else found.cancel)
+            gracefully = frame.kind == END
+        messages = self._run.close(at_once=not gracefully) if self._run is not None else []
+        self._write(Frame(CLOSED, text=json.dumps(messages)))
+
+    def _start(self, do: Callable[..., object], *arguments: object) -> None:
+        try:
+            start_thread(do, "nfrun-host-attempt", *arguments)
+        except HandoffError:  # no more threads: the others end first
+            do(*arguments)
+
+    def _make(self, frame: Frame, cancel_token: CancelToken) -> None:
+        try:
+            remote: RemoteOrder = from_text(frame.text)
+            try:
+                ended = self._run_of(remote.config).make(remote, cancel_token, self._send)
+            except Exception as error:
+                ended = Ended(frame.name, remote.order.start.failed_with(nfrun_failure(error)))
+            text = self._told(to_text(ended), remote.config)
+        except WireError as error:
+            text = to_text(Ended(frame.name, lost=str(error)))
+        del self._tokens[frame.name]
+        self._write(Frame(ENDED, frame.name, text))
+
+    def _run_of(self, config: HostConfig) -> HostRun:
+        with self._setting_up:
+            if self._run is None:
+                self._run = HostRun(config, self._folder)
+            return self._run
+
+    def _told(self, text: str, config: HostConfig) -> str:
+        """Return a text with the paths of the machine of the run in the place of those of this host."""
+        code, evidence = (_quoted(str(self._folder / name)) for name in ("code", "work/checks"))
+        return text.replace(code, _quoted(config.root)).replace(evidence, _quoted(config.evidence))
+
+    def _answer(self, frame: Frame) -> None:
+        try:
+            question: Question = from_text(frame.text)
+            text = to_text(answer(question, self._folder))
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+        self._write(Frame(ANSWER, frame.name, text))
+
+    def _send(self, message: Message) -> None:
+        self._write(Frame(MESSAGE, message.token, to_text(message)))
+
+    def _write(self, frame: Frame) -> None:
+        data = to_bytes(frame)
+        with self._writing, suppress(OSError, ValueError):  # nobody reads any more: then stdin ends, too
+            self._out.write(data)
+            self._out.flush()
+
+
+def _quoted(path: str) -> str:
+    return json.dumps(path)[1:-1]
