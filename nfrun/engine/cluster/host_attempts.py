@@ -168,9 +168,10 @@ class HostRun:
         if not isinstance(order, CallOrder):
             return runner(start, cancel_token, asyncio.run)
         assert order.data is not None
+        assert isinstance(start, CallStarted)
         source = WorkerMap(order.data, {})  # the script reads the other inputs as files
         try:
-            source.next = order.piece
+            source.take(dict(zip(start.pieces, order.pieces, strict=True)))
             runner.open_maps[start.key[:2]] = source
             outcome = runner(start, cancel_token, asyncio.run)
             records.append(source.take_records())
