@@ -35,13 +35,6 @@ class Piece:
             return found
         return [*range(self.start, self.stop)]
 
-    def halves(self) -> tuple[Piece, Piece] | None:
-        """Return the first and the second half of the rows; None for a single row, and if the rows belong together."""
-        if not self.row_wise or self.rows < 2:
-            return None
-        middle = self.rows // 2
-        return self._part(0, middle), self._part(middle, self.rows)
-
     def table(self, whole: pa.Table) -> pa.Table:
         """Return the rows of the input, as a view if they are adjacent."""
         if not self.listed:
@@ -49,13 +42,6 @@ class Piece:
         from nfrun.pieces.take import take
 
         return take(whole, int64_array(self.listed))
-
-    def _part(self, first: int, last: int) -> Piece:
-        width = len(self.keys) // self.rows
-        keys = self.keys[width * first : width * last]
-        if self.listed:
-            return Piece(keys, listed=self.listed[_WIDTH * first : _WIDTH * last])
-        return Piece(keys, self.start + first, self.start + last)
 
 
 def counted(size: int) -> pa.Array:

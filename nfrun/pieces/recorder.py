@@ -47,6 +47,10 @@ class Recorder:
             for rows, computed in parts:
                 self._writer.add(_keys_of(piece, rows), computed, seconds / len(parts))
 
+    def note(self, key: bytes) -> None:
+        """Keep a key that stands for no rows. Raises HandoffError."""
+        self._writer.add(key, Computed(pa.table({}), (0,)), 0.0)
+
     def flush(self) -> None:
         """Write all results. Raises HandoffError."""
         self._writer.flush()

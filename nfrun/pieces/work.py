@@ -16,8 +16,9 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.core.text import ellipsize
 from nfrun.pieces.compaction import compact, remove_replaced
-from nfrun.pieces.cut import adjacent_or_listed, cut
+from nfrun.pieces.cut import Cut, adjacent_or_listed, cut
 from nfrun.pieces.failed import CallError, failed_rows, failed_slices
+from nfrun.pieces.halves import Halves, halved_key, part_of
 from nfrun.pieces.joined import Found, joined_pieces, joined_rows
 from nfrun.pieces.key_lookup import are_distinct, positions_in
 from nfrun.pieces.piece import Piece
@@ -41,8 +42,9 @@ class MapWork:
     `spec.reuse` is false, results are found by the values that the function gets, so equal rows are computed once.
 
     A unit is a row if the function takes columns, otherwise a piece of the `Cut`. A piece is named by its path: `(3,)`
-    is the fourth that is computed, `(3, 1)` its second half. `record` may be called from several threads at once.
-    Raises HandoffError if results cannot be read.
+    is the fourth that is computed, `(3, 1)` its second half. Halves of a batch of the table are units of their own when
+    the results are joined, and in a later run if some of them have a result. `record` may be called from several
+    threads at once. Raises HandoffError if results cannot be read.
     """
 
     def __init__(
@@ -68,6 +70,10 @@ class MapWork:
         self._key_data = memoryview(self._keys.buffers()[1])
         self._uses_kept = spec.reuse and kept.use_kept
         self._kept = Results(kept_records(folder, without=kept.outdated) if self._uses_kept else [])
+        self._halves = Halves(table, self._note_halved, by_content=spec.reuse)
+        if self._kept.records and self._cut is not None and spec.batch:
+            self._recall_halves(self._cut)
+            self._take_halves()
         # Where the results of units are, and which units to compute. None: no unit has one, and all are to be computed.
         # There may be millions of units, so that neither these nor the sums below are lists.
         self._found = self._kept.find(self._keys) if self._kept.records else None
@@ -98,20 +104,29 @@ class MapWork:
     def rows_of(self, path: Sequence[int]) -> int:
         """Return how many rows of the input a piece stands for; rows that are equal are computed once."""
         first, last = self._range(path)
-        return self._covered[last] - self._covered[first]
+        rows = self._covered[last] - self._covered[first]
+        if self._cut is None or len(path) == 1:
+            return rows
+        start, stop = self._rows_of_part(path)
+        whole_start, whole_stop = self._rows_of_part(path[:1])
+        return rows // (whole_stop - whole_start) * (stop - start)
 
     def can_halve(self, path: Sequence[int]) -> bool:
-        """Return whether a piece has halves: more than one row, each of which has a result of its own."""
-        first, last = self._range(path)
+        """Return whether a piece has halves: more than one row, and it is no group and no part."""
+        if self._cut is None:
+            first, last = self._range(path)
+        else:
+            first, last = self._rows_of_part(path) if self._spec.batch else (0, 0)
         return last - first > 1
 
     def piece(self, path: Sequence[int]) -> Piece:
         """Return the piece with this path."""
         first, last = self._range(path)
         if self._cut is not None:
-            unit = first if self._missing is None else self._missing[first].as_py()
+            unit = self._unit(path)
             start, stop, listed = self._cut.rows(unit)
-            return Piece(self._key_bytes(unit, unit + 1), start, stop, listed, row_wise=False)
+            start, stop, key = self._halves.part((start, stop, self._key_bytes(unit, unit + 1)), path[1:])
+            return Piece(key, start, stop, listed, row_wise=False)
         if not self.rows:
             return Piece(_NO_ROWS)
         if self._missing is None:
@@ -167,6 +182,7 @@ class MapWork:
         Raises HandoffError if a result is not there, and FormatError if the results do not fit together.
         """
         self._recorder.flush()
+        self._take_halves()
         results, found, rows = self._kept, self._found, None
         if found is None or found.null_count:
             results, found = self._with_new()
@@ -185,6 +201,7 @@ class MapWork:
         The key are the columns that the function takes, or those of the group. A piece that is no group has the number
         of its first row, from 1, and of its rows.
         """
+        self._take_halves()
         units = self._failed_units()
         if self._cut is None:
             return failed_rows(self._table.select(list(self._columns or ())), units)
@@ -248,10 +265,37 @@ class MapWork:
         """Return the range of a piece in the units to compute."""
         first = path[0] * self._batch
         last = min(first + self._batch, self._to_compute)
-        for half in path[1:]:
-            middle = first + (last - first) // 2
-            first, last = (middle, last) if half else (first, middle)
-        return first, last
+        return (first, last) if self._cut is not None else part_of(first, last, path[1:])
+
+    def _unit(self, path: Sequence[int]) -> int:
+        """Return the number of the unit that a piece is, or is a part of."""
+        return path[0] if self._missing is None else int(self._missing[path[0]].as_py())
+
+    def _rows_of_part(self, path: Sequence[int]) -> tuple[int, int]:
+        """Return the range of a batch of the table, or of a part of it, in the rows."""
+        assert self._cut is not None
+        return part_of(*self._cut.rows(self._unit(path))[:2], path[1:])
+
+    def _recall_halves(self, cut: Cut) -> None:
+        """Cut batches without a result as an earlier run has called them, if there are results of these parts."""
+        found = self._kept.find(self._keys)
+        parts = [
+            (cut.bounds[unit], cut.bounds[unit + 1], self._key_bytes(unit, unit + 1))
+            for unit, position in enumerate(found.to_pylist())
+            if position is None
+        ]
+        self._halves.recall(self._kept, parts)
+
+    def _take_halves(self) -> None:
+        """Make units of the halves that were called."""
+        if self._halves and self._cut is not None:
+            self._cut, self._keys = self._halves.take(self._cut, self._keys)
+            self._key_data = memoryview(self._keys.buffers()[1])
+            self._found = self._kept.find(self._keys) if self._kept.records else None
+
+    def _note_halved(self, key: bytes) -> None:
+        if self._spec.reuse:
+            self._recorder.note(halved_key(key))
 
     def _key_bytes(self, first: int, last: int) -> bytes:
         return bytes(self._key_data[KEY_BYTES * first : KEY_BYTES * last])

@@ -57,6 +57,13 @@ def f(text: list[str]):
     return {"n": [len(t) for t in text]}
 """
 
+BAD_TABLE = """
+def f(texts):
+    if "text 437" in texts["text"].to_pylist():
+        raise ValueError("no")
+    return texts
+"""
+
 
 # -- failures ----------------------------------------------------------------------------------------------------------
 
@@ -74,6 +81,23 @@ def test_one_bad_row_costs_at_most_twelve_more_calls(here: Here, tmp_path: Path,
     assert counts(again) == (1000, 999, 1, 1)
     assert again["nodes"]["f"]["status"] == "ok"
     assert again["outputs"]["f"]["digest"] == found["outputs"]["f"]["digest"]
+
+
+@pytest.mark.parametrize("executor", EACH)
+def test_a_batch_of_the_table_that_fails_is_halved(here: Here, tmp_path: Path, executor: str) -> None:
+    more = "outputs: {f: f, errors: f.errors}"
+    node = f"map: {{over: texts, on_error: collect}}, executor: {executor}, retries: {{max: 1, delay: 0}}"
+    write(tmp_path, node, BAD_TABLE, 1000, more)
+    found = run(here, tmp_path)
+    assert counts(found) == (1000, 0, 1, 16 + 1 + 12)
+    assert table(found).column("id").to_pylist() == [i for i in range(1000) if i != 437]
+    error = {"row": 438, "rows": 1, "error": "ValueError", "message": "no", "attempts": 8}
+    assert table(found, "errors").to_pylist() == [error]
+    again = run(here, tmp_path)
+    assert counts(again) == (1000, 999, 1, 2)  # its call, and that again
+    assert again["outputs"]["f"]["digest"] == found["outputs"]["f"]["digest"]
+    write(tmp_path, f"map: texts, executor: {executor}", BAD_TABLE, 1000)
+    assert ": row 438 of 1,000 of 'f' failed: ValueError: no\n" in run(here, tmp_path, code=1)["stderr"]
 
 
 @pytest.mark.parametrize("executor", EACH)

@@ -69,9 +69,8 @@ def test_without_reuse_equal_rows_are_computed_each(tmp_path: Path) -> None:
 
 def test_a_half_that_fails_is_left_out_and_told(tmp_path: Path) -> None:
     found = work(TABLE, tmp_path, batch=4)
-    whole = found.piece((0,))
-    halves = whole.halves()
-    assert halves is not None and found.can_halve((0,)) and found.can_halve((1,)) and not found.can_halve((1, 0, 0))
+    halves = found.piece((0, 0)), found.piece((0, 1))
+    assert found.can_halve((0,)) and found.can_halve((1,)) and not found.can_halve((1, 0, 0))
     assert [found.rows_of((0, i)) for i in (0, 1)] == [3, 2]
     found.record(halves[0], tens(found.table(halves[0])))
     assert found.row_text(halves[1]) == (3, "a: 3")
@@ -86,6 +85,75 @@ def test_a_half_that_fails_is_left_out_and_told(tmp_path: Path) -> None:
     }
     assert result(found) == {"a": [1, 2, 2], "t": ["a", "b", "g"], "b": [10, 20, 20]}
     assert work(TABLE, tmp_path).reused == 3
+
+
+def paths(found: MapWork, bad: set[int], path: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Call a piece of the table, and its halves if it has a bad value. Returns the paths of all calls."""
+    piece = found.piece(path)
+    rows = found.table(piece)
+    if not bad & {*rows["a"].to_pylist()}:
+        found.record(piece, rows.append_column("of", pa.array([rows.num_rows] * rows.num_rows)))
+        return [path]
+    if not found.can_halve(path):
+        found.fail(piece, "ValueError", "bad", len(path))
+        return [path]
+    return [path, *(called for half in (0, 1) for called in paths(found, bad, (*path, half)))]
+
+
+def call_each(found: MapWork, *bad: int) -> list[tuple[int, ...]]:
+    return [path for i in range(found.count) for path in paths(found, {*bad}, (i,))]
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_batch_of_the_table_is_halved_and_its_rows_stay_in_order(tmp_path: Path, reuse: bool) -> None:
+    found = work(TABLE, tmp_path, columns=None, batch=5, reuse=reuse)
+    assert call_each(found, 2) == [
+        (0,),
+        (0, 0),
+        (0, 0, 0),
+        (0, 0, 1),
+        (0, 1),
+        (1,),
+        (1, 0),
+        (1, 1),
+        (1, 1, 0),
+        (1, 1, 1),
+    ]
+    assert [found.rows_of(path) for path in ((0,), (0, 0), (0, 1), (1, 1), (1, 1, 0))] == [5, 2, 3, 2, 1]
+    errors = {"row": [2, 7], "rows": [1, 1], "error": ["ValueError"] * 2, "message": ["bad"] * 2, "attempts": [3, 3]}
+    assert found.errors().to_pydict() == errors
+    assert result(found) == {"a": [1, 3, 4, 5, 6, None], "t": list("acdefh"), "of": [1, 3, 3, 3, 1, 1]}
+    again = work(TABLE, tmp_path, columns=None, batch=5, reuse=reuse)
+    assert again.reused == (6 if reuse else 0)
+    if reuse:
+        assert call_each(again) == [(0,), (1,)]
+        made = result(again)
+        assert (made["a"], made["of"]) == (TABLE["a"].to_pylist(), [1, 1, 3, 3, 3, 1, 1, 1])
+        assert work(TABLE, tmp_path, columns=None, batch=5).reused == 8
+
+
+def test_equal_batches_are_halved_alike(tmp_path: Path) -> None:
+    table = pa.table({"a": [0, 1, 2, 3] * 3 + [9]})
+    found = work(table, tmp_path, columns=None, batch=4)
+    assert [found.rows_of((i,)) for i in range(found.count)] == [12, 1]
+    assert len(call_each(found, 2)) == 6
+    assert [found.rows_of(path) for path in ((0, 0), (0, 1, 0))] == [6, 3]
+    assert found.errors()["row"].to_pylist() == [3, 7, 11]
+    assert result(found)["a"] == [0, 1, 3] * 3 + [9]
+
+
+def test_a_batch_of_which_no_part_has_a_result_is_called_as_a_whole_again(tmp_path: Path) -> None:
+    table = pa.table({"a": [*range(8)]})
+    call_each(first := work(table, tmp_path, columns=None, batch=4), 0, 1, 2, 3)
+    result(first)
+    again = work(table, tmp_path, columns=None, batch=4)
+    assert (again.reused, again.count, again.piece((0,)).rows) == (4, 1, 4)
+
+
+@pytest.mark.parametrize("form", [{"by": ("a",)}, {"parts": 2}])
+def test_groups_and_parts_are_not_halved(tmp_path: Path, form: dict[str, Any]) -> None:
+    found = work(pa.table({"a": [1, 1, 1, 2, 2]}), tmp_path, columns=None, **form)
+    assert not found.can_halve((0,)) and not found.can_halve((1,))
 
 
 def test_equal_rows_fail_together(tmp_path: Path) -> None:
@@ -153,7 +221,7 @@ def test_an_input_without_rows_is_one_empty_piece(columns: tuple[str, ...] | Non
     found = work(TABLE.slice(0, 0), tmp_path, columns)
     assert (found.rows, found.count, found.rows_of((0,))) == (0, 1, 0)
     (piece,) = compute(found, lambda rows: rows.set_column(0, "b", rows["a"]) if columns is None else {"b": rows["a"]})
-    assert piece.rows == 0 and piece.halves() is None
+    assert piece.rows == 0
     assert found.joined().read_all().schema.names == (["b", "t"] if columns is None else ["a", "t", "b"])
     found.close()
     assert work(TABLE.slice(0, 0), tmp_path, columns).count == 0
