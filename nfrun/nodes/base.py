@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nfrun.logs.node_logs import StreamLog
     from nfrun.system.checksums import FileLook
 
+_Files = Mapping[str, Path]  # by the names to show
+
 GRACE_SECONDS = 5.0  # what a cancelled attempt has before it is killed, unless the run has another grace period
 
 
@@ -260,11 +262,11 @@ class Kind:
     # the names of all nodes.
     examine: Callable[[NodeSpec, Collection[str]], Iterable[NodeDiagnostic]] = lambda node, others: ()
     # Returns the Arrow schema of the output, None if it is not known, and what is wrong with the columns that the node
-    # names. The second argument has the schemas of all inputs that are tables, and the third the files that `footers`
-    # has returned, or none. None for a kind of which that cannot be known.
-    columns: Callable[[NodeSpec, Mapping[str, Any], Sequence[Path]], tuple[Any, NodeDiagnostic | None]] | None = None
-    # Returns the files of this machine that say which columns a node's table has, none if none do.
-    footers: Callable[[NodeSpec, Path], Sequence[Path]] = lambda node, folder: ()
+    # names. The type null stands for one that is not known. The second argument has the schemas of all inputs that are
+    # tables, and the third the files that `footers` has returned. None for a kind of which that cannot be known.
+    columns: Callable[[NodeSpec, Mapping[str, Any], _Files], tuple[Any, NodeDiagnostic | None]] | None = None
+    # Returns the files of this machine that say which columns a node's table has, by their names; none if none do.
+    footers: Callable[[NodeSpec, Path], _Files] = lambda node, folder: NOTHING
     # Yields what the node needs and this machine does not have, such as a file: an error before a run. The last
     # argument tells whether a node before this one may write a file.
     missing: Callable[[NodeSpec, FunctionLookup, Callable[[str], bool]], Iterable[NodeDiagnostic]] = (

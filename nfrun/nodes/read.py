@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,33 +166,33 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         raise HandoffError(f"cannot read {error.filename or context.node.body}: {reason(error)}", error) from error
 
 
-def _footers(node: NodeSpec, folder: Path) -> Sequence[Path]:
-    """Return the files that say which columns the table has; none if another node may write them, or if they are many.
-
-    The folders of partitions are columns, too, so that such files do not say it alone.
-    """
+def _footers(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
+    """Return the files that say which columns the table has; none if these may be written, or are many."""
     from nfrun.tables.local_files import resolve_files
 
     if node.types or node.upstream or has_expression(node.body) or not _has_local_source(node):
-        return ()
+        return {}
     given = node.with_.get("format")
     kind = given or formats.format_of(node.body)
     if kind is not None and kind not in formats.FORMATS_WITH_COLUMNS:
-        return ()
+        return {}
     try:
         files = resolve_files(node.body, folder) or {}
     except (formats.FormatError, OSError, ValueError):
-        return ()  # the run tells what is wrong
-    has_partitions = node.body.endswith("/") and any("=" in name.removeprefix(node.body) for name in files)
+        return {}  # the run tells what is wrong
     is_known = all((given or formats.format_of(name)) in formats.FORMATS_WITH_COLUMNS for name in files)
-    return tuple(files.values()) if is_known and not has_partitions and len(files) <= _MOST_FOOTERS else ()
+    return files if is_known and len(files) <= _MOST_FOOTERS else {}
 
 
-def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Sequence[Path]) -> tuple[Any, NodeDiagnostic | None]:
-    """Return the columns of the table in the files, as far as the ends of these say them."""
-    from nfrun.tables.footers import common_schema, named_schema
+def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path]) -> tuple[Any, NodeDiagnostic | None]:
+    """Return the columns of the table in the files, as far as these say them before they are read."""
+    if not files:
+        return None, None
+    from nfrun.tables.footers import joined_schema, named_schema
+    from nfrun.tables.local_files import local_source
 
-    schema = common_schema(files, node.with_.get("format")) if files else None
+    options = {name: node.with_.get(name) for name in ("format", "delimiter")}
+    schema = joined_schema(files, local_source(node.body) or "", types=_types(node), **options)
     if schema is None:
         return None, None
     wanted = node.with_.get("columns", schema.names)

@@ -86,7 +86,7 @@ def _with_file_values(node: NodeSpec) -> NodeSpec:
     return replace(node, inputs=tables, with_={**node.with_, **{name: f"\0{name}" for name in files}})
 
 
-def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Sequence[Path]) -> tuple[Any, NodeDiagnostic | None]:
+def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path]) -> tuple[Any, NodeDiagnostic | None]:
     from nfrun.nodes.sql_columns import columns_of_query
 
     return columns_of_query(node, inputs)

@@ -30,13 +30,15 @@ _LOCK = threading.Lock()
 def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "") -> tuple[Any, NodeDiagnostic | None]:
     """Return the Arrow schema of the result of a query, None if it is not known, and what the query cannot read.
 
-    `inputs` has the Arrow schemas of all inputs that are tables, by their names. Nothing but a missing column is told;
-    `subject` says in the message what reads it.
+    `inputs` has the Arrow schemas of all inputs that are tables, by their names, with the type null for one that is not
+    known: DuckDB lets it stand for any other one. Nothing but a missing column is told; `subject` says in the message
+    what reads it.
     """
     try:
         import duckdb
     except ImportError:
         return None, None
+    import pyarrow as pa
 
     with _LOCK:  # several runs of a program may plan at once
         connection, tables = _connection()
@@ -49,7 +51,8 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
             if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
                 return None, None
             values = {name: _value(node.with_.get(name)) for name in statements[0].named_parameters}
-            return _schema(connection.sql(statements[0], params=values)), None
+            is_known = all(pa.null() not in schema.types for schema in inputs.values())
+            return _schema(connection.sql(statements[0], params=values), is_known), None
         except duckdb.BinderException as error:
             found = _UNKNOWN.search(_message(error))
             if found is None:
@@ -82,10 +85,17 @@ def _value(value: Any) -> Any:
     return None if isinstance(value, str) and has_expression(value) else value
 
 
-def _schema(result: Any) -> Any:
-    """Return the Arrow schema of a relation. That of plain types is found without running it on no rows."""
+def _schema(result: Any, is_known: bool) -> Any:
+    """Return the Arrow schema of a relation. That of plain types is found without running it on no rows.
+
+    If not all types of what it reads are known, neither are those of its columns, but for nested ones: queries may take
+    parts of these.
+    """
     import pyarrow as pa
 
+    if not is_known:
+        found = result.limit(0).to_arrow_table().schema
+        return pa.schema([(field.name, field.type if pa.types.is_nested(field.type) else pa.null()) for field in found])
     types = [_ARROW_TYPES.get(str(type_)) for type_ in result.types]
     if None in types:
         return result.limit(0).to_arrow_table().schema
@@ -128,7 +138,10 @@ def _missing(
         return NodeDiagnostic((node.kind,), f"{what} where it is not there", start=start, length=length)
     tables = [item.output for item in node.inputs if item.type == TABLE]
     without = "none of its inputs has"
-    if len(tables) == 1:
+    others = [item.alternative for item in node.inputs if item.alternative is not None]
+    if len(tables) == 1 and others:
+        without = f"neither '{tables[0]}' nor '{others[0]}' has"
+    elif len(tables) == 1:
         without = "its table does not have" if tables[0].node == node.id else f"'{tables[0]}' does not have"
     guess = closest_match(column, known)
     hint = f"did you mean '{ellipsize(guess)}'?" if guess else ""

@@ -95,7 +95,7 @@ def _columns(node: NodeSpec) -> Sequence[str]:
 
 
 def check_partition(
-    node: NodeSpec, schemas: Mapping[str, Any], files: Sequence[Path]
+    node: NodeSpec, schemas: Mapping[str, Any], files: Mapping[str, Path]
 ) -> tuple[None, NodeDiagnostic | None]:
     """Return that the columns of the output are not known, and what is wrong with the columns under `partition`."""
     item = node.inputs[0]

@@ -6,7 +6,7 @@ They are known from schemas in the file, and before a run also from the ends of 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from nfrun.contracts.type_names import OTHERS, parse_type
 from nfrun.core.contracts import Check
 from nfrun.core.errors import Diagnostic
 from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import make_stages
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import NodeDiagnostic
@@ -31,7 +31,7 @@ from nfrun.spec.findings import Findings
 from nfrun.spec.known_checks import KnownChecks
 from nfrun.yaml.document import Document, Keys
 
-_Files = Mapping[str, Sequence[Path]]  # by node, the files that say which columns its table has
+_Files = Mapping[str, Mapping[str, Path]]  # by node, the files that say which columns its table has, by their names
 _MOST_FILES = 200  # whose ends are read before a run: every run asks whether they have changed
 
 
@@ -61,7 +61,8 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
     files = _footers(nodes, Path(pipeline.folder))
     if not files and not _has_columns(nodes):
         return []
-    content = repr([*map(_content, nodes.values()), *map(_states, files.values())])
+    of_files = [(nodes[name].with_, _states(found.values())) for name, found in files.items()]
+    content = repr([*map(_content, nodes.values()), *of_files])
     if known.has_columns(content):
         return []
     others = {pipeline.file: Findings(document)}
@@ -88,11 +89,11 @@ def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
     """Return the files that say which columns the tables of nodes have, where columns of these are named."""
     naming = (spec for spec in nodes.values() if KINDS[spec.kind].columns or spec.map)
     named = {output for spec in naming for item in spec.inputs for output in item.outputs}
-    files: dict[str, Sequence[Path]] = {}
+    files: dict[str, Mapping[str, Path]] = {}
     left = _MOST_FILES
     for name, spec in nodes.items():
         is_wanted = spec.contracts or spec.with_.get("columns") or not named.isdisjoint(spec.output_ids)
-        found = KINDS[spec.kind].footers(spec, folder_of(spec, base)) if is_wanted else ()
+        found = KINDS[spec.kind].footers(spec, folder_of(spec, base)) if is_wanted else {}
         left -= len(found)
         if left < 0:
             break
@@ -126,7 +127,7 @@ def _check_content(check: Check) -> object:
     return (check.kind, check.value, [*check.with_]) if check.kind in KINDS else (check.kind, *_named(check))
 
 
-def _states(files: Sequence[Path]) -> object:
+def _states(files: Iterable[Path]) -> object:
     """Return what tells that files have not changed. Where it does not, a run says what the query lacks."""
     found: list[object] = []
     for file in files:
@@ -175,8 +176,9 @@ class _Columns:
         inputs = {item.name: self._schema_of(item) for item in spec.inputs if item.type == TABLE}
         if find is None or any(schema is None for schema in inputs.values()):
             return
-        files = self._files.get(spec.id, ())
-        key = spec.kind, spec.body, *files, *((name, id(schema)) for name, schema in inputs.items())
+        files = self._files.get(spec.id, {})
+        options = repr((spec.with_, files, spec.contracts)) if files else ""
+        key = spec.kind, spec.body, options, *((name, id(schema)) for name, schema in inputs.items())
         if key not in self._made:
             self._made[key] = find(spec, inputs, files)
         schema, wrong = self._made[key]
@@ -213,21 +215,31 @@ class _Columns:
             _report(found, spec, (spec.section, spec.local_name, *wrong.path), spec.body, wrong)
 
     def _schema_of(self, item: Input) -> Any:
-        """Return the schema of what is read under an input, None if it is not known."""
-        if item.is_plain:
-            return self._known.get(item.output)
-        gather = item.gather
-        if gather is None or not gather.cells or item.alternative or item.optional:
-            return None
-        schema, *others = [self._known.get(output) for output in gather.cells]
-        if schema is None or any(other is not schema and schema != other for other in others):
-            return None
+        """Return the columns that what is read under an input may have, None if they are not known."""
+        read = self._known.get(item.output) if item.gather is None else self._schema_of_cells(item.gather)
+        return read if item.alternative is None else self._merged([read, self._known.get(item.alternative)])
+
+    def _schema_of_cells(self, gather: Gather) -> Any:
+        """Return the columns of the table of all cells, None if they are not known."""
+        schema = self._merged([self._known.get(output) for output in gather.cells])
         key = id(schema), tuple(gather.columns.items())
-        if key not in self._gathered:
+        if schema is not None and key not in self._gathered:
             import pyarrow as pa
 
             axes = [pa.field(axis, pa.type_for_alias(type_)) for axis, type_ in gather.columns.items()]
             self._gathered[key] = pa.schema([*axes, *schema])
+        return self._gathered.get(key)
+
+    def _merged(self, schemas: Sequence[Any]) -> Any:
+        """Return the columns that a table with one of these schemas may have, None if one of them is not known."""
+        different = list({id(schema): schema for schema in schemas}.values())
+        if len(different) < 2 or None in different:
+            return different[0] if len(different) == 1 else None
+        key = tuple(map(id, different))
+        if key not in self._gathered:
+            from nfrun.tables.footers import merged_schema
+
+            self._gathered[key] = merged_schema(different)
         return self._gathered[key]
 
     def _check_contracts(self, spec: NodeSpec, found: Findings) -> None:

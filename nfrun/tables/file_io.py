@@ -23,10 +23,19 @@ from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
 from nfrun.tables.file_lists import read_lines, read_row
 from nfrun.tables.file_writers import WRITERS
-from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FILE_FORMATS, READ_OPTIONS, FormatError, endings, format_of
+from nfrun.tables.formats import (
+    COMPRESSIONS,
+    ENDINGS,
+    FILE_FORMATS,
+    READ_OPTIONS,
+    FormatError,
+    delimiter_of,
+    endings,
+    format_of,
+)
 from nfrun.tables.local_files import local_source, resolve_files
 from nfrun.tables.partitions import Partitions, partitions_of
-from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, read_csv, read_jsonl, with_file_name
+from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, csv_names, read_csv, read_jsonl, with_file_name
 
 _MAGIC = {
     b"PAR1": "a Parquet file",
@@ -125,6 +134,13 @@ def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int]:
             schema: pa.Schema = parquet.schema_arrow
             schema.names  # noqa: B018  (raises where a name is not UTF-8)
             return schema, parquet.metadata.num_rows
+
+
+def csv_header(file: InputFile, delimiter: str | None) -> Sequence[str]:
+    """Return the names of the columns of a CSV file, as `read_table` does. Raises FormatError, OSError."""
+    with _reasons(f"{file.name} cannot be read as csv"):
+        _check_beginning(file, "csv")
+        return csv_names(partial(_stream, file), delimiter or delimiter_of(file.path))
 
 
 def selected_schema(schema: pa.Schema, columns: Sequence[str], source: str) -> pa.Schema:
@@ -265,9 +281,7 @@ def _read_file(
     with _reasons(f"{file.name} cannot be read as {kind}"):
         _check_beginning(file, kind)
         if kind == "csv":
-            tabs = endings(file.path)[0] == ".tsv"
-            delimiter = delimiter or ("\t" if tabs else ",")
-            table = read_csv(partial(_stream, file), columns, delimiter, null_values, types)
+            table = read_csv(partial(_stream, file), columns, delimiter or delimiter_of(file.path), null_values, types)
         elif kind == "jsonl":
             table = read_jsonl(partial(_stream, file), types)
         else:

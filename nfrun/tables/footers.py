@@ -1,37 +1,68 @@
-"""Reads the ends of Parquet and Arrow files, which say what columns a table has, without the table."""
+"""Reads the ends of Parquet and Arrow files, and headers of CSV files: they say what columns a table has."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.types as pt
 
 from nfrun.core.file_source import FileSource
+from nfrun.tables.file_io import InputFile, csv_header
 from nfrun.tables.file_table import check_unchanged
 from nfrun.tables.formats import format_of
-from nfrun.tables.text_files import FILE_NAME
+from nfrun.tables.partitions import partitions_of
+from nfrun.tables.text_files import FILE_NAME, NO_TYPES
 
 
-def common_schema(files: Iterable[Path], format: str | None = None) -> pa.Schema | None:
-    """Return the schema of a table in files that all have the same; None if they have not, or cannot be read.
+def joined_schema(
+    files: Mapping[str, Path],
+    source: str,
+    format: str | None = None,
+    delimiter: str | None = None,
+    types: Mapping[str, Any] = NO_TYPES,
+) -> pa.Schema | None:
+    """Return the schema of the table in the files of a source, which are there by their names; None if it is not known.
 
-    `format` overrides the endings of the files.
+    The type null stands for one that is not known. The other arguments are as in `read_table`.
     """
-    found: pa.Schema | None = None
-    for file in files:
-        try:
-            schema = _schema_of(file, format or format_of(file.name) or "")
+    schemas = []
+    try:
+        for name, file in files.items():
+            schema = _schema_of(InputFile(name, str(file)), format or format_of(name) or "", delimiter, types)
             schema.names  # noqa: B018  (raises where a name is not UTF-8)
-        except (pa.ArrowException, ValueError, OSError):  # whoever reads the table says what is wrong
+            schemas.append(schema)
+        partitions = partitions_of(source, [*files], types)
+        found = merged_schema(schemas)
+        if found is None or partitions is None:
+            return found
+        return partitions.add_to(found.empty_table(), next(iter(files))).schema
+    except (pa.ArrowException, ValueError, OSError):  # whoever reads the table says what is wrong
+        return None
+
+
+def merged_schema(schemas: Sequence[pa.Schema]) -> pa.Schema | None:
+    """Return the columns that a table may have which has one of these schemas, or is joined of such tables by name.
+
+    A column whose types differ has the type null. Returns None where these say too little: of nested columns, queries
+    may take parts.
+    """
+    first, *others = schemas
+    if all(schema.equals(first) for schema in others):
+        return first
+    types: dict[str, set[pa.DataType]] = {}
+    for schema in schemas:
+        if len(set(schema.names)) < len(schema.names):
             return None
-        if found is not None and not found.equals(schema):
-            return None
-        found = schema
-    return found
+        for field in schema:
+            types.setdefault(field.name, set()).add(field.type)
+    if any(len(found) > 1 and any(map(pt.is_nested, found)) for found in types.values()):
+        return None
+    return pa.schema([(name, found.pop() if len(found) == 1 else pa.null()) for name, found in types.items()])
 
 
 def source_schema(source: FileSource) -> pa.Schema:
@@ -92,8 +123,10 @@ def named_schema(schema: pa.Schema, names: Sequence[str], *, with_file: bool) ->
     return pa.schema([fields[name] for name in names])
 
 
-def _schema_of(file: Path, format: str) -> pa.Schema:
-    with pa.OSFile(os.fsencode(file), "rb") as source:
+def _schema_of(file: InputFile, format: str, delimiter: str | None, types: Mapping[str, Any]) -> pa.Schema:
+    if format == "csv":
+        return pa.schema([(name, types.get(name, pa.null())) for name in csv_header(file, delimiter)])
+    with file.open() as source:
         if format == "parquet":
             from pyarrow.parquet import ParquetFile
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 FORMATS: tuple[str, ...] = ("arrow", "csv", "jsonl", "parquet")
 TEXT_FORMATS = ("csv", "jsonl")  # whose values have the types that a reader gives them
-FORMATS_WITH_COLUMNS = ("arrow", "parquet")  # whose files name their columns and the types of these
+FORMATS_WITH_COLUMNS = ("arrow", "csv", "parquet")  # whose files name their columns at the beginning or the end
 # Files that are no tables: the lines of texts, and a row for each file, with its content or without.
 FILE_FORMATS: tuple[str, ...] = ("text", "bytes", "files")
 # The options of a reader, and the formats that accept each.
@@ -45,6 +45,11 @@ def format_of(path: str) -> str | None:
     ending, compression = endings(path)
     found = ENDINGS.get(ending)
     return None if compression and found in ("arrow", "parquet") else found
+
+
+def delimiter_of(path: str) -> str:
+    """Return what separates the values in a csv file of this name."""
+    return "\t" if endings(path)[0] == ".tsv" else ","
 
 
 def endings(path: str) -> tuple[str, str]:

@@ -21,6 +21,8 @@ NO_TYPES: Types = {}
 FILE_NAME = "filename"  # the column with the file of each row
 
 _BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes; a value must fit into a block, and the size into a C int
+_LONGEST_HEADER = 1 << 16  # bytes of a CSV file that are read for its header alone
+_LINE_END = re.compile(rb"(?<=[^\r\n])(?:\r\n?|\n)")
 _EMPTY = [""]
 _COLUMN = re.compile(r"In CSV column #(\d+): ")
 
@@ -179,6 +181,24 @@ def _with_column_name(message: str, open_file: Open, delimiter: str) -> str:
     except (pa.ArrowException, ValueError, IndexError):  # the header alone cannot be read
         return message
     return f"column '{ellipsize(name)}': {message[found.end() :]}"
+
+
+def csv_names(open_file: Open, delimiter: str) -> Sequence[str]:
+    """Return the names in the header of a CSV file, of which only the beginning is read.
+
+    Raises ArrowInvalid or ValueError where it cannot be read, as if it is longer than 64 KB.
+    """
+    from pyarrow import csv
+
+    with open_file() as stream:
+        start = bytes(stream.read(_LONGEST_HEADER))
+    ends = [found.end() for found in _LINE_END.finditer(start)]
+    whole = next((end for end in ends if start.count(b'"', 0, end) % 2 == 0), None)
+    if whole is None and len(start) == _LONGEST_HEADER:
+        raise ValueError("the header is too long")
+    options = csv.ReadOptions(use_threads=False), csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    names: Sequence[str] = csv.read_csv(pa.BufferReader(start[:whole]), *options).schema.names
+    return names
 
 
 def read_jsonl(open_file: Open, types: Types) -> pa.Table:

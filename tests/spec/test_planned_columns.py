@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import subprocess
 import sys
@@ -186,8 +188,9 @@ def test_arrow_files_say_their_columns(ending: str, stream: bool) -> None:
         ),
         ("{read: parts/*.parquet}", "lacks"),
         ("{read: mixed/}", ""),
-        ("{read: days/}", ""),
-        ("{read: a.csv}", ""),
+        ("{read: days/}", "lacks"),
+        ("{read: a.csv}", "lacks"),
+        ("{read: a.jsonl}", ""),
         ("{read: broken.parquet}", ""),
         ("{read: a.parquet, needs: z}\n  z: {run: echo}", ""),
         (
@@ -197,7 +200,7 @@ def test_arrow_files_say_their_columns(ending: str, stream: bool) -> None:
     ],
 )
 def test_what_is_known_of_files(read: str, told: str) -> None:
-    """Files of which other nodes may write one, or that have other columns each, say nothing."""
+    """Files of which other nodes may write one say nothing. Those that differ have the columns of each."""
     for folder in ("parts", "mixed", "days/day=1"):
         Path(folder).mkdir(parents=True)
         pq.write_table(TABLE, f"{folder}/1.parquet")
@@ -205,12 +208,106 @@ def test_what_is_known_of_files(read: str, told: str) -> None:
     pq.write_table(TABLE.drop_columns("name").append_column("filename", [["x"]]), "mixed/3.parquet")
     Path("broken.parquet").write_text("PAR1 and no more")
     Path("a.csv").write_text("id\n1\n")
+    Path("a.jsonl").write_text('{"id": 1}\n')
     text = f"nodes:\n  a: {read}\n  b: {{sql: 'select id, filename from a', inputs: a}}\n"
     lacks = text.count("\n"), f"the query of 'b' reads the column 'filename', {LACKS}"
     expected = [f"p.yaml:{lacks[0]}:24: {lacks[1]}"] if told == "lacks" else [told] if told else []
     if "columns: [id, name]" in read or told.startswith("p.yaml:2:52"):
         text = text.replace(", filename", "")
     assert [line.removesuffix(": did you mean 'name'?") for line in planned(text)] == expected
+
+
+QUERIES_OF_ANY_TYPES = """
+select sum(b), avg(b), max(b) from a
+select b + 1, b || 'x', length(b), b::date, b like 'x%', b = 'x', b > 5 from a
+select date_trunc('day', b), year(b), b - interval 1 day from a
+select round(b, 2), b % 2, not b, coalesce(b, 0), strftime(b, '%Y') from a
+select b.x, unnest(b) from a
+from a pivot (sum(id) for b in (1, 2))
+unpivot a on columns(*)
+select columns('b') from a where b between 1 and 2
+select * replace (b + 1 as b) from a
+""".strip().split("\n")
+
+
+@pytest.mark.parametrize("query", QUERIES_OF_ANY_TYPES)
+def test_a_type_that_is_not_known_is_no_mistake(query: str) -> None:
+    """The header of a csv file says nothing of types, and neither does a query over it."""
+    Path("a.csv").write_text("id,b\n1,x\n")
+    text = "nodes:\n  f: {read: a.csv}\n  a: {sql: select * from f, inputs: f}\n"
+    assert planned(f"{text}  c: {{sql: {json.dumps(query)}, inputs: a}}\n") == []
+
+
+def test_columns_behind_a_type_that_is_not_known_are_known() -> None:
+    Path("a.csv").write_text("id,b\n1,x\n")
+    text = "nodes:\n  a: {read: a.csv}\n  s: {sql: 'select b + 1 as s, [{k: id}] as l from a', inputs: a}\n"
+    text += "  u: {sql: 'select s, unnest(l, recursive := true) from s', inputs: s}\n"
+    assert planned(text + "  c: {sql: 'select k, s from u', inputs: u}\n") == []
+    assert planned(text + "  c: {sql: 'select k, q from u', inputs: u}\n") == [
+        "p.yaml:5:23: the query of 'c' reads the column 'q', which 'u' does not have"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("read", "columns", "told"),
+    [
+        ("a.csv", 'id, name, "a b"', "3:"),
+        ("a.csv, with: {delimiter: ';'}", '"id,""a b"",name"', "3:"),
+        ("a.csv, with: {columns: [ID]}", "id", "2:37: 'a.csv' has no column 'ID': did you mean 'id'?"),
+        ("a.csv, schema: {id: int64, '*': any}", 'name, "a b"', "3:"),
+        (
+            "a.csv, schema: {id: int64, nam: any, '*': any}",
+            "id",
+            "2:45: the schema of 'a' names the column 'nam', which",
+        ),
+        ("'*.csv'", 'name, other, "a b"', "3:"),
+        ("both/", "name, id, day", "3:"),
+        ("broken/*.csv", "name", ""),
+        ("none/*.csv, continue_on_error: true", "name", ""),
+    ],
+)
+def test_what_the_header_of_a_csv_file_says(read: str, columns: str, told: str) -> None:
+    for folder in ("both/day=2024-01-01", "broken"):
+        Path(folder).mkdir(parents=True)
+    Path("a.csv").write_text('id,"a b",name\n1,2024-01-01,x\n')
+    Path("b.csv").write_text("id,other\n1,2\n")
+    Path("both/day=2024-01-01/x.csv").write_text("name\nx\n")
+    pq.write_table(TABLE, "both/day=2024-01-01/y.parquet")
+    Path("broken/a.csv").write_bytes(gzip.compress(b"id\n1\n"))
+    query = json.dumps(f"select {columns}, zz from a")
+    found = planned(f"nodes:\n  a: {{read: {read}}}\n  b: {{sql: {query}, inputs: a}}\n")
+    assert [told in line and (told[0] == "2" or "'zz', which 'a' does not" in line) for line in found] == [True] * bool(
+        told
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("select id from x", ""),
+        ("select name, b from x", ""),
+        ("select nam from x", "which neither 'a' nor 'c' has: did you mean 'name'?"),
+    ],
+)
+def test_what_is_read_instead_may_have_other_columns(query: str, told: str) -> None:
+    Path("c.csv").write_text("id,b\n1,2\n")
+    text = "nodes:\n  a: {read: a.parquet, continue_on_error: true}\n  c: {read: c.csv}\n"
+    text += f"  d: {{sql: '{query}', inputs: {{x: {{from: a, else: c}}}}}}\n"
+    place = f"p.yaml:4:{20}: the query of 'd' reads the column 'nam', "
+    assert planned(text) == ([place + told] if told else [])
+
+
+def test_cells_whose_columns_differ_have_those_of_all() -> None:
+    for cell in ("x", "y"):
+        Path(f"{cell}.csv").write_text(f"id,{cell}\n1,2\n")
+    text = "matrix: {m: [x, y]}\nnodes:\n  a: {matrix: m, read: '${{ matrix.m }}.csv', continue_on_error: true}\n"
+    text += "  b: {sql: 'select m, id, x, y, z from a', inputs: {a: {from: a, gather: concat}}}\n"
+    assert planned(text) == ["p.yaml:4:33: the query of 'b' reads the column 'z', which 'a' does not have"]
+
+
+def test_nodes_that_read_one_file_with_other_options_have_other_columns() -> None:
+    text = "nodes:\n  a: {read: a.parquet, with: {columns: [id]}}\n  b: {read: a.parquet}\n"
+    assert planned(text + "  c: {sql: 'select b.name from a join b using (id)', inputs: [a, b]}\n") == []
 
 
 @pytest.mark.parametrize(
