@@ -207,7 +207,8 @@ class ProcessWorkers:
         receivers = Receivers(self._calls, feeds, watch.receive if watch is not None else lambda shared: None)
         outcome = self._orders.make(order, variables, cancel_token, receivers)
         if outcome.failure is not None and not isinstance(order, CallOrder):  # it may have written some of its outputs
-            self._remove_files(order.node, order.node.output_ids, order.start.attempt)
+            left = [output for output in order.node.output_ids if output not in outcome.outputs]
+            self._remove_files(order.node, left, order.start.attempt)
         return outcome
 
     def _register_files(self, outcome: Outcome) -> dict[str, OutputRef]:
