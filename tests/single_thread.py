@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 
 from nfrun.core.events import NodeStarted, nfrun_failure
@@ -18,6 +18,7 @@ class SingleThread:
 
     name = "single"
     begins_at_once = False
+    own: Mapping[str, float] = {}
 
     def __init__(
         self,
@@ -33,6 +34,9 @@ class SingleThread:
 
     def capacity(self, now: float) -> float | None:
         return None
+
+    def amounts(self, now: float) -> Mapping[str, float]:
+        return {}
 
     def start(self, attempt: NodeStarted) -> None:
         self._queue.put(attempt)

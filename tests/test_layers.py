@@ -43,6 +43,7 @@ PURE_ELSEWHERE = ("logs.redaction", "reports.bench_stats", "tables.write_queue")
 SPLITS_AT_DOTS = {
     "code": "names of modules",
     "facts": "names of modules",
+    "engine.cluster.preflight": "numbers of versions",
     "engine.executors.preload": "names of modules",
     "engine.placement": "names of modules",
     "nodes.python": "names of modules",

@@ -20,6 +20,7 @@ from typing import IO, Any, TextIO
 
 import nfrun
 from nfrun import __version__
+from nfrun.cli.bench_options import BenchOptions
 from nfrun.cli.consoles import is_colored
 from nfrun.cli.exit_codes import (
     EXIT_BUG,
@@ -33,7 +34,6 @@ from nfrun.cli.exit_codes import (
     print_json,
 )
 from nfrun.cli.option_values import parse_slots
-from nfrun.cli.options import BenchOptions
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, shortened
 from nfrun.core.values import mutable

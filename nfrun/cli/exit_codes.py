@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nfrun.core.errors import (
     Cause,
+    ClusterError,
     Diagnostic,
     HandoffError,
     NotRecorded,
@@ -28,10 +29,11 @@ from nfrun.system.std_streams import Messages, discard_stdout
 if TYPE_CHECKING:
     from nfrun.core.events import RunFinished
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION, EXIT_INTERRUPTED = (
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CLUSTER, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION, EXIT_INTERRUPTED = (
     0,
     1,
     2,
+    69,
     70,
     74,
     75,
@@ -49,6 +51,7 @@ EXIT_CODES = {
     Cause.LOST: EXIT_FAILED,
     Cause.IO: EXIT_IO,
     Cause.PERMISSION: EXIT_PERMISSION,
+    Cause.CLUSTER: EXIT_CLUSTER,
     Cause.INTERNAL: EXIT_BUG,
 }
 
@@ -102,6 +105,8 @@ def report_errors(*, as_json: bool = False, wait: float | None = None) -> Iterat
         leave(EXIT_LOCKED, f"nfrun: {error}\n   {more}")
     except (NotRecorded, SelectionError) as error:
         leave(EXIT_USAGE, f"nfrun: {error}")
+    except ClusterError as error:
+        leave(EXIT_CLUSTER, f"nfrun: {error}")
     except PermissionError as error:
         leave(EXIT_CODES[cause_of(error)], f"nfrun: no permission: {error.filename or error}")
     except HandoffError as error:

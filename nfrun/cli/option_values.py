@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from math import inf
 from pathlib import Path
@@ -15,8 +16,10 @@ from nfrun.system.units import LONGEST, parse_duration, parse_size
 
 _CACHE_SIZE = "NFRUN_CACHE_SIZE"
 NO_CACHE_SIZE = "not a size such as 10GB, 500MiB or 0"
+NO_ADDRESS = "not the address of a scheduler, such as tcp://host:8786 or tls://host:8786"
 FOREVER = "forever"
 MAX_DAYS = f"{LONGEST / 86400:.0f}"
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://([\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}", re.ASCII)
 
 
 def parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
@@ -102,6 +105,20 @@ def cache_budget(given: int | None, environ: Mapping[str, str]) -> int | None:
         return parse_cache_size(text)
     except ValueError:
         raise UsageError(f"'{text}' is {NO_CACHE_SIZE}", _CACHE_SIZE) from None
+
+
+def parse_address(address: str) -> str:
+    """Return the address of a scheduler. Raises ValueError."""
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError(f"'{address}' is {NO_ADDRESS}")
+    return address
+
+
+def parse_store(store: str) -> str:
+    """Return the address of a place for outputs: a URI, or an absolute path. Raises ValueError if it is empty."""
+    if not store.strip():
+        raise ValueError("an empty name is no store")
+    return store if "://" in store else os.path.abspath(store)  # noqa: PTH100
 
 
 def parse_wait(wait: str | float) -> float:

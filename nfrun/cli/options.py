@@ -17,19 +17,20 @@ from nfrun.cli.option_values import (
     FOREVER,
     MAX_DAYS,
     NO_CACHE_SIZE,
+    parse_address,
     parse_cache_size,
     parse_inputs,
-    parse_number,
     parse_params,
     parse_path,
     parse_profile,
     parse_seconds,
     parse_selectors,
     parse_slots,
+    parse_store,
     parse_wait,
 )
 from nfrun.core.values import MISSING, field, fields, mutable
-from nfrun.engine.executors.registry import EXECUTORS
+from nfrun.engine.executors.registry import CLUSTERS, EXECUTORS
 from nfrun.system.units import parse_size
 from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
 
@@ -168,6 +169,24 @@ _color = partial(
 )
 
 
+_address = partial(
+    _option,
+    "--address",
+    parse=parse_address,
+    metavar="ADDRESS",
+    help="With --executor dask: the scheduler (tcp://host:8786, tls://host:8786). Default: NFRUN_ADDRESS, or a cluster "
+    "on this machine.",
+)
+_store = partial(
+    _option,
+    "--store",
+    parse=parse_store,
+    metavar="PATH|URI",
+    help="With --executor dask: where outputs are, for all workers: a shared folder, or s3://bucket/folder. "
+    "Default: NFRUN_STORE.",
+)
+
+
 def with_bare_values(options: type[Options], words: Sequence[str]) -> list[str]:
     """Return the words of a command line with the values of options that are given without one, as in `--wait`.
 
@@ -220,8 +239,11 @@ class RunOptions(Options):
         "--executor",
         default="file",
         choices=("file", *EXECUTORS, "auto"),
-        help="Where nodes run. file: as the file says; auto: in processes those that need one or gain by it.",
+        help="Where nodes run. file: as the file says; auto: in processes those that need one or gain by it; dask: on "
+        "the workers of a cluster.",
     )
+    address: str | None = _address()
+    store: str | None = _store()
     keep_going: bool = _flag("-k", "--keep-going", help="After a failure, run what does not depend on it.")
     work: Path | None = _work()
     wait: float = _option(
@@ -264,6 +286,7 @@ class RunOptions(Options):
     def __post_init__(self) -> None:
         Options.__post_init__(self)
         _refuse_both(self.fresh, self.resume)
+        check_cluster_options(self)
         compares = self.schedule is not None or self.handoff is not None
         implied = compares and not self.resume and not self.force
         chosen = {"schedule": self.schedule or "eager", "handoff": self.handoff or "auto"}
@@ -277,6 +300,13 @@ class RunOptions(Options):
         ):
             if needs_files and self.handoff not in PERSISTENT_HANDOFFS:
                 raise UsageError(f"--handoff {self.handoff} leaves no files of tables", option)
+
+
+def check_cluster_options(options: RunOptions | ValidateOptions) -> None:
+    """Raise UsageError if options of clusters are given without one."""
+    for option, value in (("--address", options.address), ("--store", options.store)):
+        if value is not None and options.executor not in CLUSTERS:
+            raise UsageError(f"it is for clusters: give --executor {CLUSTERS[0]}, too", option)
 
 
 @_options
@@ -339,32 +369,12 @@ class ValidateOptions(Options):
     )
     strict: bool = _flag("--strict", help="Warnings count as problems.")
     json: bool = _json()
-
-
-@_options
-class BenchOptions(Options):
-    """The options of `nfrun bench`.
-
-    If `pipeline` is None, the two bundled pipelines are compared. `slots` is how many nodes run at once; None means as
-    `nfrun run` has it, or for the bundled pipelines the number of nodes, because their nodes only wait.
-    """
-
-    pipeline: Path | None = _pipeline(
-        help="The pipeline file. Left out: two that come with nfrun, of 5 and of 20 nodes."
+    executor: str | None = _option(
+        "--executor", choices=CLUSTERS, help="Also ask the workers of a cluster whether they can run the pipelines."
     )
-    given: Mapping[str, str] = _params()
-    slots: int | None = _slots(
-        parse=lambda slots: None if slots == "auto" else parse_slots(slots),
-        help="How many nodes run at once. auto: as `nfrun run` has it; all nodes of the two that come with nfrun.",
-    )
-    repeat: int = _option(
-        "--repeat",
-        default="3",
-        parse=partial(parse_number, most=1_000),
-        wrong="not a number from 1 to 1,000",
-        metavar="N",
-        help="How often each variant is run.",
-    )
-    json: bool = _json()
-    yes: bool = _flag("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
-    color: str = _color()
+    address: str | None = _address()
+    store: str | None = _store()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        check_cluster_options(self)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from io import StringIO
 from pathlib import Path
@@ -26,6 +26,7 @@ from nfrun.core.plan import SCHEDULES, Plan, with_lookups
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen, replace
 from nfrun.engine.event_dispatch import Reporter
+from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun
 from nfrun.engine.placement import place_nodes
@@ -42,6 +43,8 @@ from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_cl
 from nfrun.tables.late_store import LateStore
 
 if TYPE_CHECKING:
+    from nfrun.engine.cluster.base import Cluster
+    from nfrun.engine.executors.base import Placement
     from nfrun.reports.end_report import EndReport
     from nfrun.tables.store import TableStore
 
@@ -158,7 +161,25 @@ def _run(
     code, reused = (cache.code, cache.reused_nodes) if cache else (FolderCode(Path(pipeline.folder)), ())
     variables, retained = setup.thread_variables, setup.plan.retained
     placement = place_nodes(pipeline, options.executor, setup.recorded, code, reused, variables, retained)
-    executors = placement.executors
+    if options.executor not in CLUSTERS:
+        return _run_placed(setup, cache, build_reporters, around, modules, in_program, placement, None)
+    from nfrun.cli.cluster_run import open_cluster
+
+    with open_cluster(setup, placement) as cluster:
+        return _run_placed(setup, cache, build_reporters, around, modules, in_program, placement, cluster)
+
+
+def _run_placed(
+    setup: RunSetup,
+    cache: RunCache | None,
+    build_reporters: _BuildReporters,
+    around: Callable[[Run], AbstractContextManager[object]],
+    modules: FolderModules,
+    in_program: bool,
+    placement: Placement,
+    cluster: Cluster | None,
+) -> RunResult:
+    options, pipeline, executors = setup.options, setup.pipeline, placement.executors
     plan = with_lookups(setup.plan, cache.may_be_reused) if cache else setup.plan
     record = RunRecord(plan, {name: spec.of for name, spec in pipeline.nodes.items() if spec.of and name in plan.nodes})
 
@@ -170,6 +191,7 @@ def _run(
             return run.store.open(ref)
         return None
 
+    may_run = cache is None or len(cache.reused_nodes) < len(pipeline.nodes)
     run = PipelineRun(
         pipeline,
         plan,
@@ -184,7 +206,7 @@ def _run(
             *build_reporters(record, table, executors, *_notes(cache)),
             NodeStatsFile(setup.timings, setup.recorded, executors, lambda: cache.changed_state if cache else None),
         ],
-        make_store=lambda run: _store(setup, executors, run, is_program=in_program, reused=reused),
+        make_store=lambda run: _store(setup, executors, run, is_program=in_program, may_run=may_run, cluster=cluster),
         redactor=setup.redactor,
         on_error=setup.messages,
         report=_end_report(setup, record),
@@ -194,7 +216,22 @@ def _run(
         keep_going=options.keep_going,
         grace=options.grace,
         given=cache.given if cache else {},
+        cluster=cluster,
     )
+    return _go(run, record, table, setup, cache, around, in_program)
+
+
+def _go(
+    run: PipelineRun,
+    record: RunRecord,
+    table: OpenTable,
+    setup: RunSetup,
+    cache: RunCache | None,
+    around: Callable[[Run], AbstractContextManager[object]],
+    in_program: bool,
+) -> RunResult:
+    """Run to the end, and return the result."""
+    pipeline = setup.pipeline
     tables: dict[str, Any] = {}
     returned = pipeline.outputs if in_program else {}  # a command shows the first tables only, and returns none
     try:
@@ -277,11 +314,11 @@ def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
 
 
 def _store(
-    setup: RunSetup, placement: Mapping[str, str], run: Run, *, is_program: bool, reused: Collection[str]
+    setup: RunSetup, placement: Mapping[str, str], run: Run, *, is_program: bool, may_run: bool, cluster: Cluster | None
 ) -> TableStore:
     """Make the table store of the run. Inputs that are read as files are written first.
 
-    The store of a run with nothing but `reused` nodes is made when a table is read, if at all.
+    The store of a run in which no node `may_run` is made when a table is read, if at all.
     """
     options = setup.options
     file_readers = [
@@ -308,12 +345,11 @@ def _store(
             persistent=options.handoff in PERSISTENT_HANDOFFS,
             unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),
             fsync=options.fsync,
-            stored=StoredOutputs(),
+            stored=StoredOutputs(None if cluster is None else cluster.place),
             on_published=run.output_published,
             on_error=run.abort,
         )
 
-    may_run = len(reused) < len(setup.pipeline.nodes)
     if (may_run or setup.pipeline.last_nodes) and not is_program and not gc.isenabled():  # it is off during start-up
         collect_rarely()
     return make() if may_run else cast("TableStore", LateStore(make, fsync=options.fsync))

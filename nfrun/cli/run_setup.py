@@ -21,6 +21,7 @@ from nfrun.core.errors import one_line
 from nfrun.core.pipeline import WORK_DIR, Pipeline
 from nfrun.core.plan import Plan, plan_of
 from nfrun.core.values import frozen, replace
+from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.history.journal import RunHeader
 from nfrun.history.work_dir import WorkDir, new_run_id
@@ -74,6 +75,10 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
     known. Raises UsageError, SpecError, WorkDirLocked and OSError.
     """
     _check_events_file(options.events)
+    if options.executor in CLUSTERS:
+        from nfrun.cli.cluster_options import check_cluster
+
+        check_cluster(options)
     budget = cache_budget(options.cache_size, os.environ)
     known, checks = known_checks(options)
     resolved = _resolve(options, new_run_id(_NO_RUN), messages, known)
@@ -110,7 +115,8 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
             work=work,
             folder=work.make_run_folder(start.run),
             started=_header(
-                RunHeader(start.run, work.pipeline_name(pipeline), start.number), resolved, command, options.inputs
+                RunHeader(start.run, work.pipeline_name(pipeline), start.number, store=_store(options, work)),
+                *(resolved, command, options.inputs),
             ),
             timings=timings,
             recorded=recorded,
@@ -120,6 +126,15 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
             redactor=resolved.redactor,
             messages=messages,
         )
+
+
+def _store(options: RunOptions, work: WorkDir) -> str:
+    """Return the address of the place into which workers of a cluster put outputs, "" without one."""
+    if options.executor not in CLUSTERS:
+        return ""
+    from nfrun.cli.cluster_options import place_of
+
+    return place_of(options, work).uri
 
 
 def _header(run: RunHeader, resolved: Resolved, command: Sequence[str], given: Mapping[str, str]) -> RunHeader:

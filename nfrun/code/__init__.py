@@ -17,7 +17,7 @@ Other packages use:
 - `folder_code`: `FolderCode`
 - `function_lookup`: `FunctionLookup`, `LookupResult`
 - `known_modules`: `KnownModules`
-- `missing_imports`: `import_hint`, `install_hint`
+- `missing_imports`: `import_hint`, `install_hint`, `packages_at_import`
 - `module_finder`: `find_module`, `hidden_files`, `is_installed`, `OURS`
 - `module_space`: `FolderModules`, `with_short_names`
 - `names_reader`: `ignored_warnings`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import accumulate
@@ -24,6 +25,7 @@ _IMPORT = re.compile(
     re.MULTILINE,
 )
 _MANY = 100  # modules that are followed
+_PROJECT, _ELSEWHERE, _MISSING = "project", "elsewhere", ""
 _DISTRIBUTIONS = {
     **{"attr": "attrs", "bs4": "beautifulsoup4", "cv2": "opencv-python", "Crypto": "pycryptodome"},
     **{"docx": "python-docx", "dotenv": "python-dotenv", "faiss": "faiss-cpu", "fitz": "pymupdf", "git": "gitpython"},
@@ -74,22 +76,24 @@ def missing_at_import(module: str, folder: Path, base: Path | None = None) -> li
     pipeline. Returns nothing if the code may change how modules are found.
     """
 
-    def by_tree(text: bytes, package: str) -> Iterator[tuple[str, int]]:
-        from nfrun.code.always_imported import always_imported
-        from nfrun.code.names_reader import parse
-
-        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-            yield from always_imported(parse(text).body, package)
-
     # Parsing takes far longer than looking at the lines, and few projects lack a package.
-    maybe = _missing(module, folder, _by_lines, folder)
-    return _missing(module, folder, by_tree, base or folder) if maybe else []
+    maybe = _imported(module, folder, _by_lines, folder, _MISSING)
+    return _imported(module, folder, _by_tree, base or folder, _MISSING) if maybe else []
 
 
-def _missing(
-    module: str, folder: Path, imports: Callable[[bytes, str], Iterator[tuple[str, int]]], base: Path
+def packages_at_import(module: str, folder: Path) -> list[str]:
+    """Return the installed packages without which a module cannot be loaded, see `missing_at_import`."""
+    found = _imported(module, folder, _by_tree, folder, _ELSEWHERE)
+    return [name for name in dict.fromkeys(top for top, _ in found) if name not in sys.stdlib_module_names]
+
+
+def _imported(
+    module: str, folder: Path, imports: Callable[[bytes, str], Iterator[tuple[str, int]]], base: Path, place: str
 ) -> list[tuple[str, str]]:
-    """Return the missing packages, each with `file:line`. `imports(text, package)` yields the imports of a module."""
+    """Return the packages at a `place` that a module imports when it is loaded, each with `file:line`.
+
+    `imports(text, package)` yields the imports of a module.
+    """
     found: dict[tuple[str, Path], str] = {}
     left, seen = [module], set[str]()
     places: dict[str, str] = {}  # by package, as `_place_of` returns it
@@ -109,11 +113,11 @@ def _missing(
                 top = imported.partition(".")[0]
                 if top not in places:
                     places[top] = _place_of(top, folder)
-                if not places[top]:
+                if places[top] == place:
                     found.setdefault((top, file), f"{shown_file(file, base)}:{line}")
-                elif places[top] == "project" and imported not in seen:
+                elif places[top] == _PROJECT and imported not in seen:
                     left.append(imported)
-    return [(top, place) for (top, _), place in found.items()]
+    return [(top, where) for (top, _), where in found.items()]
 
 
 def _file_of(module: str, folder: Path) -> Path | None:
@@ -127,11 +131,20 @@ def _file_of(module: str, folder: Path) -> Path | None:
 
 
 def _place_of(package: str, folder: Path) -> str:
-    """Return "project" for a package beside the pipeline, "elsewhere" for another, "" if there is none."""
+    """Return where a package is: beside the pipeline, elsewhere, or nowhere."""
     if find_module(package, folder) is None:
-        return ""
+        return _MISSING
     is_near = any(os.access(folder / name, os.F_OK) for name in (package, f"{package}.py"))
-    return "project" if is_near else "elsewhere"
+    return _PROJECT if is_near else _ELSEWHERE
+
+
+def _by_tree(text: bytes, package: str) -> Iterator[tuple[str, int]]:
+    """Yield the modules that a module imports whenever it is loaded, with the lines."""
+    from nfrun.code.always_imported import always_imported
+    from nfrun.code.names_reader import parse
+
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        yield from always_imported(parse(text).body, package)
 
 
 def _by_lines(text: bytes, package: str) -> Iterator[tuple[str, int]]:

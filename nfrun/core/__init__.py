@@ -5,13 +5,13 @@ returns events. The simulation runs the same scheduler in virtual time.
 
 Other packages use:
 
-- `budgets`: `Budget`
+- `budgets`: `Budget`, `Held`, `Units`
 - `call_events`: `CallsEnded`, `CallStarted`, `MapStarted`
 - `calls`: `ORDER_SECONDS`
 - `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`,
   `failed_checks`, `OF_TABLES`, `row_text`, `SCHEMA`
-- `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `lacks_memory`, `NotRecorded`,
-  `NotStored`, `one_line`, `render_all`, `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
+- `errors`: `Cause`, `cause_of`, `ClusterError`, `Diagnostic`, `error_text`, `HandoffError`, `lacks_memory`,
+  `NotRecorded`, `NotStored`, `one_line`, `render_all`, `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
 - `event_json`: `to_json`
 - `events`: `AllNodesEnded`, `AttemptStopped`, `CallEnded`, `ChecksStarted`, `Event`, `Failure`, `Frame`,
   `GIL_WAIT_SECONDS`, `nfrun_failure`, `NodeCancelled`, `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`,
@@ -26,7 +26,7 @@ Other packages use:
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,
   `LAST_SECTIONS`, `NO_RETRY`, `NodeSpec`, `NOTHING`, `OutputId`, `Param`, `Pipeline`, `Retry`, `WORK_DIR`
 - `plan`: `best_speedup`, `find_cycles`, `last_plan`, `least_times`, `longest_path`, `make_stages`, `Plan`, `plan_of`,
-  `SCHEDULES`, `selected_plan`, `slots_of`, `with_executor_slots`, `with_lookups`
+  `resource_of`, `SCHEDULES`, `selected_plan`, `slots_of`, `with_executor_slots`, `with_lookups`
 - `retries`: `FINAL`
 - `scheduler`: `Scheduler`
 - `selection`: `NodeGraph`, `parse_selector`, `select`

@@ -24,7 +24,8 @@ class Cause(StrEnum):
 
     `CHECK`: its table is not what the pipeline file says, so another attempt would fail, too. `IO` and `PERMISSION`:
     nfrun could not read or write a file, or could not start a thread or a process. `LOST`: the worker vanished.
-    `INTERNAL`: an error in nfrun itself. Ordered: the last of several causes is that of the run.
+    `CLUSTER`: the cluster refuses the run, or is gone. `INTERNAL`: an error in nfrun itself. Ordered: the last of
+    several causes is that of the run.
     """
 
     CANCELLED = "cancelled"
@@ -34,6 +35,7 @@ class Cause(StrEnum):
     LOST = "lost"
     IO = "io"
     PERMISSION = "permission"
+    CLUSTER = "cluster"
     INTERNAL = "internal"
 
 
@@ -97,6 +99,10 @@ class NotStored(HandoffError):
         self.outputs: list[str] = []
 
 
+class ClusterError(Exception):
+    """The cluster refuses a run, or is gone. The message says what to do; each line of several is one problem."""
+
+
 class WorkDirLocked(Exception):
     """Another run holds the work folder lock. The message names the work folder."""
 
@@ -157,6 +163,8 @@ def error_text(error: BaseException) -> str:
 
 def cause_of(error: BaseException) -> Cause:
     """Return the cause of an error in nfrun's own code: an error of the system, or else a bug."""
+    if isinstance(error, ClusterError):
+        return Cause.CLUSTER
     if isinstance(error, OSError | HandoffError) and error.errno in (errno.EACCES, errno.EPERM):
         return Cause.PERMISSION
     return Cause.IO if isinstance(error, OSError | HandoffError) or lacks_memory(error) else Cause.INTERNAL

@@ -14,6 +14,8 @@ from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import NO_RETRY, NOTHING, Input, NodeSpec, OutputId, Pipeline, Retry
 from nfrun.core.values import field, frozen, replace
 
+_UNLIMITED = float(1 << 53)  # a budget where only the capacity counts; sums with it are exact
+
 
 @frozen
 class Node:
@@ -251,21 +253,37 @@ def sequential(plan: Plan) -> Plan:
     return replace(plan, budget={**plan.budget, "cpu": 1})
 
 
+def resource_of(executor: str, resource: str) -> str:
+    """Return the name of what an executor has of a resource on its own; `cpu` are its slots."""
+    return f"{resource} of {executor}"  # no resource of a file can have this name
+
+
 def slots_of(executor: str) -> str:
     """Return the name of the resource that counts the slots of an executor."""
-    return f"slots of {executor}"  # no resource of a file can have this name
+    return resource_of(executor, "cpu")
 
 
-def with_executor_slots(plan: Plan, placement: Mapping[str, str]) -> Plan:
+def with_executor_slots(
+    plan: Plan, placement: Mapping[str, str], own: Mapping[str, Mapping[str, float]] = NOTHING
+) -> Plan:
     """Return the plan in which nodes also take their `cpu` from the slots of their executor.
 
-    `placement` has the executors by node. Their budgets are that of `cpu`; their capacities may be less.
+    `placement` has the executors by node. Their budgets are that of `cpu`; their capacities may be less. Of the
+    resources that executors have on their `own`, nodes on them take nothing of what the run has, but at most the amount
+    in there of what the executor has.
     """
     nodes = dict(plan.nodes)
+    budget = dict(plan.budget)
     for name, executor in placement.items():
-        cpu = min(dict(nodes[name].resources).get("cpu", 0.0), plan.slots)
-        nodes[name] = replace(nodes[name], resources=(*nodes[name].resources, (slots_of(executor), cpu)))
-    return replace(plan, nodes=nodes, budget={**plan.budget, **{slots_of(e): plan.slots for e in placement.values()}})
+        most = own.get(executor, NOTHING)
+        taken = {resource: min(amount, most.get(resource, amount)) for resource, amount in nodes[name].resources}
+        cpu = min(taken.get("cpu", 0.0), most.get("cpu", plan.slots))
+        left = [(resource, amount) for resource, amount in taken.items() if resource not in most]
+        theirs = [(resource_of(executor, r), amount) for r, amount in taken.items() if r in most and r != "cpu"]
+        nodes[name] = replace(nodes[name], resources=(*left, (slots_of(executor), cpu), *theirs))
+        budget[slots_of(executor)] = _UNLIMITED if "cpu" in most else plan.slots
+        budget.update(dict.fromkeys([resource for resource, _ in theirs], _UNLIMITED))
+    return replace(plan, nodes=nodes, budget=budget)
 
 
 def with_lookups(plan: Plan, nodes: Iterable[str]) -> Plan:

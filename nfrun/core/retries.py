@@ -15,7 +15,7 @@ LOST_BUDGET = 2
 _NEVER = 1 << 32  # failures: more than any number of retries
 
 # Another attempt would fail in the same way: the machine or nfrun failed, not the node.
-FINAL = (Cause.IO, Cause.PERMISSION, Cause.INTERNAL, Cause.CANCELLED)
+FINAL = (Cause.IO, Cause.PERMISSION, Cause.CLUSTER, Cause.INTERNAL, Cause.CANCELLED)
 
 
 class Retries:

@@ -8,8 +8,14 @@ Other packages use:
 
 - `attempt`: `RunAttempt`
 - `attempt_context`: `RunCoroutine`
+- `cluster.base`: `Cluster`, `Engine`
+- `cluster.code_archive`: `find_code`
+- `cluster.dask_engine`: `DaskEngine`
+- `cluster.preflight`: `Needs`, `preflight`
+- `cluster.wire`: `HostConfig`
 - `event_dispatch`: `Reporter`
-- `executors.registry`: `EXECUTORS`
+- `executors.base`: `Placement`
+- `executors.registry`: `CLUSTERS`, `EXECUTORS`
 - `node_stats`: `NodeStats`, `NodeStatsFile`, `read_node_stats`
 - `pipeline_run`: `PipelineRun`
 - `placement`: `place_nodes`

@@ -36,6 +36,7 @@ from nfrun.system.kept_files import remove
 from nfrun.watch.run_watch import RunWatch
 
 if TYPE_CHECKING:
+    from nfrun.engine.cluster.base import Cluster
     from nfrun.tables.store import TableStore
     from nfrun.watch.process_state import ProcessState
 
@@ -48,7 +49,8 @@ class PipelineRun:
     Outputs are in `folder`, log files in `logs`, and scratch folders in `scratch`. `environ` is the whole environment
     of the nodes; in this process, only `context.env` shows it. `placement` says where nodes run. Events pass through
     `gate` before the reporters get them. `importer` is that of `AttemptRunner`. `make_store(run)` makes the store.
-    `given` are outputs of earlier runs that nodes read. `on_error` is that of `EventDispatcher`.
+    `given` are outputs of earlier runs that nodes read. `on_error` is that of `EventDispatcher`. `cluster` has the
+    workers of the nodes that are placed on one.
     """
 
     def __init__(
@@ -72,8 +74,9 @@ class PipelineRun:
         grace: float = GRACE_SECONDS,
         report: EndReport | None = None,
         given: Mapping[str, OutputRef] = NOTHING,
+        cluster: Cluster | None = None,
     ) -> None:
-        self._makers = _executor_makers(placement, environ)
+        self._makers = _executor_makers(Preparation(placement, environ, cluster))
         self._folder, self._placement, self._slots = folder, placement, plan.slots
         self._back_pressure, self._instances = BackPressure(), InstanceCloser(pipeline.nodes.values(), grace, on_error)
         all_reporters = (*reporters, *([report] if report else []), self._back_pressure, self._instances)
@@ -135,6 +138,7 @@ class PipelineRun:
             self._placement,
             self.run.begun,
             self._instances.finders,
+            self.run.abort,
         )
         self._instances.finders.append(partial(unused_instances, self._runner.memo))
         with around(self.run), nullcontext() if watch is None else watch.watching():
@@ -164,9 +168,9 @@ class PipelineRun:
         self._emit(NodeProgressed(self.run.now(), node, done, total))
 
 
-def _executor_makers(placement: Placement, environ: Mapping[str, str]) -> dict[str, MakeExecutor]:
-    names = dict.fromkeys([DEFAULT_EXECUTOR, *placement.executors.values()])
-    return {name: EXECUTORS[name](Preparation(placement, environ)) for name in names}
+def _executor_makers(preparation: Preparation) -> dict[str, MakeExecutor]:
+    names = dict.fromkeys([DEFAULT_EXECUTOR, *preparation.placement.executors.values()])
+    return {name: EXECUTORS[name](preparation) for name in names}
 
 
 def _process_state() -> ProcessState:

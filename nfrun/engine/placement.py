@@ -9,7 +9,7 @@ from nfrun.code.folder_code import FolderCode
 from nfrun.core.events import GIL_WAIT_SECONDS
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.engine.executors.base import Placement
-from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, WORKER_PROCESSES
+from nfrun.engine.executors.registry import CLUSTERS, DEFAULT_EXECUTOR, WORKER_PROCESSES
 from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, KINDS
 from nfrun.system.native_threads import arrow_threads, thread_variables
@@ -30,8 +30,9 @@ def place_nodes(
     """Decide where the nodes run that are not `reused`.
 
     `requested` is the executor for all nodes, `auto`, or `file`: then each node's own `executor` counts, and `auto` if
-    it has none. Nodes that are processes of their own or hand on what they read, and nodes of registered kinds, are
-    never in worker processes. A node with its own number of threads is in one, unless it shall run on a thread.
+    it has none. If it is a cluster, nodes that are about files of this machine, or have `executor: thread`, stay here.
+    Nodes that are processes of their own or hand on what they read, and nodes of registered kinds, are never in worker
+    processes. A node with its own number of threads is in one, unless it shall run on a thread.
     `added_variables` are those that nfrun adds to the environment of all nodes: they shall not make the thread pool of
     Arrow smaller. `retained` are the outputs whose tables the run keeps.
     """
@@ -45,39 +46,55 @@ def place_nodes(
         if name in reused:
             continue
         kind, its_code = KINDS[spec.kind], code.of(spec.folder)
-        in_worker = spec.kind in BUILT_IN and not kind.is_process and not kind.hands_on  # a worker would write a copy
         made_by = spec.kind, spec.folder, spec.body
         if made_by not in may_share:
             may_share[made_by] = kind.may_share_memory(spec, its_code)
         if not may_share[made_by]:
             unshared.add(name)
-        has_own_threads = spec.cpus > 1 and kind.loads_libraries
-        executor = (spec.executor if requested == "file" else requested) or "auto"
-        if executor == "auto" and calls_on_loop(spec):
-            executor = DEFAULT_EXECUTOR
-        elif executor == "auto":
-            needs_process = in_worker and (
-                has_own_threads or changes_state(spec, recorded, its_code) or gains_from_process(name, recorded)
-            )
-            executor = WORKER_PROCESSES[0] if needs_process else DEFAULT_EXECUTOR
-        if executor in WORKER_PROCESSES and not in_worker:
-            executor = DEFAULT_EXECUTOR
+        executor = _executor_of(spec, requested, recorded, its_code)
         if executor != DEFAULT_EXECUTOR:
             executors[name] = executor
-        if executor in WORKER_PROCESSES and has_own_threads:
+        is_apart = executor in WORKER_PROCESSES or executor in CLUSTERS
+        if is_apart and _has_own_threads(spec):
             worker_environ[name] = thread_variables(spec.cpus, pipeline.env)
-        elif executor in WORKER_PROCESSES:
+        elif is_apart:
             packages.update(dict.fromkeys(kind.imports(spec, its_code)))
             packages.update({"pyarrow.compute": None} if spec.map is not None else {})
         elif executor == DEFAULT_EXECUTOR and not watches_threads:
             tops = {module.partition(".")[0] for module in kind.imports(spec, its_code)}
             watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, its_code)
     in_pool = arrow_threads(added_variables)
-    in_files = _in_files(pipeline, reused, retained)
+    in_files = _in_files(pipeline, reused, retained, executors)
     return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared, in_pool, in_files)
 
 
-def _in_files(pipeline: Pipeline, reused: Collection[str], retained: Collection[str]) -> set[str]:
+def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fingerprints) -> str:
+    """Return the executor of a node, see `place_nodes`."""
+    kind = KINDS[spec.kind]
+    is_known = spec.kind in BUILT_IN and not kind.hands_on  # a worker would write a copy
+    if requested in CLUSTERS:
+        stays = kind.stays_here(spec) or spec.executor == DEFAULT_EXECUTOR
+        return requested if is_known and not stays else DEFAULT_EXECUTOR
+    in_worker = is_known and not kind.is_process
+    executor = (spec.executor if requested == "file" else requested) or "auto"
+    if executor == "auto" and calls_on_loop(spec):
+        return DEFAULT_EXECUTOR
+    if executor == "auto":
+        needs_process = in_worker and (
+            _has_own_threads(spec) or changes_state(spec, recorded, code) or gains_from_process(spec.id, recorded)
+        )
+        return WORKER_PROCESSES[0] if needs_process else DEFAULT_EXECUTOR
+    return DEFAULT_EXECUTOR if executor in WORKER_PROCESSES and not in_worker else executor
+
+
+def _has_own_threads(spec: NodeSpec) -> bool:
+    """Whether native libraries have another number of threads in the node than in others."""
+    return spec.cpus > 1 and KINDS[spec.kind].loads_libraries
+
+
+def _in_files(
+    pipeline: Pipeline, reused: Collection[str], retained: Collection[str], executors: Mapping[str, str]
+) -> set[str]:
     """Return the nodes that read local files, for nothing but nodes that can read these files themselves."""
     found = {
         name
@@ -86,7 +103,7 @@ def _in_files(pipeline: Pipeline, reused: Collection[str], retained: Collection[
     }
     for name, spec in (*pipeline.nodes.items(), *pipeline.last_nodes.items()):
         for item in spec.inputs if name not in reused else ():
-            if not KINDS[spec.kind].reads_source_files or item.gather:
+            if not KINDS[spec.kind].reads_source_files or item.gather or executors.get(name) in CLUSTERS:
                 found.difference_update(output.node for output in item.outputs)
     return found
 

@@ -31,7 +31,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.map_scheduler import scheduler_of
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.plan import Plan, slots_of, with_executor_slots
+from nfrun.core.plan import Plan, resource_of, slots_of, with_executor_slots
 from nfrun.core.scheduler import Scheduler
 from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR
@@ -90,6 +90,7 @@ class Run:
         self._keep_going = keep_going
         self._seed = seed
         self._executors: dict[str, Executor] = {}
+        self._budget: Mapping[str, float] = NOTHING  # of the plan, if executors have slots
         self._emit = emit
         self._grace = grace
         self._on_timeout = on_timeout
@@ -231,7 +232,9 @@ class Run:
         begins_later = [node.name for node in plan.nodes.values() if node.map is not None]
         if self._limited or later:
             placement = {node: self._placement.get(node, DEFAULT_EXECUTOR) for node in plan.nodes}
-            plan = with_executor_slots(plan, {n: name for n, name in placement.items() if name in self._limited})
+            limited = {node: name for node, name in placement.items() if name in self._limited}
+            plan = with_executor_slots(plan, limited, {name: executor.own for name, executor in executors})
+            self._budget = plan.budget
             begins_later += [node for node, name in placement.items() if name in later]
         return scheduler_of(
             plan, keep_going=self._keep_going, seed=self._seed, begins_later=begins_later, given=self._given
@@ -328,8 +331,12 @@ class Run:
 
     def _update_capacities(self) -> None:
         for name in self._limited:
-            amount = self._executors[name].capacity(self.now()) or 0.0
-            self._execute(self._scheduler.set_capacity(self.now(), slots_of(name), amount))
+            executor, now = self._executors[name], self.now()
+            amounts = {slots_of(name): executor.capacity(now) or 0.0}
+            amounts.update({resource_of(name, own): amount for own, amount in executor.amounts(now).items()})
+            for resource, amount in amounts.items():
+                if resource in self._budget:
+                    self._execute(self._scheduler.set_capacity(now, resource, amount))
 
     def _apply_outcome(self, outcome: Outcome, next_start: NodeStarted | None, caller: str) -> NodeStarted | None:
         """Apply one outcome. Returns the attempt that this thread, one of the executor `caller`, runs next.

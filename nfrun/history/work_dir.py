@@ -41,6 +41,7 @@ LOGS = "logs"
 SCRATCH = "scratch"
 _LOCK = "lock"
 _LOCKS = "locks"
+_STORE_ID = "store-id"
 _TIMINGS, _CODE, _PREVIEWS = "timings", "code", "previews"
 _RUN = re.compile(r"([1-9]\d{0,15})-\d{8}-\d{6}")
 _OLD_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")  # the ids of older versions, without the number
@@ -131,6 +132,21 @@ class WorkDir:
     def checks(self, file: Path) -> Path:
         """Return the path of the file that keeps what checks of the pipeline in a file have found in order."""
         return self.path / _CODE / f"{_file_name(self.name_of_file(file))}.checks.json"
+
+    def store_address(self, store: str) -> str:
+        """Return the address of the part of a store that has the outputs of the runs in this folder, and of no others.
+
+        Raises OSError.
+        """
+        file = self.path / _STORE_ID
+        with suppress(FileExistsError), file.open("x") as new:
+            new.write(os.urandom(16).hex())
+        id = file.read_text()
+        if not re.fullmatch(r"[0-9a-f]{32}", id):  # of a run that was killed meanwhile
+            file.unlink()
+            return self.store_address(store)
+        base, mark, options = store.partition("?")
+        return f"{base.rstrip('/')}/{id}{mark}{options}"
 
     def is_used(self) -> bool:
         """Return whether a run has ever used the folder. Otherwise it may be any folder of the user."""

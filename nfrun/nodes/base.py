@@ -315,6 +315,8 @@ class Kind:
     packages: tuple[str, ...] = ()
     # Returns the installed modules that the node's code may import.
     imports: Callable[[NodeSpec, Fingerprints], Sequence[str]] = lambda node, code: ()
+    # Returns the installed modules without which no attempt can begin. The second argument is the node's folder.
+    needed_modules: Callable[[NodeSpec, Path], Iterable[str]] = lambda node, folder: ()
     # Whether a table that the node returns may share memory with an object that changes later, such as a numpy array.
     may_share_memory: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
     # Whether what `key_inputs` has read is unchanged.
@@ -340,6 +342,8 @@ class Kind:
     is_written: bool = True
     # Whether the output is the input as it is, so that its table is not written to another file.
     hands_on: bool = False
+    # Whether a node reads or writes files that are named by paths of this machine, so that it does not run on another.
+    stays_here: Callable[[NodeSpec], bool] = lambda node: False
     # Whether nodes of this kind may stand under `on_failure` and `finally`.
     may_run_last: bool = False
     # Whether each attempt is a process of its own. It needs no worker process and does not wait for the GIL.

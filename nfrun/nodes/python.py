@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.code.missing_imports import import_hint
+from nfrun.code.missing_imports import import_hint, packages_at_import
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
@@ -199,6 +199,7 @@ PYTHON = Kind(
     code_facts=_code_facts,
     pieces=lambda node, code: code.reached(*node.body.split(":")),
     loads_libraries=True,
+    needed_modules=lambda node, folder: packages_at_import(node.body.partition(":")[0], folder),
     imports=lambda node, code: code.installed_imports(*node.body.split(":")),
     may_share_memory=lambda node, code: not code.imports_only(_IMMUTABLE, *node.body.split(":")),
     map_form=map_form,

@@ -276,6 +276,7 @@ READ = Kind(
     remote_input=lambda node: node.body,
     named_files=_named,
     has_local_source=_has_local_source,
+    stays_here=_has_local_source,
     source_path=source_path,
     columns=_columns,
     footers=_footers,

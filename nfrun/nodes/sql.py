@@ -249,6 +249,7 @@ SQL = Kind(
     examine=_examine,
     columns=_columns,
     missing=_missing,
+    needed_modules=lambda node, folder: ("duckdb",),
     run=run,
     no_map="DuckDB uses all cores by itself",
     file_ending=".sql",

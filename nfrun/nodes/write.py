@@ -171,4 +171,5 @@ WRITE = Kind(
     external_outputs=_written_files,
     uses_environment=False,
     has_side_effects=True,
+    stays_here=lambda node: True,
 )

@@ -5,6 +5,7 @@
 
 Other packages use:
 
+- `base`: `Place`, `PlaceError`
 - `opening`: `open_place`
 - `stored_outputs`: `put_output`, `StoredOutputs`
 """

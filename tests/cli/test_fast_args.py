@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from nfrun.cli.bench_options import BenchOptions
 from nfrun.cli.commands import all_commands
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.fast_args import parse_plain
 from nfrun.cli.options import (
-    BenchOptions,
     CleanOptions,
     Options,
     PlanOptions,
@@ -143,7 +143,7 @@ def values_of(command: str, option: Field[Any]) -> list[str]:
     """Return values that an option accepts, from a few of all sorts."""
     options, found = COMMANDS[command][1], []
     required: dict[str, Any] = {field.name: "a.yaml" for field in fields(options) if field.default is MISSING}
-    required |= dict.fromkeys(NEEDED.get(option.name, ()), True)
+    required |= NEEDED.get(option.name, {})
     for value in option.metadata["choices"] or VALUES:
         with suppress(UsageError):
             options(**{**required, option.name: [value] if option.metadata["kind"] == list[str] else value})
@@ -163,8 +163,9 @@ def test_a_word_that_looks_like_a_duration_is_the_value_of_wait(word: str, is_va
     assert with_bare_values(RunOptions, ["--wait", word]) == expected
 
 
-NEEDED = {"key": ["data"]}  # the flags without which an option is refused
-VALUES = ["2", "a=1", "-3", "x", "json", "1GB", "eager", "never", "x y", "-k", "a.yaml"]
+DASK: dict[str, Any] = {"executor": "dask"}
+NEEDED = {"key": {"data": True}, "address": DASK, "store": DASK}  # what an option is refused without
+VALUES = ["2", "a=1", "-3", "x", "json", "1GB", "eager", "never", "tcp://a:1", "x y", "-k", "a.yaml"]
 OPTIONS = [
     (command, option)
     for command, (_, options, _) in COMMANDS.items()
@@ -192,7 +193,10 @@ def test_both_parsers_take_all_forms_of_every_option(command: str, option: Field
             if option.metadata["kind"] == list[str]:
                 forms.append([flag, values[0], f"{flag}{joined}{values[-1]}", flag, values[0]])
         for form in forms:
-            words = [command, *ARGUMENTS[command], *form, *(f"--{name}" for name in NEEDED.get(option.name, ()))]
+            needed = [
+                [f"--{name}", value][: 1 + (value is not True)] for name, value in NEEDED.get(option.name, {}).items()
+            ]
+            words = [command, *ARGUMENTS[command], *form, *(word for words in needed for word in words)]
             found = parse_fast(words)
             assert found is not None, words
             assert found == parse_with_typer(words), words

@@ -13,7 +13,7 @@ import pytest
 from nfrun.code.folder_code import FolderCode
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.executors.base import ON_THREADS, Placement
-from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
+from nfrun.engine.executors.registry import CLUSTERS, DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import gains_from_process, place_nodes
 from nfrun.spec.resolve import resolve
@@ -84,7 +84,10 @@ def test_any_executor_may_be_one_of_worker_processes(monkeypatch: pytest.MonkeyP
 
 def test_the_schema_has_the_executors_of_the_registry() -> None:
     schema = json.loads((Path(__file__).parents[2] / "schemas" / "pipeline.schema.json").read_text())
-    assert schema["$defs"]["executor"]["anyOf"][0]["enum"] == [*EXECUTORS, "auto"]
+    assert schema["$defs"]["executor"]["anyOf"][0]["enum"] == [
+        *(name for name in EXECUTORS if name not in CLUSTERS),
+        "auto",
+    ]
     assert DEFAULT_EXECUTOR in EXECUTORS
 
 

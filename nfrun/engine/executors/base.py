@@ -16,6 +16,7 @@ from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.instance_closer import FindUnused
 
 if TYPE_CHECKING:
+    from nfrun.engine.cluster.base import Cluster
     from nfrun.tables.store import TableStore
 
 # Takes an outcome and returns the attempt that the calling thread runs next, or None.
@@ -25,6 +26,9 @@ OnOutcome = Callable[[Outcome], NodeStarted | None]
 class Executor(Protocol):
     """Runs attempts concurrently. Each started attempt gives one outcome, unless `close` is called first.
 
+    `own` has the resources of which its nodes take nothing of what the run has: it has some on its own, and one attempt
+    takes at most these amounts.
+
     `name` is that in the registry. If it `begins_at_once`, the timeout counts from `start`, even if the attempt waits
     for a thread. Another executor calls `ExecutorContext.on_begun` when the work of an attempt begins: the timeout
     counts from then, and not while the attempt waits for a worker or its files.
@@ -32,6 +36,7 @@ class Executor(Protocol):
 
     name: str
     begins_at_once: bool
+    own: Mapping[str, float]
 
     def capacity(self, now: float) -> float | None:
         """Return the slots that there are now, those in use included. Asked several times a second. Never blocks.
@@ -39,6 +44,9 @@ class Executor(Protocol):
         Nodes that do not fit are not started, but wait. None means as many as the run has; an executor returns it
         always or never.
         """
+
+    def amounts(self, now: float) -> Mapping[str, float]:
+        """Return what there is now of the resources of its `own`, those in use included, but for `cpu`."""
 
     def start(self, attempt: NodeStarted) -> None:
         """Start an attempt. Never blocks."""
@@ -79,10 +87,14 @@ ON_THREADS = Placement()
 
 @frozen
 class Preparation:
-    """What an executor can prepare itself for before the run begins. `environ` is the environment of the run."""
+    """What an executor can prepare itself for before the run begins.
+
+    `environ` is the environment of the run. `cluster` is that of a run whose nodes are placed on one.
+    """
 
     placement: Placement
     environ: Mapping[str, str]
+    cluster: Cluster | None = None
 
 
 @frozen
@@ -92,7 +104,8 @@ class ExecutorContext:
     `runner` makes an attempt in this process. `with_cache` wraps what makes an attempt with the lookup of earlier
     results. Outputs that are made elsewhere are files in `folder`, which `store` registers. `slots` is how many nodes
     run at once. `on_begun(node, attempt, call)` reports that the work of an attempt, or of a call, begins. An executor
-    whose processes keep instances of classes adds to `finders` what finds the unused ones.
+    whose processes keep instances of classes adds to `finders` what finds the unused ones. `on_error(error)` ends the
+    run for an error outside of any node.
     """
 
     runner: AttemptRunner
@@ -103,6 +116,7 @@ class ExecutorContext:
     placement: Placement
     on_begun: Callable[[str, int, int], None]
     finders: list[FindUnused] = field(default_factory=list)
+    on_error: Callable[[Exception], object] = lambda error: None
 
 
 MakeExecutor = Callable[[ExecutorContext, OnOutcome], Executor]

@@ -27,9 +27,21 @@ def _process(preparation: Preparation) -> MakeExecutor:
     return ProcessExecutor
 
 
-EXECUTORS: dict[str, PrepareExecutor] = {"thread": _thread, "process": _process}
+def _cluster(preparation: Preparation) -> MakeExecutor:
+    from functools import partial
+
+    from nfrun.engine.cluster.cluster import ClusterExecutor
+
+    assert preparation.cluster is not None
+    return partial(ClusterExecutor, preparation.cluster)
+
+
+EXECUTORS: dict[str, PrepareExecutor] = {"thread": _thread, "process": _process, "dask": _cluster}
 DEFAULT_EXECUTOR = "thread"
 
 # Those that run a node in a Python process of this machine: it has a GIL of its own, and only the built-in kinds. Nodes
 # that `auto` places in a process run on the first.
 WORKER_PROCESSES = ("process",)
+
+# Those that run a node on a worker of a cluster, which has the outputs of other nodes only from the store.
+CLUSTERS = ("dask",)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Context
 from queue import SimpleQueue
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from nfrun.core.call_events import CallStarted
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
+from nfrun.core.pipeline import NOTHING
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.executors.base import OnOutcome
@@ -45,6 +46,7 @@ class ThreadExecutor:
 
     name = "thread"
     begins_at_once = True
+    own: Mapping[str, float] = NOTHING
 
     def __init__(self, run_attempt: RunAttempt, on_outcome: OnOutcome, call_on_loop: CallOnLoop | None = None) -> None:
         self._run_attempt = run_attempt
@@ -67,6 +69,10 @@ class ThreadExecutor:
     def capacity(self, now: float) -> float | None:
         """Return None: there are as many threads as needed."""
         return None
+
+    def amounts(self, now: float) -> Mapping[str, float]:
+        """Return nothing: attempts take of what the run has."""
+        return NOTHING
 
     def start(self, attempt: NodeStarted) -> None:
         """Start an attempt on an idle thread, or on a new one. Never blocks.

@@ -1,0 +1,58 @@
+"""Finds out which cluster the options and the environment name, and checks what can be checked before a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from nfrun.cli.exit_codes import UsageError
+from nfrun.cli.option_values import parse_address, parse_store
+from nfrun.cli.options import RunOptions, ValidateOptions
+from nfrun.history.work_dir import WorkDir
+from nfrun.places.base import Place
+
+_STORE = "store"  # the folder for outputs in the work folder, if nothing else is said
+
+
+def check_cluster(options: RunOptions | ValidateOptions) -> None:
+    """Check what can be checked of a cluster before a run. Raises UsageError."""
+    if find_spec("distributed") is None:
+        raise UsageError("Dask is not installed: install it with: pip install 'nfrun[dask]'", "--executor")
+    cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), Path())
+
+
+def place_of(options: RunOptions, work: WorkDir) -> Place:
+    """Return the place for the outputs of runs in a work folder. Raises PlaceError and OSError."""
+    from nfrun.places.opening import open_place
+
+    store = cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), work.path / _STORE)
+    return open_place(work.store_address(store))
+
+
+def cluster_address(given: str | None, environ: Mapping[str, str]) -> str:
+    """Return the address of the scheduler: `given`, or that of NFRUN_ADDRESS, "" for none. Raises UsageError."""
+    try:
+        return given or (parse_address(environ["NFRUN_ADDRESS"]) if environ.get("NFRUN_ADDRESS") else "")
+    except ValueError as error:
+        raise UsageError(str(error), "NFRUN_ADDRESS") from None
+
+
+def cluster_store(given: str | None, environ: Mapping[str, str], address: str, default: Path) -> str:
+    """Return the address of the place for outputs: `given`, or that of NFRUN_STORE.
+
+    Without either it is the folder `default` for workers on this machine. For others, raises UsageError.
+    """
+    if given or environ.get("NFRUN_STORE"):
+        return given or parse_store(environ["NFRUN_STORE"])
+    if is_local(address):
+        return str(default)
+    what = f"the workers of {address} and this machine need a place for outputs that all of them see"
+    raise UsageError(f"{what}: a shared folder, or s3://bucket/folder (or set NFRUN_STORE)", "--store")
+
+
+def is_local(address: str) -> bool:
+    """Return whether a cluster at this address is on this machine, as far as can be told; "" is none at all."""
+    host = address.partition("://")[2].rpartition(":")[0].strip("[]")
+    return not address or host in ("localhost", "::1") or host.startswith("127.")

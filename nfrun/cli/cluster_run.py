@@ -1,0 +1,137 @@
+"""Opens the cluster on which a run places nodes: its workers, the place for outputs, and the code that travels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nfrun import __version__
+from nfrun.cli.cluster_options import cluster_address, is_local
+from nfrun.cli.option_values import slots_of
+from nfrun.cli.run_setup import RunSetup
+from nfrun.core.errors import ClusterError
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.values import replace
+from nfrun.engine.executors.registry import CLUSTERS
+from nfrun.history.work_dir import LOGS
+from nfrun.nodes.folders import folder_of, folders_of
+from nfrun.nodes.registry import KINDS
+from nfrun.system.native_threads import given_thread_variables
+
+if TYPE_CHECKING:
+    from nfrun.engine.cluster.base import Cluster, Engine
+    from nfrun.engine.cluster.wire import HostConfig
+    from nfrun.engine.executors.base import Placement
+    from nfrun.places.base import Place
+
+
+@contextmanager
+def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | None]:
+    """Connect to the cluster, ask its workers, and put the code there. None if no node is placed on it.
+
+    Raises ClusterError and PlaceError.
+    """
+    options, pipeline = setup.options, setup.pipeline
+    placed = [spec for name, spec in pipeline.nodes.items() if placement.executors.get(name) in CLUSTERS]
+    if not placed:
+        yield None
+        return
+    from nfrun.engine.cluster.base import Cluster
+    from nfrun.engine.cluster.preflight import Needs, preflight
+    from nfrun.places.opening import open_place
+
+    place = open_place(setup.started.store)
+    address = cluster_address(options.address, os.environ)
+    _refuse_secrets(setup, placed, address)
+    config = _config(setup, placement, place)
+    with _engine(address, config.run, slots_of(options.slots, pipeline)) as engine:
+        slots = max((worker.slots for worker in engine.workers()), default=1.0)
+        cluster = Cluster(
+            engine, replace(config, workers=int(slots)), place, options.slots is None and pipeline.jobs is None
+        )
+        needs = Needs(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__})
+        for warning in preflight(cluster, needs):
+            setup.messages.warn(warning)
+        yield replace(cluster, config=_with_code(cluster.config, pipeline, setup, place))
+
+
+@contextmanager
+def _engine(address: str, run: str, slots: int) -> Iterator[Engine]:
+    from nfrun.engine.cluster.dask_engine import DaskEngine
+
+    engine = DaskEngine(address, run, slots)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _config(setup: RunSetup, placement: Placement, place: Place) -> HostConfig:
+    from nfrun.engine.cluster.wire import HostConfig
+
+    pipeline, options = setup.pipeline, setup.options
+    return HostConfig(
+        run=f"{setup.started.run}-{os.urandom(6).hex()}",
+        run_id=setup.started.run,
+        pipeline=replace(pipeline, nodes={}, on_failure={}, finally_={}, disabled_nodes={}, included={}),
+        store=place.uri,
+        environ={**given_thread_variables(os.environ), **setup.thread_variables, **pipeline.env},
+        started=setup.started.at,
+        folders=folders_of(pipeline.nodes.values()),
+        fsync=options.fsync,
+        arrow_threads=placement.arrow_threads,
+        watches=True,
+        grace=options.grace,
+        packages=tuple(placement.packages),
+        logs=str(setup.folder / LOGS),
+    )
+
+
+def _with_code(config: HostConfig, pipeline: Pipeline, setup: RunSetup, place: Place) -> HostConfig:
+    """Put the archive with the code into the store, unless it is there. Raises ClusterError and PlaceError."""
+    from nfrun.engine.cluster.code_archive import find_code
+
+    base = Path(pipeline.folder).absolute()
+    folders = [base, *dict.fromkeys(folder_of(spec, base) for spec in pipeline.nodes.values() if spec.folder)]
+    code = find_code(folders, [setup.work.path])
+    if place.size(code.name) is None:
+        archive = place.fresh_folder() / "code.zip"
+        code.pack(archive)
+        place.put(archive, code.name)
+    return replace(config, code=code.name, base=os.path.relpath(base, code.root), root=str(code.root))
+
+
+def _modules(pipeline: Pipeline, placed: list[NodeSpec]) -> tuple[str, ...]:
+    """Return the installed modules without which the nodes cannot run."""
+    base = Path(pipeline.folder)
+    found: dict[str, None] = {}
+    for spec in placed:
+        found.update(dict.fromkeys(KINDS[spec.kind].needed_modules(spec, folder_of(spec, base))))
+    return tuple(found)
+
+
+def _versions() -> Mapping[str, str]:
+    import platform
+    from importlib.metadata import version
+
+    return {"python": platform.python_version(), "pyarrow": version("pyarrow")}
+
+
+def _refuse_secrets(setup: RunSetup, placed: list[NodeSpec], address: str) -> None:
+    """Raise ClusterError if a secret would travel to another machine where others can read it."""
+    if not address.startswith("tcp://") or is_local(address):
+        return
+    pipeline = setup.pipeline
+    if pipeline.redacted_env:
+        raise ClusterError(_told("'env' of the file", address))
+    for spec in placed:
+        parts = [*spec.with_.values(), *spec.env.values(), spec.body]
+        if spec.redacted_env or any(setup.redactor(str(part)) != str(part) for part in parts):
+            raise ClusterError(_told(f"node '{spec.id}'", address))
+
+
+def _told(who: str, address: str) -> str:
+    return f"{who} has a secret, and {address} sends what it gets as plain text\n   use tls:// for the scheduler"

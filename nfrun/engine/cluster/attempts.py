@@ -1,0 +1,343 @@
+"""Makes attempts on the workers of a cluster, in place of an `AttemptRunner`. A thread waits for each of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from nfrun.core.call_events import CallStarted
+from nfrun.core.errors import Cause, ClusterError, HandoffError
+from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.pipeline import NodeSpec, OutputId
+from nfrun.core.values import replace
+from nfrun.engine.attempt_context import CANCELLED, RunCoroutine
+from nfrun.engine.attempt_inputs import AttemptInputs
+from nfrun.engine.cluster.base import PER_WORKER, TAKEN, Cluster
+from nfrun.engine.cluster.slots import Slot, WorkerSlots
+from nfrun.engine.cluster.wire import (
+    Begun,
+    Ended,
+    Logged,
+    Message,
+    Printed,
+    Progressed,
+    RemoteOrder,
+    Skipped,
+    WireError,
+    from_text,
+    outcome_of,
+    to_text,
+)
+from nfrun.engine.executors.base import ExecutorContext
+from nfrun.engine.executors.worker import AttemptOrder, CallOrder
+from nfrun.engine.granted_units import unit_variables
+from nfrun.engine.mapped.open_map import OpenMap
+from nfrun.engine.scratch_folder import make_scratch
+from nfrun.nodes.base import CancelToken
+from nfrun.system.threads import start_timer
+
+if TYPE_CHECKING:
+    from nfrun.pieces.recorder import WorkerData
+
+_KILL_SECONDS = 2.0  # for an attempt that was killed to tell that it has ended
+_GONE_SECONDS = 10.0  # for the run to stop the attempts of a cluster that is gone
+
+
+class RemoteAttempts:
+    """Makes attempts on the workers of a cluster. Safe to call from several threads.
+
+    The outputs of an attempt stay in the store, and the references to them come back. An executor can use it in place
+    of `runner`. `slots` has the room of the workers.
+    """
+
+    def __init__(self, cluster: Cluster, context: ExecutorContext, slots: WorkerSlots) -> None:
+        self._engine, self._config = cluster.engine, cluster.config
+        self._runner, self._store = context.runner, context.store
+        self._worker_environ = context.placement.worker_environ
+        self._on_begun, self._on_error = context.on_begun, context.on_error
+        self._slots = slots
+        self._maps: dict[tuple[str, int], tuple[AttemptOrder, WorkerData]] = {}  # mapped nodes, by node and attempt
+        self._made_by: dict[str, str] = {}  # the workers that have the files of outputs at hand
+        self._executions: dict[str, _Execution] = {}  # those under way, by token
+        self._lock = threading.Lock()
+        self._gone = ""  # why the cluster is gone
+        self._engine.on_gone = self._end_all
+
+    def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
+        """Make the attempt on a worker. A worker that is lost gives a failure with the cause LOST.
+
+        Raises HandoffError if a table cannot be handed on.
+        """
+        if isinstance(start, CallStarted):
+            return self._call(start, cancel_token)
+        if self._runner.pipeline.spec_of(start.node).map is not None and not isinstance(start, ChecksStarted):
+            return self._open_or_end(start, cancel_token, run_coroutine)
+        input_waits: dict[OutputId, float] = {}
+        try:
+            outcome, worker = self._make(self._order(start, input_waits), cancel_token)
+            outputs = self._register_outputs(outcome, worker)
+        finally:
+            self._runner.logs.end(start.node, start.attempt)
+        for output, seconds in outcome.input_waits.items():
+            input_waits[output] = input_waits.get(output, 0.0) + seconds
+        return replace(outcome, outputs=outputs, input_waits=input_waits)
+
+    def close(self) -> None:
+        """Let nobody wait for an attempt any more."""
+        self._slots.close()
+        for execution in list(self._executions.values()):
+            execution.end("")
+
+    # -- a mapped node --------------------------------------------------------------------------------------------
+
+    def _open_or_end(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
+        """Open the input of a mapped node in this process, or put the results of its calls together."""
+        outcome = self._runner(start, cancel_token, run_coroutine)
+        if outcome.opened is None:
+            self._maps.pop(start.key[:2], None)
+            return outcome
+        spec = self._runner.pipeline.spec_of(start.node)
+        assert spec.map is not None
+        read = {output for item in spec.inputs if item.name != spec.map.over for output in item.outputs}
+        whole = replace(start, inputs={output: ref for output, ref in start.inputs.items() if output in read})
+        open_map = self._runner.open_maps[start.key[:2]]
+        assert isinstance(open_map, OpenMap)
+        open_map.note_shared()
+        data = open_map.work.for_worker(self._mapped_input(spec, start))
+        self._maps[start.key[:2]] = self._order(whole, {}), data
+        return replace(outcome, opened=replace(outcome.opened, on_loop=False))
+
+    def _mapped_input(self, spec: NodeSpec, start: NodeStarted) -> str:
+        """Return the complete URI of the mapped input in the store."""
+        assert spec.map is not None
+        over = next(item for item in spec.inputs if item.name == spec.map.over)
+        refs = [ref for output in over.outputs if (ref := start.inputs.get(output)) is not None]
+        if over.is_plain and refs[0].files is None:
+            (ref,) = refs
+        else:  # several outputs are put together, or a table was read from other files
+            inputs = AttemptInputs(spec, start.inputs, self._store)
+            path = inputs.file(over.name, lambda: make_scratch(self._runner.scratch, spec.id, start.attempt))
+            ref = OutputRef(OutputId(spec.id, over.name), 0, 0, "", str(path))
+        stored = self._store.stored(ref).stored
+        assert stored is not None
+        return stored
+
+    def _call(self, start: CallStarted, cancel_token: CancelToken) -> Outcome:
+        """Make calls on a worker, and keep their results."""
+        opened, data = self._maps[start.key[:2]]
+        open_map = self._runner.open_maps[start.key[:2]]
+        assert isinstance(open_map, OpenMap)
+        start = replace(start, inputs=opened.start.inputs)
+        pieces = tuple([open_map.piece(path) for path in start.pieces])
+        order = CallOrder(opened.node, start, (), opened.unshared, opened.in_files, pieces=pieces, data=data)
+        outcome, _ = self._make(order, cancel_token)
+        made = outcome.made
+        if outcome.failure is not None and made is None:  # the worker was lost: in the call behind the last result
+            made = min(open_map.work.made(pieces), len(pieces) - 1)
+        return replace(outcome, observation=None, made=made)
+
+    def _keep_records(self, start: CallStarted, ended: Ended, outcome: Outcome) -> None:
+        """Keep what calls have given. Raises HandoffError."""
+        open_map = self._runner.open_maps.get(start.key[:2])
+        if not isinstance(open_map, OpenMap):
+            return  # the node has ended meanwhile
+        open_map.used(outcome.cpu, outcome.gil_wait)
+        if outcome.observation is not None:
+            open_map.note(outcome.observation)
+        records = ended.records
+        if ended.stored_records and self._store.place is not None:
+            records = self._store.place.get(ended.stored_records).read_bytes()
+            self._store.place.remove([ended.stored_records])
+        if records:
+            open_map.add_records(records)
+
+    # -- an attempt ------------------------------------------------------------------------------------------------
+
+    def _order(self, start: NodeStarted, input_waits: dict[OutputId, float]) -> AttemptOrder:
+        """Build the order. Has inputs put into the store that are not there, and adds the seconds to `input_waits`."""
+        runner, spec = self._runner, self._runner.pipeline.nodes[start.node]
+        inputs: dict[str, OutputRef] = {}
+        for output, ref in start.inputs.items():
+            began = time.perf_counter()
+            inputs[output] = replace(self._store.stored(ref), path=None, files=None)
+            input_waits[ref.id] = time.perf_counter() - began
+        consumed = runner.consumed.get(spec.id, ())
+        return AttemptOrder(
+            spec, replace(start, inputs=inputs), consumed, spec.id in runner.unshared, spec.id in runner.in_files
+        )
+
+    def _make(self, order: AttemptOrder, cancel_token: CancelToken) -> tuple[Outcome, str]:
+        """Have a worker make the attempt, and return its outcome and the worker's address.
+
+        If a worker vanishes that has not taken it yet, another one gets it.
+        """
+        spec, start = order.node, order.start
+        needs = {"cpu": spec.cpu, **{name: spec.amounts[name] for name in PER_WORKER if name in spec.amounts}}
+        near = [self._made_by[output] for output in start.inputs if output in self._made_by]
+        while True:
+            slot = self._slots.take(needs, lambda: not cancel_token.cancelled and not self._gone, near)
+            if slot is None:
+                return self._cancelled(start, cancel_token), ""
+            try:
+                execution = self._execute(order, slot, cancel_token)
+            finally:
+                self._slots.give_back(slot)
+            if execution.ended is not None:
+                return self._outcome(execution.ended, start), slot.worker
+            if cancel_token.cancelled or self._gone or not execution.why:
+                return self._cancelled(start, cancel_token), ""
+            if execution.is_taken:
+                return start.failed_with(Failure(Cause.LOST, "WorkerLost", execution.why)), ""
+
+    def _execute(self, order: AttemptOrder, slot: Slot, cancel_token: CancelToken) -> _Execution:
+        """Submit the order, and pass on what comes back until the attempt has ended or is lost."""
+        execution = _Execution(self._receive)
+        granted = dict(order.start.granted or {})
+        if slot.held:
+            granted["gpu"] = slot.units
+        order = replace(order, start=replace(order.start, granted=granted))
+        variables = {**self._worker_environ.get(order.node.id, {}), **unit_variables(granted, {})}
+        text = to_text(RemoteOrder(execution.token, self._config, order, variables))
+        stop = partial(self._engine.stop, execution.token)
+        timers: list[threading.Timer] = []
+
+        def later(seconds: float, do: Callable[[], object]) -> None:
+            timer = threading.Timer(seconds, do)
+            timer.daemon = True
+            timers.append(timer)
+            start_timer(timer)
+
+        def kill() -> None:
+            stop(True)
+            later(_KILL_SECONDS, lambda: execution.end(""))  # the worker may hang, or be out of reach
+
+        def end() -> None:
+            stop(False)
+            later(self._runner.grace, kill)
+
+        with self._lock:
+            self._executions[execution.token] = execution
+        try:
+            if not self._gone:
+                given = execution.token, slot.worker, text, slot.needs["cpu"] < 1
+                self._engine.submit(*given, execution.inbox.put, execution.on_end)
+                with cancel_token.on_cancel(end, kill):
+                    execution.listen(partial(self._pass_on, order))
+        finally:
+            del self._executions[execution.token]
+            for timer in timers:
+                timer.cancel()
+        return execution
+
+    def _pass_on(self, order: AttemptOrder, message: Message) -> None:
+        """Carry out a message of the host."""
+        start, logs = order.start, self._runner.logs
+        node, attempt = start.node, start.attempt
+        if isinstance(message, Begun):
+            self._on_begun(*start.key)
+        elif isinstance(message, Printed):
+            logs.of(node, attempt, message.stream).feed(message.data)
+        elif isinstance(message, Skipped):
+            logs.of(node, attempt, message.stream).skip(message.bytes)
+        elif isinstance(message, Logged):
+            for level, line in message.lines:
+                logs.log(node, attempt, level, line)
+        elif isinstance(message, Progressed):
+            self._runner.progress(node, message.done, message.total)
+
+    def _receive(self, ended: Ended) -> None:
+        """Take what shared code has used. On the thread of the engine: a later attempt may use it."""
+        seen = ended.outcome and ended.outcome.observation
+        if seen and self._runner.watch is not None:
+            self._runner.watch.receive(seen.shared)
+
+    def _outcome(self, ended: Ended, start: NodeStarted) -> Outcome:
+        """Return the outcome of an attempt, with all that came with it kept. Raises HandoffError."""
+        outcome = outcome_of(ended, start)
+        if isinstance(start, CallStarted):
+            self._keep_records(start, ended, outcome)
+        for name, data in ended.evidence.items():
+            path = Path(os.path.normpath(name))
+            if path.is_relative_to(self._runner.evidence):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+        return outcome
+
+    def _register_outputs(self, outcome: Outcome, worker: str) -> Mapping[str, OutputRef]:
+        """Register the outputs of an attempt in the store. If one fails, discards them all and raises HandoffError."""
+        registered: dict[str, OutputRef] = {}
+        try:
+            for output, ref in outcome.outputs.items():
+                registered[output] = self._store.register_file(ref)
+                self._made_by[ref.id] = worker
+        except HandoffError:
+            for ref in outcome.outputs.values():
+                self._store.discard(ref)
+            raise
+        return registered
+
+    def _cancelled(self, start: NodeStarted, cancel_token: CancelToken) -> Outcome:
+        """Return the outcome of an attempt that was stopped. If the cluster is gone, the run is told to stop first."""
+        if self._gone and not cancel_token.cancelled:
+            stopped = threading.Event()
+            with cancel_token.on_cancel(stopped.set):
+                stopped.wait(_GONE_SECONDS)
+        return start.failed_with(CANCELLED)
+
+    def _end_all(self, why: str) -> None:
+        """End the run: the cluster is gone."""
+        with self._lock:
+            self._gone = why
+            under_way = list(self._executions.values())
+        self._on_error(ClusterError(why))
+        self._slots.wake()
+        for execution in under_way:
+            execution.end("")
+
+
+class _Execution:
+    """One execution of an attempt on a worker. `receive` gets what the host sends at the end, before anyone else.
+
+    When it is over, that is `ended`. Without it, `why` says why the attempt is lost; it is "" if nobody waits for it
+    any more. `is_taken` is whether a worker has taken the attempt.
+    """
+
+    def __init__(self, receive: Callable[[Ended], object]) -> None:
+        self.token = os.urandom(8).hex()
+        self.inbox: SimpleQueue[str | None] = SimpleQueue()
+        self.ended: Ended | None = None
+        self.why = ""
+        self.is_taken = False
+        self._receive = receive
+
+    def on_end(self, text: str | None, why: str) -> None:
+        """Take the end of the attempt, as `Engine.submit` tells it."""
+        try:
+            if text is not None:
+                ended: Ended = from_text(text)
+                self._receive(ended)
+                self.ended = ended
+        except WireError as error:
+            self.is_taken, why = True, str(error)
+        self.end(why)
+
+    def end(self, why: str) -> None:
+        """Wait for the attempt no more."""
+        self.why = why
+        self.inbox.put(None)
+
+    def listen(self, pass_on: Callable[[Message], object]) -> None:
+        """Pass on messages until the attempt has ended or is lost."""
+        while (text := self.inbox.get()) is not None:
+            if text == TAKEN:
+                self.is_taken = True
+            else:
+                with suppress(HandoffError, WireError):  # what it tells of itself decides nothing
+                    pass_on(from_text(text))

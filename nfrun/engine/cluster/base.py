@@ -1,0 +1,76 @@
+"""Defines what an engine is that carries attempts to the workers of a cluster, and what a run needs of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from nfrun.core.pipeline import NOTHING
+from nfrun.core.values import field, frozen
+from nfrun.engine.cluster.wire import HostConfig
+from nfrun.places.base import Place
+
+# Resources of which each worker has some of its own. All others are budgets of the run.
+PER_WORKER = ("cpu", "memory", "gpu")
+TAKEN = ""  # the message that a worker has taken an attempt, before those of its host
+
+
+@frozen
+class RemoteWorker:
+    """A worker of the cluster: its address, how many nodes it runs at once, and what else it has of `PER_WORKER`."""
+
+    address: str
+    slots: float
+    resources: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+
+
+class Engine(Protocol):
+    """Carries attempts to workers. Thread-safe. `name` is that of the executor.
+
+    An attempt runs on the worker that it is submitted to, at most once, and nowhere else. No method but `ask` and
+    `close` blocks, and these have time limits. When the cluster is gone, the engine calls `on_gone(why)` once, which
+    is set after it is made; from then on no attempt ends.
+    """
+
+    name: str
+    on_gone: Callable[[str], object]
+
+    def workers(self) -> Sequence[RemoteWorker]:
+        """Return the workers that there are, as last heard."""
+
+    def submit(
+        self,
+        token: str,
+        worker: str,
+        order: str,
+        shares: bool,
+        on_message: Callable[[str], object],
+        on_end: Callable[[str | None, str], object],
+    ) -> None:
+        """Send an order to a worker. If it `shares` a slot, it takes a part of one only, and others run beside it.
+
+        `on_message` gets `TAKEN`, and then the messages of the host, as texts. Then `on_end` is called once: with the
+        text of the host's `Ended`, or with None and why the attempt is lost.
+        """
+
+    def stop(self, token: str, kill: bool) -> None:
+        """Stop an attempt, if it is under way: with SIGTERM, or with SIGKILL if `kill`."""
+
+    def ask(self, question: str, seconds: float) -> Mapping[str, str]:
+        """Return the answers of all workers to a `Question`, by address. One that gives none has a text without `{`."""
+
+    def close(self) -> None:
+        """End the hosts of the run, and the connection. Attempts that are under way end by themselves."""
+
+
+@frozen
+class Cluster:
+    """What a run has on a cluster: the engine, what its hosts share, and the place for outputs.
+
+    If it `uses_all`, its nodes there take all slots of the workers, and none of `-j`.
+    """
+
+    engine: Engine
+    config: HostConfig
+    place: Place
+    uses_all: bool = True

@@ -1,0 +1,39 @@
+"""Runs attempts on a cluster, over any engine: `ClusterExecutor`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nfrun.engine.cluster.attempts import RemoteAttempts
+from nfrun.engine.cluster.base import PER_WORKER, Cluster
+from nfrun.engine.cluster.slots import WorkerSlots
+from nfrun.engine.executors.base import ExecutorContext, OnOutcome
+from nfrun.engine.executors.threads import ThreadExecutor
+
+
+class ClusterExecutor(ThreadExecutor):
+    """Runs each attempt on a worker of the cluster, while a thread waits for its outcome."""
+
+    begins_at_once = False
+
+    def __init__(self, cluster: Cluster, context: ExecutorContext, on_outcome: OnOutcome) -> None:
+        self.name = cluster.engine.name
+        self._engine = cluster.engine
+        self._slots = WorkerSlots(cluster.engine.workers)
+        self._attempts = RemoteAttempts(cluster, context, self._slots)
+        self.own = {name: self._slots.most(name) for name in PER_WORKER if name != "cpu" or cluster.uses_all}
+        super().__init__(context.with_cache(self._attempts), on_outcome)
+
+    def capacity(self, now: float) -> float | None:
+        """Return the number of slots of all workers that there are now."""
+        return self._slots.amount("cpu")
+
+    def amounts(self, now: float) -> Mapping[str, float]:
+        """Return what all workers have of `PER_WORKER` now, but for their slots."""
+        return {name: self._slots.amount(name) for name in PER_WORKER if name != "cpu"}
+
+    def close(self, grace: float = 0.0) -> None:
+        """End all attempts, those that are under way after `grace` seconds, and the hosts of the run."""
+        super().close(grace)
+        self._attempts.close()
+        self._engine.close()

@@ -1,0 +1,116 @@
+"""Packs the files of a project for the workers of a cluster: a zip archive that is named by what is in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import xxhash
+
+from nfrun.core.errors import ClusterError
+from nfrun.core.values import frozen
+
+MOST_BYTES = 100_000_000
+_NAMED = 3  # of the largest files, in the message
+_CHUNK = 1 << 20
+_STARTS_AT = (1980, 1, 1, 0, 0, 0)  # the earliest time that an archive can hold
+_MODE = 16  # where an archive has the mode of a file, in bits
+
+
+@frozen
+class CodeFiles:
+    """The files of a project. `root` is the folder above all of them, and `files` has their paths by name below it.
+
+    A name that ends in a slash is that of an empty folder. `digest` is that of all names, modes and contents.
+    """
+
+    root: Path
+    files: Mapping[str, Path]
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The name of the archive in the store."""
+        return f"code/{self.digest}.zip"
+
+    def pack(self, archive: Path) -> None:
+        """Write the archive. Raises OSError."""
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+            for name, path in self.files.items():
+                info = zipfile.ZipInfo(name, _STARTS_AT)
+                info.external_attr = path.stat().st_mode << _MODE
+                info.compress_type = zipfile.ZIP_DEFLATED
+                packed.writestr(info, b"" if name.endswith("/") else path.read_bytes())
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive into a folder, with the modes of the files. Raises OSError, and BadZipFile of `zipfile`."""
+    with zipfile.ZipFile(archive) as packed:
+        for info in packed.infolist():
+            path = packed.extract(info, folder)
+            if mode := stat.S_IMODE(info.external_attr >> _MODE):
+                os.chmod(path, mode | stat.S_IRUSR | stat.S_IWUSR)  # noqa: PTH101
+
+
+def find_code(folders: Sequence[Path], left_out: Collection[Path] = (), more: Collection[Path] = ()) -> CodeFiles:
+    """Find the files in the folders, without hidden ones, virtual environments and the folders that are `left_out`.
+
+    Links are followed. `more` are other files that count. Raises ClusterError if they are too large together, or one of
+    them cannot be read.
+    """
+    folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100  (a link stays one)
+    files = {path: path for folder in folders for path in _walk(folder, {*map(os.path.realpath, left_out)})}
+    files.update({path: path for path in more})
+    root = Path(os.path.commonpath([*folders, *(path.parent for path in more)]))
+    named = {f"{path.relative_to(root)}{'/' * path.is_dir()}": path for path in files}
+    named = dict(sorted(named.items()))
+    try:
+        _refuse_large(named)
+        return CodeFiles(root, named, _digest(named))
+    except OSError as error:
+        raise ClusterError(f"cannot read {error.filename}, which the cluster needs: {error.strerror}") from None
+
+
+def _walk(folder: Path, left_out: Collection[str]) -> Iterator[Path]:
+    """Yield the files below a folder, and the folders that have none."""
+    seen: set[str] = set()
+    for found, inner, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(found)
+        if real in seen or real in left_out or "pyvenv.cfg" in names:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__pycache__")
+        paths = [Path(found, name) for name in names if not name.startswith(".") and not name.endswith(".pyc")]
+        yield from [path for path in paths if path.is_file()]
+        if not inner and not paths and Path(found) != folder:
+            yield Path(found)
+
+
+def _refuse_large(files: Mapping[str, Path]) -> None:
+    sizes = {name: path.stat().st_size for name, path in files.items() if not name.endswith("/")}
+    total = sum(sizes.values())
+    if total <= MOST_BYTES:
+        return
+    largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:_NAMED]
+    shown = ", ".join(f"{name} ({sizes[name] / 1e6:,.0f} MB)" for name in largest)
+    raise ClusterError(
+        f"the folder of the pipeline has {total / 1e6:,.0f} MB of files, and at most {MOST_BYTES / 1e6:,.0f} MB travel "
+        f"to a cluster\n   the largest: {shown}\n   keep data elsewhere, and name it by a path or URI that workers see"
+    )
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    whole = xxhash.xxh3_128()
+    for name, path in files.items():
+        content = xxhash.xxh3_128()
+        if not name.endswith("/"):
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    content.update(chunk)
+        mode = path.stat().st_mode & stat.S_IXUSR
+        whole.update(f"{name}\0{mode}\0{content.hexdigest()}\n".encode(errors="surrogateescape"))
+    return whole.hexdigest()

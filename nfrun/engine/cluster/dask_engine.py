@@ -1,0 +1,297 @@
+"""Carries attempts to the workers of a Dask cluster: `DaskEngine`. Only runs with `--executor dask` import it.
+
+Each attempt is a task that is bound to one worker, so that Dask never runs it again elsewhere. Its end and what it
+sends before come as events, in one stream. The scheduler gets builtin functions and texts only: it needs no nfrun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import distributed
+
+from nfrun.core.errors import ClusterError
+from nfrun.core.values import frozen
+from nfrun.engine.cluster import dask_task
+from nfrun.engine.cluster.base import PER_WORKER, RemoteWorker
+
+_CONNECT_SECONDS = 10.0
+_LOOK_SECONDS = 0.5  # between two looks at the workers
+_STATUS_SECONDS = 0.1  # between two looks at the connection
+_ANSWER_SECONDS = 30.0  # for the scheduler to answer
+_STOP_SECONDS = 10.0  # for a worker to take the order to stop an attempt
+_CLOSE_SECONDS = 2.0
+
+Heard = Callable[[str], object]
+Ended = Callable[[str | None, str], object]
+
+
+@frozen
+class _Task:
+    """A task of the run: the worker that it is bound to, its future, and whom to tell what is heard of it."""
+
+    worker: str
+    future: Any
+    on_message: Heard
+    on_end: Ended
+
+
+class DaskEngine:
+    """An `Engine` over a Dask cluster. `run` is the name of the run that its hosts know.
+
+    Raises ClusterError if no scheduler answers at `address`. Without an address it starts a cluster with so many
+    `slots` on this machine.
+    """
+
+    name = "dask"
+
+    def __init__(self, address: str, run: str, slots: int) -> None:
+        self._run = run
+        self.on_gone: Callable[[str], object] = lambda why: None
+        self._lock = threading.Lock()
+        self._tasks: dict[str, _Task] = {}
+        self._workers: dict[str, RemoteWorker] = {}
+        self._used: set[str] = set()  # workers that have had an attempt
+        self._closed = threading.Event()
+        self._silence = _Silence()
+        try:
+            cluster: Any = None if address else _local_cluster(slots)
+            self._cluster, self.address = cluster, str(address or cluster.scheduler_address)
+            self._client = _connect(self.address, self._cluster)
+        except ClusterError:
+            self._silence.end()
+            raise
+        self._client.subscribe_topic(self._client.id, self._hear)
+        try:
+            self._wait(self._look(), _ANSWER_SECONDS)
+        except Exception as error:
+            self.close()
+            raise ClusterError(f"the Dask scheduler at {self.address} does not answer: {_text(error)}") from None
+        threading.Thread(target=self._watch, name="nfrun-dask", daemon=True).start()
+
+    def workers(self) -> Sequence[RemoteWorker]:
+        return list(self._workers.values())
+
+    def submit(self, token: str, worker: str, order: str, shares: bool, on_message: Heard, on_end: Ended) -> None:
+        given = {"token": token, "topic": self._client.id, "order": order, "shares": shares}
+        with self._lock:  # before anything can be heard of it
+            future = self._client.submit(
+                *(eval, dask_task.CALL, given),
+                key=dask_task.KEY + token,
+                workers=[worker],
+                allow_other_workers=False,
+                pure=False,
+            )
+            self._tasks[token] = _Task(worker, future, on_message, on_end)
+            self._used.add(worker)
+            is_known = worker in self._workers
+        if not is_known:
+            self._end(token, None, _left(worker))
+
+    def stop(self, token: str, kill: bool) -> None:
+        task = self._tasks.get(token)
+        if task is not None:
+            self._start(self._call(dask_task.stop, [task.worker], _STOP_SECONDS, self._run, token, kill))
+
+    def ask(self, question: str, seconds: float) -> Mapping[str, str]:
+        asked = list(self._workers)
+
+        async def ask() -> list[Mapping[str, Any]]:
+            return await asyncio.gather(*[self._call(dask_task.ask, [each], seconds, question) for each in asked])
+
+        with suppress(Exception):
+            answers = {address: answer for found in self._wait(ask(), seconds + 1) for address, answer in found.items()}
+            return {address: str(answers.get(address, "it does not answer")) for address in asked}
+        return dict.fromkeys(asked, "it does not answer")
+
+    def close(self) -> None:
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        with self._lock:
+            futures, self._tasks = [task.future for task in self._tasks.values()], {}
+        if self._client.status == "running" and self._used:
+            with suppress(Exception):
+                self._wait(self._call(dask_task.end, list(self._used), _CLOSE_SECONDS, self._run), _CLOSE_SECONDS)
+        for future in futures:
+            with suppress(Exception):
+                future.release()
+        for each in filter(None, (self._client, self._cluster)):
+            with suppress(Exception):
+                each.close(timeout=_CLOSE_SECONDS)
+        self._silence.end()
+
+    # -- on the event loop of the client -----------------------------------------------------------------------------
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """Pass on what a worker has sent, or that an attempt has ended."""
+        _, found = event
+        if isinstance(found, Mapping):
+            return  # what Dask itself tells of the client
+        token, what, text = found
+        task = self._tasks.get(token)
+        if task is None:
+            return
+        if what == dask_task.MESSAGE:
+            task.on_message(text)
+        elif what == dask_task.ENDED:
+            self._end(token, text, "")
+        else:
+            self._end(token, None, f"its worker {task.worker} could not make it: {text}")
+
+    async def _look(self) -> None:
+        """Look which workers there are, and end the attempts of those that have left."""
+        threads: Mapping[str, int] = await self._client.scheduler.ncores()
+        if threads.keys() - self._workers.keys():
+            identity = await self._client.scheduler.identity()
+            found = identity["workers"]
+        else:
+            found = {}
+        workers = {}
+        for address, count in threads.items():
+            if address in found:
+                workers[address] = _worker(address, count, found[address])
+            elif address in self._workers:
+                workers[address] = self._workers[address]
+        self._workers = workers
+        for token, task in list(self._tasks.items()):
+            if task.worker not in workers:
+                self._end(token, None, _left(task.worker))
+            elif task.future.status in ("error", "lost", "cancelled"):
+                self._end(token, None, f"its worker {task.worker} could not make it: {_problem(task.future)}")
+
+    async def _call(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], workers: list[str], seconds: float, *given: Any
+    ) -> Mapping[str, Any]:
+        """Call a function on workers, and return what it returned, or the error. An empty mapping after the time."""
+        try:
+            call: Any = self._client.run(function, *given, workers=workers, on_error="return")
+            found: Mapping[str, Any] = await asyncio.wait_for(call, seconds)
+        except Exception:  # the attempt ends by its lease, and the host when it has been idle
+            return {}
+        return {
+            address: _text(answer) if isinstance(answer, Exception) else answer for address, answer in found.items()
+        }
+
+    # -- on other threads --------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Look at the connection and at the workers until the end of the run."""
+        looked, look = time.monotonic(), None
+        while not self._closed.wait(_STATUS_SECONDS):
+            if self._client.status != "running":
+                self._tell_gone("the connection to it is lost")
+                return
+            now = time.monotonic()
+            if look is not None and look.done():
+                if look.exception() is None:
+                    look = None
+                elif now - looked > _ANSWER_SECONDS:
+                    self._tell_gone("it does not answer")
+                    return
+                else:
+                    look = None
+            elif look is not None and now - looked > _ANSWER_SECONDS:
+                self._tell_gone("it does not answer")
+                return
+            if look is None and now - looked >= _LOOK_SECONDS:
+                looked, look = now, self._start(self._look())
+
+    def _tell_gone(self, why: str) -> None:
+        if not self._closed.is_set():
+            self.on_gone(f"the Dask scheduler at {self.address} is gone: {why}")
+
+    def _end(self, token: str, text: str | None, why: str) -> None:
+        """Tell the end of an attempt once, and let Dask forget its task."""
+        with self._lock:
+            task = self._tasks.pop(token, None)
+        if task is not None:
+            task.on_end(text, why)
+            task.future.release()
+
+    def _start(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._client.loop.asyncio_loop)
+
+    def _wait(self, coroutine: Coroutine[Any, Any, Any], seconds: float) -> Any:
+        return self._start(coroutine).result(seconds)
+
+
+# Dask has no types for what follows.
+_Client: Callable[..., Any] = distributed.Client
+_LocalCluster: Callable[..., Any] = distributed.LocalCluster
+
+
+def _local_cluster(slots: int) -> Any:
+    """Start a cluster with one worker on this machine. Attempts are processes of their own, whatever its threads."""
+    try:
+        return _LocalCluster(
+            n_workers=1,
+            threads_per_worker=slots,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+    except Exception as error:
+        raise ClusterError(f"no Dask cluster could be started on this machine: {_text(error)}") from None
+
+
+def _connect(address: str, cluster: Any) -> Any:
+    try:
+        return _Client(cluster or address, timeout=_CONNECT_SECONDS, set_as_default=False, name="nfrun")
+    except Exception as error:
+        if cluster is not None:
+            cluster.close(timeout=_CLOSE_SECONDS)
+        raise ClusterError(_refusal(address, error)) from None
+
+
+def _refusal(address: str, error: Exception) -> str:
+    text = _text(error)
+    if address.startswith("tls://") and ("ssl_context" in text or "certificate" in text.lower()):
+        return (
+            f"cannot connect to {address}: {text}\n   set the certificates as Dask has it: "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__CLIENT__CERT and …__CLIENT__KEY"
+        )
+    return f"no Dask scheduler answers at {address}: {text}"
+
+
+def _worker(address: str, threads: int, identity: Mapping[str, Any]) -> RemoteWorker:
+    declared = {str(name).lower(): amount for name, amount in (identity.get("resources") or {}).items()}
+    resources = {name: float(declared[name]) for name in PER_WORKER if name in declared}
+    if "memory" not in resources and identity.get("memory_limit"):
+        resources["memory"] = float(identity["memory_limit"])
+    slots = resources.pop("cpu", float(threads))
+    return RemoteWorker(address, slots, resources)
+
+
+def _left(worker: str) -> str:
+    return f"its worker {worker} has left the cluster"
+
+
+def _problem(future: Any) -> str:
+    error = future._state.exception if future.status == "error" else None
+    return _text(error) if error is not None else f"its task is {future.status}"
+
+
+def _text(error: Any) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class _Silence:
+    """Dask logs nothing meanwhile: what goes wrong is told once, in nfrun's words."""
+
+    def __init__(self) -> None:
+        names = [name for name in logging.root.manager.loggerDict if f"{name}.".startswith("distributed.")]
+        self._levels = {log: log.level for log in map(logging.getLogger, names) if log.level != logging.NOTSET}
+        for log in self._levels:
+            log.setLevel(logging.CRITICAL + 1)
+
+    def end(self) -> None:
+        for log, level in self._levels.items():
+            log.setLevel(level)

@@ -1,0 +1,132 @@
+"""Asks all workers of a cluster, before any node runs, whether they can run a pipeline: `preflight`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+
+from nfrun.core.errors import ClusterError
+from nfrun.core.pipeline import NodeSpec
+from nfrun.core.text import shortened
+from nfrun.core.values import frozen
+from nfrun.engine.cluster.base import PER_WORKER, Cluster
+from nfrun.engine.cluster.wire import Answer, Question, WireError, from_text, to_text
+from nfrun.places.base import Place, PlaceError
+
+ANSWER_SECONDS = 30.0
+_NAMED = 3  # workers, in a message
+
+
+@frozen
+class Needs:
+    """What a pipeline needs of each worker: modules that its code imports, and nodes that take of `PER_WORKER`.
+
+    `versions` are those of this process, by the names of `Answer.versions`.
+    """
+
+    modules: tuple[str, ...]
+    nodes: tuple[NodeSpec, ...]
+    versions: Mapping[str, str]
+
+
+def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -> list[str]:
+    """Return warnings. Raises ClusterError with all problems, one a line, and PlaceError."""
+    token = os.urandom(6).hex()
+    nonce = f"data/nonce-{token}.txt"
+    place, folder = cluster.place, cluster.place.fresh_folder()
+    (folder / token).write_text(token)
+    place.put(folder / token, nonce)
+    with suppress(OSError):
+        folder.rmdir()
+    question = Question(cluster.config, needs.modules, nonce=nonce)
+    answers = {worker: _answer(text) for worker, text in cluster.engine.ask(to_text(question), seconds).items()}
+    found = {worker: answer for worker, answer in answers.items() if isinstance(answer, Answer)}
+    unusable = {worker: [why] for worker, why in answers.items() if isinstance(why, str)}
+    try:
+        problems = [
+            *_together("cannot be used:", unusable, len(answers)),
+            *_of_answers(found, place, token, needs.versions["nfrun"], len(answers)),
+            *_of_resources(cluster, needs.nodes),
+        ]
+    finally:
+        with suppress(PlaceError):
+            place.remove([nonce, *(answer.written for answer in found.values() if answer.written)])
+    if problems:
+        raise ClusterError("\n   ".join(["the cluster cannot run this pipeline:", *problems]))
+    return [*_warnings(found, needs.versions, len(answers))]
+
+
+def _answer(text: str) -> Answer | str:
+    if not text.startswith("{"):
+        return "it has no nfrun: install it there" if "No module named 'nfrun" in text else text
+    try:
+        found = from_text(text)
+    except WireError as error:
+        return str(error)
+    return found if isinstance(found, Answer) else "its answer is none"
+
+
+def _of_answers(answers: Mapping[str, Answer], place: Place, token: str, nfrun: str, count: int) -> Iterator[str]:
+    versions = {worker: answer.versions["nfrun"] for worker, answer in answers.items()}
+    other = {worker: [f"nfrun {theirs} instead of {nfrun}"] for worker, theirs in versions.items() if theirs != nfrun}
+    yield from _together("has", other, count)
+    missing = {worker: [f"the module '{name}'" for name in answer.missing] for worker, answer in answers.items()}
+    yield from _together("lacks", missing, count)
+    unseen = {worker: [why] for worker, answer in answers.items() if (why := _store_problem(answer, place, token))}
+    yield from _together("cannot use the store: it", unseen, count)
+
+
+def _store_problem(answer: Answer, place: Place, token: str) -> str:
+    """Return why a worker and this process do not see the same store, "" if they do."""
+    if answer.store_error:
+        return answer.store_error
+    if answer.read.strip() != token:
+        return "sees another folder under the same name"
+    try:
+        written = place.get(answer.written).read_text()
+        place.release(answer.written)
+    except OSError as error:
+        return f"wrote there what this machine does not see ({error})"
+    return "" if written.strip() == token else "wrote there what this machine does not see"
+
+
+def _of_resources(cluster: Cluster, nodes: Iterable[NodeSpec]) -> Iterator[str]:
+    workers = cluster.engine.workers()
+    for name in PER_WORKER[1:]:
+        most = max((worker.resources.get(name, 0.0) for worker in workers), default=0.0)
+        lacking = {spec.id: spec.amounts[name] for spec in nodes if spec.amounts.get(name, 0.0) > most}
+        if lacking:
+            first = next(iter(lacking))
+            show: Callable[[float], str] = _gigabytes if name == "memory" else "{:g}".format
+            others = f" (and {len(lacking) - 1} others)" if len(lacking) > 1 else ""
+            has = f"has more than {show(most)}" if most else "has any"
+            yield f"node '{first}'{others} takes {show(lacking[first])} of '{name}', and no worker {has}"
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.3g} GB"
+
+
+def _warnings(answers: Mapping[str, Answer], versions: Mapping[str, str], count: int) -> Iterator[str]:
+    """Yield where results may differ from those of this machine: other minor versions of Python, or major of Arrow."""
+    for name, parts in (("python", 2), ("pyarrow", 1)):
+        ours = versions[name]
+        other = {
+            worker: [f"{name} {theirs} instead of {ours}: results may differ"]
+            for worker, answer in answers.items()
+            if (theirs := answer.versions.get(name, "")).split(".")[:parts] != ours.split(".")[:parts]
+        }
+        yield from _together("has", other, count)
+
+
+def _together(verb: str, found: Mapping[str, Iterable[str]], count: int) -> Iterator[str]:
+    """Yield each text once, with the workers that it is about."""
+    by_text: dict[str, list[str]] = {}
+    for worker, texts in found.items():
+        for text in texts:
+            by_text.setdefault(text, []).append(worker)
+    for text, workers in by_text.items():
+        who = f"worker {workers[0]}" if len(workers) == 1 else f"{len(workers)} workers ({shortened(workers, _NAMED)})"
+        who = f"all {count} workers" if 1 < count == len(workers) else who
+        yield f"{who}: {verb} {text}"

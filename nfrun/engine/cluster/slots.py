@@ -1,0 +1,111 @@
+"""Chooses the worker of each attempt, and keeps account of what the attempts of the run take of the workers."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from nfrun.core.budgets import Held, Units
+from nfrun.core.values import frozen
+from nfrun.engine.cluster.base import RemoteWorker
+
+_ROUNDING = 1e-9
+_LOOK_SECONDS = 0.5  # between two looks at the workers while none has room
+
+
+@frozen
+class Slot:
+    """The place of an attempt on a worker: what it takes of each resource, and the numbers of its units of `gpu`."""
+
+    worker: str
+    needs: Mapping[str, float]
+    held: Held = ()
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """The numbers of the units of `gpu` that the attempt holds."""
+        return tuple(sorted(unit for unit, _ in self.held))
+
+
+class WorkerSlots:
+    """The room that workers have for attempts. Thread-safe. `workers` returns those that there are now.
+
+    An attempt may ask for more slots than any worker has: it gets a whole worker.
+    """
+
+    def __init__(self, workers: Callable[[], Sequence[RemoteWorker]]) -> None:
+        self._workers = workers
+        self._change = threading.Condition()
+        self._taken: dict[str, dict[str, float]] = {}
+        self._units: dict[str, Units] = {}
+        self._closed = False
+
+    def amount(self, name: str) -> float:
+        """Return what all workers have of a resource, `cpu` for their slots, those in use included."""
+        return sum(_has(worker, name) for worker in self._workers())
+
+    def most(self, name: str) -> float:
+        """Return the most that one attempt can take of a resource: without workers, as much as it likes."""
+        return max([_has(worker, name) for worker in self._workers()], default=math.inf) if name == "cpu" else math.inf
+
+    def take(self, needs: Mapping[str, float], is_wanted: Callable[[], bool], first: Iterable[str] = ()) -> Slot | None:
+        """Wait for a worker that has room, and take it. None if it `is_wanted` no more, or after `close`.
+
+        Of the workers with room it is the one with the most free slots; of those with equally many one of `first`.
+        """
+        preferred = frozenset(first)
+        with self._change:
+            while not self._closed and is_wanted():
+                fitting = [worker for worker in self._workers() if self._fits(worker, needs)]
+                if fitting:
+                    return self._take(max(fitting, key=lambda w: (self._free(w, "cpu"), w.address in preferred)), needs)
+                self._change.wait(_LOOK_SECONDS)
+        return None
+
+    def give_back(self, slot: Slot) -> None:
+        """Free what an attempt has taken."""
+        with self._change:
+            taken = self._taken[slot.worker]
+            for name, amount in slot.needs.items():
+                taken[name] -= amount
+            if slot.held:
+                self._units[slot.worker].give_back(slot.held)
+            self._change.notify_all()
+
+    def wake(self) -> None:
+        """Let those that wait look again."""
+        with self._change:
+            self._change.notify_all()
+
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def _free(self, worker: RemoteWorker, name: str) -> float:
+        return _has(worker, name) - self._taken.get(worker.address, {}).get(name, 0.0)
+
+    def _fits(self, worker: RemoteWorker, needs: Mapping[str, float]) -> bool:
+        for name, amount in needs.items():
+            most = worker.slots if name == "cpu" else math.inf
+            if self._free(worker, name) < min(amount, most) - _ROUNDING:
+                return False
+        units = self._units.get(worker.address)
+        return worker.slots > 0 and (units is None or units.fits(needs.get("gpu", 0.0)))
+
+    def _take(self, worker: RemoteWorker, needs: Mapping[str, float]) -> Slot:
+        needs = {name: min(amount, worker.slots) if name == "cpu" else amount for name, amount in needs.items()}
+        taken = self._taken.setdefault(worker.address, {})
+        for name, amount in needs.items():
+            taken[name] = taken.get(name, 0.0) + amount
+        held: Held = ()
+        if needs.get("gpu"):
+            units = self._units.setdefault(worker.address, Units(int(worker.resources.get("gpu", 0.0))))
+            held = units.take(needs["gpu"])
+        return Slot(worker.address, needs, held)
+
+
+def _has(worker: RemoteWorker, name: str) -> float:
+    return worker.slots if name == "cpu" else worker.resources.get(name, 0.0)
