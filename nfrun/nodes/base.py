@@ -371,9 +371,8 @@ def check_makes_tables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
     """Check the outputs of a node whose kind makes nothing but tables."""
     for name, type in node.types.items():
         what = f"a {node.kind} node makes tables, and '{name}' is a {form_of(type)}"
-        yield NodeDiagnostic(
-            ("outputs", name, "type"), what, "read the table in a python or run node, and make it there"
-        )
+        hint = "read the table in a python or run node, and make it there"
+        yield NodeDiagnostic(("outputs", name, "type"), what, hint)
 
 
 def check_gathered(node: NodeSpec) -> Iterator[NodeDiagnostic]:
