@@ -70,15 +70,20 @@ def is_written_before(entry: str, spec: NodeSpec, nodes: Mapping[str, NodeSpec],
     return any(_may_write(nodes[name], entry, base, needed) for name in before)
 
 
+def _holds(folder: str | Path, path: str | Path) -> bool:
+    """Return whether a path is that of a folder, or of something in it. Links are followed."""
+    return f"{os.path.realpath(path)}{os.sep}".startswith(f"{os.path.realpath(folder)}{os.sep}")
+
+
 def _may_write(node: NodeSpec, entry: str, base: Path, needed: Collection[str]) -> bool:
     kind = KINDS[node.kind]
     if kind.has_user_frames or kind.is_expanded or (kind.is_process and node.id in needed):
         return node.id in needed  # what code and scripts write is not known: only `needs` tells that it may matter
     if kind.is_template and has_expression(node.body):
         return True
-    written = map(os.path.normpath, written_files(node, base))
-    pattern = os.path.normpath(entry)
-    if any(name == pattern or fnmatch(name, pattern) or name.startswith(f"{pattern}{os.sep}") for name in written):
-        return True
+    pattern, real = os.path.normpath(entry), os.path.realpath(base / entry)
+    for name, path in written_files(node, base).items():
+        if fnmatch(os.path.normpath(name), pattern) or _holds(real, path) or _holds(path, real):
+            return True
     last = Path(pattern).name
     return not kind.is_template and (has_magic(last) or last in node.body)

@@ -131,6 +131,21 @@ def test_what_a_node_before_may_write_need_not_be_there(folder: Path, before: st
     assert "there is no file 'y'" in problems(folder, f"nodes:\n{before}  a: {{run: x, files: y}}\n")
 
 
+@pytest.mark.parametrize(
+    "read_path", ["out/day=1/part-0.parquet", "out/day=1/", "'out/*/*.parquet'", "real/", "real/x.csv"]
+)
+@pytest.mark.parametrize("written", ["out/", "link/"])
+def test_what_is_in_a_folder_that_a_node_before_writes_need_not_be_there(
+    folder: Path, read_path: str, written: str
+) -> None:
+    for link in ("out", "link"):
+        (folder / link).symlink_to("real", target_is_directory=True)
+    text = f"nodes:\n  r: {{read: r.csv}}\n  w: {{write: {written}, inputs: r}}\n  a: {{read: {read_path}, needs: w}}\n"
+    assert read(folder, text)
+    other = text.replace("out/day", "other/day").replace("'out", "'other").replace("real", "other")
+    assert "there is no" in problems(folder, other) or "no file matches" in problems(folder, other)
+
+
 def warnings_in(folder: Path, text: str) -> list[str]:
     """The warnings of `validate`."""
     (folder / "p.yaml").write_text(text)
