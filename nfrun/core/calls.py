@@ -62,7 +62,7 @@ class Calls:
         self._done_rows = opened.reused
         self._failed_rows = 0
         self._told_at = float("-inf")
-        self._is_held = False  # until a call that failed, as one for any piece would, is made again
+        self._held_by: PiecePath | None = None  # until a call that failed, as one for any piece would, is made again
         self.running: dict[int, tuple[tuple[PiecePath, ...], int]] = {}
         self.waiting: dict[PiecePath, float] = {}
         self.failed: list[FailedCall] = []
@@ -73,7 +73,7 @@ class Calls:
     @property
     def can_start(self) -> bool:
         """Whether another order may start now."""
-        has_piece = bool(self._again) or (bool(self._uncalled) and not self._is_held)
+        has_piece = bool(self._again) or (self._uncalled > 0 and self._held_by is None)
         return has_piece and len(self.running) < MOST_RUNNING
 
     @property
@@ -127,11 +127,17 @@ class Calls:
         made = outcome.made if outcome.made is not None else 0 if failure is not None else len(pieces)
         self._put_back(pieces[made + (failure is not None) :])
         self._measure(outcome.duration / max(1, made + (failure is not None)))
-        self._is_held = failure is not None and failure.is_certain
         for piece in pieces[:made]:
             if tries > 1 or len(piece) > 1:
                 self._forget(piece)
             self._done_rows += self._pieces.rows_of(piece)
+        if failure is None or not failure.is_certain:
+            self._held_by = None
+        elif self._held_by not in (None, pieces[made]) and tries == 1 and not is_stopped:
+            self._left.extendleft(self._before_bound(pieces[made : made + 1]))
+            return None  # one call finds out whether the next ones fail, too
+        else:
+            self._held_by = pieces[made]
         return None if failure is None else self._fail_piece(now, pieces[made], tries, failure, is_stopped=is_stopped)
 
     def progress(self, now: float) -> tuple[int, MapCounts] | None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from itertools import accumulate
 
 import pyarrow as pa
+import pyarrow.types as pt
 
 from nfrun.core.values import frozen
 from nfrun.pieces.piece import counted
@@ -39,6 +40,11 @@ class Found:
         if UNNAMED not in table.schema.names:
             return table
         return table.rename_columns([column or self.name for column in table.schema.names])
+
+    def has_values(self, number: int) -> bool:
+        """Return whether a record has columns; the function may have given None for each of its rows."""
+        schema = self.results.records[number].table().schema
+        return schema.names != [UNNAMED] or not pt.is_null(schema.field(0).type)
 
 
 def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None) -> pa.RecordBatchReader:
@@ -87,11 +93,13 @@ def joined_pieces(found: Found) -> pa.RecordBatchReader:
 def _schema(found: Found, unit: str) -> pa.Schema:
     """Return the columns of all results, in the order in which the rows of the input give them.
 
-    Raises FormatError with the number of the first `unit`, from 1, of each of two results that do not fit together.
+    A row for which the function gave None has nulls in the columns of the others. Raises FormatError with the number of
+    the first `unit`, from 1, of each of two results that do not fit together.
     """
     import pyarrow.compute as pc
 
     used = found.results.used_by(found.positions)
+    used = [*filter(found.has_values, used)] or used
     try:
         return common_schema([found.table(i).schema for i in used])
     except Conflict as error:

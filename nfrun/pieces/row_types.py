@@ -33,12 +33,13 @@ def rows_by_type(value: Any, *, explode: bool) -> list[list[int]]:
 def only_rows(value: Any, rows: Sequence[int]) -> Any:
     """Return what a function returned for some of its rows. `value` is a mapping of columns, or a list of rows."""
     if not isinstance(value, Mapping):
-        return [value[i] for i in rows]
-    found = {}
+        found = [value[i] for i in rows]
+        return [None if isinstance(row, Mapping) and not row else row for row in found]
+    columns = {}
     for name, values in value.items():
         is_list = isinstance(values, list | tuple | range)
-        found[name] = [values[i] for i in rows] if is_list else pa.array(values).take(pa.array(rows))
-    return found
+        columns[name] = [values[i] for i in rows] if is_list else pa.array(values).take(pa.array(rows))
+    return columns
 
 
 def _kinds(value: Any, explode: bool) -> Sequence[Hashable] | None:
@@ -53,9 +54,7 @@ def _kinds(value: Any, explode: bool) -> Sequence[Hashable] | None:
     if any(isinstance(row, Mapping) for row in value):
         if any(row is not None and not isinstance(row, Mapping) for row in value):
             return None  # an error
-        kinds = [_mapping_kind(row or {}) for row in value]
-        first = next((kind for kind in kinds if kind), ())  # rows of nulls are kept with it
-        return [kind or first for kind in kinds]
+        return [_mapping_kind(row or {}) for row in value]
     return _kinds_of(value)
 
 

@@ -407,6 +407,37 @@ def test_a_call_that_takes_long_is_ordered_alone_and_holds_up_no_others() -> Non
     assert found[-15:] == [1] * 15
 
 
+def test_if_a_class_cannot_be_made_one_call_tries_it_again_for_all() -> None:
+    calls = Calls(OpenedMap(Rows(100, 1), 100), MapSpec("x", 1), Retry(2, 1.0), "")
+    failure = Failure(Cause.NODE, "OSError", "no model", is_certain=True)
+    under_way = [calls.start()[:2] for _ in range(4)]
+    for number, _ in under_way:
+        calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False)
+    assert [*calls.waiting] == [(0,)]
+    for _ in range(2):
+        assert not calls.can_start
+        calls.resume((0,))
+        number, pieces, _ = calls.start()
+        assert pieces == ((0,),) and not calls.can_start
+        calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False)
+    assert calls.has_ended and calls.failure == failure and calls.counts.calls == 6
+
+
+def test_calls_that_could_not_make_a_class_are_made_when_one_could() -> None:
+    calls = Calls(OpenedMap(Rows(3, 1), 3), MapSpec("x", 1), Retry(1, 1.0), "")
+    failure = Failure(Cause.NODE, "OSError", "no model", is_certain=True)
+    for number in [calls.start()[0] for _ in range(3)]:
+        calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False)
+    calls.resume((0,))
+    found = []
+    while calls.can_start:
+        number, pieces, tries = calls.start()
+        found.append((pieces, tries))
+        calls.end(0.0, Outcome("x", 1, call=number), is_stopped=False)
+    assert found[0] == (((0,),), 2) and sorted(found[1:]) == [(((1,),), 1), (((2,),), 1)]
+    assert calls.has_ended and calls.failure is None
+
+
 def test_pieces_of_an_order_that_is_lost_are_called_alone() -> None:
     calls = Calls(OpenedMap(Rows(100, 1), 100), MapSpec("x", 1), Retry(), "", alone=False)
     calls.end(0.0, Outcome("x", 1, duration=0.001, call=calls.start()[0]), is_stopped=False)

@@ -79,6 +79,7 @@ def test_types_are_those_of_all_values_together(tmp_path: Path) -> None:
     [
         [1, 2.5, None, 3],
         [{"a": 1}, {"b": "x"}, {"a": 2.5, "b": None}, {"b": "y"}],
+        [None, {"b": "x"}, {"a": 1}, None],
         [[1], [None, 2.5], [], None],
         [{"a": [1], "c": {"x": 1}}, {"a": ["t"][:0], "c": {"y": 1.5}}, {"a": None}, {"c": None, "d": Decimal("1.25")}],
         [Decimal("1.5"), Decimal("100.25"), None, Decimal("7")],
