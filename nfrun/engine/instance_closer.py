@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from threading import Thread
@@ -33,6 +34,7 @@ class InstanceCloser:
         for name in self._names.values():
             self._left[name] = self._left.get(name, 0) + 1
         self._seconds, self._on_error = seconds, on_error
+        self._threads: list[Thread] = []
         self.finders: list[FindUnused] = []
 
     def event(self, event: Event) -> None:
@@ -47,15 +49,16 @@ class InstanceCloser:
             self._close(self._left.keys())
 
     def close_all(self) -> None:
-        """Close all instances that are left. Waits for that."""
-        for thread in self._close(()):
-            thread.join(self._seconds)
+        """Close all instances that are left. Waits for that, and for those that are being closed."""
+        self._close(())
+        until = time.monotonic() + self._seconds
+        for thread in list(self._threads):
+            thread.join(max(0.0, until - time.monotonic()))
 
-    def _close(self, needed: Collection[ClassName]) -> list[Thread]:
+    def _close(self, needed: Collection[ClassName]) -> None:
         found = [close for find in self.finders if (close := find(needed)) is not None]
         with suppress(HandoffError):  # no thread: the instances end with their process
-            return [start_thread(self._run, "nfrun-close", close) for close in found]
-        return []
+            self._threads += [start_thread(self._run, "nfrun-close", close) for close in found]
 
     def _run(self, close: Callable[[], Iterable[str]]) -> None:
         for message in close():

@@ -143,7 +143,7 @@ class PipelineRun:
         self._instances.finders.append(partial(unused_instances, self._runner.memo))
         with around(self.run), nullcontext() if watch is None else watch.watching():
             makers = {name: partial(make, context) for name, make in self._makers.items()}
-            return self.run.go(makers, self.store, known or nothing_known)
+            return self.run.go(makers, self.store, known or nothing_known, self._instances.close_all)
 
     def close(self, take_tables: Callable[[], object]) -> None:
         """Close logs, reporters and store. Calls `take_tables` before the store drops its tables."""

@@ -156,11 +156,13 @@ class Run:
         make_executors: Mapping[str, Callable[[OnOutcome], Executor]],
         store: TableStore,
         known: KnownOutcome = nothing_known,
+        on_end: Callable[[], object] = lambda: None,
     ) -> RunFinished:
         """Run to the end and return the last event. Call it once.
 
         `make_executors` makes the executors by name. Each gets the function that it calls with each outcome. An attempt
-        whose outcome is `known(start)` goes to none. Any exception is a bug in nfrun.
+        whose outcome is `known(start)` goes to none. `on_end` is called before executors are closed, if they have the
+        grace period for that. Any exception is a bug in nfrun.
         """
         self._store, self._known = store, known
         try:
@@ -173,6 +175,8 @@ class Run:
             is_detached = self._is_detaching()  # the last nodes may still run
             end = self._run_last()
         finally:
+            if not (self._is_detaching() or (self._is_last and self._signals)):
+                on_end()
             for executor in self._executors.values():
                 no_grace = self._is_detaching() or (self._is_last and self._signals)
                 executor.close(0.0 if no_grace else self._grace)

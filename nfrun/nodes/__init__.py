@@ -13,7 +13,7 @@ Other packages use:
 - `duckdb_instances`: `gives_nothing`
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`
-- `instances`: `unused_instances`
+- `instances`: `RUN_COROUTINE`, `unused_instances`
 - `map_form`: `check_columns`, `missing_columns`
 - `pipeline`: `INPUT`
 - `read`: `READ`
@@ -21,5 +21,4 @@ Other packages use:
 - `returned_tables`: `to_table`
 - `user_checks`: `check_problems`, `make_user_check`, `missing_for`, `node_of`, `nodes_of_checks`, `query_columns`,
   `query_problems`
-- `user_function`: `pool_of`
 """

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping
 from typing import Any
 
+RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
+RUN_COROUTINE = "run_coroutine"  # in the memo of a run: what awaits coroutines that belong to no attempt
 # What the instance is of: the folder and the body of a node, and the values and inputs that `__init__` gets.
 Key = tuple[tuple[str, str], Hashable]
 
@@ -23,17 +25,18 @@ class InstancePool:
 
     A call takes an idle instance of its key. Another one is made only if none is idle, and one at a time for each key,
     so that calls which begin at once do not all load a model when the first is about to give its own back. If it cannot
-    be made, the calls that wait for it fail alike: each would try as long, one after the other.
+    be made, the calls that wait for it fail alike: each would try as long, one after the other. `run_coroutine` awaits
+    an async `close()` on the event loop of the calls.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, run_coroutine: RunCoroutine | None = None) -> None:
         self._lock = threading.Lock()
+        self._run_coroutine = run_coroutine or _run_alone
         self._idle: dict[Key, list[Any]] = {}
         self._shared: dict[Key, Any] = {}
         self._making: dict[Key, _Turn] = {}
         self._closed: set[tuple[str, str]] = set()
         self.loading: dict[Key, Any] = {}  # for the event loop: futures of instances that are being made
-        self.run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = _run_alone  # awaits an async `close()`
 
     def take(self, key: Key, make: Callable[[], Any]) -> Any:
         """Return an instance that no other call has; `give_back` must follow. Raises what `make` raises."""
@@ -104,7 +107,7 @@ class InstancePool:
             try:
                 result = close()
                 if hasattr(result, "__await__"):
-                    self.run_coroutine(_closed(result))
+                    self._run_coroutine(_closed(result))
             except Exception as error:
                 return error
         return None
@@ -132,7 +135,7 @@ async def _closed(closing: Any) -> None:
 
 
 def _run_alone(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine on a loop of its own: that of the calls may have ended."""
+    """Run a coroutine on a loop of its own."""
     import asyncio
 
     return asyncio.run(coroutine)

@@ -13,7 +13,7 @@ from nfrun.code.module_finder import find_module, hidden_files
 from nfrun.code.source_import import import_for_process
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import NodeContext, NodeError
-from nfrun.nodes.instances import InstancePool, Key
+from nfrun.nodes.instances import RUN_COROUTINE, InstancePool, Key
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_
 
@@ -93,8 +93,8 @@ def awaited(context: NodeContext, result: Any) -> Any:
 
 def pool_of(memo: dict[Any, Any]) -> InstancePool:
     """Return the instances of this process in the memo of a run."""
-    found: InstancePool = memo.get(InstancePool) or memo.setdefault(InstancePool, InstancePool())
-    return found
+    found: InstancePool | None = memo.get(InstancePool)
+    return found or memo.setdefault(InstancePool, InstancePool(memo.get(RUN_COROUTINE)))
 
 
 def import_function(module: str, name: str, context: NodeContext) -> Any:

@@ -42,6 +42,17 @@ class Client(Model):
     async def __call__(self, id: int):
         return {"answer": id}
 
+class Looped(Client):
+    async def __call__(self, id: int):
+        import asyncio
+        self.loop = asyncio.get_running_loop()
+        return {"answer": id}
+
+    async def close(self):
+        import asyncio
+        await asyncio.sleep(0)
+        note("close", self.name, asyncio.get_running_loop() is self.loop)
+
 class Stubborn(Whole):
     def close(self):
         raise RuntimeError("no")
@@ -100,6 +111,13 @@ def test_a_class_that_cannot_be_made_fails_the_node(tmp_path: Path, here: Here) 
     assert words(log) == ["load none", "load none"]
     assert "node 'a' failed after 2 attempts: ValueError: there is no such model" in told
     assert 'raise ValueError("there is no such model")' in told and "nfrun/" not in told
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_an_async_close_runs_on_the_loop_of_the_calls(tmp_path: Path, here: Here, executor: str) -> None:
+    node = f'python: "steps:Looped", inputs: rows, with: {{name: x}}, map: rows, executor: {executor}'
+    log, _ = run(here, tmp_path, node, "-j", "1")
+    assert words(log) == ["load x", "close x True"]
 
 
 def test_an_error_in_close_fails_no_run(tmp_path: Path, here: Here) -> None:

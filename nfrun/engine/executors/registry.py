@@ -5,15 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nfrun.engine.executors.base import MakeExecutor, Preparation, PrepareExecutor
+    from nfrun.engine.executors.base import (
+        Executor,
+        ExecutorContext,
+        MakeExecutor,
+        OnOutcome,
+        Preparation,
+        PrepareExecutor,
+    )
 
 
 def _thread(preparation: Preparation) -> MakeExecutor:
     from nfrun.engine.executors.threads import ThreadExecutor
+    from nfrun.nodes.instances import RUN_COROUTINE
 
-    return lambda context, on_outcome: ThreadExecutor(
-        context.with_cache(context.runner), on_outcome, context.runner.call_on_loop
-    )
+    def make(context: ExecutorContext, on_outcome: OnOutcome) -> Executor:
+        runner = context.runner
+        executor = ThreadExecutor(context.with_cache(runner), on_outcome, runner.call_on_loop)
+        runner.memo[RUN_COROUTINE] = executor.run_coroutine
+        return executor
+
+    return make
 
 
 def _process(preparation: Preparation) -> MakeExecutor:

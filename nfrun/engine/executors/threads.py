@@ -124,6 +124,14 @@ class ThreadExecutor:
             self._queue.put(None)
         self._loop.close()
 
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Return the result of a coroutine of no attempt. Once this executor is closed, it has a loop of its own."""
+        if self._closing:
+            import asyncio
+
+            return asyncio.run(coroutine)
+        return self._loop.run_coroutine(coroutine, CancelToken())
+
     def _enqueue(self, attempt: NodeStarted) -> None:
         with self._lock:
             self._idle -= 1  # now, so that two attempts never count on the same idle thread

@@ -34,9 +34,8 @@ from nfrun.engine.executors.pool import Message
 from nfrun.engine.mapped.open_map import PieceSource, WorkerMap
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken, seed_of
-from nfrun.nodes.instances import unused_instances
+from nfrun.nodes.instances import RUN_COROUTINE, unused_instances
 from nfrun.nodes.registry import KINDS
-from nfrun.nodes.user_function import pool_of
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
@@ -214,7 +213,7 @@ class _Worker:
     def __init__(self, streams: Sequence[Connection], config: WorkerConfig) -> None:
         self._streams = streams
         self._config = config
-        self._memo: dict[Any, Any] = {}
+        self._memo: dict[Any, Any] = {RUN_COROUTINE: self._run_coroutine}
         self._cancel_token: CancelToken | None = None
         base = Path(config.pipeline.folder)
         self._watch = (
@@ -289,7 +288,6 @@ class _Worker:
         """
         if self._event_loop is None:
             self._event_loop = asyncio.Runner()
-            pool_of(self._memo).run_coroutine = self._run_coroutine
         return self._event_loop.run(coroutine, context=copy_context())
 
     def _call(
