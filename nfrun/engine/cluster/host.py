@@ -7,6 +7,7 @@ through the second. At the end of the first it ends, with all that it has starte
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -21,10 +22,17 @@ def main() -> None:
     folder = Path(os.environ.get("TMPDIR") or "/tmp") / f"nfrun-host-{os.urandom(6).hex()}"
     folder.mkdir(mode=0o700)
     leave = split(reading, [writing], folder)
-    from nfrun.engine.cluster.host_loop import serve_frames  # the first of the two processes needs none of it
+    from nfrun.engine.cluster.host_loop import HostLoop  # the first of the two processes needs none of it
 
     with os.fdopen(reading, "rb") as frames_in, os.fdopen(writing, "wb") as frames_out:
-        serve_frames(frames_in, frames_out, folder)
+        loop = HostLoop(frames_out, folder)
+
+        def end(number: int, frame: object) -> None:
+            loop.is_ending = True  # what is killed now has not failed by itself
+            leave(1)
+
+        signal.signal(signal.SIGTERM, end)
+        loop.serve(frames_in)
     leave(0)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.call_events import CallStarted
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
@@ -40,6 +40,14 @@ from nfrun.tables.worker_store import WorkerStore
 
 _CALL_END = 1 << 16  # bytes of the end of what a call of a mapped node prints
 _MOST_INLINE = 1 << 16  # bytes of results of a call that are sent through the cluster
+
+
+class _Lacking(Exception):
+    """The store does not have an input any more: `ref`."""
+
+    def __init__(self, ref: OutputRef) -> None:
+        super().__init__(ref.id)
+        self.ref = ref
 
 
 class HostRun:
@@ -100,6 +108,8 @@ class HostRun:
                 else:
                     outcome = self._make_in_worker(remote, fetched, cancel_token, logs, send, records)
                 outcome = replace(outcome, outputs=self._put(outcome.outputs))
+        except _Lacking as lacking:
+            outcome = Outcome(order.start.node, order.start.attempt, lacking=(lacking.ref,))
         except (HandoffError, OSError) as error:
             outcome = order.start.failed_with(CANCELLED if cancel_token.cancelled else nfrun_failure(error))
         logs.end(order.start.node, order.start.attempt)
@@ -183,7 +193,7 @@ class HostRun:
     def _fetched(self, order: AttemptOrder, token: str, waits: dict[OutputId, float]) -> Iterator[AttemptOrder]:
         """Yield the order with inputs on this machine, and with a folder for its outputs. Adds the seconds to `waits`.
 
-        Raises HandoffError.
+        Raises _Lacking, HandoffError.
         """
         used: list[str] = []
         outputs = self._outputs / token
@@ -197,7 +207,10 @@ class HostRun:
             inputs: dict[str, OutputRef] = {}
             for id, ref in order.start.inputs.items():
                 began = time.perf_counter()
-                inputs[id] = replace(ref, path=fetch(ref.stored or ""), files=None)
+                try:
+                    inputs[id] = replace(ref, path=fetch(ref.stored or ""), files=None)
+                except NotStored:
+                    raise _Lacking(ref) from None
                 waits[ref.id] = time.perf_counter() - began
             order = replace(order, start=replace(order.start, inputs=inputs), outputs=str(outputs))
             if isinstance(order, CallOrder) and order.data is not None:

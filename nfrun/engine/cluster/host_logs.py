@@ -99,11 +99,11 @@ class _SentStream(StreamLog):
             if self._ended:
                 return
             size = _logged_bytes(level, line)
-            if self._late or self._taken(size) < size:
+            if self._late or not self._taken(size):
                 self._late += size
                 self._late_logged.append((level, line))
                 self._late_logged_bytes += size
-                while self._late_logged_bytes > self._most_end and len(self._late_logged) > 1:
+                while self._late_logged_bytes - _logged_bytes(*self._late_logged[0]) >= self._most_end:
                     self._late_logged_bytes -= _logged_bytes(*self._late_logged.popleft())
                 return
             self._logged.append((level, line))

@@ -32,22 +32,20 @@ from nfrun.nodes.base import CancelToken
 from nfrun.system.threads import start_thread
 
 
-def serve_frames(frames_in: BinaryIO, frames_out: BinaryIO, folder: Path) -> None:
-    """Serve until the end of the frames. `folder` is the folder of this host. Raises nothing that a run can cause."""
-    _Loop(frames_out, folder).serve(frames_in)
+class HostLoop:
+    """Serves the frames of one host, whose folder is `folder`. Once it `is_ending`, no attempt tells its end."""
 
-
-class _Loop:
     def __init__(self, out: BinaryIO, folder: Path) -> None:
         self._out = out
         self._folder = folder
         self._writing = threading.Lock()
         self._setting_up = threading.Lock()
         self._run: HostRun | None = None
-        self._names = ("", "")
+        self.is_ending = False
         self._tokens: dict[str, CancelToken] = {}
 
     def serve(self, frames_in: BinaryIO) -> None:
+        """Serve until the end of the frames, or until one of them says so. Raises nothing that a run can cause."""
         gracefully = False
         while not gracefully and (frame := read_frame(frames_in)) is not None:
             if frame.kind == ORDER:
@@ -59,6 +57,7 @@ class _Loop:
                 # On a thread of its own: callbacks may wait for a lock.
                 self._start(found.kill if frame.kind == KILL else found.cancel)
             gracefully = frame.kind == END
+        self.is_ending = True
         messages = self._run.close(at_once=not gracefully) if self._run is not None else []
         self._write(Frame(CLOSED, text=json.dumps(messages)))
 
@@ -79,7 +78,8 @@ class _Loop:
         except WireError as error:
             text = to_text(Ended(frame.name, lost=str(error)))
         del self._tokens[frame.name]
-        self._write(Frame(ENDED, frame.name, text))
+        if not self.is_ending:
+            self._write(Frame(ENDED, frame.name, text))
 
     def _run_of(self, config: HostConfig) -> HostRun:
         with self._setting_up:

@@ -219,7 +219,7 @@ def _plain(value: Any) -> Any:
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
         return value
-    if kind is tuple:
+    if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if is_value(value):
         return _plain_value(value)

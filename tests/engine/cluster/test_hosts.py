@@ -1,117 +1,264 @@
-"""Tests of hosts: attempts of all kinds are made by them as on the machine of the run, and nothing of them is left."""
+"""Tests of hosts: attempts of all kinds are made there as on the machine of the run."""
 
 from __future__ import annotations
 
 import os
-import textwrap
-import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hosts import NODE, Trial
 
-from nfrun.core.events import NodeStarted, Outcome, OutputRef
-from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.contracts import Check, Contract
+from nfrun.core.errors import Cause
+from nfrun.core.events import Frame, Outcome
+from nfrun.core.map_spec import MapForm, MapSpec
+from nfrun.core.pipeline import Gather, Input, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.cluster import hosted
-from nfrun.engine.cluster.wire import Ended, HostConfig, Printed, RemoteOrder, from_text, to_text
+from nfrun.engine.cluster.wire import Begun, Ended, Logged, Progressed, from_text, to_text
 from nfrun.engine.executors.worker import AttemptOrder
-from nfrun.places.folder import Folder
-from nfrun.places.stored_outputs import StoredOutputs
-from nfrun.tables.worker_store import WorkerStore
+from nfrun.pieces.piece import Piece
+from nfrun.pieces.segments import records_in
 
-STEPS = """
-    import os, pathlib, signal, sys, time
-    import pyarrow as pa
+FILES = {
+    "steps.py": """
+        import os, pathlib, sys
+        import pyarrow as pa
 
-    def double(table): return pa.table({"n": [2 * n for n in table["n"].to_pylist()]})
-    def fail(table):
-        raise ValueError(f"no {pathlib.Path('words.txt').absolute()}")
-    def where(context):
-        print("out"); print("err", file=sys.stderr); context.log.info("logged"); context.progress(1, 2)
-        return {"pid": os.getpid(), "parent": os.getppid(), "cwd": os.getcwd(), "given": os.environ["GIVEN"]}
-    async def co(): return {"n": 7}
-    def words(): return {"word": pathlib.Path("words.txt").read_text()}
-"""
+        def double(table): return pa.table({"n": [2 * n for n in table["n"].to_pylist()]})
+        def fail(table):
+            raise ValueError(f"no {pathlib.Path('words.txt').absolute()}")
+        def speak(context):
+            print("out"); print("err", file=sys.stderr); context.log.info("logged"); context.progress(1, 2)
+        def where():
+            return {"file": __file__, "cwd": os.getcwd(), "given": os.environ["GIVEN"], "path": os.environ["PATH"]}
+        async def co(): return {"n": 7}
+        def words():
+            with open("words.txt") as file, open("out.txt", "w") as out:
+                out.write("x")
+                return {"word": file.read(), "other": pathlib.Path("../other/data.txt").read_text()}
+        def model(table, context):
+            path = context.output("model.bin")
+            path.write_bytes(b"m" * 10)
+            return path
+        def size(model): return {"size": len(model.read_bytes()), "ending": model.suffix}
+        def folder(context):
+            path = context.output("all")
+            path.mkdir()
+            (path / "a.txt").write_text("a")
+            return path
+        def listing(folder): return {"names": " ".join(path.name for path in folder.iterdir())}
+        def text(model): return {"n": len(open(model).read())}
+        def positive(table): return table.filter(pa.compute.greater(table["n"], 1))
+        def die(): os._exit(3)
 
-
-@dataclass
-class Trial:
-    """A run whose attempts are made by a host of this process."""
-
-    folder: Path
-    name: str
-    messages: list[Any] = field(default_factory=list)
-    texts: int = 0
-
-    def __post_init__(self) -> None:
-        self.place = Folder(self.folder / "store")
-        self.place.put(self.archive({"steps.py": textwrap.dedent(STEPS), "words.txt": "hello"}), "code/1.zip")
-        self.outputs = StoredOutputs(self.place)
-        pipeline = Pipeline("p.yaml", "/home/user/p", "p", "", {}, {}, {}, {})
-        self.config = HostConfig(
-            self.name, "1-x", pipeline, self.place.uri, "code/1.zip", "p", "/home/user", {"GIVEN": "1"}, grace=0.5
-        )
-
-    def archive(self, files: Mapping[str, str]) -> Path:
-        path = self.folder / "code.zip"
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, text in files.items():
-                archive.writestr(f"p/{name}", text)
-        return path
-
-    def put(self, name: str, table: pa.Table) -> OutputRef:
-        folder = self.folder / "made"
-        folder.mkdir(exist_ok=True)
-        return self.outputs.put(WorkerStore(folder).publish(OutputId(name), 1, table))
-
-    def order(self, kind: str, body: str, inputs: Mapping[str, pa.Table] = {}, **more: Any) -> RemoteOrder:
-        refs = {name: replace(self.put(name, table), path=None) for name, table in inputs.items()}
-        spec = NodeSpec(
-            "node", kind, body, tuple(Input(name, OutputId(name)) for name in inputs), {}, (), (), {}, **more
-        )
-        self.texts += 1
-        start = NodeStarted(0.0, "node", 1, {OutputId(name): ref for name, ref in refs.items()})
-        return RemoteOrder(f"token-{self.texts}", self.config, AttemptOrder(spec, start, (OutputId("node"),)))
-
-    def make(self, order: RemoteOrder, is_wanted: Any = lambda: True) -> Ended:
-        ended = from_text(hosted.make(to_text(order), lambda text: self.messages.append(from_text(text)), is_wanted))
-        assert isinstance(ended, Ended)
-        assert ended.token == order.token
-        return ended
-
-    def run(self, kind: str, body: str, inputs: Mapping[str, pa.Table] = {}, **more: Any) -> Outcome:
-        ended = self.make(self.order(kind, body, inputs, **more))
-        assert ended.outcome is not None, ended.lost
-        return ended.outcome
-
-    def table(self, outcome: Outcome) -> list[dict[str, Any]]:
-        assert outcome.failure is None, outcome.failure
-        (ref,) = outcome.outputs.values()
-        assert ref.path is None and ref.stored is not None
-        rows: list[dict[str, Any]] = (
-            WorkerStore(self.folder).open(replace(ref, path=str(self.outputs.get(ref.stored)))).to_pylist()
-        )
-        return rows
+        class Doubler:
+            made = 0
+            def __init__(self):
+                Doubler.made += 1
+                self.number = Doubler.made
+            def __call__(self, n: list[int]):
+                return {"twice": [2 * x for x in n], "by": [f"{os.getpid()}-{self.number}"] * len(n)}
+            def close(self): raise RuntimeError("closed")
+        def wide(n: int): return {"text": os.urandom(50_000).hex()}
+    """,
+    "words.txt": "hello",
+    "../other/data.txt": "beside",
+    "../other/steps.py": "def other(): return {'file': __file__}\ndef fail(): raise KeyError('k')",
+}
+N = pa.table({"n": [1, 2, 3]})
 
 
 @pytest.fixture
 def trial(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Trial]:
-    trial = Trial(tmp_path, f"run of {request.node.name} {os.getpid()}")
+    trial = Trial(tmp_path / "run", f"{request.node.name} of {os.getpid()}", FILES)
     yield trial
-    assert hosted.end(trial.name) == []
-
-
-N = {"table": pa.table({"n": [1, 2, 3]})}
+    hosted.end(trial.name)
+    assert not list((tmp_path / "run/store").glob("tmp/*")), "nothing half-written is left"
 
 
 def test_python_sql_and_run_nodes_are_made(trial: Trial) -> None:
-    assert trial.table(trial.run("python", "steps:double", N)) == [{"n": 2}, {"n": 4}, {"n": 6}]
+    assert trial.table(trial.run("python", "steps:double", {"table": N})) == [{"n": 2}, {"n": 4}, {"n": 6}]
     assert trial.table(trial.run("python", "steps:co")) == [{"n": 7}]
-    assert trial.table(trial.run("sql", "select sum(n)::int as n from table_", {"table_": N["table"]})) == [{"n": 6}]
-    made = trial.run("run", 'cat words.txt >&2; cp "$NFRUN_INPUT_table" "$NFRUN_OUTPUT"', N)
+    assert trial.table(trial.run("sql", "select sum(n)::int as n from t", {"t": N})) == [{"n": 6}]
+    made = trial.run("run", 'cat words.txt >&2; cp "$NFRUN_INPUT_table" "$NFRUN_OUTPUT"', {"table": N})
     assert trial.table(made) == [{"n": 1}, {"n": 2}, {"n": 3}]
-    assert trial.messages[-1] == Printed("token-4", "stderr", b"hello")
+    assert trial.printed("stderr") == b"hello"
+    begun = [message.token for message in trial.told(Begun)]
+    assert begun == [f"{trial.name}-{n}" for n in range(1, 5)]
+
+
+def test_an_output_has_digest_checksum_and_size_and_equal_ones_are_stored_once(trial: Trial) -> None:
+    (first,) = trial.run("python", "steps:double", {"table": N}).outputs.values()
+    (second,) = trial.run("python", "steps:double", {"table": N}, attempt=2).outputs.values()
+    assert first.digest == trial.put("same", pa.table({"n": [2, 4, 6]})).digest
+    assert first.checksum
+    assert first.size == trial.stored(first).stat().st_size
+    assert (first.stored, second.attempt) == (second.stored, 2)
+
+
+def test_prints_lines_and_progress_are_told(trial: Trial) -> None:
+    trial.run("python", "steps:speak")
+    token = f"{trial.name}-1"
+    assert (trial.printed("stdout"), trial.printed("stderr")) == (b"out\n", b"err\n")
+    assert trial.told(Logged) == [Logged(token, (("info", "logged"),))]
+    assert trial.told(Progressed) == [Progressed(token, 1, 2)]
+
+
+def test_an_error_shows_the_files_of_the_project(trial: Trial) -> None:
+    failure = trial.run("python", "steps:fail", {"table": N}).failure
+    assert failure is not None
+    assert failure.message == "no /home/user/p/words.txt"
+    assert [(frame.file, frame.line, frame.function) for frame in failure.frames] == [("steps.py", 7, "fail")]
+    assert failure.inputs == ("table: 3 rows, n: int64",)
+
+
+def test_a_node_sees_its_files_and_the_environment_of_the_host_with_that_of_the_file(trial: Trial) -> None:
+    (row,) = trial.table(trial.run("python", "steps:where"))
+    assert (row["given"], row["path"]) == ("1", os.environ["PATH"])
+    assert row["file"] == f"{row['cwd']}/steps.py"
+    assert not Path(row["cwd"]).is_relative_to(trial.folder)
+
+
+def test_a_node_of_a_file_in_another_folder_has_its_modules(trial: Trial) -> None:
+    trial.config = replace(trial.config, folders=("../other",))
+    (row,) = trial.table(trial.run("python", "steps:other", folder="../other"))
+    assert row["file"].endswith("/other/steps.py")
+    failure = trial.run("python", "steps:fail", folder="../other").failure
+    assert failure is not None
+    assert failure.frames == (Frame("../other/steps.py", 2, "fail", "def fail(): raise KeyError('k')"),)
+
+
+def test_what_a_node_opens_is_named_as_on_the_machine_of_the_run(trial: Trial) -> None:
+    outcome = trial.run("python", "steps:words")
+    seen = outcome.observation
+    assert seen is not None
+    assert set(seen.reads) - {"/."} == {"words.txt", "/home/user/other/data.txt"}
+    assert set(seen.writes) == {"out.txt"}
+    assert seen.shared[0].lines[0][0] == "/home/user/p/steps.py"
+
+
+def test_files_and_folders_are_outputs_and_inputs(trial: Trial) -> None:
+    made = trial.run("python", "steps:model", {"table": N}, types={"": ".bin"}).outputs[NODE]
+    assert (made.type, made.size, made.path) == (".bin", 10, None)
+    assert trial.stored(made).name.endswith(".bin")
+    assert trial.stored(made).stat().st_mode & 0o222 == 0
+    assert trial.table(trial.run("python", "steps:size", {"model": made})) == [{"size": 10, "ending": ".bin"}]
+    used = trial.run("python", "steps:text", {"model": made})
+    assert used.observation is None or not used.observation.reads, "an input is no file that it names itself"
+    folder = trial.run("python", "steps:folder", types={"": "folder"}).outputs[NODE]
+    assert trial.table(trial.run("python", "steps:listing", {"folder": folder})) == [{"names": "a.txt"}]
+    script = trial.run(
+        "run", 'cp "$NFRUN_INPUT_model" "$NFRUN_OUTPUT"; chmod +x "$NFRUN_OUTPUT"', {"model": made}, types={"": ".sh"}
+    )
+    assert script.failure is None, script.failure
+    assert os.access(trial.stored(script.outputs[NODE]), os.X_OK)
+
+
+def test_cells_are_gathered(trial: Trial) -> None:
+    cells = {OutputId("c@1"): (1,), OutputId("c@2"): (2,)}
+    refs = {id: replace(trial.put(id, pa.table({"n": [n]})), id=id) for id, (n,) in cells.items()}
+    gather = Gather("concat", ("axis",), cells, {"axis": "int64"})
+    spec = replace(
+        trial.spec("sql", "select axis, n from c order by n"), inputs=(Input("c", OutputId("c"), gather=gather),)
+    )
+    order = trial.order("sql", "-")
+    start = replace(order.order.start, inputs=refs)
+    ended = trial.make(replace(order, order=AttemptOrder(spec, start, (NODE,))))
+    assert ended.outcome is not None
+    assert trial.table(ended.outcome) == [{"axis": 1, "n": 1}, {"axis": 2, "n": 2}]
+
+
+def test_failing_rows_are_sent_as_the_files_of_the_run(trial: Trial) -> None:
+    contract = Contract({}, (Check("unique", "n", "unique: n"), Check("range", {"n": [2, None]}, "range: n")))
+    for kind, body in (("python", "steps:double"), ("run", 'cp "$NFRUN_INPUT_table" "$NFRUN_OUTPUT"')):
+        table = pa.table({"n": [1, 1, 0]})
+        ended = trial.make(trial.order(kind, body, {"table": table}, contracts={"": contract}))
+        assert ended.outcome is not None
+        assert ended.outcome.failure is not None
+        assert ended.outcome.failure.cause is Cause.CHECK
+        paths = [result.path for result in ended.outcome.checks if result.path]
+        assert set(paths) == set(ended.evidence)
+        assert all(path.startswith("/home/user/.nfrun/checks/") for path in paths)
+        assert pa.ipc.open_file(ended.evidence[paths[0]]).read_all().num_rows == 2
+
+
+MAP = MapSpec("table", form=MapForm(False, ("n",), batches={"n": "list"}))
+KEYS = [bytes([i]) * 16 for i in range(3)]
+
+
+def test_calls_of_a_mapped_node_give_their_results_and_share_an_instance(trial: Trial) -> None:
+    over, spec = trial.put("table", N), trial.spec("python", "steps:Doubler", {"table": N}, map=MAP)
+    rows: list[dict[str, Any]] = []
+    for call, pieces in enumerate(([Piece(KEYS[0] + KEYS[1], 0, 2)], [Piece(KEYS[2], 2, 3)]), 1):
+        ended = trial.make(trial.calls(spec, over, tuple(pieces), call))
+        assert ended.outcome is not None
+        assert (ended.outcome.failure, ended.outcome.call, ended.outcome.made) == (None, call, 1)
+        (record,) = records_in(pa.py_buffer(ended.records))
+        assert record.keys.buffers()[1].to_pybytes() == pieces[0].keys
+        rows += record.table().to_pylist()
+    assert [row["twice"] for row in rows] == [2, 4, 6]
+    assert len({row["by"] for row in rows}) == 1, "it is made once in a process"
+    (message,) = hosted.end(trial.name)
+    assert "closed" in message
+
+
+def test_large_results_of_calls_are_stored(trial: Trial) -> None:
+    spec = trial.spec("python", "steps:wide", {"table": N}, map=replace(MAP, form=MapForm(False, ("n",), per_row=True)))
+    ended = trial.make(trial.calls(spec, trial.put("table", N), (Piece(b"".join(KEYS), 0, 3),)))
+    assert ended.records == b""
+    (record,) = records_in(pa.py_buffer(trial.place.get(ended.stored_records).read_bytes()))
+    assert record.rows == 3
+    trial.place.remove([ended.stored_records])
+
+
+def test_scripts_are_called_for_pieces(trial: Trial) -> None:
+    body = 'tail -n +2 "$NFRUN_INPUT_table" | sed s/^/1/ > rows; (echo m; cat rows) > "$NFRUN_OUTPUT"; rm rows'
+    spec = trial.spec("run", body, {"table": N}, format="csv", map=MapSpec("table", 0, parts=2))
+    ended = trial.make(trial.calls(spec, trial.put("table", N), (Piece(KEYS[0], 0, 3, row_wise=False),)))
+    assert ended.outcome is not None
+    assert ended.outcome.failure is None, ended.outcome.failure
+    (record,) = records_in(pa.py_buffer(ended.records))
+    assert record.table().to_pylist() == [{"m": "11"}, {"m": "12"}, {"m": "13"}]
+
+
+def test_an_input_that_is_gone_is_lacking(trial: Trial) -> None:
+    ref = trial.put("table", N)
+    trial.stored(ref).unlink()
+    outcome = trial.run("python", "steps:double", {"table": ref})
+    assert outcome == Outcome("node", 1, lacking=(ref,))
+
+
+def test_a_worker_process_that_ends_is_lost(trial: Trial) -> None:
+    failure = trial.run("python", "steps:die").failure
+    assert failure is not None
+    assert failure.cause is Cause.LOST
+    assert failure.message == "its worker process exited with status 3 while the node ran"
+    assert trial.table(trial.run("python", "steps:co")) == [{"n": 7}], "the next attempt has another"
+
+
+def test_a_store_that_cannot_be_read_fails_the_attempt(trial: Trial, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for config, message in (
+        (
+            replace(trial.config, store=str(tmp_path / "file" / "store")),
+            f"the store {tmp_path}/file/store cannot be a folder",
+        ),
+        (replace(trial.config, code="code/none.zip"), f"{trial.place.path}/code/none.zip is not there any more"),
+    ):
+        order = replace(trial.order("python", "steps:co"), config=config)
+        ended = trial.make(order)
+        assert ended.outcome is not None
+        assert ended.outcome.failure is not None
+        assert ended.outcome.failure.cause is Cause.IO
+        assert ended.outcome.failure.message == message
+        hosted.end(trial.name)
+
+
+def test_an_order_of_another_version_is_lost(trial: Trial) -> None:
+    text = to_text(trial.order("python", "steps:co")).replace('"version":1', '"version":2')
+    ended = from_text(hosted.make(text, lambda text: None, lambda: True))
+    assert ended == Ended(f"{trial.name}-1", lost="a message has version 2, and this nfrun has 1")
