@@ -23,7 +23,7 @@ from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import text_checksum
 
 if TYPE_CHECKING:
-    from nfrun.code.reached_code import Piece
+    from nfrun.code.reached_code import Statement
 
 KeyInputs = Mapping[str, str]  # values, mostly digests, by name: "text", "code steps:clean", "input extract", …
 
@@ -108,10 +108,10 @@ class CacheKeys:
             self._facts[node] = KINDS[spec.kind].code_facts(spec, self.code.of(spec.folder))
         return self._facts[node]
 
-    def pieces(self, node: str) -> Sequence[Sequence[Piece]]:
-        """Return the pieces of the project's code that the node reaches, by module."""
+    def reached(self, node: str) -> Sequence[Sequence[Statement]]:
+        """Return the statements of the project's code that the node reaches, by module."""
         spec = self._pipeline.nodes[node]
-        return KINDS[spec.kind].pieces(spec, self.code.of(spec.folder))
+        return KINDS[spec.kind].reached(spec, self.code.of(spec.folder))
 
     def file_of(self, node: str, module: str) -> Path | None:
         """Return the file of a module that the node reaches; None if it has no file or is not of the project."""
@@ -197,8 +197,8 @@ def input_digest(item: Input, digests: Mapping[OutputId, str]) -> str:
 
 def _map_digest(map: MapSpec) -> str:
     """Return a digest of what changes the table of a mapped node: of a batch only where the function sees all of it."""
-    pieces = [map.over, map.by, map.parts, 0 if map.is_row_wise else map.batch]
-    return text_checksum(_canonical([*pieces, map.keep, map.explode, map.on_error]))
+    parts = [map.over, map.by, map.parts, 0 if map.is_row_wise else map.batch]
+    return text_checksum(_canonical([*parts, map.keep, map.explode, map.on_error]))
 
 
 def _cells_digest(gather: Gather, reader: str) -> str:

@@ -10,7 +10,7 @@ from nfrun.history.journal import FinishedNode
 from nfrun.watch.recorded_files import WORKING_DIRECTORY
 
 _SHOWN = {"package": "", "interpreter": "Python"}  # key inputs whose values are for people
-_PIECES = {
+_ITEMS = {
     "*": "the module {}",
     "**": "which modules there are below {}",
     "import": "what runs when {} is imported",
@@ -73,15 +73,15 @@ def _describe(key_inputs: Iterable[str], one: str, several: str) -> str:
 
 
 def _describe_one(kind: str, name: str) -> str:
-    """Describe a key input in words. `code/fingerprint.py` lists the names of pieces of code."""
+    """Describe a key input in words. `code/fingerprint.py` lists the names of items of code."""
     if kind == "file" and name == WORKING_DIRECTORY:
         return "the working directory"
     if kind == "file" and name.endswith(("/", "//**")):  # see `watch/recorded_files.py`
         where = name.removesuffix("**").rstrip("/")
         return f"the list of files {'that match' if name.endswith(('//', '//**')) else 'in'} {where}"
-    module, _, piece = name.partition(":")
-    if kind == "code" and piece in _PIECES:
-        return _PIECES[piece].format(module or "the folder")
-    if kind == "code" and piece != piece.lower():
+    module, _, item = name.partition(":")
+    if kind == "code" and item in _ITEMS:
+        return _ITEMS[item].format(module or "the folder")
+    if kind == "code" and item != item.lower():
         return f"the definition {name}"  # a class or a constant, judging by its capitals
     return _WORDS[kind].format(name) if kind in _WORDS else f"its {kind} {name}".rstrip()

@@ -60,7 +60,7 @@ class ObservedFiles:
             ExternalInputs(folder, watch.work, env, watch.checksums),
             watch.files,
             Attribution(
-                pipeline.nodes, keys.pieces, keys.file_of, watch.take, folder, [inner_folder(folder, i) for i in inner]
+                pipeline.nodes, keys.reached, keys.file_of, watch.take, folder, [inner_folder(folder, i) for i in inner]
             ),
         )
         watch.attributed = observed.code.shared_with

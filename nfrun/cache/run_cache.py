@@ -170,7 +170,7 @@ class RunCache:
             if name not in self.plan.nodes:
                 continue
             if name not in self._decisions or self._decisions[name].hit is None or self._decisions[name].pending:
-                self._keys.pieces(name)
+                self._keys.reached(name)
         if any(self._pipeline.nodes[name].map is not None for name in self.plan.nodes):
             self._observed.code.prepare()
 

@@ -21,7 +21,7 @@ Other packages use:
 - `module_finder`: `find_module`, `hidden_files`, `is_installed`, `OURS`
 - `module_space`: `FolderModules`, `with_short_names`
 - `names_reader`: `ignored_warnings`
-- `reached_code`: `Piece`
+- `reached_code`: `Statement`
 - `reached_imports`: `MissingImports`
 - `signatures`: `ClassSignature`, `Signature`
 - `source_import`: `forget_imported`, `import_for_process`

@@ -1,6 +1,6 @@
 """Computes digests of the project code that a function may reach. Reads sources; imports and runs nothing.
 
-Digests are keyed by piece of code: "module:name" is a definition, "module:*" a whole module, "module:import" the code
+Digests are keyed by item of code: "module:name" is a definition, "module:*" a whole module, "module:import" the code
 that runs on its import, and "module:**" the list of modules below it (":**" for the project). A module whose code
 cannot be followed counts as a whole: running a node too often is better than reusing a stale result. Not followed:
 code of installed packages, and changes that other nodes make to the same modules while they run.
@@ -20,7 +20,7 @@ from nfrun.code.module_index import ModuleIndex
 from nfrun.system.checksums import file_checksum
 
 if TYPE_CHECKING:
-    from nfrun.code.reached_code import Piece, ReachedCode
+    from nfrun.code.reached_code import ReachedCode, Statement
     from nfrun.code.symbols import Symbols
 
 
@@ -47,7 +47,7 @@ class Fingerprints:
         return ReachedCode(self._index)
 
     def of(self, module: str, function: str) -> Mapping[str, str]:
-        """Return the digests (32 hex digits) of the function and of all project code that it may reach, by piece.
+        """Return the digests (32 hex digits) of the function and of all project code that it may reach, by item.
 
         The result is cached. Files that cannot be read or parsed raise no error; they count as a whole.
         """
@@ -56,17 +56,17 @@ class Fingerprints:
             known = self.known.add(start, *self._code.digests(start))
         return known
 
-    def reached(self, module: str, function: str) -> Sequence[Sequence[Piece]]:
-        """Return the pieces that the function may reach: those of each module, by position.
+    def reached(self, module: str, function: str) -> Sequence[Sequence[Statement]]:
+        """Return the statements that the function may reach: those of each module, by position.
 
-        Functions that reach the same pieces of a module have the same object for them. Of a module that counts as a
-        whole, these are all its pieces; none if it cannot be parsed.
+        Functions that reach the same statements of a module have the same object for them. Of a module that counts as a
+        whole, these are all its statements; none if it cannot be parsed.
         """
-        return self._code.pieces((module, function))
+        return self._code.statements((module, function))
 
-    def reached_by_name(self, module: str, function: str) -> Sequence[Sequence[Piece]]:
-        """Return the pieces of `reached`, but for modules that are among them only since code may load any module."""
-        return self._code.pieces((module, function), by_name=True)
+    def reached_by_name(self, module: str, function: str) -> Sequence[Sequence[Statement]]:
+        """Return the statements of `reached`, without modules that are there only since code may load any."""
+        return self._code.statements((module, function), by_name=True)
 
     def packages(self, module: str, function: str) -> Mapping[str, str]:
         """Return the versions of the installed distributions that are imported by the code that the function may reach.

@@ -11,7 +11,7 @@ _MOST = 500_000  # digests: more take longer to read than to compute
 
 
 class KnownDigests:
-    """The digests of functions by piece of code, and the modules and lists of `index` that were looked up for them.
+    """The digests of functions by item of code, and the modules and lists of `index` that were looked up for them.
 
     A function is a pair, its module and its name. `is_new`: there are digests that were not taken over.
     """

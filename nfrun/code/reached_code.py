@@ -29,7 +29,7 @@ _PATH = re.compile(r"[^\W\d]\w*([.:][^\W\d]\w*)+")  # the path of something in a
 Item = tuple[str, str]  # a module, and a name in it with its attributes: "clean", "helpers.clean", _WHOLE, …
 
 
-class Piece(NamedTuple):
+class Statement(NamedTuple):
     """A top-level statement of a module, other than an import, that a function may reach.
 
     `name` is a name that it defines; it is "import" if the statement is no definition and runs with the import.
@@ -57,10 +57,10 @@ class ReachedCode:
         self._steps: dict[Item, _Step] = {}
         self._changing: dict[Item, bool] = {}
         self._items: dict[Item, Mapping[str, tuple[str, ...]]] = {}  # by module, the names in it that are reached
-        self._groups: dict[tuple[str, tuple[str, ...]], Sequence[Piece]] = {}
+        self._groups: dict[tuple[str, tuple[str, ...]], Sequence[Statement]] = {}
 
     def digests(self, start: Item) -> tuple[Mapping[str, str], Sequence[str]]:
-        """Return the digests of what an item leads to, by piece, and the modules and lists that were looked up."""
+        """Return the digests of what an item leads to, by item, and the modules and lists that were looked up."""
         reached = self.names(start)
         names = dict.fromkeys(name for module in reached for name in with_packages(module))
         lists = (module for module, names in reached.items() if _BELOW in names)
@@ -74,8 +74,8 @@ class ReachedCode:
             self._items[start] = self._names_in(self._reach([start]))
         return self._items[start]
 
-    def pieces(self, start: Item, *, by_name: bool = False) -> Sequence[Sequence[Piece]]:
-        """Return the pieces that an item leads to: those of each module, by position.
+    def statements(self, start: Item, *, by_name: bool = False) -> Sequence[Sequence[Statement]]:
+        """Return the statements that an item leads to: those of each module, by position.
 
         With `by_name`, without modules that are among them only since code may load any module.
         """
@@ -106,15 +106,15 @@ class ReachedCode:
             found.setdefault(module, []).append(name)
         return {module: tuple(sorted(found[module])) for module in sorted(found)}
 
-    def _group(self, module: str, names: tuple[str, ...]) -> Sequence[Piece]:
+    def _group(self, module: str, names: tuple[str, ...]) -> Sequence[Statement]:
         key = module, names
         if key not in self._groups:
-            found: dict[int, Piece] = {}
+            found: dict[int, Statement] = {}
             for name in names:
-                for piece in self._pieces(module, name, self._steps[module, name]):
-                    if piece.name == _ON_IMPORT or id(piece.definition.body) not in found:
-                        found[id(piece.definition.body)] = piece
-            self._groups[key] = sorted(found.values(), key=lambda piece: piece.definition.at)
+                for statement in self._statements(module, name, self._steps[module, name]):
+                    if statement.name == _ON_IMPORT or id(statement.definition.body) not in found:
+                        found[id(statement.definition.body)] = statement
+            self._groups[key] = sorted(found.values(), key=lambda statement: statement.definition.at)
         return self._groups[key]
 
     def _reach(self, items: Iterable[Item], skip: str | Item = "") -> Iterator[tuple[Item, _Step]]:
@@ -135,16 +135,16 @@ class ReachedCode:
         source = self._sources.get(module)
         return source is not None and source.tree is not None and name in source.symbols.definitions
 
-    def _pieces(self, module: str, name: str, step: _Step) -> Iterator[Piece]:
-        """Yield the pieces of an item, without those of the items that it leads to."""
+    def _statements(self, module: str, name: str, step: _Step) -> Iterator[Statement]:
+        """Yield the statements of an item, without those of the items that it leads to."""
         source = self._sources.get(module) if name == _WHOLE else None
         if source is not None:
             for defined, definitions in source.symbols.definitions.items():
-                yield from (Piece(module, defined, definition) for definition in definitions)
-            yield from (Piece(module, _ON_IMPORT, definition) for definition in source.symbols.module_body)
+                yield from (Statement(module, defined, definition) for definition in definitions)
+            yield from (Statement(module, _ON_IMPORT, definition) for definition in source.symbols.module_body)
         for definition in step.definitions:  # registered definitions have a name although the import leads to them
             named = getattr(definition.body, "name", _ON_IMPORT) if name == _ON_IMPORT else name
-            yield Piece(module, named, definition)
+            yield Statement(module, named, definition)
 
     # -- one step ----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from nfrun.code.bindings import FUNCTIONS
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.code.missing_imports import finds_modules_itself, shown_file
 from nfrun.code.module_finder import find_module
-from nfrun.code.reached_code import Piece
+from nfrun.code.reached_code import Statement
 
 
 class MissingImports:
@@ -21,7 +21,7 @@ class MissingImports:
         self._finds_itself: dict[str, bool] = {}  # by module of the project
         self._missing: dict[str, bool] = {}  # by package
 
-    def of(self, groups: Iterable[Sequence[Piece]]) -> Sequence[tuple[str, str]]:
+    def of(self, groups: Iterable[Sequence[Statement]]) -> Sequence[tuple[str, str]]:
         """Return the names of the missing modules, with `file:line`. The groups are those of `Fingerprints.reached`."""
         found: list[tuple[str, str]] = []
         for group in groups:
@@ -33,8 +33,8 @@ class MissingImports:
             found += inside
         return found
 
-    def _of_group(self, group: Sequence[Piece]) -> Sequence[tuple[str, str]] | None:
-        """Return the missing imports of the pieces of one module; None if the code may change how modules are found."""
+    def _of_group(self, group: Sequence[Statement]) -> Sequence[tuple[str, str]] | None:
+        """Return the missing imports of these statements of a module; None if it may change how modules are found."""
         module = group[0].module
         file, symbols = self._code.file_of(module), self._code.symbols_of(module)
         if file is None or symbols is None:
@@ -47,7 +47,7 @@ class MissingImports:
         if self._finds_itself[module]:
             return None
         at_top = (line for bound in symbols.imports.values() for _, line in bound)
-        parts = [*at_top, *(piece.definition for piece in group)]
+        parts = [*at_top, *(statement.definition for statement in group)]
         always = [part.body for part in parts if not part.where.partition("#")[0]]  # not in a branch
         always = [inner for body in always for inner in (body.body if isinstance(body, FUNCTIONS) else [body])]
         shown = shown_file(file, self._code.base)

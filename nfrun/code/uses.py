@@ -1,4 +1,4 @@
-"""Extracts what a piece of code uses: names, imports, and modules that it may load by a computed name.
+"""Extracts what a statement uses: names, imports, and modules that it may load by a computed name.
 
 Nested code is walked with a list of pending nodes: code may be nested deeper than Python can recurse.
 """
@@ -46,7 +46,7 @@ _Local: TypeAlias = Mapping[str, tuple[Imported, ...]]  # local names, and the i
 
 @mutable
 class Uses:
-    """What a piece of code uses: `names` of its module and `imports` of its own, with attributes ("helpers.clean").
+    """What a statement uses: `names` of its module and `imports` of its own, with attributes ("helpers.clean").
 
     `loads` are modules that it imports. `is_dynamic`: it may reach anything, and `texts` may name modules. It may load
     any module of `dynamic_packages` by a computed name: "" is any package, ".a" one in its own package.
@@ -61,7 +61,7 @@ class Uses:
 
 
 def uses(body: ast.AST, package: str) -> Uses:
-    """Collect what a piece of code uses, without names that are local to functions and comprehensions in it."""
+    """Collect what a statement uses, without names that are local to functions and comprehensions in it."""
     found = Uses()
     left: list[tuple[ast.AST, _Local]] = [(body, {})]
     calls: dict[ast.AST, ast.Call] = {}  # by the called expression

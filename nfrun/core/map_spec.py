@@ -77,8 +77,8 @@ class MapSpec:
         return self.on_error == COLLECT
 
     @property
-    def pieces(self) -> str:
-        """What the pieces are, as a text for people: `by 64`, `by doc_id`, `by doc_id in 16 parts`, `in 16 parts`."""
+    def cut_text(self) -> str:
+        """How the input is cut, as a text for people: `by 64`, `by doc_id`, `by doc_id in 16 parts`, `in 16 parts`."""
         steps = [f"by {self.rows_per_call or ', '.join(self.by)}"] if self.batch or self.by else []
         return " ".join([*steps, *([f"in {self.parts} parts"] if self.parts else [])])
 

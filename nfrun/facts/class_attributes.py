@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from nfrun.code.bindings import FUNCTIONS, argument_names
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.code.reached_code import Piece
+from nfrun.code.reached_code import Statement
 from nfrun.core.values import field, mutable
 from nfrun.facts.names import Names, Place, inner_scope
 from nfrun.facts.path_values import bindings
@@ -43,12 +43,12 @@ class _Store(NamedTuple):
 
 
 class ClassAttributes:
-    """Finds the values of attributes in the code that one node reaches: `pieces`."""
+    """Finds the values of attributes in the code that one node reaches: `statements`."""
 
-    def __init__(self, code: Fingerprints, names: Names, pieces: Iterable[Piece]) -> None:
+    def __init__(self, code: Fingerprints, names: Names, statements: Iterable[Statement]) -> None:
         self._code = code
         self._names = names
-        self._pieces = pieces
+        self._statements = statements
         self._methods: dict[int, str] = {}  # the class of a function, by its id
         self._bound: dict[int, Counter[str]] = {}  # how often a method binds each name, by its id
         self._stores: dict[str, list[_Store]] = {}  # by the name of the attribute
@@ -118,18 +118,18 @@ class ClassAttributes:
     @cached_property
     def _classes(self) -> dict[str, _Class]:
         """All classes at the top of modules, by names such as "steps:C". Finds methods and assignments too."""
-        pieces = {id(piece.definition.body): piece for piece in self._pieces}.values()
+        statements = {id(statement.definition.body): statement for statement in self._statements}.values()
         classes: dict[str, _Class] = {}
-        for piece in pieces:
-            body = piece.definition.body
+        for statement in statements:
+            body = statement.definition.body
             if isinstance(body, ast.ClassDef):
-                name = f"{piece.module}:{body.name}"
-                made = self._class(body, piece.module)
+                name = f"{statement.module}:{body.name}"
+                made = self._class(body, statement.module)
                 made.is_plain &= name not in classes
                 classes[name] = made
                 self._methods.update((id(part), name) for part in body.body if _has_self(part))
-        for piece in pieces:
-            self._find_stores(piece.definition.body, piece.module)
+        for statement in statements:
+            self._find_stores(statement.definition.body, statement.module)
         for found in classes.values():
             found.is_plain &= all(base in classes for base in found.bases)
         return classes

@@ -14,7 +14,7 @@ from typing import Any
 
 from nfrun.code.bindings import FUNCTIONS
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.code.reached_code import Piece
+from nfrun.code.reached_code import Statement
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import replace
 from nfrun.facts import global_state, unseen_calls
@@ -49,7 +49,7 @@ class FactReader:
         self._lines: dict[str, _Lines] = {}
         self._found: dict[int, Findings] = {}  # by the id of the definition's body
         self._groups: dict[int, Sequence[Findings]] = {}  # by the id of a group of statements
-        self._users: dict[int, Sequence[tuple[Piece, Findings]]] = {}  # likewise, those that may read `_variables`
+        self._users: dict[int, Sequence[tuple[Statement, Findings]]] = {}  # likewise, those that may read `_variables`
         self._variables: frozenset[str] = frozenset()
         self._facts: dict[tuple[str, str], CodeFacts] = {}  # without files
         self._unseen: dict[tuple[str, str], bool] = {}  # whether the functions read files unseen
@@ -66,10 +66,10 @@ class FactReader:
             return self._facts[start]
         key = (*start, repr(arguments))
         if key not in self._with_files:
-            pieces = [piece for group in self._code.reached(*start) for piece in group]
-            found = [self._read(piece) for piece in pieces]
+            statements = [statement for group in self._code.reached(*start) for statement in group]
+            found = [self._read(statement) for statement in statements]
             self._with_files[key] = with_unseen_files(
-                self._code, self._names, pieces, found, f"{module}:{function}", arguments, self._facts[start]
+                self._code, self._names, statements, found, f"{module}:{function}", arguments, self._facts[start]
             )
         return self._with_files[key]
 
@@ -112,8 +112,8 @@ class FactReader:
             for name, fact in findings.assigned.items()
         }
 
-    def _used_inside(self, group: Sequence[Piece], functions: Set[str]) -> set[str]:
-        """Return the functions that these pieces of a module use, but for use as decorators."""
+    def _used_inside(self, group: Sequence[Statement], functions: Set[str]) -> set[str]:
+        """Return the functions that these statements of a module use, but for use as decorators."""
         module, used = group[0].module, set[str]()
         symbols = self._code.symbols_of(module)
         imported = {name: self._names.resolve(module, name) for name in (symbols.imports if symbols else ())}
@@ -121,7 +121,7 @@ class FactReader:
             own = function.partition(":")[2]
             names = sorted({own, *(name for name, meaning in imported.items() if meaning == function)})
             mentions = self._lines_of(module).mentions(names)
-            bodies = [piece.definition.body for piece in group]
+            bodies = [statement.definition.body for statement in group]
             others = (body for body in bodies if f"{module}:{getattr(body, 'name', '')}" != function)
             if any(_any_within(mentions, body, decorators=False) for body in others if not _is_import(body)):
                 used.add(function)
@@ -133,42 +133,42 @@ class FactReader:
             self._variables = frozenset(variables)
             self._users.clear()
         found: dict[str, CodeFact] = {}
-        users: dict[str, list[Piece]] = {}
+        users: dict[str, list[Statement]] = {}
         for group in self._code.reached_by_name(*start):
-            for piece, findings in self._users_in(group):
+            for statement, findings in self._users_in(group):
                 for variable in variables & findings.read.keys():
                     found.setdefault(variable, findings.read[variable])
                 for variable in variables & {**findings.read, **findings.assigned}.keys():
-                    users.setdefault(variable, []).append(piece)
+                    users.setdefault(variable, []).append(statement)
         return {variable: replace(fact, memo=_memo(variable, users[variable])) for variable, fact in found.items()}
 
-    def _users_in(self, group: Sequence[Piece]) -> Sequence[tuple[Piece, Findings]]:
+    def _users_in(self, group: Sequence[Statement]) -> Sequence[tuple[Statement, Findings]]:
         """Return the statements of a group that may read one of the variables."""
         if id(group) not in self._users:
             names = sorted({variable.partition(":")[2] for variable in self._variables})
             mentions = self._lines_of(group[0].module).mentions(names)
-            pieces = [piece for piece in group if _any_within(mentions, piece.definition.body)]
-            self._users[id(group)] = [(piece, self._read(piece)) for piece in pieces]
+            statements = [statement for statement in group if _any_within(mentions, statement.definition.body)]
+            self._users[id(group)] = [(statement, self._read(statement)) for statement in statements]
         return self._users[id(group)]
 
-    def _findings(self, group: Sequence[Piece]) -> Sequence[Findings]:
+    def _findings(self, group: Sequence[Statement]) -> Sequence[Findings]:
         """Read the statements of a group that have a word which could lead to a fact, and return their findings."""
         if id(group) not in self._groups:
             words = self._lines_of(group[0].module).with_words
             self._groups[id(group)] = [
-                self._read(piece) for piece in group if _any_within(words, piece.definition.body)
+                self._read(statement) for statement in group if _any_within(words, statement.definition.body)
             ]
         return self._groups[id(group)]
 
-    def _read(self, piece: Piece) -> Findings:
-        key = id(piece.definition.body)
+    def _read(self, statement: Statement) -> Findings:
+        key = id(statement.definition.body)
         if key not in self._found:
-            symbols = self._code.symbols_of(piece.module)
-            shown = self._lines_of(piece.module).shown
-            reader = StatementReader(piece.module, symbols.package if symbols else "", shown, self._names)
-            reader.read(piece.definition.body)
-            if isinstance(piece.definition.body, FUNCTIONS):
-                reader.found.function = f"{piece.module}:{piece.definition.body.name}"
+            symbols = self._code.symbols_of(statement.module)
+            shown = self._lines_of(statement.module).shown
+            reader = StatementReader(statement.module, symbols.package if symbols else "", shown, self._names)
+            reader.read(statement.definition.body)
+            if isinstance(statement.definition.body, FUNCTIONS):
+                reader.found.function = f"{statement.module}:{statement.definition.body.name}"
             self._found[key] = reader.found
         return self._found[key]
 
@@ -251,7 +251,7 @@ def _any_within(lines: Sequence[int], body: ast.AST, *, decorators: bool = True)
     return at < len(lines) and lines[at] <= (getattr(body, "end_lineno", 0) or 0)
 
 
-def _memo(variable: str, users: Sequence[Piece]) -> str:
+def _memo(variable: str, users: Sequence[Statement]) -> str:
     """Return the function that alone uses a variable, to keep its results in it; "" if it is used otherwise."""
     module, _, name = variable.partition(":")
     if len(users) == 1 and users[0].module == module and keeps_results(users[0].definition.body, name):

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any, TypeGuard
 
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.code.reached_code import Piece
+from nfrun.code.reached_code import Statement
 from nfrun.core.values import replace
 from nfrun.facts.class_attributes import ClassAttributes
 from nfrun.facts.code_facts import CodeFact, CodeFacts, Command
@@ -50,7 +50,7 @@ _LONGEST = 4096  # bytes of a path
 def with_unseen_files(
     code: Fingerprints,
     names: Names,
-    pieces: Sequence[Piece],
+    statements: Sequence[Statement],
     found: Sequence[Findings],
     start: str,
     arguments: Mapping[str, Any],
@@ -59,10 +59,9 @@ def with_unseen_files(
     """Add the files to `facts` that a function may read or write unseen, and the calls whose paths are not known.
 
     Files are paths, folders and patterns, relative to the pipeline's folder; some of them may not exist. `found` is
-    what all statements that the function reaches show, which are `pieces`, and `arguments` are the values that it is
-    called with.
+    what all `statements` show that the function reaches, and `arguments` are the values that it is called with.
     """
-    paths = _path_values(code, names, pieces, found, start, arguments)
+    paths = _path_values(code, names, statements, found, start, arguments)
     files: dict[str, None] = {}
     is_moving = any(fact.what in _MOVES for findings in found for fact in findings.global_state)
     outputs: dict[str, None] = {}
@@ -106,7 +105,7 @@ def with_unseen_files(
 def _path_values(
     code: Fingerprints,
     names: Names,
-    pieces: Sequence[Piece],
+    statements: Sequence[Statement],
     found: Sequence[Findings],
     start: str,
     arguments: Mapping[str, Any],
@@ -122,7 +121,7 @@ def _path_values(
         start,
         arguments,
         lambda name: None if name in values else calls.get(name, ()),
-        ClassAttributes(code, names, pieces).values,
+        ClassAttributes(code, names, statements).values,
     )
 
 

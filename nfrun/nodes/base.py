@@ -19,7 +19,7 @@ from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
-    from nfrun.code.reached_code import Piece
+    from nfrun.code.reached_code import Statement
     from nfrun.logs.node_logs import StreamLog
     from nfrun.system.checksums import FileLook
 
@@ -323,9 +323,9 @@ class Kind:
     is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
     # Returns what the code or the text of a node shows without being run, such as that it connects to a host.
     code_facts: Callable[[NodeSpec, Fingerprints], CodeFacts] = lambda node, code: NO_FACTS
-    # Returns the pieces of the project's code that a node reaches, by module: a file that one of them opens may count
-    # for the node.
-    pieces: Callable[[NodeSpec, Fingerprints], Sequence[Sequence[Piece]]] = lambda node, code: ()
+    # Returns the statements of the project's code that a node reaches, by module: a file that one of them opens may
+    # count for the node.
+    reached: Callable[[NodeSpec, Fingerprints], Sequence[Sequence[Statement]]] = lambda node, code: ()
     # Whether the outputs depend on the variables under `env`, and on the number of threads.
     uses_environment: bool = True
     # Whether libraries in a node take their number of threads from variables that they read when they are loaded. Then

@@ -90,7 +90,7 @@ class PlanRows:
         parts = [
             f"  {self._action(specs)}{name:<{self._width}}  {spec.kind:<{self._kind_width}}",
             self._matrix(specs) if several else "",
-            f"map over {spec.map.over} {spec.map.pieces}" if spec.map is not None else "",
+            f"map over {spec.map.over} {spec.map.cut_text}" if spec.map is not None else "",
             f"{mean} each" if mean and several else mean,
             self._reads(spec, several),
             f"({escape_controls(' '.join(spec.description.split()))})" if spec.description else "",

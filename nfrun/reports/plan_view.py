@@ -101,8 +101,8 @@ def _cell_json(spec: NodeSpec) -> dict[str, object]:
 
 def _map_json(map: MapSpec) -> dict[str, object]:
     """Return the input that is cut, and what the pieces are: rows of a batch, columns of groups, a number of parts."""
-    pieces = {"batch": map.rows_per_call, "by": list(map.by), "parts": map.parts}
-    return {"over": map.over, **{key: value for key, value in pieces.items() if value}}
+    cut = {"batch": map.rows_per_call, "by": list(map.by), "parts": map.parts}
+    return {"over": map.over, **{key: value for key, value in cut.items() if value}}
 
 
 def _inputs_json(spec: NodeSpec) -> dict[str, object]:

@@ -42,7 +42,7 @@ def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
     missing = MissingImports(code)
     facts = {name: KINDS[spec.kind].code_facts(spec, code) for name, spec in nodes.items()}
     for spec in (*nodes.values(), *checks):
-        for module, where in missing.of(KINDS[spec.kind].pieces(spec, code)):
+        for module, where in missing.of(KINDS[spec.kind].reached(spec, code)):
             what = f"{where} imports '{module}', which is not installed"
             yield Diagnostic(spec.source, what, import_hint(module, Path(pipeline.folder)))
     for name, found in facts.items():

@@ -13,14 +13,14 @@ from nfrun.core.values import field, mutable, replace
 from nfrun.watch.seen_files import MOST_SHOWN
 
 if TYPE_CHECKING:
-    from nfrun.code.reached_code import Piece
+    from nfrun.code.reached_code import Statement
 
 _MOST_HOSTS = 3  # that are told
 _NOTHING = Observation()
 
 
-class _Statement(NamedTuple):
-    """The lines of a piece of code, whether it may keep what it opened, and the nodes that reach it."""
+class _Lines(NamedTuple):
+    """The lines of a statement, whether it may keep what it opened, and the nodes that reach it."""
 
     first: int
     last: int
@@ -30,14 +30,14 @@ class _Statement(NamedTuple):
 
 @mutable
 class _Module:
-    statements: list[_Statement] = field(default_factory=list)
+    statements: list[_Lines] = field(default_factory=list)
     nodes: set[str] = field(default_factory=set)  # that reach anything in it
 
 
 class Attribution:
     """Adds to the observation of a node what other attempts opened in code that the node shares. Thread-safe.
 
-    `pieces(node)` returns the pieces of code that a node of `nodes` reaches, by module, and `file_of(node, module)` the
+    `reached(node)` returns the statements that a node of `nodes` reaches, by module, and `file_of(node, module)` the
     file of such a module. `take()` returns the files and hosts that shared code used since the last call. `folder` is
     that of the pipeline, and `others` are those of its other files. `imported_before` has the files of the modules that
     the program around the run had imported.
@@ -46,14 +46,14 @@ class Attribution:
     def __init__(
         self,
         nodes: Iterable[str],
-        pieces: Callable[[str], Sequence[Sequence[Piece]]],
+        reached: Callable[[str], Sequence[Sequence[Statement]]],
         file_of: Callable[[str, str], Path | None],
         take: Callable[[], Iterable[SharedObservation]],
         folder: Path,
         others: Iterable[Path] = (),
     ) -> None:
         self._names = list(nodes)
-        self._pieces = pieces
+        self._reached = reached
         self._file_of = file_of
         self._take = take
         self._inside = tuple([f"{own}/" for own in (folder, *others)])
@@ -146,28 +146,28 @@ class Attribution:
         """Return the modules by file."""
         from nfrun.watch.kept_objects import keeps_in_variable, may_keep, variables_of, wrapped_names  # see `_modules`
 
-        groups: dict[int, tuple[Sequence[Piece], list[str]]] = {}
+        groups: dict[int, tuple[Sequence[Statement], list[str]]] = {}
         for node in self._names:
-            for pieces in self._pieces(node):
-                groups.setdefault(id(pieces), (pieces, []))[1].append(node)
-        bodies = [piece.definition.body for pieces, _ in groups.values() for piece in pieces]
+            for group in self._reached(node):
+                groups.setdefault(id(group), (group, []))[1].append(node)
+        bodies = [statement.definition.body for group, _ in groups.values() for statement in group]
         wrapped = {name for body in bodies for name in wrapped_names(body)}
         variables = dict(variable for body in bodies for variable in variables_of(body))
         found: dict[str, _Module] = {}
-        statements: dict[int, _Statement] = {}
-        for pieces, nodes in groups.values():
-            for piece in pieces:
-                module = found.setdefault(str(self._file_of(nodes[0], piece.module)), _Module())
+        known: dict[int, _Lines] = {}
+        for group, nodes in groups.values():
+            for statement in group:
+                module = found.setdefault(str(self._file_of(nodes[0], statement.module)), _Module())
                 module.nodes.update(nodes)
-                body = piece.definition.body
-                statement = statements.get(id(body))
-                if statement is None:
+                body = statement.definition.body
+                lines = known.get(id(body))
+                if lines is None:
                     keeps = (
                         may_keep(body) or getattr(body, "name", None) in wrapped or keeps_in_variable(body, variables)
                     )
-                    statement = statements[id(body)] = _Statement(*_lines(body), keeps, set())
-                    module.statements.append(statement)
-                statement.nodes.update(nodes)
+                    lines = known[id(body)] = _Lines(*_lines(body), keeps, set())
+                    module.statements.append(lines)
+                lines.nodes.update(nodes)
         return found
 
 

@@ -77,7 +77,7 @@ def wrapped_names(body: ast.AST) -> Iterator[str]:
 
 
 def variables_of(body: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Yield the variables that a piece of code makes by a call or as an empty container, each with whether it is one.
+    """Yield the variables that a statement makes by a call or as an empty container, each with whether it is one.
 
     `read = lru_cache(Path.read_text)` is of the first kind.
     """

@@ -119,7 +119,7 @@ def test_the_calls_of_an_index_are_known_when_it_is_planned(folder: Path) -> Non
     nodes = planned(folder / "rag.yaml").nodes
     assert edges(planned(folder / "rag.yaml"))["embed"] == ["chunks"]
     chunks, embed = nodes["chunks"].map, nodes["embed"].map
-    assert chunks is not None and (chunks.pieces, chunks.is_row_wise) == ("by doc_id in 16 parts", False)
+    assert chunks is not None and (chunks.cut_text, chunks.is_row_wise) == ("by doc_id in 16 parts", False)
     assert embed is not None and embed.form == MapForm(False, ("text",), batches={"text": "list"})
 
 
