@@ -87,16 +87,13 @@ class Run:
     ) -> None:
         self._plan = plan
         self._placement = placement
-        self._keep_going = keep_going
-        self._seed = seed
+        self._keep_going, self._seed = keep_going, seed
         self._executors: dict[str, Executor] = {}
         self._budget: Mapping[str, float] = NOTHING  # of the plan, if executors have slots
         self._emit = emit
         self._grace = grace
-        self._on_timeout = on_timeout
-        self._on_wake = on_wake
-        self._last_plans = last_plans
-        self._given = given
+        self._on_timeout, self._on_wake = on_timeout, on_wake
+        self._last_plans, self._given = last_plans, given
         self._signals = 0  # how often `cancel` was called
         self._ended: list[Scheduler] = []  # of the plans before the one that runs
         self._is_last = False  # whether the plans of `last_plans` run
@@ -161,8 +158,8 @@ class Run:
         """Run to the end and return the last event. Call it once.
 
         `make_executors` makes the executors by name. Each gets the function that it calls with each outcome. An attempt
-        whose outcome is `known(start)` goes to none. `on_end` is called before executors are closed, if they have the
-        grace period for that. Any exception is a bug in nfrun.
+        whose outcome is `known(start)` goes to none. `on_end` is called before executors close, in the grace period.
+        Any exception is a bug in nfrun.
         """
         self._store, self._known = store, known
         try:
@@ -175,11 +172,10 @@ class Run:
             is_detached = self._is_detaching()  # the last nodes may still run
             end = self._run_last()
         finally:
-            if not (self._is_detaching() or (self._is_last and self._signals)):
+            if not self._has_no_grace():
                 on_end()
             for executor in self._executors.values():
-                no_grace = self._is_detaching() or (self._is_last and self._signals)
-                executor.close(0.0 if no_grace else self._grace)
+                executor.close(0.0 if self._has_no_grace() else self._grace)
         if is_detached or self._is_detaching():
             with self._locked():
                 self.detached += not store.flushed(0)  # the disk may hang, like a node
@@ -296,6 +292,9 @@ class Run:
 
     def _is_detaching(self) -> bool:
         return self._detach_at is not None and self.now() >= self._detach_at
+
+    def _has_no_grace(self) -> bool:
+        return self._is_detaching() or (self._is_last and self._signals > 0)
 
     # -- on the thread that ended an attempt -----------------------------------------------------------------------
 
