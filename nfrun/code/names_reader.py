@@ -132,6 +132,9 @@ def signature_of(function: Function, file: str, *, is_method: bool = False) -> S
     without_default |= {a.arg for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is None}
     own = plain[0].arg if is_method and plain else None
     named = [a for a in (*arguments.args, *arguments.kwonlyargs) if a.arg != own]
+    annotated = [(a.arg, a) for a in named]
+    if arguments.kwarg is not None:
+        annotated.append((f"**{arguments.kwarg.arg}", arguments.kwarg))
     return Signature(
         where=f"{file}:{function.lineno}",
         names=tuple([a.arg for a in named]),
@@ -139,7 +142,7 @@ def signature_of(function: Function, file: str, *, is_method: bool = False) -> S
         positional_only=tuple([a.arg for a in arguments.posonlyargs if a.arg in without_default and a.arg != own]),
         takes_kwargs=arguments.kwarg is not None,
         is_async=isinstance(function, ast.AsyncFunctionDef),
-        annotations={a.arg: ast.unparse(a.annotation) for a in named if a.annotation is not None},
+        annotations={name: ast.unparse(a.annotation) for name, a in annotated if a.annotation is not None},
     )
 
 

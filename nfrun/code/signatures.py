@@ -14,7 +14,8 @@ class Signature:
     """The parameters of a function that can be passed by keyword. `where` is the `file:line` of its definition.
 
     `required` are those of `names` without a default. `positional_only` are the positional-only parameters without a
-    default, which cannot be passed by keyword. `annotations` has the texts of annotations by parameter.
+    default, which cannot be passed by keyword. `annotations` has the texts of annotations by parameter; that of
+    `**more` is under `**more`.
     """
 
     where: str

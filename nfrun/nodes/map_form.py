@@ -132,10 +132,13 @@ def _check_columns(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
         hint = f"name an argument '{over}' for the table of a piece, or like a column: text: str for each row"
         yield NodeDiagnostic(("python",), what, hint)
         return
-    of_table = call.signature.annotations.get(over, _ANY[0])
-    if not call.columns and of_table not in _ANY and _kind_of(call, over):
-        what = f"{call.name}() takes '{over}: {ellipsize(of_table)}', and it is given a table"
+    takes = over if over in call.signature.names else next(filter(_is_of_others, call.signature.annotations), over)
+    of_table = call.signature.annotations.get(takes, _ANY[0])
+    if not call.columns and of_table not in _ANY and _kind_of(call, takes):
+        what = f"{call.name}() takes '{takes}: {ellipsize(of_table)}', and it is given a table"
         hint = "if it means a column of this name, call the input otherwise: inputs: {rows: …}, map: rows"
+        if takes != over:
+            hint = f"name the columns that it takes, such as text: {ellipsize(of_table)}"
         yield NodeDiagnostic(("python",), what, hint)
         return
     written = {name: call.signature.annotations[name] for name in call.columns if name in call.signature.annotations}
@@ -183,5 +186,11 @@ def _kind_of(call: _Call, column: str) -> str:
 
     text = call.signature.annotations.get(column)
     if text is None:
-        return _VALUE if any(form_of(other) == _VALUE for other in call.signature.annotations.values()) else ""
+        others = [text for name, text in call.signature.annotations.items() if not _is_of_others(name)]
+        return _VALUE if any(form_of(other) == _VALUE for other in others) else ""
     return form_of(text)
+
+
+def _is_of_others(name: str) -> bool:
+    """Return whether an annotation is that of all arguments that have no name of their own: `**more`."""
+    return name.startswith("**")
