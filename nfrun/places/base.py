@@ -9,6 +9,7 @@ from typing import Protocol
 from nfrun.core.values import frozen
 
 NAMED = ".named"  # the end of a folder with one file or folder that has a name of its own
+FOLDER_MARK = ".folder"  # stands in the name of what is a folder
 TEMPORARY = "tmp/"  # begins the names of what writers have not put yet, or were killed with
 
 
@@ -74,6 +75,10 @@ class Place(Protocol):
 
     def remove(self, names: Collection[str]) -> None:
         """Remove what has these names. What is not there is skipped."""
+        ...
+
+    def remove_all(self) -> None:
+        """Remove all that is there."""
         ...
 
     def names(self) -> Iterator[PlacedFile]:

@@ -80,6 +80,11 @@ class Folder:
                 with suppress(OSError):
                     folder.rmdir()
 
+    def remove_all(self) -> None:
+        """Remove the folder with all that is in it."""
+        with self._errors("remove", ""):
+            remove(self.path)
+
     def names(self) -> Iterator[PlacedFile]:
         """Yield all that is there, see `Place`."""
         for above in self._entries(self.path):

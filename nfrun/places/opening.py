@@ -10,6 +10,8 @@ from nfrun.places.addresses import has_credentials, scheme_of, shown
 from nfrun.places.base import Place, PlaceError
 from nfrun.places.folder import Folder
 
+SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
+
 
 def open_place(uri: str, cache: Path | None = None) -> Place:
     """Return the place at a path or a URI. Nothing is made, and object storage is not asked for anything.
@@ -23,7 +25,7 @@ def open_place(uri: str, cache: Path | None = None) -> Place:
         raise PlaceError("the store has no name")
     scheme = scheme_of(uri)
     if scheme not in ("", "file"):
-        raise PlaceError(f"the store {uri} has the scheme '{scheme}', which nfrun does not know")
+        return _open_objects(uri, scheme, cache)
     path = uri
     if scheme:
         found = urlsplit(uri)
@@ -35,3 +37,16 @@ def open_place(uri: str, cache: Path | None = None) -> Place:
     if not above.is_dir():
         raise PlaceError(f"the store {folder} cannot be a folder: {above} is a file")
     return Folder(folder)
+
+
+def _open_objects(uri: str, scheme: str, cache: Path | None) -> Place:
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{each}://" for each in SCHEMES)
+        raise PlaceError(f"the store {uri} is of an unknown kind: it is a path, or begins with file://, {known}")
+    base, mark, options = uri.partition("?")
+    base = f"{scheme}{base[len(scheme) :].rstrip('/')}"
+    if not urlsplit(base).netloc:
+        raise PlaceError(f"the store {uri} names no bucket ({scheme}://BUCKET/FOLDER)")
+    from nfrun.places.objects import Objects  # it imports modules for archives and threads
+
+    return Objects(f"{base}{mark}{options}", cache)

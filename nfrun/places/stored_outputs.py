@@ -13,7 +13,7 @@ from nfrun.core.output_types import FOLDER, TABLE, ending_of
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.places.addresses import address_of, place_and_name
-from nfrun.places.base import NAMED, FileGone, Place, PlaceError
+from nfrun.places.base import FOLDER_MARK, NAMED, FileGone, Place, PlaceError
 from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import NotKeepable, content_of
 
@@ -32,7 +32,7 @@ def output_name(ref: OutputRef) -> str:
         return f"data/{stem}.arrow"
     rest = seen.removeprefix(ref.type)
     name = rest.removeprefix(_PROGRAM)
-    stem += ".program" if name != rest else ".folder" if ref.type == FOLDER else ""
+    stem += ".program" if name != rest else FOLDER_MARK if ref.type == FOLDER else ""
     return f"data/{stem}{NAMED}/{name.lstrip()}" if name else f"data/{stem}{ending_of(ref.type)}"
 
 

@@ -46,7 +46,9 @@ def test_no_place_can_be_there(tmp_path: Path) -> None:
         "the environment",
         "s3://bucket/x?secret_key=geheim": "the store s3://bucket/x holds credentials: leave them out, and set them in "
         "the environment",
-        "ftp7://host/x": "the store ftp7://host/x has the scheme 'ftp7', which nfrun does not know",
+        "ftp7://host/x": "the store ftp7://host/x is of an unknown kind: it is a path, or begins with file://, "
+        "s3://, gs://, gcs://, abfs://, abfss://",
+        "s3:///x": "the store s3:///x names no bucket (s3://BUCKET/FOLDER)",
         "": "the store has no name",
     }
     for uri, message in wrong.items():

@@ -125,6 +125,14 @@ def test_removal_takes_read_only_folders_and_skips_what_is_not_there(place: Fold
         place.get("data/a.folder")
 
 
+def test_all_is_removed_at_once(place: Folder, tmp_path: Path) -> None:
+    place.put(folder(tmp_path / "a"), "data/a.folder")
+    place.fresh_folder()
+    place.remove_all()
+    place.remove_all()
+    assert not place.path.exists()
+
+
 def test_errors_say_what_and_where(place: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = file(tmp_path / "made")
 
