@@ -96,6 +96,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             "system.atomic_folders": "puts a folder in the place of another",
             "system.kept_files": "moves outputs into the folder of a run",
             "places.folder": "gives files and folders their final names in a place",
+            "places.host_cache": "gives copies their final names",
             "history.run_history": "sets a damaged file aside",
             "history.run_index": "sets aside what is no index",
         },
