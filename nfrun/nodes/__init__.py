@@ -14,7 +14,8 @@ Other packages use:
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`
 - `instances`: `RUN_COROUTINE`, `unused_instances`
-- `map_form`: `check_columns`, `missing_columns`
+- `map_form`: `missing_columns`
+- `mapped_run`: `open_work`
 - `pipeline`: `INPUT`
 - `read`: `READ`
 - `registry`: `BUILT_IN`, `KINDS`, `written_kinds`

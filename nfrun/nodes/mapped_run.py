@@ -1,14 +1,40 @@
-"""Runs a mapped node as a whole, one call after the other: what `nfrun shell` does."""
+"""Opens the input of a mapped node; and runs one as a whole, one call after the other: what `nfrun shell` does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nfrun.core.map_spec import KeptRows
+from nfrun.core.map_spec import KeptRows, MapForm
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.map_form import check_columns
+
+if TYPE_CHECKING:
+    from nfrun.pieces.work import MapWork
+
+
+def open_work(context: NodeContext, kept: KeptRows | None = None) -> tuple[MapWork, Mapping[str, Any]]:
+    """Return the pieces of a mapped node's input, and its other inputs by name.
+
+    `kept` says where results of calls are, None to use those of no other run and to leave none. Raises NodeError if
+    the input lacks a column, HandoffError, and FormatError.
+    """
+    from nfrun.pieces.work import MapWork
+
+    node = context.node
+    spec, form = node.map, (node.map and node.map.form) or MapForm()
+    assert spec is not None
+    table = context.table(spec.over)
+    check_columns(node, table.column_names)
+    columns = None if form.takes_table else form.named_in(table.column_names)
+    others = [item for item in node.inputs if item.name != spec.over]
+    inputs = {
+        item.name: context.table(item.name) for item in others if not item.optional or context.has_input(item.name)
+    }
+    if kept is None:
+        kept = KeptRows(str(context.scratch() / "results"), "", use_kept=False)
+    return MapWork(table, spec, columns, kept, name=node.local_name), inputs
 
 
 def run_mapped(
@@ -18,19 +44,9 @@ def run_mapped(
 ) -> Mapping[str, Any]:
     """Return the table of a mapped node. Uses and keeps no results of other runs; the first error is raised."""
     from nfrun.pieces.returned import ReturnedError
-    from nfrun.pieces.work import MapWork
 
     node = context.node
-    assert node.map is not None
-    inputs = {
-        item.name: context.table(item.name) for item in node.inputs if not item.optional or context.has_input(item.name)
-    }
-    table = inputs.pop(node.map.over)
-    check_columns(node, table.column_names)
-    form = node.map.form
-    columns = form.named_in(table.column_names) if form is not None and not form.takes_table else None
-    kept = KeptRows(str(context.scratch() / "rows"), "0", use_kept=False)
-    work = MapWork(table, node.map, columns, kept, name=node.local_name)
+    work, inputs = open_work(context)
     try:
         for i in range(work.count):
             piece = work.piece((i,))
