@@ -36,6 +36,7 @@ from bench import (
     startup,
     terminal,
     tpch,
+    tpch_peers,
     watch,
 )
 from bench.measure import Line, machine, print_line
@@ -62,6 +63,7 @@ SUITES = {
     "startup": startup.measure,
     "terminal": terminal.measure,
     "tpch": tpch.measure,
+    "tpch_peers": tpch_peers.measure,
     "watch": watch.measure,
 }
 
