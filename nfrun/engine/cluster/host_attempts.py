@@ -92,6 +92,7 @@ class HostRun:
             config.grace,
         )
         self._memo: dict[Any, Any] = {}
+        self._folders: list[Path] = []  # for outputs, which no attempt has now
         self._rooms: dict[tuple[str, int], dict[str, Room]] = {}  # of mapped nodes, by node and attempt
         self._lock = threading.Lock()
 
@@ -101,7 +102,7 @@ class HostRun:
         records: list[bytes] = []
         waits: dict[OutputId, float] = {}
         try:
-            with self._fetched(order, token, waits) as fetched:
+            with self._fetched(order, waits) as fetched:
                 if KINDS[order.node.kind].is_process:
                     send(Begun(token))
                     outcome = self._make_here(fetched, cancel_token, logs, send, token, records)
@@ -190,13 +191,12 @@ class HostRun:
             source.close()
 
     @contextmanager
-    def _fetched(self, order: AttemptOrder, token: str, waits: dict[OutputId, float]) -> Iterator[AttemptOrder]:
+    def _fetched(self, order: AttemptOrder, waits: dict[OutputId, float]) -> Iterator[AttemptOrder]:
         """Yield the order with inputs on this machine, and with a folder for its outputs. Adds the seconds to `waits`.
 
         Raises _Lacking, HandoffError.
         """
         used: list[str] = []
-        outputs = self._outputs / token
 
         def fetch(stored: str) -> str:
             path = self._stored.get(stored)
@@ -212,15 +212,30 @@ class HostRun:
                 except NotStored:
                     raise _Lacking(ref) from None
                 waits[ref.id] = time.perf_counter() - began
-            order = replace(order, start=replace(order.start, inputs=inputs), outputs=str(outputs))
+            order = replace(order, start=replace(order.start, inputs=inputs))
             if isinstance(order, CallOrder) and order.data is not None:
                 order = replace(order, data=replace(order.data, input=fetch(order.data.input), sent=True))
-            outputs.mkdir(parents=True)
-            yield order
+            with self._folder() as folder:
+                yield replace(order, outputs=str(folder))
         finally:
-            remove(outputs, ignore_errors=True)
             for stored in used:
                 self._stored.release(stored)
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """Yield an empty folder that no other attempt has. It is used again: to remove one may take milliseconds."""
+        with self._lock:
+            folder = self._folders.pop() if self._folders else None
+        if folder is None:
+            folder = self._outputs / os.urandom(6).hex()
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            for left in folder.iterdir():  # by an attempt that failed
+                remove(left, ignore_errors=True)
+            with self._lock:
+                self._folders.append(folder)
 
     def _put(self, outputs: Mapping[str, OutputRef]) -> dict[str, OutputRef]:
         """Put outputs into the store. Raises PlaceError, OSError."""
