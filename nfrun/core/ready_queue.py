@@ -93,6 +93,10 @@ class ReadyQueue:
     def look_up(self, i: int) -> None:
         """Look a node up again before it takes what it needs, if it was to be looked up at first."""
 
+    def in_use(self, resource: str) -> float:
+        """Return how much of a resource the taken nodes hold. Raises KeyError for a resource without a budget."""
+        return self._capacity[resource] - self._free[resource]
+
     def set_capacity(self, resource: str, amount: float) -> None:
         """Set how much of a resource there is, at most its budget.
 

@@ -26,13 +26,15 @@ from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.instance_closer import InstanceCloser
 from nfrun.engine.last_nodes import EndReport, LastNodes
-from nfrun.engine.runner import KnownOutcome, Run, nothing_known
+from nfrun.engine.runner import KnownOutcome, Run
 from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.nodes.instances import unused_instances
+from nfrun.nodes.spare_threads import SpareThreads
 from nfrun.system.kept_files import remove
+from nfrun.system.runtime import cores
 from nfrun.watch.run_watch import RunWatch
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ class PipelineRun:
             end_variables=last.variables,
             on_begun=self.run.begun,
         )
+        self._runner.memo[SpareThreads] = SpareThreads(min(cores(), plan.slots), self.run.slots_in_use)
 
     def _made(self, make_store: Callable[[Run], TableStore]) -> TableStore:
         try:
@@ -143,7 +146,7 @@ class PipelineRun:
         self._instances.finders.append(partial(unused_instances, self._runner.memo))
         with around(self.run), nullcontext() if watch is None else watch.watching():
             makers = {name: partial(make, context) for name, make in self._makers.items()}
-            return self.run.go(makers, self.store, known or nothing_known, self._instances.close_all)
+            return self.run.go(makers, self.store, known or (lambda start: None), self._instances.close_all)
 
     def close(self, take_tables: Callable[[], object]) -> None:
         """Close logs, reporters and store. Calls `take_tables` before the store drops its tables."""

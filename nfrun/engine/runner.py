@@ -54,11 +54,6 @@ LastPlans = Callable[[RunFinished, Collection[str], Callable[[], float | None]],
 KnownOutcome = Callable[[NodeStarted], Outcome | None]
 
 
-def nothing_known(start: NodeStarted) -> Outcome | None:
-    """Return None: the attempt is to be made."""
-    return None
-
-
 class Run:
     """One run of a plan. Times are seconds since it began.
 
@@ -111,6 +106,10 @@ class Run:
         """Return the seconds since `go` was called or, before that, since this object was created."""
         return time.monotonic() - self._began
 
+    def slots_in_use(self) -> float:
+        """Return the slots in which nodes run. Safe to call from any thread."""
+        return self._scheduler.slots_in_use()
+
     def output_published(self, ref: OutputRef) -> None:
         """Emit `OutputPublished`. The store calls this, from any thread, for outputs of nodes that have finished."""
         self._emit(OutputPublished(self.now(), ref.id, ref))
@@ -152,7 +151,7 @@ class Run:
         self,
         make_executors: Mapping[str, Callable[[OnOutcome], Executor]],
         store: TableStore,
-        known: KnownOutcome = nothing_known,
+        known: KnownOutcome = lambda start: None,
         on_end: Callable[[], object] = lambda: None,
     ) -> RunFinished:
         """Run to the end and return the last event. Call it once.

@@ -4,7 +4,8 @@
 `user_function`, `mapped_python` and `instances` call functions and classes; `map_form` says what mapped ones take, and
 `annotations` what an annotation says of that. `external_files` and `declared_files` find the files outside of a run
 that nodes read and write. `texts` has what reads scripts and queries for the names of files. `returned_tables` and
-`made_files` are about what functions return, and `read_files` about files that a `read` node hands on.
+`made_files` are about what functions return, and `read_files` about files that a `read` node hands on. `query_parts`
+runs a query on several threads, which `spare_threads` shares out.
 
 Other packages use:
 
@@ -20,6 +21,7 @@ Other packages use:
 - `read`: `READ`
 - `registry`: `BUILT_IN`, `KINDS`, `written_kinds`
 - `returned_tables`: `to_table`
+- `spare_threads`: `SpareThreads`
 - `user_checks`: `check_problems`, `make_user_check`, `missing_for`, `node_of`, `nodes_of_checks`, `query_columns`,
   `query_problems`
 """

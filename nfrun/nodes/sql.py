@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
@@ -25,12 +26,14 @@ from nfrun.nodes.base import (
     output_name,
     seed_of,
 )
-from nfrun.nodes.sql_inputs import bind_inputs, with_names
+from nfrun.nodes.sql_inputs import QueryInput, Scan, bind_inputs, with_names
 from nfrun.nodes.text_facts import text_facts
 from nfrun.system.os_errors import os_error_in
 
 if TYPE_CHECKING:
     from nfrun.nodes.duckdb_instances import DuckDBInstances
+
+NewCursor: TypeAlias = Callable[[], AbstractContextManager[Any]]  # opens another connection to the same instance
 
 START_THERE = "start nfrun in the folder of the pipeline"
 INSTALL = "install it with: pip install 'nfrun[sql]'"
@@ -170,7 +173,7 @@ def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
             statements = cursor.extract_statements(context.node.body)
             only_queries = all(statement.type is duckdb.StatementType.SELECT for statement in statements)
             if only_queries and context.node.cpus == 1 and not memory:
-                return _table(context, cursor, statements)
+                return _table(context, cursor, statements, partial(instances.cursor, folder))
     except duckdb.FatalException as error:
         if _BROKEN not in str(error):  # then the query of another node broke the instance
             raise
@@ -179,8 +182,12 @@ def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
         return _table(context, connection, statements)
 
 
-def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> Any:
+def _table(
+    context: NodeContext, connection: Any, statements: Sequence[Any], new_cursor: NewCursor | None = None
+) -> Any:
     """Return the result of the last statement, with the same random numbers each time.
+
+    With `new_cursor`, a query may run in parts on several threads.
 
     Raises NodeError, `duckdb.Error`, FormatError if a file that it reads was changed, HandoffError.
     """
@@ -193,9 +200,10 @@ def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> 
         import random
 
         connection.execute("select setseed(?)", [random.Random(seed).random()]).fetchall()
-    scanned = bind_inputs(context, connection)
+    inputs = bind_inputs(context, connection)
+    scanned = [item.value.source for item in inputs if isinstance(item.value, Scan)]
     try:
-        return _executed(context, connection, statements)
+        return _executed(context, connection, inputs, statements, new_cursor)
     except duckdb.Error as error:
         named = with_names(str(error), scanned)
         raise error if named == str(error) else type(error)(named) from None
@@ -204,24 +212,48 @@ def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> 
             check_unchanged(source)
 
 
-def _executed(context: NodeContext, connection: Any, statements: Sequence[Any]) -> Any:
+def _executed(
+    context: NodeContext,
+    connection: Any,
+    inputs: Sequence[QueryInput],
+    statements: Sequence[Any],
+    new_cursor: NewCursor | None,
+) -> Any:
     """Return the result of the last statement. Raises NodeError, `duckdb.Error`."""
+    if not statements:
+        raise NodeError("the query is empty")
     paths = {name: str(context.file(name)) for name in _file_inputs(context.node)}
     values = {**context.node.with_, **paths}
+    wanted = [{name: values[name] for name in values if name in found.named_parameters} for found in statements]
     with context.cancel_token.on_cancel(connection.interrupt):
-        if not statements:
-            raise NodeError("the query is empty")
-        for statement in statements:
-            if context.cancel_token.cancelled:  # an interrupt between two statements has no effect
-                raise NodeError("stopped")
-            wanted = {name: value for name, value in values.items() if name in statement.named_parameters}
-            if statement is not statements[-1]:
-                connection.execute(statement, wanted)
+        for statement, given in zip(statements[:-1], wanted, strict=False):
+            _check_cancelled(context)
+            connection.execute(statement, given)
+        query = partial(_run_query, context, statements[-1], wanted[-1])
+        if new_cursor is not None and len(statements) == 1:
+            from nfrun.nodes.query_parts import parts_of, run_parts
+            from nfrun.nodes.spare_threads import SpareThreads
+
+            if parts := parts_of(connection, inputs, statements[0].query, wanted[0]):
+                spare = context.memo.get(SpareThreads) or SpareThreads()
+                return run_parts(connection, parts, inputs, query, new_cursor, spare)
+        return query(connection)
+
+
+def _run_query(context: NodeContext, statement: Any, values: Mapping[str, Any], connection: Any) -> Any:
+    """Return the result of a statement. Raises NodeError, `duckdb.Error`."""
+    with context.cancel_token.on_cancel(connection.interrupt):
+        _check_cancelled(context)
         # Not execute(): DuckDB converts its result to Arrow row by row.
-        result = connection.sql(statement, params=wanted)
+        result = connection.sql(statement, params=values)
         if result is None:
             raise NodeError("the last statement gives no table")
         return result.to_arrow_table()
+
+
+def _check_cancelled(context: NodeContext) -> None:
+    if context.cancel_token.cancelled:  # an interrupt between two statements has no effect
+        raise NodeError("stopped")
 
 
 def _external_inputs(node: NodeSpec, folder: Path) -> Mapping[str, Path]:

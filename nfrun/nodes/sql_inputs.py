@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import NodeContext, NodeError
 
 # Rows of a slice, as many as DuckDB's own row groups have. It scans a table of one large chunk 1.7 times slower.
-_SLICE_ROWS = 122_880
+SLICE_ROWS = 122_880
 _LONGEST_NAME = 255  # bytes
+ROW_NUMBER = "file_row_number"  # the column of DuckDB's that has the number of the row in its file
 # The types that DuckDB gives columns of Arrow. There are more, and it is asked for these.
 _KNOWN_TYPES = {
     "bool": "BOOLEAN",
@@ -35,32 +37,64 @@ _KNOWN_TYPES = {
 }
 
 
-def bind_inputs(context: NodeContext, connection: Any) -> list[FileSource]:
-    """Make each input a table of its name that only this connection sees. Return the files that DuckDB reads.
+@frozen
+class Scan:
+    """The query of DuckDB that reads the files of a `source`. They have the paths that it has for them."""
+
+    query: str
+    source: FileSource
+
+    def only(self, first: int, end: int) -> Scan:
+        """Return the scan of these rows of the only file, by their numbers."""
+        from nfrun.tables.footers import source_schema
+
+        columns = ", ".join(map(_name, source_schema(self.source).names))
+        files = f"read_parquet({_paths(self.source)}, hive_partitioning = false, {ROW_NUMBER} = true)"
+        rows = f"{ROW_NUMBER} >= {first} and {ROW_NUMBER} < {end}"
+        return Scan(f"select {columns} from {files} where {rows}", self.source)
+
+
+@frozen
+class QueryInput:
+    """A table of a query, and what it is: an Arrow table or the scan of files."""
+
+    name: str
+    value: Any
+
+    def bind(self, connection: Any) -> None:
+        """Make it a table of its name that only this connection sees. Raises `duckdb.Error`."""
+        if isinstance(self.value, Scan):
+            connection.execute(f"create or replace temp view {_name(self.name)} as {self.value.query}")
+        else:
+            connection.register(self.name, sliced(self.value))
+
+
+def bind_inputs(context: NodeContext, connection: Any) -> list[QueryInput]:
+    """Make each input a table of its name that only this connection sees. Return them.
 
     Raises NodeError, FormatError, HandoffError, `duckdb.Error`.
     """
-    scanned = []
+    found = []
     for item in context.node.inputs:
         if item.type != TABLE:  # the query has its path as a value
             continue
         source = context.files(item.name)
         scan = None if source is None else _scan(context, item.name, source)
-        if source is not None and scan is not None and _is_same_in_arrow(context, connection, source, scan):
-            connection.execute(f"create or replace temp view {_name(item.name)} as {scan.query}")
-            scanned.append(scan.source)
-        else:
+        if source is None or scan is None or not _is_same_in_arrow(context, connection, source, scan):
             table = context.table(item.name)
             if not table.num_columns:  # DuckDB has no such tables
                 what = f"the table of '{item.output}' has no columns"
                 raise NodeError(
                     what, "a query needs one at least: return a table with columns, also where it has no rows"
                 )
-            connection.register(item.name, sliced(table))
-    return scanned
+            found.append(QueryInput(item.name, table))
+        else:
+            found.append(QueryInput(item.name, scan))
+        found[-1].bind(connection)
+    return found
 
 
-def with_names(message: str, scanned: list[FileSource]) -> str:
+def with_names(message: str, scanned: Sequence[FileSource]) -> str:
     """Return a message of DuckDB with the names of files in place of the paths at which it has read them."""
     for source in scanned:
         for file in source.files:
@@ -70,12 +104,12 @@ def with_names(message: str, scanned: list[FileSource]) -> str:
 
 def sliced(table: Any) -> Any:
     """Return the table in slices that DuckDB scans one by one. Nothing is copied."""
-    if table.num_rows <= _SLICE_ROWS or not table.num_columns:
+    if table.num_rows <= SLICE_ROWS or not table.num_columns:
         return table
-    return type(table).from_batches(table.to_batches(max_chunksize=_SLICE_ROWS), table.schema)
+    return type(table).from_batches(table.to_batches(max_chunksize=SLICE_ROWS), table.schema)
 
 
-def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource, scan: _Scan) -> bool:
+def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource, scan: Scan) -> bool:
     """Return whether DuckDB gives the columns of the files the names and types that it gives the table in Arrow.
 
     It does not for times in milliseconds and for lists of a fixed size, for instance.
@@ -109,23 +143,15 @@ def _known_type(field: Any) -> str | None:
     return kind.replace("decimal128", "DECIMAL").replace(" ", "") if is_decimal else _KNOWN_TYPES.get(kind)
 
 
-@frozen
-class _Scan:
-    """The query of DuckDB that reads the files of a source, and these files with the paths that it has for them."""
-
-    query: str
-    source: FileSource
-
-
-def _scan(context: NodeContext, name: str, source: FileSource) -> _Scan | None:
+def _scan(context: NodeContext, name: str, source: FileSource) -> Scan | None:
     """Return the scan of the files of an input, None if DuckDB cannot make it. Raises HandoffError, OSError."""
     if source.partitions:
         return _scan_of_partitions(context.scratch() / f"input_{name}", source)
     columns = "*" if source.columns is None else ", ".join(map(_name, source.columns))
-    return _Scan(f"select {columns} from read_parquet({_paths(source)}, hive_partitioning = false)", source)
+    return Scan(f"select {columns} from read_parquet({_paths(source)}, hive_partitioning = false)", source)
 
 
-def _scan_of_partitions(folder: Path, source: FileSource) -> _Scan | None:
+def _scan_of_partitions(folder: Path, source: FileSource) -> Scan | None:
     """Return the scan of files with columns in the names of their folders, which leaves out files by these columns.
 
     DuckDB takes such columns from paths, and the files are held at paths without them: it gets links in the new
@@ -163,7 +189,7 @@ def _scan_of_partitions(folder: Path, source: FileSource) -> _Scan | None:
     linked = replace(source, files=tuple(files))
     types = ", ".join(f"{key}{i}: VARCHAR" for i in range(len(source.partitions)))
     options = f"hive_partitioning = true, hive_types = {{{types}}}"
-    return _Scan(f"select {', '.join(columns)} from read_parquet({_paths(linked)}, {options})", linked)
+    return Scan(f"select {', '.join(columns)} from read_parquet({_paths(linked)}, {options})", linked)
 
 
 def _paths(source: FileSource) -> str:

@@ -20,7 +20,7 @@ Other packages use:
 - `file_io`: `read_table`, `write_stream`, `write_table`
 - `file_outputs`: `hand_on`
 - `file_table`: `check_unchanged`, `FileTable`, `open_files`
-- `footers`: `joined_schema`, `merged_schema`, `named_schema`, `null_counts`, `source_schema`
+- `footers`: `joined_schema`, `merged_schema`, `named_schema`, `null_counts`, `row_groups`, `source_schema`
 - `formats`: `format_of`, `FormatError`
 - `frozen`: `frozen`, `frozen_output`
 - `gathered`: `flattened`, `put_together`

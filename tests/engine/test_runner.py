@@ -40,7 +40,7 @@ from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.simulation import simulate
 from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
-from nfrun.engine.runner import KnownOutcome, Run, nothing_known
+from nfrun.engine.runner import KnownOutcome, Run
 from nfrun.nodes.base import CancelToken
 from nfrun.tables.store import TableStore
 
@@ -75,7 +75,7 @@ class Trial:
     placement: dict[str, str] = field(default_factory=dict)
     others: dict[str, Callable[[OnOutcome], Executor]] = field(default_factory=dict)
     on_wake: Callable[[], object] = lambda: None
-    known: KnownOutcome = nothing_known
+    known: KnownOutcome = lambda start: None
     closed_with: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
