@@ -39,7 +39,7 @@ def finished_output(ref: OutputRef, folder: Path, shown: Collection[str]) -> Fin
     if ref.type != TABLE and Path(ref.path or "") != folder / file_name(ref.id, ref.attempt, ref.type):
         file = None  # it is a source of the user's, or the output of another node
     # There is none if the store could not read the file: this raises that error.
-    checksum = "" if file is None else ref.checksum or file_checksum(ref.path or "")
+    checksum = (ref.checksum or "") if file is None or ref.is_remote else ref.checksum or file_checksum(ref.path or "")
     return FinishedOutput(
         ref.id,
         ref.rows,
@@ -52,4 +52,5 @@ def finished_output(ref: OutputRef, folder: Path, shown: Collection[str]) -> Fin
         ref.schema_digest or "",
         shown=ref.id in shown,
         type=ref.type,
+        stored=(ref.stored or "") if ref.is_remote else "",
     )

@@ -19,6 +19,7 @@ from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.history.work_dir import LOGS
 from nfrun.nodes.folders import folder_of, folders_of
 from nfrun.nodes.registry import KINDS
+from nfrun.system.kept_files import remove
 from nfrun.system.native_threads import given_thread_variables
 
 if TYPE_CHECKING:
@@ -98,9 +99,10 @@ def _with_code(config: HostConfig, pipeline: Pipeline, setup: RunSetup, place: P
     folders = [base, *dict.fromkeys(folder_of(spec, base) for spec in pipeline.nodes.values() if spec.folder)]
     code = find_code(folders, [setup.work.path])
     if place.size(code.name) is None:
-        archive = place.fresh_folder() / "code.zip"
-        code.pack(archive)
-        place.put(archive, code.name)
+        folder = place.fresh_folder()
+        code.pack(folder / "code.zip")
+        place.put(folder / "code.zip", code.name)
+        remove(folder, ignore_errors=True)
     return replace(config, code=code.name, base=os.path.relpath(base, code.root), root=str(code.root))
 
 

@@ -234,7 +234,7 @@ def _local_cluster(slots: int) -> Any:
             n_workers=1,
             threads_per_worker=slots,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         )
     except Exception as error:
