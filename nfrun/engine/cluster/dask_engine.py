@@ -232,6 +232,8 @@ def _local_cluster(slots: int) -> Any:
     try:
         return _LocalCluster(
             n_workers=1,
+            processes=False,
+            protocol="tcp://",
             threads_per_worker=slots,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
