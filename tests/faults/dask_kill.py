@@ -6,6 +6,7 @@ next run goes on. What a run that is killed or stopped has on workers ends by it
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import signal
@@ -26,11 +27,6 @@ _GONE_SECONDS = 2.0  # for a run to end whose scheduler is gone
 _LEASE_SECONDS = 5.0  # for attempts to end whose run was killed
 _GRACE = 1.0
 
-SLEEPS = """
-name: sleeps
-nodes:
-  first: {run: "echo x > $NFRUN_OUTPUT"}
-"""
 STUBBORN = """
 name: stubborn
 nodes:
@@ -102,7 +98,9 @@ class Prepared:
 
 
 def prepare(setting: Setting) -> Prepared:
-    return Prepared(setting.folder, mixed.know(setting.folder / "known"), setting.folder / "nodes.log")
+    prepared = Prepared(setting.folder, mixed.know(setting.folder / "known"), setting.folder / "nodes.log")
+    atexit.register(lambda: prepared.cluster and prepared.cluster.end())
+    return prepared
 
 
 def one(trial: Trial) -> None:

@@ -57,7 +57,7 @@ class DaskEngine:
         self._lock = threading.Lock()
         self._tasks: dict[str, _Task] = {}
         self._workers: dict[str, RemoteWorker] = {}
-        self._used: set[str] = set()  # workers that have had an attempt
+        self._used: set[str] = set()  # workers that may have a host of the run
         self._closed = threading.Event()
         self._silence = _Silence()
         try:
@@ -101,6 +101,7 @@ class DaskEngine:
 
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         asked = list(self._workers)
+        self._used.update(asked)
 
         async def ask() -> list[Mapping[str, Any]]:
             return await asyncio.gather(*[self._call(dask_task.ask, [each], seconds, question) for each in asked])
