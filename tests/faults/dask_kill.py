@@ -160,7 +160,9 @@ def kill_scheduler(trial: Trial, cluster: DaskCluster) -> None:
     trial.measure("ms until a run without its scheduler ended", (time.monotonic() - began) * 1e3)
     rig.clean_words(trial, ended, "the scheduler was killed")
     trial.check(ended.code == 69, f"the scheduler was killed: {ended}")
-    trial.check(ended.err.count("nfrun: the Dask scheduler") == 1, f"the scheduler was killed, not one message: {ended}")
+    trial.check(
+        ended.err.count("nfrun: the Dask scheduler") == 1, f"the scheduler was killed, not one message: {ended}"
+    )
     done = ended.document.get("counts", {})
     if trial.random.random() < 0.5:
         again = place.run("run", mixed.FILE, "--json")
