@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from nfrun.engine.cluster.base import TAKEN, RemoteWorker
-
-
-class Hosted(Protocol):
-    """What `nfrun.engine.cluster.hosted` has."""
-
-    def make(self, order: str, send: Callable[[str], object], is_wanted: Callable[[], bool]) -> str: ...
-    def stop(self, run: str, token: str, kill: bool) -> None: ...
-    def ask(self, question: str) -> str: ...
-    def end(self, run: str) -> None: ...
+from nfrun.core.events import nfrun_failure
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.engine.attempt import AttemptRunner, RunAttempt
+from nfrun.engine.cluster.base import TAKEN, Cluster, RemoteWorker
+from nfrun.engine.cluster.cluster import ClusterExecutor
+from nfrun.engine.cluster.wire import Begun, Ended, HostConfig, from_text, to_text
+from nfrun.engine.executors.base import ExecutorContext, OnOutcome, Placement
+from nfrun.logs.node_logs import Logs
+from nfrun.nodes.base import CancelToken
 
 
 class ToyEngine:
-    """Makes each attempt on a thread of this process, by what it has in place of `hosted`."""
+    """Makes each attempt on a thread of this process, by what it has in place of `nfrun.engine.cluster.hosted`."""
 
     name = "toy"
 
     def __init__(self, hosted: Any, run: str, workers: Sequence[RemoteWorker]) -> None:
-        self.hosted: Hosted = hosted
+        self.hosted: Any = hosted
         self.on_gone: Callable[[str], object] = lambda why: None
         self.placed: dict[str, str] = {}  # the worker of each attempt, by token
+        self.shares: list[bool] = []  # whether each attempt takes a part of a slot only
         self._run = run
         self._workers = {worker.address: worker for worker in workers}
         self._on_end: dict[str, Callable[[str | None, str], object]] = {}
@@ -46,6 +49,7 @@ class ToyEngine:
         on_end: Callable[[str | None, str], object],
     ) -> None:
         self.placed[token] = worker
+        self.shares.append(shares)
         self._on_end[token] = on_end
 
         def make() -> None:
@@ -88,3 +92,63 @@ class ToyEngine:
             on_end = self._on_end.pop(token, None)
         if on_end is not None:
             on_end(text, why)
+
+
+class AnyNodes(dict[str, NodeSpec]):
+    """Nodes of any name, beside those that are given."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> NodeSpec:
+        return NodeSpec(name, "python", "m:f", (), {}, (), (), {})
+
+
+class ToyHosted:
+    """Makes attempts in this process, by a function in place of a host. `orders` are those that it got."""
+
+    def __init__(self, run_attempt: RunAttempt) -> None:
+        self.orders: list[Any] = []
+        self.ended = False
+        self._run_attempt = run_attempt
+        self._tokens: dict[str, CancelToken] = {}
+
+    def make(self, order: str, send: Callable[[str], object], is_wanted: Callable[[], bool]) -> str:
+        found = from_text(order)
+        self.orders.append(found)
+        self.send = send
+        send(to_text(Begun(found.token)))
+        token = self._tokens.setdefault(found.token, CancelToken())
+        try:
+            outcome = self._run_attempt(found.order.start, token, asyncio.run)
+        except BaseException as error:
+            outcome = found.order.start.failed_with(nfrun_failure(error))
+        return to_text(Ended(found.token, outcome))
+
+    def stop(self, run: str, token: str, kill: bool) -> None:
+        cancel_token = self._tokens.setdefault(token, CancelToken())
+        cancel_token.kill() if kill else cancel_token.cancel()
+
+    def end(self, run: str) -> None:
+        self.ended = True
+
+
+def toy_cluster(
+    run_attempt: RunAttempt,
+    on_outcome: OnOutcome,
+    workers: Sequence[RemoteWorker] = (RemoteWorker("a", 16.0), RemoteWorker("b", 16.0)),
+    nodes: Mapping[str, NodeSpec] = {},
+    on_begun: Callable[[str, int, int], None] = lambda node, attempt, call: None,
+    on_error: Callable[[Exception], object] = lambda error: None,
+    logs: Logs | None = None,
+    uses_all: bool = True,
+) -> tuple[ClusterExecutor, ToyEngine]:
+    """Make the executor of a cluster whose workers are in this process: `run_attempt` is called there."""
+    pipeline = Pipeline("p.yaml", "/", "p", "", {}, {}, AnyNodes(nodes), {})
+    store: Any = SimpleNamespace(fsync=False, stored=lambda ref: ref, register_file=lambda ref: ref)
+    runner = AttemptRunner(pipeline, store, "r", Path("/nonexistent"), {}, logs or Logs())
+    folder, placement = Path("/nonexistent"), Placement()
+    context = ExecutorContext(runner, lambda made: made, store, folder, 4, placement, on_begun, on_error=on_error)
+    engine = ToyEngine(ToyHosted(run_attempt), "r", workers)
+    config = HostConfig("r", "r", pipeline, "/")
+    return ClusterExecutor(Cluster(engine, config, store, uses_all), context, on_outcome), engine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,8 +45,11 @@ def cluster_store(given: str | None, environ: Mapping[str, str], address: str, d
 
     Without either it is the folder `default` for workers on this machine. For others, raises UsageError.
     """
-    if given or environ.get("NFRUN_STORE"):
-        return given or parse_store(environ["NFRUN_STORE"])
+    try:
+        if given or environ.get("NFRUN_STORE"):
+            return given or parse_store(environ["NFRUN_STORE"])
+    except ValueError as error:
+        raise UsageError(str(error), "NFRUN_STORE") from None
     if is_local(address):
         return str(default)
     what = f"the workers of {address} and this machine need a place for outputs that all of them see"
@@ -55,4 +59,4 @@ def cluster_store(given: str | None, environ: Mapping[str, str], address: str, d
 def is_local(address: str) -> bool:
     """Return whether a cluster at this address is on this machine, as far as can be told; "" is none at all."""
     host = address.partition("://")[2].rpartition(":")[0].strip("[]")
-    return not address or host in ("localhost", "::1") or host.startswith("127.")
+    return not address or host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))

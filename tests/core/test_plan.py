@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from graphlib import CycleError
 from itertools import pairwise
+from math import inf
 
 import pytest
 
@@ -25,6 +26,7 @@ from nfrun.core.plan import (
     selected_plan,
     sequential,
     with_barriers,
+    with_executor_slots,
 )
 from nfrun.spec.references import parse_reference
 
@@ -349,3 +351,14 @@ def test_a_plan_of_selected_nodes_waits_for_these_alone() -> None:
     assert {name: node.needs for name, node in found.nodes.items()} == {"b": (), "c": ("b",), "d": ()}
     assert (found.stages, found.not_selected, found.slots) == ((("b", "d"), ("c",)), ("a", "d"), 2)
     assert with_barriers(found).not_selected == ("a", "d")
+
+
+def test_nodes_take_nothing_of_the_run_of_what_their_executor_has_on_its_own() -> None:
+    takes = (("cpu", 8.0), ("gpu", 1.0), ("api", 2.0))
+    plan = make_plan([Node("a", resources=takes), Node("b", resources=takes)], slots=3, budget={"gpu": 1, "api": 9})
+    placed = with_executor_slots(plan, {"a": "far"}, {"far": {"cpu": 4.0, "gpu": inf}, "other": {"api": 1.0}})
+    assert dict(placed.nodes["a"].resources) == {"api": 2.0, "cpu of far": 4.0, "gpu of far": 1.0}
+    assert placed.nodes["b"] == plan.nodes["b"]
+    assert placed.budget.keys() == {"cpu", "gpu", "api", "cpu of far", "gpu of far"}
+    assert placed.budget["cpu of far"] > 1e12
+    assert dict(with_executor_slots(plan, {"a": "far"}).nodes["a"].resources)["cpu of far"] == 3.0

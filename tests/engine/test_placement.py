@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from nfrun.code.folder_code import FolderCode
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.executors.base import ON_THREADS, Placement
 from nfrun.engine.executors.registry import CLUSTERS, DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import gains_from_process, place_nodes
+from nfrun.nodes.base import Kind
+from nfrun.nodes.registry import register, unregister
 from nfrun.spec.resolve import resolve
 
 NONE = NodeStats({}, {}, {}, {})
@@ -31,6 +33,36 @@ def pipeline(**executors: str) -> Pipeline:
 
 def place(nodes: Pipeline, requested: str, recorded: NodeStats) -> Mapping[str, str]:
     return place_nodes(nodes, requested, recorded, FolderCode(Path(nodes.folder))).executors
+
+
+def test_on_a_cluster_files_of_this_machine_and_nodes_on_threads_stay_here() -> None:
+    bodies = {
+        "function": ("python", "m:f"), "query": ("sql", "select 1"), "script": ("run", "true"),
+        "file": ("read", "a.csv"), "object": ("read", "s3://b/a.csv"), "written": ("write", "a.csv"),
+        "given": ("input", ""), "registered": ("toy", ""),
+    }  # fmt: skip
+    nodes = {name: NodeSpec(name, *body, (), {}, (), (), {}) for name, body in bodies.items()}
+    nodes["here"] = replace(nodes["function"], id="here", executor="thread")
+    nodes["process"] = replace(nodes["function"], id="process", executor="process")
+    with_toy = Pipeline("p.yaml", ".", "p", "", {}, {}, nodes, {})
+    kind = Kind(name="toy", schema={}, run=lambda context: {})
+    register(kind)
+    try:
+        executors = place(with_toy, "dask", NONE)
+    finally:
+        unregister("toy")
+    assert executors == dict.fromkeys(["function", "query", "script", "object", "process"], "dask")
+
+
+def test_a_query_on_a_cluster_reads_no_files_of_this_machine() -> None:
+    nodes = {
+        "a": NodeSpec("a", "read", "a.csv", (), {}, (), (), {}),
+        "b": NodeSpec("b", "sql", "select * from a", (Input("a", OutputId("a")),), {}, (), (), {}),
+    }
+    both = Pipeline("p.yaml", ".", "p", "", {}, {}, nodes, {})
+    code = FolderCode(Path())
+    assert place_nodes(both, "file", NONE, code).in_files == {"a"}
+    assert place_nodes(both, "dask", NONE, code).in_files == set()
 
 
 def test_a_node_that_hands_on_what_it_is_given_stays_on_a_thread() -> None:

@@ -45,7 +45,7 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
     unusable = {worker: [why] for worker, why in answers.items() if isinstance(why, str)}
     try:
         problems = [
-            *_together("cannot be used:", unusable, len(answers)),
+            *_together("{who} cannot be used: {what}", unusable, len(answers)),
             *_of_answers(found, place, token, needs.versions["nfrun"], len(answers)),
             *_of_resources(cluster, needs.nodes),
         ]
@@ -69,12 +69,12 @@ def _answer(text: str) -> Answer | str:
 
 def _of_answers(answers: Mapping[str, Answer], place: Place, token: str, nfrun: str, count: int) -> Iterator[str]:
     versions = {worker: answer.versions["nfrun"] for worker, answer in answers.items()}
-    other = {worker: [f"nfrun {theirs} instead of {nfrun}"] for worker, theirs in versions.items() if theirs != nfrun}
-    yield from _together("has", other, count)
-    missing = {worker: [f"the module '{name}'" for name in answer.missing] for worker, answer in answers.items()}
-    yield from _together("lacks", missing, count)
+    other = {worker: [f"nfrun {theirs}"] for worker, theirs in versions.items() if theirs != nfrun}
+    yield from _together(f"{{who}} {{has}} {{what}}, and this machine {nfrun}", other, count)
+    missing = {worker: answer.missing for worker, answer in answers.items()}
+    yield from _together("{who} {has} no module '{what}': install it there", missing, count)
     unseen = {worker: [why] for worker, answer in answers.items() if (why := _store_problem(answer, place, token))}
-    yield from _together("cannot use the store: it", unseen, count)
+    yield from _together("{who} {does} not see the store: {what}", unseen, count)
 
 
 def _store_problem(answer: Answer, place: Place, token: str) -> str:
@@ -82,13 +82,13 @@ def _store_problem(answer: Answer, place: Place, token: str) -> str:
     if answer.store_error:
         return answer.store_error
     if answer.read.strip() != token:
-        return "sees another folder under the same name"
+        return "it has another folder of that name"
     try:
         written = place.get(answer.written).read_text()
         place.release(answer.written)
     except OSError as error:
-        return f"wrote there what this machine does not see ({error})"
-    return "" if written.strip() == token else "wrote there what this machine does not see"
+        return str(error)
+    return "" if written.strip() == token else "what it puts there is not seen here"
 
 
 def _of_resources(cluster: Cluster, nodes: Iterable[NodeSpec]) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _of_resources(cluster: Cluster, nodes: Iterable[NodeSpec]) -> Iterator[str]:
             first = next(iter(lacking))
             show: Callable[[float], str] = _gigabytes if name == "memory" else "{:g}".format
             others = f" (and {len(lacking) - 1} others)" if len(lacking) > 1 else ""
-            has = f"has more than {show(most)}" if most else "has any"
+            has = f"has more than {show(most)}" if most else "says that it has any"
             yield f"node '{first}'{others} takes {show(lacking[first])} of '{name}', and no worker {has}"
 
 
@@ -113,20 +113,21 @@ def _warnings(answers: Mapping[str, Answer], versions: Mapping[str, str], count:
     for name, parts in (("python", 2), ("pyarrow", 1)):
         ours = versions[name]
         other = {
-            worker: [f"{name} {theirs} instead of {ours}: results may differ"]
+            worker: [f"{name} {theirs}"]
             for worker, answer in answers.items()
             if (theirs := answer.versions.get(name, "")).split(".")[:parts] != ours.split(".")[:parts]
         }
-        yield from _together("has", other, count)
+        yield from _together(f"{{who}} {{has}} {{what}}, and this machine {ours}: results may differ", other, count)
 
 
-def _together(verb: str, found: Mapping[str, Iterable[str]], count: int) -> Iterator[str]:
-    """Yield each text once, with the workers that it is about."""
+def _together(line: str, found: Mapping[str, Iterable[str]], count: int) -> Iterator[str]:
+    """Yield a line for each text, with the workers that it is about."""
     by_text: dict[str, list[str]] = {}
     for worker, texts in found.items():
         for text in texts:
             by_text.setdefault(text, []).append(worker)
     for text, workers in by_text.items():
-        who = f"worker {workers[0]}" if len(workers) == 1 else f"{len(workers)} workers ({shortened(workers, _NAMED)})"
-        who = f"all {count} workers" if 1 < count == len(workers) else who
-        yield f"{who}: {verb} {text}"
+        many = len(workers) > 1
+        who = f"{len(workers)} workers ({shortened(workers, _NAMED)})" if many else f"worker {workers[0]}"
+        who = f"all {count} workers" if many and count == len(workers) else who
+        yield line.format(who=who, what=text, has="have" if many else "has", does="do" if many else "does")

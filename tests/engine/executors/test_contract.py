@@ -6,71 +6,25 @@ import asyncio
 import errno
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from queue import SimpleQueue
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from single_thread import SingleThread
-from toy_engine import ToyEngine
+from toy_engine import toy_cluster
 
 from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, NodeStarted, Outcome, nfrun_failure
-from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.engine.attempt import AttemptRunner, RunAttempt
-from nfrun.engine.cluster.base import Cluster, RemoteWorker
+from nfrun.core.events import Failure, NodeStarted, Outcome
+from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.cluster.cluster import ClusterExecutor
-from nfrun.engine.cluster.wire import Begun, Ended, HostConfig, from_text, to_text
-from nfrun.engine.executors.base import Executor, ExecutorContext, OnOutcome, Placement
+from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.nodes.base import CancelToken
 
 
-class AnyNodes(dict[str, NodeSpec]):
-    """Nodes of any name."""
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-    def __missing__(self, name: str) -> NodeSpec:
-        return NodeSpec(name, "python", "m:f", (), {}, (), (), {})
-
-
-class Hosted:
-    """Makes attempts in this process, by a function in place of a host."""
-
-    def __init__(self, run_attempt: RunAttempt) -> None:
-        self._run_attempt = run_attempt
-        self._tokens: dict[str, CancelToken] = {}
-
-    def make(self, order: str, send: Callable[[str], object], is_wanted: Callable[[], bool]) -> str:
-        found = from_text(order)
-        send(to_text(Begun(found.token)))
-        token = self._tokens.setdefault(found.token, CancelToken())
-        try:
-            outcome = self._run_attempt(found.order.start, token, asyncio.run)
-        except BaseException as error:
-            outcome = found.order.start.failed_with(nfrun_failure(error))
-        return to_text(Ended(found.token, outcome))
-
-    def stop(self, run: str, token: str, kill: bool) -> None:
-        cancel_token = self._tokens.setdefault(token, CancelToken())
-        cancel_token.kill() if kill else cancel_token.cancel()
-
-    def end(self, run: str) -> None:
-        pass
-
-
 def cluster(run_attempt: RunAttempt, on_outcome: OnOutcome) -> ClusterExecutor:
     """Make the executor of a cluster, over an engine whose workers are in this process."""
-    pipeline = Pipeline("p.yaml", "/", "p", "", {}, {}, AnyNodes(), {})
-    store: Any = SimpleNamespace(fsync=False, stored=lambda ref: ref, register_file=lambda ref: ref)
-    runner = AttemptRunner(pipeline, store, "r", Path("/nonexistent"), {})
-    placement, none = Placement(), lambda *key: None
-    context = ExecutorContext(runner, lambda made: made, store, Path("/nonexistent"), 4, placement, none)
-    engine = ToyEngine(Hosted(run_attempt), "r", [RemoteWorker("a", 16.0), RemoteWorker("b", 16.0)])
-    return ClusterExecutor(Cluster(engine, HostConfig("r", "r", pipeline, "/"), store), context, on_outcome)
+    return toy_cluster(run_attempt, on_outcome)[0]
 
 
 # A new executor joins here, with a function that makes it.
@@ -210,9 +164,8 @@ def test_stop_does_not_wait_for_cancel_callbacks(trial: Trial) -> None:
     trial.wait_for_outcomes(1)
 
 
+@pytest.mark.parametrize("trial", EXECUTORS[:2], indirect=True)  # those whose attempts cannot be killed
 def test_close_does_not_wait_for_a_stuck_attempt(trial: Trial) -> None:
-    if isinstance(trial.executor, ClusterExecutor):
-        pytest.skip("its attempts can be killed")
     begun, release = threading.Event(), threading.Event()
     trial.do = lambda start, cancel_token, run_coroutine: (begun.set(), release.wait(10))
     trial.executor.start(node("n"))

@@ -1,0 +1,207 @@
+"""Tests of attempts on a cluster, over an engine without one: where they are placed, and what is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from toy_engine import ToyEngine, toy_cluster
+
+from nfrun.core.errors import Cause, ClusterError
+from nfrun.core.events import NodeStarted, Outcome
+from nfrun.core.pipeline import NodeSpec
+from nfrun.engine.cluster.base import RemoteWorker
+from nfrun.engine.cluster.cluster import ClusterExecutor
+from nfrun.engine.cluster.wire import Logged, Printed, to_text
+from nfrun.logs.node_logs import Logs
+from nfrun.nodes.base import CancelToken
+
+
+def node(name: str = "n", **settings: Any) -> NodeSpec:
+    return NodeSpec(name, "python", "m:f", (), {}, (), (), {}, **settings)
+
+
+class Trial:
+    """A cluster without a network. Attempts block until `go` if they are in `held`."""
+
+    def __init__(self, *workers: RemoteWorker, nodes: tuple[NodeSpec, ...] = (), **settings: Any) -> None:
+        self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self.begun: SimpleQueue[tuple[str, int, int]] = SimpleQueue()
+        self.errors: list[Exception] = []
+        self.lines: list[tuple[str, str, str]] = []
+        self.held: set[str] = set()
+        self.go = threading.Event()
+        found: tuple[ClusterExecutor, ToyEngine] = toy_cluster(
+            self._make,
+            self._on_outcome,
+            workers or (RemoteWorker("a", 1.0), RemoteWorker("b", 1.0)),
+            {spec.id: spec for spec in nodes},
+            lambda *key: self.begun.put(key),
+            self.errors.append,
+            Logs(lambda *line: self.lines.append(line)),
+            **settings,
+        )
+        self.executor, self.engine = found
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            self.executor.start(NodeStarted(0.0, name, 1))
+
+    def outcome(self) -> Outcome:
+        return self.outcomes.get(timeout=10)
+
+    def await_begun(self, count: int) -> list[str]:
+        return sorted(self.begun.get(timeout=10)[0] for _ in range(count))
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        self.outcomes.put(outcome)
+
+    def _make(self, start: NodeStarted, token: CancelToken, run_coroutine: Any) -> Outcome:
+        if start.node in self.held:
+            with token.on_cancel(self.go.set):
+                assert self.go.wait(10)
+        return Outcome(start.node, start.attempt)
+
+
+Make = Callable[..., Trial]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    made: list[Trial] = []
+
+    def make(*workers: RemoteWorker, **settings: Any) -> Trial:
+        made.append(Trial(*workers, **settings))
+        return made[-1]
+
+    yield make
+    for trial in made:
+        trial.go.set()
+        trial.executor.close()
+        assert trial.engine.hosted.ended
+
+
+def test_attempts_are_spread_over_the_workers_as_far_as_these_have_room(make: Make) -> None:
+    trial = make()
+    trial.held = {"x", "y", "z"}
+    trial.start("x", "y", "z")
+    assert trial.await_begun(2) == ["x", "y"]
+    assert sorted(trial.engine.placed.values()) == ["a", "b"]
+    assert trial.begun.empty()
+    trial.go.set()
+    assert sorted(trial.outcome().node for _ in range(3)) == ["x", "y", "z"]
+    assert trial.await_begun(1) == ["z"]
+
+
+def test_a_worker_that_joins_is_used_and_capacity_follows(make: Make) -> None:
+    trial = make(RemoteWorker("a", 1.0, {"memory": 8.0}))
+    assert (trial.executor.capacity(0.0), trial.executor.amounts(0.0)) == (1.0, {"memory": 8.0, "gpu": 0.0})
+    trial.held = {"x"}
+    trial.start("x")
+    trial.await_begun(1)
+    trial.start("y")
+    trial.engine.join(RemoteWorker("b", 2.0, {"gpu": 1.0}))
+    assert (trial.executor.capacity(0.0), trial.executor.amounts(0.0)) == (3.0, {"memory": 8.0, "gpu": 1.0})
+    assert trial.outcome().node == "y"
+    assert [*trial.engine.placed.values()] == ["a", "b"]
+
+
+def test_an_attempt_is_lost_with_its_worker_and_the_others_are_not(make: Make) -> None:
+    trial = make()
+    trial.held = {"x", "y"}
+    trial.start("x", "y")
+    trial.await_begun(2)
+    trial.engine.leave("a")
+    lost = trial.outcome()
+    assert lost.failure is not None
+    assert (lost.failure.cause, lost.failure.message) == (Cause.LOST, "its worker a has left the cluster")
+    trial.go.set()
+    assert trial.outcome().failure is None
+
+
+def test_an_attempt_that_no_worker_has_taken_goes_to_another_one(make: Make) -> None:
+    trial = make(RemoteWorker("a", 1.0))
+    submit = trial.engine.submit
+
+    def leave_first(token: str, worker: str, *rest: Any) -> None:
+        if worker == "a":
+            trial.engine.join(RemoteWorker("b", 1.0))
+            trial.engine.placed[token] = worker
+            del trial.engine._workers["a"]
+            rest[-1](None, "its worker a has left the cluster")
+        else:
+            submit(token, worker, *rest)
+
+    trial.engine.submit = leave_first  # type: ignore[method-assign]
+    trial.start("x")
+    assert trial.outcome().failure is None
+    assert [*trial.engine.placed.values()] == ["a", "b"]
+
+
+def test_the_run_ends_once_when_the_cluster_is_gone_and_its_attempts_are_cancelled(make: Make) -> None:
+    trial = make()
+    trial.held = {"x", "y"}
+    trial.start("x", "y", "z")
+    trial.await_begun(2)
+    trial.engine.vanish()
+    assert [(type(error), str(error)) for error in trial.errors] == [(ClusterError, "the toy is gone")]
+    for name in "xyz":  # as the run does for the error
+        trial.executor.stop(name, 1)
+    assert {trial.outcome().failure.cause for _ in range(3)} == {Cause.CANCELLED}  # type: ignore[union-attr]
+
+
+def test_what_an_attempt_takes_is_counted_for_each_worker(make: Make) -> None:
+    gpu, memory = node("gpu", amounts={"gpu": 1.0}), node("memory", amounts={"memory": 6.0})
+    workers = RemoteWorker("a", 4.0, {"memory": 8.0}), RemoteWorker("b", 4.0, {"memory": 4.0, "gpu": 2.0})
+    trial = make(*workers, nodes=(gpu, memory))
+    trial.held = {"gpu", "memory"}
+    for attempt in (1, 2, 3):
+        trial.executor.start(NodeStarted(0.0, "gpu", attempt))
+    assert trial.await_begun(2) == ["gpu", "gpu"]
+    trial.start("memory")
+    assert trial.await_begun(1) == ["memory"]
+    assert [*trial.engine.placed.values()] == ["b", "b", "a"]
+    orders = trial.engine.hosted.orders
+    assert [order.order.start.granted for order in orders] == [{"gpu": (0,)}, {"gpu": (1,)}, {}]
+    assert [order.variables.get("CUDA_VISIBLE_DEVICES") for order in orders] == ["0", "1", None]
+
+
+def test_an_attempt_gets_a_whole_worker_at_most_and_shares_a_slot_if_it_asks_for_a_part(make: Make) -> None:
+    trial = make(RemoteWorker("a", 2.0), nodes=(node("large", cpu=8.0), node("small", cpu=0.1)))
+    assert trial.executor.own["cpu"] == 2.0
+    trial.start("large")
+    trial.outcome()
+    trial.start("small")
+    trial.outcome()
+    assert trial.engine.shares == [False, True]
+
+
+def test_a_given_number_of_jobs_counts_for_workers_too(make: Make) -> None:
+    assert "cpu" not in make(uses_all=False).executor.own
+
+
+def test_an_end_that_cannot_be_read_is_a_lost_attempt(make: Make) -> None:
+    trial = make()
+    trial.engine.hosted.make = lambda order, send, is_wanted: '{"version": 99, "value": null}'
+    trial.start("x")
+    failure = trial.outcome().failure
+    assert failure is not None
+    assert (failure.cause, failure.message) == (Cause.LOST, "a message has version 99, and this nfrun has 1")
+
+
+def test_prints_and_lines_are_passed_on_and_what_cannot_be_read_is_not(make: Make) -> None:
+    trial = make()
+    trial.held = {"x"}
+    trial.start("x")
+    trial.await_begun(1)
+    (token,) = trial.engine.placed
+    send = trial.engine.hosted.send
+    send("nonsense")
+    send(to_text(Printed(token, "stdout", b"out\n")))
+    send(to_text(Logged(token, (("info", "one"), ("warning", "two")))))
+    trial.go.set()
+    assert trial.outcome().failure is None
+    assert trial.lines == [("x", "stdout", "out"), ("x", "info", "one"), ("x", "warning", "two")]

@@ -1,0 +1,117 @@
+"""Tests of the questions to workers before a run: all problems at once, in words that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun.core.errors import ClusterError
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.engine.cluster.base import Cluster, RemoteWorker
+from nfrun.engine.cluster.preflight import Needs, preflight
+from nfrun.engine.cluster.wire import Answer, HostConfig, Question, from_text, to_text
+from nfrun.places.folder import Folder
+
+OURS = {"nfrun": "1.0", "python": "3.12.1", "pyarrow": "26.0.0"}
+Reply = Callable[[Question], "Answer | str"]
+
+
+class Asked:
+    """An engine whose workers reply as they are told."""
+
+    def __init__(self, replies: Mapping[str, Reply], resources: Mapping[str, float]) -> None:
+        self._replies, self._resources = replies, resources
+        self.questions: list[Question] = []
+
+    def workers(self) -> list[RemoteWorker]:
+        return [RemoteWorker(address, 1.0, self._resources) for address in self._replies]
+
+    def ask(self, question: str, seconds: float) -> dict[str, str]:
+        self.questions.append(from_text(question))
+        found = {address: reply(self.questions[-1]) for address, reply in self._replies.items()}
+        return {address: text if isinstance(text, str) else to_text(text) for address, text in found.items()}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "store")
+
+
+def sees(place: Folder, **more: Any) -> Reply:
+    """Return the reply of a worker that sees the store."""
+
+    def reply(question: Question) -> Answer:
+        text = place.get(question.nonce).read_text()
+        written = f"{question.nonce}-{len(list(place.names()))}"
+        path = place.fresh_folder() / "x"
+        path.write_text(text)
+        place.put(path, written)
+        path.parent.rmdir()
+        return Answer("h", **{"versions": OURS, "read": text, "written": written, **more})
+
+    return reply
+
+
+def ask(
+    place: Folder, replies: Mapping[str, Reply], *nodes: NodeSpec, modules: tuple[str, ...] = (), **has: float
+) -> Any:
+    engine: Any = Asked(replies, has)
+    config = HostConfig("r", "r", Pipeline("p.yaml", "/", "p", "", {}, {}, {}, {}), place.uri)
+    try:
+        return preflight(Cluster(engine, config, place), Needs(modules, nodes, OURS))
+    finally:
+        assert engine.questions[0].modules == modules
+        assert [*place.names()] == [], "nothing is left in the store"
+
+
+def test_workers_that_can_run_the_pipeline_give_no_words(place: Folder) -> None:
+    assert ask(place, {"a": sees(place), "b": sees(place)}, modules=("numpy",)) == []
+
+
+def test_all_problems_are_told_at_once(place: Folder, tmp_path: Path) -> None:
+    other = Folder(tmp_path / "other")
+    (tmp_path / "x").write_text("another")
+    node = NodeSpec("fit", "python", "m:f", (), {}, (), (), {}, amounts={"gpu": 2.0, "memory": 16e9})
+    replies: dict[str, Reply] = {
+        "tcp://a:1": sees(place, missing=("polars", "numpy"), versions={**OURS, "nfrun": "0.9"}),
+        "tcp://b:1": sees(place, missing=("polars",)),
+        "tcp://c:1": lambda question: "ModuleNotFoundError: No module named 'nfrun'",
+        "tcp://d:1": lambda question: Answer("d", OURS, store_error="/s/x is not there any more"),
+        "tcp://e:1": lambda question: Answer("e", OURS, read="another"),
+        "tcp://f:1": lambda question: Answer("f", OURS, read=question.nonce[11:23], written="data/gone"),
+        "tcp://g:1": lambda question: "it does not answer",
+    }
+    with pytest.raises(ClusterError) as error:
+        ask(place, replies, node, modules=("polars", "numpy"), gpu=1.0)
+    assert str(error.value).replace(str(other.path), "OTHER").replace(str(place.path), "STORE") == (
+        "the cluster cannot run this pipeline:\n"
+        "   worker tcp://c:1 cannot be used: it has no nfrun: install it there\n"
+        "   worker tcp://g:1 cannot be used: it does not answer\n"
+        "   worker tcp://a:1 has nfrun 0.9, and this machine 1.0\n"
+        "   2 workers (tcp://a:1, tcp://b:1) have no module 'polars': install it there\n"
+        "   worker tcp://a:1 has no module 'numpy': install it there\n"
+        "   worker tcp://d:1 does not see the store: /s/x is not there any more\n"
+        "   worker tcp://e:1 does not see the store: it has another folder of that name\n"
+        "   worker tcp://f:1 does not see the store: STORE/data/gone is not there any more\n"
+        "   node 'fit' takes 16 GB of 'memory', and no worker says that it has any\n"
+        "   node 'fit' takes 2 of 'gpu', and no worker has more than 1"
+    )
+
+
+def test_a_problem_of_all_workers_is_one_line(place: Folder) -> None:
+    with pytest.raises(ClusterError, match=r":\n   all 5 workers have no module 'polars': install it there$"):
+        ask(place, {f"w{i}": sees(place, missing=("polars",)) for i in range(5)}, modules=("polars",))
+
+
+def test_other_versions_of_python_and_arrow_are_warnings(place: Folder) -> None:
+    replies = {
+        "a": sees(place, versions={**OURS, "python": "3.12.9", "pyarrow": "26.1.0"}),
+        "b": sees(place, versions={**OURS, "python": "3.11.9", "pyarrow": "27.0.0"}),
+    }
+    assert ask(place, replies) == [
+        "worker b has python 3.11.9, and this machine 3.12.1: results may differ",
+        "worker b has pyarrow 27.0.0, and this machine 26.0.0: results may differ",
+    ]
