@@ -136,7 +136,8 @@ def left_in_environ() -> dict[str, str | None]:
 
 
 def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name.startswith(_AT_START) and name != "PYTHONPATH"}
+    names = [name for name in environ if name.startswith(_AT_START) and name != "PYTHONPATH"]
+    return {name: environ[name] for name in names}
 
 
 def _program(command: Sequence[Any]) -> tuple[str, list[str]] | None:

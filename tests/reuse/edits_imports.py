@@ -937,7 +937,7 @@ N = 3
 ## what the collector does
 import gc
 def f():
- gc.collect()
+ gc.collect(0)
  return {'a': 1}
 -- other.py
 N = 3

@@ -25,10 +25,16 @@ from nfrun.spec.resolve import resolve
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("edits_*.py"))
 ROWS = {f"{module[6:]}: {row.name}": row for module in MODULES for row in importlib.import_module(module).ROWS}
+SLOW_ROWS = Path(__file__).with_name("slow_rows.txt")  # by `choose_rows.py`: others take the same branches of nfrun
+SLOW = frozenset(SLOW_ROWS.read_text().splitlines())
 
 
 def test_no_row_has_the_name_of_another() -> None:
     assert len(ROWS) == sum(len(importlib.import_module(module).ROWS) for module in MODULES)
+
+
+def test_slow_rows_are_rows() -> None:
+    assert ROWS.keys() >= SLOW
 
 
 @pytest.fixture
@@ -51,7 +57,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.path_importer_cache[place]  # each run looks through all of them
 
 
-@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, row in ROWS.items()]
+)
 def test_an_edit_runs_the_nodes_again_that_it_concerns(
     row: Edit, folder: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
