@@ -17,6 +17,8 @@ from nfrun.nodes.instances import RUN_COROUTINE, InstancePool, Key
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))  # values that cannot be changed
+
 
 @frozen
 class Loaded:
@@ -117,11 +119,11 @@ def import_function(module: str, name: str, context: NodeContext) -> Any:
 
 def values(context: NodeContext, takes_context: bool) -> dict[str, Any]:
     """Return the arguments besides tables. The function must not change them for the next attempt: they are copies."""
-    found: dict[str, Any] = {}
-    if context.node.with_:
+    found = dict(context.node.with_)
+    if any(type(value) not in _PLAIN for value in found.values()):
         import copy
 
-        found = copy.deepcopy(dict(context.node.with_))
+        found = copy.deepcopy(found)
     if takes_context and "context" not in found:
         found["context"] = own_context(context)
     return found
