@@ -23,7 +23,7 @@ from nfrun.engine.executors.worker import AttemptOrder, CallOrder
 from nfrun.pieces.piece import Piece
 from nfrun.pieces.recorder import WorkerData
 from nfrun.places.folder import Folder
-from nfrun.places.stored_outputs import StoredOutputs
+from nfrun.places.stored_outputs import StoredOutputs, put_output
 from nfrun.tables.worker_store import WorkerStore
 
 NOTHING: Mapping[str, Any] = {}
@@ -67,7 +67,7 @@ class Trial:
         """Put a table into the store."""
         folder = self.folder / "made"
         folder.mkdir(exist_ok=True)
-        return replace(self.outputs.put(WorkerStore(folder).publish(OutputId(name), 1, table)), path=None)
+        return put_output(self.place, WorkerStore(folder).publish(OutputId(name), 1, table))
 
     def spec(self, kind: str, body: str, inputs: Mapping[str, Any] = NOTHING, **more: Any) -> NodeSpec:
         with_ = more.pop("with_", {})

@@ -96,39 +96,54 @@ def hosts(trial: Trial) -> list[int]:
     return sorted(pid for pid in marked(trial) if "engine.cluster.host " in command(pid))
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    """A run whose host stays for several tests: to start one takes longer than these."""
+    with pytest.MonkeyPatch.context() as patch:
+        trial = Trial(tmp_path_factory.mktemp("shared"), f"test_host_ends of {os.getpid()}", FILES)
+        patch.setenv(MARK, trial.name)
+        trial.run("python", "steps:quick")
+    yield trial
+    hosted.end(trial.name)
+    kill(ours := marked(trial))
+    assert not ours, "nothing of it is left"
+
+
 @pytest.mark.parametrize("body", ["steps:wait", "steps:stubborn", STUBBORN], ids=["python", "stubborn", "script"])
 @pytest.mark.parametrize("at_once", [False, True])
-def test_an_attempt_that_is_stopped_ends_and_leaves_nothing(trial: Trial, body: str, at_once: bool) -> None:
-    flag = trial.folder / "flag"
+def test_an_attempt_that_is_stopped_ends_and_leaves_nothing(
+    shared: Trial, tmp_path: Path, body: str, at_once: bool
+) -> None:
+    flag = tmp_path / "flag"
     kind = "python" if ":" in body and len(body) < 20 else "run"
-    order = trial.order(kind, body, with_={"flag": str(flag)})
-    wait = trial.begin(order)
+    order = shared.order(kind, body, with_={"flag": str(flag)})
+    wait = shared.begin(order)
     until(flag.exists, "it runs")
-    hosted.stop(trial.name, order.token, at_once)
+    hosted.stop(shared.name, order.token, at_once)
     outcome = wait().outcome
     assert outcome is not None
     assert outcome.failure == CANCELLED if kind == "python" else outcome.failure is not None
     if kind == "python":
-        assert trial.table(trial.run("python", "steps:quick")) == [{"n": 1}], "the host goes on"
+        assert shared.table(shared.run("python", "steps:quick")) == [{"n": 1}], "the host goes on"
 
 
-def test_an_attempt_that_is_stopped_before_it_comes_does_not_run(trial: Trial) -> None:
-    order = trial.order("python", "steps:wait", with_={"flag": str(trial.folder / "flag")})
-    hosted.stop(trial.name, order.token, False)
-    ended = trial.make(order)
+def test_an_attempt_that_is_stopped_before_it_comes_does_not_run(shared: Trial, tmp_path: Path) -> None:
+    order = shared.order("python", "steps:wait", with_={"flag": str(tmp_path / "flag")})
+    hosted.stop(shared.name, order.token, False)
+    ended = shared.make(order)
     assert ended.outcome is not None
     assert ended.outcome.failure == CANCELLED
 
 
-def test_an_attempt_that_nobody_wants_is_killed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_attempt_that_nobody_wants_is_killed(shared: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosted, "LEASE_SECONDS", 0.1)
-    flag = trial.folder / "flag"
-    order = trial.order("run", STUBBORN, with_={"flag": str(flag)})
-    wait = trial.begin(order, lambda: not flag.exists())
+    flag = tmp_path / "flag"
+    order = shared.order("run", STUBBORN, with_={"flag": str(flag)})
+    wait = shared.begin(order, lambda: not flag.exists())
     outcome = wait().outcome
     assert outcome is not None
     assert outcome.failure is not None
-    assert trial.table(trial.run("python", "steps:quick")) == [{"n": 1}], "the host goes on"
+    assert shared.table(shared.run("python", "steps:quick")) == [{"n": 1}], "the host goes on"
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["first", "second"])
@@ -196,12 +211,12 @@ def test_two_runs_with_modules_of_one_name_see_their_own(trial: Trial, tmp_path:
     hosted.end(other.name)
 
 
-def test_of_a_flood_of_prints_the_beginning_and_the_end_are_sent(trial: Trial) -> None:
-    trial.run("python", "steps:flood")
-    printed = trial.told(Printed)
+def test_of_a_flood_of_prints_the_beginning_and_the_end_are_sent(shared: Trial, tmp_path: Path) -> None:
+    shared.run("python", "steps:flood")
+    printed = shared.told(Printed)
     assert sum(len(message.data) for message in printed) == 2 * KEEP_BYTES
     assert max(len(message.data) for message in printed) <= 1 << 14
-    assert [message.bytes for message in trial.told(Skipped)] == [1600 * 65_536 - 2 * KEEP_BYTES]
+    assert [message.bytes for message in shared.told(Skipped)] == [1600 * 65_536 - 2 * KEEP_BYTES]
 
 
 # -- logs, without a host ----------------------------------------------------------------------------------------------

@@ -72,12 +72,20 @@ FILES = {
 N = pa.table({"n": [1, 2, 3]})
 
 
-@pytest.fixture
-def trial(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Trial]:
-    trial = Trial(tmp_path / "run", f"{request.node.name} of {os.getpid()}", FILES)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    """A run with one host for all tests of this file: to start a host takes longer than most of them."""
+    folder = tmp_path_factory.mktemp("run")
+    trial = Trial(folder, f"test_hosts of {os.getpid()}", FILES, settings={"folders": ("../other",)})
     yield trial
-    hosted.end(trial.name)
-    assert not list((tmp_path / "run/store").glob("tmp/*")), "nothing half-written is left"
+    assert hosted.end(trial.name) == []
+    assert not list((folder / "store").glob("tmp/*")), "nothing half-written is left"
+
+
+@pytest.fixture
+def trial(run: Trial) -> Trial:
+    run.messages.clear()
+    return run
 
 
 def test_python_sql_and_run_nodes_are_made(trial: Trial) -> None:
@@ -87,8 +95,7 @@ def test_python_sql_and_run_nodes_are_made(trial: Trial) -> None:
     made = trial.run("run", 'cat words.txt >&2; cp "$NFRUN_INPUT_table" "$NFRUN_OUTPUT"', {"table": N})
     assert trial.table(made) == [{"n": 1}, {"n": 2}, {"n": 3}]
     assert trial.printed("stderr") == b"hello"
-    begun = [message.token for message in trial.told(Begun)]
-    assert begun == [f"{trial.name}-{n}" for n in range(1, 5)]
+    assert len({message.token for message in trial.told(Begun)}) == 4
 
 
 def test_an_output_has_digest_checksum_and_size_and_equal_ones_are_stored_once(trial: Trial) -> None:
@@ -102,7 +109,7 @@ def test_an_output_has_digest_checksum_and_size_and_equal_ones_are_stored_once(t
 
 def test_prints_lines_and_progress_are_told(trial: Trial) -> None:
     trial.run("python", "steps:speak")
-    token = f"{trial.name}-1"
+    token = trial.told(Begun)[0].token
     assert (trial.printed("stdout"), trial.printed("stderr")) == (b"out\n", b"err\n")
     assert trial.told(Logged) == [Logged(token, (("info", "logged"),))]
     assert trial.told(Progressed) == [Progressed(token, 1, 2)]
@@ -124,7 +131,6 @@ def test_a_node_sees_its_files_and_the_environment_of_the_host_with_that_of_the_
 
 
 def test_a_node_of_a_file_in_another_folder_has_its_modules(trial: Trial) -> None:
-    trial.config = replace(trial.config, folders=("../other",))
     (row,) = trial.table(trial.run("python", "steps:other", folder="../other"))
     assert row["file"].endswith("/other/steps.py")
     failure = trial.run("python", "steps:fail", folder="../other").failure
@@ -190,7 +196,8 @@ MAP = MapSpec("table", form=MapForm(False, ("n",), batches={"n": "list"}))
 KEYS = [bytes([i]) * 16 for i in range(3)]
 
 
-def test_calls_of_a_mapped_node_give_their_results_and_share_an_instance(trial: Trial) -> None:
+def test_calls_of_a_mapped_node_give_their_results_and_share_an_instance(tmp_path: Path) -> None:
+    trial = Trial(tmp_path / "run", f"test_calls of {os.getpid()}", FILES)
     over, spec = trial.put("table", N), trial.spec("python", "steps:Doubler", {"table": N}, map=MAP)
     rows: list[dict[str, Any]] = []
     for call, pieces in enumerate(([Piece(KEYS[0] + KEYS[1], 0, 2)], [Piece(KEYS[2], 2, 3)]), 1):
@@ -202,8 +209,9 @@ def test_calls_of_a_mapped_node_give_their_results_and_share_an_instance(trial: 
         rows += record.table().to_pylist()
     assert [row["twice"] for row in rows] == [2, 4, 6]
     assert len({row["by"] for row in rows}) == 1, "it is made once in a process"
+    assert not trial.told(Begun), "without a timeout, nobody needs to know"
     (message,) = hosted.end(trial.name)
-    assert "closed" in message
+    assert "RuntimeError: closed" in message, "the instance is closed at the end"
 
 
 def test_large_results_of_calls_are_stored(trial: Trial) -> None:
@@ -245,20 +253,21 @@ def test_a_store_that_cannot_be_read_fails_the_attempt(trial: Trial, tmp_path: P
     for config, message in (
         (
             replace(trial.config, store=str(tmp_path / "file" / "store")),
-            f"the store {tmp_path}/file/store cannot be a folder",
+            f"the store {tmp_path}/file/store cannot be a folder: {tmp_path}/file is a file",
         ),
         (replace(trial.config, code="code/none.zip"), f"{trial.place.path}/code/none.zip is not there any more"),
     ):
-        order = replace(trial.order("python", "steps:co"), config=config)
+        order = replace(trial.order("python", "steps:co"), config=replace(config, run=f"{config.run}, wrong"))
         ended = trial.make(order)
         assert ended.outcome is not None
         assert ended.outcome.failure is not None
         assert ended.outcome.failure.cause is Cause.IO
         assert ended.outcome.failure.message == message
-        hosted.end(trial.name)
+        hosted.end(f"{config.run}, wrong")
 
 
 def test_an_order_of_another_version_is_lost(trial: Trial) -> None:
-    text = to_text(trial.order("python", "steps:co")).replace('"version":1', '"version":2')
+    order = trial.order("python", "steps:co")
+    text = to_text(order).replace('"version":1', '"version":2')
     ended = from_text(hosted.make(text, lambda text: None, lambda: True))
-    assert ended == Ended(f"{trial.name}-1", lost="a message has version 2, and this nfrun has 1")
+    assert ended == Ended(order.token, lost="a message has version 2, and this nfrun has 1")
