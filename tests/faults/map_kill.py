@@ -25,6 +25,7 @@ from tests.faults.rig import LOG, MARK, Setting, Trial
 ABOUT = (__doc__ or "").split("\n")[0]
 FILE = "p.yaml"
 ROWS = 240
+NODES = ("thread", "process", "short", "process_short", "loop", "groups")
 READERS = ("files", "process_files")  # nodes whose functions read files
 FILES = 3
 CONTENTS = (" first", " other")  # of the file that changes
@@ -44,6 +45,17 @@ nodes:
     inputs: {{rows: rows}}
     with: {{name: process}}
     map: {{over: rows, batch: 8}}
+    executor: process
+  short:
+    python: steps:short
+    inputs: {{rows: rows}}
+    map: {{over: rows, batch: 1}}
+    executor: thread
+  process_short:
+    python: steps:short
+    inputs: {{rows: rows}}
+    with: {{name: process_short}}
+    map: {{over: rows, batch: 1}}
     executor: process
   loop:
     python: steps:one
@@ -66,7 +78,7 @@ nodes:
     with: {{name: process_files}}
     map: {{over: rows, batch: 8}}
     executor: process
-outputs: {{{", ".join(f"{node}: {node}" for node in (*["thread", "process", "loop", "groups"], *READERS))}}}
+outputs: {{{", ".join(f"{node}: {node}" for node in (*NODES, *READERS))}}}
 """
 STEPS = f"""
 import asyncio, os, time
@@ -85,6 +97,12 @@ def batch(text: list[str], name="thread"):
     time.sleep(0.012)
     told("end", name, text)
     return {"size": [len(each) for each in text], "double": [each * 2 for each in text]}
+
+def short(text: list[str], name="short"):  # several of these calls are ordered at once
+    told("start", name, text)
+    time.sleep(0.001)
+    told("end", name, text)
+    return {"title": [each.title() for each in text]}
 
 async def one(text: str):
     told("start", "loop", [text])
