@@ -118,7 +118,7 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
         console = console_on(sys.stdout, options.color)
         redact = _redactor(run)
         for output, table in tables.items():
-            print_table(console, output.id, table, str(table_path(run.folder, output)), redact)
+            print_table(console, output.id, table, output.stored or str(table_path(run.folder, output)), redact)
     _print(check_lines(node, shown))
     _print(failure_of_node(run, node))
     _print(log_tails(files, shown))

@@ -158,6 +158,7 @@ def _output_json(output: FinishedOutput) -> dict[str, Any]:
         "bytes": output.bytes,
         "schema": output.schema,
         "digest": output.digest,
+        **({"stored": output.stored} if output.stored else {}),
     }
 
 

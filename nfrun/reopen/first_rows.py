@@ -12,6 +12,7 @@ from nfrun.history.journal import FinishedOutput
 from nfrun.history.run_history import table_path
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.run_list import ListedRun
+from nfrun.reopen.fetched_outputs import fetched
 
 _ROWS = 25  # the most that are shown
 
@@ -54,6 +55,14 @@ def _open(run: ListedRun, output: FinishedOutput) -> Any:
 
 def _find(run: ListedRun, output: FinishedOutput) -> Path:
     """Return the path of an output. Raises NotRecorded if there is no file."""
+    if output.stored:
+        path = fetched(output)
+        if path is None:
+            again = command_for_tables(run, [output.id.node])
+            raise NotRecorded(
+                f"its {form_of(output.type)} is not in {output.stored} any more; to make it again: {again}"
+            )
+        return path
     if output.file is None:
         show = f"'nfrun open {output.id} --run {run.number}'"
         raise NotRecorded(f"no file of it is kept; {show} shows it if what its node read is unchanged")

@@ -25,6 +25,7 @@ from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.recorded_run import Node, ends_of, which_cell
 from nfrun.lookback.run_list import ListedRun
 from nfrun.nodes.registry import KINDS
+from nfrun.reopen.fetched_outputs import fetched
 from nfrun.reopen.source_tables import has_source, if_content_of, read_source
 from nfrun.system.checksums import shown_name
 from nfrun.tables.formats import FormatError
@@ -168,7 +169,7 @@ class RunTables:
     def _source(self, output: OutputId) -> Pipeline | None:
         """Return the pipeline if the node of an output only reads files, so that nfrun has written no table of it."""
         recorded = self._found(output)[1]
-        if recorded.file is not None:
+        if recorded.file is not None or recorded.stored:
             return None
         pipeline = self._pipeline()
         if pipeline is None:
@@ -189,7 +190,8 @@ class RunTables:
 
     def _given(self, output: OutputId) -> NodeSpec | None:
         """Return the node of an output if its table is what it reads, so that nfrun has written no other file."""
-        pipeline = self._pipeline() if self._found(output)[1].file is None else None
+        recorded = self._found(output)[1]
+        pipeline = self._pipeline() if recorded.file is None and not recorded.stored else None
         spec = pipeline.nodes.get(output.node) if pipeline is not None else None
         return spec if spec is not None and KINDS[spec.kind].hands_on else None
 
@@ -205,11 +207,11 @@ class RunTables:
         return f"run {self.run.number}"
 
     def _find_intact(self, finished: FinishedNode, output: FinishedOutput) -> Path | None:
-        own = table_path(finished.folder, output)
-        with suppress(FileNotFoundError):
-            if own is not None and is_intact(own, output):
-                return own
+        found = self._path_of(finished, output)
+        if found is not None:
+            return found
         other = self._elsewhere(output)
+        own = table_path(finished.folder, output)
         if other is None and own is not None and own.exists():
             again = command_for_tables(self.run, [finished.node])
             raise HandoffError(f"{own} is damaged and is not used; to make the table again: {again}")
@@ -221,10 +223,19 @@ class RunTables:
             found = finished.output(output.id)
             if found is None or reader_digest(found) != reader_digest(output):
                 continue
-            path = table_path(finished.folder, found)
-            with suppress(FileNotFoundError):
-                if path is not None and is_intact(path, found):
-                    return path
+            path = self._path_of(finished, found)
+            if path is not None:
+                return path
+        return None
+
+    def _path_of(self, finished: FinishedNode, output: FinishedOutput) -> Path | None:
+        """Return the path of an output if it is intact, fetched if it is in a place that machines share."""
+        if output.stored:
+            return fetched(output)
+        path = table_path(finished.folder, output)
+        with suppress(FileNotFoundError):
+            if path is not None and is_intact(path, output):
+                return path
         return None
 
     def _end(self, node: str) -> Node | None:

@@ -165,3 +165,31 @@ def test_a_place_that_cannot_be_read_is_told_once(trial: Trial) -> None:
         f"nfrun: warning: outputs in a store are not used: the store {trial.place.path} cannot be a folder: "
         f"{trial.place.path.parent} is a file"
     )
+
+
+def test_looking_back_reads_from_the_place(trial: Trial) -> None:
+    trial.stored()
+    numbers = next(address for address in trial.addresses if address.endswith(".arrow"))
+    shown = trial.here(trial.path, "show", "numbers").stdout
+    assert numbers in shown and "3 rows" in shown
+    document = json.loads(trial.here(trial.path, "show", "numbers", "--json").stdout)
+    assert document["outputs"]["numbers"]["stored"] == numbers
+    assert document["outputs"]["numbers"]["path"] is None
+    assert trial.here(trial.path, "open", "numbers", "--format", "csv").stdout == '"n"\n1\n2\n3\n'
+    path = trial.here(trial.path, "open", "model.model", "--format", "path").stdout.strip()
+    assert Path(path).read_bytes() == bytes([1, 2, 3])
+    trial.run("-p", "plus=5")
+    done = trial.here(trial.path, "diff", "--data")
+    assert done.returncode == 0 and "total" in done.stdout, done.stderr
+
+
+def test_looking_back_says_what_is_gone(trial: Trial) -> None:
+    trial.stored()
+    trial.place.remove_all()
+    numbers = next(address for address in trial.addresses if address.endswith(".arrow"))
+    assert f"its table is not in {numbers} any more; to make it again: nfrun run p.yaml" in trial.here(
+        trial.path, "show", "numbers"
+    ).stdout.replace("\n", " ")
+    done = trial.here(trial.path, "open", "numbers")
+    assert done.returncode == 2
+    assert done.stderr.startswith("nfrun: the table of 'numbers' in run 1 was removed; to make it again: nfrun run")
