@@ -31,7 +31,12 @@ from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.history.index_tables import JournalRows
 from nfrun.history.journal import Journal, RunHeader, UnfinishedNode
-from nfrun.history.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
+from nfrun.history.kept_tables import (
+    kept_tables,
+    may_be_over_budget,
+    remove_over_budget,
+    remove_stored_over_budget,
+)
 from nfrun.history.map_folders import MAP, kept_segments
 from nfrun.history.run_history import RunHistory
 from nfrun.history.run_index import RunIndex
@@ -80,7 +85,7 @@ class RunCache:
         selected: Collection[str] | None = None,
     ) -> None:
         self._pipeline, self._folder, self._fresh = pipeline, folder, fresh
-        self._keep, self._budget = keep, budget
+        self._keep, self._budget, self._store = keep, budget, started.store
         self.over_budget: tuple[int, int] | None = None
         self._keys = CacheKeys(pipeline)
         self.code, folders = self._keys.code, folders_of(pipeline.nodes.values())
@@ -186,7 +191,7 @@ class RunCache:
 
     def _remove_over_budget(self) -> None:
         try:
-            if may_be_over_budget(self._work.path, self._index, self._budget):
+            if self._store or may_be_over_budget(self._work.path, self._index, self._budget):
                 with self._work.pause_starts():
                     self._index.save()
                     last_runs = self._index.last_runs()
@@ -194,13 +199,21 @@ class RunCache:
                     busy = [name for name in others if self._work.is_running(name)]
                     tables = [*kept_tables(self._index, busy), *kept_segments(self._work.path, last_runs, busy)]
                     kept, budget = remove_over_budget(self._work.path, tables, self._budget)
+                    if self._store and not busy:  # the other run may use what only its journal will name
+                        self._remove_stored()
                 self.over_budget = (kept, budget) if kept > budget else None
         except FileNotFoundError:
             pass  # the work folder was removed, which the end of the run says
         except OSError as error:
-            self._warn(f"tables over the budget cannot be removed: {error.filename}: {error.strerror}")
+            where = f"{error.filename}: {error.strerror}" if error.filename else error
+            self._warn(f"tables over the budget cannot be removed: {where}")
         except HandoffError as error:
             self._warn(f"tables over the budget cannot be removed: {error}")
+
+    def _remove_stored(self) -> None:
+        from nfrun.places.opening import open_place  # few runs have a place
+
+        remove_stored_over_budget(open_place(self._store), self._index, self._budget)
 
     def close(self) -> None:
         """Close the journal of a run that had no end, put the run into the index, and save checksums of large files."""

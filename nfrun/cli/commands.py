@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nfrun.cli.bench_options import BenchOptions
-from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
+from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
 from nfrun.cli.option_values import cache_budget, slots_of
 from nfrun.cli.options import (
     CleanOptions,
@@ -133,7 +133,8 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     """Prune the work folder of a pipeline, by default that of the working directory.
 
     With `all` it removes all runs, those of the `pipeline` if there is one, and the outputs of nodes with `cache: true`
-    too. With `dry_run` it only lists, also beside a run. Raises UsageError if NFRUN_CACHE_SIZE is wrong.
+    too. With `dry_run` it only lists, also beside a run. Returns 74 if a place of outputs could not be reached, whose
+    outputs stay; with `all` nothing is removed then. Raises UsageError if NFRUN_CACHE_SIZE is wrong.
     """
     from nfrun.core.pipeline import WORK_DIR
     from nfrun.core.text import escape_controls
@@ -153,18 +154,24 @@ def clean(options: CleanOptions, messages: Messages) -> int:
         print(f"nothing to remove: {why} {escape_controls(str(folder.path))}")
         return EXIT_OK
     name = folder.name_of_file(file.absolute()) if file is not None else None
+    unreachable: list[OSError] = []
     with nullcontext() if options.dry_run else folder.lock():
-        found = plan_prune(folder, budget=budget, everything=options.all, pipeline=name)
-        for path in (*found.runs, *found.files) if options.dry_run else ():
+        on_error = None if options.all else unreachable.append
+        found = plan_prune(folder, budget=budget, everything=options.all, pipeline=name, on_error=on_error)
+        stored = [address for plan in found.stored for address in plan.addresses]
+        for path in (*found.runs, *found.files, *stored) if options.dry_run else ():
             print(escape_controls(str(path)))
         if not options.dry_run:
             found.remove()
     runs = format_count(len(found.runs), "run") if found.runs else ""
-    files = format_count(len(found.files), "other file" if runs else "file") if found.files else ""
+    count = len(found.files) + len(stored)
+    files = format_count(count, "other file" if runs else "file") if count else ""
     what = " and ".join(filter(None, (runs, files)))
     done = "would remove" if options.dry_run else "removed"
     print(f"{done} {what}, {format_size(found.size)}" if what else "nothing to remove")
-    return EXIT_OK
+    for error in unreachable:
+        messages.warn(f"{error}: what is there stays")
+    return EXIT_IO if unreachable else EXIT_OK
 
 
 def validate(options: ValidateOptions, messages: Messages) -> int:

@@ -3,14 +3,15 @@
 `work_dir.py` manages the work folder, with the locks of `lock_files.py`. `journal.py` writes and reads the journal of a
 run. `run_index.py` keeps an index of all journals, with `index_file.py` and `index_tables.py`; by it,
 `run_history.py` finds the entries of nodes and the files of their outputs. `kept_tables.py` finds the tables of all
-runs, and `eviction.py` chooses which of them to remove. `prune.py` removes what is no longer needed.
+runs, and `eviction.py` chooses which of them to remove. `prune.py` removes what is no longer needed, and
+`stored_prune.py` what is not needed in places that machines share.
 
 Other packages use:
 
 - `index_tables`: `JournalRows`
 - `journal`: `FinishedNode`, `FinishedOutput`, `Journal`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`,
   `RunHeader`, `RUNS_LAST`, `UnfinishedNode`
-- `kept_tables`: `kept_tables`, `may_be_over_budget`, `remove_over_budget`
+- `kept_tables`: `kept_tables`, `may_be_over_budget`, `remove_over_budget`, `remove_stored_over_budget`
 - `map_folders`: `FolderUse`, `kept_segments`, `MAP`, `mark_used`
 - `prune`: `plan_prune`
 - `run_history`: `FoundOutput`, `is_intact`, `LazyList`, `reader_digest`, `RunHistory`, `table_path`

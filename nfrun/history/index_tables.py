@@ -14,7 +14,7 @@ from nfrun.history.journal_text import journal_lines
 if TYPE_CHECKING:
     import sqlite3  # imported where it is used: most commands need no index
 
-INDEX_VERSION = 2  # raise this when the tables change: the index is made anew then
+INDEX_VERSION = 3  # raise this when the tables change: the index is made anew then
 APPLICATION = 0x6E667275  # marks the file as one of nfrun, which may remove it
 SCHEMA = f"""
 create table runs (
@@ -26,7 +26,7 @@ create table entries (
 create table tables (
     home text, file text, run integer, number integer, node text, output text, key text, content text,
     size integer, seconds real, cached integer, needed integer, shown_ok integer default 0, gone integer default 0,
-    primary key (home, file)
+    is_stored integer as (instr(home, ':') > 0), primary key (home, file)
 ) without rowid;
 create index gone_tables on tables (run) where gone;
 pragma application_id = {APPLICATION};
@@ -74,7 +74,7 @@ LIST_TABLES = """
 select home, file, pipeline, output, key, content, tables.size, seconds, tables.number, cached,
     (needed and tables.number >= (select max(number) from runs where pipeline = used.pipeline)) or (shown_ok and
     shown_ok >= (select max(number) from runs where pipeline = used.pipeline and status = 'ok'))
-from tables join runs as used on ref = run order by tables.number desc, home, file
+from tables join runs as used on ref = run where is_stored = ? order by tables.number desc, home, file
 """
 LIST_GONE = "select home, file from tables where gone"
 LIST_GONE_OF_RUN = "select home, file from tables where gone and run = (select ref from runs where id = ?)"
@@ -84,6 +84,8 @@ MARK_TABLE = "update tables set gone = ? where home = ? and file = ?"
 @frozen
 class IndexedTable:
     """The file `file` of a table, which the run `run` has made. The other fields are of the last run that used it.
+
+    If the table is in a place that machines share, `run` is the address of the place, and `file` the name there.
 
     `content` is its reader digest, `seconds` its share of the time that its node took, and `number` that of the run.
     `cached`: its node had `cache: true`. `needed`: the pipeline shows it in its last run or in its last good one, or a
@@ -175,14 +177,28 @@ class JournalRows:
         total = sum([output["size"] for output in outputs])
         is_older = self._header is not None and not self._header.at
         for output in outputs:
-            if file := output["file"]:
+            home, file = output.get("home") or self._id, output["file"]
+            if stored := output.get("stored"):
+                home, file = _place_and_name(stored)
+            if file:
                 size = output["size"]
                 seconds = line["took"] * size / total if total else 0.0
                 # An older nfrun does not say which outputs are shown.
                 shown = output.get("shown", False) or is_older or line["event"] != RESULTS[0]
                 content = f"{output['digest']} {output.get('traits', '')}"
                 of_result = (line["node"], str(output["id"]), line["key"] or "", content)
-                yield output.get("home") or self._id, file, *of_result, size, seconds, line["cached"], shown
+                yield home, file, *of_result, size, seconds, line["cached"], shown
+
+
+def _place_and_name(address: str) -> tuple[str, str]:
+    """Return the place and the name there of an address in a journal, "" for what is no address."""
+    from nfrun.places.addresses import place_and_name  # most journals have none
+    from nfrun.places.base import PlaceError
+
+    try:
+        return place_and_name(address)
+    except PlaceError:
+        return "", ""
 
 
 def read_rows(id: str, data: bytes) -> RunRows:

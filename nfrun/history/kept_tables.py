@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from nfrun.core.values import replace
 from nfrun.history.eviction import KeptTable, default_budget, tables_to_remove
+from nfrun.history.index_tables import IndexedTable
 from nfrun.history.map_folders import segment_bytes
 from nfrun.history.run_index import RunIndex
 from nfrun.system.kept_files import remove
+
+if TYPE_CHECKING:
+    from nfrun.places.base import Place
+
+_NEW_SECONDS = 3_600.0
+_MOST_STORED = 1000**4
 
 
 def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
@@ -20,11 +30,54 @@ def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
     last run that has them; and all tables that runs of the `busy` pipelines use. A table that a later run has made
     again costs nothing to remove, and neither does one that no journal names.
     """
+    return _kept(index.tables(), busy)
+
+
+def kept_in_place(
+    index: RunIndex, place: Place, *, busy: Collection[str] = (), now: float | None = None
+) -> list[KeptTable]:
+    """Return what is in a place that machines share, under the names there, with the protection of `kept_tables`.
+
+    What no journal names costs nothing to remove: code, and copies of local outputs. With `now`, in seconds since 1970,
+    it is protected for an hour after it was put. Raises PlaceError.
+    """
+    there = {found.name: found for found in place.names()}
+    named = [table for table in index.stored_tables() if table.run == place.uri and table.file in there]
+    sized = [(Path(table.file), replace(table, size=there[table.file].size)) for table in named]
+    others = there.keys() - {table.file for table in named}
+    kept = _kept(sized, busy)
+    for name in sorted(others):
+        is_new = now is not None and now - there[name].modified < _NEW_SECONDS
+        kept.append(KeptTable(Path(name), there[name].size, 0.0, 0, is_new))
+    return kept
+
+
+def budget_of_place(place: Place, kept: Iterable[KeptTable], budget: int | None) -> int:
+    """Return how many bytes may be in a place: the budget that is given, else 1 TB, in a folder a tenth of its disk.
+
+    Of the disk counts what is free, and what is there, which is `kept`.
+    """
+    if budget is not None:
+        return budget
+    folder = place.local_path("")
+    if folder is None or not folder.exists():
+        return _MOST_STORED
+    return min(_MOST_STORED, (_free_bytes(folder) + sum(table.size for table in kept)) // 10)
+
+
+def remove_stored_over_budget(place: Place, index: RunIndex, budget: int | None) -> None:
+    """Remove outputs from a place until the others fit the budget. Raises PlaceError."""
+    kept = kept_in_place(index, place, now=time.time())
+    removed = tables_to_remove(kept, budget_of_place(place, kept, budget))
+    place.remove([str(table.path) for table in removed])
+
+
+def _kept(tables: Iterable[tuple[Path, IndexedTable]], busy: Collection[str]) -> list[KeptTable]:
     found = []
     cached: dict[tuple[str, str], bool] = {}  # whether a node has `cache: true`, by what its last run says
     pinned: set[tuple[str, ...]] = set()
     contents: set[tuple[str, ...]] = set()
-    for path, table in index.tables():
+    for path, table in tables:
         protected = table.needed or table.pipeline in busy
         if cached.setdefault((table.pipeline, table.output), table.cached) and table.cached:
             protected |= _is_first(pinned, (table.pipeline, table.output, table.key))

@@ -7,7 +7,7 @@ be reused and that no later run has. So pruning turns no reuse into a run.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from nfrun.history.kept_tables import budget_of, kept_tables
 from nfrun.history.map_folders import folder_uses, kept_segments, leftovers, map_folders
 from nfrun.history.run_history import reader_digest
 from nfrun.history.run_index import RunIndex
+from nfrun.history.stored_prune import PlaceContents, StoredPlan, list_places, plan_places
 from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
 from nfrun.system.atomic_files import PARTIAL
 from nfrun.system.kept_files import remove
 
+_NO_LIMIT = 1 << 62
 _LAST_RUNS = 100  # of a pipeline
 _INPUT = "input "  # begins the names of the key inputs that are reader digests of tables
 
@@ -32,34 +34,49 @@ class PrunePlan:
     """The paths to remove.
 
     `runs` are the folders of whole runs. `files` are files and folders in the runs that stay and in `map/`, and
-    unfinished files of `timings/`, `code/` and `previews/`. `size` is how many bytes on disk are freed.
+    unfinished files of `timings/`, `code/` and `previews/`. `stored` is what is removed from places that machines
+    share. `size` is how many bytes are freed, on disk and there.
     """
 
     runs: tuple[Path, ...]
     files: tuple[Path, ...]
+    stored: tuple[StoredPlan, ...]
     size: int
 
     def remove(self) -> None:
-        """Remove all paths, `files` first. Raises OSError at the first failure; earlier paths are removed by then."""
+        """Remove all paths, `stored` first, which only the journals of runs name, then `files`.
+
+        Raises OSError at the first failure; earlier paths are removed by then.
+        """
+        for plan in self.stored:
+            plan.remove()
         for path in (*self.files, *self.runs):
             remove(path)
 
 
 def plan_prune(
-    work: WorkDir, *, budget: int | None = None, everything: bool = False, pipeline: str | None = None
+    work: WorkDir,
+    *,
+    budget: int | None = None,
+    everything: bool = False,
+    pipeline: str | None = None,
+    on_error: Callable[[OSError], object] | None = None,
 ) -> PrunePlan:
     """Return which files and runs can be removed. Removes nothing itself.
 
     With `everything` these are all runs, or those of the pipeline of this name. Otherwise tables may take `budget`
     bytes, None for the default. What belongs to a run under way is not among them. To remove the files, the caller must
-    hold the lock of the work folder before it asks for the plan. Raises OSError if the run folders cannot be listed,
-    and PermissionError if a journal cannot be read.
+    hold the lock of the work folder before it asks for the plan. Calls `on_error(error)` for each place of outputs that
+    cannot be reached, where nothing is removed. Raises OSError if the run folders cannot be listed, or without
+    `on_error` a place cannot be reached, and PermissionError if a journal cannot be read.
     """
     under_way = work.runs_under_way()
     folders = work.run_folders()
+    journals = [read_journal(folder) for folder in folders] if not everything or work.has_store() else []
+    tables, removed, places = _over_budget(work, journals, budget, everything=everything, on_error=on_error)
     if not everything:
-        tables, removed = _over_budget(work, budget)
-        needed = _needed([read_journal(folder) for folder in folders], tables, removed)
+        results = {result for place in places for result in place.results}
+        needed = _needed(journals, tables, removed, results)
         of_maps = _segments_to_remove(work, {table.path for table in removed})
     elif pipeline is not None:
         needed = {folder: None for folder in folders if not _is_of(pipeline, folder)}
@@ -69,6 +86,9 @@ def plan_prune(
         of_maps = _map_folders_of(work, None)
     needed |= {folder: None for folder in folders if folder.name in under_way}
     runs = tuple(folder for folder in folders if folder not in needed)
+    kept = [journal for journal in journals if journal.folder in needed]
+    only = journals if under_way or pipeline is not None else None
+    stored = plan_places(places, kept, only)
     files = [
         path
         for folder, names in needed.items()
@@ -80,19 +100,41 @@ def plan_prune(
         others = (path for name in ("timings", "code", "previews") for path in _entries(work.path / name))
         files += (path for path in others if path.name.endswith(PARTIAL))
     if everything:  # they have rows of tables
-        kept = _entries(work.path / "previews") if pipeline is None else [work.previews_of(pipeline)]
-        files += (path for path in kept if path.is_file() and path not in files)
-    return PrunePlan(runs, tuple(files), _size((*runs, *files)))
+        rows = _entries(work.path / "previews") if pipeline is None else [work.previews_of(pipeline)]
+        files += (path for path in rows if path.is_file() and path not in files)
+    size = _size((*runs, *files)) + sum(plan.size for plan in stored)
+    return PrunePlan(runs, tuple(files), stored, size)
 
 
-def _over_budget(work: WorkDir, budget: int | None) -> tuple[list[KeptTable], set[KeptTable]]:
-    """Return the tables that journals name, and which of them and of the segments are over the budget."""
+def _over_budget(
+    work: WorkDir,
+    journals: Sequence[JournalContents],
+    budget: int | None,
+    *,
+    everything: bool,
+    on_error: Callable[[OSError], object] | None,
+) -> tuple[list[KeptTable], set[KeptTable], list[PlaceContents]]:
+    """Return the tables that journals name, and which of them and of the segments are over the budget.
+
+    The last is what is in places that machines share. With `everything`, budgets do not matter.
+    """
+
+    def unreachable(error: OSError) -> None:
+        if on_error is None:
+            raise error
+        on_error(error)
+
     with closing(RunIndex(work, from_journals=True)) as index:
+        of_places = _NO_LIMIT if everything else budget
+        has_store = work.has_store()
+        places = list_places(work, index, journals, budget=of_places, on_error=unreachable) if has_store else []
+        if everything:
+            return [], set(), places
         last_runs = index.last_runs()
         busy = [name for name in last_runs if work.is_running(name)]
         tables = [table for table in kept_tables(index, busy) if table.result is not None]
     both = [*tables, *kept_segments(work.path, last_runs, busy)]
-    return tables, set(tables_to_remove(both, budget_of(work.path, both, budget)))
+    return tables, set(tables_to_remove(both, budget_of(work.path, both, budget))), places
 
 
 def _segments_to_remove(work: WorkDir, removed: Collection[Path]) -> list[Path]:
@@ -119,15 +161,21 @@ def _map_folders_of(work: WorkDir, pipeline: str | None) -> list[Path]:
 
 
 def _needed(
-    journals: Sequence[JournalContents], tables: Sequence[KeptTable], removed: Collection[KeptTable]
+    journals: Sequence[JournalContents],
+    tables: Sequence[KeptTable],
+    removed: Collection[KeptTable],
+    stored: Collection[tuple[str, str]],
 ) -> dict[Path, Collection[str] | None]:
-    """Return the names of the needed files by folder of a run that stays, None for all files of the folder."""
+    """Return the names of the needed files by folder of a run that stays, None for all files of the folder.
+
+    `stored` are the cache keys and ids of the outputs that stay in places.
+    """
     needed: dict[Path, Collection[str] | None] = {}
     files: dict[Path, set[str]] = {}
     for table in tables:
         if table not in removed:
             files.setdefault(table.path.parent, set()).add(table.path.name)
-    there = {table.result for table in tables if table not in removed and table.result is not None}
+    there = {table.result for table in tables if table not in removed and table.result is not None} | {*stored}
     seen: set[object] = set()
     left: dict[str, int] = {}
     known = [(run.started, run) for run in journals if run.started is not None]

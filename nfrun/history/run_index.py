@@ -126,7 +126,7 @@ class RunIndex:
 
     def table_bytes(self) -> int:
         """Return how many bytes the tables take, but for those that were gone when tables were last listed."""
-        ((total,),) = self._answer(_row, "select coalesce(sum(size), 0) from tables where not gone")
+        ((total,),) = self._answer(_row, "select coalesce(sum(size), 0) from tables where not gone and not is_stored")
         return int(total)
 
     def tables(self) -> list[tuple[Path, IndexedTable]]:
@@ -134,13 +134,17 @@ class RunIndex:
 
         Beside those that journals name, these are the tables of runs that were killed or could not write their journal.
         """
-        found = self._answer(indexed_table, LIST_TABLES)
+        found = self._answer(indexed_table, LIST_TABLES, (False,))
         names = {run: _names(self._folders.get(run)) for run in {table.run for table in found}}
         marked = {*self._answer(_row, LIST_GONE)}
         # A run that has ended meanwhile is in the index, but was not there when the folders were listed.
         is_gone = {(t.run, t.file): t.file not in names[t.run] for t in found if t.run in self._folders}
         self._mark((gone, *table) for table, gone in is_gone.items() if gone != (table in marked))
         return [(self._folders[table.run] / table.file, table) for table in found if table.file in names[table.run]]
+
+    def stored_tables(self) -> list[IndexedTable]:
+        """Return the tables that journals name in places which machines share. They need not be there."""
+        return self._answer(indexed_table, LIST_TABLES, (True,))
 
     def _mark(self, tables: Iterable[tuple[bool, str, str]]) -> None:
         """Write into the index which tables are gone or are there again. Without it, the next list finds out again."""

@@ -148,6 +148,17 @@ class WorkDir:
         base, mark, options = store.partition("?")
         return f"{base.rstrip('/')}/{id}{mark}{options}"
 
+    def has_store(self) -> bool:
+        """Return whether a run of this folder has ever had a place that machines share."""
+        return (self.path / _STORE_ID).exists()
+
+    def owns_store(self, address: str) -> bool:
+        """Return whether this is an address that `store_address` returns."""
+        with suppress(OSError):
+            id = (self.path / _STORE_ID).read_text()
+            return bool(id) and address.partition("?")[0].endswith(f"/{id}")
+        return False
+
     def is_used(self) -> bool:
         """Return whether a run has ever used the folder. Otherwise it may be any folder of the user."""
         return any((self.path / name).exists() for name in (_LOCK, "runs"))

@@ -12,6 +12,7 @@ import pytest
 
 from nfrun.history.work_dir import WorkDir
 from nfrun.places.folder import Folder
+from nfrun.places.opening import open_place
 from tests.places.moved_runs import move_outputs
 
 Here = Callable[..., Any]
@@ -68,7 +69,22 @@ class Trial:
         (self.path / "steps.py").write_text(STEPS)
         (self.path / "p.yaml").write_text(textwrap.dedent(PIPELINE))
         self.work = WorkDir(self.path / ".nfrun")
-        self.place = Folder(path / "shared" / "7f3a")
+        self.shared = path / "shared"
+
+    @property
+    def place(self) -> Folder:
+        place = open_place(self.work.store_address(str(self.shared)))
+        assert isinstance(place, Folder)
+        return place
+
+    def clean(self, *words: str, code: int = 0) -> str:
+        done = self.here(self.path, "clean", *words)
+        assert done.returncode == code, done.stderr
+        self.stderr = done.stderr
+        return str(done.stdout)
+
+    def names(self) -> set[str]:
+        return {found.name for found in self.place.names()}
 
     def run(self, *words: str, code: int = 0) -> Any:
         """Run, and return the document of the run. `ran` has the names of the nodes that ran, in order."""
@@ -146,7 +162,7 @@ def test_a_damaged_output_is_told_and_made_again(trial: Trial, data: bytes) -> N
 
 def test_a_place_that_is_gone_costs_only_runs(trial: Trial) -> None:
     trial.stored()
-    trial.place.path.parent.rename(trial.place.path.parent.with_name("elsewhere"))
+    trial.shared.rename(trial.shared.with_name("elsewhere"))
     document = trial.run()
     assert sorted(trial.ran) == ["model", "numbers", "parts", "total"]
     assert digests(document) == digests(trial.first)
@@ -156,15 +172,14 @@ def test_a_place_that_is_gone_costs_only_runs(trial: Trial) -> None:
 
 def test_a_place_that_cannot_be_read_is_told_once(trial: Trial) -> None:
     trial.stored()
-    trial.place.path.parent.rename(trial.place.path.parent.with_name("elsewhere"))
-    trial.place.path.parent.write_text("")
+    place = trial.place.path
+    trial.shared.rename(trial.shared.with_name("elsewhere"))
+    trial.shared.write_text("")
     document = trial.run()
     assert digests(document) == digests(trial.first)
+    why = f"the store {place} cannot be a folder: {trial.shared} is a file"
+    assert trial.stderr.startswith(f"nfrun: warning: outputs in a store are not used: {why}\n")
     assert trial.stderr.count("outputs in a store are not used") == 1
-    assert trial.stderr.startswith(
-        f"nfrun: warning: outputs in a store are not used: the store {trial.place.path} cannot be a folder: "
-        f"{trial.place.path.parent} is a file"
-    )
 
 
 def test_looking_back_reads_from_the_place(trial: Trial) -> None:
@@ -193,3 +208,68 @@ def test_looking_back_says_what_is_gone(trial: Trial) -> None:
     done = trial.here(trial.path, "open", "numbers")
     assert done.returncode == 2
     assert done.stderr.startswith("nfrun: the table of 'numbers' in run 1 was removed; to make it again: nfrun run")
+
+
+def test_clean_keeps_what_may_be_reused_and_removes_what_no_run_names(trial: Trial) -> None:
+    names = set(trial.stored())
+    (code := trial.place.fresh_folder() / "code.zip").write_bytes(b"code")
+    trial.place.put(code, "code/1f.zip")
+    assert "code/1f.zip" in trial.clean("--dry-run") and "code/1f.zip" in trial.names()
+    assert trial.clean() == "removed 2 files, 4 B\n"  # the code, and the folder in which it was made
+    assert trial.names() == names
+    trial.run()
+    assert trial.ran == []
+
+
+def test_clean_removes_what_is_over_the_budget(trial: Trial) -> None:
+    trial.stored()
+    assert trial.clean("--cache-size", "0") != "nothing to remove\n"
+    # Those that the pipeline shows stay.
+    assert sorted(name.rpartition(".")[2] for name in trial.names()) == ["arrow", "bin"]
+    trial.run()
+    assert trial.ran == []
+    trial.run("-p", "plus=7")
+    assert sorted(trial.ran) == ["numbers", "parts", "total"]
+
+
+def test_clean_all_leaves_nothing_in_the_place(trial: Trial) -> None:
+    trial.stored()
+    listed = trial.clean("--all", "--dry-run")
+    assert set(trial.addresses) <= set(listed.split())
+    trial.clean("--all")
+    assert not trial.place.path.exists()
+    trial.run()
+    assert sorted(trial.ran) == ["model", "numbers", "parts", "total"]
+
+
+def test_clean_all_of_another_pipeline_leaves_the_outputs_of_this_one(trial: Trial) -> None:
+    names = set(trial.stored())
+    (trial.path / "q.yaml").write_text((trial.path / "p.yaml").read_text().replace("plus: 1", "plus: 9"))
+    trial.here(trial.path, "run", "q.yaml")
+    move_outputs(trial.work, trial.place)
+    assert trial.names() > names  # both have the same numbers
+    trial.here(trial.path, "clean", "q.yaml", "--all")
+    assert trial.names() == names
+    trial.here(trial.path, "clean", "p.yaml", "--all")
+    assert trial.names() == set()
+
+
+def test_clean_touches_no_place_of_another_work_folder(trial: Trial) -> None:
+    names = set(trial.stored())
+    (trial.work.path / "store-id").write_text("0" * 32)
+    trial.clean("--all")
+    place = Folder(Path(trial.addresses[0].removeprefix("file://")).parent.parent)
+    assert {found.name for found in place.names()} == names
+
+
+def test_a_place_that_cannot_be_listed_is_told(trial: Trial) -> None:
+    trial.stored()
+    place = trial.place.path
+    trial.shared.rename(trial.shared.with_name("elsewhere"))
+    trial.shared.write_text("")
+    trial.clean(code=74)
+    why = f"the store {place} cannot be a folder: {trial.shared} is a file"
+    assert trial.stderr == f"nfrun: warning: {why}: what is there stays\n"
+    trial.clean("--all", code=74)
+    assert trial.stderr == f"nfrun: {why}\n"
+    assert trial.work.run_folders()
