@@ -25,6 +25,7 @@ PROGRAMS = {
     "stops": ["--trials", "40", "--slack", "2"],
     "late_logs": ["--trials", "50"],
     "flood": ["--size", "1e8"],
+    "cluster_flood": ["--trials", "1"],
     "random_pipelines": ["--trials", "20"],
     "eviction": ["--trials", "2"],
 }
