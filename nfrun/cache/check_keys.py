@@ -33,10 +33,13 @@ def with_keys(
 ) -> tuple[CheckResult, ...]:
     """Return results with their keys. `digests` are reader digests of what the node's checks refer to.
 
-    With `read_more`, code of the checks has read files or used hosts, which are in no key.
+    With `read_more`, code of the checks has read files or used hosts, which are in no key. A check that does not hold
+    has a key also where it is always made: `refusal` compares these.
     """
-    keys = {(output, name): key for output, name, key in _keys(spec, code, digests, read_more=read_more)}
-    return tuple(replace(result, key=keys.get((result.output, result.name), "")) for result in results)
+    good = {(output, name): key for output, name, key in _keys(spec, code, digests, read_more=read_more)}
+    failed = {(output, name): key for output, name, key in _keys(spec, code, digests, of_all=True)}
+    keys = [(good if result.ok else failed).get((result.output, result.name), "") for result in results]
+    return tuple([replace(result, key=key) for result, key in zip(results, keys, strict=True)])
 
 
 def recorded_results(
@@ -63,14 +66,10 @@ def checks_to_make(
 
 
 def refusal(spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> str:
-    """Return why a result cannot be used whose checks failed: one of them is as it was then. "" if all are others now.
-
-    Of one that is made each time, nothing shows whether it is another one.
-    """
+    """Return why a result cannot be used whose checks failed: one is as it was then. "" if all are others now."""
     failed = failed_checks(finished.checks)
-    now = {(output, key) for output, _, key in _keys(spec, code, digests)} if failed else set()
-    same = (result.name for result in failed if not result.key or (result.output, result.key) in now)
-    name = next(same, "")
+    now = {(output, key) for output, _, key in _keys(spec, code, digests, of_all=True)} if failed else set()
+    name = next((result.name for result in failed if (result.output, result.key) in now), "")
     return f"its check '{name}' failed" if name else ""
 
 
@@ -94,20 +93,35 @@ def has_new_checks(spec: NodeSpec, finished: FinishedNode, code: Fingerprints, d
 
 
 def _keys(
-    spec: NodeSpec, code: Fingerprints, digests: Mapping[OutputId, str], *, read_more: bool = False
+    spec: NodeSpec,
+    code: Fingerprints,
+    digests: Mapping[OutputId, str],
+    *,
+    read_more: bool = False,
+    of_all: bool = False,
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield the output, the name and the key of each check; the key is "" for one that is always made."""
+    """Yield the output, name and key of each check. The key is "" for one that is always made, unless `of_all`."""
     for name, contract in spec.contracts.items():
         output = OutputId(spec.id, name)
         if contract.columns:
             yield output, SCHEMA, text_checksum(json.dumps([SCHEMA, sorted(contract.columns.items())]))
         for check in contract.checks:
             is_unsure = read_more and check.kind not in BUILT_IN_CHECKS
-            yield output, check.name, "" if is_unsure else _key(spec, name, check, code, digests)
+            key = "" if is_unsure else _key(spec, name, check, code, digests)
+            yield output, check.name, _key(spec, name, check, code, digests, always=True) if of_all and not key else key
 
 
-def _key(spec: NodeSpec, output: str, check: Check, code: Fingerprints, digests: Mapping[OutputId, str]) -> str:
-    if check.kind == "fresh":
+def _key(
+    spec: NodeSpec,
+    output: str,
+    check: Check,
+    code: Fingerprints,
+    digests: Mapping[OutputId, str],
+    *,
+    always: bool = False,
+) -> str:
+    """Return the key of a check, "" for one that is always made. If it is `always` made, it has another key, too."""
+    if check.kind == "fresh" and not always:
         return ""
     parts = [check.kind, check.value, check.allow, check.severity, dict(check.with_)]
     if check.kind == "references":
@@ -117,7 +131,7 @@ def _key(spec: NodeSpec, output: str, check: Check, code: Fingerprints, digests:
         parts.append([digests.get(other, ABSENT) for other in referred])
     elif check.kind not in BUILT_IN_CHECKS:
         code_inputs = _code_inputs(spec, check, code)
-        if code_inputs is None:
+        if code_inputs is None and not always:
             return ""
         parts.append(code_inputs)
     return text_checksum(json.dumps(parts, ensure_ascii=False))

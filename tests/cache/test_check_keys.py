@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.cache.check_keys import refusal, with_keys
+from nfrun.cache.check_keys import checks_to_make, refusal, with_keys
 from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.contracts import CheckResult
@@ -62,7 +62,10 @@ UNIQUE, SAME = "{unique: id}", "its check 'unique: id' failed"
         (UNIQUE, "{unique: id, severity: warn}", ""),
         (UNIQUE, "{rows: 1}", ""),
         (f"{UNIQUE}, {{rows: 2}}", f"{UNIQUE}, {{rows: 1}}", SAME),
-        ("{fresh: {at: 1d}}", "{fresh: {at: 2d}}", "its check 'fresh: at' failed"),  # other data is what it needs
+        ("{fresh: {at: 1d}}", "{fresh: {at: 1d}}", "its check 'fresh: at' failed"),
+        ("{fresh: {at: 1d}}", "{fresh: {at: 2d}}", ""),
+        ("{sql: from 'f.csv'}", "{sql: from 'f.csv'}", "its check 'sql: from 'f.csv'' failed"),
+        ("{sql: from 'f.csv'}", "{sql: from 'g.csv'}", ""),
         ("{unique: id, severity: warn}", "{unique: id, severity: warn}", ""),  # that let no node fail
     ],
 )
@@ -71,6 +74,13 @@ def test_a_result_whose_check_failed_is_used_when_all_of_these_are_others(
 ) -> None:
     entry = FinishedNode("a", "key", {}, (), {}, checks=results(node(tmp_path, then), ok=False))
     assert refusal(node(tmp_path, now), entry, Fingerprints(tmp_path), {}) == why
+
+
+def test_a_check_that_is_always_made_has_no_key_where_it_holds(tmp_path: Path) -> None:
+    spec = node(tmp_path, "{fresh: {at: 1d}}")
+    assert [result.key for result in results(spec, ok=True)] == [""]
+    failed = FinishedNode("a", "key", {}, (), {}, checks=results(spec, ok=False))
+    assert checks_to_make(spec, failed, Fingerprints(tmp_path), {}) == ("fresh: at",)
 
 
 def test_a_good_result_is_not_refused(tmp_path: Path) -> None:
