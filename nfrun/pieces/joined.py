@@ -20,6 +20,7 @@ from nfrun.tables.formats import FormatError
 _BLOCK_ROWS = 1 << 16
 _BLOCK_BYTES = 8 << 20
 _SCATTERED = 2  # blocks that need a record, on average
+_LARGE = 32 << 20  # bytes of results that are not copied together; and of a block of those
 
 
 @frozen
@@ -126,7 +127,9 @@ class _Records:
     def __init__(self, found: Found, numbers: Sequence[int], schema: pa.Schema) -> None:
         self._results, self._numbers = found.results, pa.array(numbers, pa.int64())
         records = [found.results.records[i] for i in numbers]
-        self._table = pa.concat_tables([as_schema(found.table(i), schema) for i in numbers])
+        self._tables = [as_schema(found.table(i), schema) for i in numbers]
+        self._table = pa.concat_tables(self._tables)
+        self._ends: pa.Array | None = None  # of the tables, if rows are taken from each by itself
         # The index of a result among those of these records: less by the results of the records left out before it.
         offsets = [*accumulate((len(record.keys) for record in records), initial=0)][:-1]
         starts = [found.results.starts[i] for i in numbers]
@@ -142,14 +145,37 @@ class _Records:
         places = pc.index_in(self._results.records_of(positions), value_set=self._numbers)
         units = pc.subtract(positions, self._shifts.take(places))
         if self._counts is None:
-            return _taken(self._table, units), None
+            return self._rows(units), None
         starts = pc.subtract(pc.cumulative_sum(self._counts), self._counts)
         parents, within = _parents(self._counts.take(units))
-        return _taken(self._table, pc.add(starts.take(units).take(parents), within)), parents
+        return self._rows(pc.add(starts.take(units).take(parents), within)), parents
 
-    def joined(self) -> None:
-        """Copy the rows of all records into one chunk, which takes less time than to search many for each row."""
-        self._table = self._table.combine_chunks()
+    def scatter(self, size: int) -> None:
+        """Prepare for rows from all records at once, which are not adjacent. `size` is that of the records, in bytes.
+
+        Arrow copies all chunks of a column into one, each time that it takes rows of several. So that is done here
+        once, or if they are large, never.
+        """
+        if size <= _LARGE:
+            self._table = self._table.combine_chunks()
+        else:
+            self._ends = pa.array([*accumulate(table.num_rows for table in self._tables)], pa.int64())
+
+    def _rows(self, rows: pa.Array) -> pa.Table:
+        """Return the rows with these numbers, in all tables together."""
+        import pyarrow.compute as pc
+
+        if self._ends is None or not len(rows):
+            return _taken(self._table, rows)
+        tables = pc.search_sorted(self._ends, rows, side="right")
+        order = pc.array_sort_indices(tables)
+        ordered, sizes = rows.take(order), tables.take(order).value_counts()
+        parts, start = [], 0
+        for number, size in zip(sizes.field("values").to_pylist(), sizes.field("counts").to_pylist(), strict=True):
+            first = self._ends[number - 1].as_py() if number else 0
+            parts.append(take(self._tables[number], pc.subtract(ordered.slice(start, size), first)))
+            start += size
+        return take(_in_one_chunk(pa.concat_tables(parts)), pc.array_sort_indices(order))
 
 
 def _parents(counts: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -189,32 +215,40 @@ def _rows_of(found: Found, kept: pa.Table, start: int, size: int) -> pa.Table:
 def _blocks(found: Found, schema: pa.Schema) -> Iterator[tuple[int, pa.Array, _Records]]:
     """Yield the results block by block: the index of the first, their positions, and the records with them.
 
-    If the rows were computed in another order, so that most blocks need most records, these are copied together once.
+    If the rows were computed in another order, so that most blocks need most records, these are opened once, for larger
+    blocks.
     """
-    step = _block_rows(found)
-    starts = range(0, len(found.positions), step)
-    blocks = [found.positions.slice(start, step) for start in starts]
-    used = [sorted(found.results.used_by(block)) for block in blocks]
-    every = sorted({number for numbers in used for number in numbers})
+    records = {number: found.results.records[number] for number in found.results.used_by(found.positions)}
+    units = sum(len(record.keys) for record in records.values())
+    size = sum(record.body.size for record in records.values())
+    step = _block_rows(units, size, _BLOCK_BYTES)
+    used = [sorted(found.results.used_by(block)) for _, block in _slices(found.positions, step)]
     whole = None
-    if sum(map(len, used)) > _SCATTERED * len(every) + len(blocks):
-        whole = _Records(found, every, schema)
-        whole.joined()
-    for start, positions, numbers in zip(starts, blocks, used, strict=True):
-        yield start, positions, whole or _Records(found, numbers, schema)
+    if sum(map(len, used)) > _SCATTERED * len(records) + len(used):
+        whole = _Records(found, sorted(records), schema)
+        whole.scatter(size)
+        step = _block_rows(units, size, _LARGE)
+    for i, (start, block) in enumerate(_slices(found.positions, step)):
+        yield start, block, whole or _Records(found, used[i], schema)
 
 
-def _block_rows(found: Found) -> int:
-    """Return how many results a block has."""
-    used = [found.results.records[i] for i in found.results.used_by(found.positions)]
-    units = sum(len(record.keys) for record in used)
-    size = sum(record.body.size for record in used)
-    return int(max(1, min(_BLOCK_ROWS, _BLOCK_BYTES * units // max(1, size))))
+def _slices(positions: pa.Array, step: int) -> Iterator[tuple[int, pa.Array]]:
+    """Yield the slices of an array with `step` values, each with the index of its first one."""
+    for start in range(0, len(positions), step):
+        yield start, positions.slice(start, step)
+
+
+def _block_rows(units: int, size: int, most: int) -> int:
+    """Return how many results a block has, of at most so many bytes, if `units` results have `size` bytes."""
+    return int(max(1, min(_BLOCK_ROWS, most * units // max(1, size))))
 
 
 def _batches(columns: Sequence[pa.ChunkedArray], schema: pa.Schema) -> list[pa.RecordBatch]:
-    table = pa.Table.from_arrays(list(columns), schema=schema)
-    with suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):  # unions, or more than 2 GB of text
-        table = table.combine_chunks()
-    found: list[pa.RecordBatch] = table.to_batches()
+    found: list[pa.RecordBatch] = _in_one_chunk(pa.Table.from_arrays(list(columns), schema=schema)).to_batches()
     return found
+
+
+def _in_one_chunk(table: pa.Table) -> pa.Table:
+    with suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):  # unions, or more than 2 GB of text
+        return table.combine_chunks()
+    return table

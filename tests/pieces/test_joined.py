@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from random_tables import QUICK, arrays, joined
 
 from nfrun.core.map_spec import KeptRows, MapSpec
+from nfrun.pieces import joined as joined_module
 from nfrun.pieces.work import MapWork
 from nfrun.tables.digest import table_digest
 from nfrun.tables.formats import FormatError
@@ -188,9 +189,26 @@ def test_batches_are_large_where_rows_are_small_and_small_where_they_are_large(t
     assert [batch.num_rows for batch in large.joined()] == [7] * 14 + [2]
 
 
-def test_rows_in_another_order_than_they_were_computed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("large", [1 << 20, 1 << 30], ids=["taken from each record", "copied together"])
+def test_rows_in_another_order_than_they_were_computed(
+    large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joined_module, "_LARGE", large)
     ids = list(range(200_000))
     mapped(ids, tmp_path, lambda ids: {"v": ids}, 500, seed=1)
     random.Random(3).shuffle(ids)
     found = mapped(ids, tmp_path, lambda ids: pytest.fail("called"), 500, run="2")
     assert found["v"].to_pylist() == found["id"].to_pylist() == ids
+
+
+def test_several_rows_of_each_in_another_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(ids: list[int]) -> list[list[dict[str, Any]]]:
+        return [[{"v": {"id": i, "text": f"{i}" * 20}} for _ in range(i % 3)] for i in ids]
+
+    monkeypatch.setattr(joined_module, "_LARGE", 1 << 14)
+    ids = list(range(3_000))
+    mapped(ids, tmp_path, rows, 50, seed=1, explode=True)
+    random.Random(3).shuffle(ids)
+    found = mapped(ids, tmp_path, lambda ids: pytest.fail("called"), 50, run="2", explode=True)
+    assert found["id"].to_pylist() == [i for i in ids for _ in range(i % 3)]
+    assert found["v"].to_pylist() == [row["v"] for several in rows(ids) for row in several]
