@@ -1,4 +1,7 @@
-"""The S3 server of the tests: one for all tests of a process, with a bucket for each test."""
+"""The S3 server of the tests: one for all tests of a process, with a bucket for each test.
+
+Not a `conftest.py`: other tests import names from `conftest`, and must find that of the folder `tests`.
+"""
 
 from __future__ import annotations
 
