@@ -12,6 +12,7 @@ from nfrun import __version__
 from nfrun.cli.cluster_options import cluster_address, is_local
 from nfrun.cli.option_values import slots_of
 from nfrun.cli.run_setup import RunSetup
+from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import replace
@@ -88,6 +89,7 @@ def _config(setup: RunSetup, placement: Placement, place: Place) -> HostConfig:
         grace=options.grace,
         packages=tuple(placement.packages),
         logs=str(setup.folder / LOGS),
+        evidence=str(setup.folder / EVIDENCE),
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.call_events import CallStarted
+from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import OutputId
@@ -53,7 +54,8 @@ class _Lacking(Exception):
 class HostRun:
     """Makes the attempts of one run on this host. Safe to call from several threads.
 
-    `folder` is the folder of this host, which is empty. Raises HandoffError if the store cannot be read.
+    `folder` is the folder of this host, which is empty. `told` has the folders of this host that are told as others: as
+    those of the machine of the run. Raises HandoffError if the store cannot be read.
     """
 
     def __init__(self, config: HostConfig, folder: Path) -> None:
@@ -62,7 +64,7 @@ class HostRun:
         self._stored = StoredOutputs(self._place)
         self.code, self._work = folder / "code", folder / "work"
         self._scratch = self._work / "scratch"
-        self.evidence = self._work / "checks"
+        self.told = {str(self.code): config.root, str(self._work / EVIDENCE): config.evidence}
         self._work.mkdir()
         self._unpack()
         base = inner_folder(self.code, config.base)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -70,11 +70,16 @@ class HostLoop:
     def _make(self, frame: Frame, cancel_token: CancelToken) -> None:
         try:
             remote: RemoteOrder = from_text(frame.text)
+            told: Mapping[str, str] = {}
             try:
-                ended = self._run_of(remote.config).make(remote, cancel_token, self._send)
+                run = self._run_of(remote.config)
+                told = run.told
+                ended = run.make(remote, cancel_token, self._send)
             except Exception as error:
                 ended = Ended(frame.name, remote.order.start.failed_with(nfrun_failure(error)))
-            text = self._told(to_text(ended), remote.config)
+            text = to_text(ended)
+            for ours, theirs in told.items():
+                text = text.replace(_quoted(ours), _quoted(theirs))
         except WireError as error:
             text = to_text(Ended(frame.name, lost=str(error)))
         del self._tokens[frame.name]
@@ -86,11 +91,6 @@ class HostLoop:
             if self._run is None:
                 self._run = HostRun(config, self._folder)
             return self._run
-
-    def _told(self, text: str, config: HostConfig) -> str:
-        """Return a text with the paths of the machine of the run in the place of those of this host."""
-        code, evidence = (_quoted(str(self._folder / name)) for name in ("code", "work/checks"))
-        return text.replace(code, _quoted(config.root)).replace(evidence, _quoted(config.evidence))
 
     def _answer(self, frame: Frame) -> None:
         try:
@@ -111,4 +111,5 @@ class HostLoop:
 
 
 def _quoted(path: str) -> str:
+    """Return a path as it stands in JSON."""
     return json.dumps(path)[1:-1]
