@@ -206,6 +206,7 @@ def test_several_rows_of_each_in_another_order(tmp_path: Path, monkeypatch: pyte
         return [[{"v": {"id": i, "text": f"{i}" * 20}} for _ in range(i % 3)] for i in ids]
 
     monkeypatch.setattr(joined_module, "_LARGE", 1 << 14)
+    monkeypatch.setattr(joined_module, "_BLOCK_BYTES", 1 << 12)
     ids = list(range(3_000))
     mapped(ids, tmp_path, rows, 50, seed=1, explode=True)
     random.Random(3).shuffle(ids)
