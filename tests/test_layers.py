@@ -247,3 +247,9 @@ def test_files_and_functions_are_short() -> None:
         and (node.end_lineno or 0) - node.lineno >= MOST_FUNCTION_LINES
     ]
     assert not long_files + long_functions
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports them by their names alone, so it refuses to run both."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))
