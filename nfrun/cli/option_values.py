@@ -115,9 +115,14 @@ def parse_address(address: str) -> str:
 
 
 def parse_store(store: str) -> str:
-    """Return the address of a place for outputs: a URI, or an absolute path. Raises ValueError if it is empty."""
-    if not store.strip():
-        raise ValueError("an empty name is no store")
+    """Return the address of a place for outputs: a URI, or an absolute path. Raises ValueError."""
+    from nfrun.places.addresses import check_address  # few runs have a store
+    from nfrun.places.base import PlaceError
+
+    try:
+        check_address(store)
+    except PlaceError as error:
+        raise ValueError(str(error)) from None
     return store if "://" in store else os.path.abspath(store)  # noqa: PTH100
 
 

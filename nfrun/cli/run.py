@@ -54,6 +54,7 @@ OpenTable = Callable[[OutputId], Any]
 Obstacles = Callable[[], Mapping[str, str]]
 # Returns the bytes that kept tables take, and the budget, if that is less. It is called at the end of the run.
 OverBudget = Callable[[], tuple[int, int] | None]
+_MOST_FETCHED = 16_000_000  # bytes of a table that is fetched from object storage to show its first rows
 _BuildReporters = Callable[[RunRecord, OpenTable, Mapping[str, str], Obstacles, OverBudget], Iterable[Reporter]]
 
 
@@ -191,6 +192,11 @@ def _run_placed(
             return run.store.open(ref)
         return None
 
+    def shown(output: OutputId) -> Any:
+        ref = record.refs[output]
+        is_far = ref.is_remote and not (ref.stored or "").startswith("file:")
+        return None if is_far and (ref.size or 0) > _MOST_FETCHED else table(output)
+
     may_run = cache is None or len(cache.reused_nodes) < len(pipeline.nodes)
     run = PipelineRun(
         pipeline,
@@ -203,7 +209,7 @@ def _run_placed(
         reporters=[
             record,
             *_events_file(setup),
-            *build_reporters(record, table, executors, *_notes(cache)),
+            *build_reporters(record, shown, executors, *_notes(cache)),
             NodeStatsFile(setup.timings, setup.recorded, executors, lambda: cache.changed_state if cache else None),
         ],
         make_store=lambda run: _store(setup, executors, run, is_program=in_program, may_run=may_run, cluster=cluster),

@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from nfrun.places.base import PlaceError
 
+SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")  # of object storage
 _FOLDERS = "data", "code"  # names in a place begin with one of them
 _NAME = re.compile(rf"({'|'.join(_FOLDERS)})/[^/]+(/[^/]+)?")
 
@@ -39,6 +40,25 @@ def has_credentials(address: str) -> bool:
         return False
     options = re.findall(r"(?:^|&)([^=&]+)=", urlsplit(address).query)
     return "@" in urlsplit(address).netloc or any(re.search(r"key|secret|token|password", name) for name in options)
+
+
+def check_address(address: str) -> None:
+    """Raise PlaceError if this cannot be the address of a place, wherever that is asked."""
+    if not address.strip():
+        raise PlaceError("an empty name is no store")
+    if has_credentials(address):
+        raise PlaceError(
+            f"the store {shown(address)} holds credentials: leave them out, and set them in the environment"
+        )
+    scheme = scheme_of(address)
+    found = urlsplit(address) if scheme else urlsplit("")
+    if scheme not in ("", "file", *SCHEMES):
+        known = ", ".join(f"{each}://" for each in SCHEMES)
+        raise PlaceError(f"the store {address} is of an unknown kind: it is a path, or begins with file://, {known}")
+    if scheme == "file" and found.netloc not in ("", "localhost"):
+        raise PlaceError(f"the store {address} names another machine: a path has three slashes (file://{found.path})")
+    if scheme in SCHEMES and not found.netloc:
+        raise PlaceError(f"the store {address} names no bucket ({scheme}://BUCKET/FOLDER)")
 
 
 def shown(address: str) -> str:

@@ -204,7 +204,8 @@ class Objects:
         except Exception as error:
             if not isinstance(error, OSError) and not type(error).__module__.startswith("pyarrow"):
                 raise
-            raise PlaceError(f"cannot {verb} {address_of(self.uri, name)}: {explained(error)}", error) from None
+            where = address_of(self.uri, name) if name else self.uri
+            raise PlaceError(f"cannot {verb} {where}: {explained(error)}", error) from None
 
 
 def _packed(folder: Path, path: Path) -> Path:

@@ -85,6 +85,6 @@ class KnownPreviews:
 def _content(ref: OutputRef) -> list[str]:
     """Return what the preview of an output depends on; [] where its table has no digest of its own."""
     digest = ref.digest or ""
-    if not digest or ref.path is None or digest.startswith(DIGEST_OF_FILES):
+    if not digest or (ref.path is None and ref.stored is None) or digest.startswith(DIGEST_OF_FILES):
         return []
     return [__version__, digest, ref.schema_digest or "", ref.schema]

@@ -251,12 +251,14 @@ class Summary:
     def _print_output(self, out: Console | PlainConsole, name: str, id: str) -> None:
         ref = self._record.refs[id]
         if ref.type != TABLE:
-            print_file(out, name, ref.type, ref.bytes, ref.path)
+            print_file(out, name, ref.type, ref.bytes, ref.path or ref.stored)
             return
         try:
             preview = self._preview(id)
             if preview is not None:
-                print_preview(out, name, preview, ref.path, self._redact)
+                print_preview(out, name, preview, ref.path or ref.stored, self._redact)
+            elif ref.is_remote:  # it is too large to be fetched for this
+                print_file(out, name, ref.type, ref.bytes, ref.stored)
         except OSError:  # of the stream
             raise
         except Exception:

@@ -55,6 +55,18 @@ class S3Server:
             self._held = lambda request: False
             self.hold.set()
 
+    @contextmanager
+    def refusing_keys(self) -> Iterator[None]:
+        """Know no keys."""
+        from moto.core.responses import ActionAuthenticatorMixin, settings
+
+        before, settings.INITIAL_NO_AUTH_ACTION_COUNT = settings.INITIAL_NO_AUTH_ACTION_COUNT, 0.0
+        ActionAuthenticatorMixin.request_count = 0
+        try:
+            yield
+        finally:
+            settings.INITIAL_NO_AUTH_ACTION_COUNT = before
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()

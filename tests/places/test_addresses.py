@@ -49,7 +49,7 @@ def test_no_place_can_be_there(tmp_path: Path) -> None:
         "ftp7://host/x": "the store ftp7://host/x is of an unknown kind: it is a path, or begins with file://, "
         "s3://, gs://, gcs://, abfs://, abfss://",
         "s3:///x": "the store s3:///x names no bucket (s3://BUCKET/FOLDER)",
-        "": "the store has no name",
+        "": "an empty name is no store",
     }
     for uri, message in wrong.items():
         with pytest.raises(PlaceError) as caught:

@@ -211,6 +211,23 @@ def test_an_upload_that_fails_midway_leaves_nothing(s3: S3, tmp_path: Path, monk
     assert place.size(name) is None
 
 
+KEYS = "check the keys in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+
+
+def test_keys_that_the_service_does_not_know(s3: S3, tmp_path: Path) -> None:
+    path, name = made(tmp_path / "made")
+    place, address = place_of(s3), s3[1].replace("/store?", f"/store/{name}?")
+    with s3[0].refusing_keys():
+        for what, wrong in (
+            (lambda: place.put(path, name), f"cannot write {address}: the service does not know the key: {KEYS}"),
+            (lambda: place.get(name), f"cannot read {address}: access is denied: {KEYS}, and what they may do there"),
+            (lambda: list(place.names()), f"cannot list {s3[1]}: the service does not know the key: {KEYS}"),
+        ):
+            with pytest.raises(PlaceError) as caught:
+                what()
+            assert str(caught.value) == wrong
+
+
 def no_bucket(server: S3Server, uri: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return server.uri("no-such-bucket/store")
 
