@@ -44,6 +44,7 @@ from nfrun.history.work_dir import CHECKSUMS, JOURNAL, WorkDir
 from nfrun.nodes.folders import folders_of
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.system.checksums import FileChecksums
+from nfrun.system.kept_files import remove
 from nfrun.system.remembered_checksums import RememberedChecksums
 from nfrun.watch.run_watch import RunWatch
 
@@ -125,7 +126,7 @@ class RunCache:
         self._journal = journal
         self._work, self._warn, self._name, self._number = work, warn, started.pipeline, started.number
         self._is_forced = lambda node: fresh or node in force
-        self._has_ended = False
+        self._has_ended = self._is_refused = False
 
     def _decide(
         self, plan: Plan, history: RunHistory, force: Collection[str], selected: Collection[str] | None
@@ -215,10 +216,16 @@ class RunCache:
 
         remove_stored_over_budget(open_place(self._store), self._index, self._budget)
 
+    def forget(self) -> None:
+        """Let `close` remove the run, because it is refused before any node runs."""
+        self._is_refused = True
+
     def close(self) -> None:
         """Close the journal of a run that had no end, put the run into the index, and save checksums of large files."""
         self._journal.close()
-        if self._writer.end is None:
+        if self._is_refused:
+            remove(self._folder, ignore_errors=True)
+        elif self._writer.end is None:
             self._index.save(self._rows.rows(self._journal.size))
         self._index.close()
         with suppress(OSError):  # the next run reads them again

@@ -19,7 +19,7 @@ from nfrun.cli.options import RunOptions
 from nfrun.cli.run_setup import RunSetup, set_up_run
 from nfrun.code.folder_code import FolderCode
 from nfrun.code.module_space import FolderModules
-from nfrun.core.errors import Cause, SelectionError
+from nfrun.core.errors import Cause, ClusterError, SelectionError
 from nfrun.core.events import RunFinished
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import SCHEDULES, Plan, with_lookups
@@ -34,6 +34,7 @@ from nfrun.engine.runner import Run
 from nfrun.history.work_dir import LOGS, SCRATCH
 from nfrun.nodes.folders import folders_of
 from nfrun.nodes.registry import KINDS
+from nfrun.places.base import PlaceError
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.native_threads import arrow_threads
@@ -315,6 +316,9 @@ def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
         )
     try:
         yield cache
+    except (ClusterError, PlaceError):  # before any node runs
+        cache.forget()
+        raise
     finally:
         cache.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -51,7 +52,7 @@ class DaskCluster:
 
     def wait_for_workers(self, count: int) -> None:
         """Wait until there are so many workers."""
-        self._wait(lambda: len(self._threads()) == count)
+        self._wait(lambda: len(self.addresses()) == count)
 
     def end(self) -> None:
         """End all processes, the workers first."""
@@ -73,14 +74,13 @@ class DaskCluster:
     def __exit__(self, *error: object) -> None:
         self.end()
 
-    def _threads(self) -> Mapping[str, int]:
+    def addresses(self) -> Mapping[str, int]:
+        """Return the workers that the scheduler knows: their threads, by address."""
         from distributed import rpc
 
         async def ask() -> Any:
             async with rpc(self.address) as scheduler:
                 return await scheduler.ncores()
-
-        import asyncio
 
         found: Mapping[str, int] = asyncio.run(ask())
         return found

@@ -1,0 +1,142 @@
+"""Tests of runs with few nodes on a real Dask cluster. `tests/faults/dask_kill.py` kills it during runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import forked
+import pytest
+
+from tests.faults import features
+from tests.faults.dask_cluster import DaskCluster
+
+pytest.importorskip("distributed", reason="needs Dask: pip install 'nfrun[dask]'")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="hosts need Linux")
+
+PIPELINE = """
+name: p
+params: {word: hello}
+env: {WORD: "${{ params.word }}"}
+nodes:
+  seeds: {read: seeds.csv}
+  made: {python: "steps:made", inputs: {table: seeds}}
+  summed: {sql: select sum(n)::int as n from made, inputs: made}
+  shown: {run: 'echo "$WORD" >&2; cat "$NFRUN_INPUT_summed" > "$NFRUN_OUTPUT"', inputs: summed, format: csv}
+outputs: {shown: shown}
+"""
+STEPS = """
+import pyarrow.compute as pc
+
+def made(table):
+    print("in a worker")
+    return table.append_column("n", pc.multiply(table["id"], 2))
+"""
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    with DaskCluster(tmp_path_factory.mktemp("dask"), 1, options=("--resources", "gpu=1")) as cluster:
+        yield cluster
+
+
+def project(folder: Path, pipeline: str = PIPELINE, steps: str = STEPS) -> Path:
+    folder.mkdir()
+    (folder / "p.yaml").write_text(pipeline)
+    (folder / "steps.py").write_text(steps)
+    (folder / "seeds.csv").write_text("id\n1\n2\n3\n")
+    return folder
+
+
+def nfrun(folder: Path, *arguments: str) -> Done:
+    command = [sys.executable, "-m", "nfrun", *arguments]
+    return forked.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
+
+
+def on_dask(folder: Path, cluster: DaskCluster, *arguments: str) -> Done:
+    return nfrun(folder, "run", "p.yaml", "--executor", "dask", "--address", cluster.address, *arguments)
+
+
+def last_line(done: Done) -> str:
+    return re.sub(r", [\d.]+ \w+$", "", done.stderr.rstrip("\n").rpartition("\n")[2])
+
+
+def test_a_run_on_a_cluster_gives_what_a_local_run_gives_and_each_goes_on_from_the_other(
+    tmp_path: Path, cluster: DaskCluster
+) -> None:
+    here, there = project(tmp_path / "here"), project(tmp_path / "there")
+    local = json.loads(nfrun(here, "run", "p.yaml", "--json").stdout)
+    done = on_dask(there, cluster, "--json")
+    assert done.returncode == 0, done.stderr
+    far = json.loads(done.stdout)
+    assert far["outputs"]["shown"]["digest"] == local["outputs"]["shown"]["digest"]
+    assert re.search(r"s  made \| in a worker$", done.stderr, re.MULTILINE)
+    assert re.search(r"s  shown \| hello$", done.stderr, re.MULTILINE)
+    assert last_line(nfrun(there, "run", "p.yaml")) == "p: ok, 4 reused"
+    assert last_line(on_dask(here, cluster)) == "p: ok, 4 reused"
+    (here / "p.yaml").write_text(PIPELINE.replace("sum(n)", "max(n)"))
+    assert last_line(on_dask(here, cluster)) == "p: ok, 2 ran, 2 reused"
+
+
+def test_all_that_workers_lack_is_told_before_any_node_runs(tmp_path: Path, cluster: DaskCluster) -> None:
+    pipeline = PIPELINE.replace("inputs: {table: seeds}}", "inputs: {table: seeds}, resources: {gpu: 2}}")
+    folder = project(tmp_path / "p", f"{pipeline}resources: {{gpu: 4}}\n", f"import only_here\n{STEPS}")
+    (tmp_path / "lib/only_here.py").parent.mkdir()
+    (tmp_path / "lib/only_here.py").write_text("")
+    store = tmp_path / "store"
+    done = nfrun_with(folder, tmp_path / "lib", cluster, store)
+    assert done.returncode == 69
+    assert done.stderr == (
+        "nfrun: the cluster cannot run this pipeline:\n"
+        f"   worker {next(iter(cluster.addresses()))} has no module 'only_here': install it there\n"
+        "   node 'made' takes 2 of 'gpu', and no worker has more than 1\n"
+    )
+    assert not [*store.rglob("*.*")], "nothing is left in the store"
+    assert nfrun(folder, "runs", "--json").stdout.count('"number"') == 0
+
+
+def nfrun_with(folder: Path, library: Path, cluster: DaskCluster, store: Path) -> Done:
+    code = f"import sys; sys.path.append({str(library)!r}); from nfrun.__main__ import main; main()"
+    command = [sys.executable, "-c", code, "run", "p.yaml", "--executor", "dask", "--address", cluster.address]
+    return subprocess.run(
+        [*command, "--store", str(store)], cwd=folder, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        done = nfrun(project(tmp_path / "p"), "run", "p.yaml", "--executor", "dask", "--address", address)
+    assert done.returncode == 69
+    assert done.stderr.startswith(f"nfrun: no Dask scheduler answers at {address}: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_runs_on_this_machine_do_not_import_dask(tmp_path: Path) -> None:
+    code = (
+        "import sys, atexit; from nfrun.__main__ import main\n"
+        "atexit.register(lambda: print(sorted({'dask', 'distributed'} & {*sys.modules})))\n"
+        "main(guarded=False)"
+    )
+    command = [sys.executable, "-c", code, "run", "p.yaml", "-q"]
+    done = subprocess.run(command, cwd=project(tmp_path / "p"), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+def test_every_kind_and_feature_is_the_same_on_a_cluster(tmp_path: Path, cluster: DaskCluster) -> None:
+    found = {}
+    for name, options in (("local", []), ("dask", ["--executor", "dask", "--address", cluster.address])):
+        folder, events = features.write(tmp_path / name), tmp_path / f"{name}.events"
+        done = nfrun(folder, "run", features.FILE, "--json", "--events", str(events), *options)
+        assert done.returncode == 0, done.stderr
+        outputs = json.loads(done.stdout)["outputs"]
+        found[name] = features.same_parts(events), {key: output["digest"] for key, output in outputs.items()}
+    assert found["dask"] == found["local"]
