@@ -114,9 +114,20 @@ def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
         done = nfrun(project(tmp_path / "p"), "run", "p.yaml", "--executor", "dask", "--address", address)
-    assert done.returncode == 69
-    assert done.stderr.startswith(f"nfrun: no Dask scheduler answers at {address}: ")
-    assert done.stderr.count("\n") == 1
+    assert (done.returncode, done.stderr) == (
+        69,
+        f"nfrun: no Dask scheduler answers at {address}: Connection refused\n",
+    )
+
+
+def test_certificates_that_are_missing_are_told(tmp_path: Path, cluster: DaskCluster) -> None:
+    address = cluster.address.replace("tcp", "tls")
+    done = nfrun(project(tmp_path / "p"), "run", "p.yaml", "--executor", "dask", "--address", address)
+    assert (done.returncode, done.stderr) == (
+        69,
+        f"nfrun: {address} needs certificates, and Dask has none: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
+        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY\n",
+    )
 
 
 def test_runs_on_this_machine_do_not_import_dask(tmp_path: Path) -> None:

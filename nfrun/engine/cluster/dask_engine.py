@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import distributed
@@ -224,7 +227,8 @@ class DaskEngine:
 
 
 # Dask has no types for what follows.
-_Client: Callable[..., Any] = distributed.Client
+# A client that could not connect is given up: to close it takes 20 s, and fails in its `__del__`.
+_Client: Callable[..., Any] = type("Client", (distributed.Client,), {"__del__": lambda self: None})
 _LocalCluster: Callable[..., Any] = distributed.LocalCluster
 
 
@@ -245,22 +249,42 @@ def _local_cluster(slots: int) -> Any:
 
 
 def _connect(address: str, cluster: Any) -> Any:
+    """Return a client. Raises ClusterError if that takes longer than it should."""
+    found: SimpleQueue[Any] = SimpleQueue()
+
+    def connect() -> None:
+        try:
+            if cluster is None:
+                _check_address(address)
+            found.put(_Client(cluster or address, timeout=_CONNECT_SECONDS, set_as_default=False, name="nfrun"))
+        except ClusterError as error:
+            found.put(error)
+        except Exception as error:
+            found.put(ClusterError(f"no Dask scheduler answers at {address}: {_text(error)}"))
+
+    # On a thread: what answers, but is no scheduler, keeps Dask waiting for longer than its time limit.
+    threading.Thread(target=connect, name="nfrun-connect", daemon=True).start()
     try:
-        return _Client(cluster or address, timeout=_CONNECT_SECONDS, set_as_default=False, name="nfrun")
-    except Exception as error:
+        client = found.get(timeout=_CONNECT_SECONDS + 1)
+    except Empty:
+        client = ClusterError(f"no Dask scheduler answers at {address} within {_CONNECT_SECONDS:g} s")
+    if isinstance(client, ClusterError):
         if cluster is not None:
             cluster.close(timeout=_CLOSE_SECONDS)
-        raise ClusterError(_refusal(address, error)) from None
+        raise client
+    return client
 
 
-def _refusal(address: str, error: Exception) -> str:
-    text = _text(error)
-    if address.startswith("tls://") and ("ssl_context" in text or "certificate" in text.lower()):
-        return (
-            f"cannot connect to {address}: {text}\n   set the certificates as Dask has it: "
-            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__CLIENT__CERT and …__CLIENT__KEY"
+def _check_address(address: str) -> None:
+    """Raise OSError if nobody listens there: Dask tries again and again. Raises ClusterError without certificates."""
+    host, _, port = address.partition("://")[2].rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    security: Any = import_module("distributed.security").Security()
+    if address.startswith("tls://") and security.get_connection_args("client").get("ssl_context") is None:
+        raise ClusterError(
+            f"{address} needs certificates, and Dask has none: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
+            "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY"
         )
-    return f"no Dask scheduler answers at {address}: {text}"
 
 
 def _worker(address: str, threads: int, identity: Mapping[str, Any]) -> RemoteWorker:
@@ -282,6 +306,8 @@ def _problem(future: Any) -> str:
 
 
 def _text(error: Any) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
