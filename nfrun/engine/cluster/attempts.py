@@ -138,10 +138,7 @@ class RemoteAttempts:
         pieces = tuple([open_map.piece(path) for path in start.pieces])
         order = CallOrder(opened.node, start, (), opened.unshared, opened.in_files, pieces=pieces, data=data)
         outcome, _ = self._make(order, cancel_token)
-        made = outcome.made
-        if outcome.failure is not None and made is None:  # the worker was lost: in the call behind the last result
-            made = min(open_map.work.made(pieces), len(pieces) - 1)
-        return replace(outcome, observation=None, made=made)
+        return replace(outcome, observation=None)  # of a worker that was lost, nobody knows which calls it has made
 
     def _keep_records(self, start: CallStarted, ended: Ended, outcome: Outcome) -> None:
         """Keep what calls have given. Raises HandoffError."""
