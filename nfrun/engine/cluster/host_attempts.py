@@ -9,10 +9,11 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from nfrun.code.module_space import FolderModules
 from nfrun.core.call_events import CallStarted
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import HandoffError, NotStored
@@ -26,10 +27,11 @@ from nfrun.engine.cluster.wire import Begun, Ended, HostConfig, Progressed, Remo
 from nfrun.engine.executors.fork_server import start_server
 from nfrun.engine.executors.pool import WorkerPool
 from nfrun.engine.executors.processes import PRELOAD
-from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig, serve
+from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig, serve, with_shared
 from nfrun.engine.executors.worker_orders import Receivers, WorkerOrders
 from nfrun.engine.mapped.open_map import WorkerMap
 from nfrun.logs.node_logs import STREAMS
+from nfrun.logs.print_capture import capture_prints
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.registry import KINDS
 from nfrun.places.opening import open_place
@@ -38,6 +40,7 @@ from nfrun.system.file_search import inner_folder
 from nfrun.system.kept_files import content_of, remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.tables.worker_store import WorkerStore
+from nfrun.watch.run_watch import RunWatch
 
 _CALL_END = 1 << 16  # bytes of the end of what a call of a mapped node prints
 _MOST_INLINE = 1 << 16  # bytes of results of a call that are sent through the cluster
@@ -65,12 +68,14 @@ class HostRun:
         self.code, self._work = folder / "code", folder / "work"
         self._scratch = self._work / "scratch"
         self.told = {str(self.code): config.root, str(self._work / EVIDENCE): config.evidence}
-        self._work.mkdir()
+        remove(self.code)  # of an earlier try
+        self._work.mkdir(exist_ok=True)
         self._unpack()
         base = inner_folder(self.code, config.base)
         base.mkdir(parents=True, exist_ok=True)
         os.chdir(base)
-        sys.path.insert(0, str(base))
+        if sys.path[0] != str(base):
+            sys.path.insert(0, str(base))
         self._environ = {**os.environ, **config.environ}
         self._pipeline = replace(config.pipeline, folder=str(base))
         self._outputs = self._place.fresh_folder()  # on the disk of the store, where that is a folder
@@ -93,6 +98,13 @@ class HostRun:
             WorkerPool(serve, lambda environ: replace(worker_config, environ={**worker_config.environ, **environ})),
             config.grace,
         )
+        # For checks in Python of scripts, which run in this process.
+        self._watch = RunWatch(base, self._work, folders=config.folders, unwatched=self._place.kept)
+        self._modules = FolderModules(base, config.folders)
+        self._around = ExitStack()
+        self._around.enter_context(self._modules)
+        self._around.enter_context(self._watch.watching())
+        self._around.enter_context(capture_prints())
         self._memo: dict[Any, Any] = {}
         self._folders: list[Path] = []  # for outputs, which no attempt has now
         self._rooms: dict[tuple[str, int], dict[str, Room]] = {}  # of mapped nodes, by node and attempt
@@ -129,6 +141,7 @@ class HostRun:
         if not at_once and (close := self._orders.unused_instances(())) is not None:
             messages = close()
         self._orders.close()
+        self._around.close()
         remove(self._outputs, ignore_errors=True)
         return messages
 
@@ -176,10 +189,12 @@ class HostRun:
             memo=self._memo,
             consumed_here={spec.id: order.consumed},
             grace=self._config.grace,
+            importer=self._modules.importer,
+            watch=self._watch if self._config.watches else None,
             started=self._config.started,
         )
         if not isinstance(order, CallOrder):
-            return runner(start, cancel_token, asyncio.run)
+            return with_shared(runner(start, cancel_token, asyncio.run), self._watch)
         assert order.data is not None
         assert isinstance(start, CallStarted)
         source = WorkerMap(order.data, {})  # the script reads the other inputs as files

@@ -68,7 +68,7 @@ def make(order: str, send: Callable[[str], object], is_wanted: Callable[[], bool
             host.write(Frame(KILL if early else STOP, token))
         wanted_at = time.monotonic()
         while not execution.ended.wait(_LOOK_SECONDS):
-            if is_wanted():
+            if _is_true(is_wanted):
                 wanted_at = time.monotonic()
             elif time.monotonic() - wanted_at >= LEASE_SECONDS:
                 host.write(Frame(KILL, token))
@@ -122,6 +122,14 @@ def _enter(run: str, token: str, execution: _Execution) -> _Host:
             host = _hosts[run] = _Host(run)
         host.executions[token] = execution
         return host
+
+
+def _is_true(ask: Callable[[], bool]) -> bool:
+    """Return whether that is so; if it cannot be told, it is."""
+    try:
+        return ask()
+    except Exception:
+        return True
 
 
 def _lost(token: str, why: str) -> str:
@@ -218,6 +226,8 @@ class _Host:
                 elif frame.kind in (ENDED, ANSWER):
                     execution.text = frame.text
                     execution.ended.set()
+        with self._writing, suppress(OSError):
+            self._out.close()  # what sends no frames any more is to end
         self._tell_end(self._process.wait())
 
     def _tell_end(self, status: int) -> None:
@@ -232,10 +242,7 @@ class _Host:
             left = list(self.executions.values())
         for execution in left:
             execution.ended.set()
-        with self._writing:
-            for pipe in (self._in, self._out):
-                with suppress(OSError):
-                    pipe.close()
+        self._in.close()
 
     def _read_errors(self) -> None:
         """Keep the end of what the host prints."""

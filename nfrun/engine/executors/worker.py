@@ -274,7 +274,7 @@ class _Worker:
         streams = self._redirect_output()
         try:
             make = partial(self._call, order, outbox) if isinstance(order, CallOrder) else AttemptRunner.__call__
-            return self._with_shared(make(runner, order.start, self._cancel_token, self._run_coroutine))
+            return with_shared(make(runner, order.start, self._cancel_token, self._run_coroutine), self._watch)
         finally:
             self._cancel_token = None
             for stream in streams:
@@ -338,13 +338,6 @@ class _Worker:
         """Let what the call for a piece draws depend on its rows."""
         self.state.seed = seed_of(node, piece.keys)
 
-    def _with_shared(self, outcome: Outcome) -> Outcome:
-        """Add the files and hosts that code of several nodes used here: the process of the run has not seen them."""
-        shared = () if self._watch is None else tuple(self._watch.take())
-        if not shared:
-            return outcome
-        return replace(outcome, observation=replace(outcome.observation or Observation(), shared=shared))
-
     def _redirect_output(self) -> tuple[TextIO, TextIO]:
         """Redirect stdout and stderr to the streams. Done for each attempt: the previous one may have closed them."""
         out, err = (stream.fileno() for stream in self._streams)
@@ -356,3 +349,11 @@ class _Worker:
             # Not its method `cancel`, which takes a lock that the interrupted code may hold.
             self._cancel_token.cancelled = True
         raise Cancelled
+
+
+def with_shared(outcome: Outcome, watch: RunWatch | None) -> Outcome:
+    """Add the files and hosts that code of several nodes used here: the process of the run has not seen them."""
+    shared = () if watch is None else tuple(watch.take())
+    if not shared:
+        return outcome
+    return replace(outcome, observation=replace(outcome.observation or Observation(), shared=shared))

@@ -67,7 +67,14 @@ FILES = {
     """,
     "words.txt": "hello",
     "../other/data.txt": "beside",
-    "../other/steps.py": "def other(): return {'file': __file__}\ndef fail(): raise KeyError('k')",
+    "../other/steps.py": """
+        def other(): return {'file': __file__}
+        def fail(): raise KeyError('k')
+        def check(this):
+            import pyarrow.compute as pc
+            with open("../other/data.txt"):
+                return this.filter(pc.greater(this["n"], 1))
+        """,
 }
 N = pa.table({"n": [1, 2, 3]})
 
@@ -135,7 +142,7 @@ def test_a_node_of_a_file_in_another_folder_has_its_modules(trial: Trial) -> Non
     assert row["file"].endswith("/other/steps.py")
     failure = trial.run("python", "steps:fail", folder="../other").failure
     assert failure is not None
-    assert failure.frames == (Frame("../other/steps.py", 2, "fail", "def fail(): raise KeyError('k')"),)
+    assert failure.frames == (Frame("../other/steps.py", 3, "fail", "def fail(): raise KeyError('k')"),)
 
 
 def test_what_a_node_opens_is_named_as_on_the_machine_of_the_run(trial: Trial) -> None:
@@ -190,6 +197,16 @@ def test_failing_rows_are_sent_as_the_files_of_the_run(trial: Trial) -> None:
         assert set(paths) == set(ended.evidence)
         assert all(path.startswith("/home/user/.nfrun/checks/") for path in paths)
         assert pa.ipc.open_file(ended.evidence[paths[0]]).read_all().num_rows == 2
+
+
+def test_a_check_in_python_of_a_script_has_the_modules_of_its_folder(trial: Trial) -> None:
+    contract = Contract({}, (Check("python", "steps:check", "python: steps:check"),))
+    body = 'cp "$NFRUN_INPUT_table" "$NFRUN_OUTPUT"'
+    outcome = trial.run("run", body, {"table": N}, contracts={"": contract}, folder="../other")
+    assert outcome.failure is not None
+    assert outcome.failure.message == "failed its check 'python: steps:check': 2 rows of 3; the first: n: 2"
+    assert outcome.observation is not None
+    assert "/home/user/other/data.txt" in outcome.observation.reads
 
 
 MAP = MapSpec("table", form=MapForm(False, ("n",), batches={"n": "list"}))
