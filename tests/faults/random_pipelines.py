@@ -1,10 +1,10 @@
 """Runs random pipelines in many ways, and compares all results with those of one plain run.
 
 A pipeline has nodes of all kinds, tables with columns of all types, failures, checks, retries and shared modules. It
-runs under all schedules, handoffs and executors, with 1 to 4 slots, and some are killed and resumed. Promised: every run
-has the same states of nodes, the same failures and the same digests of outputs. So has a run whose checks are relaxed,
-whether it makes all tables or takes those whose checks had failed. Nodes that look at their inputs make a table of
-the schemas, chunks and rows that they see; and readers change the arrays that a table was made of.
+runs under all schedules, handoffs and executors, with 1 to 4 slots, and some are killed and resumed. Promised: every
+run has the same states of nodes, the same failures and the same digests of outputs. So has a run whose checks are
+relaxed, whether it makes all tables or takes those whose checks had failed. Nodes that look at their inputs make a
+table of the schemas, chunks and rows that they see; and readers change the arrays that a table was made of.
 """
 
 from __future__ import annotations
