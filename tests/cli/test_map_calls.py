@@ -293,6 +293,30 @@ def f(text: list[str], mark):
     assert counts(found) == (200, 0, 0, 5)
 
 
+@pytest.mark.parametrize("executor", EACH)
+def test_short_calls_are_made_once_each_beside_one_that_fails(here: Here, tmp_path: Path, executor: str) -> None:
+    source = f"""
+import os
+def f(id: list[int], context):
+    with open({str(tmp_path / "log")!r}, "a") as log:
+        log.write(f"{{id[0]}} {{context.attempt}}\\n")
+    if id == [237]:
+        if {executor == "process"}:
+            os._exit(3)
+        raise ValueError("no")
+    return [-id[0]]
+"""
+    node = f"map: {{over: texts, batch: 1, on_error: collect}}, retries: {{max: 1, delay: 0}}, executor: {executor}"
+    write(tmp_path, node, source, 400, "outputs: {f: f, errors: f.errors}")
+    found = run(here, tmp_path)
+    assert counts(found) == (400, 0, 1, 401)
+    assert table(found).column("f").to_pylist() == [-i for i in range(400) if i != 237]
+    (error,) = table(found, "errors").to_pylist()
+    assert (error["id"], error["attempts"]) == (237, 2)
+    called = sorted((tmp_path / "log").read_text().splitlines(), key=lambda line: [*map(int, line.split())])
+    assert called == [f"{i} {tries}" for i in range(400) for tries in ((1, 2) if i == 237 else (1,))]
+
+
 def test_a_row_that_kills_its_worker_is_an_error_like_others(here: Here, tmp_path: Path) -> None:
     source = "import os\ndef f(text: list[str]):\n    if 'text 5' in text:\n        os._exit(3)\n    return text\n"
     node = "map: {over: texts, batch: 8, on_error: collect}, executor: process"
