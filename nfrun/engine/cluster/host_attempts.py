@@ -46,6 +46,11 @@ _CALL_END = 1 << 16  # bytes of the end of what a call of a mapped node prints
 _MOST_INLINE = 1 << 16  # bytes of results of a call that are sent through the cluster
 
 
+def start_workers(config: HostConfig) -> None:
+    """Start the fork server of the worker processes in the background, unless it was started."""
+    start_server(PRELOAD, config.packages, given_thread_variables({**os.environ, **config.environ}))
+
+
 class _Lacking(Exception):
     """The store does not have an input any more: `ref`."""
 
@@ -93,9 +98,11 @@ class HostRun:
             started=config.started,
             unwatched=self._place.kept,
         )
-        start_server(PRELOAD, config.packages, given_thread_variables(self._environ))
+        start_workers(config)
         self._orders = WorkerOrders(
-            WorkerPool(serve, lambda environ: replace(worker_config, environ={**worker_config.environ, **environ})),
+            WorkerPool(
+                serve, lambda environ: replace(worker_config, environ={**worker_config.environ, **environ}), ahead=1
+            ),
             config.grace,
         )
         # For checks in Python of scripts, which run in this process.

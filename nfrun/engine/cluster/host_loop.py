@@ -26,7 +26,7 @@ from nfrun.engine.cluster.frames import (
     read_frame,
     to_bytes,
 )
-from nfrun.engine.cluster.host_attempts import HostRun
+from nfrun.engine.cluster.host_attempts import HostRun, start_workers
 from nfrun.engine.cluster.wire import Ended, HostConfig, Message, Question, RemoteOrder, WireError, from_text, to_text
 from nfrun.nodes.base import CancelToken
 from nfrun.system.threads import start_thread
@@ -95,6 +95,7 @@ class HostLoop:
     def _answer(self, frame: Frame) -> None:
         try:
             question: Question = from_text(frame.text)
+            start_workers(question.config)  # meanwhile
             text = to_text(answer(question, self._folder))
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
