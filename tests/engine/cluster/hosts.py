@@ -22,7 +22,7 @@ from nfrun.engine.cluster.wire import Ended, HostConfig, Printed, RemoteOrder, f
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder
 from nfrun.pieces.piece import Piece
 from nfrun.pieces.recorder import WorkerData
-from nfrun.places.folder import Folder
+from nfrun.places.opening import open_place
 from nfrun.places.stored_outputs import StoredOutputs, put_output
 from nfrun.tables.worker_store import WorkerStore
 
@@ -33,22 +33,22 @@ _M = TypeVar("_M")
 
 @dataclass
 class Trial:
-    """A run whose store is in `folder`. `name` is that of the run on the cluster, and `files` those of its project.
+    """A run whose store is in `folder`, or at the address `store`.
 
-    `messages` are those of all attempts that were made. Without `code` it has no files.
+    `name` is that of the run on the cluster, and `files` those of its project. `messages` are those of all attempts.
     """
 
     folder: Path
     name: str
     files: Mapping[str, str]
-    store: Path | None = None
+    store: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     messages: list[Any] = field(default_factory=list)
     tokens: int = 0
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        self.place = Folder(self.store or self.folder / "store")
+        self.place = open_place(self.store or str(self.folder / "store"))
         self.outputs = StoredOutputs(self.place)
         code = f"code/{self.folder.name}.zip"
         self.place.put(self._archive(), code)

@@ -303,7 +303,7 @@ def test_a_store_that_the_worker_does_not_see_is_told(trial: Trial, tmp_path: Pa
     other = Trial(tmp_path / "other", trial.name, FILES)
     answer = from_text(hosted.ask(to_text(Question(other.config, nonce="data/nonce-2.txt"))))
     assert (answer.read, answer.written) == ("", "")
-    assert answer.store_error == f"{other.place.path}/data/nonce-2.txt is not there any more"
+    assert answer.store_error == f"{other.folder}/store/data/nonce-2.txt is not there any more"
 
 
 def test_a_question_to_a_host_that_cannot_start_has_no_answer(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from nfrun.engine.cluster.wire import Begun, Ended, Logged, Progressed, from_tex
 from nfrun.engine.executors.worker import AttemptOrder
 from nfrun.pieces.piece import Piece
 from nfrun.pieces.segments import records_in
+from tests.places.s3_server import S3Server
 
 FILES = {
     "steps.py": """
@@ -272,7 +273,7 @@ def test_a_store_that_cannot_be_read_fails_the_attempt(trial: Trial, tmp_path: P
             replace(trial.config, store=str(tmp_path / "file" / "store")),
             f"the store {tmp_path}/file/store cannot be a folder: {tmp_path}/file is a file",
         ),
-        (replace(trial.config, code="code/none.zip"), f"{trial.place.path}/code/none.zip is not there any more"),
+        (replace(trial.config, code="code/none.zip"), f"{trial.folder}/store/code/none.zip is not there any more"),
     ):
         order = replace(trial.order("python", "steps:co"), config=replace(config, run=f"{config.run}, wrong"))
         ended = trial.make(order)
@@ -281,6 +282,32 @@ def test_a_store_that_cannot_be_read_fails_the_attempt(trial: Trial, tmp_path: P
         assert ended.outcome.failure.cause is Cause.IO
         assert ended.outcome.failure.message == message
         hosted.end(f"{config.run}, wrong")
+
+
+def test_outputs_in_object_storage_are_written_once_and_read_once_a_host(
+    s3: tuple[S3Server, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, address = s3
+    trial = Trial(tmp_path / "run", f"test_s3 of {os.getpid()}", FILES, address)
+    ref = trial.put("table", N)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache of the host"))
+    try:
+        trial.run("python", "steps:co")
+        server.requests.clear()
+        waits = [trial.begin(trial.order("python", "steps:double", {"table": ref})) for _ in range(3)]
+        outcomes = [outcome for wait in waits if (outcome := wait().outcome)]
+        asked = [request.split("/")[0].strip() + (" ?" if "?" in request else "") for request in server.requests]
+        assert [trial.table(outcome) for outcome in outcomes] == [[{"n": 2}, {"n": 4}, {"n": 6}]] * 3
+        assert asked.count("GET") + asked.count("HEAD") <= 2, server.requests
+        assert 1 <= asked.count("PUT") <= 3, "equal outputs of attempts that end at once may be put more than once"
+        model = trial.run("python", "steps:model", {"table": N}, types={"": ".bin"}).outputs[NODE]
+        folder = trial.run("python", "steps:folder", types={"": "folder"}).outputs[NODE]
+        assert trial.table(trial.run("python", "steps:size", {"model": model})) == [{"size": 10, "ending": ".bin"}]
+        listing = trial.run("python", "steps:listing", {"folder": folder})
+        assert trial.table(listing) == [{"names": "a.txt"}]
+        assert listing.observation is None or not listing.observation.reads, "the cache of the host is no input"
+    finally:
+        hosted.end(trial.name)
 
 
 def test_an_order_of_another_version_is_lost(trial: Trial) -> None:
