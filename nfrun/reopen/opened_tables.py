@@ -272,11 +272,11 @@ class RunTables:
 
     def _unfinished(self, end: UnfinishedNode) -> str:
         if end.failure is not None:
-            return f"'{end.node}' {end.status} in {self} and left no table: {ellipsize(end.failure.error, 200)}"
+            return f"'{end.node}' {end.status} in {self} and handed on no table: {ellipsize(end.failure.error, 200)}"
         what = f"'{end.node}' was {end.status} in {self}"
         if end.status == "skipped":
-            return f"{what}, because '{end.because}' failed: it left no table"
-        return f"{what} and left no table{': ' if end.because else ''}{end.because}"
+            return f"{what}, because '{end.because}' failed: it handed on no table"
+        return f"{what} and handed on no table{': ' if end.because else ''}{end.because}"
 
     def _unknown(self, name: str, shown: Iterable[str] = ()) -> str:
         ids = [output.id for end in self.journal.finished for output in end.outputs]

@@ -293,14 +293,14 @@ def test_nodes_that_left_no_table_say_why(tmp_path: Path, here: Here) -> None:
     project.edit("trial.yaml", "\noutputs:", BROKEN)
     project.run(code=1)
     for name, message in {
-        "broken": "'broken' failed in run 1 and left no table: ValueError: no \\x1b[31m",
-        "after": "'after' was skipped in run 1, because 'broken' failed: it left no table",
+        "broken": "'broken' failed in run 1 and handed on no table: ValueError: no \\x1b[31m",
+        "after": "'after' was skipped in run 1, because 'broken' failed: it handed on no table",
     }.items():
         done = project.look("open", name)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"nfrun: {message}\n")
     cancelled = {"status": "cancelled", "because": "another node failed"}
     project.rewrite_journal(1, lambda line: {**line, **cancelled} if line.get("node") == "after" else line)
-    message = "'after' was cancelled in run 1 and left no table: another node failed"
+    message = "'after' was cancelled in run 1 and handed on no table: another node failed"
     assert project.look("open", "after").stderr == f"nfrun: {message}\n"
 
 

@@ -214,7 +214,7 @@ def test_an_input_whose_node_failed_is_an_error(tmp_path: Path, here: Here) -> N
     project.run(code=1)
     done = project.nfrun("shell", "after", stdin="print(1)")
     assert done.returncode == 2
-    assert done.stderr == "nfrun: 'broken' failed in run 1 and left no table: ValueError: no \\x1b[31m\n"
+    assert done.stderr == "nfrun: 'broken' failed in run 1 and handed on no table: ValueError: no \\x1b[31m\n"
 
 
 def test_a_terminal_gets_a_prompt_and_what_there_is(kept: Project) -> None:
