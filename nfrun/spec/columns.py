@@ -153,6 +153,7 @@ class _Columns:
     def check(self) -> None:
         for stage in make_stages({name: spec.upstream for name, spec in self._nodes.items()}):
             for name in stage:
+                self._check_gathered(self._nodes[name])
                 self._add_declared(self._nodes[name])
                 self._add_result(self._nodes[name])
                 self._check_map(self._nodes[name])
@@ -196,6 +197,20 @@ class _Columns:
                     _check_name(found, what, "its table", column, schema.names, path)
             if len(found.diagnostics) == before:  # otherwise readers may read what the schema names
                 self._known.setdefault(output, schema)
+
+    def _check_gathered(self, spec: NodeSpec) -> None:
+        """Report axes that become columns of a table, if all cells have a column of this name already."""
+        for item in spec.inputs:
+            gather = item.gather
+            if gather is None or not gather.cells:
+                continue
+            schemas: list[Any] = [self._known.get(output) for output in gather.cells]
+            for axis in gather.columns if None not in schemas else ():
+                if all(axis in schema.names for schema in schemas):
+                    what = f"the cells of '{item.output}' have a column '{axis}', like the axis"
+                    others = ", ".join(name for name in gather.columns if name != axis)
+                    path = (spec.section, spec.local_name, "inputs", item.name)
+                    self._findings(spec).report(path, what, f"leave the axis out: columns: [{others}]")
 
     def _check_map(self, spec: NodeSpec) -> None:
         """Report columns that the input which is cut does not have, and that `map` or the function names."""
