@@ -26,7 +26,7 @@ from nfrun.nodes.base import (
     output_name,
     seed_of,
 )
-from nfrun.nodes.sql_inputs import QueryInput, Scan, bind_inputs, with_names
+from nfrun.nodes.sql_inputs import ArrowFiles, QueryInput, Scan, bind_inputs, with_names
 from nfrun.nodes.text_facts import text_facts
 from nfrun.system.os_errors import os_error_in
 
@@ -200,7 +200,8 @@ def _table(
         import random
 
         connection.execute("select setseed(?)", [random.Random(seed).random()]).fetchall()
-    inputs = bind_inputs(context, connection)
+    is_one_query = len(statements) == 1 and statements[0].type is duckdb.StatementType.SELECT
+    inputs = bind_inputs(context, connection, by_column=is_one_query)
     scanned = [item.value.source for item in inputs if isinstance(item.value, Scan)]
     try:
         return _executed(context, connection, inputs, statements, new_cursor)
@@ -230,6 +231,10 @@ def _executed(
             _check_cancelled(context)
             connection.execute(statement, given)
         query = partial(_run_query, context, statements[-1], wanted[-1])
+        if any(isinstance(item.value, ArrowFiles) for item in inputs):
+            from nfrun.nodes.needed_columns import bind_needed
+
+            inputs = bind_needed(connection, inputs, statements[-1].query, wanted[-1])
         if new_cursor is not None and len(statements) == 1:
             from nfrun.nodes.query_parts import parts_of, run_parts
             from nfrun.nodes.spare_threads import SpareThreads

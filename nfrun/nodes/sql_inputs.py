@@ -8,6 +8,7 @@ from typing import Any
 
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import Input
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import NodeContext, NodeError
 
@@ -55,43 +56,61 @@ class Scan:
 
 
 @frozen
+class ArrowFiles:
+    """Arrow files, of which the columns that a query needs are to be read."""
+
+    source: FileSource
+
+
+@frozen
 class QueryInput:
-    """A table of a query, and what it is: an Arrow table or the scan of files."""
+    """A table of a query, and what it is: an Arrow table, the scan of files, or Arrow files."""
 
     name: str
     value: Any
 
     def bind(self, connection: Any) -> None:
-        """Make it a table of its name that only this connection sees. Raises `duckdb.Error`."""
-        if isinstance(self.value, Scan):
+        """Make it a table of its name that only this connection sees; of Arrow files without rows.
+
+        Raises `duckdb.Error`.
+        """
+        if isinstance(self.value, ArrowFiles):
+            from nfrun.tables.footers import source_schema
+
+            connection.register(self.name, source_schema(self.value.source).empty_table())
+        elif isinstance(self.value, Scan):
             connection.execute(f"create or replace temp view {_name(self.name)} as {self.value.query}")
         else:
             connection.register(self.name, sliced(self.value))
 
 
-def bind_inputs(context: NodeContext, connection: Any) -> list[QueryInput]:
+def bind_inputs(context: NodeContext, connection: Any, *, by_column: bool) -> list[QueryInput]:
     """Make each input a table of its name that only this connection sees. Return them.
 
-    Raises NodeError, FormatError, HandoffError, `duckdb.Error`.
+    `by_column`: Arrow files are left to `bind_needed`. Raises NodeError, FormatError, HandoffError, `duckdb.Error`.
     """
     found = []
     for item in context.node.inputs:
-        if item.type != TABLE:  # the query has its path as a value
-            continue
-        source = context.files(item.name)
-        scan = None if source is None else _scan(context, item.name, source)
-        if source is None or scan is None or not _is_same_in_arrow(context, connection, source, scan):
-            table = context.table(item.name)
-            if not table.num_columns:  # DuckDB has no such tables
-                what = f"the table of '{item.output}' has no columns"
-                raise NodeError(
-                    what, "a query needs one at least: return a table with columns, also where it has no rows"
-                )
-            found.append(QueryInput(item.name, table))
-        else:
-            found.append(QueryInput(item.name, scan))
-        found[-1].bind(connection)
+        if item.type == TABLE:  # otherwise the query has its path as a value
+            found.append(QueryInput(item.name, _value_of(context, connection, item, by_column=by_column)))
+            found[-1].bind(connection)
     return found
+
+
+def _value_of(context: NodeContext, connection: Any, item: Input, *, by_column: bool) -> Any:
+    source = context.files(item.name)
+    if source is not None and source.format == "arrow":
+        if by_column:
+            return ArrowFiles(source)
+    elif source is not None:
+        scan = _scan(context, item.name, source)
+        if scan is not None and _is_same_in_arrow(context, connection, source, scan):
+            return scan
+    table = context.table(item.name)
+    if not table.num_columns:  # DuckDB has no such tables
+        what = f"the table of '{item.output}' has no columns"
+        raise NodeError(what, "a query needs one at least: return a table with columns, also where it has no rows")
+    return table
 
 
 def with_names(message: str, scanned: Sequence[FileSource]) -> str:

@@ -19,7 +19,7 @@ Other packages use:
 - `digest`: `Digest`
 - `file_io`: `read_table`, `write_stream`, `write_table`
 - `file_outputs`: `hand_on`
-- `file_table`: `check_unchanged`, `FileTable`, `open_files`
+- `file_table`: `check_unchanged`, `FileTable`, `open_files`, `read_source`
 - `footers`: `joined_schema`, `merged_schema`, `named_schema`, `null_counts`, `row_groups`, `source_schema`
 - `formats`: `format_of`, `FormatError`
 - `frozen`: `frozen`, `frozen_output`

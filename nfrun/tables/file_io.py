@@ -46,6 +46,7 @@ _MAGIC = {
     b"\xff\xfe": "UTF-16 text, not UTF-8",
     b"\xfe\xff": "UTF-16 text, not UTF-8",
 }
+_ARROW_FILE = b"ARROW1"  # the beginning of a file that is no stream
 _EXPECTED = {"parquet": ("a Parquet file",), "arrow": ("an Arrow file", "an Arrow stream")}
 
 
@@ -121,19 +122,26 @@ def read_files(
     return table if columns is None else table.select(selected_columns(table.schema.names, columns, files[0].name))
 
 
-def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int]:
-    """Return the schema and the number of rows of a Parquet file, of which only the end is read.
+def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int] | None:
+    """Return the schema and the number of rows of a Parquet or Arrow file, of which only the ends are read.
 
-    Raises FormatError, OSError.
+    None for an Arrow stream, which has no end that says them. Raises FormatError, OSError.
     """
-    from pyarrow.parquet import ParquetFile
-
     with _reasons(f"{file.name} cannot be read as {format}"):
         _check_beginning(file, format)
-        with file.open() as source, ParquetFile(source) as parquet:
-            schema: pa.Schema = parquet.schema_arrow
-            schema.names  # noqa: B018  (raises where a name is not UTF-8)
-            return schema, parquet.metadata.num_rows
+        with file.open() as source:
+            if format == "arrow":
+                if source.read(len(_ARROW_FILE)) != _ARROW_FILE:
+                    return None
+                with pa.ipc.open_file(source) as reader:
+                    schema, rows = reader.schema, reader.count_rows()
+            else:
+                from pyarrow.parquet import ParquetFile
+
+                with ParquetFile(source) as parquet:
+                    schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
+        schema.names  # noqa: B018  (raises where a name is not UTF-8)
+        return schema, rows
 
 
 def csv_header(file: InputFile, delimiter: str | None) -> Sequence[str]:
@@ -318,10 +326,19 @@ def _check_beginning(file: InputFile, kind: str) -> None:
 
 def _read_arrow(file: InputFile, columns: Sequence[str] | None) -> pa.Table:
     with file.open() as source:
-        data = source.read_buffer()
-    opened = pa.ipc.open_file if data.slice(0, 6).equals(pa.py_buffer(b"ARROW1")) else pa.ipc.open_stream
-    with opened(data) as reader:
-        return reader.read_all()
+        if source.read(len(_ARROW_FILE)) != _ARROW_FILE:
+            source.seek(0)
+            with pa.ipc.open_stream(source.read_buffer()) as stream:
+                return stream.read_all()
+        with pa.ipc.open_file(source) as reader:
+            names = reader.schema.names
+        if columns is None or not set(columns) <= set(names):  # the message about a missing one lists them
+            source.seek(0)
+            with pa.ipc.open_file(source.read_buffer()) as reader:
+                return reader.read_all()
+        wanted = [i for i, name in enumerate(names) if name in columns]
+        with pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted)) as reader:
+            return reader.read_all()
 
 
 def _read_parquet(file: InputFile, columns: Sequence[str] | None) -> pa.Table:

@@ -31,7 +31,7 @@ from nfrun.tables.stored_form import registered_schema
 if TYPE_CHECKING:
     from nfrun.tables.partitions import Partitions
 
-SCANNED = ("parquet",)  # formats of which DuckDB reads files itself
+SCANNED = ("parquet", "arrow")  # formats of which queries read the columns that they need
 _MOST_HELD = 200  # open files in this process: the system may allow no more than 1,024 in all
 
 
@@ -113,7 +113,9 @@ def open_files(
     kind = kinds.pop() or ""
     partitions = partitions_of(local_source(source) or "", [file.name for file in files], types)
     looks = [look(Path(file.path)) for file in files]
-    shapes = [file_shape(file, kind) for file in files]
+    shapes = [shape for file in files if (shape := file_shape(file, kind)) is not None]
+    if len(shapes) < len(files):
+        return None
     schema = shapes[0][0]
     if (
         not len(schema)

@@ -193,8 +193,8 @@ def test_a_file_that_is_changed_while_a_query_reads_it_fails_the_node(
 ) -> None:
     original = sql_inputs.bind_inputs
 
-    def then_changed(*arguments: Any) -> Any:
-        scanned = original(*arguments)
+    def then_changed(*arguments: Any, **options: Any) -> Any:
+        scanned = original(*arguments, **options)
         with (trial.folder / "t.parquet").open("ab") as file:
             file.write(b"more")
         return scanned
