@@ -164,6 +164,8 @@ _FOUND_BY: tuple[list[Any], list[Any]] = ([], [])  # the path hooks and finders 
 
 
 def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # thousands of tests: each full collection would look at all of them
     _FOUND_BY[0][:], _FOUND_BY[1][:] = sys.path_hooks, sys.meta_path
 
 
@@ -208,13 +210,13 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             patch.setattr(
                 "nfrun.system.processes.process_exit.leave_process", lambda code, at_once: sys.exit(code)
             )  # this process must not exit
+            patch.setattr(gc, "freeze", lambda: None)  # what a run leaves is to be found in this process
             forget_imported()  # another test may have imported its own
             with pytest.raises(SystemExit) as exit_info:
                 main(guarded=False)
             forget_imported()
         os.environ.clear()
         os.environ.update(environ)  # the command sets variables for its nodes
-        gc.unfreeze()
         gc.enable()
         return subprocess.CompletedProcess(arguments, int(exit_info.value.code or 0), *capsys.readouterr())
 

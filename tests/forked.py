@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 # Variables that Python or libraries read once. A fork follows PYTHONPATH nevertheless.
-_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "ARROW", "MALLOC", "OMP_")
+AT_START = ("PYTHON", "LC_", "LANG", "LD_", "ARROW", "MALLOC", "OMP_")
 _BYTES = 4  # of a number in a message
 # What most runs import of others, although nfrun imports it in functions only.
 _LATER = ("dateutil.relativedelta", "duckdb", "jsonschema_rs", "resource", "sqlite3", "typer._adapters")
@@ -136,7 +136,7 @@ def left_in_environ() -> dict[str, str | None]:
 
 
 def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
-    names = [name for name in environ if name.startswith(_AT_START) and name != "PYTHONPATH"]
+    names = [name for name in environ if name.startswith(AT_START) and name != "PYTHONPATH"]
     return {name: environ[name] for name in names}
 
 

@@ -28,7 +28,7 @@ def run(folder: Path, text: str, *arguments: str, **environ: str) -> tuple[int, 
     (folder / "p.yaml").write_text(text)
     (folder / "steps.py").write_text(STEPS)
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--json", "--events", "e.jsonl", *arguments]
-    kept = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(forked.AT_START)}
     env = {**kept, "PATH": "/usr/bin:/bin", "HOME": str(folder), **environ}
     done = forked.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     return done.returncode, json.loads(done.stdout)

@@ -53,8 +53,9 @@ nodes:
 
 
 class Folder:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, here: Here) -> None:
         self.path = path
+        self.here = here
         (path / "steps.py").write_text(STEPS)
 
     def start(self, text: str, *options: str) -> subprocess.Popen[str]:
@@ -69,6 +70,13 @@ class Folder:
         )
 
     def run(self, text: str, *options: str) -> tuple[int, str, str]:
+        """Run in this process, whose worker processes have one fork server for all runs."""
+        (self.path / "p.yaml").write_text(text)
+        done = self.here(self.path, "run", "p.yaml", *options)
+        return done.returncode, done.stdout, done.stderr
+
+    def run_apart(self, text: str, *options: str) -> tuple[int, str, str]:
+        """Run in a process of its own, which starts a fork server of its own."""
         process = self.start(text, *options)
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
@@ -87,8 +95,8 @@ class Folder:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
+def folder(tmp_path: Path, here: Here) -> Folder:
+    return Folder(tmp_path, here)
 
 
 def wait_for(condition: Any) -> None:
@@ -109,12 +117,10 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("handoff", ["auto", "mmap", "memory"])
-def test_results_are_the_same_with_every_executor(folder: Folder, here: Here, handoff: str) -> None:
+def test_results_are_the_same_with_every_executor(folder: Folder, handoff: str) -> None:
     pytest.importorskip("duckdb")
-    found = [folder.document(SUMS, "--executor", executor, "--handoff", handoff) for executor in ("process", "auto")]
-    for executor in ("file", "thread"):
-        done = here(folder.path, "run", "p.yaml", "--json", "--executor", executor, "--handoff", handoff)
-        found.append(json.loads(done.stdout))
+    executors = ("process", "auto", "file", "thread")
+    found = [folder.document(SUMS, "--executor", executor, "--handoff", handoff) for executor in executors]
     assert len({document["outputs"]["sum"]["digest"] for document in found}) == 1
     assert {node["status"] for document in found for node in document["nodes"].values()} == {"ok"}
 
@@ -196,14 +202,16 @@ def test_workers_do_not_import_standard_modules_from_the_working_directory(folde
     for name in ("types", "random", "select", "multiprocessing"):
         (folder.path / f"{name}.py").write_text("raise RuntimeError('this is not the one')\n")
     text = "nodes: {one: {python: 'steps:where', executor: process}, two: {python: 'steps:where', executor: process}}\n"
-    code, _, err = folder.run(text, "-q")
+    code, _, err = folder.run_apart(text, "-q")
     assert code == 0, err
     assert "rename it" in err
 
 
 def test_a_forked_child_of_a_node_in_a_thread_does_not_continue_the_run(folder: Folder) -> None:
     text = "nodes: {a: {python: 'steps:fork'}, b: {python: 'steps:numbers', needs: a}}\n"
-    document = folder.document(text, "-q")
+    code, out, err = folder.run_apart(text, "-q", "--json")
+    assert code == 0, err
+    document = json.loads(out)
     assert {name: node["rows"] for name, node in document["nodes"].items()} == {"a": 1, "b": 3}
 
 
@@ -216,9 +224,12 @@ nodes: {one: {python: 'steps:zone'}, two: {python: 'steps:zone', executor: proce
     assert outputs["one"]["digest"] == outputs["two"]["digest"]
 
 
-@pytest.mark.parametrize("wrong", ["procces", "", "processes", "2", "dask"])
+@pytest.mark.parametrize("wrong", ["procces", "", "processes", "2", "cluster"])
 def test_an_unknown_executor_is_a_usage_error(tmp_path: Path, here: Here, wrong: str) -> None:
     (tmp_path / "p.yaml").write_text(SUMS)
     done = here(tmp_path, "run", "p.yaml", f"--executor={wrong}")
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"Invalid value for --executor: '{wrong}' is not one of 'file', 'thread', 'process', 'auto'." in done.stderr
+    assert (
+        f"Invalid value for --executor: '{wrong}' is not one of 'file', 'thread', 'process', 'dask', 'auto'."
+        in done.stderr
+    )

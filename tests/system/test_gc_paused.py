@@ -16,6 +16,7 @@ def restore_collector() -> Iterator[None]:
     collecting, threshold = gc.isenabled(), gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.freeze()  # all tests are, as in `tests/conftest.py`
     gc.set_threshold(*threshold)
     (gc.enable if collecting else gc.disable)()
 
