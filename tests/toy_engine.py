@@ -12,7 +12,7 @@ from typing import Any
 from nfrun.core.events import nfrun_failure
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
-from nfrun.engine.cluster.base import TAKEN, Cluster, RemoteWorker
+from nfrun.engine.cluster.base import Cluster, RemoteWorker
 from nfrun.engine.cluster.cluster import ClusterExecutor
 from nfrun.engine.cluster.wire import Begun, Ended, HostConfig, from_text, to_text
 from nfrun.engine.executors.base import ExecutorContext, OnOutcome, Placement
@@ -54,7 +54,6 @@ class ToyEngine:
 
         def make() -> None:
             if worker in self._workers:
-                on_message(TAKEN)
                 self._end(token, self.hosted.make(order, on_message, lambda: token in self._on_end), "")
 
         threading.Thread(target=make, name="toy", daemon=True).start()

@@ -78,7 +78,7 @@ def _config(setup: RunSetup, placement: Placement, place: Place) -> HostConfig:
     return HostConfig(
         run=f"{setup.started.run}-{os.urandom(6).hex()}",
         run_id=setup.started.run,
-        pipeline=replace(pipeline, nodes={}, on_failure={}, finally_={}, disabled_nodes={}, included={}),
+        pipeline=_shared(pipeline),
         store=place.uri,
         environ={**given_thread_variables(os.environ), **setup.thread_variables, **pipeline.env},
         started=setup.started.at,
@@ -90,6 +90,23 @@ def _config(setup: RunSetup, placement: Placement, place: Place) -> HostConfig:
         packages=tuple(placement.packages),
         logs=str(setup.folder / LOGS),
         evidence=str(setup.folder / EVIDENCE),
+    )
+
+
+def _shared(pipeline: Pipeline) -> Pipeline:
+    """Return what attempts need of the pipeline beside their node. It travels with each of them."""
+    return Pipeline(
+        pipeline.file,
+        pipeline.folder,
+        pipeline.name,
+        description="",
+        params={},
+        env=pipeline.env,
+        nodes={},
+        outputs=pipeline.outputs if pipeline.names_outputs else {},
+        redacted_env=pipeline.redacted_env,
+        names_outputs=pipeline.names_outputs,
+        budgets=pipeline.budgets,
     )
 
 

@@ -109,7 +109,7 @@ class DaskCluster:
     def _wait(self, is_done: Any) -> None:
         until = time.monotonic() + _START_SECONDS
         while not is_done():
-            ended = [process for process in self._processes if process.poll() is not None]
+            ended = [process for process in (self.scheduler, *self.workers) if process.poll() is not None]
             if ended or time.monotonic() > until:
                 raise RuntimeError(f"the Dask cluster in {self.folder} does not start: see the logs there")
             time.sleep(0.05)

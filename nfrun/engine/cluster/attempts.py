@@ -19,21 +19,20 @@ from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt_context import CANCELLED, RunCoroutine
 from nfrun.engine.attempt_inputs import AttemptInputs
-from nfrun.engine.cluster.base import PER_WORKER, TAKEN, Cluster
+from nfrun.engine.cluster.base import PER_WORKER, Cluster
 from nfrun.engine.cluster.slots import Slot, WorkerSlots
 from nfrun.engine.cluster.wire import (
     Begun,
     Ended,
     Logged,
     Message,
+    OrderTexts,
     Printed,
     Progressed,
-    RemoteOrder,
     Skipped,
     WireError,
     from_text,
     outcome_of,
-    to_text,
 )
 from nfrun.engine.executors.base import ExecutorContext
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from nfrun.pieces.recorder import WorkerData
 
 _KILL_SECONDS = 2.0  # for an attempt that was killed to tell that it has ended
+_MOST_MOVES = 3  # of an attempt from a worker that vanishes to another
 _GONE_SECONDS = 10.0  # for the run to stop the attempts of a cluster that is gone
 
 
@@ -58,7 +58,7 @@ class RemoteAttempts:
     """
 
     def __init__(self, cluster: Cluster, context: ExecutorContext, slots: WorkerSlots) -> None:
-        self._engine, self._config = cluster.engine, cluster.config
+        self._engine, self._texts = cluster.engine, OrderTexts(cluster.config)
         self._runner, self._store = context.runner, context.store
         self._worker_environ = context.placement.worker_environ
         self._on_begun, self._on_error = context.on_begun, context.on_error
@@ -173,12 +173,12 @@ class RemoteAttempts:
     def _make(self, order: AttemptOrder, cancel_token: CancelToken) -> tuple[Outcome, str]:
         """Have a worker make the attempt, and return its outcome and the worker's address.
 
-        If a worker vanishes that has not taken it yet, another one gets it.
+        If a worker vanishes that has not begun it yet, another one gets it, a few times.
         """
         spec, start = order.node, order.start
         needs = {"cpu": spec.cpu, **{name: spec.amounts[name] for name in PER_WORKER if name in spec.amounts}}
         near = [self._made_by[output] for output in start.inputs if output in self._made_by]
-        while True:
+        for moves_left in reversed(range(_MOST_MOVES + 1)):
             slot = self._slots.take(needs, lambda: not cancel_token.cancelled and not self._gone, near)
             if slot is None:
                 return self._cancelled(start, cancel_token), ""
@@ -190,8 +190,9 @@ class RemoteAttempts:
                 return self._outcome(execution.ended, start), slot.worker
             if cancel_token.cancelled or self._gone or not execution.why:
                 return self._cancelled(start, cancel_token), ""
-            if execution.is_taken:
-                return start.failed_with(Failure(Cause.LOST, "WorkerLost", execution.why)), ""
+            if execution.has_begun or not moves_left:
+                break
+        return start.failed_with(Failure(Cause.LOST, "WorkerLost", execution.why)), ""
 
     def _execute(self, order: AttemptOrder, slot: Slot, cancel_token: CancelToken) -> _Execution:
         """Submit the order, and pass on what comes back until the attempt has ended or is lost."""
@@ -201,7 +202,7 @@ class RemoteAttempts:
             granted["gpu"] = slot.units
         order = replace(order, start=replace(order.start, granted=granted))
         variables = {**self._worker_environ.get(order.node.id, {}), **unit_variables(granted, {})}
-        text = to_text(RemoteOrder(execution.token, self._config, order, variables))
+        text = self._texts.of(execution.token, order, variables)
         stop = partial(self._engine.stop, execution.token)
         timers: list[threading.Timer] = []
 
@@ -303,7 +304,7 @@ class _Execution:
     """One execution of an attempt on a worker. `receive` gets what the host sends at the end, before anyone else.
 
     When it is over, that is `ended`. Without it, `why` says why the attempt is lost; it is "" if nobody waits for it
-    any more. `is_taken` is whether a worker has taken the attempt.
+    any more. `has_begun` is whether anything has come from the worker.
     """
 
     def __init__(self, receive: Callable[[Ended], object]) -> None:
@@ -311,7 +312,7 @@ class _Execution:
         self.inbox: SimpleQueue[str | None] = SimpleQueue()
         self.ended: Ended | None = None
         self.why = ""
-        self.is_taken = False
+        self.has_begun = False
         self._receive = receive
 
     def on_end(self, text: str | None, why: str) -> None:
@@ -322,7 +323,7 @@ class _Execution:
                 self._receive(ended)
                 self.ended = ended
         except WireError as error:
-            self.is_taken, why = True, str(error)
+            self.has_begun, why = True, str(error)
         self.end(why)
 
     def end(self, why: str) -> None:
@@ -333,8 +334,6 @@ class _Execution:
     def listen(self, pass_on: Callable[[Message], object]) -> None:
         """Pass on messages until the attempt has ended or is lost."""
         while (text := self.inbox.get()) is not None:
-            if text == TAKEN:
-                self.is_taken = True
-            else:
-                with suppress(HandoffError, WireError):  # what it tells of itself decides nothing
-                    pass_on(from_text(text))
+            self.has_begun = True
+            with suppress(HandoffError, WireError):  # what it tells of itself decides nothing
+                pass_on(from_text(text))

@@ -12,7 +12,6 @@ from nfrun.places.base import Place
 
 # Resources of which each worker has some of its own. All others are budgets of the run.
 PER_WORKER = ("cpu", "memory", "gpu")
-TAKEN = ""  # the message that a worker has taken an attempt, before those of its host
 
 
 @frozen
@@ -49,8 +48,8 @@ class Engine(Protocol):
     ) -> None:
         """Send an order to a worker. If it `shares` a slot, it takes a part of one only, and others run beside it.
 
-        `on_message` gets `TAKEN`, and then the messages of the host, as texts. Then `on_end` is called once: with the
-        text of the host's `Ended`, or with None and why the attempt is lost.
+        `on_message` gets the messages of the host, as texts. Then `on_end` is called once: with the text of the host's
+        `Ended`, or with None and why the attempt is lost.
         """
 
     def stop(self, token: str, kill: bool) -> None:

@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import Any
 
 from nfrun.engine.cluster import hosted
-from nfrun.engine.cluster.base import TAKEN
 
 CALL = "__import__('nfrun.engine.cluster.dask_task', fromlist=['make']).make(token, topic, order, shares)"
 KEY = "nfrun-"  # before the token: Dask shows it as the name of all tasks
@@ -35,7 +34,6 @@ def make(token: str, topic: str, order: str, shares: bool) -> None:
     def send(text: str) -> None:
         worker.log_event(topic, (token, MESSAGE, text))
 
-    send(TAKEN)
     try:
         found = ENDED, hosted.make(order, send, is_wanted)
     except Exception as error:

@@ -201,6 +201,19 @@ def to_text(value: Any) -> str:
     return json.dumps({"version": VERSION, "value": _plain(value)}, separators=(",", ":"))
 
 
+class OrderTexts:
+    """Makes the texts of the orders of a run. What all of them have in common becomes text once."""
+
+    def __init__(self, config: HostConfig) -> None:
+        self._config = json.dumps(_plain(config), separators=(",", ":"))
+
+    def of(self, token: str, order: AttemptOrder, variables: Mapping[str, str]) -> str:
+        """Return what `to_text` returns for the `RemoteOrder`. Raises WireError for what has no form."""
+        rest = {_TAG: "RemoteOrder", "token": token, "order": _plain(order), "variables": _plain(variables)}
+        text = json.dumps(rest, separators=(",", ":"))
+        return f'{{"version":{VERSION},"value":{text[:-1]},"config":{self._config}}}}}'
+
+
 def from_text(text: str) -> Any:
     """Return the value of a text. Raises WireError if it is of another version, or no text of `to_text`."""
     try:
