@@ -26,9 +26,10 @@ def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
     """Return the tables that runs have left.
 
     Protected are the outputs that a pipeline shows, of its last run and of its last run that ended with `ok`; what the
-    nodes read that did not finish in its last run; tables of nodes with `cache: true`, for each cache key those of the
-    last run that has them; and all tables that runs of the `busy` pipelines use. A table that a later run has made
-    again costs nothing to remove, and neither does one that no journal names.
+    nodes read that did not finish in its last run, and what those of them gave that failed a check; tables of nodes
+    with `cache: true`, for each cache key those of the last run that has them; and all tables that runs of the `busy`
+    pipelines use. A table that a later run has made again costs nothing to remove, and neither does one that no journal
+    names.
     """
     return _kept(index.tables(), busy)
 
