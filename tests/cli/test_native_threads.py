@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import forked
 import pytest
-from conftest import STUBS
+from conftest import STUBS, Here
 
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_pipeline
@@ -75,20 +74,35 @@ def values_of(rows: list[dict[str, str]]) -> dict[str, str]:
     return {row["name"]: row["value"].removeprefix("is ") for row in rows}
 
 
-def nfrun(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def started(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name not in {*VARIABLES, "TOKENIZERS_PARALLELISM"}}
     command = [sys.executable, "-m", "nfrun", *words]
-    start = subprocess.run if "IMPORTS" in environ else forked.run  # a fork has imported Arrow before
-    done = start(command, cwd=folder, env={**kept, **environ}, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env={**kept, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done
 
 
-def seen(folder: Path, *words: str, **environ: str) -> dict[str, dict[str, Any]]:
-    """Run the pipeline and return what each node saw."""
+def seen(folder: Path, here: Here, *words: str) -> dict[str, dict[str, Any]]:
+    """Run the pipeline in this process, without variables of the user, and return what each node saw."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (*VARIABLES, "TOKENIZERS_PARALLELISM"):
+            patch.delenv(name, raising=False)
+        done = here(folder, "run", *words, "--json", "--keep")
+    assert done.returncode == 0, done.stderr
+    return rows_of(done.stdout)
+
+
+def seen_in_a_process(folder: Path, *words: str, **environ: str) -> dict[str, dict[str, Any]]:
+    """Run the pipeline in a new process with these variables, and return what each node saw."""
+    return rows_of(started(folder, "run", *words, "--json", "--keep", **environ).stdout)
+
+
+def rows_of(printed: str) -> dict[str, dict[str, Any]]:
     import pyarrow as pa
 
-    document = json.loads(nfrun(folder, "run", *words, "--json", "--keep", **environ).stdout)
+    document = json.loads(printed)
     found = {}
     for name, output in document["outputs"].items():
         table = pa.ipc.open_file(output["path"]).read_all()
@@ -98,20 +112,23 @@ def seen(folder: Path, *words: str, **environ: str) -> dict[str, dict[str, Any]]
 
 
 @pytest.mark.parametrize("slots", ["1", "auto"])
-def test_native_libraries_have_one_thread_in_nodes_workers_and_scripts(folder: Path, slots: str) -> None:
-    found = seen(folder, "p.yaml", "-j", slots)
+def test_native_libraries_have_one_thread_in_nodes_workers_and_scripts(folder: Path, here: Here, slots: str) -> None:
+    options = ("p.yaml", "-j", slots)
+    found = seen(folder, here, *options) if slots == "1" else seen_in_a_process(folder, *options)
     expected = dict.fromkeys(VARIABLES, "1")
     for name in ("seen", "worker"):
         assert found[name] == {**expected, "TOKENIZERS_PARALLELISM": "false", "arrow": cores(), "cpus": 1}
     assert found["script"] == {**expected, "TOKENIZERS_PARALLELISM": "false"}
 
 
-def test_a_node_that_is_alone_has_as_many_as_it_wants(folder: Path) -> None:
-    assert seen(folder, "alone.yaml") == {"seen": {"arrow": cores(), "cpus": 1}}
+def test_a_node_that_is_alone_has_as_many_as_it_wants(folder: Path, here: Here) -> None:
+    assert seen(folder, here, "alone.yaml") == {"seen": {"arrow": cores(), "cpus": 1}}
 
 
 def test_what_the_user_has_set_stays(folder: Path) -> None:
-    found = seen(folder, "p.yaml", OMP_NUM_THREADS="3,2", MKL_NUM_THREADS="5", TOKENIZERS_PARALLELISM="true")
+    found = seen_in_a_process(
+        folder, "p.yaml", OMP_NUM_THREADS="3,2", MKL_NUM_THREADS="5", TOKENIZERS_PARALLELISM="true"
+    )
     for node in found.values():
         assert {name: node[name] for name in VARIABLES} == {
             **dict.fromkeys(VARIABLES, "3"),
@@ -122,11 +139,11 @@ def test_what_the_user_has_set_stays(folder: Path) -> None:
     assert [found[name]["arrow"] for name in ("seen", "worker")] == [3, 3]  # Arrow's pool follows it too
 
 
-def test_the_variables_of_the_file_and_of_the_node_stay(folder: Path) -> None:
+def test_the_variables_of_the_file_and_of_the_node_stay(folder: Path, here: Here) -> None:
     script = f"  own:\n    format: csv\n    env: {{OPENBLAS_NUM_THREADS: 7}}\n    run: {PRINT}\noutputs: {{own: own, "
     text = PIPELINE.replace("outputs: {", script)
     (folder / "p.yaml").write_text(f"env: {{OPENBLAS_NUM_THREADS: 4}}\n{text}")
-    found = seen(folder, "p.yaml")
+    found = seen(folder, here, "p.yaml")
     assert {name: node["OPENBLAS_NUM_THREADS"] for name, node in found.items()} == {
         **dict.fromkeys(("seen", "worker", "script"), "4"),
         "own": "7",
@@ -147,7 +164,7 @@ def test_the_variables_are_set_before_anything_imports_numpy(folder: Path, words
     (folder / "start").mkdir()
     (folder / "start" / "sitecustomize.py").write_text(WATCH)
     log = folder / "imports.log"
-    nfrun(folder, *words, IMPORTS=str(log), PYTHONPATH=f"{folder / 'start'}{os.pathsep}{STUBS}")
+    started(folder, *words, IMPORTS=str(log), PYTHONPATH=f"{folder / 'start'}{os.pathsep}{STUBS}")
     lines = log.read_text().splitlines()
     assert {"pyarrow 1 1", "numpy 1 1"} == set(lines)
 
@@ -182,7 +199,7 @@ outputs: {{seen: seen, thread: thread, half: half, query: query, script: script}
 def test_a_node_gets_the_threads_that_it_asks_for(folder: Path) -> None:
     pytest.importorskip("duckdb")
     (folder / "p.yaml").write_text(OWN)
-    found = seen(folder, "p.yaml", "-j", "2", OMP_NUM_THREADS="2")
+    found = seen_in_a_process(folder, "p.yaml", "-j", "2", OMP_NUM_THREADS="2")
     assert {name: node.get("OMP_NUM_THREADS") for name, node in found.items()} == {
         "seen": "3",
         "thread": "2",
@@ -197,10 +214,10 @@ def test_a_node_gets_the_threads_that_it_asks_for(folder: Path) -> None:
         assert found[name]["TOKENIZERS_PARALLELISM"] == "true"
 
 
-def test_a_variable_of_the_file_stays_in_a_node_with_its_own_number(folder: Path) -> None:
+def test_a_variable_of_the_file_stays_in_a_node_with_its_own_number(folder: Path, here: Here) -> None:
     nodes = OWN.replace(OWN[OWN.index("  thread:") : OWN.index("  script:")], "").partition("outputs:")[0]
     (folder / "p.yaml").write_text(f"env: {{MKL_NUM_THREADS: 7}}\n{nodes}")
-    found = seen(folder, "p.yaml")
+    found = seen(folder, here, "p.yaml")
     for name in ("seen", "script"):
         assert {variable: found[name][variable] for variable in VARIABLES} == {
             **dict.fromkeys(VARIABLES, "3"),
@@ -216,7 +233,7 @@ def test_numpy_is_loaded_with_the_threads_that_the_node_asks_for(folder: Path) -
         'nodes: {a: {python: "steps:seen", resources: {cpu: 3}}, b: {python: "steps:seen"}}\n'
     )
     log = folder / "imports.log"
-    nfrun(folder, "run", "p.yaml", IMPORTS=str(log), PYTHONPATH=f"{folder / 'start'}{os.pathsep}{STUBS}")
+    started(folder, "run", "p.yaml", IMPORTS=str(log), PYTHONPATH=f"{folder / 'start'}{os.pathsep}{STUBS}")
     assert set(log.read_text().splitlines()) == {f"{name} {n} {n}" for name in ("pyarrow", "numpy") for n in (1, 3)}
 
 
@@ -244,12 +261,12 @@ def test_workers_of_a_python_program_load_numpy_with_one_thread(folder: Path) ->
     assert log.read_text().count("numpy None") == 1  # that of the program itself
 
 
-def test_the_queries_of_all_worker_processes_share_the_memory(folder: Path) -> None:
+def test_the_queries_of_all_worker_processes_share_the_memory(folder: Path, here: Here) -> None:
     pytest.importorskip("duckdb")
     limit = "select current_setting('memory_limit') as 'limit'"
     nodes = "".join(f'  {name}: {{sql: "{limit}", executor: process}}\n' for name in "ab")
     (folder / "p.yaml").write_text(f'nodes:\n  thread: {{sql: "{limit}"}}\n{nodes}')
-    found = {name: parse_size(node["limit"]) for name, node in seen(folder, "p.yaml", "-j", "2").items()}
+    found = {name: parse_size(node["limit"]) for name, node in seen(folder, here, "p.yaml", "-j", "2").items()}
     assert found.keys() == {"thread", "a", "b"}
     for name in "ab":
         assert found[name] == pytest.approx(found["thread"] / 2, rel=0.02)
