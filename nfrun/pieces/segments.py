@@ -54,13 +54,16 @@ def encoded(keys: bytes, counts: Sequence[int] | None, table: pa.Table, seconds:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    body = _padded(sink.getvalue().to_pybytes())
+    rows = sink.getvalue()  # may be large, so it is copied once, at the end
+    padding = bytes(-rows.size % ALIGNED)
+    checksum = xxh3_64(rows)
+    checksum.update(padding)
     head = keys if counts is None else keys + struct.pack(f"<{len(counts)}q", *counts)
-    flags, padded = 0 if counts is None else HAS_COUNTS, _padded(head)
-    number, checksum = len(keys) // KEY_BYTES, xxh3_64_intdigest(body)
-    fields = flags, number, table.num_rows, len(padded), len(body), seconds, checksum
-    header = HEADER.pack(RECORD, *fields, 0)
-    return b"".join([header[:UNCHECKED], _head_checksum(header, padded).to_bytes(8, "little"), padded, body])
+    flags, padded = 0 if counts is None else HAS_COUNTS, head + bytes(-len(head) % ALIGNED)
+    sizes = len(keys) // KEY_BYTES, table.num_rows, len(padded), rows.size + len(padding)
+    header = HEADER.pack(RECORD, flags, *sizes, seconds, checksum.intdigest(), 0)
+    own_checksum = _head_checksum(header, padded).to_bytes(8, "little")
+    return b"".join([header[:UNCHECKED], own_checksum, padded, rows, padding])
 
 
 def read_segment(path: Path) -> Iterator[Record]:
@@ -151,7 +154,3 @@ def _head_checksum(header: bytes, head: bytes | pa.Buffer) -> int:
     checksum = xxh3_64(header[:UNCHECKED])
     checksum.update(head)
     return checksum.intdigest()
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % ALIGNED)
