@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -25,11 +25,11 @@ _PART_ROWS = 4 * SLICE_ROWS  # at least; each part costs some milliseconds
 _MOST_PARTS = 64
 _MOST_OTHERS = 0.25  # rows that a part is joined with, for each of its own: each part reads them anew
 _LEAST_BYTES = 1 << 20  # of a file of which the end is read to see how many rows it has
-# What queries name that may give something else for parts than for the whole: functions that draw numbers, or that tell
-# the time or something of the connection, and the column that tells parts of a file apart.
+# Functions that may give something else for parts than for the whole: they draw numbers, or tell the time or something
+# of the connection. Some are written without brackets, like columns.
 UNSTEADY = re.compile(
-    r"random|sample|uuid|current|local|transaction|txid|nextval|currval|setval|setseed|sleep|write_log|vector_type"
-    rf"|\b(?:now|today|age|stats|error)\b|{ROW_NUMBER}",
+    r"random|uuid|current|^local|transaction|txid|nextval|currval|setval|setseed|sleep|write_log|vector_type"
+    r"|^(?:now|today|age|stats|error)$",
     re.IGNORECASE,
 )
 _JOINS = ("INNER", "LEFT", "SEMI", "ANTI", "MARK", "SINGLE")  # those that give rows of their left side only, in order
@@ -48,11 +48,12 @@ def parts_of(connection: Any, inputs: Sequence[QueryInput], query: str, values: 
 
     None if the query must run over all at once. Raises `duckdb.Error`.
     """
-    if UNSTEADY.search(query):
-        return ()
     cut = [(item, _cut(item)) for item in inputs]
     largest, parts = max(cut, key=lambda found: sum(part.rows for part in found[1]), default=(None, ()))
-    if largest is None or len(parts) < 2 or not _is_named_once(connection, inputs, largest.name, query):
+    if largest is None or len(parts) < 2 or ROW_NUMBER in query.lower():
+        return ()
+    text = connection.execute("select json_serialize_sql(?)", [query]).fetchall()[0][0]
+    if not _may_be_by_row(json.loads(text), {item.name.lower() for item in inputs}, largest.name.lower()):
         return ()
     others = {item.value.num_rows for item in inputs if item is not largest and not isinstance(item.value, Scan)}
     planned: set[int] = set()
@@ -182,20 +183,26 @@ def _cut_file(name: str, scan: Scan) -> list[_Part]:
     return found
 
 
-def _is_named_once(connection: Any, inputs: Sequence[QueryInput], largest: str, query: str) -> bool:
-    """Return whether the query reads inputs and nothing else, and the largest of them once."""
-    text = connection.execute("select json_serialize_sql(?)", [query]).fetchall()[0][0]
+def _may_be_by_row(parsed: Mapping[str, Any], names: Set[str], largest: str) -> bool:
+    """Return whether a query, in DuckDB's JSON, may give rows for each row of the largest input.
+
+    It reads nothing but inputs of these `names`, in lower case, and the largest once. It sorts and groups nothing.
+    """
     used: Counter[str] = Counter()
     own: set[str] = set()  # names that the query gives to queries inside of it
-    for value in _objects(json.loads(text)):
-        if value.get("type") == "TABLE_FUNCTION":
+    node = parsed.get("statements", [{}])[0].get("node", {})
+    if node.get("modifiers", True) or node.get("group_expressions", True):
+        return False
+    for value in _objects(parsed):
+        kind = value.get("type")
+        called = value.get("function_name") or (value["column_names"][-1] if kind == "COLUMN_REF" else "")
+        if kind == "TABLE_FUNCTION" or UNSTEADY.search(called):
             return False
-        if value.get("type") == "BASE_TABLE":
+        if kind == "BASE_TABLE":
             used[value["table_name"].lower()] += 1
         own |= {entry["key"].lower() for entry in value.get("cte_map", {}).get("map", ())}
-    names = {item.name.lower() for item in inputs}
     reads_only_these = not names & own and used.keys() <= names | own
-    return reads_only_these and used[largest.lower()] == 1 and all(used[name] <= 1 for name in own)
+    return reads_only_these and used[largest] == 1 and all(used[name] <= 1 for name in own)
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

@@ -48,6 +48,7 @@ BY_ROW = {
     "named query": "with part as (select * from big where x > 0.1) select n, v from part join small using (k)",
     "names in capitals": "SELECT N FROM BIG",
     "no row": "select * from big where sin(x) > 2",
+    "words in comments and texts": "select n as age, 'now' as w /* random */ from big -- the local time",
     "value": "select n from big where x < $most",
 }
 AS_A_WHOLE = {
@@ -72,6 +73,8 @@ AS_A_WHOLE = {
     "random": "select random() < 2 as b from big",
     "time": "select now() is not null as b, n from big",
     "date": "select current_date is not null as b, n from big",
+    "quoted": 'select n, "current_date" is not null as b from big',
+    "capitals": "select n, NOW() is not null as b from big",
     "age": "select age(timestamp '2020-01-01') is not null as b, n from big",
     "function of tables": "select n, r from big join range(3) t(r) on r = n",
     "named in a function": "select n from query_table('big')",
