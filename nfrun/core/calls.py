@@ -54,7 +54,7 @@ class Calls:
         self._left: deque[PiecePath] = deque()  # of orders that have ended before these were called
         self._bound: PiecePath | None = None  # no piece from this one on is called
         self._orders = 0
-        self._seconds = 0.0  # that a call takes, 0 before the first has ended
+        self._recent = 0.0, 0.0  # the seconds of orders and their calls; each order halves what earlier ones count
         self._failures: dict[PiecePath, int] = {}
         self._losses: dict[PiecePath, int] = {}
         self._earlier: dict[PiecePath, int] = {}  # of halves: the calls for the pieces that they were part of
@@ -126,7 +126,7 @@ class Calls:
             return None
         made = outcome.made if outcome.made is not None else 0 if failure is not None else len(pieces)
         self._put_back(pieces[made + (failure is not None) :])
-        self._measure(outcome.duration / max(1, made + (failure is not None)))
+        self._recent = self._recent[0] / 2 + outcome.duration, self._recent[1] / 2 + made + (failure is not None)
         for piece in pieces[:made]:
             if tries > 1 or len(piece) > 1:
                 self._forget(piece)
@@ -159,14 +159,11 @@ class Calls:
 
         It gets few if the last calls took long or if few are left, so that no slot waits for what another one has.
         """
-        if self._alone or not self._seconds:
+        seconds, calls = self._recent
+        if self._alone or not seconds:
             return 1
         share = self._uncalled // (_SHARE * (len(self.running) + 1))
-        return max(1, min(int(ORDER_SECONDS / self._seconds), share, _MOST_PIECES))
-
-    def _measure(self, seconds: float) -> None:
-        """Note how long a call took. A long one counts for some time: the next ones may take as long."""
-        self._seconds = max(seconds, self._seconds / 2)
+        return max(1, min(round(ORDER_SECONDS * calls / seconds), share, _MOST_PIECES))
 
     def _put_back(self, pieces: Sequence[PiecePath]) -> None:
         """Take back pieces of an order that were not called."""
