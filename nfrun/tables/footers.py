@@ -31,6 +31,8 @@ def joined_schema(
     The type null stands for one that is not known. The other arguments are as in `read_table`.
     """
     schemas = []
+    if not all(file.is_file() for file in files.values()):  # what is read of a pipe is gone
+        return None
     try:
         for name, file in files.items():
             schema = _schema_of(InputFile(name, str(file)), format or format_of(name) or "", delimiter, types)

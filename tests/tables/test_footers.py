@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,11 @@ def test_a_header_has_the_names_that_the_table_will_have(tmp_path: Path, content
 )
 def test_a_header_that_cannot_be_read_says_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.csv").write_bytes(content)
+    assert joined(tmp_path, "a.csv") is None
+
+
+def test_nothing_is_read_of_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
     assert joined(tmp_path, "a.csv") is None
 
 
