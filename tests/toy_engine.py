@@ -141,6 +141,7 @@ def toy_cluster(
     on_error: Callable[[Exception], object] = lambda error: None,
     logs: Logs | None = None,
     uses_all: bool = True,
+    warn: Callable[[str], object] = lambda message: None,
 ) -> tuple[ClusterExecutor, ToyEngine]:
     """Make the executor of a cluster whose workers are in this process: `run_attempt` is called there."""
     pipeline = Pipeline("p.yaml", "/", "p", "", {}, {}, AnyNodes(nodes), {})
@@ -150,4 +151,4 @@ def toy_cluster(
     context = ExecutorContext(runner, lambda made: made, store, folder, 4, placement, on_begun, on_error=on_error)
     engine = ToyEngine(ToyHosted(run_attempt), "r", workers)
     config = HostConfig("r", "r", pipeline, "/")
-    return ClusterExecutor(Cluster(engine, config, store, uses_all), context, on_outcome), engine
+    return ClusterExecutor(Cluster(engine, config, store, uses_all, warn), context, on_outcome), engine

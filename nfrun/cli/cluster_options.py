@@ -14,7 +14,7 @@ from nfrun.cli.options import RunOptions, ValidateOptions
 from nfrun.history.work_dir import WorkDir
 from nfrun.places.base import Place
 
-_STORE = "store"  # the folder for outputs in the work folder, if nothing else is said
+STORE = "store"  # the folder for outputs in the work folder, if nothing else is said
 
 
 def check_cluster(options: RunOptions | ValidateOptions) -> None:
@@ -28,7 +28,7 @@ def place_of(options: RunOptions, work: WorkDir) -> Place:
     """Return the place for the outputs of runs in a work folder. Raises PlaceError and OSError."""
     from nfrun.places.opening import open_place
 
-    store = cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), work.path / _STORE)
+    store = cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), work.path / STORE)
     return open_place(work.store_address(store))
 
 
@@ -41,19 +41,19 @@ def cluster_address(given: str | None, environ: Mapping[str, str]) -> str:
 
 
 def cluster_store(given: str | None, environ: Mapping[str, str], address: str, default: Path) -> str:
-    """Return the address of the place for outputs: `given`, or that of NFRUN_STORE.
+    """Return the address of the place for outputs: `given`, or that of NFRUNSTORE.
 
     Without either it is the folder `default` for workers on this machine. For others, raises UsageError.
     """
     try:
-        if given or environ.get("NFRUN_STORE"):
-            return given or parse_store(environ["NFRUN_STORE"])
+        if given or environ.get("NFRUNSTORE"):
+            return given or parse_store(environ["NFRUNSTORE"])
     except ValueError as error:
-        raise UsageError(str(error), "NFRUN_STORE") from None
+        raise UsageError(str(error), "NFRUNSTORE") from None
     if is_local(address):
         return str(default)
     what = f"the workers of {address} and this machine need a place for outputs that all of them see"
-    raise UsageError(f"{what}: a shared folder, or s3://bucket/folder (or set NFRUN_STORE)", "--store")
+    raise UsageError(f"{what}: a shared folder, or s3://bucket/folder (or set NFRUNSTORE)", "--store")
 
 
 def is_local(address: str) -> bool:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun import __version__
-from nfrun.cli.cluster_options import cluster_address, is_local
+from nfrun.cli.cluster_options import STORE, check_cluster, cluster_address, cluster_store, is_local
 from nfrun.cli.option_values import slots_of
+from nfrun.cli.options import ValidateOptions
 from nfrun.cli.run_setup import RunSetup
+from nfrun.code.folder_code import FolderCode
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import ClusterError
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import WORK_DIR, NodeSpec, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.executors.registry import CLUSTERS
+from nfrun.engine.node_stats import NodeStats
+from nfrun.engine.placement import place_nodes
 from nfrun.history.work_dir import LOGS
 from nfrun.nodes.folders import folder_of, folders_of
 from nfrun.nodes.registry import KINDS
 from nfrun.system.kept_files import remove
 from nfrun.system.native_threads import given_thread_variables
+from nfrun.system.runtime import cores
 
 if TYPE_CHECKING:
     from nfrun.engine.cluster.base import Cluster, Engine
@@ -52,12 +57,54 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
     with _engine(address, config.run, slots_of(options.slots, pipeline)) as engine:
         slots = max((worker.slots for worker in engine.workers()), default=1.0)
         cluster = Cluster(
-            engine, replace(config, workers=int(slots)), place, options.slots is None and pipeline.jobs is None
+            engine,
+            replace(config, workers=int(slots)),
+            place,
+            uses_all=options.slots is None and pipeline.jobs is None,
+            warn=setup.messages.warn,
         )
         needs = Needs(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__})
         for warning in preflight(cluster, needs):
             setup.messages.warn(warning)
         yield replace(cluster, config=_with_code(cluster.config, pipeline, setup, place))
+
+
+def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline]) -> tuple[str, list[str]]:
+    """Ask the workers whether they can run the pipelines. Returns a line about them, and warnings.
+
+    Raises UsageError, ClusterError and PlaceError.
+    """
+    from nfrun.engine.cluster.base import Cluster
+    from nfrun.engine.cluster.preflight import Needs, preflight
+    from nfrun.engine.cluster.wire import HostConfig
+    from nfrun.places.opening import open_place
+
+    check_cluster(options)
+    address = cluster_address(options.address, os.environ)
+    files = [one for pipeline in pipelines for one in (pipeline, *_included(pipeline))]
+    place = open_place(cluster_store(options.store, os.environ, address, Path(files[0].folder, WORK_DIR, STORE)))
+    placed: list[NodeSpec] = []
+    modules: dict[str, None] = {}
+    for one in files:
+        executors = place_nodes(one, CLUSTERS[0], NodeStats({}, {}, {}, {}), FolderCode(Path(one.folder))).executors
+        specs = [spec for name, spec in one.nodes.items() if executors.get(name) in CLUSTERS]
+        placed += specs
+        modules.update(dict.fromkeys(_modules(one, specs)))
+    run = f"validate-{os.urandom(6).hex()}"
+    with _engine(address, run, cores()) as engine:
+        config = HostConfig(run, run, _shared(files[0]), place.uri)
+        needs = Needs(tuple(modules), tuple(placed), {**_versions(), "nfrun": __version__})
+        warnings = preflight(Cluster(engine, config, place), needs)
+        workers = engine.workers()
+    slots = sum(worker.slots for worker in workers)
+    many = "" if len(workers) == 1 else "s"
+    return f"{address or 'a cluster on this machine'}: ok, {len(workers)} worker{many}, {slots:g} threads", warnings
+
+
+def _included(pipeline: Pipeline) -> Iterator[Pipeline]:
+    for other in pipeline.included.values():
+        yield other
+        yield from _included(other)
 
 
 @contextmanager

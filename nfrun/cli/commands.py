@@ -183,12 +183,14 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
 
     problems: list[Diagnostic] = []
     documents = []
+    valid = []
     gc.enable()  # it is off during start-up, and there may be any number of files
     for file in options.files:
         warnings: list[Diagnostic] = []
         diagnostics: Sequence[Diagnostic] = ()
         try:
             spec = validate_file(file, warnings.append)
+            valid.append(spec)
             if options.strict:
                 diagnostics, warnings = warnings, []
             if not options.json:
@@ -205,8 +207,17 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
             "warnings": [{**diagnostic_json(found), "level": "warning"} for found in warnings],
         }
         documents.append({"file": str(file), "ok": not diagnostics, **lists})
+    cluster = {}
+    if options.executor and not problems:
+        from nfrun.cli.cluster_run import validate_on_cluster
+
+        line, told = validate_on_cluster(options, valid)
+        cluster = {"cluster": {"ok": True, "warnings": told}}
+        if not options.json:
+            messages.warn_all(told)
+            print(line)
     if options.json:
-        print_json({"files": documents})
+        print_json({"files": documents, **cluster})
     elif problems:
         messages(render_all(problems))
     return EXIT_USAGE if problems else EXIT_OK

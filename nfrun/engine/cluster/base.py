@@ -66,10 +66,11 @@ class Engine(Protocol):
 class Cluster:
     """What a run has on a cluster: the engine, what its hosts share, and the place for outputs.
 
-    If it `uses_all`, its nodes there take all slots of the workers, and none of `-j`.
+    If it `uses_all`, its nodes there take all slots of the workers, and none of `-j`. `warn` tells the user something.
     """
 
     engine: Engine
     config: HostConfig
     place: Place
     uses_all: bool = True
+    warn: Callable[[str], object] = lambda message: None

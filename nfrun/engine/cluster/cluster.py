@@ -10,6 +10,8 @@ from nfrun.engine.cluster.slots import WorkerSlots
 from nfrun.engine.executors.base import ExecutorContext, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
 
+_TOLD_SECONDS = 5.0  # without workers, until it is said
+
 
 class ClusterExecutor(ThreadExecutor):
     """Runs each attempt on a worker of the cluster, while a thread waits for its outcome."""
@@ -22,11 +24,22 @@ class ClusterExecutor(ThreadExecutor):
         self._slots = WorkerSlots(cluster.engine.workers)
         self._attempts = RemoteAttempts(cluster, context, self._slots)
         self.own = {name: self._slots.most(name) for name in PER_WORKER if name != "cpu" or cluster.uses_all}
+        self._warn = cluster.warn
+        self._left_at: float | None = None  # when the last worker left, in seconds since the run began
+        self._is_told = False
         super().__init__(context.with_cache(self._attempts), on_outcome)
 
     def capacity(self, now: float) -> float | None:
         """Return the number of slots of all workers that there are now."""
-        return self._slots.amount("cpu")
+        slots = self._slots.amount("cpu")
+        if slots:
+            self._left_at = None
+        elif self._left_at is None:
+            self._left_at = now
+        elif now - self._left_at >= _TOLD_SECONDS and not self._is_told:
+            self._is_told = True
+            self._warn("the cluster has no workers any more: the run waits until some join")
+        return slots
 
     def amounts(self, now: float) -> Mapping[str, float]:
         """Return what all workers have of `PER_WORKER` now, but for their slots."""

@@ -72,9 +72,11 @@ class DaskEngine:
             raise
         self._client.subscribe_topic(self._client.id, self._hear)
         try:
-            self._wait(self._look(), _ANSWER_SECONDS)
+            self._await_workers()
         except Exception as error:
             self.close()
+            if isinstance(error, ClusterError):
+                raise
             raise ClusterError(f"the Dask scheduler at {self.address} does not answer: {_text(error)}") from None
         threading.Thread(target=self._watch, name="nfrun-dask", daemon=True).start()
 
@@ -182,6 +184,15 @@ class DaskEngine:
         return {
             address: _text(answer) if isinstance(answer, Exception) else answer for address, answer in found.items()
         }
+
+    def _await_workers(self) -> None:
+        until = time.monotonic() + _CONNECT_SECONDS
+        self._wait(self._look(), _ANSWER_SECONDS)
+        while not self._workers:
+            if time.monotonic() > until:
+                raise ClusterError(f"the Dask cluster at {self.address} has no workers: start some with 'dask worker'")
+            time.sleep(_LOOK_SECONDS)
+            self._wait(self._look(), _ANSWER_SECONDS)
 
     # -- on other threads --------------------------------------------------------------------------------------------
 

@@ -180,6 +180,18 @@ def test_an_attempt_gets_a_whole_worker_at_most_and_shares_a_slot_if_it_asks_for
     assert trial.engine.shares == [False, True]
 
 
+def test_a_cluster_without_workers_is_told_once(make: Make) -> None:
+    told: list[str] = []
+    trial = make(RemoteWorker("a", 1.0), warn=told.append)
+    trial.engine.leave("a")
+    for now in (1.0, 5.9, 6.0, 7.0):
+        assert trial.executor.capacity(now) == 0.0
+        assert bool(told) == (now >= 6.0)
+    trial.engine.join(RemoteWorker("b", 1.0))
+    assert trial.executor.capacity(8.0) == 1.0
+    assert told == ["the cluster has no workers any more: the run waits until some join"]
+
+
 def test_a_given_number_of_jobs_counts_for_workers_too(make: Make) -> None:
     assert "cpu" not in make(uses_all=False).executor.own
 
