@@ -42,12 +42,15 @@ from nfrun.system.runtime import collect_rarely, peak_rss
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_class
 from nfrun.tables.late_store import LateStore
+from nfrun.tables.stored_files import LateStoredFiles
 
 if TYPE_CHECKING:
     from nfrun.engine.cluster.base import Cluster
     from nfrun.engine.executors.base import Placement
+    from nfrun.places.base import Place
     from nfrun.reports.end_report import EndReport
     from nfrun.tables.store import TableStore
+    from nfrun.tables.stored_files import StoredFiles
 
 # Opens an output by its id; None if it cannot be read.
 OpenTable = Callable[[OutputId], Any]
@@ -343,8 +346,6 @@ def _store(
     unwritten = frozenset(output for spec in reads for output in spec.output_ids) - setup.plan.retained
 
     def make() -> TableStore:
-        from nfrun.places.stored_outputs import StoredOutputs
-
         store = store_class(options.handoff) if is_program else _store_class(setup)
         return store(
             setup.folder,
@@ -355,7 +356,7 @@ def _store(
             persistent=options.handoff in PERSISTENT_HANDOFFS,
             unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),
             fsync=options.fsync,
-            stored=StoredOutputs(None if cluster is None else cluster.place),
+            stored=LateStoredFiles(_stored_outputs) if cluster is None else _stored_outputs(cluster.place),
             on_published=run.output_published,
             on_error=run.abort,
         )
@@ -363,6 +364,12 @@ def _store(
     if (may_run or setup.pipeline.last_nodes) and not is_program and not gc.isenabled():  # it is off during start-up
         collect_rarely()
     return make() if may_run else cast("TableStore", LateStore(make, fsync=options.fsync))
+
+
+def _stored_outputs(place: Place | None = None) -> StoredFiles:
+    from nfrun.places.stored_outputs import StoredOutputs  # few runs have outputs in places that machines share
+
+    return StoredOutputs(place)
 
 
 def _store_class(setup: RunSetup) -> type[TableStore]:

@@ -146,7 +146,10 @@ class Objects:
         with path.open("rb") as source:
             target = self._service.open_output_stream(key)
             try:
-                shutil.copyfileobj(source, target, _PART)
+                while data := source.read(_PART):
+                    target.write(data)
+                    if not source.tell() % (_AT_ONCE * _PART):
+                        target.flush()  # waits for the parts on their way, which take as much memory
             except BaseException:
                 # There is no way to give an upload up: what is complete is too short then, and is removed.
                 with suppress(Exception):

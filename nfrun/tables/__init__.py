@@ -6,12 +6,12 @@ outputs, which `writer_thread.py` does; `ipc.py` and `output_files.py` write the
 reads those again that have no checksum then. `file_table.py` stands for a table that stays in the user's files, and
 `footers.py` reads which columns such files have.
 `worker_store.py` is the store inside a worker process; `json_store.py` passes JSON, for comparison; `handoffs.py` names
-the store of each handoff, and `late_store.py` makes it when a table is needed. `file_io.py` reads and writes the user's
-files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format, `table_folders.py` writes
-folders of files, and `partitions.py` names the folders of partitions. `digest.py` hashes content, and `plain_arrays.py`
-gives arrays a plain form. `file_outputs.py` takes over outputs that are files or folders. `gathered.py` puts the tables
-of cells together. `python_values.py` gives values that are shown. `remote_versions.py` asks services for the versions
-of files.
+the store of each handoff, and `late_store.py` makes it when a table is needed. `stored_files.py` fetches outputs that
+are in a place which machines share. `file_io.py` reads and writes the user's files: Parquet, CSV, JSON lines, Arrow;
+`file_writers.py` has the writer of each format, `table_folders.py` writes folders of files, and `partitions.py` names
+the folders of partitions. `digest.py` hashes content, and `plain_arrays.py` gives arrays a plain form.
+`file_outputs.py` takes over outputs that are files or folders. `gathered.py` puts the tables of cells together.
+`python_values.py` gives values that are shown. `remote_versions.py` asks services for the versions of files.
 
 Other packages use:
 
@@ -34,6 +34,7 @@ Other packages use:
 - `python_values`: `NO_PREVIEW`, `values_of`
 - `remote_versions`: `RemoteVersions`
 - `store`: `TableStore`
+- `stored_files`: `LateStoredFiles`, `StoredFiles`
 - `stored_form`: `read_all`
 - `table_folders`: `write_folder`
 - `text_files`: `with_guessed_types`

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import OutputRef
 from nfrun.core.output_types import TABLE
-from nfrun.tables.ipc import open_file
 
 
 class StoredFiles(Protocol):
@@ -33,24 +33,39 @@ class StoredFiles(Protocol):
         """
 
 
-class NoStoredFiles:
-    """Stands for places where there are none."""
+class LateStoredFiles:
+    """Fetches outputs of earlier runs in a run without a place: `make()` is called for the first one.
+
+    Without `make` there are none.
+    """
 
     place: Any = None
 
+    def __init__(self, make: Callable[[], StoredFiles] | None = None) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: StoredFiles | None = None
+
     def get(self, stored: str) -> Path:
-        """Raise NotStored."""
-        raise NotStored(f"there is no place for {stored}")
+        """Fetch an output, see `StoredFiles`."""
+        with self._lock:
+            if self._made is None and self._make is not None:
+                self._made = self._make()
+        if self._made is None:
+            raise NotStored(f"there is no place for {stored}")
+        return self._made.get(stored)
 
     def release(self, stored: str) -> None:
-        """Do nothing."""
+        """End one use of the path."""
+        if self._made is not None:
+            self._made.release(stored)
 
     def put(self, ref: OutputRef) -> OutputRef:
         """Raise HandoffError."""
         raise HandoffError(f"there is no place for the output '{ref.id}'")
 
 
-NO_STORED_FILES = NoStoredFiles()
+NO_STORED_FILES = LateStoredFiles()
 
 
 class StoredFile:
@@ -74,6 +89,8 @@ class StoredFile:
         """Return the table, mapped once for all readers, or the path. Raises HandoffError, NotStored."""
         if self._ref.type != TABLE:
             return self.path()
+        from nfrun.tables.ipc import open_file  # it imports Arrow
+
         with self._lock:
             if self._table is None:
                 self._table = open_file(self._fetched(), self._ref.size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
 import stat
@@ -200,12 +202,14 @@ def test_a_killed_upload_is_not_there(s3: S3, tmp_path: Path) -> None:
 def test_an_upload_that_fails_midway_leaves_nothing(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, name = made(tmp_path / "made", bytes(30_000_000))
 
-    def failing(source: object, target: object, length: int) -> None:
-        target.write(path.read_bytes()[:20_000_000])  # type: ignore[attr-defined]
-        raise OSError(5, "Input/output error")
+    class Failing(io.FileIO):
+        def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+            if self.tell():
+                raise OSError(errno.EIO, "text")
+            return super().read(size) or b""
 
-    monkeypatch.setattr("nfrun.places.objects.shutil.copyfileobj", failing)
     place = place_of(s3)
+    monkeypatch.setattr(Path, "open", lambda path, mode: Failing(path, mode))  # noqa: PLW0108  (a class is no method)
     with pytest.raises(PlaceError, match=f"cannot write .*{name}.*: Input/output error"):
         place.put(path, name, moved=False)
     assert place.size(name) is None
