@@ -20,6 +20,7 @@ from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, Ru
 
 if TYPE_CHECKING:
     from nfrun.cli.options import Options
+    from nfrun.history.journal import FinishedOutput
     from nfrun.history.work_dir import WorkDir
     from nfrun.logs.redaction import Redactor
     from nfrun.lookback.layout import Look
@@ -83,7 +84,6 @@ def _show_cells(run: ListedRun, of: str, cells: Sequence[RecordedNode], options:
 
 
 def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
-    from nfrun.history.run_history import table_path
     from nfrun.lookback.log_files import find_logs
     from nfrun.lookback.node_view import (
         check_lines,
@@ -101,7 +101,7 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
     inputs = dict(read_inputs(run, node))
     files = find_logs(run, name).files
     if options.json:
-        paths = {str(output.id): table_path(run.folder, output) for output in node.outputs}
+        paths = {str(output.id): _path(run, output) for output in node.outputs}
         print_json(node_document(run, node, inputs, files, paths))
         return EXIT_OK
     shown = look(options.color)
@@ -118,11 +118,22 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
         console = console_on(sys.stdout, options.color)
         redact = _redactor(run)
         for output, table in tables.items():
-            print_table(console, output.id, table, output.stored or str(table_path(run.folder, output)), redact)
+            print_table(console, output.id, table, str(_path(run, output) or output.stored), redact)
     _print(check_lines(node, shown))
     _print(failure_of_node(run, node))
     _print(log_tails(files, shown))
     return EXIT_OK
+
+
+def _path(run: ListedRun, output: FinishedOutput) -> Path | None:
+    """Return where an output is on this machine, None if that is nowhere."""
+    from nfrun.history.run_history import table_path
+    from nfrun.places.addresses import path_of
+
+    if output.stored:
+        path = path_of(output.stored)
+        return None if path is None else Path(path)
+    return table_path(run.folder, output)
 
 
 def logs(options: LogsOptions, messages: Messages) -> int:

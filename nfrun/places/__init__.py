@@ -6,7 +6,7 @@
 
 Other packages use:
 
-- `addresses`: `address_of`, `check_address`, `place_and_name`
+- `addresses`: `address_of`, `check_address`, `path_of`, `place_and_name`
 - `base`: `Place`, `PlaceError`
 - `opening`: `open_place`
 - `stored_outputs`: `put_output`, `StoredOutputs`

@@ -42,6 +42,11 @@ def has_credentials(address: str) -> bool:
     return "@" in urlsplit(address).netloc or any(re.search(r"key|secret|token|password", name) for name in options)
 
 
+def path_of(address: str) -> str | None:
+    """Return the path of what is in a folder, None if the address is one of object storage."""
+    return unquote(urlsplit(address).path) if scheme_of(address) == "file" else None
+
+
 def check_address(address: str) -> None:
     """Raise PlaceError if this cannot be the address of a place, wherever that is asked."""
     if not address.strip():

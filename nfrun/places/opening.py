@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from nfrun.places.addresses import check_address, scheme_of
+from nfrun.places.addresses import check_address, path_of, scheme_of
 from nfrun.places.base import Place, PlaceError
 from nfrun.places.folder import Folder
 
@@ -24,8 +23,7 @@ def open_place(uri: str, cache: Path | None = None) -> Place:
 
         base, mark, options = uri.partition("?")
         return Objects(f"{scheme}{base[len(scheme) :].rstrip('/')}{mark}{options}", cache)
-    path = unquote(urlsplit(uri).path) if scheme else uri
-    folder = Path(os.path.abspath(path))  # noqa: PTH100  (links stay: their targets may differ between machines)
+    folder = Path(os.path.abspath(path_of(uri) or uri))  # noqa: PTH100  (links stay: their targets may differ between machines)
     above = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
     if not above.is_dir():
         raise PlaceError(f"the store {folder} cannot be a folder: {above} is a file")

@@ -12,6 +12,7 @@ from nfrun.history.journal import FinishedOutput
 from nfrun.history.run_history import table_path
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.run_list import ListedRun
+from nfrun.places.addresses import path_of
 from nfrun.reopen.fetched_outputs import fetched
 
 _ROWS = 25  # the most that are shown
@@ -59,9 +60,8 @@ def _find(run: ListedRun, output: FinishedOutput) -> Path:
         path = fetched(output)
         if path is None:
             again = command_for_tables(run, [output.id.node])
-            raise NotRecorded(
-                f"its {form_of(output.type)} is not in {output.stored} any more; to make it again: {again}"
-            )
+            what = f"its {form_of(output.type)} is not at {path_of(output.stored) or output.stored} any more"
+            raise NotRecorded(f"{what}; to make it again: {again}")
         return path
     if output.file is None:
         show = f"'nfrun open {output.id} --run {run.number}'"

@@ -13,6 +13,7 @@ from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.core.values import asdict
 from nfrun.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.reports.run_record import NodeRecord, RunRecord
+from nfrun.reports.shown_places import path_here
 
 
 def run_document(
@@ -116,7 +117,7 @@ class RunDocument:
             "outputs": {
                 name: {
                     **({"type": ref.type} if ref.type != TABLE else {}),
-                    "path": ref.path,
+                    "path": path_here(ref),
                     **({"stored": ref.stored} if ref.is_remote else {}),
                     "rows": ref.rows if ref.type == TABLE else None,
                     "bytes": ref.bytes,

@@ -17,6 +17,7 @@ from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
 from nfrun.reports.printing import fitting_columns, new_table, print_line, shrinking_cell
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
+from nfrun.reports.shown_places import shown_place
 from nfrun.reports.table_preview import Preview, print_file, print_preview
 from nfrun.tables.python_values import NO_PREVIEW
 
@@ -250,15 +251,16 @@ class Summary:
 
     def _print_output(self, out: Console | PlainConsole, name: str, id: str) -> None:
         ref = self._record.refs[id]
+        where = shown_place(ref)
         if ref.type != TABLE:
-            print_file(out, name, ref.type, ref.bytes, ref.path or ref.stored)
+            print_file(out, name, ref.type, ref.bytes, where)
             return
         try:
             preview = self._preview(id)
             if preview is not None:
-                print_preview(out, name, preview, ref.path or ref.stored, self._redact)
+                print_preview(out, name, preview, where, self._redact)
             elif ref.is_remote:  # it is too large to be fetched for this
-                print_file(out, name, ref.type, ref.bytes, ref.stored)
+                print_file(out, name, ref.type, ref.bytes, where)
         except OSError:  # of the stream
             raise
         except Exception:

@@ -121,8 +121,10 @@ def test_a_local_run_reuses_what_is_in_the_place(trial: Trial) -> None:
     document = trial.run()
     assert trial.ran == []
     assert digests(document) == digests(trial.first)
-    assert document["outputs"]["total"]["path"] is None
-    assert document["outputs"]["total"]["stored"] in trial.addresses
+    total = document["outputs"]["total"]
+    assert total["stored"] in trial.addresses
+    assert total["stored"] == f"file://{total['path']}"
+    assert total["path"] in trial.here(trial.path, "run", "p.yaml").stdout.replace("\n", "")
     assert trial.run() and trial.ran == []  # the journal of the second run has the addresses, too
 
 
@@ -184,12 +186,12 @@ def test_a_place_that_cannot_be_read_is_told_once(trial: Trial) -> None:
 
 def test_looking_back_reads_from_the_place(trial: Trial) -> None:
     trial.stored()
-    numbers = next(address for address in trial.addresses if address.endswith(".arrow"))
+    numbers = next(address for address in trial.addresses if address.endswith(".arrow")).removeprefix("file://")
     shown = trial.here(trial.path, "show", "numbers").stdout
     assert numbers in shown and "3 rows" in shown
     document = json.loads(trial.here(trial.path, "show", "numbers", "--json").stdout)
-    assert document["outputs"]["numbers"]["stored"] == numbers
-    assert document["outputs"]["numbers"]["path"] is None
+    assert document["outputs"]["numbers"]["stored"] == f"file://{numbers}"
+    assert document["outputs"]["numbers"]["path"] == numbers
     assert trial.here(trial.path, "open", "numbers", "--format", "csv").stdout == '"n"\n1\n2\n3\n'
     path = trial.here(trial.path, "open", "model.model", "--format", "path").stdout.strip()
     assert Path(path).read_bytes() == bytes([1, 2, 3])
@@ -201,8 +203,8 @@ def test_looking_back_reads_from_the_place(trial: Trial) -> None:
 def test_looking_back_says_what_is_gone(trial: Trial) -> None:
     trial.stored()
     trial.place.remove_all()
-    numbers = next(address for address in trial.addresses if address.endswith(".arrow"))
-    assert f"its table is not in {numbers} any more; to make it again: nfrun run p.yaml" in trial.here(
+    numbers = next(address for address in trial.addresses if address.endswith(".arrow")).removeprefix("file://")
+    assert f"its table is not at {numbers} any more; to make it again: nfrun run p.yaml" in trial.here(
         trial.path, "show", "numbers"
     ).stdout.replace("\n", " ")
     done = trial.here(trial.path, "open", "numbers")
