@@ -52,8 +52,8 @@ class InstanceCloser:
         """Close all instances that are left. Waits for that, and for those that are being closed."""
         self._close(())
         until = time.monotonic() + self._seconds
-        for thread in list(self._threads):
-            thread.join(max(0.0, until - time.monotonic()))
+        while self._threads:  # each once: one that hangs is not waited for again
+            self._threads.pop().join(max(0.0, until - time.monotonic()))
 
     def _close(self, needed: Collection[ClassName]) -> None:
         found = [close for find in self.finders if (close := find(needed)) is not None]
