@@ -32,6 +32,7 @@ ABOUT = (__doc__ or "").split("\n")[0]
 FILE = "random.yaml"
 STEPS = Path(__file__).with_name("random_steps.py")
 _VARIANTS = 5
+_CHUNKS = re.compile(r"\[\[\d+, ")  # how a node shows that a column has several
 _LARGE = 70_000  # rows: more than nfrun joins to one batch
 
 QUERIES = (
@@ -63,12 +64,14 @@ class Result:
     def differences(self, other: Result, *, values: bool = False, sizes: Collection[str] = ()) -> str:
         """Describe how `other` differs; "" if it does not.
 
-        With `values`, only values need be the same: dictionaries, what is under a null, and buffers may differ, and so
-        may Arrow files. `sizes` names the nodes whose tables tell the size of such a file.
+        With `values`, only values need be the same: dictionaries, chunks, what is under a null, and buffers may differ,
+        and so may Arrow files. `sizes` names the nodes whose tables tell the size of such a file.
         """
         skipped = []
         if values:
-            skipped = [name for name, rows in self.seen.items() if "dictionary<" in str(rows)]
+            skipped = [
+                name for name, rows in self.seen.items() if "dictionary<" in str(rows) or _CHUNKS.search(str(rows))
+            ]
             skipped += [name for name in self.files if name.endswith(".arrow")]
             skipped += [key for key in (*self.digests, *self.seen) if key.split(".")[0] in sizes]
             skipped += [name for name in self.files if f"n{name.split('.')[0]}" in sizes]
