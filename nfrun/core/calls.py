@@ -131,14 +131,15 @@ class Calls:
             if tries > 1 or len(piece) > 1:
                 self._forget(piece)
             self._done_rows += self._pieces.rows_of(piece)
-        if failure is None or not failure.is_certain:
+        if failure is None:
             self._held_by = None
-        elif self._held_by not in (None, pieces[made]) and tries == 1 and not is_stopped:
+            return None
+        if failure.is_certain and self._held_by not in (None, pieces[made]) and tries == 1 and not is_stopped:
             self._left.extendleft(self._before_bound(pieces[made : made + 1]))
             return None  # one call finds out whether the next ones fail, too
-        else:
-            self._held_by = pieces[made]
-        return None if failure is None else self._fail_piece(now, pieces[made], tries, failure, is_stopped=is_stopped)
+        in_backoff = self._fail_piece(now, pieces[made], tries, failure, is_stopped=is_stopped)
+        self._held_by = in_backoff if failure.is_certain else None
+        return in_backoff
 
     def progress(self, now: float) -> tuple[int, MapCounts] | None:
         """Return how many rows have their result or their error, and the counts, if it is time to report them."""
@@ -184,7 +185,7 @@ class Calls:
         """End a call that failed. Returns its piece if that is in back-off now."""
         if is_stopped and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
             return None
-        elif failure.cause in FINAL:
+        if failure.cause in FINAL:
             self._fail(failure)
         elif self.failure is None or (piece < self.bad_piece and not is_stopped):
             delay = None if is_stopped else self._delay(piece, failure)

@@ -438,6 +438,26 @@ def test_calls_that_could_not_make_a_class_are_made_when_one_could() -> None:
     assert calls.has_ended and calls.failure is None
 
 
+def test_a_later_call_that_cannot_make_a_class_holds_up_no_earlier_piece() -> None:
+    calls = Calls(OpenedMap(Rows(300, 1), 300), MapSpec("x", 1), Retry(1, 1.0), "", alone=False)
+    calls.end(0.0, Outcome("x", 1, duration=0.001, call=calls.start()[0]), is_stopped=False)
+    first, second, third = (calls.start()[:2] for _ in range(3))
+    bad = Failure(Cause.NODE, "ValueError", "no", retry_after=99.0)
+    calls.end(0.0, Outcome("x", 1, bad, call=second[0], made=0), is_stopped=False)
+    assert calls.failure == bad and calls.bad_piece == second[1][0]
+    calls.end(0.0, Outcome("x", 1, call=first[0], made=2), is_stopped=False)  # leaves some
+    certain = Failure(Cause.NODE, "OSError", "no model", is_certain=True)
+    calls.end(0.0, Outcome("x", 1, certain, call=third[0], made=0), is_stopped=False)
+    assert calls.can_start
+    number, pieces, _ = calls.start()
+    assert {*pieces} <= {*first[1][2:]}
+    while not calls.has_ended:
+        calls.end(0.0, Outcome("x", 1, call=number), is_stopped=False)
+        if calls.can_start:
+            number, _, _ = calls.start()
+    assert calls.counts.calls == 1 + len(first[1]) + 1 + 1
+
+
 def test_pieces_of_an_order_that_is_lost_are_called_alone() -> None:
     calls = Calls(OpenedMap(Rows(100, 1), 100), MapSpec("x", 1), Retry(), "", alone=False)
     calls.end(0.0, Outcome("x", 1, duration=0.001, call=calls.start()[0]), is_stopped=False)
