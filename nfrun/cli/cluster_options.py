@@ -25,11 +25,18 @@ def check_cluster(options: RunOptions | ValidateOptions) -> None:
 
 
 def place_of(options: RunOptions, work: WorkDir) -> Place:
-    """Return the place for the outputs of runs in a work folder. Raises PlaceError and OSError."""
+    """Return the place for the outputs of runs in a work folder. Raises UsageError, PlaceError and OSError."""
+    from nfrun.places.addresses import path_of
     from nfrun.places.opening import open_place
 
-    store = cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), work.path / STORE)
-    return open_place(work.store_address(store))
+    default = work.path / STORE
+    store = cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), default)
+    place = open_place(work.store_address(store))
+    path = Path(os.path.realpath(path_of(place.uri) or "/"))
+    if path.is_relative_to(os.path.realpath(work.path)) and not path.is_relative_to(os.path.realpath(default)):
+        what = f"the store {store} is in the work folder {work.path}, where nfrun keeps other files"
+        raise UsageError(f"{what}: name a folder outside of it", "--store")
+    return place
 
 
 def cluster_address(given: str | None, environ: Mapping[str, str]) -> str:
@@ -41,19 +48,19 @@ def cluster_address(given: str | None, environ: Mapping[str, str]) -> str:
 
 
 def cluster_store(given: str | None, environ: Mapping[str, str], address: str, default: Path) -> str:
-    """Return the address of the place for outputs: `given`, or that of NFRUNSTORE.
+    """Return the address of the place for outputs: `given`, or that of NFRUN_STORE.
 
     Without either it is the folder `default` for workers on this machine. For others, raises UsageError.
     """
     try:
-        if given or environ.get("NFRUNSTORE"):
-            return given or parse_store(environ["NFRUNSTORE"])
+        if given or environ.get("NFRUN_STORE"):
+            return given or parse_store(environ["NFRUN_STORE"])
     except ValueError as error:
-        raise UsageError(str(error), "NFRUNSTORE") from None
+        raise UsageError(str(error), "NFRUN_STORE") from None
     if is_local(address):
         return str(default)
     what = f"the workers of {address} and this machine need a place for outputs that all of them see"
-    raise UsageError(f"{what}: a shared folder, or s3://bucket/folder (or set NFRUNSTORE)", "--store")
+    raise UsageError(f"{what}: a shared folder, or s3://bucket/folder (or set NFRUN_STORE)", "--store")
 
 
 def is_local(address: str) -> bool:

@@ -163,7 +163,7 @@ def _with_code(config: HostConfig, pipeline: Pipeline, setup: RunSetup, place: P
 
     base = Path(pipeline.folder).absolute()
     folders = [base, *dict.fromkeys(folder_of(spec, base) for spec in pipeline.nodes.values() if spec.folder)]
-    code = find_code(folders, [setup.work.path])
+    code = find_code(folders, [setup.work.path, *place.kept])
     if place.size(code.name) is None:
         folder = place.fresh_folder()
         code.pack(folder / "code.zip")
