@@ -94,7 +94,7 @@ class RunCache:
             restore_code(self.code, work.code(pipeline), folders)
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
         checksums = FileChecksums(self._checksums)
-        self.watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders)
+        self.watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders, work.store_folders())
         self._index = RunIndex(work)
         self._rows = JournalRows(folder.name)
         self._history: RunHistory | None = None
@@ -339,7 +339,8 @@ def forecast(
     if not verify:
         restore_code(keys.code, work.code(pipeline), folders_of(pipeline.nodes.values()))
     checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
-    watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders_of(pipeline.nodes.values()))
+    folders = folders_of(pipeline.nodes.values())
+    watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders, work.store_folders())
     with closing(RunIndex(work, read_only=True)) as index:
         name = work.pipeline_name(pipeline)
         history = RunHistory(index, name, warn=warn, keep_bad=False, checksum=checksums.of)

@@ -152,6 +152,19 @@ class WorkDir:
         """Return whether a run of this folder has ever had a place that machines share."""
         return (self.path / _STORE_ID).exists()
 
+    def store_folders(self) -> tuple[Path, ...]:
+        """Return the folders for outputs in places that machines share, and for copies of them on this machine.
+
+        The first is a name, which folders have in several places. Empty if no run of this folder has had such a place.
+        """
+        with suppress(OSError):
+            id = (self.path / _STORE_ID).read_text()
+            if id:
+                from nfrun.places.host_cache import default_folder  # few runs have a place
+
+                return Path(id), default_folder()
+        return ()
+
     def owns_store(self, address: str) -> bool:
         """Return whether this is an address that `store_address` returns."""
         with suppress(OSError):

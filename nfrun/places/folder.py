@@ -50,7 +50,11 @@ class Folder:
         path = self.path / name
         with self._errors("read", name):
             if not os.path.lexists(path):
-                raise FileGone(f"{path} is not there any more")
+                # A network file system may remember that a name was not there. Listing the folder asks the server.
+                with suppress(OSError):
+                    os.listdir(path.parent)  # noqa: PTH208
+                if not os.path.lexists(path):
+                    raise FileGone(f"{path} is not there any more")
         return path
 
     def local_path(self, name: str) -> Path:

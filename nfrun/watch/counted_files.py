@@ -19,14 +19,16 @@ class CountedFiles:
     """Decides for the pipeline in `folder`, with files in `others`, whether a file counts.
 
     These folders do not count: Python and its packages, folders of the system, temporary folders, hidden folders of the
-    home, and those in `excluded`, such as the work folder. If one of them contains a folder of the pipeline, its
-    subfolder with that folder counts. `.git`, bytecode and virtual environments never count, also inside the pipeline's
-    folder.
+    home, and those in `excluded`, such as the work folder; one of these that is a name only, wherever it is. If one
+    contains a folder of the pipeline, its subfolder with that folder counts. `.git`, bytecode and virtual environments
+    never count, also inside the pipeline's folder.
     """
 
     def __init__(self, folder: Path, excluded: Iterable[Path] = (), others: Iterable[Path] = ()) -> None:
         self._folders = [os.path.abspath(own) for own in (folder, *others)]
-        self._excluded = [os.path.abspath(other) for other in excluded]
+        excluded = [*excluded]
+        self._excluded = [str(other) for other in excluded if other.is_absolute()]
+        self._names = _NAMES | {str(other) for other in excluded if not other.is_absolute()}
         temporary = ("/tmp", "/var/tmp", *filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))))
         python = (sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
         own = os.path.dirname(nfrun.__file__)
@@ -42,7 +44,7 @@ class CountedFiles:
         known = self._known.get(folder)
         if known is None:
             known = self._known[folder] = self._counts_below(folder)
-        return known and name not in _NAMES and path not in self._excluded
+        return known and name not in self._names and path not in self._excluded
 
     def _counts_below(self, folder: str) -> bool:
         if any(_is_below(folder, other) for other in self._excluded):
@@ -74,7 +76,7 @@ class CountedFiles:
         """Whether a folder never counts, unless the pipeline itself lies below it."""
         if any(_is_below(own, folder) for own in self._folders):
             return False
-        return os.path.basename(folder) in _NAMES or os.path.exists(os.path.join(folder, "pyvenv.cfg"))
+        return os.path.basename(folder) in self._names or os.path.exists(os.path.join(folder, "pyvenv.cfg"))
 
 
 def _is_below(path: str, folder: str) -> bool:

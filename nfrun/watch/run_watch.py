@@ -40,7 +40,7 @@ class RunWatch:
     """Watches the attempts of one run. Thread-safe. `folder` is that of the pipeline, `work` the work folder.
 
     `folders` are the other folders with files of the pipeline, relative to `folder`. No file in the folders `unwatched`
-    counts.
+    counts; one of these that is a name only is left out wherever it is.
 
     `files` takes checksums of the files that were recorded, with `checksums`, and `counts` says of an absolute path
     whether the file counts. The runner of attempts keeps `running`: those under way, as in `current_attempt`. Where
@@ -58,8 +58,8 @@ class RunWatch:
         self._folder = folder
         others = [inner_folder(folder, other) for other in folders]
         self._inside = tuple([f"{place}/" for place in (folder, *others)])
-        self.counts = CountedFiles(folder, [work, *unwatched], others).counts
-        self.work = work
+        self.work, self.unwatched = work, tuple(unwatched)
+        self.counts = CountedFiles(folder, [Path(os.path.abspath(work)), *self.unwatched], others).counts
         self.checksums = checksums or FileChecksums()
         self.files = RecordedFiles(folder, self.counts, self.checksums)
         self._stacks = Stacks(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -146,6 +147,34 @@ def test_errors_say_what_and_where(place: Folder, tmp_path: Path, monkeypatch: p
     assert caught.value.errno == errno.ENOSPC
     assert made.exists()
     assert names(place) == {}
+
+
+def test_a_full_disk(place: Folder, tmp_path: Path) -> None:
+    """A limit for the size of files stands for it. What was written until then is removed."""
+    made = file(tmp_path / "made", "x" * 100_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(PlaceError) as caught:
+            place.put(made, "data/a.arrow", moved=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(caught.value) == f"cannot write {place.path}/data/a.arrow: File too large"
+    assert made.exists()
+    assert names(place) == {}
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_not_writable(place: Folder, tmp_path: Path) -> None:
+    made = file(tmp_path / "made")
+    place.path.parent.chmod(0o555)
+    try:
+        with pytest.raises(PlaceError) as caught:
+            place.put(made, "data/a.arrow")
+    finally:
+        place.path.parent.chmod(0o755)
+    assert str(caught.value) == f"cannot write {place.path}/data/a.arrow: Permission denied"
+    assert made.exists()
 
 
 def test_a_missing_folder_has_nothing(place: Folder) -> None:

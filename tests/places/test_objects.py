@@ -73,6 +73,34 @@ def test_a_small_object_is_written_with_one_request_and_read_with_two_by_all_of_
     assert stat.S_IMODE(readers[0].get(name).stat().st_mode) == 0o444
 
 
+FETCH = """
+import sys
+from nfrun.places.opening import open_place
+
+sys.stdin.readline()
+open_place(sys.argv[1]).get(sys.argv[2])
+"""
+
+
+def test_processes_of_a_machine_fetch_an_object_once(s3: S3, tmp_path: Path) -> None:
+    path, name = made(tmp_path / "made", bytes(1_000_000))
+    place_of(s3, tmp_path / "of writer").put(path, name, moved=False)
+    s3[0].requests.clear()
+    command = [sys.executable, "-c", FETCH, s3[1], name]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(3)]
+    try:
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.close()
+        assert [process.wait(60) for process in processes] == [0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert asked(s3[0], name) == ["HEAD", "GET"]
+
+
 def test_a_large_object_takes_one_request_for_each_part(s3: S3, tmp_path: Path) -> None:
     path, name = made(tmp_path / "made", bytes(20_000_000))
     place = place_of(s3)

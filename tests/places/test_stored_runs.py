@@ -275,3 +275,12 @@ def test_a_place_that_cannot_be_listed_is_told(trial: Trial) -> None:
     trial.clean("--all", code=74)
     assert trial.stderr == f"nfrun: {why}\n"
     assert trial.work.run_folders()
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_what_is_read_from_the_place_is_no_file_of_the_node(trial: Trial, executor: str) -> None:
+    trial.stored()
+    trial.run("-p", "plus=2", "--executor", executor)
+    assert trial.ran == ["total"]
+    document = json.loads(trial.here(trial.path, "show", "total", "--json").stdout)
+    assert document["reads"] == {}

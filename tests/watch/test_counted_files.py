@@ -78,3 +78,10 @@ def test_a_virtual_environment_does_not_count(tmp_path: Path) -> None:
     files = CountedFiles(tmp_path)
     assert not files.counts(str(tmp_path / "env/lib/x"))
     assert files.counts(str(tmp_path / "lib/x"))
+
+
+def test_a_folder_that_is_excluded_by_its_name_counts_nowhere() -> None:
+    files = CountedFiles(Path("/data/project"), [Path("902c492c")])
+    assert not files.counts("/shared/902c492c/data/a.bin")
+    assert not files.counts("/data/project/902c492c/data/a.bin")
+    assert files.counts("/shared/902c492/data/a.bin")

@@ -107,6 +107,7 @@ class ProcessWorkers:
             memory_share=1 / max(1, ahead),
             work=None if runner.watch is None else runner.watch.work,
             folders=folders_of(runner.pipeline.nodes.values()),
+            unwatched=() if runner.watch is None else runner.watch.unwatched,
             started=runner.started,
         )
         start_server(PRELOAD)  # unless it was started before

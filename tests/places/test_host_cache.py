@@ -1,0 +1,127 @@
+"""The copies on a machine: bounded, never removed while they are used, and safe for several processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nfrun.places.host_cache import HostCache, default_folder
+
+
+def fetched(content: bytes) -> object:
+    def fetch(folder: Path) -> Path:
+        (folder / "object").write_bytes(content)
+        return folder / "object"
+
+    return fetch
+
+
+def get(cache: HostCache, name: str, size: int = 100) -> Path:
+    return cache.get(name, fetched(bytes(size)))  # type: ignore[arg-type]
+
+
+def names(cache: HostCache) -> list[str]:
+    return sorted(str(path.relative_to(cache.folder)) for path in cache.folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> HostCache:
+    return HostCache(tmp_path / "stores" / "a", 250)
+
+
+def test_what_was_used_longest_ago_goes_first(cache: HostCache) -> None:
+    for number, name in enumerate(("data/a", "data/b")):
+        path = get(cache, name)
+        cache.release(name)
+        os.utime(path, (number, number))
+    get(cache, "data/a")  # b is the older one now
+    cache.release("data/a")
+    get(cache, "data/c")
+    assert names(cache) == ["data/a", "data/c"]
+
+
+def test_what_is_used_stays_whatever_it_takes(cache: HostCache) -> None:
+    for name in ("data/a", "data/b", "data/c"):
+        get(cache, name)
+    get(cache, "data/a")
+    assert names(cache) == ["data/a", "data/b", "data/c"]
+    cache.release("data/a")
+    cache.release("data/b")
+    cache.release("data/c")
+    get(cache, "data/d")
+    assert names(cache) == ["data/a", "data/d"]  # a is used once more
+    cache.release("data/a")
+    get(cache, "data/e")
+    assert names(cache) == ["data/d", "data/e"]
+
+
+def test_what_another_process_uses_stays_until_that_ends(cache: HostCache) -> None:
+    code = (
+        "import sys; from pathlib import Path; from nfrun.places.host_cache import HostCache; "
+        "HostCache(Path(sys.argv[1])).get('data/a', print); print(flush=True); sys.stdin.read()"
+    )
+    get(cache, "data/a")
+    cache.release("data/a")
+    command = [sys.executable, "-c", code, str(cache.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for name in ("data/b", "data/c"):
+            get(cache, name)
+            cache.release(name)
+        assert "data/a" in names(cache)
+        process.kill()
+    get(cache, "data/d")
+    assert "data/a" not in names(cache)
+
+
+def test_copies_of_all_places_share_the_budget(cache: HostCache) -> None:
+    other = HostCache(cache.folder.with_name("b"), 250)
+    for each, name in ((cache, "data/a"), (cache, "data/x.named/b"), (other, "data/c")):
+        get(each, name)
+        each.release(name)
+    assert len(names(cache)) + len(names(other)) == 2
+    assert names(other) == ["data/c"]
+
+
+def test_what_a_killed_process_left_is_removed(cache: HostCache) -> None:
+    (cache.folder / "data" / "k.partial.d").mkdir(parents=True)
+    (cache.folder / "data" / "k.partial.d" / "object").write_bytes(bytes(1000))
+    (cache.folder / "data" / "l.partial").write_bytes(b"")
+    old = cache.fresh_folder()
+    (old / "made").write_bytes(bytes(1000))
+    os.utime(old, (0, 0))
+    new = cache.fresh_folder()
+    get(cache, "data/a")
+    assert names(cache) == ["data/a"]
+    assert not old.exists() and new.exists()
+
+
+def test_a_fetch_that_fails_leaves_nothing(cache: HostCache) -> None:
+    def fail(folder: Path) -> Path:
+        (folder / "object").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        cache.get("data/a", fail)
+    assert names(cache) == []
+    assert get(cache, "data/a").stat().st_size == 100
+
+
+def test_a_copy_of_what_was_made_here_needs_no_fetch(cache: HostCache, tmp_path: Path) -> None:
+    (made := tmp_path / "made").write_bytes(b"x")
+    cache.adopt(made, "data/a")
+    assert not made.exists()
+    assert cache.get("data/a", lambda folder: pytest.fail("it was fetched")).read_bytes() == b"x"
+
+
+def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "nfrun" / "stores"
+    for value in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert default_folder() == Path.home() / ".cache" / "nfrun" / "stores"
