@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from test_sql_inputs import COLUMNS
 
 from nfrun.core.errors import Cause
 from nfrun.nodes import needed_columns
+from nfrun.nodes.sql_inputs import ArrowFiles, QueryInput
 from nfrun.system.checksums import FileChecksums
 from nfrun.tables import file_table
 from nfrun.tables.file_io import write_table
 from nfrun.tables.file_table import FileTable, open_files
+from nfrun.tables.formats import FormatError
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -177,3 +180,35 @@ def test_a_stream_is_read_at_once(tmp_path: Path) -> None:
     with pa.OSFile(str(tmp_path / "t.arrow"), "wb") as file, pa.ipc.new_stream(file, T.schema) as stream:
         stream.write_table(T)
     assert open_files("t.arrow", base=tmp_path, look=FileChecksums().look) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_damaged_files_are_refused_or_read(tmp_path: Path, compression: str | None) -> None:
+    """Each of 1,000 files has some bytes that are wrong. None crashes Arrow or DuckDB, or raises another error."""
+    drawn = random.Random(5)
+    table = pa.table({"n": range(200), "s": [f"x{n}" for n in range(200)], "l": [[n] * (n % 3) for n in range(200)]})
+    table = table.append_column("d", pa.array(["u", "v"] * 100).dictionary_encode())
+    path, options = tmp_path / "t.arrow", pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema, options=options) as writer:
+        writer.write_table(table, max_chunksize=64)
+    content, read, refused = path.read_bytes(), 0, 0
+    connection = duckdb.connect(config={"threads": 1})
+    for _ in range(1000):
+        damaged = bytearray(content)
+        for _ in range(drawn.choice([1, 2, 5])):
+            damaged[drawn.randrange(len(damaged))] = drawn.choice([0, 255, 127, 128, drawn.randrange(256)])
+        path.write_bytes(damaged)
+        try:
+            files = open_files("t.arrow", base=tmp_path, look=FileChecksums().look)
+            for name in ("s", "l", "d") if files is not None else ():
+                item = QueryInput("t", ArrowFiles(files.source))
+                item.bind(connection)
+                for bound in needed_columns.bind_needed(connection, [item], f"select {name} from t", {}):
+                    bound.bind(connection)
+                connection.sql(f"select {name} from t").to_arrow_table()
+            read += 1
+        except (FormatError, duckdb.Error):
+            refused += 1
+    assert read > 100
+    assert refused > 100
