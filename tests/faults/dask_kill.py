@@ -27,6 +27,14 @@ _GONE_SECONDS = 2.0  # for a run to end whose scheduler is gone
 _LEASE_SECONDS = 5.0  # for attempts to end whose run was killed
 _GRACE = 1.0
 
+MANY = """
+name: many
+matrix: {i: "${{ 30 | range }}"}
+nodes:
+  n:
+    matrix: i
+    run: 'echo "start $NFRUN_NODE $$ 1 0" >> "$FAULTS_LOG"; sleep 0.7; echo "end $NFRUN_NODE 0" >> "$FAULTS_LOG"'
+"""
 STUBBORN = """
 name: stubborn
 nodes:
@@ -104,7 +112,10 @@ def prepare(setting: Setting) -> Prepared:
 
 
 def one(trial: Trial) -> None:
-    kinds = [kill_worker, kill_worker, kill_scheduler, interrupt, kill_driver, freeze, kill_by_node]
+    kinds = [
+        *(kill_worker, kill_worker, kill_scheduler, interrupt, kill_driver, freeze, kill_by_node),
+        *(join_and_leave, keep_timeouts),
+    ]
     kind = kinds[trial.number % len(kinds)]
     prepared: Prepared = trial.prepared
     prepared.log.unlink(missing_ok=True)
@@ -186,7 +197,7 @@ def interrupt(trial: Trial, cluster: DaskCluster) -> None:
     trial.measure("ms from Ctrl-C to the end", seconds * 1e3)
     trial.check(ended.code == 130, f"Ctrl-C: {ended}")
     trial.check(seconds < _GRACE + 1 + 1, f"Ctrl-C: it took {seconds:.1f} s")
-    judge_gone(trial, cluster, 1.0, "Ctrl-C")
+    judge_gone(trial, cluster, _LEASE_SECONDS, "Ctrl-C")
 
 
 def kill_driver(trial: Trial, cluster: DaskCluster) -> None:
@@ -237,6 +248,41 @@ def kill_by_node(trial: Trial, cluster: DaskCluster) -> None:
     for worker in cluster.workers[WORKERS:]:
         worker.terminate()
         worker.wait()
+
+
+def join_and_leave(trial: Trial, cluster: DaskCluster) -> None:
+    """Let a worker join during a run, and another one leave."""
+    prepared: Prepared = trial.prepared
+    place = Place(trial.folder / "p", {MARK: str(trial.folder)})
+    place.folder.mkdir()
+    (place.folder / "many.yaml").write_text(MANY)
+    started = start(place, cluster, "many.yaml")
+    await_log(started, prepared.log, lambda log: bool(under_way(log)))
+    joined = cluster.join()
+    used: set[int | None] = set()
+
+    def look(log: Path) -> bool:
+        used.update(worker_of(pid, cluster) for pid in under_way(log))
+        return joined.pid in used
+
+    await_log(started, prepared.log, look)
+    trial.check(joined.pid in used, "a worker that joined got no node")
+    left = cluster.workers[0]
+    left.terminate()
+    ended = started.end()
+    trial.check(ended.code == 0, f"a worker joined, and another one left: {ended}")
+    left.wait()
+
+
+def keep_timeouts(trial: Trial, cluster: DaskCluster) -> None:
+    """Run more nodes than there are workers, whose timeouts are shorter than they wait."""
+    place = Place(trial.folder / "p", {MARK: str(trial.folder)})
+    place.folder.mkdir()
+    nodes = "".join(f'  n{i}: {{run: "sleep 1", timeout: 3s}}\n' for i in range(12))
+    (place.folder / "short.yaml").write_text(f"name: short\nnodes:\n{nodes}")
+    jobs = trial.random.choice(([], ["-j", "1"], ["-j", "12"], ["-j", "50"]))
+    ended = start(place, cluster, "short.yaml", *jobs).end()
+    trial.check(ended.code == 0, f"nodes with a timeout, {jobs}: {ended}")
 
 
 # -- helpers -----------------------------------------------------------------------------------------------------------
