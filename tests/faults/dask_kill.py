@@ -7,6 +7,7 @@ next run goes on. What a run that is killed or stopped has on workers ends by it
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import os
 import re
 import signal
@@ -362,4 +363,7 @@ def judge_gone(trial: Trial, cluster: DaskCluster, seconds: float, told: str, ho
 
 
 if __name__ == "__main__":
+    if importlib.util.find_spec("distributed") is None:
+        print("skipped: needs Dask: pip install 'nfrun[dask]'")
+        raise SystemExit(0)
     rig.main(one, about=ABOUT, prepare=prepare, trials=70)

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = {
     "kill": ["--trials", "30"],
     "map_kill": ["--trials", "6"],
+    "dask_kill": ["--trials", "9", "--jobs", "1"],  # on one cluster
     "partition_kill": ["--trials", "10"],
     "told": ["--trials", "30"],
     "damage": ["--trials", "200"],
