@@ -37,7 +37,7 @@ from nfrun.nodes.registry import KINDS
 from nfrun.places.opening import open_place
 from nfrun.places.stored_outputs import StoredOutputs, put_output
 from nfrun.system.file_search import inner_folder
-from nfrun.system.kept_files import content_of, remove
+from nfrun.system.kept_files import content_of, remove, size_of
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.tables.worker_store import WorkerStore
 from nfrun.watch.run_watch import RunWatch
@@ -52,7 +52,7 @@ def start_workers(config: HostConfig) -> None:
 
 
 class _Lacking(Exception):
-    """The store does not have an input any more: `ref`."""
+    """The store does not have an input any more, or not all of it: `ref`."""
 
     def __init__(self, ref: OutputRef) -> None:
         super().__init__(ref.id)
@@ -232,9 +232,12 @@ class HostRun:
             for id, ref in order.start.inputs.items():
                 began = time.perf_counter()
                 try:
-                    inputs[id] = replace(ref, path=fetch(ref.stored or ""), files=None)
+                    path = fetch(ref.stored or "")
                 except NotStored:
                     raise _Lacking(ref) from None
+                if ref.size is not None and size_of(Path(path)) != ref.size:
+                    raise _Lacking(ref)
+                inputs[id] = replace(ref, path=path, files=None)
                 waits[ref.id] = time.perf_counter() - began
             order = replace(order, start=replace(order.start, inputs=inputs))
             if isinstance(order, CallOrder) and order.data is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -251,11 +251,15 @@ def test_scripts_are_called_for_pieces(trial: Trial) -> None:
     assert record.table().to_pylist() == [{"m": "11"}, {"m": "12"}, {"m": "13"}]
 
 
-def test_an_input_that_is_gone_is_lacking(trial: Trial) -> None:
-    ref = trial.put("table", N)
-    trial.stored(ref).unlink()
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.unlink(), lambda path: os.truncate(path, 100)], ids=["gone", "cut"]
+)
+def test_an_input_that_is_gone_or_cut_off_is_lacking(trial: Trial, damage: Callable[[Path], None]) -> None:
+    ref = trial.put("table", pa.table({"n": [5, 6]}))
+    trial.stored(ref).chmod(0o644)
+    damage(trial.stored(ref))
     outcome = trial.run("python", "steps:double", {"table": ref})
-    assert outcome == Outcome("node", 1, lacking=(ref,))
+    assert replace(outcome, input_waits={}) == Outcome("node", 1, lacking=(ref,))
 
 
 def test_a_worker_process_that_ends_is_lost(trial: Trial) -> None:
