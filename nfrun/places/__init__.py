@@ -8,6 +8,7 @@ Other packages use:
 
 - `addresses`: `address_of`, `check_address`, `path_of`, `place_and_name`
 - `base`: `Place`, `PlaceError`
+- `host_cache`: `default_folder`
 - `opening`: `open_place`
 - `stored_outputs`: `put_output`, `StoredOutputs`
 """
