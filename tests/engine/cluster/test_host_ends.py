@@ -75,7 +75,7 @@ def trial(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     hosted.end(trial.name)
     kill(ours := marked(trial))
     assert not ours, "nothing of it is left"
-    assert not list(tmp_path.glob("nfrun-host-*"))
+    assert not [*tmp_path.glob("nfrun-host-*"), *tmp_path.glob("pymp-*")], "no temporary folder is left"
 
 
 def marked(trial: Trial) -> list[int]:
