@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nfrun.cli.bench_options import BenchOptions
+from nfrun.cli.compare_options import BenchOptions
 from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
 from nfrun.cli.option_values import cache_budget, slots_of
 from nfrun.cli.options import (

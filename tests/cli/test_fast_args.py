@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from nfrun.cli.bench_options import BenchOptions
 from nfrun.cli.commands import all_commands
+from nfrun.cli.compare_options import BenchOptions
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.fast_args import parse_plain
 from nfrun.cli.options import (

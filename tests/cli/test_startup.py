@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-# The console script, which writes the names of the imported modules to a file at exit. numpy and pandas are hidden:
-# Arrow imports them if they are installed, with many other modules that are of no interest here.
+# The console script, which writes the names of the imported modules to a file at exit. numpy, pandas and cloudpickle
+# are hidden: Arrow imports them if they are installed, with many other modules that are of no interest here.
 SCRIPT = """
 import atexit, sys
-sys.modules["numpy"] = sys.modules["pandas"] = None
+sys.modules["numpy"] = sys.modules["pandas"] = sys.modules["cloudpickle"] = None
 log = sys.argv.pop(1)
 atexit.register(lambda: open(log, "w").write(" ".join(sys.modules)))
 from nfrun.__main__ import main
