@@ -233,7 +233,13 @@ def test_a_pipeline_with_side_effects_needs_yes(folder: Folder) -> None:
     assert folder.left() == ["b.csv", "c"]
 
 
-@pytest.mark.parametrize(("answer", "code"), [("n", 2), ("", 2), ("y", 0), ("YES", 0), ("\x04", 2), ("\x03", 130)])
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        *(("n", 2), ("", 2), ("y", 0), ("\x04", 2), ("\x03", 130)),
+        pytest.param("YES", 0, marks=pytest.mark.slow),
+    ],
+)
 def test_on_a_terminal_bench_asks_about_side_effects(folder: Folder, answer: str, code: int) -> None:
     child = pexpect.spawn(
         sys.executable,

