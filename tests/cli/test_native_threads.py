@@ -155,7 +155,7 @@ def test_the_variables_of_the_file_and_of_the_node_stay(folder: Path, here: Here
     "words",
     [
         ["run", "two.yaml"],
-        ["run", "two.yaml", "--handoff", "json"],
+        pytest.param(["run", "two.yaml", "--handoff", "json"], marks=pytest.mark.slow),
         ["run", "two.yaml", "--executor", "process"],
         ["bench", "two.yaml", "--repeat", "1"],
     ],
