@@ -197,7 +197,7 @@ def test_control_characters_in_usage_errors_are_escaped(
     ("words", "error"),
     [
         (["run", "p.yaml", "--executor", "x"],
-         "Invalid value for --executor: 'x' is not one of 'file', 'thread', 'process', 'auto'."),
+         "Invalid value for --executor: 'x' is not one of 'file', 'thread', 'process', 'dask', 'auto'."),
         (["bench", "--repeat", "0"], "Invalid value for --repeat: '0' is not a number from 1 to 1,000"),
         (["bench", "--repeat", "1001"], "Invalid value for --repeat: '1001' is not a number from 1 to 1,000"),
         (["bench", "--repeat", "x"], "Invalid value for --repeat: 'x' is not a number from 1 to 1,000"),

@@ -87,7 +87,7 @@ def test_options_of_options_are_the_same(options: Any) -> None:
         ("wait", float("nan"), "--wait", "'nan' is not a duration such as 30s, 10m or 2h, at most 366d"),
         ("schedule", "lazy", "--schedule", "'lazy' is not one of 'eager', 'staged', 'sequential'."),
         ("handoff", "", "--handoff", "'' is not one of 'auto', 'mmap', 'memory', 'json'."),
-        ("executor", "", "--executor", "'' is not one of 'file', 'thread', 'process', 'auto'."),
+        ("executor", "", "--executor", "'' is not one of 'file', 'thread', 'process', 'dask', 'auto'."),
         ("given", ["a"], "-p", "'a' is not NAME=VALUE"),
         ("given", ["a=\udcff"], "-p", "'a=\udcff' is not UTF-8"),
         ("given", [" =1"], "-p", "' =1' is not NAME=VALUE"),
