@@ -7,11 +7,11 @@ import os
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from nfrun.code.module_space import FolderModules
 from nfrun.core.call_events import CallStarted
@@ -22,6 +22,7 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.attempt_context import CANCELLED
+from nfrun.engine.cluster.code_archive import unpack
 from nfrun.engine.cluster.host_logs import Room, Send, SentLogs
 from nfrun.engine.cluster.wire import Begun, Ended, HostConfig, Progressed, RemoteOrder
 from nfrun.engine.executors.fork_server import start_server
@@ -297,26 +298,17 @@ class HostRun:
         return SentLogs(send, remote.token, folder, rooms, _CALL_END)
 
     def _unpack(self) -> None:
+        """Unpack the code. Raises PlaceError, HandoffError."""
         self.code.mkdir()
         if not self._config.code:
             return
         archive = self._place.get(self._config.code)
         try:
-            _unpack(archive, self.code)
+            unpack(archive, self.code)
+        except BadZipFile as error:
+            raise HandoffError(f"{archive} is damaged: {error}") from None
         finally:
             self._place.release(self._config.code)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive, with the mode bits of its files. Raises OSError, HandoffError."""
-    try:
-        with zipfile.ZipFile(archive) as found:
-            for info in found.infolist():
-                path = Path(found.extract(info, folder))  # never outside of the folder
-                if (mode := info.external_attr >> 16) and not info.is_dir():
-                    path.chmod(mode & 0o777)
-    except zipfile.BadZipFile as error:
-        raise HandoffError(f"{archive} is damaged: {error}") from None
 
 
 def _files_of(outcome: Outcome) -> dict[str, bytes]:

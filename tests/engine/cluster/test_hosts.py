@@ -272,12 +272,18 @@ def test_a_worker_process_that_ends_is_lost(trial: Trial) -> None:
 
 def test_a_store_that_cannot_be_read_fails_the_attempt(trial: Trial, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
+    (tmp_path / "bad.zip").write_text("no archive")
+    trial.place.put(tmp_path / "bad.zip", "code/bad.zip")
     for config, message in (
         (
             replace(trial.config, store=str(tmp_path / "file" / "store")),
             f"the store {tmp_path}/file/store cannot be a folder: {tmp_path}/file is a file",
         ),
         (replace(trial.config, code="code/none.zip"), f"{trial.folder}/store/code/none.zip is not there any more"),
+        (
+            replace(trial.config, code="code/bad.zip"),
+            f"{trial.folder}/store/code/bad.zip is damaged: File is not a zip file",
+        ),
     ):
         order = replace(trial.order("python", "steps:co"), config=replace(config, run=f"{config.run}, wrong"))
         ended = trial.make(order)
