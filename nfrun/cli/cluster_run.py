@@ -15,7 +15,6 @@ from nfrun.cli.options import ValidateOptions
 from nfrun.cli.run_setup import RunSetup
 from nfrun.code.folder_code import FolderCode
 from nfrun.core.contracts import EVIDENCE
-from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import WORK_DIR, NodeSpec, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.executors.registry import CLUSTERS
@@ -52,7 +51,6 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
 
     place = open_place(setup.started.store)
     address = cluster_address(options.address, os.environ)
-    _refuse_secrets(setup, placed, address)
     config = _config(setup, placement, place)
     with _engine(address, config.run, slots_of(options.slots, pipeline)) as engine:
         slots = max((worker.slots for worker in engine.workers()), default=1.0)
@@ -63,7 +61,8 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
             uses_all=options.slots is None and pipeline.jobs is None,
             warn=setup.messages.warn,
         )
-        needs = Needs(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__})
+        problems = _secrets_in_the_open(setup, placed, address)
+        needs = Needs(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__}, problems)
         for warning in preflight(cluster, needs):
             setup.messages.warn(warning)
         yield replace(cluster, config=_with_code(cluster.config, pipeline, setup, place))
@@ -188,18 +187,15 @@ def _versions() -> Mapping[str, str]:
     return {"python": platform.python_version(), "pyarrow": version("pyarrow")}
 
 
-def _refuse_secrets(setup: RunSetup, placed: list[NodeSpec], address: str) -> None:
-    """Raise ClusterError if a secret would travel to another machine where others can read it."""
+def _secrets_in_the_open(setup: RunSetup, placed: list[NodeSpec], address: str) -> tuple[str, ...]:
+    """Return what is wrong if secrets would travel to another machine where others can read them."""
     if not address.startswith("tcp://") or is_local(address):
-        return
-    pipeline = setup.pipeline
-    if pipeline.redacted_env:
-        raise ClusterError(_told("'env' of the file", address))
+        return ()
+    pipeline, redact = setup.pipeline, setup.redactor
+    found = ["'env' of the file"] if pipeline.redacted_env else []
     for spec in placed:
-        parts = [*spec.with_.values(), *spec.env.values(), spec.body]
-        if spec.redacted_env or any(setup.redactor(str(part)) != str(part) for part in parts):
-            raise ClusterError(_told(f"node '{spec.id}'", address))
-
-
-def _told(who: str, address: str) -> str:
-    return f"{who} has a secret, and {address} sends what it gets as plain text\n   use tls:// for the scheduler"
+        parts = [spec.body, *map(str, [*spec.with_.values(), *spec.env.values()])]
+        if spec.redacted_env or any(redact(part) != part for part in parts):
+            found.append(f"node '{spec.id}'")
+    why = f"and {address} sends what it gets as plain text: use TLS (tls://)"
+    return tuple(f"{who} has a secret, {why}" for who in found)

@@ -38,7 +38,7 @@ class DaskCluster:
         self._options = options
         folder.mkdir(parents=True, exist_ok=True)
         self.scheduler = self._start("scheduler", "--scheduler-file", str(self._file), "--no-dashboard", "--port", "0")
-        self._wait(self._file.exists)
+        self._wait(lambda: self._file.exists() and self._file.read_text().rstrip().endswith("}"))
         self.address = str(json.loads(self._file.read_text())["address"])
         for _ in range(workers):
             self.join()

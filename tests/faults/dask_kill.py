@@ -363,6 +363,7 @@ def judge_gone(trial: Trial, cluster: DaskCluster, seconds: float, told: str, ho
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it may be ignored, also by nfrun
     if importlib.util.find_spec("distributed") is None:
         print("skipped: needs Dask: pip install 'nfrun[dask]'")
         raise SystemExit(0)

@@ -149,9 +149,10 @@ class RemoteAttempts:
         if outcome.observation is not None:
             open_map.note(outcome.observation)
         records = ended.records
-        if ended.stored_records and self._store.place is not None:
-            records = self._store.place.get(ended.stored_records).read_bytes()
-            self._store.place.remove([ended.stored_records])
+        if (name := ended.stored_records) and (place := self._store.place) is not None:
+            records = place.get(name).read_bytes()
+            place.release(name)
+            place.remove([name])
         if records:
             open_map.add_records(records)
 

@@ -22,12 +22,13 @@ _NAMED = 3  # workers, in a message
 class Needs:
     """What a pipeline needs of each worker: modules that its code imports, and nodes that take of `PER_WORKER`.
 
-    `versions` are those of this process, by the names of `Answer.versions`.
+    `versions` are those of this process, by the names of `Answer.versions`. `problems` are known before.
     """
 
     modules: tuple[str, ...]
     nodes: tuple[NodeSpec, ...]
     versions: Mapping[str, str]
+    problems: tuple[str, ...] = ()
 
 
 def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -> list[str]:
@@ -48,6 +49,7 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
             *_together("{who} cannot be used: {what}", unusable, len(answers)),
             *_of_answers(found, place, token, needs.versions["nfrun"], len(answers)),
             *_of_resources(cluster, needs.nodes),
+            *needs.problems,
         ]
     finally:
         with suppress(PlaceError):

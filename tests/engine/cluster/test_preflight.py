@@ -56,12 +56,17 @@ def sees(place: Folder, **more: Any) -> Reply:
 
 
 def ask(
-    place: Folder, replies: Mapping[str, Reply], *nodes: NodeSpec, modules: tuple[str, ...] = (), **has: float
+    place: Folder,
+    replies: Mapping[str, Reply],
+    *nodes: NodeSpec,
+    modules: tuple[str, ...] = (),
+    problems: tuple[str, ...] = (),
+    **has: float,
 ) -> Any:
     engine: Any = Asked(replies, has)
     config = HostConfig("r", "r", Pipeline("p.yaml", "/", "p", "", {}, {}, {}, {}), place.uri)
     try:
-        return preflight(Cluster(engine, config, place), Needs(modules, nodes, OURS))
+        return preflight(Cluster(engine, config, place), Needs(modules, nodes, OURS, problems))
     finally:
         assert engine.questions[0].modules == modules
         assert [*place.names()] == [], "nothing is left in the store"
@@ -85,7 +90,7 @@ def test_all_problems_are_told_at_once(place: Folder, tmp_path: Path) -> None:
         "tcp://g:1": lambda question: "it does not answer",
     }
     with pytest.raises(ClusterError) as error:
-        ask(place, replies, node, modules=("polars", "numpy"), gpu=1.0)
+        ask(place, replies, node, modules=("polars", "numpy"), problems=("known",), gpu=1.0)
     assert str(error.value).replace(str(other.path), "OTHER").replace(str(place.path), "STORE") == (
         "the cluster cannot run this pipeline:\n"
         "   worker tcp://c:1 cannot be used: it has no nfrun: install it there\n"
@@ -97,7 +102,8 @@ def test_all_problems_are_told_at_once(place: Folder, tmp_path: Path) -> None:
         "   worker tcp://e:1 does not see the store: it has another folder of that name\n"
         "   worker tcp://f:1 does not see the store: STORE/data/gone is not there any more\n"
         "   node 'fit' takes 16 GB of 'memory', and no worker says that it has any\n"
-        "   node 'fit' takes 2 of 'gpu', and no worker has more than 1"
+        "   node 'fit' takes 2 of 'gpu', and no worker has more than 1\n"
+        "   known"
     )
 
 
