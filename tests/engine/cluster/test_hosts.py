@@ -294,6 +294,19 @@ def test_a_store_that_cannot_be_read_fails_the_attempt(trial: Trial, tmp_path: P
         hosted.end(f"{config.run}, wrong")
 
 
+def test_a_host_whose_code_is_not_there_yet_tries_again(trial: Trial, tmp_path: Path) -> None:
+    later = replace(trial.config, run=f"{trial.name}, later", code="code/later.zip")
+    order = replace(trial.order("python", "steps:co"), config=later)
+    first = trial.make(order)
+    assert first.outcome is not None
+    assert first.outcome.failure is not None
+    trial.place.put(trial.place.get(trial.config.code), later.code, moved=False)
+    second = trial.make(replace(order, token=f"{order.token} again"))
+    assert second.outcome is not None
+    assert trial.table(second.outcome) == [{"n": 7}]
+    hosted.end(later.run)
+
+
 def test_outputs_in_object_storage_are_written_once_and_read_once_a_host(
     s3: tuple[S3Server, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
