@@ -6,6 +6,7 @@ the checksum in that name, so a truncated or damaged object is never believed.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ from nfrun.system.kept_files import content_of
 SMALL = 5_000_000  # bytes of an object that is written with one request, without a look whether it is there
 _PART = 16 << 20  # bytes that are fetched with one request
 _AT_ONCE = 4  # requests for one object
+_OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # errors that no service has
 _CHECKSUM = re.compile(r"data/[0-9a-f]*-[0-9a-f]+-([0-9a-f]{32})(?:\.|$)")
 
 
@@ -208,6 +210,8 @@ class Objects:
             if not isinstance(error, OSError) and not type(error).__module__.startswith("pyarrow"):
                 raise
             where = address_of(self.uri, name) if name else self.uri
+            if isinstance(error, OSError) and error.errno in _OF_DISK:
+                where += f" with a copy in {self._cache.folder}"
             raise PlaceError(f"cannot {verb} {where}: {explained(error)}", error) from None
 
 

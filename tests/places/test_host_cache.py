@@ -125,3 +125,15 @@ def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
     for value in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
         assert default_folder() == Path.home() / ".cache" / "nfrun" / "stores"
+
+
+def test_a_user_without_a_home_has_copies_among_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    own = tmp_path / f"nfrun-{os.getuid()}"
+    assert default_folder() == default_folder() == own / "nfrun" / "stores"
+    own.chmod(0o777)  # another user may have put something there
+    assert default_folder().parents[1].name.startswith(f"{own.name}-")

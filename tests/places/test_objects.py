@@ -21,7 +21,7 @@ from nfrun.places.base import FileGone, PlaceError
 from nfrun.places.objects import Objects
 from nfrun.places.opening import open_place
 from nfrun.places.stored_outputs import output_name
-from nfrun.system.checksums import file_checksum
+from nfrun.system.checksums import file_checksum, text_checksum
 from nfrun.system.kept_files import content_of
 from tests.places.s3_server import S3Server
 
@@ -241,6 +241,23 @@ def test_an_upload_that_fails_midway_leaves_nothing(s3: S3, tmp_path: Path, monk
     with pytest.raises(PlaceError, match=f"cannot write .*{name}.*: Input/output error"):
         place.put(path, name, moved=False)
     assert place.size(name) is None
+
+
+def test_a_full_disk_for_copies(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, name = made(tmp_path / "made")
+    place = place_of(s3)
+    place.put(path, name, moved=False)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "text")
+
+    monkeypatch.setattr("nfrun.places.objects.os.pwrite", full)
+    with pytest.raises(PlaceError) as caught:
+        place.get(name)
+    address = s3[1].replace("/store?", f"/store/{name}?")
+    copies = place.kept[0] / text_checksum(s3[1])
+    assert str(caught.value) == f"cannot read {address} with a copy in {copies}: No space left on device"
+    assert caught.value.errno == errno.ENOSPC
 
 
 KEYS = "check the keys in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
