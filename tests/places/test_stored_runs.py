@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nfrun.history.kept_tables import remove_stored_over_budget
+from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import WorkDir
 from nfrun.places.folder import Folder
 from nfrun.places.opening import open_place
@@ -284,3 +288,38 @@ def test_what_is_read_from_the_place_is_no_file_of_the_node(trial: Trial, execut
     assert trial.ran == ["total"]
     document = json.loads(trial.here(trial.path, "show", "total", "--json").stdout)
     assert document["reads"] == {}
+
+
+def put_code(place: Folder, name: str) -> None:
+    folder = place.fresh_folder()
+    (folder / "code.zip").write_bytes(b"code")
+    place.put(folder / "code.zip", name)
+    folder.rmdir()
+
+
+def test_the_end_of_a_run_removes_what_is_over_the_budget(trial: Trial) -> None:
+    trial.stored()
+    for name in ("code/old.zip", "code/new.zip"):
+        put_code(trial.place, name)
+    os.utime(trial.place.path / "code/old.zip", (0, 0))
+    with closing(RunIndex(trial.work)) as index:
+        size = sum(found.size for found in trial.place.names())
+        before = trial.names()
+        remove_stored_over_budget(trial.place, index, size)
+        assert trial.names() == before
+        remove_stored_over_budget(trial.place, index, size - 1)
+        assert trial.names() == before - {"code/old.zip"}  # it costs nothing
+        remove_stored_over_budget(trial.place, index, 0)
+    # What the pipeline shows stays, and what has just been put: no journal may name it yet.
+    left = sorted(name.rpartition(".")[2] for name in trial.names())
+    assert left == ["arrow", "bin", "zip"]
+    trial.run()
+    assert trial.ran == []
+
+
+def test_beside_a_run_clean_does_not_list_what_it_may_have_put(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.stored()
+    put_code(trial.place, "code/1f.zip")
+    monkeypatch.setattr(WorkDir, "runs_under_way", lambda work: frozenset(["2-20260101-000000"]))
+    assert "code/1f.zip" not in trial.clean("--dry-run")
+    assert "code/1f.zip" not in trial.clean("--dry-run", "--all")
