@@ -183,10 +183,8 @@ class RemoteAttempts:
             slot = self._slots.take(needs, lambda: not cancel_token.cancelled and not self._gone, near)
             if slot is None:
                 return self._cancelled(start, cancel_token), ""
-            try:
-                execution = self._execute(order, slot, cancel_token)
-            finally:
-                self._slots.give_back(slot)
+            execution = _Execution(self._receive, partial(self._slots.give_back, slot))
+            self._execute(execution, order, slot, cancel_token)
             if execution.ended is not None:
                 return self._outcome(execution.ended, start), slot.worker
             if cancel_token.cancelled or self._gone or not execution.why:
@@ -195,9 +193,8 @@ class RemoteAttempts:
                 break
         return start.failed_with(Failure(Cause.LOST, "WorkerLost", execution.why)), ""
 
-    def _execute(self, order: AttemptOrder, slot: Slot, cancel_token: CancelToken) -> _Execution:
+    def _execute(self, execution: _Execution, order: AttemptOrder, slot: Slot, cancel_token: CancelToken) -> None:
         """Submit the order, and pass on what comes back until the attempt has ended or is lost."""
-        execution = _Execution(self._receive)
         granted = dict(order.start.granted or {})
         if slot.held:
             granted["gpu"] = slot.units
@@ -233,7 +230,6 @@ class RemoteAttempts:
             del self._executions[execution.token]
             for timer in timers:
                 timer.cancel()
-        return execution
 
     def _pass_on(self, order: AttemptOrder, message: Message) -> None:
         """Carry out a message of the host."""
@@ -304,17 +300,18 @@ class RemoteAttempts:
 class _Execution:
     """One execution of an attempt on a worker. `receive` gets what the host sends at the end, before anyone else.
 
-    When it is over, that is `ended`. Without it, `why` says why the attempt is lost; it is "" if nobody waits for it
-    any more. `has_begun` is whether anything has come from the worker.
+    `on_over` is called when the worker has told of the end, or has left: until then nothing else goes there, also if
+    nobody waits any more. When it is over, `ended` is what the host has sent. Without that, `why` says why the attempt
+    is lost; it is "" if nobody waits for it any more. `has_begun` is whether anything has come from the worker.
     """
 
-    def __init__(self, receive: Callable[[Ended], object]) -> None:
+    def __init__(self, receive: Callable[[Ended], object], on_over: Callable[[], object]) -> None:
         self.token = os.urandom(8).hex()
         self.inbox: SimpleQueue[str | None] = SimpleQueue()
         self.ended: Ended | None = None
         self.why = ""
         self.has_begun = False
-        self._receive = receive
+        self._receive, self._on_over = receive, on_over
 
     def on_end(self, text: str | None, why: str) -> None:
         """Take the end of the attempt, as `Engine.submit` tells it."""
@@ -325,6 +322,7 @@ class _Execution:
                 self.ended = ended
         except WireError as error:
             self.has_begun, why = True, str(error)
+        self._on_over()
         self.end(why)
 
     def end(self, why: str) -> None:

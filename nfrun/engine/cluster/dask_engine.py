@@ -86,13 +86,17 @@ class DaskEngine:
     def submit(self, token: str, worker: str, order: str, shares: bool, on_message: Heard, on_end: Ended) -> None:
         given = {"token": token, "topic": self._client.id, "order": order, "shares": shares}
         with self._lock:  # before anything can be heard of it
-            future = self._client.submit(
-                *(eval, dask_task.CALL, given),
-                key=dask_task.KEY + token,
-                workers=[worker],
-                allow_other_workers=False,
-                pure=False,
-            )
+            try:
+                future = self._client.submit(
+                    *(eval, dask_task.CALL, given),
+                    key=dask_task.KEY + token,
+                    workers=[worker],
+                    allow_other_workers=False,
+                    pure=False,
+                )
+            except Exception as error:  # the connection is about to be lost
+                on_end(None, f"it could not be sent to {worker}: {_text(error)}")
+                return
             self._tasks[token] = _Task(worker, future, on_message, on_end)
             self._used.add(worker)
             is_known = worker in self._workers
