@@ -14,8 +14,9 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.places.addresses import address_of, place_and_name
 from nfrun.places.base import FOLDER_MARK, NAMED, FileGone, Place, PlaceError
+from nfrun.system.atomic_folders import copy_file, copy_folder
 from nfrun.system.checksums import text_checksum
-from nfrun.system.kept_files import NotKeepable, content_of
+from nfrun.system.kept_files import NotKeepable, content_of, remove
 
 _PROGRAM = " program"  # stands in what readers see of a file that can be executed
 
@@ -117,9 +118,7 @@ class StoredOutputs:
             lock, done = self._put.setdefault((ref.id, ref.attempt), (threading.Lock(), []))
         with lock, _handoff_errors():
             if not done:
-                if ref.checksum is None:
-                    ref = replace(ref, checksum=content_of(Path(ref.path or "")).digest)
-                done.append(put_output(self.place, ref, moved=False))
+                done.append(_put_copy(self.place, ref))
             return done[0]
 
     def _place(self, stored: str) -> tuple[Place, str]:
@@ -133,6 +132,24 @@ class StoredOutputs:
             if uri not in self._places:
                 self._places[uri] = open_place(uri, self._cache)
             return self._places[uri]
+
+
+def _put_copy(place: Place, ref: OutputRef) -> OutputRef:
+    """Put an output that stays at its path. One that can be written may change meanwhile, and is copied first."""
+    path = Path(ref.path or "")
+    if ref.checksum is None:
+        ref = replace(ref, checksum=content_of(path).digest)
+    if not path.stat().st_mode & 0o222:
+        return put_output(place, ref, moved=False)
+    folder = place.fresh_folder()
+    try:
+        copy = folder / "copy"
+        (copy_folder if path.is_dir() else copy_file)(path, copy)
+        if content_of(copy).digest != ref.checksum:
+            raise HandoffError(f"{path} was changed while the run was reading it: start the run again")
+        return replace(put_output(place, replace(ref, path=str(copy))), path=ref.path)
+    finally:
+        remove(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -211,8 +211,8 @@ open_place(sys.argv[1]).put(Path(sys.argv[2]), sys.argv[3], moved=False)
 
 def test_a_killed_upload_is_not_there(s3: S3, tmp_path: Path) -> None:
     server, uri = s3
-    path, name = made(tmp_path / "made", bytes(30_000_000))
-    with server.holding(lambda request: "partNumber=3" in request) as reached:
+    path, name = made(tmp_path / "made", bytes(21_000_000))
+    with server.holding(lambda request: "partNumber=2" in request) as reached:
         process = subprocess.Popen([sys.executable, "-c", UPLOAD, uri, str(path), name])
         try:
             assert reached.wait(60)
@@ -228,7 +228,7 @@ def test_a_killed_upload_is_not_there(s3: S3, tmp_path: Path) -> None:
 
 
 def test_an_upload_that_fails_midway_leaves_nothing(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, name = made(tmp_path / "made", bytes(30_000_000))
+    path, name = made(tmp_path / "made", bytes(21_000_000))
 
     class Failing(io.FileIO):
         def read(self, size: int = -1) -> bytes:  # type: ignore[override]

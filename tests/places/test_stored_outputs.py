@@ -15,6 +15,8 @@ from nfrun.core.values import replace
 from nfrun.places.folder import Folder
 from nfrun.places.stored_outputs import StoredOutputs, output_name, put_output
 from nfrun.system.checksums import file_checksum
+from nfrun.system.kept_files import content_of
+from nfrun.tables.file_outputs import hand_on
 from nfrun.tables.store import TableStore
 from nfrun.tables.worker_store import WorkerStore
 
@@ -151,6 +153,36 @@ def test_any_file_can_be_put(place: Folder, tmp_path: Path) -> None:
     put = store.stored(replace(scratch, digest=None, checksum=None, schema_digest=None))
     assert put.checksum == scratch.checksum and put.stored
     store.close()
+
+
+def handed_on(path: Path, type: str = ".txt") -> OutputRef:
+    return hand_on(ID, 1, path, type)
+
+
+def test_a_file_of_the_user_is_copied_into_the_place(place: Folder, tmp_path: Path) -> None:
+    (path := tmp_path / "mine.txt").write_text("content")
+    path.chmod(0o755)
+    (folder := tmp_path / "folder").mkdir()
+    (folder / "a").write_text("content")
+    outputs = StoredOutputs(place)
+    for ref in (handed_on(path), replace(handed_on(folder, "folder"), attempt=2)):
+        put = outputs.put(ref)
+        assert put.path == ref.path and put.stored
+        found = outputs.get(put.stored)
+        assert found.name == Path(ref.path or "").name
+        assert content_of(found).digest == ref.checksum
+        assert content_of(found).is_executable == (ref.type != "folder")
+    assert not [found.name for found in place.names() if found.name.startswith("tmp/")]
+
+
+def test_a_file_that_was_changed_since_it_was_read_is_not_put(place: Folder, tmp_path: Path) -> None:
+    (path := tmp_path / "mine.txt").write_text("content")
+    ref = handed_on(path)
+    path.write_text("changed")
+    with pytest.raises(HandoffError) as caught:
+        StoredOutputs(place).put(ref)
+    assert str(caught.value) == f"{path} was changed while the run was reading it: start the run again"
+    assert list(place.names()) == []
 
 
 def test_without_a_place_nothing_is_put(tmp_path: Path) -> None:
