@@ -12,6 +12,8 @@ from typing import BinaryIO, NamedTuple
 _HEAD = struct.Struct(">2sBHI")  # a mark, and the lengths of the kind, of the name and of the text in bytes
 _MARK = b"nf"
 
+VERSION = 1  # of the texts, whose form is in `wire.py`
+
 # The kinds: to a host, with the token of the execution, or the name of the question.
 ORDER, STOP, KILL, ASK, END = "order", "stop", "kill", "ask", "end"
 # From a host.

@@ -26,6 +26,7 @@ from nfrun.engine.cluster.frames import (
     MESSAGE,
     ORDER,
     STOP,
+    VERSION,
     Frame,
     read_frame,
     to_bytes,
@@ -63,6 +64,7 @@ def make(order: str, send: Callable[[str], object], is_wanted: Callable[[], bool
     try:
         host.write(Frame(ORDER, token, order))
         with _lock:
+            execution.is_sent = True
             early = _early.pop(token, None)
         if early is not None:
             host.write(Frame(KILL if early else STOP, token))
@@ -83,7 +85,8 @@ def stop(run: str, token: str, kill: bool) -> None:
     """Stop an attempt, if it is under way or still comes: by SIGTERM, or by SIGKILL if `kill`. Never blocks long."""
     with _lock:
         host = _hosts.get(run)
-        if host is None or token not in host.executions:
+        execution = host.executions.get(token) if host is not None else None
+        if host is None or execution is None or not execution.is_sent:
             while len(_early) >= _MOST_EARLY:
                 del _early[next(iter(_early))]
             _early[token] = kill or _early.get(token, False)
@@ -133,14 +136,18 @@ def _is_true(ask: Callable[[], bool]) -> bool:
 
 
 def _lost(token: str, why: str) -> str:
-    return json.dumps({"version": 1, "value": {"$": "Ended", "token": token, "lost": why}})
+    return json.dumps({"version": VERSION, "value": {"$": "Ended", "token": token, "lost": why}})
 
 
 class _Execution:
-    """One attempt, or one question. `ended` is set when `text` is what came back, "" if nothing did."""
+    """One attempt, or one question.
+
+    `is_sent` is whether the host has got it. `ended` is set when `text` is what came back, "" if nothing did.
+    """
 
     def __init__(self, send: Callable[[str], object]) -> None:
         self.send = send
+        self.is_sent = False
         self.ended = threading.Event()
         self.text = ""
 

@@ -25,11 +25,11 @@ from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.core.pipeline import NOTHING, Axis, Gather, Input, NodeSpec, OutputId, Param, Pipeline, Retry
 from nfrun.core.values import MISSING, field, fields, frozen, is_value
+from nfrun.engine.cluster.frames import VERSION
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder
 from nfrun.pieces.piece import Piece
 from nfrun.pieces.recorder import WorkerData
 
-VERSION = 1
 _TAG = "$"
 
 
