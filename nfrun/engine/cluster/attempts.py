@@ -174,7 +174,7 @@ class RemoteAttempts:
     def _make(self, order: AttemptOrder, cancel_token: CancelToken) -> tuple[Outcome, str]:
         """Have a worker make the attempt, and return its outcome and the worker's address.
 
-        If a worker vanishes that has not begun it yet, another one gets it, a few times.
+        If a worker vanishes that is known not to have begun it yet, another one gets it, a few times.
         """
         spec, start = order.node, order.start
         needs = {"cpu": spec.cpu, **{name: spec.amounts[name] for name in PER_WORKER if name in spec.amounts}}
@@ -189,7 +189,7 @@ class RemoteAttempts:
                 return self._outcome(execution.ended, start), slot.worker
             if cancel_token.cancelled or self._gone or not execution.why:
                 return self._cancelled(start, cancel_token), ""
-            if execution.has_begun or not moves_left:
+            if execution.has_begun or spec.timeout is None or not moves_left:  # without a timeout no begin is told
                 break
         return start.failed_with(Failure(Cause.LOST, "WorkerLost", execution.why)), ""
 

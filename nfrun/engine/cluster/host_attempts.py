@@ -126,7 +126,7 @@ class HostRun:
         try:
             with self._fetched(order, waits) as fetched:
                 if KINDS[order.node.kind].is_process:
-                    send(Begun(token))
+                    _tell_begin(order, token, send)
                     outcome = self._make_here(fetched, cancel_token, logs, send, token, records)
                 else:
                     outcome = self._make_in_worker(remote, fetched, cancel_token, logs, send, records)
@@ -167,7 +167,7 @@ class HostRun:
         token = remote.token
         calls: dict[str, Callable[..., object]] = {
             "taken": lambda *key: None,  # a call begins when its function is loaded
-            "begun": lambda *key: send(Begun(token)),
+            "begun": lambda *key: _tell_begin(order, token, send),
             "log": logs.log,
             "progress": lambda node, done, total: send(Progressed(token, done, total)),
             "records": records.append,
@@ -320,3 +320,9 @@ def _files_of(outcome: Outcome) -> dict[str, bytes]:
             found[result.path] = path.read_bytes()
             path.unlink()
     return found
+
+
+def _tell_begin(order: AttemptOrder, token: str, send: Send) -> None:
+    """Tell that an attempt begins, if anybody needs to know: its timeout counts from then."""
+    if order.node.timeout is not None:
+        send(Begun(token))

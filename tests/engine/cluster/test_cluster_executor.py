@@ -123,7 +123,7 @@ def test_an_attempt_is_lost_with_its_worker_and_the_others_are_not(make: Make) -
 
 
 def test_an_attempt_that_no_worker_has_taken_goes_to_another_one(make: Make) -> None:
-    trial = make(RemoteWorker("a", 1.0))
+    trial = make(RemoteWorker("a", 1.0), nodes=(node("x", timeout=60.0),))
     submit = trial.engine.submit
 
     def leave_first(token: str, worker: str, *rest: Any) -> None:
