@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from nfrun.places.base import PlaceError
 
-SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")  # of object storage
+SCHEMES = ("s3", "gs", "gcs")  # of object storage; not that of Azure: without credentials, Arrow ends the process there
 _FOLDERS = "data", "code"  # names in a place begin with one of them
 _NAME = re.compile(rf"({'|'.join(_FOLDERS)})/[^/]+(/[^/]+)?")
 

@@ -54,10 +54,10 @@ class Place(Protocol):
         """
         ...
 
-    def get(self, name: str) -> Path:
+    def get(self, name: str, size: int | None = None) -> Path:
         """Return a read-only path of this machine with the content. It stays until `release` is called as often.
 
-        Raises FileGone.
+        A copy of another `size` in bytes is fetched anew. Raises FileGone.
         """
         ...
 

@@ -45,7 +45,7 @@ class Folder:
             make_read_only(final)
             return size
 
-    def get(self, name: str) -> Path:
+    def get(self, name: str, size: int | None = None) -> Path:
         """Return the path in the folder itself. Raises FileGone."""
         path = self.path / name
         with self._errors("read", name):

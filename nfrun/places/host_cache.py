@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from nfrun.places.base import NAMED
 from nfrun.system.atomic_files import PARTIAL, is_same_file
 from nfrun.system.kept_files import make_read_only, remove, size_of
 
@@ -53,28 +54,43 @@ def _temporary() -> str:
     return tempfile.mkdtemp(prefix=f"{name}-")
 
 
+def boot_name() -> str:
+    """Return the name of the folder for copies that were made since this machine started.
+
+    Copies are not synced to the disk: after a power loss, those of before may be cut off, and are only removed.
+    """
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return "copies"
+
+
 class HostCache:
     """The copies of one place in a folder. Thread-safe. Methods raise OSError.
 
-    At most `budget` bytes stay in the folder and those of other places beside it; None is 10 GB, or a tenth of the disk
-    space that they could take, if that is less.
+    The folder is one of several in that of a boot, see `boot_name`, which is in that of all copies. These take at most
+    `budget` bytes together; None is 10 GB, or a tenth of the disk space that they could take, if that is less.
     """
 
     def __init__(self, folder: Path, budget: int | None = None) -> None:
         self.folder = folder
+        self._all = folder.parent.parent
         self._budget = budget
         self._lock = threading.Lock()
         self._used: dict[str, tuple[int, int]] = {}  # names in use: how often, and the open file with the lock, or -1
 
-    def get(self, name: str, fetch: Callable[[Path], Path]) -> Path:
+    def get(self, name: str, fetch: Callable[[Path], Path], size: int | None = None) -> Path:
         """Return the path of a copy, which stays until it is released as often.
 
         If there is none, `fetch(folder)` gets an empty folder, and returns the path in it of what it has fetched.
-        Whoever asks for the same name waits meanwhile.
+        Whoever asks for the same name waits meanwhile. A copy that does not have `size` bytes is damaged.
         """
         path = self.folder / name
         while (found := self._in_use(path, name)) is None:
             self._fetch(path, fetch)
+        if size is not None and size_of(found) != size:
+            self.release(name)
+            remove(path)
+            return self.get(name, fetch)
         return found
 
     def release(self, name: str) -> None:
@@ -87,18 +103,19 @@ class HostCache:
                 os.close(file)
 
     def adopt(self, path: Path, name: str) -> None:
-        """Keep a file or folder as a copy, or remove it if there is one, or if it cannot be moved."""
+        """Keep a file or folder as a copy in the place of another one, or remove it if it cannot be moved."""
         final = self.folder / name
         with suppress(OSError):
-            if not os.path.lexists(final):
-                final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                _place(path, final)
-                self._evict(final)
+            final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if final.is_dir():
+                remove(final)
+            _place(path, final)
+            self._evict(final)
         remove(path, ignore_errors=True)
 
     def fresh_folder(self) -> Path:
         """Make a folder on the disk of the copies, for files that are to be put."""
-        folder = self.folder.parent / _FRESH / os.urandom(8).hex()
+        folder = self._all / _FRESH / os.urandom(8).hex()
         folder.mkdir(parents=True, mode=0o700)
         return folder
 
@@ -168,23 +185,21 @@ class HostCache:
 
     def _copies(self) -> Iterator[Path]:
         """Yield the copies of all places. Removes what killed processes have left unfinished."""
-        for place in _entries(self.folder.parent):
-            if place.name == _FRESH:
-                for folder in _entries(place):
-                    with suppress(OSError):
-                        if time.time() - folder.lstat().st_mtime > _OLD_SECONDS:
-                            remove(folder, ignore_errors=True)
-                continue
-            for path in (each for above in _entries(place) for each in _entries(above)):
-                if path.name.endswith(UNFINISHED):
-                    if not path.with_name(path.name.removesuffix(".d")).exists():
-                        remove(path, ignore_errors=True)
-                elif path.name.endswith(PARTIAL):
-                    _removed_unused(path)
-                elif path.name.endswith(".named"):
-                    yield from (each for each in _entries(path) if PARTIAL not in each.name)
-                else:
-                    yield path
+        for folder in _entries(self._all / _FRESH):
+            with suppress(OSError):
+                if time.time() - folder.lstat().st_mtime > _OLD_SECONDS:
+                    remove(folder, ignore_errors=True)
+        places = [place for boot in _entries(self._all) if boot.name != _FRESH for place in _entries(boot)]
+        for path in (each for place in places for above in _entries(place) for each in _entries(above)):
+            if path.name.endswith(UNFINISHED):
+                if not path.with_name(path.name.removesuffix(".d")).exists():
+                    remove(path, ignore_errors=True)
+            elif path.name.endswith(PARTIAL):
+                _removed_unused(path)
+            elif path.name.endswith(NAMED):
+                yield from (each for each in _entries(path) if PARTIAL not in each.name)
+            else:
+                yield path
 
 
 def _place(path: Path, final: Path) -> None:

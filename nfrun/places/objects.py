@@ -20,13 +20,14 @@ from typing import Any
 
 from nfrun.places.addresses import address_of
 from nfrun.places.base import FOLDER_MARK, TEMPORARY, FileGone, PlacedFile, PlaceError
-from nfrun.places.host_cache import HostCache, default_folder
+from nfrun.places.host_cache import HostCache, boot_name, default_folder
 from nfrun.places.service_errors import explained
 from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import content_of
 
 SMALL = 5_000_000  # bytes of an object that is written with one request, without a look whether it is there
 _PART = 16 << 20  # bytes that are fetched with one request
+_PATIENCE_SECONDS = 15  # in which requests are sent again
 _AT_ONCE = 4  # requests for one object
 _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # errors that no service has
 _CHECKSUM = re.compile(r"data/[0-9a-f]*-[0-9a-f]+-([0-9a-f]{32})(?:\.|$)")
@@ -41,9 +42,9 @@ class Objects:
 
     def __init__(self, uri: str, cache: Path | None = None, *, budget: int | None = None) -> None:
         self.uri = uri
-        folder = (cache or default_folder()) / text_checksum(uri)
-        self._cache = HostCache(folder, budget)
-        self.kept: tuple[Path, ...] = (folder.parent,)
+        folder = cache or default_folder()
+        self._cache = HostCache(folder / boot_name() / text_checksum(uri), budget)
+        self.kept: tuple[Path, ...] = (folder,)
 
     def put(self, path: Path, name: str, *, moved: bool = True) -> int:
         """Upload a file, or a folder as a `tar` file, under a name. One that is moved becomes the copy of this machine.
@@ -63,10 +64,10 @@ class Objects:
                 self._cache.adopt(path, name)
             return size
 
-    def get(self, name: str) -> Path:
+    def get(self, name: str, size: int | None = None) -> Path:
         """Return the path of the copy on this machine, and fetch it first if there is none. Raises FileGone."""
         with self._errors("read", name):
-            return self._cache.get(name, lambda folder: self._fetch(name, folder))
+            return self._cache.get(name, lambda folder: self._fetch(name, folder), size)
 
     def local_path(self, name: str) -> None:
         """Return None: what is here is a copy."""
@@ -124,8 +125,10 @@ class Objects:
         from pyarrow.fs import FileSystem  # with the libraries of all services
 
         uri = self.uri
-        if uri.startswith("s3:"):  # so that a small object is written with one request
-            uri += f"{'&' if '?' in uri else '?'}allow_delayed_open=true"
+        # The first, so that a small object is written with one request; the other, since Google tries for 15 minutes.
+        option = "allow_delayed_open=true" if uri.startswith("s3:") else f"retry_limit_seconds={_PATIENCE_SECONDS}"
+        if option.partition("=")[0] not in uri:
+            uri += f"{'&' if '?' in uri else '?'}{option}"
         service, root = FileSystem.from_uri(uri)
         return service, root.rstrip("/")
 

@@ -19,6 +19,10 @@ _EXPLAINED = {
     "UNRECOGNIZED_CLIENT": f"the service does not know the key: {_KEYS}",
     "NETWORK_CONNECTION": "the service cannot be reached",
 }
+_GOOGLE = {
+    "OAuth2 access token": "there are no credentials: set GOOGLE_APPLICATION_CREDENTIALS, or log in with gcloud",
+    "CURL error": "the service cannot be reached",
+}
 _LONGEST = 300  # characters
 
 
@@ -26,6 +30,10 @@ def explained(error: BaseException) -> str:
     """Return what is wrong, for people."""
     if isinstance(error, OSError) and error.errno and error.strerror and "AWS Error" not in str(error):
         return reason(error)
+    if "google::cloud" in str(error):
+        for what, why in _GOOGLE.items():
+            if what in str(error):
+                return why
     found = _AWS.search(str(error))
     if found is not None and found[1] in _EXPLAINED:
         return _EXPLAINED[found[1]]

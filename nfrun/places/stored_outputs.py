@@ -10,7 +10,6 @@ from pathlib import Path
 from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import OutputRef
 from nfrun.core.output_types import FOLDER, TABLE, ending_of
-from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.places.addresses import address_of, place_and_name
 from nfrun.places.base import FOLDER_MARK, NAMED, FileGone, Place, PlaceError
@@ -57,15 +56,15 @@ class StoredOutputs:
         self.place = place
         self._cache = cache
         self._places = {} if place is None else {place.uri: place}
-        self._put: dict[tuple[OutputId, int], tuple[threading.Lock, list[OutputRef]]] = {}
+        self._put: dict[str, tuple[threading.Lock, list[str]]] = {}  # by name: the address, once it is put
         self._unreachable: set[str] = set()
         self._lock = threading.Lock()
 
-    def get(self, stored: str) -> Path:
+    def get(self, stored: str, size: int | None = None) -> Path:
         """Return a path with the content of what has this address, see `Place.get`."""
         with _handoff_errors():
             place, name = self._place(stored)
-            return place.get(name)
+            return place.get(name, size)
 
     def release(self, stored: str) -> None:
         """End one use of what `get` gave."""
@@ -111,15 +110,18 @@ class StoredOutputs:
     def put(self, ref: OutputRef) -> OutputRef:
         """Put an output into the place, where its file stays at its path, too. Returns its reference with the address.
 
-        Threads that put the same output wait for one of them. A checksum that is not known is taken.
+        Threads that put the same content wait for one of them. A checksum that is not known is taken.
         """
         assert self.place is not None
-        with self._lock:
-            lock, done = self._put.setdefault((ref.id, ref.attempt), (threading.Lock(), []))
-        with lock, _handoff_errors():
-            if not done:
-                done.append(_put_copy(self.place, ref))
-            return done[0]
+        with _handoff_errors():
+            if ref.checksum is None:
+                ref = replace(ref, checksum=content_of(Path(ref.path or "")).digest)
+            with self._lock:
+                lock, done = self._put.setdefault(output_name(ref), (threading.Lock(), []))
+            with lock:
+                if not done:
+                    done.append(_put_copy(self.place, ref).stored or "")
+                return replace(ref, stored=done[0])
 
     def _place(self, stored: str) -> tuple[Place, str]:
         uri, name = place_and_name(stored)
@@ -137,8 +139,6 @@ class StoredOutputs:
 def _put_copy(place: Place, ref: OutputRef) -> OutputRef:
     """Put an output that stays at its path. One that can be written may change meanwhile, and is copied first."""
     path = Path(ref.path or "")
-    if ref.checksum is None:
-        ref = replace(ref, checksum=content_of(path).digest)
     if not path.stat().st_mode & 0o222:
         return put_output(place, ref, moved=False)
     folder = place.fresh_folder()

@@ -17,10 +17,10 @@ class StoredFiles(Protocol):
 
     place: Any
 
-    def get(self, stored: str) -> Path:
+    def get(self, stored: str, size: int | None = None) -> Path:
         """Return a path with the content of what has this address, which stays until `release` is called as often.
 
-        Raises HandoffError, and NotStored if nothing intact is there.
+        `size` is in bytes, if it is known. Raises HandoffError, and NotStored if nothing intact is there.
         """
 
     def release(self, stored: str) -> None:
@@ -46,14 +46,14 @@ class LateStoredFiles:
         self._lock = threading.Lock()
         self._made: StoredFiles | None = None
 
-    def get(self, stored: str) -> Path:
+    def get(self, stored: str, size: int | None = None) -> Path:
         """Fetch an output, see `StoredFiles`."""
         with self._lock:
             if self._made is None and self._make is not None:
                 self._made = self._make()
         if self._made is None:
             raise NotStored(f"there is no place for {stored}")
-        return self._made.get(stored)
+        return self._made.get(stored, size)
 
     def release(self, stored: str) -> None:
         """End one use of the path."""
@@ -108,7 +108,7 @@ class StoredFile:
     def _fetched(self) -> Path:
         if self._path is None:
             try:
-                self._path = self._files.get(self._stored)
+                self._path = self._files.get(self._stored, self._ref.size)
             except NotStored as error:
                 error.outputs.append(self._ref.id)
                 raise

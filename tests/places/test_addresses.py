@@ -47,7 +47,7 @@ def test_no_place_can_be_there(tmp_path: Path) -> None:
         "s3://bucket/x?secret_key=geheim": "the store s3://bucket/x holds credentials: leave them out, and set them in "
         "the environment",
         "ftp7://host/x": "the store ftp7://host/x is of an unknown kind: it is a path, or begins with file://, "
-        "s3://, gs://, gcs://, abfs://, abfss://",
+        "s3://, gs://, gcs://",
         "s3:///x": "the store s3:///x names no bucket (s3://BUCKET/FOLDER)",
         "": "an empty name is no store",
     }

@@ -30,7 +30,7 @@ def names(cache: HostCache) -> list[str]:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> HostCache:
-    return HostCache(tmp_path / "stores" / "a", 250)
+    return HostCache(tmp_path / "stores" / "boot" / "a", 250)
 
 
 def test_what_was_used_longest_ago_goes_first(cache: HostCache) -> None:
@@ -137,3 +137,30 @@ def test_a_user_without_a_home_has_copies_among_temporary_files(
     assert default_folder() == default_folder() == own / "nfrun" / "stores"
     own.chmod(0o777)  # another user may have put something there
     assert default_folder().parents[1].name.startswith(f"{own.name}-")
+
+
+def test_a_copy_of_another_size_is_fetched_anew(cache: HostCache) -> None:
+    path = get(cache, "data/a")
+    cache.release("data/a")
+    path.chmod(0o644)
+    path.write_bytes(b"")
+    assert cache.get("data/a", fetched(bytes(100)), 100).stat().st_size == 100  # type: ignore[arg-type]
+    cache.release("data/a")
+
+
+def test_what_is_made_here_takes_the_place_of_a_damaged_copy(cache: HostCache, tmp_path: Path) -> None:
+    for size in (0, 100):
+        (made := tmp_path / "made").write_bytes(bytes(size))
+        cache.adopt(made, "data/a")
+    assert (cache.folder / "data/a").stat().st_size == 100
+
+
+def test_copies_of_an_earlier_boot_count_and_go_first(cache: HostCache) -> None:
+    before = HostCache(cache.folder.parents[1] / "earlier boot" / "a", 250)
+    for name in ("data/a", "data/b"):
+        path = get(before, name)
+        before.release(name)
+        os.utime(path, (0, 0))
+    get(cache, "data/c")
+    assert names(cache) == ["data/c"]
+    assert len(names(before)) == 1

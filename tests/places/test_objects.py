@@ -18,6 +18,7 @@ import pytest
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.places.base import FileGone, PlaceError
+from nfrun.places.host_cache import boot_name
 from nfrun.places.objects import Objects
 from nfrun.places.opening import open_place
 from nfrun.places.stored_outputs import output_name
@@ -255,7 +256,7 @@ def test_a_full_disk_for_copies(s3: S3, tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(PlaceError) as caught:
         place.get(name)
     address = s3[1].replace("/store?", f"/store/{name}?")
-    copies = place.kept[0] / text_checksum(s3[1])
+    copies = place.kept[0] / boot_name() / text_checksum(s3[1])
     assert str(caught.value) == f"cannot read {address} with a copy in {copies}: No space left on device"
     assert caught.value.errno == errno.ENOSPC
 

@@ -70,9 +70,9 @@ def test_a_stored_output_is_fetched_when_it_is_read_and_once(place: Folder, tmp_
     fetched: list[str] = []
 
     class Counted(StoredOutputs):
-        def get(self, stored: str) -> Path:
+        def get(self, stored: str, size: int | None = None) -> Path:
             fetched.append(stored)
-            return super().get(stored)
+            return super().get(stored, size)
 
     store = TableStore(tmp_path / "run", persistent=True, stored=Counted())
     assert store.register_file(ref) == ref
@@ -153,6 +153,21 @@ def test_any_file_can_be_put(place: Folder, tmp_path: Path) -> None:
     put = store.stored(replace(scratch, digest=None, checksum=None, schema_digest=None))
     assert put.checksum == scratch.checksum and put.stored
     store.close()
+
+
+def test_an_output_is_put_by_its_content_not_by_its_id(place: Folder, tmp_path: Path) -> None:
+    """The gathered input of a mapped node has the id of an output, and may be made again."""
+    outputs = StoredOutputs(place)
+    first, second = (written(tmp_path, pa.table({"a": [number]}), number) for number in (1, 2))
+    put = [outputs.put(replace(ref, attempt=1)) for ref in (first, second)]
+    assert put[0].stored != put[1].stored
+    assert [outputs.get(ref.stored or "").read_bytes() for ref in put] == [
+        Path(ref.path or "").read_bytes() for ref in (first, second)
+    ]
+    Path(first.path or "").unlink()
+    written(tmp_path, pa.table({"a": [3]}), 1)  # another file of that name
+    again = outputs.put(replace(first, digest=None, checksum=None, schema_digest=None))
+    assert again.stored not in {ref.stored for ref in put}
 
 
 def handed_on(path: Path, type: str = ".txt") -> OutputRef:

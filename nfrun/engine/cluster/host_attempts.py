@@ -223,8 +223,8 @@ class HostRun:
         """
         used: list[str] = []
 
-        def fetch(stored: str) -> str:
-            path = self._stored.get(stored)
+        def fetch(stored: str, size: int | None = None) -> str:
+            path = self._stored.get(stored, size)
             used.append(stored)
             return str(path)
 
@@ -233,7 +233,7 @@ class HostRun:
             for id, ref in order.start.inputs.items():
                 began = time.perf_counter()
                 try:
-                    path = fetch(ref.stored or "")
+                    path = fetch(ref.stored or "", ref.size)
                 except NotStored:
                     raise _Lacking(ref) from None
                 if ref.size is not None and size_of(Path(path)) != ref.size:
