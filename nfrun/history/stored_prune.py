@@ -6,6 +6,7 @@ A place belongs to one work folder, whose id is at the end of its address. Nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nfrun.core.values import frozen
@@ -104,7 +105,9 @@ def places_of(work: WorkDir, journals: Iterable[JournalContents]) -> list[str]:
     for journal in journals:
         if journal.started is not None and journal.started.store:
             found[journal.started.store] = None
-        found.update(dict.fromkeys(place_and_name(address)[0] for address in stored_by([journal])))
+        for address in stored_by([journal]):
+            with suppress(PlaceError):  # the journal is damaged
+                found[place_and_name(address)[0]] = None
     return [address for address in found if work.owns_store(address)]
 
 

@@ -102,6 +102,10 @@ class HostCache:
             elif file >= 0:
                 os.close(file)
 
+    def forget(self, name: str) -> None:
+        """Remove a copy. Who uses it may have opened it, or does without."""
+        remove(self.folder / name)
+
     def adopt(self, path: Path, name: str) -> None:
         """Keep a file or folder as a copy in the place of another one, or remove it if it cannot be moved."""
         final = self.folder / name

@@ -23,7 +23,7 @@ from nfrun.places.base import FOLDER_MARK, TEMPORARY, FileGone, PlacedFile, Plac
 from nfrun.places.host_cache import HostCache, boot_name, default_folder
 from nfrun.places.service_errors import explained
 from nfrun.system.checksums import text_checksum
-from nfrun.system.kept_files import content_of
+from nfrun.system.kept_files import content_of, remove
 
 SMALL = 5_000_000  # bytes of an object that is written with one request, without a look whether it is there
 _PART = 16 << 20  # bytes that are fetched with one request
@@ -47,9 +47,9 @@ class Objects:
         self.kept: tuple[Path, ...] = (folder,)
 
     def put(self, path: Path, name: str, *, moved: bool = True) -> int:
-        """Upload a file, or a folder as a `tar` file, under a name. One that is moved becomes the copy of this machine.
+        """Upload a file, or a folder as a `tar` file, under a name. A large one is not uploaded again if it is there.
 
-        A large one is not uploaded again if it is there.
+        An output that is moved becomes the copy of this machine.
         """
         with self._errors("write", name):
             if path.is_dir():
@@ -60,8 +60,10 @@ class Objects:
                     shutil.rmtree(folder, ignore_errors=True)
             else:
                 size = self._upload(path, name)
-            if moved:
+            if moved and _CHECKSUM.match(name):
                 self._cache.adopt(path, name)
+            elif moved:
+                remove(path)
             return size
 
     def get(self, name: str, size: int | None = None) -> Path:
@@ -88,12 +90,14 @@ class Objects:
     def remove(self, names: Collection[str]) -> None:
         """Remove the objects with these names."""
 
-        def remove(name: str) -> None:
-            with self._errors("remove", name), suppress(FileNotFoundError):
-                self._service.delete_file(self._key(name))
+        def delete(name: str) -> None:
+            with self._errors("remove", name):
+                self._cache.forget(name)
+                with suppress(FileNotFoundError):
+                    self._service.delete_file(self._key(name))
 
         with ThreadPoolExecutor(2 * _AT_ONCE) as pool:
-            for _ in pool.map(remove, names):
+            for _ in pool.map(delete, names):
                 pass
 
     def remove_all(self) -> None:

@@ -125,6 +125,21 @@ def test_what_was_put_here_is_not_fetched_again(s3: S3, tmp_path: Path) -> None:
     assert place.kept[0] in place.get(name).parents
 
 
+def test_what_is_not_named_by_its_content_is_not_kept_here(s3: S3, tmp_path: Path) -> None:
+    """Such as what a driver and a worker write to see whether they see the same place."""
+    place = place_of(s3)
+    (path := tmp_path / "made").write_text("content")
+    place.put(path, "data/nonce-1.txt")
+    assert not path.exists()
+    assert asked(s3[0], "nonce") == ["PUT"]
+    assert place.get("data/nonce-1.txt").read_text() == "content"
+    assert asked(s3[0], "nonce") == ["HEAD", "GET"]
+    place.remove(["data/nonce-1.txt"])
+    assert not [*place.kept[0].rglob("nonce*")]
+    with pytest.raises(FileGone):
+        place_of(s3).get("data/nonce-1.txt")
+
+
 def test_a_folder_is_one_object(s3: S3, tmp_path: Path) -> None:
     folder = tmp_path / "made"
     (folder / "inner").mkdir(parents=True)

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from nfrun.history.journal_text import verified_object, with_checksum
 from nfrun.history.kept_tables import remove_stored_over_budget
 from nfrun.history.run_index import RunIndex
-from nfrun.history.work_dir import WorkDir
+from nfrun.history.work_dir import JOURNAL, WorkDir
 from nfrun.places.folder import Folder
 from nfrun.places.opening import open_place
 from tests.places.moved_runs import move_outputs
@@ -257,6 +258,19 @@ def test_clean_all_of_another_pipeline_leaves_the_outputs_of_this_one(trial: Tri
     trial.here(trial.path, "clean", "q.yaml", "--all")
     assert trial.names() == names
     trial.here(trial.path, "clean", "p.yaml", "--all")
+    assert trial.names() == set()
+
+
+def test_clean_goes_on_beside_an_address_that_is_none(trial: Trial) -> None:
+    trial.stored()
+    journal = next(folder for folder in trial.work.run_folders()) / JOURNAL
+    lines = [verified_object(line) for line in journal.read_bytes().splitlines()]
+    for line in lines:
+        for output in line.get("outputs", ()):
+            output["stored"] = "file:///nowhere" if output["id"] == "numbers" else output["stored"]
+    journal.write_bytes(b"".join(with_checksum(json.dumps(line)) for line in lines))
+    assert trial.clean().startswith("removed 1 file, ")
+    trial.clean("--all")
     assert trial.names() == set()
 
 
