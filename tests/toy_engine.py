@@ -61,6 +61,9 @@ class ToyEngine:
     def stop(self, token: str, kill: bool) -> None:
         threading.Thread(target=self.hosted.stop, args=(self._run, token, kill), daemon=True).start()
 
+    def forget(self, token: str) -> None:
+        pass
+
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         return {address: self.hosted.ask(question) for address in self._workers}
 

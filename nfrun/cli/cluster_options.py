@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.option_values import parse_address, parse_store
 from nfrun.cli.options import RunOptions, ValidateOptions
+from nfrun.engine.cluster.addresses import is_local
 from nfrun.history.work_dir import WorkDir
 from nfrun.places.base import Place
 
@@ -61,9 +61,3 @@ def cluster_store(given: str | None, environ: Mapping[str, str], address: str, d
         return str(default)
     what = f"the workers of {address} and this machine need a place for outputs that all of them see"
     raise UsageError(f"{what}: a shared folder, or s3://bucket/folder (or set NFRUN_STORE)", "--store")
-
-
-def is_local(address: str) -> bool:
-    """Return whether a cluster at this address is on this machine, as far as can be told; "" is none at all."""
-    host = address.partition("://")[2].rpartition(":")[0].strip("[]")
-    return not address or host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun import __version__
-from nfrun.cli.cluster_options import STORE, check_cluster, cluster_address, cluster_store, is_local
+from nfrun.cli.cluster_options import STORE, check_cluster, cluster_address, cluster_store
 from nfrun.cli.option_values import slots_of
 from nfrun.cli.options import ValidateOptions
 from nfrun.cli.run_setup import RunSetup
 from nfrun.code.folder_code import FolderCode
 from nfrun.core.contracts import EVIDENCE
+from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import WORK_DIR, NodeSpec, Pipeline
 from nfrun.core.values import replace
+from nfrun.engine.cluster.addresses import is_private
 from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import place_nodes
@@ -26,6 +28,8 @@ from nfrun.nodes.registry import KINDS
 from nfrun.system.kept_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores
+
+_TRIES = 5  # to pack files while none of them changes
 
 if TYPE_CHECKING:
     from nfrun.engine.cluster.base import Cluster, Engine
@@ -51,7 +55,7 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
 
     place = open_place(setup.started.store)
     address = cluster_address(options.address, os.environ)
-    config = _config(setup, placement, place)
+    config, secret = _config(setup, placement, place), _with_secrets(setup, placed)
     with _engine(address, config.run, slots_of(options.slots, pipeline)) as engine:
         slots = max((worker.slots for worker in engine.workers()), default=1.0)
         cluster = Cluster(
@@ -60,8 +64,9 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
             place,
             uses_all=options.slots is None and pipeline.jobs is None,
             warn=setup.messages.warn,
+            has_secrets=bool(secret),
         )
-        problems = _secrets_in_the_open(setup, placed, address)
+        problems = _told_in_the_open(secret, [address, *(worker.address for worker in engine.workers())])
         needs = Needs(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__}, problems)
         for warning in preflight(cluster, needs):
             setup.messages.warn(warning)
@@ -162,11 +167,21 @@ def _with_code(config: HostConfig, pipeline: Pipeline, setup: RunSetup, place: P
 
     base = Path(pipeline.folder).absolute()
     folders = [base, *dict.fromkeys(folder_of(spec, base) for spec in pipeline.nodes.values() if spec.folder)]
-    code = find_code(folders, [setup.work.path, *place.kept])
-    if place.size(code.name) is None:
-        folder = place.fresh_folder()
-        code.pack(folder / "code.zip")
-        place.put(folder / "code.zip", code.name)
+    left_out = [setup.work.path, *place.kept]
+    # The store has folders of other work folders, too, unless it is around the project.
+    left_out += [path.parent for path in place.kept if not base.is_relative_to(path.parent)]
+    folder = place.fresh_folder()
+    try:
+        for _ in range(_TRIES):
+            code = find_code(folders, left_out)
+            if place.size(code.name) is not None:
+                break
+            if code.pack(folder / "code.zip"):
+                place.put(folder / "code.zip", code.name)
+                break
+        else:
+            raise ClusterError(f"the files in {base} change while they are packed for the cluster: try again")
+    finally:
         remove(folder, ignore_errors=True)
     return replace(config, code=code.name, base=os.path.relpath(base, code.root), root=str(code.root))
 
@@ -187,15 +202,20 @@ def _versions() -> Mapping[str, str]:
     return {"python": platform.python_version(), "pyarrow": version("pyarrow")}
 
 
-def _secrets_in_the_open(setup: RunSetup, placed: list[NodeSpec], address: str) -> tuple[str, ...]:
-    """Return what is wrong if secrets would travel to another machine where others can read them."""
-    if not address.startswith("tcp://") or is_local(address):
-        return ()
-    pipeline, redact = setup.pipeline, setup.redactor
-    found = ["'env' of the file"] if pipeline.redacted_env else []
+def _with_secrets(setup: RunSetup, placed: list[NodeSpec]) -> list[str]:
+    """Return what has secrets of all that is sent to workers."""
+    from nfrun.engine.cluster.wire import to_text
+
+    found = ["'env' of the file"] if setup.pipeline.redacted_env else []
     for spec in placed:
-        parts = [spec.body, *map(str, [*spec.with_.values(), *spec.env.values()])]
-        if spec.redacted_env or any(redact(part) != part for part in parts):
+        text = to_text(spec)
+        if spec.redacted_env or setup.redactor(text) != text:
             found.append(f"node '{spec.id}'")
-    why = f"and {address} sends what it gets as plain text: use TLS (tls://)"
-    return tuple(f"{who} has a secret, {why}" for who in found)
+    return found
+
+
+def _told_in_the_open(secret: Iterable[str], addresses: Iterable[str]) -> tuple[str, ...]:
+    """Return what is wrong if secrets would travel to another machine where others can read them."""
+    far = next((address for address in addresses if not is_private(address)), "")
+    why = f"and {far} sends what it gets as plain text: use TLS (tls://)"
+    return tuple(f"{who} has a secret, {why}" for who in secret) if far else ()

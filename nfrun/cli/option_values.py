@@ -19,7 +19,7 @@ NO_CACHE_SIZE = "not a size such as 10GB, 500MiB or 0"
 NO_ADDRESS = "not the address of a scheduler, such as tcp://host:8786 or tls://host:8786"
 FOREVER = "forever"
 MAX_DAYS = f"{LONGEST / 86400:.0f}"
-_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://([\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}", re.ASCII)
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://([\w.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})", re.ASCII)
 
 
 def parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
@@ -109,7 +109,8 @@ def cache_budget(given: int | None, environ: Mapping[str, str]) -> int | None:
 
 def parse_address(address: str) -> str:
     """Return the address of a scheduler. Raises ValueError."""
-    if not _ADDRESS.fullmatch(address):
+    found = _ADDRESS.fullmatch(address)
+    if not found or int(found["port"]) > 65535:
         raise ValueError(f"'{address}' is {NO_ADDRESS}")
     return address
 
@@ -123,7 +124,7 @@ def parse_store(store: str) -> str:
         check_address(store)
     except PlaceError as error:
         raise ValueError(str(error)) from None
-    return store if "://" in store else os.path.abspath(store)  # noqa: PTH100
+    return store if "://" in store else os.path.abspath(os.path.expanduser(store))  # noqa: PTH100, PTH111
 
 
 def parse_wait(wait: str | float) -> float:

@@ -8,11 +8,12 @@ Other packages use:
 
 - `attempt`: `RunAttempt`
 - `attempt_context`: `RunCoroutine`
+- `cluster.addresses`: `is_local`, `is_private`
 - `cluster.base`: `Cluster`, `Engine`
 - `cluster.code_archive`: `find_code`
 - `cluster.dask_engine`: `DaskEngine`
 - `cluster.preflight`: `Needs`, `preflight`
-- `cluster.wire`: `HostConfig`
+- `cluster.wire`: `HostConfig`, `to_text`
 - `event_dispatch`: `Reporter`
 - `executors.base`: `Placement`
 - `executors.registry`: `CLUSTERS`, `EXECUTORS`

@@ -30,7 +30,8 @@ def place_nodes(
     """Decide where the nodes run that are not `reused`.
 
     `requested` is the executor for all nodes, `auto`, or `file`: then each node's own `executor` counts, and `auto` if
-    it has none. If it is a cluster, nodes that are about files of this machine, or have `executor: thread`, stay here.
+    it has none. If it is a cluster, nodes that are about files of this machine, queries of such files, and nodes with
+    `executor: thread` stay here.
     Nodes that are processes of their own or hand on what they read, and nodes of registered kinds, are never in worker
     processes. A node with its own number of threads is in one, unless it shall run on a thread.
     `added_variables` are those that nfrun adds to the environment of all nodes: they shall not make the thread pool of
@@ -52,6 +53,8 @@ def place_nodes(
         if not may_share[made_by]:
             unshared.add(name)
         executor = _executor_of(spec, requested, recorded, its_code)
+        if executor in CLUSTERS and _queries_local_files(spec, pipeline):
+            executor = DEFAULT_EXECUTOR
         if executor != DEFAULT_EXECUTOR:
             executors[name] = executor
         is_apart = executor in WORKER_PROCESSES or executor in CLUSTERS
@@ -85,6 +88,23 @@ def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fing
         )
         return WORKER_PROCESSES[0] if needs_process else DEFAULT_EXECUTOR
     return DEFAULT_EXECUTOR if executor in WORKER_PROCESSES and not in_worker else executor
+
+
+def _queries_local_files(spec: NodeSpec, pipeline: Pipeline) -> bool:
+    """Whether a node reads files of this machine itself, in place of the tables of the nodes that stand for them.
+
+    On a worker it would get the tables, whose rows a query may give in another order.
+    """
+    if not KINDS[spec.kind].reads_source_files:
+        return False
+    left = [output.node for item in spec.inputs for output in item.outputs]
+    while left:
+        found = pipeline.nodes.get(left.pop())
+        if found is not None and KINDS[found.kind].has_local_source(found):
+            return True
+        if found is not None and KINDS[found.kind].hands_on:
+            left += [output.node for item in found.inputs for output in item.outputs]
+    return False
 
 
 def _has_own_threads(spec: NodeSpec) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from nfrun.cli import cluster_options
-from nfrun.cli.cluster_options import check_cluster, cluster_address, cluster_store, is_local
+from nfrun.cli.cluster_options import check_cluster, cluster_address, cluster_store
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.options import RunOptions, ValidateOptions
+from nfrun.engine.cluster.addresses import is_local
 
 FILE = Path("p.yaml")
 
@@ -37,7 +38,7 @@ def test_options_of_a_cluster_need_one(option: str) -> None:
     "address",
     [
         *("", " ", "h", "h:8786", "tcp//h:1", "tcp://h", "tcp://:1"),
-        *("http://h:1", "tcp://h:x", "tcp://h:1/x", "tcp://a b:1"),
+        *("http://h:1", "tcp://h:x", "tcp://h:1/x", "tcp://a b:1", "tcp://h:65536"),
     ],
 )
 def test_what_is_no_address_is_refused(address: str) -> None:

@@ -7,36 +7,36 @@ from typing import Any
 
 import pytest
 
-from nfrun.cli.cluster_run import _secrets_in_the_open
+from nfrun.cli.cluster_run import _told_in_the_open, _with_secrets
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.logs.redaction import Redactor
 
-FAR = "tcp://far:8786"
+SECRET = "s3cret-value"
 PLAIN = NodeSpec("plain", "python", "m:f", (), {"n": 1}, (), (), {})
-GIVEN = NodeSpec("given", "python", "m:f", (), {"nested": {"token": "s3cret-value"}}, (), (), {})
-OWN = NodeSpec("own", "run", "true", (), {}, (), (), {"T": "x-s3cret-value"}, redacted_env={"T": "x-***"})
+GIVEN = NodeSpec("given", "python", "m:f", (), {"nested": {"token": SECRET}}, (), (), {})
+OWN = NodeSpec("own", "run", "true", (), {}, (), (), {"T": f"x-{SECRET}"}, redacted_env={"T": "x-***"})
+CHECKED = NodeSpec("checked", "python", "m:f", (), {}, (), (), {}, files=(f"{SECRET}.txt",))
 
 
-def told(address: str, *nodes: NodeSpec, **pipeline: Any) -> tuple[str, ...]:
+def secrets_of(*nodes: NodeSpec, **pipeline: Any) -> list[str]:
     setup: Any = SimpleNamespace(
-        pipeline=Pipeline("p.yaml", "/", "p", "", {}, {}, {}, {}, **pipeline), redactor=Redactor(["s3cret-value"])
+        pipeline=Pipeline("p.yaml", "/", "p", "", {}, {}, {}, {}, **pipeline), redactor=Redactor([SECRET])
     )
-    return _secrets_in_the_open(setup, list(nodes), address)
+    return _with_secrets(setup, list(nodes))
 
 
-def test_each_place_of_a_secret_is_told() -> None:
-    why = "and tcp://far:8786 sends what it gets as plain text: use TLS (tls://)"
-    assert told(FAR, PLAIN, GIVEN, OWN, redacted_env={"A": "***"}) == (
-        f"'env' of the file has a secret, {why}",
-        f"node 'given' has a secret, {why}",
-        f"node 'own' has a secret, {why}",
-    )
+def test_secrets_are_found_in_all_that_is_sent() -> None:
+    found = ["'env' of the file", "node 'given'", "node 'own'", "node 'checked'"]
+    assert secrets_of(PLAIN, GIVEN, OWN, CHECKED, redacted_env={"A": "***"}) == found
+    assert secrets_of(PLAIN) == []
 
 
-@pytest.mark.parametrize("address", ["", "tcp://127.0.0.1:8786", "tls://far:8786"])
-def test_secrets_travel_on_this_machine_and_encrypted(address: str) -> None:
-    assert told(address, GIVEN, OWN, redacted_env={"A": "***"}) == ()
+@pytest.mark.parametrize("addresses", [["tcp://far:1"], ["tcp://127.0.0.1:1", "tcp://far:1"], ["", "tcp://far:1"]])
+def test_neither_the_scheduler_nor_a_worker_may_get_them_in_the_open(addresses: list[str]) -> None:
+    told = "node 'given' has a secret, and tcp://far:1 sends what it gets as plain text: use TLS (tls://)"
+    assert _told_in_the_open(["node 'given'"], addresses) == (told,)
+    assert _told_in_the_open([], addresses) == ()
 
 
-def test_nodes_that_stay_here_may_have_secrets() -> None:
-    assert told(FAR, PLAIN) == ()
+def test_they_travel_on_this_machine_and_encrypted() -> None:
+    assert _told_in_the_open(["node 'given'"], ["", "tcp://127.0.0.1:8786", "tls://far:8786", "tls://h:1"]) == ()

@@ -54,15 +54,18 @@ def test_on_a_cluster_files_of_this_machine_and_nodes_on_threads_stay_here() -> 
     assert executors == dict.fromkeys(["function", "query", "script", "object", "process"], "dask")
 
 
-def test_a_query_on_a_cluster_reads_no_files_of_this_machine() -> None:
+def test_queries_of_files_of_this_machine_stay_here() -> None:
     nodes = {
         "a": NodeSpec("a", "read", "a.csv", (), {}, (), (), {}),
         "b": NodeSpec("b", "sql", "select * from a", (Input("a", OutputId("a")),), {}, (), (), {}),
     }
     both = Pipeline("p.yaml", ".", "p", "", {}, {}, nodes, {})
     code = FolderCode(Path())
-    assert place_nodes(both, "file", NONE, code).in_files == {"a"}
-    assert place_nodes(both, "dask", NONE, code).in_files == set()
+    given = {"given": NodeSpec("given", "input", "", (Input("a", OutputId("a")),), {}, (), (), {})}
+    given["c"] = replace(nodes["b"], id="c", inputs=(Input("t", OutputId("given")),))
+    given["d"] = replace(nodes["b"], id="d", inputs=(Input("t", OutputId("c")),))
+    assert place_nodes(replace(both, nodes={**nodes, **given}), "dask", NONE, code).executors == {"d": "dask"}
+    assert place_nodes(both, "dask", NONE, code).in_files == {"a"}
 
 
 def test_a_node_that_hands_on_what_it_is_given_stays_on_a_thread() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -66,6 +67,7 @@ class RemoteAttempts:
         self._maps: dict[tuple[str, int], tuple[AttemptOrder, WorkerData]] = {}  # mapped nodes, by node and attempt
         self._made_by: dict[str, str] = {}  # the workers that have the files of outputs at hand
         self._executions: dict[str, _Execution] = {}  # those under way, by token
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._gone = ""  # why the cluster is gone
         self._engine.on_gone = self._end_all
@@ -124,7 +126,7 @@ class RemoteAttempts:
         else:  # several outputs are put together, or a table was read from other files
             inputs = AttemptInputs(spec, start.inputs, self._store)
             path = inputs.file(over.name, lambda: make_scratch(self._runner.scratch, spec.id, start.attempt))
-            ref = OutputRef(OutputId(spec.id, over.name), 0, 0, "", str(path))
+            ref = OutputRef(OutputId(spec.id, f"input {next(self._numbers)}"), 0, 0, "", str(path))
         stored = self._store.stored(ref).stored
         assert stored is not None
         return stored
@@ -210,9 +212,13 @@ class RemoteAttempts:
             timers.append(timer)
             start_timer(timer)
 
+        def give_up() -> None:  # the worker may hang, or be out of reach
+            self._engine.forget(execution.token)
+            execution.end("")
+
         def kill() -> None:
             stop(True)
-            later(_KILL_SECONDS, lambda: execution.end(""))  # the worker may hang, or be out of reach
+            later(_KILL_SECONDS, give_up)
 
         def end() -> None:
             stop(False)

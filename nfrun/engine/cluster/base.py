@@ -55,6 +55,9 @@ class Engine(Protocol):
     def stop(self, token: str, kill: bool) -> None:
         """Stop an attempt, if it is under way: with SIGTERM, or with SIGKILL if `kill`."""
 
+    def forget(self, token: str) -> None:
+        """Let an attempt that was stopped end by itself. It is told if its worker tells of the end, or leaves."""
+
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         """Return the answers of all workers to a `Question`, by address. One that gives none has a text without `{`."""
 
@@ -67,6 +70,7 @@ class Cluster:
     """What a run has on a cluster: the engine, what its hosts share, and the place for outputs.
 
     If it `uses_all`, its nodes there take all slots of the workers, and none of `-j`. `warn` tells the user something.
+    If it `has_secrets`, workers get nothing to whom it would travel in the open.
     """
 
     engine: Engine
@@ -74,3 +78,4 @@ class Cluster:
     place: Place
     uses_all: bool = True
     warn: Callable[[str], object] = lambda message: None
+    has_secrets: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nfrun.engine.cluster.addresses import is_private
 from nfrun.engine.cluster.attempts import RemoteAttempts
 from nfrun.engine.cluster.base import PER_WORKER, Cluster
 from nfrun.engine.cluster.slots import WorkerSlots
@@ -21,7 +22,9 @@ class ClusterExecutor(ThreadExecutor):
     def __init__(self, cluster: Cluster, context: ExecutorContext, on_outcome: OnOutcome) -> None:
         self.name = cluster.engine.name
         self._engine = cluster.engine
-        self._slots = WorkerSlots(cluster.engine.workers)
+        self._slots = WorkerSlots(
+            lambda: [w for w in cluster.engine.workers() if not cluster.has_secrets or is_private(w.address)]
+        )
         self._attempts = RemoteAttempts(cluster, context, self._slots)
         self.own = {name: self._slots.most(name) for name in PER_WORKER if name != "cpu" or cluster.uses_all}
         self._warn = cluster.warn

@@ -36,14 +36,19 @@ class CodeFiles:
         """The name of the archive in the store."""
         return f"code/{self.digest}.zip"
 
-    def pack(self, archive: Path) -> None:
-        """Write the archive. Raises OSError."""
+    def pack(self, archive: Path) -> bool:
+        """Write the archive. Returns whether the files are still those of the digest. Raises OSError."""
+        whole = xxhash.xxh3_128()
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
             for name, path in self.files.items():
                 info = zipfile.ZipInfo(name, _STARTS_AT)
-                info.external_attr = path.stat().st_mode << _MODE
+                mode = path.stat().st_mode
+                info.external_attr = mode << _MODE
                 info.compress_type = zipfile.ZIP_DEFLATED
-                packed.writestr(info, b"" if name.endswith("/") else path.read_bytes())
+                content = b"" if name.endswith("/") else path.read_bytes()
+                packed.writestr(info, content)
+                whole.update(_line(name, mode, xxhash.xxh3_128(content).hexdigest()))
+        return whole.hexdigest() == self.digest
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -76,13 +81,12 @@ def find_code(folders: Sequence[Path], left_out: Collection[Path] = (), more: Co
 
 def _walk(folder: Path, left_out: Collection[str]) -> Iterator[Path]:
     """Yield the files below a folder, and the folders that have none."""
-    seen: set[str] = set()
     for found, inner, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(found)
-        if real in seen or real in left_out or "pyvenv.cfg" in names:
+        above = [os.path.realpath(path) for path in Path(found).parents if path.is_relative_to(folder)]
+        if real in above or real in left_out or "pyvenv.cfg" in names:  # a link to a folder around it has no end
             inner.clear()
             continue
-        seen.add(real)
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__pycache__")
         paths = [Path(found, name) for name in names if not name.startswith(".") and not name.endswith(".pyc")]
         yield from [path for path in paths if path.is_file()]
@@ -111,6 +115,9 @@ def _digest(files: Mapping[str, Path]) -> str:
             with path.open("rb") as file:
                 while chunk := file.read(_CHUNK):
                     content.update(chunk)
-        mode = path.stat().st_mode & stat.S_IXUSR
-        whole.update(f"{name}\0{mode}\0{content.hexdigest()}\n".encode(errors="surrogateescape"))
+        whole.update(_line(name, path.stat().st_mode, content.hexdigest()))
     return whole.hexdigest()
+
+
+def _line(name: str, mode: int, content: str) -> bytes:
+    return f"{name}\0{mode & stat.S_IXUSR}\0{content}\n".encode(errors="surrogateescape")

@@ -59,6 +59,7 @@ class DaskEngine:
         self.on_gone: Callable[[str], object] = lambda why: None
         self._lock = threading.Lock()
         self._tasks: dict[str, _Task] = {}
+        self._forgotten: set[str] = set()
         self._workers: dict[str, RemoteWorker] = {}
         self._used: set[str] = set()  # workers that may have a host of the run
         self._closed = threading.Event()
@@ -107,6 +108,14 @@ class DaskEngine:
         task = self._tasks.get(token)
         if task is not None:
             self._start(self._call(dask_task.stop, [task.worker], _STOP_SECONDS, self._run, token, kill))
+
+    def forget(self, token: str) -> None:
+        with self._lock:
+            task = self._tasks.get(token)
+            self._forgotten.add(token)
+        if task is not None:
+            with suppress(Exception):
+                task.future.release()
 
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         asked = list(self._workers)
@@ -173,7 +182,7 @@ class DaskEngine:
         for token, task in list(self._tasks.items()):
             if task.worker not in workers:
                 self._end(token, None, _left(task.worker))
-            elif task.future.status in ("error", "lost", "cancelled"):
+            elif token not in self._forgotten and task.future.status in ("error", "lost", "cancelled"):
                 self._end(token, None, f"its worker {task.worker} could not make it: {_problem(task.future)}")
 
     async def _call(
@@ -274,6 +283,8 @@ def _connect(address: str, cluster: Any) -> Any:
             found.put(_Client(cluster or address, timeout=_CONNECT_SECONDS, set_as_default=False, name="nfrun"))
         except ClusterError as error:
             found.put(error)
+        except MemoryError:  # what answers gives an absurd length
+            found.put(ClusterError(f"what answers at {address} is no Dask scheduler"))
         except Exception as error:
             found.put(ClusterError(f"no Dask scheduler answers at {address}: {_text(error)}"))
 

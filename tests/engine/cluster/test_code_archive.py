@@ -93,3 +93,17 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (base / "steps.py").chmod(0)
     with pytest.raises(ClusterError, match=r"cannot read .*steps.py, which the cluster needs: Permission denied"):
         find_code([base])
+
+
+def test_a_folder_with_two_names_is_packed_under_both(tmp_path: Path) -> None:
+    base = project(tmp_path / "p", **{"lib/x.py": ""})
+    (base / "current").symlink_to("lib")
+    assert {"lib/x.py", "current/x.py"} <= find_code([base]).files.keys()
+
+
+def test_files_that_change_between_their_digest_and_the_archive_are_noticed(tmp_path: Path) -> None:
+    base = project(tmp_path / "p")
+    code = find_code([base])
+    assert code.pack(tmp_path / "code.zip")
+    (base / "steps.py").write_text("def f(): pass")
+    assert not code.pack(tmp_path / "code.zip")
