@@ -18,6 +18,7 @@ CODES = {
     Cause.LOST: 1,
     Cause.IO: 74,
     Cause.PERMISSION: 77,
+    Cause.CLUSTER: 69,
     Cause.INTERNAL: 70,
 }
 
