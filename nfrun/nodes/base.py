@@ -265,6 +265,8 @@ class Kind:
     # names. The type null stands for one that is not known. The second argument has the schemas of all inputs that are
     # tables, and the third the files that `footers` has returned. None for a kind of which that cannot be known.
     columns: Callable[[NodeSpec, Mapping[str, Any], _Files], tuple[Any, NodeDiagnostic | None]] | None = None
+    # Returns whether a node with `columns` uses those of its inputs, for itself or for its own table.
+    uses_columns: Callable[[NodeSpec], bool] = lambda node: True
     # Returns the files of this machine that say which columns a node's table has, by their names; none if none do.
     footers: Callable[[NodeSpec, Path], _Files] = lambda node, folder: NOTHING
     # Yields what the node needs and this machine does not have, such as a file: an error before a run. The last
@@ -296,8 +298,7 @@ class Kind:
     # it is a `NamedFiles`, the files that appear while the node runs are its outputs. None if the files are not on this
     # machine: then the node is never reused. A path need not exist: then the node fails.
     external_inputs: Callable[[NodeSpec, Path], Mapping[str, Path] | None] = lambda node, folder: {}
-    # Returns the URI of a file on another machine that a node reads, "" if it reads none. Such a node is reused by the
-    # version that the service gives for the file.
+    # Returns the URI of a remote file that a node reads, "" for none. Reuse asks the service for its version.
     remote_input: Callable[[NodeSpec], str] = lambda node: ""
     # Whether a node only reads files of this machine, so that its table need not be written to another file, and a file
     # is handed on where it is.
@@ -323,8 +324,7 @@ class Kind:
     is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
     # Returns what the code or the text of a node shows without being run, such as that it connects to a host.
     code_facts: Callable[[NodeSpec, Fingerprints], CodeFacts] = lambda node, code: NO_FACTS
-    # Returns the statements of the project's code that a node reaches, by module: a file that one of them opens may
-    # count for the node.
+    # Returns the project's statements that a node reaches, by module: a file that one opens may count for the node.
     reached: Callable[[NodeSpec, Fingerprints], Sequence[Sequence[Statement]]] = lambda node, code: ()
     # Whether the outputs depend on the variables under `env`, and on the number of threads.
     uses_environment: bool = True

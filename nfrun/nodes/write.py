@@ -165,6 +165,7 @@ WRITE = Kind(
     run=run,
     no_map="it writes its table as a whole",
     columns=check_partition,
+    uses_columns=lambda node: "partition" in node.with_,
     setting_hints={"format": "the file's extension sets it"},
     synonyms=("sink", "save", "target"),
     is_template=True,

@@ -87,8 +87,8 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
 
 def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
     """Return the files that say which columns the tables of nodes have, where columns of these are named."""
-    naming = (spec for spec in nodes.values() if KINDS[spec.kind].columns or spec.map)
-    named = {output for spec in naming for item in spec.inputs for output in item.outputs}
+    using = (spec for spec in nodes.values() if spec.map or _uses_columns(spec))
+    named = {output for spec in using for item in spec.inputs for output in item.outputs}
     files: dict[str, Mapping[str, Path]] = {}
     left = _MOST_FILES
     for name, spec in nodes.items():
@@ -100,6 +100,11 @@ def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
         if found:
             files[name] = found
     return files
+
+
+def _uses_columns(spec: NodeSpec) -> bool:
+    kind = KINDS[spec.kind]
+    return kind.columns is not None and kind.uses_columns(spec)
 
 
 def _has_columns(nodes: Mapping[str, NodeSpec]) -> bool:

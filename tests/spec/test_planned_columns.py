@@ -420,6 +420,15 @@ def test_a_pipeline_that_is_in_order_imports_neither_pyarrow_nor_duckdb() -> Non
     assert (found.stdout, found.stderr) == ("False set()\n", "")
 
 
+def test_no_file_is_read_where_nothing_names_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(columns, "_states", read.extend)
+    assert planned(HEAD + "  b: {write: b.csv, inputs: a}\n") == []
+    assert read == []
+    assert planned(HEAD + "  b: {write: b/, inputs: a, with: {partition: id}}\n") == []
+    assert read == [Path("a.parquet").absolute()]
+
+
 def test_the_ends_of_a_limited_number_of_files_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "_MOST_FILES", 2)
     text = HEAD + "".join(f"  a{i}: {{read: a.parquet}}\n" for i in range(3))
