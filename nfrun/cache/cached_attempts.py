@@ -9,6 +9,7 @@ which files nodes read and wrote, which cannot be found out afterwards.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
 
 
+_MOST_LACKED = 2
+
+
 class CachedAttempts:
     """Serves cache hits, and calls `run_attempt` for all other attempts.
 
@@ -80,6 +84,7 @@ class CachedAttempts:
         self._given = given
         self._rows = rows
         self._observed = observed
+        self._lacked: Counter[tuple[str, str]] = Counter()  # how often an attempt at a node lacked an output
         self._missed: set[str] = set()  # nodes that were looked up, without a result to reuse
         self._hits = hits
         self._outdated = outdated
@@ -109,7 +114,7 @@ class CachedAttempts:
             if hit is not None and (checked := self._checked_hit(start, hit, cancel_token, run_coroutine)) is not None:
                 return checked
         if lacking := self._lacking(start):
-            return self._await(start, lacking, made_again_for(f"'{start.node}' reads it"))
+            return self._await_removed(start, lacking, f"'{start.node}' reads it")
         if is_lookup:
             self._missed.add(start.node)
             return Outcome(start.node, start.attempt, missed=True)
@@ -122,7 +127,7 @@ class CachedAttempts:
         except NotStored as error:
             outcome = Outcome(start.node, start.attempt, lacking=tuple(start.inputs[id] for id in error.outputs))
         if outcome.lacking:
-            return self._await(start, outcome.lacking, made_again_for(f"'{start.node}' reads it"))
+            return self._await_removed(start, outcome.lacking, f"'{start.node}' reads it")
         return outcome
 
     # -- cache miss ------------------------------------------------------------------------------------------------
@@ -204,6 +209,18 @@ class CachedAttempts:
             for ref in missing
             if (reads_source_files and (ref.digest or "").startswith(DIGEST_OF_FILES)) or not self._register(ref)
         )
+
+    def _await_removed(self, start: NodeStarted, lacking: tuple[OutputRef, ...], reader: str) -> Outcome:
+        """Return the outcome of an attempt that lacks outputs, as `reader` reads them.
+
+        It is a failure if they were made again too often: something takes them away.
+        """
+        self._lacked.update((start.node, ref.id) for ref in lacking)
+        if again := next((ref for ref in lacking if self._lacked[start.node, ref.id] > _MOST_LACKED), None):
+            where = f" from {again.stored or again.path}" if again.stored or again.path else ""
+            what = f"'{again.id}' was removed{where} {_MOST_LACKED + 1} times while the run was under way"
+            return Outcome(start.node, start.attempt, Failure(Cause.IO, "", what))
+        return self._await(start, lacking, made_again_for(reader))
 
     def _await(self, start: NodeStarted, lacking: tuple[OutputRef, ...], reason: str) -> Outcome:
         """Return the outcome of an attempt that needs other nodes to run again first, for this reason."""
@@ -322,7 +339,7 @@ class CachedAttempts:
                 made[ref.id] = ref
             inputs = {id: ref for id, ref in start.inputs.items() if id in referred}  # the checks read no others
             if lacking := self._lacking(replace(start, inputs=inputs)):
-                return self._await(start, lacking, made_again_for(f"a check of '{start.node}' reads it"))
+                return self._await_removed(start, lacking, f"a check of '{start.node}' reads it")
             order = ChecksStarted(start.at, start.node, start.attempt, inputs, made=made)
             checked = self._run_attempt(order, cancel_token, run_coroutine)
             if checked.failure is not None and not (checked.checks and failed_checks(hit.checks)):

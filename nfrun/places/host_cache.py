@@ -107,14 +107,16 @@ class HostCache:
         remove(self.folder / name)
 
     def adopt(self, path: Path, name: str) -> None:
-        """Keep a file or folder as a copy in the place of another one, or remove it if it cannot be moved."""
+        """Keep a file or folder as a copy, or remove it if it cannot be moved.
+
+        It takes the place of another file, whose readers have it open. A folder only if that is damaged and not in use.
+        """
         final = self.folder / name
         with suppress(OSError):
             final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if final.is_dir():
-                remove(final)
-            _place(path, final)
-            self._evict(final)
+            if not final.is_dir() or (size_of(final) != size_of(path) and _removed_unused(final)):
+                _place(path, final)
+                self._evict(final)
         remove(path, ignore_errors=True)
 
     def fresh_folder(self) -> Path:

@@ -56,7 +56,9 @@ class StoredOutputs:
         self.place = place
         self._cache = cache
         self._places = {} if place is None else {place.uri: place}
-        self._put: dict[str, tuple[threading.Lock, list[str]]] = {}  # by name: the address, once it is put
+        # By name, id and attempt: the address, once it is put. What another attempt gives is put again, since it may
+        # have been removed.
+        self._put: dict[tuple[str, str, int], tuple[threading.Lock, list[str]]] = {}
         self._unreachable: set[str] = set()
         self._lock = threading.Lock()
 
@@ -110,14 +112,15 @@ class StoredOutputs:
     def put(self, ref: OutputRef) -> OutputRef:
         """Put an output into the place, where its file stays at its path, too. Returns its reference with the address.
 
-        Threads that put the same content wait for one of them. A checksum that is not known is taken.
+        Threads that put the same output wait for one of them. A checksum that is not known is taken.
         """
         assert self.place is not None
         with _handoff_errors():
             if ref.checksum is None:
                 ref = replace(ref, checksum=content_of(Path(ref.path or "")).digest)
             with self._lock:
-                lock, done = self._put.setdefault(output_name(ref), (threading.Lock(), []))
+                key = output_name(ref), ref.id, ref.attempt
+                lock, done = self._put.setdefault(key, (threading.Lock(), []))
             with lock:
                 if not done:
                     done.append(_put_copy(self.place, ref).stored or "")

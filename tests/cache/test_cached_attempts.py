@@ -65,13 +65,14 @@ class Trial:
         )
         self.history = FakeHistory()
         self.attempts: list[tuple[str, int]] = []
+        self.lost: tuple[OutputRef, ...] = ()  # what each attempt finds not to be there
         (path / "now").mkdir()
 
     def run_attempt(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: object) -> Outcome:
         self.attempts.append((start.node, start.attempt))
         if start.node == "w":
             (self.path / "out.csv").write_text("new")
-        return Outcome(start.node, start.attempt)
+        return Outcome(start.node, start.attempt, lacking=self.lost)
 
     def add_finished(
         self, spec: NodeSpec, digests: Mapping[str, str], wrote: Mapping[str, str] | None = None
@@ -101,6 +102,10 @@ class Trial:
         attempt: int = 1,
         inputs: Mapping[str, OutputRef] | None = None,
     ) -> Outcome:
+        cached_attempts = self.cached_attempts(node, decision)
+        return cached_attempts(NodeStarted(0.0, node, attempt, inputs or {}), CancelToken(), lambda coroutine: None)
+
+    def cached_attempts(self, node: str, decision: ReuseDecision | None) -> CachedAttempts:
         decisions = {name: ReuseDecision("it runs") for name in self.pipeline.nodes}
         if decision is None:
             del decisions[node]
@@ -109,7 +114,7 @@ class Trial:
         history: Any = self.history
         outdated = OutdatedResults(self.pipeline.nodes)
         hits = self.hits(decisions, outdated)
-        cached_attempts = CachedAttempts(
+        return CachedAttempts(
             self.run_attempt,  # type: ignore[arg-type]
             self.pipeline,
             self.store,
@@ -120,7 +125,6 @@ class Trial:
             history=history,
             decisions=decisions,
         )
-        return cached_attempts(NodeStarted(0.0, node, attempt, inputs or {}), CancelToken(), lambda coroutine: None)
 
     def hits(self, decisions: Mapping[str, ReuseDecision], outdated: OutdatedResults) -> Hits:
         history: Any = self.history
@@ -363,3 +367,18 @@ def test_a_failed_write_is_not_recorded(trial: Trial) -> None:
     trial.run_attempt = fail  # type: ignore[method-assign]
     trial.attempt("w", ReuseDecision("why"))
     assert trial.observed_files.wrote == {}
+
+
+def test_an_input_that_is_taken_away_each_time_fails_the_node(trial: Trial) -> None:
+    ref = OutputRef(OutputId("a"), 1, 8, "n: int64", digest="d", stored="file:///shared/7f/data/a.arrow")
+
+    trial.lost = (ref,)
+    attempts = trial.cached_attempts("w", None)
+    start = NodeStarted(0.0, "w", 1, {"a": ref})
+    trial.store.register_file(ref)
+    found = [attempts(start, CancelToken(), lambda coroutine: None) for _ in range(3)]
+    assert [outcome.lacking for outcome in found] == [(ref,), (ref,), ()]
+    failure = found[-1].failure
+    assert failure is not None and failure.cause is Cause.IO
+    what = "'a' was removed from file:///shared/7f/data/a.arrow 3 times while the run was under way"
+    assert failure.message == what

@@ -164,3 +164,22 @@ def test_copies_of_an_earlier_boot_count_and_go_first(cache: HostCache) -> None:
     get(cache, "data/c")
     assert names(cache) == ["data/c"]
     assert len(names(before)) == 1
+
+
+def folder(path: Path, size: int) -> Path:
+    path.mkdir()
+    (path / "file").write_bytes(bytes(size))
+    return path
+
+
+def test_a_folder_that_is_read_is_not_replaced(cache: HostCache, tmp_path: Path) -> None:
+    name = "data/a.folder"
+    cache.adopt(folder(tmp_path / "made", 50), name)
+    number = cache.get(name, lambda folder: pytest.fail("it was fetched")).stat().st_ino
+    for size in (50, 60):
+        cache.adopt(folder(tmp_path / "made", size), name)
+        assert not (tmp_path / "made").exists()
+        assert (cache.folder / name).stat().st_ino == number
+    cache.release(name)
+    cache.adopt(folder(tmp_path / "made", 60), name)
+    assert (cache.folder / name / "file").stat().st_size == 60

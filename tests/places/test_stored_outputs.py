@@ -170,6 +170,14 @@ def test_an_output_is_put_by_its_content_not_by_its_id(place: Folder, tmp_path: 
     assert again.stored not in {ref.stored for ref in put}
 
 
+def test_what_was_removed_is_put_again_when_its_node_has_run_again(place: Folder, tmp_path: Path) -> None:
+    outputs, ref = StoredOutputs(place), written(tmp_path, pa.table({"a": [1]}))
+    put = outputs.put(ref)
+    place.remove([output_name(put)])
+    assert outputs.put(replace(ref, attempt=2)).stored == put.stored
+    assert place.size(output_name(put)) == ref.size
+
+
 def handed_on(path: Path, type: str = ".txt") -> OutputRef:
     return hand_on(ID, 1, path, type)
 
