@@ -21,6 +21,7 @@ from nfrun.core.values import replace
 from nfrun.engine.attempt_context import CANCELLED, RunCoroutine
 from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.cluster.base import PER_WORKER, Cluster
+from nfrun.engine.cluster.folder_copies import with_changes
 from nfrun.engine.cluster.slots import Slot, WorkerSlots
 from nfrun.engine.cluster.wire import (
     Begun,
@@ -150,13 +151,18 @@ class RemoteAttempts:
         open_map.used(outcome.cpu, outcome.gil_wait)
         if outcome.observation is not None:
             open_map.note(outcome.observation)
-        records = ended.records
-        if (name := ended.stored_records) and (place := self._store.place) is not None:
-            records = place.get(name).read_bytes()
-            place.release(name)
-            place.remove([name])
+        records = self._taken(ended.stored_records) if ended.stored_records else ended.records
         if records:
             open_map.add_records(records)
+
+    def _taken(self, name: str) -> bytes:
+        """Return what a host has put into the store under a name, and remove it there. Raises PlaceError."""
+        place = self._store.place
+        assert place is not None
+        data: bytes = place.get(name).read_bytes()
+        place.release(name)
+        place.remove([name])
+        return data
 
     # -- an attempt ------------------------------------------------------------------------------------------------
 
@@ -264,12 +270,13 @@ class RemoteAttempts:
         outcome = outcome_of(ended, start)
         if isinstance(start, CallStarted):
             self._keep_records(start, ended, outcome)
-        for name, data in ended.evidence.items():
+        stored = {path: self._taken(name) for path, name in ended.stored_evidence.items()}
+        for name, data in {**ended.evidence, **stored}.items():
             path = Path(os.path.normpath(name))
             if path.is_relative_to(self._runner.evidence):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-        return outcome
+        return with_changes(outcome, ended.named, self._runner.folder, self._runner.started)
 
     def _register_outputs(self, outcome: Outcome, worker: str) -> Mapping[str, OutputRef]:
         """Register the outputs of an attempt in the store. If one fails, discards them all and raises HandoffError."""

@@ -19,7 +19,8 @@ def main() -> None:
     reading, writing = map(int, sys.argv[1:])
     for pipe in (reading, writing):
         os.set_inheritable(pipe, False)
-    folder = Path(os.environ.get("TMPDIR") or "/tmp") / f"nfrun-host-{os.urandom(6).hex()}"
+    # Without links: what nodes open by relative names is in the folder that the system tells.
+    folder = Path(os.path.realpath(os.environ.get("TMPDIR") or "/tmp"), f"nfrun-host-{os.urandom(6).hex()}")
     folder.mkdir(mode=0o700)
     leave = split(reading, [writing], folder)
     from nfrun.engine.cluster.host_loop import HostLoop  # the first of the two processes needs none of it

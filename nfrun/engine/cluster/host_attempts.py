@@ -16,13 +16,14 @@ from zipfile import BadZipFile
 from nfrun.code.module_space import FolderModules
 from nfrun.core.call_events import CallStarted
 from nfrun.core.contracts import EVIDENCE
-from nfrun.core.errors import HandoffError, NotStored
-from nfrun.core.events import NodeStarted, Outcome, OutputRef, nfrun_failure
-from nfrun.core.pipeline import OutputId
+from nfrun.core.errors import Cause, HandoffError, NotStored
+from nfrun.core.events import Failure, Outcome, OutputRef, nfrun_failure
+from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.cluster.code_archive import unpack
+from nfrun.engine.cluster.folder_copies import NamedInCopy
 from nfrun.engine.cluster.host_logs import Room, Send, SentLogs
 from nfrun.engine.cluster.wire import Begun, Ended, HostConfig, Progressed, RemoteOrder
 from nfrun.engine.executors.fork_server import start_server
@@ -44,7 +45,7 @@ from nfrun.tables.worker_store import WorkerStore
 from nfrun.watch.run_watch import RunWatch
 
 _CALL_END = 1 << 16  # bytes of the end of what a call of a mapped node prints
-_MOST_INLINE = 1 << 16  # bytes of results of a call that are sent through the cluster
+_MOST_INLINE = 1 << 16  # bytes of results of a call, or of failing rows, that are sent through the cluster
 
 
 def start_workers(config: HostConfig) -> None:
@@ -122,23 +123,33 @@ class HostRun:
         """Make an attempt or a call, and return its end. `send` takes what it tells before."""
         order, token, logs = remote.order, remote.token, self._logs(remote, send)
         records: list[bytes] = []
+        named: Mapping[str, str] = NOTHING
         waits: dict[OutputId, float] = {}
         try:
             with self._fetched(order, waits) as fetched:
+                files = NamedInCopy(order.node, Path(self._pipeline.folder), self._work, self._pipeline.env)
+                named = files.before
                 if KINDS[order.node.kind].is_process:
                     _tell_begin(order, token, send)
                     outcome = self._make_here(fetched, cancel_token, logs, send, token, records)
                 else:
                     outcome = self._make_in_worker(remote, fetched, cancel_token, logs, send, records)
-                outcome = replace(outcome, outputs=self._put(outcome.outputs))
+                outcome = replace(files.seen(outcome), outputs=self._put(outcome.outputs))
         except _Lacking as lacking:
             outcome = Outcome(order.start.node, order.start.attempt, lacking=(lacking.ref,))
+            if isinstance(order, CallOrder):  # nothing can be made again while calls are under way
+                what = f"the output '{lacking.ref.id}' is gone from the store: the next run makes it again"
+                outcome = order.start.failed_with(Failure(Cause.IO, "", what))
         except (HandoffError, OSError) as error:
             outcome = order.start.failed_with(CANCELLED if cancel_token.cancelled else nfrun_failure(error))
         logs.end(order.start.node, order.start.attempt)
         for output, seconds in outcome.input_waits.items():
             waits[output] = waits.get(output, 0.0) + seconds
-        return self._ended(token, replace(outcome, input_waits=waits), b"".join(records))
+        outcome = replace(outcome, input_waits=waits)
+        try:
+            return self._ended(token, outcome, b"".join(records), named)
+        except OSError as error:
+            return Ended(token, order.start.failed_with(nfrun_failure(error)))
 
     def close(self, *, at_once: bool) -> list[str]:
         """End all worker processes. Unless `at_once`, they close the instances of classes first.
@@ -274,19 +285,25 @@ class HostRun:
             found[id] = put_output(self._place, replace(ref, checksum=checksum, files=None))
         return found
 
-    def _ended(self, token: str, outcome: Outcome, records: bytes) -> Ended:
-        name = ""
+    def _ended(self, token: str, outcome: Outcome, records: bytes, named: Mapping[str, str]) -> Ended:
+        """Return the end of an attempt, with what is long put into the store. Raises OSError."""
+        stored_records, evidence, stored_evidence = "", {}, {}
         if len(records) > _MOST_INLINE:
-            try:
-                path = self._outputs / f"{token}.records"
-                path.write_bytes(records)
-                self._place.put(path, name := f"data/calls-{token}.records")
-            except OSError as error:
-                start = NodeStarted(0.0, outcome.node, outcome.attempt)
-                outcome = replace(start.failed_with(nfrun_failure(error)), call=outcome.call)
-                name = ""
+            path = self._outputs / f"{token}.records"
+            path.write_bytes(records)
+            self._place.put(path, stored_records := f"data/calls-{token}.records")
             records = b""
-        return Ended(token, outcome, records=records, stored_records=name, evidence=_files_of(outcome))
+        for number, result in enumerate(outcome.checks):
+            if result.path is None:
+                continue
+            path = Path(result.path)
+            if path.stat().st_size > _MOST_INLINE:
+                self._place.put(path, name := f"data/checks-{token}-{number}.arrow")
+                stored_evidence[result.path] = name
+            else:
+                evidence[result.path] = path.read_bytes()
+                path.unlink()
+        return Ended(token, outcome, "", records, stored_records, evidence, stored_evidence, named)
 
     def _logs(self, remote: RemoteOrder, send: Send) -> SentLogs:
         start = remote.order.start
@@ -309,17 +326,6 @@ class HostRun:
             raise HandoffError(f"{archive} is damaged: {error}") from None
         finally:
             self._place.release(self._config.code)
-
-
-def _files_of(outcome: Outcome) -> dict[str, bytes]:
-    """Return the content of the files with failing rows, by their paths, and remove them."""
-    found: dict[str, bytes] = {}
-    for result in outcome.checks:
-        if result.path is not None:
-            path = Path(result.path)
-            found[result.path] = path.read_bytes()
-            path.unlink()
-    return found
 
 
 def _tell_begin(order: AttemptOrder, token: str, send: Send) -> None:

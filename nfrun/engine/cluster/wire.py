@@ -138,7 +138,8 @@ class Ended:
 
     `records` are the results of a call of a mapped node as they stand in a segment; those that are too long lie in the
     store under the name `stored_records`. `evidence` maps the paths of files with failing rows, as they are in the
-    results of checks, to their bytes.
+    results of checks, to their bytes; of those that are too long, `stored_evidence` has the names in the store. `named`
+    are the files in the copy of the project that the text of the node names, with the checksums before the attempt.
     """
 
     token: str
@@ -147,6 +148,8 @@ class Ended:
     records: bytes = b""
     stored_records: str = ""
     evidence: Mapping[str, bytes] = field(default_factory=lambda: NOTHING)
+    stored_evidence: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    named: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 @frozen

@@ -54,6 +54,8 @@ FILES = {
             subprocess.Popen(["sleep", "1000"], start_new_session=True)
             wait(flag)
         def quick(): return {"n": 1}
+        def reads():
+            with open("own.py") as file: return {"text": file.read()}
         def flood():
             for _ in range(1600): print("x" * 65_535)
         def mine():
@@ -187,6 +189,16 @@ def test_a_host_that_is_killed_loses_its_attempts_and_leaves_nothing(trial: Tria
     until(lambda: not set(marked(trial)) - orphaned, "all have ended")
     kill([*orphaned])
     assert trial.table(trial.run("python", "steps:quick")) == [{"n": 1}], "the next attempt has another"
+
+
+def test_files_count_also_where_the_temporary_folder_is_behind_a_link(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "link"))
+    seen = trial.run("python", "steps:reads").observation
+    assert seen is not None
+    assert "own.py" in seen.reads
 
 
 def test_a_host_without_attempts_ends(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from hosts import NODE, Trial
 
 from nfrun.core.contracts import Check, Contract
 from nfrun.core.errors import Cause
-from nfrun.core.events import Frame, Outcome
+from nfrun.core.events import Failure, Frame, Outcome
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.pipeline import Gather, Input, OutputId
 from nfrun.core.values import replace
@@ -266,6 +266,43 @@ def test_an_input_that_is_gone_or_cut_off_is_lacking(trial: Trial, damage: Calla
     damage(trial.stored(ref))
     outcome = trial.run("python", "steps:double", {"table": ref})
     assert replace(outcome, input_waits={}) == Outcome("node", 1, lacking=(ref,))
+
+
+def test_a_call_whose_input_is_gone_fails(trial: Trial) -> None:
+    ref = trial.put("more", pa.table({"n": [7]}))
+    trial.stored(ref).unlink()
+    spec = trial.spec("python", "steps:Doubler", {"table": N, "more": ref}, map=MAP)
+    order = trial.calls(spec, trial.put("table", N), (Piece(KEYS[0], 0, 1),), call=3)
+    start = replace(order.order.start, inputs={ref.id: ref})
+    outcome = trial.make(replace(order, order=replace(order.order, start=start))).outcome
+    assert outcome is not None
+    assert outcome.call == 3
+    what = "the output 'more' is gone from the store: the next run makes it again"
+    assert outcome.failure == Failure(Cause.IO, "", what)
+
+
+def test_files_that_texts_write_are_told_as_they_are_on_the_host(trial: Trial) -> None:
+    script = 'cat words.txt > made.txt; (echo n; echo 1) > "$NFRUN_OUTPUT"'
+    ended = trial.make(trial.order("run", script, format="csv"))
+    assert ended.named["words.txt"]
+    assert ended.outcome is not None
+    assert ended.outcome.observation is not None
+    assert ended.outcome.observation.writes == {"made.txt": ended.named["words.txt"]}
+    query = trial.run("sql", "copy (select 1 as n) to 'made.csv'; select 1 as n")
+    assert query.observation is not None
+    assert query.observation.writes["made.csv"]
+
+
+def test_long_files_with_failing_rows_are_stored(trial: Trial) -> None:
+    contract = Contract({}, (Check("unique", "n", "unique: n"),))
+    table = pa.table({"n": [1] * 300, "t": ["x" * 1000] * 300})
+    body = 'cp "$NFRUN_INPUT_table" "$NFRUN_OUTPUT"'
+    ended = trial.make(trial.order("run", body, {"table": table}, contracts={"": contract}))
+    ((path, name),) = ended.stored_evidence.items()
+    assert path.startswith("/home/user/.nfrun/checks/")
+    assert not ended.evidence
+    assert pa.ipc.open_file(trial.place.get(name)).read_all().num_rows == 300
+    trial.place.remove([name])
 
 
 def test_a_worker_process_that_ends_is_lost(trial: Trial) -> None:
