@@ -126,8 +126,9 @@ class CachedAttempts:
             outcome = self._make_attempt(start, cancel_token, run_coroutine)
         except NotStored as error:
             outcome = Outcome(start.node, start.attempt, lacking=tuple(start.inputs[id] for id in error.outputs))
-        if outcome.lacking:
-            return self._await_removed(start, outcome.lacking, f"'{start.node}' reads it")
+        if outcome.lacking:  # a worker names them as they were sent to it
+            lacking = tuple(start.inputs.get(ref.id, ref) for ref in outcome.lacking)
+            return self._await_removed(start, lacking, f"'{start.node}' reads it")
         return outcome
 
     # -- cache miss ------------------------------------------------------------------------------------------------

@@ -372,7 +372,7 @@ def test_a_failed_write_is_not_recorded(trial: Trial) -> None:
 def test_an_input_that_is_taken_away_each_time_fails_the_node(trial: Trial) -> None:
     ref = OutputRef(OutputId("a"), 1, 8, "n: int64", digest="d", stored="file:///shared/7f/data/a.arrow")
 
-    trial.lost = (ref,)
+    trial.lost = (replace(ref, attempt=7),)  # as it was sent to a worker
     attempts = trial.cached_attempts("w", None)
     start = NodeStarted(0.0, "w", 1, {"a": ref})
     trial.store.register_file(ref)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -267,12 +267,13 @@ class HostRun:
             folder = self._folders.pop() if self._folders else None
         if folder is None:
             folder = self._outputs / os.urandom(6).hex()
-            folder.mkdir()
+        folder.mkdir(parents=True, exist_ok=True)  # also if the store was removed meanwhile
         try:
             yield folder
         finally:
-            for left in folder.iterdir():  # by an attempt that failed
-                remove(left, ignore_errors=True)
+            with suppress(OSError):
+                for left in folder.iterdir():  # by an attempt that failed
+                    remove(left, ignore_errors=True)
             with self._lock:
                 self._folders.append(folder)
 
