@@ -34,7 +34,6 @@ from nfrun.engine.runner import Run
 from nfrun.history.work_dir import LOGS, SCRATCH
 from nfrun.nodes.folders import folders_of
 from nfrun.nodes.registry import KINDS
-from nfrun.places.base import PlaceError
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.native_threads import arrow_threads
@@ -42,7 +41,6 @@ from nfrun.system.runtime import collect_rarely, peak_rss
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_class
 from nfrun.tables.late_store import LateStore
-from nfrun.tables.stored_files import LateStoredFiles
 
 if TYPE_CHECKING:
     from nfrun.engine.cluster.base import Cluster
@@ -319,11 +317,18 @@ def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
         )
     try:
         yield cache
-    except (ClusterError, PlaceError):  # before any node runs
+    except _refusals():  # before any node runs
         cache.forget()
         raise
     finally:
         cache.close()
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return the errors by which a cluster or its place refuses a run."""
+    from nfrun.places.base import PlaceError  # few runs have a place
+
+    return ClusterError, PlaceError
 
 
 def _store(
@@ -346,6 +351,8 @@ def _store(
     unwritten = frozenset(output for spec in reads for output in spec.output_ids) - setup.plan.retained
 
     def make() -> TableStore:
+        from nfrun.tables.stored_files import LateStoredFiles
+
         store = store_class(options.handoff) if is_program else _store_class(setup)
         return store(
             setup.folder,
