@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import xxhash
 
 from nfrun.core.errors import ClusterError
+from nfrun.core.text import escape_controls
 from nfrun.core.values import frozen
 
 MOST_BYTES = 100_000_000
@@ -37,17 +39,27 @@ class CodeFiles:
         return f"code/{self.digest}.zip"
 
     def pack(self, archive: Path) -> bool:
-        """Write the archive. Returns whether the files are still those of the digest. Raises OSError."""
+        """Write the archive. Returns whether the files are still those of the digest.
+
+        Raises OSError, and ClusterError if a file cannot be read.
+        """
         whole = xxhash.xxh3_128()
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
             for name, path in self.files.items():
                 info = zipfile.ZipInfo(name, _STARTS_AT)
-                mode = path.stat().st_mode
+                try:
+                    mode, chunks = path.stat().st_mode, _chunks(name, path)
+                    first = next(chunks, b"")
+                except FileNotFoundError:
+                    return False
                 info.external_attr = mode << _MODE
                 info.compress_type = zipfile.ZIP_DEFLATED
-                content = b"" if name.endswith("/") else path.read_bytes()
-                packed.writestr(info, content)
-                whole.update(_line(name, mode, xxhash.xxh3_128(content).hexdigest()))
+                content = xxhash.xxh3_128()
+                with packed.open(info, "w") as file:
+                    for chunk in itertools.chain([first], chunks):
+                        file.write(chunk)
+                        content.update(chunk)
+                whole.update(_line(name, mode, content.hexdigest()))
         return whole.hexdigest() == self.digest
 
 
@@ -63,8 +75,8 @@ def unpack(archive: Path, folder: Path) -> None:
 def find_code(folders: Sequence[Path], left_out: Collection[Path] = (), more: Collection[Path] = ()) -> CodeFiles:
     """Find the files in the folders, without hidden ones, virtual environments and the folders that are `left_out`.
 
-    Links are followed. `more` are other files that count. Raises ClusterError if they are too large together, or one of
-    them cannot be read.
+    Links are followed. `more` are other files that count. Raises ClusterError if they are too large together, or if one
+    of them cannot be read, or has a name that is no UTF-8.
     """
     folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100  (a link stays one)
     files = {path: path for folder in folders for path in _walk(folder, {*map(os.path.realpath, left_out)})}
@@ -72,11 +84,15 @@ def find_code(folders: Sequence[Path], left_out: Collection[Path] = (), more: Co
     root = Path(os.path.commonpath([*folders, *(path.parent for path in more)]))
     named = {f"{path.relative_to(root)}{'/' * path.is_dir()}": path for path in files}
     named = dict(sorted(named.items()))
+    for name in named:
+        if not _is_utf8(name):
+            what = f"the name of {root / name} is not UTF-8, so it cannot travel to a cluster"
+            raise ClusterError(f"{escape_controls(what)}: rename it, or keep it elsewhere")
     try:
         _refuse_large(named)
         return CodeFiles(root, named, _digest(named))
     except OSError as error:
-        raise ClusterError(f"cannot read {error.filename}, which the cluster needs: {error.strerror}") from None
+        raise _unreadable(error.filename, error) from None
 
 
 def _walk(folder: Path, left_out: Collection[str]) -> Iterator[Path]:
@@ -111,13 +127,36 @@ def _digest(files: Mapping[str, Path]) -> str:
     whole = xxhash.xxh3_128()
     for name, path in files.items():
         content = xxhash.xxh3_128()
-        if not name.endswith("/"):
-            with path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    content.update(chunk)
+        for chunk in _chunks(name, path):
+            content.update(chunk)
         whole.update(_line(name, path.stat().st_mode, content.hexdigest()))
     return whole.hexdigest()
 
 
+def _chunks(name: str, path: Path) -> Iterator[bytes]:
+    """Yield the content of a file; an empty folder has none. Raises FileNotFoundError and ClusterError."""
+    try:
+        if not name.endswith("/"):
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    yield chunk
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
 def _line(name: str, mode: int, content: str) -> bytes:
-    return f"{name}\0{mode & stat.S_IXUSR}\0{content}\n".encode(errors="surrogateescape")
+    return f"{name}\0{mode & stat.S_IXUSR}\0{content}\n".encode()
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unreadable(path: str | Path, error: OSError) -> ClusterError:
+    return ClusterError(f"cannot read {path}, which the cluster needs: {error.strerror}")

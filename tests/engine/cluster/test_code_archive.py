@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,31 @@ def test_files_that_change_between_their_digest_and_the_archive_are_noticed(tmp_
     assert code.pack(tmp_path / "code.zip")
     (base / "steps.py").write_text("def f(): pass")
     assert not code.pack(tmp_path / "code.zip")
+
+
+def test_a_file_that_vanishes_before_it_is_packed_is_noticed(tmp_path: Path) -> None:
+    base = project(tmp_path / "p")
+    code = find_code([base])
+    (base / "steps.py").unlink()
+    assert not code.pack(tmp_path / "code.zip")
+
+
+def test_what_cannot_be_read_any_more_is_named(tmp_path: Path) -> None:
+    base = project(tmp_path / "p")
+    code = find_code([base])
+    (base / "steps.py").unlink()
+    (base / "steps.py").mkdir()
+    with pytest.raises(ClusterError, match=r"^cannot read /.*/p/steps.py, which the cluster needs: Is a directory$"):
+        code.pack(tmp_path / "code.zip")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 elsewhere")
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    base = project(tmp_path / "p")
+    (base / os.fsdecode(b"sql/\xff.sql")).touch()
+    with pytest.raises(ClusterError) as error:
+        find_code([base])
+    assert str(error.value) == (
+        f"the name of {base}/sql/\\udcff.sql is not UTF-8, so it cannot travel to a cluster: "
+        "rename it, or keep it elsewhere"
+    )
