@@ -22,7 +22,7 @@ from nfrun.engine.cluster.addresses import is_private
 from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import place_nodes
-from nfrun.history.work_dir import LOGS
+from nfrun.history.work_dir import LOGS, is_ours
 from nfrun.nodes.folders import folder_of, folders_of
 from nfrun.nodes.registry import KINDS
 from nfrun.system.kept_files import remove
@@ -173,7 +173,7 @@ def _with_code(config: HostConfig, pipeline: Pipeline, setup: RunSetup, place: P
     folder = place.fresh_folder()
     try:
         for _ in range(_TRIES):
-            code = find_code(folders, left_out)
+            code = find_code(folders, left_out, is_left_out=is_ours)
             if place.size(code.name) is not None:
                 break
             if code.pack(folder / "code.zip"):

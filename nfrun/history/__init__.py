@@ -16,5 +16,5 @@ Other packages use:
 - `prune`: `plan_prune`
 - `run_history`: `FoundOutput`, `is_intact`, `LazyList`, `reader_digest`, `RunHistory`, `table_path`
 - `run_index`: `RunIndex`
-- `work_dir`: `CHECKSUMS`, `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WorkDir`
+- `work_dir`: `CHECKSUMS`, `is_ours`, `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WorkDir`
 """

@@ -45,9 +45,17 @@ _STORE_ID = "store-id"
 _TIMINGS, _CODE, _PREVIEWS = "timings", "code", "previews"
 _RUN = re.compile(r"([1-9]\d{0,15})-\d{8}-\d{6}")
 _OLD_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")  # the ids of older versions, without the number
+_STORE_PART = re.compile(r"[0-9a-f]{32}")
 _MAX_RUNS = 1 << 53
 _MAX_NAME = 200  # bytes of a pipeline's name that a file name can have, with room for an ending
 _MAX_SHOWN = 300  # characters of a pipeline's path in a lock file, which has room for more than ten times as many bytes
+
+
+def is_ours(folder: Path) -> bool:
+    """Return whether a folder is the work folder of any runs, or the part of a store that has their outputs."""
+    if _STORE_PART.fullmatch(folder.name):
+        return any((folder / name).is_dir() for name in ("data", "code", "tmp"))
+    return (folder / _LOCK).is_file() and (folder / _LOCKS).is_dir() and (folder / "runs").is_dir()
 
 
 def new_run_id(number: int) -> str:
@@ -142,7 +150,7 @@ class WorkDir:
         with suppress(FileExistsError), file.open("x") as new:
             new.write(os.urandom(16).hex())
         id = file.read_text()
-        if not re.fullmatch(r"[0-9a-f]{32}", id):  # of a run that was killed meanwhile
+        if not _STORE_PART.fullmatch(id):  # of a run that was killed meanwhile
             file.unlink()
             return self.store_address(store)
         base, mark, options = store.partition("?")

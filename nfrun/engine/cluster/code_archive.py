@@ -6,7 +6,7 @@ import itertools
 import os
 import stat
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import xxhash
@@ -72,14 +72,25 @@ def unpack(archive: Path, folder: Path) -> None:
                 os.chmod(path, mode | stat.S_IRUSR | stat.S_IWUSR)  # noqa: PTH101
 
 
-def find_code(folders: Sequence[Path], left_out: Collection[Path] = (), more: Collection[Path] = ()) -> CodeFiles:
-    """Find the files in the folders, without hidden ones, virtual environments and the folders that are `left_out`.
+def find_code(
+    folders: Sequence[Path],
+    left_out: Collection[Path] = (),
+    more: Collection[Path] = (),
+    is_left_out: Callable[[Path], bool] = lambda folder: False,
+) -> CodeFiles:
+    """Find the files in the folders, without hidden ones, virtual environments and the folders that are left out.
 
-    Links are followed. `more` are other files that count. Raises ClusterError if they are too large together, or if one
-    of them cannot be read, or has a name that is no UTF-8.
+    `left_out` has some of these, and of the folders inside of `folders` `is_left_out` says more. Links are followed.
+    `more` are other files that count. Raises ClusterError if a folder itself is one of `left_out`, if
+    the files are too large together, or if one of them cannot be read, or has a name that is no UTF-8.
     """
     folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100  (a link stays one)
-    files = {path: path for folder in folders for path in _walk(folder, {*map(os.path.realpath, left_out)})}
+    real = {*map(os.path.realpath, left_out)}
+    for folder in folders:
+        if os.path.realpath(folder) in real:
+            what = f"files of the pipeline are in {folder}, which is the work folder, too"
+            raise ClusterError(f"{what}: a cluster needs another work folder (--work)")
+    files = {path: path for folder in folders for path in _walk(folder, real, is_left_out)}
     files.update({path: path for path in more})
     root = Path(os.path.commonpath([*folders, *(path.parent for path in more)]))
     named = {f"{path.relative_to(root)}{'/' * path.is_dir()}": path for path in files}
@@ -95,12 +106,13 @@ def find_code(folders: Sequence[Path], left_out: Collection[Path] = (), more: Co
         raise _unreadable(error.filename, error) from None
 
 
-def _walk(folder: Path, left_out: Collection[str]) -> Iterator[Path]:
+def _walk(folder: Path, left_out: Collection[str], is_left_out: Callable[[Path], bool]) -> Iterator[Path]:
     """Yield the files below a folder, and the folders that have none."""
     for found, inner, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(found)
         above = [os.path.realpath(path) for path in Path(found).parents if path.is_relative_to(folder)]
-        if real in above or real in left_out or "pyvenv.cfg" in names:  # a link to a folder around it has no end
+        is_loop = real in above  # a link to a folder around it
+        if is_loop or real in left_out or "pyvenv.cfg" in names or (Path(found) != folder and is_left_out(Path(found))):
             inner.clear()
             continue
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__pycache__")

@@ -53,6 +53,19 @@ def test_hidden_files_environments_compiled_code_and_work_folders_stay(tmp_path:
     assert [*find_code([base], [base / "work"]).files] == ["sql/a.sql", "steps.py"]
 
 
+def test_folders_inside_can_be_left_out_and_those_that_are_asked_for_stay(tmp_path: Path) -> None:
+    base = project(tmp_path / "ours", **{"sql/ours/a.csv": "", "ours/b.csv": ""})
+    assert [*find_code([base], is_left_out=lambda folder: folder.name == "ours").files] == ["sql/a.sql", "steps.py"]
+
+
+def test_a_work_folder_with_the_pipeline_in_it_is_refused(tmp_path: Path) -> None:
+    base = project(tmp_path / "p")
+    with pytest.raises(ClusterError) as error:
+        find_code([base], [base])
+    what = f"files of the pipeline are in {base}, which is the work folder, too"
+    assert str(error.value) == f"{what}: a cluster needs another work folder (--work)"
+
+
 def test_files_of_several_folders_keep_their_place_to_each_other(tmp_path: Path) -> None:
     base, other = project(tmp_path / "a/p"), project(tmp_path / "b")
     code = find_code([base, other, base / "sql"])
