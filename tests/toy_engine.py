@@ -67,11 +67,12 @@ class ToyEngine:
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         return {address: self.hosted.ask(question) for address in self._workers}
 
-    def close(self) -> None:
+    def close(self, seconds: float = 2.0) -> Sequence[str]:
         if not self._is_closed:
             self._is_closed = True
             self._on_end.clear()
             self.hosted.end(self._run)
+        return ()
 
     def join(self, worker: RemoteWorker) -> None:
         """Let a worker join."""
@@ -150,7 +151,7 @@ def toy_cluster(
     pipeline = Pipeline("p.yaml", "/", "p", "", {}, {}, AnyNodes(nodes), {})
     store: Any = SimpleNamespace(fsync=False, stored=lambda ref: ref, register_file=lambda ref: ref)
     runner = AttemptRunner(pipeline, store, "r", Path("/nonexistent"), {}, logs or Logs())
-    folder, placement = Path("/nonexistent"), Placement()
+    folder, placement = Path("/nonexistent"), Placement(dict.fromkeys(nodes, "toy"))
     context = ExecutorContext(runner, lambda made: made, store, folder, 4, placement, on_begun, on_error=on_error)
     engine = ToyEngine(ToyHosted(run_attempt), "r", workers)
     config = HostConfig("r", "r", pipeline, "/")

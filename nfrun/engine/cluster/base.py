@@ -61,8 +61,11 @@ class Engine(Protocol):
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         """Return the answers of all workers to a `Question`, by address. One that gives none has a text without `{`."""
 
-    def close(self) -> None:
-        """End the hosts of the run, and the connection. Attempts that are under way end by themselves."""
+    def close(self, seconds: float = 2.0) -> Sequence[str]:
+        """End the hosts of the run, for which it waits so long, and the connection. Returns what they tell of errors.
+
+        Attempts that are under way end by themselves.
+        """
 
 
 @frozen

@@ -11,6 +11,7 @@ from nfrun.engine.cluster.slots import WorkerSlots
 from nfrun.engine.executors.base import ExecutorContext, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
 
+_CLOSE_SECONDS = 2.0  # for the hosts to end, at least
 _TOLD_SECONDS = 5.0  # without workers, until it is said
 
 
@@ -21,27 +22,31 @@ class ClusterExecutor(ThreadExecutor):
 
     def __init__(self, cluster: Cluster, context: ExecutorContext, on_outcome: OnOutcome) -> None:
         self.name = cluster.engine.name
-        self._engine = cluster.engine
+        self._engine, executors = cluster.engine, context.placement.executors
         self._slots = WorkerSlots(
             lambda: [w for w in cluster.engine.workers() if not cluster.has_secrets or is_private(w.address)]
         )
         self._attempts = RemoteAttempts(cluster, context, self._slots)
         self.own = {name: self._slots.most(name) for name in PER_WORKER if name != "cpu" or cluster.uses_all}
         self._warn = cluster.warn
-        self._left_at: float | None = None  # when the last worker left, in seconds since the run began
-        self._is_told = False
+        placed = [spec for name, spec in context.runner.pipeline.nodes.items() if executors.get(name) == self.name]
+        # What the largest of its nodes take of each resource, and since when no worker has that.
+        self._taken = {name: max([spec.amounts.get(name, 0.0) for spec in placed], default=0.0) for name in PER_WORKER}
+        self._taken = {"cpu": 0.0, **{name: amount for name, amount in self._taken.items() if amount}}
+        self._lacks: dict[str, float] = {}
+        self._told: set[str] = set()
         super().__init__(context.with_cache(self._attempts), on_outcome)
 
     def capacity(self, now: float) -> float | None:
         """Return the number of slots of all workers that there are now."""
         slots = self._slots.amount("cpu")
-        if slots:
-            self._left_at = None
-        elif self._left_at is None:
-            self._left_at = now
-        elif now - self._left_at >= _TOLD_SECONDS and not self._is_told:
-            self._is_told = True
-            self._warn("the cluster has no workers any more: the run waits until some join")
+        for name, amount in self._taken.items():
+            if self._slots.has(name, amount):
+                self._lacks.pop(name, None)
+            elif now - self._lacks.setdefault(name, now) >= _TOLD_SECONDS and name not in self._told:
+                self._told.add(name)
+                what = "the cluster has no workers" if name == "cpu" else f"no worker has {amount:g} of '{name}'"
+                self._warn(f"{what} any more: the run waits until some join")
         return slots
 
     def amounts(self, now: float) -> Mapping[str, float]:
@@ -52,4 +57,5 @@ class ClusterExecutor(ThreadExecutor):
         """End all attempts, those that are under way after `grace` seconds, and the hosts of the run."""
         super().close(grace)
         self._attempts.close()
-        self._engine.close()
+        for message in self._engine.close(max(grace, _CLOSE_SECONDS)):
+            self._warn(message)

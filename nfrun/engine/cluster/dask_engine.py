@@ -129,15 +129,17 @@ class DaskEngine:
             return {address: str(answers.get(address, "it does not answer")) for address in asked}
         return dict.fromkeys(asked, "it does not answer")
 
-    def close(self) -> None:
+    def close(self, seconds: float = _CLOSE_SECONDS) -> Sequence[str]:
         if self._closed.is_set():
-            return
+            return ()
         self._closed.set()
+        told: list[str] = []
         with self._lock:
             futures, self._tasks = [task.future for task in self._tasks.values()], {}
         if self._client.status == "running" and self._used:
             with suppress(Exception):
-                self._wait(self._call(dask_task.end, list(self._used), _CLOSE_SECONDS, self._run), _CLOSE_SECONDS)
+                ended = self._wait(self._call(dask_task.end, list(self._used), seconds, self._run), seconds)
+                told += [message for messages in ended.values() if isinstance(messages, list) for message in messages]
         for future in futures:
             with suppress(Exception):
                 future.release()
@@ -145,6 +147,7 @@ class DaskEngine:
             with suppress(Exception):
                 each.close(timeout=_CLOSE_SECONDS)
         self._silence.end()
+        return told
 
     # -- on the event loop of the client -----------------------------------------------------------------------------
 

@@ -51,6 +51,6 @@ async def stop(run: str, token: str, kill: bool) -> None:
     await asyncio.get_running_loop().run_in_executor(None, hosted.stop, run, token, kill)
 
 
-async def end(run: str) -> None:
-    """End the host of a run."""
-    await asyncio.get_running_loop().run_in_executor(None, hosted.end, run)
+async def end(run: str) -> list[str]:
+    """End the host of a run. Returns messages about errors of `close()` of classes."""
+    return await asyncio.get_running_loop().run_in_executor(None, hosted.end, run)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import shortened
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.engine.cluster.base import PER_WORKER, Cluster
 from nfrun.engine.cluster.wire import Answer, Question, WireError, from_text, to_text
 from nfrun.places.base import Place, PlaceError
@@ -40,7 +40,10 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
     place.put(folder / token, nonce)
     with suppress(OSError):
         folder.rmdir()
-    question = Question(cluster.config, needs.modules, nonce=nonce)
+    # Without variables: they may be secret, and nobody knows the workers yet.
+    pipeline = replace(cluster.config.pipeline, env={}, redacted_env={})
+    config = replace(cluster.config, environ={}, pipeline=pipeline)
+    question = Question(config, needs.modules, nonce=nonce)
     answers = {worker: _answer(text) for worker, text in cluster.engine.ask(to_text(question), seconds).items()}
     found = {worker: answer for worker, answer in answers.items() if isinstance(answer, Answer)}
     unusable = {worker: [why] for worker, why in answers.items() if isinstance(why, str)}

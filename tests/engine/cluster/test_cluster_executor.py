@@ -192,6 +192,17 @@ def test_a_cluster_without_workers_is_told_once(make: Make) -> None:
     assert told == ["the cluster has no workers any more: the run waits until some join"]
 
 
+def test_a_resource_that_no_worker_has_any_more_is_told_once(make: Make) -> None:
+    told: list[str] = []
+    trial = make(RemoteWorker("a", 1.0, {"gpu": 2.0}), nodes=(node("x", amounts={"gpu": 2.0}),), warn=told.append)
+    trial.engine.join(RemoteWorker("b", 1.0, {"gpu": 1.0}))
+    assert trial.executor.capacity(0.0) == 2.0
+    trial.engine.leave("a")
+    for now in (1.0, 6.0, 7.0):
+        trial.executor.capacity(now)
+    assert told == ["no worker has 2 of 'gpu' any more: the run waits until some join"]
+
+
 def test_a_given_number_of_jobs_counts_for_workers_too(make: Make) -> None:
     assert "cpu" not in make(uses_all=False).executor.own
 

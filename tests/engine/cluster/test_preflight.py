@@ -64,11 +64,13 @@ def ask(
     **has: float,
 ) -> Any:
     engine: Any = Asked(replies, has)
-    config = HostConfig("r", "r", Pipeline("p.yaml", "/", "p", "", {}, {}, {}, {}), place.uri)
+    environ = {"TOKEN": "s3cret"}
+    config = HostConfig("r", "r", Pipeline("p.yaml", "/", "p", "", {}, environ, {}, {}), place.uri, environ=environ)
     try:
         return preflight(Cluster(engine, config, place), Needs(modules, nodes, OURS, problems))
     finally:
         assert engine.questions[0].modules == modules
+        assert "s3cret" not in to_text(engine.questions[0])
         assert [*place.names()] == [], "nothing is left in the store"
 
 
