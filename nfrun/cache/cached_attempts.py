@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from nfrun.cache.reuse_decision import (
 )
 from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
 from nfrun.core.contracts import failed_checks
-from nfrun.core.errors import Cause, NotStored
+from nfrun.core.errors import Cause, HandoffError, NotStored
 from nfrun.core.events import ChecksStarted, Failure, NodeFinished, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId, Pipeline
@@ -230,7 +231,9 @@ class CachedAttempts:
                 what = f"a table of '{maker}' was removed, or is out of date, since the run began"
                 failure = Failure(Cause.IO, "", f"{what}: '{maker}' is not selected (--until {start.node})")
                 return Outcome(start.node, start.attempt, failure)
-            if maker in self._observed.used:
+            if maker not in self._observed.used:
+                self._note_lost(maker, lacking)
+            else:
                 self._observed.made_again[maker] = self._observed.used[maker]
                 if self._history is not None:
                     self._history.forget(self._observed.used[maker])
@@ -241,10 +244,20 @@ class CachedAttempts:
     def _is_as_before(self, outcome: Outcome) -> bool:
         """Return whether a node that ran again gave the tables that it was to make again. Waits for their digests."""
         before = self._observed.made_again.get(outcome.node)
-        if before is None:
-            return False
+        lost = self._outdated.lost.get(outcome.node, {})
+        if before is None and not (lost and lost.keys() >= outcome.outputs.keys()):
+            return False  # readers of its other outputs may have read something else
         given = {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in outcome.outputs.values()}
-        return all(given.get(output.id) == reader_digest(output) for output in before.outputs)
+        known = lost if before is None else {output.id: reader_digest(output) for output in before.outputs}
+        return all(given.get(output) == digest for output, digest in known.items())
+
+    def _note_lost(self, maker: str, lacking: Collection[OutputRef]) -> None:
+        """Note the content of outputs that a node of this run has made, and that are gone."""
+        for ref in lacking:
+            if ref.id.node == maker:
+                with suppress(HandoffError):  # it is released: then nobody knows its digest
+                    digest = reader_digest(self._store.wait_digest(ref))
+                    self._outdated.lost.setdefault(maker, {})[ref.id] = digest
 
     def _register(self, ref: OutputRef) -> bool:
         """Register an output with the store, where it is. Returns False if it is nowhere."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 
 from nfrun.core.events import NodeStarted, OutputRef
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import NodeSpec, OutputId
 
 
 class OutdatedResults:
@@ -14,11 +14,13 @@ class OutdatedResults:
 
     A node that draws without a seed gives another table when a removed one is made again. Some results may have been
     made of the old one by then: reused or computed. `again` has the nodes that run again although they have ended.
+    `lost` has the reader digests of outputs that this run has made, and that are gone, by id and node.
     """
 
     def __init__(self, nodes: Mapping[str, NodeSpec]) -> None:
         self._nodes = nodes
         self.again: set[str] = set()
+        self.lost: dict[str, dict[OutputId, str]] = {}
         self._lock = threading.Lock()
         self._changes = 0  # how many tables have become other ones
         self._newest: dict[str, int] = {}  # the attempts that made these tables, by node

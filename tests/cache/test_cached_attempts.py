@@ -66,13 +66,14 @@ class Trial:
         self.history = FakeHistory()
         self.attempts: list[tuple[str, int]] = []
         self.lost: tuple[OutputRef, ...] = ()  # what each attempt finds not to be there
+        self.gives: dict[str, OutputRef] = {}
         (path / "now").mkdir()
 
     def run_attempt(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: object) -> Outcome:
         self.attempts.append((start.node, start.attempt))
         if start.node == "w":
             (self.path / "out.csv").write_text("new")
-        return Outcome(start.node, start.attempt, lacking=self.lost)
+        return Outcome(start.node, start.attempt, lacking=self.lost, outputs=self.gives)
 
     def add_finished(
         self, spec: NodeSpec, digests: Mapping[str, str], wrote: Mapping[str, str] | None = None
@@ -112,7 +113,7 @@ class Trial:
         else:
             decisions[node] = decision
         history: Any = self.history
-        outdated = OutdatedResults(self.pipeline.nodes)
+        self.outdated = outdated = OutdatedResults(self.pipeline.nodes)
         hits = self.hits(decisions, outdated)
         return CachedAttempts(
             self.run_attempt,  # type: ignore[arg-type]
@@ -382,3 +383,20 @@ def test_an_input_that_is_taken_away_each_time_fails_the_node(trial: Trial) -> N
     assert failure is not None and failure.cause is Cause.IO
     what = "'a' was removed from file:///shared/7f/data/a.arrow 3 times while the run was under way"
     assert failure.message == what
+
+
+@pytest.mark.parametrize("table", [TABLE, TABLE.slice(1)])
+def test_what_was_made_of_a_lost_output_stays_if_that_is_made_again_as_it_was(trial: Trial, table: pa.Table) -> None:
+    attempts = trial.cached_attempts("b", None)
+
+    def attempt(node: str, number: int, inputs: Mapping[str, OutputRef]) -> Outcome:
+        return attempts(NodeStarted(0.0, node, number, inputs), CancelToken(), lambda coroutine: None)
+
+    a = OutputId("a")
+    trial.gives = {a: trial.store.publish(a, 1, TABLE)}
+    attempt("a", 1, {})
+    trial.lost, trial.gives = (trial.gives[a],), {}
+    assert attempt("b", 1, {a: trial.lost[0]}).lacking == trial.lost
+    trial.lost, trial.gives = (), {a: trial.store.publish(a, 2, table)}
+    attempt("a", 2, {})
+    assert trial.outdated.may_differ("b") is (table is not TABLE)
