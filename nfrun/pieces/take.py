@@ -23,9 +23,8 @@ def _taken(column: pa.ChunkedArray, rows: pa.Array) -> Any:
         return column.take(rows)
     except pa.ArrowNotImplementedError:
         # There is no kernel for views, run-end encodings and types that contain them.
-        slices = [column.slice(row, 1) for row in rows.to_pylist()] or [column.slice(0, 0)]
-        chunks = [chunk for part in slices for chunk in part.chunks]
-        return pa.chunked_array([pa.concat_arrays(chunks)], column.type) if chunks else column.slice(0, 0)
+        chunks = [chunk for row in rows.to_pylist() for chunk in column.slice(row, 1).chunks]
+        return _joined(pa.chunked_array(chunks, column.type))
 
 
 def _joined(column: pa.ChunkedArray) -> pa.ChunkedArray:

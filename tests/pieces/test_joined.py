@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_tables import QUICK, arrays, joined
+from random_tables import QUICK, arrays
 
 from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.pieces import joined as joined_module
@@ -60,7 +60,7 @@ def test_random_types(tmp_path_factory: pytest.TempPathFactory, array: pa.Array,
     anew = mapped(order, tmp_path_factory.mktemp("s"), function, batch, seed=seed)
     again = mapped(order, folder, lambda ids: pytest.fail("called"), batch, run="2")
     assert table_digest(anew) == table_digest(first) == table_digest(again)
-    assert joined(anew["v"]).type == array.type
+    assert anew["v"].type == array.type
 
 
 def test_types_are_those_of_all_values_together(tmp_path: Path) -> None:
