@@ -23,6 +23,8 @@ class Threads:
         monkeypatch.setattr(f"{module}.time.clock_gettime", self._get)
         monkeypatch.setattr(f"{module}.time.monotonic", lambda: self.now)
         monkeypatch.setattr(f"{module}.get_ident", lambda: self.caller)
+        # A run that leaves a node running in a thread makes that of this process shorter.
+        monkeypatch.setattr(f"{module}.sys.getswitchinterval", lambda: 0.005)
         self.idle = 0.0
         self.contention = GilContention(lambda: self.idle)
 
