@@ -19,6 +19,7 @@ from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import WORK_DIR, NodeSpec, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.cluster.addresses import is_private
+from nfrun.engine.cluster.slots import most_slots
 from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import place_nodes
@@ -57,7 +58,7 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
     address = cluster_address(options.address, os.environ)
     config, secret = _config(setup, placement, place), _with_secrets(setup, placed)
     with _engine(address, config.run, slots_of(options.slots, pipeline)) as engine:
-        slots = max((worker.slots for worker in engine.workers()), default=1.0)
+        slots = most_slots(engine.workers())
         cluster = Cluster(
             engine,
             replace(config, workers=int(slots)),

@@ -13,6 +13,7 @@ Other packages use:
 - `cluster.code_archive`: `find_code`
 - `cluster.dask_engine`: `DaskEngine`
 - `cluster.preflight`: `Needs`, `preflight`
+- `cluster.slots`: `most_slots`
 - `cluster.wire`: `HostConfig`, `to_text`
 - `event_dispatch`: `Reporter`
 - `executors.base`: `Placement`

@@ -11,6 +11,7 @@ import logging
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -283,7 +284,9 @@ def _connect(address: str, cluster: Any) -> Any:
         try:
             if cluster is None:
                 _check_address(address)
-            found.put(_Client(cluster or address, timeout=_CONNECT_SECONDS, set_as_default=False, name="nfrun"))
+            with warnings.catch_warnings():  # of other packages on workers: the preflight tells of those that count
+                warnings.simplefilter("ignore")
+                found.put(_Client(cluster or address, timeout=_CONNECT_SECONDS, set_as_default=False, name="nfrun"))
         except ClusterError as error:
             found.put(error)
         except MemoryError:  # what answers gives an absurd length

@@ -111,5 +111,14 @@ class WorkerSlots:
         return Slot(worker.address, needs, held)
 
 
+def most_slots(workers: Iterable[RemoteWorker]) -> float:
+    """Return the slots of the machine that has most of them: its workers share its memory."""
+    by_host: dict[str, float] = {}
+    for worker in workers:
+        host = worker.address.rpartition(":")[0]
+        by_host[host] = by_host.get(host, 0.0) + worker.slots
+    return max(by_host.values(), default=1.0)
+
+
 def _has(worker: RemoteWorker, name: str) -> float:
     return worker.slots if name == "cpu" else worker.resources.get(name, 0.0)
