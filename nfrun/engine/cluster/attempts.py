@@ -42,6 +42,7 @@ from nfrun.engine.granted_units import unit_variables
 from nfrun.engine.mapped.open_map import OpenMap
 from nfrun.engine.scratch_folder import make_scratch
 from nfrun.nodes.base import CancelToken
+from nfrun.system.checksums import FileChecksums
 from nfrun.system.threads import start_timer
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class RemoteAttempts:
         self._executions: dict[str, _Execution] = {}  # those under way, by token
         self._numbers = itertools.count()
         self._lock = threading.Lock()
+        self._checksums = FileChecksums()
         self._gone = ""  # why the cluster is gone
         self._engine.on_gone = self._end_all
 
@@ -276,7 +278,8 @@ class RemoteAttempts:
             if path.is_relative_to(self._runner.evidence):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-        return with_changes(outcome, ended.named, self._runner.folder, self._runner.started)
+        spec, base = self._runner.pipeline.spec_of(start.node), self._runner.folder
+        return with_changes(outcome, ended.named, spec, base, self._checksums)
 
     def _register_outputs(self, outcome: Outcome, worker: str) -> Mapping[str, OutputRef]:
         """Register the outputs of an attempt in the store. If one fails, discards them all and raises HandoffError."""

@@ -1,7 +1,7 @@
 """Compares the copies of the project's folder, which hosts have, with the folder itself.
 
 The copy is made when the run begins. What a node writes into it stays there, and what changes in the folder meanwhile,
-such as by a node that writes a file on the machine of the run, does not reach it.
+such as by a node that writes a file on the machine of the run, does not reach it. Nor do files that do not travel.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome
@@ -20,28 +20,37 @@ from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import FileChecksums
 
-_CHANGED = (
-    "'{}' has changed since the run began, and nodes on workers see the folder of the pipeline as it was then: "
-    "give it to the node as an input, or run the node here (executor: thread)"
-)
+_OTHERS = "?"  # in place of the checksum of a file that nodes have changed in the copy: it is none of the project
+_INSTEAD = "give it to the node as an input, or run the node here (executor: thread)"
+_CHANGED = f"'{{}}' has changed since the run began, and workers have the folder as it was then: {_INSTEAD}"
+_NOT_THERE = f"'{{}}' is not on workers, which have the folder of the pipeline without hidden files: {_INSTEAD}"
+
+State = tuple[int, ...]
+
+
+def packed_states(folder: Path) -> dict[str, State]:
+    """Return the states of all files below a folder, by path, in which every change shows."""
+    return {path: _state(path) for above, _, names in os.walk(folder) for path in (f"{above}/{name}" for name in names)}
 
 
 class NamedInCopy:
-    """The files in the copy of a host that the text of a node names, from before an attempt until after it.
+    """The files in the copy of a host that a node reads: those that its text names, and those that it is seen to open.
 
-    `base` is the folder of the pipeline in the copy, and `env` the variables of the file. `before` has the checksums of
-    those that it may read.
+    `base` is the folder of the pipeline in the copy, `packed` has the states of the files as they have come, and `env`
+    the variables of the file. Make it before the attempt.
     """
 
-    def __init__(self, spec: NodeSpec, base: Path, work: Path, env: Mapping[str, str]) -> None:
-        self._spec, self._base = spec, base
+    def __init__(
+        self, spec: NodeSpec, base: Path, work: Path, env: Mapping[str, str], packed: Mapping[str, State]
+    ) -> None:
+        self._spec, self._base, self._packed = spec, base, packed
         self._files = ExternalInputs(base, work, env)
-        is_remote = bool(KINDS[spec.kind].remote_input(spec))  # to ask for its version takes a request
-        self.before = NOTHING if is_remote else self._files.snapshot(spec) or NOTHING
+        self._is_remote = bool(KINDS[spec.kind].remote_input(spec))  # to ask for its version takes a request
+        self._before = NOTHING if self._is_remote else self._files.snapshot(spec) or NOTHING
 
     def seen(self, outcome: Outcome) -> Outcome:
         """Return the outcome of the attempt with the files that it has written: in the folder itself they are not."""
-        if outcome.failure is not None or KINDS[self._spec.kind].remote_input(self._spec):
+        if outcome.failure is not None or self._is_remote:
             return outcome
         wrote = {**external_outputs(self._spec, self._base), **self._files.written(self._spec)}
         if not wrote:
@@ -49,30 +58,53 @@ class NamedInCopy:
         seen = outcome.observation or Observation()
         return replace(outcome, observation=replace(seen, writes={**wrote, **seen.writes}))
 
+    def read(self, outcome: Outcome) -> dict[str, str]:
+        """Return the checksums of the files that an attempt may have read; "" for a missing one."""
+        reads = outcome.observation.reads if outcome.observation is not None else NOTHING
+        found: dict[str, str] = {}
+        for name, checksum in {**self._before, **reads}.items():
+            if not name.endswith(("/", "/.", "**")):
+                path = os.path.normpath(self._base / name)
+                came = self._packed.get(path)
+                found[name] = checksum if (came == _state(path) if checksum else came is None) else _OTHERS
+        return found
 
-def with_changes(outcome: Outcome, named: Mapping[str, str], base: Path, started: float) -> Outcome:
+
+def with_changes(
+    outcome: Outcome, read: Mapping[str, str], spec: NodeSpec, base: Path, checksums: FileChecksums
+) -> Outcome:
     """Return the outcome of an attempt on a worker as a failure if it has read a file that is another one here.
 
-    `named` are the files that its text names, with their checksums there. `base` is the folder of the pipeline.
-    `started` is when the run began, in seconds since 1970: a file that has not changed since is not older there.
+    `read` are the files that it may have read there, with their checksums. `base` is the folder of the pipeline.
     """
-    reads = outcome.observation.reads if outcome.observation is not None else NOTHING
-    for name in _changed({**named, **reads}, base, started):
-        told = _CHANGED.format(name)
-        if outcome.failure is None:
-            failed = Failure(Cause.NODE, "", told)
-        else:
+    if outcome.failure is not None and not KINDS[spec.kind].remote_input(spec):
+        named = ExternalInputs(base, checksums=checksums).snapshot(spec) or NOTHING
+        read = {**dict.fromkeys(named, ""), **read}
+    for told in _differences(read, base, checksums, has_failed=outcome.failure is not None):
+        failed = Failure(Cause.NODE, "", told)
+        if outcome.failure is not None:
             failed = replace(outcome.failure, details="\n".join(filter(None, (outcome.failure.details, told))))
         return Outcome(outcome.node, outcome.attempt, failed, duration=outcome.duration, call=outcome.call)
     return outcome
 
 
-def _changed(there: Mapping[str, str], base: Path, started: float) -> Iterator[str]:
-    checksum = FileChecksums().of
-    for name, its_checksum in there.items():
-        path = base / name
-        if name.endswith(("/", "/.", "**")) or os.path.isabs(name):  # noqa: PTH117  (the machines may differ there)
-            continue
+def _differences(read: Mapping[str, str], base: Path, checksums: FileChecksums, *, has_failed: bool) -> Iterator[str]:
+    for name, there in read.items():
         with suppress(OSError):
-            if path.is_file() and path.stat().st_ctime >= started and checksum(path) != its_checksum:
-                yield name
+            path = Path(os.path.normpath(base / name))
+            if there == _OTHERS or not path.is_file() or checksums.of(path, recheck=True) == there:
+                continue
+            # A library may look for a hidden file, or one elsewhere, and do without it.
+            is_ours = not path.is_absolute() or path.is_relative_to(base)
+            is_hidden = any(part.startswith(".") for part in PurePath(name).parts if part != "..")
+            if there:
+                yield _CHANGED.format(name)
+            elif has_failed or (is_ours and not is_hidden):
+                yield _NOT_THERE.format(name)
+
+
+def _state(path: str) -> State:
+    with suppress(OSError):
+        found = os.stat(path)  # noqa: PTH116  (for each file of the project)
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return ()

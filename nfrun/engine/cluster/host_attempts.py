@@ -23,7 +23,7 @@ from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.cluster.code_archive import unpack
-from nfrun.engine.cluster.folder_copies import NamedInCopy
+from nfrun.engine.cluster.folder_copies import NamedInCopy, packed_states
 from nfrun.engine.cluster.host_logs import Room, Send, SentLogs
 from nfrun.engine.cluster.wire import Begun, Ended, HostConfig, Progressed, RemoteOrder
 from nfrun.engine.executors.fork_server import start_server
@@ -78,6 +78,7 @@ class HostRun:
         remove(self.code)  # of an earlier try
         self._work.mkdir(exist_ok=True)
         self._unpack()
+        self._packed = packed_states(self.code)
         base = inner_folder(self.code, config.base)
         base.mkdir(parents=True, exist_ok=True)
         os.chdir(base)
@@ -127,13 +128,14 @@ class HostRun:
         waits: dict[OutputId, float] = {}
         try:
             with self._fetched(order, waits) as fetched:
-                files = NamedInCopy(order.node, Path(self._pipeline.folder), self._work, self._pipeline.env)
-                named = files.before
+                base, env = Path(self._pipeline.folder), self._pipeline.env
+                files = NamedInCopy(order.node, base, self._work, env, self._packed)
                 if KINDS[order.node.kind].is_process:
                     _tell_begin(order, token, send)
                     outcome = self._make_here(fetched, cancel_token, logs, send, token, records)
                 else:
                     outcome = self._make_in_worker(remote, fetched, cancel_token, logs, send, records)
+                named = files.read(outcome)
                 outcome = replace(files.seen(outcome), outputs=self._put(outcome.outputs))
         except _Lacking as lacking:
             outcome = Outcome(order.start.node, order.start.attempt, lacking=(lacking.ref,))

@@ -139,7 +139,7 @@ class Ended:
     `records` are the results of a call of a mapped node as they stand in a segment; those that are too long lie in the
     store under the name `stored_records`. `evidence` maps the paths of files with failing rows, as they are in the
     results of checks, to their bytes; of those that are too long, `stored_evidence` has the names in the store. `named`
-    are the files in the copy of the project that the text of the node names, with the checksums before the attempt.
+    are the files in the copy of the project that the node may have read, with their checksums.
     """
 
     token: str

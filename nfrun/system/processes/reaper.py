@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -70,15 +71,15 @@ def _wait(second: int, lifeline: int, woken: int, wake: int) -> int:
     poll = select.poll()
     poll.register(woken, select.POLLIN)
     poll.register(lifeline, 0)  # its end is always told
-    patience: float | None = None
+    until: float | None = None
     code = _reaped(second)
     while code is None:
-        ready = poll.poll(None if patience is None else patience * 1e3)
+        ready = poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1e3)
         if not ready:
             break
         if any(file == lifeline for file, _ in ready):
             poll.unregister(lifeline)
-            patience = _END_SECONDS
+            until = time.monotonic() + _END_SECONDS
         elif set(os.read(woken, 1024)) - {signal.SIGCHLD}:
             break
         code = _reaped(second)

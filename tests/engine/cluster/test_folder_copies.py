@@ -1,8 +1,7 @@
-"""Tests that a node on a worker fails which has read an older copy of a file of the project."""
+"""Tests that a node on a worker fails which has read an older copy of a file of the project, or lacks one."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -10,40 +9,59 @@ import pytest
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome
 from nfrun.core.observation import Observation
-from nfrun.engine.cluster.folder_copies import with_changes
+from nfrun.core.pipeline import NodeSpec
+from nfrun.engine.cluster.folder_copies import NamedInCopy, packed_states, with_changes
 from nfrun.system.checksums import FileChecksums
 
-TOLD = (
-    "'a.txt' has changed since the run began, and nodes on workers see the folder of the pipeline as it was then: "
-    "give it to the node as an input, or run the node here (executor: thread)"
-)
+INSTEAD = "give it to the node as an input, or run the node here (executor: thread)"
+CHANGED = f"'a.txt' has changed since the run began, and workers have the folder as it was then: {INSTEAD}"
+NOT_THERE = "'{}' is not on workers, which have the folder of the pipeline without hidden files: " + INSTEAD
+SUMS = FileChecksums()
+SPEC = NodeSpec("n", "run", "cat kept.txt made.txt named.txt", (), {}, (), (), {})
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["by its text", "by its code"])
-def test_a_node_that_has_read_an_older_file_fails(tmp_path: Path, named: bool) -> None:
-    started = time.time() - 10
+def test_a_node_that_has_read_an_older_file_fails(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("new")
-    names = {"a.txt": "of the old one"}
-    outcome = Outcome("n", 2, observation=None if named else Observation(names), duration=1.5)
-    found = with_changes(outcome, names if named else {}, tmp_path, started)
-    assert found == Outcome("n", 2, Failure(Cause.NODE, "", TOLD), duration=1.5)
+    found = with_changes(Outcome("n", 2, duration=1.5), {"a.txt": "of the old one"}, SPEC, tmp_path, SUMS)
+    assert found == Outcome("n", 2, Failure(Cause.NODE, "", CHANGED), duration=1.5)
 
 
-def test_a_failure_also_tells_it(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("new")
-    failure = Failure(Cause.NODE, "FileNotFoundError", "a.txt", details="more")
-    found = with_changes(Outcome("n", 1, failure), {"a.txt": ""}, tmp_path, time.time() - 10).failure
+@pytest.mark.parametrize("name", ["a.txt", ".a.txt", "../beside.txt"])
+def test_a_failure_also_tells_what_is_not_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / name).write_text("new")
+    failure = Failure(Cause.NODE, "FileNotFoundError", name, details="more")
+    found = with_changes(Outcome("n", 1, failure), {name: ""}, SPEC, tmp_path / "p", SUMS).failure
     assert found is not None
-    assert (found.message, found.details) == ("a.txt", f"more\n{TOLD}")
+    assert (found.message, found.details) == (name, f"more\n{NOT_THERE.format(name)}")
 
 
-def test_files_that_are_the_same_or_have_not_changed_here_count_for_nothing(tmp_path: Path) -> None:
+def test_files_that_are_the_same_or_only_looked_for_count_for_nothing(tmp_path: Path) -> None:
     (tmp_path / "same.txt").write_text("same")
-    (tmp_path / "old.txt").write_text("old")
+    (tmp_path / ".hidden").write_text("hidden")
+    names = {"same.txt": SUMS.of(tmp_path / "same.txt"), "gone.txt": "x", "none.txt": "", ".hidden": ""}
     outcome = Outcome("n", 1)
-    now = time.time() - 10
-    assert with_changes(outcome, {"same.txt": FileChecksums().of(tmp_path / "same.txt")}, tmp_path, now) is outcome
-    names = {"gone.txt": "x", "/.": ".", "folder/": "x", "x//**": "y", str(tmp_path / "old.txt"): "x"}
-    assert with_changes(outcome, names, tmp_path, now) is outcome
-    later = (tmp_path / "old.txt").stat().st_ctime + 1
-    assert with_changes(outcome, {"old.txt": "written on the worker"}, tmp_path, later) is outcome
+    assert with_changes(outcome, names, SPEC, tmp_path, SUMS) is outcome
+
+
+def test_files_that_nodes_have_changed_in_the_copy_are_not_compared(tmp_path: Path) -> None:
+    base = tmp_path / "p"
+    base.mkdir()
+    for name in ("kept.txt", "changed.txt"):
+        (base / name).write_text(name)
+    packed = packed_states(base)
+    (base / "made.txt").write_text("by another node")
+    files = NamedInCopy(SPEC, base, tmp_path / "work", {}, packed)
+    (base / "changed.txt").write_text("by this node")
+    reads = {"changed.txt": "x", "none.txt": "", "/.": ".", "folder/": "y"}
+    found = files.read(Outcome("n", 1, observation=Observation(reads)))
+    assert found == {"kept.txt": SUMS.of(base / "kept.txt"), "made.txt": "?", "changed.txt": "?", "none.txt": ""}
+    assert with_changes(Outcome("n", 1), {"changed.txt": "?"}, SPEC, base, SUMS) == Outcome("n", 1)
+
+
+def test_a_script_that_fails_tells_which_file_of_its_text_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "named.txt").write_text("here")
+    failure = Failure(Cause.NODE, "", "the script exited with status 1")
+    found = with_changes(Outcome("n", 1, failure), {}, SPEC, tmp_path, SUMS).failure
+    assert found is not None
+    assert found.details == NOT_THERE.format("named.txt")
