@@ -16,9 +16,10 @@ from nfrun.core.contracts import CheckResult, failed_checks
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.map_counts import MapCounts
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import NOTHING, OutputId
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import asdict, field, frozen
+from nfrun.history.finished_output import FinishedOutput as FinishedOutput  # others have it from here
+from nfrun.history.finished_output import output_line, output_of_line
 from nfrun.history.journal_text import verified_object, with_checksum
 from nfrun.history.line_fields import LineFields
 from nfrun.history.work_dir import JOURNAL
@@ -29,32 +30,6 @@ RESULTS = ("finished", "refused")  # events of lines with a result; the checks o
 _OF_NODES = (b'{"event": "finished"', b'{"event": "refused"', b'{"event": "unfinished"')  # begins the lines of nodes
 _LONGEST_ENDING = 1 << 16  # bytes
 OF_ANOTHER_VERSION = (TypeError, LookupError, AttributeError, ValueError)  # what a line raises that is not understood
-
-
-@frozen
-class FinishedOutput:
-    """An output of a finished node.
-
-    `file` is the name of its Arrow file, None where the run did not need the file. It is in the folder of the run
-    `home`, "" for the run of this journal. `size` is in bytes, and `checksum` is that of the whole file. `shown`: it is
-    among the outputs of the pipeline. The other fields are as in `nfrun.core.events.OutputRef`. Older journals have no
-    `schema_digest`. An output that is no table is the file or folder `file`; `checksum` is its digest. One in a place
-    that machines share has its address there under `stored`, and no `file`.
-    """
-
-    id: OutputId
-    rows: int
-    bytes: int
-    schema: str
-    digest: str
-    size: int
-    checksum: str
-    file: str | None = None
-    schema_digest: str = ""
-    home: str = ""
-    shown: bool = False
-    type: str = TABLE
-    stored: str = ""
 
 
 RUNS_LAST = "it runs when all other nodes have ended"  # the reason of the nodes under `on_failure` and `finally`
@@ -203,7 +178,6 @@ class JournalContents:
         return self.ending.status if self.ending is not None else ""
 
 
-_OUTPUT, _TABLE = LineFields(FinishedOutput), LineFields(FinishedOutput, "type", "stored")  # most are such tables
 _WITHOUT = ("outputs", "folder", "checks", "map")  # those that few nodes have are added
 _FINISHED, _FINISHED_CELL = LineFields(FinishedNode, *_WITHOUT, "of", "cell"), LineFields(FinishedNode, *_WITHOUT)
 _UNFINISHED_CELL = LineFields(UnfinishedNode, "checks", "map")
@@ -270,7 +244,7 @@ class Journal:
 
 
 def _finished_line(node: FinishedNode) -> dict[str, Any]:
-    outputs = [(_OUTPUT if o.stored or o.type != TABLE else _TABLE).as_json(o) for o in node.outputs]
+    outputs = [output_line(output) for output in node.outputs]
     event = RESULTS[bool(failed_checks(node.checks))]
     return {"event": event, **_node_json(node, _FINISHED_CELL if node.of else _FINISHED), "outputs": outputs}
 
@@ -373,7 +347,7 @@ def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
 
 
 def _finished(line: Mapping[str, Any], folder: Path) -> FinishedNode:
-    outputs = tuple([_output(line["node"], output) for output in line["outputs"]])
+    outputs = tuple([output_of_line(line["node"], output, folder) for output in line["outputs"]])
     return FinishedNode(
         **_FINISHED_CELL.of_line(line), outputs=outputs, folder=folder, checks=_checks(line), map=_counts(line)
     )
@@ -387,11 +361,6 @@ def _counts(line: Mapping[str, Any]) -> MapCounts | None:
 def _checks(line: Mapping[str, Any]) -> tuple[CheckResult, ...]:
     found = [_CHECKED.of_line(check) for check in line.get("checks", ())]
     return tuple([CheckResult(**{**check, "shown": tuple(check.get("shown", ()))}) for check in found])
-
-
-def _output(node: str, found: Mapping[str, Any]) -> FinishedOutput:
-    """Return an output of the node; its id in the file is that of the node, and a dot and its name if it has one."""
-    return FinishedOutput(**{**_OUTPUT.of_line(found), "id": OutputId(node, found["id"][len(node) + 1 :])})
 
 
 def _failure(found: Mapping[str, Any]) -> Failure:

@@ -40,6 +40,7 @@ from nfrun.history.index_tables import (
     transaction,
 )
 from nfrun.history.journal import FinishedNode, finished_node
+from nfrun.history.present_address import present_address
 from nfrun.history.work_dir import JOURNAL, WorkDir
 from nfrun.system.atomic_files import PARTIAL, read_regular_file
 from nfrun.system.kept_files import size_of
@@ -144,7 +145,9 @@ class RunIndex:
 
     def stored_tables(self) -> list[IndexedTable]:
         """Return the tables that journals name in places which machines share. They need not be there."""
-        return self._answer(indexed_table, LIST_TABLES, (True,))
+        run = self._work.path / "runs" / "any"
+        found = self._answer(indexed_table, LIST_TABLES, (True,))
+        return [replace(table, run=present_address(table.run, run)) for table in found]
 
     def _mark(self, tables: Iterable[tuple[bool, str, str]]) -> None:
         """Write into the index which tables are gone or are there again. Without it, the next list finds out again."""

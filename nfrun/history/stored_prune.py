@@ -13,6 +13,7 @@ from nfrun.core.values import frozen
 from nfrun.history.eviction import KeptTable, tables_to_remove
 from nfrun.history.journal import JournalContents
 from nfrun.history.kept_tables import budget_of_place, kept_in_place
+from nfrun.history.present_address import present_address
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import WorkDir
 from nfrun.places.addresses import address_of, place_and_name
@@ -104,7 +105,7 @@ def places_of(work: WorkDir, journals: Iterable[JournalContents]) -> list[str]:
     found: dict[str, None] = {}
     for journal in journals:
         if journal.started is not None and journal.started.store:
-            found[journal.started.store] = None
+            found[present_address(journal.started.store, journal.folder)] = None
         for address in stored_by([journal]):
             with suppress(PlaceError):  # the journal is damaged
                 found[place_and_name(address)[0]] = None

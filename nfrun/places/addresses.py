@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote, urlsplit
 from nfrun.places.base import PlaceError
 
 SCHEMES = ("s3", "gs", "gcs")  # of object storage; not that of Azure: without credentials, Arrow ends the process there
+_SECRET = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)  # in the name of an option
 _FOLDERS = "data", "code"  # names in a place begin with one of them
 _NAME = re.compile(rf"({'|'.join(_FOLDERS)})/[^/]+(/[^/]+)?")
 
@@ -38,8 +39,9 @@ def has_credentials(address: str) -> bool:
     """Return whether an address holds what should be secret: a user, a password, or a key among its options."""
     if not scheme_of(address):
         return False
-    options = re.findall(r"(?:^|&)([^=&]+)=", urlsplit(address).query)
-    return "@" in urlsplit(address).netloc or any(re.search(r"key|secret|token|password", name) for name in options)
+    found = urlsplit(address)
+    names = [option.partition("=")[0] for option in found.query.split("&")]
+    return "@" in found.netloc or "@" in unquote(found.query) or any(map(_SECRET.search, names))
 
 
 def path_of(address: str) -> str | None:
@@ -60,6 +62,8 @@ def check_address(address: str) -> None:
     if scheme not in ("", "file", *SCHEMES):
         known = ", ".join(f"{each}://" for each in SCHEMES)
         raise PlaceError(f"the store {address} is of an unknown kind: it is a path, or begins with file://, {known}")
+    if scheme == "file" and (found.query or found.fragment):
+        raise PlaceError(f"the store {address} has options, and a folder has none (write ? as %3F, and # as %23)")
     if scheme == "file" and found.netloc not in ("", "localhost"):
         raise PlaceError(f"the store {address} names another machine: a path has three slashes (file://{found.path})")
     if scheme in SCHEMES and not found.netloc:

@@ -48,6 +48,11 @@ def test_no_place_can_be_there(tmp_path: Path) -> None:
         "the environment",
         "ftp7://host/x": "the store ftp7://host/x is of an unknown kind: it is a path, or begins with file://, "
         "s3://, gs://, gcs://",
+        "s3://b/x?AccessKey=geheim": "the store s3://b/x holds credentials: leave them out, and set them in "
+        "the environment",
+        "s3://b/x?endpoint_override=http%3A%2F%2Fuser%3Apw%40host": "the store s3://b/x holds credentials: leave them "
+        "out, and set them in the environment",
+        "file:///a?b": "the store file:///a?b has options, and a folder has none (write ? as %3F, and # as %23)",
         "s3:///x": "the store s3:///x names no bucket (s3://BUCKET/FOLDER)",
         "": "an empty name is no store",
     }
