@@ -66,6 +66,7 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
             uses_all=options.slots is None and pipeline.jobs is None,
             warn=setup.messages.warn,
             has_secrets=bool(secret),
+            tell=setup.messages,
         )
         problems = _told_in_the_open(secret, [address, *(worker.address for worker in engine.workers())])
         needs = Needs(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__}, problems)

@@ -72,7 +72,7 @@ class Engine(Protocol):
 class Cluster:
     """What a run has on a cluster: the engine, what its hosts share, and the place for outputs.
 
-    If it `uses_all`, its nodes there take all slots of the workers, and none of `-j`. `warn` tells the user something.
+    If it `uses_all`, its nodes there take all slots of the workers, and none of `-j`. `warn` and `tell` print messages.
     If it `has_secrets`, workers get nothing to whom it would travel in the open.
     """
 
@@ -82,3 +82,4 @@ class Cluster:
     uses_all: bool = True
     warn: Callable[[str], object] = lambda message: None
     has_secrets: bool = False
+    tell: Callable[[str], object] = lambda message: None

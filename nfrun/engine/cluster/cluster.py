@@ -28,7 +28,7 @@ class ClusterExecutor(ThreadExecutor):
         )
         self._attempts = RemoteAttempts(cluster, context, self._slots)
         self.own = {name: self._slots.most(name) for name in PER_WORKER if name != "cpu" or cluster.uses_all}
-        self._warn = cluster.warn
+        self._warn, self._tell = cluster.warn, cluster.tell
         placed = [spec for name, spec in context.runner.pipeline.nodes.items() if executors.get(name) == self.name]
         # What the largest of its nodes take of each resource, and since when no worker has that.
         self._taken = {name: max([spec.amounts.get(name, 0.0) for spec in placed], default=0.0) for name in PER_WORKER}
@@ -58,4 +58,4 @@ class ClusterExecutor(ThreadExecutor):
         super().close(grace)
         self._attempts.close()
         for message in self._engine.close(max(grace, _CLOSE_SECONDS)):
-            self._warn(message)
+            self._tell(message)
