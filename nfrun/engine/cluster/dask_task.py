@@ -35,15 +35,23 @@ def make(token: str, topic: str, order: str, shares: bool) -> None:
         worker.log_event(topic, (token, MESSAGE, text))
 
     try:
-        found = ENDED, hosted.make(order, send, is_wanted)
+        found = ENDED, hosted.make(order, send, is_wanted, _memory(worker))
     except Exception as error:
         found = LOST, f"{type(error).__name__}: {error}"
     worker.log_event(topic, (token, *found))
 
 
-async def ask(question: str) -> str:
-    """Answer a question. It may start a host, so it does not run on the thread of the worker's event loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, hosted.ask, question)
+async def ask(question: str, dask_worker: Any) -> str:
+    """Answer a question. It may start a host, so it does not run on the thread of the worker's event loop.
+
+    Dask gives the worker under this name.
+    """
+    return await asyncio.get_running_loop().run_in_executor(None, hosted.ask, question, _memory(dask_worker))
+
+
+def _memory(worker: Any) -> int:
+    """Return the memory limit of a worker in bytes, 0 without one."""
+    return int(worker.memory_manager.memory_limit or 0)
 
 
 async def stop(run: str, token: str, kill: bool) -> None:

@@ -41,6 +41,7 @@ from nfrun.places.stored_outputs import StoredOutputs, put_output
 from nfrun.system.file_search import inner_folder
 from nfrun.system.kept_files import content_of, remove, size_of
 from nfrun.system.native_threads import given_thread_variables
+from nfrun.system.runtime import available_memory
 from nfrun.tables.worker_store import WorkerStore
 from nfrun.watch.run_watch import RunWatch
 
@@ -65,10 +66,11 @@ class HostRun:
     """Makes the attempts of one run on this host. Safe to call from several threads.
 
     `folder` is the folder of this host, which is empty. `told` has the folders of this host that are told as others: as
-    those of the machine of the run. Raises HandoffError if the store cannot be read.
+    those of the machine of the run. Queries may use `memory` bytes together, 0 for all of the machine. Raises
+    HandoffError if the store cannot be read.
     """
 
-    def __init__(self, config: HostConfig, folder: Path) -> None:
+    def __init__(self, config: HostConfig, folder: Path, memory: int = 0) -> None:
         self._config = config
         self._place = open_place(config.store)
         self._stored = StoredOutputs(self._place)
@@ -87,6 +89,7 @@ class HostRun:
         self._environ = {**os.environ, **config.environ}
         self._pipeline = replace(config.pipeline, folder=str(base))
         self._outputs = self._place.fresh_folder()  # on the disk of the store, where that is a folder
+        there = available_memory()
         worker_config = WorkerConfig(
             self._pipeline,
             config.run_id,
@@ -95,7 +98,7 @@ class HostRun:
             self._environ,
             config.fsync,
             config.arrow_threads,
-            memory_share=1 / max(1, config.workers),
+            memory_share=(min(memory or there, there) / there) / max(1, config.workers),
             work=self._work if config.watches else None,
             folders=config.folders,
             started=config.started,

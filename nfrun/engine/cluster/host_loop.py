@@ -33,11 +33,14 @@ from nfrun.system.threads import start_thread
 
 
 class HostLoop:
-    """Serves the frames of one host, whose folder is `folder`. Once it `is_ending`, no attempt tells its end."""
+    """Serves the frames of one host, whose folder is `folder`. Once it `is_ending`, no attempt tells its end.
 
-    def __init__(self, out: BinaryIO, folder: Path) -> None:
+    `memory` are the bytes that it may use, 0 for all of the machine.
+    """
+
+    def __init__(self, out: BinaryIO, folder: Path, memory: int) -> None:
         self._out = out
-        self._folder = folder
+        self._folder, self._memory = folder, memory
         self._writing = threading.Lock()
         self._setting_up = threading.Lock()
         self._run: HostRun | None = None
@@ -89,7 +92,7 @@ class HostLoop:
     def _run_of(self, config: HostConfig) -> HostRun:
         with self._setting_up:
             if self._run is None:
-                self._run = HostRun(config, self._folder)
+                self._run = HostRun(config, self._folder, self._memory)
             return self._run
 
     def _answer(self, frame: Frame) -> None:

@@ -49,16 +49,17 @@ _hosts: dict[str, _Host] = {}
 _early: dict[str, bool] = {}  # attempts that are stopped before they are made, and whether they are killed
 
 
-def make(order: str, send: Callable[[str], object], is_wanted: Callable[[], bool]) -> str:
+def make(order: str, send: Callable[[str], object], is_wanted: Callable[[], bool], memory: int = 0) -> str:
     """Have the attempt of a `RemoteOrder` made, and return the text of its `Ended`. Starts a host if there is none.
 
-    `send` gets the texts of the messages before. An attempt that nobody wants for LEASE_SECONDS is killed.
+    `send` gets the texts of the messages before. An attempt that nobody wants for LEASE_SECONDS is killed. `memory` are
+    the bytes that this worker may use, 0 for all of the machine.
     """
     value = json.loads(order)["value"]
     token, run = value["token"], value["config"]["run"]
     execution = _Execution(send)
     try:
-        host = _enter(run, token, execution)
+        host = _enter(run, token, execution, memory)
     except OSError as error:
         return _lost(token, f"no host could be started on {socket.gethostname()}: {error}")
     try:
@@ -94,12 +95,15 @@ def stop(run: str, token: str, kill: bool) -> None:
     host.write(Frame(KILL if kill else STOP, token))
 
 
-def ask(question: str) -> str:
-    """Return the text of the `Answer` to a `Question`, or, without a `{`, why there is none."""
+def ask(question: str, memory: int = 0) -> str:
+    """Return the text of the `Answer` to a `Question`, or, without a `{`, why there is none.
+
+    `memory` is as in `make`.
+    """
     run = json.loads(question)["value"]["config"]["run"]
     name, execution = f"ask-{os.urandom(6).hex()}", _Execution(lambda text: None)
     try:
-        host = _enter(run, name, execution)
+        host = _enter(run, name, execution, memory)
     except OSError as error:
         return f"no host could be started: {error}"
     try:
@@ -117,12 +121,12 @@ def end(run: str) -> list[str]:
     return host.end() if host is not None else []
 
 
-def _enter(run: str, token: str, execution: _Execution) -> _Host:
+def _enter(run: str, token: str, execution: _Execution, memory: int) -> _Host:
     """Begin an execution on the host of a run. Raises OSError if none can be started."""
     with _lock:
         host = _hosts.get(run)
         if host is None or host.has_ended:
-            host = _hosts[run] = _Host(run)
+            host = _hosts[run] = _Host(run, memory)
         host.executions[token] = execution
         return host
 
@@ -159,7 +163,7 @@ class _Host:
     be started.
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, memory: int) -> None:
         self.executions: dict[str, _Execution] = {}
         self.has_ended = False
         self.why = ""
@@ -173,7 +177,7 @@ class _Host:
         self._out, self._in = os.fdopen(our_out, "wb"), os.fdopen(our_in, "rb")
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", f"{__package__}.host", str(their_in), str(their_out)],
+                [sys.executable, "-P", "-m", f"{__package__}.host", str(their_in), str(their_out), str(memory)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,8 +20,9 @@ from hosts import Trial
 import nfrun
 from nfrun.core.errors import Cause
 from nfrun.core.events import NodeStarted
+from nfrun.core.values import replace
 from nfrun.engine.attempt_context import CANCELLED
-from nfrun.engine.cluster import hosted
+from nfrun.engine.cluster import host_attempts, hosted
 from nfrun.engine.cluster.frames import ORDER, Frame
 from nfrun.engine.cluster.host_logs import Room, SentLogs
 from nfrun.engine.cluster.wire import (
@@ -33,7 +36,9 @@ from nfrun.engine.cluster.wire import (
     outcome_of,
     to_text,
 )
+from nfrun.engine.executors.worker import WorkerConfig
 from nfrun.logs.node_logs import KEEP_BYTES, LOG, STREAMS, Logs
+from nfrun.system.runtime import available_memory
 from tests.faults.processes import carrying, command, kill
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")
@@ -199,6 +204,28 @@ def test_files_count_also_where_the_temporary_folder_is_behind_a_link(
     seen = trial.run("python", "steps:reads").observation
     assert seen is not None
     assert "own.py" in seen.reads
+
+
+@pytest.mark.parametrize(("memory", "share"), [(0, 1.0), (1 << 30, None), (1 << 60, 1.0)])
+def test_queries_share_the_memory_of_their_worker(
+    trial: Trial, memory: int, share: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[WorkerConfig] = []
+    pool: Any = SimpleNamespace(close=lambda: None, has_idle=lambda wanted: False)
+
+    def make_pool(serve: object, make_config: Callable[[Mapping[str, str]], WorkerConfig], ahead: int) -> Any:
+        made.append(make_config({}))
+        return pool
+
+    monkeypatch.setattr(host_attempts, "WorkerPool", make_pool)
+    monkeypatch.setattr(host_attempts, "start_workers", lambda config: None)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(trial.folder)
+    folder = trial.folder / "host"
+    folder.mkdir()
+    run = host_attempts.HostRun(replace(trial.config, workers=4), folder, memory)
+    run.close(at_once=True)
+    assert made[0].memory_share == (share if share is not None else memory / available_memory()) / 4
 
 
 def test_a_host_without_attempts_ends(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
