@@ -134,7 +134,7 @@ def clean(options: CleanOptions, messages: Messages) -> int:
 
     With `all` it removes all runs, those of the `pipeline` if there is one, and the outputs of nodes with `cache: true`
     too. With `dry_run` it only lists, also beside a run. Returns 74 if a place of outputs could not be reached, whose
-    outputs stay; with `all` nothing is removed then. Raises UsageError if NFRUN_CACHE_SIZE is wrong.
+    outputs stay. Raises UsageError if NFRUN_CACHE_SIZE is wrong.
     """
     from nfrun.core.pipeline import WORK_DIR
     from nfrun.core.text import escape_controls
@@ -156,8 +156,7 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     name = folder.name_of_file(file.absolute()) if file is not None else None
     unreachable: list[OSError] = []
     with nullcontext() if options.dry_run else folder.lock():
-        on_error = None if options.all else unreachable.append
-        found = plan_prune(folder, budget=budget, everything=options.all, pipeline=name, on_error=on_error)
+        found = plan_prune(folder, budget=budget, everything=options.all, pipeline=name, on_error=unreachable.append)
         stored = [address for plan in found.stored for address in plan.addresses]
         for path in (*found.runs, *found.files, *stored) if options.dry_run else ():
             print(escape_controls(str(path)))
@@ -170,7 +169,8 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     done = "would remove" if options.dry_run else "removed"
     print(f"{done} {what}, {format_size(found.size)}" if what else "nothing to remove")
     for error in unreachable:
-        messages.warn(f"{error}: what is there stays")
+        left = ", and nfrun knows of it no more" if options.all and not options.dry_run else ""
+        messages.warn(f"{error}: what is there stays{left}")
     return EXIT_IO if unreachable else EXIT_OK
 
 

@@ -32,7 +32,7 @@ from nfrun.history.lock_files import (
     wait_for,
     write_holder,
 )
-from nfrun.system.atomic_files import make_folders, name_errors, read_regular_file, remove_partials
+from nfrun.system.atomic_files import PARTIAL, make_folders, name_errors, read_regular_file, remove_partials
 from nfrun.system.kept_files import remove
 
 JOURNAL = "journal.jsonl"
@@ -147,11 +147,17 @@ class WorkDir:
         Raises OSError.
         """
         file = self.path / _STORE_ID
-        with suppress(FileExistsError), file.open("x") as new:
-            new.write(os.urandom(16).hex())
+        if not file.exists():
+            new = file.with_name(f"{_STORE_ID}-{os.urandom(6).hex()}{PARTIAL}")
+            try:
+                new.write_text(os.urandom(16).hex())
+                with suppress(FileExistsError):  # another run has just made it
+                    file.hardlink_to(new)
+            finally:
+                new.unlink(missing_ok=True)
         id = file.read_text()
-        if not _STORE_PART.fullmatch(id):  # of a run that was killed meanwhile
-            file.unlink()
+        if not re.fullmatch(r"[0-9a-f]{32}", id):  # damaged, as by a power loss
+            file.unlink(missing_ok=True)
             return self.store_address(store)
         base, mark, options = store.partition("?")
         return f"{base.rstrip('/')}/{id}{mark}{options}"

@@ -39,9 +39,13 @@ class Folder:
                 return size
             if found is not None:
                 remove(final)  # it is damaged
-            make_folders(final.parent)
             with self._staged(path, moved=moved) as staged:
-                _rename(staged, final)
+                make_folders(final.parent)
+                try:
+                    _rename(staged, final)
+                except FileNotFoundError:  # another process has removed the folder: it was empty
+                    make_folders(final.parent)
+                    _rename(staged, final)
             make_read_only(final)
             return size
 
@@ -73,16 +77,13 @@ class Folder:
                 return None
 
     def remove(self, names: Collection[str]) -> None:
-        """Remove what has these names, and the folders that are empty then."""
-        folders = {self.path / TEMPORARY}
+        """Remove what has these names. The folders above stay: another process may be about to put something there."""
         for name in names:
             with self._errors("remove", name):
                 remove(self.path / name)
-                folders.update((self.path / name).parents)
-        for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
-            if folder.is_relative_to(self.path):
-                with suppress(OSError):
-                    folder.rmdir()
+                if (self.path / name).parent.name.endswith(NAMED):
+                    with suppress(OSError):
+                        (self.path / name).parent.rmdir()
 
     def remove_all(self) -> None:
         """Remove the folder with all that is in it."""

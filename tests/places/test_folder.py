@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,22 @@ def test_names_of_readers_own(place: Folder, tmp_path: Path) -> None:
     place.put(file(tmp_path / "made"), "data/x.named/model.bin")
     assert names(place) == {"data/x.named/model.bin": 7}
     place.remove(["data/x.named/model.bin"])
-    assert not place.path.exists()
+    assert names(place) == {} and not [*place.path.glob("data/*")]
+
+
+def test_what_is_put_beside_a_removal_is_there(place: Folder, tmp_path: Path) -> None:
+    def put_and_remove(number: int) -> None:
+        for turn in range(50):
+            name = f"data/{number}-{turn}.named/a"
+            (made := tmp_path / f"made {number}").write_text("content")
+            place.put(made, name)
+            assert place.size(name) == 7
+            place.remove([name])
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(put_and_remove, range(4)):
+            pass
+    assert names(place) == {}
 
 
 def test_removal_takes_read_only_folders_and_skips_what_is_not_there(place: Folder, tmp_path: Path) -> None:

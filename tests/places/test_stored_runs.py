@@ -291,8 +291,9 @@ def test_a_place_that_cannot_be_listed_is_told(trial: Trial) -> None:
     why = f"the store {place} cannot be a folder: {trial.shared} is a file"
     assert trial.stderr == f"nfrun: warning: {why}: what is there stays\n"
     trial.clean("--all", code=74)
-    assert trial.stderr == f"nfrun: {why}\n"
-    assert trial.work.run_folders()
+    assert trial.stderr == f"nfrun: warning: {why}: what is there stays, and nfrun knows of it no more\n"
+    assert not trial.work.run_folders()
+    trial.clean("--all")
 
 
 @pytest.mark.parametrize("executor", ["thread", "process"])
