@@ -382,3 +382,14 @@ def test_reading_a_pipe_as_a_regular_file_is_an_error(tmp_path: Path) -> None:
         read_regular_file(tmp_path / "x")
     (tmp_path / "y").write_bytes(b"data")
     assert read_regular_file(tmp_path / "y") == b"data"
+
+
+def test_a_work_folder_has_a_part_of_a_store_of_its_own(tmp_path: Path) -> None:
+    folders = [WorkDir(tmp_path / name) for name in "ab"]
+    for folder in folders:
+        folder.path.mkdir()
+    first, second = (folder.store_address("s3://bucket/x/?region=r") for folder in folders)
+    assert re.fullmatch(r"s3://bucket/x/[0-9a-f]{32}\?region=r", first)
+    assert first != second
+    assert WorkDir(tmp_path / "a").store_address("s3://bucket/x?region=r") == first
+    assert [path.name for path in folders[0].path.iterdir()] == ["store-id"]

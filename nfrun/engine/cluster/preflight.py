@@ -13,6 +13,7 @@ from nfrun.core.values import frozen, replace
 from nfrun.engine.cluster.base import PER_WORKER, Cluster
 from nfrun.engine.cluster.wire import Answer, Question, WireError, from_text, to_text
 from nfrun.places.base import Place, PlaceError
+from nfrun.system.native_threads import given_thread_variables
 
 ANSWER_SECONDS = 30.0
 _NAMED = 3  # workers, in a message
@@ -40,9 +41,10 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
     place.put(folder / token, nonce)
     with suppress(OSError):
         folder.rmdir()
-    # Without variables: they may be secret, and nobody knows the workers yet.
+    # Without variables: they may be secret, and nobody knows the workers yet. A host imports Arrow, which may import
+    # numpy, before it answers: from then on, the number of threads does not change any more.
     pipeline = replace(cluster.config.pipeline, env={}, redacted_env={})
-    config = replace(cluster.config, environ={}, pipeline=pipeline)
+    config = replace(cluster.config, environ=given_thread_variables(cluster.config.environ), pipeline=pipeline)
     question = Question(config, needs.modules, nonce=nonce)
     answers = {worker: _answer(text) for worker, text in cluster.engine.ask(to_text(question), seconds).items()}
     found = {worker: answer for worker, answer in answers.items() if isinstance(answer, Answer)}

@@ -64,13 +64,14 @@ def ask(
     **has: float,
 ) -> Any:
     engine: Any = Asked(replies, has)
-    environ = {"TOKEN": "s3cret"}
+    environ = {"TOKEN": "s3cret", "OMP_NUM_THREADS": "1"}
     config = HostConfig("r", "r", Pipeline("p.yaml", "/", "p", "", {}, environ, {}, {}), place.uri, environ=environ)
     try:
         return preflight(Cluster(engine, config, place), Needs(modules, nodes, OURS, problems))
     finally:
         assert engine.questions[0].modules == modules
         assert "s3cret" not in to_text(engine.questions[0])
+        assert engine.questions[0].config.environ == {"OMP_NUM_THREADS": "1"}, "numpy reads it when a host starts"
         assert [*place.names()] == [], "nothing is left in the store"
 
 
