@@ -71,7 +71,7 @@ class ToyEngine:
         if not self._is_closed:
             self._is_closed = True
             self._on_end.clear()
-            self.hosted.end(self._run)
+            return self.hosted.end(self._run)  # type: ignore[no-any-return]
         return ()
 
     def join(self, worker: RemoteWorker) -> None:
@@ -113,6 +113,7 @@ class ToyHosted:
     def __init__(self, run_attempt: RunAttempt) -> None:
         self.orders: list[Any] = []
         self.ended = False
+        self.messages: list[str] = []  # what it tells when it ends
         self._run_attempt = run_attempt
         self._tokens: dict[str, CancelToken] = {}
 
@@ -132,8 +133,9 @@ class ToyHosted:
         cancel_token = self._tokens.setdefault(token, CancelToken())
         cancel_token.kill() if kill else cancel_token.cancel()
 
-    def end(self, run: str) -> None:
+    def end(self, run: str) -> list[str]:
         self.ended = True
+        return self.messages
 
 
 def toy_cluster(
@@ -146,13 +148,14 @@ def toy_cluster(
     logs: Logs | None = None,
     uses_all: bool = True,
     warn: Callable[[str], object] = lambda message: None,
+    waiting: Callable[[], list[str]] = list,
 ) -> tuple[ClusterExecutor, ToyEngine]:
     """Make the executor of a cluster whose workers are in this process: `run_attempt` is called there."""
     pipeline = Pipeline("p.yaml", "/", "p", "", {}, {}, AnyNodes(nodes), {})
     store: Any = SimpleNamespace(fsync=False, stored=lambda ref: ref, register_file=lambda ref: ref)
     runner = AttemptRunner(pipeline, store, "r", Path("/nonexistent"), {}, logs or Logs())
     folder, placement = Path("/nonexistent"), Placement(dict.fromkeys(nodes, "toy"))
-    context = ExecutorContext(runner, lambda made: made, store, folder, 4, placement, on_begun, on_error=on_error)
+    context = ExecutorContext(runner, lambda made: made, store, folder, 4, placement, on_begun, [], on_error, waiting)
     engine = ToyEngine(ToyHosted(run_attempt), "r", workers)
     config = HostConfig("r", "r", pipeline, "/")
-    return ClusterExecutor(Cluster(engine, config, store, uses_all, warn), context, on_outcome), engine
+    return ClusterExecutor(Cluster(engine, config, store, uses_all, warn, tell=warn), context, on_outcome), engine

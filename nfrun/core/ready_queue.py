@@ -40,6 +40,10 @@ class ReadyQueue:
         """Add a node that is ready."""
         heapq.heappush(self._heap[i], self._order[i])
 
+    def nodes(self) -> list[int]:
+        """Return the nodes that are ready, in no order."""
+        return [i for heap in self._heaps.values() for _, i in heap]
+
     def clear(self) -> None:
         """Remove all nodes."""
         for heap in self._heaps.values():

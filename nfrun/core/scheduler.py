@@ -91,6 +91,7 @@ class Scheduler:
                 self._order_only_dependents[self._index[name]].append(i)
         self._ready = queue_of(plan)
         self.slots_in_use: Callable[[], float] = lambda: self._ready.in_use("cpu")
+        self.waiting: Callable[[], list[str]] = lambda: [self._nodes[i].name for i in self._ready.nodes()]  # to start
         # (time, node, number of its start, whether it ends a back-off; otherwise it is the timeout of the attempt)
         self._timers: list[tuple[float, int, int, bool]] = []
         self._detached: set[tuple[int, int]] = set()

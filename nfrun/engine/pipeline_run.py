@@ -142,6 +142,7 @@ class PipelineRun:
             self.run.begun,
             self._instances.finders,
             self.run.abort,
+            self.run.waiting,
         )
         self._instances.finders.append(partial(unused_instances, self._runner.memo))
         with around(self.run), nullcontext() if watch is None else watch.watching():

@@ -100,6 +100,7 @@ class Run:
         self._wake_at: float | None = None
         self._detach_at: float | None = None
         self._error: Exception | None = None
+        self.waiting = lambda: self._scheduler.waiting()  # noqa: PLW0108  (made later)  # the nodes that wait
         self.detached = 0  # attempts that go on, but that the run no longer waits for
 
     def now(self) -> float:

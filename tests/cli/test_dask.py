@@ -151,3 +151,21 @@ def test_every_kind_and_feature_is_the_same_on_a_cluster(tmp_path: Path, cluster
         outputs = json.loads(done.stdout)["outputs"]
         found[name] = features.same_parts(events), {key: output["digest"] for key, output in outputs.items()}
     assert found["dask"] == found["local"]
+
+
+def test_an_error_of_a_class_at_the_end_of_the_run_is_told(tmp_path: Path, cluster: DaskCluster) -> None:
+    steps = """
+class Twice:
+    def __call__(self, id: int): return {"twice": 2 * id}
+    def close(self): raise ValueError("no end")
+"""
+    pipeline = """
+name: p
+nodes:
+  seeds: {read: seeds.csv}
+  twice: {python: "steps:Twice", map: {over: rows, batch: 3}, inputs: {rows: seeds}}
+"""
+    done = on_dask(project(tmp_path / "p", pipeline, steps), cluster)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if "close()" in line]
+    assert told == ["nfrun: close() of an instance failed: ValueError: no end"]

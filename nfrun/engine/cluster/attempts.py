@@ -69,6 +69,7 @@ class RemoteAttempts:
         self._maps: dict[tuple[str, int], tuple[AttemptOrder, WorkerData]] = {}  # mapped nodes, by node and attempt
         self._made_by: dict[str, str] = {}  # the workers that have the files of outputs at hand
         self._executions: dict[str, _Execution] = {}  # those under way, by token
+        self.waiting: list[str] = []  # nodes whose attempts wait for a worker with room
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._checksums = FileChecksums()
@@ -190,7 +191,9 @@ class RemoteAttempts:
         needs = {"cpu": spec.cpu, **{name: spec.amounts[name] for name in PER_WORKER if name in spec.amounts}}
         near = [self._made_by[output] for output in start.inputs if output in self._made_by]
         for moves_left in reversed(range(_MOST_MOVES + 1)):
+            self.waiting.append(spec.id)
             slot = self._slots.take(needs, lambda: not cancel_token.cancelled and not self._gone, near)
+            self.waiting.remove(spec.id)
             if slot is None:
                 return self._cancelled(start, cancel_token), ""
             execution = _Execution(self._receive, partial(self._slots.give_back, slot))

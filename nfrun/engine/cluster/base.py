@@ -14,6 +14,11 @@ from nfrun.places.base import Place
 PER_WORKER = ("cpu", "memory", "gpu")
 
 
+def shown_amount(name: str, amount: float) -> str:
+    """Return an amount of a resource as it is told."""
+    return f"{amount / 1e9:.3g} GB" if name == "memory" else f"{amount:g}"
+
+
 @frozen
 class RemoteWorker:
     """A worker of the cluster: its address, how many nodes it runs at once, and what else it has of `PER_WORKER`."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen, replace
-from nfrun.engine.cluster.base import PER_WORKER, Cluster
+from nfrun.engine.cluster.base import PER_WORKER, Cluster, shown_amount
 from nfrun.engine.cluster.wire import Answer, Question, WireError, from_text, to_text
 from nfrun.places.base import Place, PlaceError
 from nfrun.system.native_threads import given_thread_variables
@@ -105,14 +105,9 @@ def _of_resources(cluster: Cluster, nodes: Iterable[NodeSpec]) -> Iterator[str]:
         lacking = {spec.id: spec.amounts[name] for spec in nodes if spec.amounts.get(name, 0.0) > most}
         if lacking:
             first = next(iter(lacking))
-            show: Callable[[float], str] = _gigabytes if name == "memory" else "{:g}".format
             others = f" (and {len(lacking) - 1} others)" if len(lacking) > 1 else ""
-            has = f"has more than {show(most)}" if most else "says that it has any"
-            yield f"node '{first}'{others} takes {show(lacking[first])} of '{name}', and no worker {has}"
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:.3g} GB"
+            has = f"has more than {shown_amount(name, most)}" if most else "says that it has any"
+            yield f"node '{first}'{others} takes {shown_amount(name, lacking[first])} of '{name}', and no worker {has}"
 
 
 def _warnings(answers: Mapping[str, Answer], versions: Mapping[str, str], count: int) -> Iterator[str]:

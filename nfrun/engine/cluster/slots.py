@@ -45,9 +45,12 @@ class WorkerSlots:
         """Return what all workers have of a resource, `cpu` for their slots, those in use included."""
         return sum(_has(worker, name) for worker in self._workers())
 
-    def has(self, name: str, amount: float) -> bool:
-        """Return whether a worker has so much of a resource, in use or not."""
-        return any(worker.slots > 0 and _has(worker, name) >= amount for worker in self._workers())
+    def has(self, needs: Iterable[tuple[str, float]]) -> bool:
+        """Return whether a worker has so much of these resources, in use or not, and any slots."""
+        return any(
+            worker.slots > 0 and all(_has(worker, name) >= amount - _ROUNDING for name, amount in needs)
+            for worker in self._workers()
+        )
 
     def most(self, name: str) -> float:
         """Return the most that one attempt can take of a resource: without workers, as much as it likes."""

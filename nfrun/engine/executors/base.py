@@ -5,7 +5,7 @@ An executor starts attempts and reports each outcome to a callback. The runner o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -105,7 +105,8 @@ class ExecutorContext:
     results. Outputs that are made elsewhere are files in `folder`, which `store` registers. `slots` is how many nodes
     run at once. `on_begun(node, attempt, call)` reports that the work of an attempt, or of a call, begins. An executor
     whose processes keep instances of classes adds to `finders` what finds the unused ones. `on_error(error)` ends the
-    run for an error outside of any node.
+    run for an error outside of any node. `waiting()` returns the nodes that wait for free resources; an executor calls
+    it in `capacity` only.
     """
 
     runner: AttemptRunner
@@ -117,6 +118,7 @@ class ExecutorContext:
     on_begun: Callable[[str, int, int], None]
     finders: list[FindUnused] = field(default_factory=list)
     on_error: Callable[[Exception], object] = lambda error: None
+    waiting: Callable[[], Collection[str]] = lambda: ()
 
 
 MakeExecutor = Callable[[ExecutorContext, OnOutcome], Executor]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any
@@ -192,15 +193,47 @@ def test_a_cluster_without_workers_is_told_once(make: Make) -> None:
     assert told == ["the cluster has no workers any more: the run waits until some join"]
 
 
-def test_a_resource_that_no_worker_has_any_more_is_told_once(make: Make) -> None:
+def test_a_node_that_waits_for_what_no_worker_has_any_more_is_told_once(make: Make) -> None:
     told: list[str] = []
-    trial = make(RemoteWorker("a", 1.0, {"gpu": 2.0}), nodes=(node("x", amounts={"gpu": 2.0}),), warn=told.append)
-    trial.engine.join(RemoteWorker("b", 1.0, {"gpu": 1.0}))
-    assert trial.executor.capacity(0.0) == 2.0
+    waiting: list[str] = []
+    nodes = node("x", amounts={"gpu": 2.0, "memory": 8e9}), node("small", amounts={"gpu": 1.0}), node("plain")
+    trial = make(
+        RemoteWorker("a", 1.0, {"gpu": 2.0, "memory": 9e9}), nodes=nodes, warn=told.append, waiting=lambda: waiting
+    )
+    trial.engine.join(RemoteWorker("b", 1.0, {"gpu": 2.0, "memory": 1e9}))
+    trial.engine.join(RemoteWorker("c", 1.0, {"gpu": 1.0, "memory": 9e9}))
+    assert trial.executor.capacity(0.0) == 3.0
     trial.engine.leave("a")
-    for now in (1.0, 6.0, 7.0):
+    for now in (1.0, 6.0):
         trial.executor.capacity(now)
-    assert told == ["no worker has 2 of 'gpu' any more: the run waits until some join"]
+    assert told == [], "no node waits: all that take so much may have ended"
+    waiting += ["small", "plain", "x"]
+    for now in (6.1, 6.2):
+        trial.executor.capacity(now)
+    assert told == ["node 'x' takes 8 GB of 'memory' and 2 of 'gpu', and no worker has that: it waits until one joins"]
+
+
+def test_an_attempt_that_is_on_its_way_to_a_worker_counts_among_those_that_wait(make: Make) -> None:
+    told: list[str] = []
+    gpu = node("x", amounts={"gpu": 1.0})
+    trial = make(RemoteWorker("a", 1.0, {"gpu": 1.0}), RemoteWorker("b", 1.0), nodes=(gpu,), warn=told.append)
+    trial.engine.leave("a")
+    trial.start("x")
+    trial.executor.capacity(0.0)
+    until = time.monotonic() + 10
+    while not told and time.monotonic() < until:
+        trial.executor.capacity(5.0)
+    assert told == ["node 'x' takes 1 of 'gpu', and no worker has that: it waits until one joins"]
+    trial.executor.stop("x", 1)
+    assert trial.outcome().failure is not None
+
+
+def test_what_hosts_tell_at_the_end_is_told() -> None:
+    told: list[str] = []
+    trial = Trial(warn=told.append)
+    trial.engine.hosted.messages = ["nfrun: close() of an instance failed: ValueError: x"]
+    trial.executor.close()
+    assert told == ["nfrun: close() of an instance failed: ValueError: x"]
 
 
 def test_a_given_number_of_jobs_counts_for_workers_too(make: Make) -> None:
