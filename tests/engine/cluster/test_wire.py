@@ -137,7 +137,7 @@ def same_types(found: Any, value: Any) -> None:
         10**30,
         {1: "a", None: True},
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_value_in_the_file_comes_back_as_it_was(plain: Any) -> None:
     found = from_text(to_text(plain))
