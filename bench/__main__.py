@@ -16,6 +16,7 @@ import typer
 from bench import (
     blog,
     checks,
+    cluster,
     digits,
     flights,
     graph,
@@ -47,6 +48,7 @@ SUITES = {
     "noop": noop.measure,
     "blog": blog.measure,
     "checks": checks.measure,
+    "cluster": cluster.measure,
     "metg": metg.measure,
     "digits": digits.measure,
     "flights": flights.measure,
