@@ -89,3 +89,11 @@ def test_without_dask_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cluster_options, "find_spec", lambda name: None)
     told = "Dask is not installed: install it with: pip install 'nfrun[dask]'"
     assert refused(lambda: check_cluster(RunOptions(FILE, executor="dask")), "--executor") == told
+
+
+def test_json_files_are_for_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_options, "find_spec", lambda name: object())
+    options = RunOptions(FILE, executor="dask", handoff="json", fresh=True)
+    told = "--handoff json is there to compare on one machine, and not for a cluster"
+    assert refused(lambda: check_cluster(options), "--handoff") == told
+    check_cluster(RunOptions(FILE, executor="dask", handoff="mmap"))

@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from nfrun.engine.cluster.host_folder import make_folder
 from nfrun.system.processes.reaper import split
 
 
@@ -21,8 +22,7 @@ def main() -> None:
     for pipe in (reading, writing):
         os.set_inheritable(pipe, False)
     # Without links: what nodes open by relative names is in the folder that the system tells.
-    folder = Path(os.path.realpath(os.environ.get("TMPDIR") or "/tmp"), f"nfrun-host-{os.urandom(6).hex()}")
-    folder.mkdir(mode=0o700)
+    folder = make_folder(Path(os.path.realpath(os.environ.get("TMPDIR") or "/tmp")))
     leave = split(reading, [writing], folder)
     from nfrun.engine.cluster.host_loop import HostLoop  # the first of the two processes needs none of it
 
