@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from nfrun.system.kept_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores
 
+_SECRET = re.compile(r"\$\{\{-?\s*secrets\.")  # an expression that is a secret
 _TRIES = 5  # to pack files while none of them changes
 
 if TYPE_CHECKING:
@@ -99,7 +101,8 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     run = f"validate-{os.urandom(6).hex()}"
     with _engine(address, run, cores()) as engine:
         config = HostConfig(run, run, _shared(files[0]), place.uri)
-        needs = Needs(tuple(modules), tuple(placed), {**_versions(), "nfrun": __version__})
+        problems = _told_in_the_open(naming_secrets(files, placed), [address, *(w.address for w in engine.workers())])
+        needs = Needs(tuple(modules), tuple(placed), {**_versions(), "nfrun": __version__}, problems)
         warnings = preflight(Cluster(engine, config, place), needs)
         workers = engine.workers()
     slots = sum(worker.slots for worker in workers)
@@ -214,6 +217,16 @@ def _with_secrets(setup: RunSetup, placed: list[NodeSpec]) -> list[str]:
         if spec.redacted_env or setup.redactor(text) != text:
             found.append(f"node '{spec.id}'")
     return found
+
+
+def naming_secrets(files: Iterable[Pipeline], placed: Iterable[NodeSpec]) -> list[str]:
+    """Return what names secrets of all that runs of these files would send to workers: only an `env` can."""
+
+    def names_some(env: Mapping[str, str]) -> bool:
+        return any(_SECRET.search(str(value)) for value in env.values())
+
+    nodes = [f"node '{spec.id}'" for spec in placed if names_some(spec.env)]
+    return ["'env' of the file"] * any(names_some(pipeline.env) for pipeline in files) + nodes
 
 
 def _told_in_the_open(secret: Iterable[str], addresses: Iterable[str]) -> tuple[str, ...]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from nfrun.cli.cluster_run import _told_in_the_open, _with_secrets
+from nfrun.cli.cluster_run import _told_in_the_open, _with_secrets, naming_secrets
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.logs.redaction import Redactor
+from nfrun.spec.validate import validate_file
 
 SECRET = "s3cret-value"
 PLAIN = NodeSpec("plain", "python", "m:f", (), {"n": 1}, (), (), {})
@@ -29,6 +31,20 @@ def test_secrets_are_found_in_all_that_is_sent() -> None:
     found = ["'env' of the file", "node 'given'", "node 'own'", "node 'checked'"]
     assert secrets_of(PLAIN, GIVEN, OWN, CHECKED, redacted_env={"A": "***"}) == found
     assert secrets_of(PLAIN) == []
+
+
+def test_validate_finds_them_by_their_names(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("""
+name: p
+secrets: [TOK]
+env: {TOKEN: "${{ secrets.TOK }}"}
+nodes:
+  plain: {sql: "select 'secrets.TOK' as n"}
+  own: {run: 'true > "$NFRUN_OUTPUT"', format: csv, env: {X: "x-${{secrets.TOK}}"}}
+""")
+    pipeline = validate_file(file, lambda warning: None)
+    assert naming_secrets([pipeline], pipeline.nodes.values()) == ["'env' of the file", "node 'own'"]
 
 
 @pytest.mark.parametrize("addresses", [["tcp://far:1"], ["tcp://127.0.0.1:1", "tcp://far:1"], ["", "tcp://far:1"]])
