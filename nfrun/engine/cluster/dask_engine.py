@@ -158,7 +158,8 @@ class DaskEngine:
         if isinstance(found, Mapping):
             return  # what Dask itself tells of the client
         token, what, text = found
-        task = self._tasks.get(token)
+        with self._lock:  # a short attempt may end while it is being submitted
+            task = self._tasks.get(token)
         if task is None:
             return
         if what == dask_task.MESSAGE:
