@@ -65,7 +65,7 @@ class ClusterExecutor(ThreadExecutor):
         if waiting:
             self._told.add(needs)
             first = next(name for name in self._nodes[needs] if name in waiting)
-            others = f" (and {len(waiting) - 1} others)" if len(waiting) > 1 else ""
+            others = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
             takes = " and ".join(f"{shown_amount(name, amount)} of '{name}'" for name, amount in needs)
             self._warn(f"node '{first}'{others} takes {takes}, and no worker has that: it waits until one joins")
 

@@ -105,7 +105,7 @@ def _of_resources(cluster: Cluster, nodes: Iterable[NodeSpec]) -> Iterator[str]:
         lacking = {spec.id: spec.amounts[name] for spec in nodes if spec.amounts.get(name, 0.0) > most}
         if lacking:
             first = next(iter(lacking))
-            others = f" (and {len(lacking) - 1} others)" if len(lacking) > 1 else ""
+            others = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
             has = f"has more than {shown_amount(name, most)}" if most else "says that it has any"
             yield f"node '{first}'{others} takes {shown_amount(name, lacking[first])} of '{name}', and no worker {has}"
 
