@@ -18,8 +18,9 @@ def make_folder(parent: Path) -> Path:
     """
     for left in parent.glob(f"{_NAME}*"):
         with suppress(OSError):  # of another user, or removed meanwhile
-            if _lock(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                rmtree(left, ignore_errors=True)
+            file = _lock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            rmtree(left, ignore_errors=True)
+            os.close(file)  # a host that has just made it waits for the lock, and makes another
     while True:
         folder = parent / f"{_NAME}{os.urandom(6).hex()}"
         folder.mkdir(mode=0o700)
