@@ -206,10 +206,11 @@ def test_folders_that_killed_hosts_have_left_are_removed(tmp_path: Path) -> None
 
 
 def test_files_count_also_where_the_temporary_folder_is_behind_a_link(
-    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trial: Trial, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "link"))
+    folder = tmp_path_factory.mktemp("t")  # the path of a socket must be short
+    (folder / "link").symlink_to(folder, target_is_directory=True)
+    monkeypatch.setenv("TMPDIR", str(folder / "link"))
     seen = trial.run("python", "steps:reads").observation
     assert seen is not None
     assert "own.py" in seen.reads
