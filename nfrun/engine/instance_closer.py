@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from threading import Thread
+from threading import Lock, Thread
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Event, NodeCancelled, NodeFailed, NodeFinished, NodeSkipped
@@ -35,6 +35,7 @@ class InstanceCloser:
             self._left[name] = self._left.get(name, 0) + 1
         self._seconds, self._on_error = seconds, on_error
         self._threads: list[Thread] = []
+        self._lock = Lock()  # `close_all` must not miss a thread that another one has started and not listed yet
         self.finders: list[FindUnused] = []
 
     def event(self, event: Event) -> None:
@@ -52,13 +53,17 @@ class InstanceCloser:
         """Close all instances that are left. Waits for that, and for those that are being closed."""
         self._close(())
         until = time.monotonic() + self._seconds
-        while self._threads:  # each once: one that hangs is not waited for again
-            self._threads.pop().join(max(0.0, until - time.monotonic()))
+        while (thread := self._next()) is not None:  # each once: one that hangs is not waited for again
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _close(self, needed: Collection[ClassName]) -> None:
-        found = [close for find in self.finders if (close := find(needed)) is not None]
-        with suppress(HandoffError):  # no thread: the instances end with their process
-            self._threads += [start_thread(self._run, "nfrun-close", close) for close in found]
+        with self._lock, suppress(HandoffError):  # no thread: the instances end with their process
+            for close in [close for find in self.finders if (close := find(needed)) is not None]:
+                self._threads.append(start_thread(self._run, "nfrun-close", close))
+
+    def _next(self) -> Thread | None:
+        with self._lock:
+            return self._threads.pop() if self._threads else None
 
     def _run(self, close: Callable[[], Iterable[str]]) -> None:
         for message in close():
