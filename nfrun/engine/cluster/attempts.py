@@ -48,7 +48,7 @@ from nfrun.system.threads import start_timer
 if TYPE_CHECKING:
     from nfrun.pieces.recorder import WorkerData
 
-_KILL_SECONDS = 1.5  # for an attempt that was killed to tell that it has ended
+_KILL_SECONDS = 2.0  # for an attempt that was killed to tell that it has ended
 _MOST_MOVES = 3  # of an attempt from a worker that vanishes to another
 _GONE_SECONDS = 10.0  # for the run to stop the attempts of a cluster that is gone
 

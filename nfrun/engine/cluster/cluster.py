@@ -11,7 +11,7 @@ from nfrun.engine.cluster.slots import WorkerSlots
 from nfrun.engine.executors.base import ExecutorContext, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
 
-_CLOSE_SECONDS = 2.0  # for the hosts to end, at least
+_CLOSE_SECONDS = 1.5  # for the hosts to end, at least
 _TOLD_SECONDS = 5.0  # without workers, until it is said
 
 
