@@ -11,14 +11,13 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
 from nfrun.core.call_events import CallStarted
 from nfrun.core.errors import Cause, ClusterError, HandoffError
-from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
-from nfrun.engine.attempt_context import CANCELLED, RunCoroutine
+from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.cluster.base import PER_WORKER, Cluster
 from nfrun.engine.cluster.folder_copies import with_changes
@@ -37,6 +36,7 @@ from nfrun.engine.cluster.wire import (
     outcome_of,
 )
 from nfrun.engine.executors.base import ExecutorContext
+from nfrun.engine.executors.ordered_attempts import OrderedAttempts
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder
 from nfrun.engine.granted_units import unit_variables
 from nfrun.engine.mapped.open_map import OpenMap
@@ -45,15 +45,12 @@ from nfrun.nodes.base import CancelToken
 from nfrun.system.checksums import FileChecksums
 from nfrun.system.threads import start_timer
 
-if TYPE_CHECKING:
-    from nfrun.pieces.recorder import WorkerData
-
 _KILL_SECONDS = 2.0  # for an attempt that was killed to tell that it has ended
 _MOST_MOVES = 3  # of an attempt from a worker that vanishes to another
 _GONE_SECONDS = 10.0  # for the run to stop the attempts of a cluster that is gone
 
 
-class RemoteAttempts:
+class RemoteAttempts(OrderedAttempts):
     """Makes attempts on the workers of a cluster. Safe to call from several threads.
 
     The outputs of an attempt stay in the store, and the references to them come back. An executor can use it in place
@@ -62,11 +59,11 @@ class RemoteAttempts:
 
     def __init__(self, cluster: Cluster, context: ExecutorContext, slots: WorkerSlots) -> None:
         self._engine, self._texts = cluster.engine, OrderTexts(cluster.config)
-        self._runner, self._store = context.runner, context.store
+        super().__init__(context.runner)
+        self._store = context.store
         self._worker_environ = context.placement.worker_environ
         self._on_begun, self._on_error = context.on_begun, context.on_error
         self._slots = slots
-        self._maps: dict[tuple[str, int], tuple[AttemptOrder, WorkerData]] = {}  # mapped nodes, by node and attempt
         self._made_by: dict[str, str] = {}  # the workers that have the files of outputs at hand
         self._executions: dict[str, _Execution] = {}  # those under way, by token
         self.waiting: list[str] = []  # nodes whose attempts wait for a worker with room
@@ -76,52 +73,15 @@ class RemoteAttempts:
         self._gone = ""  # why the cluster is gone
         self._engine.on_gone = self._end_all
 
-    def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
-        """Make the attempt on a worker. A worker that is lost gives a failure with the cause LOST.
-
-        Raises HandoffError if a table cannot be handed on.
-        """
-        if isinstance(start, CallStarted):
-            return self._call(start, cancel_token)
-        if self._runner.pipeline.spec_of(start.node).map is not None and not isinstance(start, ChecksStarted):
-            return self._open_or_end(start, cancel_token, run_coroutine)
-        input_waits: dict[OutputId, float] = {}
-        try:
-            outcome, worker = self._make(self._order(start, input_waits), cancel_token)
-            outputs = self._register_outputs(outcome, worker)
-        finally:
-            self._runner.logs.end(start.node, start.attempt)
-        for output, seconds in outcome.input_waits.items():
-            input_waits[output] = input_waits.get(output, 0.0) + seconds
-        return replace(outcome, outputs=outputs, input_waits=input_waits)
-
     def close(self) -> None:
-        """Let nobody wait for an attempt any more."""
+        """End the wait for all attempts."""
         self._slots.close()
         for execution in list(self._executions.values()):
             execution.end("")
 
     # -- a mapped node --------------------------------------------------------------------------------------------
 
-    def _open_or_end(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
-        """Open the input of a mapped node in this process, or put the results of its calls together."""
-        outcome = self._runner(start, cancel_token, run_coroutine)
-        if outcome.opened is None:
-            self._maps.pop(start.key[:2], None)
-            return outcome
-        spec = self._runner.pipeline.spec_of(start.node)
-        assert spec.map is not None
-        read = {output for item in spec.inputs if item.name != spec.map.over for output in item.outputs}
-        whole = replace(start, inputs={output: ref for output, ref in start.inputs.items() if output in read})
-        open_map = self._runner.open_maps[start.key[:2]]
-        assert isinstance(open_map, OpenMap)
-        open_map.note_shared()
-        data = open_map.work.for_worker(self._mapped_input(spec, start))
-        self._maps[start.key[:2]] = self._order(whole, {}), data
-        return replace(outcome, opened=replace(outcome.opened, on_loop=False))
-
     def _mapped_input(self, spec: NodeSpec, start: NodeStarted) -> str:
-        """Return the complete URI of the mapped input in the store."""
         assert spec.map is not None
         over = next(item for item in spec.inputs if item.name == spec.map.over)
         refs = [ref for output in over.outputs if (ref := start.inputs.get(output)) is not None]
@@ -135,14 +95,8 @@ class RemoteAttempts:
         assert stored is not None
         return stored
 
-    def _call(self, start: CallStarted, cancel_token: CancelToken) -> Outcome:
-        """Make calls on a worker, and keep their results."""
-        opened, data = self._maps[start.key[:2]]
-        open_map = self._runner.open_maps[start.key[:2]]
-        assert isinstance(open_map, OpenMap)
-        start = replace(start, inputs=opened.start.inputs)
-        pieces = tuple([open_map.piece(path) for path in start.pieces])
-        order = CallOrder(opened.node, start, (), opened.unshared, opened.in_files, pieces=pieces, data=data)
+    def _make_calls(self, order: CallOrder, open_map: OpenMap, cancel_token: CancelToken) -> Outcome:
+        """Make calls on a worker. Their results are kept as soon as they come."""
         outcome, _ = self._make(order, cancel_token)
         return replace(outcome, observation=None)  # of a worker that was lost, nobody knows which calls it has made
 
@@ -169,8 +123,11 @@ class RemoteAttempts:
 
     # -- an attempt ------------------------------------------------------------------------------------------------
 
+    def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
+        outcome, worker = self._make(order, cancel_token)
+        return replace(outcome, outputs=self._register_outputs(outcome, worker))
+
     def _order(self, start: NodeStarted, input_waits: dict[OutputId, float]) -> AttemptOrder:
-        """Build the order. Has inputs put into the store that are not there, and adds the seconds to `input_waits`."""
         runner, spec = self._runner, self._runner.pipeline.nodes[start.node]
         inputs: dict[str, OutputRef] = {}
         for output, ref in start.inputs.items():

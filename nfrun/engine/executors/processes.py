@@ -12,17 +12,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.core.call_events import CallStarted
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import ChecksStarted, NodeStarted, Outcome, OutputRef
+from nfrun.core.events import NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
-from nfrun.engine.attempt_context import RunCoroutine
 from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.executors import pool
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, OnOutcome, Placement
 from nfrun.engine.executors.fork_server import start_server
+from nfrun.engine.executors.ordered_attempts import OrderedAttempts
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig, serve
 from nfrun.engine.executors.worker_orders import TAKE_SECONDS, Receivers, WorkerOrders
@@ -36,7 +35,6 @@ from nfrun.nodes.registry import KINDS
 from nfrun.system.kept_files import remove
 
 if TYPE_CHECKING:
-    from nfrun.pieces.recorder import WorkerData
     from nfrun.tables.store import TableStore
 
 PRELOAD = ["pyarrow", "numpy.random", "nfrun.engine.executors.worker", "nfrun.tables.worker_store"]
@@ -71,7 +69,7 @@ class ProcessExecutor(ThreadExecutor):
         self._workers.close()
 
 
-class ProcessWorkers:
+class ProcessWorkers(OrderedAttempts):
     """Makes attempts in worker processes.
 
     An executor can use it in place of `runner`. The first `ahead` workers start at once in the background; more start
@@ -91,10 +89,9 @@ class ProcessWorkers:
         take_seconds: float = TAKE_SECONDS,
         placement: Placement = ON_THREADS,
     ) -> None:
-        self._runner = runner
+        super().__init__(runner)
         self._store = store
         self._environ = placement.worker_environ
-        self._maps: dict[tuple[str, int], tuple[AttemptOrder, WorkerData]] = {}  # mapped nodes, by node and attempt
         shared = replace(runner.pipeline, nodes={})
         config = WorkerConfig(
             shared,
@@ -121,71 +118,35 @@ class ProcessWorkers:
             "progress": runner.progress,
         }
 
-    def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
-        """Make the attempt in a worker.
-
-        A worker that cannot be started gives a failure with the cause IO or PERMISSION, a worker or a fork server that
-        dies or hangs one with the cause LOST. Raises HandoffError if a table cannot be handed on.
-        """
-        if isinstance(start, CallStarted):
-            return self._call(start, cancel_token)
-        if self._runner.pipeline.spec_of(start.node).map is not None and not isinstance(start, ChecksStarted):
-            return self._open_or_end(start, cancel_token, run_coroutine)
-        input_waits: dict[OutputId, float] = {}
-        try:
-            outcome = self._run_in_worker(self._order(start, input_waits), cancel_token)
-            outputs = self._register_files(outcome)
-        finally:
-            self._runner.logs.end(start.node, start.attempt)
-        for output, seconds in outcome.input_waits.items():
-            input_waits[output] = input_waits.get(output, 0.0) + seconds
-        return replace(outcome, outputs=outputs, input_waits=input_waits)
-
     def close(self) -> None:
         """Kill all worker processes, busy or idle."""
         self._orders.close()
 
     # -- a mapped node --------------------------------------------------------------------------------------------
 
-    def _open_or_end(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
-        """Open the input of a mapped node in this process, or put the results of its calls together."""
-        outcome = self._runner(start, cancel_token, run_coroutine)
-        if outcome.opened is None:
-            self._maps.pop(start.key[:2], None)
-            return outcome
-        spec = self._runner.pipeline.spec_of(start.node)
+    def _mapped_input(self, spec: NodeSpec, start: NodeStarted) -> str:
         assert spec.map is not None
         inputs = AttemptInputs(spec, start.inputs, self._store)
-        path = inputs.file(spec.map.over, lambda: make_scratch(self._runner.scratch, spec.id, start.attempt))
-        read = {output for item in spec.inputs if item.name != spec.map.over for output in item.outputs}
-        whole = replace(start, inputs={output: ref for output, ref in start.inputs.items() if output in read})
-        open_map = self._runner.open_maps[start.key[:2]]
-        assert isinstance(open_map, OpenMap)
-        open_map.note_shared()
-        self._maps[start.key[:2]] = self._order(whole, {}), open_map.work.for_worker(str(path))
-        return replace(outcome, opened=replace(outcome.opened, on_loop=False))
+        return str(inputs.file(spec.map.over, lambda: make_scratch(self._runner.scratch, spec.id, start.attempt)))
 
-    def _call(self, start: CallStarted, cancel_token: CancelToken) -> Outcome:
+    def _make_calls(self, order: CallOrder, open_map: OpenMap, cancel_token: CancelToken) -> Outcome:
         """Make calls in a worker, which keeps their results."""
-        opened, data = self._maps[start.key[:2]]
-        open_map = self._runner.open_maps[start.key[:2]]
-        assert isinstance(open_map, OpenMap)
-        start = replace(start, inputs=opened.start.inputs)
-        pieces = tuple([open_map.piece(path) for path in start.pieces])
-        order = CallOrder(opened.node, start, (), opened.unshared, opened.in_files, pieces=pieces, data=data)
         outcome = self._run_in_worker(order, cancel_token)
         open_map.used(outcome.cpu, outcome.gil_wait)
         if outcome.observation is not None:
             open_map.note(outcome.observation)
         made = outcome.made
         if outcome.failure is not None and made is None:  # the worker was lost: in the call behind the last result
-            made = min(open_map.work.made(pieces), len(pieces) - 1)
+            made = min(open_map.work.made(order.pieces), len(order.pieces) - 1)
         return replace(outcome, observation=None, made=made)
 
     # -- an attempt ------------------------------------------------------------------------------------------------
 
+    def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
+        outcome = self._run_in_worker(order, cancel_token)
+        return replace(outcome, outputs=self._register_files(outcome))
+
     def _order(self, start: NodeStarted, input_waits: dict[OutputId, float]) -> AttemptOrder:
-        """Build the message for the worker. Waits for the input files and adds the seconds waited to `input_waits`."""
         inputs: dict[str, OutputRef] = {}
         reads_source_files = KINDS[self._runner.pipeline.nodes[start.node].kind].reads_source_files
         for output, ref in start.inputs.items():
