@@ -208,7 +208,7 @@ def _versions() -> Mapping[str, str]:
 
 
 def _with_secrets(setup: RunSetup, placed: list[NodeSpec]) -> list[str]:
-    """Return what has secrets of all that is sent to workers."""
+    """Return the parts of the pipeline that hold secrets and are sent to workers."""
     from nfrun.engine.cluster.wire import to_text
 
     found = ["'env' of the file"] if setup.pipeline.redacted_env else []
@@ -220,7 +220,7 @@ def _with_secrets(setup: RunSetup, placed: list[NodeSpec]) -> list[str]:
 
 
 def naming_secrets(files: Iterable[Pipeline], placed: Iterable[NodeSpec]) -> list[str]:
-    """Return what names secrets of all that runs of these files would send to workers: only an `env` can."""
+    """Return the parts of these files that name secrets and are sent to workers. Only an `env` can name them."""
 
     def names_some(env: Mapping[str, str]) -> bool:
         return any(_SECRET.search(str(value)) for value in env.values())
@@ -230,7 +230,7 @@ def naming_secrets(files: Iterable[Pipeline], placed: Iterable[NodeSpec]) -> lis
 
 
 def _told_in_the_open(secret: Iterable[str], addresses: Iterable[str]) -> tuple[str, ...]:
-    """Return what is wrong if secrets would travel to another machine where others can read them."""
+    """Return a problem for each part with secrets, if an address is on another machine and not encrypted."""
     far = next((address for address in addresses if not is_private(address)), "")
     why = f"and {far} sends what it gets as plain text: use TLS (tls://)"
     return tuple(f"{who} has a secret, {why}" for who in secret) if far else ()

@@ -22,7 +22,7 @@ GivesNothing: TypeAlias = "Callable[[str, Mapping[str, pa.Table]], bool]"
 
 
 def unknown(query: str, tables: Mapping[str, pa.Table]) -> bool:
-    """Ask nobody."""
+    """Return False: there is no DuckDB to ask."""
     return False
 
 

@@ -1,4 +1,4 @@
-"""Keeps the calls of one mapped node: those that run, those that are to be made again, and what has failed."""
+"""Keeps track of the calls of one mapped node: which run, which are retried, and which have failed."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Calls:
         self._left.extendleft(reversed(self._before_bound(pieces)))
 
     def _call_alone(self, pieces: Sequence[PiecePath]) -> None:
-        """Call each piece of an order alone: its worker was lost, and nobody knows in which call."""
+        """Call each piece of an order alone: its worker was lost, and it is not known in which call."""
         self._called -= len(pieces) - 1
         self._again.extend(self._before_bound(pieces))
 

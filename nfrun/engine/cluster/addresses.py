@@ -1,4 +1,4 @@
-"""Tells addresses on this machine from others, and which of them hide what is sent there."""
+"""Finds out whether an address of a cluster is on this machine, and whether what is sent there is encrypted."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def is_local(address: str) -> bool:
 
 
 def is_private(address: str) -> bool:
-    """Return whether nobody on the way can read what is sent to an address."""
+    """Return whether what is sent to an address is encrypted or stays on this machine."""
     return address.startswith("tls://") or is_local(address)

@@ -51,7 +51,7 @@ def _is_there(module: str) -> bool:
 
 
 def _store_seen(question: Question, folder: Path) -> tuple[str, str, str]:
-    """Return what is in the store under the name of the nonce, the name under which it is written, and the error."""
+    """Read the nonce from the store and write it under another name. Return its text, that name, and the error."""
     if not question.nonce:
         return "", "", ""
     read = written = ""
