@@ -45,6 +45,8 @@ OTHER_MEANINGS = {
     ("lookback/runs_view.py", "list", "run"): "the heading of a column",
     ("lookback/runs_view.py", "set", "run"): "the heading of a column",
     ("history/lock_files.py", "tuple", "run"): "the id of a run",
+    ("page/run_data.py", "dict key", "pipeline"): "the name of the pipeline of a run",
+    ("page/run_data.py", "dict key", "run"): "the run in a JSON document",
     ("reports/bench_table.py", "tuple", "python"): "the version of Python",
     ("reports/json_document.py", "dict key", "run"): "the id of a run",
     ("spec/node_binder.py", "comparison", "run"): "the names under run. in expressions",

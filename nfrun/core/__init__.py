@@ -18,6 +18,7 @@ Other packages use:
   `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `NodeWaiting`, `NOT_SELECTED`, `Outcome`, `OutputPublished`,
   `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `STATUSES`
 - `file_source`: `DIGEST_OF_FILES`, `FileSource`, `SourceFile`
+- `lanes`: `assign_lanes`
 - `map_counts`: `MapCounts`, `OpenedMap`, `PiecePath`
 - `map_scheduler`: `scheduler_of`
 - `map_spec`: `DEFAULT_BATCH`, `ERRORS`, `FAIL`, `KeptRows`, `MapForm`, `MapSpec`

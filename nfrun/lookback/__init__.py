@@ -13,14 +13,15 @@ Other packages use:
 - `command_again`: `command_for_tables`, `command_to_go_on`
 - `diff_text`: `diff_document`, `diff_lines`
 - `layout`: `Look`
-- `log_files`: `find_logs`, `log_lines`
+- `log_files`: `find_logs`, `last_lines`, `log_lines`
 - `log_follower`: `follow`
 - `node_view`: `check_lines`, `failure_of_node`, `input_lines`, `log_tails`, `node_document`, `node_head`,
   `output_lines`
-- `recorded_run`: `ends_of`, `Node`, `read_cells`, `read_inputs`, `read_node`, `read_nodes`, `RecordedNode`,
-  `which_cell`
-- `run_diff`: `ChangedRow`, `diff_runs`, `find_two_runs`, `OutputDiff`, `RowDiff`
-- `run_list`: `list_runs`, `ListedRun`, `RUNNING`
+- `recorded_run`: `ends_of`, `Node`, `read_cells`, `read_inputs`, `read_node`, `read_nodes`, `recorded`,
+  `RecordedNode`, `which_cell`, `why`
+- `run_diff`: `ChangedRow`, `diff_runs`, `find_two_runs`, `NodeDiff`, `OutputDiff`, `RowDiff`, `schema_columns`,
+  `Timing`
+- `run_list`: `count_nodes`, `list_runs`, `ListedRun`, `RUNNING`
 - `run_reference`: `find_run`, `find_running`, `only_running`
 - `run_view`: `cell_lines`, `cells_document`, `failure_lines`, `head_lines`, `node_lines`, `run_document`
 - `runs_view`: `newest_rows`, `runs_json`, `runs_text`

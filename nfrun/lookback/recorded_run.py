@@ -71,13 +71,13 @@ def read_nodes(run: ListedRun) -> list[RecordedNode]:
 
     Each of these is in the order in which they started, or else in that of the journal.
     """
-    return _sorted(map(_recorded, ends_of(read_journal(run.folder)).values()))
+    return _sorted(map(recorded, ends_of(read_journal(run.folder)).values()))
 
 
 def read_cells(run: ListedRun, of: str) -> list[RecordedNode]:
     """Return the cells of a matrix in a run by status, and by their values; none if there is no such matrix."""
     ends = ends_of(read_journal(run.folder, only=[f'"of": {json.dumps(of)}'])).values()
-    cells = [_recorded(end) for end in ends if end.of == of]
+    cells = [recorded(end) for end in ends if end.of == of]
     return sorted(cells, key=lambda node: (_RANKS.get(node.status, 9), [*map(_sort_key, node.cell.values())]))
 
 
@@ -95,7 +95,7 @@ def read_node(run: ListedRun, node: str) -> RecordedNode:
     found = ends_of(read_journal(run.folder, only=[f'"node": {json.dumps(node)}'])).get(node)
     if found is None:
         raise NotRecorded(_no_such_node(run, node))
-    return _recorded(found)
+    return recorded(found)
 
 
 def ends_of(journal: JournalContents) -> dict[str, Node]:
@@ -136,7 +136,8 @@ def _inputs(node: RecordedNode) -> Mapping[str, str]:
     return {part[len(_INPUT) :]: value for part, value in key_inputs.items() if part.startswith(_INPUT)}
 
 
-def _recorded(found: Node) -> RecordedNode:
+def recorded(found: Node) -> RecordedNode:
+    """Return what the line of a node in a journal says."""
     of_all = (found.duration, found.started, found.attempts, found.reason)
     cell: dict[str, Any] = {"of": found.of, "cell": found.cell, "checks": found.checks, "map": found.map}
     if isinstance(found, FinishedNode):

@@ -167,14 +167,14 @@ def diff_runs(before: JournalContents, after: JournalContents) -> RunDiff:
 
 def schema_changes(before: str, after: str) -> tuple[str, ...]:
     """Describe the difference between two schemas, as `OutputRef.schema` has them: one line for each column."""
-    first, second = (dict(column.partition(": ")[::2] for column in _columns(text)) for text in (before, after))
+    first, second = (dict(column.partition(": ")[::2] for column in schema_columns(text)) for text in (before, after))
     lines = [f"{name}: {old} -> {second[name]}" for name, old in first.items() if second.get(name, old) != old]
     lines += [f"+ {name}: {kind}" for name, kind in second.items() if name not in first]
     lines += [f"- {name}: {kind}" for name, kind in first.items() if name not in second]
     return tuple(lines) or (("the columns are in another order",) if before != after else ())
 
 
-def _columns(schema: str) -> Iterable[str]:
+def schema_columns(schema: str) -> Iterable[str]:
     """Yield the columns of a schema line. Types may have commas of their own, inside of brackets."""
     depth = start = 0
     for i, character in enumerate(schema):

@@ -9,7 +9,7 @@ it. Nothing here takes a lock or changes the work folder.
 Other packages use:
 
 - `current_pipeline`: `bind_as_in`, `bound_pipeline`, `node_of`, `pipeline_file`
-- `first_rows`: `open_tables`
+- `first_rows`: `find_output`, `open_table`, `open_tables`
 - `node_shell`: `NodeShell`
 - `opened_tables`: `RunTables`
 - `python_prompt`: `run_prompt`

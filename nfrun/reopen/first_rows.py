@@ -28,20 +28,20 @@ def open_tables(run: ListedRun, outputs: Iterable[FinishedOutput]) -> tuple[dict
     for output in outputs:
         try:
             if output.type != TABLE:
-                notes[output.id] = str(_find(run, output))
+                notes[output.id] = str(find_output(run, output))
                 continue
-            tables[output] = _open(run, output)
+            tables[output] = open_table(run, output)
         except (NotRecorded, HandoffError) as error:
             notes[output.id] = str(error)
     return tables, notes
 
 
-def _open(run: ListedRun, output: FinishedOutput) -> Any:
+def open_table(run: ListedRun, output: FinishedOutput) -> Any:
     """Return the table in the file of an output, memory-mapped, after checking its first rows.
 
     Raises NotRecorded if there is no file, and HandoffError if it is damaged.
     """
-    path = _find(run, output)
+    path = find_output(run, output)
     import pyarrow as pa
 
     from nfrun.tables.ipc import open_file
@@ -54,7 +54,7 @@ def _open(run: ListedRun, output: FinishedOutput) -> Any:
     return table
 
 
-def _find(run: ListedRun, output: FinishedOutput) -> Path:
+def find_output(run: ListedRun, output: FinishedOutput) -> Path:
     """Return the path of an output. Raises NotRecorded if there is no file."""
     if output.stored:
         path = fetched(output)

@@ -26,6 +26,7 @@ Other packages use:
 - `gathered`: `flattened`, `put_together`
 - `handoffs`: `DEFAULT_HANDOFF`, `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `ipc`: `open_file`, `strict_line`, `write_file`
+- `json_values`: `is_bytes`, `json_form`, `json_values`
 - `late_store`: `LateStore`
 - `local_files`: `folder_hint`, `local_source`, `resolve_files`
 - `output_files`: `hashed`, `in_memory`

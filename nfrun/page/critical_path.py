@@ -1,0 +1,81 @@
+"""Finds the chain of nodes that a recorded run waited for, and what of its time no node accounts for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from nfrun.core.text import shortened
+from nfrun.core.values import frozen
+from nfrun.reports.format_units import format_count, format_seconds
+
+_MAX_LISTED = 6
+_SHORT = 0.05  # share of the path below which waits are not told
+
+
+@frozen
+class Span:
+    """When a node was ready, started and ended, in seconds since the run began, and how long it worked."""
+
+    ready: float
+    started: float
+    ended: float
+    work: float
+
+
+@frozen
+class RecordedPath:
+    """The chain of nodes that a run waited for, from the first to the last, and the seconds from its start to its end.
+
+    `work` is the part in which its nodes worked, and `queued` the part in which they waited for slots or budgets.
+    """
+
+    nodes: tuple[str, ...]
+    seconds: float
+    work: float
+    queued: float
+
+    def text(self, slots: int | None) -> str:
+        """Return the path in a sentence."""
+        if not self.nodes:
+            return "No node ran."
+        names = " → ".join(self.nodes) if len(self.nodes) <= _MAX_LISTED else _shortened(self.nodes)
+        told = [f"{format_seconds(self.work)} of work"]
+        if self.queued > _SHORT * self.seconds:
+            among = "" if slots is None else f" (the run had {format_count(slots, 'slot')})"
+            told.append(f"{format_seconds(self.queued)} of waiting for a free slot{among}")
+        rest = self.seconds - self.work - self.queued
+        if rest > _SHORT * self.seconds:
+            told.append(f"{format_seconds(rest)} between its nodes")
+        return f"The run waited for {names}: {shortened(told, len(told))}."
+
+
+def _shortened(nodes: Sequence[str]) -> str:
+    half = _MAX_LISTED // 2
+    left = format_count(len(nodes) - 2 * half, "more node")
+    return " → ".join([*nodes[:half], f"… {left} …", *nodes[-half:]])
+
+
+def recorded_path(spans: Mapping[str, Span], upstream: Callable[[str], Sequence[str]]) -> RecordedPath:
+    """Return the chain that ends with the node that ended last: before each node, the one that it waited for last."""
+    if not spans:
+        return RecordedPath((), 0.0, 0.0, 0.0)
+    node: str | None = max(spans, key=lambda name: spans[name].ended)
+    path: list[str] = []
+    while node is not None:
+        path.append(node)
+        before = [name for name in upstream(node) if name in spans and name not in path]
+        node = max(before, key=lambda name: spans[name].ended, default=None)
+    path.reverse()
+    found = [spans[name] for name in path]
+    work = sum(span.work for span in found)
+    queued = sum(max(0.0, span.started - span.ready) for span in found)
+    return RecordedPath(tuple(path), found[-1].ended - found[0].ready, work, queued)
+
+
+def seconds_without_work(spans: Sequence[tuple[float, float]], end: float) -> float:
+    """Return how many of the seconds from 0 to `end` lie in none of the spans."""
+    idle = last = 0.0
+    for begin, until in sorted(spans):
+        idle += max(0.0, min(begin, end) - last)
+        last = max(last, min(until, end))
+    return idle + max(0.0, end - last)

@@ -1,0 +1,72 @@
+"""Shows the content of an output of a recorded run as far as it is still kept: rows of tables, pictures, texts."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.errors import HandoffError, NotRecorded
+from nfrun.core.output_types import TABLE
+from nfrun.history.journal import FinishedOutput
+from nfrun.lookback.run_list import ListedRun
+from nfrun.reopen.first_rows import find_output, open_table
+
+_MOST_PICTURE, _MOST_TEXT = 400_000, 20_000  # bytes of a file
+_MOST_FILES = 20  # of a folder
+_PICTURES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".svg": "image/svg+xml",
+}
+_TEXTS = {".html": "text/html", ".htm": "text/html", ".md": "text/markdown", ".json": "application/json"}
+
+
+def output_data(run: ListedRun, output: FinishedOutput, room: int) -> dict[str, Any]:
+    """Return what is shown of the content of an output in about `room` bytes of JSON, or why it is `gone`."""
+    try:
+        if output.type != TABLE:
+            return {"kept": True, **_of_path(find_output(run, output), room)}
+        table = open_table(run, output)
+        from nfrun.page.table_data import table_data
+
+        return {"kept": True, **table_data(table, room)}
+    except (NotRecorded, HandoffError) as error:
+        return {"kept": False, "gone": str(error)}
+    except OSError as error:
+        return {"kept": False, "gone": f"it cannot be read: {error.strerror or error}"}
+
+
+def _of_path(path: Path, room: int) -> dict[str, Any]:
+    """Return the picture or the text in a file, the files in a folder; nothing of other files."""
+    if path.is_dir():
+        names = sorted(str(each.relative_to(path)) for each in path.rglob("*") if each.is_file())
+        return {"files": names[:_MOST_FILES], "more_files": max(0, len(names) - _MOST_FILES)}
+    ending = path.suffix.lower()
+    if ending in _PICTURES:
+        data = path.read_bytes()
+        if len(data) > _MOST_PICTURE:
+            return {}
+        return {"media": {"type": _PICTURES[ending], "data": base64.b64encode(data).decode(), "cut": False}}
+    most = max(1_000, min(_MOST_TEXT, room))
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    text = _text(data[:most])
+    if text is None:
+        return {}
+    return {"media": {"type": _TEXTS.get(ending, "text/plain"), "data": text, "cut": len(data) > most}}
+
+
+def _text(data: bytes) -> str | None:
+    """Return bytes as text, without a part of a character at the end; None if they are no text."""
+    if b"\0" in data:
+        return None
+    for end in range(len(data), max(0, len(data) - 4), -1):
+        try:
+            return data[:end].decode()
+        except UnicodeDecodeError:
+            continue
+    return "" if not data else None

@@ -1,0 +1,67 @@
+"""Shows what a page has of the content of an output: first rows and columns of a table, a picture, a text."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from nfrun.core.errors import HandoffError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SAMPLE = 20_000  # rows of which columns are described
+_SLICES = 20  # of a larger table
+# From the most to the least: rows and columns that are shown, and columns that are described.
+_LEVELS = ((10, 60, 60), (10, 24, 24), (5, 16, 16), (5, 8, 8), (3, 8, 0))
+
+
+def table_data(table: pa.Table, room: int) -> dict[str, Any]:
+    """Return the first rows of a table and what its columns have, in about `room` bytes of JSON or less.
+
+    Of a large table, columns are described by a sample of its rows, which `sampled` counts. Raises HandoffError if what
+    is read of it is damaged.
+    """
+    sample = _validated(sample_of(table))
+    head = sample if sample.num_rows == table.num_rows else _validated(table.slice(0, _LEVELS[0][0]))
+    found: dict[str, Any] = {}
+    for rows, columns, described in _LEVELS:
+        found = _at_level(table, head, sample, rows, columns, described)
+        if len(json.dumps(found)) <= room:
+            return found
+    return {}
+
+
+def _at_level(
+    table: pa.Table, head: pa.Table, sample: pa.Table, rows: int, columns: int, described: int
+) -> dict[str, Any]:
+    from nfrun.page.column_data import columns_of, shown_values
+
+    shown = [shown_values(head.column(i).slice(0, rows)) for i in range(min(columns, head.num_columns))]
+    found: dict[str, Any] = {"first_rows": [list(row) for row in zip(*shown, strict=True)]}
+    if described:
+        found["columns"] = [*columns_of(sample, described)]
+    if sample.num_rows < table.num_rows:
+        found["sampled"] = sample.num_rows
+    return found
+
+
+def sample_of(table: pa.Table) -> pa.Table:
+    """Return the table, or of a large one slices from its beginning to its end."""
+    if table.num_rows <= _SAMPLE:
+        return table
+    import pyarrow as pa
+
+    length = _SAMPLE // _SLICES
+    step = (table.num_rows - length) / (_SLICES - 1)
+    return pa.concat_tables([table.slice(int(i * step), length) for i in range(_SLICES)])
+
+
+def _validated(table: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
+    try:
+        table.validate(full=True)
+    except pa.ArrowException as error:
+        raise HandoffError(f"its file is damaged: {error}") from error
+    return table

@@ -1,0 +1,126 @@
+"""The document of a run's page: from runs of the command line, and from journals that the tests write."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forked import run as run_nfrun
+from kept_runs import Kept, failure, finished, output
+
+from nfrun.history.journal import UnfinishedNode
+from nfrun.history.work_dir import WorkDir
+from nfrun.logs.redaction import Redactor
+from nfrun.lookback.run_reference import find_run
+from nfrun.page.run_data import run_data
+
+PIPELINE = """
+name: small
+params: {low: 2}
+nodes:
+  numbers: {python: "steps:numbers"}
+  kept: {sql: "select * from numbers where n >= 2", inputs: numbers}
+  told: {python: "steps:told", inputs: {table: kept}}
+outputs: {kept: kept, told: told}
+"""
+STEPS = """
+import pyarrow as pa
+
+def numbers():
+    print("four numbers")
+    return pa.table({"n": [1, 2, 3, None], "name": ["a", "b", "b", "<b>"]})
+
+def told(table):
+    raise ValueError(f"no {table.num_rows}")
+"""
+
+
+def data(folder: Path, run: str | None = None, *secrets: str) -> dict[str, Any]:
+    """The document of a run in a work folder, as JSON gives it back."""
+    work = WorkDir(folder)
+    found = run_data(work, find_run(work, None, run), Redactor(secrets))
+    return json.loads(json.dumps(found, allow_nan=False))
+
+
+def by_id(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {node["id"]: node for node in document["nodes"]}
+
+
+@pytest.fixture(scope="module")
+def failed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "small.yaml").write_text(PIPELINE)
+    (folder / "steps.py").write_text(STEPS)
+    assert run_nfrun([sys.executable, "-m", "nfrun", "run", "small.yaml"], cwd=folder).returncode == 1
+    return folder / ".nfrun"
+
+
+def test_a_run_of_the_command_line(failed_run: Path) -> None:
+    document = data(failed_run)
+    run, nodes = document["run"], by_id(document)
+    assert (document["version"], run["status"], run["counts"]["ran"], run["counts"]["failed"]) == (1, "failed", 2, 1)
+    assert run["command"][:2] == ["nfrun", "run"]
+    assert nodes["numbers"]["kind"] == "python"
+    assert nodes["numbers"]["log"]["tail"] == ["four numbers"]
+    assert nodes["told"]["error"]["message"] == "no 2"
+    assert nodes["told"]["error"]["frames"][-1]["source"] == 'raise ValueError(f"no {table.num_rows}")'
+    assert ["numbers", "kept", "data"] in document["edges"]
+    assert ["kept", "told", "data"] in document["edges"]
+    assert [nodes[name]["stage"] for name in ("numbers", "kept", "told")] == [0, 1, 2]
+    assert run["critical_path"]["nodes"] == ["numbers", "kept", "told"]
+
+
+def test_first_rows_and_columns_of_a_kept_table(failed_run: Path) -> None:
+    (numbers,) = by_id(data(failed_run))["numbers"]["outputs"]
+    assert numbers["schema"] == [["n", "int64"], ["name", "string"]]
+    assert numbers["first_rows"] == [[1, "a"], [2, "b"], [3, "b"], [None, "<b>"]]
+    n, name = numbers["columns"]
+    assert (n["nulls"], n["distinct"], sorted(n["top"])) == (1, 3, [[1, 1], [2, 1], [3, 1]])
+    assert name["top"][0] == ["b", 2]
+
+
+def test_a_removed_table_still_has_schema_and_rows(failed_run: Path) -> None:
+    (file,) = failed_run.glob("runs/*/kept.1.arrow")
+    moved = file.rename(file.with_suffix(".moved"))
+    try:
+        (kept,) = by_id(data(failed_run))["kept"]["outputs"]
+    finally:
+        moved.rename(file)
+    assert (kept["kept"], kept["rows"], "first_rows" in kept) == (False, 2, False)
+    assert kept["gone"].startswith("its table is no longer there; to make it again: nfrun run")
+
+
+def test_the_journal_of_an_older_nfrun_and_of_a_killed_run(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.add_older(1, "ok", "a", "b")
+    kept.add(2, "", nodes=[finished("a", key_inputs={"kind": "sql"}, outputs=(output("a"),), duration=1.0)])
+    older, killed = data(kept.work.path, "1"), data(kept.work.path, "2")
+    assert (older["run"]["status"], [*by_id(older)]) == ("ok", ["a", "b"])
+    assert (killed["run"]["status"], by_id(killed)["a"]["kind"]) == ("killed", "sql")
+    assert "overhead" not in killed["run"]
+
+
+def test_secrets_are_masked_in_all_that_nodes_say(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    error = UnfinishedNode("a", "failed", failure("ValueError: it is hunter22"), started=0.0, reason="hunter22")
+    kept.log(kept.add(1, "failed", nodes=[error]), "a", "stdout", "hunter22 and 7\n")
+    text = json.dumps(data(kept.work.path, None, "hunter22"))
+    assert "hunter22" not in text
+    assert "it is ***" in text
+
+
+def test_what_changed_since_the_run_before(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    before = finished("a", key_inputs={"text": "1"}, outputs=(output("a", digest="1"),), duration=1.0)
+    after = finished("a", key="l", key_inputs={"text": "2"}, outputs=(output("a", 12, digest="2"),), duration=1.0)
+    kept.add(1, nodes=[before])
+    kept.add(2, nodes=[after], duration=3.0)
+    change = data(kept.work.path)["change"]
+    assert (change["against"]["number"], change["seconds"]) == (1, 1.0)
+    (node,) = change["nodes"]
+    assert (node["id"], node["before"], node["after"]) == ("a", "ok", "ok")
+    assert node["outputs"] == ["a: 10 -> 12 rows"]
+    assert data(kept.work.path, "1")["change"] is None
