@@ -32,7 +32,7 @@ _NEW = 10
 _BATCHES = {64: "<= 0.526", 1: "<= 0.588"}  # the loop takes 1.9 and 1.7 times as long
 _BEYOND_IMPORTS = 0.3  # seconds that a run with a few new rows may take beyond its imports
 _IMPORTS = (
-    "pyarrow.compute, asyncio, nfrun.cli.run_command, nfrun.cli.run, nfrun.facts.fact_reader, nfrun.pieces.work, "
+    "pyarrow.compute, asyncio, nfrun.cli.run_command, nfrun.running.run, nfrun.facts.fact_reader, nfrun.pieces.work, "
     "nfrun.engine.pipeline_run, nfrun.tables.store, nfrun.spec.loader, nfrun.reports.summary"
 )
 _MANY = 1_000_000

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nfrun.cli.options import RunOptions
 from nfrun.cli.run_command import run_command
+from nfrun.running.options import RunOptions
 from nfrun.system.runtime import cores
 from nfrun.system.std_streams import Messages
 

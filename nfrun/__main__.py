@@ -50,8 +50,8 @@ def _main() -> NoReturn:
 
     gc.disable()  # objects made during start-up stay alive; `run` turns the collector on if nodes may run
 
-    from nfrun.cli.exit_codes import UsageError
     from nfrun.cli.fast_args import parse_plain
+    from nfrun.core.errors import UsageError
     from nfrun.system.std_streams import prepare_std_streams
 
     if command := parse_plain(sys.argv[1:]):

@@ -21,7 +21,7 @@ OTHER_MEANINGS = {
     ("engine/attempt_context.py", "tuple", "run"): "an attribute of an attempt: the id of its run",
     ("cli/bench.py", "dict key", "python"): "the version of Python",
     ("cache/cache_key.py", "dict key", "python"): "the version of Python",
-    ("cli/cluster_run.py", "dict key", "python"): "the version of Python",
+    ("running/cluster_run.py", "dict key", "python"): "the version of Python",
     ("engine/cluster/preflight.py", "tuple", "python"): "the version of Python",
     ("cli/commands.py", "dict key", "run"): "a command",
     ("cache/change_text.py", "dict key", "input"): "a key input that is the content of an input",

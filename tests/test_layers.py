@@ -32,6 +32,7 @@ reports
 lookback
 reopen
 page
+running
 cli
 """
 MOST_ARROWS = 150  # from a package to another, `__main__` counted as a package

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.cli.options import RunOptions
 from nfrun.nodes.registry import written_kinds
+from nfrun.running.options import RunOptions
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]

@@ -33,7 +33,6 @@ from nfrun.cli.exit_codes import (
     EXIT_USAGE,
     print_json,
 )
-from nfrun.cli.option_values import parse_slots
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, shortened
 from nfrun.core.values import mutable
@@ -42,6 +41,7 @@ from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, a
 from nfrun.reports.format_units import format_seconds
 from nfrun.reports.last_line import GO_ON
 from nfrun.reports.summary import KEEP_GOING
+from nfrun.running.option_values import parse_slots
 from nfrun.spec.resolve import resolve
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.processes.exit_status import describe_exit

@@ -15,21 +15,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nfrun.cli.clean_options import CleanOptions
 from nfrun.cli.compare_options import BenchOptions
-from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
-from nfrun.cli.option_values import cache_budget, slots_of
-from nfrun.cli.options import (
-    CleanOptions,
-    Options,
-    PlanOptions,
-    RunOptions,
-    ValidateOptions,
-)
+from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
+from nfrun.core.errors import UsageError
+from nfrun.running.option_fields import Options
+from nfrun.running.option_values import cache_budget
+from nfrun.running.options import PlanOptions, RunOptions, ValidateOptions
 from nfrun.system.processes.process_exit import ImmediateExit
 
 if TYPE_CHECKING:
     from nfrun.core.errors import Diagnostic
-    from nfrun.core.pipeline import Pipeline
     from nfrun.system.std_streams import Messages
 
 _LONGEST_PATH = 4096
@@ -49,84 +45,15 @@ def run(options: RunOptions, messages: Messages) -> int:
 
 def plan(options: PlanOptions, messages: Messages) -> int:
     """Print the plan of a pipeline, and unless `fresh` which nodes would run and why."""
-    from nfrun.cli.selection import selection_of
-    from nfrun.core.errors import one_line
-    from nfrun.core.plan import plan_of, selected_plan
-    from nfrun.engine.node_stats import read_node_stats
-    from nfrun.history.work_dir import WorkDir
     from nfrun.reports.plan_view import plan_view
-    from nfrun.spec.pipeline_warnings import warnings_of
+    from nfrun.running.planning import plan_pipeline
 
-    spec, shows_reuse = _to_plan(options, messages)
-    folder = WorkDir.of_pipeline(spec, options.work)
-    selection = selection_of(options, spec, folder)
-    messages.warn_all(map(one_line, warnings_of(spec)))
-    recorded = read_node_stats(folder.timings(spec)).durations
-    planned = plan_of(spec, slots=slots_of(options.slots, spec), estimated_durations=recorded)
-    decisions = None
-    if shows_reuse:
-        from nfrun.cache.run_cache import forecast
-
-        decisions = forecast(
-            spec,
-            planned,
-            folder,
-            messages.warn,
-            force=selection.force,
-            verify=options.verify,
-            selected=selection.nodes,
-        )
+    planned = plan_pipeline(options, messages)
+    if planned.decisions is not None:
         gc.enable()  # so that `main` does not wait at exit for a file service that has not answered
-    if selection.nodes is not None:
-        planned = selected_plan(planned, selection.nodes)
-    print(plan_view(spec, planned, options.format, recorded, decisions, verbose=options.verbose))
+    shown = planned.pipeline, planned.plan, options.format, planned.recorded, planned.decisions
+    print(plan_view(*shown, verbose=options.verbose))
     return EXIT_OK
-
-
-def _to_plan(options: PlanOptions, messages: Messages) -> tuple[Pipeline, bool]:
-    """Return the pipeline that `plan` shows, and whether it can say what would run.
-
-    Where a parameter has no value, these are the nodes as far as the defaults tell them. Raises SpecError.
-    """
-    from nfrun.cli.run_setup import known_checks
-    from nfrun.core.errors import SpecError, render_all
-    from nfrun.reports.plan_view import REUSE_FORMATS
-    from nfrun.spec.resolve import resolve
-
-    read: list[Pipeline] = []
-    known, _ = known_checks(options)
-
-    def resolved(given: Mapping[str, str] | None) -> Pipeline:
-        return resolve(
-            options.pipeline,
-            given=given,
-            params_file=options.params_file,
-            environ=os.environ,
-            run_id="plan",
-            to_run=False,
-            set_redactor=messages.set_redactor,
-            on_read=read.append,
-            profile=options.profile,
-            inputs=options.inputs,
-            known=known,
-            work=options.work,
-            columns=True,
-        ).pipeline
-
-    shows_reuse = not options.fresh and options.format in REUSE_FORMATS
-    asked = bool(options.given or options.params_file)
-    try:
-        spec = resolved(options.given)  # the values of parameters may disable nodes
-    except SpecError as error:
-        if asked or options.resume or any((options.force, options.only, options.from_, options.until, options.exclude)):
-            raise
-        if not any(param.required for one in read for param in one.params.values()):
-            raise  # all values are known: a run has the same problems
-        spec = resolved(None)  # the stages are known without the values of parameters
-        if shows_reuse:
-            messages.warn(f"what would run is not known:\n{render_all(error.diagnostics)}")
-        shows_reuse = False
-    return spec, shows_reuse
 
 
 def clean(options: CleanOptions, messages: Messages) -> int:
@@ -209,7 +136,7 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
         documents.append({"file": str(file), "ok": not diagnostics, **lists})
     cluster = {}
     if options.executor and not problems:
-        from nfrun.cli.cluster_run import validate_on_cluster
+        from nfrun.running.cluster_run import validate_on_cluster
 
         line, told = validate_on_cluster(options, valid)
         cluster = {"cluster": {"ok": True, "warnings": told}}

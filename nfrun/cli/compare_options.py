@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from nfrun.cli.option_values import parse_number, parse_slots
-from nfrun.cli.options import Options, _color, _flag, _json, _option, _options, _params, _pipeline, _slots
+from nfrun.running.option_fields import (
+    Options,
+    color_option,
+    command_options,
+    declare,
+    flag,
+    json_option,
+    params_option,
+    pipeline_option,
+    slots_option,
+)
+from nfrun.running.option_values import parse_number, parse_slots
 
 
-@_options
+@command_options
 class BenchOptions(Options):
     """The options of `nfrun bench`.
 
@@ -18,15 +28,15 @@ class BenchOptions(Options):
     `nfrun run` has it, or for the bundled pipelines the number of nodes, because their nodes only wait.
     """
 
-    pipeline: Path | None = _pipeline(
+    pipeline: Path | None = pipeline_option(
         help="The pipeline file. Left out: two that come with nfrun, of 5 and of 20 nodes."
     )
-    given: Mapping[str, str] = _params()
-    slots: int | None = _slots(
+    given: Mapping[str, str] = params_option()
+    slots: int | None = slots_option(
         parse=lambda slots: None if slots == "auto" else parse_slots(slots),
         help="How many nodes run at once. auto: as `nfrun run` has it; all nodes of the two that come with nfrun.",
     )
-    repeat: int = _option(
+    repeat: int = declare(
         "--repeat",
         default="3",
         parse=partial(parse_number, most=1_000),
@@ -34,6 +44,6 @@ class BenchOptions(Options):
         metavar="N",
         help="How often each variant is run.",
     )
-    json: bool = _json()
-    yes: bool = _flag("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
-    color: str = _color()
+    json: bool = json_option()
+    yes: bool = flag("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
+    color: str = color_option()

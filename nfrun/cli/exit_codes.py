@@ -19,6 +19,7 @@ from nfrun.core.errors import (
     NotRecorded,
     SelectionError,
     SpecError,
+    UsageError,
     WorkDirLocked,
     cause_of,
     lacks_memory,
@@ -54,14 +55,6 @@ EXIT_CODES = {
     Cause.CLUSTER: EXIT_CLUSTER,
     Cause.INTERNAL: EXIT_BUG,
 }
-
-
-class UsageError(Exception):
-    """An option has an invalid value, such as `-j 0`. `option` is its name. Raised before anything is done."""
-
-    def __init__(self, what: str, option: str) -> None:
-        super().__init__(what)
-        self.option = option
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.cli.commands import execute, find_command
-from nfrun.cli.options import with_bare_values
 from nfrun.core.values import MISSING, fields
+from nfrun.running.option_fields import with_bare_values
 
 
 def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_USAGE, UsageError, print_json
+from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_USAGE, print_json
 from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, RunsOptions, ShellOptions, ShowOptions
+from nfrun.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from nfrun.cli.options import Options
     from nfrun.history.journal import FinishedOutput
     from nfrun.history.work_dir import WorkDir
     from nfrun.logs.redaction import Redactor
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nfrun.lookback.recorded_run import RecordedNode
     from nfrun.lookback.run_diff import OutputDiff, RowDiff
     from nfrun.lookback.run_list import ListedRun
+    from nfrun.running.option_fields import Options
     from nfrun.system.std_streams import Messages
 
 

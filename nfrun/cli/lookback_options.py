@@ -6,92 +6,100 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.option_values import parse_number, parse_path
-from nfrun.cli.options import Options, _color, _flag, _json, _option, _options, _params
+from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING
+from nfrun.running.option_fields import (
+    Options,
+    color_option,
+    command_options,
+    declare,
+    flag,
+    json_option,
+    params_option,
+)
+from nfrun.running.option_values import parse_number, parse_path
 from nfrun.tables.formats import format_of
 
 _RUN = "a number, an id, last, last-ok, or last~2 for the second before the last"
 
 _pipeline_file = partial(
-    _option,
+    declare,
     "--pipeline",
     parse=parse_path,
     metavar="FILE",
     help="The pipeline file whose runs are meant. Default: all runs in the work folder that is here.",
 )
 _work = partial(
-    _option,
+    declare,
     "--work",
     parse=partial(parse_path, what="folder"),
     metavar="DIR",
     help="The work folder. Default: .nfrun beside the pipeline file or in the working directory.",
 )
-_run = partial(_option, "--run", metavar="RUN", help=f"Which run: {_RUN}. Default: last.")
-_node = partial(_option, metavar="NODE", help="The node.")
+_run = partial(declare, "--run", metavar="RUN", help=f"Which run: {_RUN}. Default: last.")
+_node = partial(declare, metavar="NODE", help="The node.")
 _number = partial(
-    _option,
+    declare,
     parse=partial(parse_number, most=1_000_000_000),
     wrong="not a number from 1 to 1,000,000,000",
     metavar="N",
 )
 
 
-@_options
+@command_options
 class RunsOptions(Options):
     """The options of `nfrun runs`."""
 
     limit: int = _number("-n", "--limit", default="20", help="How many runs to list at most.")
-    all: bool = _flag("--all", help="List all runs.")
+    all: bool = flag("--all", help="List all runs.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
-    json: bool = _json()
-    color: str = _color()
+    json: bool = json_option()
+    color: str = color_option()
 
 
-@_options
+@command_options
 class ShowOptions(Options):
     """The options of `nfrun show`. If `node` is None, the whole run is shown. `run` is None for the last."""
 
     node: str | None = _node(help="The node to show. Left out: the run with all its nodes.")
     run: str | None = _run()
-    all: bool = _flag("--all", help="List all nodes, however many.")
+    all: bool = flag("--all", help="List all nodes, however many.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
-    json: bool = _json()
-    color: str = _color()
+    json: bool = json_option()
+    color: str = color_option()
 
 
-@_options
+@command_options
 class LogsOptions(Options):
     """The options of `nfrun logs`. `attempt` is None for the last. `run` is None for the last, or one under way."""
 
     node: str = _node(default=MISSING)
     run: str | None = _run()
     attempt: int | None = _number("--attempt", help="Which attempt. Default: the last.")
-    follow: bool = _flag("-f", "--follow", help="Follow the run that is under way until the node has ended.")
+    follow: bool = flag("-f", "--follow", help="Follow the run that is under way until the node has ended.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
-    color: str = _color()
+    color: str = color_option()
 
 
-@_options
+@command_options
 class DiffOptions(Options):
     """The options of `nfrun diff`. `before` and `after` are None for the two last runs."""
 
-    before: str | None = _option(metavar="[RUN]", help=f"The run to compare: {_RUN}. Left out: the one before.")
-    after: str | None = _option(metavar="[RUN]", help="The run to compare it with. Left out: the last.")
-    data: bool = _flag("--data", help="Also show the first rows that differ.")
-    key: str | None = _option(
+    before: str | None = declare(metavar="[RUN]", help=f"The run to compare: {_RUN}. Left out: the one before.")
+    after: str | None = declare(metavar="[RUN]", help="The run to compare it with. Left out: the last.")
+    data: bool = flag("--data", help="Also show the first rows that differ.")
+    key: str | None = declare(
         "--key", metavar="COLUMN", help="Compare rows by the values of this column. Default: by their position."
     )
-    all: bool = _flag("--all", help="Show all nodes that differ, however many.")
-    exit_code: bool = _flag("--exit-code", help="End with 1 if the runs differ.")
+    all: bool = flag("--all", help="Show all nodes that differ, however many.")
+    exit_code: bool = flag("--exit-code", help="End with 1 if the runs differ.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
-    json: bool = _json()
-    color: str = _color()
+    json: bool = json_option()
+    color: str = color_option()
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
@@ -99,29 +107,29 @@ class DiffOptions(Options):
             raise UsageError("it needs --data, which compares rows", "--key")
 
 
-@_options
+@command_options
 class OpenOptions(Options):
     """The options of `nfrun open`."""
 
-    output: str = _option(default=MISSING, metavar="OUTPUT", help="The output: NODE, or NODE.NAME.")
+    output: str = declare(default=MISSING, metavar="OUTPUT", help="The output: NODE, or NODE.NAME.")
     run: str | None = _run()
-    format: str = _option(
+    format: str = declare(
         "--format",
         default="text",
         choices=("text", "csv", "jsonl", "parquet", "arrow", "path"),
         help="How to print it. text: the first rows; path: the name of its file.",
     )
-    file: Path | None = _option(
+    file: Path | None = declare(
         *("-o", "--output"),
         parse=parse_path,
         metavar="FILE",
         help="Write a file, in the format of its ending; an output that is no table is copied.",
     )
     rows: int | None = _number("-n", "--rows", help="How many rows. Default: the first ones as text, otherwise all.")
-    wide: bool = _flag("-w", "--wide", help="All columns, however wide the terminal is.")
+    wide: bool = flag("-w", "--wide", help="All columns, however wide the terminal is.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
-    color: str = _color()
+    color: str = color_option()
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
@@ -143,12 +151,12 @@ class OpenOptions(Options):
             raise UsageError(f"'{file}' is not a name for {self.format}", "--format")
 
 
-@_options
+@command_options
 class ShellOptions(Options):
     """The options of `nfrun shell`."""
 
     node: str = _node(default=MISSING)
     run: str | None = _run()
-    given: Mapping[str, str] = _params(help="Set a parameter. Default: as the run had it.")
+    given: Mapping[str, str] = params_option(help="Set a parameter. Default: as the run had it.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_prepared
 from nfrun.cli.run_reports import build_reporters
-from nfrun.cli.run_setup import set_up_run
 from nfrun.engine.runner import Run
 from nfrun.logs.print_capture import capture_prints
+from nfrun.running.options import RunOptions
+from nfrun.running.prepared_run import Caller
+from nfrun.running.run import run_prepared
+from nfrun.running.run_setup import set_up_run
 from nfrun.system.processes.signals import cancel_on_signals
 from nfrun.system.std_streams import Messages, separate_streams
 
@@ -43,6 +44,6 @@ def run_command(options: RunOptions, messages: Messages, command: Sequence[str] 
                 if run.detached:  # otherwise each GIL wait from now on takes 5 ms while the detached node runs
                     sys.setswitchinterval(_SWITCH_INTERVAL)
 
-            result = run_prepared(setup, lambda *parts: build_reporters(setup, results, *parts), around)
+            result = run_prepared(setup, Caller(lambda *parts: build_reporters(setup, results, *parts), around))
         stopped = [EXIT_CODES[cause] for cause in result.stopped_reporters.values()]
         return run_exit_code(result.end, caught) or next(iter(stopped), EXIT_OK), result.detached > 0

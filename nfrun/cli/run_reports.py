@@ -14,13 +14,13 @@ from importlib import import_module
 from typing import IO, Any
 
 from nfrun.cli.consoles import console_on, is_colored, is_plain
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of, selected_plan
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.reports.run_record import RunRecord
+from nfrun.running.options import RunOptions
+from nfrun.running.run_setup import RunSetup
 from nfrun.system.checked_json import read_checked, write_checked
 from nfrun.system.runtime import children_time, cores, idle_seconds, peak_rss
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS

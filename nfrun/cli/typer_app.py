@@ -17,10 +17,11 @@ import typer
 
 from nfrun import __version__
 from nfrun.cli.commands import all_commands, execute, find_command
-from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, UsageError, print_json, report_errors
-from nfrun.cli.options import Options, with_bare_values
+from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json, report_errors
+from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
+from nfrun.running.option_fields import Options, with_bare_values
 from nfrun.system.std_streams import prepare_std_streams
 
 app = typer.Typer(

@@ -11,7 +11,8 @@ Other packages use:
 - `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`,
   `failed_checks`, `OF_TABLES`, `row_text`, `SCHEMA`
 - `errors`: `Cause`, `cause_of`, `ClusterError`, `Diagnostic`, `error_text`, `HandoffError`, `lacks_memory`,
-  `NotRecorded`, `NotStored`, `one_line`, `render_all`, `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
+  `NotRecorded`, `NotStored`, `one_line`, `render_all`, `SelectionError`, `SourceSpan`, `SpecError`,
+  `UsageError`, `WorkDirLocked`
 - `event_json`: `to_json`
 - `events`: `AllNodesEnded`, `AttemptStopped`, `CallEnded`, `ChecksStarted`, `Event`, `Failure`, `Frame`,
   `GIL_WAIT_SECONDS`, `nfrun_failure`, `NodeCancelled`, `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`,

@@ -77,6 +77,14 @@ class SpecError(Exception):
         self.diagnostics = tuple(diagnostics)
 
 
+class UsageError(Exception):
+    """An option has an invalid value, such as `-j 0`. `option` is its name. Raised before anything is done."""
+
+    def __init__(self, what: str, option: str) -> None:
+        super().__init__(what)
+        self.option = option
+
+
 class HandoffError(Exception):
     """nfrun could not read or write a file, or start a thread (disk full, permission, damage). Not the node's fault.
 

@@ -7,7 +7,7 @@ decides on which executor they run.
 Other packages use:
 
 - `attempt`: `RunAttempt`
-- `attempt_context`: `RunCoroutine`
+- `attempt_context`: `Importer`, `RunCoroutine`
 - `cluster.addresses`: `is_local`, `is_private`
 - `cluster.base`: `Cluster`, `Engine`
 - `cluster.code_archive`: `find_code`

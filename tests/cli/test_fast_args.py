@@ -15,20 +15,15 @@ from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from nfrun.cli.clean_options import CleanOptions
 from nfrun.cli.commands import all_commands
 from nfrun.cli.compare_options import BenchOptions
-from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.fast_args import parse_plain
-from nfrun.cli.options import (
-    CleanOptions,
-    Options,
-    PlanOptions,
-    RunOptions,
-    ValidateOptions,
-    with_bare_values,
-)
 from nfrun.cli.typer_app import _words, app
+from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING, Field, fields
+from nfrun.running.option_fields import Options, with_bare_values
+from nfrun.running.options import PlanOptions, RunOptions, ValidateOptions
 
 COMMANDS = all_commands()
 

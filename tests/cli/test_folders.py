@@ -10,9 +10,9 @@ import pytest
 from conftest import Here
 
 from nfrun.cache.cache_key import CacheKeys
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 
 STEPS = """
 import pickle

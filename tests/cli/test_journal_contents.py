@@ -11,9 +11,9 @@ import forked
 import pytest
 
 from nfrun import __version__
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
 from nfrun.history.journal import JournalContents, read_journal
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 
 SECRET = "hunter-2-hunter"
 STEPS = """

@@ -14,13 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.options import PlanOptions, RunOptions
-from nfrun.cli.run import RunResult, run_pipeline
-from nfrun.cli.selection import selection_of
-from nfrun.core.errors import SelectionError
+from nfrun.core.errors import SelectionError, UsageError
 from nfrun.history.journal import read_journal
 from nfrun.history.work_dir import WorkDir
+from nfrun.running.options import PlanOptions, RunOptions
+from nfrun.running.run import RunResult, run_pipeline
+from nfrun.running.selection import selection_of
 from nfrun.spec.resolve import resolve
 
 CHAIN = """

@@ -12,9 +12,9 @@ from pathlib import Path
 import forked
 import pytest
 
-from nfrun.cli.options import PlanOptions
-from nfrun.cli.selection import selection_of
 from nfrun.history.work_dir import WorkDir
+from nfrun.running.options import PlanOptions
+from nfrun.running.selection import selection_of
 from nfrun.spec.resolve import resolve
 
 PAGE = (Path(__file__).parents[2] / "docs" / "selection.md").read_text(encoding="utf-8")

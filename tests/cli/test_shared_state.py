@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from conftest import Here
 
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
 from nfrun.engine.node_stats import read_node_stats
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 
 WAIT_FOR = """
 def wait_for(flag):

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import RunResult, run_pipeline
 from nfrun.core.pipeline import OutputId
+from nfrun.running.options import RunOptions
+from nfrun.running.run import RunResult, run_pipeline
 
 pytest.importorskip("duckdb")
 

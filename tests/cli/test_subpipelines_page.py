@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 
 PAGE = (Path(__file__).parents[2] / "docs/sub-pipelines.md").read_text(encoding="utf-8")
 
@@ -93,7 +93,7 @@ def test_python_nodes_of_the_other_file_find_their_functions_and_logs_are_in_a_f
 
 def test_the_plan_of_the_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from nfrun.cli.commands import plan
-    from nfrun.cli.options import PlanOptions
+    from nfrun.running.options import PlanOptions
     from nfrun.system.std_streams import Messages
 
     shown = re.search(r"\$ nfrun plan etl.yaml --fresh\n(.*?)```", PAGE, re.DOTALL)

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 from conftest import Here
 
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.registry import KINDS, register, unregister
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 
 PIPELINE = """\
 nodes:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.external_files import ExternalInputs
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 from nfrun.spec.loader import read_pipeline
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import RunResult, run_pipeline
 from nfrun.nodes import sql
+from nfrun.running.options import RunOptions
+from nfrun.running.run import RunResult, run_pipeline
 from nfrun.system.working_directory import thread_directory
 
 duckdb = pytest.importorskip("duckdb")

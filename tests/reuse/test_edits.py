@@ -17,10 +17,10 @@ from conftest import Here
 from edit import PIPELINE, Edit
 
 from nfrun.cache.run_cache import forecast
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
 from nfrun.core.plan import plan_of
 from nfrun.history.work_dir import WorkDir
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 from nfrun.spec.resolve import resolve
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("edits_*.py"))

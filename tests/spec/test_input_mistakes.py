@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.cli.option_values import parse_inputs
 from nfrun.core.errors import SpecError
+from nfrun.running.option_values import parse_inputs
 from nfrun.spec.resolve import resolve
 
 # Each is what a file has for its inputs, and what is told of it.

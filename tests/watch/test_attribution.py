@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
 from nfrun.core.observation import Observation, SharedObservation
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 from nfrun.watch.attribution import Attribution
 from nfrun.watch.kept_objects import may_keep
 

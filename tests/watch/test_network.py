@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from nfrun.cache.run_cache import forecast
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
 from nfrun.core.plan import plan_of
 from nfrun.history.work_dir import WorkDir
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 from nfrun.spec.resolve import resolve
 
 CONNECT = """

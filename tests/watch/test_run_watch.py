@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
 from nfrun.core.events import NodeFinished, NodeStarted
 from nfrun.core.observation import Observation
 from nfrun.history.journal import read_journal
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.print_capture import current_attempt
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 from nfrun.system.checksums import bytes_checksum
 from nfrun.watch import seen_files
 from nfrun.watch.recorded_files import WORKING_DIRECTORY
@@ -213,7 +213,7 @@ def test_the_hook_is_installed_by_the_first_run_only() -> None:
     """Importing it, as every command does that plans a run, installs none."""
     code = (
         "import sys\ninstalled = []\nsys.addaudithook = installed.append\n"
-        "import nfrun.cli.run, nfrun.cli.commands, nfrun.watch.audit_hook as hook\n"
+        "import nfrun.running.run, nfrun.cli.commands, nfrun.watch.audit_hook as hook\n"
         "assert not installed\n"
         "for _ in range(2):\n    with hook.listening(print): pass\n"
         "assert len(installed) == 1"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from nfrun.cli.cluster_run import _told_in_the_open, _with_secrets, naming_secrets
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.logs.redaction import Redactor
+from nfrun.running.cluster_run import _told_in_the_open, _with_secrets, naming_secrets
 from nfrun.spec.validate import validate_file
 
 SECRET = "s3cret-value"

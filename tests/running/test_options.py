@@ -11,12 +11,12 @@ import pytest
 
 import nfrun.cli
 from nfrun.cli.commands import all_commands
-from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.option_values import slots_of
-from nfrun.cli.options import Options, PlanOptions, RunOptions
+from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES
 from nfrun.engine.executors.registry import EXECUTORS
+from nfrun.running.option_values import slots_of
+from nfrun.running.options import Options, PlanOptions, RunOptions
 
 FILE = Path("p.yaml")
 VALUES: dict[str, Any] = {

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from nfrun.cli import cluster_options
-from nfrun.cli.cluster_options import check_cluster, cluster_address, cluster_store
-from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.options import RunOptions, ValidateOptions
+from nfrun.core.errors import UsageError
 from nfrun.engine.cluster.addresses import is_local
+from nfrun.running import cluster_options
+from nfrun.running.cluster_options import check_cluster, cluster_address, cluster_store
+from nfrun.running.options import RunOptions, ValidateOptions
 
 FILE = Path("p.yaml")
 

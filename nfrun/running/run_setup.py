@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from nfrun.cache.remembered_code import restore_checks, save_checks
-from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.option_values import cache_budget, slots_of
-from nfrun.cli.options import PlanOptions, RunOptions
-from nfrun.cli.selection import Selection, selection_of
-from nfrun.core.errors import one_line
+from nfrun.core.errors import UsageError, one_line
 from nfrun.core.pipeline import WORK_DIR, Pipeline
 from nfrun.core.plan import Plan, plan_of
 from nfrun.core.values import frozen, replace
@@ -27,6 +23,9 @@ from nfrun.history.journal import RunHeader
 from nfrun.history.work_dir import WorkDir, new_run_id
 from nfrun.logs.event_redaction import redact_value
 from nfrun.logs.redaction import Redactor
+from nfrun.running.option_values import cache_budget, slots_of
+from nfrun.running.options import PlanOptions, RunOptions
+from nfrun.running.selection import Selection, selection_of
 from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.pipeline_warnings import warnings_of
 from nfrun.spec.resolve import Resolved, resolve
@@ -76,7 +75,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
     """
     _check_events_file(options.events)
     if options.executor in CLUSTERS:
-        from nfrun.cli.cluster_options import check_cluster
+        from nfrun.running.cluster_options import check_cluster
 
         check_cluster(options)
     budget = cache_budget(options.cache_size, os.environ)
@@ -132,7 +131,7 @@ def _store(options: RunOptions, work: WorkDir) -> str:
     """Return the address of the place into which workers of a cluster put outputs, "" without one."""
     if options.executor not in CLUSTERS:
         return ""
-    from nfrun.cli.cluster_options import place_of
+    from nfrun.running.cluster_options import place_of
 
     return place_of(options, work).uri
 

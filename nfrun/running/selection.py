@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.options import PlanOptions, RunOptions
-from nfrun.core.errors import NotRecorded
+from nfrun.core.errors import NotRecorded, UsageError
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.selection import NodeGraph, select
 from nfrun.core.values import frozen
 from nfrun.history.work_dir import WorkDir
 from nfrun.nodes.declared_files import used_files
+from nfrun.running.options import PlanOptions, RunOptions
 
 _FLAGS = {"only": "--only", "from_": "--from", "until": "--until", "exclude": "--exclude"}
 _SKIPPED = ("skipped", "cancelled")  # what `status:skipped` means

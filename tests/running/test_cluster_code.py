@@ -9,11 +9,11 @@ from zipfile import ZipFile
 
 import pytest
 
-from nfrun.cli.cluster_run import _with_code
 from nfrun.core.pipeline import Pipeline
 from nfrun.engine.cluster.wire import HostConfig
 from nfrun.history.work_dir import WorkDir
 from nfrun.places.folder import Folder
+from nfrun.running.cluster_run import _with_code
 
 
 def packed(base: Path, work: str, store: str) -> set[str]:

@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun import __version__
-from nfrun.cli.cluster_options import STORE, check_cluster, cluster_address, cluster_store
-from nfrun.cli.option_values import slots_of
-from nfrun.cli.options import ValidateOptions
-from nfrun.cli.run_setup import RunSetup
 from nfrun.code.folder_code import FolderCode
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import ClusterError
@@ -27,6 +23,10 @@ from nfrun.engine.placement import place_nodes
 from nfrun.history.work_dir import LOGS, is_ours
 from nfrun.nodes.folders import folder_of, folders_of
 from nfrun.nodes.registry import KINDS
+from nfrun.running.cluster_options import STORE, check_cluster, cluster_address, cluster_store
+from nfrun.running.option_values import slots_of
+from nfrun.running.options import ValidateOptions
+from nfrun.running.run_setup import RunSetup
 from nfrun.system.kept_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores

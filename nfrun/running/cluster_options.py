@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.option_values import parse_address, parse_store
-from nfrun.cli.options import RunOptions, ValidateOptions
+from nfrun.core.errors import UsageError
 from nfrun.engine.cluster.addresses import is_local
 from nfrun.history.work_dir import WorkDir
 from nfrun.places.base import Place
+from nfrun.running.option_values import parse_address, parse_store
+from nfrun.running.options import RunOptions, ValidateOptions
 
 STORE = "store"  # the folder for outputs in the work folder, if nothing else is said
 

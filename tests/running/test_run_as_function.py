@@ -15,10 +15,10 @@ from typing import Any
 import forked
 import pytest
 
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.runner import Run
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 
 FOLDERS = ("one", "two")
 
@@ -77,8 +77,8 @@ from pathlib import Path
 
 import multiprocessing.forkserver, pyarrow
 import nfrun.engine.executors.processes
-from nfrun.cli.options import RunOptions
-from nfrun.cli.run import run_pipeline
+from nfrun.running.options import RunOptions
+from nfrun.running.run import run_pipeline
 from nfrun.core.events import NodeStarted
 import nfrun.engine.executors.processes
 

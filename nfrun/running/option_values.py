@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from pathlib import Path
 
-from nfrun.cli.exit_codes import UsageError
+from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import Pipeline, has_expression
 from nfrun.core.selection import parse_selector
 from nfrun.system.runtime import cores

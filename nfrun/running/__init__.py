@@ -1,0 +1,20 @@
+"""From options to a finished run. The command line and Python programs run pipelines with the same functions.
+
+`options` declares the options of a run as fields, which `option_fields` makes; `option_values` makes their values.
+`run_setup` reads and plans the pipeline, takes its lock and makes the folder of the run; `selection` finds the nodes
+that selectors name. `run` runs it: `opened_cache` opens its cache, `cluster_run` its cluster, which `cluster_options`
+finds, and `prepared_run` puts them together. `planning` finds out what would run. Nothing here prints or handles
+signals. What belongs to the process, such as the collector, is changed for a command only (`Caller.in_program`).
+
+Other packages use:
+
+- `cluster_run`: `validate_on_cluster`
+- `option_fields`: `Options`, `cache_size_option`, `color_option`, `command_options`, `declare`, `flag`, `json_option`,
+  `params_option`, `pipeline_option`, `slots_option`, `with_bare_values`, `work_option`
+- `option_values`: `cache_budget`, `parse_number`, `parse_path`, `parse_slots`
+- `options`: `PlanOptions`, `RunOptions`, `ValidateOptions`
+- `planning`: `plan_pipeline`
+- `prepared_run`: `Caller`
+- `run`: `run_prepared`
+- `run_setup`: `RunSetup`, `set_up_run`
+"""

@@ -1,0 +1,194 @@
+"""Declares options: what one is, those that several commands have, and how values are made of texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
+
+from nfrun.core.errors import UsageError
+from nfrun.core.values import field, fields, mutable
+from nfrun.running.option_values import (
+    NO_CACHE_SIZE,
+    parse_address,
+    parse_cache_size,
+    parse_inputs,
+    parse_params,
+    parse_path,
+    parse_profile,
+    parse_selectors,
+    parse_slots,
+    parse_store,
+)
+
+_Command = TypeVar("_Command")
+
+_VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
+
+
+def declare(
+    *flags: str,
+    kind: Any = str,
+    default: Any = None,
+    parse: Callable[[Any], Any] | None = None,
+    wrong: str = "",
+    choices: Collection[str] = (),
+    bare: str | None = None,
+    **settings: Any,
+) -> Any:
+    """Declare an declare, or an argument if it has no flags.
+
+    `kind` is the type on the command line: a `bool` takes no value, a list may be given more than once. `parse` makes
+    the value from that, or takes a value as it is; without it, `kind` does. It raises ValueError with the message, or
+    with any text if `wrong` completes the message "'value' is ...". `bare` is the value of an option that is given
+    without one. `settings` are those of typer.
+    """
+    declared = {"flags": flags, "kind": kind, "parse": parse or kind, "wrong": wrong, "choices": choices, "bare": bare}
+    return field(default=default, metadata={**declared, "settings": settings})
+
+
+@dataclass_transform(frozen_default=True)
+def command_options(cls: type[_Command]) -> type[_Command]:
+    """Make a class of values that is frozen for the type checker only, and has the `==` of `Options`."""
+    return mutable(cls)
+
+
+@command_options
+class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
+    """The options of one command. Texts become values here. Raises UsageError if one is wrong."""
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value, declared, wrong = getattr(self, option.name), option.metadata, option.metadata["wrong"]
+            try:
+                if declared["choices"] and value not in (*declared["choices"], option.default):
+                    raise ValueError(f"{value!r} is not one of {', '.join(map(repr, declared['choices']))}.")
+                if value is not None:
+                    setattr(self, option.name, declared["parse"](value))
+            except ValueError as error:
+                name = (*declared["flags"], declared["settings"].get("metavar"))[0]
+                raise UsageError(f"'{value}' is {wrong}" if wrong else str(error), name) from None
+
+    def __eq__(self, other: object) -> bool:
+        names = [option.name for option in fields(self)]
+        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+flag = partial(declare, kind=bool, default=False)
+pipeline_option = partial(declare, kind=Path, parse=parse_path, metavar="PIPELINE", help="The pipeline file.")
+params_option = partial(
+    declare,
+    *("-p", "--param"),
+    kind=list[str],
+    default=(),
+    parse=parse_params,
+    metavar="NAME=VALUE",
+    help="Set a parameter of the pipeline.",
+)
+params_file_option = partial(
+    declare, "--params-file", parse=parse_path, metavar="FILE", help="Parameters from a YAML or JSON file."
+)
+slots_option = partial(
+    declare,
+    *("-j", "--jobs"),
+    default="auto",
+    parse=parse_slots,
+    wrong="neither auto nor a number from 1 to 10,000",
+    metavar="N|auto",
+    help="How many nodes run at once. auto, the default: as many as cores, at least 4.",
+)
+inputs_option = partial(
+    declare,
+    "--input",
+    kind=list[str],
+    default=(),
+    parse=parse_inputs,
+    metavar="NAME=FILE",
+    help="Read this file for an input of the pipeline.",
+)
+profile_option = partial(
+    declare,
+    "--profile",
+    parse=parse_profile,
+    metavar="NAME",
+    help="Lay this profile of the file over it. Default: NFRUN_PROFILE.",
+)
+work_option = partial(
+    declare,
+    "--work",
+    parse=partial(parse_path, what="folder"),
+    metavar="DIR",
+    help="Where runs are kept. Default: .nfrun beside the pipeline file.",
+)
+cache_size_option = partial(
+    declare,
+    "--cache-size",
+    parse=parse_cache_size,
+    wrong=NO_CACHE_SIZE,
+    metavar="SIZE",
+    help="How much the tables of all runs may take on the disk (50GB, 500MiB, 0). Default: NFRUN_CACHE_SIZE, or 10GB "
+    "or a tenth of the free space, whichever is less.",
+)
+fresh_option = partial(
+    declare, "--fresh", kind=bool, default=False, help="Run all nodes, whatever earlier runs have finished."
+)
+selectors_option = partial(declare, kind=list[str], default=(), parse=parse_selectors, metavar="NODES")
+force_option = partial(
+    selectors_option,
+    "--force",
+    help="Run these nodes, whatever earlier runs have finished, if they are selected. May be given more than once.",
+)
+only_option = partial(
+    selectors_option,
+    "--only",
+    help="Select these nodes alone: ids, tag:, kind:, file:, status:, with * and ?. May be given more than once.",
+)
+from_option = partial(
+    selectors_option, "--from", help="Select these nodes and what needs them. May be given more than once."
+)
+until_option = partial(
+    selectors_option, "--until", help="Select these nodes and what they need. May be given more than once."
+)
+exclude_option = partial(selectors_option, "--exclude", help="Do not select these nodes. May be given more than once.")
+resume_option = partial(
+    declare, "--resume", kind=bool, default=False, help="Reuse what earlier runs have finished. This is the default."
+)
+verify_option = partial(flag, "--verify", help="Read all files that nodes read, also large ones that seem unchanged.")
+json_option = partial(flag, "--json", help="One JSON document on stdout, and nothing else.")
+color_option = partial(
+    declare, "--color", default="auto", choices=("auto", "always", "never"), help="Colours in what is printed."
+)
+
+
+address_option = partial(
+    declare,
+    "--address",
+    parse=parse_address,
+    metavar="ADDRESS",
+    help="With --executor dask: the scheduler (tcp://host:8786, tls://host:8786). Default: NFRUN_ADDRESS, or a cluster "
+    "on this machine.",
+)
+store_option = partial(
+    declare,
+    "--store",
+    parse=parse_store,
+    metavar="PATH|URI",
+    help="With --executor dask: where outputs are, for all workers: a shared folder, or s3://bucket/folder. "
+    "Default: NFRUN_STORE.",
+)
+
+
+def with_bare_values(options: type[Options], words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with the values of options that are given without one, as in `--wait`.
+
+    The next word is the value of such an option if it begins with a number, or is the value without one.
+    """
+    bare = {flag: option.metadata["bare"] for option in fields(options) for flag in option.metadata["flags"]}
+    found = []
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        value = bare.get(word)
+        has_value = value is None or following == value or _VALUE.fullmatch(following)
+        found.append(word if has_value else f"{word}={value}")
+    return found

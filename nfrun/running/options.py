@@ -1,0 +1,210 @@
+"""Declares the options of a run, of a plan and of `nfrun validate`: their flags, help and defaults.
+
+An option is one field of a value. `cli/fast_args.py` parses the command line by these declarations, and
+`cli/typer_app.py` makes the help of them. Both make the options from texts, Python programs make them from values. The
+checks are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nfrun.core.errors import UsageError
+from nfrun.core.values import MISSING
+from nfrun.engine.executors.registry import CLUSTERS, EXECUTORS
+from nfrun.running.option_fields import (
+    Options,
+    address_option,
+    cache_size_option,
+    color_option,
+    command_options,
+    declare,
+    exclude_option,
+    flag,
+    force_option,
+    fresh_option,
+    from_option,
+    inputs_option,
+    json_option,
+    only_option,
+    params_file_option,
+    params_option,
+    pipeline_option,
+    profile_option,
+    resume_option,
+    slots_option,
+    store_option,
+    until_option,
+    verify_option,
+    work_option,
+)
+from nfrun.running.option_values import FOREVER, MAX_DAYS, parse_path, parse_seconds, parse_wait
+from nfrun.system.units import parse_size
+from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
+
+
+@command_options
+class RunOptions(Options):
+    """The options of `nfrun run`. `memory` is None for a quarter of the memory, `slots` for those of the profile.
+
+    A `schedule` or a `handoff` that is given is there for comparison. It means `fresh`, unless that is given too, or
+    `resume` or `force` says that other nodes are reused.
+    """
+
+    pipeline: Path = pipeline_option(default=MISSING)
+    given: Mapping[str, str] = params_option()
+    params_file: Path | None = params_file_option()
+    profile: str | None = profile_option()
+    inputs: Mapping[str, str] = inputs_option()
+    slots: int | None = slots_option(default=None)
+    schedule: str = declare(
+        "--schedule",
+        choices=("eager", "staged", "sequential"),  # the keys of SCHEDULES, whose import delays the help
+        help="When a node starts. eager, the default: when its inputs are there; the others are for comparison. "
+        "If it is given, all nodes run.",
+    )
+    handoff: str = declare(
+        "--handoff",
+        choices=HANDOFFS,
+        help="How tables are handed on. auto, the default: by reference, files behind; mmap: through files only; "
+        "memory: no files; json: as text, for comparison. If it is given, all nodes run.",
+    )
+    memory: int | None = declare(
+        "--memory",
+        default="auto",
+        parse=lambda size: None if size == "auto" else parse_size(str(size)),
+        wrong="neither auto nor a size such as 512MB, 1GiB or 2000000000",
+        metavar="SIZE|auto",
+        help="How much waits to be written at most (2GB, 1GiB). auto: a quarter of the memory.",
+    )
+    executor: str = declare(
+        "--executor",
+        default="file",
+        choices=("file", *EXECUTORS, "auto"),
+        help="Where nodes run. file: as the file says; auto: in processes those that need one or gain by it; dask: on "
+        "the workers of a cluster.",
+    )
+    address: str | None = address_option()
+    store: str | None = store_option()
+    keep_going: bool = flag("-k", "--keep-going", help="After a failure, run what does not depend on it.")
+    work: Path | None = work_option()
+    wait: float = declare(
+        "--wait",
+        default="0",
+        parse=parse_wait,
+        wrong=f"not a duration such as 30s, 10m or 2h, at most {MAX_DAYS}d",
+        bare=FOREVER,
+        metavar="[DURATION]",
+        show_default=False,
+        help="Wait until another run of the pipeline has ended, for this long at most (10m, 2h).",
+    )
+    json: bool = json_option()
+    events: Path | None = declare(
+        "--events", parse=parse_path, metavar="FILE", help="Write every event as a line of JSON."
+    )
+    color: str = color_option()
+    quiet: bool = flag("-q", "--quiet", help="Print failures only.")
+    verbose: bool = flag("-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.")
+    fresh: bool = fresh_option(default=None)
+    force: Sequence[str] = force_option()
+    only: Sequence[str] = only_option()
+    from_: Sequence[str] = from_option()
+    until: Sequence[str] = until_option()
+    exclude: Sequence[str] = exclude_option()
+    resume: bool = resume_option()
+    keep: bool = flag("--keep", help="Remove no tables at the end of this run, however much they take.")
+    cache_size: int | None = cache_size_option()
+    verify: bool = verify_option()
+    fsync: bool = flag("--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.")
+    grace: float = declare(
+        "--grace",
+        default="5s",
+        parse=parse_seconds,
+        wrong=f"not a duration such as 10s, 500ms, 2m or 0, at most {MAX_DAYS}d",
+        metavar="DURATION",
+        help="How long a node may take to stop before it is killed (10s, 2m, 0).",
+    )
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        _refuse_both(self.fresh, self.resume)
+        check_cluster_options(self)
+        compares = self.schedule is not None or self.handoff is not None
+        implied = compares and not self.resume and not self.force
+        chosen = {"schedule": self.schedule or "eager", "handoff": self.handoff or "auto"}
+        for name, value in {**chosen, "fresh": implied if self.fresh is None else self.fresh}.items():
+            setattr(self, name, value)
+        for option, needs_files in (
+            ("--resume", self.resume),
+            ("--force", self.force),
+            ("--keep", self.keep),
+            ("--durable", self.fsync),
+        ):
+            if needs_files and self.handoff not in PERSISTENT_HANDOFFS:
+                raise UsageError(f"--handoff {self.handoff} leaves no files of tables", option)
+
+
+def check_cluster_options(options: RunOptions | ValidateOptions) -> None:
+    """Raise UsageError if options of clusters are given without one."""
+    for option, value in (("--address", options.address), ("--store", options.store)):
+        if value is not None and options.executor not in CLUSTERS:
+            raise UsageError(f"it is for clusters: give --executor {CLUSTERS[0]}, too", option)
+
+
+@command_options
+class PlanOptions(Options):
+    """The options of `nfrun plan`."""
+
+    pipeline: Path = pipeline_option(default=MISSING)
+    slots: int | None = slots_option(default=None)
+    format: str = declare(
+        "--format", default="text", choices=("text", "json", "mermaid", "dot"), help="How to show it."
+    )
+    given: Mapping[str, str] = params_option()
+    params_file: Path | None = params_file_option()
+    profile: str | None = profile_option()
+    inputs: Mapping[str, str] = inputs_option()
+    fresh: bool = fresh_option(help="Show the plan alone, whatever earlier runs have finished.")
+    force: Sequence[str] = force_option(help="Show what would run if these nodes did. May be given more than once.")
+    only: Sequence[str] = only_option()
+    from_: Sequence[str] = from_option()
+    until: Sequence[str] = until_option()
+    exclude: Sequence[str] = exclude_option()
+    resume: bool = resume_option(help="Show which nodes would run, and why. This is the default.")
+    verbose: bool = flag("-v", "--verbose", help="Show each cell of a matrix.")
+    verify: bool = verify_option()
+    work: Path | None = work_option()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        _refuse_both(self.fresh, self.resume)
+
+
+def _refuse_both(fresh: bool, resume: bool) -> None:
+    if fresh and resume:
+        raise UsageError("--fresh runs what --resume reuses: give one of them", "--resume")
+
+
+@command_options
+class ValidateOptions(Options):
+    """The options of `nfrun validate`."""
+
+    files: list[Path] = declare(
+        kind=list[Path],
+        default=MISSING,
+        parse=lambda files: [*map(parse_path, files)],
+        metavar="FILE...",
+        help="Pipeline files.",
+    )
+    strict: bool = flag("--strict", help="Warnings count as problems.")
+    json: bool = json_option()
+    executor: str | None = declare(
+        "--executor", choices=CLUSTERS, help="Also ask the workers of a cluster whether they can run the pipelines."
+    )
+    address: str | None = address_option()
+    store: str | None = store_option()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        check_cluster_options(self)
