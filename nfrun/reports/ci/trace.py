@@ -1,0 +1,254 @@
+"""Writes when what ran as a file of Chrome trace events, which Perfetto opens: `nfrun run --trace FILE`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from nfrun.core.events import (
+    Event,
+    NodeCancelled,
+    NodeFailed,
+    NodeFinished,
+    NodeRetrying,
+    NodeStarted,
+    NodeWaiting,
+    RunFinished,
+    RunStarted,
+)
+from nfrun.core.lanes import assign_lanes
+from nfrun.core.text import escape_controls
+from nfrun.core.values import field, mutable
+
+TRACE_BEGIN = '{"traceEvents"'  # the first characters of every file
+# Perfetto takes numbers of threads for those of the whole machine. The thread of this number in each process has what
+# was reused; those after it are the slots.
+_THREADS = 100_000
+_FIRST = {"pid": _THREADS, "tid": _THREADS}
+
+
+@mutable
+class _Slice:
+    """An attempt. Times are microseconds, and `ready` is when it could have started. `inputs` are output ids."""
+
+    node: str
+    attempt: int
+    ready: int
+    start: int
+    end: int = 0
+    status: str = "running"
+    phases: list[tuple[str, int, int]] = field(default_factory=list)
+    inputs: tuple[tuple[str, str], ...] = ()  # the nodes that made what it reads, and the ids of these outputs
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+class TraceFile:
+    """A reporter that writes the file when the run has ended: attempts on the threads of their slots.
+
+    `write(text)` writes it. `kind_of(node)` returns the kind of a node, and `place_of(node)` the name of the process in
+    which it runs: each has slots of its own. Under an attempt are its phases: waiting for inputs, work, handing on.
+    Arrows lead from what made an output to what reads it. `memory()` returns the bytes that this process uses, None if
+    that is unknown. `facts` are shown with the trace. An attempt has the lowest slot that is free: events have none.
+    """
+
+    name = "of the trace"
+    event_types = (
+        RunStarted,
+        NodeStarted,
+        NodeWaiting,
+        NodeFinished,
+        NodeRetrying,
+        NodeFailed,
+        NodeCancelled,
+        RunFinished,
+    )
+    interval = 0.25
+
+    def __init__(
+        self,
+        write: Callable[[Iterable[str]], object],
+        *,
+        title: str,
+        facts: Mapping[str, str],
+        kind_of: Callable[[str], str],
+        place_of: Callable[[str], str],
+        memory: Callable[[], int | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._write = write
+        self._title = title
+        self._facts = facts
+        self._kind_of = kind_of
+        self._place_of = place_of
+        self._memory = memory
+        self._clock = clock
+        self._began = clock()
+        self._running: dict[str, _Slice] = {}
+        self._slices: list[_Slice] = []
+        self._reused: list[tuple[int, str]] = []
+        self._samples: list[tuple[int, int]] = []
+        self._last = 0
+        self._status = "running"
+
+    def event(self, event: Event) -> None:
+        """Keep what the file shows of an event."""
+        now = self._at(event.at)
+        if isinstance(event, RunStarted):
+            self._began = self._clock() - event.at
+        elif isinstance(event, NodeStarted):
+            inputs = tuple((ref.id.node, str(ref.id)) for ref in event.inputs.values())
+            ready = self._at(event.at - event.queue_wait)
+            self._running[event.node] = _Slice(event.node, event.attempt, ready, now, inputs=inputs)
+        elif isinstance(event, RunFinished):
+            self._status = event.status
+        elif isinstance(event, NodeWaiting):  # it did nothing, and starts again
+            self._running.pop(event.node, None)
+        elif isinstance(event, NodeFinished) and event.reused:
+            self._running.pop(event.node, None)
+            self._reused.append((now, event.node))
+        elif (found := self._running.pop(getattr(event, "node", ""), None)) is not None:
+            self._end(found, now, event)
+
+    def tick(self) -> None:
+        """Sample the memory."""
+        if (used := self._memory()) is not None:
+            self._samples.append((self._at(self._clock() - self._began), used))
+
+    def close(self) -> None:
+        """Write the file. What has not ended ends with the run."""
+        for left in self._running.values():
+            self._end(left, self._last, None)
+        self._write(self.lines())
+
+    def _at(self, seconds: float) -> int:
+        at = max(0, round(seconds * 1e6))
+        self._last = max(self._last, at)
+        return at
+
+    def _end(self, found: _Slice, now: int, event: Event | None) -> None:
+        found.end = max(now, found.start + 1)
+        if isinstance(event, NodeFinished):
+            found.status = "ok"
+            rows = sum(ref.rows for ref in event.outputs.values())
+            sizes = sum(ref.bytes for ref in event.outputs.values())
+            found.facts = {"rows": rows, "bytes": sizes, "cpu_s": event.cpu, "gil_wait_s": event.gil_wait}
+            opened, handoff = sum(event.input_waits.values()), event.publish_wait
+            _add_phases(found, {"inputs": opened, "work": event.duration, "handoff": handoff})
+        elif isinstance(event, NodeFailed | NodeRetrying):
+            is_last = isinstance(event, NodeFailed)
+            found.status = "failed" if is_last else "retried"
+            found.facts = {"error": escape_controls(event.failure.error)}
+            _add_phases(found, {"work": event.duration})
+        elif isinstance(event, NodeCancelled):
+            found.status, found.facts = "cancelled", {"why": escape_controls(event.why)}
+        else:
+            found.status = "cut off"
+        self._slices.append(found)
+
+    # -- the file --------------------------------------------------------------------------------------------------
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the file."""
+        facts = {name: escape_controls(text) for name, text in self._facts.items()} | {"status": self._status}
+        yield f"{TRACE_BEGIN}: ["
+        before = ""
+        for event in self._events():
+            yield f"{before}{json.dumps(event)}"
+            before = ","
+        yield f'], "displayTimeUnit": "ms", "otherData": {json.dumps(facts)}}}'
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        slices = sorted(self._slices, key=lambda found: (found.start, found.end))
+        places = list(dict.fromkeys(["", *(self._place_of(found.node) for found in slices)]))
+        slots: dict[int, tuple[int, int]] = {}  # the process and the thread of each slice, by its index
+        for number, place in enumerate(places, 1):
+            pid = number * _THREADS
+            here = [i for i, found in enumerate(slices) if self._place_of(found.node) == place]
+            lanes = assign_lanes([(slices[i].start, slices[i].end) for i in here])
+            slots |= {i: (pid, pid + 1 + lane) for i, lane in zip(here, lanes, strict=True)}
+            yield from self._names(pid, place, max(lanes, default=-1) + 1)
+        for i, found in enumerate(slices):
+            yield from self._slice(found, *slots[i])
+        for at, node in self._reused:
+            yield {"name": node, "cat": "reused", "ph": "i", "s": "t", "ts": at, **_FIRST}
+        yield from _flows(slices, slots)
+        yield from self._counters(slices)
+
+    def _names(self, pid: int, place: str, slots: int) -> Iterator[dict[str, Any]]:
+        title = escape_controls(f"{self._title}: {place}" if place else self._title)
+        threads = {pid: "reused"} if pid == _THREADS and self._reused else {}
+        threads |= {pid + slot: f"slot {slot}" for slot in range(1, slots + 1)}
+        yield _meta("process_name", pid, pid, name=title)
+        yield _meta("process_sort_index", pid, pid, sort_index=pid)
+        for tid, name in threads.items():
+            yield _meta("thread_name", pid, tid, name=name)
+            yield _meta("thread_sort_index", pid, tid, sort_index=tid)
+
+    def _slice(self, found: _Slice, pid: int, tid: int) -> Iterator[dict[str, Any]]:
+        on = {"pid": pid, "tid": tid}
+        args = {
+            "kind": self._kind_of(found.node),
+            "status": found.status,
+            "attempt": found.attempt,
+            "queued_s": (found.start - found.ready) / 1e6,
+            **found.facts,
+        }
+        color = {} if found.status == "ok" else {"cname": "terrible" if found.status == "failed" else "bad"}
+        length = found.end - found.start
+        whole = {"name": found.node, "cat": f"node,{found.status}", "ph": "X", "ts": found.start, "dur": length}
+        yield {**whole, **on, **color, "args": args}
+        for phase, start, end in found.phases:
+            yield {"name": phase, "cat": "phase", "ph": "X", "ts": start, "dur": end - start, **on}
+        if found.status in ("failed", "retried"):
+            name = f"{found.node} failed" if found.status == "failed" else f"{found.node} is retried"
+            yield {"name": name, "cat": found.status, "ph": "i", "s": "t", "ts": found.end, **on}
+
+    def _counters(self, slices: list[_Slice]) -> Iterator[dict[str, Any]]:
+        """Yield how many nodes ran, how many waited for a slot or a resource, and how much memory was used."""
+        for name, spans in (
+            ("running", [(found.start, found.end) for found in slices]),
+            ("waiting", [(found.ready, found.start) for found in slices]),
+        ):
+            changes: dict[int, int] = {0: 0}
+            for start, end in spans:
+                if start < end:
+                    changes[start] = changes.get(start, 0) + 1
+                    changes[end] = changes.get(end, 0) - 1
+            number = 0
+            for at in sorted(changes):
+                number += changes[at]
+                yield {"name": name, "ph": "C", "ts": at, **_FIRST, "args": {"nodes": number}}
+        for at, used in self._samples:
+            yield {"name": "memory", "ph": "C", "ts": at, **_FIRST, "args": {"bytes": used}}
+
+
+def _add_phases(found: _Slice, seconds: Mapping[str, float]) -> None:
+    """Lay out the phases of an attempt from its start on, within it."""
+    at = found.start
+    for name, length in seconds.items():
+        end = min(found.end, at + round(length * 1e6))
+        if end > at:
+            found.phases.append((name, at, end))
+            at = end
+
+
+def _flows(slices: list[_Slice], slots: Mapping[int, tuple[int, int]]) -> Iterator[dict[str, Any]]:
+    """Yield an arrow from the attempt that made an output to each attempt that got it."""
+    made = {found.node: i for i, found in enumerate(slices) if found.status == "ok"}
+    number = 0
+    for i, found in enumerate(slices):
+        for node, output in found.inputs:
+            if node not in made or slices[made[node]].end > found.start + 1:
+                continue  # it was reused, or made again afterwards
+            number += 1
+            maker = slices[made[node]]
+            for phase, at, on in (("s", maker.end - 1, slots[made[node]]), ("f", found.start, slots[i])):
+                ends = {"bp": "e"} if phase == "f" else {}
+                names = {"name": output, "cat": "handoff", "ph": phase, "id": number}
+                yield {**names, "ts": at, "pid": on[0], "tid": on[1], **ends}
+
+
+def _meta(what: str, pid: int, tid: int, **args: object) -> dict[str, Any]:
+    return {"name": what, "ph": "M", "pid": pid, "tid": tid, "args": args}
