@@ -22,6 +22,8 @@ OTHER_MEANINGS = {
     ("cli/bench.py", "dict key", "python"): "the version of Python",
     ("cache/cache_key.py", "dict key", "python"): "the version of Python",
     ("running/cluster_run.py", "dict key", "python"): "the version of Python",
+    ("running/ci_files.py", "dict key", "python"): "the version of Python",
+    ("running/ci_files.py", "dict key", "run"): "the id of a run",
     ("engine/cluster/preflight.py", "tuple", "python"): "the version of Python",
     ("cli/commands.py", "dict key", "run"): "a command",
     ("cache/change_text.py", "dict key", "input"): "a key input that is the content of an input",

@@ -13,8 +13,8 @@ from nfrun.logs.redaction import MASK
 from nfrun.lookback.run_list import ListedRun
 
 # Options that run every node, leave no tables, or only change what is shown.
-_LEFT_OUT = ("--fresh", "--json", "-q", "--quiet", "-v", "--verbose")
-_LEFT_OUT_WITH_VALUE = ("--force", "--schedule", "--handoff", "--events", "--color")
+_LEFT_OUT = ("--fresh", "--json", "-q", "--quiet", "-v", "--verbose", "--github", "--no-github")
+_LEFT_OUT_WITH_VALUE = ("--force", "--schedule", "--handoff", "--events", "--junit", "--trace", "--color")
 _SELECTING = ("--only", "--from", "--until", "--exclude")
 _WITH_SECRET = ("-p", "--param", "--params-file", "--work", "--input")  # options whose value may be a secret
 

@@ -103,6 +103,12 @@ class RunOptions(Options):
     events: Path | None = declare(
         "--events", parse=parse_path, metavar="FILE", help="Write every event as a line of JSON."
     )
+    junit: Path | None = declare(
+        "--junit", parse=parse_path, metavar="FILE", help="Write nodes and checks as test cases for CI systems."
+    )
+    trace: Path | None = declare(
+        "--trace", parse=parse_path, metavar="FILE", help="Write when what ran, for ui.perfetto.dev."
+    )
     color: str = color_option()
     quiet: bool = flag("-q", "--quiet", help="Print failures only.")
     verbose: bool = flag("-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from nfrun.cache.remembered_code import restore_checks, save_checks
-from nfrun.core.errors import UsageError, one_line
+from nfrun.core.errors import one_line
 from nfrun.core.pipeline import WORK_DIR, Pipeline
 from nfrun.core.plan import Plan, plan_of
 from nfrun.core.values import frozen, replace
@@ -25,6 +25,7 @@ from nfrun.logs.event_redaction import redact_value
 from nfrun.logs.redaction import Redactor
 from nfrun.running.option_values import cache_budget, slots_of
 from nfrun.running.options import PlanOptions, RunOptions
+from nfrun.running.report_files import check_report_files, make_report_folders
 from nfrun.running.selection import Selection, selection_of
 from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.pipeline_warnings import warnings_of
@@ -33,7 +34,6 @@ from nfrun.system.file_search import name_below
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
 
-_EVENT = b'{"event"'  # the first bytes of every events file
 _NO_RUN = 0  # the number in `run.id` while mistakes are looked for, before the run has one
 
 
@@ -73,7 +73,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
     `command` has the words of the command line, for the journal. Secrets are redacted in `messages` as soon as they are
     known. Raises UsageError, SpecError, WorkDirLocked and OSError.
     """
-    _check_events_file(options.events)
+    check_report_files(options)
     if options.executor in CLUSTERS:
         from nfrun.running.cluster_options import check_cluster
 
@@ -102,6 +102,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
             with suppress(OSError):  # the next run checks it again
                 save_checks(known, checks)
         # Not before the lock is held: another run may be writing this file.
+        make_report_folders(options)
         events = options.events.open("w", encoding="utf-8") if options.events else None
         stack.callback(_close, events)
         timings = work.timings(pipeline)
@@ -187,12 +188,3 @@ def _close(events: IO[str] | None) -> None:
     if events is not None:
         with suppress(OSError):  # its reporter has told it
             events.close()
-
-
-def _check_events_file(path: Path | None) -> None:
-    """Raise UsageError if the events would overwrite a file that has no events, such as the pipeline."""
-    if path is not None and path.is_file():
-        with path.open("rb") as file:
-            begin = file.read(len(_EVENT))
-        if begin not in (b"", _EVENT):
-            raise UsageError(f"'{path}' is there and has no events in it: remove it, or name another file", "--events")

@@ -100,7 +100,8 @@ class JUnitFile:
         for suite in suites.values():
             _count(suite, suite)
             suite.attrib |= {"timestamp": self._facts.started, "hostname": _text(self._facts.host) or "localhost"}
-            suite.insert(0, self._properties(suite))
+            if suite.get("name") == self._top:
+                suite.insert(0, self._properties())
             root.append(suite)
         _count(root, [case for suite in suites.values() for case in suite.iter("testcase")])
         del root.attrib["skipped"]  # which a suite has, but not all suites together
@@ -116,11 +117,11 @@ class JUnitFile:
         groups = [step.partition("@")[0] for step in name.split("/")[:-1]]
         return "/".join([self._top, *groups])
 
-    def _properties(self, suite: Element) -> Element:
+    def _properties(self) -> Element:
         counts = self._record.counts()
         of_run = {**self._facts.properties, **{f"nodes.{status}": str(number) for status, number in counts.items()}}
         properties = Element("properties")
-        for name, value in of_run.items() if suite.get("name") == self._top else ():
+        for name, value in of_run.items():
             SubElement(properties, "property", name=name, value=_text(value))
         return properties
 

@@ -1,0 +1,75 @@
+"""The files about a run that its options name: what they may overwrite, and how they are written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from errno import EACCES
+from pathlib import Path
+from typing import IO
+
+from nfrun.core.errors import UsageError
+from nfrun.core.pipeline import WORK_DIR
+from nfrun.running.options import RunOptions
+from nfrun.system.atomic_files import atomic_write, make_folders
+
+# By the name of the option: what stands at the begin of such a file, and what a file without it lacks.
+_FILES = {
+    "events": (b'{"event"', "events"),
+    "junit": (b"<testsuite", "test cases"),
+    "trace": (b'"traceEvents"', "trace"),
+}
+_BEGIN = 300  # bytes in which it stands
+
+
+def check_report_files(options: RunOptions) -> None:
+    """Raise UsageError if a report would overwrite a file that is no such report, such as the pipeline file.
+
+    Raises OSError if a file that is there cannot be read.
+    """
+    work, given = options.work or options.pipeline.parent / WORK_DIR, [*_given(options)]
+    taken = {options.pipeline.resolve(): "the pipeline file", work.resolve(): "the work folder"} if given else {}
+    for path, option, mark, what in given:
+        file = path.resolve()
+        if file in taken:
+            raise UsageError(f"'{path}' is {taken[file]}: name another file", option)
+        if path.is_dir():
+            raise UsageError(f"'{path}' is a folder: name a file", option)
+        if (above := next(folder for folder in path.parents if folder.exists())) and not above.is_dir():
+            raise UsageError(f"'{above}' is no folder: name another file", option)
+        if path.is_file():
+            with path.open("rb") as opened:
+                begin = opened.read(_BEGIN)
+            if begin and mark not in begin:
+                found = f"'{path}' is there and has no {what} in it"
+                raise UsageError(f"{found}: remove it, or name another file", option)
+        if path.exists() and not path.is_file():  # a device or a pipe, which may take several
+            continue
+        taken[file] = f"the file of {option}"
+
+
+def make_report_folders(options: RunOptions) -> None:
+    """Make the folders of the files that are written at the end. Raises OSError, also if one cannot be written."""
+    for path, option, _, _ in _given(options):
+        if option == "--events":  # it is opened at once
+            continue
+        make_folders(path.parent)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES), str(path))
+
+
+def _given(options: RunOptions) -> Iterator[tuple[Path, str, bytes, str]]:
+    for name, (mark, what) in _FILES.items():
+        path: Path | None = getattr(options, name)
+        if path is not None:
+            yield path, f"--{name}", mark, what
+
+
+def write_report(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file, all of it or nothing. Raises OSError. A device or a pipe is written as it is."""
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            write(file)
+        return
+    with atomic_write(path.resolve()) as partial, Path(partial).open("wb") as file:
+        write(file)
