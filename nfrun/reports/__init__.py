@@ -4,12 +4,14 @@
 package `progress` during the run, the summary and JSON after it. `plan_view` shows a plan before a run; `bench_stats`
 and `bench_table` compare finished runs. `table_preview` prints the first rows of a table, and `known_previews`
 remembers them; `shown_places` says where outputs are. Tables and lines go to a `console` of rich or, in a pipe, to a
-`plain_console`; `printing` prints on both.
+`plain_console`; `printing` prints on both. The package `ci` has what CI systems and other tools read.
 
 Other packages use:
 
 - `bench_stats`: `as_json`, `compare`, `Comparison`, `Document`, `interleave`, `Variant`, `VARIANTS`
 - `bench_table`: `blog_rows`, `print_comparison`, `rows`
+- `ci.junit`: `JUnitFile`, `RunFacts`
+- `ci.trace`: `TraceFile`
 - `console`: `console`
 - `end_report`: `EndReport`
 - `events_file`: `EventsFile`
