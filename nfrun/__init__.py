@@ -13,3 +13,14 @@ class Retry(Exception):
     def __init__(self, message: str = "", *, after: float = 0.0) -> None:
         super().__init__(message or f"it asks to be called again after {after:g} s")
         self.after = after
+
+
+class NodeError(Exception):
+    """Raised by a plug-in, if a node failed for a reason that the message explains: it is shown without a traceback.
+
+    `details` is shown below the message.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details

@@ -23,7 +23,7 @@ system
 yaml
 tables code logs
 places
-facts watch contracts pieces
+facts watch contracts pieces plugins
 nodes
 spec engine
 history
@@ -51,6 +51,7 @@ SPLITS_AT_DOTS = {
     "nodes.python": "names of modules",
     "nodes.user_function": "names of modules",
     "nodes.texts.script_files": "names of modules",
+    "plugins": "names of modules, and numbers of versions",
     "spec.references": "references in a pipeline file",
     "spec.suggestions": "texts that are no references, to guess what they mean",
     "system.units": "numbers",

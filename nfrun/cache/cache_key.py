@@ -72,7 +72,10 @@ class CacheKeys:
         The first call reads all code.
         """
         spec, facts = self._pipeline.nodes[node], self.facts(node)
-        return "" if spec.cache else self._shared_by(node) or _unseen_hosts(facts) or _unknown_files(spec, facts)
+        if spec.cache:
+            return ""
+        own = KINDS[spec.kind].obstacle(spec)
+        return own or self._shared_by(node) or _unseen_hosts(facts) or _unknown_files(spec, facts)
 
     def calls_obstacle(self, node: str) -> str:
         """Return why the results of a mapped node's calls are never reused without `cache: true`, "" if they are.
@@ -80,7 +83,10 @@ class CacheKeys:
         Connections do not stand against it: the calls that are saved are what it is for.
         """
         spec = self._pipeline.nodes[node]
-        return "" if spec.cache else self._shared_by(node) or _unknown_files(spec, self.facts(node))
+        if spec.cache:
+            return ""
+        effect = "it runs for its effect" if KINDS[spec.kind].runs_for_effect(spec) else ""
+        return effect or self._shared_by(node) or _unknown_files(spec, self.facts(node))
 
     def _shared_by(self, node: str) -> str:
         """Return which module-level variable the node reads that another one's code assigns, "" if there is none."""

@@ -54,11 +54,11 @@ class ReuseDecision:
 
 
 def runs_for_effect(spec: NodeSpec, found: FinishedNode) -> bool:
-    """Return whether a node exists for its effect: it gave no output, such as a script that uploads a file.
+    """Return whether a node exists for its effect, such as a script that uploads a file: it gave no output.
 
-    Such a node runs in every run, unless it has `cache: true`.
+    Or its kind says so. Such a node runs in every run, unless it has `cache: true`.
     """
-    return not found.outputs and spec.cache is not True
+    return spec.cache is not True and (not found.outputs or KINDS[spec.kind].runs_for_effect(spec))
 
 
 def decide_reuse(
@@ -330,7 +330,7 @@ def usable_entries(
             continue
         files = recorded.now(entry.reads, recheck=recheck)
         if runs_for_effect(spec, entry):
-            reasons.append("it gave no output, so it runs for its effect")
+            reasons.append(f"{'' if entry.outputs else 'it gave no output, so '}it runs for its effect")
         elif entry.map is not None and entry.map.failed:
             rows = "row" if entry.map.failed == 1 else "rows"
             reasons.append(f"{entry.map.failed:,} {rows} had failed")

@@ -18,14 +18,14 @@ OURS = frozenset(
 _PACKAGES = re.compile(rf"{os.sep}(?:site|dist)-packages(?={os.sep}.)")  # a folder of packages above a file
 
 
-def find_module(module: str, folder: Path) -> ModuleSpec | None:
-    """Return the spec that `import module` would use with `folder` first on `sys.path`, or None.
+def find_module(module: str, folder: Path | None) -> ModuleSpec | None:
+    """Return the spec that `import module` would use with `folder`, if there is one, first on `sys.path`, or None.
 
     As in a run, the standard library and what nfrun imports come before the files in `folder`. Imports no parent
     packages: `importlib.util.find_spec` imports the parents of a dotted name, so this function asks the path finder for
     one part of the name after the other.
     """
-    places = [str(folder), *sys.path]
+    places = [*([] if folder is None else [str(folder)]), *sys.path]
     spec: ModuleSpec | None = None
     for i, name in enumerate(module.split(".")):
         try:
@@ -40,7 +40,7 @@ def find_module(module: str, folder: Path) -> ModuleSpec | None:
     return spec
 
 
-def find_reserved(name: str, folder: Path) -> ModuleSpec | None:
+def find_reserved(name: str, folder: Path | None) -> ModuleSpec | None:
     """Return the spec of a top-level module that comes before the files in `folder`; None for any other.
 
     These are the standard library, without modules of other systems such as `winreg`, and what nfrun imports itself.

@@ -33,6 +33,7 @@ Other packages use:
 - `scheduler`: `Scheduler`
 - `selection`: `NodeGraph`, `parse_selector`, `select`
 - `simulation`: `makespan`
+- `static_half`: `StaticHalf`
 - `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `file_stem`, `fit_cells`, `GO_ON_HINT`,
   `on_one_line`, `shortened`
 - `values`: `asdict`, `field`, `Field`, `fields`, `frozen`, `is_value`, `KW_ONLY`, `MISSING`, `mutable`, `replace`,

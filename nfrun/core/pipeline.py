@@ -14,6 +14,7 @@ from nfrun.core.contracts import Contract
 from nfrun.core.errors import SourceSpan
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.output_types import TABLE
+from nfrun.core.static_half import StaticHalf
 from nfrun.core.values import field, frozen
 
 EXPRESSION_START = "${{"
@@ -206,6 +207,7 @@ class NodeSpec:
     file, relative to that of the pipeline, "" for the same: the node's paths and modules are in it.
     `disabled_by` is the node that includes this one and has an `if` that is false. With a `map`, the node is called
     for each piece of one input; if it collects failed rows, its last output is called `errors`, and has these.
+    `plugin` is what the plug-in says whose kind the body names; None for the kinds of nfrun.
     """
 
     id: str
@@ -243,6 +245,7 @@ class NodeSpec:
     folder: str = ""
     disabled_by: str = ""
     map: MapSpec | None = None
+    plugin: StaticHalf | None = None
     source: SourceSpan = field(default=SourceSpan(""), compare=False)
 
     @property

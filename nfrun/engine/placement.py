@@ -78,7 +78,10 @@ def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fing
     if requested in CLUSTERS:
         stays = kind.stays_here(spec) or spec.executor == DEFAULT_EXECUTOR
         return requested if is_known and not stays else DEFAULT_EXECUTOR
-    in_worker = is_known and not kind.is_process
+    own = kind.executors(spec)
+    in_worker = is_known and not kind.is_process and any(name != DEFAULT_EXECUTOR for name in own)
+    if DEFAULT_EXECUTOR not in own:
+        return WORKER_PROCESSES[0]
     executor = (spec.executor if requested == "file" else requested) or "auto"
     if executor == "auto" and calls_on_loop(spec):
         return DEFAULT_EXECUTOR

@@ -1,4 +1,4 @@
-"""The kinds of node: `python`, `sql`, `run`, `read`, `write` and `pipeline`, one module each.
+"""The kinds of node: `python`, `sql`, `run`, `read`, `write`, `pipeline` and `use`, one module each.
 
 `base` defines what a kind is (`Kind`) and what it gets for an attempt (`NodeContext`). `registry` lists the kinds.
 `user_function`, `mapped_python` and `instances` call functions and classes; `map_form` says what mapped ones take, and
@@ -20,7 +20,7 @@ Other packages use:
 - `mapped_run`: `open_work`
 - `pipeline`: `INPUT`
 - `read`: `READ`
-- `registry`: `BUILT_IN`, `KINDS`, `written_kinds`
+- `registry`: `BUILT_IN`, `KINDS`, `owners_of_settings`, `written_kinds`
 - `returned_tables`: `to_table`
 - `spare_threads`: `SpareThreads`
 - `user_checks`: `check_problems`, `make_user_check`, `missing_for`, `node_of`, `nodes_of_checks`, `query_columns`,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nfrun import NodeError as NodeError
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.file_source import FileSource
 from nfrun.core.map_spec import MapForm
@@ -45,14 +46,6 @@ class NodeDiagnostic:
     start: int = 0
     length: int = 0
     is_warning: bool = False
-
-
-class NodeError(Exception):
-    """A node failed for a reason that its message explains, without a traceback. `details` is shown below it."""
-
-    def __init__(self, message: str, details: str = "") -> None:
-        super().__init__(message)
-        self.details = details
 
 
 class CancelToken:
@@ -289,6 +282,8 @@ class Kind:
 
     # A body of one word with this ending is the name of a file that has the text, relative to the folder.
     file_ending: str = ""
+    # Whether the body names a kind of a package: `NodeSpec.plugin`. Then `check` is called again for evaluated values.
+    is_plugin: bool = False
     # Whether the body is a path or URI that may hold expressions (`${{ … }}`). If not, the hint says what to write
     # instead of an expression.
     is_template: bool = False
@@ -328,8 +323,13 @@ class Kind:
     reached: Callable[[NodeSpec, Fingerprints], Sequence[Sequence[Statement]]] = lambda node, code: ()
     # Whether the outputs depend on the variables under `env`, and on the number of threads.
     uses_environment: bool = True
-    # Whether libraries in a node take their number of threads from variables that they read when they are loaded. Then
-    # a node with another number than the others needs a process of its own.
+    # Returns why a node is never reused without `cache: true`, "" if nothing is against it.
+    obstacle: Callable[[NodeSpec], str] = lambda node: ""
+    # Whether a node exists for what it changes outside of the run: it runs each time without `cache: true`.
+    runs_for_effect: Callable[[NodeSpec], bool] = lambda node: False
+    # Returns the executors on which a node may run.
+    executors: Callable[[NodeSpec], Collection[str]] = lambda node: ("thread", "process")
+    # Whether libraries in a node read their number of threads when they are loaded: another one takes a process.
     loads_libraries: bool = False
 
     # Returns what a node takes of the pieces of its `map`, None if that is not known. None for a kind without `map`:

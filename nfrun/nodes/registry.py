@@ -11,9 +11,10 @@ from nfrun.nodes.python import PYTHON
 from nfrun.nodes.read import READ
 from nfrun.nodes.shell import RUN
 from nfrun.nodes.sql import SQL
+from nfrun.nodes.use import USE
 from nfrun.nodes.write import WRITE
 
-_kinds = {kind.name: kind for kind in (PYTHON, SQL, RUN, READ, WRITE, PIPELINE, INPUT)}
+_kinds = {kind.name: kind for kind in (PYTHON, SQL, RUN, READ, WRITE, PIPELINE, USE, INPUT)}
 KINDS: Mapping[str, Kind] = MappingProxyType(_kinds)  # by name; also shows kinds that are registered later
 BUILT_IN = frozenset(_kinds)  # the kinds that worker processes have too
 
@@ -21,6 +22,11 @@ BUILT_IN = frozenset(_kinds)  # the kinds that worker processes have too
 def written_kinds() -> dict[str, Kind]:
     """Return the kinds that nodes in a file may have, by name."""
     return {name: kind for name, kind in _kinds.items() if kind.is_written}
+
+
+def owners_of_settings() -> dict[str, Kind]:
+    """Return the kind for each key that not all nodes have; the first, if several kinds have it."""
+    return {key: kind for kind in reversed(_kinds.values()) for key in kind.settings}
 
 
 def register(kind: Kind) -> None:

@@ -326,7 +326,7 @@ RUN = Kind(
     misplaced_settings={
         "format": ("'format' is what a shell script reads and writes; only a 'run' node has it", "remove it"),
         "env": (
-            "'env' of a node reaches only a 'run' node: the others share one process",
+            "'env' of a node reaches only a 'run' or 'use' node: the others share one process",
             "put it under 'env' of the file",
         ),
     },

@@ -20,7 +20,7 @@ from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, Input, NodeSpec, Param, 
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.base import Kind
-from nfrun.nodes.registry import KINDS, written_kinds
+from nfrun.nodes.registry import KINDS, owners_of_settings, written_kinds
 from nfrun.spec.body_files import read_body_files, span_in_body
 from nfrun.spec.budgets import check_amounts, read_budgets
 from nfrun.spec.columns import check_columns
@@ -40,6 +40,7 @@ from nfrun.spec.matrix.inputs import long_form_inside_out, match_inputs
 from nfrun.spec.node_names import check_names, read_outputs
 from nfrun.spec.packages import read_packages
 from nfrun.spec.parameters import check_param, env_text, param_of
+from nfrun.spec.plugin_nodes import with_plugins
 from nfrun.spec.profiles import check_profiles, with_profile
 from nfrun.spec.references import (
     input_refs,
@@ -113,7 +114,7 @@ class _Reader(Findings):
     profile: str = ""
     given: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     including: Including = field(default_factory=Including)
-    owners: Mapping[str, Kind] = field(default_factory=lambda: {key: k for k in KINDS.values() for key in k.settings})
+    owners: Mapping[str, Kind] = field(default_factory=owners_of_settings)
     distributions: Distributions = field(default_factory=Distributions)
     axes: DeclaredAxes = NO_AXES
     excluded: tuple[Mapping[str, Any], ...] = ()
@@ -126,8 +127,8 @@ class _Reader(Findings):
         check_profiles(self)
         if self.profile:
             self.document = with_profile(self, self.profile)
-        root = self.document.root
-        check_names(self, {section: self.mapping(root, section) for section in ("inputs", "nodes", *LAST_SECTIONS)})
+        sections = ("inputs", "nodes", *LAST_SECTIONS)
+        check_names(self, {section: self.mapping(self.document.root, section) for section in sections})
         self.document = with_inputs(self, self.given)
         root = self.document.root
         bodies = self.mapping(root, "nodes")
@@ -135,13 +136,13 @@ class _Reader(Findings):
         defaults = self.mapping(root, "defaults")
         nodes = {name: self.node(name, body, defaults) for name, body in bodies.items() if isinstance(body, dict)}
         read_body_files(self, nodes, folder)
+        with_plugins(self, nodes)
         included = read_included(self, nodes, self.including, self.read_other)
         self.document = replace(self.document, others=documents_of(included.values()))
         resolve_references(self, nodes)
         resolve_check_references(self, nodes, self.axes)
-        match_inputs(
-            self, nodes, self.axes, {name: param.default for name, param in params.items() if not param.required}
-        )
+        usual = {name: param.default for name, param in params.items() if not param.required}
+        match_inputs(self, nodes, self.axes, usual)
         type_inputs(self, nodes, {body: other for body, (other, _) in included.items()})
         report_cycles(self, nodes)
         check_maps(self, nodes)
@@ -218,8 +219,6 @@ class _Reader(Findings):
             for inner, what, hint in check_param(param):
                 self.report(("params", name, *inner), what, hint)
         return param
-
-    # -- nodes -----------------------------------------------------------------------------------------------------
 
     def last_nodes(
         self, section: str, defaults: Mapping[str, Any], nodes: Mapping[str, NodeSpec]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from nfrun.spec.references import items
 from nfrun.yaml.document import Document
 
 
-def missing(pipeline: Pipeline, document: Document, functions: FunctionLookup) -> Iterator[Diagnostic]:
-    """Yield a diagnostic for each thing that is missing.
+def missing(
+    pipeline: Pipeline, document: Document, functions: FunctionLookup, environ: Mapping[str, str]
+) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each thing that is missing, such as a variable that is not in `environ`.
 
     `validate` warns of these; before a run they are errors. Files that a node before may write need not be there.
     """
@@ -41,6 +43,11 @@ def missing(pipeline: Pipeline, document: Document, functions: FunctionLookup) -
         for found in KINDS[spec.kind].missing(spec, lookup, may_appear) if spec.body else ():
             span = (document.key_span if found.at_key else document.span)(spec.section, spec.local_name, *found.path)
             yield Diagnostic(span, found.message, found.hint)
+        for name in spec.plugin.env if spec.plugin is not None else ():
+            if name not in spec.env and name not in pipeline.env and not environ.get(name):
+                what = f"'{spec.body}' needs the variable {name}, which is not set"
+                hint = f"set it in 'env' of the node or the file: {{{name}: …}}"
+                yield Diagnostic(document.span(spec.section, spec.local_name, spec.kind), what, hint)
         for output, contract in spec.contracts.items():
             for check in contract.checks:
                 path = (*checks_path(document, spec.local_name, output), check.index)

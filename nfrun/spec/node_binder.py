@@ -81,10 +81,11 @@ class NodeBinder:
         if body is spec.body and not env and not with_ and not files and not settings and if_ is spec.if_:
             return spec
         bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted, files=files, if_=if_, **settings)
-        if kind.is_template and body and len(self.diagnostics) == before:
-            # The loader could not check a file ending or an option that an expression produces.
+        if (kind.is_template or kind.is_plugin) and body and len(self.diagnostics) == before:
+            # The loader could not check a file ending, an option or a value that an expression produces.
             for found in kind.check(bound, self.functions):
-                self.report(self.document.span(*path, *found.path), found.message, found.hint)
+                span = self.document.key_span if found.at_key and kind.is_plugin else self.document.span
+                self.report(span(*path, *found.path), found.message, found.hint)
         return bound
 
     def settings(self, spec: NodeSpec) -> dict[str, Any]:

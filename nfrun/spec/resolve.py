@@ -84,7 +84,7 @@ def resolve(
     pipeline = with_memory(pipeline)
     if refused := list(dict.fromkeys(refused_amounts(pipeline, document, pipeline.budgets))):
         raise SpecError(refused)
-    if absent := list(missing(pipeline, document, functions)):
+    if absent := list(missing(pipeline, document, functions, environ)):
         raise SpecError(absent)
     if columns and (lacking := column_problems(pipeline, document, known)):
         raise SpecError(lacking)

@@ -88,7 +88,7 @@ _SYNONYMS = {
     "object": ("dict", "map", "mapping"),
 }
 
-_LATER = (*("include", "use", "dask"),)
+_LATER = (*("include", "dask"),)
 _MAP_KEYS = (
     *("batch", "batch_size", "chunk_size", "chunksize", "over", "by", "group_by", "parts", "keep", "explode"),
     "max_failed",
@@ -127,7 +127,7 @@ KEYS = {
         ),
         "'resources' limits what runs at once: {api: 4} or {api: 50/s} at the top, and {api: 1} in a node",
     ),
-    "uses": "another pipeline is 'pipeline: other.yaml'; of actions there is none",
+    "uses": "a plug-in is 'use: NAME', another pipeline 'pipeline: other.yaml'; of actions there is none",
     "deps": "did you mean 'files'? nodes that it waits for go under 'needs'",
     **dict.fromkeys(("image", "container", "docker"), "nfrun starts no containers; a 'run' node can call docker run"),
     "trigger_rule": "an input says what happens without it: 'else' or 'optional'; what runs in any case stands under "
@@ -171,7 +171,7 @@ _NOT_LAST = {
 _AT_THE_END = frozenset(word for key in ("on_failure", "finally") for word in (key, *_SYNONYMS[key]))
 _GRAPH = ("nodes", "matrix", "inputs", "outputs", *LAST_SECTIONS, *written_kinds())
 _DEFAULTS = ("retries", "timeout", "executor", "cache", "continue_on_error", "resources", "format", "tags")
-_KIND_LATER = ("model", "http", "use", "uses", "image", "container", "docker", "task", "operator", "kind")
+_KIND_LATER = ("model", "http", "uses", "image", "container", "docker", "task", "operator", "kind")
 
 # What to do instead of naming a file here.
 FILE_HINTS = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +21,13 @@ from nfrun.spec.pipeline_warnings import code_warnings, warnings_of
 from nfrun.yaml.document import Document
 
 
-def validate_file(file: Path, on_warning: Callable[[Diagnostic], object]) -> Pipeline:
-    """Return the pipeline in the file, after all warnings have been passed on. Raises SpecError with every problem."""
+def validate_file(
+    file: Path, on_warning: Callable[[Diagnostic], object], environ: Mapping[str, str] = os.environ
+) -> Pipeline:
+    """Return the pipeline in the file, after all warnings have been passed on. Raises SpecError with every problem.
+
+    Variables that plug-ins need may be in `environ`.
+    """
     functions = FunctionLookup(file.absolute().parent)
     found: list[Diagnostic] = []
     pipeline, document = read_pipeline(file, functions, found.append)
@@ -34,7 +40,7 @@ def validate_file(file: Path, on_warning: Callable[[Diagnostic], object]) -> Pip
         raise SpecError(amounts)
     for one, its in files:
         found += matrix_problems(one, its, partial(cell_problems, document=its))
-        found += [*missing(one, its, functions.beside(Path(one.folder))), *warnings_of(one)]
+        found += [*missing(one, its, functions.beside(Path(one.folder)), environ), *warnings_of(one)]
         told = {warning.message for warning in found}
         for warning in code_warnings(one, Path(pipeline.folder)):
             if warning.message not in told:  # an import is one mistake, however many nodes reach it

@@ -159,7 +159,7 @@ p.yaml:5:27: 'format' is what a shell script reads and writes; only a 'run' node
     5 |   b: {python: steps:load, format: csv}
       |                           ^^^^^^ remove it
 
-p.yaml:5:27: 'env' of a node reaches only a 'run' node: the others share one process
+p.yaml:5:27: 'env' of a node reaches only a 'run' or 'use' node: the others share one process
     5 |   b: {python: steps:load, env: {A: 1}}
       |                           ^^^ put it under 'env' of the file
 
@@ -191,7 +191,7 @@ p.yaml:5:20: 'format' is what a shell script reads and writes; only a 'run' node
     5 |   b: {read: x.csv, format: csv}
       |                    ^^^^^^ the file's extension sets it
 
-p.yaml:5:20: 'env' of a node reaches only a 'run' node: the others share one process
+p.yaml:5:20: 'env' of a node reaches only a 'run' or 'use' node: the others share one process
     5 |   b: {read: x.csv, env: {A: 1}}
       |                    ^^^ put it under 'env' of the file
 
@@ -343,7 +343,7 @@ p.yaml:5:22: 'format' is what a shell script reads and writes; only a 'run' node
     5 |   b: {sql: select 1, format: csv}
       |                      ^^^^^^ remove it
 
-p.yaml:5:22: 'env' of a node reaches only a 'run' node: the others share one process
+p.yaml:5:22: 'env' of a node reaches only a 'run' or 'use' node: the others share one process
     5 |   b: {sql: select 1, env: {A: 1}}
       |                      ^^^ put it under 'env' of the file
 """  # noqa: E501

@@ -99,8 +99,8 @@ WRONG = {
     'write "$NFRUN_WITH_name": values are never pasted into a script)',
     "on_failure: {s: {python: 'steps:f', format: csv}}": "5:37: 'format' is what a shell script reads and writes; only a "
     "'run' node has it (remove it)",
-    "on_failure: {s: {run: x, uses: y}}": "5:26: 'uses' is not a key of a node under 'on_failure' (another "
-    "pipeline is 'pipeline: other.yaml'; of actions there is none)",
+    "on_failure: {s: {run: x, uses: y}}": "5:26: 'uses' is not a key of a node under 'on_failure' (a plug-in "
+    "is 'use: NAME', another pipeline 'pipeline: other.yaml'; of actions there is none)",
     "on_failure: {s: {run: x, inputs: s}}": "5:34: node 's' reads itself (a node reads the outputs of others)",
     "on_error: {s: {run: x}}": "5:1: 'on_error' is not a key of a pipeline file (did you mean 'on_failure'?)",
     "on_failures: {s: {run: x}}": "5:1: 'on_failures' is not a key of a pipeline file (did you mean 'on_failure'?)",

@@ -49,11 +49,11 @@ p.yaml:5:3: node 'b' is empty
 
 p.yaml:5:3: node 'b' has no kind
     5 |   b: {}
-      |   ^ give it one of python, sql, run, read, write, pipeline
+      |   ^ give it one of python, sql, run, read, write, pipeline, use
 
 p.yaml:5:3: node 'b' has no kind
     5 |   b: {description: x}
-      |   ^ give it one of python, sql, run, read, write, pipeline
+      |   ^ give it one of python, sql, run, read, write, pipeline, use
 
 p.yaml:5:7: 'command' is not a key of a node
     5 |   b: {command: x}
@@ -75,7 +75,7 @@ p.yaml:5:7: 'RUN' is not a key of a node
 
 p.yaml:5:7: 'uses' is not a key of a node
     5 |   b: {uses: actions/checkout@v4}
-      |       ^^^^ another pipeline is 'pipeline: other.yaml'; of actions there is none
+      |       ^^^^ a plug-in is 'use: NAME', another pipeline 'pipeline: other.yaml'; of actions there is none
 
 p.yaml:5:7: 'model' is not a key of a node
     5 |   b: {model: gpt}

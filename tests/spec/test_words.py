@@ -11,7 +11,7 @@ from nfrun.spec.loader import read_pipeline
 
 FILE = "a file is read by a node of its own, as in 'read: data.csv', or stands under 'files'"
 LAST = "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
-KINDS = "the kind is a key: python, sql, run, read, write, pipeline"
+KINDS = "the kind is a key: python, sql, run, read, write, pipeline, use"
 
 HINTS = {
     "run: x, deps: [steps.py]": "did you mean 'files'? nodes that it waits for go under 'needs'",
@@ -25,7 +25,7 @@ HINTS = {
     "run: x, input: a": "did you mean 'inputs'?",
     "run: x, args: {n: 1}": "did you mean 'with'?",
     "run: x, requirements: [pandas]": "did you mean 'packages'?",
-    "uses: other.yaml": "another pipeline is 'pipeline: other.yaml'; of actions there is none",
+    "uses: other.yaml": "a plug-in is 'use: NAME', another pipeline 'pipeline: other.yaml'; of actions there is none",
     "image: python": "nfrun starts no containers; a 'run' node can call docker run",
     "run: x, image: python": "nfrun starts no containers; a 'run' node can call docker run",
     "run: x, when: y": "did you mean 'if'?",

@@ -24,6 +24,7 @@ from nfrun.core.map_counts import MapCounts
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.core.pipeline import NOTHING, Axis, Gather, Input, NodeSpec, OutputId, Param, Pipeline, Retry
+from nfrun.core.static_half import StaticHalf
 from nfrun.core.values import MISSING, field, fields, frozen, is_value
 from nfrun.engine.cluster.frames import VERSION
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder
@@ -291,7 +292,7 @@ _CLASSES: dict[str, Any] = {
     for cls in (
         *(HostConfig, RemoteOrder, Begun, Printed, Skipped, Logged, Progressed, Ended, Question, Answer),
         *(AttemptOrder, CallOrder, Piece, WorkerData, NodeStarted, ChecksStarted, CallStarted),
-        *(Pipeline, Axis, Budget, Param, NodeSpec, Input, Gather, Retry, SourceSpan, MapSpec, MapForm),
+        *(Pipeline, Axis, Budget, Param, NodeSpec, Input, Gather, Retry, SourceSpan, MapSpec, MapForm, StaticHalf),
         *(Contract, Check, CheckResult, Outcome, OutputRef, Failure, Frame, MapCounts, FileSource, SourceFile),
         *(Observation, SharedObservation),
     )

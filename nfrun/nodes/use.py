@@ -1,0 +1,245 @@
+"""The kind `use`: a kind of node that an installed package has. Calls the `run(job)` of its module."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.map_spec import MapForm
+from nfrun.core.output_types import TABLE, form_of
+from nfrun.core.pipeline import NodeSpec, has_expression
+from nfrun.core.static_half import StaticHalf
+from nfrun.core.text import ellipsize
+from nfrun.nodes.base import CancelToken, Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.made_files import check_apart, made_file
+from nfrun.nodes.returned_tables import a_, to_table
+from nfrun.plugins.job import NodeView
+from nfrun.plugins.value_checks import check_values
+
+if TYPE_CHECKING:
+    import logging
+
+
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+    """Check values, inputs, map and executor of a node against the static half of its plug-in."""
+    half = node.plugin
+    if half is None:
+        return
+    for found in check_values(half.values, node.with_, f"'{half.name}'"):
+        at_top = not found.path and not node.with_  # there may be no `with` to point at
+        path = (node.kind,) if at_top else ("with", *found.path)
+        yield NodeDiagnostic(path, found.message, found.hint, found.at_key or (bool(node.with_) and not found.path))
+    yield from _check_inputs(node, half)
+    if node.map is not None and not half.maps:
+        yield NodeDiagnostic(("map",), f"'{half.name}' has no 'map'", "it reads its inputs as a whole", at_key=True)
+    if node.executor and not has_expression(node.executor) and node.executor not in ("auto", *half.executors):
+        what = f"'{half.name}' does not run on the executor '{node.executor}'"
+        yield NodeDiagnostic(("executor",), what, f"it has {' and '.join(half.executors)}: remove it")
+
+
+def _check_inputs(node: NodeSpec, half: StaticHalf) -> Iterator[NodeDiagnostic]:
+    count = len(node.inputs)
+    if count < half.least or (half.most is not None and count > half.most):
+        exactly = f"{_counted(half.least)}" if half.most == half.least else ""
+        few, many = f"at least {_counted(half.least)}", f"at most {_counted(half.most or 0)}"
+        takes = "no inputs" if half.most == 0 else exactly or (few if count < half.least else many)
+        what = f"'{half.name}' has {takes}; this node has {count or 'none'}"
+        hint = "remove them" if half.most == 0 else "" if count else "name it with 'inputs'"
+        yield NodeDiagnostic(("inputs",) if count else (node.kind,), what, hint, at_key=True, counts=True)
+    for item in node.inputs:
+        if form_of(item.type) not in half.forms:
+            what = f"'{item.name}' is a {form_of(item.type)}, and '{half.name}' reads {_listed(half.forms)}"
+            yield NodeDiagnostic(("inputs", item.name), what)
+
+
+def _counted(count: int) -> str:
+    return "one input" if count == 1 else f"{count} inputs"
+
+
+def _listed(forms: Collection[str]) -> str:
+    return " and ".join(f"{form}s" for form in forms)
+
+
+def run(context: NodeContext) -> Mapping[str, Any]:
+    """Import the plug-in's module, call its `run(job)`, and return what it made."""
+    if context.node.map is not None:
+        from nfrun.nodes.mapped_run import run_mapped
+
+        return run_mapped(context, call_piece)
+    result = _called(context, NodeJob(context))
+    return _outputs(context, result)
+
+
+def call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
+    """Return the table that the plug-in makes of a piece. `inputs` are all others, by name."""
+    assert context.node.map is not None
+    result = _called(context, NodeJob(context, {**inputs, context.node.map.over: piece}, context.node.map.over))
+    (name,) = _half(context).outputs or ("",)
+    if not isinstance(result, Mapping) or [*result] != [name]:
+        raise NodeError(f"run() of '{context.node.body}' returned {_returned(result)}, not {{'{name}': a table}}")
+    return to_table(result[name])
+
+
+def _half(context: NodeContext) -> StaticHalf:
+    assert context.node.plugin is not None
+    return context.node.plugin
+
+
+def _called(context: NodeContext, job: NodeJob) -> Any:
+    half, known = _half(context), ("plug-in", context.node.body)
+    is_new = known not in context.memo
+    function = _imported(half) if is_new else context.memo[known]
+    context.memo[known] = function
+    context.begin(imported=is_new)
+    return function(job)
+
+
+def _imported(half: StaticHalf) -> Callable[[NodeJob], Any]:
+    """Return the function `run` of a plug-in's module. Raises NodeError, and what the import raises."""
+    import importlib
+
+    module = importlib.import_module(half.module)
+    origin = getattr(module, "__file__", None) or ""
+    if os.path.realpath(origin) != os.path.realpath(half.origin) and Path(half.origin).exists():
+        what = f"the module '{half.module}' of '{half.name}' is hidden by another of that name ({origin})"
+        raise NodeError(what, "rename that")
+    function = getattr(module, "run", None)
+    if not callable(function):
+        raise NodeError(f"the module '{half.module}' of '{half.name}' has no function run(job)")
+    return function  # type: ignore[no-any-return]
+
+
+def _outputs(context: NodeContext, result: Any) -> dict[str, Any]:
+    """Return the outputs of a node by the names that they have in the file."""
+    node, half = context.node, _half(context)
+    if result is None:
+        return {}
+    if not isinstance(result, Mapping) or any(not isinstance(name, str) for name in result):
+        raise NodeError(f"run() of '{node.body}' returned {a_(result)}, not a mapping of its outputs")
+    if unknown := [name for name in result if name not in half.outputs]:
+        raise NodeError(f"run() of '{node.body}' returned {_returned(result)}: there is no output '{unknown[0]}'")
+    only = output_name(node)
+    names = {name: name if name in node.outputs else only for name in result if name in node.outputs or not only}
+    made = {names[name]: _output(context, name, result[name]) for name in names if result[name] is not None}
+    check_apart({name: value for name, value in made.items() if isinstance(value, Path)})
+    return made
+
+
+def _output(context: NodeContext, name: str, value: Any) -> Any:
+    type = _half(context).outputs[name]
+    if type != TABLE:
+        return made_file(value, type, name, context.scratch())
+    table = to_table(value)
+    if hasattr(table, "read_next_batch"):  # its batches are written as they come
+        return table
+    from nfrun.tables.frozen import frozen_output
+
+    return frozen_output(table)
+
+
+def _returned(result: Any) -> str:
+    if not isinstance(result, Mapping):
+        return a_(result)
+    names = ", ".join([f"'{ellipsize(str(name))}'" for name in result])
+    return f"a mapping of {names or 'nothing'}"
+
+
+class NodeJob:
+    """The `Job` of an attempt, or of a call for a piece: then `inputs` has all, and `over` is the one that is cut."""
+
+    def __init__(self, context: NodeContext, inputs: Mapping[str, Any] | None = None, over: str = "") -> None:
+        node, half = context.node, _half(context)
+        self._context, self._inputs, self._over = context, inputs, over
+        values, names = copy.deepcopy(dict(node.with_)), [item.name for item in node.inputs]
+        self.node = NodeView(node.id, half.name, values, names, dict(half.outputs), node.cpus)
+        self.run, self.attempt, self.folder = context.run, context.attempt, context.folder
+        self.environ: Mapping[str, str] = dict(context.environ)
+        self.durable = context.fsync
+        self.stop = NodeStop(context.cancel_token)
+
+    @cached_property
+    def log(self) -> logging.Logger:
+        from nfrun.nodes.node_logger import node_logger  # it imports logging
+
+        return node_logger(self._context)
+
+    def has(self, name: str) -> bool:
+        return name in self._inputs if self._inputs is not None else self._context.has_input(name)
+
+    def table(self, name: str) -> Any:
+        return self._inputs[name] if self._inputs is not None else self._context.table(name)
+
+    def file(self, name: str) -> Path:
+        if name == self._over:
+            raise ValueError(f"'{name}' is cut by the map of '{self.node.id}': a piece has no file")
+        return self._context.file(name)
+
+    def scratch(self) -> Path:
+        return self._context.scratch()
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        self._context.progress(float(done), None if total is None else float(total))
+
+    def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self._context.run_coroutine(coroutine)
+
+
+class NodeStop:
+    """The `Stop` of an attempt."""
+
+    def __init__(self, token: CancelToken) -> None:
+        self._token = token
+
+    @property
+    def requested(self) -> bool:
+        return self._token.cancelled
+
+    def calls(self, callback: Callable[[], object]) -> AbstractContextManager[None]:
+        return self._token.on_cancel(callback)
+
+
+def _obstacle(node: NodeSpec) -> str:
+    if node.plugin is None or not node.plugin.external:
+        return ""
+    return f"'{node.body}' reads what lies outside of the run, and nfrun cannot see whether it has changed"
+
+
+def _revision(node: NodeSpec) -> Mapping[str, str]:
+    return {"revision": str(node.plugin.revision)} if node.plugin is not None else {}
+
+
+USE = Kind(
+    name="use",
+    schema={
+        "title": "A kind of a plug-in",
+        "description": "NAME or NAME@MAJOR of a kind that an installed package has, such as adbc.query.",
+        "type": "string",
+        "pattern": r"^[A-Za-z][A-Za-z0-9_.-]*(@[0-9]+)?$",
+        "patternErrorMessage": "write the name of a kind, such as adbc.query or adbc.query@1",
+        "examples": ["adbc.query"],
+    },
+    check=check,
+    run=run,
+    call_piece=call_piece,
+    map_form=lambda node, lookup: MapForm(),
+    settings={"env": {"$ref": "#/$defs/env"}},
+    synonyms=("plugin", "plug_in", "plug-in", "provider"),
+    expression_hint="which plug-in runs is fixed; put values under 'with'",
+    is_plugin=True,
+    key_inputs=lambda node, code: _revision(node),
+    obstacle=_obstacle,
+    runs_for_effect=lambda node: node.plugin is not None and node.plugin.effects,
+    executors=lambda node: node.plugin.executors if node.plugin is not None else ("thread",),
+    stays_here=lambda node: node.plugin is None or "process" not in node.plugin.executors,
+    imports=lambda node, code: (node.plugin.module,) if node.plugin is not None else (),
+    needed_modules=lambda node, folder: (node.plugin.module,) if node.plugin is not None else (),
+    loads_libraries=True,
+    has_side_effects=True,
+    has_user_frames=True,
+)

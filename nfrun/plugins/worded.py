@@ -1,0 +1,130 @@
+"""Words the violations of a JSON Schema, as text for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import frozen
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a string",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+}
+_SIZES = {
+    "minLength": "has fewer than {} characters",
+    "maxLength": "has more than {} characters",
+    "minItems": "has fewer than {} items",
+    "maxItems": "has more than {} items",
+    "minProperties": "has fewer than {} entries",
+    "maxProperties": "has more than {} entries",
+}
+
+
+@frozen
+class Violation:
+    """A violation of a schema by the value at `path`, or by its key if `at_key`."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+    at_key: bool = False
+
+
+def violations(error: ValidationError, whole: str) -> Iterator[Violation]:
+    """Yield what one error of jsonschema says. `whole` is the name of the value that is checked."""
+    path = tuple(error.absolute_path)
+    rule, expected, value = str(error.validator), error.validator_value, error.instance
+    name = _name(path, whole)
+    if rule == "additionalProperties" and expected is False:
+        known = [*_mapping(error.schema).get("properties", {})]
+        for key in [key for key in _mapping(value) if key not in known]:
+            yield Violation((*path, key), f"{name} has no '{ellipsize(key)}'", _instead(key, known), at_key=True)
+    elif rule == "required" and isinstance(expected, Sequence):
+        known = [*_mapping(error.schema).get("properties", {})]
+        for key in [key for key in expected if key not in _mapping(value)]:
+            if not any(closest_match(other, [key]) for other in _mapping(value) if other not in known):
+                about = _mapping(_mapping(_mapping(error.schema).get("properties")).get(key)).get("description", "")
+                yield Violation(path, f"{name} needs '{ellipsize(key)}'", ellipsize(str(about), 100))
+    elif rule == "type":
+        words = [_TYPES.get(str(word), str(word)) for word in ([expected] if isinstance(expected, str) else expected)]  # type: ignore[union-attr]
+        yield Violation(path, f"{name} must be {_either(words)}, not {_shown(value)}", _about(error))
+    elif rule in ("enum", "const"):
+        allowed = list(expected) if rule == "enum" else [expected]  # type: ignore[arg-type]
+        guess = closest_match(value, [v for v in allowed if isinstance(v, str)]) if isinstance(value, str) else None
+        listed = _either([str(item) if isinstance(item, str) else json.dumps(item) for item in allowed])
+        yield Violation(path, f"{name} must be {listed}, not {_shown(value)}", f"did you mean '{guess}'?" * bool(guess))
+    elif rule in _BOUNDS:
+        yield Violation(path, f"{name} must be {_BOUNDS[rule]} {expected}, not {_shown(value)}", _about(error))
+    elif rule in _SIZES:
+        is_empty = expected == 1 and rule.startswith("min")
+        yield Violation(
+            path, f"{name} is empty" if is_empty else f"{name} {_SIZES[rule].format(expected)}", _about(error)
+        )
+    elif rule == "pattern":
+        yield Violation(path, f"{name} cannot be {_shown(value)}", _about(error))
+    elif rule == "uniqueItems" and isinstance(value, list):
+        twice = next(i for i, item in enumerate(value) if item in value[:i])
+        yield Violation((*path, twice), f"{name} has {_shown(value[twice])} twice")
+    elif error.context:
+        from jsonschema.exceptions import best_match
+
+        # Of the alternatives, those count that the value seems to mean: the ones of its type.
+        nearest = [each for each in error.context if each.validator != "type" or each.path]
+        found = best_match(nearest or error.context)
+        yield from violations(found, whole) if found is not None else ()
+    else:
+        yield Violation(path, f"{name}: {ellipsize(error.message, 200)}", _about(error))
+
+
+def _name(path: Sequence[str | int], whole: str) -> str:
+    if not path:
+        return whole
+    last = path[-1]
+    around = next((step for step in reversed(path) if isinstance(step, str)), "")
+    return (
+        f"'{ellipsize(last)}'"
+        if isinstance(last, str)
+        else f"an item of '{ellipsize(around)}'"
+        if around
+        else "an item"
+    )
+
+
+def _about(error: ValidationError) -> str:
+    return ellipsize(str(_mapping(error.schema).get("description", "")), 100)
+
+
+def _instead(key: str, known: Sequence[str]) -> str:
+    guess = closest_match(key, known)
+    return f"did you mean '{guess}'?" if guess else f"there is {', '.join(known)}" if known else "it has no entries"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f"'{ellipsize(value)}'"
+    return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else json.dumps(value)

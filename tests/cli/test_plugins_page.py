@@ -1,0 +1,79 @@
+"""Runs the example of `docs/plugins.md`: the package is as the page has it, and so is the pipeline."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Here
+from plugin_site import on_path
+
+from nfrun.plugins.static_half import _schema
+
+PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def write_package(folder: Path) -> None:
+    """Write the files of the page."""
+    (folder / "words_kinds").mkdir(parents=True)
+    (folder / "words_kinds" / "__init__.py").touch()
+    (folder / "pyproject.toml").write_text(blocks("toml")[0])
+    (folder / "words_kinds" / "count.kind.json").write_text(blocks("json")[0])
+    (folder / "words_kinds" / "count.py").write_text(blocks("python")[0])
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Iterator[Path]:
+    """The package of the page, as if it were installed from its folder."""
+    folder = tmp_path / "package"
+    write_package(folder)
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    (points,) = project["entry-points"].items()
+    (info / "entry_points.txt").write_text(f"[{points[0]}]\n" + "".join(f"{k} = {v}\n" for k, v in points[1].items()))
+    with on_path(folder):
+        yield tmp_path
+
+
+def test_the_example_runs(here: Here, package: Path) -> None:
+    (package / "p.yaml").write_text(blocks("yaml")[0])
+    done = here(package, "run", "p.yaml", "-q", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = here(package, "open", "words", "--format", "jsonl").stdout
+    assert [json.loads(line) for line in shown.splitlines()] == [{"word": "be", "count": 2}, {"word": "to", "count": 2}]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("column: text, ", "", "p.yaml:3:46: 'words.count' needs 'column'"),
+        ("least: 2", "leats: 2", "p.yaml:3:67: 'words.count' has no 'leats'"),
+        ("least: 2", "least: 0", "p.yaml:3:74: 'least' must be at least 1, not 0"),
+        (
+            "@1",
+            "@2",
+            "p.yaml:3:16: 'words.count' is installed in version 1.0 (of words-for-nfrun 1.0), and this asks for 2",
+        ),
+        ("words.count", "word.count", "p.yaml:3:16: no installed package has the kind 'word.count'"),
+    ],
+)
+def test_its_mistakes_are_told_before_a_run(here: Here, package: Path, old: str, new: str, message: str) -> None:
+    (package / "p.yaml").write_text(blocks("yaml")[0].replace(old, new))
+    done = here(package, "validate", "p.yaml")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, message)
+
+
+def test_the_table_has_all_keys_of_a_static_half() -> None:
+    table = PAGE[PAGE.index("## The static half") : PAGE.index("## The running half")]
+    keys = {*json.loads(_schema())["properties"]} - {"$schema", "description"}
+    assert {*re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)} == keys
