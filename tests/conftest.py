@@ -42,7 +42,7 @@ settings.load_profile("nfrun")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-pytest_plugins = ["tests.places.s3_fixtures"]
+pytest_plugins = ["tests.page.page_fixtures", "tests.places.s3_fixtures"]
 
 STUBS = Path(__file__).with_name("lean")
 _MODULES = (f"steps_{number}" for number in itertools.count())

@@ -1,0 +1,36 @@
+// What the run would take with other numbers of slots, which nodes hold it up, and what changed since the run before.
+
+function whatIf(run) {
+  const found = run.what_if;
+  if (!found || !(found.slots?.length || found.faster?.length)) return null;
+  const guesses = found.slots ?? [], longest = Math.max(1e-9, run.run.duration ?? 0, ...guesses.map((guess) => guess.seconds));
+  const track = (value, asRun) => h("div", { class: asRun ? "track as-run" : "track", "aria-hidden": "true" }, h("i", { style: { width: `${(100 * value) / longest}%` } }),
+    known(found.best) ? h("b", { style: { left: `${(100 * found.best) / longest}%` } }) : null);
+  const row = (name, value, asRun) => [h("span", { class: asRun ? "" : "muted" }, name), track(value, asRun), h("span", { class: "num" }, seconds(value))];
+  const guess = h("div", null,
+    h("h3", { style: { marginBottom: "8px" } }, "With other numbers of slots"),
+    h("div", { class: "guess" }, known(run.run.duration) ? row("this run", run.run.duration, true) : null, guesses.map(({ slots, seconds: value }) => row(count(slots, "slot"), value, false))),
+    known(found.best) ? h("p", { class: "muted", style: { marginTop: "9px", fontSize: "12px" } }, h("span", { style: { color: "var(--ok)", fontWeight: "700" } }, "│ "), `${seconds(found.best)} is the least, with any number of slots: the critical path.`) : null,
+    found.text ? h("p", { class: "muted", style: { marginTop: "6px", fontSize: "12px" } }, found.text) : null);
+  const faster = (found.faster ?? []).slice(0, 12);
+  const nodes = faster.length ? h("div", null, h("h3", { style: { marginBottom: "8px" } }, "Nodes that hold the run up"),
+    h("table", { class: "list" }, h("tbody", null, faster.map(({ node, saves, text }) => h("tr", null, h("th", { scope: "row" }, run.byId.has(node) ? nodeLink(node) : bdi(node)), h("td", { class: "num down" }, known(saves) ? `−${seconds(saves)}` : ""), h("td", { class: "muted" }, text ?? "")))))) : null;
+  return { element: h("section", { id: "what-if", "aria-labelledby": "what-if-title" }, h("div", { class: "head" }, h("h2", { id: "what-if-title" }, "What if")), h("div", { class: "card pad" }, nodes ? h("div", { class: "two" }, guess, nodes) : guess)) };
+}
+
+const MOST_CHANGES = 40;
+
+function change(run) {
+  const found = run.change;
+  if (!found) return null;
+  const by = found.seconds, against = typeof found.against === "object" && found.against ? found.against.number ?? found.against.id : found.against;
+  const value = (shown) => (typeof shown === "number" ? seconds(shown) : shown === null || shown === undefined ? "" : valueText(shown, 200));
+  const row = ({ id, what, before, after }) => h("tr", null, h("th", { scope: "row" }, run.byId.has(id) ? nodeLink(id) : bdi(id)), h("td", null, long(what ?? "", 400)),
+    h("td", { class: "num muted" }, value(before)), h("td", { class: typeof before === "number" && typeof after === "number" ? `num ${after > before ? "up" : "down"}` : "num" }, value(after)));
+  const rows = found.nodes ?? [], body = h("tbody", null, rows.slice(0, MOST_CHANGES).map(row));
+  const more = rows.length <= MOST_CHANGES ? null : h("button", { type: "button", class: "quiet no-print", onclick: (event) => { append(body, rows.slice(MOST_CHANGES).map(row)); event.target.remove(); } }, `… ${count(rows.length - MOST_CHANGES, "more node")}`);
+  return { element: h("section", { id: "change", "aria-labelledby": "change-title" },
+    h("div", { class: "head" }, h("h2", { id: "change-title" }, `Change since run ${against}`), known(by) ? h("span", { class: by > 0 ? "up" : "down" }, by === 0 ? "as long as before" : `${seconds(Math.abs(by))} ${by > 0 ? "longer" : "shorter"}`) : null),
+    h("div", { class: "card pad" }, rows.length ? [h("div", { class: "wide", style: { marginTop: "0" } }, h("table", { class: "list" }, h("thead", null, h("tr", null, ["node", "what changed", "before", "now"].map((text, index) => h("th", { scope: "col", class: index > 1 ? "num" : null }, text)))), body)), more] : h("p", { class: "muted" }, "The same nodes, with the same outputs."))) };
+}
+
