@@ -52,17 +52,11 @@ class ToyEngine:
         self.shares.append(shares)
         self._on_end[token] = on_end
 
-        def make() -> None:
-            if worker in self._workers:
-                self._end(token, self.hosted.make(order, on_message, lambda: token in self._on_end), "")
-
-        threading.Thread(target=make, name="toy", daemon=True).start()
+        if worker in self._workers:
+            self.hosted.start(self._run, token, order, on_message, lambda text: self._end(token, text, ""))
 
     def stop(self, token: str, kill: bool) -> None:
         threading.Thread(target=self.hosted.stop, args=(self._run, token, kill), daemon=True).start()
-
-    def forget(self, token: str) -> None:
-        pass
 
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         return {address: self.hosted.ask(question) for address in self._workers}
@@ -117,10 +111,15 @@ class ToyHosted:
         self._run_attempt = run_attempt
         self._tokens: dict[str, CancelToken] = {}
 
-    def make(self, order: str, send: Callable[[str], object], is_wanted: Callable[[], bool]) -> str:
+    def start(
+        self, run: str, token: str, order: str, send: Callable[[str], object], on_end: Callable[[str], object]
+    ) -> None:
+        self.send = send
+        threading.Thread(target=lambda: on_end(self.make(order, send)), name="toy", daemon=True).start()
+
+    def make(self, order: str, send: Callable[[str], object]) -> str:
         found = from_text(order)
         self.orders.append(found)
-        self.send = send
         send(to_text(Begun(found.token)))
         token = self._tokens.setdefault(found.token, CancelToken())
         try:

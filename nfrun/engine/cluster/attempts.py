@@ -180,9 +180,7 @@ class RemoteAttempts(OrderedAttempts):
             timers.append(timer)
             start_timer(timer)
 
-        def give_up() -> None:  # the worker may hang, or be out of reach
-            self._engine.forget(execution.token)
-            execution.end("")
+        give_up = partial(execution.end, "")  # the worker may hang, or be out of reach
 
         def kill() -> None:
             stop(True)

@@ -60,9 +60,6 @@ class Engine(Protocol):
     def stop(self, token: str, kill: bool) -> None:
         """Stop an attempt, if it is under way: with SIGTERM, or with SIGKILL if `kill`."""
 
-    def forget(self, token: str) -> None:
-        """Let an attempt that was stopped end by itself. It is told if its worker tells of the end, or leaves."""
-
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         """Return the answers of all workers to a `Question`, by address. One that gives none has a text without `{`."""
 

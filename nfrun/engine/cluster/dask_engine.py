@@ -1,7 +1,8 @@
 """Carries attempts to the workers of a Dask cluster: `DaskEngine`. Only runs with `--executor dask` import it.
 
-Each attempt is a task that is bound to one worker, so that Dask never runs it again elsewhere. Its end and what it
-sends before come as events, in one stream. The scheduler gets builtin functions and texts only: it needs no nfrun.
+Orders go to the workers themselves, and tasks of Dask hold the threads that their attempts take: see `DaskChannel`. A
+task is bound to one worker, so that Dask never runs it elsewhere. The scheduler gets builtin functions and texts only:
+it needs no nfrun.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -21,29 +23,19 @@ from typing import Any
 import distributed
 
 from nfrun.core.errors import ClusterError
-from nfrun.core.values import frozen
-from nfrun.engine.cluster import dask_task
+from nfrun.engine.cluster import dask_worker
 from nfrun.engine.cluster.base import PER_WORKER, RemoteWorker
+from nfrun.engine.cluster.dask_channel import DaskChannel, Order
 
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5  # between two looks at the workers
 _STATUS_SECONDS = 0.1  # between two looks at the connection
 _ANSWER_SECONDS = 30.0  # for the scheduler to answer
-_STOP_SECONDS = 10.0  # for a worker to take the order to stop an attempt
 _CLOSE_SECONDS = 2.0
+_LEAVE_SECONDS = 2.0  # for the scheduler to tell that a worker has left to which the connection is lost
 
 Heard = Callable[[str], object]
 Ended = Callable[[str | None, str], object]
-
-
-@frozen
-class _Task:
-    """A task of the run: the worker that it is bound to, its future, and whom to tell what is heard of it."""
-
-    worker: str
-    future: Any
-    on_message: Heard
-    on_end: Ended
 
 
 class DaskEngine:
@@ -58,10 +50,9 @@ class DaskEngine:
     def __init__(self, address: str, run: str, slots: int) -> None:
         self._run = run
         self.on_gone: Callable[[str], object] = lambda why: None
-        self._lock = threading.Lock()
-        self._tasks: dict[str, _Task] = {}
-        self._forgotten: set[str] = set()
+        self._channels: dict[str, DaskChannel] = {}  # by the address of the worker
         self._workers: dict[str, RemoteWorker] = {}
+        self._unreachable: set[str] = set()
         self._used: set[str] = set()  # workers that may have a host of the run
         self._closed = threading.Event()
         self._silence = _Silence()
@@ -83,47 +74,20 @@ class DaskEngine:
         threading.Thread(target=self._watch, name="nfrun-dask", daemon=True).start()
 
     def workers(self) -> Sequence[RemoteWorker]:
-        return list(self._workers.values())
+        return [worker for address, worker in self._workers.items() if address not in self._unreachable]
 
     def submit(self, token: str, worker: str, order: str, shares: bool, on_message: Heard, on_end: Ended) -> None:
-        given = {"token": token, "topic": self._client.id, "order": order, "shares": shares}
-        with self._lock:  # before anything can be heard of it
-            try:
-                future = self._client.submit(
-                    *(eval, dask_task.CALL, given),
-                    key=dask_task.KEY + token,
-                    workers=[worker],
-                    allow_other_workers=False,
-                    pure=False,
-                )
-            except Exception as error:  # the connection is about to be lost
-                on_end(None, f"it could not be sent to {worker}: {_text(error)}")
-                return
-            self._tasks[token] = _Task(worker, future, on_message, on_end)
-            self._used.add(worker)
-            is_known = worker in self._workers
-        if not is_known:
-            self._end(token, None, _left(worker))
+        self._do(self._submit, worker, Order(token, order, shares, on_message, on_end))
 
     def stop(self, token: str, kill: bool) -> None:
-        task = self._tasks.get(token)
-        if task is not None:
-            self._start(self._call(dask_task.stop, [task.worker], _STOP_SECONDS, self._run, token, kill))
-
-    def forget(self, token: str) -> None:
-        with self._lock:
-            task = self._tasks.get(token)
-            self._forgotten.add(token)
-        if task is not None:
-            with suppress(Exception):
-                task.future.release()
+        self._do(lambda: any(channel.stop(token, kill) for channel in list(self._channels.values())))
 
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         asked = list(self._workers)
         self._used.update(asked)
 
         async def ask() -> list[Mapping[str, Any]]:
-            return await asyncio.gather(*[self._call(dask_task.ask, [each], seconds, question) for each in asked])
+            return await asyncio.gather(*[self._call(dask_worker.ask, [each], seconds, question) for each in asked])
 
         with suppress(Exception):
             answers = {address: answer for found in self._wait(ask(), seconds + 1) for address, answer in found.items()}
@@ -135,15 +99,14 @@ class DaskEngine:
             return ()
         self._closed.set()
         told: list[str] = []
-        with self._lock:
-            futures, self._tasks = [task.future for task in self._tasks.values()], {}
         if self._client.status == "running" and self._used:
             with suppress(Exception):
-                ended = self._wait(self._call(dask_task.end, list(self._used), seconds, self._run), seconds)
+                ended = self._wait(
+                    self._call(dask_worker.end, list(self._used), seconds, self._run, self._client.id), seconds
+                )
                 told += [message for messages in ended.values() if isinstance(messages, list) for message in messages]
-        for future in futures:
-            with suppress(Exception):
-                future.release()
+        with suppress(Exception):
+            self._wait(self._close_channels(), _CLOSE_SECONDS)
         for each in filter(None, (self._client, self._cluster)):
             with suppress(Exception):
                 each.close(timeout=_CLOSE_SECONDS)
@@ -152,22 +115,45 @@ class DaskEngine:
 
     # -- on the event loop of the client -----------------------------------------------------------------------------
 
+    def _submit(self, worker: str, order: Order) -> None:
+        """Send an order through the channel to its worker. The first order opens it."""
+        if worker not in self._workers:
+            order.on_end(None, _left(worker))
+            return
+        channel = self._channels.get(worker)
+        if channel is None:
+            self._used.add(worker)
+            call, on_lost = partial(self._call_one, worker), partial(self._on_lost, worker)
+            channel = self._channels[worker] = DaskChannel(self._client, worker, self._run, call, on_lost)
+        channel.submit(order)
+
+    def _on_lost(self, worker: str) -> None:
+        """Wait for the scheduler to tell that a worker has left, to which the connection is lost."""
+        self._unreachable.add(worker)
+        self._leaving = self._client.loop.asyncio_loop.create_task(self._await_leave(worker, self._channels[worker]))
+
+    async def _await_leave(self, worker: str, channel: DaskChannel) -> None:
+        until = time.monotonic() + _LEAVE_SECONDS
+        with suppress(Exception):  # the scheduler is gone, too
+            while not channel.why_lost and time.monotonic() < until:
+                await self._look()
+                await asyncio.sleep(_STATUS_SECONDS)
+            channel.lose(f"the connection to its worker {worker} is lost")
+            self._unreachable.discard(worker)
+
     def _hear(self, event: tuple[float, Any]) -> None:
-        """Pass on what a worker has sent, or that an attempt has ended."""
+        """Pass on what a worker has sent through the scheduler."""
         _, found = event
         if isinstance(found, Mapping):
             return  # what Dask itself tells of the client
-        token, what, text = found
-        with self._lock:  # a short attempt may end while it is being submitted
-            task = self._tasks.get(token)
-        if task is None:
-            return
-        if what == dask_task.MESSAGE:
-            task.on_message(text)
-        elif what == dask_task.ENDED:
-            self._end(token, text, "")
-        else:
-            self._end(token, None, f"its worker {task.worker} could not make it: {text}")
+        worker, messages = found
+        if (channel := self._channels.get(worker)) is not None:
+            channel.hear(messages)
+
+    async def _close_channels(self) -> None:
+        for channel in self._channels.values():
+            channel.close()
+        self._channels.clear()
 
     async def _look(self) -> None:
         """Look which workers there are, and end the attempts of those that have left."""
@@ -184,14 +170,15 @@ class DaskEngine:
             elif address in self._workers:
                 workers[address] = self._workers[address]
         self._workers = workers
-        for token, task in list(self._tasks.items()):
-            if task.worker not in workers:
-                self._end(token, None, _left(task.worker))
-            elif token not in self._forgotten and task.future.status in ("error", "lost", "cancelled"):
-                self._end(token, None, f"its worker {task.worker} could not make it: {_problem(task.future)}")
+        for address, channel in list(self._channels.items()):
+            if address not in workers:
+                channel.lose(_left(address))
+            channel.check(_problem)
+            if channel.why_lost:
+                del self._channels[address]
 
     async def _call(
-        self, function: Callable[..., Coroutine[Any, Any, Any]], workers: list[str], seconds: float, *given: Any
+        self, function: Callable[..., Coroutine[Any, Any, Any]], workers: list[str], seconds: float | None, *given: Any
     ) -> Mapping[str, Any]:
         """Call a function on workers, and return what it returned, or the error. An empty mapping after the time."""
         try:
@@ -202,6 +189,13 @@ class DaskEngine:
         return {
             address: _text(answer) if isinstance(answer, Exception) else answer for address, answer in found.items()
         }
+
+    async def _call_one(
+        self, worker: str, function: Callable[..., Coroutine[Any, Any, Any]], *given: Any
+    ) -> str | None:
+        """Call a function that returns nothing on a worker. Returns why that has failed, or None."""
+        problem: str | None = (await self._call(function, [worker], None, *given)).get(worker, "it cannot be reached")
+        return problem
 
     def _await_workers(self) -> None:
         until = time.monotonic() + _CONNECT_SECONDS
@@ -240,13 +234,9 @@ class DaskEngine:
         if not self._closed.is_set():
             self.on_gone(f"the Dask scheduler at {self.address} is gone: {why}")
 
-    def _end(self, token: str, text: str | None, why: str) -> None:
-        """Tell the end of an attempt once, and let Dask forget its task."""
-        with self._lock:
-            task = self._tasks.pop(token, None)
-        if task is not None:
-            task.on_end(text, why)
-            task.future.release()
+    def _do(self, do: Callable[..., object], *given: Any) -> None:
+        """Do something on the event loop of the client."""
+        self._client.loop.asyncio_loop.call_soon_threadsafe(do, *given)
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._client.loop.asyncio_loop)
@@ -333,7 +323,10 @@ def _left(worker: str) -> str:
     return f"its worker {worker} has left the cluster"
 
 
-def _problem(future: Any) -> str:
+def _problem(future: Any) -> str | None:
+    """Return why the task of a permit has failed, None if it has not."""
+    if future.status not in ("error", "lost", "cancelled"):
+        return None
     error = future._state.exception if future.status == "error" else None
     return _text(error) if error is not None else f"its task is {future.status}"
 

@@ -28,8 +28,8 @@ from nfrun.engine.cluster.frames import (
     STOP,
     VERSION,
     Frame,
+    FrameWriter,
     read_frame,
-    to_bytes,
 )
 from nfrun.system.pipes import pump
 from nfrun.system.processes.exit_status import describe_exit
@@ -43,43 +43,65 @@ _ANSWER_SECONDS = 60.0
 _TAIL = 4096  # bytes of the end of what a host prints that has died
 _TAIL_SECONDS = 1.0  # for that to arrive
 _MOST_EARLY = 1000
+_ASK = "ask-"  # the names of questions begin so
 
 _lock = threading.Lock()
 _hosts: dict[str, _Host] = {}
 _early: dict[str, bool] = {}  # attempts that are stopped before they are made, and whether they are killed
 
 
-def make(order: str, send: Callable[[str], object], is_wanted: Callable[[], bool], memory: int = 0) -> str:
-    """Have the attempt of a `RemoteOrder` made, and return the text of its `Ended`. Starts a host if there is none.
+def start(
+    run: str,
+    token: str,
+    order: str,
+    send: Callable[[str], object],
+    on_end: Callable[[str], object],
+    memory: int = 0,
+) -> None:
+    """Have the attempt of a `RemoteOrder` made, without waiting for it. Starts the host of the run if there is none.
 
-    `send` gets the texts of the messages before. An attempt that nobody wants for LEASE_SECONDS is killed. `memory` are
-    the bytes that this worker may use, 0 for all of the machine.
+    `send` gets the texts of the messages before, and then `on_end` once the text of the `Ended`, both on any thread.
+    `memory` are the bytes that this worker may use, 0 for all of the machine.
     """
-    value = json.loads(order)["value"]
-    token, run = value["token"], value["config"]["run"]
-    execution = _Execution(send)
+    execution = _Execution(send, on_end)
     try:
         host = _enter(run, token, execution, memory)
     except OSError as error:
-        return _lost(token, f"no host could be started on {socket.gethostname()}: {error}")
-    try:
-        host.write(Frame(ORDER, token, order))
-        with _lock:
-            execution.is_sent = True
-            early = _early.pop(token, None)
-        if early is not None:
-            host.write(Frame(KILL if early else STOP, token))
-        wanted_at = time.monotonic()
-        while not execution.ended.wait(_LOOK_SECONDS):
-            if _is_true(is_wanted):
-                wanted_at = time.monotonic()
-            elif time.monotonic() - wanted_at >= LEASE_SECONDS:
-                host.write(Frame(KILL, token))
-                execution.ended.wait(_KILL_SECONDS)
-                break
-    finally:
-        host.leave(token)
-    return execution.text or _lost(token, host.why or "nobody waits for it any more")
+        on_end(_lost(token, f"no host could be started on {socket.gethostname()}: {error}"))
+        return
+    host.write(Frame(ORDER, token, order))
+    with _lock:
+        execution.is_sent = True
+        early = _early.pop(token, None)
+    if early is not None:
+        host.write(Frame(KILL if early else STOP, token))
+
+
+def has_host(run: str) -> bool:
+    """Return whether a run has a host here, so that `start` does not start one."""
+    host = _hosts.get(run)
+    return host is not None and not host.has_ended
+
+
+def wait_while_wanted(is_over: threading.Event, is_wanted: Callable[[], bool]) -> bool:
+    """Wait until it `is_over`. Returns whether it is: False once nobody wants it any more, for LEASE_SECONDS."""
+    wanted_at = time.monotonic()
+    while not is_over.wait(_LOOK_SECONDS):
+        if _is_true(is_wanted):
+            wanted_at = time.monotonic()
+        elif time.monotonic() - wanted_at >= LEASE_SECONDS:
+            return False
+    return True
+
+
+def drop(run: str, token: str) -> None:
+    """Kill an attempt that nobody wants any more, and wait for its end for a while. If none comes, it is lost."""
+    stop(run, token, kill=True)
+    with _lock:
+        host = _hosts.get(run)
+        execution = host.executions.get(token) if host is not None else None
+    if host is not None and execution is not None and not execution.ended.wait(_KILL_SECONDS):
+        host.end_execution(token, _lost(token, "nobody waits for it any more"))
 
 
 def stop(run: str, token: str, kill: bool) -> None:
@@ -98,20 +120,19 @@ def stop(run: str, token: str, kill: bool) -> None:
 def ask(question: str, memory: int = 0) -> str:
     """Return the text of the `Answer` to a `Question`, or, without a `{`, why there is none.
 
-    `memory` is as in `make`.
+    `memory` is as in `start`.
     """
     run = json.loads(question)["value"]["config"]["run"]
-    name, execution = f"ask-{os.urandom(6).hex()}", _Execution(lambda text: None)
+    name, answers = f"{_ASK}{os.urandom(6).hex()}", list[str]()
+    execution = _Execution(lambda text: None, answers.append)
     try:
         host = _enter(run, name, execution, memory)
     except OSError as error:
         return f"no host could be started: {error}"
-    try:
-        host.write(Frame(ASK, name, question))
-        execution.ended.wait(_ANSWER_SECONDS)
-    finally:
-        host.leave(name)
-    return execution.text or host.why or f"its host has not answered within {_ANSWER_SECONDS:g} s"
+    host.write(Frame(ASK, name, question))
+    if not execution.ended.wait(_ANSWER_SECONDS):
+        host.end_execution(name, f"its host has not answered within {_ANSWER_SECONDS:g} s")
+    return answers[0]
 
 
 def end(run: str) -> list[str]:
@@ -144,37 +165,33 @@ def _lost(token: str, why: str) -> str:
 
 
 class _Execution:
-    """One attempt, or one question.
+    """One attempt, or one question. `on_end` gets what comes back, and then `ended` is set.
 
-    `is_sent` is whether the host has got it. `ended` is set when `text` is what came back, "" if nothing did.
+    `is_sent` is whether the host has got it.
     """
 
-    def __init__(self, send: Callable[[str], object]) -> None:
-        self.send = send
+    def __init__(self, send: Callable[[str], object], on_end: Callable[[str], object]) -> None:
+        self.send, self.on_end = send, on_end
         self.is_sent = False
         self.ended = threading.Event()
-        self.text = ""
 
 
 class _Host:
     """The host of one run. `executions` are those under way, by token; the lock of this module guards them.
 
-    `has_ended` is whether its process has ended or is about to, and `why` says how it did. Raises OSError if it cannot
-    be started.
+    `has_ended` is whether its process has ended or is about to. Raises OSError if it cannot be started.
     """
 
     def __init__(self, run: str, memory: int) -> None:
         self.executions: dict[str, _Execution] = {}
         self.has_ended = False
-        self.why = ""
         self._run = run
         self._messages: list[str] = []
-        self._writing = threading.Lock()
         self._tail = bytearray()
         self._left_at = time.monotonic()
         their_in, our_out = os.pipe()
         our_in, their_out = os.pipe()
-        self._out, self._in = os.fdopen(our_out, "wb"), os.fdopen(our_in, "rb")
+        self._out, self._in = FrameWriter(our_out), os.fdopen(our_in, "rb")
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", f"{__package__}.host", str(their_in), str(their_out), str(memory)],
@@ -198,16 +215,18 @@ class _Host:
         threading.Thread(target=self._end_when_idle, name="nfrun-host-idle", daemon=True).start()
 
     def write(self, frame: Frame) -> None:
-        """Send a frame. Does nothing if the host has ended: whoever waits is told."""
-        with self._writing, suppress(OSError, ValueError):
-            self._out.write(to_bytes(frame))
-            self._out.flush()
+        """Send a frame, without waiting for the host to read it. If it has ended, whoever waits is told."""
+        self._out.write(frame)
 
-    def leave(self, token: str) -> None:
-        """End an execution."""
+    def end_execution(self, token: str, text: str) -> None:
+        """End an execution with what came back, if it has not ended."""
         with _lock:
-            self.executions.pop(token, None)
+            execution = self.executions.pop(token, None)
             self._left_at = time.monotonic()
+        if execution is not None:
+            with suppress(Exception):  # nobody takes it any more
+                execution.on_end(text)
+            execution.ended.set()
 
     def end(self) -> list[str]:
         """End the process, and wait for that. Returns messages about errors."""
@@ -229,30 +248,26 @@ class _Host:
             while (frame := read_frame(self._in)) is not None:
                 if frame.kind == CLOSED:
                     self._messages = json.loads(frame.text)
-                elif (execution := self.executions.get(frame.name)) is None:
-                    continue
-                elif frame.kind == MESSAGE:
+                elif frame.kind == MESSAGE and (execution := self.executions.get(frame.name)) is not None:
                     with suppress(Exception):  # what it tells of itself decides nothing
                         execution.send(frame.text)
                 elif frame.kind in (ENDED, ANSWER):
-                    execution.text = frame.text
-                    execution.ended.set()
-        with self._writing, suppress(OSError):
-            self._out.close()  # what sends no frames any more is to end
+                    self.end_execution(frame.name, frame.text)
+        self._out.close()  # what sends no frames any more is to end
         self._tell_end(self._process.wait())
 
     def _tell_end(self, status: int) -> None:
         """Tell all that wait that the host has ended."""
         self._reading_errors.join(_TAIL_SECONDS)
         tail = self._tail.decode(errors="replace").strip()
-        self.why = f"its host on {socket.gethostname()} {describe_exit(status)}{tail and f': {tail}'}"
+        why = f"its host on {socket.gethostname()} {describe_exit(status)}{tail and f': {tail}'}"
         with _lock:
             self.has_ended = True
             if _hosts.get(self._run) is self:
                 del _hosts[self._run]
-            left = list(self.executions.values())
-        for execution in left:
-            execution.ended.set()
+            left = list(self.executions)
+        for name in left:
+            self.end_execution(name, why if name.startswith(_ASK) else _lost(name, why))
         self._in.close()
 
     def _read_errors(self) -> None:

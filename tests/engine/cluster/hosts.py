@@ -103,10 +103,24 @@ class Trial:
 
     def make(self, order: RemoteOrder, is_wanted: Callable[[], bool] = lambda: True) -> Ended:
         """Make an attempt, as the worker of an engine does."""
-        ended = from_text(hosted.make(to_text(order), lambda text: self.messages.append(from_text(text)), is_wanted))
+        ended = from_text(self.make_text(order.config.run, order.token, to_text(order), is_wanted))
         assert isinstance(ended, Ended)
         assert ended.token == order.token
         return ended
+
+    def make_text(self, run: str, token: str, order: str, is_wanted: Callable[[], bool] = lambda: True) -> str:
+        """Make the attempt of an order, and return the text of its end."""
+        over, ends = threading.Event(), list[str]()
+
+        def end(text: str) -> None:
+            ends.append(text)
+            over.set()
+
+        hosted.start(run, token, order, lambda text: self.messages.append(from_text(text)), end)
+        if not hosted.wait_while_wanted(over, is_wanted):
+            hosted.drop(run, token)
+        over.wait()
+        return ends[0]
 
     def begin(self, order: RemoteOrder, is_wanted: Callable[[], bool] = lambda: True) -> Callable[[], Ended]:
         """Begin an attempt. Returns what waits for its end."""

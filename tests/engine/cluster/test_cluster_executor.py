@@ -242,7 +242,7 @@ def test_a_given_number_of_jobs_counts_for_workers_too(make: Make) -> None:
 
 def test_an_end_that_cannot_be_read_is_a_lost_attempt(make: Make) -> None:
     trial = make()
-    trial.engine.hosted.make = lambda order, send, is_wanted: '{"version": 99, "value": null}'
+    trial.engine.hosted.make = lambda order, send: '{"version": 99, "value": null}'
     trial.start("x")
     failure = trial.outcome().failure
     assert failure is not None

@@ -379,5 +379,5 @@ def test_outputs_in_object_storage_are_written_once_and_read_once_a_host(
 def test_an_order_of_another_version_is_lost(trial: Trial) -> None:
     order = trial.order("python", "steps:co")
     text = to_text(order).replace('"version":1', '"version":2')
-    ended = from_text(hosted.make(text, lambda text: None, lambda: True))
+    ended = from_text(trial.make_text(trial.name, order.token, text))
     assert ended == Ended(order.token, lost="a message has version 2, and this nfrun has 1")
