@@ -84,6 +84,25 @@ def test_a_run_on_a_cluster_gives_what_a_local_run_gives_and_each_goes_on_from_t
     assert last_line(on_dask(here, cluster)) == "p: ok, 2 ran, 2 reused"
 
 
+def test_workers_that_cannot_be_reached_get_their_orders_through_the_scheduler(
+    tmp_path: Path, cluster: DaskCluster
+) -> None:
+    code = """
+from nfrun.__main__ import main
+from nfrun.engine.cluster import dask_channel
+async def refuse(address, **options): raise OSError
+dask_channel._connect = refuse
+main()
+"""
+    folder = project(tmp_path / "p")
+    command = [sys.executable, "-c", code, "run", "p.yaml", "--executor", "dask", "--address", cluster.address]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"s  made \\| in a worker$", done.stderr, re.MULTILINE)
+    assert last_line(done) == "p: ok, 4 ran"
+    assert last_line(nfrun(folder, "run", "p.yaml")) == "p: ok, 4 reused"
+
+
 def test_all_that_workers_lack_is_told_before_any_node_runs(tmp_path: Path, cluster: DaskCluster) -> None:
     pipeline = PIPELINE.replace("inputs: {table: seeds}}", "inputs: {table: seeds}, resources: {gpu: 2}}")
     folder = project(tmp_path / "p", f"{pipeline}resources: {{gpu: 4}}\n", f"import only_here\n{STEPS}")

@@ -146,11 +146,13 @@ class DaskChannel:
             await comm.write({"op": dask_worker.STREAM, "topic": self._client.id, "reply": False})
             self._comm = comm
         self._is_connected.set()
-        if self._comm is not None:
-            with suppress(OSError):
-                while True:
-                    self.hear(await self._comm.read())
+        try:
+            while self._comm is not None:
+                self.hear(await self._comm.read())
+        except OSError:
             self._on_lost()
+        except Exception as error:  # what it sends is no message
+            self.lose(f"its worker {self.address} sends what cannot be read: {type(error).__name__}: {error}")
 
     async def _send(self, batch: list[Any]) -> None:
         await self._is_connected.wait()

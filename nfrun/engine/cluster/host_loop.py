@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +30,7 @@ from nfrun.engine.cluster.frames import (
 from nfrun.engine.cluster.host_attempts import HostRun, start_workers
 from nfrun.engine.cluster.wire import Ended, HostConfig, Message, Question, RemoteOrder, WireError, from_text, to_text
 from nfrun.nodes.base import CancelToken
-from nfrun.system.threads import start_thread
+from nfrun.system.threads import KeptThreads
 
 
 class HostLoop:
@@ -42,6 +43,7 @@ class HostLoop:
         self._out = out
         self._folder, self._memory = folder, memory
         self._writing = threading.Lock()
+        self._threads = KeptThreads("nfrun-host-attempt")
         self._setting_up = threading.Lock()
         self._run: HostRun | None = None
         self.is_ending = False
@@ -66,7 +68,7 @@ class HostLoop:
 
     def _start(self, do: Callable[..., object], *arguments: object) -> None:
         try:
-            start_thread(do, "nfrun-host-attempt", *arguments)
+            self._threads.start(partial(do, *arguments))
         except HandoffError:  # no more threads: the others end first
             do(*arguments)
 

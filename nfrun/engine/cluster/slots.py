@@ -28,6 +28,15 @@ class Slot:
         return tuple(sorted(unit for unit, _ in self.held))
 
 
+class _Waiter:
+    """An attempt that waits for a worker. `woken` is set when it has the `slot`, or shall look again."""
+
+    def __init__(self, needs: Mapping[str, float], preferred: frozenset[str]) -> None:
+        self.needs, self.preferred = needs, preferred
+        self.slot: Slot | None = None
+        self.woken = threading.Event()
+
+
 class WorkerSlots:
     """The room that workers have for attempts. Thread-safe. `workers` returns those that there are now.
 
@@ -36,7 +45,8 @@ class WorkerSlots:
 
     def __init__(self, workers: Callable[[], Sequence[RemoteWorker]]) -> None:
         self._workers = workers
-        self._change = threading.Condition()
+        self._lock = threading.Lock()
+        self._waiters: list[_Waiter] = []  # those that have waited longest first
         self._taken: dict[str, dict[str, float]] = {}
         self._units: dict[str, Units] = {}
         self._closed = False
@@ -61,35 +71,49 @@ class WorkerSlots:
 
         Of the workers with room it is the one with the most free slots; of those with equally many one of `first`.
         """
-        preferred = frozenset(first)
-        with self._change:
-            while not self._closed and is_wanted():
-                fitting = [worker for worker in self._workers() if self._fits(worker, needs)]
-                if fitting:
-                    return self._take(max(fitting, key=lambda w: (self._free(w, "cpu"), w.address in preferred)), needs)
-                self._change.wait(_LOOK_SECONDS)
-        return None
+        waiter = _Waiter(needs, frozenset(first))
+        with self._lock:
+            self._waiters.append(waiter)
+        while True:
+            with self._lock:
+                waiter.woken.clear()
+                if waiter.slot is None and not self._closed and is_wanted():
+                    self._serve(waiter)
+                if waiter.slot is not None or self._closed or not is_wanted():
+                    self._waiters.remove(waiter)
+                    return waiter.slot
+            waiter.woken.wait(_LOOK_SECONDS)
 
     def give_back(self, slot: Slot) -> None:
-        """Free what an attempt has taken."""
-        with self._change:
+        """Free what an attempt has taken, for who has waited longest for that."""
+        with self._lock:
             taken = self._taken[slot.worker]
             for name, amount in slot.needs.items():
                 taken[name] -= amount
             if slot.held:
                 self._units[slot.worker].give_back(slot.held)
-            self._change.notify_all()
+            for waiter in self._waiters if not self._closed else ():
+                if waiter.slot is None:
+                    self._serve(waiter)
 
     def wake(self) -> None:
         """Let those that wait look again."""
-        with self._change:
-            self._change.notify_all()
+        with self._lock:
+            for waiter in self._waiters:
+                waiter.woken.set()
 
     def close(self) -> None:
         """Let nobody wait any more."""
-        with self._change:
-            self._closed = True
-            self._change.notify_all()
+        self._closed = True
+        self.wake()
+
+    def _serve(self, waiter: _Waiter) -> None:
+        """Take a worker with room for who waits, if there is one."""
+        fitting = [worker for worker in self._workers() if self._fits(worker, waiter.needs)]
+        if fitting:
+            best = max(fitting, key=lambda w: (self._free(w, "cpu"), w.address in waiter.preferred))
+            waiter.slot = self._take(best, waiter.needs)
+            waiter.woken.set()
 
     def _free(self, worker: RemoteWorker, name: str) -> float:
         return _has(worker, name) - self._taken.get(worker.address, {}).get(name, 0.0)
