@@ -27,6 +27,8 @@ def reused_node(used: FinishedNode, spec: NodeSpec, started: float, checks: tupl
         of=spec.of,
         cell=spec.cell,
         checks=checks,
+        times=(),
+        failed=(),
     )
 
 

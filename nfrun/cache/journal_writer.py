@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 
+from nfrun.cache.attempt_times import AttemptTimes
 from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.journal_lines import finished_output, reused_node
 from nfrun.cache.observed_files import ObservedFiles, handed_on_to
@@ -24,6 +25,7 @@ from nfrun.core.events import (
     NodeCancelled,
     NodeFailed,
     NodeFinished,
+    NodeRetrying,
     NodeSkipped,
     NodeStarted,
     OutputPublished,
@@ -90,7 +92,7 @@ class JournalWriter:
         self._prerequisites: dict[str, Iterator[_Prerequisite]] = {}
         self._waiting: dict[_Prerequisite, list[str]] = {}
         self._refused: dict[str, NodeFinished] = {}  # results whose checks failed, until their lines are written
-        self._starts: dict[str, tuple[float, float, int]] = {}  # of the first and the last attempt, and its number
+        self._times = AttemptTimes()
         self._last = pipeline.last_nodes
         self._all_ended: AllNodesEnded | None = None  # it waits for the lines of all nodes
         # Whose lines are written with the next batch, or sooner if they are many.
@@ -127,11 +129,13 @@ class JournalWriter:
             elif self.error or not isinstance(event, _RECORDED):
                 if isinstance(event, NodeStarted):
                     if event.node in self._ended:  # it makes its table again, and only the line of that is written
-                        del self._prerequisites[event.node], self._starts[event.node]
+                        del self._prerequisites[event.node]
+                        self._times.forget(event.node)
                         self._admit((event.node,))
-                    first, _, _ = self._starts.get(event.node, (event.at, 0.0, 0))
-                    self._starts[event.node] = first, event.at, event.attempt
+                    self._times.note(event)
                     self._inputs[event.node] = event.inputs
+                elif isinstance(event, NodeRetrying):
+                    self._times.note(event)
                 elif isinstance(event, NodeFailed | NodeSkipped | NodeCancelled):
                     self._unfinished.append(self._unfinished_node(event))
                     if isinstance(event, NodeFailed) and not self.error:
@@ -156,18 +160,13 @@ class JournalWriter:
 
     def _record_last(self, event: Event) -> None:
         """Write the line of a node that runs when all others have ended. No run reuses it."""
-        if isinstance(event, NodeStarted):
-            first, _, _ = self._starts.get(event.node, (event.at, 0.0, 0))
-            self._starts[event.node] = first, event.at, event.attempt
-        elif isinstance(event, NodeFailed | NodeCancelled):
+        self._times.note(event)
+        if isinstance(event, NodeFailed | NodeCancelled):
             self._unfinished.append(self._unfinished_node(event, RUNS_LAST))
         elif isinstance(event, NodeFinished) and not self.error:
-            started, _, attempts = self._starts.pop(event.node)
             self._status[event.node] = "ok"
-            line = FinishedNode(
-                event.node, None, {}, (), {}, event.duration, started=started, attempts=attempts, reason=RUNS_LAST
-            )
-            self._finished.append(line)
+            of_times = {"attempts": event.attempt, "reason": RUNS_LAST, **self._times.finished(event)}
+            self._finished.append(FinishedNode(event.node, None, {}, (), {}, event.duration, **of_times))
 
     def _record_refused(self, failed: NodeFailed) -> None:
         """Write the line of a result that is kept although its checks failed, now or when its outputs are written."""
@@ -306,8 +305,8 @@ class JournalWriter:
     def _finished_node(self, end: NodeFinished) -> FinishedNode:
         """Make the journal entry of a node. Raises OSError if the file of an output cannot be read."""
         spec = self._nodes[end.node]
-        started, _, _ = self._starts.pop(end.node, (0.0, 0.0, 0))
         if end.reused:
+            started = self._times.reused(end.node)
             return reused_node(self._observed.used[end.node], spec, started, end.checks)
         folder, refs = self._journal.path.parent, [(ref.id, ref.attempt) for ref in end.outputs.values()]
         outputs = tuple([finished_output(self._published[ref], folder, self._shown) for ref in refs])
@@ -333,19 +332,19 @@ class JournalWriter:
             cached=spec.cache is True,
             reads=seen.reads,
             obstacle=seen.obstacle,
-            started=started,
             attempts=end.attempt - (end.node in self._observed.used),
             reason=self._redact(self._reason(end.node)),
             of=spec.of,
             cell=spec.cell,
             checks=end.checks,
             map=end.map,
+            **self._times.finished(end),
         )
 
     def _unfinished_node(
         self, event: NodeFailed | NodeSkipped | NodeCancelled, reason: str | None = None
     ) -> UnfinishedNode:
-        started, last, attempts = self._starts.pop(event.node, (None, event.at, 0))
+        attempts, seconds, of_times = self._times.unfinished(event.node, event.at)
         self._status[event.node] = status = _UNFINISHED[type(event)]
         spec = self._specs[event.node]
         return UnfinishedNode(
@@ -353,13 +352,13 @@ class JournalWriter:
             status,
             getattr(event, "failure", None),
             attempts - (attempts > 0 and event.node in self._observed.used),  # the first one was a hit
-            started,
-            getattr(event, "duration", event.at - last),
-            getattr(event, "because", "") or getattr(event, "why", ""),
-            self._redact(self._reason(event.node)) if reason is None else reason,
-            tuple(dict.fromkeys(output for item in spec.inputs for output in item.outputs)),
+            duration=getattr(event, "duration", seconds),
+            because=getattr(event, "because", "") or getattr(event, "why", ""),
+            reason=self._redact(self._reason(event.node)) if reason is None else reason,
+            inputs=tuple(dict.fromkeys(output for item in spec.inputs for output in item.outputs)),
             of=spec.of,
             cell=spec.cell,
+            **of_times,
             **{name: getattr(event, name) for name in ("tolerated", "checks", "map") if hasattr(event, name)},
         )
 

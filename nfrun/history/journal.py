@@ -50,7 +50,8 @@ class FinishedNode:
     why the node ran. `reused`: the node was a cache hit. Then `duration` and `attempts` are those of the run `home`, in
     which it ran, and `reason` is "". `home` is "" for the run of this journal. A cell has its matrix under `of`, and in
     `cell` its value on each axis. `checks` are the results of its checks, each with its key. `map` counts the rows of a
-    mapped node.
+    mapped node. `times` and `failed` are what `times_of_line` and `attempts_of_line` of `node_times.py` read; there are
+    none of a node that was reused.
 
     Older journals have neither `reads` nor `obstacle`, nor the fields after them.
     """
@@ -74,6 +75,8 @@ class FinishedNode:
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     checks: tuple[CheckResult, ...] = ()
     map: MapCounts | None = None
+    times: tuple[int, ...] = ()
+    failed: tuple[tuple[int, int, str], ...] = ()
 
     @property
     def absent(self) -> frozenset[str]:
@@ -93,7 +96,7 @@ class UnfinishedNode:
     `duration` the seconds of the last attempt. `because` is the failed node that a skipped one needs, or why a node was
     cancelled. `reason` says why it ran or was to run. `inputs` are the ids of the outputs that it may read.
     `tolerated`: that it failed or was skipped does not let the run fail. Older journals have neither of these.
-    `of`, `cell`, `checks` and `map` are as in `FinishedNode`.
+    `of`, `cell`, `checks`, `map`, `times` and `failed` are as in `FinishedNode`.
     """
 
     node: str
@@ -110,6 +113,8 @@ class UnfinishedNode:
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     checks: tuple[CheckResult, ...] = ()
     map: MapCounts | None = None
+    times: tuple[int, ...] = ()
+    failed: tuple[tuple[int, int, str], ...] = ()
 
 
 @frozen
@@ -178,10 +183,10 @@ class JournalContents:
         return self.ending.status if self.ending is not None else ""
 
 
-_WITHOUT = ("outputs", "folder", "checks", "map")  # those that few nodes have are added
+_ADDED = ("checks", "map", "times", "failed")  # what few nodes have, or not those that were reused
+_WITHOUT = ("outputs", "folder", *_ADDED)
 _FINISHED, _FINISHED_CELL = LineFields(FinishedNode, *_WITHOUT, "of", "cell"), LineFields(FinishedNode, *_WITHOUT)
-_UNFINISHED_CELL = LineFields(UnfinishedNode, "checks", "map")
-_UNFINISHED = LineFields(UnfinishedNode, "checks", "map", "of", "cell")
+_UNFINISHED_CELL, _UNFINISHED = LineFields(UnfinishedNode, *_ADDED), LineFields(UnfinishedNode, *_ADDED, "of", "cell")
 _FAILURE, _FRAME, _STARTED, _ENDED, _CHECKED = map(LineFields, (Failure, Frame, RunHeader, RunEnding, CheckResult))
 
 
@@ -255,6 +260,10 @@ def _node_json(node: FinishedNode | UnfinishedNode, fields: LineFields) -> dict[
         line["checks"] = [_CHECKED.as_json(check) for check in node.checks]
     if node.map is not None:
         line["map"] = asdict(node.map)
+    if node.times:
+        line["times"] = node.times
+    if node.failed:
+        line["failed"] = node.failed
     return line
 
 
@@ -313,8 +322,7 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
                 more = {
                     "failure": line.get("failure") and _failure(line["failure"]),
                     "inputs": tuple(line.get("inputs", ())),
-                    "checks": _checks(line),
-                    "map": _counts(line),
+                    **_added(line),
                 }
                 unfinished.append(UnfinishedNode(**{**_UNFINISHED_CELL.of_line(line), **more}))
             elif kind == "ended":
@@ -348,14 +356,19 @@ def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
 
 def _finished(line: Mapping[str, Any], folder: Path) -> FinishedNode:
     outputs = tuple([output_of_line(line["node"], output, folder) for output in line["outputs"]])
-    return FinishedNode(
-        **_FINISHED_CELL.of_line(line), outputs=outputs, folder=folder, checks=_checks(line), map=_counts(line)
-    )
+    return FinishedNode(**_FINISHED_CELL.of_line(line), outputs=outputs, folder=folder, **_added(line))
 
 
-def _counts(line: Mapping[str, Any]) -> MapCounts | None:
-    found = line.get("map")
-    return None if found is None else MapCounts(**{name: found[name] for name in ("rows", "reused", "failed", "calls")})
+def _added(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that few lines have, or only those of nodes that ran."""
+    found: dict[str, Any] = {"times": tuple(line.get("times", ()))}
+    if "checks" in line:
+        found["checks"] = _checks(line)
+    if counts := line.get("map"):
+        found["map"] = MapCounts(**{name: counts[name] for name in ("rows", "reused", "failed", "calls")})
+    if "failed" in line:
+        found["failed"] = tuple(map(tuple, line["failed"]))
+    return found
 
 
 def _checks(line: Mapping[str, Any]) -> tuple[CheckResult, ...]:

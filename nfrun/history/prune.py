@@ -19,6 +19,7 @@ from nfrun.history.kept_tables import budget_of, kept_tables
 from nfrun.history.map_folders import folder_uses, kept_segments, leftovers, map_folders
 from nfrun.history.run_history import reader_digest
 from nfrun.history.run_index import RunIndex
+from nfrun.history.run_plan import PLAN
 from nfrun.history.stored_prune import PlaceContents, StoredPlan, list_places, plan_places
 from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
 from nfrun.system.atomic_files import PARTIAL
@@ -185,13 +186,13 @@ def _needed(
         if header.version != VERSION:
             needed[run.folder] = None  # of a newer nfrun
         elif left[header.pipeline] >= 0 or run.folder in files:
-            needed[run.folder] = files.get(run.folder, set()) | {JOURNAL, LOGS, EVIDENCE}
+            needed[run.folder] = files.get(run.folder, set()) | {JOURNAL, PLAN, LOGS, EVIDENCE}
             seen |= results
         elif not results <= seen and _may_be_reused(run, there):
             needed[run.folder] = {JOURNAL}
             seen |= results
     for folder in files.keys() - needed.keys():
-        needed[folder] = files[folder] | {JOURNAL, LOGS, EVIDENCE}
+        needed[folder] = files[folder] | {JOURNAL, PLAN, LOGS, EVIDENCE}
     return needed
 
 

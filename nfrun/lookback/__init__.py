@@ -18,7 +18,7 @@ Other packages use:
 - `node_view`: `check_lines`, `failure_of_node`, `input_lines`, `log_tails`, `node_document`, `node_head`,
   `output_lines`
 - `recorded_run`: `ends_of`, `Node`, `read_cells`, `read_inputs`, `read_node`, `read_nodes`, `recorded`,
-  `RecordedNode`, `which_cell`, `why`
+  `RecordedNode`, `which_cell`
 - `run_diff`: `ChangedRow`, `diff_runs`, `find_two_runs`, `NodeDiff`, `OutputDiff`, `RowDiff`, `schema_columns`,
   `Timing`
 - `run_list`: `count_nodes`, `list_runs`, `ListedRun`, `RUNNING`

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.events import Failure
 from nfrun.core.values import asdict
 from nfrun.history.journal import FinishedOutput
+from nfrun.history.node_times import FailedAttempt, attempts_of_line
 from nfrun.history.work_dir import run_number
-from nfrun.lookback.recorded_run import RecordedNode, why
 from nfrun.lookback.run_diff import schema_columns
-from nfrun.page.critical_path import Span
+from nfrun.page.definitions import Definitions, place_of
+from nfrun.page.recorded import Recorded
 from nfrun.page.recorded_graph import ReadOutput
 
 _MOST_COLUMNS = 60
@@ -20,44 +20,44 @@ _MOST_SHOWN = 10  # failing rows of a check
 _KIND = "kind"  # the key input
 
 
-def node_data(
-    node: RecordedNode,
-    reads: tuple[ReadOutput, ...],
-    stage: int,
-    span: Span | None,
-    outputs: Mapping[str, FinishedOutput],
-    *,
-    is_brief: bool,
-) -> dict[str, Any]:
-    """Return a node as JSON values; `outputs` are those of all nodes by id. A brief one has no schemas and digests."""
-    finished = node.finished
-    found: dict[str, Any] = {"id": node.node, "status": node.status, "stage": stage}
-    if finished is not None and (kind := finished.key_inputs.get(_KIND)):
-        found["kind"] = kind
+def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is_brief: bool) -> dict[str, Any]:
+    """Return a node as JSON values. A brief one has no schemas, no digests, and no text of its definition."""
+    node, planned, finished = found.nodes[name], found.planned.get(name), found.nodes[name].finished
+    shown: dict[str, Any] = {"id": name, "status": node.status, "stage": found.graph.stages[name]}
+    if kind := planned.kind if planned is not None else finished.key_inputs.get(_KIND) if finished else "":
+        shown["kind"] = kind
     if node.of:
-        found |= {"of": node.of, "cell": dict(node.cell)}
-    if group := group_of(node.node):
-        found["group"] = group
+        shown |= {"of": node.of, "cell": dict(node.cell)}
+    if group := group_of(name):
+        shown["group"] = group
+    if planned is not None and planned.runs_last:
+        shown["section"] = planned.section
     if node.tolerated:
-        found["tolerated"] = True
-    if reason := why(node):
-        found["because" if node.status in ("skipped", "cancelled") else "reason"] = reason
+        shown["tolerated"] = True
+    if node.because:
+        shown["because"] = node.because
+    if node.reason:
+        shown["reason"] = node.reason
     if node.status == "reused" and finished is not None:
-        found["home"] = run_number(finished.home) or finished.home
-        found["took_then"] = round(node.duration, 6)
-    if span is not None:
-        found |= _times(node, span)
-    if reads:
-        found["inputs"] = [_input(read, outputs.get(read.output)) for read in reads]
+        shown["home"] = run_number(finished.home) or finished.home
+        shown["took_then"] = round(node.duration, 6)
+    if name in found.spans:
+        shown |= _times(found, name)
+    if reads := found.graph.reads[name]:
+        shown["inputs"] = [_input(read, found) for read in reads]
     if node.outputs:
-        found["outputs"] = [_output(output, is_brief=is_brief) for output in node.outputs]
+        shown["outputs"] = [_output(output, is_brief=is_brief) for output in node.outputs]
     if node.checks:
-        found["checks"] = [_check(check) for check in node.checks]
+        shown["checks"] = [_check(check) for check in node.checks]
     if node.map is not None:
-        found["map"] = asdict(node.map)
+        shown["map"] = asdict(node.map)
+    if definitions is not None and planned is not None:
+        shown["definition"] = definitions.of(planned, is_brief=is_brief)
     if node.failure is not None:
-        found["error"] = _error(node.failure)
-    return found
+        shown["error"] = _error(node.failure)
+        if definitions is not None and planned is not None:
+            shown["error"] |= {"place": place_of(planned), "line_in_file": definitions.around(planned)}
+    return shown
 
 
 def group_of(node: str) -> str:
@@ -65,27 +65,45 @@ def group_of(node: str) -> str:
     return node.rpartition("/")[0]
 
 
-def span_of(node: RecordedNode) -> Span | None:
-    """Return when a node worked, None if it did not, or if that is not recorded."""
-    if node.status in ("reused", "skipped") or node.started is None or (node.finished and not node.attempts):
-        return None
-    started, ended = node.started, node.started + node.duration
-    return Span(started, started, ended, node.duration)
+def _times(found: Recorded, name: str) -> dict[str, Any]:
+    """Return when a node worked, its attempts, and what it did in the last one. Times are rounded to microseconds."""
+    node, span, times = found.nodes[name], found.spans[name], found.times(name)
+    shown: dict[str, Any] = {"queued": span.ready, "started": span.started, "ended": span.ended}
+    shown["duration"] = node.duration
+    started = span.started
+    if times is None:
+        phases = [("work", span.started, span.ended)]
+    else:
+        started, handoff = times.started, min(times.handoff, times.ended - times.started)
+        worked = times.ended - handoff
+        phases = [
+            ("queued", started - times.queued, started),
+            ("inputs", started, started + times.inputs),
+            ("work", max(started, worked - node.duration), worked),
+            ("handoff", worked, times.ended),
+        ]
+        shown |= {key: value for key in ("cpu", "gil_wait") if (value := getattr(times, key))}
+    shown = {key: round(value, 6) for key, value in shown.items()}
+    shown["phases"] = [[phase, round(a, 6), round(b, 6)] for phase, a, b in phases if b > a]
+    failed = attempts_of_line(found.ends[name].failed)
+    last: dict[str, Any] = {"started": round(started, 6), "duration": round(span.ended - started, 6)}
+    if node.failure is not None:
+        last["failure"] = node.failure.error
+    if failed or node.attempts > 1:
+        attempts = [_attempt(attempt) for attempt in failed] or [{}] * (node.attempts - 1)
+        shown["attempts"] = [*attempts, last]
+    return shown
 
 
-def _times(node: RecordedNode, span: Span) -> dict[str, Any]:
-    return {
-        "started": round(span.started, 6),
-        "ended": round(span.ended, 6),
-        "duration": round(node.duration, 6),
-        "phases": [["work", round(span.ended - node.duration, 6), round(span.ended, 6)]],
-        "attempts": [{}] * (node.attempts - 1) + [{"started": span.started, "duration": node.duration}],
-    }
+def _attempt(attempt: FailedAttempt) -> dict[str, Any]:
+    times = {"started": attempt.started, "duration": attempt.ended - attempt.started}
+    return {**{key: round(value, 6) for key, value in times.items()}, "failure": attempt.error}
 
 
-def _input(read: ReadOutput, output: FinishedOutput | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": read.name or read.output, "output": read.output}
-    return found if output is None else {**found, "rows": output.rows, "bytes": output.bytes}
+def _input(read: ReadOutput, found: Recorded) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": read.name or read.output, "output": read.output}
+    output = found.outputs.get(read.output)
+    return shown if output is None else {**shown, "rows": output.rows, "bytes": output.bytes}
 
 
 def _output(output: FinishedOutput, *, is_brief: bool) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import make_stages
 from nfrun.core.values import frozen
 from nfrun.history.journal import FinishedNode, UnfinishedNode
 from nfrun.history.run_history import reader_digest
+from nfrun.history.run_plan import PlannedNode
 
 _INPUT, _NEEDS = "input ", "needs "  # begin the names of key inputs
 
@@ -19,7 +21,7 @@ class ReadOutput:
     """An output that a node reads under a name; the name is "" where it is not recorded."""
 
     name: str
-    output: str
+    output: OutputId
     node: str
 
 
@@ -53,11 +55,11 @@ def graph_of(ends: Mapping[str, FinishedNode | UnfinishedNode]) -> RecordedGraph
     A line has the content of what the node read. Of several outputs with this content, it is the one with the name of
     the input, or else the first.
     """
-    makers: dict[str, list[tuple[str, str]]] = {}
+    makers: dict[str, list[OutputId]] = {}
     for end in ends.values():
         for output in end.outputs if isinstance(end, FinishedNode) else ():
-            makers.setdefault(reader_digest(output), []).append((output.id, end.node))
-    node_of = {output: node for found in makers.values() for output, node in found}
+            makers.setdefault(reader_digest(output), []).append(output.id)
+    made: dict[str, OutputId] = {output: output for found in makers.values() for output in found}
     reads: dict[str, tuple[ReadOutput, ...]] = {}
     waits_for: dict[str, tuple[str, ...]] = {}
     for name, end in ends.items():
@@ -65,11 +67,39 @@ def graph_of(ends: Mapping[str, FinishedNode | UnfinishedNode]) -> RecordedGraph
             reads[name] = tuple(_reads_of(end, makers))
             needed = [part[len(_NEEDS) :] for part in end.key_inputs if part.startswith(_NEEDS)]
         else:
-            reads[name] = tuple([ReadOutput("", id, node_of[id]) for id in end.inputs if id in node_of])
+            reads[name] = tuple([ReadOutput("", made[id], made[id].node) for id in end.inputs if id in made])
             needed = []
         read = {found.node for found in reads[name]}
         waits_for[name] = tuple([need for need in needed if need in ends and need not in read])
     return RecordedGraph(reads, waits_for, stages_of(reads, waits_for))
+
+
+def planned_graph(planned: Mapping[str, PlannedNode], nodes: Collection[str]) -> RecordedGraph:
+    """Return the graph of these nodes as the plan of their run has it."""
+    made: dict[str, OutputId] = {
+        output: output for name, node in planned.items() for output in node.output_ids if name in nodes
+    }
+    reads: dict[str, tuple[ReadOutput, ...]] = {}
+    waits_for: dict[str, tuple[str, ...]] = {}
+    for name in nodes:
+        node = planned.get(name)
+        if node is None:
+            reads[name], waits_for[name] = (), ()
+            continue
+        found = [
+            ReadOutput(given, made[output], made[output].node)
+            for given, outputs in node.inputs.items()
+            for output in outputs
+            if output in made
+        ]
+        read = {each.node for each in found}
+        needs = [*node.needs, *(made[output].node for output in node.references if output in made)]
+        reads[name] = tuple(found)
+        waits_for[name] = tuple(dict.fromkeys([need for need in needs if need in nodes and need not in read]))
+    last = {name for name in nodes if name in planned and planned[name].runs_last}
+    stages = stages_of(reads, waits_for)
+    behind = 1 + max((stage for name, stage in stages.items() if name not in last), default=-1)
+    return RecordedGraph(reads, waits_for, {**stages, **dict.fromkeys(last, behind)})
 
 
 def stages_of(reads: Mapping[str, tuple[ReadOutput, ...]], waits_for: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
@@ -78,12 +108,12 @@ def stages_of(reads: Mapping[str, tuple[ReadOutput, ...]], waits_for: Mapping[st
     return {name: i for i, stage in enumerate(make_stages(graph)) for name in stage}
 
 
-def _reads_of(end: FinishedNode, makers: Mapping[str, list[tuple[str, str]]]) -> list[ReadOutput]:
+def _reads_of(end: FinishedNode, makers: Mapping[str, list[OutputId]]) -> list[ReadOutput]:
     found = []
     for part, digest in end.key_inputs.items():
         if part.startswith(_INPUT):
             name = part[len(_INPUT) :]
-            same = [(output, node) for output, node in makers.get(digest, ()) if node != end.node]
-            named = [(output, node) for output, node in same if name in (output, node)]
-            found += [ReadOutput(name, output, node) for output, node in (named or same)[:1]]
+            same = [output for output in makers.get(digest, ()) if output.node != end.node]
+            named = [output for output in same if name in (output, output.node)]
+            found += [ReadOutput(name, output, output.node) for output in (named or same)[:1]]
     return found

@@ -13,18 +13,18 @@ from typing import Any
 
 from nfrun.core.errors import NotRecorded
 from nfrun.core.lanes import assign_lanes
-from nfrun.history.journal import FinishedOutput, read_journal
 from nfrun.history.work_dir import WorkDir
 from nfrun.logs.redaction import Redactor
 from nfrun.lookback.log_files import find_logs, last_lines
-from nfrun.lookback.recorded_run import RecordedNode, ends_of, recorded
+from nfrun.lookback.recorded_run import RecordedNode
 from nfrun.lookback.run_list import ListedRun, count_nodes
 from nfrun.page.change_data import change_data
-from nfrun.page.critical_path import RecordedPath, Span, recorded_path, seconds_without_work
-from nfrun.page.node_data import node_data, span_of
+from nfrun.page.critical_path import recorded_path
+from nfrun.page.definitions import Definitions
+from nfrun.page.node_data import node_data
 from nfrun.page.output_data import output_data
-from nfrun.page.recorded_graph import graph_of
-from nfrun.reports.format_units import format_seconds
+from nfrun.page.recorded import NOT_ENDED, Recorded, read_recorded
+from nfrun.page.run_times import overhead, path_data
 
 VERSION = 1
 _MANY = 2_000  # nodes, from which on little is said of each
@@ -39,36 +39,35 @@ def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any
 
     Raises PermissionError if its journal cannot be read, and OSError if the runs cannot be listed.
     """
-    journal = read_journal(run.folder)
-    ends = ends_of(journal)
-    nodes = {name: recorded(end) for name, end in ends.items()}
-    graph = graph_of(ends)
-    outputs: dict[str, FinishedOutput] = {output.id: output for node in nodes.values() for output in node.outputs}
-    spans = {name: span for name, node in nodes.items() if (span := span_of(node)) is not None}
-    lanes = dict(zip(spans, assign_lanes([(s.started, s.ended) for s in spans.values()]), strict=True))
-    path = recorded_path(spans, graph.upstream)
-    found: dict[str, dict[str, Any]] = {}
-    for name, node in nodes.items():
-        stage, span = graph.stages[name], spans.get(name)
-        found[name] = node_data(node, graph.reads[name], stage, span, outputs, is_brief=len(nodes) > _MANY)
-        if name in lanes:
-            found[name]["lane"] = lanes[name]
+    found = read_recorded(run)
+    is_brief = len(found.nodes) > _MANY
+    definitions = None if found.plan is None else Definitions(found.plan)
+    path = recorded_path(found.spans, found.graph.upstream)
+    nodes = {name: node_data(found, name, definitions, is_brief=is_brief) for name in found.nodes}
+    spans = [(span.started, span.ended) for span in found.spans.values()]
+    for name, lane in zip(found.spans, assign_lanes(spans), strict=True):
+        nodes[name]["lane"] = lane
     for name in path.nodes:
-        found[name]["critical"] = True
-    _add_details(run, nodes, found)
+        nodes[name]["critical"] = True
+    _add_details(found, nodes)
     document: dict[str, Any] = {
         "version": VERSION,
-        "run": {**_run(run), **_of_times(run, spans), "critical_path": _path(path)},
-        "nodes": list(found.values()),
-        "edges": [list(edge) for edge in graph.edges()],
-        "change": change_data(work, run, journal),
+        "run": {**_run(found), "critical_path": path_data(found, path)},
+        "nodes": list(nodes.values()),
+        "edges": [list(edge) for edge in found.graph.edges()],
+        "change": change_data(work, run, found.journal),
     }
+    if cost := overhead(found):
+        document["run"]["overhead"] = cost
     return document if not redactor else _masked(document, redactor)
 
 
-def _run(run: ListedRun) -> dict[str, Any]:
-    header, counts = run.header, count_nodes(run)
-    found: dict[str, Any] = {
+def _run(found: Recorded) -> dict[str, Any]:
+    run, header = found.run, found.run.header
+    counts = count_nodes(run)
+    if left := sum(node.status == NOT_ENDED for node in found.nodes.values()):
+        counts[NOT_ENDED] = left
+    shown: dict[str, Any] = {
         "id": run.id,
         "number": run.number,
         "pipeline": run.file,
@@ -86,40 +85,29 @@ def _run(run: ListedRun) -> dict[str, Any]:
         "host": header.host,
         "error": run.ending.error if run.ending else "",
     }
-    return found | {name: value for name, value in known.items() if value not in (None, "", [], {})}
+    if found.plan is not None:
+        on = found.plan.on
+        known |= {"executor": on.executor, "slots": on.slots, "schedule": on.schedule}
+        known["machine"] = {"cores": on.cores, "memory": on.memory, "platform": on.platform}
+    return shown | {name: value for name, value in known.items() if value not in (None, "", [], {})}
 
 
-def _of_times(run: ListedRun, spans: Mapping[str, Span]) -> dict[str, Any]:
-    """Return what nfrun itself cost: the wall time of the run in which no node worked."""
-    if run.duration is None or run.ending is None:
-        return {}
-    seconds = seconds_without_work([(span.started, span.ended) for span in spans.values()], run.duration)
-    share = seconds / run.duration if run.duration else 0.0
-    text = f"In {format_seconds(seconds)} of {format_seconds(run.duration)} no node worked: nfrun itself took them."
-    return {"overhead": {"seconds": round(seconds, 6), "share": round(share, 4), "text": text}}
-
-
-def _path(path: RecordedPath) -> dict[str, Any]:
-    return {"nodes": list(path.nodes), "seconds": round(path.seconds, 6), "text": path.text(None)}
-
-
-def _add_details(run: ListedRun, nodes: Mapping[str, RecordedNode], found: Mapping[str, dict[str, Any]]) -> None:
+def _add_details(found: Recorded, shown: Mapping[str, dict[str, Any]]) -> None:
     """Add logs and the content of outputs to the nodes, the most important first, as far as there is room."""
-    room = min(_MOST_ROOM, _ROOM + _ROOM_PER_NODE * len(nodes))
-    tables = _MOST_TABLES if len(nodes) <= _MANY else _MOST_TABLES_OF_MANY
-    each = max(4_000, room // max(1, len(nodes)))
-    for node in sorted(nodes.values(), key=_rank):
+    count = len(found.nodes)
+    room = min(_MOST_ROOM, _ROOM + _ROOM_PER_NODE * count)
+    tables = _MOST_TABLES if count <= _MANY else _MOST_TABLES_OF_MANY
+    each = max(4_000, room // max(1, count))
+    for node in sorted(found.nodes.values(), key=_rank):
         if tables <= 0 or room <= 0:
             return
-        if node.status == "failed" or node.outputs:
-            log = _log(run, node.node)
-            if log:
-                found[node.node]["log"] = log
-                room -= len(json.dumps(log))
-        for output, shown in zip(node.outputs, found[node.node].get("outputs", ()), strict=True):
-            shown.update(output_data(run, output, min(room, each)))
+        if (node.status == "failed" or node.outputs) and (log := _log(found.run, node.node)):
+            shown[node.node]["log"] = log
+            room -= len(json.dumps(log))
+        for output, of_output in zip(node.outputs, shown[node.node].get("outputs", ()), strict=True):
+            of_output.update(output_data(found.run, output, min(room, each)))
             tables -= 1
-            room -= len(json.dumps(shown))
+            room -= len(json.dumps(of_output))
 
 
 def _rank(node: RecordedNode) -> tuple[bool, bool, float]:

@@ -24,6 +24,7 @@ from nfrun.engine.runner import Run
 from nfrun.history.work_dir import LOGS, SCRATCH
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
+from nfrun.running.recorded_plan import record_plan
 from nfrun.running.run_setup import RunSetup
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.native_threads import arrow_threads
@@ -125,6 +126,8 @@ class PreparedRun:
     def go(self) -> RunResult:
         """Run to the end, and return the result."""
         run, cache, tables = self._run, self._cache, dict[str, Any]()
+        if cache is not None:
+            record_plan(self._setup, self._placement, in_program=self._caller.in_program)
         hooks = (cache.with_cache, cache.watch, cache.known_outcome) if cache else ()
         # A command shows the first tables only, and returns none.
         returned = self._setup.pipeline.outputs if self._caller.in_program else {}

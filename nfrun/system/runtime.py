@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -102,3 +103,13 @@ def available_memory() -> int:
     with suppress(OSError, ValueError):  # the file says "max" if there is no limit
         memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
     return memory
+
+
+def process_began() -> float:
+    """Return when this process began, in seconds since 1970, exact to 10 ms; now if the system does not tell."""
+    now = time.time()
+    with suppress(OSError, ValueError, IndexError, AttributeError):
+        after_name = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+        ticks = int(after_name.split()[19])  # field 22: since the system started
+        return min(now, now - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK"))
+    return now

@@ -44,6 +44,7 @@ from nfrun.history.journal import (
     UnfinishedNode,
     read_journal,
 )
+from nfrun.history.node_times import FailedAttempt, NodeTimes, attempts_of_line, times_of_line
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.spec.references import parse_reference
 from nfrun.system.checksums import file_checksum
@@ -138,7 +139,9 @@ def test_a_node_is_recorded_when_its_output_is_published(tmp_path: Path) -> None
     path = tmp_path / "a.1.arrow"
     output = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, file_checksum(path), "a.1.arrow", "traits")
     key_inputs = dict(trial.keys.key_inputs("a", inputs={}, needs={}))
-    assert finished == FinishedNode("a", cache_key(key_inputs), key_inputs, (output,), {}, 0.5, folder=tmp_path)
+    assert finished == FinishedNode(
+        "a", cache_key(key_inputs), key_inputs, (output,), {}, 0.5, folder=tmp_path, times=(0,) * 7
+    )
 
 
 def test_an_output_may_be_published_before_its_node_finishes(tmp_path: Path) -> None:
@@ -329,6 +332,18 @@ def test_it_is_recorded_when_and_why_a_node_ran_and_which_outputs_are_shown(tmp_
     assert [output.shown for output in finished.outputs] == [True]
 
 
+def test_the_times_of_all_attempts_are_recorded(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, node("a"))
+    waits = {OutputId("x"): 0.25, OutputId("y"): 0.125}
+    trial.emit(NodeStarted(0.5, "a", 1, queue_wait=0.5), NodeRetrying(1.0, "a", 1, 1.0, FAILURE, 0.5))
+    trial.emit(NodeStarted(2.25, "a", 2, queue_wait=0.25))
+    trial.emit(NodeFinished(4.0, "a", 2, {"a": trial.ref("a")}, 1.0, 0.375, waits, 0.75, 0.0625))
+    trial.published("a")
+    (finished,) = trial.contents.finished
+    assert times_of_line(finished.times) == NodeTimes(2.25, 4.0, 0.25, 0.375, 0.375, 0.75, 0.0625)
+    assert attempts_of_line(finished.failed) == (FailedAttempt(0.5, 1.0, "ValueError: no"),)
+
+
 def test_nodes_that_did_not_finish_are_recorded_before_it_is_reported(tmp_path: Path) -> None:
     names = [f"n{number}" for number in range(12)]
     inputs = (Input("x", OutputId("n0"), alternative=OutputId("n1")), Input("y", OutputId("n0")))
@@ -337,13 +352,15 @@ def test_nodes_that_did_not_finish_are_recorded_before_it_is_reported(tmp_path: 
     trial.emit(*(NodeStarted(0.5, name, 1) for name in (*names, "r")))
     events = [NodeFailed(1.5, name, 1, FAILURE, 1.0) for name in names]
     trial.emit(*events, NodeSkipped(1.5, "s", "n0"), NodeCancelled(1.5, "c", "node 'n0' failed"))
-    failed = [UnfinishedNode(name, "failed", FAILURE, 1, 0.5, 1.0, reason=f"why {name}") for name in names]
+    times = (500_000, 1_500_000, 0)
+    failed = [UnfinishedNode(name, "failed", FAILURE, 1, 0.5, 1.0, reason=f"why {name}", times=times) for name in names]
     skipped = UnfinishedNode("s", "skipped", because="n0", reason="why s", inputs=("n0", "n1"))
     cancelled = UnfinishedNode("c", "cancelled", because="node 'n0' failed", reason="why c")
     assert list(trial.contents.unfinished) == [*failed, skipped, cancelled]
     trial.emit(NodeCancelled(2.5, "r", "cancelled"), RunFinished(3.0, "failed", cause=Cause.NODE))
     running = trial.contents.unfinished[-1]
-    assert running == UnfinishedNode("r", "cancelled", None, 1, 0.5, 2.0, "cancelled", "why r")
+    times = (500_000, 2_500_000, 0)
+    assert running == UnfinishedNode("r", "cancelled", None, 1, 0.5, 2.0, "cancelled", "why r", times=times)
     ending = trial.contents.ending
     assert ending is not None
     assert (ending.status, ending.duration) == ("failed", 3.0)

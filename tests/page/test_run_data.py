@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,38 @@ def test_what_changed_since_the_run_before(tmp_path: Path) -> None:
     assert (node["id"], node["before"], node["after"]) == ("a", "ok", "ok")
     assert node["outputs"] == ["a: 10 -> 12 rows"]
     assert data(kept.work.path, "1")["change"] is None
+
+
+def test_definitions_times_and_cost_of_a_run(failed_run: Path) -> None:
+    document = data(failed_run)
+    run, nodes = document["run"], by_id(document)
+    assert nodes["numbers"]["definition"] == {"place": "small.yaml:5", "yaml": 'numbers: {python: "steps:numbers"}'}
+    error = nodes["told"]["error"]
+    assert error["place"] == "small.yaml:7"
+    assert error["line_in_file"][1] == [7, '  told: {python: "steps:told", inputs: {table: kept}}']
+    assert [node["id"] for node in document["nodes"]] == ["numbers", "kept", "told"]
+    for node in nodes.values():
+        assert node["queued"] <= node["started"] <= node["ended"]
+        first, last = node["queued"] - 2e-6, node["ended"] + 2e-6  # lines have whole microseconds
+        assert all(first <= a < b <= last for _, a, b in node["phases"])
+    assert (run["slots"] > 0, run["machine"]["cores"] > 0) == (True, True)
+    assert 0 < run["overhead"]["start"] <= run["overhead"]["seconds"]
+
+
+def test_a_killed_run_shows_the_nodes_that_had_not_ended(failed_run: Path, tmp_path: Path) -> None:
+    (run,) = failed_run.glob("runs/*")
+    copied = tmp_path / ".nfrun"
+    shutil.copytree(failed_run, copied)
+    journal = copied / "runs" / run.name / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:2]) + lines[2][:50])  # the second node was being written
+    document = data(copied)
+    assert document["run"]["status"] == "killed"
+    assert document["run"]["counts"] | {"failed": 0} == document["run"]["counts"]
+    assert {id: node["status"] for id, node in by_id(document).items()} == {
+        "numbers": "ok",
+        "kept": "not_ended",
+        "told": "not_ended",
+    }
+    assert by_id(document)["told"]["definition"]["place"] == "small.yaml:7"
+    assert ["kept", "told", "data"] in document["edges"]

@@ -1,0 +1,198 @@
+"""Writes and reads the plan of a run: what its nodes are and read, what they wait for, and on what it ran.
+
+It is one file in the folder of the run, written once before the first node starts, so that what is known of a run that
+was killed does not end with its journal. Runs of an older nfrun have none, and neither has one whose disk was full.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.budgets import Budget
+from nfrun.core.pipeline import LAST_SECTIONS, NO_RETRY, NOTHING, NodeSpec, OutputId, Pipeline, Retry
+from nfrun.core.plan import Node, Plan
+from nfrun.core.values import asdict, field, frozen
+from nfrun.system.atomic_files import read_regular_file
+
+PLAN = "plan.json"
+_VERSION = 1
+_SECOND = 1_000_000  # estimated durations are in whole microseconds
+_ONE_CPU = (("cpu", 1.0),)
+_LONGEST_TEXT = 4_000_000  # characters of a pipeline file whose text is kept
+_NOT_READ = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
+
+@frozen
+class Circumstances:
+    """On what a run ran, and how. `cores` and `memory`, in bytes, are those that the process may use.
+
+    `began` is when the command began, in seconds since 1970; of a run that a program made, when this was called.
+    `executor` and `schedule` are those of the options.
+    """
+
+    began: float = 0.0
+    slots: int = 0
+    executor: str = ""
+    schedule: str = ""
+    keep_going: bool = False
+    cores: int = 0
+    memory: int = 0
+    platform: str = ""
+
+
+@frozen
+class PlannedNode:
+    """A node of the plan of a run.
+
+    `inputs` has what it may read, by the names of its inputs, and `references` what its checks refer to. `needs` are
+    the nodes that it waits for without reading anything of them. `file` and `line` are its place in a pipeline file.
+    `executor` is "" for threads. `estimated` is in seconds. `takes` is what it takes of the budgets. `section` is the
+    key of the file under which it stands. The other fields are as in `NodeSpec`.
+    """
+
+    id: str
+    kind: str
+    file: str = ""
+    line: int = 0
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NOTHING)
+    references: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    of: str = ""
+    cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    section: str = "nodes"
+    executor: str = ""
+    estimated: float = 1.0
+    takes: tuple[tuple[str, float], ...] = _ONE_CPU
+    retry: Retry = NO_RETRY
+    timeout: float | None = None
+    continue_on_error: bool = False
+    is_mapped: bool = False
+
+    @property
+    def runs_last(self) -> bool:
+        """Whether it is one of those that run when all others have ended."""
+        return self.section in LAST_SECTIONS
+
+    @property
+    def output_ids(self) -> tuple[OutputId, ...]:
+        """The ids of its outputs."""
+        return tuple([OutputId(self.id, name) for name in self.outputs or ("",)])
+
+
+@frozen
+class RunPlan:
+    """The plan of a run. `texts` are those of the pipeline files, by the names that nodes have them under."""
+
+    on: Circumstances
+    nodes: Mapping[str, PlannedNode]
+    budgets: Mapping[str, Budget]
+    texts: Mapping[str, str]
+
+
+def write_run_plan(
+    folder: Path,
+    pipeline: Pipeline,
+    plan: Plan,
+    on: Circumstances,
+    *,
+    executors: Mapping[str, str],
+    redact: Any = None,
+) -> None:
+    """Write the plan of a run into its folder. The texts of pipeline files go through `redact`. Raises OSError.
+
+    `executors` are those of nodes that do not run on threads.
+    """
+    files: dict[str, int] = {}
+    nodes = []
+    for spec in (*pipeline.nodes.values(), *pipeline.last_nodes.values()):
+        node = _node_json(spec, plan.nodes.get(spec.id))
+        if file := files.setdefault(spec.source.file, len(files)):
+            node["file"] = file
+        if spec.id in executors:
+            node["executor"] = executors[spec.id]
+        nodes.append(node)
+    document = {
+        "version": _VERSION,
+        "on": asdict(on),
+        "budgets": {name: asdict(budget) for name, budget in plan.budgets.items()},
+        "nodes": nodes,
+        "files": list(files),
+        "texts": [_text_of(file, redact) for file in files],
+    }
+    with (folder / PLAN).open("xb") as out:
+        out.write(json.dumps(document, separators=(",", ":")).encode())
+
+
+def _node_json(spec: NodeSpec, node: Node | None) -> dict[str, Any]:
+    """Return what the file has of a node, without what most nodes do not have."""
+    found: dict[str, Any] = {"id": spec.id, "kind": spec.kind, "line": spec.source.line}
+    if spec.inputs:
+        found["inputs"] = {item.name: item.outputs for item in spec.inputs}
+    if spec.references:
+        found["references"] = [output for item in spec.references for output in item.outputs]
+    if spec.outputs:
+        found["outputs"] = spec.outputs
+    if spec.needs:
+        found["needs"] = spec.needs
+    if spec.of:
+        found |= {"of": spec.of, "cell": spec.cell}
+    if spec.section != "nodes":
+        found["section"] = spec.section
+    if spec.map is not None:
+        found["is_mapped"] = True
+    if node is None:
+        return found
+    if node.estimated_duration != 1.0:
+        found["estimated"] = int(node.estimated_duration * _SECOND)
+    if node.resources != _ONE_CPU:
+        found["takes"] = node.resources
+    if node.retry is not NO_RETRY and node.retry != NO_RETRY:
+        found["retry"] = asdict(node.retry)
+    if node.timeout is not None:
+        found["timeout"] = node.timeout
+    if node.continue_on_error:
+        found["continue_on_error"] = True
+    return found
+
+
+def _text_of(file: str, redact: Any) -> str:
+    with suppress(OSError, ValueError):
+        text = Path(file).read_text(encoding="utf-8")
+        if len(text) <= _LONGEST_TEXT:
+            return str(redact(text)) if redact else text
+    return ""
+
+
+def read_run_plan(folder: Path) -> RunPlan | None:
+    """Return the plan of a run, None where its folder has none that can be read."""
+    try:
+        found = json.loads(read_regular_file(folder / PLAN))
+        if found["version"] != _VERSION:
+            return None
+        files = found["files"]
+        nodes = {line["id"]: _node_of(line, files) for line in found["nodes"]}
+        budgets = {name: Budget(**budget) for name, budget in found["budgets"].items()}
+        return RunPlan(Circumstances(**found["on"]), nodes, budgets, dict(zip(files, found["texts"], strict=True)))
+    except _NOT_READ:
+        return None
+
+
+def _node_of(line: dict[str, Any], files: list[str]) -> PlannedNode:
+    line["file"] = files[line.get("file", 0)]
+    for name in ("references", "outputs", "needs"):
+        if name in line:
+            line[name] = tuple(line[name])
+    if "inputs" in line:
+        line["inputs"] = {name: tuple(outputs) for name, outputs in line["inputs"].items()}
+    if "estimated" in line:
+        line["estimated"] /= _SECOND
+    if "takes" in line:
+        line["takes"] = tuple([(name, amount) for name, amount in line["takes"]])
+    if "retry" in line:
+        line["retry"] = Retry(**line["retry"])
+    return PlannedNode(**line)

@@ -1,0 +1,60 @@
+"""Says of a run as a whole what took its time: nodes, waits, and nfrun itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nfrun.page.critical_path import RecordedPath, seconds_without_work
+from nfrun.page.recorded import Recorded
+from nfrun.reports.format_units import format_seconds
+
+_HOW = (
+    "This is the time from the start of the command to its end in which no node was at work: nfrun started, read the "
+    "pipeline, decided what to reuse, started nodes, and wrote what was left. What it did beside nodes that ran is not "
+    "in it."
+)
+
+
+def overhead(found: Recorded) -> dict[str, Any] | None:
+    """Return what nfrun itself cost: the time in which no node was at work. None of a run that has not ended.
+
+    `start` are the seconds before the run began, `idle` those of the run itself. Retries that were waited for, and
+    waits of nodes for a rate, are no cost of nfrun's.
+    """
+    run = found.run
+    if run.ending is None or run.duration is None:
+        return None
+    began = found.plan.on.began if found.plan is not None else run.header.at
+    start = max(0.0, run.ending.at - run.duration - (began or run.ending.at - run.duration))
+    idle = seconds_without_work([*_busy(found)], run.duration)
+    seconds, total = start + idle, start + run.duration
+    text = f"nfrun itself took {format_seconds(seconds)} of {format_seconds(total)}"
+    if start and idle:
+        text += f": {format_seconds(start)} until the first node could start, and {format_seconds(idle)} after that"
+    share = seconds / total if total else 0.0
+    times = {"seconds": seconds, "start": start, "idle": idle}
+    return {name: round(value, 6) for name, value in times.items()} | {
+        "share": round(share, 4),
+        "text": f"{text}.",
+        "how": _HOW,
+    }
+
+
+def _busy(found: Recorded) -> Iterator[tuple[float, float]]:
+    """Yield when nodes were at work, from the first attempt of each to the end of its last."""
+    rates = {name for name, budget in found.plan.budgets.items() if budget.per} if found.plan is not None else ()
+    for name, span in found.spans.items():
+        takes = found.planned[name].takes if name in found.planned else ()
+        waits = any(resource in rates for resource, _ in takes)
+        yield (span.ready if waits else span.started), span.ended
+
+
+def path_data(found: Recorded, path: RecordedPath) -> dict[str, Any]:
+    """Return the critical path as JSON values."""
+    times = {"seconds": path.seconds, "work": path.work, "queued": path.queued}
+    return {
+        "nodes": list(path.nodes),
+        **{name: round(value, 6) for name, value in times.items()},
+        "text": path.text(found.slots),
+    }
