@@ -82,13 +82,14 @@ def _with_table(item: QueryInput, needed: Collection[str] | None) -> QueryInput:
     if not isinstance(item.value, ArrowFiles):
         return item
     from nfrun.tables.file_table import read_source
+    from nfrun.tables.plain_arrays import empty_table
 
     source, schema = item.value.source, _schema(item)
     wanted = [name for name in schema.names if needed is None or name in needed]
     if len({name.lower() for name in schema.names}) < len(schema.names) or len(wanted) == len(schema.names):
         return QueryInput(item.name, read_source(source))
     if not wanted:  # the query does not read this input
-        return QueryInput(item.name, schema.empty_table())
+        return QueryInput(item.name, empty_table(schema))
     return QueryInput(item.name, _with_nulls(read_source(replace(source, columns=tuple(wanted))), schema))
 
 

@@ -40,12 +40,14 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
         return None, None
     import pyarrow as pa
 
+    from nfrun.tables.plain_arrays import empty_table
+
     with _LOCK:  # several runs of a program may plan at once
         connection, tables = _connection()
         try:
             for name, schema in inputs.items():
                 if tables.get(name.lower()) is not schema:  # SQL ignores case
-                    connection.register(name, schema.empty_table())
+                    connection.register(name, empty_table(schema))
                     tables[name.lower()] = schema
             statements = connection.extract_statements(node.body)
             if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:

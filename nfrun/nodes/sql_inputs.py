@@ -76,8 +76,9 @@ class QueryInput:
         """
         if isinstance(self.value, ArrowFiles):
             from nfrun.tables.footers import source_schema
+            from nfrun.tables.plain_arrays import empty_table
 
-            connection.register(self.name, source_schema(self.value.source).empty_table())
+            connection.register(self.name, empty_table(source_schema(self.value.source)))
         elif isinstance(self.value, Scan):
             connection.execute(f"create or replace temp view {_name(self.name)} as {self.value.query}")
         else:

@@ -12,7 +12,7 @@ import pyarrow.types as pt
 from xxhash import xxh3_128
 
 from nfrun.system.checksums import bytes_checksum, text_checksum
-from nfrun.tables.plain_arrays import cast_to, map_entries, run_indices, taken, valid_values, wide_type
+from nfrun.tables.plain_arrays import cast_to, map_entries, run_indices, taken, unsigned, valid_values, wide_type
 
 # Import pyarrow.compute where it is used: it takes 40 ms and 9 MB, and columns of numbers without nulls don't need it.
 _VERSION = b"nfrun table digest 1"  # raise it with every change that gives the same table another digest
@@ -93,7 +93,7 @@ class _Node:
             import pyarrow.compute as pc
 
             # Hash positions, not bitmaps: bitmaps of chunks do not line up, and a chunk without nulls has no bitmap.
-            positions = pc.add(pc.indices_nonzero(array.is_null()), pa.scalar(self._rows, pa.uint64()))
+            positions = pc.add(pc.indices_nonzero(array.is_null()), unsigned(self._rows))
             _feed(self._nulls, positions, 8)
         self._rows += len(array)
         self._values(array)
