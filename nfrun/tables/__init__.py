@@ -30,7 +30,7 @@ Other packages use:
 - `late_store`: `LateStore`
 - `local_files`: `folder_hint`, `local_source`, `resolve_files`
 - `output_files`: `hashed`, `in_memory`
-- `plain_arrays`: `decoded`, `map_entries`
+- `plain_arrays`: `decoded`, `empty_table`, `map_entries`
 - `partitions`: `folder_name`
 - `python_values`: `NO_PREVIEW`, `values_of`
 - `remote_versions`: `RemoteVersions`

@@ -93,7 +93,7 @@ class _Node:
             import pyarrow.compute as pc
 
             # Hash positions, not bitmaps: bitmaps of chunks do not line up, and a chunk without nulls has no bitmap.
-            positions = pc.add(pc.indices_nonzero(array.is_null()), unsigned(self._rows))
+            positions = pc.add(pc.indices_nonzero(array.is_null()), unsigned(self._rows, pa.uint64()))
             _feed(self._nulls, positions, 8)
         self._rows += len(array)
         self._values(array)
@@ -123,7 +123,7 @@ class _Fixed(_Node):
     def _values(self, array: pa.Array) -> None:
         if array.null_count and self._unsigned is not None:
             # 1.5 times as fast as dropping the nulls, and by far the most common case.
-            array = array.view(self._unsigned).fill_null(0)
+            array = array.view(self._unsigned).fill_null(unsigned(0, self._unsigned))
         _feed(self._streams[0], valid_values(array), self._width)
 
 

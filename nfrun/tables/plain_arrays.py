@@ -15,9 +15,10 @@ def empty_table(schema: pa.Schema) -> pa.Table:
     return pa.Table.from_batches([], schema)
 
 
-def unsigned(value: int) -> pa.Scalar:
-    """Return a scalar of the type uint64, and without an import of pandas, as `pa.scalar` has one."""
-    return pa.Array.from_buffers(pa.uint64(), 1, [None, pa.py_buffer(value.to_bytes(8, sys.byteorder))])[0]
+def unsigned(value: int, kind: pa.DataType) -> pa.Scalar:
+    """Return a scalar of an unsigned type, and without an import of pandas, as `pa.scalar` has one."""
+    data = value.to_bytes(kind.bit_width // 8, sys.byteorder)
+    return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(data)])[0]
 
 
 def wide_type(kind: pa.DataType) -> pa.DataType:

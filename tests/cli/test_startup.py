@@ -6,9 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Set
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+
+from nfrun.tables.file_io import write_table
 
 # The console script, which writes the names of the imported modules to a file at exit. numpy, pandas and cloudpickle
 # are hidden: Arrow imports them if they are installed, with many other modules that are of no interest here.
@@ -55,10 +59,10 @@ def imported(folder: Path, *words: str) -> set[str]:
     return HEAVY & modules(folder, *words)
 
 
-def modules(folder: Path, *words: str) -> set[str]:
+def modules(folder: Path, *words: str, script: str = SCRIPT) -> set[str]:
     """Return all modules that are imported when `nfrun` ends."""
     log = folder / "imported"
-    command = [sys.executable, "-c", SCRIPT, str(log), *words]
+    command = [sys.executable, "-c", script, str(log), *words]
     done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return set(log.read_text().split())
@@ -140,6 +144,24 @@ def test_a_run_that_reuses_everything_imports_little(folder: Path) -> None:
     assert HEAVY & shown == {"yaml", "xxhash", "pyarrow"}, "the tables were not shown before"
     assert not {"pyarrow.compute", "pyarrow.parquet", "nfrun.tables.file_io"} & shown
     assert imported(folder, "run", "hello.yaml") == {"yaml", "xxhash"}, "they were"
+
+
+@pytest.mark.parametrize("source", ["x.parquet", "x.arrow", "x.csv"])
+def test_queries_import_no_pandas(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow imports it for the first array or scalar that is made of Python's values, if it is installed."""
+    if find_spec("pandas") is None or find_spec("duckdb") is None:
+        pytest.skip("pandas or DuckDB is not installed")
+    write_table(pa.table({"n": [1, None], "t": ["a", None]}), folder / source)
+    (folder / "q.yaml").write_text(f"""
+nodes:
+  x: {{read: {source}, schema: {{n: int64?, t: string?}}}}
+  y: {{sql: select * from x where n = $n or n is null, inputs: x, with: {{n: 1}}}}
+  z: {{sql: 'select t, count(*) as rows from y group by all', inputs: y, checks: [{{sql: from this where rows > 1}}]}}
+""")
+    monkeypatch.delenv("PYTHONPATH")  # which hides it from other tests
+    with_pandas = SCRIPT.replace('sys.modules["numpy"] = sys.modules["pandas"] = ', "")
+    found = modules(folder, "run", "q.yaml", script=with_pandas)
+    assert {"duckdb", "numpy"} <= found and "pandas" not in found
 
 
 def test_the_json_handoff_imports_its_store(folder: Path) -> None:
