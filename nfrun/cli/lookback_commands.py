@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_USAGE, print_json
-from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, RunsOptions, ShellOptions, ShowOptions
+from nfrun.cli.lookback_options import (
+    DiffOptions,
+    LogsOptions,
+    OpenOptions,
+    ReportOptions,
+    RunsOptions,
+    ShellOptions,
+    ShowOptions,
+)
 from nfrun.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +37,8 @@ if TYPE_CHECKING:
     from nfrun.lookback.run_list import ListedRun
     from nfrun.running.option_fields import Options
     from nfrun.system.std_streams import Messages
+
+_STDOUT = Path("-")
 
 
 def runs(options: RunsOptions, messages: Messages) -> int:
@@ -201,6 +211,33 @@ def diff(options: DiffOptions, messages: Messages) -> int:
     return EXIT_FAILED if options.exit_code and not found.is_equal else EXIT_OK
 
 
+def report(options: ReportOptions, messages: Messages) -> int:
+    """Write the page of a run, and print the name of its file."""
+    from nfrun.lookback.run_reference import find_run
+    from nfrun.lookback.work_folder import find_work
+    from nfrun.page.html_page import page_name, render_page
+    from nfrun.page.run_data import run_data
+    from nfrun.running.report_files import check_report_file, write_report
+    from nfrun.system.atomic_files import name_errors
+
+    work, pipeline = find_work(options.pipeline, options.work)
+    run = find_run(work, pipeline, options.run)
+    file = options.file or Path(page_name(run.file, run.number))
+    if file != _STDOUT:
+        taken = {work.path.resolve(): "the work folder"}
+        if options.pipeline is not None:
+            taken[options.pipeline.resolve()] = "the pipeline file"
+        check_report_file(file, "report", "-o", taken)
+    page = render_page(run_data(work, run, _redactor(run))).encode()
+    if file == _STDOUT:
+        sys.stdout.buffer.write(page)
+        return EXIT_OK
+    with name_errors(file):
+        write_report(file, lambda opened: opened.write(page))
+    print(file)
+    return EXIT_OK
+
+
 def open_table(options: OpenOptions, messages: Messages) -> int:
     """Print the first rows of a table that a run has left, or write it to stdout or into a file; the path of a file."""
     from nfrun.core.output_types import TABLE
@@ -333,6 +370,7 @@ LOOKBACK_COMMANDS: Mapping[str, tuple[Callable[[Any, Messages], int], type[Optio
     "show": (show, ShowOptions, "Show a run, or all that is recorded of one of its nodes."),
     "logs": (logs, LogsOptions, "Print what a node printed and logged."),
     "diff": (diff, DiffOptions, "Show what differs between two runs, and why."),
+    "report": (report, ReportOptions, "Write a page about a run, for browsers: one HTML file."),
     "open": (open_table, OpenOptions, "Show a table that a run has left, or write it in another format."),
     "shell": (shell, ShellOptions, "Start Python with the tables that a node had, to try it."),
 }

@@ -1,4 +1,4 @@
-"""Declares the options of the commands that look back at runs: `runs`, `show`, `logs`, `diff`, `open` and `shell`."""
+"""Declares the options of the commands that look back at runs: `runs`, `show`, `logs`, `diff`, `report` and others."""
 
 from __future__ import annotations
 
@@ -105,6 +105,26 @@ class DiffOptions(Options):
         Options.__post_init__(self)
         if self.key is not None and not self.data:
             raise UsageError("it needs --data, which compares rows", "--key")
+
+
+@command_options
+class ReportOptions(Options):
+    """The options of `nfrun report`. `file` is None for a name made of the pipeline and the number of the run."""
+
+    run: str | None = _run()
+    file: Path | None = declare(
+        *("-o", "--output"),
+        parse=parse_path,
+        metavar="FILE",
+        help="Write this file; - for stdout. Default: PIPELINE-NUMBER.html in the working directory.",
+    )
+    pipeline: Path | None = _pipeline_file()
+    work: Path | None = _work()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        if self.file is not None and not self.file.parent.is_dir():
+            raise UsageError(f"there is no folder '{self.file.parent}'", "-o")
 
 
 @command_options

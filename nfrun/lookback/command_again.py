@@ -14,7 +14,7 @@ from nfrun.lookback.run_list import ListedRun
 
 # Options that run every node, leave no tables, or only change what is shown.
 _LEFT_OUT = ("--fresh", "--json", "-q", "--quiet", "-v", "--verbose", "--github", "--no-github")
-_LEFT_OUT_WITH_VALUE = ("--force", "--schedule", "--handoff", "--events", "--junit", "--trace", "--color")
+_LEFT_OUT_WITH_VALUE = ("--force", "--schedule", "--handoff", "--events", "--junit", "--trace", "--report", "--color")
 _SELECTING = ("--only", "--from", "--until", "--exclude")
 _WITH_SECRET = ("-p", "--param", "--params-file", "--work", "--input")  # options whose value may be a secret
 

@@ -6,4 +6,9 @@ document together, as plain JSON values. `recorded.py` collects all that is reco
 file, `output_data.py` the content of outputs, with `table_data.py` and `column_data.py` for tables,
 `critical_path.py` and `run_times.py` what the run waited for and what nfrun itself cost, and `change_data.py` what
 differs from the run before. It takes no lock and changes nothing.
+
+Other packages use:
+
+- `html_page`: `page_name`, `render_page`
+- `run_data`: `run_data`
 """

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from jinja2 import ChainableUndefined, Environment
+from markupsafe import Markup
+
 from nfrun.core.text import escape_controls
 from nfrun.reports.format_units import format_seconds, format_size
 
@@ -35,9 +38,6 @@ _MOST_CHARACTERS = 2_000  # of a message there
 
 def render_page(document: Mapping[str, Any]) -> str:
     """Return the page of a run's document, which is described in `run_data.py`. The text has no lone surrogates."""
-    from jinja2 import ChainableUndefined, Environment
-    from markupsafe import Markup
-
     environment = Environment(autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
         shown=_shown, seconds=format_seconds, count=_count, time=_time, size=format_size, link=_link
@@ -53,6 +53,11 @@ def render_page(document: Mapping[str, Any]) -> str:
         script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=Markup(_packed(document)),
     )
+
+
+def page_name(pipeline: str, number: int) -> str:
+    """Return a name for the file of a page, from the name of the pipeline file and the number of the run."""
+    return f"{Path(pipeline).stem}-{number}.html"
 
 
 def _script() -> str:

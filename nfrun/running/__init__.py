@@ -15,6 +15,7 @@ Other packages use:
 - `options`: `PlanOptions`, `RunOptions`, `ValidateOptions`
 - `planning`: `plan_pipeline`
 - `prepared_run`: `Caller`
+- `report_files`: `check_report_file`, `write_report`
 - `run`: `run_prepared`
 - `run_setup`: `RunSetup`, `set_up_run`
 """

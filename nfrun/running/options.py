@@ -109,6 +109,9 @@ class RunOptions(Options):
     trace: Path | None = declare(
         "--trace", parse=parse_path, metavar="FILE", help="Write when what ran, for ui.perfetto.dev."
     )
+    report: Path | None = declare(
+        "--report", parse=parse_path, metavar="FILE", help="Write a page about the run, for browsers: one HTML file."
+    )
     color: str = color_option()
     quiet: bool = flag("-q", "--quiet", help="Print failures only.")
     verbose: bool = flag("-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.")
@@ -146,6 +149,7 @@ class RunOptions(Options):
             ("--force", self.force),
             ("--keep", self.keep),
             ("--durable", self.fsync),
+            ("--report", self.report),
         ):
             if needs_files and self.handoff not in PERSISTENT_HANDOFFS:
                 raise UsageError(f"--handoff {self.handoff} leaves no files of tables", option)

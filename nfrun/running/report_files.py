@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from errno import EACCES
 from pathlib import Path
 from typing import IO
@@ -18,6 +18,7 @@ _FILES = {
     "events": (b'{"event"', "events"),
     "junit": (b"<testsuite", "test cases"),
     "trace": (b'"traceEvents"', "trace"),
+    "report": (b"<!-- a run of nfrun", "page of a run"),
 }
 _BEGIN = 300  # bytes in which it stands
 
@@ -29,40 +30,48 @@ def check_report_files(options: RunOptions) -> None:
     """
     work, given = options.work or options.pipeline.parent / WORK_DIR, [*_given(options)]
     taken = {options.pipeline.resolve(): "the pipeline file", work.resolve(): "the work folder"} if given else {}
-    for path, option, mark, what in given:
-        file = path.resolve()
-        if file in taken:
-            raise UsageError(f"'{path}' is {taken[file]}: name another file", option)
-        if path.is_dir():
-            raise UsageError(f"'{path}' is a folder: name a file", option)
-        if (above := next(folder for folder in path.parents if folder.exists())) and not above.is_dir():
-            raise UsageError(f"'{above}' is no folder: name another file", option)
-        if path.is_file():
-            with path.open("rb") as opened:
-                begin = opened.read(_BEGIN)
-            if begin and mark not in begin:
-                found = f"'{path}' is there and has no {what} in it"
-                raise UsageError(f"{found}: remove it, or name another file", option)
+    for name, path in given:
+        check_report_file(path, name, f"--{name}", taken)
         if path.exists() and not path.is_file():  # a device or a pipe, which may take several
             continue
-        taken[file] = f"the file of {option}"
+        taken[path.resolve()] = f"the file of --{name}"
+
+
+def check_report_file(path: Path, kind: str, option: str, taken: Mapping[Path, str]) -> None:
+    """Raise UsageError if a report of a kind, such as `junit`, must not be written to `path`.
+
+    `taken` says what other files are. Raises OSError if a file that is there cannot be read.
+    """
+    mark, what = _FILES[kind]
+    if (file := path.resolve()) in taken:
+        raise UsageError(f"'{path}' is {taken[file]}: name another file", option)
+    if path.is_dir():
+        raise UsageError(f"'{path}' is a folder: name a file", option)
+    if (above := next(folder for folder in path.parents if folder.exists())) and not above.is_dir():
+        raise UsageError(f"'{above}' is no folder: name another file", option)
+    if path.is_file():
+        with path.open("rb") as opened:
+            begin = opened.read(_BEGIN)
+        if begin and mark not in begin:
+            found = f"'{path}' is there and has no {what} in it"
+            raise UsageError(f"{found}: remove it, or name another file", option)
 
 
 def make_report_folders(options: RunOptions) -> None:
     """Make the folders of the files that are written at the end. Raises OSError, also if one cannot be written."""
-    for path, option, _, _ in _given(options):
-        if option == "--events":  # it is opened at once
+    for name, path in _given(options):
+        if name == "events":  # it is opened at once
             continue
         make_folders(path.parent)
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise PermissionError(EACCES, os.strerror(EACCES), str(path))
 
 
-def _given(options: RunOptions) -> Iterator[tuple[Path, str, bytes, str]]:
-    for name, (mark, what) in _FILES.items():
+def _given(options: RunOptions) -> Iterator[tuple[str, Path]]:
+    for name in _FILES:
         path: Path | None = getattr(options, name)
         if path is not None:
-            yield path, f"--{name}", mark, what
+            yield name, path
 
 
 def write_report(path: Path, write: Callable[[IO[bytes]], object]) -> None:

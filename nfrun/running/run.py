@@ -28,6 +28,7 @@ from nfrun.system.std_streams import Messages
 if TYPE_CHECKING:
     from nfrun.engine.cluster.base import Cluster
     from nfrun.engine.executors.base import Placement
+    from nfrun.running.run_page import RunPage
 
 
 def run_pipeline(options: RunOptions, reporters: Iterable[Reporter] = (), around: Around = nullcontext) -> RunResult:
@@ -62,6 +63,7 @@ def run_pipeline(options: RunOptions, reporters: Iterable[Reporter] = (), around
 
 def run_prepared(setup: RunSetup, caller: Caller) -> RunResult:
     """Run a prepared pipeline for a caller, and return its result."""
+    page = _page(setup)
     base, folders = Path(setup.pipeline.folder), folders_of(setup.pipeline.nodes.values())
     with FolderModules(base, folders, shares_process=caller.in_program) as modules, open_cache(setup) as cache:
         if cache is not None and caller.in_program:
@@ -69,7 +71,19 @@ def run_prepared(setup: RunSetup, caller: Caller) -> RunResult:
         setup = replace(setup, plan=plan_of_run(setup, cache))
         placement = _placement(setup, cache)
         with _cluster(setup, placement) as cluster:
-            return PreparedRun(setup, caller, modules.importer, cache, placement, cluster).go()
+            result = PreparedRun(setup, caller, modules.importer, cache, placement, cluster).go()
+    cause = page and page.write()
+    return (
+        replace(result, stopped_reporters={**result.stopped_reporters, page.name: cause}) if page and cause else result
+    )
+
+
+def _page(setup: RunSetup) -> RunPage | None:
+    if setup.options.report is None:
+        return None
+    from nfrun.running.run_page import RunPage
+
+    return RunPage(setup, setup.options.report)
 
 
 def _placement(setup: RunSetup, cache: RunCache | None) -> Placement:
