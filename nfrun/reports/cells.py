@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from nfrun.core.text import shortened
+from nfrun.reports.run_record import RunRecord
 
 
 def folded(names: Iterable[str], cells: Mapping[str, str]) -> list[str]:
@@ -20,3 +21,14 @@ def folded(names: Iterable[str], cells: Mapping[str, str]) -> list[str]:
 def shortened_cells(names: Iterable[str], cells: Mapping[str, str], most: int) -> str:
     """Return a list of nodes as `shortened` does, with the cells of a matrix as one."""
     return shortened(folded(names, cells), most)
+
+
+def alike_failures(failed: Sequence[str], record: RunRecord) -> list[list[str]]:
+    """Return failed nodes in groups: the cells of a matrix with one error, and each other node."""
+    groups: dict[object, list[str]] = {}
+    for name in failed:
+        node, of = record.nodes[name], record.cells.get(name)
+        frames = [(frame.file, frame.line) for frame in node.failure.frames] if node.failure else []
+        error = node.failure.error if node.failure else ""
+        groups.setdefault((of, error, *frames, node.tolerated) if of else name, []).append(name)
+    return list(groups.values())

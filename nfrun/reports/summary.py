@@ -12,7 +12,7 @@ from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import ellipsize, escape_controls, shortened
-from nfrun.reports.cells import folded, shortened_cells
+from nfrun.reports.cells import alike_failures, folded, shortened_cells
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
 from nfrun.reports.printing import fitting_columns, new_table, print_line, shrinking_cell
@@ -306,7 +306,7 @@ class Summary:
         elif cancelled and record.end and record.end.status == "failed":
             listed = shortened_cells(cancelled, record.cells, _MAX_LISTED)
             self._print_error(f"not started after the failure: {listed}{KEEP_GOING}")
-        groups = self._alike(failed)
+        groups = alike_failures(failed, record)
         shown = groups[-_MAX_FAILURES:]
         for name, *others in shown:
             behind = (name, *others)
@@ -315,16 +315,6 @@ class Summary:
             self._print_error(failure_text(name, record.nodes[name], self._place(name), folds, others))
         if more := sum(map(len, groups[: -len(shown)] if shown else [])):
             self._print_error(f"\n… and {format_count(more, 'more node')} failed: 'nfrun show' lists them all")
-
-    def _alike(self, failed: Sequence[str]) -> list[list[str]]:
-        """Return the failed nodes in groups: the cells of a matrix with one error, and each other node."""
-        groups: dict[object, list[str]] = {}
-        for name in failed:
-            node, of = self._record.nodes[name], self._record.cells.get(name)
-            frames = [(frame.file, frame.line) for frame in node.failure.frames] if node.failure else []
-            error = node.failure.error if node.failure else ""
-            groups.setdefault((of, error, *frames, node.tolerated) if of else name, []).append(name)
-        return list(groups.values())
 
     def _print_error(self, text: str) -> None:
         print(text, file=self._err, flush=True)
