@@ -20,7 +20,7 @@ from nfrun.cli.compare_options import BenchOptions
 from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
 from nfrun.core.errors import UsageError
 from nfrun.running.option_fields import Options
-from nfrun.running.option_values import cache_budget
+from nfrun.running.option_values import cache_budget, tells_github
 from nfrun.running.options import PlanOptions, RunOptions, ValidateOptions
 from nfrun.system.processes.process_exit import ImmediateExit
 
@@ -109,6 +109,7 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
     from nfrun.spec.validate import validate_file
 
     problems: list[Diagnostic] = []
+    all_warnings: list[Diagnostic] = []
     documents = []
     valid = []
     gc.enable()  # it is off during start-up, and there may be any number of files
@@ -129,6 +130,7 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
         except SpecError as error:
             diagnostics = error.diagnostics
         problems.extend(diagnostics)
+        all_warnings.extend(warnings)
         lists = {
             "problems": [{**diagnostic_json(found), "level": "error"} for found in diagnostics],
             "warnings": [{**diagnostic_json(found), "level": "warning"} for found in warnings],
@@ -147,6 +149,11 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
         print_json({"files": documents, **cluster})
     elif problems:
         messages(render_all(problems))
+    if tells_github(options, os.environ):
+        from nfrun.cli.github import annotate
+
+        annotate(messages, problems, "error")
+        annotate(messages, all_warnings, "warning")
     return EXIT_USAGE if problems else EXIT_OK
 
 
@@ -203,5 +210,6 @@ def execute(name: str, given: Mapping[str, Any]) -> int:
     assert found is not None
     command, kind, _ = found
     options = kind(**given)
-    with report_errors(as_json=getattr(options, "json", False), wait=getattr(options, "wait", None)) as messages:
+    as_json, wait = getattr(options, "json", False), getattr(options, "wait", None)
+    with report_errors(as_json=as_json, wait=wait, github=tells_github(options, os.environ)) as messages:
         return command(options, messages)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -58,17 +58,21 @@ EXIT_CODES = {
 
 
 @contextmanager
-def report_errors(*, as_json: bool = False, wait: float | None = None) -> Iterator[Messages]:
+def report_errors(*, as_json: bool = False, wait: float | None = None, github: bool = False) -> Iterator[Messages]:
     """Turn every exception in the `with` block into a message on stderr and SystemExit, except UsageError.
 
     With `as_json`, also prints a JSON document on stdout. `wait` is the value of `--wait`, None where there is no such
-    option. Yields the messages of the command: set their redactor as soon as the secrets are known. On success, flushes
-    stdout.
+    option. With `github`, GitHub's runner is told, too. Yields the messages of the command: set their redactor as soon
+    as the secrets are known. On success, flushes stdout.
     """
     messages = Messages()
 
-    def leave(code: int, message: str, error: str = "", problems: Iterable[Diagnostic] = ()) -> NoReturn:
+    def leave(code: int, message: str, error: str = "", problems: Sequence[Diagnostic] = ()) -> NoReturn:
         shown = messages(message)
+        if github:
+            from nfrun.cli.github import annotate
+
+            annotate(messages, problems, "error", message.removeprefix("nfrun: "))
         if as_json:
             document = {"status": "failed", "error": error or shown.removeprefix("nfrun: ")}
             with suppress(OSError, ValueError):

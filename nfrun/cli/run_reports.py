@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.cli.consoles import console_on, is_colored, is_plain
 from nfrun.core.pipeline import Pipeline
@@ -19,11 +19,15 @@ from nfrun.core.plan import plan_of, selected_plan
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.reports.run_record import RunRecord
+from nfrun.running.option_values import tells_github
 from nfrun.running.options import RunOptions
 from nfrun.running.run_setup import RunSetup
 from nfrun.system.checked_json import read_checked, write_checked
 from nfrun.system.runtime import children_time, cores, idle_seconds, peak_rss
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
+
+if TYPE_CHECKING:
+    from nfrun.reports.table_preview import Preview
 
 
 def build_reporters(
@@ -42,28 +46,55 @@ def build_reporters(
     why nodes are not reused, and `over_budget()` the bytes that kept tables take and the budget, if that is less.
     """
     options, pipeline = setup.options, setup.pipeline
+    err, github = sys.stderr, tells_github(options, os.environ)
     if not options.quiet:
-        yield _progress(options, pipeline.name, record)
-    from nfrun.reports.known_previews import KnownPreviews
-    from nfrun.reports.summary import Summary
+        yield _progress(options, pipeline.name, record, github)
+    if github:  # what it prints of nodes and tables must not be taken for commands
+        from nfrun.cli.github import github_report, harmless_stream
 
-    with_rich = not options.quiet and not all(is_plain(stream, options.color) for stream in (results, sys.stderr))
-    if with_rich:
-        # Import only the package for now. After nodes have run, a file rich.py of the user would be found instead.
-        import rich  # noqa: F401
+        err, results = harmless_stream(err), harmless_stream(results, as_json=options.json)
+    from nfrun.reports.known_previews import KnownPreviews
+
     file = setup.work.previews(pipeline)
     read, write = partial(read_checked, file, "previews"), partial(write_checked, file, "previews")
     previews = KnownPreviews(read, write, refs=record.refs, table=table, redact=setup.redactor)
-    yield Summary(
+    yield _summary(setup, results, err, record, previews.of, placement, obstacles, over_budget)
+    yield previews
+    if options.json:
+        from nfrun.reports.json_document import run_document
+
+        yield run_document(record, pipeline, setup.started.run, setup.folder / LOGS, results, peak_rss)
+    if github:
+        yield github_report(setup, record, sys.stderr, partial(_command_to_go_on, setup, record))
+
+
+def _summary(
+    setup: RunSetup,
+    results: IO[str],
+    err: IO[str],
+    record: RunRecord,
+    preview: Callable[[str], Preview | None],
+    placement: Mapping[str, str],
+    obstacles: Callable[[], Mapping[str, str]],
+    over_budget: Callable[[], tuple[int, int] | None],
+) -> Reporter:
+    options, pipeline = setup.options, setup.pipeline
+    from nfrun.reports.summary import Summary
+
+    with_rich = not options.quiet and not all(is_plain(stream, options.color) for stream in (results, err))
+    if with_rich:
+        # Import only the package for now. After nodes have run, a file rich.py of the user would be found instead.
+        import rich  # noqa: F401
+    return Summary(
         record,
         results,
-        sys.stderr,
+        err,
         pipeline=pipeline.name,
         console=partial(console_on, color=options.color),
         import_console=partial(import_module, "nfrun.reports.console") if with_rich else lambda: None,
         outputs={} if options.json else pipeline.outputs,
         absent={} if options.json else {name: id.node for name, id in pipeline.absent_outputs.items()},
-        preview=previews.of,
+        preview=preview,
         obstacles=obstacles,
         over_budget=over_budget,
         place=lambda node: str(pipeline.spec_of(node).source),
@@ -78,14 +109,13 @@ def build_reporters(
         redact=setup.redactor,
         command=partial(_command_to_go_on, setup, record),
     )
-    yield previews
-    if options.json:
-        from nfrun.reports.json_document import run_document
-
-        yield run_document(record, pipeline, setup.started.run, setup.folder / LOGS, results, peak_rss)
 
 
-def _progress(options: RunOptions, name: str, record: RunRecord) -> Reporter:
+def _progress(options: RunOptions, name: str, record: RunRecord, github: bool) -> Reporter:
+    if github:
+        from nfrun.reports.ci.github_lines import GitHubLines
+
+        return GitHubLines(record, sys.stderr, name, verbose=options.verbose)
     if _is_live(sys.stderr):
         from nfrun.reports.progress.live_view import LiveView
 

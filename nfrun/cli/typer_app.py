@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import Parameter, Signature
+from types import SimpleNamespace
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -22,7 +24,8 @@ from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
 from nfrun.running.option_fields import Options, with_bare_values
-from nfrun.system.std_streams import prepare_std_streams
+from nfrun.running.option_values import tells_github
+from nfrun.system.std_streams import Messages, prepare_std_streams
 
 app = typer.Typer(
     name="nfrun",
@@ -55,6 +58,10 @@ def _callback(name: str, options: type[Options]) -> Callable[..., None]:
         try:
             code = execute(name, {option: value for option, value in given.items() if value is not None})
         except UsageError as error:
+            if tells_github(SimpleNamespace(**given), os.environ):
+                from nfrun.cli.github import annotate
+
+                annotate(Messages(), (), "error", f"{error.option}: {error}")
             # Escape here, before typer, which strips what looks like a colour.
             raise typer.BadParameter(escape_controls(str(error)), param_hint=error.option) from None
         raise typer.Exit(code)

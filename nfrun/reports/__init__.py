@@ -10,6 +10,10 @@ Other packages use:
 
 - `bench_stats`: `as_json`, `compare`, `Comparison`, `Document`, `interleave`, `Variant`, `VARIANTS`
 - `bench_table`: `blog_rows`, `print_comparison`, `rows`
+- `ci.github_commands`: `Annotation`, `annotation_lines`, `HarmlessStream`
+- `ci.github_lines`: `GitHubLines`
+- `ci.github_report`: `diagnostic_annotations`, `GitHubReport`, `Workspace`
+- `ci.github_summary`: `summary_of`
 - `ci.junit`: `JUnitFile`, `RunFacts`
 - `ci.trace`: `TraceFile`
 - `console`: `console`
@@ -25,5 +29,5 @@ Other packages use:
 - `progress.plain_lines`: `PlainLines`
 - `run_record`: `NodeRecord`, `RunRecord`
 - `summary`: `failure_text`, `KEEP_GOING`, `Summary`
-- `table_preview`: `cell_text`, `print_table`
+- `table_preview`: `cell_text`, `Preview`, `print_table`
 """

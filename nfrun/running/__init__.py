@@ -11,7 +11,7 @@ Other packages use:
 - `cluster_run`: `validate_on_cluster`
 - `option_fields`: `Options`, `cache_size_option`, `color_option`, `command_options`, `declare`, `flag`, `json_option`,
   `params_option`, `pipeline_option`, `slots_option`, `with_bare_values`, `work_option`
-- `option_values`: `cache_budget`, `parse_number`, `parse_path`, `parse_slots`
+- `option_values`: `cache_budget`, `parse_number`, `parse_path`, `parse_slots`, `tells_github`
 - `options`: `PlanOptions`, `RunOptions`, `ValidateOptions`
 - `planning`: `plan_pipeline`
 - `prepared_run`: `Caller`

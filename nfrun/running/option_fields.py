@@ -38,7 +38,7 @@ def declare(
     bare: str | None = None,
     **settings: Any,
 ) -> Any:
-    """Declare an declare, or an argument if it has no flags.
+    """Declare an option, or an argument if it has no flags.
 
     `kind` is the type on the command line: a `bool` takes no value, a list may be given more than once. `parse` makes
     the value from that, or takes a value as it is; without it, `kind` does. It raises ValueError with the message, or
@@ -160,6 +160,10 @@ json_option = partial(flag, "--json", help="One JSON document on stdout, and not
 color_option = partial(
     declare, "--color", default="auto", choices=("auto", "always", "never"), help="Colours in what is printed."
 )
+github_option = partial(
+    flag, "--github", help="Tell GitHub's runner what is found. This is the default where GITHUB_ACTIONS is true."
+)
+no_github_option = partial(flag, "--no-github", help="Do not, also where GITHUB_ACTIONS is true.")
 
 
 address_option = partial(

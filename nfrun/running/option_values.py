@@ -142,3 +142,9 @@ def parse_path(path: str | Path, what: str = "file") -> Path:
     if path == "":  # as from an unset variable; an empty Path is the working directory
         raise ValueError(f"an empty name is no {what}")
     return Path(path)
+
+
+def tells_github(options: object, environ: Mapping[str, str]) -> bool:
+    """Return whether a command tells GitHub's runner what it finds; always False for one without these options."""
+    found: tuple[bool | None, bool | None] = getattr(options, "github", None), getattr(options, "no_github", None)
+    return bool(found[0]) or (found[1] is False and environ.get("GITHUB_ACTIONS") == "true")

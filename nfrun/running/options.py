@@ -25,8 +25,10 @@ from nfrun.running.option_fields import (
     force_option,
     fresh_option,
     from_option,
+    github_option,
     inputs_option,
     json_option,
+    no_github_option,
     only_option,
     params_file_option,
     params_option,
@@ -112,6 +114,8 @@ class RunOptions(Options):
     report: Path | None = declare(
         "--report", parse=parse_path, metavar="FILE", help="Write a page about the run, for browsers: one HTML file."
     )
+    github: bool = github_option()
+    no_github: bool = no_github_option()
     color: str = color_option()
     quiet: bool = flag("-q", "--quiet", help="Print failures only.")
     verbose: bool = flag("-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.")
@@ -139,6 +143,7 @@ class RunOptions(Options):
         Options.__post_init__(self)
         _refuse_both(self.fresh, self.resume)
         check_cluster_options(self)
+        check_github_options(self)
         compares = self.schedule is not None or self.handoff is not None
         implied = compares and not self.resume and not self.force
         chosen = {"schedule": self.schedule or "eager", "handoff": self.handoff or "auto"}
@@ -160,6 +165,12 @@ def check_cluster_options(options: RunOptions | ValidateOptions) -> None:
     for option, value in (("--address", options.address), ("--store", options.store)):
         if value is not None and options.executor not in CLUSTERS:
             raise UsageError(f"it is for clusters: give --executor {CLUSTERS[0]}, too", option)
+
+
+def check_github_options(options: RunOptions | ValidateOptions) -> None:
+    """Raise UsageError if something is to be told to GitHub and not."""
+    if options.github and options.no_github:
+        raise UsageError("--no-github turns off what --github turns on: give one of them", "--github")
 
 
 @command_options
@@ -214,7 +225,10 @@ class ValidateOptions(Options):
     )
     address: str | None = address_option()
     store: str | None = store_option()
+    github: bool = github_option()
+    no_github: bool = no_github_option()
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
         check_cluster_options(self)
+        check_github_options(self)

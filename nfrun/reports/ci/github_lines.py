@@ -27,7 +27,9 @@ class GitHubLines(PlainLines):
     def event(self, event: Event) -> None:
         """Keep what a node prints, and add it with the line that ends the attempt."""
         if isinstance(event, NodeLogged):
-            self._printed.setdefault(event.node, []).append(line_of_node(escape_controls(event.text)))
+            self._printed.setdefault(event.node, []).append(
+                line_of_node(escape_controls(event.text).replace("\n", "\\n"))
+            )
             return
         if isinstance(event, _ENDS) and (printed := self._printed.pop(event.node, None)) is not None:
             self._add_group(event.at, self._line(event) or f"{event.node} cancelled", printed)

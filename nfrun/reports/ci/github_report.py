@@ -13,6 +13,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.reports.cells import alike_failures
 from nfrun.reports.ci.github_commands import Annotation, annotation_lines, command
+from nfrun.reports.line_reporter import LineReporter
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.reports.summary import failure_text
 
@@ -39,7 +40,7 @@ class Workspace:
         return path.relative_to(self._folder).as_posix() if path.is_relative_to(self._folder) and path.is_file() else ""
 
 
-class GitHubReport:
+class GitHubReport(LineReporter):
     """A reporter that writes annotations to a stream when the run has ended, and adds a page to the summary.
 
     `add_summary()` does the latter, and may raise OSError: then a warning says that it is missing.
@@ -56,9 +57,9 @@ class GitHubReport:
         workspace: Workspace,
         add_summary: Callable[[], object],
     ) -> None:
+        super().__init__(stream)
         self._record = record
         self._pipeline = pipeline
-        self._stream = stream
         self._workspace = workspace
         self._add_summary = add_summary
 
@@ -74,8 +75,8 @@ class GitHubReport:
             what = f"the summary of the step is not written: {error.filename or ''}: {error.strerror or error}"
             lines.append(command("warning", escape_controls(what), title="nfrun"))
         for line in lines:
-            print(line, file=self._stream)
-        self._stream.flush()
+            self.add(line)
+        super().close()
 
     def annotations(self) -> Iterator[Annotation]:
         """Yield what went wrong, the gravest first: the run, nodes, checks."""

@@ -53,7 +53,8 @@ class _Summary:
         yield f"{plain(line.removeprefix(escape_controls(self._pipeline.name) + ': '))}. Run {code(self._run)}.\n"
         if record.end is not None and record.end.error:
             yield f"\n{fenced(escape_controls(record.end.error))}\n"
-        groups = alike_failures(record.named("failed"), record)
+        failed = sorted(record.named("failed"), key=lambda name: record.nodes[name].tolerated)
+        groups = alike_failures(failed, record)
         if groups:
             yield from self._failed(groups)
         if status != "ok" and self._command:
@@ -84,7 +85,7 @@ class _Summary:
         broken = [(name, check) for name, check in found if not check.ok]
         if found:
             held = len(found) - len(broken)
-            yield f"\n{format_count(held, 'check')} of {len(found):,} hold.\n" if broken else "\nAll checks hold.\n"
+            yield f"\n{held:,} of {format_count(len(found), 'check')} hold.\n" if broken else "\nAll checks hold.\n"
         rows = ((code(name), code(check.name), check.severity, plain(check.text)) for name, check in broken)
         if broken:
             yield from table(
@@ -116,7 +117,8 @@ class _Summary:
 
 def _node_row(name: str, node: NodeRecord, kind: str) -> Sequence[str]:
     attempts = f", {node.attempts} attempts" if node.attempts > 1 else ""
-    status = f"{_SIGNS.get(node.status, '')} {node.status}{attempts}".strip()
+    tolerated = " (tolerated)" if node.tolerated else ""
+    status = f"{_SIGNS.get(node.status, '')} {node.status}{tolerated}{attempts}".strip()
     size = format_size(node.bytes) if node.bytes else ""
     return (
         code(name),

@@ -1,0 +1,77 @@
+"""Decides whether a command tells GitHub's runner what it finds, and where the runner looks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+from urllib.parse import quote
+
+from nfrun.core.errors import Diagnostic
+from nfrun.engine.event_dispatch import Reporter
+from nfrun.reports.ci.github_commands import Annotation, HarmlessStream, annotation_lines
+from nfrun.reports.ci.github_report import GitHubReport, Workspace, diagnostic_annotations
+from nfrun.reports.ci.github_summary import summary_of
+from nfrun.reports.run_record import RunRecord
+from nfrun.running.run_setup import RunSetup
+
+if TYPE_CHECKING:
+    from nfrun.system.std_streams import Messages
+
+_MOST_BYTES = 1 << 20  # of the summary of a step, whatever wrote it
+
+
+def harmless_stream(stream: IO[str], *, as_json: bool = False) -> IO[str]:
+    """Return a stream to the same place, of which the runner takes no line for a command."""
+    return cast("IO[str]", HarmlessStream(stream, as_json=as_json))
+
+
+def github_report(setup: RunSetup, record: RunRecord, stream: IO[str], command: Callable[[], str]) -> Reporter:
+    """Return the reporter of annotations and of the summary. `command()` returns the command that goes on."""
+    workspace = _workspace()
+    file = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    add = partial(_add_summary, file, setup, record, command, workspace) if file else lambda: None
+    return GitHubReport(record, setup.pipeline, stream, workspace, add)
+
+
+def annotate(messages: Messages, problems: Iterable[Diagnostic], level: str, otherwise: str = "") -> None:
+    """Write an annotation for each problem, or one with the text `otherwise` if there is none."""
+    found = [*diagnostic_annotations(problems, level, _workspace())]
+    if not found and otherwise:
+        found = [Annotation(level, "nfrun", otherwise)]
+    for line in annotation_lines(found):
+        messages(line)
+
+
+def _workspace() -> Workspace:
+    return Workspace(os.environ.get("GITHUB_WORKSPACE", ""))
+
+
+def _add_summary(
+    file: str, setup: RunSetup, record: RunRecord, command: Callable[[], str], workspace: Workspace
+) -> None:
+    """Add the page of a run to the file of the step's summary. Raises OSError."""
+    try:
+        with Path(file).open("ab") as opened:
+            room = _MOST_BYTES - opened.tell()
+            text = summary_of(
+                record, setup.pipeline, setup.started.run, command(), _links(setup, record, workspace), room
+            )
+            opened.write(text.encode(errors="backslashreplace"))
+    except OSError as error:
+        error.filename = file
+        raise
+
+
+def _links(setup: RunSetup, record: RunRecord, workspace: Workspace) -> dict[str, str]:
+    """Return the address on GitHub of the place of each node that failed."""
+    known = [os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA")]
+    if not all(known):
+        return {}
+    server, repository, commit = known
+    spans = {name: setup.pipeline.spec_of(name).source for name in record.failed}
+    paths = {name: workspace.path_of(span.file) for name, span in spans.items()}
+    root = f"{server}/{quote(repository)}/blob/{quote(commit)}"
+    return {name: f"{root}/{quote(path)}#L{spans[name].line}" for name, path in paths.items() if path}
