@@ -240,7 +240,7 @@ def report(options: ReportOptions, messages: Messages) -> int:
 
 def open_table(options: OpenOptions, messages: Messages) -> int:
     """Print the first rows of a table that a run has left, or write it to stdout or into a file; the path of a file."""
-    from nfrun.core.output_types import TABLE
+    from nfrun.core.output_types import TABLE, form_of
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
     from nfrun.reopen.current_pipeline import bound_pipeline
@@ -252,9 +252,11 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
         )
     work, pipeline = find_work(options.pipeline, options.work)
     run = find_run(work, pipeline, options.run)
-    tables = RunTables(work, run, partial(bound_pipeline, options.pipeline, work, run))
+    tables = RunTables(work, run, partial(bound_pipeline, options.pipeline, work, run), with_refused=True)
     output = tables.output_id(options.output)
     is_file = tables.type_of(output) != TABLE
+    if failed := tables.failed_checks(output):
+        messages(f"nfrun: no node reads this {form_of(tables.type_of(output))}: '{output.node}' {failed}")
     if is_file and options.format not in ("text", "path"):
         raise UsageError(f"'{output}' is no table and stays as it is: -o copies it", "--format")
     if is_file and options.file is not None:

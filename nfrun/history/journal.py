@@ -168,7 +168,8 @@ class JournalContents:
     """The contents of a journal.
 
     `started` is None where the first line is missing or damaged. `finished` and `unfinished` are in the order of the
-    lines. `ending` is None where the run was killed or is still running.
+    lines. `ending` is None where the run was killed or is still running. `refused` are the results that are kept
+    although a check failed: their nodes are among the unfinished, too.
     """
 
     folder: Path
@@ -176,6 +177,7 @@ class JournalContents:
     finished: tuple[FinishedNode, ...]
     unfinished: tuple[UnfinishedNode, ...] = ()
     ending: RunEnding | None = None
+    refused: tuple[FinishedNode, ...] = ()
 
     @property
     def ended(self) -> str:
@@ -307,7 +309,7 @@ def read_journal(folder: Path, *, only: Collection[str] = ()) -> JournalContents
 
 def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
     started: RunHeader | None = None
-    finished: list[FinishedNode] = []
+    results: dict[str, list[FinishedNode]] = {kind: [] for kind in RESULTS}
     unfinished: list[UnfinishedNode] = []
     ending: RunEnding | None = None
     for data in lines:
@@ -316,8 +318,8 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
         try:
             if kind == "started":
                 started = header_of(line)
-            elif kind == "finished":
-                finished.append(_finished(line, folder))
+            elif kind in results:
+                results[kind].append(_finished(line, folder))
             elif kind == "unfinished":
                 more = {
                     "failure": line.get("failure") and _failure(line["failure"]),
@@ -330,8 +332,9 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
         except OF_ANOTHER_VERSION:
             continue
     if started is not None and started.version != VERSION:
-        finished = []
-    return JournalContents(folder, started, tuple(finished), tuple(unfinished), ending)
+        results = {kind: [] for kind in RESULTS}
+    finished, refused = (tuple(results[kind]) for kind in RESULTS)
+    return JournalContents(folder, started, finished, tuple(unfinished), ending, refused)
 
 
 def header_of(line: Mapping[str, Any]) -> RunHeader:

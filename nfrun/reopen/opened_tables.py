@@ -37,16 +37,26 @@ _MANY = 20  # entries of so many nodes are not looked for one by one
 class RunTables:
     """The tables of one run. Its methods raise NotRecorded where there is none, and HandoffError for a damaged file."""
 
-    def __init__(self, work: WorkDir, run: ListedRun, pipeline: Callable[[], Pipeline | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        work: WorkDir,
+        run: ListedRun,
+        pipeline: Callable[[], Pipeline | None] = lambda: None,
+        *,
+        with_refused: bool = False,
+    ) -> None:
         """Look for the tables of a run in its work folder.
 
         `pipeline` returns the bound pipeline, None if there is none. It is called where the journal is not enough: for
-        outputs by their shown names, and for tables that nfrun has not written.
+        outputs by their shown names, and for tables that nfrun has not written. `with_refused`: also those that are
+        kept although a check of their node failed.
         """
         self._work = work
         self.run = run
         self._pipeline = cache(pipeline)
+        self._with_refused = with_refused
         self._ends: dict[str, Node] = {}
+        self._refused: dict[str, UnfinishedNode] = {}  # the ends of nodes whose results are taken in spite of them
         self._checked: dict[OutputId, Path | None] = {}
 
     @cached_property
@@ -70,12 +80,13 @@ class RunTables:
             return self._only_output(end)
         if end is not None:
             raise NotRecorded(self._unfinished(end))
-        for other in read_journal(self.run.folder, only=[_as_json("id", name)]).finished:
+        for other in self._results(read_journal(self.run.folder, only=[_as_json("id", name)])):
             found = other.output(name)
             if found is not None:
                 return found.id
+        with_result = {result.node for result in self._results(self.journal)}
         for failed in self.journal.unfinished:
-            if name.startswith(f"{failed.node}."):
+            if failed.node not in with_result and name.startswith(f"{failed.node}."):
                 raise NotRecorded(self._unfinished(failed))
         pipeline = self._pipeline()
         named: Mapping[str, OutputId] = pipeline.outputs if pipeline else {}
@@ -91,6 +102,11 @@ class RunTables:
         if output not in self._checked:
             self._checked[output] = self._find_intact(*self._found(output))
         return self._checked[output]
+
+    def failed_checks(self, output: OutputId) -> str:
+        """Return what failed of the checks for which no node reads an output, "" for one that is read."""
+        end = self._refused.get(output.node)
+        return "" if end is None or end.failure is None else ellipsize(end.failure.error, 200)
 
     def type_of(self, output: OutputId) -> str:
         """Return the type of an output: `table`, `file`, `folder`, or the ending of a file."""
@@ -248,7 +264,15 @@ class RunTables:
         new = [node for node in nodes if node not in self._ends]
         few = [_as_json("node", node) for node in new] if len(new) < _MANY else ()
         if new:
-            self._ends |= ends_of(read_journal(self.run.folder, only=few))
+            journal = read_journal(self.run.folder, only=few)
+            self._ends |= ends_of(journal)
+            for result in self._results(journal):
+                end = self._ends.get(result.node)
+                if isinstance(end, UnfinishedNode):  # of two attempts, the second may have finished
+                    self._refused[result.node], self._ends[result.node] = end, result
+
+    def _results(self, journal: JournalContents) -> tuple[FinishedNode, ...]:
+        return (*journal.finished, *journal.refused) if self._with_refused else journal.finished
 
     def _found(self, output: OutputId) -> tuple[FinishedNode, FinishedOutput]:
         end = self._end(output.node)
@@ -279,7 +303,7 @@ class RunTables:
         return f"{what} and handed on no table{': ' if end.because else ''}{end.because}"
 
     def _unknown(self, name: str, shown: Iterable[str] = ()) -> str:
-        ids = [output.id for end in self.journal.finished for output in end.outputs]
+        ids = [output.id for end in self._results(self.journal) for output in end.outputs]
         ends = ends_of(self.journal)
         if which := which_cell(name, {id: end.of for id, end in ends.items()}):
             return which

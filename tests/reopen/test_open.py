@@ -304,6 +304,35 @@ def test_nodes_that_left_no_table_say_why(tmp_path: Path, here: Here) -> None:
     assert project.look("open", "after").stderr == f"nfrun: {message}\n"
 
 
+def test_the_table_of_a_node_whose_check_failed_is_shown_and_said_to_be_so(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.edit("trial.yaml", "outputs: [low, high]", "outputs: {low: {checks: [{rows: 2}]}, high: table}")
+    project.edit("trial.yaml", "{factor: 2}}", "{factor: 2}, checks: [{unique: n}, {unique: name}]}")
+    project.edit("trial.yaml", "outputs: {sum: total", "outputs: {low: parts.low, sum: total")
+    project.run(code=1)
+    told = (
+        "nfrun: no node reads this table: 'parts' failed its check 'rows: 2' of 'parts.low': 1 row, and not exactly 2\n"
+    )
+    for name, rows in {"parts.low": "0\n", "parts.high": "2\n4\n", "low": "0\n"}.items():
+        done = project.look("open", name, "--format", "csv")
+        assert (done.returncode, done.stderr) == (0, told)
+        assert re.sub(",.*", "", done.stdout) == f'"n"\n{rows}'
+    path = project.look("open", "parts.low", "--format", "path").stdout.strip()
+    assert pa.ipc.open_file(path).read_all().num_rows == 1
+    for name, message in {
+        "parts": "'parts' has several outputs in run 1: name one of parts.low, parts.high",
+        "parts.lo": "run 1 has no output 'parts.lo': did you mean 'parts.low'?",
+        "drawn": "'drawn' was skipped in run 1, because 'parts' failed: it handed on no table",
+    }.items():
+        assert project.look("open", name).stderr == f"nfrun: {message}\n"
+    shell = project.nfrun("shell", "drawn", stdin="print(table)")
+    assert (shell.returncode, shell.stdout) == (2, "")
+    assert shell.stderr.startswith("nfrun: 'parts' failed in run 1 and handed on no table: failed its check")
+    Path(path).unlink()
+    removed = "the table of 'parts.low' in run 1 was removed; to make it again: "
+    assert removed in project.look("open", "parts.low").stderr
+
+
 def test_a_source_is_read_again_if_it_has_the_same_content(tmp_path: Path, here: Here) -> None:
     project = new_project(tmp_path, here)
     project.write("data.csv", "n\n1\n2\n")
