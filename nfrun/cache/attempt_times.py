@@ -14,7 +14,7 @@ class AttemptTimes:
     def __init__(self) -> None:
         # When the first and the last attempt started, the number of the last, and how long that was queued.
         self._starts: dict[str, tuple[float, float, int, float]] = {}
-        self._failed: dict[str, list[tuple[int, int, str]]] = {}
+        self._failed: dict[str, list[tuple[int, int, int, str]]] = {}
 
     def note(self, event: Event) -> None:
         """Note that an attempt starts, or that it failed and another one follows."""
@@ -23,7 +23,9 @@ class AttemptTimes:
             self._starts[event.node] = known[0] if known else event.at, event.at, event.attempt, event.queue_wait
         elif isinstance(event, NodeRetrying):
             started = self._starts[event.node][1]
-            self._failed.setdefault(event.node, []).append(line_of_attempt(started, event.at, event.failure.error))
+            self._failed.setdefault(event.node, []).append(
+                line_of_attempt(started, event.at, event.delay, event.failure.error)
+            )
 
     def forget(self, node: str) -> None:
         """Forget a node that runs again, since its table is to be made again."""

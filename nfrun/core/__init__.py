@@ -38,4 +38,5 @@ Other packages use:
   `on_one_line`, `shortened`
 - `values`: `asdict`, `field`, `Field`, `fields`, `frozen`, `is_value`, `KW_ONLY`, `MISSING`, `mutable`, `replace`,
   `values_of`
+- `what_if`: `PastAttempt`, `PastNode`, `PastRun`
 """

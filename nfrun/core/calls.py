@@ -59,6 +59,7 @@ class Calls:
         self._losses: dict[PiecePath, int] = {}
         self._earlier: dict[PiecePath, int] = {}  # of halves: the calls for the pieces that they were part of
         self._called = 0
+        self._busy = 0.0  # seconds of all orders
         self._done_rows = opened.reused
         self._failed_rows = 0
         self._told_at = float("-inf")
@@ -89,7 +90,7 @@ class Calls:
     @property
     def counts(self) -> MapCounts:
         """The rows and calls so far."""
-        return MapCounts(self.opened.rows, self.opened.reused, self._failed_rows, self._called)
+        return MapCounts(self.opened.rows, self.opened.reused, self._failed_rows, self._called, self._busy)
 
     def start(self) -> tuple[int, tuple[PiecePath, ...], int]:
         """Start the next order. Returns its number, its pieces, and the number of tries for a piece, from 1."""
@@ -120,6 +121,7 @@ class Calls:
         If the run `is_stopped`, nothing is called again, and a call that was told to stop has not failed.
         """
         pieces, tries = self.running.pop(outcome.call)
+        self._busy += outcome.duration
         failure = outcome.failure
         if len(pieces) > 1 and failure is not None and failure.cause is Cause.LOST and outcome.made is None:
             self._call_alone(pieces)

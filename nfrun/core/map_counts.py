@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 
 # A piece by its place among those to compute, and then by 0 or 1 for each time that it was halved: `(3,)`, `(3, 0)`.
 PiecePath = tuple[int, ...]
@@ -12,12 +12,20 @@ PiecePath = tuple[int, ...]
 
 @frozen
 class MapCounts:
-    """The rows of a mapped input: all of them, those with results of earlier runs, those that failed; and the calls."""
+    """The rows of a mapped input: all of them, those with results of earlier runs, those that failed; and the calls.
+
+    `busy` are the seconds of all calls together.
+    """
 
     rows: int
     reused: int = 0
     failed: int = 0
     calls: int = 0
+    busy: float = field(default=0.0, compare=False)
+
+    def as_json(self) -> dict[str, int]:
+        """Return the numbers of rows and calls as JSON values."""
+        return {name: getattr(self, name) for name in ("rows", "reused", "failed", "calls")}
 
 
 class Pieces(Protocol):

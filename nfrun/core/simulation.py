@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Callable
 
 from nfrun.core.events import Event, NodeStarted, Outcome, OutputRef
+from nfrun.core.map_scheduler import scheduler_of
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import Plan
-from nfrun.core.scheduler import Scheduler
 
 Pretend = Callable[[NodeStarted], Outcome]
 
@@ -20,7 +20,7 @@ def simulate(plan: Plan, pretend: Pretend, *, keep_going: bool = False, seed: in
     `pretend` returns the outcome of each attempt, which arrives after the outcome's `duration` in seconds. An attempt
     that timed out still reports its outcome then, as a thread would.
     """
-    scheduler = Scheduler(plan, keep_going=keep_going, seed=seed)
+    scheduler = scheduler_of(plan, keep_going=keep_going, seed=seed)
     pending: list[tuple[float, int, Outcome]] = []
     log: list[Event] = []
     order = itertools.count()

@@ -76,7 +76,7 @@ class FinishedNode:
     checks: tuple[CheckResult, ...] = ()
     map: MapCounts | None = None
     times: tuple[int, ...] = ()
-    failed: tuple[tuple[int, int, str], ...] = ()
+    failed: tuple[tuple[int, int, int, str], ...] = ()
 
     @property
     def absent(self) -> frozenset[str]:
@@ -114,7 +114,7 @@ class UnfinishedNode:
     checks: tuple[CheckResult, ...] = ()
     map: MapCounts | None = None
     times: tuple[int, ...] = ()
-    failed: tuple[tuple[int, int, str], ...] = ()
+    failed: tuple[tuple[int, int, int, str], ...] = ()
 
 
 @frozen
@@ -261,7 +261,7 @@ def _node_json(node: FinishedNode | UnfinishedNode, fields: LineFields) -> dict[
     if node.checks:
         line["checks"] = [_CHECKED.as_json(check) for check in node.checks]
     if node.map is not None:
-        line["map"] = asdict(node.map)
+        line["map"] = {**node.map.as_json(), "busy": round(node.map.busy, 6)}
     if node.times:
         line["times"] = node.times
     if node.failed:
@@ -368,7 +368,9 @@ def _added(line: Mapping[str, Any]) -> dict[str, Any]:
     if "checks" in line:
         found["checks"] = _checks(line)
     if counts := line.get("map"):
-        found["map"] = MapCounts(**{name: counts[name] for name in ("rows", "reused", "failed", "calls")})
+        found["map"] = MapCounts(
+            **{name: counts[name] for name in ("rows", "reused", "failed", "calls", "busy") if name in counts}
+        )
     if "failed" in line:
         found["failed"] = tuple(map(tuple, line["failed"]))
     return found

@@ -30,10 +30,14 @@ class NodeTimes:
 
 @frozen
 class FailedAttempt:
-    """An attempt at a node after which another one was made. Times are as in `NodeTimes`."""
+    """An attempt at a node after which another one was made, which was ready after `delay` more seconds.
+
+    Times are as in `NodeTimes`.
+    """
 
     started: float
     ended: float
+    delay: float
     error: str
 
 
@@ -56,9 +60,9 @@ def line_of_end(started: float, queued: float, ended: float) -> tuple[int, ...]:
     return int(started * _SECOND), int(ended * _SECOND), int(queued * _SECOND)
 
 
-def line_of_attempt(started: float, ended: float, error: str) -> tuple[int, int, str]:
+def line_of_attempt(started: float, ended: float, delay: float, error: str) -> tuple[int, int, int, str]:
     """Return a failed attempt as the line of its node has it."""
-    return int(started * _SECOND), int(ended * _SECOND), error
+    return int(started * _SECOND), int(ended * _SECOND), int(delay * _SECOND), error
 
 
 def times_of_line(times: Sequence[int]) -> NodeTimes | None:
@@ -69,4 +73,5 @@ def times_of_line(times: Sequence[int]) -> NodeTimes | None:
 
 def attempts_of_line(attempts: Sequence[Sequence[Any]]) -> tuple[FailedAttempt, ...]:
     """Return the failed attempts in the line of a node."""
-    return tuple([FailedAttempt(start / _SECOND, end / _SECOND, str(error)) for start, end, error in attempts])
+    found = [(*(time / _SECOND for time in attempt[:3]), str(attempt[3])) for attempt in attempts]
+    return tuple([FailedAttempt(started, ended, delay, error) for started, ended, delay, error in found])

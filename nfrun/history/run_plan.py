@@ -51,7 +51,8 @@ class PlannedNode:
     `inputs` has what it may read, by the names of its inputs, and `references` what its checks refer to. `needs` are
     the nodes that it waits for without reading anything of them. `file` and `line` are its place in a pipeline file.
     `executor` is "" for threads. `estimated` is in seconds. `takes` is what it takes of the budgets. `section` is the
-    key of the file under which it stands. The other fields are as in `NodeSpec`.
+    key of the file under which it stands. With `is_async`, the calls of a mapped one are made on the event loop. The
+    other fields are as in `NodeSpec`.
     """
 
     id: str
@@ -72,6 +73,7 @@ class PlannedNode:
     timeout: float | None = None
     continue_on_error: bool = False
     is_mapped: bool = False
+    is_async: bool = False
 
     @property
     def runs_last(self) -> bool:
@@ -145,6 +147,8 @@ def _node_json(spec: NodeSpec, node: Node | None) -> dict[str, Any]:
         found["section"] = spec.section
     if spec.map is not None:
         found["is_mapped"] = True
+        if spec.map.form is not None and spec.map.form.is_async:
+            found["is_async"] = True
     if node is None:
         return found
     if node.estimated_duration != 1.0:

@@ -159,7 +159,7 @@ def node_json(node: RecordedNode) -> dict[str, Any]:
         "because": node.because or None,
         **({"tolerated": True} if node.tolerated else {}),
         **({"checks": [check.as_json() for check in node.checks]} if node.checks else {}),
-        **({"map": asdict(node.map)} if node.map is not None else {}),
+        **({"map": node.map.as_json()} if node.map is not None else {}),
         "error": node.failure.error if node.failure else None,
         "failure": None if node.failure is None else _failure_json(node.failure),
     }

@@ -50,7 +50,7 @@ def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is
     if node.checks:
         shown["checks"] = [_check(check) for check in node.checks]
     if node.map is not None:
-        shown["map"] = asdict(node.map)
+        shown["map"] = {**node.map.as_json(), "busy": round(node.map.busy, 6)}
     if definitions is not None and planned is not None:
         shown["definition"] = definitions.of(planned, is_brief=is_brief)
     if node.failure is not None:

@@ -25,6 +25,7 @@ from nfrun.page.node_data import node_data
 from nfrun.page.output_data import output_data
 from nfrun.page.recorded import NOT_ENDED, Recorded, read_recorded
 from nfrun.page.run_times import overhead, path_data
+from nfrun.page.what_if_data import what_if_data
 
 VERSION = 1
 _MANY = 2_000  # nodes, from which on little is said of each
@@ -55,6 +56,7 @@ def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any
         "run": {**_run(found), "critical_path": path_data(found, path)},
         "nodes": list(nodes.values()),
         "edges": [list(edge) for edge in found.graph.edges()],
+        "what_if": what_if_data(found, path.nodes),
         "change": change_data(work, run, found.journal),
     }
     if cost := overhead(found):

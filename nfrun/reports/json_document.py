@@ -10,7 +10,6 @@ from typing import IO, Any
 from nfrun.core.events import NOT_SELECTED, Event, RunFinished
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
-from nfrun.core.values import asdict
 from nfrun.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.reports.shown_places import path_here
@@ -151,7 +150,7 @@ class RunDocument:
             "because": node.because or None,
             **({"tolerated": True} if node.tolerated else {}),
             **({"checks": [check.as_json() for check in node.checks]} if node.checks else {}),
-            **({"map": asdict(node.map)} if node.map is not None else {}),
+            **({"map": node.map.as_json()} if node.map is not None else {}),
             "logs": {stream: str(path) for stream, path in logs.items() if path.exists()},
         }
 
