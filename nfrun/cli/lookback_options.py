@@ -116,7 +116,7 @@ class ReportOptions(Options):
         *("-o", "--output"),
         parse=parse_path,
         metavar="FILE",
-        help="Write this file; - for stdout. Default: PIPELINE-NUMBER.html in the working directory.",
+        help="Write this file; '-' is stdout. Default: PIPELINE-NUMBER.html in the working directory.",
     )
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()

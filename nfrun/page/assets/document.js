@@ -16,6 +16,9 @@ function nodeOfOutput(output, producers, nodes) {
 
 function indexed(page) {
   const nodes = new Map(page.nodes.map((node) => [node.id, node]));
+  // The document counts stages from 0, people from 1.
+  const first = page.nodes.reduce((least, node) => Math.min(least, node.stage ?? Infinity), Infinity);
+  for (const node of page.nodes) if (known(node.stage)) node.stage += 1 - first;
   const producers = new Map(), outputs = new Map();
   for (const node of page.nodes) {
     for (const output of node.outputs ?? []) { producers.set(output.id, node.id); outputs.set(output.id, output); }

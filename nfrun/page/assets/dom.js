@@ -58,6 +58,7 @@ const ICONS = {
   disabled: "M8 2.8a5.2 5.2 0 1 0 .01 0M4.4 11.6l7.2-7.2",
   not_selected: "M5 8h6",
   running: "M5.5 4v8l6-4z",
+  not_ended: "M5 4h6L5 12h6z",
 };
 
 function icon(status) {

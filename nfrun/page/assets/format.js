@@ -2,12 +2,14 @@
 
 const WORDS = {
   ok: "ran", reused: "reused", failed: "failed", skipped: "skipped", cancelled: "cancelled", disabled: "disabled",
-  not_selected: "not selected", running: "running",
+  not_selected: "not selected", running: "running", not_ended: "not ended",
 };
 const STATUSES = Object.keys(WORDS);
 const PHASES = { queued: "queued", inputs: "waiting for inputs", work: "working", handoff: "handing on" };
 
 const wordOf = (status) => WORDS[status] ?? status;
+// The type and the message of an error; some have their type as the message.
+const errorText = (error) => [error.type === error.message ? "" : error.type, error.message].filter(Boolean).join(": ") || "error";
 const known = (value) => value !== null && value !== undefined;
 
 function seconds(value) {

@@ -33,11 +33,14 @@ function errorOf(node) {
   if (!error) return null;
   const here = Number(/:(\d+)(?::\d+)?$/.exec(error.place ?? "")?.[1]);
   return part("Error",
-    h("div", { class: "block failed" }, h("p", { class: "message" }, h("b", null, error.type || "error"), error.message ? [": ", long(error.message)] : null)),
+    h("div", { class: "block failed" }, h("p", { class: "message" }, error.type && error.type !== error.message ? [h("b", null, error.type), error.message ? ": " : ""] : null, long(error.message || (error.type ? "" : "error")))),
+    error.rows ? h("p", { class: "muted", style: { marginTop: "6px" } }, error.rows) : null,
+    error.sample ? h("pre", { class: "block", style: { marginTop: "4px" }, tabindex: 0 }, long(error.sample)) : null,
     error.frames?.length ? h("div", { class: "block", style: { marginTop: "8px" }, tabindex: 0 }, error.frames.map((frame) => h("div", { class: "frame" },
       h("div", { class: "muted mono" }, `${frame.file}:${frame.line} in ${frame.function}`),
       frame.source ? h("pre", null, "  ", long(frame.source, 4000)) : null))) : null,
     error.details ? h("pre", { class: "block", style: { marginTop: "8px" }, tabindex: 0 }, long(typeof error.details === "string" ? error.details : JSON.stringify(error.details, null, 2))) : null,
+    error.inputs?.length ? [h("p", { class: "muted", style: { margin: "8px 0 4px" } }, "It read"), h("pre", { class: "block", tabindex: 0 }, long(error.inputs.join("\n")))] : null,
     error.line_in_file?.length ? [h("p", { class: "muted", style: { margin: "8px 0 4px" } }, error.place),
       h("div", { class: "block" }, codeLines(error.line_in_file, here))] : error.place ? h("p", { class: "muted", style: { marginTop: "6px" } }, error.place) : null);
 }
@@ -104,7 +107,8 @@ function nodePane(node, run, close) {
     part("Run", phasesOf(node), fields([
       [node.status === "ok" || isFailed(node) ? "why it ran" : "why", [becauseText(node, run), node.because === node.reason ? "" : node.reason].filter(Boolean).map((text, index) => [index ? "; " : "", long(text, 2000)])],
       ["cell", cell], ["matrix", node.of], ["sub-pipeline", node.group], ["stage", node.stage],
-      ["reused from", node.home && node.status === "reused" ? `run ${node.home}` : ""],
+      ["reused from", node.home && node.status === "reused" ? `run ${node.home}${known(node.took_then) ? `, where it took ${seconds(node.took_then)}` : ""}` : ""],
+      ["section", node.section],
       ["started", known(node.started) ? `${seconds(node.started)} after the run began` : ""],
       ["took", worked ? `${seconds(node.duration)}${share}` : ""],
       ["CPU", known(node.cpu) ? seconds(node.cpu) : ""], ["waited for the GIL", node.gil_wait ? seconds(node.gil_wait) : ""],

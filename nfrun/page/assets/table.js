@@ -1,11 +1,11 @@
 // The table of nodes: sorted, filtered, matrices folded. Only the rows in sight are in the page, so 10,000 are no more.
 
 const ROW = 30, ALWAYS = 250, MOST_PRINTED = 500;
-const RANK = { failed: 0, running: 1, cancelled: 2, ok: 3, reused: 4, skipped: 5, disabled: 6, not_selected: 7 };
+const RANK = { failed: 0, not_ended: 1, running: 1, cancelled: 2, ok: 3, reused: 4, skipped: 5, disabled: 6, not_selected: 7 };
 
 function nodeTable(run, { open }) {
   const rowsOf = (node) => (node.outputs ?? []).reduce((sum, output) => (known(output.rows) ? (sum ?? 0) + output.rows : sum), null);
-  const whyOf = (node) => [node.error ? `${node.error.type ?? "error"}${node.error.message ? `: ${node.error.message}` : ""}` : "", becauseText(node, run), node.reason].find(Boolean) ?? "";
+  const whyOf = (node) => [node.error ? errorText(node.error) : "", becauseText(node, run), node.reason].find(Boolean) ?? "";
   const took = (node) => (ran(node) ? node.duration ?? null : null);
   const single = (node, index) => ({
     node, index, id: node.id, status: node.status, kind: node.kind ?? "", stage: node.stage ?? null, started: ran(node) ? node.started : null,

@@ -32,7 +32,7 @@ function barTip(node, run) {
   const phases = (node.phases ?? []).filter(([, begin, end]) => end > begin);
   return [h("b", null, bdi(node.id)), h("div", null, icon(node.status), ` ${wordOf(node.status)}, ${seconds(node.duration)}`, run.critical.has(node.id) ? ", on the critical path" : ""),
     phases.length ? h("table", null, h("tbody", null, phases.map(([name, begin, end]) => h("tr", null, h("td", { class: "muted" }, PHASES[name] ?? name), h("td", { class: "num" }, seconds(end - begin)))))) : null,
-    node.error ? h("div", { class: "text-failed" }, valueText(`${node.error.type ?? "error"}: ${node.error.message ?? ""}`, 200)) : null];
+    node.error ? h("div", { class: "text-failed" }, valueText(errorText(node.error), 200)) : null];
 }
 
 function timeline(run, { open }) {

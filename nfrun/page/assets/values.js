@@ -38,7 +38,7 @@ function columnsTable(output) {
   return [h("table", { class: "columns" },
     h("thead", null, h("tr", null, ["column", "type"].map((text) => h("th", { scope: "col" }, text)),
       detailed ? [h("th", { scope: "col", class: "num" }, "nulls"), h("th", { scope: "col", class: "num" }, "distinct"), h("th", { scope: "col" }, "values")] : null)),
-    body), more];
+    body), more, output.more_columns ? h("p", { class: "muted" }, `… and ${count(output.more_columns, "more column")}`) : null];
 }
 
 // Pictures are data, HTML runs in a frame without scripts and without network, all else is text.
@@ -62,11 +62,14 @@ function outputOf(output) {
   const columns = (output.schema ?? []).map(([name]) => name);
   const rows = output.first_rows ?? [];
   const table = rows.length ? rowsTable(columns, rows, `First rows of ${output.id}`) : null;
+  const files = output.files?.length ? h("pre", { class: "block" }, output.files.join("\n"), output.more_files ? `\n… and ${count(output.more_files, "more file")}` : "") : null;
+  const sampled = output.sampled ? h("p", { class: "muted", style: { fontSize: "12px", marginTop: "4px" } }, `Values and nulls are those of ${number(output.sampled)} rows, taken from all parts of the table.`) : null;
   const note = output.gone ? h("p", { class: "muted" }, output.gone) : null;
   return h("div", { class: "output" },
     h("header", null, h("b", null, bdi(output.id)), h("span", { class: "muted" }, [output.type && output.type !== "table" ? output.type : "", amount(output)].filter(Boolean).join(", ")),
-      output.digest ? h("code", { title: output.digest }, output.digest.slice(0, 12)) : null),
-    note, mediaOf(output.media, output.id), columnsTable(output),
+      output.shown ? h("span", { class: "muted" }, "output of the pipeline") : null,
+      output.digest ? h("code", { title: output.digest }, output.digest.replace(/^.*:/, "").slice(0, 12)) : null),
+    note, files, mediaOf(output.media, output.id), columnsTable(output), sampled,
     table ? [h("h4", { style: { marginTop: "12px" } }, rows.length < (output.rows ?? 0) ? `the first ${rows.length} of ${count(output.rows, "row")}` : "all rows"), table] : null);
 }
 
