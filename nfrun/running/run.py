@@ -23,6 +23,7 @@ from nfrun.running.opened_cache import open_cache, plan_of_run
 from nfrun.running.options import RunOptions
 from nfrun.running.prepared_run import Around, Caller, PreparedRun, RunResult
 from nfrun.running.run_setup import RunSetup, set_up_run
+from nfrun.spec.budgets import with_memory_here
 from nfrun.system.std_streams import Messages
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def run_prepared(setup: RunSetup, caller: Caller) -> RunResult:
             cache.is_in_program()
         setup = replace(setup, plan=plan_of_run(setup, cache))
         placement = _placement(setup, cache)
+        setup = _with_memory_here(setup, placement)
         with _cluster(setup, placement) as cluster:
             result = PreparedRun(setup, caller, modules.importer, cache, placement, cluster).go()
     cause = page and page.write()
@@ -92,6 +94,17 @@ def _placement(setup: RunSetup, cache: RunCache | None) -> Placement:
     code, reused = (cache.code, cache.reused_nodes) if cache else (FolderCode(Path(pipeline.folder)), ())
     variables, retained = setup.thread_variables, setup.plan.retained
     return place_nodes(pipeline, options.executor, setup.recorded, code, reused, variables, retained)
+
+
+def _with_memory_here(setup: RunSetup, placement: Placement) -> RunSetup:
+    """Let nodes that are on no cluster take of the memory of this machine. Raises SpecError if one takes more."""
+    if setup.options.executor not in CLUSTERS:
+        return setup
+    here = [name for name in setup.plan.nodes if placement.executors.get(name) not in CLUSTERS]
+    pipeline, plan = with_memory_here(setup.pipeline, here), setup.plan
+    amounts = {name: budget.amount for name, budget in pipeline.budgets.items() if name in plan.budget}
+    plan = replace(plan, budget={**plan.budget, **amounts}, budgets=pipeline.budgets)
+    return replace(setup, pipeline=pipeline, plan=plan)
 
 
 @contextmanager

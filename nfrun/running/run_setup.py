@@ -181,6 +181,7 @@ def _resolve(options: RunOptions, run_id: str, messages: Messages, known: KnownC
         known=known,
         work=options.work,
         columns=True,
+        far=options.executor in CLUSTERS,
     )
 
 

@@ -8,6 +8,7 @@ does all of it. Each step raises one SpecError with all the problems it found, a
 Other packages use:
 
 - `binder`: `bind`, `secrets_of`
+- `budgets`: `with_memory_here`
 - `known_checks`: `KnownChecks`
 - `loader`: `read_pipeline`
 - `pipeline_warnings`: `warnings_of`

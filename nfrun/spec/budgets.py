@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 
 from nfrun.core.budgets import Budget
-from nfrun.core.errors import Diagnostic
+from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
@@ -128,8 +128,34 @@ def _shown(budget: Budget, amount: float) -> str:
     return f"{amount / _SIZES.get(unit, 1):.4g}{unit}"
 
 
-def with_memory(pipeline: Pipeline) -> Pipeline:
-    """Return the pipeline with the machine's memory as a budget, if nodes take memory and the file gives no budget."""
-    if _MEMORY in pipeline.budgets or not any(_MEMORY in spec.amounts for spec in pipeline.nodes.values()):
+def with_memory(pipeline: Pipeline, *, far: bool = False) -> Pipeline:
+    """Return the pipeline with the machine's memory as a budget, if nodes take memory and the file gives no budget.
+
+    If nodes may run `far` from this machine, the budget is at least what a node takes: see `with_memory_here`.
+    """
+    takes = [spec.amounts[_MEMORY] for spec in pipeline.nodes.values() if _MEMORY in spec.amounts]
+    if _MEMORY in pipeline.budgets or not takes:
         return pipeline
-    return replace(pipeline, budgets={**pipeline.budgets, _MEMORY: Budget(float(available_memory()), is_size=True)})
+    there = float(available_memory())
+    budget = Budget(max(there, *takes) if far else there, is_size=True)
+    return replace(pipeline, budgets={**pipeline.budgets, _MEMORY: budget})
+
+
+def with_memory_here(pipeline: Pipeline, here: Iterable[str]) -> Pipeline:
+    """Return the pipeline whose nodes `here` take of this machine's memory, unless the file gives a budget.
+
+    Raises SpecError if one of them takes more than there is.
+    """
+    budget, there = pipeline.budgets.get(_MEMORY), float(available_memory())
+    if budget is None or budget.text:
+        return pipeline
+    takes = [(spec, spec.amounts.get(_MEMORY, 0.0)) for name in here if (spec := pipeline.nodes.get(name))]
+    has = f"of 'memory', and this machine, where it runs, has {_shown(budget, there)}"
+    refused = [
+        Diagnostic(spec.source, f"'{spec.declared}' takes {_shown(budget, amount)} {has}", "")
+        for spec, amount in takes
+        if amount > there
+    ]
+    if refused:
+        raise SpecError(refused)
+    return replace(pipeline, budgets={**pipeline.budgets, _MEMORY: replace(budget, amount=there)})

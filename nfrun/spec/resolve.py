@@ -47,13 +47,15 @@ def resolve(
     known: KnownChecks | None = None,
     work: Path | None = None,
     columns: bool = False,
+    far: bool = False,
 ) -> Resolved:
     """Read, check and bind the pipeline in `file`.
 
     `given` holds parameters as text, and wins over those in `params_file`. If it is None, nothing is bound, and the
     expressions stay as they are; the matrix is expanded with the defaults of the parameters. `profile` is laid over the
     file; if it is None, the one that NFRUN_PROFILE in `environ` names. What is `known` to be in order is not checked
-    again, and what is found to be is added. `bind` in `binder.py` describes the others.
+    again, and what is found to be is added. Nodes that may run `far` away may take more memory than this machine has.
+    `bind` in `binder.py` describes the others.
     Calls `on_read(pipeline)` when the file is read, and then `set_redactor(redactor)`, because errors of binding may
     quote values of secrets. Raises SpecError with every problem of the step that found some: reading the pipeline,
     reading `params_file`, binding, looking for what nodes need and, with `columns`, for columns that cannot be there.
@@ -81,7 +83,7 @@ def resolve(
         )
     else:
         pipeline = expand(pipeline, document, environ)
-    pipeline = with_memory(pipeline)
+    pipeline = with_memory(pipeline, far=far)
     if refused := list(dict.fromkeys(refused_amounts(pipeline, document, pipeline.budgets))):
         raise SpecError(refused)
     if absent := list(missing(pipeline, document, functions, environ)):

@@ -42,7 +42,7 @@ Done = subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
-    with DaskCluster(tmp_path_factory.mktemp("dask"), 1, options=("--resources", "gpu=1")) as cluster:
+    with DaskCluster(tmp_path_factory.mktemp("dask"), 1, options=("--resources", "gpu=1 memory=1e15")) as cluster:
         yield cluster
 
 
@@ -126,6 +126,14 @@ def nfrun_with(folder: Path, library: Path, cluster: DaskCluster, store: Path) -
     return subprocess.run(
         [*command, "--store", str(store)], cwd=folder, capture_output=True, text=True, timeout=100, check=False
     )
+
+
+def test_a_node_takes_the_memory_of_a_worker_and_not_that_of_this_machine(tmp_path: Path, cluster: DaskCluster) -> None:
+    pipeline = "name: p\nnodes: {a: {python: 'steps:a', resources: {memory: 900TB}}}\n"
+    folder = project(tmp_path / "p", pipeline, "import pyarrow as pa\ndef a(): return pa.table({'n': [1]})\n")
+    assert nfrun(folder, "run", "p.yaml").returncode == 2
+    done = on_dask(folder, cluster)
+    assert (done.returncode, last_line(done)) == (0, "p: ok, 1 ran"), done.stderr
 
 
 def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:

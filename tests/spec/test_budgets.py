@@ -9,6 +9,7 @@ import pytest
 from nfrun.core.budgets import Budget
 from nfrun.core.errors import SpecError
 from nfrun.core.pipeline import Pipeline
+from nfrun.spec.budgets import with_memory_here
 from nfrun.spec.resolve import resolve
 
 FORMS = "(write a number, a size such as 12GB, or a rate such as 50/s, 3000/min or 10/h)"
@@ -113,9 +114,10 @@ WRONG_AMOUNTS = [
 ]
 
 
-def read(folder: Path, text: str, profile: str = "") -> Pipeline:
+def read(folder: Path, text: str, profile: str = "", far: bool = False) -> Pipeline:
     (folder / "p.yaml").write_text(text)
-    return resolve(folder / "p.yaml", given={}, params_file=None, environ={}, run_id="1", profile=profile).pipeline
+    given = {"params_file": None, "environ": {}, "run_id": "1", "profile": profile, "far": far}
+    return resolve(folder / "p.yaml", given={}, **given).pipeline  # type: ignore[arg-type]
 
 
 def mistakes(folder: Path, text: str) -> list[tuple[int, int, str]]:
@@ -182,6 +184,23 @@ def test_memory_without_a_budget_is_that_of_the_machine(tmp_path: Path, monkeypa
     told = [(2, 35, "'a' takes 16GB of 'memory', and there is 8GB")]
     assert mistakes(tmp_path, text.replace("4GB", "16GB")) == told
     assert read(tmp_path, "resources: {memory: 32GB}\n" + text.replace("4GB", "16GB")).budgets["memory"].amount == 32e9
+
+
+def test_nodes_on_other_machines_take_more_memory_than_this_one_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nfrun.spec.budgets.available_memory", lambda: 8_000_000_000)
+    text = "nodes:\n  far: {run: x, resources: {memory: 40GB}}\n  here: {run: x, resources: {memory: 9GB}}\n"
+    pipeline = read(tmp_path, text.replace("9GB", "6GB"), far=True)
+    assert pipeline.budgets["memory"].amount == 40e9
+    assert with_memory_here(pipeline, ["here"]).budgets["memory"].amount == 8e9
+    with pytest.raises(SpecError) as caught:
+        with_memory_here(read(tmp_path, text, far=True), ["here"])
+    (told,) = caught.value.diagnostics
+    assert (told.span.line, told.span.column) == (3, 3)
+    assert told.message == "'here' takes 9GB of 'memory', and this machine, where it runs, has 8GB"
+    pipeline = read(tmp_path, f"resources: {{memory: 50GB}}\n{text}", far=True)
+    assert with_memory_here(pipeline, ["here"]) is pipeline, "the file says how much there is"
 
 
 def test_amounts_of_defaults_are_merged_key_by_key(tmp_path: Path) -> None:
