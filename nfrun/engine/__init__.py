@@ -10,8 +10,9 @@ Other packages use:
 - `attempt_context`: `Importer`, `RunCoroutine`
 - `cluster.addresses`: `is_local`, `is_private`
 - `cluster.base`: `Cluster`, `Engine`
-- `cluster.code_archive`: `find_code`
+- `cluster.code_archive`: `find_code`, `find_files`
 - `cluster.dask_engine`: `DaskEngine`
+- `cluster.folder_copies`: `left_behind`
 - `cluster.preflight`: `Needs`, `preflight`
 - `cluster.slots`: `most_slots`
 - `cluster.wire`: `HostConfig`, `to_text`

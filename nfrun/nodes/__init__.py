@@ -10,8 +10,9 @@ files.
 
 Other packages use:
 
-- `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeContext`, `NodeDiagnostic`, `NodeError`, `output_name`, `seed_of`
-- `declared_files`: `is_written_before`, `missing_files`, `used_files`
+- `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NamedFiles`, `NodeContext`, `NodeDiagnostic`, `NodeError`,
+  `output_name`, `seed_of`
+- `declared_files`: `declared_files`, `is_written_before`, `missing_files`, `used_files`
 - `duckdb_instances`: `gives_nothing`
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`

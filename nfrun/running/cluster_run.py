@@ -53,6 +53,7 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
         yield None
         return
     from nfrun.engine.cluster.base import Cluster
+    from nfrun.engine.cluster.folder_copies import left_behind
     from nfrun.engine.cluster.preflight import Needs, preflight
     from nfrun.places.opening import open_place
 
@@ -70,8 +71,12 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
             has_secrets=bool(secret),
             tell=setup.messages,
         )
-        problems = _told_in_the_open(secret, [address, *(worker.address for worker in engine.workers())])
-        needs = Needs(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__}, problems)
+        told = _told_in_the_open(secret, [address, *(worker.address for worker in engine.workers())])
+        problems, warnings = left_behind(placed, _base(pipeline), _traveling(pipeline, setup.work.path, place))
+        needs = Needs(
+            *(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__}),
+            *((*told, *problems), tuple(warnings)),
+        )
         for warning in preflight(cluster, needs):
             setup.messages.warn(warning)
         yield replace(cluster, config=_with_code(cluster.config, pipeline, setup, place))
@@ -83,6 +88,7 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     Raises UsageError, ClusterError and PlaceError.
     """
     from nfrun.engine.cluster.base import Cluster
+    from nfrun.engine.cluster.folder_copies import left_behind
     from nfrun.engine.cluster.preflight import Needs, preflight
     from nfrun.engine.cluster.wire import HostConfig
     from nfrun.places.opening import open_place
@@ -93,16 +99,25 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     place = open_place(cluster_store(options.store, os.environ, address, Path(files[0].folder, WORK_DIR, STORE)))
     placed: list[NodeSpec] = []
     modules: dict[str, None] = {}
+    problems: list[str] = []
+    warnings: list[str] = []
+    travel = {path for one in files for path in _traveling(one, Path(one.folder, WORK_DIR), place)}
     for one in files:
         executors = place_nodes(one, CLUSTERS[0], NodeStats({}, {}, {}, {}), FolderCode(Path(one.folder))).executors
         specs = [spec for name, spec in one.nodes.items() if executors.get(name) in CLUSTERS]
         placed += specs
+        lacking, hidden = left_behind(specs, _base(one), travel)
+        problems += lacking
+        warnings += hidden
         modules.update(dict.fromkeys(_modules(one, specs)))
     run = f"validate-{os.urandom(6).hex()}"
     with _engine(address, run, cores()) as engine:
         config = HostConfig(run, run, _shared(files[0]), place.uri)
-        problems = _told_in_the_open(naming_secrets(files, placed), [address, *(w.address for w in engine.workers())])
-        needs = Needs(tuple(modules), tuple(placed), {**_versions(), "nfrun": __version__}, problems)
+        secret = _told_in_the_open(naming_secrets(files, placed), [address, *(w.address for w in engine.workers())])
+        needs = Needs(
+            *(tuple(modules), tuple(placed), {**_versions(), "nfrun": __version__}),
+            *((*secret, *problems), tuple(warnings)),
+        )
         warnings = preflight(Cluster(engine, config, place), needs)
         workers = engine.workers()
     slots = sum(worker.slots for worker in workers)
@@ -170,15 +185,11 @@ def _with_code(config: HostConfig, pipeline: Pipeline, setup: RunSetup, place: P
     """Put the archive with the code into the store, unless it is there. Raises ClusterError and PlaceError."""
     from nfrun.engine.cluster.code_archive import find_code
 
-    base = Path(pipeline.folder).absolute()
-    folders = [base, *dict.fromkeys(folder_of(spec, base) for spec in pipeline.nodes.values() if spec.folder)]
-    left_out = [setup.work.path, *place.kept]
-    # The store has folders of other work folders, too, unless it is around the project.
-    left_out += [path.parent for path in place.kept if not base.is_relative_to(path.parent)]
+    base, parts = _base(pipeline), _code_parts(pipeline, setup.work.path, place)
     folder = place.fresh_folder()
     try:
         for _ in range(_TRIES):
-            code = find_code(folders, left_out, is_left_out=is_ours)
+            code = find_code(*parts, is_left_out=is_ours)
             if place.size(code.name) is not None:
                 break
             if code.pack(folder / "code.zip"):
@@ -189,6 +200,26 @@ def _with_code(config: HostConfig, pipeline: Pipeline, setup: RunSetup, place: P
     finally:
         remove(folder, ignore_errors=True)
     return replace(config, code=code.name, base=os.path.relpath(base, code.root), root=str(code.root))
+
+
+def _base(pipeline: Pipeline) -> Path:
+    return Path(pipeline.folder).absolute()
+
+
+def _code_parts(pipeline: Pipeline, work: Path, place: Place) -> tuple[list[Path], list[Path]]:
+    """Return the folders whose files travel, and those in them that are left out."""
+    base = _base(pipeline)
+    folders = [base, *dict.fromkeys(folder_of(spec, base) for spec in pipeline.nodes.values() if spec.folder)]
+    # The store has folders of other work folders, too, unless it is around the project.
+    around = [path.parent for path in place.kept if not base.is_relative_to(path.parent)]
+    return folders, [work, *place.kept, *around]
+
+
+def _traveling(pipeline: Pipeline, work: Path, place: Place) -> set[Path]:
+    """Return the files that travel to workers. Raises ClusterError."""
+    from nfrun.engine.cluster.code_archive import find_files
+
+    return {*find_files(*_code_parts(pipeline, work, place), is_left_out=is_ours)[1].values()}
 
 
 def _modules(pipeline: Pipeline, placed: list[NodeSpec]) -> tuple[str, ...]:

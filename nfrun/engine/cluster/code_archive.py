@@ -72,17 +72,17 @@ def unpack(archive: Path, folder: Path) -> None:
                 os.chmod(path, mode | stat.S_IRUSR | stat.S_IWUSR)  # noqa: PTH101
 
 
-def find_code(
+def find_files(
     folders: Sequence[Path],
     left_out: Collection[Path] = (),
     more: Collection[Path] = (),
     is_left_out: Callable[[Path], bool] = lambda folder: False,
-) -> CodeFiles:
-    """Find the files in the folders, without hidden ones, virtual environments and the folders that are left out.
+) -> tuple[Path, Mapping[str, Path]]:
+    """Return the folder above the files that travel, and these by name, without hidden ones and virtual environments.
 
-    `left_out` has some of these, and of the folders inside of `folders` `is_left_out` says more. Links are followed.
-    `more` are other files that count. Raises ClusterError if a folder itself is one of `left_out`, if
-    the files are too large together, or if one of them cannot be read, or has a name that is no UTF-8.
+    The files are those in `folders`, but for the folders that are `left_out`; of the folders inside of `folders`
+    `is_left_out` says more of them. Links are followed. `more` are other files that count. Raises ClusterError if a
+    folder itself is one of `left_out`.
     """
     folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100  (a link stays one)
     real = {*map(os.path.realpath, left_out)}
@@ -94,7 +94,21 @@ def find_code(
     files.update({path: path for path in more})
     root = Path(os.path.commonpath([*folders, *(path.parent for path in more)]))
     named = {f"{path.relative_to(root)}{'/' * path.is_dir()}": path for path in files}
-    named = dict(sorted(named.items()))
+    return root, dict(sorted(named.items()))
+
+
+def find_code(
+    folders: Sequence[Path],
+    left_out: Collection[Path] = (),
+    more: Collection[Path] = (),
+    is_left_out: Callable[[Path], bool] = lambda folder: False,
+) -> CodeFiles:
+    """Find the files that travel, as `find_files` does.
+
+    Raises ClusterError, too, if the files are too large together, or if one of them cannot be read, or has a name that
+    is no UTF-8.
+    """
+    root, named = find_files(folders, left_out, more, is_left_out)
     for name in named:
         if not _is_utf8(name):
             what = f"the name of {root / name} is not UTF-8, so it cannot travel to a cluster"

@@ -23,13 +23,14 @@ _NAMED = 3  # workers, in a message
 class Needs:
     """What a pipeline needs of each worker: modules that its code imports, and nodes that take of `PER_WORKER`.
 
-    `versions` are those of this process, by the names of `Answer.versions`. `problems` are known before.
+    `versions` are those of this process, by the names of `Answer.versions`. `problems` and `warnings` are known before.
     """
 
     modules: tuple[str, ...]
     nodes: tuple[NodeSpec, ...]
     versions: Mapping[str, str]
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -> list[str]:
@@ -61,7 +62,7 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
             place.remove([nonce, *(answer.written for answer in found.values() if answer.written)])
     if problems:
         raise ClusterError("\n   ".join(["the cluster cannot run this pipeline:", *problems]))
-    return [*_warnings(found, needs.versions, len(answers))]
+    return [*needs.warnings, *_warnings(found, needs.versions, len(answers))]
 
 
 def _answer(text: str) -> Answer | str:
