@@ -155,7 +155,7 @@ def _config(setup: RunSetup, placement: Placement, place: Place) -> HostConfig:
         started=setup.started.at,
         folders=folders_of(pipeline.nodes.values()),
         fsync=options.fsync,
-        arrow_threads=placement.arrow_threads,
+        arrow_on_all_cores=placement.arrow_threads > 0,
         watches=True,
         grace=options.grace,
         packages=tuple(placement.packages),

@@ -41,7 +41,7 @@ from nfrun.places.stored_outputs import StoredOutputs, put_output
 from nfrun.system.file_search import inner_folder
 from nfrun.system.kept_files import content_of, remove, size_of
 from nfrun.system.native_threads import given_thread_variables
-from nfrun.system.runtime import available_memory
+from nfrun.system.runtime import available_memory, cores
 from nfrun.tables.worker_store import WorkerStore
 from nfrun.watch.run_watch import RunWatch
 
@@ -97,7 +97,7 @@ class HostRun:
             self._scratch,
             self._environ,
             config.fsync,
-            config.arrow_threads,
+            cores() if config.arrow_on_all_cores else 0,
             memory_share=(min(memory or there, there) / there) / max(1, config.workers),
             work=self._work if config.watches else None,
             folders=config.folders,

@@ -46,11 +46,12 @@ class HostConfig:
     `pipeline` has no nodes. `store` is the URI of the place for outputs, in which the archive `code` has the files of
     the project; `base` is the folder of the pipeline in it, and `root` the absolute path that the top of the archive
     has on the machine of the run. `environ` has the variables that lie over the environment of the host. `started` is
-    when the run started, in seconds since 1970. `folders`, `fsync`, `arrow_threads`, `watches`, `workers` and `grace`
-    are those of the run: the folders of `folders_of`, whether files survive a power loss, the threads of Arrow's pool,
-    whether it keeps which files nodes open, how many attempts a host makes at once, and the seconds that an attempt has
-    to stop. `packages` are installed packages that its nodes import. `logs` and `evidence` are the folders of the log
-    files and of the files with failing rows on the machine of the run, as messages show them.
+    when the run started, in seconds since 1970. `folders`, `fsync`, `arrow_on_all_cores`, `watches`, `workers` and
+    `grace` are those of the run: the folders of `folders_of`, whether files survive a power loss, whether Arrow's pool
+    has a thread for each core of the host, whether it keeps which files nodes open, how many attempts a host makes at
+    once, and the seconds that an attempt has to stop. `packages` are installed packages that its nodes import. `logs`
+    and `evidence` are the folders of the log files and of the files with failing rows on the machine of the run, as
+    messages show them.
     """
 
     run: str
@@ -64,7 +65,7 @@ class HostConfig:
     started: float = 0.0
     folders: tuple[str, ...] = ()
     fsync: bool = False
-    arrow_threads: int = 0
+    arrow_on_all_cores: bool = False
     watches: bool = True
     workers: int = 1
     grace: float = 5.0

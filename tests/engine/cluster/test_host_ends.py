@@ -28,6 +28,7 @@ from nfrun.engine.cluster.host_folder import make_folder
 from nfrun.engine.cluster.host_logs import Room, SentLogs
 from nfrun.engine.cluster.wire import (
     Answer,
+    HostConfig,
     Logged,
     Message,
     Printed,
@@ -216,10 +217,9 @@ def test_files_count_also_where_the_temporary_folder_is_behind_a_link(
     assert "own.py" in seen.reads
 
 
-@pytest.mark.parametrize(("memory", "share"), [(0, 1.0), (1 << 30, None), (1 << 60, 1.0)])
-def test_queries_share_the_memory_of_their_worker(
-    trial: Trial, memory: int, share: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def config_of(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> Callable[[HostConfig, int], WorkerConfig]:
+    """Return what tells the config that the worker processes of a host get."""
     made: list[WorkerConfig] = []
     pool: Any = SimpleNamespace(close=lambda: None, has_idle=lambda wanted: False)
 
@@ -227,15 +227,37 @@ def test_queries_share_the_memory_of_their_worker(
         made.append(make_config({}))
         return pool
 
+    def config_of(config: HostConfig, memory: int) -> WorkerConfig:
+        folder = trial.folder / "host"
+        folder.mkdir()
+        host_attempts.HostRun(config, folder, memory).close(at_once=True)
+        return made[0]
+
     monkeypatch.setattr(host_attempts, "WorkerPool", make_pool)
     monkeypatch.setattr(host_attempts, "start_workers", lambda config: None)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(trial.folder)
-    folder = trial.folder / "host"
-    folder.mkdir()
-    run = host_attempts.HostRun(replace(trial.config, workers=4), folder, memory)
-    run.close(at_once=True)
-    assert made[0].memory_share == (share if share is not None else memory / available_memory()) / 4
+    return config_of
+
+
+@pytest.mark.parametrize(("memory", "share"), [(0, 1.0), (1 << 30, None), (1 << 60, 1.0)])
+def test_queries_share_the_memory_of_their_worker(
+    trial: Trial, memory: int, share: float | None, config_of: Callable[[HostConfig, int], WorkerConfig]
+) -> None:
+    found = config_of(replace(trial.config, workers=4), memory).memory_share
+    assert found == (share if share is not None else memory / available_memory()) / 4
+
+
+@pytest.mark.parametrize(("on_all", "threads"), [(True, 7), (False, 0)])
+def test_arrow_has_a_thread_for_each_core_of_the_host_and_not_of_the_machine_of_the_run(
+    trial: Trial,
+    on_all: bool,
+    threads: int,
+    config_of: Callable[[HostConfig, int], WorkerConfig],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host_attempts, "cores", lambda: 7)
+    assert config_of(replace(trial.config, arrow_on_all_cores=on_all), 0).arrow_threads == threads
 
 
 def test_a_host_without_attempts_ends(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
