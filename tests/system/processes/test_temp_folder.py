@@ -15,7 +15,7 @@ import pytest
 def test_sockets_have_a_short_path_also_where_that_of_temporary_files_is_long(
     tmp_path: Path, is_reserved: bool, is_long: bool
 ) -> None:
-    folder = tmp_path / ("x" * 100) if is_long else Path(f"/tmp/nfrun-{os.getpid()}")
+    folder = tmp_path / ("x" * 100) if is_long else Path(f"/tmp/short-{os.getpid()}")
     folder.mkdir()
     reserve = "reserve_temp_folder(); " if is_reserved else ""
     code = (
