@@ -10,6 +10,13 @@ import pyarrow as pa
 from nfrun.system.checksums import bytes_checksum, stream_checksum
 from nfrun.tables.formats import FormatError
 
+_ROW = [("path", pa.string()), ("name", pa.string()), ("size", pa.int64()), ("digest", pa.string())]
+SCHEMAS = {
+    "text": pa.schema([("line", pa.string())]),
+    "files": pa.schema(_ROW),
+    "bytes": pa.schema([*_ROW, ("content", pa.large_binary())]),
+}
+
 
 def read_lines(name: str, open_file: Callable[[], Any]) -> pa.Table:
     """Return a table with the column `line`: the lines of a text in UTF-8, without their ends.
@@ -26,7 +33,7 @@ def read_lines(name: str, open_file: Callable[[], Any]) -> pa.Table:
         raise FormatError(f"{what} ('format: bytes' reads any file)") from error
     if not lines[-1]:
         lines.pop()  # what is behind the last end of a line
-    return pa.table({"line": pa.array([line.removesuffix("\r") for line in lines], pa.string())})
+    return pa.table({"line": [line.removesuffix("\r") for line in lines]}, schema=SCHEMAS["text"])
 
 
 def read_row(name: str, open_file: Callable[[], Any], *, with_content: bool) -> pa.Table:
@@ -34,10 +41,6 @@ def read_row(name: str, open_file: Callable[[], Any], *, with_content: bool) -> 
     with open_file() as stream:
         data = stream.read() if with_content else None
         size, digest = (len(data), bytes_checksum(data)) if data is not None else stream_checksum(stream)
-    row = {
-        "path": pa.array([name], pa.string()),
-        "name": pa.array([name.rpartition("/")[2]], pa.string()),
-        "size": pa.array([size], pa.int64()),
-        "digest": pa.array([digest], pa.string()),
-    }
-    return pa.table({**row, "content": pa.array([data], pa.large_binary())} if with_content else row)
+    row = {"path": [name], "name": [name.rpartition("/")[2]], "size": [size], "digest": [digest], "content": [data]}
+    schema = SCHEMAS["bytes" if with_content else "files"]
+    return pa.table({column: row[column] for column in schema.names}, schema=schema)

@@ -1,4 +1,4 @@
-"""Reads the ends of Parquet and Arrow files, and headers of CSV files: they say what columns a table has."""
+"""Finds what columns a table has: in the ends of Parquet and Arrow files, and in headers of CSV files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pyarrow.types as pt
 
 from nfrun.core.file_source import FileSource
 from nfrun.tables.file_io import InputFile, csv_header
+from nfrun.tables.file_lists import SCHEMAS
 from nfrun.tables.file_table import check_unchanged
 from nfrun.tables.formats import format_of
 from nfrun.tables.partitions import partitions_of
@@ -141,6 +142,8 @@ def named_schema(schema: pa.Schema, names: Sequence[str], *, with_file: bool) ->
 
 
 def _schema_of(file: InputFile, format: str, delimiter: str | None, types: Mapping[str, Any]) -> pa.Schema:
+    if format in SCHEMAS:
+        return SCHEMAS[format]
     if format == "csv":
         return pa.schema([(name, types.get(name, pa.null())) for name in csv_header(file, delimiter)])
     with file.open() as source:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 FORMATS: tuple[str, ...] = ("arrow", "csv", "jsonl", "parquet")
 TEXT_FORMATS = ("csv", "jsonl")  # whose values have the types that a reader gives them
-FORMATS_WITH_COLUMNS = ("arrow", "csv", "parquet")  # whose files name their columns at the beginning or the end
 # Files that are no tables: the lines of texts, and a row for each file, with its content or without.
 FILE_FORMATS: tuple[str, ...] = ("text", "bytes", "files")
+# Those that have the same columns always, or whose files name them at the beginning or the end.
+FORMATS_WITH_COLUMNS = ("arrow", "csv", "parquet", *FILE_FORMATS)
 # The options of a reader, and the formats that accept each.
 READ_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "format": (*FORMATS, *FILE_FORMATS),

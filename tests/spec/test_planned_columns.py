@@ -282,6 +282,26 @@ def test_what_the_header_of_a_csv_file_says(read: str, columns: str, told: str) 
 
 
 @pytest.mark.parametrize(
+    ("read", "columns", "misspelt"),
+    [
+        ("t.log, with: {format: text}", "line", "lin"),
+        ("t.log, with: {format: text, filename: true}", "line, filename", "file"),
+        ("'*.log', with: {format: files}", "path, name, size + 1, digest", "content"),
+        ("t.log, with: {format: bytes}", "path, octet_length(content)", "line"),
+        ("logs/, with: {format: text}", "line, day + 1", "size"),
+    ],
+)
+def test_texts_and_lists_of_files_always_have_the_same_columns(read: str, columns: str, misspelt: str) -> None:
+    Path("logs/day=2024-01-01").mkdir(parents=True)
+    for name in ("t.log", "logs/day=2024-01-01/u.log"):
+        Path(name).write_text("a\n")
+    text = f"nodes:\n  a: {{read: {read}}}\n  b: {{sql: 'select {columns} from a', inputs: a}}\n"
+    assert planned(text) == []
+    (told,) = planned(text.replace("select ", f"select {misspelt}, "))
+    assert told.startswith(f"p.yaml:3:20: the query of 'b' reads the column '{misspelt}', which 'a' does not have")
+
+
+@pytest.mark.parametrize(
     ("query", "told"),
     [
         ("select id from x", ""),
