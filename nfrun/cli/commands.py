@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nfrun.cli.clean_options import CleanOptions
 from nfrun.cli.compare_options import BenchOptions
 from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
+from nfrun.cli.schema_options import SchemaOptions
 from nfrun.core.errors import UsageError
 from nfrun.running.option_fields import Options
 from nfrun.running.option_values import cache_budget, tells_github
@@ -166,11 +167,11 @@ def bench(options: BenchOptions, messages: Messages) -> int:
     return bench(options, messages)
 
 
-def schema(options: Options, messages: Messages) -> int:
-    """Print the JSON Schema of pipeline files."""
-    from nfrun.spec.schema import schema_text
+def schema(options: SchemaOptions, messages: Messages) -> int:
+    """Print the JSON Schema of pipeline files, or of a document."""
+    from nfrun.spec.schema import document_schema, schema_text
 
-    print(schema_text(), end="")
+    print(schema_text() if options.what == "pipeline" else document_schema(options.what), end="")
     return EXIT_OK
 
 
@@ -183,7 +184,7 @@ COMMANDS: Mapping[str, Command] = {
     "clean": (clean, CleanOptions, "Remove tables, files and old runs that nothing needs."),
     "validate": (validate, ValidateOptions, "Find all problems of pipeline files, without running anything."),
     "bench": (bench, BenchOptions, "Measure sequential against DAG and JSON against Arrow, here."),
-    "schema": (schema, Options, "Print the JSON Schema of pipeline files, for editors."),
+    "schema": (schema, SchemaOptions, "Print the JSON Schema of pipeline files, for editors, or of a document."),
 }
 
 

@@ -182,6 +182,7 @@ class PlanOptions(Options):
     format: str = declare(
         "--format", default="text", choices=("text", "json", "mermaid", "dot"), help="How to show it."
     )
+    json: bool = json_option()
     given: Mapping[str, str] = params_option()
     params_file: Path | None = params_file_option()
     profile: str | None = profile_option()
@@ -200,6 +201,11 @@ class PlanOptions(Options):
     def __post_init__(self) -> None:
         Options.__post_init__(self)
         _refuse_both(self.fresh, self.resume)
+        if self.json and self.format not in ("text", "json"):
+            raise UsageError(f"it means --format json, and --format {self.format} is given: give one of them", "--json")
+        if self.json or self.format == "json":
+            for name, value in {"json": True, "format": "json"}.items():
+                setattr(self, name, value)
 
 
 def _refuse_both(fresh: bool, resume: bool) -> None:

@@ -13,6 +13,6 @@ Other packages use:
 - `loader`: `read_pipeline`
 - `pipeline_warnings`: `warnings_of`
 - `resolve`: `resolve`, `Resolved`
-- `schema`: `schema_text`
+- `schema`: `document_schema`, `schema_text`
 - `validate`: `validate_file`
 """

@@ -70,7 +70,7 @@ def _schema_with(*kinds: Kind) -> str:
 
     In a wheel the file is in the package, in a checkout in the folder `schemas` next to the package.
     """
-    text = _schema_file()
+    text = document_schema("pipeline")
     schema = json.loads(text)
     node = schema["$defs"]["node"]
     of_kinds = {key: part for kind in kinds for key, part in {kind.name: kind.schema, **kind.settings}.items()}
@@ -81,16 +81,17 @@ def _schema_with(*kinds: Kind) -> str:
 
 
 @cache
-def _schema_file() -> str:
-    here = Path(nfrun.__file__).parent
-    places = (here / "pipeline.schema.json", here.parent / "schemas" / "pipeline.schema.json")
+def document_schema(name: str) -> str:
+    """Return the text of the schema with this name. Raises FileNotFoundError."""
+    here, file = Path(nfrun.__file__).parent, f"{name}.schema.json"
+    places = (here / file, here.parent / "schemas" / file)
     return next((path for path in places if path.is_file()), places[0]).read_text(encoding="utf-8")
 
 
 def schema_digest() -> str:
     """Return a digest of what `schema_text` is made from, which takes a tenth of the time."""
     kinds = [(kind.name, kind.schema, kind.settings) for kind in written_kinds().values()]
-    return text_checksum(f"{kinds!r} {_schema_file()}")
+    return text_checksum(f"{kinds!r} {document_schema('pipeline')}")
 
 
 @cache

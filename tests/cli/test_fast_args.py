@@ -19,6 +19,7 @@ from nfrun.cli.clean_options import CleanOptions
 from nfrun.cli.commands import all_commands
 from nfrun.cli.compare_options import BenchOptions
 from nfrun.cli.fast_args import parse_plain
+from nfrun.cli.schema_options import SchemaOptions
 from nfrun.cli.typer_app import _words, app
 from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING, Field, fields
@@ -96,7 +97,10 @@ A = Path("a.yaml")
         ("clean", CleanOptions()),
         ("clean a.yaml --all", CleanOptions(A, all=True)),
         ("bench -j 3 a.yaml", BenchOptions(A, slots=3)),
-        ("schema", Options()),
+        ("schema", SchemaOptions()),
+        ("schema plan", SchemaOptions("plan")),
+        ("plan a.yaml --json", PlanOptions(A, format="json")),
+        ("plan a.yaml --json --format json", PlanOptions(A, json=True)),
     ],
 )
 def test_plain_command_lines_are_parsed(words: str, options: Options) -> None:
@@ -127,7 +131,7 @@ def test_plain_command_lines_are_parsed(words: str, options: Options) -> None:
         ["run", "-"],
         ["run", ""],
         ["validate"],
-        ["schema", "a.yaml"],
+        ["schema", "plan", "run"],
     ],
 )
 def test_other_command_lines_are_left_to_typer(words: list[str]) -> None:

@@ -155,6 +155,21 @@ def test_fresh_and_resume_exclude_each_other(kind: type[Options]) -> None:
     assert error.value.option == "--resume"
 
 
+def test_options_that_contradict_each_other_are_an_error() -> None:
+    for make, option, text in (
+        (lambda: PlanOptions(FILE, json=True, format="dot"), "--json", "--format dot is given: give one of them"),
+        (
+            lambda: RunOptions(FILE, github=True, no_github=True),
+            "--github",
+            "--no-github turns off what --github turns on",
+        ),
+    ):
+        with pytest.raises(UsageError, match=text) as error:
+            make()
+        assert error.value.option == option
+    assert PlanOptions(FILE, format="json").json
+
+
 @pytest.mark.parametrize(("name", "choices"), [("executor", ("file", *EXECUTORS, "auto")), ("schedule", (*SCHEDULES,))])
 def test_the_choices_are_those_of_the_engine(name: str, choices: tuple[str, ...]) -> None:
     (option,) = (option for option in fields(RunOptions) if option.name == name)
