@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _GC_THRESHOLD = 10_000  # new objects between two collections of the youngest generation
+_MANY_OBJECTS = 5_000  # fewer new objects are scanned faster than all frozen ones are counted
 
 
 def cores() -> int:
@@ -76,9 +77,9 @@ def gc_paused() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
-            # The new objects would count as young and be scanned three more times. Freeze and unfreeze move them to the
-            # oldest generation at no cost. Objects that were frozen before must stay frozen.
-            if not gc.get_freeze_count():
+            # Many new objects would count as young and be scanned three more times. Freeze and unfreeze move them to
+            # the oldest generation at no cost. Objects that were frozen before must stay frozen; counting visits each.
+            if gc.get_count()[0] >= _MANY_OBJECTS and not gc.get_freeze_count():
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()

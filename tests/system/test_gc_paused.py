@@ -67,6 +67,18 @@ def test_frozen_objects_stay_frozen() -> None:
     assert 0 < gc.get_freeze_count() <= count
 
 
+def test_the_frozen_objects_are_not_counted_for_a_few_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: counts.append(1) or 1)
+    gc.enable()
+    with gc_paused():
+        kept = [[i] for i in range(1_000)]
+    assert not counts
+    with gc_paused():
+        kept += [[i] for i in range(10_000)]
+    assert counts
+
+
 def test_collect_rarely_finds_new_garbage_and_ignores_old_objects() -> None:
     class Node:
         other: Node | None = None
