@@ -48,7 +48,7 @@ def render_page(document: Mapping[str, Any]) -> str:
         run=document["run"],
         failures=[node for node in document["nodes"] if node.get("status") == "failed"],
         most_failures=_MOST_FAILURES,
-        styles=Markup(_asset("page.css")),
+        styles=Markup(_lean(_asset("page.css"))),
         script=Markup(script),
         script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=Markup(_packed(document)),
@@ -61,11 +61,17 @@ def page_name(pipeline: str, number: int) -> str:
 
 
 def _script() -> str:
-    return "\n" + "".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    return "\n" + "".join(_lean(_asset(f"{name}.js")) for name in _SCRIPTS)
 
 
 def _asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def _lean(text: str) -> str:
+    """Return a script or styles without indents, empty lines and lines that are comments."""
+    lines = map(str.strip, text.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith(("// ", "/* ")))
 
 
 def _packed(document: Mapping[str, Any]) -> str:

@@ -1,13 +1,14 @@
 // Small drawings of one column: a histogram, or the most frequent values.
 
 function edgeText(edge) {
-  if (typeof edge !== "number") return String(edge);
+  if (typeof edge !== "number") return String(edge).replace("T", " ").replace(/(\.0+)?(Z|[+]00:00)?$/, "");
   return Number.isInteger(edge) && Math.abs(edge) < 1e15 ? number(edge) : String(Number(edge.toPrecision(4)));
 }
 
 function histogram({ edges, counts }) {
   const width = 150, height = 30, step = width / Math.max(1, counts.length), most = Math.max(1, ...counts);
-  const first = edgeText(edges[0]), last = edgeText(edges[edges.length - 1]);
+  const [first, last] = [edges[0], edges[edges.length - 1]].map(edgeText);
+  const days = /^\d{4}-\d\d-\d\d /, short = days.test(first) && first.slice(0, 10) !== last.slice(0, 10) ? 10 : 19;  // of times, the day
   const bars = counts.map((found, index) => {
     const tall = found ? Math.max(1, (found / most) * height) : 0;
     const range = `${edgeText(edges[index])} to ${edgeText(edges[index + 1])}: ${number(found)}`;
@@ -19,7 +20,7 @@ function histogram({ edges, counts }) {
     s("svg", { width, height: height + 1, role: "img", "aria-label": `histogram from ${first} to ${last}` }, bars,
       s("line", { x1: 0, x2: width, y1: height + 0.5, y2: height + 0.5 })),
     h("div", { class: "muted", style: { display: "flex", justifyContent: "space-between", width: `${width}px`, fontSize: "11px", gap: "8px" } },
-      h("span", null, long(first, 12)), h("span", null, long(last, 12))));
+      h("span", { title: first }, first.slice(0, short)), h("span", { title: last }, last.slice(0, short))));
 }
 
 function topValues(top, rows) {

@@ -14,11 +14,18 @@ function nodeOfOutput(output, producers, nodes) {
   return null;
 }
 
+// A node that has its slot waits until its thread or process begins: that time has no phase in the document.
+function startPhase(node) {
+  const first = node.phases?.find(([name]) => name !== "queued");
+  if (first && known(node.started) && first[1] - node.started > 1e-6) node.phases.splice(node.phases.indexOf(first), 0, ["queued", node.started, first[1]]);
+}
+
 function indexed(page) {
   const nodes = new Map(page.nodes.map((node) => [node.id, node]));
   // The document counts stages from 0, people from 1.
   const first = page.nodes.reduce((least, node) => Math.min(least, node.stage ?? Infinity), Infinity);
   for (const node of page.nodes) if (known(node.stage)) node.stage += 1 - first;
+  for (const node of page.nodes) startPhase(node);
   const producers = new Map(), outputs = new Map();
   for (const node of page.nodes) {
     for (const output of node.outputs ?? []) { producers.set(output.id, node.id); outputs.set(output.id, output); }

@@ -13,7 +13,7 @@ function graph(run, { open }) {
   const total = Math.max(1e-9, run.busy);
   let plan, longest, selected = null, active = null, drawnKey = "", onPaper = false;
   const view = { k: 1, x: 0, y: 0 };
-  const svg = s("svg", { "aria-hidden": "false" }), world = s("g", null);
+  const svg = s("svg", { role: "presentation" }), world = s("g", null);
   svg.append(world);
   const box = h("div", { class: "view", tabindex: 0, role: "listbox", "aria-label": "Graph of the nodes. Right goes to a reader, left to what a node reads, up and down within a stage, Enter shows a node or unfolds, plus and minus zoom, 0 shows all." }, svg);
 

@@ -49,7 +49,7 @@ function timeline(run, { open }) {
   let rows = [], selected = null, active = null, onPaper = false;
   const steps = concurrency(worked), most = steps.reduce((high, [, working]) => Math.max(high, working), 1);
 
-  const head = s("svg", { class: "axis", "aria-hidden": "true" }), plot = s("svg", { class: "rows", "aria-hidden": "false" }), strip = s("svg", { class: "strip-svg", "aria-hidden": "true" });
+  const head = s("svg", { class: "axis", "aria-hidden": "true" }), plot = s("svg", { class: "rows", role: "presentation" }), strip = s("svg", { class: "strip-svg", "aria-hidden": "true" });
   const scroll = h("div", { class: "scroll", onscroll: () => draw() }, plot);
   const box = h("div", { class: "plot", tabindex: 0, role: "listbox", "aria-label": "Timeline of the nodes that ran. Left and right go from node to node, up and down from row to row, Enter shows a node, plus and minus zoom, 0 shows all.", "aria-describedby": "timeline-keys" }, head, scroll, strip);
 

@@ -27,18 +27,18 @@ function columnsTable(output) {
   const detailed = facts.size > 0;
   const row = ([name, type]) => {
     const found = facts.get(name);
-    const drawn = found?.histogram?.counts?.length ? histogram(found.histogram) : found?.top?.length ? topValues(found.top, output.rows) : null;
-    return h("tr", null, h("th", { scope: "row" }, bdi(valueText(name, 80))), h("td", { class: "muted" }, valueText(type, 80)),
+    const drawn = found?.histogram?.counts?.length ? histogram(found.histogram) : found?.top?.length ? topValues(found.top, output.sampled ?? output.rows) : null;
+    return h("tr", null, h("th", { scope: "row", title: name.length > 40 ? name : null }, bdi(valueText(name, 40))), h("td", { class: "muted" }, valueText(type, 80)),
       detailed ? [h("td", { class: "num" }, number(found?.nulls)), h("td", { class: "num" }, number(found?.distinct)),
         h("td", { style: { width: "38%" } }, drawn)] : null);
   };
   const most = 60, body = h("tbody", null, schema.slice(0, most).map(row));
   const more = schema.length <= most ? null : h("button", { type: "button", class: "quiet", onclick: (event) => {
     append(body, schema.slice(most).map(row)); event.target.remove(); } }, `… ${count(schema.length - most, "more column")}`);
-  return [h("table", { class: "columns" },
+  return [h("div", { class: "wide", style: { marginTop: "0" } }, h("table", { class: "columns" },
     h("thead", null, h("tr", null, ["column", "type"].map((text) => h("th", { scope: "col" }, text)),
       detailed ? [h("th", { scope: "col", class: "num" }, "nulls"), h("th", { scope: "col", class: "num" }, "distinct"), h("th", { scope: "col" }, "values")] : null)),
-    body), more, output.more_columns ? h("p", { class: "muted" }, `… and ${count(output.more_columns, "more column")}`) : null];
+    body)), more, output.more_columns ? h("p", { class: "muted" }, `… and ${count(output.more_columns, "more column")}`) : null];
 }
 
 // Pictures are data, HTML runs in a frame without scripts and without network, all else is text.

@@ -10,7 +10,7 @@ function whatIf(run) {
   const guess = h("div", null,
     h("h3", { style: { marginBottom: "8px" } }, "With other numbers of slots"),
     h("div", { class: "guess" }, known(run.run.duration) ? row("this run", run.run.duration, true) : null, guesses.map(({ slots, seconds: value }) => row(count(slots, "slot"), value, false))),
-    known(found.best) ? h("p", { class: "muted", style: { marginTop: "9px", fontSize: "12px" } }, h("span", { style: { color: "var(--ok)", fontWeight: "700" } }, "│ "), `${seconds(found.best)} is the least, with any number of slots: the critical path.`) : null,
+    known(found.best) ? h("p", { class: "muted", style: { marginTop: "9px", fontSize: "12px" } }, h("span", { style: { color: "var(--ok)", fontWeight: "700" } }, "│ "), found.text ? "the best possible" : `${seconds(found.best)} is the least, with any number of slots: the critical path.`) : null,
     found.text ? h("p", { class: "muted", style: { marginTop: "6px", fontSize: "12px" } }, found.text) : null);
   const faster = (found.faster ?? []).slice(0, 12);
   const nodes = faster.length ? h("div", null, h("h3", { style: { marginBottom: "8px" } }, "Nodes that hold the run up"),
