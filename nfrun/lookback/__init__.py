@@ -13,7 +13,7 @@ Other packages use:
 - `command_again`: `command_for_tables`, `command_to_go_on`
 - `diff_text`: `diff_document`, `diff_lines`
 - `layout`: `Look`
-- `log_files`: `find_logs`, `last_lines`, `log_line`, `log_lines`
+- `log_files`: `find_logs`, `last_lines`, `log_line`, `log_lines`, `logs_of_nodes`
 - `log_follower`: `follow`
 - `node_view`: `check_lines`, `failure_of_node`, `input_lines`, `log_tails`, `node_document`, `node_head`,
   `output_lines`

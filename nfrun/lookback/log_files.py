@@ -18,7 +18,7 @@ from nfrun.lookback.run_list import ListedRun
 from nfrun.reports.format_units import format_count
 
 _STREAMS = (*STREAMS, LOG)
-_NAME = re.compile(rf"\.([1-9][0-9]{{0,9}})\.({'|'.join(_STREAMS)})")
+_NAME = re.compile(rf"\.([1-9][0-9]{{0,9}})\.({'|'.join(_STREAMS)})\Z")
 _BLOCK = 1 << 16
 
 
@@ -61,6 +61,21 @@ def log_files(run_folder: Path, node: str) -> dict[int, dict[str, Path]]:
             if entry.name.startswith(stem) and (match := _NAME.fullmatch(entry.name[len(stem) :])):
                 found.setdefault(int(match[1]), {})[match[2]] = Path(entry.path)
     return {attempt: {s: found[attempt][s] for s in _STREAMS if s in found[attempt]} for attempt in sorted(found)}
+
+
+def logs_of_nodes(run_folder: Path) -> dict[str, dict[str, Path]]:
+    """Return the log files of the last attempt that printed or logged anything, by stream, for all nodes of a run.
+
+    They are by the `file_stem` of the node. This lists the folder once, however many nodes there are.
+    """
+    found: dict[str, dict[int, dict[str, Path]]] = {}
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(run_folder / LOGS) as entries:
+        for entry in entries:
+            if match := _NAME.search(entry.name):
+                attempts = found.setdefault(entry.name[: match.start()], {})
+                attempts.setdefault(int(match[1]), {})[match[2]] = Path(entry.path)
+    last = {stem: attempts[max(attempts)] for stem, attempts in found.items()}
+    return {stem: {stream: files[stream] for stream in _STREAMS if stream in files} for stem, files in last.items()}
 
 
 def log_lines(files: Mapping[str, Path]) -> Iterator[str]:

@@ -60,16 +60,15 @@ def recorded_path(spans: Mapping[str, Span], upstream: Callable[[str], Sequence[
     if not spans:
         return RecordedPath((), 0.0, 0.0, 0.0)
     node: str | None = max(spans, key=lambda name: spans[name].ended)
-    path: list[str] = []
+    path: dict[str, None] = {}
     while node is not None:
-        path.append(node)
+        path[node] = None
         before = [name for name in upstream(node) if name in spans and name not in path]
         node = max(before, key=lambda name: spans[name].ended, default=None)
-    path.reverse()
-    found = [spans[name] for name in path]
+    found = [spans[name] for name in reversed(path)]
     work = sum(span.work for span in found)
     queued = sum(max(0.0, span.started - span.ready) for span in found)
-    return RecordedPath(tuple(path), found[-1].ended - found[0].ready, work, queued)
+    return RecordedPath(tuple(reversed(path)), found[-1].ended - found[0].ready, work, queued)
 
 
 def seconds_without_work(spans: Sequence[tuple[float, float]], end: float) -> float:

@@ -22,7 +22,8 @@ class Recorded:
     """What is recorded of a run. All mappings are by the id of the node, in the order of the pipeline file.
 
     `ends` are the lines of nodes that have ended. `nodes` also has those that have not. `plan` is None, and `planned`
-    is empty, where no plan is recorded. `spans` are those of nodes that worked in this run. `outputs` are by their ids.
+    is empty, where no plan is recorded. `times` are those of last attempts, where they are recorded, and `spans` those
+    of nodes that worked in this run. `outputs` are by their ids.
     """
 
     run: ListedRun
@@ -32,6 +33,7 @@ class Recorded:
     plan: RunPlan | None
     planned: Mapping[str, PlannedNode]
     graph: RecordedGraph
+    times: Mapping[str, NodeTimes]
     spans: Mapping[str, Span]
     outputs: Mapping[OutputId, FinishedOutput]
 
@@ -39,11 +41,6 @@ class Recorded:
     def slots(self) -> int | None:
         """The slots of the run, None if they are not recorded."""
         return self.plan.on.slots if self.plan is not None else None
-
-    def times(self, node: str) -> NodeTimes | None:
-        """Return the times of the last attempt at a node, None if they are not recorded."""
-        end = self.ends.get(node)
-        return None if end is None else times_of_line(end.times)
 
 
 def read_recorded(run: ListedRun) -> Recorded:
@@ -60,16 +57,18 @@ def read_recorded(run: ListedRun) -> Recorded:
             if planned[name].of:
                 nodes[name] = replace(nodes[name], of=planned[name].of, cell=planned[name].cell)
     graph = graph_of(ends) if plan is None else planned_graph(plan.nodes, nodes)
-    spans = {name: span for name, end in ends.items() if (span := _span_of(nodes[name], end)) is not None}
+    times = {name: found for name, end in ends.items() if (found := times_of_line(end.times)) is not None}
+    spans = {
+        name: span for name, end in ends.items() if (span := _span_of(nodes[name], end, times.get(name))) is not None
+    }
     outputs = {output.id: output for node in nodes.values() for output in node.outputs}
-    return Recorded(run, journal, ends, nodes, plan, planned, graph, spans, outputs)
+    return Recorded(run, journal, ends, nodes, plan, planned, graph, times, spans, outputs)
 
 
-def _span_of(node: RecordedNode, end: Node) -> Span | None:
+def _span_of(node: RecordedNode, end: Node, times: NodeTimes | None) -> Span | None:
     """Return when a node was ready, started and ended, None if it did not run, or if that is not recorded."""
     if node.status in ("reused", "skipped") or node.started is None:
         return None
-    times = times_of_line(end.times)
     if times is not None:
         queued = times.queued if not end.failed else 0.0
         return Span(node.started - queued, node.started, times.ended, node.duration)

@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
-from nfrun.core.errors import NotRecorded
 from nfrun.core.lanes import assign_lanes
 from nfrun.history.work_dir import WorkDir
 from nfrun.logs.redaction import Redactor
-from nfrun.lookback.log_files import find_logs, last_lines
 from nfrun.lookback.recorded_run import RecordedNode
 from nfrun.lookback.run_list import ListedRun, count_nodes
 from nfrun.page.change_data import change_data
 from nfrun.page.critical_path import recorded_path
 from nfrun.page.definitions import Definitions
+from nfrun.page.log_tails import LogTails
 from nfrun.page.node_data import node_data
 from nfrun.page.output_data import output_data
 from nfrun.page.recorded import NOT_ENDED, Recorded, read_recorded
 from nfrun.page.run_times import overhead, path_data
 from nfrun.page.what_if_data import what_if_data
+from nfrun.system.runtime import gc_paused
 
 VERSION = 1
 _MANY = 2_000  # nodes, from which on little is said of each
 _ROOM, _ROOM_PER_NODE, _MOST_ROOM = 100_000, 1_200, 1_500_000  # bytes for what is said of outputs and logs
 _MOST_TABLES, _MOST_TABLES_OF_MANY = 150, 30
-_LOG_LINES = 20
 _IDS = frozenset({"id", "of", "name", "group", "output", "home", "status", "kind", "digest", "type"})
 
 
@@ -40,7 +38,12 @@ def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any
 
     Raises PermissionError if its journal cannot be read, and OSError if the runs cannot be listed.
     """
-    found = read_recorded(run)
+    with gc_paused():
+        document = _document(work, read_recorded(run))
+    return document if not redactor else _masked(document, redactor)
+
+
+def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
     is_brief = len(found.nodes) > _MANY
     definitions = None if found.plan is None else Definitions(found.plan)
     path = recorded_path(found.spans, found.graph.upstream)
@@ -57,11 +60,11 @@ def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any
         "nodes": list(nodes.values()),
         "edges": [list(edge) for edge in found.graph.edges()],
         "what_if": what_if_data(found, path.nodes),
-        "change": change_data(work, run, found.journal),
+        "change": change_data(work, found.run, found.journal),
     }
     if cost := overhead(found):
         document["run"]["overhead"] = cost
-    return document if not redactor else _masked(document, redactor)
+    return document
 
 
 def _run(found: Recorded) -> dict[str, Any]:
@@ -100,10 +103,11 @@ def _add_details(found: Recorded, shown: Mapping[str, dict[str, Any]]) -> None:
     room = min(_MOST_ROOM, _ROOM + _ROOM_PER_NODE * count)
     tables = _MOST_TABLES if count <= _MANY else _MOST_TABLES_OF_MANY
     each = max(4_000, room // max(1, count))
+    logs = LogTails(found.run)
     for node in sorted(found.nodes.values(), key=_rank):
         if tables <= 0 or room <= 0:
             return
-        if (node.status == "failed" or node.outputs) and (log := _log(found.run, node.node)):
+        if log := logs.of(node):
             shown[node.node]["log"] = log
             room -= len(json.dumps(log))
         for output, of_output in zip(node.outputs, shown[node.node].get("outputs", ()), strict=True):
@@ -115,16 +119,6 @@ def _add_details(found: Recorded, shown: Mapping[str, dict[str, Any]]) -> None:
 def _rank(node: RecordedNode) -> tuple[bool, bool, float]:
     """Return what sorts the nodes of which most is to be said first."""
     return node.status != "failed", not any(output.shown for output in node.outputs), -node.duration
-
-
-def _log(run: ListedRun, node: str) -> dict[str, Any]:
-    """Return the last lines of what a node printed and logged, empty where it did neither."""
-    with suppress(NotRecorded, OSError):
-        files = find_logs(run, node).files
-        lines = [line for path in files.values() for line in last_lines(path, _LOG_LINES)]
-        if lines:
-            return {"tail": lines[-_LOG_LINES:], "path": str(next(iter(files.values())))}
-    return {}
 
 
 def _masked(value: Any, redactor: Redactor, known: dict[str, str] | None = None) -> Any:

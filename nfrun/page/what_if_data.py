@@ -79,7 +79,7 @@ def _past_nodes(found: Recorded) -> Iterator[tuple[str, PastNode]]:
         if planned is not None and planned.runs_last:
             continue
         needs = found.graph.upstream(name)
-        times = found.times(name)
+        times = found.times.get(name)
         if times is None or planned is None or name not in found.spans:
             yield name, PastNode(needs)
             continue
@@ -96,14 +96,14 @@ def _faster(found: Recorded, past: PastRun, path: tuple[str, ...], now: float, l
 
     The cells of a matrix count as one node. These are the nodes of the critical path that took longest.
     """
-    groups: dict[str, list[str]] = {}
+    on_path, groups = frozenset(path), dict[str, list[str]]()
     for name in path:
         groups.setdefault(found.nodes[name].of or name, [])
     for name, node in found.nodes.items():
         if (of := node.of or name) in groups and name in found.spans:
             groups[of].append(name)
     slots = found.slots or 1
-    longest = sorted(groups, key=lambda of: -sum(found.spans[name].work for name in groups[of] if name in path))
+    longest = sorted(groups, key=lambda of: -sum(found.spans[name].work for name in groups[of] if name in on_path))
     tried = []
     for of in longest[: min(_MOST_FASTER, max(1, left // 2))]:
         none = now - past.seconds(slots, dict.fromkeys(groups[of], 0.0))
@@ -133,7 +133,7 @@ def _limit(found: Recorded, most: int) -> str:
     plan, duration = found.plan, found.run.duration or 0.0
     assert plan is not None
     cores = plan.on.cores
-    cpu = sum(times.cpu for name in found.spans if (times := found.times(name)) is not None)
+    cpu = sum(times.cpu for name in found.spans if (times := found.times.get(name)) is not None)
     if not cores or most <= cores or cpu < _BUSY * duration * min(cores, plan.on.slots):
         return ""
     least = cpu / cores
