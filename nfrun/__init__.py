@@ -2,6 +2,57 @@
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # that of `typing`, which every process would import here
+if TYPE_CHECKING:
+    from nfrun.api.builder import Node as Node
+    from nfrun.api.builder import Output as Output
+    from nfrun.api.builder import Pipeline as Pipeline
+    from nfrun.api.errors import RunFailed as RunFailed
+    from nfrun.api.pipelines import LoadedPipeline as LoadedPipeline
+    from nfrun.api.pipelines import load as load
+    from nfrun.api.plans import Plan as Plan
+    from nfrun.api.results import NodeFailure as NodeFailure
+    from nfrun.api.results import NodeResult as NodeResult
+    from nfrun.api.results import Result as Result
+    from nfrun.core.errors import ClusterError as ClusterError
+    from nfrun.core.errors import Diagnostic as Diagnostic
+    from nfrun.core.errors import Error as Error
+    from nfrun.core.errors import HandoffError as HandoffError
+    from nfrun.core.errors import NotRecorded as NotRecorded
+    from nfrun.core.errors import SelectionError as SelectionError
+    from nfrun.core.errors import SpecError as SpecError
+    from nfrun.core.errors import UsageError as UsageError
+    from nfrun.core.errors import WorkDirLocked as WorkDirLocked
+
+# The modules of the names that Python programs use. They are imported when the name is asked for.
+_MODULES = {
+    **dict.fromkeys(("Node", "Output", "Pipeline"), "nfrun.api.builder"),
+    "RunFailed": "nfrun.api.errors",
+    **dict.fromkeys(("LoadedPipeline", "load"), "nfrun.api.pipelines"),
+    "Plan": "nfrun.api.plans",
+    **dict.fromkeys(("NodeFailure", "NodeResult", "Result"), "nfrun.api.results"),
+    **dict.fromkeys(
+        (
+            *("ClusterError", "Diagnostic", "Error", "HandoffError", "NotRecorded", "SelectionError", "SpecError"),
+            *("UsageError", "WorkDirLocked"),
+        ),
+        "nfrun.core.errors",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'nfrun' has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES]
+
 
 class Retry(Exception):
     """Raised by a function to be called again, `after` seconds at the earliest, if the node has retries left.

@@ -33,6 +33,7 @@ lookback
 reopen
 page
 running
+api
 cli
 """
 MOST_ARROWS = 150  # from a package to another, `__main__` counted as a package
@@ -138,7 +139,7 @@ def test_imports_go_up_the_list_only() -> None:
     for module in PATHS:
         for other in inner(module):
             ours, theirs = package_of(module), package_of(other)
-            allowed = ours in ("__main__", theirs) or ROWS[theirs] < ROWS[ours]
+            allowed = ours in ("__init__", "__main__", theirs) or ROWS[theirs] < ROWS[ours]
             assert allowed, f"nfrun.{module} imports nfrun.{other}"
 
 
@@ -165,8 +166,23 @@ def test_a_package_offers_what_others_use_and_nothing_else(package: str) -> None
 def test_the_face_of_a_package_imports_nothing() -> None:
     """Every command imports it, whichever module of the package it needs."""
     for module, path in PATHS.items():
-        if path.name == "__init__.py":
+        if path.name == "__init__.py" and module != "__init__":
             assert not imported(module), module
+
+
+def test_nfrun_itself_imports_nothing_until_a_name_is_asked_for() -> None:
+    tree = trees()["__init__"]
+    assert not [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert {package_of(name) for name in inner("__init__")} == {"api", "core"}
+
+
+def test_the_command_line_does_not_know_the_api_of_programs() -> None:
+    assert not [
+        module
+        for module in PATHS
+        if package_of(module) != "api" and "api" in map(package_of, inner(module))
+        if module != "__init__"
+    ]
 
 
 def test_modules_that_are_imported_by_name_are_seen() -> None:

@@ -55,6 +55,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             "system.processes.process_exit": "flushes them before the process ends",
             "logs.print_capture": "puts the router of prints in their place",
             "cli.run_reports": "gives stderr to the reporters",
+            "api.progress": "gives stderr to the lines of a run, if the program asks for them",
             "cli.exit_codes": "flushes stdout where a full disk can still be reported",
             "cli.lookback_commands": "asks whether stdout is a terminal, and flushes it before it reads a long journal",
             "cli.commands": "flushes them before it leaves a detached node behind",

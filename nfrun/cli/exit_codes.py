@@ -88,7 +88,7 @@ def report_errors(*, as_json: bool = False, wait: float | None = None, github: b
         from nfrun.logs.event_redaction import redact_diagnostic
 
         found = tuple(redact_diagnostic(diagnostic, messages.redact) for diagnostic in error.diagnostics)
-        leave(EXIT_USAGE, render_all(found), str(error), found)
+        leave(EXIT_USAGE, render_all(found), error.summary, found)
     except BrokenPipeError:
         discard_stdout()  # its reader has exited, as with `| head`: no error, so no message
         raise SystemExit(EXIT_CLOSED_PIPE) from None

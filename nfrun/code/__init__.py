@@ -6,8 +6,8 @@
 `module_index.py` for files, `symbols.py`, `uses.py` and `bindings.py` for syntax trees, `import_effects.py` for what an
 import changes elsewhere, and `distributions.py` for the versions of installed packages. `missing_imports.py` and
 `reached_imports.py` find imports of packages that are not installed, with the syntax trees of `always_imported.py`.
-`source_import.py` makes Python import what the others read; `module_space.py` does so for one run of several in a
-process.
+`program_functions.py` describes functions that a program gives as objects. `source_import.py` makes Python import what
+the others read; `module_space.py` does so for one run of several in a process.
 
 Other packages use:
 
@@ -15,12 +15,13 @@ Other packages use:
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`
 - `folder_code`: `FolderCode`
-- `function_lookup`: `FunctionLookup`, `LookupResult`
+- `function_lookup`: `FunctionLookup`, `LookupResult`, `PROGRAM`
 - `known_modules`: `KnownModules`
 - `missing_imports`: `import_hint`, `install_hint`, `packages_at_import`
 - `module_finder`: `find_module`, `hidden_files`, `is_installed`, `OURS`
 - `module_space`: `FolderModules`, `with_short_names`
 - `names_reader`: `ignored_warnings`
+- `program_functions`: `described`, `program_module`
 - `reached_code`: `Statement`
 - `reached_imports`: `MissingImports`
 - `signatures`: `ClassSignature`, `Signature`

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from nfrun.code.known_modules import KnownModules
@@ -13,6 +13,8 @@ from nfrun.code.signatures import ClassSignature, ModuleNames, Signature, module
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, frozen, mutable
 from nfrun.system.checksums import bytes_checksum
+
+PROGRAM = "__program__"  # the module of functions that a program gives as objects: no file has one of this name
 
 
 @frozen
@@ -37,12 +39,13 @@ class FunctionLookup:
     """Looks up functions, and reads each module once. `folder` is searched before `sys.path`.
 
     Messages name files relative to `base`, the folder of the pipeline, if that is another one. What is `known` of
-    modules is not read again while their files are the same.
+    modules is not read again while their files are the same. `given` are the functions of `PROGRAM`.
     """
 
     folder: Path
     base: Path | None = None
     known: KnownModules = field(default_factory=KnownModules)
+    given: Mapping[str, LookupResult] = field(default_factory=dict)
     _modules: dict[str, ModuleNames | LookupResult] = field(default_factory=dict)
     _found: dict[tuple[str, str], LookupResult] = field(default_factory=dict)
     _loaded: set[str | tuple[str, str]] = field(default_factory=set)  # modules, and what they lack
@@ -64,6 +67,8 @@ class FunctionLookup:
         use the module.
         """
         key = module, function
+        if module == PROGRAM and function in self.given:
+            return self.given[function]
         if key not in self._found:
             if module not in self._modules:
                 self._modules[module] = self._read(module)
@@ -92,7 +97,7 @@ class FunctionLookup:
 
         Each place is yielded once: it is one mistake, however many modules lead to it.
         """
-        if module not in self._loaded:
+        if module not in self._loaded and module != PROGRAM:
             self._loaded.add(module)
             for missing in missing_at_import(module, self.folder, self.base):
                 if missing not in self._loaded:

@@ -68,16 +68,45 @@ class Diagnostic:
     message: str
     hint: str = ""
 
+    @property
+    def file(self) -> str:
+        """The path of the file with the mistake."""
+        return self.span.file
 
-class SpecError(Exception):
-    """A pipeline file, its parameters or its secrets are wrong. `diagnostics` has all mistakes, not only the first."""
+    @property
+    def line(self) -> int:
+        """The line of the mistake, from 1; 0 for the whole file."""
+        return self.span.line
+
+    @property
+    def column(self) -> int:
+        """The column of the mistake, from 1; 0 for the whole line."""
+        return self.span.column
+
+    def __str__(self) -> str:
+        return render(self)
+
+
+class Error(Exception):
+    """The base of all errors that nfrun raises for what its user can mend."""
+
+
+class SpecError(Error):
+    """A pipeline file, its parameters or its secrets are wrong. `diagnostics` has all mistakes, not only the first.
+
+    Python programs know them as `problems`. The text of the error shows them, `summary` is how many there are.
+    """
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
-        super().__init__(f"{len(diagnostics)} problem{'s' if len(diagnostics) != 1 else ''}")
-        self.diagnostics = tuple(diagnostics)
+        self.summary = f"{len(diagnostics)} problem{'s' if len(diagnostics) != 1 else ''}"
+        super().__init__(self.summary)
+        self.diagnostics = self.problems = tuple(diagnostics)
+
+    def __str__(self) -> str:
+        return render_all(self.diagnostics)
 
 
-class UsageError(Exception):
+class UsageError(Error):
     """An option has an invalid value, such as `-j 0`. `option` is its name. Raised before anything is done."""
 
     def __init__(self, what: str, option: str) -> None:
@@ -85,7 +114,7 @@ class UsageError(Exception):
         self.option = option
 
 
-class HandoffError(Exception):
+class HandoffError(Error):
     """nfrun could not read or write a file, or start a thread (disk full, permission, damage). Not the node's fault.
 
     `errno` is that of the system's error, None without one, as for a damaged file.
@@ -107,19 +136,19 @@ class NotStored(HandoffError):
         self.outputs: list[str] = []
 
 
-class ClusterError(Exception):
+class ClusterError(Error):
     """The cluster refuses a run, or is gone. The message says what to do; each line of several is one problem."""
 
 
-class WorkDirLocked(Exception):
+class WorkDirLocked(Error):
     """Another run holds the work folder lock. The message names the work folder."""
 
 
-class NotRecorded(Exception):
+class NotRecorded(Error, LookupError):
     """The user names a run, a node or a table that does not exist. The message also says which ones exist."""
 
 
-class SelectionError(Exception):
+class SelectionError(Error):
     """Raised if selected nodes need results of other nodes that no earlier run has left."""
 
 

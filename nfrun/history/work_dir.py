@@ -39,6 +39,7 @@ JOURNAL = "journal.jsonl"
 CHECKSUMS = "checksums.json"
 LOGS = "logs"
 SCRATCH = "scratch"
+INPUTS = "inputs"
 _LOCK = "lock"
 _LOCKS = "locks"
 _STORE_ID = "store-id"
@@ -89,8 +90,8 @@ class WorkDir:
     `runs/<id>/` has the journal and the outputs of one run, and a scratch folder for each running attempt.
     `timings/<pipeline>.json` has the durations of nodes in seconds, `code/<pipeline>.json` the digests and facts of
     their code, `previews/<pipeline>.json` the first rows of its outputs, and `checksums.json` the checksums of large
-    files outside of the folder. The attribute `above` lists the folders to fsync when the work folder is new: its
-    parent, and the parents of folders made for it.
+    files outside of the folder. `inputs/` has tables that programs have given to runs. The attribute `above` lists the
+    folders to fsync when the work folder is new: its parent, and the parents of folders made for it.
 
     A run holds `locks/<pipeline>.lock` alone, and `lock` together with other runs. `nfrun clean` holds `lock` alone,
     and so does a run of an older version. Lock files name their last holder, and `lock` the last run that started. The
@@ -276,7 +277,12 @@ class WorkDir:
             return []
         return [path for path in found if is_run_id(path.name) and path.is_dir() and not path.is_symlink()]
 
-    def _make(self) -> None:
+    def given_input(self, digest: str) -> Path:
+        """Return the path of the file with a table that a program has given to a run, by the digest of its content."""
+        return self.path / INPUTS / f"{digest}.arrow"
+
+    def make(self) -> None:
+        """Create the folder if it is missing. Raises OSError, and HandoffError if it cannot have locks."""
         if not self.path.exists():  # an existing folder may be the user's own, as with `--work .`
             self.above = make_folders(self.path, 0o700)
             with name_errors(self.path / ".gitignore") as ignored:
@@ -299,7 +305,7 @@ class WorkDir:
 
         Raises WorkDirLocked and OSError.
         """
-        self._make()
+        self.make()
         own = self._lock_of(self.pipeline_name(pipeline))
         with self.pause_starts(), ExitStack() as held:
             locks = []
@@ -320,7 +326,7 @@ class WorkDir:
         return id, [run for form, run in runs if isinstance(run, str) and form.fullmatch(run)]
 
     def _lock_alone(self, stack: ExitStack) -> None:
-        self._make()
+        self.make()
         path = self.path / _LOCK
         try:
             lock = self._open_lock(path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX | fcntl.LOCK_NB)

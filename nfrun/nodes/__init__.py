@@ -20,6 +20,7 @@ Other packages use:
 - `map_form`: `missing_columns`
 - `mapped_run`: `open_work`
 - `pipeline`: `INPUT`
+- `python`: `PYTHON`
 - `read`: `READ`
 - `registry`: `BUILT_IN`, `KINDS`, `owners_of_settings`, `written_kinds`
 - `returned_tables`: `to_table`

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.code.function_lookup import FunctionLookup
+from nfrun.code.function_lookup import PROGRAM, FunctionLookup
 from nfrun.code.missing_imports import import_hint, packages_at_import
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec
@@ -124,6 +124,11 @@ def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
     return replace(facts, network=[*facts.network, *network]) if network else facts
 
 
+def _is_given(node: NodeSpec) -> bool:
+    """Whether a program gives the function as an object: nothing is known of its code."""
+    return node.body.startswith(f"{PROGRAM}:")
+
+
 def _outputs(context: NodeContext, result: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     node = context.node
     if len(node.outputs) < 2:
@@ -200,8 +205,8 @@ PYTHON = Kind(
     reached=lambda node, code: code.reached(*node.body.split(":")),
     loads_libraries=True,
     needed_modules=lambda node, folder: packages_at_import(node.body.partition(":")[0], folder),
-    imports=lambda node, code: code.installed_imports(*node.body.split(":")),
-    may_share_memory=lambda node, code: not code.imports_only(_IMMUTABLE, *node.body.split(":")),
+    imports=lambda node, code: (PROGRAM,) if _is_given(node) else code.installed_imports(*node.body.split(":")),
+    may_share_memory=lambda node, code: _is_given(node) or not code.imports_only(_IMMUTABLE, *node.body.split(":")),
     map_form=map_form,
     may_run_last=True,
     has_user_frames=True,

@@ -22,9 +22,9 @@ Other packages use:
 - `format_units`: `format_calls`, `format_count`, `format_outputs`, `format_seconds`, `format_size`
 - `json_document`: `run_document`
 - `known_previews`: `KnownPreviews`
-- `last_line`: `counts_of_nodes`, `GO_ON`
+- `last_line`: `counts_of_nodes`, `GO_ON`, `last_line`
 - `plain_console`: `PlainConsole`
-- `plan_view`: `plan_view`, `REUSE_FORMATS`
+- `plan_view`: `as_json`, `plan_view`, `REUSE_FORMATS`
 - `progress.live_view`: `LiveView`
 - `progress.plain_lines`: `PlainLines`
 - `run_record`: `NodeRecord`, `RunRecord`

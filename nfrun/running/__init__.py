@@ -3,8 +3,9 @@
 `options` declares the options of a run as fields, which `option_fields` makes; `option_values` makes their values.
 `run_setup` reads and plans the pipeline, takes its lock and makes the folder of the run; `selection` finds the nodes
 that selectors name. `run` runs it: `opened_cache` opens its cache, `cluster_run` its cluster, which `cluster_options`
-finds, and `prepared_run` puts them together. `planning` finds out what would run. Nothing here prints or handles
-signals. What belongs to the process, such as the collector, is changed for a command only (`Caller.in_program`).
+finds, and `prepared_run` puts them together. `planning` finds out what would run, and `program` is what only a program
+can give. Nothing here prints or handles signals. What belongs to the process, such as the collector, is changed for a
+command only (`Caller.in_program`).
 
 Other packages use:
 
@@ -13,8 +14,9 @@ Other packages use:
   `params_option`, `pipeline_option`, `slots_option`, `with_bare_values`, `work_option`
 - `option_values`: `cache_budget`, `parse_number`, `parse_path`, `parse_slots`, `tells_github`
 - `options`: `PlanOptions`, `RunOptions`, `ValidateOptions`
-- `planning`: `plan_pipeline`
-- `prepared_run`: `Caller`
+- `planning`: `plan_pipeline`, `Planned`
+- `prepared_run`: `Caller`, `RunResult`
+- `program`: `Program`
 - `report_files`: `check_report_file`, `write_report`
 - `run`: `run_prepared`
 - `run_setup`: `RunSetup`, `set_up_run`

@@ -15,7 +15,7 @@ from nfrun.history.work_dir import WorkDir
 from nfrun.reports.plan_view import REUSE_FORMATS
 from nfrun.running.option_values import slots_of
 from nfrun.running.options import PlanOptions
-from nfrun.running.run_setup import known_checks
+from nfrun.running.run_setup import known_checks, of_program
 from nfrun.running.selection import selection_of
 from nfrun.spec.pipeline_warnings import warnings_of
 from nfrun.spec.resolve import resolve
@@ -23,6 +23,7 @@ from nfrun.system.std_streams import Messages
 
 if TYPE_CHECKING:
     from nfrun.cache.reuse_decision import ReuseDecision
+    from nfrun.running.program import Program
 
 
 @frozen
@@ -38,13 +39,13 @@ class Planned:
     decisions: Mapping[str, ReuseDecision] | None
 
 
-def plan_pipeline(options: PlanOptions, messages: Messages) -> Planned:
+def plan_pipeline(options: PlanOptions, messages: Messages, program: Program | None = None) -> Planned:
     """Plan a pipeline, and find out which nodes would run if `options.format` shows it. Nothing runs or is written.
 
-    Secrets are redacted in `messages` as soon as they are known. Raises SpecError, UsageError, SelectionError and
-    OSError.
+    `program` is what only a program gives. Secrets are redacted in `messages` as soon as they are known. Raises
+    SpecError, UsageError, SelectionError and OSError.
     """
-    pipeline, shows_reuse = _to_plan(options, messages)
+    pipeline, shows_reuse = _to_plan(options, messages, program)
     work = WorkDir.of_pipeline(pipeline, options.work)
     selection = selection_of(options, pipeline, work)
     messages.warn_all(map(one_line, warnings_of(pipeline)))
@@ -61,7 +62,7 @@ def plan_pipeline(options: PlanOptions, messages: Messages) -> Planned:
     return Planned(pipeline, plan, recorded, decisions)
 
 
-def _to_plan(options: PlanOptions, messages: Messages) -> tuple[Pipeline, bool]:
+def _to_plan(options: PlanOptions, messages: Messages, program: Program | None) -> tuple[Pipeline, bool]:
     """Return the pipeline to plan, and whether it can be said what would run.
 
     Where a parameter has no value, these are the nodes as far as the defaults tell them. Raises SpecError.
@@ -84,10 +85,11 @@ def _to_plan(options: PlanOptions, messages: Messages) -> tuple[Pipeline, bool]:
             known=known,
             work=options.work,
             columns=True,
+            **of_program(program),
         ).pipeline
 
     shows_reuse = not options.fresh and options.format in REUSE_FORMATS
-    asked = bool(options.given or options.params_file)
+    asked = bool(options.given or options.params_file or (program and program.params))
     try:
         spec = resolved(options.given)  # the values of parameters may disable nodes
     except SpecError as error:

@@ -60,11 +60,13 @@ class Caller:
     `build_reporters(record, table, placement, obstacles, over_budget)` gets the executors of nodes that do not run on
     threads as `placement`. `obstacles()` returns why nodes are not reused, and `over_budget()` that of `RunCache`.
     Nodes run inside of `around(run)`. `in_program`: other runs and a program's own modules may be in this process.
+    Such a caller gets the tables of the pipeline's outputs with the result if it `takes_tables`.
     """
 
     build_reporters: BuildReporters
     around: Around
     in_program: bool = False
+    takes_tables: bool = True
 
 
 @frozen
@@ -130,7 +132,8 @@ class PreparedRun:
             record_plan(self._setup, self._placement, in_program=self._caller.in_program)
         hooks = (cache.with_cache, cache.watch, cache.known_outcome) if cache else ()
         # A command shows the first tables only, and returns none.
-        returned = self._setup.pipeline.outputs if self._caller.in_program else {}
+        takes_tables = self._caller.in_program and self._caller.takes_tables
+        returned = self._setup.pipeline.outputs if takes_tables else {}
         try:
             end = run.go(self._caller.around, *hooks)
         finally:

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from nfrun.cache.run_cache import RunCache
 from nfrun.code.folder_code import FolderCode
 from nfrun.code.module_space import FolderModules
 from nfrun.core.values import replace
+from nfrun.engine.attempt_context import Importer
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.placement import place_nodes
@@ -73,7 +76,7 @@ def run_prepared(setup: RunSetup, caller: Caller) -> RunResult:
         placement = _placement(setup, cache)
         setup = _with_memory_here(setup, placement)
         with _cluster(setup, placement) as cluster:
-            result = PreparedRun(setup, caller, modules.importer, cache, placement, cluster).go()
+            result = PreparedRun(setup, caller, _importer(setup, modules), cache, placement, cluster).go()
     cause = page and page.write()
     return (
         replace(result, stopped_reporters={**result.stopped_reporters, page.name: cause}) if page and cause else result
@@ -86,6 +89,22 @@ def _page(setup: RunSetup) -> RunPage | None:
     from nfrun.running.run_page import RunPage
 
     return RunPage(setup, setup.options.report)
+
+
+def _importer(setup: RunSetup, modules: FolderModules) -> Importer:
+    """Return what imports modules for the nodes in a folder: also that of the functions which a program gives."""
+    functions = setup.program and setup.program.built and setup.program.built.functions
+    if not functions:
+        return modules.importer
+    from nfrun.code.program_functions import program_module
+
+    given = program_module(functions)
+
+    def importer(folder: str) -> Callable[[str], ModuleType] | None:
+        load = modules.importer(folder) or import_module
+        return (lambda name: given if name == given.__name__ else load(name)) if not folder else load
+
+    return importer
 
 
 def _placement(setup: RunSetup, cache: RunCache | None) -> Placement:

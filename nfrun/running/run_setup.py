@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.cache.remembered_code import restore_checks, save_checks
 from nfrun.core.errors import one_line
@@ -34,6 +34,9 @@ from nfrun.system.file_search import name_below
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
 
+if TYPE_CHECKING:
+    from nfrun.running.program import Program
+
 _NO_RUN = 0  # the number in `run.id` while mistakes are looked for, before the run has one
 
 
@@ -44,7 +47,7 @@ class RunSetup:
     `pipeline` is bound: its parameters and expressions are evaluated. `plan` is that of all nodes, and `selection` says
     which of them the run is about. `folder` is the run folder in the work folder
     `work`, and `started` the first line of the journal. `recorded` has the statistics of nodes in earlier runs, which
-    are in the file `timings`.
+    are in the file `timings`. `program` is what only a program gives, None for a command.
     `thread_variables` are those that nfrun adds to the environment, so that each native library has one thread.
     `budget` is that of `cache_budget`. `events` is the open events file, None without `--events`. `redactor` masks
     secrets.
@@ -64,14 +67,17 @@ class RunSetup:
     events: IO[str] | None
     redactor: Redactor
     messages: Messages
+    program: Program | None = None
 
 
 @contextmanager
-def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] = ()) -> Iterator[RunSetup]:
+def set_up_run(
+    options: RunOptions, messages: Messages, command: Sequence[str] = (), program: Program | None = None
+) -> Iterator[RunSetup]:
     """Prepare a run, and hold the lock of its pipeline within the `with` block.
 
-    `command` has the words of the command line, for the journal. Secrets are redacted in `messages` as soon as they are
-    known. Raises UsageError, SpecError, WorkDirLocked and OSError.
+    `command` has the words of the command line, for the journal, and `program` what only a program gives. Secrets are
+    redacted in `messages` as soon as they are known. Raises UsageError, SpecError, WorkDirLocked and OSError.
     """
     check_report_files(options)
     if options.executor in CLUSTERS:
@@ -80,7 +86,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
         check_cluster(options)
     budget = cache_budget(options.cache_size, os.environ)
     known, checks = known_checks(options)
-    resolved = _resolve(options, new_run_id(_NO_RUN), messages, known)
+    resolved = _resolve(options, new_run_id(_NO_RUN), messages, known, program)
     pipeline, warned = resolved.pipeline, [*map(one_line, warnings_of(resolved.pipeline))]
     messages.warn_all(warned)
     work = WorkDir.of_pipeline(pipeline, options.work)
@@ -88,13 +94,10 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
     if options.force and not selection.force:
         messages.warn("--force has no effect: no node that it names is selected")
 
-    def on_wait(why: str) -> None:
-        if not options.quiet:
-            messages(f"nfrun: waiting, because {why}")
-
+    on_wait = (lambda why: None) if options.quiet else (lambda why: messages(f"nfrun: waiting, because {why}"))
     with work.start_run(pipeline, wait=options.wait, on_wait=on_wait) as start, ExitStack() as stack:
         if resolved.uses_run or start.waited:  # while it waited, the file may have been edited
-            resolved = _resolve(options, start.run, messages, known)
+            resolved = _resolve(options, start.run, messages, known, program)
             pipeline = resolved.pipeline
             messages.warn_all(text for text in map(one_line, warnings_of(pipeline)) if text not in warned)
             selection = selection_of(options, pipeline, work)
@@ -125,6 +128,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
             events=events,
             redactor=resolved.redactor,
             messages=messages,
+            program=program,
         )
 
 
@@ -168,7 +172,9 @@ def known_checks(options: RunOptions | PlanOptions) -> tuple[KnownChecks, Path]:
     return restore_checks(path), path
 
 
-def _resolve(options: RunOptions, run_id: str, messages: Messages, known: KnownChecks) -> Resolved:
+def _resolve(
+    options: RunOptions, run_id: str, messages: Messages, known: KnownChecks, program: Program | None
+) -> Resolved:
     return resolve(
         options.pipeline,
         given=options.given,
@@ -182,7 +188,13 @@ def _resolve(options: RunOptions, run_id: str, messages: Messages, known: KnownC
         work=options.work,
         columns=True,
         far=options.executor in CLUSTERS,
+        **of_program(program),
     )
+
+
+def of_program(program: Program | None) -> dict[str, Any]:
+    """Return the arguments of `resolve` that a program gives."""
+    return {} if program is None else {"values": program.params, "built": program.built}
 
 
 def _close(events: IO[str] | None) -> None:

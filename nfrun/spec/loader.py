@@ -65,17 +65,18 @@ def read_pipeline(
     profile: str = "",
     given: Mapping[str, str] = NOTHING,
     known: KnownChecks | None = None,
+    document: Document | None = None,
 ) -> tuple[Pipeline, Document]:
     """Return the pipeline in the file, its expressions not yet evaluated, and the YAML document.
 
-    `functions` looks up functions beside the file. `profile` is laid over it, and `given` has files for its inputs.
-    What is `known` to be in order is not checked again. With `on_warning`, also makes the checks that take longer, and
-    passes their warnings. Raises SpecError with every problem of it and of those that its nodes name, in file order.
+    `functions` looks up functions beside the file, whose `document` may be given. `profile` is laid over it, and its
+    inputs are `given`. What is `known` to be in order is not checked again. With `on_warning`, also makes slow checks,
+    and passes their warnings. Raises SpecError with all problems of it and its sub-pipelines, in file order.
     """
     warnings: list[Diagnostic] = []
     with gc_paused():
         reader = _Reader(
-            load(path),
+            document or load(path),
             functions=functions or FunctionLookup(Path(path).absolute().parent),
             thorough=on_warning is not None,
             profile=profile,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import SpecError
@@ -18,6 +19,11 @@ from nfrun.spec.loader import read_pipeline
 from nfrun.spec.missing import missing
 from nfrun.spec.parameters import read_params_file
 from nfrun.spec.profiles import VARIABLE
+
+if TYPE_CHECKING:
+    from nfrun.code.function_lookup import LookupResult
+    from nfrun.spec.built_document import BuiltPipeline
+    from nfrun.yaml.document import Document
 
 
 @frozen
@@ -48,6 +54,8 @@ def resolve(
     work: Path | None = None,
     columns: bool = False,
     far: bool = False,
+    values: Mapping[str, Any] = NOTHING,
+    built: BuiltPipeline | None = None,
 ) -> Resolved:
     """Read, check and bind the pipeline in `file`.
 
@@ -55,25 +63,28 @@ def resolve(
     expressions stay as they are; the matrix is expanded with the defaults of the parameters. `profile` is laid over the
     file; if it is None, the one that NFRUN_PROFILE in `environ` names. What is `known` to be in order is not checked
     again, and what is found to be is added. Nodes that may run `far` away may take more memory than this machine has.
-    `bind` in `binder.py` describes the others.
+    `values` has parameters with their types; these win over the others. If the pipeline is `built` by a program, no
+    file is read. `bind` in `binder.py` describes the others.
     Calls `on_read(pipeline)` when the file is read, and then `set_redactor(redactor)`, because errors of binding may
     quote values of secrets. Raises SpecError with every problem of the step that found some: reading the pipeline,
     reading `params_file`, binding, looking for what nodes need and, with `columns`, for columns that cannot be there.
     """
     known = known or KnownChecks()
-    functions = FunctionLookup(file.absolute().parent, known=known.modules)
+    functions = FunctionLookup(file.absolute().parent, known=known.modules, given=functions_of(built))
     profile = profile or environ.get(VARIABLE, "")
-    pipeline, document = read_pipeline(file, functions, profile=profile, given=inputs, known=known)
+    pipeline, document = read_pipeline(
+        file, functions, profile=profile, given=inputs, known=known, document=None if built is None else built.document
+    )
     on_read(pipeline)
     redactor = Redactor(environ[name] for name in secrets_of(pipeline) if name in environ)
     set_redactor(redactor)
     uses_run: list[bool] = []
     if given is not None:
-        typed = read_params_file(params_file)
+        typed = {**read_params_file(params_file), **values}
         pipeline = bind(
             pipeline,
             document,
-            given=given,
+            given={name: text for name, text in given.items() if name not in values},
             typed=typed,
             environ=environ,
             run_id=run_id,
@@ -84,10 +95,30 @@ def resolve(
     else:
         pipeline = expand(pipeline, document, environ)
     pipeline = with_memory(pipeline, far=far)
+    _refuse(pipeline, document, functions, environ, known if columns else None)
+    return Resolved(pipeline, redactor, uses_run=bool(uses_run))
+
+
+def _refuse(
+    pipeline: Pipeline,
+    document: Document,
+    functions: FunctionLookup,
+    environ: Mapping[str, str],
+    known: KnownChecks | None,
+) -> None:
+    """Raise SpecError for amounts over a budget, for what nodes need and lack, and for columns unless it is None."""
     if refused := list(dict.fromkeys(refused_amounts(pipeline, document, pipeline.budgets))):
         raise SpecError(refused)
     if absent := list(missing(pipeline, document, functions, environ)):
         raise SpecError(absent)
-    if columns and (lacking := column_problems(pipeline, document, known)):
+    if known is not None and (lacking := column_problems(pipeline, document, known)):
         raise SpecError(lacking)
-    return Resolved(pipeline, redactor, uses_run=bool(uses_run))
+
+
+def functions_of(built: BuiltPipeline | None) -> Mapping[str, LookupResult]:
+    """Return what the functions of a built pipeline take that no module has, by their names."""
+    if built is None or not built.functions:
+        return {}
+    from nfrun.code.program_functions import described  # it imports inspect
+
+    return described(built.functions)

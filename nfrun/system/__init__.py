@@ -23,7 +23,7 @@ Other packages use:
 - `processes.process_exit`: `leave_process`, `leave_untouched`, `ImmediateExit`
 - `processes.process_tree`: `wait_group_exit`
 - `processes.reaper`: `split`
-- `processes.signals`: `cancel_on_signals`, `SIGNALS`
+- `processes.signals`: `cancel_on_signals`, `INTERRUPT`, `SIGNALS`
 - `processes.supervisor`: `supervise`
 - `processes.temp_folder`: `use_temp_folder`
 - `remembered_checksums`: `RememberedChecksums`

@@ -36,7 +36,7 @@ Other packages use:
 - `remote_versions`: `RemoteVersions`
 - `store`: `TableStore`
 - `stored_files`: `LateStoredFiles`, `StoredFiles`
-- `stored_form`: `read_all`
+- `stored_form`: `read_all`, `with_stored_types`
 - `table_folders`: `write_folder`
 - `text_files`: `with_guessed_types`
 - `worker_store`: `WorkerStore`

@@ -6,5 +6,7 @@
 Other packages use:
 
 - `document`: `Document`, `entries`, `Keys`, `load`, `parse`
+- `fast_parser`: `plain_values`
+- `offset_parser`: `Source`
 - `text_file`: `read_text`, `refuse`
 """

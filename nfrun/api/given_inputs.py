@@ -1,0 +1,74 @@
+"""Inputs that a Python program gives: paths as they are, and tables as files that are named by their content."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.errors import UsageError
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.text import ellipsize
+from nfrun.history.work_dir import WorkDir
+from nfrun.nodes.base import NodeError
+from nfrun.nodes.returned_tables import to_table
+
+
+class GivenInputs:
+    """The inputs of a run. `paths` has the file of each.
+
+    A table becomes an Arrow file in the work folder, whose name is the digest of its content: the same table is the
+    same input in each run. `read()` returns the pipeline, which may name its work folder; `work` wins over that.
+    """
+
+    def __init__(self, inputs: Mapping[str, Any], read: Callable[[], Pipeline], work: Path | None) -> None:
+        if not isinstance(inputs, Mapping):
+            raise UsageError(f"{ellipsize(repr(inputs), 60)} is no mapping of names to tables or paths", "--input")
+        self._tables: dict[Path, Any] = {}
+        self.paths: dict[str, str] = {}
+        self._work: WorkDir | None = None
+        for name, value in inputs.items():
+            if isinstance(value, str | os.PathLike):
+                self.paths[name] = os.fspath(value)
+                continue
+            self._work = self._work or WorkDir.of_pipeline(read(), work)
+            table = _table(name, value)
+            path = self._work.given_input(_digest(table))
+            self._tables[path] = table
+            self.paths[name] = str(path)
+
+    def write(self) -> None:
+        """Write the tables that are in no file yet. Raises OSError."""
+        for path, table in self._tables.items():
+            if not path.exists():
+                from nfrun.tables.ipc import write_file
+
+                assert self._work is not None
+                self._work.make()
+                write_file(table, path)
+
+
+def _table(name: str, value: Any) -> Any:
+    """Return a value as a table. Raises UsageError."""
+    try:
+        found = to_table(value)
+    except NodeError as error:
+        why = str(error).removeprefix("the function returned ")
+        what = f"'{name}' is {why}"
+        raise UsageError(f"{what} (give a path, a table, or a list of mappings)", "--input") from None
+    table = found.read_all() if hasattr(found, "read_all") else found
+    # What pandas notes of its index is no content: rows and frames with the same columns are the same table.
+    more = {key: text for key, text in (table.schema.metadata or {}).items() if key != b"pandas"}
+    return table.replace_schema_metadata(more or None)
+
+
+def _digest(table: Any) -> str:
+    from nfrun.system.checksums import text_checksum
+    from nfrun.tables.digest import Digest
+    from nfrun.tables.stored_form import with_stored_types
+
+    stored = with_stored_types(table)
+    digest = Digest(stored.schema)
+    digest.add(stored)
+    return text_checksum(f"{digest.hexdigest()} {digest.schema_digest(stored)}")

@@ -1,0 +1,203 @@
+"""Pipelines of Python programs: what a file or a builder has, planned and run by the functions of the command line."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nfrun.api.errors import errors_for_programs
+from nfrun.api.given_inputs import GivenInputs
+from nfrun.api.messages import ProgramMessages
+from nfrun.api.plain_values import plain_params
+from nfrun.api.plans import Plan
+from nfrun.api.results import Result
+from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.pipeline import NOTHING
+from nfrun.engine.event_dispatch import Reporter
+from nfrun.engine.runner import Run
+from nfrun.running.options import PlanOptions, RunOptions
+from nfrun.running.planning import plan_pipeline
+from nfrun.running.prepared_run import Caller
+from nfrun.running.program import Program
+from nfrun.running.run import run_prepared
+from nfrun.running.run_setup import RunSetup, set_up_run
+from nfrun.spec.loader import read_pipeline
+from nfrun.spec.resolve import functions_of
+from nfrun.system.processes.signals import INTERRUPT, cancel_on_signals
+
+if TYPE_CHECKING:
+    from nfrun.core.pipeline import Pipeline
+    from nfrun.spec.built_document import BuiltPipeline
+
+Selectors: TypeAlias = "str | Iterable[str]"
+PathLike: TypeAlias = "str | os.PathLike[str]"
+_NO_OPTIONS = ("self", "inputs", "params", "progress")  # arguments that are no options as they are
+_FIELDS = {"params": "given", "jobs": "slots", "durable": "fsync"}  # the fields of options that are called otherwise
+
+
+class RunnablePipeline:
+    """What can be planned and run: a pipeline file, or a pipeline that a program builds.
+
+    Nothing is global: several threads may plan and run pipelines at once, also the same one with other work folders.
+    """
+
+    def plan(
+        self,
+        *,
+        params: Mapping[str, Any] = NOTHING,
+        params_file: PathLike | None = None,
+        inputs: Mapping[str, Any] = NOTHING,
+        jobs: int | str | None = None,
+        profile: str | None = None,
+        only: Selectors = (),
+        from_: Selectors = (),
+        until: Selectors = (),
+        exclude: Selectors = (),
+        force: Selectors = (),
+        fresh: bool = False,
+        verify: bool = False,
+        work: PathLike | None = None,
+    ) -> Plan:
+        """Find out which nodes would run now, and why, without running anything.
+
+        The arguments are those of `run`. With `fresh` no reason is looked for. Raises what `run` raises.
+        """
+        given = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
+        with errors_for_programs(PlanOptions, _FIELDS) as messages, self._inputs(inputs, profile, work) as files:
+            options = _options(PlanOptions, self._file(), {**given, "inputs": files.paths, "format": "json"})
+            program = Program(plain_params(params), self._built())
+            return Plan(plan_pipeline(options, messages, program), tuple(messages.warnings))
+
+    def run(
+        self,
+        *,
+        params: Mapping[str, Any] = NOTHING,
+        params_file: PathLike | None = None,
+        inputs: Mapping[str, Any] = NOTHING,
+        jobs: int | str | None = None,
+        profile: str | None = None,
+        only: Selectors = (),
+        from_: Selectors = (),
+        until: Selectors = (),
+        exclude: Selectors = (),
+        force: Selectors = (),
+        fresh: bool = False,
+        keep_going: bool = False,
+        executor: str = "file",
+        address: str | None = None,
+        store: str | None = None,
+        work: PathLike | None = None,
+        wait: float | str = 0,
+        memory: int | str = "auto",
+        cache_size: int | str | None = None,
+        keep: bool = False,
+        verify: bool = False,
+        durable: bool = False,
+        grace: float | str = "5s",
+        progress: bool | None = None,
+    ) -> Result:
+        """Run the pipeline, or what has changed in it, and return the result. A failed node raises nothing here.
+
+        `params` are values by name, which win over those in `params_file`. `inputs` gives inputs of the pipeline: a
+        path or URI, a table (pyarrow, polars, pandas, DuckDB), or rows, a list of mappings. The other arguments are the
+        options of `nfrun run` with these names: selectors are a text or several; `wait` and `grace` are seconds, or a
+        duration such as "10m"; sizes are bytes, or a text such as "2GB". `progress` shows what is under way: on stderr,
+        or below the cell of a notebook; None does so in a notebook only.
+
+        Ctrl-C, if this is the main thread, cancels the run: it returns with the status `cancelled`, and `check()`
+        raises KeyboardInterrupt. A second one does not wait for the nodes. Signals are as before when it returns.
+
+        Raises nfrun.Error: SpecError if the pipeline, its parameters or inputs are wrong, UsageError if an argument is,
+        WorkDirLocked if another run of the pipeline is under way, SelectionError if selected nodes lack results of
+        others, ClusterError if a cluster refuses the run, HandoffError if the work folder is unusable. And OSError.
+        """
+        given = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
+        with errors_for_programs(RunOptions, _FIELDS) as messages, self._inputs(inputs, profile, work) as files:
+            options = _options(RunOptions, self._file(), {**given, "inputs": files.paths})
+            program = Program(plain_params(params), self._built())
+            _check_executor(options, program)
+            with set_up_run(options, messages, program=program) as setup:
+                files.write()  # again, if somebody has removed them before the lock was held
+                return _run(setup, messages, progress)
+
+    def _file(self) -> Path:
+        """Return the path of the file, which need not exist for a built pipeline."""
+        raise NotImplementedError
+
+    def _built(self) -> BuiltPipeline | None:
+        """Return what the program has built, None for a file."""
+        raise NotImplementedError
+
+    def _read(self, profile: str = "") -> Pipeline:
+        """Read and check the pipeline. Raises SpecError."""
+        built, file = self._built(), self._file()
+        functions = FunctionLookup(file.absolute().parent, given=functions_of(built))
+        return read_pipeline(file, functions, profile=profile, document=None if built is None else built.document)[0]
+
+    @contextmanager
+    def _inputs(self, inputs: Mapping[str, Any], profile: str | None, work: PathLike | None) -> Iterator[GivenInputs]:
+        found = GivenInputs(inputs, lambda: self._read(profile or ""), Path(work) if work is not None else None)
+        found.write()
+        yield found
+
+
+class LoadedPipeline(RunnablePipeline):
+    """A pipeline file. Each plan and run reads it again, so edits of the file count."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"nfrun.load({str(self.path)!r})"
+
+    def _file(self) -> Path:
+        return self.path
+
+    def _built(self) -> BuiltPipeline | None:
+        return None
+
+
+def load(path: PathLike) -> LoadedPipeline:
+    """Return the pipeline in a YAML file, checked. Nothing runs. Raises SpecError, with all problems of the file."""
+    found = LoadedPipeline(path)
+    with errors_for_programs():
+        found._read()
+    return found
+
+
+def _options(kind: Any, file: Path, given: Mapping[str, Any]) -> Any:
+    """Make options of those arguments that are given."""
+    named = {_FIELDS.get(name, name): value for name, value in given.items() if value is not None}
+    return kind(pipeline=file, **named)
+
+
+def _check_executor(options: RunOptions, program: Program) -> None:
+    functions = program.built.functions if program.built else {}
+    if functions and options.executor not in ("file", "thread", "auto"):
+        from nfrun.api.errors import only_here
+
+        raise only_here(options.executor, functions)
+
+
+def _run(setup: RunSetup, messages: ProgramMessages, progress: bool | None) -> Result:
+    from nfrun.api.progress import progress_of
+    from nfrun.logs.print_capture import capture_prints
+
+    caught: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    show: Callable[..., Sequence[Reporter]] = progress_of(setup, progress)
+
+    @contextmanager
+    def around(run: Run) -> Iterator[None]:
+        with ExitStack() as stack:
+            signals = stack.enter_context(cancel_on_signals(run.cancel, INTERRUPT)) if is_main else []
+            stack.enter_context(capture_prints(has_detached=lambda: run.detached > 0))
+            yield
+        caught.extend(signals)
+
+    found = run_prepared(setup, Caller(show, around, in_program=True, takes_tables=False))
+    return Result(setup, found, tuple(messages.warnings), interrupted=bool(caught))
