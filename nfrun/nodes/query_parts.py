@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from nfrun.core.errors import HandoffError
+from nfrun.core.file_source import SourceFile
 from nfrun.core.values import frozen
 from nfrun.nodes.spare_threads import SpareThreads
 from nfrun.nodes.sql_inputs import ROW_NUMBER, SLICE_ROWS, QueryInput, Scan
@@ -24,7 +25,8 @@ from nfrun.system.threads import start_thread
 _PART_ROWS = 4 * SLICE_ROWS  # at least; each part costs some milliseconds
 _MOST_PARTS = 64
 _MOST_OTHERS = 0.25  # rows that a part is joined with, for each of its own: each part reads them anew
-_LEAST_BYTES = 1 << 20  # of a file of which the end is read to see how many rows it has
+_LEAST_BYTES = 1 << 20  # of files of which the ends are read to see how many rows they have
+_MOST_FILES = 500  # of which the ends are read, which takes some 0.1 ms each
 # Functions that may give something else for parts than for the whole: they draw numbers, or tell the time or something
 # of the connection. Some are written without brackets, like columns.
 UNSTEADY = re.compile(
@@ -151,7 +153,7 @@ class _PartedRun:
 
 
 def _cut(item: QueryInput) -> list[_Part]:
-    """Return the rows of an input in parts; none if it has few, or is several files."""
+    """Return the rows of an input in parts; none if it has few."""
     if isinstance(item.value, Scan):
         return _cut_file(item.name, item.value)
     rows = item.value.num_rows
@@ -164,23 +166,52 @@ def _cut(item: QueryInput) -> list[_Part]:
 
 
 def _cut_file(name: str, scan: Scan) -> list[_Part]:
-    """Return parts of whole row groups: no group is read twice."""
+    """Return parts of whole files, and of whole row groups of large files: no group is read twice.
+
+    None of partitions: a query may leave out most of them, and would read the others in many parts.
+    """
     from nfrun.tables.footers import row_groups, source_schema
 
     source = scan.source
-    if len(source.files) != 1 or source.partitions or source.files[0].state[2] < _LEAST_BYTES:
+    if (
+        source.partitions
+        or len(source.files) > _MOST_FILES
+        or sum(file.state[2] for file in source.files) < _LEAST_BYTES
+    ):
         return []
     if ROW_NUMBER in map(str.lower, source_schema(source).names):  # DuckDB refuses to add it
         return []
     groups = row_groups(source)
-    least = max(_PART_ROWS, sum(groups) / _MOST_PARTS)
-    found, start, end = [], 0, 0
-    for rows in groups:
-        end += rows
-        if end - start >= least or end == sum(groups):
-            found.append(_Part(end - start, QueryInput(name, scan.only(start, end))))
-            start = end
-    return found
+    least = max(_PART_ROWS, sum(map(sum, groups)) / _MOST_PARTS)
+    cuts = _file_cuts(source.files, groups, least)
+    return [_Part(count, QueryInput(name, scan.only(files, rows))) for files, count, rows in cuts]
+
+
+def _file_cuts(
+    files: Sequence[SourceFile], groups: Sequence[Sequence[int]], least: float
+) -> Iterator[tuple[list[SourceFile], int, range | None]]:
+    """Yield some files, how many rows are meant, and which of the only file: None for all. Mostly, there are `least`.
+
+    `groups` has the rows of the row groups of each file.
+    """
+    small: list[SourceFile] = []  # files that are read whole, one after the other
+    of_small = 0
+    for file, of_file in zip(files, groups, strict=False):
+        total = sum(of_file)
+        if of_small and (total >= least or of_small >= least):
+            yield small, of_small, None
+            small, of_small = [], 0
+        if total < least:
+            small, of_small = [*small, file], of_small + total
+            continue
+        start = end = 0
+        for rows in of_file:
+            end += rows
+            if end - start >= least or end == total:
+                yield [file], end - start, None if end - start == total else range(start, end)
+                start = end
+    if of_small:
+        yield small, of_small, None
 
 
 def _may_be_by_row(parsed: Mapping[str, Any], names: Set[str], largest: str) -> bool:

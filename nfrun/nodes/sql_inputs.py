@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.file_source import FileSource
+from nfrun.core.file_source import FileSource, SourceFile
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Input
 from nfrun.core.values import frozen, replace
@@ -45,14 +45,20 @@ class Scan:
     query: str
     source: FileSource
 
-    def only(self, first: int, end: int) -> Scan:
-        """Return the scan of these rows of the only file, by their numbers."""
+    def only(self, files: Sequence[SourceFile], rows: range | None = None) -> Scan:
+        """Return the scan of some of the files, or of these rows of one, by their numbers.
+
+        A plan of DuckDB has the number of the row in its filters. A condition that it knows to hold would not be there.
+        """
         from nfrun.tables.footers import source_schema
 
-        columns = ", ".join(map(_name, source_schema(self.source).names))
-        files = f"read_parquet({_paths(self.source)}, hive_partitioning = false, {ROW_NUMBER} = true)"
-        rows = f"{ROW_NUMBER} >= {first} and {ROW_NUMBER} < {end}"
-        return Scan(f"select {columns} from {files} where {rows}", self.source)
+        source = replace(self.source, files=tuple(files))
+        columns = ", ".join(map(_name, source_schema(source).names))
+        scanned = f"read_parquet({_paths(source)}, hive_partitioning = false, {ROW_NUMBER} = true)"
+        which = f"{ROW_NUMBER} | 0 >= 0"
+        if rows is not None:
+            which = f"{ROW_NUMBER} >= {rows.start} and {ROW_NUMBER} < {rows.stop}"
+        return Scan(f"select {columns} from {scanned} where {which}", source)
 
 
 @frozen

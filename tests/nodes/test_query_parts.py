@@ -126,14 +126,24 @@ def in_file(folder: Path, table: pa.Table, **options: Any) -> FileTable:
     return found
 
 
+def in_files(folder: Path) -> FileTable:
+    """Return the large table in files, of which the first is in two parts, and the last small ones are in one."""
+    for i, (first, size) in enumerate([(0, 2 * PART), (2 * PART, PART), (3 * PART, PART), (4 * PART, 1000)]):
+        pq.write_table(BIG.slice(first, size), folder / f"big.{i}.parquet", row_group_size=1024)
+    pq.write_table(BIG.slice(4 * PART + 1000), folder / "big.4.parquet")
+    found = open_files("big.*.parquet", base=folder, look=FileChecksums().look)
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("name", BY_ROW)
-@pytest.mark.parametrize("kind", ["table", "file"])
+@pytest.mark.parametrize("kind", ["table", "file", "files"])
 def test_parts_give_what_the_whole_gives(
     trial: Trial, name: str, kind: str, parts: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tables() -> dict[str, Any]:
-        big = BIG if kind == "table" else in_file(trial.folder, BIG, row_group_size=1024)
-        return {"big": big, "small": SMALL}
+        made = {"table": lambda: BIG, "file": lambda: in_file(trial.folder, BIG, row_group_size=1024)}
+        return {"big": made.get(kind, lambda: in_files(trial.folder))(), "small": SMALL}
 
     alone = trial.table(attempted(trial, BY_ROW[name], tables()))
     helped = trial.table(attempted(trial, BY_ROW[name], tables(), SpareThreads(3), 2))
@@ -170,13 +180,45 @@ def test_a_table_with_as_many_rows_as_a_part_is_not_mistaken_for_it(trial: Trial
     assert parts == [0]
 
 
-@pytest.mark.parametrize("files", [1, 2])
-def test_only_one_file_is_read_in_parts(trial: Trial, files: int, parts: list[int]) -> None:
-    for i in range(files):
-        pq.write_table(BIG, trial.folder / f"{i}.parquet", row_group_size=PART)
+@pytest.mark.parametrize(
+    ("sizes", "cut"),
+    [
+        ([ROWS], 5),
+        ([ROWS, ROWS], 10),
+        ([100] * 30, 2),  # 21 files, and 9
+        ([100, ROWS, 100], 7),
+        ([0, 5000, 0, 10, 0], 4),
+        ([0, 0], 0),
+        ([PART // 2] * 4, 2),
+        ([PART, PART], 2),
+    ],
+)
+def test_several_files_are_read_in_parts_in_their_order(
+    trial: Trial, sizes: list[int], cut: int, parts: list[int]
+) -> None:
+    for i, size in enumerate(sizes):
+        pq.write_table(BIG.slice(0, size), trial.folder / f"{i:02}.parquet", row_group_size=PART)
     found = open_files("*.parquet", base=trial.folder, look=FileChecksums().look)
-    assert trial.table(attempted(trial, "select n from big", {"big": found})).num_rows == files * ROWS
-    assert parts == [5 if files == 1 else 0]
+    outcome = attempted(trial, "select n, s from big where n >= 0", {"big": found}, SpareThreads(3))
+    whole = pa.concat_tables([BIG.slice(0, size) for size in sizes]).select(["n", "s"])
+    assert trial.table(outcome).combine_chunks().equals(whole.combine_chunks())
+    assert parts == [cut]
+
+
+def test_many_files_are_read_as_a_whole(trial: Trial, parts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_parts, "_MOST_FILES", 4)
+    assert trial.table(attempted(trial, "select n from big", {"big": in_files(trial.folder)})).num_rows == ROWS
+    assert parts == [0]
+
+
+def test_a_folder_of_partitions_is_read_as_a_whole(trial: Trial, parts: list[int]) -> None:
+    """A query may leave out most partitions, and would read the others in many parts."""
+    for i in range(2):
+        (trial.folder / f"day={i}").mkdir()
+        pq.write_table(BIG, trial.folder / f"day={i}" / "x.parquet", row_group_size=PART)
+    found = open_files("./", base=trial.folder, look=FileChecksums().look)
+    assert trial.table(attempted(trial, "select n from big where day = 1", {"big": found})).num_rows == ROWS
+    assert parts == [0]
 
 
 def test_a_part_has_whole_row_groups(trial: Trial, parts: list[int]) -> None:
