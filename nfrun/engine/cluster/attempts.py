@@ -59,6 +59,7 @@ class RemoteAttempts(OrderedAttempts):
 
     def __init__(self, cluster: Cluster, context: ExecutorContext, slots: WorkerSlots) -> None:
         self._engine, self._texts = cluster.engine, OrderTexts(cluster.config)
+        self._warn = cluster.warn
         super().__init__(context.runner)
         self._store = context.store
         self._worker_environ = context.placement.worker_environ
@@ -180,7 +181,10 @@ class RemoteAttempts(OrderedAttempts):
             timers.append(timer)
             start_timer(timer)
 
-        give_up = partial(execution.end, "")  # the worker may hang, or be out of reach
+        def give_up() -> None:  # the worker may hang, or be out of reach
+            if self._slots.avoid(slot.worker):
+                self._warn(f"worker {slot.worker} does not answer: nothing else runs there until it does")
+            execution.end("")
 
         def kill() -> None:
             stop(True)

@@ -49,6 +49,7 @@ class WorkerSlots:
         self._waiters: list[_Waiter] = []  # those that have waited longest first
         self._taken: dict[str, dict[str, float]] = {}
         self._units: dict[str, Units] = {}
+        self._silent: set[str] = set()  # workers that do not answer
         self._closed = False
 
     def amount(self, name: str) -> float:
@@ -87,6 +88,7 @@ class WorkerSlots:
     def give_back(self, slot: Slot) -> None:
         """Free what an attempt has taken, for who has waited longest for that."""
         with self._lock:
+            self._silent.discard(slot.worker)
             taken = self._taken[slot.worker]
             for name, amount in slot.needs.items():
                 taken[name] -= amount
@@ -95,6 +97,13 @@ class WorkerSlots:
             for waiter in self._waiters if not self._closed else ():
                 if waiter.slot is None:
                     self._serve(waiter)
+
+    def avoid(self, worker: str) -> bool:
+        """Take nothing of a worker that does not answer, until an attempt there ends. Returns whether that is new."""
+        with self._lock:
+            is_new = worker not in self._silent
+            self._silent.add(worker)
+            return is_new
 
     def wake(self) -> None:
         """Let those that wait look again."""
@@ -119,6 +128,8 @@ class WorkerSlots:
         return _has(worker, name) - self._taken.get(worker.address, {}).get(name, 0.0)
 
     def _fits(self, worker: RemoteWorker, needs: Mapping[str, float]) -> bool:
+        if worker.address in self._silent:
+            return False
         for name, amount in needs.items():
             most = worker.slots if name == "cpu" else math.inf
             if self._free(worker, name) < min(amount, most) - _ROUNDING:

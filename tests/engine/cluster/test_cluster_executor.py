@@ -14,6 +14,8 @@ from toy_engine import ToyEngine, toy_cluster
 from nfrun.core.errors import Cause, ClusterError
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NodeSpec
+from nfrun.core.values import replace
+from nfrun.engine.cluster import attempts
 from nfrun.engine.cluster.base import RemoteWorker
 from nfrun.engine.cluster.cluster import ClusterExecutor
 from nfrun.engine.cluster.wire import Logged, Printed, to_text
@@ -140,6 +142,30 @@ def test_an_attempt_that_no_worker_has_taken_goes_to_another_one(make: Make) -> 
     trial.start("x")
     assert trial.outcome().failure is None
     assert [*trial.engine.placed.values()] == ["a", "b"]
+
+
+def test_a_worker_that_does_not_answer_gets_nothing_else_before_it_does(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "_KILL_SECONDS", 0.0)
+    told: list[str] = []
+    trial = make(RemoteWorker("a", 4.0), RemoteWorker("b", 1.0), warn=told.append)
+    orders: Any = trial.executor._attempts
+    orders._runner = replace(orders._runner, grace=0.0)
+    trial.held, trial.engine.stop = {"x", "y"}, lambda token, kill: None  # type: ignore[method-assign]
+    trial.start("x")
+    trial.await_begun(1)
+    trial.executor.stop("x", 1)
+    assert trial.outcome().failure is not None
+    assert told == ["worker a does not answer: nothing else runs there until it does"]
+    trial.start("y", "z")
+    trial.await_begun(1)
+    assert [*trial.engine.placed.values()] == ["a", "b"], "z waits, although a has three slots"
+    trial.go.set()  # now the first one ends, too
+    assert sorted(trial.outcome().node for _ in range(2)) == ["y", "z"]
+    trial.start("last")
+    assert trial.outcome().failure is None
+    assert [*trial.engine.placed.values()][-1] == "a"
 
 
 def test_the_run_ends_once_when_the_cluster_is_gone_and_its_attempts_are_cancelled(make: Make) -> None:
