@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def made(table):
     print("in a worker")
     return table.append_column("n", pc.multiply(table["id"], 2))
 """
+FLIGHTS = Path(__file__).parents[2] / "pipelines/flights"
 Done = subprocess.CompletedProcess[str]
 
 
@@ -177,6 +179,19 @@ def test_every_kind_and_feature_is_the_same_on_a_cluster(tmp_path: Path, cluster
         assert done.returncode == 0, done.stderr
         outputs = json.loads(done.stdout)["outputs"]
         found[name] = features.same_parts(events), {key: output["digest"] for key, output in outputs.items()}
+    assert found["dask"] == found["local"]
+
+
+@pytest.mark.slow
+def test_flights_are_the_same_on_a_cluster(tmp_path: Path, cluster: DaskCluster) -> None:
+    found = {}
+    for name, options in (("local", []), ("dask", ["--executor", "dask", "--address", cluster.address])):
+        folder, events = tmp_path / name / "p", tmp_path / f"{name}.events"
+        shutil.copytree(FLIGHTS, folder, ignore=shutil.ignore_patterns(".*", "out"))
+        done = nfrun(folder, "run", "flights.yaml", "-q", "--events", str(events), *options)
+        assert done.returncode == 0, done.stderr
+        found[name] = features.same_parts(events)
+    assert sum('"digest"' in part for part in found["local"]) > 15
     assert found["dask"] == found["local"]
 
 
