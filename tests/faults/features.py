@@ -10,23 +10,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = "features.yaml"
-_TIMES = (
-    *(
-        "at",
-        "took",
-        "published",
-        "opened",
-        "queued",
-        "locked",
-        "cpu",
-        "busy",
-        "delay",
-        "stored",
-        "path",
-        "checksum",
-        "size",
-    ),
-)
+_TIMES = "at took published opened queued locked cpu busy delay stored path checksum size".split()
 # Digests are known at the end of a node or a moment later; `output_published` has them all.
 _LATER = ("digest", "traits", "attempt")
 
