@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 FILE = "features.yaml"
-_TIMES = "at took published opened queued locked cpu busy delay stored path checksum size".split()
+_SECONDS = ("at", "took", "published", "opened", "queued", "locked", "cpu", "busy", "delay")
+_TIMES = (*_SECONDS, "stored", "path", "checksum", "size")
 # Digests are known at the end of a node or a moment later; `output_published` has them all.
 _LATER = ("digest", "traits", "attempt")
 
