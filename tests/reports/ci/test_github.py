@@ -227,6 +227,33 @@ def test_what_nodes_print_at_once_is_not_mixed() -> None:
     ]
 
 
+def test_what_a_node_prints_that_runs_for_long_comes_after_a_minute() -> None:
+    record, out, now = record_of([]), io.StringIO(), [0.0]
+    lines = GitHubLines(record, out, "shop", clock=lambda: now[0])
+    events: list[Event] = [
+        NodeStarted(0.0, "orders", 1),
+        NodeLogged(5.0, "orders", "stdout", "begins"),
+        NodeLogged(50.0, "late", "stdout", "begins, too"),
+    ]
+    for event in events:
+        record.event(event)
+        lines.event(event)
+    now[0] = 64.0
+    lines.tick()
+    assert "group" not in out.getvalue()
+    now[0] = 65.0
+    lines.tick()
+    assert out.getvalue().endswith("::group::65.000 s  orders runs on\nbegins\n::endgroup::\n")
+    lines.event(NodeFinished(70.0, "orders", 1, duration=70.0))
+    lines.close()
+    assert out.getvalue().splitlines()[-4:] == [
+        "   70.000 s  orders finished in 70.0 s",
+        "::group::0.000 s  late has not ended",
+        "begins, too",
+        "::endgroup::",
+    ]
+
+
 # ------------------------------------------------------------------ annotations
 
 
