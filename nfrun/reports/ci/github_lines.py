@@ -28,8 +28,8 @@ class _Printed:
 class GitHubLines(PlainLines):
     """Plain lines, but what an attempt prints comes when it has ended, in a group under the line that says so.
 
-    So the lines of nodes that run at once are not mixed. Those of a node that runs on come after a minute, so that a job
-    that is killed loses no more. They have no prefix: a `::warning` of a node reaches the runner (see `line_of_node`).
+    So the lines of nodes that run at once are not mixed. Those of a node that runs on come after a minute, so that a
+    job that is killed loses no more. They have no prefix, so that a `::warning` of a node reaches the runner.
     """
 
     def __init__(

@@ -23,10 +23,10 @@ from nfrun.core.text import escape_controls
 from nfrun.core.values import field, mutable
 
 TRACE_BEGIN = '{"traceEvents"'  # the first characters of every file
-# Perfetto takes numbers of threads for those of the whole machine. The thread of this number in each process has what
-# was reused; those after it are the slots.
+# Perfetto takes numbers of threads for those of the whole machine, so each process has so many. The first has what was
+# reused, and those after it are the slots.
 _THREADS = 100_000
-_FIRST = {"pid": _THREADS, "tid": _THREADS}
+_FIRST = {"pid": 1, "tid": _THREADS}
 
 
 @mutable
@@ -163,11 +163,10 @@ class TraceFile:
         slices = sorted(self._slices, key=lambda found: (found.start, found.end))
         places = list(dict.fromkeys(["", *(self._place_of(found.node) for found in slices)]))
         slots: dict[int, tuple[int, int]] = {}  # the process and the thread of each slice, by its index
-        for number, place in enumerate(places, 1):
-            pid = number * _THREADS
+        for pid, place in enumerate(places, 1):
             here = [i for i, found in enumerate(slices) if self._place_of(found.node) == place]
             lanes = assign_lanes([(slices[i].start, slices[i].end) for i in here])
-            slots |= {i: (pid, pid + 1 + lane) for i, lane in zip(here, lanes, strict=True)}
+            slots |= {i: (pid, pid * _THREADS + 1 + lane) for i, lane in zip(here, lanes, strict=True)}
             yield from self._names(pid, place, max(lanes, default=-1) + 1)
         for i, found in enumerate(slices):
             yield from self._slice(found, *slots[i])
@@ -178,10 +177,11 @@ class TraceFile:
 
     def _names(self, pid: int, place: str, slots: int) -> Iterator[dict[str, Any]]:
         title = escape_controls(f"{self._title}: {place}" if place else self._title)
-        threads = {pid: "reused"} if pid == _THREADS and self._reused else {}
-        threads |= {pid + slot: f"slot {slot}" for slot in range(1, slots + 1)}
-        yield _meta("process_name", pid, pid, name=title)
-        yield _meta("process_sort_index", pid, pid, sort_index=pid)
+        first = pid * _THREADS
+        threads = {first: "reused"} if pid == 1 and self._reused else {}
+        threads |= {first + slot: f"slot {slot}" for slot in range(1, slots + 1)}
+        yield _meta("process_name", pid, first, name=title)
+        yield _meta("process_sort_index", pid, first, sort_index=pid)
         for tid, name in threads.items():
             yield _meta("thread_name", pid, tid, name=name)
             yield _meta("thread_sort_index", pid, tid, sort_index=tid)

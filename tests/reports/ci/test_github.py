@@ -248,7 +248,7 @@ def test_what_a_node_prints_that_runs_for_long_comes_after_a_minute() -> None:
     lines.close()
     assert out.getvalue().splitlines()[-4:] == [
         "   70.000 s  orders finished in 70.0 s",
-        "::group::0.000 s  late has not ended",
+        "::group::50.000 s  late has not ended",
         "begins, too",
         "::endgroup::",
     ]

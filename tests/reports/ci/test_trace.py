@@ -54,16 +54,16 @@ def slices(events: list[dict[str, Any]], category: str = "node") -> dict[str, li
 def test_each_attempt_is_a_slice_on_the_lowest_free_slot() -> None:
     found = slices(events_of())
     assert {name: [(e["pid"], e["tid"], e["ts"], e["dur"], e["cat"]) for e in of] for name, of in found.items()} == {
-        "orders": [(100_000, 100_001, 20_000, 1_000_000, "node,ok")],
+        "orders": [(1, 100_001, 20_000, 1_000_000, "node,ok")],
         "fit@lr": [
-            (100_000, 100_001, 1_050_000, 200_000, "node,retried"),
-            (100_000, 100_001, 1_750_000, 750_000, "node,ok"),
+            (1, 100_001, 1_050_000, 200_000, "node,retried"),
+            (1, 100_001, 1_750_000, 750_000, "node,ok"),
         ],
-        "fit@rf": [(100_000, 100_002, 1_050_000, 950_000, "node,failed")],
-        "etl@DE/clean": [(100_000, 100_001, 1_300_000, 300_000, "node,ok")],
-        "checked": [(200_000, 200_001, 2_000_000, 100_000, "node,failed")],
-        "may_fail": [(100_000, 100_002, 2_100_000, 100_000, "node,failed")],
-        "notify": [(100_000, 100_001, 2_600_000, 100_000, "node,failed")],
+        "fit@rf": [(1, 100_002, 1_050_000, 950_000, "node,failed")],
+        "etl@DE/clean": [(1, 100_001, 1_300_000, 300_000, "node,ok")],
+        "checked": [(2, 200_001, 2_000_000, 100_000, "node,failed")],
+        "may_fail": [(1, 100_002, 2_100_000, 100_000, "node,failed")],
+        "notify": [(1, 100_001, 2_600_000, 100_000, "node,failed")],
     }
     assert found["etl@DE/clean"][0]["args"] == {
         "kind": "python",
@@ -138,8 +138,8 @@ def test_counters() -> None:
 def test_processes_and_threads_have_names() -> None:
     named = {(e["name"], e["pid"], e["tid"]): e["args"] for e in events_of() if e["ph"] == "M"}
     shown = "shop \\x1b[31m\\x00"
-    assert named["process_name", 100_000, 100_000]["name"].startswith(shown)
-    assert named["process_name", 200_000, 200_000]["name"].endswith(": worker processes")
+    assert named["process_name", 1, 100_000]["name"].startswith(shown)
+    assert named["process_name", 2, 200_000]["name"].endswith(": worker processes")
     threads = {tid: args["name"] for (name, _, tid), args in named.items() if name == "thread_name"}
     assert threads == {100_000: "reused", 100_001: "slot 1", 100_002: "slot 2", 200_001: "slot 1"}
 
