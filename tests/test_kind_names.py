@@ -51,6 +51,7 @@ OTHER_MEANINGS = {
     ("lookback/runs_view.py", "set", "run"): "the heading of a column",
     ("history/lock_files.py", "tuple", "run"): "the id of a run",
     ("page/run_data.py", "dict key", "pipeline"): "the name of the pipeline of a run",
+    ("page/recorded_trace.py", "dict key", "run"): "the id of a run",
     ("page/run_data.py", "dict key", "run"): "the run in a JSON document",
     ("reports/bench_table.py", "tuple", "python"): "the version of Python",
     ("reports/json_document.py", "dict key", "run"): "the id of a run",

@@ -212,23 +212,24 @@ def diff(options: DiffOptions, messages: Messages) -> int:
 
 
 def report(options: ReportOptions, messages: Messages) -> int:
-    """Write the page of a run, and print the name of its file."""
+    """Write the page of a run, or its trace, and print the name of its file."""
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
-    from nfrun.page.html_page import page_name, render_page
-    from nfrun.page.run_data import run_data
+    from nfrun.page.html_page import page_name
     from nfrun.running.report_files import check_report_file, write_report
     from nfrun.system.atomic_files import name_errors
 
     work, pipeline = find_work(options.pipeline, options.work)
     run = find_run(work, pipeline, options.run)
-    file = options.file or Path(page_name(run.file, run.number))
+    is_trace = options.format == "trace"
+    name = page_name(run.file, run.number)
+    file = options.file or Path(f"{name.removesuffix('.html')}.trace.json" if is_trace else name)
     if file != _STDOUT:
         taken = {work.path.resolve(): "the work folder"}
         if options.pipeline is not None:
             taken[options.pipeline.resolve()] = "the pipeline file"
-        check_report_file(file, "report", "-o", taken)
-    page = render_page(run_data(work, run, _redactor(run))).encode()
+        check_report_file(file, "trace" if is_trace else "report", "-o", taken)
+    page = (_trace(run) if is_trace else _page(work, run)).encode()
     if file == _STDOUT:
         sys.stdout.buffer.write(page)
         return EXIT_OK
@@ -236,6 +237,19 @@ def report(options: ReportOptions, messages: Messages) -> int:
         write_report(file, lambda opened: opened.write(page))
     print(file)
     return EXIT_OK
+
+
+def _page(work: WorkDir, run: ListedRun) -> str:
+    from nfrun.page.html_page import render_page
+    from nfrun.page.run_data import run_data
+
+    return render_page(run_data(work, run, _redactor(run)))
+
+
+def _trace(run: ListedRun) -> str:
+    from nfrun.page.recorded_trace import recorded_trace
+
+    return "".join(f"{line}\n" for line in recorded_trace(run, _redactor(run)))
 
 
 def open_table(options: OpenOptions, messages: Messages) -> int:

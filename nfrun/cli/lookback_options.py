@@ -118,6 +118,12 @@ class ReportOptions(Options):
         metavar="FILE",
         help="Write this file; '-' is stdout. Default: PIPELINE-NUMBER.html in the working directory.",
     )
+    format: str = declare(
+        "--format",
+        default="html",
+        choices=("html", "trace"),
+        help="html: a page for browsers; trace: when what ran, for ui.perfetto.dev (PIPELINE-NUMBER.trace.json).",
+    )
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
 

@@ -5,11 +5,12 @@ document together, as plain JSON values. `recorded.py` collects all that is reco
 `recorded_graph.py` which node read what. `node_data.py` has the nodes, `definitions.py` their text in the pipeline
 file, `output_data.py` the content of outputs, with `table_data.py` and `column_data.py` for tables,
 `critical_path.py` and `run_times.py` what the run waited for and what nfrun itself cost, `what_if_data.py` how long it
-would take with other slots or faster nodes, and `change_data.py` what differs from the run before. It takes no lock
-and changes nothing.
+would take with other slots or faster nodes, and `change_data.py` what differs from the run before. `recorded_trace.py`
+makes the trace of a run instead. The package takes no lock and changes nothing.
 
 Other packages use:
 
 - `html_page`: `page_name`, `render_page`
+- `recorded_trace`: `recorded_trace`
 - `run_data`: `run_data`
 """

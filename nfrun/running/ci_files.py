@@ -22,7 +22,6 @@ from nfrun.running.report_files import write_report
 from nfrun.running.run_setup import RunSetup
 from nfrun.system.runtime import used_memory
 
-_PLACES = {"process": "worker processes", "dask": "cluster"}  # where nodes run, by executor
 _MOST_LINES = 100  # of a stream of a node that failed
 
 
@@ -71,7 +70,7 @@ def _trace(setup: RunSetup, executors: Mapping[str, str], path: Path) -> Reporte
         title=setup.pipeline.name,
         facts=_facts(setup),
         kind_of=lambda node: setup.pipeline.spec_of(node).kind,
-        place_of=lambda node: _PLACES.get(executors.get(node, ""), ""),
+        executor_of=lambda node: executors.get(node, ""),
         memory=used_memory,
     )
     report.name = f"{report.name} ({path})"

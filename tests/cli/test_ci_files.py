@@ -89,6 +89,43 @@ def test_a_failed_run_and_the_next_one_have_both_files(folder: Path, here: Here)
     assert sorted(path.name for path in (folder / "out").rglob("*")) == ["ci", "junit.xml", "trace.json"]
 
 
+def test_the_trace_of_a_past_run_is_the_same(folder: Path, here: Here) -> None:
+    """But for the memory, which is not recorded, and for fractions of microseconds."""
+
+    def shown(file: Path) -> list[tuple[object, ...]]:
+        events = [event for event in trace(file)["traceEvents"] if event["ph"] not in "MC"]
+        return sorted(
+            (e["ph"], e["name"], e["tid"], round(e["ts"], -4), str(e.get("args", {}).get("error")), e.get("id", 0))
+            for e in events
+        )
+
+    here(folder, "run", "shop.yaml", "-k", "--trace", "live.json")
+    done = here(folder, "report", "--format", "trace", "-o", "past.json")
+    assert (done.returncode, done.stdout) == (0, "past.json\n")
+    assert [e[:3] for e in shown(folder / "past.json")] == [e[:3] for e in shown(folder / "live.json")]
+    assert [e[4:] for e in shown(folder / "past.json")] == [e[4:] for e in shown(folder / "live.json")]
+    facts = trace(folder / "past.json")["otherData"]
+    assert facts["status"] == "failed"
+    assert facts["command"] == "nfrun run shop.yaml -k --trace live.json"
+    here(folder, "run", "shop.yaml", "-k")
+    assert here(folder, "report", "--format", "trace").stdout == "shop-2.trace.json\n"
+    reused = [e["name"] for e in trace(folder / "shop-2.trace.json")["traceEvents"] if e.get("cat") == "reused"]
+    assert reused == ["orders", "fit@lr"]
+    assert here(folder, "report", "--format", "trace", "-o", "-").stdout.startswith('{"traceEvents": [')
+
+
+def test_a_trace_overwrites_only_traces(folder: Path, here: Here) -> None:
+    here(folder, "run", "shop.yaml", "-k")
+    for file, why in (
+        ("steps.py", "is there and has no trace in it"),
+        ("shop.yaml", "is there and has no trace in it"),
+    ):
+        done = here(folder, "report", "--format", "trace", "-o", file)
+        assert done.returncode == 2
+        assert f"Invalid value for -o: '{file}' {why}: remove it, or name another file" in " ".join(done.stderr.split())
+    assert here(folder, "report", "--format", "x").returncode == 2
+
+
 def test_the_logs_of_a_failed_node_are_in_its_case(folder: Path, here: Here) -> None:
     (folder / "p.yaml").write_text("nodes: {a: {run: 'printf \"out ]]>\\\\001\\\\n\"; echo err >&2; exit 3'}}")
     assert here(folder, "run", "p.yaml", "--junit", "junit.xml").returncode == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nfrun.core.events import (
@@ -26,6 +26,7 @@ TRACE_BEGIN = '{"traceEvents"'  # the first characters of every file
 # Perfetto takes numbers of threads for those of the whole machine, so each process has so many. The first has what was
 # reused, and those after it are the slots.
 _THREADS = 100_000
+_PLACES = {"process": "worker processes", "dask": "cluster"}  # where nodes run, by executor; else in nfrun's process
 _FIRST = {"pid": 1, "tid": _THREADS}
 
 
@@ -47,10 +48,11 @@ class _Slice:
 class TraceFile:
     """A reporter that writes the file when the run has ended: attempts on the threads of their slots.
 
-    `write(text)` writes it. `kind_of(node)` returns the kind of a node, and `place_of(node)` the name of the process in
-    which it runs: each has slots of its own. Under an attempt are its phases: waiting for inputs, work, handing on.
-    Arrows lead from what made an output to what reads it. `memory()` returns the bytes that this process uses, None if
-    that is unknown. `facts` are shown with the trace. An attempt has the lowest slot that is free: events have none.
+    `write(lines)` writes it. `kind_of(node)` returns the kind of a node, and `executor_of(node)` its executor, "" for
+    threads: worker processes and clusters have slots of their own. Under an attempt are its phases: waiting for inputs,
+    work, handing on. Arrows lead from what made an output to what reads it. `memory()` returns the bytes that this
+    process uses, None if that is unknown. `facts` are shown with the trace. An attempt has the lowest slot that is
+    free: events have none.
     """
 
     name = "of the trace"
@@ -73,7 +75,7 @@ class TraceFile:
         title: str,
         facts: Mapping[str, str],
         kind_of: Callable[[str], str],
-        place_of: Callable[[str], str],
+        executor_of: Callable[[str], str],
         memory: Callable[[], int | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -81,7 +83,7 @@ class TraceFile:
         self._title = title
         self._facts = facts
         self._kind_of = kind_of
-        self._place_of = place_of
+        self._executor_of = executor_of
         self._memory = memory
         self._clock = clock
         self._began = clock()
@@ -134,18 +136,20 @@ class TraceFile:
             rows = sum(ref.rows for ref in event.outputs.values())
             sizes = sum(ref.bytes for ref in event.outputs.values())
             found.facts = {"rows": rows, "bytes": sizes, "cpu_s": event.cpu, "gil_wait_s": event.gil_wait}
-            opened, handoff = sum(event.input_waits.values()), event.publish_wait
-            _add_phases(found, {"inputs": opened, "work": event.duration, "handoff": handoff})
+            _add_phases(found, (sum(event.input_waits.values()), event.duration, event.publish_wait))
         elif isinstance(event, NodeFailed | NodeRetrying):
             is_last = isinstance(event, NodeFailed)
             found.status = "failed" if is_last else "retried"
             found.facts = {"error": escape_controls(event.failure.error)}
-            _add_phases(found, {"work": event.duration})
+            _add_phases(found, (0.0, event.duration, 0.0))
         elif isinstance(event, NodeCancelled):
             found.status, found.facts = "cancelled", {"why": escape_controls(event.why)}
         else:
             found.status = "cut off"
         self._slices.append(found)
+
+    def _place_of(self, node: str) -> str:
+        return _PLACES.get(self._executor_of(node), "")
 
     # -- the file --------------------------------------------------------------------------------------------------
 
@@ -224,14 +228,20 @@ class TraceFile:
             yield {"name": "memory", "ph": "C", "ts": at, **_FIRST, "args": {"bytes": used}}
 
 
-def _add_phases(found: _Slice, seconds: Mapping[str, float]) -> None:
-    """Lay out the phases of an attempt from its start on, within it."""
-    at = found.start
-    for name, length in seconds.items():
-        end = min(found.end, at + round(length * 1e6))
-        if end > at:
-            found.phases.append((name, at, end))
-            at = end
+def _add_phases(found: _Slice, seconds: Sequence[float]) -> None:
+    """Lay out what an attempt did: its inputs were opened first, and its outputs handed on last, just after its work.
+
+    `seconds` has how long each took. Before its work it may have waited for a worker process to start.
+    """
+    inputs, work, handoff = (round(length * 1e6) for length in seconds)
+    opened = min(found.end, found.start + inputs)
+    worked = max(opened, found.end - handoff)
+    phases = [
+        ("inputs", found.start, opened),
+        ("work", max(opened, worked - work), worked),
+        ("handoff", worked, found.end),
+    ]
+    found.phases += [(name, start, end) for name, start, end in phases if end > start]
 
 
 def _flows(slices: list[_Slice], slots: Mapping[int, tuple[int, int]]) -> Iterator[dict[str, Any]]:

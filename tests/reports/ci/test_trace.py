@@ -25,7 +25,7 @@ def trace_of(events: Sequence[Event] = EVENTS, ticks: int = 0, memory: int | Non
         title=f"shop {HOSTILE}",
         facts={"run": "1", "hostile": HOSTILE},
         kind_of=lambda node: "python",
-        place_of=lambda node: "worker processes" if node == "checked" else "",
+        executor_of=lambda node: "process" if node == "checked" else "",
         memory=lambda: memory,
         clock=lambda: next(times),
     )
@@ -81,10 +81,14 @@ def test_each_attempt_is_a_slice_on_the_lowest_free_slot() -> None:
 def test_phases_lie_within_their_attempt() -> None:
     found = slices(events_of(), "phase")
     assert [(e["ts"], e["dur"]) for e in found["inputs"]] == [(1_300_000, 20_000)]
-    assert [(e["ts"], e["dur"]) for e in found["handoff"]] == [(920_000, 50_000)]
+    assert [(e["ts"], e["dur"]) for e in found["handoff"]] == [(970_000, 50_000)]  # it ends with the attempt
+    assert [(e["ts"], e["dur"]) for e in found["work"] if e["dur"] > 800_000] == [
+        (70_000, 900_000),
+        (1_100_000, 900_000),
+    ]
     too_long = replace(EVENTS[3], duration=5.0)  # measured by another clock
     work, *_ = slices(events_of([*EVENTS[:3], too_long]), "phase")["work"]
-    assert (work["ts"], work["dur"]) == (20_000, 1_000_000)
+    assert (work["ts"], work["dur"]) == (20_000, 950_000)
 
 
 def test_arrows_lead_from_what_made_an_output_to_what_reads_it() -> None:

@@ -1,0 +1,88 @@
+"""Makes events of what is recorded of a run, for the file of its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from nfrun.core.errors import Cause
+from nfrun.core.events import (
+    Event,
+    Failure,
+    NodeCancelled,
+    NodeFailed,
+    NodeFinished,
+    NodeRetrying,
+    NodeStarted,
+    OutputRef,
+    RunFinished,
+    RunStarted,
+)
+from nfrun.core.pipeline import OutputId
+from nfrun.core.values import replace
+from nfrun.history.node_times import NodeTimes, attempts_of_line
+from nfrun.history.run_plan import PlannedNode
+from nfrun.lookback.run_list import ListedRun
+from nfrun.page.recorded import Recorded, read_recorded
+from nfrun.reports.ci.trace import TraceFile
+
+_INPUTS = OutputId("")  # in place of all inputs, of whose waits the sum is recorded
+
+
+def recorded_trace(run: ListedRun, redact: Callable[[str], str]) -> list[str]:
+    """Return the lines of the trace of a run, also of one that was killed or is under way.
+
+    It has no memory: that is not recorded. Raises PermissionError if the journal cannot be read.
+    """
+    found, lines = read_recorded(run), list[str]()
+    header, none = run.header, PlannedNode("", "")
+    facts = {"run": run.id, "command": " ".join(header.command), "profile": header.profile, **header.versions}
+    trace = TraceFile(
+        lines.extend,
+        title=redact(run.file),
+        facts={name: redact(text) for name, text in facts.items() if text},
+        kind_of=lambda node: found.planned.get(node, none).kind,
+        executor_of=lambda node: found.planned.get(node, none).executor,
+        memory=lambda: None,
+    )
+    for event in sorted(_events(found, redact), key=lambda event: event.at):
+        trace.event(event)
+    trace.close()
+    return lines
+
+
+def _events(found: Recorded, redact: Callable[[str], str]) -> Iterator[Event]:
+    yield RunStarted(0.0, len(found.nodes), found.slots or 0)
+    for name in found.nodes:
+        for event in _of_node(found, name):
+            failure = getattr(event, "failure", None)
+            yield replace(event, failure=replace(failure, message=redact(failure.message))) if failure else event
+    if (ending := found.run.ending) is not None and ending.at:
+        yield RunFinished(ending.duration, ending.status)
+
+
+def _of_node(found: Recorded, name: str) -> Iterator[Event]:
+    node, span = found.nodes[name], found.spans.get(name)
+    if node.status == "reused":
+        yield NodeFinished(node.started or 0.0, name, node.attempts or 1, reused=True)
+    if span is None:
+        return
+    inputs: dict[str, OutputRef] = {}
+    for read in found.graph.reads[name]:
+        inputs[read.output] = OutputRef(read.output, 0, 0, "")
+    failed = attempts_of_line(found.ends[name].failed) if found.ends[name].failed else ()
+    for number, attempt in enumerate(failed, 1):
+        failure = Failure(Cause.NODE, "", attempt.error)
+        yield NodeStarted(attempt.started, name, number, inputs)
+        yield NodeRetrying(attempt.ended, name, number, attempt.delay, failure, attempt.ended - attempt.started)
+    times = found.times.get(name) or NodeTimes(span.started, span.ended, span.started - span.ready)
+    number = len(failed) + 1
+    yield NodeStarted(times.started, name, number, inputs, times.queued)
+    if node.failure is not None:
+        yield NodeFailed(times.ended, name, number, node.failure, node.duration, node.tolerated)
+    elif node.finished is None:
+        yield NodeCancelled(times.ended, name, "the run was cancelled, or another node failed")
+    else:
+        outputs = {str(output.id): OutputRef(output.id, output.rows, output.bytes, "") for output in node.outputs}
+        waits = {_INPUTS: times.inputs} if times.inputs else {}
+        spent = times.handoff, waits, times.cpu, times.gil_wait
+        yield NodeFinished(times.ended, name, number, outputs, node.duration, *spent)
