@@ -198,6 +198,14 @@ def test_timeline_has_a_row_for_a_node_its_phases_and_marks(show: Show) -> None:
     assert browser.texts("#timeline .row-label")[5:8] == ["▾ fit", "DE/euros", "DE/francs"]
 
 
+def test_attempts_that_failed_have_bars_of_their_own(show: Show) -> None:
+    browser = show(shop(), "#node=prices")
+    assert browser.count("#timeline [data-node=prices] .bar-tried") == 1
+    assert "attempt that failed" in browser.texts("#timeline .legend")[0]
+    attempts = browser.texts("#pane table.list tr")
+    assert attempts[:2] == ["1100 msat 0 sConnectionError: the service is away", "2200 msat 200 msended well"]
+
+
 def test_timeline_shows_slots(show: Show) -> None:
     browser = show(shop())
     browser.click("#timeline .group button:nth-child(2)")

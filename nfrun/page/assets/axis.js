@@ -37,11 +37,11 @@ class Axis {
   }
 }
 
-// The lowest free lane of each node, in order of begin: rows of cells that overlap. Lanes of slots come with the document.
+// The lowest free lane of each node, in order of start: rows of cells that overlap. Lanes of slots come with the document.
 function packed(nodes) {
   const ends = [], lanes = new Map();
   for (const node of nodes) {
-    const begin = startOf(node);
+    const begin = node.started;
     let lane = ends.findIndex((end) => end <= begin + 1e-9);
     if (lane < 0) lane = ends.length;
     ends[lane] = endOf(node);
@@ -52,7 +52,7 @@ function packed(nodes) {
 
 // How many nodes work at once: steps [time, number].
 function concurrency(nodes) {
-  const changes = nodes.flatMap((node) => [[node.started, 1], [endOf(node), -1]]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const changes = nodes.flatMap(busyOf).flatMap(([begin, end]) => [[begin, 1], [end, -1]]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   const steps = [];
   let working = 0;
   for (const [time, by] of changes) {

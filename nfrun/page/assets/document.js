@@ -17,8 +17,18 @@ function nodeOfOutput(output, producers, nodes) {
 // A node that has its slot waits until its thread or process begins: that time has no phase in the document.
 function startPhase(node) {
   const first = node.phases?.find(([name]) => name !== "queued");
-  if (first && known(node.started) && first[1] - node.started > 1e-6) node.phases.splice(node.phases.indexOf(first), 0, ["queued", node.started, first[1]]);
+  if (!first || !known(node.started) || attemptsBefore(node).length || first[1] - node.started < 1e-6) return;
+  const queued = node.phases.find(([name]) => name === "queued");
+  if (queued) queued[2] = first[1]; else node.phases.unshift(["queued", node.started, first[1]]);
 }
+
+// The attempts of a node that failed before its last one, as far as their times are known.
+const attemptsBefore = (node) => (Array.isArray(node.attempts) ? node.attempts.slice(0, -1).filter((attempt) => known(attempt.started)) : []);
+// When a node was at work or waited in its slot: from attempt to attempt, it has none.
+const busyOf = (node) => {
+  const before = attemptsBefore(node), last = before.length ? node.attempts[node.attempts.length - 1] : null;
+  return [...before.map(({ started, duration }) => [started, started + (duration ?? 0)]), [last?.started ?? node.started, endOf(node)]];
+};
 
 function indexed(page) {
   const nodes = new Map(page.nodes.map((node) => [node.id, node]));

@@ -37,9 +37,10 @@ const number = (value) => (known(value) ? value.toLocaleString("en-US") : "");
 const count = (value, thing) => `${number(value)} ${thing}${value === 1 ? "" : "s"}`;
 const percent = (part) => (part > 0 && part < 0.01 ? "< 1 %" : `${Math.round(part * 100)} %`);
 
+const isTable = (output) => !output.type || output.type === "table";
 // "34,026 rows, 2.3 MB"
 function amount(output) {
-  return [known(output.rows) ? count(output.rows, "row") : "", size(output.bytes)].filter(Boolean).join(", ");
+  return [known(output.rows) && isTable(output) ? count(output.rows, "row") : "", size(output.bytes)].filter(Boolean).join(", ");
 }
 
 function localTime(epoch) {

@@ -66,7 +66,7 @@ function graph(run, { open }) {
       "aria-selected": String(current), "aria-label": `${each.name}: ${wordOf(each.status)}, ${subtitle(each)}, stage ${each.column + 1}${each.critical ? ", on the critical path" : ""}${each.fold ? ", folded" : ""}` }, parts);
   }
   const isNear = (edge) => [edge.from, edge.to].some((each) => each.key === active || each.nodes.some((node) => node.id === selected));
-  const sums = (edge) => { const tables = [...edge.tables.values()]; const sum = (name) => tables.reduce((total, table) => (known(table[name]) ? (total ?? 0) + table[name] : total), null); return { rows: sum("rows"), bytes: sum("bytes"), many: tables.length }; };
+  const sums = (edge) => { const tables = [...edge.tables.values()]; const sum = (name) => tables.reduce((total, table) => (known(table[name]) && (name === "bytes" || isTable(table)) ? (total ?? 0) + table[name] : total), null); return { rows: sum("rows"), bytes: sum("bytes"), many: tables.length }; };
 
   function near() {
     const boxes = plan.boxes.filter((each) => inSight(each.x, each.y, each.x + BOX.width, each.y + BOX.height));

@@ -105,7 +105,7 @@ function nodePane(node, run, close) {
       h("button", { type: "button", class: "quiet", onclick: close, title: "Close (Escape)", "aria-label": "Close" }, "✕")),
     errorOf(node),
     part("Run", phasesOf(node), fields([
-      [node.status === "ok" || isFailed(node) ? "why it ran" : "why", [becauseText(node, run), node.because === node.reason ? "" : node.reason].filter(Boolean).map((text, index) => [index ? "; " : "", long(text, 2000)])],
+      [node.status === "ok" || isFailed(node) ? "why it ran" : "why", [becauseText(node, run) || node.reason].filter(Boolean).map((text, index) => [index ? "; " : "", long(text, 2000)])],
       ["cell", cell], ["matrix", node.of], ["sub-pipeline", node.group], ["stage", node.stage],
       ["reused from", node.home && node.status === "reused" ? `run ${node.home}${known(node.took_then) ? `, where it took ${seconds(node.took_then)}` : ""}` : ""],
       ["section", node.section],

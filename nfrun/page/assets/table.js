@@ -4,7 +4,7 @@ const ROW = 30, ALWAYS = 250, MOST_PRINTED = 500;
 const RANK = { failed: 0, not_ended: 1, running: 1, cancelled: 2, ok: 3, reused: 4, skipped: 5, disabled: 6, not_selected: 7 };
 
 function nodeTable(run, { open }) {
-  const rowsOf = (node) => (node.outputs ?? []).reduce((sum, output) => (known(output.rows) ? (sum ?? 0) + output.rows : sum), null);
+  const rowsOf = (node) => (node.outputs ?? []).reduce((sum, output) => (known(output.rows) && isTable(output) ? (sum ?? 0) + output.rows : sum), null);
   const whyOf = (node) => [node.error ? errorText(node.error) : "", becauseText(node, run), node.reason].find(Boolean) ?? "";
   const took = (node) => (ran(node) ? node.duration ?? null : null);
   const single = (node, index) => ({

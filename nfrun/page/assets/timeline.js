@@ -65,13 +65,17 @@ function timeline(run, { open }) {
 
   function barOf(node, y, tall, row) {
     const start = axis.x(Math.max(node.started, axis.from)), stop = axis.x(Math.min(endOf(node), axis.to)), wide = Math.max(1.5, stop - start);
-    const phases = (node.phases ?? []).filter(([name, begin, end]) => end > begin && end > axis.from && begin < axis.to && (byNode || name !== "queued" || node.id === selected || node.id === active));
-    const pieces = phases.length && wide > 1.5 ? phases : [["work", node.started, endOf(node)]];
-    const parts = pieces.map(([name, begin, end]) => {
+    const phases = (node.phases ?? []).filter(([name, begin, end]) => end > begin && end > axis.from && begin < axis.to && ((byNode && !row.lanes) || name !== "queued" || node.id === selected || node.id === active));
+    const [begins] = busyOf(node).slice(-1), waits = begins[0] - node.started > 1e-6 && !phases.some(([name]) => name === "queued");
+    const pieces = phases.length && wide > 1.5 ? [...(waits ? [["queued", node.started, begins[0]]] : []), ...phases] : [["work", begins[0], begins[1]]];
+    const tries = attemptsBefore(node).map(({ started, duration }) => ["tried", started, started + (duration ?? 0)]).filter(([, begin, end]) => end > axis.from && begin < axis.to);
+    const between = s("rect", { class: "bar-queued", x: start.toFixed(2), width: wide.toFixed(2), y: y + tall / 2 - 1, height: 2 });  // from phase to phase
+    const parts = [between, ...[...pieces, ...tries].map(([name, begin, end]) => {
       const from = axis.x(Math.max(begin, axis.from)), to = axis.x(Math.min(end, axis.to)), thin = name === "queued";
-      return s("rect", { class: isFailed(node) && name === "work" ? "bar-failed" : `bar-${name}`, x: from.toFixed(2), width: Math.max(name === "work" ? 1.5 : 0.4, to - from).toFixed(2), y: thin ? y + tall / 2 - 1.5 : y, height: thin ? 3 : tall, rx: thin ? 0 : Math.min(2, tall / 4) });
-    });
-    if (isFailed(node)) parts.push(s("rect", { x: start.toFixed(2), y, width: wide.toFixed(2), height: tall, fill: "url(#stripes)", "pointer-events": "none" }));
+      return s("rect", { class: isFailed(node) && name === "work" ? "bar-failed" : `bar-${name}`, x: from.toFixed(2), width: Math.max(name === "work" || name === "tried" ? 1.5 : 0.4, to - from).toFixed(2), y: thin ? y + tall / 2 - 1.5 : y, height: thin ? 3 : tall, rx: thin ? 0 : Math.min(2, tall / 4) });
+    })];
+    const last = axis.x(Math.max(begins[0], axis.from));
+    if (isFailed(node)) parts.push(s("rect", { x: last.toFixed(2), y, width: Math.max(1.5, stop - last).toFixed(2), height: tall, fill: "url(#stripes)", "pointer-events": "none" }));
     if (run.critical.has(node.id)) parts.push(s("rect", { class: "critical-mark", x: start.toFixed(2), y: y + tall + 1, width: wide.toFixed(2), height: Math.min(2.5, tall / 3), "pointer-events": "none" }));
     if (!byNode && wide > 34) { const text = fitText(node.id, wide - 10, "11px"); if (text.length > 2) parts.push(s("text", { class: "inside", x: (start + 5).toFixed(2), y: y + tall / 2 + 4 }, text)); }
     if (node.id === selected || node.id === active) parts.push(s("rect", { class: "chosen", x: (start - 2).toFixed(2), y: y - 2, width: (wide + 4).toFixed(2), height: tall + 4, rx: 3 }));
@@ -222,6 +226,7 @@ function timeline(run, { open }) {
   const used = new Set(worked.flatMap((node) => (node.phases ?? []).map(([name]) => name)));
   const legend = h("div", { class: "legend" },
     Object.entries(PHASES).filter(([name]) => used.has(name) || name === "work").map(([name, text]) => h("span", null, swatch(s("rect", { class: `bar-${name}`, x: 1, y: name === "queued" ? 5 : 1, width: 14, height: name === "queued" ? 3 : 10, rx: name === "queued" ? 0 : 2 })), text)),
+    worked.some((node) => attemptsBefore(node).length) ? h("span", null, swatch(s("rect", { class: "bar-tried", x: 1, y: 1, width: 14, height: 10, rx: 2 })), "attempt that failed") : null,
     worked.some(isFailed) ? h("span", null, swatch(s("rect", { class: "bar-failed", x: 1, y: 1, width: 14, height: 10, rx: 2 }), s("rect", { x: 1, y: 1, width: 14, height: 10, fill: "url(#stripes)" })), "failed") : null,
     run.critical.size ? h("span", null, swatch(s("rect", { class: "critical-mark", x: 1, y: 7, width: 14, height: 3 })), "critical path") : null,
     reused ? h("span", null, icon("reused"), `${count(reused, "reused node")} took no slot`) : null,
