@@ -1,7 +1,7 @@
-// The timeline: bars by node or by slot, over one axis of time. Only what is in sight is drawn; bars that are narrower
-// than a pixel and lie side by side become one.
-
+// The timeline: bars by node or by slot, over one axis of time. Only what is in sight is drawn. Narrow bars have no phases,
+// and the narrowest that lie side by side become one.
 const LANE = 24, CELL = 9, MOST_LANES = 8, BY_NODE_UP_TO = 40, AXIS = 26, STRIP = 54;
+const ALONE = 1.5, DETAILED = 4;  // pixels from which a bar stands alone, and has its phases
 
 function timelineRows(run, byNode, opened) {
   const worked = run.nodes.filter(ran).sort((a, b) => a.started - b.started || endOf(a) - endOf(b));
@@ -63,6 +63,8 @@ function timeline(run, { open }) {
     rows.height = top + 4;
   }
 
+  const criticalMark = (node, x, wide, y, tall) => (run.critical.has(node.id) ? s("rect", { class: "critical-mark", x: x.toFixed(2), y: y + tall + 1, width: wide.toFixed(2), height: Math.min(2.5, tall / 3), "pointer-events": "none" }) : null);
+
   function barOf(node, y, tall, row) {
     const start = axis.x(Math.max(node.started, axis.from)), stop = axis.x(Math.min(endOf(node), axis.to)), wide = Math.max(1.5, stop - start);
     const phases = (node.phases ?? []).filter(([name, begin, end]) => end > begin && end > axis.from && begin < axis.to && ((byNode && !row.lanes) || name !== "queued" || node.id === selected || node.id === active));
@@ -76,7 +78,7 @@ function timeline(run, { open }) {
     })];
     const last = axis.x(Math.max(begins[0], axis.from));
     if (isFailed(node)) parts.push(s("rect", { x: last.toFixed(2), y, width: Math.max(1.5, stop - last).toFixed(2), height: tall, fill: "url(#stripes)", "pointer-events": "none" }));
-    if (run.critical.has(node.id)) parts.push(s("rect", { class: "critical-mark", x: start.toFixed(2), y: y + tall + 1, width: wide.toFixed(2), height: Math.min(2.5, tall / 3), "pointer-events": "none" }));
+    parts.push(criticalMark(node, start, wide, y, tall));
     if (!byNode && wide > 34) { const text = fitText(node.id, wide - 10, "11px"); if (text.length > 2) parts.push(s("text", { class: "inside", x: (start + 5).toFixed(2), y: y + tall / 2 + 4 }, text)); }
     if (node.id === selected || node.id === active) parts.push(s("rect", { class: "chosen", x: (start - 2).toFixed(2), y: y - 2, width: (wide + 4).toFixed(2), height: tall + 4, rx: 3 }));
     if (byNode && row.node && tall > 10) {
@@ -87,7 +89,7 @@ function timeline(run, { open }) {
       "aria-label": `${node.id}: ${wordOf(node.status)}, ${seconds(node.duration)}, from ${seconds(node.started)}${run.critical.has(node.id) ? ", on the critical path" : ""}` }, parts);
   }
 
-  // Bars of a row in sight; those below a pixel that touch are drawn as one, which cannot be clicked.
+  // Bars of a row in sight; the narrowest that touch are drawn as one, which cannot be clicked.
   function bars(row) {
     const found = [], merged = new Map();
     for (const node of row.nodes) {
@@ -98,11 +100,12 @@ function timeline(run, { open }) {
       const from = axis.x(Math.max(node.started, axis.from)), to = axis.x(Math.min(end, axis.to));
       const special = isFailed(node) || node.id === selected || node.id === active;
       const last = merged.get(lane);
-      if (to - from >= 1.2 || special) { found.push(barOf(node, y, row.tall, row)); continue; }
+      if (to - from >= DETAILED || special) { found.push(barOf(node, y, row.tall, row)); continue; }
+      if (to - from >= ALONE) { found.push(s("rect", { class: "bar-work node-bar", "data-node": node.id, x: from.toFixed(2), y, width: (to - from).toFixed(2), height: row.tall }), criticalMark(node, from, to - from, y, row.tall)); continue; }
       if (last && from - last.to < 0.8) last.to = Math.max(last.to, to);
       else { const group = { from, to, y }; merged.set(lane, group); found.push(group); }
     }
-    return found.map((each) => (each instanceof Node ? each : s("rect", { class: "bar-work", x: each.from.toFixed(2), y: each.y, width: Math.max(1, each.to - each.from).toFixed(2), height: row.tall })));
+    return found.filter(Boolean).map((each) => (each instanceof Node ? each : s("rect", { class: "bar-work", x: each.from.toFixed(2), y: each.y, width: Math.max(1, each.to - each.from).toFixed(2), height: row.tall })));
   }
 
   function label(row) {
