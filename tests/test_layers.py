@@ -36,7 +36,7 @@ running
 api
 cli
 """
-MOST_ARROWS = 150  # from a package to another, `__main__` counted as a package
+MOST_ARROWS = 160  # from a package to another, `__main__` counted as a package
 MOST_LINES = 400  # of a file
 MOST_FUNCTION_LINES = 60
 
@@ -131,15 +131,15 @@ def face(package: str) -> dict[str, set[str]]:
 
 
 def test_only_packages_lie_in_nfrun() -> None:
-    assert {name for name, path in PATHS.items() if path.parent == ROOT} == {"__init__", "__main__"}
-    assert {package_of(name) for name in PATHS} - {"__init__", "__main__"} == set(ROWS)
+    assert {name for name, path in PATHS.items() if path.parent == ROOT} == {"__init__", "__main__", "testing"}
+    assert {package_of(name) for name in PATHS} - {"__init__", "__main__", "testing"} == set(ROWS)
 
 
 def test_imports_go_up_the_list_only() -> None:
     for module in PATHS:
         for other in inner(module):
             ours, theirs = package_of(module), package_of(other)
-            allowed = ours in ("__init__", "__main__", theirs) or ROWS[theirs] < ROWS[ours]
+            allowed = ours in ("__init__", "__main__", "testing", theirs) or ROWS[theirs] < ROWS[ours]
             assert allowed, f"nfrun.{module} imports nfrun.{other}"
 
 
@@ -177,12 +177,8 @@ def test_nfrun_itself_imports_nothing_until_a_name_is_asked_for() -> None:
 
 
 def test_the_command_line_does_not_know_the_api_of_programs() -> None:
-    assert not [
-        module
-        for module in PATHS
-        if package_of(module) != "api" and "api" in map(package_of, inner(module))
-        if module != "__init__"
-    ]
+    users = {package_of(module) for module in PATHS for other in inner(module) if package_of(other) == "api"}
+    assert users == {"__init__", "api", "testing"}
 
 
 def test_modules_that_are_imported_by_name_are_seen() -> None:

@@ -2,13 +2,15 @@
 
 `pipelines` plans and runs with the functions of `nfrun.running`; `builder` makes the document of a pipeline, with
 `functions` and `calls`. `given_inputs` makes files of tables, `plain_values` values of a file. `results` and `plans`
-are what comes back, and `html` shows them in notebooks. `errors` and `messages` tell programs what a command tells
+are what comes back, and `html` shows them in notebooks. `node_tests` runs one node of a file, and
+`pytest_plugin` has a fixture for that. `errors` and `messages` tell programs what a command tells
 people.
 
 Other packages use:
 
 - `builder`: `Node`, `Output`, `Pipeline`
 - `errors`: `RunFailed`
+- `node_tests`: `run_node`
 - `pipelines`: `LoadedPipeline`, `load`
 - `plans`: `Plan`
 - `results`: `NodeFailure`, `NodeResult`, `Result`

@@ -145,6 +145,10 @@ class Result(Mapping[str, Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def has(self, node: str, output: str = "") -> bool:
+        """Return whether a node has an output in this run, its only one or the one of this name."""
+        return OutputId(node, output) in self._record.refs
+
     def __contains__(self, name: object) -> bool:
         return any(name == each for each in self)
 

@@ -21,7 +21,7 @@ from nfrun.history.run_history import reader_digest
 from nfrun.history.run_index import RunIndex
 from nfrun.history.run_plan import PLAN
 from nfrun.history.stored_prune import PlaceContents, StoredPlan, list_places, plan_places
-from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
+from nfrun.history.work_dir import INPUTS, JOURNAL, LOGS, WorkDir
 from nfrun.system.atomic_files import PARTIAL
 from nfrun.system.kept_files import remove
 
@@ -96,7 +96,7 @@ def plan_prune(
         for path in (_entries(folder) if names is not None else ())
         if path.name not in (names or ())
     ]
-    files += of_maps
+    files += [*of_maps, *_unused_inputs(work, needed)]
     if not under_way:
         others = (path for name in ("timings", "code", "previews") for path in _entries(work.path / name))
         files += (path for path in others if path.name.endswith(PARTIAL))
@@ -105,6 +105,14 @@ def plan_prune(
         files += (path for path in rows if path.is_file() and path not in files)
     size = _size((*runs, *files)) + sum(plan.size for plan in stored)
     return PrunePlan(runs, tuple(files), stored, size)
+
+
+def _unused_inputs(work: WorkDir, runs: Iterable[Path]) -> list[Path]:
+    """Return the tables that programs have given to runs, and of which none of these runs is."""
+    given = _entries(work.path / INPUTS)
+    headers = [read_ends(folder)[0] for folder in runs] if given else []
+    used = {Path(file).name for header in headers if header is not None for file in header.inputs.values()}
+    return [path for path in given if path.name not in used]
 
 
 def _over_budget(

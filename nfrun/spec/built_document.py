@@ -43,9 +43,12 @@ class BuiltDocument(Document):
 
 @frozen
 class BuiltPipeline:
-    """A pipeline that a program has built: its document, and those functions of nodes that no module has, by name."""
+    """A pipeline that a program has built: its document, and those functions of nodes that no module has, by name.
 
-    document: BuiltDocument
+    The document may also be a part of that of a file.
+    """
+
+    document: Document
     functions: Mapping[str, Callable[..., Any]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,10 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.read import READ
 from nfrun.spec.findings import Findings
+from nfrun.tables.formats import ARROW, READ_OPTIONS
 from nfrun.yaml.document import Document, Keys, entries
+
+_GIVEN_TABLE = re.compile(r"\binputs/[0-9a-f]{32}\.arrow$")  # a file that has a table which a program has given
 
 
 def with_inputs(found: Findings, given: Mapping[str, str]) -> Document:
@@ -40,6 +44,7 @@ def with_inputs(found: Findings, given: Mapping[str, str]) -> Document:
         file = value if is_path else body.get(READ.name, "")
         if name in given:
             file = given[name].removeprefix(f"{found.folder}{os.sep}")
+            body = _for_table(body) if _GIVEN_TABLE.search(file) else body
         nodes[name] = {**body, READ.name: file}
         moved["nodes", name] = ("inputs", name)
         if READ.name not in body:
@@ -49,6 +54,14 @@ def with_inputs(found: Findings, given: Mapping[str, str]) -> Document:
     own = document.root.get("nodes")
     root = {**document.root, "nodes": {**nodes, **dict(entries(own) if isinstance(own, dict) else ())}}
     return replace(document, root=root, moved={**document.moved, **moved})
+
+
+def _for_table(body: dict[str, Any]) -> dict[str, Any]:
+    """Return an input without those options of its reader that are for other formats than Arrow files."""
+    if not isinstance(options := body.get("with"), dict):
+        return body
+    of_others = ("format", *(key for key, formats in READ_OPTIONS.items() if ARROW not in formats))
+    return {**body, "with": {key: value for key, value in options.items() if key not in of_others}}
 
 
 def as_of_node(path: Keys) -> Keys:

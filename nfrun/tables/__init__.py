@@ -21,7 +21,7 @@ Other packages use:
 - `file_outputs`: `hand_on`
 - `file_table`: `check_unchanged`, `FileTable`, `open_files`, `read_source`
 - `footers`: `joined_schema`, `merged_schema`, `named_schema`, `null_counts`, `row_groups`, `source_schema`
-- `formats`: `format_of`, `FormatError`
+- `formats`: `ARROW`, `format_of`, `FormatError`, `READ_OPTIONS`
 - `frozen`: `frozen`, `frozen_output`
 - `gathered`: `flattened`, `put_together`
 - `handoffs`: `DEFAULT_HANDOFF`, `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`

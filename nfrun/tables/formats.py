@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 FORMATS: tuple[str, ...] = ("arrow", "csv", "jsonl", "parquet")
 TEXT_FORMATS = ("csv", "jsonl")  # whose values have the types that a reader gives them
+ARROW = "arrow"
 # Files that are no tables: the lines of texts, and a row for each file, with its content or without.
 FILE_FORMATS: tuple[str, ...] = ("text", "bytes", "files")
 # Those that have the same columns always, or whose files name them at the beginning or the end.

@@ -204,6 +204,26 @@ def test_inputs_may_be_tables_which_count_by_their_content(file: Path, orders: A
     assert pipeline.plan(inputs={"orders": [{"id": 9, "amount": 1.0}]}).runs[0] == "orders"
 
 
+def test_given_tables_are_read_as_such_whatever_the_file_says_of_its_own(file: Path) -> None:
+    with_options = "with: {format: csv, delimiter: ';', columns: [id, amount]}"
+    file.write_text(PIPELINE.replace("read: orders.csv", f"read: orders.txt, {with_options}"))
+    result = nfrun.load(file).run(inputs={"orders": [{"id": 7, "amount": 1.0, "more": 2}]})
+    assert result["clean"].to_pylist() == [{"id": 7, "amount": 1.0}]
+
+
+def test_given_tables_stay_as_long_as_their_runs(file: Path) -> None:
+    from nfrun.history.prune import plan_prune
+    from nfrun.history.work_dir import WorkDir
+
+    nfrun.load(file).run(inputs={"orders": ORDERS})
+    work = WorkDir(file.parent / ".nfrun")
+    (kept,) = (work.path / "inputs").iterdir()
+    lost = kept.with_name(f"{'0' * 32}.arrow")
+    lost.write_bytes(b"x")
+    assert plan_prune(work).files == (lost,)
+    assert {kept, lost} <= {*plan_prune(work, everything=True).files}
+
+
 def test_a_given_table_is_checked_as_the_file_says(file: Path) -> None:
     result = nfrun.load(file).run(inputs={"orders": [{"id": "x", "amount": 1.0}]})
     assert result.status == "failed"
