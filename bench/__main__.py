@@ -41,6 +41,7 @@ from bench import (
     tpch,
     tpch_peers,
     watch,
+    what_if,
 )
 from bench.measure import Line, machine, print_line
 
@@ -71,6 +72,7 @@ SUITES = {
     "tpch": tpch.measure,
     "tpch_peers": tpch_peers.measure,
     "watch": watch.measure,
+    "what_if": what_if.measure,
 }
 
 
