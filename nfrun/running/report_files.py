@@ -75,10 +75,14 @@ def _given(options: RunOptions) -> Iterator[tuple[str, Path]]:
 
 
 def write_report(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file, all of it or nothing. Raises OSError. A device or a pipe is written as it is."""
-    if path.exists() and not path.is_file():
-        with path.open("wb") as file:
-            write(file)
-        return
-    with atomic_write(path.resolve()) as partial, Path(partial).open("wb") as file:
-        write(file)
+    """Write a file, all of it or nothing. Raises OSError with its name. A device or a pipe is written as it is."""
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                write(file)
+        else:
+            with atomic_write(path.resolve()) as partial, Path(partial).open("wb") as file:
+                write(file)
+    except OSError as error:  # its name is that of a temporary file, or it has none
+        error.filename = str(path)
+        raise

@@ -202,7 +202,7 @@ def test_both_options_with_one_file_are_an_error(folder: Path, here: Here) -> No
 def test_a_folder_that_cannot_be_written_is_an_error_before_anything_runs(folder: Path, here: Here) -> None:
     (folder / "shut").mkdir(mode=0o500)
     done = here(folder, "run", "shop.yaml", "--junit", "shut/junit.xml")
-    assert (done.returncode, done.stderr) == (77, "nfrun: shut/junit.xml: Permission denied\n")
+    assert (done.returncode, done.stderr) == (77, "nfrun: no permission: shut/junit.xml\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")

@@ -18,6 +18,7 @@ from nfrun.reports.summary import failure_text
 _MOST_FAILED, _MOST_TEXTS, _MOST_CHECKS, _MOST_NODES = 100, 20, 50, 100  # rows
 _MOST_CHARACTERS = 300  # of a cell of a table
 _MOST_TEXT = 8_000  # characters of one failure
+_NUMBERS = ("took", "waited", "rows", "bytes")  # columns of numbers
 _SIGNS = {"ok": "✅", "failed": "❌", "cancelled": "⚪"}
 _ACTIVE = re.compile(r"[^a-z0-9 \-,;()/?.’…]|(?<=www)\.", re.IGNORECASE)  # what may mean something in Markdown or HTML
 _CUT = "\n\nThe rest is left out: GitHub takes 1 MiB of a step at most.\n"
@@ -48,9 +49,11 @@ class _Summary:
         """Yield parts that are each complete, the most important first."""
         record = self._record
         status = record.end.status if record.end else "failed"
-        line = last_line(record, self._pipeline.name)
+        line = last_line(record, self._pipeline.name).removeprefix(
+            f"{escape_controls(self._pipeline.name)}: {status}, "
+        )
         yield f"\n## {_SIGNS.get(status, '')} {plain(self._pipeline.name)}: {status}\n\n"
-        yield f"{plain(line.removeprefix(escape_controls(self._pipeline.name) + ': '))}. Run {code(self._run)}.\n"
+        yield f"{plain(line)}. Run {code(self._run)}.\n"
         if record.end is not None and record.end.error:
             yield f"\n{fenced(escape_controls(record.end.error))}\n"
         failed = sorted(record.named("failed"), key=lambda name: record.nodes[name].tolerated)
@@ -138,7 +141,11 @@ def table(
     head = f"\n<details><summary>{title}</summary>\n\n" if folded else f"\n### {title}\n\n"
     shown = ["|".join(["", *map(_cell, row), ""]) for row in islice(rows, most)]
     more = f"\n… and {count - most:,} more\n" if count > most else ""
-    lines = ["|".join(["", *headings, ""]), "|".join(["", *(["---"] * len(headings)), ""]), *shown]
+    lines = [
+        "|".join(["", *headings, ""]),
+        "|".join(["", *(["---:" if heading in _NUMBERS else "---" for heading in headings]), ""]),
+        *shown,
+    ]
     yield head + "\n".join(lines) + "\n" + more + ("\n</details>\n" if folded else "")
 
 
