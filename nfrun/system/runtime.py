@@ -72,6 +72,7 @@ def gc_paused() -> Iterator[None]:
     than building them.
     """
     was_enabled = gc.isenabled()
+    young = gc.get_count()[0]
     gc.disable()
     try:
         yield
@@ -79,7 +80,7 @@ def gc_paused() -> Iterator[None]:
         if was_enabled:
             # Many new objects would count as young and be scanned three more times. Freeze and unfreeze move them to
             # the oldest generation at no cost. Objects that were frozen before must stay frozen; counting visits each.
-            if gc.get_count()[0] >= _MANY_OBJECTS and not gc.get_freeze_count():
+            if gc.get_count()[0] - young >= _MANY_OBJECTS and not gc.get_freeze_count():
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()

@@ -70,13 +70,16 @@ def test_frozen_objects_stay_frozen() -> None:
 def test_the_frozen_objects_are_not_counted_for_a_few_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
     monkeypatch.setattr(gc, "get_freeze_count", lambda: counts.append(1) or 1)
+    gc.set_threshold(100_000)
     gc.enable()
+    young = [[i] for i in range(10_000)]
     with gc_paused():
         kept = [[i] for i in range(1_000)]
     assert not counts
     with gc_paused():
         kept += [[i] for i in range(10_000)]
     assert counts
+    del young, kept
 
 
 def test_collect_rarely_finds_new_garbage_and_ignores_old_objects() -> None:
