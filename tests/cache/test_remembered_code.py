@@ -49,7 +49,7 @@ def twice(x):
 
 
 def load(name):
-    return importlib.import_module(f"plugins.{name}")
+    return importlib.import_module(f"loaded_by_name.{name}")
 """
 FUNCTIONS = ("a", "b", "c")
 ROOT = Path(nfrun.__file__).parent
@@ -58,10 +58,10 @@ ROOT = Path(nfrun.__file__).parent
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
-    (folder / "plugins").mkdir(parents=True)
+    (folder / "loaded_by_name").mkdir(parents=True)
     (folder / "steps.py").write_text(STEPS)
     (folder / "helpers.py").write_text(HELPERS)
-    (folder / "plugins" / "c.py").write_text("X = 1\n")
+    (folder / "loaded_by_name" / "c.py").write_text("X = 1\n")
     return folder
 
 
@@ -138,8 +138,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
         (folder / "helpers").mkdir() or (folder / "helpers" / "__init__.py").write_text("def twice(x): return x\n")
     ),
     "a module that is gone": lambda folder: (folder / "helpers.py").unlink(),
-    "a module that may be loaded by name": lambda folder: (folder / "plugins" / "d.py").write_text(""),
-    "a module that was loaded by name": lambda folder: (folder / "plugins" / "c.py").write_text("X = 2\n"),
+    "a module that may be loaded by name": lambda folder: (folder / "loaded_by_name" / "d.py").write_text(""),
+    "a module that was loaded by name": lambda folder: (folder / "loaded_by_name" / "c.py").write_text("X = 2\n"),
 }
 
 
