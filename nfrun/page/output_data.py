@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.output_types import TABLE
 from nfrun.history.journal import FinishedOutput
+from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.run_list import ListedRun
+from nfrun.reopen.current_pipeline import bound_pipeline
 from nfrun.reopen.first_rows import find_output, open_table
+from nfrun.reopen.opened_tables import RunTables
 
 _MOST_PICTURE, _MOST_TEXT = 400_000, 20_000  # bytes of a file
 _MOST_FILES = 20  # of a folder
+_FEW_NODES = 300
+_MOST_SOURCES, _LARGEST_SOURCE = 12, 8_000_000  # files of users that are read again, and the bytes of one
 _PICTURES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -25,19 +31,46 @@ _PICTURES = {
 _TEXTS = {".html": "text/html", ".htm": "text/html", ".md": "text/markdown", ".json": "application/json"}
 
 
-def output_data(run: ListedRun, output: FinishedOutput, room: int) -> dict[str, Any]:
-    """Return what is shown of the content of an output in about `room` bytes of JSON, or why it is `gone`."""
-    try:
-        if output.type != TABLE:
-            return {"kept": True, **_of_path(find_output(run, output), room)}
-        table = open_table(run, output)
-        from nfrun.page.table_data import table_data
+class OutputContents:
+    """Shows what the outputs of a run hold."""
 
-        return {"kept": True, **table_data(table, room)}
-    except (NotRecorded, HandoffError) as error:
-        return {"kept": False, "gone": str(error)}
-    except OSError as error:
-        return {"kept": False, "gone": f"it cannot be read: {error.strerror or error}"}
+    def __init__(self, work: WorkDir, run: ListedRun, nodes: int) -> None:
+        """Take the number of nodes in the pipeline of the run: a large one is not read again for its sources."""
+        self._run = run
+        self._tables = RunTables(work, run, partial(bound_pipeline, None, work, run))
+        self._sources = _MOST_SOURCES if nodes <= _FEW_NODES else 0
+
+    def of(self, output: FinishedOutput, room: int) -> dict[str, Any]:
+        """Return what is shown of the content of an output in about `room` bytes of JSON, or why it is `gone`."""
+        try:
+            if output.type != TABLE:
+                return {"kept": True, **_of_path(find_output(self._run, output), room)}
+            is_source = output.file is None and not output.stored
+            table = self._source(output) if is_source else open_table(self._run, output)
+            from nfrun.page.table_data import table_data
+
+            return {"kept": True, **({"from_source": True} if is_source else {}), **table_data(table, room)}
+        except (NotRecorded, HandoffError) as error:
+            return {"kept": False, "gone": str(error)}
+        except OSError as error:
+            return {"kept": False, "gone": f"it cannot be read: {error.strerror or error}"}
+
+    def is_kept(self, output: FinishedOutput) -> bool:
+        """Return whether there is a file of an output, without opening it."""
+        try:
+            return not output.stored and find_output(self._run, output).exists()
+        except (NotRecorded, HandoffError, OSError):
+            return False
+
+    def _source(self, output: FinishedOutput) -> Any:
+        """Read the files again of which an output is the table: nfrun has written no other.
+
+        Raises NotRecorded if they are not as they were, or if they are large or many.
+        """
+        if output.bytes > _LARGEST_SOURCE or self._sources <= 0:
+            find_output(self._run, output)  # says that no file of it is kept
+        self._sources -= 1
+        return self._tables.tables([output.id])[output.id]
 
 
 def _of_path(path: Path, room: int) -> dict[str, Any]:

@@ -6,31 +6,24 @@ the less is said of each: the outputs of the pipeline, failed nodes and those th
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from nfrun.core.lanes import assign_lanes
 from nfrun.history.work_dir import WorkDir
 from nfrun.logs.redaction import Redactor
-from nfrun.lookback.recorded_run import RecordedNode
 from nfrun.lookback.run_list import ListedRun, count_nodes
 from nfrun.page.change_data import change_data
 from nfrun.page.critical_path import recorded_path
 from nfrun.page.definitions import Definitions
-from nfrun.page.log_tails import LogTails
+from nfrun.page.details import MANY, add_details
+from nfrun.page.masking import masked
 from nfrun.page.node_data import node_data
-from nfrun.page.output_data import output_data
 from nfrun.page.recorded import NOT_ENDED, Recorded, read_recorded
 from nfrun.page.run_times import overhead, path_data
 from nfrun.page.what_if_data import what_if_data
 from nfrun.system.runtime import gc_paused
 
 VERSION = 1
-_MANY = 2_000  # nodes, from which on little is said of each
-_ROOM, _ROOM_PER_NODE, _MOST_ROOM = 100_000, 1_200, 1_500_000  # bytes for what is said of outputs and logs
-_MOST_TABLES, _MOST_TABLES_OF_MANY = 150, 30
-_IDS = frozenset({"id", "of", "name", "group", "output", "home", "status", "kind", "digest", "type"})
 
 
 def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any]:
@@ -40,11 +33,11 @@ def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any
     """
     with gc_paused():
         document = _document(work, read_recorded(run))
-    return document if not redactor else _masked(document, redactor)
+    return masked(document, redactor) if redactor else document
 
 
 def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
-    is_brief = len(found.nodes) > _MANY
+    is_brief = len(found.nodes) > MANY
     definitions = None if found.plan is None else Definitions(found.plan)
     path = recorded_path(found.spans, found.graph.upstream)
     nodes = {name: node_data(found, name, definitions, is_brief=is_brief) for name in found.nodes}
@@ -53,7 +46,7 @@ def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
         nodes[name]["lane"] = lane
     for name in path.nodes:
         nodes[name]["critical"] = True
-    _add_details(found, nodes)
+    add_details(work, found, nodes)
     document: dict[str, Any] = {
         "version": VERSION,
         "run": {**_run(found), "critical_path": path_data(found, path)},
@@ -95,45 +88,3 @@ def _run(found: Recorded) -> dict[str, Any]:
         known |= {"executor": on.executor, "slots": on.slots, "schedule": on.schedule}
         known["machine"] = {"cores": on.cores, "memory": on.memory, "platform": on.platform}
     return shown | {name: value for name, value in known.items() if value not in (None, "", [], {})}
-
-
-def _add_details(found: Recorded, shown: Mapping[str, dict[str, Any]]) -> None:
-    """Add logs and the content of outputs to the nodes, the most important first, as far as there is room."""
-    count = len(found.nodes)
-    room = min(_MOST_ROOM, _ROOM + _ROOM_PER_NODE * count)
-    tables = _MOST_TABLES if count <= _MANY else _MOST_TABLES_OF_MANY
-    each = max(4_000, room // max(1, count))
-    logs = LogTails(found.run)
-    for node in sorted(found.nodes.values(), key=_rank):
-        if tables <= 0 or room <= 0:
-            return
-        if log := logs.of(node):
-            shown[node.node]["log"] = log
-            room -= len(json.dumps(log))
-        for output, of_output in zip(node.outputs, shown[node.node].get("outputs", ()), strict=True):
-            of_output.update(output_data(found.run, output, min(room, each)))
-            tables -= 1
-            room -= len(json.dumps(of_output))
-
-
-def _rank(node: RecordedNode) -> tuple[bool, bool, float]:
-    """Return what sorts the nodes of which most is to be said first."""
-    return node.status != "failed", not any(output.shown for output in node.outputs), -node.duration
-
-
-def _masked(value: Any, redactor: Redactor, known: dict[str, str] | None = None) -> Any:
-    """Return JSON values with secrets masked, also numbers that are one. Ids stay as they are."""
-    known = {} if known is None else known
-    if isinstance(value, dict):
-        return {
-            redactor(key): item if key in _IDS and isinstance(item, str) else _masked(item, redactor, known)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_masked(item, redactor, known) for item in value]
-    if value is None or isinstance(value, bool):
-        return value
-    text = value if isinstance(value, str) else str(value)
-    if text not in known:
-        known[text] = redactor(text)
-    return value if known[text] == text else known[text]

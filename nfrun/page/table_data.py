@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 _SAMPLE = 20_000  # rows of which columns are described
 _SLICES = 20  # of a larger table
+_FAILING_COLUMNS = 12
 # From the most to the least: rows and columns that are shown, and columns that are described.
 _LEVELS = ((10, 60, 60), (10, 24, 24), (5, 16, 16), (5, 8, 8), (3, 8, 0))
 
@@ -44,6 +46,19 @@ def _at_level(
     if sample.num_rows < table.num_rows:
         found["sampled"] = sample.num_rows
     return found
+
+
+def failing_rows(path: Path, most: int) -> list[dict[str, str]]:
+    """Return the first rows in the file with rows that failed a check, as texts by column. Raises HandoffError."""
+    from nfrun.page.column_data import shown_values
+    from nfrun.tables.ipc import open_file
+
+    table = _validated(open_file(path).slice(0, most))
+    names = table.column_names[:_FAILING_COLUMNS]
+    columns = [
+        ["null" if value is None else str(value) for value in shown_values(table.column(n))] for n in range(len(names))
+    ]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def sample_of(table: pa.Table) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -111,6 +112,62 @@ def test_secrets_are_masked_in_all_that_nodes_say(tmp_path: Path) -> None:
     text = json.dumps(data(kept.work.path, None, "hunter22"))
     assert "hunter22" not in text
     assert "it is ***" in text
+
+
+SECRET_PIPELINE = """
+secrets: [TOKEN]
+params: {city: hunter22}
+nodes:
+  told: {python: "steps:told", with: {city: "${{ params.city }}"}}
+  pin: {python: "steps:pin"}
+  page: {python: "steps:page", outputs: {page: .html}}
+  bad:
+    sql: select 'hunter22' as password, 1 as id
+    checks: [{enum: {password: [other]}, severity: warn}]
+  last: {python: "steps:last", inputs: [told]}
+outputs: {told: told}
+# hunter22 in a comment
+"""
+SECRET_STEPS = """
+import os, sys
+import pyarrow as pa
+
+def told(city):
+    print("the token is", os.environ["TOKEN"])
+    return pa.table({"hunter22": ["x", "hunter22"], "n": [4711.0, 1.0]})
+
+def pin():
+    return pa.table({"n": [22334455, 22334455, 1], "m": [22334455.0, 2.0, 3.0]})
+
+def page(context):
+    path = context.scratch / "p.html"
+    path.write_text("<p>hunter22</p>")
+    return path
+
+def last(told):
+    raise KeyError("hunter22")
+"""
+
+
+def test_no_secret_of_a_run_is_in_its_page_or_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "p.yaml").write_text(SECRET_PIPELINE)
+    (tmp_path / "steps.py").write_text(SECRET_STEPS)
+    command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--keep-going", "-q"]
+    run_nfrun(command, cwd=tmp_path, env={**os.environ, "TOKEN": "hunter22"})
+    (plan,) = (tmp_path / ".nfrun").glob("runs/*/plan.json")
+    assert "hunter22" not in plan.read_text()
+    document = data(tmp_path / ".nfrun", None, "hunter22", "22334455")
+    nodes = by_id(document)
+    assert "hunter22" not in json.dumps(document)
+    text = json.dumps(document)
+    assert "22334455" not in text, text[text.index("22334455") - 200 :][:300]
+    (told,) = nodes["told"]["outputs"]
+    assert (told["schema"][0], told["first_rows"][1]) == (["***", "string"], ["***", 1.0])
+    assert nodes["pin"]["outputs"][0]["first_rows"][0] == ["***", "***.0"]
+    assert nodes["page"]["outputs"][0]["media"] == {"type": "text/html", "data": "<p>***</p>", "cut": False}
+    assert nodes["bad"]["checks"][0]["rows"] == [{"password": "***", "id": "1"}]
+    assert nodes["last"]["error"]["message"] == "'***'"
+    assert nodes["told"]["log"]["tail"] == ["the token is ***"]
 
 
 def test_what_changed_since_the_run_before(tmp_path: Path) -> None:
