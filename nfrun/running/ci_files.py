@@ -25,16 +25,18 @@ from nfrun.system.runtime import used_memory
 _MOST_LINES = 100  # of a stream of a node that failed
 
 
-def ci_files(setup: RunSetup, record: RunRecord, executors: Mapping[str, str]) -> Iterator[Reporter]:
+def ci_files(
+    setup: RunSetup, record: RunRecord, executors: Mapping[str, str], made_on: Mapping[tuple[str, int], str]
+) -> Iterator[Reporter]:
     """Yield the reporters of the options `--junit` and `--trace`.
 
-    `executors` has those of nodes that do not run on threads.
+    `executors` has those of nodes that do not run on threads, and `made_on` the worker of each attempt on a cluster.
     """
     options = setup.options
     if options.junit is not None:
         yield _junit(setup, record, options.junit)
     if options.trace is not None:
-        yield _trace(setup, executors, options.trace)
+        yield _trace(setup, executors, made_on, options.trace)
 
 
 def _junit(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
@@ -61,7 +63,9 @@ def _junit(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
     return report
 
 
-def _trace(setup: RunSetup, executors: Mapping[str, str], path: Path) -> Reporter:
+def _trace(
+    setup: RunSetup, executors: Mapping[str, str], made_on: Mapping[tuple[str, int], str], path: Path
+) -> Reporter:
     def write(lines: Iterable[str]) -> None:
         write_report(path, lambda file: file.writelines(f"{line}\n".encode() for line in lines))
 
@@ -71,6 +75,7 @@ def _trace(setup: RunSetup, executors: Mapping[str, str], path: Path) -> Reporte
         facts=_facts(setup),
         kind_of=lambda node: setup.pipeline.spec_of(node).kind,
         executor_of=lambda node: executors.get(node, ""),
+        worker_of=made_on.get,
         memory=used_memory,
     )
     report.name = f"{report.name} ({path})"

@@ -154,7 +154,8 @@ class PreparedRun:
         if setup.options.junit is not None or setup.options.trace is not None:
             from nfrun.running.ci_files import ci_files
 
-            yield from ci_files(setup, self._record, executors)
+            made_on = self._cluster.made_on if self._cluster else {}
+            yield from ci_files(setup, self._record, executors, made_on)
         notes = (lambda: cache.obstacles, lambda: cache.over_budget) if cache else (dict, lambda: None)
         yield from self._caller.build_reporters(self._record, self._shown, executors, *notes)
         yield NodeStatsFile(setup.timings, setup.recorded, executors, lambda: cache.changed_state if cache else None)

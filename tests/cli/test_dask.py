@@ -74,8 +74,11 @@ def test_a_run_on_a_cluster_gives_what_a_local_run_gives_and_each_goes_on_from_t
 ) -> None:
     here, there = project(tmp_path / "here"), project(tmp_path / "there")
     local = json.loads(nfrun(here, "run", "p.yaml", "--json").stdout)
-    done = on_dask(there, cluster, "--json")
+    done = on_dask(there, cluster, "--json", "--trace", "trace.json")
     assert done.returncode == 0, done.stderr
+    traced = json.loads((there / "trace.json").read_text())["traceEvents"]
+    titles = {event["args"]["name"] for event in traced if event["name"] == "process_name"}
+    assert f"p: worker {next(iter(cluster.addresses()))}" in titles
     far = json.loads(done.stdout)
     assert far["outputs"]["shown"]["digest"] == local["outputs"]["shown"]["digest"]
     assert re.search(r"s  made \| in a worker$", done.stderr, re.MULTILINE)

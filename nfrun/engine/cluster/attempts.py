@@ -59,7 +59,7 @@ class RemoteAttempts(OrderedAttempts):
 
     def __init__(self, cluster: Cluster, context: ExecutorContext, slots: WorkerSlots) -> None:
         self._engine, self._texts = cluster.engine, OrderTexts(cluster.config)
-        self._warn = cluster.warn
+        self._warn, self._made_on = cluster.warn, cluster.made_on
         super().__init__(context.runner)
         self._store = context.store
         self._worker_environ = context.placement.worker_environ
@@ -166,6 +166,8 @@ class RemoteAttempts(OrderedAttempts):
 
     def _execute(self, execution: _Execution, order: AttemptOrder, slot: Slot, cancel_token: CancelToken) -> None:
         """Submit the order, and pass on what comes back until the attempt has ended or is lost."""
+        if not isinstance(order.start, CallStarted):
+            self._made_on[order.start.key[:2]] = slot.worker
         granted = dict(order.start.granted or {})
         if slot.held:
             granted["gpu"] = slot.units

@@ -75,7 +75,8 @@ class Cluster:
     """What a run has on a cluster: the engine, what its hosts share, and the place for outputs.
 
     If it `uses_all`, its nodes there take all slots of the workers, and none of `-j`. `warn` and `tell` print messages.
-    If it `has_secrets`, workers get nothing to whom it would travel in the open.
+    If it `has_secrets`, workers get nothing to whom it would travel in the open. `made_on` gets the address of the
+    worker of each attempt, by its node and number.
     """
 
     engine: Engine
@@ -85,3 +86,4 @@ class Cluster:
     warn: Callable[[str], object] = lambda message: None
     has_secrets: bool = False
     tell: Callable[[str], object] = lambda message: None
+    made_on: dict[tuple[str, int], str] = field(default_factory=dict)

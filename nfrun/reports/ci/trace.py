@@ -49,7 +49,8 @@ class TraceFile:
     """A reporter that writes the file when the run has ended: attempts on the threads of their slots.
 
     `write(lines)` writes it. `kind_of(node)` returns the kind of a node, and `executor_of(node)` its executor, "" for
-    threads: worker processes and clusters have slots of their own. Under an attempt are its phases: waiting for inputs,
+    threads: worker processes have slots of their own, and so has each worker of a cluster, where `worker_of(node and
+    attempt)` knows it. Under an attempt are its phases: waiting for inputs,
     work, handing on. Arrows lead from what made an output to what reads it. `memory()` returns the bytes that this
     process uses, None if that is unknown. `facts` are shown with the trace. An attempt has the lowest slot that is
     free: events have none.
@@ -76,6 +77,7 @@ class TraceFile:
         facts: Mapping[str, str],
         kind_of: Callable[[str], str],
         executor_of: Callable[[str], str],
+        worker_of: Callable[[tuple[str, int]], str | None] = lambda attempt: None,
         memory: Callable[[], int | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,6 +86,7 @@ class TraceFile:
         self._facts = facts
         self._kind_of = kind_of
         self._executor_of = executor_of
+        self._worker_of = worker_of
         self._memory = memory
         self._clock = clock
         self._began = clock()
@@ -148,8 +151,9 @@ class TraceFile:
             found.status = "cut off"
         self._slices.append(found)
 
-    def _place_of(self, node: str) -> str:
-        return _PLACES.get(self._executor_of(node), "")
+    def _place_of(self, found: _Slice) -> str:
+        worker = self._worker_of((found.node, found.attempt))
+        return f"worker {worker}" if worker else _PLACES.get(self._executor_of(found.node), "")
 
     # -- the file --------------------------------------------------------------------------------------------------
 
@@ -165,10 +169,10 @@ class TraceFile:
 
     def _events(self) -> Iterator[dict[str, Any]]:
         slices = sorted(self._slices, key=lambda found: (found.start, found.end))
-        places = list(dict.fromkeys(["", *(self._place_of(found.node) for found in slices)]))
+        places = list(dict.fromkeys(["", *(self._place_of(found) for found in slices)]))
         slots: dict[int, tuple[int, int]] = {}  # the process and the thread of each slice, by its index
         for pid, place in enumerate(places, 1):
-            here = [i for i, found in enumerate(slices) if self._place_of(found.node) == place]
+            here = [i for i, found in enumerate(slices) if self._place_of(found) == place]
             lanes = assign_lanes([(slices[i].start, slices[i].end) for i in here])
             slots |= {i: (pid, pid * _THREADS + 1 + lane) for i, lane in zip(here, lanes, strict=True)}
             yield from self._names(pid, place, max(lanes, default=-1) + 1)

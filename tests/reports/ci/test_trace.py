@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,17 @@ import pytest
 from made_run import EVENTS, HOSTILE, ref
 
 from nfrun.core.events import Event, NodeFinished, NodeStarted, NodeWaiting, RunFinished, RunStarted
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import replace
 from nfrun.reports.ci.trace import TRACE_BEGIN, TraceFile
 
 
-def trace_of(events: Sequence[Event] = EVENTS, ticks: int = 0, memory: int | None = 7_000) -> str:
+def trace_of(
+    events: Sequence[Event] = EVENTS,
+    ticks: int = 0,
+    memory: int | None = 7_000,
+    workers: Mapping[tuple[str, int], str] = NOTHING,
+) -> str:
     lines: list[str] = []
     times = iter([0.0, 0.5, *(1.0 + tick for tick in range(ticks))])
     report = TraceFile(
@@ -26,6 +31,7 @@ def trace_of(events: Sequence[Event] = EVENTS, ticks: int = 0, memory: int | Non
         facts={"run": "1", "hostile": HOSTILE},
         kind_of=lambda node: "python",
         executor_of=lambda node: "process" if node == "checked" else "",
+        worker_of=workers.get,
         memory=lambda: memory,
         clock=lambda: next(times),
     )
@@ -76,6 +82,15 @@ def test_each_attempt_is_a_slice_on_the_lowest_free_slot() -> None:
         "gil_wait_s": 0.0,
     }
     assert found["fit@rf"][0]["args"]["error"].startswith("KeyError: \\x1b[31m\\x00")
+
+
+def test_each_worker_of_a_cluster_has_slots_of_its_own() -> None:
+    workers = {("fit@lr", 1): "tcp://a:1", ("fit@lr", 2): "tcp://b:2", ("fit@rf", 1): "tcp://a:1"}
+    events = events_of(workers=workers)
+    names = {e["pid"]: e["args"]["name"].rpartition("%0A: ")[2] for e in events if e["name"] == "process_name"}
+    found = slices(events)
+    assert [names[e["pid"]] for e in found["fit@lr"]] == ["worker tcp://a:1", "worker tcp://b:2"]
+    assert [e["tid"] % 100_000 for of in ("fit@lr", "fit@rf") for e in found[of]] == [1, 1, 2]
 
 
 def test_phases_lie_within_their_attempt() -> None:
