@@ -9,7 +9,6 @@ which files nodes read and wrote, which cannot be found out afterwards.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -85,7 +84,7 @@ class CachedAttempts:
         self._given = given
         self._rows = rows
         self._observed = observed
-        self._lacked: Counter[tuple[str, str]] = Counter()  # how often an attempt at a node lacked an output
+        self._lacked: dict[tuple[str, str], set[object]] = {}  # when a node lacked an output
         self._missed: set[str] = set()  # nodes that were looked up, without a result to reuse
         self._hits = hits
         self._outdated = outdated
@@ -126,7 +125,7 @@ class CachedAttempts:
         try:
             outcome = self._make_attempt(start, cancel_token, run_coroutine)
         except NotStored as error:
-            outcome = Outcome(start.node, start.attempt, lacking=tuple(start.inputs[id] for id in error.outputs))
+            outcome = _lacks(start, tuple(start.inputs[id] for id in error.outputs))
         if outcome.lacking:  # a worker names them as they were sent to it
             lacking = tuple(start.inputs.get(ref.id, ref) for ref in outcome.lacking)
             return self._await_removed(start, lacking, f"'{start.node}' reads it")
@@ -217,11 +216,13 @@ class CachedAttempts:
 
         It is a failure if they were made again too often: something takes them away.
         """
-        self._lacked.update((start.node, ref.id) for ref in lacking)
-        if again := next((ref for ref in lacking if self._lacked[start.node, ref.id] > _MOST_LACKED), None):
+        for ref in lacking:  # several calls of an attempt may find it gone
+            times = self._lacked.setdefault((start.node, ref.id), set())
+            times.add(start.attempt if start.key[2] else object())
+        if again := next((ref for ref in lacking if len(self._lacked[start.node, ref.id]) > _MOST_LACKED), None):
             where = f" from {again.stored or again.path}" if again.stored or again.path else ""
             what = f"'{again.id}' was removed{where} {_MOST_LACKED + 1} times while the run was under way"
-            return Outcome(start.node, start.attempt, Failure(Cause.IO, "", what))
+            return start.failed_with(Failure(Cause.IO, "", what))
         return self._await(start, lacking, made_again_for(reader))
 
     def _await(self, start: NodeStarted, lacking: tuple[OutputRef, ...], reason: str) -> Outcome:
@@ -229,8 +230,9 @@ class CachedAttempts:
         for maker in dict.fromkeys(ref.id.node for ref in lacking):
             if maker in self._given:
                 what = f"a table of '{maker}' was removed, or is out of date, since the run began"
-                failure = Failure(Cause.IO, "", f"{what}: '{maker}' is not selected (--until {start.node})")
-                return Outcome(start.node, start.attempt, failure)
+                return start.failed_with(
+                    Failure(Cause.IO, "", f"{what}: '{maker}' is not selected (--until {start.node})")
+                )
             if maker not in self._observed.used:
                 self._note_lost(maker, lacking)
             else:
@@ -239,7 +241,7 @@ class CachedAttempts:
                     self._history.forget(self._observed.used[maker])
             self._observed.reasons[maker] = reason
             self._outdated.again.add(maker)
-        return Outcome(start.node, start.attempt, lacking=lacking)
+        return _lacks(start, lacking)
 
     def _is_as_before(self, outcome: Outcome) -> bool:
         """Return whether a node that ran again gave the tables that it was to make again. Waits for their digests."""
@@ -382,3 +384,8 @@ class CachedAttempts:
         spec = self._nodes[start.node]
         refs = [start.inputs.get(output) for item in spec.references for output in item.outputs]
         return {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in refs if ref is not None}
+
+
+def _lacks(start: NodeStarted, lacking: tuple[OutputRef, ...]) -> Outcome:
+    """Return the outcome of an attempt, or a call, that lacks outputs which it reads."""
+    return Outcome(start.node, start.attempt, lacking=lacking, call=start.key[2])

@@ -69,6 +69,7 @@ class Calls:
         self.failed: list[FailedCall] = []
         self.failure: Failure | None = None
         self.bad_piece: PiecePath = ()
+        self.lacking: dict[str, OutputRef] = {}  # outputs that are gone, by id
         self.is_queued = False  # whether the node stands in the ready queue
 
     @property
@@ -142,6 +143,13 @@ class Calls:
         in_backoff = self._fail_piece(now, pieces[made], tries, failure, is_stopped=is_stopped)
         self._held_by = in_backoff if failure.is_certain else None
         return in_backoff
+
+    def lack(self, call: int, lacking: Iterable[OutputRef]) -> None:
+        """End an order that could not be made, since outputs that it reads are gone. No other order starts."""
+        pieces, _ = self.running.pop(call)
+        self._called -= len(pieces)
+        self.lacking.update({ref.id: ref for ref in lacking})
+        self.stop()
 
     def progress(self, now: float) -> tuple[int, MapCounts] | None:
         """Return how many rows have their result or their error, and the counts, if it is time to report them."""

@@ -2,7 +2,8 @@
 
 A mapped node goes through three phases. Its attempt opens the input, and says how many pieces there are to compute.
 Then each piece is a call, which takes the resources of the node and has its timeout and its retries. When no call is
-left, the results are put together. Opening and putting together take nothing of the budgets of the file.
+left, the results are put together. Opening and putting together take nothing of the budgets of the file. If an output
+that calls read is gone, no other call starts, and the node begins again when that was made again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from nfrun.core.events import (
 from nfrun.core.map_counts import PiecePath
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan
+from nfrun.core.retries import FINAL
 from nfrun.core.scheduler import Scheduler, State
 from nfrun.core.values import replace
 
@@ -145,8 +147,9 @@ class MapScheduler(Scheduler):
 
     def _end_call(self, now: float, i: int, outcome: Outcome, events: list[Event]) -> None:
         calls = self._calls[i]
-        in_backoff = calls.end(now, outcome, is_stopped=self._stop_reason is not None)
-        if in_backoff is not None:
+        if outcome.lacking:
+            calls.lack(outcome.call, outcome.lacking)
+        elif (in_backoff := calls.end(now, outcome, is_stopped=self._stop_reason is not None)) is not None:
             self._add_timer(calls.waiting[in_backoff], i, 0, in_backoff)
         self._report(now, i, calls, events)
         self._go_on(now, i, calls, events)
@@ -166,6 +169,12 @@ class MapScheduler(Scheduler):
             calls.is_queued = False
             self._ready.discard(i)
         if not calls.has_ended or calls.is_queued:
+            return
+        is_final = calls.failure is not None and calls.failure.cause in FINAL
+        if calls.lacking and not is_final and self._stop_reason is None:  # a bad row may not be the first
+            self._forget_calls(i)
+            self._make_again(now, i, calls.lacking.values(), events)
+            self._attempt[i] += 1  # this one has made calls, and the next one goes on from their results
             return
         if self._stop_reason is None or (calls.failure is not None and not self._cancelled):  # to say which rows failed
             calls.is_queued = True
@@ -218,9 +227,12 @@ class MapScheduler(Scheduler):
 
     def _end_calls(self, i: int) -> None:
         """Forget the calls of a node, which have ended. Its attempt is not made again, however it ends."""
+        self._forget_calls(i)
+        self._retries.stop(i)
+
+    def _forget_calls(self, i: int) -> None:
         del self._calls[i]
         self._ready.use_budgets(i, use=False)
-        self._retries.stop(i)
 
     def _detach_call(self, i: int, call: int) -> None:
         self._detached_calls.add((i, self._attempt[i], call))

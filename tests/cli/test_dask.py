@@ -185,6 +185,39 @@ def test_every_kind_and_feature_is_the_same_on_a_cluster(tmp_path: Path, cluster
     assert found["dask"] == found["local"]
 
 
+VANISHING = """
+import pathlib, pyarrow as pa
+
+def made():
+    return pa.table({"n": [*range(20)]})
+
+def squared(n: int, store: str):
+    flag = pathlib.Path(store).with_name("flag")
+    if n == 5 and not flag.exists():
+        flag.touch()
+        for path in pathlib.Path(store).rglob("data/*.arrow"):
+            path.unlink()
+    return {"squared": n * n}
+"""
+
+
+@pytest.mark.slow
+def test_a_map_whose_input_vanishes_during_calls_has_it_made_again_and_goes_on(
+    tmp_path: Path, cluster: DaskCluster
+) -> None:
+    store = tmp_path / "store"
+    node = f"{{python: 'steps:squared', inputs: made, map: {{over: made, batch: 1}}, with: {{store: {store}}}}}"
+    folder = project(tmp_path / "p", f"name: p\nnodes: {{made: {{python: 'steps:made'}}, m: {node}}}\n", VANISHING)
+    events = tmp_path / "events"
+    done = on_dask(folder, cluster, "--store", str(store), "--events", str(events))
+    assert done.returncode == 0, done.stderr
+    parts = [json.loads(line) for line in events.read_text().splitlines()]
+    ended = [(part["node"], part["attempt"]) for part in parts if part["event"] == "node_finished"]
+    assert ended == [("made", 1), ("made", 2), ("m", 2)]
+    again = next(part["map"] for part in parts if part["event"] == "node_finished" and part["node"] == "m")
+    assert again["reused"] >= 5, "what the calls before have given is not computed again"
+
+
 @pytest.mark.slow
 def test_flights_are_the_same_on_a_cluster(tmp_path: Path, cluster: DaskCluster) -> None:
     found = {}

@@ -27,6 +27,7 @@ from nfrun.core.events import (
     NodeProgressed,
     NodeSkipped,
     NodeStarted,
+    NodeWaiting,
     Outcome,
     OutputRef,
 )
@@ -476,6 +477,57 @@ def test_pieces_of_an_order_that_is_lost_are_called_alone() -> None:
     calls.end(0.0, Outcome("x", 1, lost, call=again[0][0]), is_stopped=False)
     assert calls.waiting == {pieces[0]: 0.0}
     assert calls.failure is None
+
+
+def lacking_plan(**settings: Any) -> tuple[MapScheduler, OutputRef]:
+    """Return the scheduler of a mapped node with two calls under way, and its input, which a node has made."""
+    nodes = [Node("a"), Node("m", ("a",), reads=(OutputId("a"),), map=MapSpec("x", 1), **settings)]
+    scheduler = scheduler_of(make_plan(nodes, slots=2))
+    assert isinstance(scheduler, MapScheduler)
+    ref = OutputRef(OutputId("a"), 1, 1, "")
+    scheduler.begin(0.0)
+    scheduler.outcome(1.0, Outcome("a", 1, outputs={ref.id: ref}))
+    events = scheduler.outcome(2.0, Outcome("m", 1, opened=OpenedMap(Rows(6, 1), 6)))
+    assert [event.call for event in events if isinstance(event, CallStarted)] == [1, 2]
+    return scheduler, ref
+
+
+@pytest.mark.parametrize("cause", [None, Cause.NODE])
+def test_a_map_whose_input_is_gone_begins_again_when_that_was_made_again(cause: Cause | None) -> None:
+    s, ref = lacking_plan()
+    events = s.outcome(3.0, Outcome("m", 1, lacking=(ref,), call=1))
+    assert {type(event) for event in events} == {CallEnded, NodeProgressed}, "no other call starts"
+    other = Outcome("m", 1, Failure(cause, "", "bad row") if cause else None, call=2)
+    events = s.outcome(4.0, other)
+    assert NodeWaiting(4.0, "m", 1) in events
+    assert [event.key for event in events if isinstance(event, NodeStarted)] == [("a", 2, 0)]
+    new = replace(ref, attempt=2)
+    (start,) = [
+        event for event in s.outcome(5.0, Outcome("a", 2, outputs={ref.id: new})) if isinstance(event, NodeStarted)
+    ]
+    assert (start.key, start.inputs) == (("m", 2, 0), {ref.id: new})
+    s.outcome(6.0, Outcome("m", 2, opened=OpenedMap(Rows(1, 1), 6, 5)))
+    (end,) = [e for e in s.outcome(7.0, Outcome("m", 2, call=1)) if isinstance(e, CallsEnded)]
+    assert (end.key[:2], end.failure) == (("m", 2), None)
+    s.outcome(8.0, Outcome("m", 2))
+    assert s.done
+
+
+@pytest.mark.parametrize("ends", ["cancel", "final"])
+def test_a_map_whose_input_is_gone_does_not_begin_again_when_all_ends(ends: str) -> None:
+    s, ref = lacking_plan()
+    s.outcome(3.0, Outcome("m", 1, lacking=(ref,), call=1))
+    failure = None
+    if ends == "cancel":
+        s.cancel(3.5, "Ctrl-C")
+    else:
+        failure = Failure(Cause.IO, "", "disk is full")
+    events = s.outcome(4.0, Outcome("m", 1, failure, call=2))
+    if ends == "final":
+        assert any(isinstance(event, CallsEnded) for event in events)
+        events = s.outcome(5.0, Outcome("m", 1, failure))
+    assert any(isinstance(event, NodeCancelled if ends == "cancel" else NodeFailed) for event in events)
+    assert s.done
 
 
 def test_the_tokens_of_a_rate_are_taken_by_each_call(trials: list[Trial]) -> None:

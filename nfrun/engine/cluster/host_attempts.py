@@ -16,8 +16,8 @@ from zipfile import BadZipFile
 from nfrun.code.module_space import FolderModules
 from nfrun.core.call_events import CallStarted
 from nfrun.core.contracts import EVIDENCE
-from nfrun.core.errors import Cause, HandoffError, NotStored
-from nfrun.core.events import Failure, Outcome, OutputRef, nfrun_failure
+from nfrun.core.errors import HandoffError, NotStored
+from nfrun.core.events import Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
@@ -141,10 +141,7 @@ class HostRun:
                 named = files.read(outcome)
                 outcome = replace(files.seen(outcome), outputs=self._put(outcome.outputs))
         except _Lacking as lacking:
-            outcome = Outcome(order.start.node, order.start.attempt, lacking=(lacking.ref,))
-            if isinstance(order, CallOrder):  # nothing can be made again while calls are under way
-                what = f"the output '{lacking.ref.id}' is gone from the store: the next run makes it again"
-                outcome = order.start.failed_with(Failure(Cause.IO, "", what))
+            outcome = Outcome(order.start.node, order.start.attempt, lacking=(lacking.ref,), call=order.start.key[2])
         except (HandoffError, OSError) as error:
             outcome = order.start.failed_with(CANCELLED if cancel_token.cancelled else nfrun_failure(error))
         logs.end(order.start.node, order.start.attempt)
@@ -258,7 +255,11 @@ class HostRun:
                 waits[ref.id] = time.perf_counter() - began
             order = replace(order, start=replace(order.start, inputs=inputs))
             if isinstance(order, CallOrder) and order.data is not None:
-                order = replace(order, data=replace(order.data, input=fetch(order.data.input), sent=True))
+                try:
+                    path = fetch(order.data.input)
+                except NotStored:
+                    raise _Lacking(_mapped_input(order)) from None
+                order = replace(order, data=replace(order.data, input=path, sent=True))
             with self._folder() as folder:
                 yield replace(order, outputs=str(folder))
         finally:
@@ -332,6 +333,16 @@ class HostRun:
             raise HandoffError(f"{archive} is damaged: {error}") from None
         finally:
             self._place.release(self._config.code)
+
+
+def _mapped_input(order: CallOrder) -> OutputRef:
+    """Return the output that is mapped, of which the run knows more. Raises HandoffError if it is no single output."""
+    spec = order.node.map
+    assert spec is not None
+    over = next(item for item in order.node.inputs if item.name == spec.over)
+    if not over.is_plain:  # outputs that the run has put together
+        raise HandoffError(f"the input '{over.name}' is gone from the store: the next run puts it there again")
+    return OutputRef(over.outputs[0], 0, 0, "")
 
 
 def _tell_begin(order: AttemptOrder, token: str, send: Send) -> None:

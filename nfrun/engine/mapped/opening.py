@@ -15,6 +15,8 @@ def open_map(context: AttemptContext, kept: KeptRows | None) -> OpenedMap:
     """Cut the input of a mapped node into pieces, and look up which have results. Raises as `open_work` does."""
     began = time.perf_counter()
     node, settings = context.node, context.settings
+    for key in [key for key in list(settings.open_maps) if key[0] == node.id]:  # of an attempt whose input was gone
+        settings.open_maps.pop(key).close()
     work, inputs = open_work(context, kept)
     opened = OpenMap(node, work, inputs, began, context.remove_scratch, settings.watch)
     settings.open_maps[node.id, context.logged] = opened

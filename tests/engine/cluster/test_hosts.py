@@ -268,17 +268,27 @@ def test_an_input_that_is_gone_or_cut_off_is_lacking(trial: Trial, damage: Calla
     assert replace(outcome, input_waits={}) == Outcome("node", 1, lacking=(ref,))
 
 
-def test_a_call_whose_input_is_gone_fails(trial: Trial) -> None:
-    ref = trial.put("more", pa.table({"n": [7]}))
-    trial.stored(ref).unlink()
-    spec = trial.spec("python", "steps:Doubler", {"table": N, "more": ref}, map=MAP)
-    order = trial.calls(spec, trial.put("table", N), (Piece(KEYS[0], 0, 1),), call=3)
-    start = replace(order.order.start, inputs={ref.id: ref})
+@pytest.mark.parametrize("gone", ["more", "table"])
+def test_a_call_whose_input_is_gone_lacks_it(trial: Trial, gone: str) -> None:
+    refs = {"table": trial.put("table", N), "more": trial.put("more", pa.table({"n": [7]}))}
+    trial.stored(refs[gone]).unlink()
+    spec = trial.spec("python", "steps:Doubler", refs, map=MAP)
+    order = trial.calls(spec, refs["table"], (Piece(KEYS[0], 0, 1),), call=3)
+    start = replace(order.order.start, inputs={"more": refs["more"]})
     outcome = trial.make(replace(order, order=replace(order.order, start=start))).outcome
     assert outcome is not None
-    assert outcome.call == 3
-    what = "the output 'more' is gone from the store: the next run makes it again"
-    assert outcome.failure == Failure(Cause.IO, "", what)
+    assert (outcome.call, outcome.failure, [ref.id for ref in outcome.lacking]) == (3, None, [gone])
+
+
+def test_a_call_whose_input_was_put_together_of_several_outputs_that_are_gone_fails(trial: Trial) -> None:
+    ref = trial.put("table", N)
+    trial.stored(ref).unlink()
+    spec = trial.spec("python", "steps:Doubler", {"table": ref}, map=MAP)
+    spec = replace(spec, inputs=tuple(replace(item, gather=Gather("concat", (), {})) for item in spec.inputs))
+    outcome = trial.make(trial.calls(spec, ref, (Piece(KEYS[0], 0, 1),), call=3)).outcome
+    assert outcome is not None
+    what = "the input 'table' is gone from the store: the next run puts it there again"
+    assert (outcome.call, outcome.failure) == (3, Failure(Cause.IO, "", what))
 
 
 def test_files_that_texts_write_are_told_as_they_are_on_the_host(trial: Trial) -> None:
