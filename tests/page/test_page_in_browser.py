@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import socket
+from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from tests.page.browser import Browser
 from tests.page.documents import BEGAN, HOSTILE, document, hostile, many, node, shop
 from tests.page.page_fixtures import Show
 
+# All that makes a browser ask a server, in HTML.
+ASKS = """<base href="HERE/base/"><meta http-equiv="refresh" content="0;url=HERE/refresh">
+<link rel="preconnect" href="HERE"><link rel="dns-prefetch" href="HERE"><link rel="prefetch" href="HERE/prefetch">
+<link rel="preload" as="image" href="HERE/preload"><link rel="stylesheet" href="HERE/style"><style>
+@import url("HERE/import"); @font-face { font-family: f; src: url("HERE/font") }
+body { font-family: f; background: url("HERE/background") }</style>
+<body>text<img src="HERE/image" srcset="HERE/set 2x"><iframe src="HERE/frame"></iframe>
+<iframe srcdoc="<link rel=preconnect href=HERE>"></iframe><object data="HERE/object"></object><embed src="HERE/embed">
+<div><template shadowrootmode="open"><link rel="preconnect" href="HERE"></template></div>
+<video src="HERE/video" poster="HERE/poster" autoplay></video><audio src="HERE/audio"></audio>
+<svg><image href="HERE/svg"/><use href="HERE/use"/><style>&lt;/style>&lt;link rel=preconnect href=HERE></style></svg>
+<noscript><link rel="preconnect" href="HERE"></noscript><script src="HERE/script"></script>
+<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;link rel=preconnect href=HERE&gt;"></math>
+<form action="HERE/form"><input type="image" src="HERE/input"></form>"""
 ROWS = "#nodes tbody tr:not(.gap)"
 ROW_NAMES = "#nodes tbody th bdi"
 PANE_TITLE = "#pane:not([hidden]) h2 bdi"
@@ -322,6 +341,42 @@ def test_nothing_hostile_runs_and_all_of_it_is_shown(show: Show) -> None:
         line for line in browser.said() if "about:srcdoc" not in line
     ] == []  # the sandbox has refused scripts there
     assert len(HOSTILE) == len(names)
+
+
+def test_html_of_a_node_reaches_no_network(show: Show, tmp_path: Path) -> None:
+    """A page without a policy asks the same server afterwards, and is the first that it hears of."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        asks = ASKS.replace("HERE", address)
+        drawing = f"<svg xmlns='http://www.w3.org/2000/svg'><image href='{address}/drawing'/></svg>".encode()
+        outputs = [
+            {"id": "a.page", "type": ".html", "media": {"type": "text/html", "data": asks}},
+            {"id": "a.svg", "type": ".svg", "media": {"type": "image/svg+xml", "data": b64encode(drawing).decode()}},
+        ]
+        browser = show(document([node("a", 0.0, outputs=outputs)]))
+        browser.driver.execute_script(
+            "const told = (event) => { document.body.dataset.loaded += event.target.tagName };"
+            "document.addEventListener('load', told, true);"
+            "location.hash = '#node=a'"
+        )
+        browser.wait("/IFRAME/.test(document.body.dataset.loaded) && /IMG/.test(document.body.dataset.loaded)")
+        control = tmp_path / "control.html"
+        control.write_text(f'<img src="{address}/control">')
+        server.settimeout(30)
+        with ThreadPoolExecutor() as pool:
+            answered = pool.submit(answer_one, server)
+            browser.driver.get(control.as_uri())
+            assert answered.result().startswith(b"GET /control ")
+        browser.said()
+
+
+def answer_one(server: socket.socket) -> bytes:
+    """Answer the first request with 404, and return what it began with."""
+    with server.accept()[0] as connection:
+        connection.settimeout(30)
+        asked = connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 404 none\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        return asked
 
 
 def test_the_page_keeps_its_policy_when_a_script_or_a_picture_gets_in(show: Show) -> None:

@@ -16,7 +16,7 @@ function open(id) {
   if (hashNode() === id) showNode(); else location.hash = hashOf(id);
 }
 function close() {
-  history.replaceState(null, "", location.pathname + location.search);
+  try { history.replaceState(null, "", location.pathname + location.search); } catch { location.hash = ""; }  // a frame may refuse it
   showNode();
   (returnTo?.isConnected ? returnTo : document.querySelector("#nodes tbody tr[tabindex='0']"))?.focus({ preventScroll: true });
 }
@@ -30,6 +30,7 @@ function showNode() {
   if (node && pane.hidden) returnTo = document.activeElement === document.body ? null : document.activeElement;
   pane.hidden = !node;
   document.body.classList.toggle("has-pane", Boolean(node));
+  byId("main").inert = Boolean(node) && matchMedia("(max-width: 720px)").matches;  // the pane covers it
   pane.replaceChildren();
   if (node) {
     append(pane, nodePane(node, run, close));

@@ -135,9 +135,10 @@ function nodeTable(run, { open }) {
     const from = few ? 0 : Math.max(0, Math.floor(scroll.scrollTop / ROW) - 12);
     const to = few ? Math.min(total, all === true ? MOST_PRINTED : total) : Math.min(total, from + Math.ceil((scroll.clientHeight || 760) / ROW) + 26);
     const gap = (rows) => (rows > 0 ? h("tr", { class: "gap", "aria-hidden": "true" }, h("td", { colspan: COLUMNS.length, style: { height: `${rows * ROW}px` } })) : null);
+    const rest = (rows) => (rows > 0 ? h("tr", null, h("td", { colspan: COLUMNS.length, class: "muted" }, `… and ${count(rows, "more row")}`)) : null);
     const focused = body.contains(document.activeElement);
     body.replaceChildren();
-    append(body, [all === true ? null : gap(from), state.rows.slice(from, to).map((row, index) => rowElement(row, from + index)), all === true ? null : gap(total - to)]);
+    append(body, [all === true ? null : gap(from), state.rows.slice(from, to).map((row, index) => rowElement(row, from + index)), all === true ? rest(total - to) : gap(total - to)]);
     if (focused) body.querySelector('[tabindex="0"]')?.focus({ preventScroll: true });
   }
   function update() {

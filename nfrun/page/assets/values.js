@@ -41,6 +41,19 @@ function columnsTable(output) {
     body)), more, output.more_columns ? h("p", { class: "muted" }, `… and ${count(output.more_columns, "more column")}`) : null];
 }
 
+// The policy of a frame does not keep `<link rel="preconnect">` from opening a connection, so nothing of that kind stays.
+// What is left is parsed again until there is none: taking out may put together what was apart.
+function inert(html) {
+  for (let turn = 0; turn < 5; turn += 1) {
+    const page = new DOMParser().parseFromString(html, "text/html");
+    const found = page.querySelectorAll("link, base, meta, script, iframe, frame, object, embed, template, portal, fencedframe");
+    if (!found.length) return html;
+    for (const element of found) element.remove();
+    html = page.documentElement.outerHTML;
+  }
+  return null;
+}
+
 // Pictures are data, HTML runs in a frame without scripts and without network, all else is text.
 function mediaOf(media, name) {
   if (!media || !known(media.data)) return null;
@@ -49,10 +62,11 @@ function mediaOf(media, name) {
   if (/^image\/(png|jpeg|gif|webp|svg\+xml|avif|bmp)$/.test(type)) {
     return h("div", { class: "media" }, h("img", { src: `data:${type};base64,${media.data}`, alt: `The output ${name}`, loading: "lazy" }), cut);
   }
-  if (type === "text/html") {
+  const markup = type === "text/html" ? inert(media.data) : null;
+  if (markup !== null) {
     const policy = `<!doctype html><meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:">`;
     const frame = h("iframe", { sandbox: "", title: `The output ${name}`, loading: "lazy", referrerpolicy: "no-referrer" });
-    frame.srcdoc = policy + media.data;
+    frame.srcdoc = policy + markup;
     return h("div", { class: "media" }, frame, cut);
   }
   return h("div", { class: "media" }, h("pre", { class: "block", tabindex: 0 }, long(media.data)), cut);
