@@ -40,6 +40,7 @@ settings.load_profile("nfrun")
 
 # A process that compiles nfrun and pyarrow again takes four times as long, and tests start hundreds.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.pop("GITHUB_ACTIONS", None)  # in which nfrun prints for GitHub's runner
 sys.dont_write_bytecode = False
 
 pytest_plugins = ["tests.page.page_fixtures", "tests.places.s3_fixtures"]

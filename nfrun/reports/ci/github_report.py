@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,7 @@ from nfrun.reports.line_reporter import LineReporter
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.reports.summary import failure_text
 
+_INSTALLED = re.compile(r"(^|/)(\.[^/]*|site-packages)/")  # in virtual environments, which may be in the workspace
 _MOST_LISTED = 6  # names of nodes
 _MOST_TITLE = 100  # characters
 
@@ -111,7 +113,8 @@ class GitHubReport(LineReporter):
     def _place_of(self, failure: Failure, span: SourceSpan) -> tuple[str, int, int]:
         """Return the innermost line of the user's code in the workspace, else where the node stands in its file."""
         for frame in reversed(failure.frames):
-            if file := self._workspace.path_of(frame.file, self._pipeline.folder):
+            file = self._workspace.path_of(frame.file, self._pipeline.folder)
+            if file and not _INSTALLED.search(file):
                 return file, frame.line, 0
         return self._workspace.path_of(span.file), span.line, span.column
 

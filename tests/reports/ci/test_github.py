@@ -314,8 +314,12 @@ def test_a_workspace_behind_a_link_is_the_same(workspace: Path) -> None:
 
 
 def test_frames_of_libraries_are_passed_over(workspace: Path) -> None:
-    frames = (Frame("steps.py", 21, "score", "x"), Frame("/usr/lib/python3/json/__init__.py", 5, "loads", "y"))
-    failed = NodeFailed(2.0, "fit@rf", 1, replace(ERROR, frames=frames), duration=0.9)
+    frames = [Frame("steps.py", 21, "score", "x"), Frame("/usr/lib/python3/json/__init__.py", 5, "loads", "y")]
+    for folder in (".venv/lib", "env/lib/python3.12/site-packages"):
+        (workspace / folder).mkdir(parents=True)
+        (workspace / folder / "lib.py").touch()
+        frames.append(Frame(str(workspace / folder / "lib.py"), 7, "call", "z"))
+    failed = NodeFailed(2.0, "fit@rf", 1, replace(ERROR, frames=tuple(frames)), duration=0.9)
     (error,) = commands("\n".join(report_of([*EVENTS[:6], failed, RunFinished(2.8, "failed")], str(workspace))))
     assert (error[1]["file"], error[1]["line"]) == ("shop/steps.py", "21")
 
