@@ -1,4 +1,5 @@
-"""Measures the pages of runs: how long `nfrun report` takes in a fresh process, and how large the file is.
+"""Measures the pages of runs: how long `nfrun report` takes in a fresh process, how large the file is, and how long
+Chromium takes to draw it, where that is installed.
 
 These are pages of flights, of a run that failed, and of 1,000 and 10,000 nodes that hand on small tables.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from bench.flights import FLIGHTS
 from bench.measure import Line, Sample, holds, interleaved, median, spread
 from bench.startup import fresh
+from tests.page.browser import Browser, why_no_browser
 
 _STEPS = """
 import pyarrow as pa
@@ -56,6 +58,29 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     interleaved(variants, 1)
     for name, found in interleaved(variants, repeat).items():
         yield from _lines(name, found, (folder / f"{name}.html").stat().st_size)
+    yield from _drawn(folder, repeat)
+
+
+def _drawn(folder: Path, repeat: int) -> Iterator[Line]:
+    """Measure how long it takes from the start of loading until a page is drawn."""
+    if why := why_no_browser():
+        print(f"how long pages take to be drawn is left out: {why}", file=sys.stderr)
+        return
+    browser = Browser(folder / "chromium")
+    try:
+        variants = {name: partial(browser.drawn, folder / f"{name}.html") for name in _BARS}
+        interleaved(variants, 1)
+        for name, found in interleaved(variants, repeat).items():
+            walls, bar = [wall for wall, _ in found], "<= 1.0" if name != "10,000 nodes" else ""
+            figures = f"{spread(walls)} wall, {spread([cpu for _, cpu in found])} CPU"
+            ratio = median(walls)
+            yield Line(f"page of {name}: drawn / 1 s", figures, "1 s", ratio, bar, holds(ratio, bar), *_ends(walls))
+    finally:
+        browser.close()
+
+
+def _ends(values: list[float]) -> tuple[float, float]:
+    return min(values), max(values)
 
 
 def _lines(name: str, found: list[Sample], size: int) -> Iterator[Line]:

@@ -54,6 +54,17 @@ class Browser:
         self.driver.get(f"{page.as_uri()}{place}")
         self.wait("document.documentElement.dataset.ready === 'true'")
 
+    def drawn(self, page: Path) -> tuple[float, float]:
+        """Open a page, and return the seconds until it is drawn: of the clock, and of CPU in the thread of the page."""
+        self.driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+        try:
+            self.open(page)
+            found = self.driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+        finally:
+            self.driver.execute_cdp_cmd("Performance.disable", {})
+        values = {each["name"]: each["value"] for each in found}
+        return float(self.js("performance.getEntriesByName('drawn')[0].startTime")) / 1e3, values["TaskDuration"]
+
     def wait(self, condition: str) -> None:
         """Wait until an expression is true in the page: it is asked every 5 ms."""
         # Not by `eval`, which the page's policy refuses.
