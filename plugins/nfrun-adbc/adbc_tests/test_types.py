@@ -1,0 +1,135 @@
+"""Types of columns: what is written is read back, or it is an error that says so. Nothing is rounded silently."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from adbc_tests.trials import Trial
+from nfrun import NodeError
+
+UTC = dt.UTC
+NOON = dt.datetime(2024, 2, 29, 12, 30, 15, 123456)
+SAME: Any = object()  # what is read equals what was written
+# By name: the column, and what is read back from SQLite, DuckDB and PostgreSQL.
+TYPES: dict[str, tuple[pa.Array, Any, Any, Any]] = {
+    "bool": (pa.array([True, False, None]), [1, 0, None], SAME, SAME),
+    "int8": (pa.array([-128, 127, None], pa.int8()), SAME, SAME, SAME),
+    "uint8": (pa.array([0, 255, None], pa.uint8()), SAME, SAME, SAME),
+    "uint32": (pa.array([0, 2**32 - 1, None], pa.uint32()), SAME, SAME, SAME),
+    "int64": (pa.array([-(2**63), 2**63 - 1, None]), SAME, SAME, SAME),
+    "float16": (pa.array([1.5, None], pa.float16()), SAME, SAME, SAME),
+    "float32": (pa.array([1.5, None], pa.float32()), SAME, SAME, SAME),
+    "float64": (pa.array([0.1, 1e300, None]), SAME, SAME, SAME),
+    "string": (pa.array(["", "ä€𝄞", 'it\'s "it"; --', None]), SAME, SAME, SAME),
+    "large_string": (pa.array(["a", None], pa.large_string()), SAME, SAME, SAME),
+    "string_view": (pa.array(["a", None], pa.string_view()), SAME, SAME, SAME),
+    "dictionary": (pa.array(["a", "b", "a", None]).dictionary_encode(), SAME, SAME, SAME),
+    "binary": (pa.array([b"", b"\0\xff'", None]), SAME, SAME, SAME),
+    "fixed binary": (pa.array([b"ab", None], pa.binary(2)), SAME, SAME, SAME),
+    "null": (pa.nulls(2), SAME, SAME, SAME),
+    "date": (pa.array([dt.date(1, 1, 1), dt.date(9999, 12, 31), None]), ["0001-01-01", "9999-12-31", None], SAME, SAME),
+    "timestamp s": (
+        pa.array([NOON.replace(microsecond=0), None], pa.timestamp("s")),
+        ["2024-02-29 12:30:15", None],
+        SAME,
+        SAME,
+    ),
+    "timestamp us": (pa.array([NOON, None]), ["2024-02-29 12:30:15.123456", None], SAME, SAME),
+    "timestamp ns": (pa.array([NOON, None], pa.timestamp("ns")), ["2024-02-29 12:30:15.123456000", None], SAME, SAME),
+    "timestamp tz": (
+        pa.array([NOON.replace(tzinfo=UTC), None], pa.timestamp("us", "Europe/Berlin")),
+        ["2024-02-29T12:30:15.123456Z", None],
+        SAME,
+        SAME,
+    ),
+    "time": (pa.array([dt.time(23, 59, 59, 999999), None]), ["23:59:59.999999", None], SAME, SAME),
+    "time s": (pa.array([dt.time(23, 59, 59), None], pa.time32("s")), ["23:59:59", None], SAME, SAME),
+    "decimal": (
+        pa.array([Decimal("123456789012345678.90"), Decimal("-0.01"), None], pa.decimal128(20, 2)),
+        ["123456789012345678.90", "-0.01", None],
+        SAME,
+        ["123456789012345678.90", "-0.01", None],
+    ),
+    "decimal256": (pa.array([Decimal("1.20"), None], pa.decimal256(20, 2)), ["1.20", None], SAME, ["1.20", None]),
+    "uint64": (pa.array([0, 2**63 - 1, None], pa.uint64()), SAME, SAME, ["0", "9223372036854775807", None]),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_what_is_written_is_read_back(trial: Trial, name: str) -> None:
+    column, *expected = TYPES[name]
+    read = expected[["sqlite", "duckdb", "postgresql"].index(trial.scheme)]
+    table = pa.table({"id": range(len(column)), "x": column})
+    for mode in ("append", {"upsert": ["id"]}, "replace"):
+        trial.write(table, mode)
+    assert trial.query("select x from t order by id")["x"].to_pylist() == (column.to_pylist() if read is SAME else read)
+
+
+@pytest.mark.parametrize("name", ["int64", "string", "decimal", "timestamp tz", "date", "uint64"])
+def test_columns_can_be_keys(trial: Trial, name: str) -> None:
+    column = TYPES[name][0].drop_null()
+    for n in (1, 2):
+        trial.write(pa.table({"k": column, "n": [n] * len(column)}), {"upsert": ["k"]})
+    assert trial.rows("select n, count(*) from t group by n") == [(2, len(column))]
+
+
+def test_large_numbers(trial: Trial) -> None:
+    table = pa.table({"x": pa.array([2**64 - 1], pa.uint64())})
+    if trial.scheme != "sqlite":
+        trial.write(table)
+        assert str(trial.query("select x from t")["x"][0]) == str(2**64 - 1)
+        return
+    with pytest.raises(
+        NodeError, match="the column 'x' does not fit a column of sqlite: Integer value 18446744073709551615 "
+    ):
+        trial.write(table)
+
+
+def test_nanoseconds_are_not_cut(trial: Trial) -> None:
+    table = pa.table({"x": pa.array([1], pa.timestamp("ns"))})
+    if trial.scheme != "postgresql":
+        trial.write(table)
+        assert "000000001" in str(trial.query("select cast(x as varchar) as x from t")["x"][0])
+        return
+    with pytest.raises(NodeError) as error:
+        trial.write(table)
+    assert str(error.value).startswith(
+        "the column 'x' does not fit a column of postgresql: Casting from timestamp[ns] to"
+    )
+    assert error.value.details == "timestamp[ns] becomes timestamp[us] there: round or cast it in the node before"
+
+
+@pytest.mark.parametrize("column", [[[1, 2], None], [[["a"]], None], [{"a": 1}, None], [dt.timedelta(1), None]])
+def test_nested_columns(trial: Trial, column: list[Any]) -> None:
+    array = pa.array(column)
+    table = pa.table({"x": array})
+    if column == [[1, 2], None] and trial.scheme != "sqlite":
+        trial.write(table)
+        assert trial.query("select x from t")["x"].to_pylist() == column
+        return
+    with pytest.raises(NodeError) as error:
+        trial.write(table)
+    assert str(error.value) == f"the column 'x' has the type {array.type}, and {trial.scheme} has none for it"
+    assert error.value.details == "make a text of it in the node before: to_json(…) in a query"
+
+
+def test_texts_become_what_a_table_of_postgresql_has(postgresql: Trial) -> None:
+    postgresql.do(
+        "create type mood as enum ('sad', 'happy')",
+        "create table t (id uuid primary key, j jsonb, old json, at timestamptz, m mood, n numeric(6, 3), "
+        "v varchar(3))",
+    )
+    id = "0b9c4c3c-5d1d-4a9a-8a43-2f9a6c8c4a10"
+    row = {"id": id, "j": '{"a": 1}', "old": "{}", "at": "2024-01-01T00:00:00Z", "m": "happy", "n": "1.5", "v": "abc"}
+    for _ in range(2):
+        postgresql.write(pa.Table.from_pylist([row]), {"upsert": ["id"]})
+    assert postgresql.rows("select j->>'a', m::text, n::text, extract(year from at)::int from t") == [
+        ("1", "happy", "1.500", 2024)
+    ]
+    with pytest.raises(NodeError, match="value too long"):
+        postgresql.write(pa.Table.from_pylist([{**row, "v": "abcd"}]), {"upsert": ["id"]})

@@ -1,0 +1,1 @@
+"""Kinds of node for nfrun that query databases and write to them with ADBC."""

@@ -1,0 +1,157 @@
+"""Connects to the database that the variable ADBC_URI names.
+
+    sqlite:shop.db, sqlite:/data/shop.db     a file, relative to the folder of the pipeline
+    duckdb:shop.duckdb
+    postgresql://user:password@host/name     as libpq has it
+
+An URI is never shown: it may have a password.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nfrun import NodeError
+from nfrun.plugins.job import Job
+
+VARIABLE = "ADBC_URI"
+_ALIASES = {"postgres": "postgresql", "sqlite3": "sqlite"}
+_DRIVERS = {
+    "sqlite": ("adbc_driver_sqlite.dbapi", "adbc-driver-sqlite"),
+    "duckdb": ("adbc_driver_duckdb.dbapi", "duckdb"),
+    "postgresql": ("adbc_driver_postgresql.dbapi", "adbc-driver-postgresql"),
+}
+_FORMS = "sqlite:FILE, duckdb:FILE or postgresql://user@host/name"
+_BUSY_SECONDS = 60  # that SQLite waits for other processes
+# DuckDB must not open a file twice in a process, and SQLite lets one connection write at a time.
+_file_locks: dict[str, threading.Lock] = {}
+_locks = threading.Lock()
+
+
+def scheme_of(uri: str) -> str:
+    """Return `sqlite`, `duckdb` or `postgresql`. Raises NodeError for another URI."""
+    scheme, colon, _ = uri.partition(":")
+    scheme = scheme.lower() if colon else ""
+    found = _ALIASES.get(scheme, scheme)
+    if found in _DRIVERS:
+        return found
+    base = scheme.partition("+")[0]
+    if _ALIASES.get(base, base) in _DRIVERS:
+        raise NodeError(f"{VARIABLE} begins with '{scheme}:', which is for SQLAlchemy", f"begin it with '{base}:'")
+    if not scheme or "/" in scheme or "." in scheme:
+        raise NodeError(f"{VARIABLE} is no URI of a database", f"write {_FORMS}")
+    raise NodeError(f"{VARIABLE} begins with '{scheme[:20]}:', and there is no driver for that", f"write {_FORMS}")
+
+
+def file_of(uri: str, folder: Path) -> Path:
+    """Return the file that the URI of a SQLite or DuckDB database names. Raises NodeError."""
+    scheme, _, rest = uri.partition(":")
+    if rest.startswith("//") and not rest.startswith("///"):
+        what = f"{VARIABLE} names a host, and the database of '{scheme}:' is a file"
+        raise NodeError(what, f"write {scheme}:shop.db, or {scheme}:/data/shop.db")
+    path = rest.removeprefix("//")
+    if not path or path.startswith(":"):
+        what = f"{VARIABLE} names no file: a database in memory would be gone after the node"
+        raise NodeError(what, f"write {scheme}:shop.db")
+    if "?" in path:
+        raise NodeError(f"{VARIABLE} has options behind a '?', which '{scheme}:' does not take", "remove them")
+    found = folder / path
+    if not found.parent.is_dir():
+        raise NodeError(f"there is no folder {found.parent} for the database", "make it first")
+    return found
+
+
+@contextmanager
+def connected(job: Job, *, reads: bool) -> Iterator[tuple[str, Any]]:
+    """Provide the scheme of the job's database and a connection in a transaction, which is rolled back at the end.
+
+    `reads`: the job only reads, so that a file must be there. Errors of the driver become NodeErrors.
+    """
+    uri = job.environ.get(VARIABLE, "")
+    if not uri.strip():
+        raise NodeError(f"the variable {VARIABLE} is not set", f"set it under 'env': {_FORMS}")
+    scheme = scheme_of(uri)
+    module, package = _DRIVERS[scheme]
+    try:
+        dbapi = importlib.import_module(module)
+        from adbc_driver_manager import Error
+    except ModuleNotFoundError as error:
+        missing = "adbc-driver-manager" if "manager" in str(error) else package
+        raise NodeError(
+            f"the driver for '{scheme}:' is not installed", f"install it with: pip install {missing}"
+        ) from None
+    file = file_of(uri, job.folder) if scheme != "postgresql" else None
+    if reads and file is not None and not file.is_file():
+        raise NodeError(f"there is no database {file}")
+    try:
+        with _locked(job, file if scheme == "duckdb" or not reads else None):
+            connection = dbapi.connect(str(file) if file is not None else uri)
+            try:
+                if scheme == "sqlite":
+                    with connection.cursor() as cursor:
+                        cursor.execute(f"pragma busy_timeout = {_BUSY_SECONDS * 1000}").fetchall()
+                yield scheme, connection
+            finally:
+                with suppress(Error):
+                    connection.rollback()
+                connection.close()
+    except Error as error:
+        raise NodeError(*_told(error)) from None
+
+
+@contextmanager
+def _locked(job: Job, file: Path | None) -> Iterator[None]:
+    """Hold the lock of a file in this process while inside. Raises NodeError if the job is told to stop before."""
+    if file is None:
+        yield
+        return
+    with _locks:
+        lock = _file_locks.setdefault(os.path.realpath(file), threading.Lock())
+    while not lock.acquire(timeout=0.1):
+        if job.stop.requested:
+            raise NodeError("stopped")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def stopping(job: Job, cursor: Any) -> Iterator[None]:
+    """Let the database stop what the cursor does when the job is told to stop."""
+
+    def cancel() -> None:
+        with suppress(Exception):  # drivers that cannot do it say so
+            cursor.adbc_cancel()
+
+    with job.stop.calls(cancel):
+        yield
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """Return the message of a driver's error: its first line, and the rest."""
+    text = str(error)
+    message = _duckdb_message(text) or text
+    first, _, rest = message.partition("\n")
+    return first.strip() or type(error).__name__, rest.strip()
+
+
+def _duckdb_message(text: str) -> str:
+    """Return the message in an error of DuckDB, which is JSON behind a word; "" for others."""
+    import json
+
+    start = text.find("{")
+    if start < 0:
+        return ""
+    try:
+        found: Any = json.loads(text[start:])
+    except ValueError:
+        return ""
+    message = found.get("exception_message") if isinstance(found, Mapping) else None
+    return f"{found.get('exception_type', 'DuckDB')}: {message}" if message else ""
