@@ -86,3 +86,19 @@ def on_path(site: Path) -> Iterator[None]:
             if str(site) in str(getattr(sys.modules[name], "__file__", "")):
                 del sys.modules[name]
         importlib.invalidate_caches()
+
+
+def as_installed(package: Path, site: Path) -> list[Path]:
+    """Make a package with a pyproject.toml look installed, from its folder. Returns what belongs on `sys.path`."""
+    import tomllib
+
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    groups = [
+        f"[{group}]\n" + "".join(f"{name} = {module}\n" for name, module in entries.items())
+        for group, entries in project["entry-points"].items()
+    ]
+    (info / "entry_points.txt").write_text("".join(groups))
+    return [package, site]
