@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
 KIND: Mapping[str, Any] = {
     "api": 1,
     "version": "1.2",
@@ -90,8 +93,6 @@ def on_path(site: Path) -> Iterator[None]:
 
 def as_installed(package: Path, site: Path) -> list[Path]:
     """Make a package with a pyproject.toml look installed, from its folder. Returns what belongs on `sys.path`."""
-    import tomllib
-
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
     info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir(parents=True)
@@ -102,3 +103,17 @@ def as_installed(package: Path, site: Path) -> list[Path]:
     ]
     (info / "entry_points.txt").write_text("".join(groups))
     return [package, site]
+
+
+def blocks(language: str) -> list[str]:
+    """Return the blocks of code in a language on the page about plug-ins."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def write_package(folder: Path) -> None:
+    """Write the package of the page about plug-ins."""
+    (folder / "words_kinds").mkdir(parents=True)
+    (folder / "words_kinds" / "__init__.py").touch()
+    (folder / "pyproject.toml").write_text(blocks("toml")[0])
+    (folder / "words_kinds" / "count.kind.json").write_text(blocks("json")[0])
+    (folder / "words_kinds" / "count.py").write_text(blocks("python")[0])

@@ -86,7 +86,7 @@ def violations(error: ValidationError, whole: str) -> Iterator[Violation]:
         from jsonschema.exceptions import best_match
 
         # Of the alternatives, those count that the value seems to mean: the ones of its type.
-        nearest = [each for each in error.context if each.validator != "type" or each.path]
+        nearest = [each for each in error.context if each.path or not _is_other_type(each)]
         found = best_match(nearest or error.context)
         yield from violations(found, whole) if found is not None else ()
     else:
@@ -105,6 +105,11 @@ def _name(path: Sequence[str | int], whole: str) -> str:
         if around
         else "an item"
     )
+
+
+def _is_other_type(error: ValidationError) -> bool:
+    """Whether a value is no case of an alternative: it has another type than all that this admits."""
+    return error.validator == "type" or (error.validator == "enum" and isinstance(error.instance, dict | list))
 
 
 def _about(error: ValidationError) -> str:

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from conftest import Here
-from plugin_site import on_path
+from plugin_site import PAGE, as_installed, blocks, on_path, write_package
 
 from nfrun.plugins.static_half import _schema
-
-PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-
-
-def write_package(folder: Path) -> None:
-    """Write the files of the page."""
-    (folder / "words_kinds").mkdir(parents=True)
-    (folder / "words_kinds" / "__init__.py").touch()
-    (folder / "pyproject.toml").write_text(blocks("toml")[0])
-    (folder / "words_kinds" / "count.kind.json").write_text(blocks("json")[0])
-    (folder / "words_kinds" / "count.py").write_text(blocks("python")[0])
 
 
 @pytest.fixture
@@ -35,13 +20,9 @@ def package(tmp_path: Path) -> Iterator[Path]:
     """The package of the page, as if it were installed from its folder."""
     folder = tmp_path / "package"
     write_package(folder)
-    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    (points,) = project["entry-points"].items()
-    (info / "entry_points.txt").write_text(f"[{points[0]}]\n" + "".join(f"{k} = {v}\n" for k, v in points[1].items()))
-    with on_path(folder):
+    with ExitStack() as stack:
+        for place in as_installed(folder, tmp_path / "site"):
+            stack.enter_context(on_path(place))
         yield tmp_path
 
 

@@ -1,0 +1,104 @@
+"""Runs the examples of `docs/databases.md` with the plug-in of this repository."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from conftest import Here
+from plugin_site import as_installed, on_path
+
+for _module in ("adbc_driver_manager", "adbc_driver_sqlite"):
+    pytest.importorskip(_module, reason="ADBC is not installed: pip install adbc-driver-sqlite")
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "databases.md").read_text(encoding="utf-8")
+ORDERS = "id,customer,day,amount\n1,ann,2023-05-01,5\n2,bob,2024-02-01,7\n3,bob,2024-03-01,1\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with the pipelines of the page, and the plug-in installed."""
+    for name, text in re.findall(r"^```yaml\n# (\w+\.yaml)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "orders.csv").write_text(ORDERS)
+    with ExitStack() as stack:
+        for place in as_installed(ROOT / "plugins" / "nfrun-adbc", tmp_path / "site"):
+            stack.enter_context(on_path(place))
+        yield tmp_path
+
+
+def rows(here: Here, folder: Path, output: str) -> list[dict[str, object]]:
+    shown = here(folder, "open", output, "--format", "jsonl")
+    assert shown.returncode == 0, shown.stderr
+    return [json.loads(line) for line in shown.stdout.splitlines()]
+
+
+def test_the_first_example(here: Here, folder: Path) -> None:
+    done = here(folder, "run", "shop.yaml", "-q", "--json")
+    assert done.returncode == 0, done.stderr
+    assert rows(here, folder, "large") == [{"customer": "bob", "amount": 8}]
+    assert rows(here, folder, "saved") == [{"table": "orders", "mode": "upsert", "rows": 3}]
+    (folder / "orders.csv").write_text("id,customer,day,amount\n3,bob,2024-03-01,2\n4,eve,2024-01-01,9\n")
+    assert here(folder, "run", "shop.yaml", "-q", "-p", "since=2024-02-01").returncode == 0
+    assert rows(here, folder, "large") == [{"customer": "bob", "amount": 9}]
+    with sqlite3.connect(folder / "shop.db") as connection:
+        assert connection.execute("select count(*) from orders").fetchall() == [(4,)]
+    connection.close()
+
+
+def test_both_run_each_time(here: Here, folder: Path) -> None:
+    for _ in range(2):
+        done = here(folder, "run", "shop.yaml", "-q", "--json")
+        nodes = json.loads(done.stdout)["nodes"]
+        assert (nodes["save"]["status"], nodes["large"]["status"]) == ("ok", "ok")
+
+
+def test_the_second_example_has_a_database_for_each_node(
+    here: Here, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    assert here(folder, "run", "shop.yaml", "-q").returncode == 0
+    duckdb.connect(str(folder / "wh.duckdb")).execute("create schema mart").close()
+    monkeypatch.setenv("WAREHOUSE", f"duckdb:{folder}/wh.duckdb")
+    done = here(folder, "run", "move.yaml", "-q")
+    assert done.returncode == 0, done.stderr
+    with duckdb.connect(str(folder / "wh.duckdb")) as connection:
+        assert connection.execute("select count(*), sum(amount) from mart.orders").fetchall() == [(3, 13)]
+
+
+WRONG = {
+    ("mode: {upsert: [id]}", "mode: upsert"): "shop.yaml:5:71: 'mode' must be replace or append, not 'upsert'",
+    ("mode: {upsert: [id]}", "mode: apend"): "shop.yaml:5:71: 'mode' must be replace or append, not 'apend'",
+    ("mode: {upsert: [id]}", "mode: {upsert: []}"): "shop.yaml:5:80: 'upsert' is empty",
+    ("mode: {upsert: [id]}", "mode: {upsert: id}"): "shop.yaml:5:80: 'upsert' must be a list, not 'id'",
+    ("mode: {upsert: [id]}", "mode: {upsert: [id, id]}"): "shop.yaml:5:85: 'upsert' has 'id' twice",
+    ("mode: {upsert: [id]}", "mode: {upsrt: [id]}"): "shop.yaml:5:72: 'mode' has no 'upsrt'",
+    (", mode: {upsert: [id]}", ""): "shop.yaml:5:43: 'adbc.write' needs 'mode'",
+    ("table: orders", "tabel: orders"): "shop.yaml:5:50: 'adbc.write' has no 'tabel'",
+    ("table: orders", "table: ''"): "shop.yaml:5:57: 'table' is empty",
+    ("inputs: orders, ", ""): "shop.yaml:5:10: 'adbc.write' has one input; this node has none",
+    ("      sql: select", "      sq: select"): "shop.yaml:10:7: 'adbc.query' has no 'sq'",
+    ('["${{ params.since }}"]', "2024"): "shop.yaml:11:19: 'parameters' must be a list, not 2024",
+    ('["${{ params.since }}"]', "[[1]]"): "shop.yaml:11:20: an item of 'parameters' must be a string, a number, "
+    "true or false or null, not a list",
+    ("adbc.query", "adbc.qery"): "shop.yaml:7:10: no installed package has the kind 'adbc.qery'",
+    (
+        'env: {ADBC_URI: "sqlite:shop.db"}\n',
+        "",
+    ): "shop.yaml:4:15: 'adbc.write' needs the variable ADBC_URI, which is not set",
+}
+
+
+@pytest.mark.parametrize("change", WRONG, ids=lambda change: change[1] or change[0])
+def test_what_is_wrong_is_told_before_a_run(here: Here, folder: Path, change: tuple[str, str]) -> None:
+    text = (folder / "shop.yaml").read_text()
+    assert change[0] in text
+    (folder / "shop.yaml").write_text(text.replace(*change, 1))
+    done = here(folder, "plan", "shop.yaml")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, WRONG[change])

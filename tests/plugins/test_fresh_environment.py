@@ -1,0 +1,71 @@
+"""Installs the plug-in of the page and nfrun-adbc from their folders into a new environment, and runs them there."""
+
+from __future__ import annotations
+
+import json
+import os
+import site
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from plugin_site import blocks, write_package
+
+pytest.importorskip("hatchling", reason="it builds the packages: pip install hatchling")
+
+ROOT = Path(__file__).parents[2]
+SHOP = """
+env: {ADBC_URI: "sqlite:shop.db"}
+nodes:
+  rows: {sql: "select range as id from range(10)"}
+  save: {use: adbc.write, inputs: rows, with: {table: t, mode: {upsert: [id]}}}
+  read: {use: adbc.query, needs: save, with: {sql: select count(*) as n from t}}
+outputs: {read: read}
+"""
+
+
+def run(python: Path, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_"))}
+    return subprocess.run([python, *command], cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("editable", [[], ["-e"]], ids=["", "editable"])
+def test_plug_ins_are_installed_from_their_folders(tmp_path: Path, editable: list[str]) -> None:
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    # nfrun and all that it needs, as they are here: nothing is downloaded.
+    own = next((tmp_path / "env").glob("lib/python*/site-packages"))
+    (own / "here.pth").write_text("\n".join([str(ROOT), *site.getsitepackages(), ""]))
+    write_package(tmp_path / "words")
+    for folder in (tmp_path / "words", ROOT / "plugins" / "nfrun-adbc"):
+        built = folder
+        if folder != tmp_path / "words":  # building leaves nothing in the checkout
+            built = tmp_path / "adbc"
+            subprocess.run(["cp", "-r", str(folder), str(built)], check=True)
+        install = [
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-index",
+            "--no-deps",
+            "--no-build-isolation",
+            *editable,
+            str(built),
+        ]
+        done = run(python, tmp_path, *install)
+        assert done.returncode == 0, done.stderr
+    (tmp_path / "p.yaml").write_text(blocks("yaml")[0])
+    (tmp_path / "shop.yaml").write_text(SHOP)
+    for file, name, expected in (
+        ("p.yaml", "words", [{"word": "be", "count": 2}, {"word": "to", "count": 2}]),
+        ("shop.yaml", "read", [{"n": 10}]),
+    ):
+        done = run(python, tmp_path, "-m", "nfrun", "run", file, "-q")
+        assert done.returncode == 0, done.stderr
+        done = run(python, tmp_path, "-m", "nfrun", "open", name, "--pipeline", file, "--format", "jsonl")
+        assert [json.loads(line) for line in done.stdout.splitlines()] == expected
+    assert sys.prefix != str(tmp_path / "env")
