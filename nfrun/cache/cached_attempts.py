@@ -126,6 +126,8 @@ class CachedAttempts:
             outcome = self._make_attempt(start, cancel_token, run_coroutine)
         except NotStored as error:
             outcome = _lacks(start, tuple(start.inputs[id] for id in error.outputs))
+        if outcome.memory:
+            self._observed.memory[start.node] = max(outcome.memory, self._observed.memory.get(start.node, 0))
         if outcome.lacking:  # a worker names them as they were sent to it
             lacking = tuple(start.inputs.get(ref.id, ref) for ref in outcome.lacking)
             return self._await_removed(start, lacking, f"'{start.node}' reads it")

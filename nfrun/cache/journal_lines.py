@@ -29,6 +29,8 @@ def reused_node(used: FinishedNode, spec: NodeSpec, started: float, checks: tupl
         checks=checks,
         times=(),
         failed=(),
+        memory=0,
+        worker="",
     )
 
 

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from typing import Any
 
 from nfrun.cache.attempt_times import AttemptTimes
 from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
@@ -56,7 +57,8 @@ class JournalWriter:
     If a write fails, it calls `on_error(error)`, keeps the error in `error` and writes nothing more; from then on all
     events pass, so nodes are reported as finished that are not in the journal. `error` is None until then, and its
     message goes through `redact`. `warn` is called if a table that was made again is another one now. `end` is the end
-    of the run as it is reported; None before.
+    of the run as it is reported; None before. `made_on` has the worker of a cluster for each attempt, by its node and
+    number.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class JournalWriter:
         self._waiting: dict[_Prerequisite, list[str]] = {}
         self._refused: dict[str, NodeFinished] = {}  # results whose checks failed, until their lines are written
         self._times = AttemptTimes()
+        self.made_on: Mapping[tuple[str, int], str] = {}
         self._last = pipeline.last_nodes
         self._all_ended: AllNodesEnded | None = None  # it waits for the lines of all nodes
         # Whose lines are written with the next batch, or sooner if they are many.
@@ -339,6 +342,7 @@ class JournalWriter:
             checks=end.checks,
             map=end.map,
             **self._times.finished(end),
+            **self._where(end.node, end.attempt),
         )
 
     def _unfinished_node(
@@ -359,8 +363,15 @@ class JournalWriter:
             of=spec.of,
             cell=spec.cell,
             **of_times,
+            **self._where(event.node, attempts),
             **{name: getattr(event, name) for name in ("tolerated", "checks", "map") if hasattr(event, name)},
         )
+
+    def _where(self, node: str, attempt: int) -> dict[str, Any]:
+        """Return the fields of a node's line about the process that made an attempt at it."""
+        if not self.made_on and node not in self._observed.memory:
+            return {}
+        return {"memory": self._observed.memory.get(node, 0), "worker": self.made_on.get((node, attempt), "")}
 
     def _write_lines(self) -> None:
         """Write the lines of nodes that have ended, with one write: most nodes of a large run may end at once."""

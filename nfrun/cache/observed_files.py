@@ -34,7 +34,7 @@ class ObservedFiles:
     the last attempt at each node, and `code` adds to it the files and hosts of code that nodes share.
     `refused` are the results of attempts whose checks failed, by node and attempt: those that are kept, as the attempt
     made them, or as an earlier run did. `on_uncertain(node)` is called for a node that has ended, if its code or a file
-    that it names may have changed while it ran.
+    that it names may have changed while it ran. `memory` has the peak of the worker processes of nodes, in bytes.
     """
 
     inputs: ExternalInputs
@@ -48,6 +48,7 @@ class ObservedFiles:
     seen: dict[str, Observation] = field(default_factory=dict)
     refused: dict[tuple[str, int], NodeFinished | FinishedNode] = field(default_factory=dict)
     on_uncertain: Callable[[str], None] = lambda node: None
+    memory: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of_run(

@@ -285,6 +285,10 @@ class RunCache:
         """The end of the run as it is reported, None before: without a complete journal, it is not `ok`."""
         return self._writer.end
 
+    def note_workers(self, made_on: Mapping[tuple[str, int], str]) -> None:
+        """Take the mapping that has the worker of a cluster for each attempt, by node and number, once it is made."""
+        self._writer.made_on = made_on
+
     def is_in_program(self) -> None:
         """Say that this process is a program with modules of its own, so that results of old code are not reused."""
         modules = list(sys.modules.values())

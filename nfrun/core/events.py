@@ -119,7 +119,8 @@ class Outcome:
     and process state that it used, None if it used none that count. `lacking` are inputs whose tables were removed:
     the node did not run, and starts again once the nodes that make them have run. `absent` are outputs of a node that
     succeeded, which its readers go without. `missed`: it was only looked up, and no earlier result can be reused.
-    `checks` are the results of the checks of its outputs.
+    `checks` are the results of the checks of its outputs. `memory` is the peak of its worker process in bytes, 0 if it
+    had none.
 
     The first attempt at a mapped node ends when its input is `opened`. With a number under `call` this is the outcome
     of an order of its calls. `made` is how many of these have given a result: the one behind them has failed, if there
@@ -146,6 +147,7 @@ class Outcome:
     call: int = 0
     made: int | None = None
     map: MapCounts | None = None
+    memory: int = 0
 
 
 @frozen

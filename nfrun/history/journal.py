@@ -50,8 +50,9 @@ class FinishedNode:
     why the node ran. `reused`: the node was a cache hit. Then `duration` and `attempts` are those of the run `home`, in
     which it ran, and `reason` is "". `home` is "" for the run of this journal. A cell has its matrix under `of`, and in
     `cell` its value on each axis. `checks` are the results of its checks, each with its key. `map` counts the rows of a
-    mapped node. `times` and `failed` are what `times_of_line` and `attempts_of_line` of `node_times.py` read; there are
-    none of a node that was reused.
+    mapped node. `times` and `failed` are what `times_of_line` and `attempts_of_line` of `node_times.py` read. `memory`
+    is the peak of its worker process in bytes, 0 if it had none, and `worker` the address of the worker of a cluster
+    that made the last attempt. A node that was reused has none of these.
 
     Older journals have neither `reads` nor `obstacle`, nor the fields after them.
     """
@@ -77,6 +78,8 @@ class FinishedNode:
     map: MapCounts | None = None
     times: tuple[int, ...] = ()
     failed: tuple[tuple[int, int, int, str], ...] = ()
+    memory: int = 0
+    worker: str = ""
 
     @property
     def absent(self) -> frozenset[str]:
@@ -96,7 +99,7 @@ class UnfinishedNode:
     `duration` the seconds of the last attempt. `because` is the failed node that a skipped one needs, or why a node was
     cancelled. `reason` says why it ran or was to run. `inputs` are the ids of the outputs that it may read.
     `tolerated`: that it failed or was skipped does not let the run fail. Older journals have neither of these.
-    `of`, `cell`, `checks`, `map`, `times` and `failed` are as in `FinishedNode`.
+    `of`, `cell`, `checks`, `map` and the fields after it are as in `FinishedNode`.
     """
 
     node: str
@@ -115,6 +118,8 @@ class UnfinishedNode:
     map: MapCounts | None = None
     times: tuple[int, ...] = ()
     failed: tuple[tuple[int, int, int, str], ...] = ()
+    memory: int = 0
+    worker: str = ""
 
 
 @frozen
@@ -185,7 +190,8 @@ class JournalContents:
         return self.ending.status if self.ending is not None else ""
 
 
-_ADDED = ("checks", "map", "times", "failed")  # what few nodes have, or not those that were reused
+_OF_ATTEMPTS = ("times", "failed", "memory", "worker")  # not of nodes that were reused
+_ADDED = ("checks", "map", *_OF_ATTEMPTS)  # what not all nodes have
 _WITHOUT = ("outputs", "folder", *_ADDED)
 _FINISHED, _FINISHED_CELL = LineFields(FinishedNode, *_WITHOUT, "of", "cell"), LineFields(FinishedNode, *_WITHOUT)
 _UNFINISHED_CELL, _UNFINISHED = LineFields(UnfinishedNode, *_ADDED), LineFields(UnfinishedNode, *_ADDED, "of", "cell")
@@ -262,10 +268,9 @@ def _node_json(node: FinishedNode | UnfinishedNode, fields: LineFields) -> dict[
         line["checks"] = [_CHECKED.as_json(check) for check in node.checks]
     if node.map is not None:
         line["map"] = {**node.map.as_json(), "busy": round(node.map.busy, 6)}
-    if node.times:
-        line["times"] = node.times
-    if node.failed:
-        line["failed"] = node.failed
+    for name in _OF_ATTEMPTS:
+        if value := getattr(node, name):
+            line[name] = value
     return line
 
 
@@ -364,7 +369,8 @@ def _finished(line: Mapping[str, Any], folder: Path) -> FinishedNode:
 
 def _added(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that few lines have, or only those of nodes that ran."""
-    found: dict[str, Any] = {"times": tuple(line.get("times", ()))}
+    found: dict[str, Any] = {name: line[name] for name in ("memory", "worker") if name in line}
+    found["times"] = tuple(line.get("times", ()))
     if "checks" in line:
         found["checks"] = _checks(line)
     if counts := line.get("map"):

@@ -68,8 +68,7 @@ def group_of(node: str) -> str:
 def _times(found: Recorded, name: str) -> dict[str, Any]:
     """Return when a node worked, its attempts, and what it did in the last one. Times are rounded to microseconds."""
     node, span, times = found.nodes[name], found.spans[name], found.times.get(name)
-    shown: dict[str, Any] = {"queued": span.ready, "started": span.started, "ended": span.ended}
-    shown["duration"] = node.duration
+    seconds = {"queued": span.ready, "started": span.started, "ended": span.ended, "duration": node.duration}
     started = span.started
     if times is None:
         phases = [("work", span.started, span.ended)]
@@ -82,10 +81,15 @@ def _times(found: Recorded, name: str) -> dict[str, Any]:
             ("work", max(started, worked - node.duration), worked),
             ("handoff", worked, times.ended),
         ]
-        shown |= {key: value for key in ("cpu", "gil_wait") if (value := getattr(times, key))}
-    shown = {key: round(value, 6) for key, value in shown.items()}
+        seconds |= {key: value for key in ("cpu", "gil_wait") if (value := getattr(times, key))}
+    shown: dict[str, Any] = {key: round(value, 6) for key, value in seconds.items()}
+    end = found.ends[name]
+    if end.memory:
+        shown["memory"] = end.memory
+    if end.worker:
+        shown["worker"] = end.worker
     shown["phases"] = [[phase, round(a, 6), round(b, 6)] for phase, a, b in phases if b > a]
-    failed = attempts_of_line(found.ends[name].failed) if found.ends[name].failed else ()
+    failed = attempts_of_line(end.failed) if end.failed else ()
     last: dict[str, Any] = {"started": round(started, 6), "duration": round(span.ended - started, 6)}
     if node.failure is not None:
         last["failure"] = node.failure.error

@@ -41,8 +41,7 @@ def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
     definitions = None if found.plan is None else Definitions(found.plan)
     path = recorded_path(found.spans, found.graph.upstream)
     nodes = {name: node_data(found, name, definitions, is_brief=is_brief) for name in found.nodes}
-    spans = [(span.started, span.ended) for span in found.spans.values()]
-    for name, lane in zip(found.spans, assign_lanes(spans), strict=True):
+    for name, lane in _lanes(found).items():
         nodes[name]["lane"] = lane
     for name in path.nodes:
         nodes[name]["critical"] = True
@@ -58,6 +57,19 @@ def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
     if cost := overhead(found):
         document["run"]["overhead"] = cost
     return document
+
+
+def _lanes(found: Recorded) -> dict[str, int]:
+    """Return the lanes of the nodes that worked. Those of one worker of a cluster are side by side."""
+    workers: dict[str, list[str]] = {}
+    for name in found.spans:
+        workers.setdefault(found.ends[name].worker, []).append(name)
+    lanes: dict[str, int] = {}
+    for _, names in sorted(workers.items()):
+        own = assign_lanes([(found.spans[name].started, found.spans[name].ended) for name in names])
+        first = 1 + max(lanes.values(), default=-1)
+        lanes.update((name, first + lane) for name, lane in zip(names, own, strict=True))
+    return lanes
 
 
 def _run(found: Recorded) -> dict[str, Any]:

@@ -130,6 +130,8 @@ class PreparedRun:
         run, cache, tables = self._run, self._cache, dict[str, Any]()
         if cache is not None:
             record_plan(self._setup, self._placement, in_program=self._caller.in_program)
+            if self._cluster is not None:
+                cache.note_workers(self._cluster.made_on)
         hooks = (cache.with_cache, cache.watch, cache.known_outcome) if cache else ()
         # A command shows the first tables only, and returns none.
         takes_tables = self._caller.in_program and self._caller.takes_tables

@@ -344,6 +344,19 @@ def test_the_times_of_all_attempts_are_recorded(tmp_path: Path) -> None:
     assert attempts_of_line(finished.failed) == (FailedAttempt(0.5, 1.0, 1.0, "ValueError: no"),)
 
 
+def test_the_memory_and_the_worker_of_an_attempt_are_recorded(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, node("a"), node("b"), node("c"))
+    trial.observed_files.memory["a"] = 12_000
+    trial.writer.made_on = {("a", 1): "tcp://one", ("b", 1): "tcp://two", ("b", 2): "tcp://three"}
+    trial.emit(*(NodeStarted(0.5, name, 1) for name in "abc"), NodeRetrying(1.0, "b", 1, 0.5, FAILURE))
+    trial.emit(NodeStarted(1.5, "b", 2), NodeFailed(2.0, "b", 2, FAILURE))
+    for name in "ac":
+        trial.ended(name)
+        trial.published(name)
+    found = {end.node: (end.memory, end.worker) for end in (*trial.contents.finished, *trial.contents.unfinished)}
+    assert found == {"a": (12_000, "tcp://one"), "b": (0, "tcp://three"), "c": (0, "")}
+
+
 def test_nodes_that_did_not_finish_are_recorded_before_it_is_reported(tmp_path: Path) -> None:
     names = [f"n{number}" for number in range(12)]
     inputs = (Input("x", OutputId("n0"), alternative=OutputId("n1")), Input("y", OutputId("n0")))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Here
 from forked import run as run_nfrun
 from kept_runs import Kept, failure, finished, output
 
@@ -168,6 +169,31 @@ def test_no_secret_of_a_run_is_in_its_page_or_plan(tmp_path: Path, monkeypatch: 
     assert nodes["bad"]["checks"][0]["rows"] == [{"password": "***", "id": "1"}]
     assert nodes["last"]["error"]["message"] == "'***'"
     assert nodes["told"]["log"]["tail"] == ["the token is ***"]
+
+
+def test_the_memory_of_a_worker_process(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("nodes: {big: {python: 'sized:big', executor: process}, small: {sql: select 1}}\n")
+    (tmp_path / "sized.py").write_text("def big():\n    return {'n': len(b'x' * 200_000_000)}\n")
+    assert here(tmp_path, "run", "p.yaml", "-q").returncode == 0
+    nodes = by_id(data(tmp_path / ".nfrun"))
+    assert nodes["big"]["memory"] > 200_000_000
+    assert "memory" not in nodes["small"]
+
+
+def test_nodes_of_one_worker_are_side_by_side(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    ends = [
+        finished(name, worker=worker, started=start, duration=1.0, attempts=1)
+        for name, worker, start in (("a", "w1", 0.0), ("b", "w2", 0.0), ("c", "w1", 0.5), ("d", "w2", 1.0))
+    ]
+    kept.add(1, nodes=ends)
+    nodes = by_id(data(kept.work.path))
+    assert {name: (node["worker"], node["lane"]) for name, node in nodes.items()} == {
+        "a": ("w1", 0),
+        "c": ("w1", 1),
+        "b": ("w2", 2),
+        "d": ("w2", 2),
+    }
 
 
 def test_what_changed_since_the_run_before(tmp_path: Path) -> None:

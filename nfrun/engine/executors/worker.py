@@ -36,6 +36,7 @@ from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.instances import RUN_COROUTINE, unused_instances
 from nfrun.nodes.registry import KINDS
+from nfrun.system.runtime import peak_rss, reset_peak_rss
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
@@ -272,9 +273,11 @@ class _Worker:
         self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0
         self._cancel_token = CancelToken()
         streams = self._redirect_output()
+        reset_peak_rss()
         try:
             make = partial(self._call, order, outbox) if isinstance(order, CallOrder) else AttemptRunner.__call__
-            return with_shared(make(runner, order.start, self._cancel_token, self._run_coroutine), self._watch)
+            outcome = make(runner, order.start, self._cancel_token, self._run_coroutine)
+            return with_shared(replace(outcome, memory=peak_rss()), self._watch)
         finally:
             self._cancel_token = None
             for stream in streams:
