@@ -31,6 +31,7 @@ _PACKAGE = Path(nfrun.__file__).parent
 
 # By path, the checksum of the source that this process has imported last.
 imported_sources: dict[str, str] = {}
+_loaded: set[str] = set()  # the names of the modules that `SourceLoader` has loaded, some of them into `sys.modules`
 
 
 class SourceLoader(SourceFileLoader):
@@ -50,6 +51,7 @@ class SourceLoader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the code of the module."""
+        _loaded.add(module.__name__)
         if self.builtins is not None:
             vars(module)["__builtins__"] = self.builtins
         super().exec_module(module)
@@ -113,7 +115,8 @@ def import_for_process(module: str, folder: Path) -> ModuleType:
 
 def forget_imported() -> None:
     """Forget the modules that were imported from sources of a project, so that the next import reads them again."""
-    for name, module in list(sys.modules.items()):
-        if isinstance(getattr(getattr(module, "__spec__", None), "loader", None), SourceLoader):
+    while _loaded:
+        name = _loaded.pop()
+        if isinstance(getattr(getattr(sys.modules.get(name), "__spec__", None), "loader", None), SourceLoader):
             del sys.modules[name]
     importlib.invalidate_caches()
