@@ -19,8 +19,8 @@ _HOW = (
 def overhead(found: Recorded) -> dict[str, Any] | None:
     """Return what nfrun itself cost: the time in which no node was at work. None of a run that has not ended.
 
-    `start` are the seconds before the run began, `idle` those of the run itself. Retries that were waited for, and
-    waits of nodes for a rate, are no cost of nfrun's.
+    `start` are the seconds before the run began, which are not in its duration, and `idle` those of the run itself.
+    Retries that were waited for, and waits of nodes for a rate, are no cost of nfrun's.
     """
     run = found.run
     if run.ending is None or run.duration is None:
@@ -29,9 +29,11 @@ def overhead(found: Recorded) -> dict[str, Any] | None:
     start = max(0.0, run.ending.at - run.duration - (began or run.ending.at - run.duration))
     idle = seconds_without_work([*_busy(found)], run.duration)
     seconds, total = start + idle, start + run.duration
-    text = f"nfrun itself took {format_seconds(seconds)} of {format_seconds(total)}"
-    if start and idle:
-        text += f": {format_seconds(start)} until the first node could start, and {format_seconds(idle)} after that"
+    of_run = f"{format_seconds(idle)} of the {format_seconds(run.duration)} of the run"
+    text = f"nfrun itself took {of_run}"
+    if start:
+        before = f"{format_seconds(start)} to start, before the run began"
+        text = f"nfrun itself took {format_seconds(seconds)}: {before}, and {of_run}"
     share = seconds / total if total else 0.0
     times = {"seconds": seconds, "start": start, "idle": idle}
     return {name: round(value, 6) for name, value in times.items()} | {

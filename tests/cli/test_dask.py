@@ -79,6 +79,10 @@ def test_a_run_on_a_cluster_gives_what_a_local_run_gives_and_each_goes_on_from_t
     traced = json.loads((there / "trace.json").read_text())["traceEvents"]
     titles = {event["args"]["name"] for event in traced if event["name"] == "process_name"}
     assert f"p: worker {next(iter(cluster.addresses()))}" in titles
+    (journal,) = (there / ".nfrun").glob("runs/*/journal.jsonl")
+    workers = {node["worker"] for node in map(json.loads, journal.read_text().splitlines()) if "worker" in node}
+    assert workers
+    assert workers <= set(cluster.addresses())
     far = json.loads(done.stdout)
     assert far["outputs"]["shown"]["digest"] == local["outputs"]["shown"]["digest"]
     assert re.search(r"s  made \| in a worker$", done.stderr, re.MULTILINE)

@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from conftest import Here
 from forked import run as run_nfrun
-from kept_runs import Kept, failure, finished, output
+from kept_runs import START, Kept, failure, finished, output
 
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.plan import plan_of
 from nfrun.history.journal import UnfinishedNode
+from nfrun.history.run_plan import Circumstances, write_run_plan
 from nfrun.history.work_dir import WorkDir
 from nfrun.logs.redaction import Redactor
 from nfrun.lookback.run_reference import find_run
@@ -169,6 +172,26 @@ def test_no_secret_of_a_run_is_in_its_page_or_plan(tmp_path: Path, monkeypatch: 
     assert nodes["bad"]["checks"][0]["rows"] == [{"password": "***", "id": "1"}]
     assert nodes["last"]["error"]["message"] == "'***'"
     assert nodes["told"]["log"]["tail"] == ["the token is ***"]
+
+
+def test_what_nfrun_itself_cost_in_a_sentence(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    ends = [
+        finished("a", times=(500_000, 1_500_000, 0), started=0.5, duration=1.0, attempts=1),
+        finished("b", times=(1_250_000, 1_750_000, 0), started=1.25, duration=0.5, attempts=1),
+    ]
+    kept.add(1, nodes=ends)
+    cost = data(kept.work.path)["run"]["overhead"]
+    assert (cost["seconds"], cost["start"], cost["idle"], cost["share"]) == (0.75, 0.0, 0.75, 0.375)
+    assert cost["text"] == "nfrun itself took 750 ms of the 2.00 s of the run."
+    on = Circumstances(began=START - 0.25, slots=2)
+    pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, {}, {})
+    write_run_plan(
+        kept.work.path / "runs" / find_run(kept.work, None).id, pipeline, plan_of(pipeline), on, executors={}
+    )
+    assert data(kept.work.path)["run"]["overhead"]["text"] == (
+        "nfrun itself took 1.00 s: 250 ms to start, before the run began, and 750 ms of the 2.00 s of the run."
+    )
 
 
 def test_the_memory_of_a_worker_process(here: Here, tmp_path: Path) -> None:
