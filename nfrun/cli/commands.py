@@ -19,7 +19,7 @@ from nfrun.cli.clean_options import CleanOptions
 from nfrun.cli.compare_options import BenchOptions
 from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
 from nfrun.cli.schema_options import SchemaOptions
-from nfrun.core.errors import UsageError
+from nfrun.core.errors import SpecError, UsageError
 from nfrun.running.option_fields import Options
 from nfrun.running.option_values import cache_budget, tells_github
 from nfrun.running.options import PlanOptions, RunOptions, ValidateOptions
@@ -36,12 +36,30 @@ def run(options: RunOptions, messages: Messages) -> int:
     """Run a pipeline and return the exit code."""
     from nfrun.cli.run_command import run_command
 
-    code, has_detached = run_command(options, messages, ("nfrun", *sys.argv[1:]))
+    try:
+        code, has_detached = run_command(options, messages, ("nfrun", *sys.argv[1:]))
+    except SpecError as error:
+        if options.junit is not None:
+            _write_problems(options.junit, options, error, messages)
+        raise
     if has_detached:
         # A thread cannot be killed. Only `os._exit`, which does not wait for threads, ends a node that hangs.
         sys.stdout.flush()  # here, where a full disk can still be reported
         raise ImmediateExit(code)
     return code
+
+
+def _write_problems(path: Path, options: RunOptions, error: SpecError, messages: Messages) -> None:
+    """Write the file of `--junit` for a pipeline file that is wrong, lest that of an earlier run be taken for it."""
+    from nfrun.logs.event_redaction import redact_diagnostic
+    from nfrun.running.ci_files import write_problems
+
+    try:
+        write_problems(
+            path, options.pipeline, [redact_diagnostic(found, messages.redact) for found in error.diagnostics]
+        )
+    except OSError as why:
+        messages.warn(f"{path}: {why.strerror}")
 
 
 def plan(options: PlanOptions, messages: Messages) -> int:
@@ -104,7 +122,7 @@ def clean(options: CleanOptions, messages: Messages) -> int:
 
 def validate(options: ValidateOptions, messages: Messages) -> int:
     """Print all problems and warnings of all files. Returns 2 if there are problems, otherwise 0."""
-    from nfrun.core.errors import SpecError, one_line, render_all
+    from nfrun.core.errors import one_line, render_all
     from nfrun.core.text import ellipsize
     from nfrun.reports.format_units import format_count
     from nfrun.spec.validate import validate_file

@@ -11,7 +11,7 @@ Other packages use:
 - `contracts`: `BUILT_IN_CHECKS`, `Check`, `CheckResult`, `CHECKS`, `Contract`, `default_name`, `EVIDENCE`,
   `failed_checks`, `OF_TABLES`, `row_text`, `SCHEMA`
 - `errors`: `Cause`, `cause_of`, `ClusterError`, `Diagnostic`, `Error`, `error_text`, `HandoffError`, `lacks_memory`,
-  `NotRecorded`, `NotStored`, `one_line`, `render_all`, `SelectionError`, `SourceSpan`, `SpecError`,
+  `NotRecorded`, `NotStored`, `one_line`, `render`, `render_all`, `SelectionError`, `SourceSpan`, `SpecError`,
   `UsageError`, `WorkDirLocked`
 - `event_json`: `to_json`
 - `events`: `AllNodesEnded`, `AttemptStopped`, `CallEnded`, `ChecksStarted`, `Event`, `Failure`, `Frame`,

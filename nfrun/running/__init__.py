@@ -9,6 +9,7 @@ command only (`Caller.in_program`).
 
 Other packages use:
 
+- `ci_files`: `write_problems`
 - `cluster_run`: `validate_on_cluster`
 - `option_fields`: `Options`, `cache_size_option`, `color_option`, `command_options`, `declare`, `flag`, `json_option`,
   `params_option`, `pipeline_option`, `slots_option`, `with_bare_values`, `work_option`

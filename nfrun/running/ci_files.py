@@ -6,16 +6,18 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from json import dumps
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree
 
 from nfrun import __version__
+from nfrun.core.errors import Diagnostic
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.lookback.log_files import last_lines, log_line
-from nfrun.reports.ci.junit import JUnitFile, RunFacts
+from nfrun.reports.ci.junit import JUnitFile, RunFacts, problems_xml
 from nfrun.reports.ci.trace import TraceFile
 from nfrun.reports.run_record import RunRecord
 from nfrun.running.report_files import write_report
@@ -44,9 +46,6 @@ def _junit(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
     at = datetime.fromtimestamp(started.at or 0, UTC).isoformat(timespec="seconds")
     params = {f"param.{name}": v if isinstance(v, str) else dumps(v) for name, v in (started.params or {}).items()}
 
-    def write(tree: ElementTree[Element]) -> None:
-        write_report(path, lambda file: tree.write(file, encoding="UTF-8", xml_declaration=True))
-
     def log_tail(node: str, attempt: int) -> Sequence[str]:
         found = {stream: log_path(logs, node, attempt, stream) for stream in (*STREAMS, LOG)}
         lines = []
@@ -56,11 +55,21 @@ def _junit(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
         return lines
 
     facts = RunFacts(at, started.host, {**_facts(setup), **params})
+    write = partial(_write_xml, path)
     report = JUnitFile(
         record, pipeline, facts, write, place=lambda n: str(pipeline.spec_of(n).source), log_tail=log_tail
     )
     report.name = f"{report.name} ({path})"
     return report
+
+
+def write_problems(path: Path, pipeline: Path, problems: Iterable[Diagnostic]) -> None:
+    """Write the file of `--junit` for a pipeline file that cannot run, and whose problems it has. Raises OSError."""
+    _write_xml(path, problems_xml(str(pipeline), problems))
+
+
+def _write_xml(path: Path, tree: ElementTree[Element]) -> None:
+    write_report(path, lambda file: tree.write(file, encoding="UTF-8", xml_declaration=True))
 
 
 def _trace(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from nfrun.core.contracts import CheckResult
-from nfrun.core.errors import Cause
+from nfrun.core.errors import Cause, Diagnostic, render
 from nfrun.core.events import NOT_SELECTED, Event, Failure, NodeCancelled, NodeRetrying
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import ellipsize, escape_controls
@@ -205,6 +205,21 @@ class JUnitFile:
             said.append(f"warning: {lines[0]}")
             SubElement(case, "system-out").text = _text("\n".join([f"warning: {lines[0]}", *lines[1:]]))
         return case
+
+
+def problems_xml(file: str, problems: Iterable[Diagnostic]) -> ElementTree[Element]:
+    """Return the test cases of a pipeline file that cannot run: an error for each of its problems."""
+    suite = Element("testsuite", name=_text(file))
+    for problem in problems:
+        case = SubElement(suite, "testcase", classname=_text(file), name=_message(str(problem.span)), time=_seconds(0))
+        SubElement(case, "error", type="problem", message=_message(problem.message)).text = _text(render(problem))
+    root = Element("testsuites", name=_text(file))
+    root.append(suite)
+    for element in (suite, root):
+        _count(element, list(suite))
+    del root.attrib["skipped"]
+    indent(root)
+    return ElementTree(root)
 
 
 def _count(element: Element, cases: Iterable[Element]) -> None:
