@@ -129,7 +129,8 @@ class _Channel:
         if self.comm is not None:
             await self.comm.write(batch)
         else:
-            self._worker.log_event(self._topic, (self._worker.address, batch))
+            for message in batch:  # the scheduler keeps the last thousand events
+                self._worker.log_event(self._topic, (self._worker.address, [message]))
 
 
 class _Permit:
