@@ -189,6 +189,32 @@ def test_every_kind_and_feature_is_the_same_on_a_cluster(tmp_path: Path, cluster
     assert found["dask"] == found["local"]
 
 
+BREAKING = """
+from nfrun.__main__ import main
+from nfrun.engine.cluster.dask_channel import DaskChannel
+hear, broken = DaskChannel.hear, []
+def break_once(channel, messages):
+    hear(channel, messages)
+    if not broken and any("Printed" in str(message) for message in messages):
+        broken.append(channel._comm.abort())
+DaskChannel.hear = break_once
+main()
+"""
+
+
+@pytest.mark.slow
+def test_an_attempt_is_killed_and_made_again_when_the_connection_to_its_worker_breaks(
+    tmp_path: Path, cluster: DaskCluster
+) -> None:
+    log = tmp_path / "log"
+    script = f"echo begun >> {log}; echo begun; sleep 2; echo ended >> {log}"
+    folder = project(tmp_path / "p", f"name: p\nnodes: {{a: {{run: '{script}', timeout: 1m}}}}\n")
+    command = [sys.executable, "-c", BREAKING, "run", "p.yaml", "--executor", "dask", "--address", cluster.address]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, last_line(done)) == (0, "p: ok, 1 ran"), done.stderr
+    assert log.read_text() == "begun\nbegun\nended\n", "the first one was killed before the second began"
+
+
 VANISHING = """
 import pathlib, pyarrow as pa
 

@@ -121,7 +121,7 @@ class DaskEngine:
             order.on_end(None, _left(worker))
             return
         channel = self._channels.get(worker)
-        if channel is None:
+        if channel is None or channel.why_lost:
             self._used.add(worker)
             call, on_lost = partial(self._call_one, worker), partial(self._on_lost, worker)
             channel = self._channels[worker] = DaskChannel(self._client, worker, self._run, call, on_lost)

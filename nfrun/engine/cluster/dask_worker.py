@@ -90,26 +90,28 @@ class _Channel:
             elif kind == FREE and (permit := self._permits.pop(name, None)) is not None:
                 permit.is_over.set()
 
-    def hold(self, name: str, is_wanted: Callable[[], bool]) -> bool:
-        """Hold a permit on this thread until it is over, or nobody wants it. In that case its attempt is killed.
-
-        Returns whether anybody may want more of this channel.
-        """
+    def hold(self, name: str, is_wanted: Callable[[], bool]) -> None:
+        """Hold a permit on this thread until it is over, or nobody wants it. In that case its attempt is killed."""
         permit = self._permits[name] = _Permit()
         self.put(HELD, name)
-        if hosted.wait_while_wanted(permit.is_over, is_wanted):
-            return True
-        self._permits.pop(name, None)
-        if permit.token:
-            hosted.drop(self.run, permit.token)
-        self.put(OVER, name)
-        return bool(self._permits)
+        if not hosted.wait_while_wanted(permit.is_over, is_wanted):
+            self._permits.pop(name, None)
+            if permit.token:
+                hosted.drop(self.run, permit.token)
+            self.put(OVER, name)
 
     def end(self) -> None:
         """Give all threads back."""
         for permit in list(self._permits.values()):
             permit.is_over.set()
         self._permits.clear()
+
+    def abandon(self) -> None:
+        """Give all threads back, and kill what is under way: nobody can hear of it any more."""
+        tokens = [permit.token for permit in self._permits.values() if permit.token]
+        self.end()
+        for token in tokens:
+            asyncio.get_running_loop().run_in_executor(None, hosted.drop, self.run, token)
 
     def _start(self, token: str, name: str, order: str) -> None:
         """Start an attempt, which holds a permit."""
@@ -118,8 +120,13 @@ class _Channel:
             self.put(OVER, name)
             return
         permit.token = token
+
+        def end(text: str) -> None:
+            permit.token = ""
+            self.put(ENDED, token, text)
+
         start = partial(hosted.start, self.run, token, order, partial(self.put, MESSAGE, token))
-        start = partial(start, partial(self.put, ENDED, token), memory_of(self._worker))
+        start = partial(start, end, memory_of(self._worker))
         if hosted.has_host(self.run):
             start()
         else:
@@ -134,7 +141,7 @@ class _Channel:
 
 
 class _Permit:
-    """A thread of the worker that the run may use, and the attempt that it last used it for."""
+    """A thread of the worker that the run may use, and the attempt that uses it now, if any."""
 
     def __init__(self) -> None:
         self.is_over = threading.Event()
@@ -148,9 +155,12 @@ async def begin(topic: str, run: str, dask_worker: Any) -> None:
     async def listen(comm: Any, topic: str) -> str:
         channel = _channels[dask_worker.address, topic]
         channel.comm = comm
-        with suppress(OSError):  # the client has closed it, or is gone: then nobody wants its permits
+        with suppress(OSError):  # the client has closed it, or is gone
             while True:
                 channel.take(await comm.read())
+        channel.abandon()
+        if _channels.get((dask_worker.address, topic)) is channel:  # the client begins anew if it needs another
+            del _channels[dask_worker.address, topic]
         return "dont_reply"
 
     dask_worker.handlers[STREAM] = listen
@@ -172,9 +182,7 @@ def hold(topic: str, permit: str, shares: bool) -> None:
         task = worker.state.tasks.get(KEY + permit)
         return task is not None and task.state in ("executing", "long-running")
 
-    channel = _channels[worker.address, topic]
-    if not channel.hold(permit, is_wanted):
-        _channels.pop((worker.address, topic), None)
+    _channels[worker.address, topic].hold(permit, is_wanted)
 
 
 async def ask(question: str, dask_worker: Any) -> str:
