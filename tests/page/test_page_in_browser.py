@@ -447,6 +447,19 @@ def test_on_paper_are_all_rows_and_no_controls(show: Show, browser: Browser) -> 
     assert browser.count(ROWS) < 300
 
 
+def test_the_open_node_is_on_paper_below_the_run(show: Show, browser: Browser) -> None:
+    """An animation would begin anew there, and leave it transparent."""
+    show(shop(), "#node=score")
+    browser.media("print")
+    style = "getComputedStyle(document.getElementById('pane'))"
+    found = browser.js(f"[{style}.animationName, {style}.position, {style}.opacity]")
+    assert found == ["none", "static", "1"]
+    below = (
+        "document.getElementById('pane').getBoundingClientRect().top >= document.getElementById('main').offsetHeight"
+    )
+    assert browser.js(below) is True
+
+
 def test_nothing_moves_where_motion_is_reduced(show: Show, browser: Browser) -> None:
     browser.media(prefers_reduced_motion="reduce")
     show(shop(), "#node=score")
