@@ -17,9 +17,9 @@ function histogram({ edges, counts }) {
       s("rect", { x: (index * step).toFixed(2), y: (height - tall).toFixed(2), width: Math.max(0.5, step - 1).toFixed(2), height: tall.toFixed(2), "pointer-events": "none" }));
   });
   return h("div", { class: "histogram" },
-    s("svg", { width, height: height + 1, role: "img", "aria-label": `histogram from ${first} to ${last}` }, bars,
+    s("svg", { viewBox: `0 0 ${width} ${height + 1}`, height: height + 1, preserveAspectRatio: "none", role: "img", "aria-label": `histogram from ${first} to ${last}` }, bars,
       s("line", { x1: 0, x2: width, y1: height + 0.5, y2: height + 0.5 })),
-    h("div", { class: "muted", style: { display: "flex", justifyContent: "space-between", width: `${width}px`, fontSize: "11px", gap: "8px" } },
+    h("div", { class: "muted", style: { display: "flex", justifyContent: "space-between", fontSize: "11px", gap: "8px" } },
       h("span", { title: first }, first.slice(0, short)), h("span", { title: last }, last.slice(0, short))));
 }
 

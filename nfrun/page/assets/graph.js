@@ -41,7 +41,7 @@ function graph(run, { open }) {
     const most = Math.min(window.innerHeight * 0.7, 560), room = 34;
     const least = plan.boxes.length <= MOST_UNFOLDED * 2 ? 0.6 : 0.005;  // what few boxes need to be read
     view.k = Math.max(least, Math.min(1, (wide() - 40) / plan.width, (most - room - 24) / plan.height));
-    box.style.height = `${Math.max(150, Math.min(most, plan.height * view.k + room + 30))}px`;
+    box.style.height = `${Math.max(plan.boxes.length > FEW ? 340 : 150, Math.min(most, plan.height * view.k + room + 30))}px`;
     view.x = Math.max(20, (wide() - plan.width * view.k) / 2);
     view.y = Math.max(room, (high() - plan.height * view.k) / 2 + 8);
     draw();
