@@ -21,6 +21,7 @@ _MOST_LOGS = 200  # nodes that failed whose logs are in the file
 _MOST_MESSAGE = 1_000  # characters
 # What went wrong outside of the node is an error, all else a failure: as JUnit tells exceptions from assertions.
 _ERRORS = (Cause.IO, Cause.PERMISSION, Cause.LOST, Cause.CLUSTER, Cause.INTERNAL)
+_TOLERATED = "failed, and 'continue_on_error' lets the run go on"
 _ORDER = (
     "failure",
     "rerunFailure",
@@ -166,7 +167,7 @@ class JUnitFile:
             earlier = SubElement(case, tag + kind, type=_type(failure), message=_message(failure.error))
             SubElement(earlier, "stackTrace").text = _text(_trace(failure))
         case[:] = sorted(case, key=lambda child: _ORDER.index(child.tag))
-        checks = [self._check_case(spec, check, said) for check in node.checks]
+        checks = [self._check_case(spec, check, said, tolerated=node.tolerated) for check in node.checks]
         if node.status == "failed" and self._logs_left:
             self._logs_left -= 1
             said += self._log_tail(name, node.attempts)
@@ -177,7 +178,7 @@ class JUnitFile:
     def _add_failure(self, case: Element, name: str, node: NodeRecord, failure: Failure) -> None:
         text = failure_text(name, node, self._place(name), ()).strip("\n")
         if node.tolerated:
-            message = _message(f"failed, and 'continue_on_error' lets the run go on: {failure.error}")
+            message = _message(f"{_TOLERATED}: {failure.error}")
             SubElement(case, "skipped", message=message).text = _text(text)
             return
         kind = "error" if failure.cause in _ERRORS else "failure"
@@ -188,7 +189,7 @@ class JUnitFile:
             return f"it lacks an input because of {node.because}" if node.tolerated else f"it needs {node.because}"
         return f"cancelled: {self._cancelled[name]}" if name in self._cancelled else "not finished when the run ended"
 
-    def _check_case(self, spec: NodeSpec, check: CheckResult, said: list[str]) -> Element:
+    def _check_case(self, spec: NodeSpec, check: CheckResult, said: list[str], *, tolerated: bool) -> Element:
         """Return the case of a check. One with `severity: warn` is no failure: what it found is added to `said`."""
         output = f" of {check.output}" if check.output != spec.id else ""
         case = self._case(f"{self._class_of(spec)}.{spec.id.rpartition('/')[2]}", f"{check.name}{output}")
@@ -196,7 +197,9 @@ class JUnitFile:
             return case
         lines = [f"{self._place(spec.id)}: the check '{check.name}' of node '{spec.id}': {check.text}"]
         lines += [f"the first failing rows are in {check.path}"] if check.path else []
-        if check.severity == "error":
+        if check.severity == "error" and tolerated:
+            SubElement(case, "skipped", message=_message(f"{_TOLERATED}: {check.text}")).text = _text("\n".join(lines))
+        elif check.severity == "error":
             SubElement(case, "failure", type="check", message=_message(check.text)).text = _text("\n".join(lines))
         elif check.severity == "skip":
             message = f"its output is absent, and what reads it is skipped: {check.text}"

@@ -48,12 +48,12 @@ class _Slice:
 class TraceFile:
     """A reporter that writes the file when the run has ended: attempts on the threads of their slots.
 
-    `write(lines)` writes it. `kind_of(node)` returns the kind of a node, and `executor_of(node)` its executor, "" for
-    threads: worker processes have slots of their own, and so has each worker of a cluster, where `worker_of(node and
-    attempt)` knows it. Under an attempt are its phases: waiting for inputs,
-    work, handing on. Arrows lead from what made an output to what reads it. `memory()` returns the bytes that this
-    process uses, None if that is unknown. `facts` are shown with the trace. An attempt has the lowest slot that is
-    free: events have none.
+    `write(lines)` writes it. `kind_of(node)` returns the kind of a node, `executor_of(node)` its executor, "" for
+    threads, and `worker_of((node, attempt))` the worker of a cluster that made an attempt, None if that is unknown.
+    Worker processes have slots of their own, and so has each worker of a cluster. Under an attempt are its phases:
+    waiting for inputs, work, handing on. Arrows lead from what made an output to what reads it. `memory()` returns the
+    bytes that this process uses, None if that is unknown. `facts` are shown with the trace. An attempt has the lowest
+    slot that is free: events have none.
     """
 
     name = "of the trace"
@@ -169,10 +169,11 @@ class TraceFile:
 
     def _events(self) -> Iterator[dict[str, Any]]:
         slices = sorted(self._slices, key=lambda found: (found.start, found.end))
-        places = list(dict.fromkeys(["", *(self._place_of(found) for found in slices)]))
-        slots: dict[int, tuple[int, int]] = {}  # the process and the thread of each slice, by its index
-        for pid, place in enumerate(places, 1):
-            here = [i for i, found in enumerate(slices) if self._place_of(found) == place]
+        places: dict[str, list[int]] = {"": []}  # the indices of slices
+        for i, found in enumerate(slices):
+            places.setdefault(self._place_of(found), []).append(i)
+        slots: dict[int, tuple[int, int]] = {}  # the process and the thread of each slice
+        for pid, (place, here) in enumerate(places.items(), 1):
             lanes = assign_lanes([(slices[i].start, slices[i].end) for i in here])
             slots |= {i: (pid, pid * _THREADS + 1 + lane) for i, lane in zip(here, lanes, strict=True)}
             yield from self._names(pid, place, max(lanes, default=-1) + 1)

@@ -13,7 +13,7 @@ from lxml import etree
 from made_run import ERROR, EVENTS, HOSTILE, pipeline, record_of
 
 from nfrun.core.errors import Cause
-from nfrun.core.events import Event, NodeCancelled, NodeRetrying, RunFinished, RunStarted
+from nfrun.core.events import Event, NodeCancelled, NodeFailed, NodeRetrying, RunFinished, RunStarted
 from nfrun.core.values import replace
 from nfrun.reports.ci.junit import JUnitFile, RunFacts
 
@@ -149,6 +149,17 @@ def test_properties_and_logs(found: etree._Element) -> None:
     assert properties["param.country"].startswith("\\x1b[31m\\x00\\ufffe</failure>")
     assert case(found, "fit@rf").findtext("system-out").startswith("stdout | fit@rf 1\n\\x1b[31m\\x00")
     assert [suite.get("timestamp") for suite in found.iter("testsuite")] == [FACTS.started] * 2
+
+
+def test_a_check_of_a_node_that_may_fail_fails_nothing(tmp_path: Path) -> None:
+    failed = replace(EVENTS[13], tolerated=True)
+    assert isinstance(failed, NodeFailed)
+    root = etree.parse(written(tmp_path, [*EVENTS[:10], EVENTS[12], failed, RunFinished(2.8, "ok")])).getroot()
+    for name in ("checked", "not_null: id"):
+        assert (
+            case(root, name).find("skipped").get("message").startswith("failed, and 'continue_on_error' lets the run")
+        )
+    assert (root.get("failures"), root.get("errors")) == ("0", "0")
 
 
 def test_a_retried_node_that_fails_at_last_has_its_earlier_failures(tmp_path: Path) -> None:
