@@ -275,7 +275,7 @@ def _confirm(pipeline: Pipeline, options: BenchOptions, messages: Messages) -> N
     Raises BenchStopped if the answer is not yes, or if there is no terminal to ask on.
     """
     specs = {**pipeline.nodes, **pipeline.last_nodes}
-    nodes = [name for name, spec in specs.items() if KINDS[spec.kind].has_side_effects]
+    nodes = [name for name, spec in specs.items() if KINDS[spec.kind].has_side_effects(spec)]
     if not nodes or options.yes:
         return
     listed = shortened([f"'{name}'" for name in nodes], 3)

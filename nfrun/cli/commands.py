@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nfrun.cli.clean_options import CleanOptions
 from nfrun.cli.compare_options import BenchOptions
 from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
+from nfrun.cli.plugins_command import PluginsOptions, plugins
 from nfrun.cli.schema_options import SchemaOptions
 from nfrun.core.errors import SpecError, UsageError
 from nfrun.running.option_fields import Options
@@ -202,6 +203,7 @@ COMMANDS: Mapping[str, Command] = {
     "clean": (clean, CleanOptions, "Remove tables, files and old runs that nothing needs."),
     "validate": (validate, ValidateOptions, "Find all problems of pipeline files, without running anything."),
     "bench": (bench, BenchOptions, "Measure sequential against DAG and JSON against Arrow, here."),
+    "plugins": (plugins, PluginsOptions, "List the kinds of node that installed packages have."),
     "schema": (schema, SchemaOptions, "Print the JSON Schema of pipeline files, for editors, or of a document."),
 }
 

@@ -353,7 +353,7 @@ class Kind:
     # Whether nodes read the files behind an input themselves (`NodeContext.files`), so that its table need not be made.
     reads_source_files: bool = False
     # Whether nodes change things outside of the run, so that `bench` asks before it runs them repeatedly.
-    has_side_effects: bool = False
+    has_side_effects: Callable[[NodeSpec], bool] = lambda node: False
     # Whether the traceback of an OSError leads through the user's code, so that it is shown.
     has_user_frames: bool = False
     # Returns what `nfrun shell` offers for a node beside its inputs and values, by name. The function that it gets runs

@@ -210,6 +210,10 @@ def _obstacle(node: NodeSpec) -> str:
     return f"'{node.body}' reads what lies outside of the run, and nfrun cannot see whether it has changed"
 
 
+def _has_effects(node: NodeSpec) -> bool:
+    return node.plugin is not None and node.plugin.effects
+
+
 def _revision(node: NodeSpec) -> Mapping[str, str]:
     return {"revision": str(node.plugin.revision)} if node.plugin is not None else {}
 
@@ -234,12 +238,12 @@ USE = Kind(
     is_plugin=True,
     key_inputs=lambda node, code: _revision(node),
     obstacle=_obstacle,
-    runs_for_effect=lambda node: node.plugin is not None and node.plugin.effects,
+    runs_for_effect=_has_effects,
     executors=lambda node: node.plugin.executors if node.plugin is not None else ("thread",),
     stays_here=lambda node: node.plugin is None or "process" not in node.plugin.executors,
     imports=lambda node, code: (node.plugin.module,) if node.plugin is not None else (),
     needed_modules=lambda node, folder: (node.plugin.module,) if node.plugin is not None else (),
     loads_libraries=True,
-    has_side_effects=True,
+    has_side_effects=_has_effects,
     has_user_frames=True,
 )

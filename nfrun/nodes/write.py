@@ -171,6 +171,6 @@ WRITE = Kind(
     is_template=True,
     external_outputs=_written_files,
     uses_environment=False,
-    has_side_effects=True,
+    has_side_effects=lambda node: True,
     stays_here=lambda node: True,
 )

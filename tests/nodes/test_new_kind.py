@@ -222,7 +222,7 @@ def versions() -> Iterator[list[str]]:
             run=touch,
             external_outputs=lambda node, folder: {node.body: folder / node.body},
             key_inputs=lambda node, code: {"version": found[0]},
-            has_side_effects=True,
+            has_side_effects=lambda node: True,
         )
     )
     yield found

@@ -1,0 +1,51 @@
+"""Carries out `nfrun plugins`: lists the kinds of node that installed packages have."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE
+from nfrun.core.text import on_one_line
+from nfrun.core.values import asdict
+from nfrun.running.option_fields import Options, command_options, flag
+
+if TYPE_CHECKING:
+    from nfrun.system.std_streams import Messages
+
+
+@command_options
+class PluginsOptions(Options):
+    """The options of `nfrun plugins`."""
+
+    json: bool = flag("--json", help="One JSON document, with the static half of each kind.")
+
+
+def plugins(options: PluginsOptions, messages: Messages) -> int:
+    """List the kinds of plug-ins with their version, package and description. Returns 2 if one is not usable."""
+    from nfrun.plugins.installed import PluginError, installed_kinds, read_kind
+
+    rows: list[tuple[str, str, str, str]] = []
+    found: list[dict[str, Any]] = []
+    code = EXIT_OK
+    for name, entries in installed_kinds().items():
+        try:
+            half = read_kind(name, entries)
+        except PluginError as error:
+            code = EXIT_USAGE
+            found.append({"name": name, "error": str(error), "hint": error.hint})
+            if not options.json:
+                messages(f"{error} ({error.hint})")
+            continue
+        found.append(asdict(half))
+        rows.append((half.name, half.version, half.package, half.description))
+    if options.json:
+        print(json.dumps({"kinds": found}, indent=2, ensure_ascii=False))
+        return code
+    if not found:
+        messages("no installed package has kinds of node; docs/plugins.md says how to write one")
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+    for row in rows:
+        head = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
+        print(on_one_line(f"{head}  {row[3]}").rstrip())
+    return code
