@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import forked
 import pytest
+from plugin_site import KIND, write_plugin
 
 from tests.faults import features
 from tests.faults.dask_cluster import DaskCluster
@@ -38,13 +40,33 @@ def made(table):
     print("in a worker")
     return table.append_column("n", pc.multiply(table["id"], 2))
 """
+# A plug-in that tells where it runs.
+WHERE = """
+import builtins
+
+def run(job):
+    job.log.info("in the plug-in")
+    rows = job.table("rows").num_rows * job.node.values["times"]
+    is_there = not hasattr(builtins, "of_the_driver")
+    return {"rows": [{"rows": rows, "is_there": is_there, "key": job.environ["TOY_KEY"]}]}
+"""
 FLIGHTS = Path(__file__).parents[2] / "pipelines/flights"
 Done = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
-    with DaskCluster(tmp_path_factory.mktemp("dask"), 1, options=("--resources", "gpu=1 memory=1e15")) as cluster:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a plug-in that the workers have, too."""
+    folder = tmp_path_factory.mktemp("site")
+    write_plugin(folder, source=WHERE, kind={**KIND, "env": ["TOY_KEY"]})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, site: Path) -> Iterator[DaskCluster]:
+    path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(site))))
+    options = ("--resources", "gpu=1 memory=1e15")
+    with DaskCluster(tmp_path_factory.mktemp("dask"), 1, {"PYTHONPATH": path}, options) as cluster:
         yield cluster
 
 
@@ -129,11 +151,39 @@ def test_all_that_workers_lack_is_told_before_any_node_runs(tmp_path: Path, clus
     assert nfrun(folder, "runs", "--json").stdout.count('"number"') == 0
 
 
-def nfrun_with(folder: Path, library: Path, cluster: DaskCluster, store: Path) -> Done:
-    code = f"import sys; sys.path.append({str(library)!r}); from nfrun.__main__ import main; main()"
+def nfrun_with(folder: Path, library: Path, cluster: DaskCluster, store: Path, before: str = "pass") -> Done:
+    code = f"{before}; import sys; sys.path.append({str(library)!r}); from nfrun.__main__ import main; main()"
     command = [sys.executable, "-c", code, "run", "p.yaml", "--executor", "dask", "--address", cluster.address]
     return subprocess.run(
         [*command, "--store", str(store)], cwd=folder, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_a_plug_in_runs_on_a_worker_that_has_it(tmp_path: Path, cluster: DaskCluster, site: Path) -> None:
+    used = """
+nodes:
+  seeds: {read: seeds.csv}
+  used: {use: toy.repeat, inputs: {rows: seeds}, with: {times: 2}, env: {TOY_KEY: abc}}
+outputs: {used: used}
+"""
+    folder = project(tmp_path / "p", used)
+    done = nfrun_with(folder, site, cluster, tmp_path / "store", "import builtins; builtins.of_the_driver = True")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"s  used \| in the plug-in$", done.stderr, re.MULTILINE)
+    shown = nfrun(folder, "open", "used", "--format", "jsonl").stdout
+    assert json.loads(shown) == {"rows": 6, "is_there": True, "key": "abc"}
+
+
+def test_a_plug_in_that_workers_lack_is_told_before_any_node_runs(tmp_path: Path, cluster: DaskCluster) -> None:
+    write_plugin(tmp_path / "lib", name="toy.here", module="here_kinds.one", distribution="here")
+    folder = project(
+        tmp_path / "p", "nodes: {seeds: {read: seeds.csv}, x: {use: toy.here, inputs: seeds, with: {times: 1}}}\n"
+    )
+    done = nfrun_with(folder, tmp_path / "lib", cluster, tmp_path / "store")
+    assert (done.returncode, done.stderr) == (
+        69,
+        "nfrun: the cluster cannot run this pipeline:\n"
+        f"   worker {next(iter(cluster.addresses()))} has no module 'here_kinds.one': install it there\n",
     )
 
 
