@@ -64,7 +64,10 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
     ),
     "prints a result": (
         prints_to(given=False),
-        dict.fromkeys(("cli.commands", "cli.exit_codes", "cli.lookback_commands", "cli.typer_app"), "a command"),
+        dict.fromkeys(
+            ("cli.commands", "cli.exit_codes", "cli.lookback_commands", "cli.plugins_command", "cli.typer_app"),
+            "a command",
+        ),
     ),
     "prints to a stream": (
         prints_to(given=True),
