@@ -141,7 +141,7 @@ class DaskChannel:
             return
         self._has_begun = True
         self._ask_permits()
-        with suppress(OSError):  # the worker cannot be reached from here: all goes through the scheduler
+        with suppress(Exception):  # the worker cannot be reached from here: all goes through the scheduler
             comm = await _connect(self.address, timeout=_CONNECT_SECONDS, **self._client.connection_args)
             await comm.write({"op": dask_worker.STREAM, "topic": self._client.id, "reply": False})
             self._comm = comm

@@ -134,12 +134,13 @@ class DaskEngine:
 
     async def _await_leave(self, worker: str, channel: DaskChannel) -> None:
         until = time.monotonic() + _LEAVE_SECONDS
-        with suppress(Exception):  # the scheduler is gone, too
-            while not channel.why_lost and time.monotonic() < until:
-                await self._look()
-                await asyncio.sleep(_STATUS_SECONDS)
+        while not channel.why_lost and time.monotonic() < until:
+            with suppress(Exception):  # the scheduler may be gone, too
+                await asyncio.wait_for(self._look(), _LEAVE_SECONDS)
+            await asyncio.sleep(_STATUS_SECONDS)
+        if not channel.why_lost:
             channel.lose(f"the connection to its worker {worker} is lost")
-            self._unreachable.discard(worker)
+        self._unreachable.discard(worker)
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Pass on what a worker has sent through the scheduler."""

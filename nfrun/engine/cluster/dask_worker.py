@@ -66,7 +66,7 @@ class Outgoing:
                 self._is_sending = bool(batch)
             if not batch:
                 return
-            with suppress(OSError):  # the connection is closed, and whoever reads it knows
+            with suppress(Exception):  # then the connection is closed, and whoever reads it knows
                 await self._send(batch)
 
 
