@@ -428,6 +428,7 @@ def test_colours_follow_the_system_until_the_switch_is_used(show: Show, browser:
 
 def test_narrow_screens_scroll_in_one_direction(show: Show, browser: Browser) -> None:
     browser.size(390, 844)
+    browser.media(prefers_reduced_motion="reduce")  # or the pane may still be coming in
     show(shop(), "#node=score")
     assert browser.js("document.documentElement.scrollWidth") <= 390
     pane = "document.getElementById('pane').getBoundingClientRect()"
