@@ -11,6 +11,6 @@ class SchemaOptions(Options):
 
     what: str = declare(
         default="pipeline",
-        choices=("pipeline", "kind", "plan", "run", "validate"),
-        help="Of what: pipeline files; static halves of plug-ins (kind); what plan, run, validate print with --json.",
+        choices=("pipeline", "kind", "plan", "run", "show", "validate"),
+        help="Of what: pipeline files; static halves of plug-ins (kind); what plan, run, … print with --json.",
     )

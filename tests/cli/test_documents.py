@@ -1,4 +1,4 @@
-"""What `plan`, `run` and `validate` print with `--json`, held against the schemas that users get."""
+"""What `plan`, `run`, `show` and `validate` print with `--json`, held against the schemas that users get."""
 
 from __future__ import annotations
 
@@ -127,6 +127,20 @@ def test_runs(folder: Path, here: Here) -> None:
     assert document(here, folder, "run", "all.yaml", "--fresh", code=1)["counts"]["cancelled"] >= 0
 
 
+def test_recorded_runs(folder: Path, here: Here) -> None:
+    here(folder, "run", "all.yaml", "-k", "-q")
+    whole = document(here, folder, "show")
+    assert whole["nodes"]["bad"]["failure"]["frames"][0]["file"] == "steps.py"
+    assert document(here, folder, "show", "fit")["cells"].keys() == {"fit@lr", "fit@rf"}
+    for node in ("orders", "lengths", "bad", "after", "page", "broken", "fit@lr"):
+        found = document(here, folder, "show", node)
+        assert found["status"] == whole["nodes"][node]["status"]
+    assert document(here, folder, "show", "orders")["outputs"]["orders"]["rows"] == 3
+    here(folder, "run", "all.yaml", "-k", "-q")
+    assert document(here, folder, "show", "orders")["status"] == "reused"
+    assert document(here, folder, "show", "none", code=2)["status"] == "failed"
+
+
 def test_validations(folder: Path, here: Here) -> None:
     found = document(here, folder, "validate", "all.yaml", "bad.yaml", code=2)
     assert [file["ok"] for file in found["files"]] == [True, False]
@@ -142,7 +156,7 @@ def test_refusals(folder: Path, here: Here, arguments: tuple[str, ...]) -> None:
     assert found["status"] == "failed"
 
 
-@pytest.mark.parametrize("name", ["plan", "run", "validate", "kind", "pipeline"])
+@pytest.mark.parametrize("name", ["plan", "run", "show", "validate", "kind", "pipeline"])
 def test_the_schemas_are_printed(folder: Path, here: Here, name: str) -> None:
     done = here(folder, "schema", name)
     assert done.returncode == 0
@@ -152,6 +166,6 @@ def test_the_schemas_are_printed(folder: Path, here: Here, name: str) -> None:
 
 
 def test_the_schema_refuses_what_is_no_document() -> None:
-    for name in ("plan", "run", "validate"):
+    for name in ("plan", "run", "show", "validate"):
         assert not validator(name).is_valid({})
         assert not validator(name).is_valid({"name": "a"})
