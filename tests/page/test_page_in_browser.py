@@ -392,6 +392,7 @@ def test_the_page_keeps_its_policy_when_a_script_or_a_picture_gets_in(show: Show
     assert all("Content Security Policy" in line for line in browser.said())
 
 
+@pytest.mark.slow
 def test_a_line_of_ten_megabytes_is_cut_until_it_is_asked_for(show: Show) -> None:
     log = {"tail": ["x" * 10_000_000], "lines": 1}
     browser = show(document([node("long", 0.0, log=log, reason="y" * 1_000_000)]), "#node=long")
@@ -400,6 +401,7 @@ def test_a_line_of_ten_megabytes_is_cut_until_it_is_asked_for(show: Show) -> Non
     assert browser.js("document.querySelector('#pane pre').textContent.length") >= 10_000_000
 
 
+@pytest.mark.slow
 def test_ten_thousand_nodes_open_and_only_the_rows_in_sight_are_there(show: Show) -> None:
     browser = show(many(10_000))
     assert browser.said() == []
