@@ -37,7 +37,7 @@ def plan_html(planned: Planned) -> str:
             decision = (planned.decisions or {}).get(name)
             what = "runs" if decision is None or not decision.hit else "reused"
             why = decision.reason if decision is not None else ""
-            kind = planned.pipeline.nodes[name].kind
+            kind = planned.pipeline.nodes[name].kind_shown
             rows.append([_text(str(stage + 1)), _text(name), _text(kind), _status(what), _text(why or "")])
     title = f"{planned.pipeline.name}: {format_count(len(planned.plan.nodes), 'node')}"
     return _page(_text(title), _table(("stage", "node", "kind", "", "why"), rows))

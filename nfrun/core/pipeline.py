@@ -278,6 +278,11 @@ class NodeSpec:
         return self.of or self.id
 
     @property
+    def kind_shown(self) -> str:
+        """The kind as people know it: of a node of a plug-in, the name of that kind."""
+        return self.kind if self.plugin is None else self.plugin.name
+
+    @property
     def local_name(self) -> str:
         """The name under which its own file has the node."""
         return self.declared.rpartition("/")[2]

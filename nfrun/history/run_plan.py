@@ -132,7 +132,7 @@ def write_run_plan(
 
 def _node_json(spec: NodeSpec, node: Node | None) -> dict[str, Any]:
     """Return what the file has of a node, without what most nodes do not have."""
-    found: dict[str, Any] = {"id": spec.id, "kind": spec.kind, "line": spec.source.line}
+    found: dict[str, Any] = {"id": spec.id, "kind": spec.kind_shown, "line": spec.source.line}
     if spec.inputs:
         found["inputs"] = {item.name: item.outputs for item in spec.inputs}
     if spec.references:

@@ -48,7 +48,7 @@ class PlanRows:
         names += [*(name for name, _ in self._disabled_groups), *pipeline.last_nodes]
         specs = (*pipeline.nodes.values(), *pipeline.disabled_nodes.values(), *pipeline.last_nodes.values())
         self._width = min(_MAX_NAME, max(map(len, names), default=0))
-        self._kind_width = max([6, *(len(spec.kind) for spec in specs)])
+        self._kind_width = max([6, *(len(spec.kind_shown) for spec in specs)])
         # By matrix: how many cells it has, and the values of each axis.
         self._cells: dict[str, int] = {}
         self._axes: dict[str, dict[str, set[Any]]] = {}
@@ -73,7 +73,7 @@ class PlanRows:
             yield f"\n{section}  ({format_count(len(nodes), 'node')})"
             for name, spec in nodes.items():
                 reads = self._reads(spec, several=False)
-                line = f"  {self._indent}{name:<{self._width}}  {spec.kind:<{self._kind_width}}  {reads}"
+                line = f"  {self._indent}{name:<{self._width}}  {spec.kind_shown:<{self._kind_width}}  {reads}"
                 yield line.rstrip()
 
     def _groups(self, stage: Sequence[str]) -> dict[str, list[NodeSpec]]:
@@ -88,7 +88,7 @@ class PlanRows:
         seconds = [self._recorded[cell.id] for cell in specs if cell.id in self._recorded]
         mean = format_seconds(sum(seconds) / len(seconds)) if seconds else ""
         parts = [
-            f"  {self._action(specs)}{name:<{self._width}}  {spec.kind:<{self._kind_width}}",
+            f"  {self._action(specs)}{name:<{self._width}}  {spec.kind_shown:<{self._kind_width}}",
             self._matrix(specs) if several else "",
             f"map over {spec.map.over} {spec.map.cut_text}" if spec.map is not None else "",
             f"{mean} each" if mean and several else mean,
@@ -169,7 +169,7 @@ class PlanRows:
             yield f"\ndisabled  ({format_count(len(self._pipeline.disabled_nodes), 'node')})"
         for (name, why), specs in self._disabled_groups.items():
             cells = f"  {format_count(len(specs), 'cell')}" if len(specs) > 1 else ""
-            head = f"  {self._indent}{name:<{self._width}}  {specs[0].kind:<{self._kind_width}}"
+            head = f"  {self._indent}{name:<{self._width}}  {specs[0].kind_shown:<{self._kind_width}}"
             yield f"{head}{cells}  {escape_controls(why)}"
 
 

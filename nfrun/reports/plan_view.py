@@ -191,7 +191,7 @@ def _drawn(pipeline: Pipeline) -> dict[str, str]:
     """Return the kind and the number of cells of each node of the file: people cannot read 200 boxes."""
     cells = Counter(spec.of for spec in pipeline.nodes.values() if spec.of)
     return {
-        spec.declared: spec.kind + (f", {format_count(cells[spec.of], 'cell')}" if spec.of else "")
+        spec.declared: spec.kind_shown + (f", {format_count(cells[spec.of], 'cell')}" if spec.of else "")
         for spec in pipeline.nodes.values()
     }
 

@@ -304,3 +304,43 @@ def test_a_secret_reaches_it_by_env_and_is_masked(here: Here, site: Path, monkey
     ]
     monkeypatch.setenv("TOY_SECRET", "another")
     assert status(here, folder) == "reused"
+
+
+COUNTED = """
+import pyarrow as pa
+
+def run(job):
+    rows = job.table("rows")
+    return {"rows": pa.table({"a": rows["a"], "rows": [rows.num_rows] * rows.num_rows})}
+"""
+
+
+def made_calls(here: Here, folder: Path) -> tuple[int, int]:
+    """Run the pipeline. Returns how many calls were made, and for how many rows results were used again."""
+    code, document, told = run(here, folder)
+    assert code == 0, told
+    return document["nodes"]["x"]["map"]["calls"], document["nodes"]["x"]["map"]["reused"]
+
+
+def test_results_of_calls_are_used_again_until_the_revision_is_another(here: Here, site: Path) -> None:
+    node = "inputs: {rows: t}, map: {over: rows, by: a}"
+    folder = one(site, COUNTED, node, outputs=ROWS, map=True)
+    assert made_calls(here, folder) == (2, 0)
+    text = (folder / "p.yaml").read_text()
+    (folder / "p.yaml").write_text(text.replace("select 2", "select 2 union all select 3"))
+    assert made_calls(here, folder) == (1, 2)
+    one(site, COUNTED, node, outputs=ROWS, map=True, revision=2)
+    assert made_calls(here, folder) == (2, 0)
+    one(site, COUNTED, node, outputs=ROWS, map=True, revision=2, effects=True)
+    assert made_calls(here, folder) == (2, 0)
+    one(site, COUNTED, node, outputs=ROWS, map=True, revision=2, external=True)
+    (folder / "p.yaml").write_text(text.replace("select 2", "select 2 union all select 4"))
+    assert made_calls(here, folder) == (1, 2)
+
+
+def test_plans_and_runs_show_the_name_of_the_kind(here: Here, site: Path) -> None:
+    folder = one(site, PLAIN, "with: {}", outputs=ROWS)
+    lines = here(folder, "plan", "p.yaml").stdout.splitlines()
+    assert [line.split()[:3] for line in lines if " x " in line] == [["run", "x", "toy.one"]]
+    assert json.loads(here(folder, "plan", "p.yaml", "--format", "json").stdout)["nodes"]["x"]["kind"] == "use"
+    assert "toy.one" in here(folder, "plan", "p.yaml", "--format", "mermaid").stdout
