@@ -80,8 +80,8 @@ def test_an_annotation_is_one_command_with_its_text(title: str, message: str) ->
     assert found is not None
     name, properties, text = found
     assert (name, properties["file"], properties["line"], properties["col"]) == ("error", "a b,c:d.py", "3", "4")
-    if title and title.isprintable():
-        assert properties["title"] == title
+    if title.strip() and title.isprintable():
+        assert properties["title"] == title.rstrip()  # the runner cuts spaces off
     if message.isprintable():
         assert text == message
 
@@ -477,7 +477,7 @@ def test_a_summary_takes_no_more_room_than_there_is(room: int) -> None:
 def test_many_failures_stay_within_the_limit() -> None:
     names = [f"node_{i}" for i in range(5_000)]
     record = RunRecord(make_plan([Node(name) for name in names], slots=4))
-    text = HOSTILE * 2_000
+    text = HOSTILE * 40
     record.event(RunStarted(0.0, 5_000, 4))
     for name in names:
         record.event(NodeStarted(0.0, name, 1))
