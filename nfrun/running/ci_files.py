@@ -82,7 +82,7 @@ def _trace(
         write,
         title=setup.pipeline.name,
         facts=_facts(setup),
-        kind_of=lambda node: setup.pipeline.spec_of(node).kind,
+        kind_of=lambda node: setup.pipeline.spec_of(node).kind_shown,
         executor_of=lambda node: executors.get(node, ""),
         worker_of=made_on.get,
         memory=used_memory,

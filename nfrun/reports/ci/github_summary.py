@@ -104,7 +104,7 @@ class _Summary:
             shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
             yield f"\nCritical path {format_seconds(seconds)}: {' → '.join(map(code, shown))}\n"
         if ran:
-            rows = (_node_row(name, nodes[name], self._pipeline.spec_of(name).kind) for name in ran)
+            rows = (_node_row(name, nodes[name], self._pipeline.spec_of(name).kind_shown) for name in ran)
             title = f"{format_count(len(ran), 'node')} ran, the longest first"
             headings = ("node", "kind", "status", "took", "waited", "rows", "bytes")
             yield from table(title, headings, rows, _MOST_NODES, len(ran), folded=True)
