@@ -280,7 +280,8 @@ def _confirm(pipeline: Pipeline, options: BenchOptions, messages: Messages) -> N
         return
     listed = shortened([f"'{name}'" for name in nodes], 3)
     times = f"{len(VARIANTS) * options.repeat} times"
-    what = f"{pipeline.file} writes files or runs scripts ({listed}), and this executes all of it {times}"
+    what = f"{pipeline.file} writes files, runs scripts or has other effects ({listed})"
+    what += f", and this executes all of it {times}"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise BenchStopped(f"{what}; pass --yes if it may", EXIT_USAGE)
     messages(f"{what}. Go on? [y/N] ", end="")

@@ -224,7 +224,9 @@ def test_differing_results_are_named(folder: Folder) -> None:
 
 def test_a_pipeline_with_side_effects_needs_yes(folder: Folder) -> None:
     done = folder.bench("effects.yaml")
-    what = "effects.yaml writes files or runs scripts ('b', 'c'), and this executes all of it 9 times"
+    what = (
+        "effects.yaml writes files, runs scripts or has other effects ('b', 'c'), and this executes all of it 9 times"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"nfrun: {what}; pass --yes if it may\n")
     assert folder.left() == []
     done = folder.bench("effects.yaml", "--yes", "--repeat", "1")
@@ -251,7 +253,8 @@ def test_on_a_terminal_bench_asks_about_side_effects(folder: Folder, answer: str
         dimensions=(50, 200),
     )
     child.expect_exact(
-        "effects.yaml writes files or runs scripts ('b', 'c'), and this executes all of it 3 times. Go on? [y/N] "
+        "effects.yaml writes files, runs scripts or has other effects ('b', 'c'), and this executes all of it 3 times. "
+        "Go on? [y/N] "
     )
     if answer < " " and answer:
         child.send(answer)

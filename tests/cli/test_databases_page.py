@@ -82,6 +82,7 @@ WRONG = {
     (", mode: {upsert: [id]}", ""): "shop.yaml:5:43: 'adbc.write' needs 'mode'",
     ("table: orders", "tabel: orders"): "shop.yaml:5:50: 'adbc.write' has no 'tabel'",
     ("table: orders", "table: ''"): "shop.yaml:5:57: 'table' is empty",
+    ("table: orders", "table: mart.orders"): "shop.yaml:5:57: 'table' cannot be 'mart.orders'",
     ("inputs: orders, ", ""): "shop.yaml:5:10: 'adbc.write' has one input; this node has none",
     ("      sql: select", "      sq: select"): "shop.yaml:10:7: 'adbc.query' has no 'sq'",
     ('["${{ params.since }}"]', "2024"): "shop.yaml:11:19: 'parameters' must be a list, not 2024",
