@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.map_spec import MapForm
 from nfrun.core.output_types import TABLE, form_of
-from nfrun.core.pipeline import NodeSpec, has_expression
+from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
 from nfrun.nodes.base import CancelToken, Kind, NodeContext, NodeDiagnostic, NodeError, output_name
@@ -38,6 +38,9 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     yield from _check_inputs(node, half)
     if node.map is not None and not half.maps:
         yield NodeDiagnostic(("map",), f"'{half.name}' has no 'map'", "it reads its inputs as a whole", at_key=True)
+    if node.section in LAST_SECTIONS and "thread" not in half.executors:
+        what = f"'{half.name}' runs in processes only, and a node under '{node.section}' runs on a thread"
+        yield NodeDiagnostic((node.kind,), what, "use it in a node under 'nodes'")
     if node.executor and not has_expression(node.executor) and node.executor not in ("auto", *half.executors):
         what = f"'{half.name}' does not run on the executor '{node.executor}'"
         yield NodeDiagnostic(("executor",), what, f"it has {' and '.join(half.executors)}: remove it")
@@ -236,6 +239,7 @@ USE = Kind(
     synonyms=("plugin", "plug_in", "plug-in", "provider"),
     expression_hint="which plug-in runs is fixed; put values under 'with'",
     is_plugin=True,
+    may_run_last=True,
     key_inputs=lambda node, code: _revision(node),
     obstacle=_obstacle,
     runs_for_effect=_has_effects,

@@ -228,6 +228,7 @@ class _Reader(Findings):
         usual = {key: value for key, value in defaults.items() if key in LAST_SETTINGS}
         bodies = self.mapping(self.document.root, section).items()
         found = {name: self.node(name, body, usual, section) for name, body in bodies if isinstance(body, dict)}
+        with_plugins(self, found)
         resolve_last_references(self, found, nodes)
         type_inputs(self, found, {}, nodes)
         self.kinds(found, list(nodes))

@@ -157,7 +157,7 @@ KEYS = {
 LAST_KINDS = [name for name, kind in KINDS.items() if kind.may_run_last]
 LAST_SETTINGS = ("if", "continue_on_error", "format", "retries", "timeout", "env", "description")
 _NOT_LAST = {
-    **dict.fromkeys(written_kinds(), f"only {' and '.join(LAST_KINDS)} nodes run at the end"),
+    **dict.fromkeys(written_kinds(), f"only {', '.join(LAST_KINDS[:-1])} and {LAST_KINDS[-1]} nodes run at the end"),
     "needs": "it runs when all else has ended, beside the others of its section",
     "outputs": "nobody can read it: let it write a file",
     **dict.fromkeys(("schema", "checks"), "nobody can read its output"),

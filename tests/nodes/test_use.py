@@ -344,3 +344,20 @@ def test_plans_and_runs_show_the_name_of_the_kind(here: Here, site: Path) -> Non
     assert [line.split()[:3] for line in lines if " x " in line] == [["run", "x", "toy.one"]]
     assert json.loads(here(folder, "plan", "p.yaml", "--format", "json").stdout)["nodes"]["x"]["kind"] == "use"
     assert "toy.one" in here(folder, "plan", "p.yaml", "--format", "mermaid").stdout
+
+
+TELLS = """
+def run(job):
+    (job.folder / "told.txt").write_text(job.environ["NFRUN_STATUS"] + str(job.has("t")))
+    return {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "section", "told"), [("select 1 as a", "finally", "okTrue"), ("selec", "on_failure", "failedFalse")]
+)
+def test_it_runs_at_the_end_of_a_run(here: Here, site: Path, query: str, section: str, told: str) -> None:
+    folder = one(site, TELLS, "with: {}", outputs=ROWS, effects=True)
+    (folder / "p.yaml").write_text(f"nodes: {{t: {{sql: {query}}}}}\n{section}: {{x: {{use: toy.one, inputs: t}}}}\n")
+    here(folder, "run", "p.yaml", "-q")
+    assert (folder / "told.txt").read_text() == told

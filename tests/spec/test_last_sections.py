@@ -47,11 +47,11 @@ WRONG = {
     "finally: {a: {run: x}}": "5:11: there is a node 'a' already (line 3) (rename one)",
     "finally: {A: {run: x}}": "5:11: 'A' differs from 'a' (line 3) only in case (files would clash on some systems: "
     "rename one)",
-    "finally: {s: {sql: select 1}}": "5:15: 'sql' is not a key of a node under 'finally' (only python and run nodes run "
+    "finally: {s: {sql: select 1}}": "5:15: 'sql' is not a key of a node under 'finally' (only python, run and use nodes run "
     "at the end)",
-    "finally: {s: {read: x.csv}}": "5:15: 'read' is not a key of a node under 'finally' (only python and run nodes run "
+    "finally: {s: {read: x.csv}}": "5:15: 'read' is not a key of a node under 'finally' (only python, run and use nodes run "
     "at the end)",
-    "finally: {s: {}}": "5:11: node 's' has no kind (give it one of python, run)",
+    "finally: {s: {}}": "5:11: node 's' has no kind (give it one of python, run, use)",
     "finally: {s: {run: x, python: steps:f}}": "5:23: node 's' has 2 kinds: run, python (a node is one of them; make it "
     "several nodes)",
     "finally: {s: {run: x, needs: a}}": "5:23: 'needs' is not a key of a node under 'finally' (it runs when all else has "
@@ -87,7 +87,7 @@ WRONG = {
     "teardown: {s: {run: x}}": "5:1: 'teardown' is not a key of a pipeline file (did you mean 'finally'?)",
     "on_failure: {s: {run: x, needs: a}}": "5:26: 'needs' is not a key of a node under 'on_failure' (it runs when all "
     "else has ended, beside the others of its section)",
-    "on_failure: {s: {write: x.csv}}": "5:18: 'write' is not a key of a node under 'on_failure' (only python and run nodes "
+    "on_failure: {s: {write: x.csv}}": "5:18: 'write' is not a key of a node under 'on_failure' (only python, run and use nodes "
     "run at the end)",
     "on_failure: {a: {run: x}}": "5:14: there is a node 'a' already (line 3) (rename one)",
     "on_failure: {s: {run: x}}\nfinally: {s: {run: x}}": "6:11: there is a node 's' already (line 5) (rename one)",

@@ -129,11 +129,19 @@ def test_a_static_half_that_is_wrong_is_told_where_the_node_names_it(tmp_path: P
     assert told(tmp_path, "{use: toy.wrong, inputs: t}").startswith(expected + "be a whole number, not '1' (")
 
 
-def test_a_file_at_the_end_of_which_a_plug_in_stands_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "p.yaml").write_text("nodes: {t: {sql: select 1}}\nfinally: {x: {use: toy.none}}\n")
+def last_problems(folder: Path, node: str) -> list[str]:
+    (folder / "p.yaml").write_text(f"nodes: {{t: {{sql: select 1}}}}\nfinally: {{x: {node}}}\n")
     with pytest.raises(SpecError) as error:
-        read_pipeline(tmp_path / "p.yaml")
-    assert next(each.hint for each in error.value.diagnostics) == "only python and run nodes run at the end"
+        read_pipeline(folder / "p.yaml")
+    return [each.message for each in error.value.diagnostics]
+
+
+def test_plug_ins_at_the_end_of_a_run_are_checked_alike(tmp_path: Path) -> None:
+    assert last_problems(tmp_path, "{use: toy.nune}") == ["no installed package has the kind 'toy.nune'"]
+    assert last_problems(tmp_path, "{use: toy.repeat, inputs: t}") == ["'toy.repeat' needs 'times'"]
+    assert last_problems(tmp_path, "{use: toy.file, with: {times: 1}}") == [
+        "'toy.file' runs in processes only, and a node under 'finally' runs on a thread"
+    ]
 
 
 def node(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> NodeSpec:
