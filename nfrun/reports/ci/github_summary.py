@@ -125,7 +125,7 @@ def _node_row(name: str, node: NodeRecord, kind: str) -> Sequence[str]:
     size = format_size(node.bytes) if node.bytes else ""
     return (
         code(name),
-        kind,
+        plain(kind),
         status,
         format_seconds(node.duration),
         format_seconds(node.queue_wait),
