@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.output_types import TABLE, form_of
-from nfrun.core.text import escape_controls
+from nfrun.core.text import ellipsize, escape_controls
+from nfrun.core.values import asdict
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.work_dir import run_number
 from nfrun.lookback.layout import NOT_RECORDED, Look, local_time
@@ -36,13 +37,32 @@ def node_head(run: ListedRun, node: RecordedNode, look: Look) -> Iterator[str]:
             ("why it did not run", "" if node.status in ("ok", "failed") else why(node)),
             ("ran in run", str(run_number(finished.home) or finished.home) if finished else ""),
             ("started", _started(run, node)),
-            ("attempts", str(node.attempts) if node.attempts else ""),
+            ("attempts", _attempts(node)),
+            ("spent", _spent(node)),
+            ("memory", f"{format_size(node.memory)} at most" if node.memory else ""),
+            ("worker", escape_controls(node.worker)),
             ("calls", "" if node.map is None else format_calls(node.map)),
             ("read", _files(finished.reads if finished else {})),
             ("wrote", _files(finished.wrote if finished else {})),
             ("not reused", finished.obstacle if finished else ""),
         ]
     )
+
+
+def _attempts(node: RecordedNode) -> str:
+    """Return the number of attempts, and why those before the last one failed."""
+    failed = [f"{format_seconds(each.ended - each.started)}: {ellipsize(each.error, 200)}" for each in node.failed]
+    return "\n".join([str(node.attempts), *failed]) if node.attempts else ""
+
+
+def _spent(node: RecordedNode) -> str:
+    """Return for what the last attempt took its time, "" if that is not recorded."""
+    times = node.times
+    if times is None or node.status not in ("ok", "failed"):
+        return ""
+    found = {"queued": times.queued, "waiting for inputs": times.inputs, "working": node.duration}
+    found |= {"handing on": times.handoff, "of CPU": times.cpu}
+    return ", ".join(f"{format_seconds(value)} {what}" for what, value in found.items() if value or what == "working")
 
 
 def _end(node: RecordedNode) -> str:
@@ -145,6 +165,10 @@ def node_document(
         "key_inputs": dict(finished.key_inputs) if finished else {},
         "reads": dict(finished.reads) if finished else {},
         "wrote": {shown_name(name): checksum for name, checksum in finished.wrote.items()} if finished else {},
+        "times": None if node.times is None else {f"{name}_s": value for name, value in asdict(node.times).items()},
+        "failed_attempts": [asdict(attempt) for attempt in node.failed],
+        "memory": node.memory or None,
+        "worker": node.worker or None,
         "obstacle": (finished.obstacle if finished else "") or None,
         "logs": {stream: str(path) for stream, path in files.items()},
     }

@@ -16,6 +16,7 @@ from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import closest_match, ellipsize, file_stem, shortened
 from nfrun.core.values import field, frozen
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
+from nfrun.history.node_times import FailedAttempt, NodeTimes, attempts_of_line, times_of_line
 from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import LOGS
 from nfrun.lookback.run_list import KILLED, RUNNING, ListedRun
@@ -37,7 +38,8 @@ class RecordedNode:
     `attempts` is 0 where it is not recorded. `reason` says why it ran, and `because` which failed node it was skipped
     for. `tolerated`: that it failed or was skipped did not let the run fail. A cell has its matrix under `of`,
     and in `cell` its value on each axis. `checks` are the results of its checks. `map` counts the rows
-    of a mapped node.
+    of a mapped node. `times` are those of the last attempt, None where they are not recorded, and `failed` are the
+    attempts before it. `memory` and `worker` are as in `FinishedNode`.
     """
 
     node: str
@@ -54,6 +56,10 @@ class RecordedNode:
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     checks: tuple[CheckResult, ...] = ()
     map: MapCounts | None = None
+    times: NodeTimes | None = None
+    failed: tuple[FailedAttempt, ...] = ()
+    memory: int = 0
+    worker: str = ""
 
     @property
     def outputs(self) -> tuple[FinishedOutput, ...]:
@@ -140,6 +146,10 @@ def recorded(found: Node) -> RecordedNode:
     """Return what the line of a node in a journal says."""
     of_all = (found.duration, found.started, found.attempts, found.reason)
     cell: dict[str, Any] = {"of": found.of, "cell": found.cell, "checks": found.checks, "map": found.map}
+    if found.times or found.worker:
+        cell |= {"times": times_of_line(found.times), "memory": found.memory, "worker": found.worker}
+    if found.failed:
+        cell["failed"] = attempts_of_line(found.failed)
     if isinstance(found, FinishedNode):
         return RecordedNode(found.node, "reused" if found.reused else "ok", *of_all, finished=found, **cell)
     return RecordedNode(

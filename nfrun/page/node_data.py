@@ -8,7 +8,7 @@ from nfrun.core.contracts import CheckResult
 from nfrun.core.events import Failure
 from nfrun.core.values import asdict
 from nfrun.history.journal import FinishedOutput
-from nfrun.history.node_times import FailedAttempt, attempts_of_line
+from nfrun.history.node_times import FailedAttempt
 from nfrun.history.work_dir import run_number
 from nfrun.lookback.run_diff import schema_columns
 from nfrun.page.definitions import Definitions, place_of
@@ -83,18 +83,16 @@ def _times(found: Recorded, name: str) -> dict[str, Any]:
         ]
         seconds |= {key: value for key in ("cpu", "gil_wait") if (value := getattr(times, key))}
     shown: dict[str, Any] = {key: round(value, 6) for key, value in seconds.items()}
-    end = found.ends[name]
-    if end.memory:
-        shown["memory"] = end.memory
-    if end.worker:
-        shown["worker"] = end.worker
+    if node.memory:
+        shown["memory"] = node.memory
+    if node.worker:
+        shown["worker"] = node.worker
     shown["phases"] = [[phase, round(a, 6), round(b, 6)] for phase, a, b in phases if b > a]
-    failed = attempts_of_line(end.failed) if end.failed else ()
     last: dict[str, Any] = {"started": round(started, 6), "duration": round(span.ended - started, 6)}
     if node.failure is not None:
         last["failure"] = node.failure.error
-    if failed or node.attempts > 1:
-        attempts = [_attempt(attempt) for attempt in failed] or [{}] * (node.attempts - 1)
+    if node.failed or node.attempts > 1:
+        attempts = [_attempt(attempt) for attempt in node.failed] or [{}] * (node.attempts - 1)
         shown["attempts"] = [*attempts, last]
     return shown
 

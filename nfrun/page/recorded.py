@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import frozen, replace
 from nfrun.history.journal import FinishedOutput, JournalContents, read_journal
-from nfrun.history.node_times import NodeTimes, times_of_line
+from nfrun.history.node_times import NodeTimes
 from nfrun.history.run_plan import PlannedNode, RunPlan, read_run_plan
 from nfrun.lookback.recorded_run import Node, RecordedNode, ends_of, recorded
 from nfrun.lookback.run_list import ListedRun
@@ -57,19 +57,17 @@ def read_recorded(run: ListedRun) -> Recorded:
             if planned[name].of:
                 nodes[name] = replace(nodes[name], of=planned[name].of, cell=planned[name].cell)
     graph = graph_of(ends) if plan is None else planned_graph(plan.nodes, nodes)
-    times = {name: found for name, end in ends.items() if (found := times_of_line(end.times)) is not None}
-    spans = {
-        name: span for name, end in ends.items() if (span := _span_of(nodes[name], end, times.get(name))) is not None
-    }
+    times = {name: found for name in ends if (found := nodes[name].times) is not None}
+    spans = {name: span for name in ends if (span := _span_of(nodes[name])) is not None}
     outputs = {output.id: output for node in nodes.values() for output in node.outputs}
     return Recorded(run, journal, ends, nodes, plan, planned, graph, times, spans, outputs)
 
 
-def _span_of(node: RecordedNode, end: Node, times: NodeTimes | None) -> Span | None:
+def _span_of(node: RecordedNode) -> Span | None:
     """Return when a node was ready, started and ended, None if it did not run, or if that is not recorded."""
     if node.status in ("reused", "skipped") or node.started is None:
         return None
-    if times is not None:
-        queued = times.queued if not end.failed else 0.0
+    if (times := node.times) is not None:
+        queued = times.queued if not node.failed else 0.0
         return Span(node.started - queued, node.started, times.ended, node.duration)
     return Span(node.started, node.started, node.started + node.duration, node.duration)

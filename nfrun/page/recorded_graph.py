@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from graphlib import CycleError
 
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import make_stages
@@ -103,9 +104,12 @@ def planned_graph(planned: Mapping[str, PlannedNode], nodes: Collection[str]) ->
 
 
 def stages_of(reads: Mapping[str, tuple[ReadOutput, ...]], waits_for: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    """Return the stage of each node."""
+    """Return the stage of each node. They are all 0 where nodes seem to wait for each other, as contents were equal."""
     graph = {name: tuple(dict.fromkeys([*(r.node for r in found), *waits_for[name]])) for name, found in reads.items()}
-    return {name: i for i, stage in enumerate(make_stages(graph)) for name in stage}
+    try:
+        return {name: i for i, stage in enumerate(make_stages(graph)) for name in stage}
+    except CycleError:
+        return dict.fromkeys(reads, 0)
 
 
 def _reads_of(end: FinishedNode, makers: Mapping[str, list[OutputId]]) -> list[ReadOutput]:

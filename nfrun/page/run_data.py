@@ -63,7 +63,7 @@ def _lanes(found: Recorded) -> dict[str, int]:
     """Return the lanes of the nodes that worked. Those of one worker of a cluster are side by side."""
     workers: dict[str, list[str]] = {}
     for name in found.spans:
-        workers.setdefault(found.ends[name].worker, []).append(name)
+        workers.setdefault(found.nodes[name].worker, []).append(name)
     lanes: dict[str, int] = {}
     for _, names in sorted(workers.items()):
         own = assign_lanes([(found.spans[name].started, found.spans[name].ended) for name in names])

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nfrun.core.what_if import PastAttempt, PastNode, PastRun
-from nfrun.history.node_times import attempts_of_line
 from nfrun.page.recorded import Recorded
 from nfrun.reports.format_units import format_count, format_seconds
 
@@ -83,7 +82,7 @@ def _past_nodes(found: Recorded) -> Iterator[tuple[str, PastNode]]:
         if times is None or planned is None or name not in found.spans:
             yield name, PastNode(needs)
             continue
-        failed = [PastAttempt(a.ended - a.started, a.delay) for a in attempts_of_line(found.ends[name].failed)]
+        failed = [PastAttempt(a.ended - a.started, a.delay) for a in node.failed]
         taken, calls = times.ended - times.started, 0
         if planned.is_mapped and node.map is not None and node.map.calls:
             taken, calls = node.map.busy or taken, min(_MOST_CALLS, node.map.calls)
