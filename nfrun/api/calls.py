@@ -25,6 +25,11 @@ def calling_place() -> SourceSpan:
     return SourceSpan(_shown(file), line, column if text else 0, max(1, len(text) - column + 1), text)
 
 
+def shown_file(file: str) -> str:
+    """Return the name of a file of code as people know it: that of a cell, such as `Cell In[3]`, or the path."""
+    return _name_of_cell(file) or file
+
+
 def calling_folder() -> Path:
     """Return the folder of the file of that call; the working directory in a notebook or at a prompt."""
     frame = _calling_frame()

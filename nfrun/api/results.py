@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from nfrun.api.calls import shown_file
 from nfrun.api.errors import RunFailed
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import NotRecorded
@@ -15,7 +16,7 @@ from nfrun.core.events import Frame
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Gather, NodeSpec, OutputId, column_type
 from nfrun.core.text import closest_match, ellipsize, shortened
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.history.work_dir import LOGS
 from nfrun.reports.last_line import last_line
 from nfrun.reports.run_record import NodeRecord, RunRecord
@@ -276,13 +277,14 @@ class _Nodes(Mapping[str, NodeResult]):
     def _failure(self, name: str, record: NodeRecord) -> NodeFailure | None:
         from nfrun.reports.summary import failure_text
 
-        failure = record.failure
-        if failure is None or record.status != "failed":
+        if record.failure is None or record.status != "failed":
             return None
+        frames = tuple(replace(frame, file=shown_file(frame.file)) for frame in record.failure.frames)
+        failure = replace(record.failure, frames=frames)
         place = str(self._setup.pipeline.spec_of(name).source)
         skipped = [other for other, node in self._record.nodes.items() if node.because == name]
-        text = failure_text(name, record, place, skipped).strip()
-        return NodeFailure(name, failure.type, failure.message, text, place, failure.frames, record.tolerated)
+        text = failure_text(name, replace(record, failure=failure), place, skipped).strip()
+        return NodeFailure(name, failure.type, failure.message, text, place, frames, record.tolerated)
 
 
 def _output(cell: NodeSpec, name: str) -> OutputId:

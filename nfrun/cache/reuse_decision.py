@@ -13,6 +13,7 @@ from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_di
 from nfrun.cache.change_text import changes, files_as_inputs
 from nfrun.cache.check_keys import checks_to_make, has_new_checks, refusal
 from nfrun.cache.observed_files import ObservedFiles
+from nfrun.code.function_lookup import PROGRAM
 from nfrun.core.contracts import failed_checks
 from nfrun.core.map_counts import MapCounts
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
@@ -154,7 +155,7 @@ class _ReuseDecider:
         if name in self._force:
             return "--force"
         if spec.cache is False:
-            return "it has 'cache: false'"
+            return "no module has its function" if spec.body.startswith(f"{PROGRAM}:") else "it has 'cache: false'"
         if not (entries := self._history.of_node(name)):
             return NEVER_FINISHED
         if obstacle := self._keys.obstacle(name):

@@ -90,6 +90,10 @@ class Diagnostic:
 class Error(Exception):
     """The base of all errors that nfrun raises for what its user can mend."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that a notebook shows: where nfrun has raised it says nothing to its user."""
+        return [f"{type(self).__name__}: {line}" if i == 0 else line for i, line in enumerate(str(self).split("\n"))]
+
 
 class SpecError(Error):
     """A pipeline file, its parameters or its secrets are wrong. `diagnostics` has all mistakes, not only the first.
