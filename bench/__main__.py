@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from bench import (
+    api,
     blog,
     checks,
     cluster,
@@ -48,6 +49,7 @@ from bench.measure import Line, machine, print_line
 
 SUITES = {
     "noop": noop.measure,
+    "api": api.measure,
     "blog": blog.measure,
     "checks": checks.measure,
     "cluster": cluster.measure,

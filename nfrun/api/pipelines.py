@@ -13,23 +13,23 @@ from nfrun.api.errors import errors_for_programs
 from nfrun.api.given_inputs import GivenInputs
 from nfrun.api.messages import ProgramMessages
 from nfrun.api.plain_values import plain_params
-from nfrun.api.plans import Plan
 from nfrun.api.results import Result
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NOTHING
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.runner import Run
 from nfrun.running.options import PlanOptions, RunOptions
-from nfrun.running.planning import plan_pipeline
 from nfrun.running.prepared_run import Caller
 from nfrun.running.program import Program
 from nfrun.running.run import run_prepared
-from nfrun.running.run_setup import RunSetup, set_up_run
+from nfrun.running.run_setup import RunSetup, known_checks, set_up_run
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.resolve import functions_of
 from nfrun.system.processes.signals import INTERRUPT, cancel_on_signals
+from nfrun.system.runtime import gc_paused
 
 if TYPE_CHECKING:
+    from nfrun.api.plans import Plan
     from nfrun.core.pipeline import Pipeline
     from nfrun.spec.built_document import BuiltPipeline
 
@@ -67,6 +67,9 @@ class RunnablePipeline:
         The arguments are those of `run`. With `fresh` no reason is looked for. Raises what `run` raises.
         """
         given = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
+        from nfrun.api.plans import Plan
+        from nfrun.running.planning import plan_pipeline
+
         with errors_for_programs(PlanOptions, _FIELDS) as messages, self._inputs(inputs, profile, work) as files:
             options = _options(PlanOptions, self._file(), {**given, "inputs": files.paths, "format": "json"})
             program = Program(plain_params(params), self._built())
@@ -120,9 +123,11 @@ class RunnablePipeline:
             options = _options(RunOptions, self._file(), {**given, "inputs": files.paths})
             program = Program(plain_params(params), self._built())
             _check_executor(options, program)
-            with set_up_run(options, messages, program=program) as setup:
-                files.write()  # again, if somebody has removed them before the lock was held
-                return _run(setup, messages, progress)
+            with ExitStack() as preparing:
+                preparing.enter_context(gc_paused())  # until nodes run
+                with set_up_run(options, messages, program=program) as setup:
+                    files.write()  # again, if somebody has removed them before the lock was held
+                    return _run(setup, messages, progress, preparing.close)
 
     def _file(self) -> Path:
         """Return the path of the file, which need not exist for a built pipeline."""
@@ -135,8 +140,10 @@ class RunnablePipeline:
     def _read(self, profile: str = "") -> Pipeline:
         """Read and check the pipeline. Raises SpecError."""
         built, file = self._built(), self._file()
-        functions = FunctionLookup(file.absolute().parent, given=functions_of(built))
-        return read_pipeline(file, functions, profile=profile, document=None if built is None else built.document)[0]
+        known, _ = known_checks(PlanOptions(pipeline=file))  # of runs in the usual work folder
+        functions = FunctionLookup(file.absolute().parent, known=known.modules, given=functions_of(built))
+        document = None if built is None else built.document
+        return read_pipeline(file, functions, profile=profile, known=known, document=document)[0]
 
     @contextmanager
     def _inputs(self, inputs: Mapping[str, Any], profile: str | None, work: PathLike | None) -> Iterator[GivenInputs]:
@@ -183,7 +190,10 @@ def _check_executor(options: RunOptions, program: Program) -> None:
         raise only_here(options.executor, functions)
 
 
-def _run(setup: RunSetup, messages: ProgramMessages, progress: bool | None) -> Result:
+def _run(
+    setup: RunSetup, messages: ProgramMessages, progress: bool | None, on_prepared: Callable[[], object]
+) -> Result:
+    """Run what is set up. Calls `on_prepared` when nodes begin to run."""
     from nfrun.api.progress import progress_of
     from nfrun.logs.print_capture import capture_prints
 
@@ -193,6 +203,7 @@ def _run(setup: RunSetup, messages: ProgramMessages, progress: bool | None) -> R
 
     @contextmanager
     def around(run: Run) -> Iterator[None]:
+        on_prepared()
         with ExitStack() as stack:
             signals = stack.enter_context(cancel_on_signals(run.cancel, INTERRUPT)) if is_main else []
             stack.enter_context(capture_prints(has_detached=lambda: run.detached > 0))

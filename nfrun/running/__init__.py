@@ -20,5 +20,5 @@ Other packages use:
 - `program`: `Program`
 - `report_files`: `check_report_file`, `write_report`
 - `run`: `run_prepared`
-- `run_setup`: `RunSetup`, `set_up_run`
+- `run_setup`: `known_checks`, `RunSetup`, `set_up_run`
 """

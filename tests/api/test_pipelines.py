@@ -121,7 +121,7 @@ def test_what_cannot_be_gathered_says_why(file: Path, arguments: Any, error: typ
 
 def test_an_output_that_is_not_there_says_why(file: Path) -> None:
     result = nfrun.load(file).run()
-    for name, text in (("claen", "did you mean 'clean'"), ("bad", "bad"), ("score", "score@DE")):
+    for name, text in (("claen", "did you mean 'clean'"), ("bad", "bad"), ("score", "such as .score@")):
         with pytest.raises(nfrun.NotRecorded, match=text):
             result[name]
     with pytest.raises(TypeError, match="an output has a name, and 3 is none"):

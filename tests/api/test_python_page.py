@@ -1,0 +1,111 @@
+"""Runs the examples of `docs/python.md`, and has mypy check them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(?:python|yaml|csv)\n(.*?)```", PAGE, re.DOTALL)
+FILES = {found[1]: block for block in BLOCKS if (found := re.match(r"# (\S+\.\w+)\n", block))}
+PROGRAMS = [block for block in BLOCKS if block not in FILES.values()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files of the page, which is the working directory."""
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text.partition("\n")[2])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "steps", raising=False)
+    return tmp_path
+
+
+def test_the_page_has_the_examples_that_are_run() -> None:
+    assert sorted(FILES) == ["orders.csv", "shop.yaml", "steps.py", "test_shop.py"]
+    assert len(PROGRAMS) == 7
+
+
+def test_every_example_prints_what_the_page_says(folder: Path) -> None:
+    names: dict[str, Any] = {"__name__": "example", "__file__": str(folder / "example.py")}
+    (folder / "example.py").write_text("")
+    for block in PROGRAMS:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, str(folder / "example.py"), "exec"), names)
+        assert printed.getvalue().splitlines() == _expected(block), block
+
+
+def _expected(block: str) -> list[str]:
+    """What the comments behind and below calls of `print` say that they print."""
+    found = re.findall(r"print\(.*\)(?:  # (.*)|\n *# (.*))$", block, re.MULTILINE)
+    return [behind or below for behind, below in found]
+
+
+def test_the_example_of_the_fixture_passes(folder: Path) -> None:
+    plugin = ("-p", "no:nfrun", "-p", "nfrun.api.pytest_plugin")
+    command = [sys.executable, "-m", "pytest", "-q", *plugin, "-p", "no:cacheprovider", "test_shop.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert "1 passed" in done.stdout, done.stdout
+
+
+TYPED = """
+from pathlib import Path
+
+import nfrun
+from nfrun.testing import run_node
+
+
+def main(file: Path) -> str:
+    pipeline: nfrun.LoadedPipeline = nfrun.load(file)
+    plan: nfrun.Plan = pipeline.plan(only="a", params={"x": 1})
+    result: nfrun.Result = pipeline.run(jobs=2, inputs={"orders": [{"id": 1}]}, only=["a"], wait="5m", work=file.parent)
+    status: str = result.check().status
+    took: float = result.nodes["a"].took
+    frames = [frame.line for failure in result.failures for frame in failure.frames]
+    names: list[str] = list(result)
+    b = nfrun.Pipeline("x", params={"n": 1}, matrix={"m": [1, 2]})
+    one: nfrun.Node = b.python("a", main, {"x": "y"}, {"k": 1}, timeout="3s", retries={"max": 2}, outputs=["a"])
+    b.sql("b", "select 1", [one, one["a"]], cache=True, checks=[{"rows": 1}])
+    b.finally_.script("end", "echo")
+    b.outputs(a=one)
+    try:
+        text: str = b.to_yaml()
+    except nfrun.SpecError as error:
+        text = "".join(f"{problem.file}:{problem.line}" for problem in error.problems)
+    except (nfrun.UsageError, nfrun.WorkDirLocked, nfrun.RunFailed, nfrun.Error):
+        raise
+    run_node(file, "a", {"x": Path("y")}, with_={"k": 2})
+    return f"{plan}{status}{took}{frames}{names}{text}"
+"""
+WRONGLY_TYPED = """
+import nfrun
+
+nfrun.load(3)
+nfrun.load("x").run(jbos=3)
+nfrun.Pipeline("x").sql("a", "select 1", tiemout="3s")
+nfrun.Pipeline("x").sql("a", "select 1", timeout=3)
+"""
+
+
+@pytest.mark.slow  # mypy reads all of nfrun
+def test_programs_are_checked_by_mypy(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(TYPED)
+    (tmp_path / "wrong.py").write_text(WRONGLY_TYPED)
+    settings = tmp_path / "mypy.ini"
+    settings.write_text("[mypy]\nstrict = true\n[mypy-pyarrow.*,duckdb.*]\nignore_missing_imports = true\n")
+    command = [sys.executable, "-m", "mypy", "--config-file", str(settings), "--cache-dir", str(tmp_path / "cache")]
+    pytest.importorskip("mypy", reason="needs what the extra 'dev' installs")
+    done = subprocess.run([*command, "good.py", "wrong.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ours = [
+        line for line in done.stdout.splitlines() if line.startswith(("good.py", "wrong.py")) and ": error:" in line
+    ]
+    assert [line.split(":")[:2] for line in ours] == [["wrong.py", str(number)] for number in (4, 5, 6, 7)], done.stdout
