@@ -28,8 +28,11 @@ BEGIN = b"<!doctype html><!-- a run of nfrun -->"  # the first bytes of every pa
 _ASSETS = Path(__file__).parent / "assets"
 # One module in this order: each uses what those before it define.
 _SCRIPTS = (
-    *("dom", "format", "document", "charts", "values", "node", "table"),
-    *("axis", "timeline", "layout", "graph", "what_if", "main"),
+    *("dom", "format", "document", "charts", "values", "node"),
+    *("table_rows", "table"),
+    *("axis", "timeline_rows", "timeline_bars", "timeline_input", "timeline"),
+    *("layout", "graph_boxes", "graph_input", "graph"),
+    *("what_if", "main"),
 )
 _LEVEL = 6  # of gzip: 9 takes three times as long for 1 % less
 _MOST_FAILURES = 10  # with their messages at the top; the others are in the table of nodes

@@ -5,23 +5,35 @@ class Axis {
     this.end = end;
     this.fit();
   }
-  fit() { [this.from, this.to] = [0, this.end]; }
-  get span() { return this.to - this.from; }
-  get isZoomed() { return this.span < this.end * 0.9999; }
+  fit() {
+    [this.from, this.to] = [0, this.end];
+  }
+  get span() {
+    return this.to - this.from;
+  }
+  get isZoomed() {
+    return this.span < this.end * 0.9999;
+  }
   // Seconds to pixels in a plot that begins at `left` and is `width` wide.
   place(left, width) {
     this.left = left;
     this.width = width;
     this.scale = width / this.span;
   }
-  x(time) { return this.left + (time - this.from) * this.scale; }
-  time(x) { return this.from + (x - this.left) / this.scale; }
+  x(time) {
+    return this.left + (time - this.from) * this.scale;
+  }
+  time(x) {
+    return this.from + (x - this.left) / this.scale;
+  }
   zoom(factor, around = (this.from + this.to) / 2) {
     const span = Math.min(this.end, Math.max(this.end / 1e5, this.span / factor));
     const share = (around - this.from) / this.span;
     this.move(around - share * span, span);
   }
-  pan(by) { this.move(this.from + by, this.span); }
+  pan(by) {
+    this.move(this.from + by, this.span);
+  }
   move(from, span) {
     this.from = Math.max(0, Math.min(this.end - span, from));
     this.to = this.from + span;
@@ -32,34 +44,11 @@ class Axis {
     else this.pan(from < this.from ? from - this.from - this.span * 0.1 : to - this.to + this.span * 0.1);
   }
   ticks() {
-    const step = roundStep(this.span, this.width / 90), first = Math.ceil(this.from / step - 1e-9);
-    return Array.from({ length: Math.max(0, Math.floor(this.to / step + 1e-9) - first + 1) }, (_, index) => [(first + index) * step, tickText((first + index) * step, step)]);
+    const step = roundStep(this.span, this.width / 90),
+      first = Math.ceil(this.from / step - 1e-9);
+    return Array.from({ length: Math.max(0, Math.floor(this.to / step + 1e-9) - first + 1) }, (_, index) => [
+      (first + index) * step,
+      tickText((first + index) * step, step),
+    ]);
   }
 }
-
-// The lowest free lane of each node, in order of start: rows of cells that overlap. Lanes of slots come with the document.
-function packed(nodes) {
-  const ends = [], lanes = new Map();
-  for (const node of nodes) {
-    const begin = node.started;
-    let lane = ends.findIndex((end) => end <= begin + 1e-9);
-    if (lane < 0) lane = ends.length;
-    ends[lane] = endOf(node);
-    lanes.set(node.id, lane);
-  }
-  return { lanes, count: ends.length };
-}
-
-// How many nodes work at once: steps [time, number].
-function concurrency(nodes) {
-  const changes = nodes.flatMap(busyOf).flatMap(([begin, end]) => [[begin, 1], [end, -1]]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-  const steps = [];
-  let working = 0;
-  for (const [time, by] of changes) {
-    working += by;
-    if (steps.length && steps[steps.length - 1][0] === time) steps[steps.length - 1][1] = working;
-    else steps.push([time, working]);
-  }
-  return steps;
-}
-

@@ -10,7 +10,8 @@ async function readDocument() {
 // Where a name such as "split.large" is no output that is known, the node is the longest beginning that is one.
 function nodeOfOutput(output, producers, nodes) {
   if (producers.has(output)) return producers.get(output);
-  for (let text = output; text; text = text.slice(0, Math.max(0, text.lastIndexOf(".")))) if (nodes.has(text)) return text;
+  for (let text = output; text; text = text.slice(0, Math.max(0, text.lastIndexOf("."))))
+    if (nodes.has(text)) return text;
   return null;
 }
 
@@ -19,15 +20,21 @@ function startPhase(node) {
   const first = node.phases?.find(([name]) => name !== "queued");
   if (!first || !known(node.started) || attemptsBefore(node).length || first[1] - node.started < 1e-6) return;
   const queued = node.phases.find(([name]) => name === "queued");
-  if (queued) queued[2] = first[1]; else node.phases.unshift(["queued", node.started, first[1]]);
+  if (queued) queued[2] = first[1];
+  else node.phases.unshift(["queued", node.started, first[1]]);
 }
 
 // The attempts of a node that failed before its last one, as far as their times are known.
-const attemptsBefore = (node) => (Array.isArray(node.attempts) ? node.attempts.slice(0, -1).filter((attempt) => known(attempt.started)) : []);
+const attemptsBefore = (node) =>
+  Array.isArray(node.attempts) ? node.attempts.slice(0, -1).filter((attempt) => known(attempt.started)) : [];
 // When a node was at work or waited in its slot: from attempt to attempt, it has none.
 const busyOf = (node) => {
-  const before = attemptsBefore(node), last = before.length ? node.attempts[node.attempts.length - 1] : null;
-  return [...before.map(({ started, duration }) => [started, started + (duration ?? 0)]), [last?.started ?? node.started, endOf(node)]];
+  const before = attemptsBefore(node),
+    last = before.length ? node.attempts[node.attempts.length - 1] : null;
+  return [
+    ...before.map(({ started, duration }) => [started, started + (duration ?? 0)]),
+    [last?.started ?? node.started, endOf(node)],
+  ];
 };
 
 function indexed(page) {
@@ -36,13 +43,22 @@ function indexed(page) {
   const first = page.nodes.reduce((least, node) => Math.min(least, node.stage ?? Infinity), Infinity);
   for (const node of page.nodes) if (known(node.stage)) node.stage += 1 - first;
   for (const node of page.nodes) startPhase(node);
-  const producers = new Map(), outputs = new Map();
+  const producers = new Map(),
+    outputs = new Map();
   for (const node of page.nodes) {
-    for (const output of node.outputs ?? []) { producers.set(output.id, node.id); outputs.set(output.id, output); }
+    for (const output of node.outputs ?? []) {
+      producers.set(output.id, node.id);
+      outputs.set(output.id, output);
+    }
   }
-  const before = new Map(), after = new Map();
+  const before = new Map(),
+    after = new Map();
   const edges = [];
-  const add = (map, key, value) => { const found = map.get(key); if (found) found.push(value); else map.set(key, [value]); };
+  const add = (map, key, value) => {
+    const found = map.get(key);
+    if (found) found.push(value);
+    else map.set(key, [value]);
+  };
   for (const [output, to, kind] of page.edges ?? []) {
     const from = nodeOfOutput(output, producers, nodes);
     if (from === null || !nodes.has(to) || from === to) continue;
@@ -52,20 +68,23 @@ function indexed(page) {
     add(after, from, edge);
   }
   const place = new Map(page.nodes.map((node, index) => [node.id, index]));
-  const critical = new Set(page.run.critical_path?.nodes ?? page.nodes.filter((node) => node.critical).map((node) => node.id));
+  const critical = new Set(
+    page.run.critical_path?.nodes ?? page.nodes.filter((node) => node.critical).map((node) => node.id),
+  );
   const end = page.nodes.reduce((most, node) => Math.max(most, endOf(node)), page.run.duration ?? 0);
-  const busy = page.nodes.reduce((sum, node) => sum + (ran(node) ? node.duration ?? 0 : 0), 0);
+  const busy = page.nodes.reduce((sum, node) => sum + (ran(node) ? (node.duration ?? 0) : 0), 0);
   return { ...page, byId: nodes, place, links: edges, before, after, critical, end: end || 1, busy };
 }
 
 // `reused` nodes have times too, but did not work.
 const ran = (node) => node.status !== "reused" && known(node.started) && known(endOf(node) || null);
 const endOf = (node) => node.ended ?? (known(node.started) ? node.started + (node.duration ?? 0) : 0);
-const startOf = (node) => node.phases?.length ? Math.min(...node.phases.map((phase) => phase[1])) : node.started;
+const startOf = (node) => (node.phases?.length ? Math.min(...node.phases.map((phase) => phase[1])) : node.started);
 const isFailed = (node) => node.status === "failed";
 
 // The name of a cell without that of its matrix: "fit@DE/euros" -> "DE/euros".
-const cellName = (node) => (node.of && node.id.startsWith(node.of) ? node.id.slice(node.of.length).replace(/^@/, "") || node.id : node.id);
+const cellName = (node) =>
+  node.of && node.id.startsWith(node.of) ? node.id.slice(node.of.length).replace(/^@/, "") || node.id : node.id;
 
 // Names of the folds in which a node is, the outermost first: sub-pipelines, then its matrix.
 function foldsOf(node) {
@@ -75,4 +94,3 @@ function foldsOf(node) {
   if (node.of) folds.push(`cells ${node.of}`);
   return folds;
 }
-

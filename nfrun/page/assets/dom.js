@@ -2,7 +2,8 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 // What would hide text or change its direction is shown as an escape, as in a terminal.
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const CONTROL =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const MOST_CHARACTERS = 20000;
 
 const escaped = (character) => {
@@ -44,8 +45,18 @@ function long(text, most = MOST_CHARACTERS) {
   const whole = String(text);
   if (whole.length <= most) return [whole];
   const part = h("span", null, whole.slice(0, most));
-  const more = h("button", { type: "button", class: "quiet no-print", onclick: () => { part.textContent = clean(whole); more.remove(); } },
-    `… ${(whole.length - most).toLocaleString("en-US")} more characters`);
+  const more = h(
+    "button",
+    {
+      type: "button",
+      class: "quiet no-print",
+      onclick: () => {
+        part.textContent = clean(whole);
+        more.remove();
+      },
+    },
+    `… ${(whole.length - most).toLocaleString("en-US")} more characters`,
+  );
   return [part, more];
 }
 
@@ -62,7 +73,11 @@ const ICONS = {
 };
 
 function icon(status) {
-  return s("svg", { class: `icon text-${status}`, viewBox: "0 0 16 16", "aria-hidden": "true" }, s("path", { d: ICONS[status] ?? ICONS.not_selected }));
+  return s(
+    "svg",
+    { class: `icon text-${status}`, viewBox: "0 0 16 16", "aria-hidden": "true" },
+    s("path", { d: ICONS[status] ?? ICONS.not_selected }),
+  );
 }
 
 function tell(text) {
@@ -73,22 +88,28 @@ function tell(text) {
 const measure = (() => {
   const context = document.createElement("canvas").getContext("2d");
   const family = getComputedStyle(document.documentElement).fontFamily;
-  return (text, font) => { context.font = `${font} ${family}`; return context.measureText(text).width; };
+  return (text, font) => {
+    context.font = `${font} ${family}`;
+    return context.measureText(text).width;
+  };
 })();
 
 function fitText(text, width, font = "12px") {
   let shown = clean(text);
   if (shown.length > 400) shown = `${shown.slice(0, 200)}…${shown.slice(-150)}`;
   if (measure(shown, font) <= width) return shown;
-  let low = 0, high = shown.length;
+  let low = 0,
+    high = shown.length;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (measure(shortened(shown, middle), font) <= width) low = middle; else high = middle - 1;
+    if (measure(shortened(shown, middle), font) <= width) low = middle;
+    else high = middle - 1;
   }
   return low > 0 ? shortened(shown, low) : "";
 }
 
-const shortened = (text, length) => `${text.slice(0, Math.ceil(length * 0.6))}…${length > 2 ? text.slice(text.length - Math.floor(length * 0.4)) : ""}`;
+const shortened = (text, length) =>
+  `${text.slice(0, Math.ceil(length * 0.6))}…${length > 2 ? text.slice(text.length - Math.floor(length * 0.4)) : ""}`;
 
 const tip = {
   show(event, ...children) {
@@ -99,8 +120,24 @@ const tip = {
     const { innerWidth, innerHeight } = window;
     const { offsetWidth, offsetHeight } = box;
     box.style.left = `${Math.max(4, Math.min(event.clientX + 14, innerWidth - offsetWidth - 8))}px`;
-    box.style.top = `${event.clientY + 18 + offsetHeight > innerHeight ? Math.max(4, event.clientY - offsetHeight - 12) : event.clientY + 18}px`;
+    const below = event.clientY + 18,
+      above = Math.max(4, event.clientY - offsetHeight - 12);
+    box.style.top = `${below + offsetHeight > innerHeight ? above : below}px`;
   },
-  hide() { byId("tip").hidden = true; },
+  hide() {
+    byId("tip").hidden = true;
+  },
 };
 
+// Buttons that zoom a drawing: out, in, and `fit`, which shows all of it.
+function zoomButtons(zoom, what, fit) {
+  const button = (text, label, onclick) =>
+    h("button", { type: "button", "aria-label": label, title: label, onclick }, text);
+  return h(
+    "div",
+    { class: "group", role: "group", "aria-label": "Zoom" },
+    button("−", "Zoom out", () => zoom(1 / 1.6)),
+    button("+", "Zoom in", () => zoom(1.6)),
+    button("all", `Show ${what}`, fit),
+  );
+}

@@ -1,15 +1,36 @@
 // Numbers as the command line shows them.
 
 const WORDS = {
-  ok: "ran", reused: "reused", failed: "failed", skipped: "skipped", cancelled: "cancelled", disabled: "disabled",
-  not_selected: "not selected", running: "running", not_ended: "not ended",
+  ok: "ran",
+  reused: "reused",
+  failed: "failed",
+  skipped: "skipped",
+  cancelled: "cancelled",
+  disabled: "disabled",
+  not_selected: "not selected",
+  running: "running",
+  not_ended: "not ended",
 };
 const STATUSES = Object.keys(WORDS);
+const RANK = {
+  failed: 0,
+  not_ended: 1,
+  running: 1,
+  cancelled: 2,
+  ok: 3,
+  reused: 4,
+  skipped: 5,
+  disabled: 6,
+  not_selected: 7,
+};
+const rankOf = (status) => RANK[status] ?? 9;
+const worstOf = (statuses) => statuses.reduce((worst, status) => (rankOf(status) < rankOf(worst) ? status : worst));
 const PHASES = { queued: "queued", inputs: "waiting for inputs", work: "working", handoff: "handing on" };
 
 const wordOf = (status) => WORDS[status] ?? status;
 // The type and the message of an error; some have their type as the message.
-const errorText = (error) => [error.type === error.message ? "" : error.type, error.message].filter(Boolean).join(": ") || "error";
+const errorText = (error) =>
+  [error.type === error.message ? "" : error.type, error.message].filter(Boolean).join(": ") || "error";
 const known = (value) => value !== null && value !== undefined;
 
 function seconds(value) {
@@ -20,7 +41,9 @@ function seconds(value) {
   if (value < 0.095) return `${(value * 1e3).toFixed(1)} ms`;
   if (value < 0.9995) return `${Math.round(value * 1e3)} ms`;
   if (value < 99.5) return value < 9.995 ? `${value.toFixed(2)} s` : `${value.toFixed(1)} s`;
-  const whole = Math.round(value), hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
+  const whole = Math.round(value),
+    hours = Math.floor(whole / 3600),
+    minutes = Math.floor(whole / 60) % 60;
   return hours ? `${hours} h ${minutes} m` : `${minutes} m ${whole % 60} s`;
 }
 
@@ -40,18 +63,26 @@ const percent = (part) => (part > 0 && part < 0.01 ? "< 1 %" : `${Math.round(par
 const isTable = (output) => !output.type || output.type === "table";
 // "34,026 rows, 2.3 MB"
 function amount(output) {
-  return [known(output.rows) && isTable(output) ? count(output.rows, "row") : "", size(output.bytes)].filter(Boolean).join(", ");
+  return [known(output.rows) && isTable(output) ? count(output.rows, "row") : "", size(output.bytes)]
+    .filter(Boolean)
+    .join(", ");
 }
 
 function localTime(epoch) {
-  const when = new Date(epoch * 1000), pad = (part) => String(part).padStart(2, "0");
-  const zone = new Intl.DateTimeFormat("en", { timeZoneName: "short" }).formatToParts(when).find((part) => part.type === "timeZoneName");
-  return `${when.getFullYear()}-${pad(when.getMonth() + 1)}-${pad(when.getDate())} ${pad(when.getHours())}:${pad(when.getMinutes())}:${pad(when.getSeconds())} ${zone ? zone.value : ""}`.trim();
+  const when = new Date(epoch * 1000),
+    pad = (part) => String(part).padStart(2, "0");
+  const zone = new Intl.DateTimeFormat("en", { timeZoneName: "short" })
+    .formatToParts(when)
+    .find((part) => part.type === "timeZoneName");
+  const date = [when.getFullYear(), pad(when.getMonth() + 1), pad(when.getDate())].join("-");
+  const time = [when.getHours(), when.getMinutes(), when.getSeconds()].map(pad).join(":");
+  return [date, time, zone?.value].filter(Boolean).join(" ");
 }
 
 // A round step for about `most` ticks.
 function roundStep(span, most) {
-  const rough = span / Math.max(1, most), power = 10 ** Math.floor(Math.log10(rough));
+  const rough = span / Math.max(1, most),
+    power = 10 ** Math.floor(Math.log10(rough));
   return power * [1, 2, 5, 10].find((step) => step * power >= rough * 0.999999);
 }
 
@@ -63,4 +94,3 @@ function tickText(value, step) {
   if (step >= 1e-4) return `${(value * 1e3).toFixed(digits(1e-3))} ms`;
   return `${(value * 1e6).toFixed(digits(1e-6))} us`;
 }
-
