@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from nfrun.core.events import Event
@@ -79,8 +80,7 @@ class NotebookProgress:
 
     def _display(self, forms: Mapping[str, str]) -> None:
         if self._handle is None:
-            from IPython.display import display
-
-            self._handle = display(forms, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            display: Any = import_module("IPython.display").display  # a kernel has it; nfrun does not depend on it
+            self._handle = display(forms, raw=True, display_id=True)
         else:
             self._handle.update(forms, raw=True)
