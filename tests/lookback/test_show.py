@@ -371,3 +371,22 @@ def test_a_real_run_with_many_failures_is_shown_as_it_was(
         assert re.search(rf"^n{i} +failed .* it has not finished in any run that is kept$", text, re.MULTILINE)
     assert here(tmp_path, "logs", "n3").stdout == "stdout | ***\n"
     assert "hunter2" not in text + shown(here, tmp_path, "--json") + shown(here, tmp_path, "n3")
+
+
+def test_what_the_time_of_a_node_was_spent_on(here: Here, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    times = (2_000_000, 3_500_000, 250_000, 100_000, 200_000, 900_000, 0)
+    tried = ((0, 500_000, 1_000_000, "ValueError: no"),)
+    ran = {"started": 0.0, "duration": 1.2, "attempts": 2, "times": times, "failed": tried}
+    kept.add(1, nodes=[finished("a", **ran, memory=12_000_000, worker="tcp://one:1")])
+    shown = here(tmp_path, "show", "a").stdout
+    assert "  attempts    2\n              500 ms: ValueError: no\n" in shown
+    assert (
+        "  spent       250 ms queued, 100 ms waiting for inputs, 1.20 s working, 200 ms handing on, 900 ms of CPU\n"
+        "  memory      12.0 MB at most\n"
+        "  worker      tcp://one:1\n"
+    ) in shown
+    document = json.loads(here(tmp_path, "show", "a", "--json").stdout)
+    assert document["times"]["queued_s"] == 0.25
+    assert document["failed_attempts"] == [{"started": 0.0, "ended": 0.5, "delay": 1.0, "error": "ValueError: no"}]
+    assert (document["memory"], document["worker"]) == (12_000_000, "tcp://one:1")
