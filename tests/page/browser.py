@@ -119,9 +119,13 @@ class Browser:
 
         chain = ActionChains(self.driver)
         for key in keys:
-            name = {"ArrowDown": "DOWN", "ArrowUp": "UP", "ArrowLeft": "LEFT", "ArrowRight": "RIGHT"}.get(
-                key, key.upper()
-            )
+            name = {
+                "ArrowDown": "DOWN",
+                "ArrowUp": "UP",
+                "ArrowLeft": "LEFT",
+                "ArrowRight": "RIGHT",
+                "Backspace": "BACKSPACE",
+            }.get(key, key.upper())
             chain.send_keys(getattr(Keys, name) if len(key) > 1 else key)
         chain.perform()
 

@@ -281,6 +281,12 @@ def test_a_click_unfolds_cells_in_the_graph_and_then_shows_one(show: Show) -> No
     browser.wait("document.querySelector('#pane h2')")
     assert browser.texts(PANE_TITLE) == ["fit@DE/euros"]
     browser.press("Escape")
+    browser.focus("#graph .view")
+    browser.press("Backspace")
+    assert len(browser.texts("#graph .box")) == 11
+    assert browser.active("#graph .view").startswith("fit: ran, 6 cells")
+    browser.press("Enter")
+    assert len(browser.texts("#graph .box")) == 16
     browser.click("#graph .tools > button")
     assert len(browser.texts("#graph .box")) == 10  # the sub-pipeline is folded, too
 
