@@ -13,7 +13,7 @@ import pyarrow.types as pt
 
 from nfrun.tables.json_values import is_bytes, json_form, json_values
 
-_BINS = 16
+_BINS, _MOST_BINS = 16, 32  # so many if each has one whole number
 _TOP = 6
 _LONGEST_TEXT = 80  # characters of a value
 _EXACT = 2**53  # whole numbers beyond it are not exact in JavaScript
@@ -85,20 +85,22 @@ def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
 
 
 def _histogram(column: pa.ChunkedArray, numbers: pa.ChunkedArray) -> dict[str, Any]:
-    """Return how many values lie in bins of equal width, with the edges of the bins."""
+    """Return how many values lie in bins of equal width, with the edges of the bins: the last one is the largest value.
+
+    Bins of whole numbers, and of dates and times, have a whole width, so that none has more of them than others.
+    """
     if not len(numbers):
         return {}
     ends = pc.min_max(numbers).as_py()
     low, high = ends["min"], ends["max"]
-    kind = column.type
-    bins = _BINS
-    if not (pt.is_floating(kind) or pt.is_decimal(kind)):
-        bins = int(min(_BINS, high - low + 1))
+    kind, has_fractions = column.type, pt.is_floating(column.type) or pt.is_decimal(column.type)
     if low == high or not math.isfinite(high - low):
         return {"histogram": {"edges": _edges(kind, [low, high]), "counts": [len(numbers)]}}
-    if not (pt.is_floating(kind) or pt.is_decimal(kind)) and bins < _BINS:  # a bin for each whole number
-        low, high = low - 0.5, high + 0.5
-    width = (high - low) / bins
+    if has_fractions:
+        bins, width = _BINS, (high - low) / _BINS
+    else:
+        width = 1.0 if high - low < _MOST_BINS else float(-(-(high - low + 1) // _BINS))
+        bins = int((high - low) // width) + 1
     places = pc.min_element_wise(pc.floor(pc.divide(pc.subtract(numbers, low), width)), float(bins - 1))
     counts = [0] * bins
     for pair in pc.value_counts(places).to_pylist():
@@ -108,8 +110,10 @@ def _histogram(column: pa.ChunkedArray, numbers: pa.ChunkedArray) -> dict[str, A
 
 def _edges(kind: pa.DataType, edges: list[float]) -> list[Any]:
     """Return the edges of bins as numbers, and those of dates and times as texts."""
-    if pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind):
-        return [float(f"{edge:.12g}") for edge in edges]
+    if pt.is_floating(kind) or pt.is_decimal(kind):
+        return [float(f"{edge:.10g}") for edge in edges]
+    if pt.is_integer(kind):
+        return [int(edge) for edge in edges]
     whole = pa.array([round(edge) for edge in edges], pa.int32() if kind.bit_width == 32 else pa.int64())
     return shown_values(pa.chunked_array([whole.cast(kind)]))
 

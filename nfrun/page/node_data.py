@@ -39,7 +39,8 @@ def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is
     if node.reason:
         shown["reason"] = node.reason
     if node.status == "reused" and finished is not None:
-        shown["home"] = run_number(finished.home) or finished.home
+        shown["home"] = home = run_number(finished.home) or finished.home
+        shown["reason"] = f"nothing that it depends on has changed since run {home}"
         shown["took_then"] = round(node.duration, 6)
     if name in found.spans:
         shown |= _times(found, name)

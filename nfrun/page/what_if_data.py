@@ -32,29 +32,28 @@ def what_if_data(found: Recorded, path: tuple[str, ...]) -> dict[str, Any] | Non
     if plan is None or run.status != "ok" or run.duration is None or not found.spans:
         return None
     nodes = dict(_past_nodes(found))
-    ends = [span.ended for name, span in found.spans.items() if name in nodes]
-    if not ends:
+    if not any(name in nodes for name in found.spans):
         return None
     try:
         past = PastRun(nodes, plan.budgets)
     except ValueError:  # the budgets are not those that the nodes had
         return None
-    rest = max(0.0, run.duration - max(ends))
+    predicted = past.seconds(plan.on.slots)
+    rest = max(0.0, run.duration - predicted)  # what no node accounts for, such as writing what is left
     left = max(_LEAST_RUNS, min(_MOST_RUNS, _WORK // sum(1 + node.calls for node in nodes.values())))
     best = past.seconds(max(_MOST_SLOTS, len(nodes))) + rest
-    seconds = {plan.on.slots: past.seconds(plan.on.slots) + rest}
+    seconds = {plan.on.slots: predicted + rest}
     for slots in _slots(plan.on.slots):
         if left <= 3 or (slots > plan.on.slots and min(seconds.values()) <= best * (1 + _EQUAL)):
             break
         if slots not in seconds:
             seconds[slots] = past.seconds(slots) + rest
             left -= 1
-    now = seconds[plan.on.slots]
     shown: dict[str, Any] = {
         "slots": [{"slots": slots, "seconds": round(seconds[slots], 6)} for slots in sorted(seconds)],
         "best": round(best, 6),
-        "recorded": {"slots": plan.on.slots, "seconds": round(run.duration, 6), "predicted": round(now, 6)},
-        "faster": [*_faster(found, past, path, now - rest, left - 2)],
+        "recorded": {"slots": plan.on.slots, "seconds": round(run.duration, 6), "predicted": round(predicted, 6)},
+        "faster": [*_faster(found, past, path, predicted, left - 2)],
         "text": _text(plan.on.slots, seconds, best),
         "how": _METHOD,
     }

@@ -55,7 +55,14 @@ def test_numbers_have_a_histogram() -> None:
 def test_few_whole_numbers_are_counted_and_more_have_a_bin_each() -> None:
     assert sorted(of([3, 3, 1])["top"]) == [[1, 1], [3, 2]]
     found = of([0, 1, 2, 3, 4, 5, 6, 6])
-    assert found["histogram"] == {"edges": [i - 0.5 for i in range(8)], "counts": [1] * 6 + [2]}
+    assert found["histogram"] == {"edges": [0, 1, 2, 3, 4, 5, 6, 6], "counts": [1] * 6 + [2]}
+
+
+def test_no_bin_of_whole_numbers_has_more_of_them_than_others() -> None:
+    assert of(list(range(32)))["histogram"]["counts"] == [1] * 32
+    found = of(list(range(-5, 95)))["histogram"]
+    assert found["counts"] == [7] * 14 + [2]
+    assert (found["edges"][:2], found["edges"][-2:]) == ([-5, 2], [93, 94])
 
 
 def test_equal_and_missing_numbers() -> None:
@@ -67,7 +74,8 @@ def test_equal_and_missing_numbers() -> None:
 def test_dates_and_times_have_edges_that_are_texts() -> None:
     days = [datetime.date(2024, 1, 1) + datetime.timedelta(days=i) for i in range(33)]
     found = of(days)["histogram"]
-    assert (found["edges"][0], found["edges"][-1], sum(found["counts"])) == ("2024-01-01", "2024-02-02", 33)
+    assert found["counts"] == [3] * 11
+    assert (found["edges"][:2], found["edges"][-1]) == (["2024-01-01", "2024-01-04"], "2024-02-02")
     seconds = of([datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 2)], pa.timestamp("ns"))
     assert seconds["histogram"]["edges"][0].startswith("2024-01-01T00:00:00")
 
