@@ -4,10 +4,13 @@ const MOST_EDGES = 4000,
   MOST_FAR_EDGES = 30000,
   MOST_TOLD = 600; // from near, from afar, with words under the pointer
 
-function subtitle(view, box) {
-  const share = box.ran ? [seconds(box.took), percent(box.took / view.total)] : [wordOf(box.status)];
+// What stands below the name. With a `width` in pixels, parts are left out until it fits.
+function subtitle(view, box, width = Infinity) {
   const what = box.fold ? count(box.nodes.length, box.fold.startsWith("cells ") ? "cell" : "node") : box.nodes[0].kind;
-  return [what, ...share].filter(Boolean).join(" · ");
+  const [took, share] = box.ran ? [seconds(box.took), percent(box.took / view.total)] : [wordOf(box.status)];
+  const texts = [[what, took, share], box.fold ? [what, share] : [took, share], [took]];
+  const found = texts.map((parts) => parts.filter(Boolean).join(" · "));
+  return found.find((text) => measure(text, "11px") <= width) ?? fitText(found[2], width, "11px");
 }
 
 function boxLabel(view, box) {
@@ -38,7 +41,7 @@ function boxElement(view, box) {
     s("rect", { class: "body", width, height, rx: 6 }),
     mark,
     s("text", { x: 29, y: 19 }, fitText(box.name, width - (box.fold ? 50 : 38), "550 12px")),
-    s("text", { class: "small", x: 29, y: 34 }, fitText(subtitle(view, box), width - 36, "11px")),
+    s("text", { class: "small", x: 29, y: 34 }, subtitle(view, box, width - 36)),
     box.fold ? s("text", { class: "small", x: width - 16, y: 19 }, "▸") : null,
     box.ran ? s("rect", { class: "share", x: 1, y: height - 4, width: share.toFixed(1), height: 3, rx: 1.5 }) : null,
   );
