@@ -88,12 +88,16 @@ class PlannedNode:
 
 @frozen
 class RunPlan:
-    """The plan of a run. `texts` are those of the pipeline files, by the names that nodes have them under."""
+    """The plan of a run. `texts` are those of the pipeline files, by the names that nodes have them under.
+
+    `disabled` maps the nodes of which planning knew that they do not run to the reason.
+    """
 
     on: Circumstances
     nodes: Mapping[str, PlannedNode]
     budgets: Mapping[str, Budget]
     texts: Mapping[str, str]
+    disabled: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 def write_run_plan(
@@ -125,6 +129,7 @@ def write_run_plan(
         "nodes": nodes,
         "files": list(files),
         "texts": [_text_of(file, redact) for file in files],
+        "disabled": pipeline.disabled,
     }
     with (folder / PLAN).open("xb") as out:
         out.write(json.dumps(document, separators=(",", ":")).encode())
@@ -181,7 +186,8 @@ def read_run_plan(folder: Path) -> RunPlan | None:
         files = found["files"]
         nodes = {line["id"]: _node_of(line, files) for line in found["nodes"]}
         budgets = {name: Budget(**budget) for name, budget in found["budgets"].items()}
-        return RunPlan(Circumstances(**found["on"]), nodes, budgets, dict(zip(files, found["texts"], strict=True)))
+        texts = dict(zip(files, found["texts"], strict=True))
+        return RunPlan(Circumstances(**found["on"]), nodes, budgets, texts, found.get("disabled", {}))
     except _NOT_READ:
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen
@@ -55,7 +55,7 @@ def _shortened(nodes: Sequence[str]) -> str:
     return " → ".join([*nodes[:half], f"… {left} …", *nodes[-half:]])
 
 
-def recorded_path(spans: Mapping[str, Span], upstream: Callable[[str], Sequence[str]]) -> RecordedPath:
+def recorded_path(spans: Mapping[str, Span], upstream: Callable[[str], Iterable[str]]) -> RecordedPath:
     """Return the chain that ends with the node that ended last: before each node, the one that it waited for last."""
     if not spans:
         return RecordedPath((), 0.0, 0.0, 0.0)

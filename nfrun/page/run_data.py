@@ -6,6 +6,7 @@ the less is said of each: the outputs of the pipeline, failed nodes and those th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from nfrun.core.lanes import assign_lanes
@@ -24,6 +25,7 @@ from nfrun.page.what_if_data import what_if_data
 from nfrun.system.runtime import gc_paused
 
 VERSION = 1
+_DISABLED = "disabled"
 
 
 def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any
 def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
     is_brief = len(found.nodes) > MANY
     definitions = None if found.plan is None else Definitions(found.plan)
-    path = recorded_path(found.spans, found.graph.upstream)
+    path = recorded_path(found.spans, found.upstream)
     nodes = {name: node_data(found, name, definitions, is_brief=is_brief) for name in found.nodes}
     for name, lane in _lanes(found).items():
         nodes[name]["lane"] = lane
@@ -49,7 +51,7 @@ def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
     document: dict[str, Any] = {
         "version": VERSION,
         "run": {**_run(found), "critical_path": path_data(found, path)},
-        "nodes": list(nodes.values()),
+        "nodes": [*nodes.values(), *_disabled(found)],
         "edges": [list(edge) for edge in found.graph.edges()],
         "what_if": what_if_data(found, path.nodes),
         "change": change_data(work, found.run, found.journal),
@@ -57,6 +59,12 @@ def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
     if cost := overhead(found):
         document["run"]["overhead"] = cost
     return document
+
+
+def _disabled(found: Recorded) -> Iterator[dict[str, Any]]:
+    """Yield the nodes that did not run because of their `if`."""
+    for name, why in found.plan.disabled.items() if found.plan is not None else ():
+        yield {"id": name, "status": _DISABLED, "stage": 0, "because": why}
 
 
 def _lanes(found: Recorded) -> dict[str, int]:
@@ -77,6 +85,8 @@ def _run(found: Recorded) -> dict[str, Any]:
     counts = count_nodes(run)
     if left := sum(node.status == NOT_ENDED for node in found.nodes.values()):
         counts[NOT_ENDED] = left
+    if found.plan is not None and found.plan.disabled:
+        counts[_DISABLED] = len(found.plan.disabled)
     shown: dict[str, Any] = {
         "id": run.id,
         "number": run.number,

@@ -14,7 +14,7 @@ from conftest import Here
 from forked import run as run_nfrun
 from kept_runs import START, Kept, failure, finished, output
 
-from nfrun.core.pipeline import Pipeline
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.history.journal import UnfinishedNode
 from nfrun.history.run_plan import Circumstances, write_run_plan
@@ -172,6 +172,30 @@ def test_no_secret_of_a_run_is_in_its_page_or_plan(tmp_path: Path, monkeypatch: 
     assert nodes["bad"]["checks"][0]["rows"] == [{"password": "***", "id": "1"}]
     assert nodes["last"]["error"]["message"] == "'***'"
     assert nodes["told"]["log"]["tail"] == ["the token is ***"]
+
+
+def test_nodes_that_run_last_wait_for_all_others_and_disabled_ones_are_shown(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    starts = {"a": 0.0, "b": 0.0, "on_fail": 3.0, "end": 4.0}
+    ends = [
+        finished(name, times=(int(at * 1e6), int(at * 1e6) + length, 0), started=at, duration=length / 1e6, attempts=1)
+        for (name, at), length in zip(starts.items(), (2_000_000, 3_000_000, 1_000_000, 1_000_000), strict=True)
+    ]
+    folder = kept.add(1, "ok", nodes=ends, duration=5.0, counts={"ok": 4})
+    nodes = {name: NodeSpec(name, "sql", "", (), {}, (), (), {}) for name in ("a", "b")}
+    last = {
+        "on_failure": {"on_fail": NodeSpec("on_fail", "sql", "", (), {}, (), (), {}, section="on_failure")},
+        "finally_": {"end": NodeSpec("end", "sql", "", (), {}, (), (), {}, section="finally")},
+    }
+    pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, nodes, {}, **last, disabled={"off": "why"})
+    write_run_plan(folder, pipeline, plan_of(pipeline, slots=2), Circumstances(slots=2), executors={})
+    document = data(kept.work.path)
+    assert document["run"]["critical_path"]["nodes"] == ["b", "on_fail", "end"]
+    found = by_id(document)
+    assert (found["off"]["status"], found["off"]["because"]) == ("disabled", "why")
+    assert document["run"]["counts"]["disabled"] == 1
+    assert [found[name]["stage"] for name in ("a", "on_fail", "end")] == [0, 1, 1]
+    assert document["what_if"]["recorded"]["predicted"] == 3.0
 
 
 def test_what_nfrun_itself_cost_in_a_sentence(tmp_path: Path) -> None:
