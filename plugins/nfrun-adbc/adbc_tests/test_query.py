@@ -11,7 +11,7 @@ from nfrun_adbc import query
 from adbc_tests.trials import Trial, TrialJob
 from nfrun import NodeError
 
-ROWS = pa.table({"id": range(100_000), "name": [f"n{i}" for i in range(100_000)]})
+ROWS = pa.table({"id": range(20_000), "name": [f"n{i}" for i in range(20_000)]})
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def test_a_query_without_rows_has_its_columns(filled: Trial) -> None:
 
 def test_what_a_query_changes_is_rolled_back(filled: Trial) -> None:
     filled.query("delete from t where id < 10 returning id")
-    assert filled.rows("select count(*) from t") == [(100_000,)]
+    assert filled.rows("select count(*) from t") == [(20_000,)]
 
 
 def test_an_attempt_that_is_told_to_stop_ends(filled: Trial) -> None:
-    reader, job = reader_of(filled, "select a.name from t as a, t as b limit 3000000")
+    reader, job = reader_of(filled, "select a.id, a.name, b.name as other from t as a, t as b limit 1000000")
     reader.read_next_batch()
     job.stop.requested = True
     with pytest.raises(Exception, match="stopped"):
@@ -91,13 +91,13 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("sql", ["select * from nowhere", "selct 1", "select id from t where"])
-def test_an_error_of_the_database_is_its_own_words(trial: Trial, sql: str) -> None:
+def test_an_error_of_the_database_is_its_own_words(trial: Trial) -> None:
     trial.write(ROWS.slice(0, 1))
-    with pytest.raises(NodeError) as error:
-        trial.query(sql)
-    assert {"select * from nowhere": "nowhere", "selct 1": "selct"}.get(sql, "") in str(error.value)
-    assert not str(error.value).startswith("{")
+    for sql, word in (("select * from nowhere", "nowhere"), ("selct 1", "selct"), ("select id from t where", "")):
+        with pytest.raises(NodeError) as error:
+            trial.query(sql)
+        assert word in str(error.value)
+        assert not str(error.value).startswith("{")
 
 
 def test_parameters_that_do_not_fit(trial: Trial) -> None:
