@@ -31,7 +31,7 @@ _SLACK = 1.0  # seconds, on a busy machine
 
 MANY = """
 name: many
-matrix: {i: "${{ 30 | range }}"}
+matrix: {i: "${{ 60 | range }}"}  # they last until a worker has joined, also on a busy machine
 nodes:
   n:
     matrix: i
