@@ -109,6 +109,13 @@ def test_scripts_make_no_markup_of_texts() -> None:
     )
 
 
+def test_scripts_can_be_made_lean_line_by_line() -> None:
+    """Indents and comments are left out of a page, so no text of a script may go over lines."""
+    for path in ASSETS.glob("*.js"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert line.strip().startswith("//") or line.count("`") % 2 == 0, f"{path.name}: {line}"
+
+
 def test_what_a_reader_needs_first_is_there_without_scripts() -> None:
     page = render_page(shop())
     read = Read(page)

@@ -349,6 +349,14 @@ def test_nothing_hostile_runs_and_all_of_it_is_shown(show: Show) -> None:
     assert len(HOSTILE) == len(names)
 
 
+def test_a_node_whose_name_is_shown_escaped_opens_from_the_timeline(show: Show) -> None:
+    browser = show(hostile())
+    index = next(i for i, text in enumerate(HOSTILE) if "\u202e" in text)
+    browser.driver.find_elements("css selector", "#timeline .rows .node-bar")[index].click()
+    browser.wait("document.querySelector('#pane h2')")
+    assert browser.texts(PANE_TITLE) == [rf"abc\u202egpj.exe{index}"]
+
+
 def test_html_of_a_node_reaches_no_network(show: Show, tmp_path: Path) -> None:
     """A page without a policy asks the same server afterwards, and is the first that it hears of."""
     with socket.create_server(("127.0.0.1", 0)) as server:
