@@ -51,8 +51,8 @@ class PlannedNode:
     `inputs` has what it may read, by the names of its inputs, and `references` what its checks refer to. `needs` are
     the nodes that it waits for without reading anything of them. `file` and `line` are its place in a pipeline file.
     `executor` is "" for threads. `estimated` is in seconds. `takes` is what it takes of the budgets. `section` is the
-    key of the file under which it stands. With `is_async`, the calls of a mapped one are made on the event loop. The
-    other fields are as in `NodeSpec`.
+    key of the file under which it stands. With `is_async`, the calls of a mapped one are made on the event loop.
+    `disabled` says why it does not run, "" if it may. The other fields are as in `NodeSpec`.
     """
 
     id: str
@@ -74,6 +74,7 @@ class PlannedNode:
     continue_on_error: bool = False
     is_mapped: bool = False
     is_async: bool = False
+    disabled: str = ""
 
     @property
     def runs_last(self) -> bool:
@@ -88,16 +89,12 @@ class PlannedNode:
 
 @frozen
 class RunPlan:
-    """The plan of a run. `texts` are those of the pipeline files, by the names that nodes have them under.
-
-    `disabled` maps the nodes of which planning knew that they do not run to the reason.
-    """
+    """The plan of a run. `texts` are those of the pipeline files, by the names that nodes have them under."""
 
     on: Circumstances
     nodes: Mapping[str, PlannedNode]
     budgets: Mapping[str, Budget]
     texts: Mapping[str, str]
-    disabled: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 def write_run_plan(
@@ -115,8 +112,10 @@ def write_run_plan(
     """
     files: dict[str, int] = {}
     nodes = []
-    for spec in (*pipeline.nodes.values(), *pipeline.last_nodes.values()):
+    for spec in (*pipeline.nodes.values(), *pipeline.last_nodes.values(), *pipeline.disabled_nodes.values()):
         node = _node_json(spec, plan.nodes.get(spec.id))
+        if spec.id in pipeline.disabled:
+            node["disabled"] = pipeline.disabled[spec.id]
         if file := files.setdefault(spec.source.file, len(files)):
             node["file"] = file
         if spec.id in executors:
@@ -129,7 +128,6 @@ def write_run_plan(
         "nodes": nodes,
         "files": list(files),
         "texts": [_text_of(file, redact) for file in files],
-        "disabled": pipeline.disabled,
     }
     with (folder / PLAN).open("xb") as out:
         out.write(json.dumps(document, separators=(",", ":")).encode())
@@ -187,7 +185,7 @@ def read_run_plan(folder: Path) -> RunPlan | None:
         nodes = {line["id"]: _node_of(line, files) for line in found["nodes"]}
         budgets = {name: Budget(**budget) for name, budget in found["budgets"].items()}
         texts = dict(zip(files, found["texts"], strict=True))
-        return RunPlan(Circumstances(**found["on"]), nodes, budgets, texts, found.get("disabled", {}))
+        return RunPlan(Circumstances(**found["on"]), nodes, budgets, texts)
     except _NOT_READ:
         return None
 

@@ -15,6 +15,7 @@ from nfrun.page.critical_path import Span
 from nfrun.page.recorded_graph import RecordedGraph, graph_of, planned_graph
 
 NOT_ENDED = "not_ended"  # the status of a node of a run that was killed or is under way
+DISABLED = "disabled"  # that of a node of which planning knew that it does not run
 
 
 @frozen
@@ -65,10 +66,12 @@ def read_recorded(run: ListedRun) -> Recorded:
     for name in dict.fromkeys([*planned, *ends]):
         if name in ends:
             nodes[name] = recorded(ends[name])
+        elif planned[name].disabled:
+            nodes[name] = RecordedNode(name, DISABLED, 0.0, None, 0, "", planned[name].disabled)
         elif run.ending is None or not run.ending.counts:  # of a run that has ended, nodes without a line have no part
             nodes[name] = RecordedNode(name, NOT_ENDED, 0.0, None, 0, "")
-            if planned[name].of:
-                nodes[name] = replace(nodes[name], of=planned[name].of, cell=planned[name].cell)
+        if name not in ends and name in nodes and planned[name].of:
+            nodes[name] = replace(nodes[name], of=planned[name].of, cell=planned[name].cell)
     graph = graph_of(ends) if plan is None else planned_graph(plan.nodes, nodes)
     times = {name: found for name in ends if (found := nodes[name].times) is not None}
     spans = {name: span for name in ends if (span := _span_of(nodes[name])) is not None}

@@ -6,7 +6,6 @@ the less is said of each: the outputs of the pipeline, failed nodes and those th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from nfrun.core.lanes import assign_lanes
@@ -19,13 +18,12 @@ from nfrun.page.definitions import Definitions
 from nfrun.page.details import MANY, add_details
 from nfrun.page.masking import masked
 from nfrun.page.node_data import node_data
-from nfrun.page.recorded import NOT_ENDED, Recorded, read_recorded
+from nfrun.page.recorded import DISABLED, NOT_ENDED, Recorded, read_recorded
 from nfrun.page.run_times import overhead, path_data
 from nfrun.page.what_if_data import what_if_data
 from nfrun.system.runtime import gc_paused
 
 VERSION = 1
-_DISABLED = "disabled"
 
 
 def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
     document: dict[str, Any] = {
         "version": VERSION,
         "run": {**_run(found), "critical_path": path_data(found, path)},
-        "nodes": [*nodes.values(), *_disabled(found)],
+        "nodes": list(nodes.values()),
         "edges": [list(edge) for edge in found.graph.edges()],
         "what_if": what_if_data(found, path.nodes),
         "change": change_data(work, found.run, found.journal),
@@ -59,12 +57,6 @@ def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
     if cost := overhead(found):
         document["run"]["overhead"] = cost
     return document
-
-
-def _disabled(found: Recorded) -> Iterator[dict[str, Any]]:
-    """Yield the nodes that did not run because of their `if`."""
-    for name, why in found.plan.disabled.items() if found.plan is not None else ():
-        yield {"id": name, "status": _DISABLED, "stage": 0, "because": why}
 
 
 def _lanes(found: Recorded) -> dict[str, int]:
@@ -83,10 +75,9 @@ def _lanes(found: Recorded) -> dict[str, int]:
 def _run(found: Recorded) -> dict[str, Any]:
     run, header = found.run, found.run.header
     counts = count_nodes(run)
-    if left := sum(node.status == NOT_ENDED for node in found.nodes.values()):
-        counts[NOT_ENDED] = left
-    if found.plan is not None and found.plan.disabled:
-        counts[_DISABLED] = len(found.plan.disabled)
+    for status in (NOT_ENDED, DISABLED):
+        if number := sum(node.status == status for node in found.nodes.values()):
+            counts[status] = number
     shown: dict[str, Any] = {
         "id": run.id,
         "number": run.number,

@@ -37,6 +37,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         replace(spec("b", either, file=file, line=7, continue_on_error=True), needs=("c",)),
         budgets={"gpu": Budget(2.0, "2")},
         disabled={"off": "its 'if' is false"},
+        disabled_nodes={"off": spec("off", file=file, line=9)},
     )
     plan = plan_of(found, slots=3, estimated_durations={"a": 0.25})
     write_run_plan(
@@ -45,7 +46,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     read = read_run_plan(tmp_path)
     assert read is not None
     assert (read.on, read.budgets) == (ON, {"gpu": Budget(2.0, "2")})
-    assert read.disabled == {"off": "its 'if' is false"}
+    assert read.nodes["off"] == PlannedNode("off", "sql", file, 9, disabled="its 'if' is false")
     assert read.texts == {file: "nodes: it is ***ter22\n", "gone.yaml": ""}
     assert read.nodes["a"] == PlannedNode("a", "sql", file, 1, outputs=("left", "right"), estimated=0.25)
     takes = (("cpu", 1.0), ("gpu", 1.0))

@@ -187,14 +187,17 @@ def test_nodes_that_run_last_wait_for_all_others_and_disabled_ones_are_shown(tmp
         "on_failure": {"on_fail": NodeSpec("on_fail", "sql", "", (), {}, (), (), {}, section="on_failure")},
         "finally_": {"end": NodeSpec("end", "sql", "", (), {}, (), (), {}, section="finally")},
     }
-    pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, nodes, {}, **last, disabled={"off": "why"})
+    off = {"off": NodeSpec("off", "sql", "", (), {}, (), (), {})}
+    pipeline = Pipeline(
+        "p.yaml", str(tmp_path), "p", "", {}, {}, nodes, {}, **last, disabled={"off": "why"}, disabled_nodes=off
+    )
     write_run_plan(folder, pipeline, plan_of(pipeline, slots=2), Circumstances(slots=2), executors={})
     document = data(kept.work.path)
     assert document["run"]["critical_path"]["nodes"] == ["b", "on_fail", "end"]
     found = by_id(document)
     assert (found["off"]["status"], found["off"]["because"]) == ("disabled", "why")
     assert document["run"]["counts"]["disabled"] == 1
-    assert [found[name]["stage"] for name in ("a", "on_fail", "end")] == [0, 1, 1]
+    assert [found[name]["stage"] for name in ("a", "off", "on_fail", "end")] == [0, 0, 1, 1]
     assert document["what_if"]["recorded"]["predicted"] == 3.0
 
 
