@@ -14,14 +14,16 @@ from nfrun.nodes.returned_tables import a_
 from nfrun.system.os_errors import reason
 
 
-def made_file(value: Any, type: str, name: str, scratch: Path) -> Path:
+def made_file(value: Any, type: str, name: str, scratch: Path, place: str = "") -> Path:
     """Return the path of the output `name`, which is a file or folder: a path in `scratch`.
 
-    `value` is what the function returned: such a path, or the bytes of a file, which are written there. Raises
-    NodeError for anything else, and HandoffError if the bytes cannot be written.
+    `value` is what the function returned: such a path, or the bytes of a file, which are written there. `place` is how
+    the function names such a path, for messages. Raises NodeError for anything else, and HandoffError if the bytes
+    cannot be written.
     """
     form = form_of(type)
-    how = f"make it at context.output('{name}{ending_of(type)}'), and return that path"
+    place = place or f"context.output('{name}{ending_of(type)}')"
+    how = f"make it at {place}, and return that path"
     if isinstance(value, bytes | bytearray | memoryview) and form != FOLDER:
         return _written(value, scratch / f"output_{name}{ending_of(type)}")
     if not isinstance(value, Path):

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.map_spec import MapForm
-from nfrun.core.output_types import TABLE, form_of
+from nfrun.core.output_types import TABLE, ending_of, form_of
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
 from nfrun.nodes.base import CancelToken, Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.made_files import check_apart, made_file
 from nfrun.nodes.returned_tables import a_, to_table
-from nfrun.plugins.job import NodeView
+from nfrun.plugins.job import Job, NodeView
 from nfrun.plugins.value_checks import check_values
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _half(context: NodeContext) -> StaticHalf:
     return context.node.plugin
 
 
-def _called(context: NodeContext, job: NodeJob) -> Any:
+def _called(context: NodeContext, job: Job) -> Any:
     half, known = _half(context), ("plug-in", context.node.body)
     is_new = known not in context.memo
     function = _imported(half) if is_new else context.memo[known]
@@ -103,7 +103,7 @@ def _called(context: NodeContext, job: NodeJob) -> Any:
     return function(job)
 
 
-def _imported(half: StaticHalf) -> Callable[[NodeJob], Any]:
+def _imported(half: StaticHalf) -> Callable[[Job], Any]:
     """Return the function `run` of a plug-in's module. Raises NodeError, and what the import raises."""
     import importlib
 
@@ -137,7 +137,7 @@ def _outputs(context: NodeContext, result: Any) -> dict[str, Any]:
 def _output(context: NodeContext, name: str, value: Any) -> Any:
     type = _half(context).outputs[name]
     if type != TABLE:
-        return made_file(value, type, name, context.scratch())
+        return made_file(value, type, name, context.scratch(), f"job.scratch() / '{name}{ending_of(type)}'")
     table = to_table(value)
     if hasattr(table, "read_next_batch"):  # its batches are written as they come
         return table

@@ -7,6 +7,6 @@ and `value_checks` checks the values of a node against it. `job` has what plug-i
 Other packages use:
 
 - `installed`: `find_kind`, `installed_kinds`, `PluginError`, `read_kind`
-- `job`: `NodeView`
+- `job`: `Job`, `NodeView`
 - `value_checks`: `check_values`
 """

@@ -65,8 +65,7 @@ class Job(Protocol):
 
     `run` is the id of the run, `attempt` counts from 1, and paths are relative to `folder`, that of the pipeline file.
     `environ` are the variables of the node: those of the process, of `env` in the file and of `env` of the node.
-    Secrets come with them, and nowhere else. `log` is a logger whose lines are those of the node. `durable` asks that
-    what is written survives a power loss.
+    Secrets come with them, and nowhere else. `durable` asks that what is written survives a power loss.
     """
 
     node: NodeView
@@ -74,9 +73,15 @@ class Job(Protocol):
     attempt: int
     folder: Path
     environ: Mapping[str, str]
-    log: logging.Logger
     durable: bool
-    stop: Stop
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger whose lines are those of the node."""
+
+    @property
+    def stop(self) -> Stop:
+        """Tells whether the attempt shall stop."""
 
     def has(self, name: str) -> bool:
         """Return whether there is something to read: an `optional` input may be absent."""

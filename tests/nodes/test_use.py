@@ -146,13 +146,19 @@ ROWS = {"rows": "table"}
         ("def run(job): return {}", "it returned None, but 'outputs' of the file names it"),
         ("def walk(job): pass", "the module 'toy_kinds.one' of 'toy.one' has no function run(job)"),
         ("def run(job): return {'rows': 'text'}", "the function returned a str, which is not a table"),
+        ("def run(job): return {'raw': 1}", "the output 'raw' is a file, and the function returned an int"),
         ("def run(job): return {1: 2}", "run() of 'toy.one' returned a dict, not a mapping of its outputs"),
     ],
 )
 def test_what_is_wrong_is_said(here: Here, site: Path, source: str, message: str) -> None:
-    folder = one(site, source, "with: {}", outputs=ROWS)
+    folder = one(site, source, "with: {}", outputs={**ROWS, "raw": ".bin"} if "raw" in source else ROWS)
+    if "raw" in source:
+        (folder / "p.yaml").write_text((folder / "p.yaml").read_text().replace("{x: x}", "{x: x.raw}"))
     code, document, _ = run(here, folder)
     assert (code, document["nodes"]["x"]["error"]) == (1, message)
+    if "raw" in source:
+        told = here(folder, "show", "x").stdout
+        assert "make it at job.scratch() / 'raw.bin', and return that path; or return bytes" in told
 
 
 def test_any_other_error_is_shown_with_the_frames_of_the_plug_in(here: Here, site: Path) -> None:

@@ -82,3 +82,10 @@ def test_what_is_wrong_beside_an_expression_is_said_at_once() -> None:
     messages = [each.message for each in found({"sql": EXPRESSION, "mode": 1, "rwos": EXPRESSION})]
     assert messages == ["'toy.x' has no 'rwos'", "'mode' must be replace or append, not 1"]
     assert [each.message for each in check_values(KIND["with"], {"order": EXPRESSION}, "'k'")] == ["'k' needs 'times'"]
+
+
+def test_a_pattern_that_python_does_not_know() -> None:
+    schema = {"type": "object", "properties": {"word": {"type": "string", "pattern": "^\\p{L}+$"}}}
+    assert list(check_values(schema, {"word": "Ärger"}, "'toy.x'")) == []
+    (wrong,) = check_values(schema, {"word": "1"}, "'toy.x'")
+    assert (wrong.path, wrong.message.endswith('does not match "^\\p{L}+$"')) == (("word",), True)
