@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,14 @@ def without_pandas() -> Iterator[None]:
     nfrun needs neither, but the test dependencies install them, and Arrow imports both if it finds them. The imports
     take more than half of the time of a run of a small pipeline.
     """
+    given = spawn.get_preparation_data
+
+    def prepare(name: str) -> dict[str, Any]:
+        data, first = given(name), os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        return {**data, "sys_path": [*filter(None, first), *data["sys_path"]]}
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spawn, "get_preparation_data", prepare)  # for workers of runs in this process
         patch.setenv("PYTHONPATH", str(STUBS), prepend=os.pathsep)
         forked.keep_environ()
         yield

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Here
+from conftest import STUBS, Here
 
 from nfrun.engine.node_stats import read_node_stats
 from nfrun.running.options import RunOptions
@@ -103,8 +104,12 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Project:
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Project:
     pytest.importorskip("numpy")
+    hides = tmp_path / "hides"
+    hides.mkdir()
+    shutil.copy(STUBS / "pandas.py", hides)
+    monkeypatch.setenv("PYTHONPATH", str(hides))  # the nodes need numpy, which is hidden otherwise
     return Project(tmp_path, capsys)
 
 
