@@ -69,6 +69,14 @@ def test_header_names_times_in_the_zone_of_the_reader_and_links_the_critical_pat
     assert browser.texts(PANE_TITLE) == ["score"]
 
 
+def test_names_in_the_critical_path_are_no_parts_of_words(show: Show) -> None:
+    names = ["a", "run", "f(x).*", "for"]
+    path = {"nodes": names, "seconds": 1.0, "text": f"The run waited for {' → '.join(names)}: 1.00 s of work."}
+    browser = show(document([node(name, index * 0.1) for index, name in enumerate(names)], critical_path=path))
+    assert browser.texts("#critical a") == names
+    assert browser.texts("#critical") == [path["text"]]
+
+
 def test_a_click_on_a_row_shows_the_node_and_escape_goes_back_to_the_row(show: Show) -> None:
     browser = show(shop())
     browser.driver.execute_script(row("score") + ".click()")

@@ -69,10 +69,13 @@ for (const time of document.querySelectorAll("time")) {
     text = (run.run.critical_path?.text ?? "").replaceAll(" -> ", " → ");
   let at = 0;
   const pieces = (run.run.critical_path?.nodes ?? []).flatMap((id) => {
-    const begin = text.indexOf(id, at),
-      before = text.slice(at, begin);
-    if (begin < 0 || !run.byId.has(id)) return [];
-    at = begin + id.length;
+    // A name stands alone between arrows, or before a colon: "a" is not that of "waited".
+    const name = new RegExp(`(?<=^|\\s)${id.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}(?=\\s→|[:.]|$)`, "g");
+    name.lastIndex = at;
+    const found = run.byId.has(id) ? name.exec(text) : null;
+    if (!found) return [];
+    const before = text.slice(at, found.index);
+    at = name.lastIndex;
     return [before, nodeLink(id)];
   });
   if (sentence && pieces.length) {
