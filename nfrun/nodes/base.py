@@ -251,9 +251,9 @@ class Kind:
     # Yields the errors that can be found without running or importing the user's code. If the body is a template, this
     # is called once before and once after the expressions are evaluated.
     check: Callable[[NodeSpec, FunctionLookup], Iterable[NodeDiagnostic]] = lambda node, lookup: ()
-    # Yields the errors and warnings that take longer to find: only `validate` looks for them. The second argument has
-    # the names of all nodes.
-    examine: Callable[[NodeSpec, Collection[str]], Iterable[NodeDiagnostic]] = lambda node, others: ()
+    # Yields the errors and warnings that take longer to find. `validate` looks for them, and runs for errors in nodes
+    # that have changed. The second argument has the names of all nodes.
+    examine: Callable[[NodeSpec, Collection[str]], Iterable[NodeDiagnostic]] | None = None
     # Returns the Arrow schema of the output, None if it is not known, and what is wrong with the columns that the node
     # names. The type null stands for one that is not known. The second argument has the schemas of all inputs that are
     # tables, and the third the files that `footers` has returned. None for a kind of which that cannot be known.

@@ -69,7 +69,8 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
         yield NodeDiagnostic(("sql",), "a sql node needs DuckDB, which is not installed", INSTALL, at_key=True)
 
 
-def _examine(node: NodeSpec, others: Collection[str]) -> Iterable[NodeDiagnostic]:
+def examine(node: NodeSpec, others: Collection[str]) -> Iterable[NodeDiagnostic]:
+    """Look for mistakes in the syntax of the query, in the names of its tables and in its values."""
     from nfrun.nodes.sql_check import check_query
 
     return check_query(_with_file_values(node), others)
@@ -283,7 +284,7 @@ SQL = Kind(
         "examples": ["select * from flights", "models/late.sql"],
     },
     check=check,
-    examine=_examine,
+    examine=examine,
     columns=_columns,
     missing=_missing,
     needed_modules=lambda node, folder: ("duckdb",),

@@ -15,7 +15,7 @@ from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
 from nfrun.nodes.python import PYTHON, call_check
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.returned_tables import a_, to_table
-from nfrun.nodes.sql import SQL
+from nfrun.nodes.sql import SQL, examine
 
 THIS = "this"  # the name of the table in queries
 
@@ -61,7 +61,7 @@ def query_problems(check: Check, node: NodeSpec) -> Iterator[NodeDiagnostic]:
     """Yield what is wrong with the query of a check of a node, but for columns."""
     if check.kind != SQL.name:
         return
-    wrong = [*SQL.examine(node_of(check, node), ())]
+    wrong = [*examine(node_of(check, node), ())]
     for found in wrong:
         hint = "the table is called 'this'" if found.hint.startswith("its inputs") else found.hint
         yield replace(found, hint=hint.replace("from flights", "from this where paid > amount"))

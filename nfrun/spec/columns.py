@@ -1,4 +1,4 @@
-"""Follows columns along the edges before a run, through queries, to what names them.
+"""Follows columns along the edges before a run, through queries, to what names them, and looks at the queries.
 
 They are known from schemas in the file, and before a run also from the ends of Parquet and Arrow files.
 """
@@ -55,11 +55,11 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
     imports neither pyarrow nor DuckDB.
     """
     nodes = pipeline.nodes
-    kinds = {spec.kind for spec in nodes.values()}
-    if not any(KINDS[kind].columns for kind in kinds) and not any(spec.contracts for spec in nodes.values()):
+    kinds = [KINDS[kind] for kind in {spec.kind for spec in nodes.values()}]
+    if not any(kind.columns for kind in kinds) and not any(spec.contracts for spec in nodes.values()):
         return []
     files = _footers(nodes, Path(pipeline.folder))
-    if not files and not _has_columns(nodes):
+    if not files and not _has_columns(nodes) and not any(kind.examine for kind in kinds):
         return []
     of_files = [(nodes[name].with_, _states(found.values())) for name, found in files.items()]
     content = repr([*map(_content, nodes.values()), *of_files])
@@ -73,8 +73,13 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
             others[file] = Findings(document.others.get(file, document))
         return others[file]
 
+    names: dict[str, list[str]] = {}
     for spec in nodes.values():
-        for diagnostic, path, query in _query_problems(spec, findings(spec)):
+        names.setdefault(spec.source.file, []).append(spec.local_name)
+    seen: set[object] = set()
+    for spec in nodes.values():
+        examined = _examined(spec, names[spec.source.file], seen)
+        for diagnostic, path, query in (*_query_problems(spec, findings(spec)), *examined):
             if not diagnostic.is_warning:
                 _report(findings(spec), spec, path, query, diagnostic)
     _Columns(nodes, findings, files).check()
@@ -121,11 +126,13 @@ def _content(spec: NodeSpec) -> object:
     kind = KINDS[spec.kind]
     if kind.columns is None and not spec.contracts and spec.map is None:
         return None
-    inputs = [(item.name, *item.outputs, item.is_plain) for item in spec.inputs]
+    inputs = [(item.name, item.type, *item.outputs, item.is_plain) for item in spec.inputs]
     contracts = [(name, dict(of.columns), [*map(_check_content, of.checks)]) for name, of in spec.contracts.items()]
     body = spec.body if kind.columns is not None else ""
     cut = spec.map and (spec.map.over, spec.map.by, spec.map.keep, spec.map.form)
-    return spec.id, spec.kind, body, inputs, contracts, spec.with_.get("columns"), spec.with_.get("partition"), cut
+    used = [*spec.with_] if kind.examine is not None else ()
+    columns, partition = spec.with_.get("columns"), spec.with_.get("partition")
+    return spec.id, spec.kind, body, inputs, contracts, columns, partition, cut, used
 
 
 def _check_content(check: Check) -> object:
@@ -295,6 +302,16 @@ def _query_problems(spec: NodeSpec, known: Findings) -> Iterator[tuple[NodeDiagn
                 path = (*checks_path(known.document, spec.local_name, name), check.index)
                 for found in query_problems(check, spec) if (*path, check.kind) not in known.wrong else ():
                     yield found, (*path, *found.path), check.value
+
+
+def _examined(spec: NodeSpec, others: Sequence[str], seen: set[object]) -> Iterator[tuple[NodeDiagnostic, Keys, str]]:
+    """Yield what is wrong with the query of a node, as `_query_problems` does; nothing of one like those `seen`."""
+    examine = KINDS[spec.kind].examine
+    place = spec.source.file, spec.section, spec.local_name
+    if examine is not None and place not in seen:  # other cells have the same
+        seen.add(place)
+        for found in examine(spec, others):
+            yield found, (spec.section, spec.local_name, *found.path), spec.body
 
 
 def _report(found: Findings, spec: NodeSpec, path: Keys, query: str, wrong: NodeDiagnostic) -> None:

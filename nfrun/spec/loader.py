@@ -353,7 +353,7 @@ class _Reader(Findings):
                 continue
             wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
             kind = KINDS[spec.kind]
-            examined = kind.examine(spec, names) if self.thorough else ()
+            examined = kind.examine(spec, names) if self.thorough and kind.examine else ()
             for diagnostic in chain(kind.check(spec, self.functions), examined):
                 # The kind does not see values that have a problem, so it may miss one of them.
                 if diagnostic.path[0] in wrong or (diagnostic.counts and (wrong or name in self.unclear)):

@@ -16,7 +16,7 @@ import pytest
 
 from nfrun.cache.remembered_code import restore_checks, save_checks
 from nfrun.core.errors import SpecError, one_line
-from nfrun.nodes import sql_columns
+from nfrun.nodes import sql_check, sql_columns
 from nfrun.spec import columns
 from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.resolve import resolve
@@ -43,6 +43,7 @@ def planned(text: str, known: KnownChecks | None = None, **params: str) -> list[
 
 
 LACKS = "which 'a' does not have"
+TABLE_IS, NOT_THERE = "the query reads the table", "which is not there"
 
 
 @pytest.mark.parametrize(
@@ -279,6 +280,54 @@ def test_what_the_header_of_a_csv_file_says(read: str, columns: str, told: str) 
     assert [told in line and (told[0] == "2" or "'zz', which 'a' does not" in line) for line in found] == [True] * bool(
         told
     )
+
+
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        ("sql: select * from q", ""),
+        ("sql: 'create temp table t as from Q; from t'", ""),
+        ("sql: select * from nope", f"p.yaml:4:26: {TABLE_IS} 'nope', {NOT_THERE}: its inputs: 'q'"),
+        ("sql: select * from z", f"p.yaml:4:26: {TABLE_IS} 'z', {NOT_THERE}: its inputs: 'q'"),
+        (
+            "sql: select * from p",
+            f"p.yaml:4:26: {TABLE_IS} 'p', {NOT_THERE}: node 'p' is not among its inputs: add it",
+        ),
+        (
+            "sql: selec * from q",
+            "p.yaml:4:12: DuckDB cannot parse this query: syntax error at or near \"selec\": did you mean 'select'?",
+        ),
+        ("sql: select $m from q, with: {n: 1}", "p.yaml:4:19: no 'with' value gives $m: did you mean $n?"),
+        ("sql: select 1 as n from q, with: {n: 1}", ""),  # a value that is not used is no error
+        (
+            "matrix: {i: [1, 2]}, sql: select $i from qq, with: {i: '${{ matrix.i }}'}",
+            f"p.yaml:4:48: {TABLE_IS} 'qq', {NOT_THERE}: did you mean 'q'?",
+        ),
+        ("sql: z.sql", f"z.sql:2:6: {TABLE_IS} 'nope', {NOT_THERE}: its inputs: 'q'"),
+    ],
+)
+def test_queries_over_tables_of_unknown_columns_are_parsed(node: str, told: str) -> None:
+    Path("steps.py").write_text("def q(): return {'a': 1}\n")
+    Path("z.sql").write_text("select *\nfrom nope")
+    text = f"nodes:\n  q: {{python: 'steps:q'}}\n  p: {{sql: select 1 as i}}\n  z: {{{node}, inputs: q}}\n"
+    assert planned(text) == ([told] if told else [])
+
+
+def test_a_query_that_was_in_order_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("steps.py").write_text("def q(): return {'a': 1}\n")
+    text, known, parsed = (
+        "nodes:\n  q: {python: 'steps:q'}\n  z: {sql: select $n as n from q, inputs: q, WITH}\n",
+        KnownChecks(),
+        [],
+    )
+    original = sql_check.check_query
+    monkeypatch.setattr(sql_check, "check_query", lambda node, others: parsed.append(node.id) or original(node, others))
+    first = text.replace("WITH", "with: {n: 1}")
+    assert planned(first, known) == planned(first.replace("n: 1", "n: 2"), known) == []
+    assert parsed == ["z"]
+    assert len(planned(text.replace("WITH", "with: {m: 1}"), known)) == 1
+    assert len(planned(text.replace("WITH", "with: {m: 1}"), known)) == 1, "a mistake is not remembered"
+    assert parsed == ["z", "z", "z"]
 
 
 @pytest.mark.parametrize(
