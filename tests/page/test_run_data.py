@@ -283,6 +283,7 @@ def test_a_killed_run_shows_the_nodes_that_had_not_ended(failed_run: Path, tmp_p
     journal = copied / "runs" / run.name / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:2]) + lines[2][:50])  # the second node was being written
+    Kept(tmp_path).log(journal.parent, "kept", "stderr", "half way\n")
     document = data(copied)
     assert document["run"]["status"] == "killed"
     assert document["run"]["counts"] | {"failed": 0} == document["run"]["counts"]
@@ -291,5 +292,7 @@ def test_a_killed_run_shows_the_nodes_that_had_not_ended(failed_run: Path, tmp_p
         "kept": "not_ended",
         "told": "not_ended",
     }
+    kept = by_id(document)["kept"]
+    assert (kept["log"]["tail"], kept["because"]) == (["half way"], "it was under way when the run was killed")
     assert by_id(document)["told"]["definition"]["place"] == "small.yaml:7"
     assert ["kept", "told", "data"] in document["edges"]
