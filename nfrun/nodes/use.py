@@ -173,7 +173,9 @@ class NodeJob:
         return node_logger(self._context)
 
     def has(self, name: str) -> bool:
-        return name in self._inputs if self._inputs is not None else self._context.has_input(name)
+        if self._inputs is not None:
+            return name in self._inputs
+        return name in self.node.inputs and self._context.has_input(name)
 
     def table(self, name: str) -> Any:
         return self._inputs[name] if self._inputs is not None else self._context.table(name)

@@ -110,6 +110,17 @@ def test_tables_files_and_folders_are_made(here: Here, site: Path) -> None:
     }
 
 
+HAS = "def run(job): return {'rows': [{'has': str([job.has(name) for name in ('t', 'off', 'nothing')])}]}"
+
+
+def test_an_optional_input_may_be_absent(here: Here, site: Path) -> None:
+    folder = one(site, HAS, "inputs: {t: t, off: {from: off, optional: true}}", outputs={"rows": "table"})
+    text = (folder / "p.yaml").read_text()
+    (folder / "p.yaml").write_text(text.replace("  x:", "  off: {if: false, sql: select 1}\n  x:"))
+    assert status(here, folder) == "ok"
+    assert rows(here, folder, "x") == [{"has": "[True, False, False]"}]
+
+
 STREAM = """
 import pyarrow as pa
 
