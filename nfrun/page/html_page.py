@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import math
+import shlex
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -43,7 +44,7 @@ def render_page(document: Mapping[str, Any]) -> str:
     """Return the page of a run's document, which is described in `run_data.py`. The text has no lone surrogates."""
     environment = Environment(autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
-        shown=_shown, seconds=format_seconds, count=_count, time=_time, size=format_size, link=_link
+        words=shlex.join, shown=_shown, seconds=format_seconds, count=_count, time=_time, size=format_size, link=_link
     )
     script = _script()
     return environment.from_string(_asset("page.html.j2")).render(
