@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
@@ -42,12 +43,20 @@ def recorded_trace(run: ListedRun, redact: Callable[[str], str]) -> list[str]:
         facts={name: redact(text) for name, text in facts.items() if text},
         kind_of=lambda node: found.planned.get(node, none).kind,
         executor_of=lambda node: found.planned.get(node, none).executor,
+        worker_of=partial(_worker_of, found),
         memory=lambda: None,
     )
     for event in sorted(_events(found, redact), key=lambda event: event.at):
         trace.event(event)
     trace.close()
     return lines
+
+
+def _worker_of(found: Recorded, attempt: tuple[str, int]) -> str | None:
+    """Return the worker of a cluster that made an attempt. It is recorded of the last attempt at a node."""
+    node, number = attempt
+    recorded = found.nodes[node]
+    return recorded.worker if number == len(recorded.failed) + 1 else None
 
 
 def _events(found: Recorded, redact: Callable[[str], str]) -> Iterator[Event]:

@@ -98,9 +98,11 @@ def test_a_run_on_a_cluster_gives_what_a_local_run_gives_and_each_goes_on_from_t
     local = json.loads(nfrun(here, "run", "p.yaml", "--json").stdout)
     done = on_dask(there, cluster, "--json", "--trace", "trace.json")
     assert done.returncode == 0, done.stderr
-    traced = json.loads((there / "trace.json").read_text())["traceEvents"]
-    titles = {event["args"]["name"] for event in traced if event["name"] == "process_name"}
-    assert f"p: worker {next(iter(cluster.addresses()))}" in titles
+    nfrun(there, "report", "--format", "trace", "-o", "past.json")
+    for file in ("trace.json", "past.json"):
+        traced = json.loads((there / file).read_text())["traceEvents"]
+        titles = [event["args"]["name"] for event in traced if event["name"] == "process_name"]
+        assert any(title.endswith(f": worker {next(iter(cluster.addresses()))}") for title in titles)
     (journal,) = (there / ".nfrun").glob("runs/*/journal.jsonl")
     workers = {node["worker"] for node in map(json.loads, journal.read_text().splitlines()) if "worker" in node}
     assert workers

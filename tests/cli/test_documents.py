@@ -135,7 +135,9 @@ def test_recorded_runs(folder: Path, here: Here) -> None:
     for node in ("orders", "lengths", "bad", "after", "page", "broken", "fit@lr"):
         found = document(here, folder, "show", node)
         assert found["status"] == whole["nodes"][node]["status"]
-    assert document(here, folder, "show", "orders")["outputs"]["orders"]["rows"] == 3
+    shown = document(here, folder, "show", "orders")
+    assert shown["outputs"]["orders"]["rows"] == 3
+    assert shown["times"]["ended_s"] >= shown["times"]["started_s"]
     here(folder, "run", "all.yaml", "-k", "-q")
     assert document(here, folder, "show", "orders")["status"] == "reused"
     assert document(here, folder, "show", "none", code=2)["status"] == "failed"

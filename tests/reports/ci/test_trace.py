@@ -209,9 +209,9 @@ def test_perfetto_finds_slices_phases_arrows_and_counters(tmp_path: Path) -> Non
         "where s.category like 'node,%' order by s.ts, slot",
         "select parent.name as node, s.name as phase from slice s join slice parent on s.parent_id = parent.id "
         "where s.category = 'phase' order by s.ts, node",
-        "select made.name as made, read.name as read from flow join slice o on slice_out = o.id join slice i on "
-        "slice_in = i.id join slice made on made.id = o.parent_id join slice read on read.id = i.parent_id"
-        " order by i.ts",
+        "select made.name as made, coalesce(read.name, i.name) as read from flow join slice o on slice_out = o.id "
+        "join slice i on slice_in = i.id join slice made on made.id = o.parent_id left join slice read on "
+        "read.id = i.parent_id order by i.ts",
         "select t.name as name, max(value) as most from counter join counter_track t on t.id = track_id "
         "group by t.name",
         "select extract_arg(arg_set_id, 'args.rows') as rows from slice where name = 'etl@DE/clean'",
