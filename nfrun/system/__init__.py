@@ -13,6 +13,7 @@ Other packages use:
 - `checked_json`: `read_checked`, `write_checked`
 - `checksums`: `bytes_checksum`, `file_checksum`, `FileChecksums`, `FileLook`, `HashedFile`, `LAYOUT`,
   `layout_checksum`, `line_checksum`, `MISSING`, `shown_name`, `stream_checksum`, `text_checksum`
+- `kept_threads`: `KeptThreads`
 - `kept_files`: `Content`, `content_of`, `keep`, `layout_of`, `make_read_only`, `NotKeepable`, `remove`,
   `size_of`
 - `native_threads`: `arrow_threads`, `default_thread_variables`, `given_thread_variables`, `thread_variables`
@@ -30,7 +31,7 @@ Other packages use:
 - `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`, `peak_rss`,
   `process_began`, `reset_peak_rss`, `used_memory`
 - `std_streams`: `discard_stdout`, `Messages`, `prepare_std_streams`, `redirect_std_streams`, `separate_streams`
-- `threads`: `ABANDONED`, `KeptThreads`, `start_thread`, `start_timer`
+- `threads`: `ABANDONED`, `start_thread`, `start_timer`
 - `working_directory`: `thread_directory`
 - `units`: `LONGEST`, `parse_duration`, `parse_size`, `to_seconds`
 """

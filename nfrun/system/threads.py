@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
 
 from nfrun.core.errors import HandoffError
 
@@ -50,36 +49,6 @@ def begin_thread(thread: threading.Thread) -> None:
     finally:
         with suppress(KeyError):
             del vars(thread)["_bootstrap"], started.bootstrap  # otherwise they would refer to each other
-
-
-class KeptThreads:
-    """Calls functions at once, each on a daemon thread, and keeps threads that are idle for the next ones.
-
-    Starting a thread takes longer than many a call. `name` is that of all threads.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self._idle = 0
-        self._lock = threading.Lock()
-
-    def start(self, call: Callable[[], object]) -> None:
-        """Call a function, which raises nothing. Raises HandoffError if the system allows no more threads."""
-        with self._lock:
-            is_idle = self._idle > 0
-            self._idle -= is_idle
-        if is_idle:
-            self._calls.put(call)
-        else:
-            start_thread(self._serve, self._name, call)
-
-    def _serve(self, call: Callable[[], object]) -> None:
-        while True:
-            call()
-            with self._lock:
-                self._idle += 1
-            call = self._calls.get()
 
 
 class _Started(threading.Event):

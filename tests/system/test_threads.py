@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import sys
 import threading
-from functools import partial
-from queue import SimpleQueue
 
 import pytest
 
 from nfrun.core.errors import Cause, HandoffError, cause_of
-from nfrun.system.threads import KeptThreads, start_thread, start_timer
+from nfrun.system.threads import start_thread, start_timer
 
 
 def test_a_thread_gets_its_name_and_arguments() -> None:
@@ -64,26 +62,3 @@ def test_a_thread_that_starts_late_is_waited_for(monkeypatch: pytest.MonkeyPatch
     called: list[int] = []
     start_thread(called.append, "it", 1).join(10)
     assert called == [1]
-
-
-def test_threads_are_kept_for_the_next_calls() -> None:
-    threads, go, ended = KeptThreads("it"), threading.Event(), SimpleQueue[str]()
-    idents: list[int] = []
-
-    def call(name: str) -> None:
-        idents.append(threading.get_ident())
-        if name == "long":
-            go.wait(10)
-        ended.put(name)
-
-    threads.start(partial(call, "long"))
-    threads.start(partial(call, "short"))
-    assert ended.get(timeout=10) == "short"
-    go.set()
-    assert ended.get(timeout=10) == "long"
-    assert len(set(idents)) == 2
-    while threads._idle < 2:
-        pass
-    threads.start(partial(call, "next"))
-    assert ended.get(timeout=10) == "next"
-    assert len(set(idents)) == 2

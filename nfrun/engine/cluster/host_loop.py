@@ -30,7 +30,7 @@ from nfrun.engine.cluster.frames import (
 from nfrun.engine.cluster.host_attempts import HostRun, start_workers
 from nfrun.engine.cluster.wire import Ended, HostConfig, Message, Question, RemoteOrder, WireError, from_text, to_text
 from nfrun.nodes.base import CancelToken
-from nfrun.system.threads import KeptThreads
+from nfrun.system.kept_threads import KeptThreads
 
 
 class HostLoop:
