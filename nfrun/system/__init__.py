@@ -29,7 +29,7 @@ Other packages use:
 - `processes.temp_folder`: `use_temp_folder`
 - `remembered_checksums`: `RememberedChecksums`
 - `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`, `peak_rss`,
-  `process_began`, `reset_peak_rss`, `used_memory`
+  `PeakMemory`, `process_began`, `used_memory`
 - `std_streams`: `discard_stdout`, `Messages`, `prepare_std_streams`, `redirect_std_streams`, `separate_streams`
 - `threads`: `ABANDONED`, `start_thread`, `start_timer`
 - `working_directory`: `thread_directory`

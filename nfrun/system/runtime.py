@@ -56,10 +56,30 @@ def used_memory() -> int | None:
     return None
 
 
-def reset_peak_rss() -> None:
-    """Let the peak of this process begin from what it has now, where the system can do that (Linux)."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+class PeakMemory:
+    """The peak resident memory of this process, of which a part of its time can be told, where Linux does that.
+
+    To ask for it takes a microsecond, since it keeps a file open; `/proc/self/status` takes a hundred.
+    """
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        with suppress(OSError):
+            self._file = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+
+    def begin(self) -> None:
+        """Begin from what the process has now."""
+        if self._file is not None:
+            with suppress(OSError):
+                os.write(self._file, b"5")
+
+    def bytes(self) -> int:
+        """Return the peak since `begin` was called, in bytes; 0 if it is not known."""
+        if self._file is None:
+            return 0
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def children_time() -> float:

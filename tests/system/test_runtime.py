@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from nfrun.system.runtime import children_time, cores, idle_seconds
+from nfrun.system.runtime import PeakMemory, children_time, cores, idle_seconds, process_began
 
 
 def test_the_time_of_children_counts_when_they_have_ended() -> None:
@@ -42,3 +43,21 @@ def test_the_idle_time_counts_only_the_cores_that_this_process_may_use(monkeypat
 def test_an_idle_time_that_cannot_be_read_is_unknown(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(Path, "read_text", lambda self, encoding: text)
     assert idle_seconds() is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux resets the peak of a process")
+def test_the_peak_of_memory_begins_anew() -> None:
+    peak = PeakMemory()
+    peak.begin()
+    data = bytearray(100_000_000)
+    first = peak.bytes()
+    del data
+    peak.begin()
+    assert first - peak.bytes() > 50_000_000
+
+
+def test_a_process_began_before_now_and_after_its_parent() -> None:
+    code = "from nfrun.system.runtime import process_began; print(process_began())"
+    before = time.time()
+    child = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert process_began() - 0.02 <= before - 0.02 <= child <= time.time()  # exact to 10 ms

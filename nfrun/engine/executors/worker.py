@@ -36,7 +36,7 @@ from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.instances import RUN_COROUTINE, unused_instances
 from nfrun.nodes.registry import KINDS
-from nfrun.system.runtime import peak_rss, reset_peak_rss
+from nfrun.system.runtime import PeakMemory
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
@@ -226,6 +226,7 @@ class _Worker:
         self._maps: dict[tuple[str, int], PieceSource] = {}  # of mapped nodes, the last used at the end
         self.state = WorkerState()
         self._event_loop: asyncio.Runner | None = None
+        self._peak = PeakMemory()
         self._redirect_output()
 
     @contextmanager
@@ -273,11 +274,11 @@ class _Worker:
         self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0
         self._cancel_token = CancelToken()
         streams = self._redirect_output()
-        reset_peak_rss()
+        self._peak.begin()
         try:
             make = partial(self._call, order, outbox) if isinstance(order, CallOrder) else AttemptRunner.__call__
             outcome = make(runner, order.start, self._cancel_token, self._run_coroutine)
-            return with_shared(replace(outcome, memory=peak_rss()), self._watch)
+            return with_shared(replace(outcome, memory=self._peak.bytes()), self._watch)
         finally:
             self._cancel_token = None
             for stream in streams:
