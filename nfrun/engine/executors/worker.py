@@ -5,7 +5,6 @@ Orders, log lines, progress and outcomes go through one pipe. Tables go through 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
@@ -42,6 +41,8 @@ from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
 
 if TYPE_CHECKING:
+    import asyncio
+
     from nfrun.pieces.piece import Piece
     from nfrun.pieces.recorder import WorkerData
 
@@ -290,6 +291,8 @@ class _Worker:
 
         It is the same loop for all attempts: an instance may keep a client from one call to the next.
         """
+        import asyncio  # here: its import takes a tenth of the start of the fork server
+
         if self._event_loop is None:
             self._event_loop = asyncio.Runner()
         return self._event_loop.run(coroutine, context=copy_context())
