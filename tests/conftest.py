@@ -178,6 +178,10 @@ def pytest_collection_finish() -> None:
     _FOUND_BY[0][:], _FOUND_BY[1][:] = sys.path_hooks, sys.meta_path
 
 
+def pytest_sessionfinish() -> None:
+    gc.freeze()  # pytest collects at its end: a second for what all tests have left
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
     """Remove what runs in this process have left for imports: each import would ask the hooks of all tests before."""
