@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
     *(".ci", ".gitignore", "LICENSE", "pyproject.toml"),
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs"),
-    *("nfrun", "schemas", "pipelines", "tests", "bench"),
+    *("nfrun", "plugins", "schemas", "pipelines", "tests", "bench"),
 }
 
 
