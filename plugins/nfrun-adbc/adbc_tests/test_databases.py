@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 
@@ -94,3 +95,15 @@ def test_a_job_that_waits_for_a_file_stops_when_it_is_told(tmp_path: Path) -> No
     job.stop.requested = True
     with databases._locked(job, tmp_path / "a.db"), pytest.raises(NodeError, match="stopped"):
         write.run(job)
+
+
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
+    trial = Trial("sqlite", "sqlite:a.db", tmp_path)
+    trial.write(pa.table({"a": [1]}))
+    job = TrialJob(tmp_path, trial.uri, {})
+    with pytest.raises(OSError) as error, databases.connected(job, reads=False) as (_, connection):
+        cursor = connection.cursor()
+        cursor.execute("pragma max_page_count = 2").fetchall()
+        numbers = "with recursive n(a) as (select 1 union all select a + 1 from n limit 9999) select a from n"
+        cursor.execute(f"create table u as {numbers}")
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(tmp_path / "a.db"))

@@ -9,8 +9,10 @@ An URI is never shown: it may have a password.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,6 +30,7 @@ _DRIVERS = {
     "postgresql": ("adbc_driver_postgresql.dbapi", "adbc-driver-postgresql"),
 }
 _FORMS = "sqlite:FILE, duckdb:FILE or postgresql://user@host/name"
+_FULL = re.compile("disk is full|disk full|no space left", re.IGNORECASE)
 _BUSY_SECONDS = 60  # that SQLite waits for other processes
 # DuckDB must not open a file twice in a process, and SQLite lets one connection write at a time.
 _file_locks: dict[str, threading.Lock] = {}
@@ -71,7 +74,8 @@ def file_of(uri: str, folder: Path) -> Path:
 def connected(job: Job, *, reads: bool) -> Iterator[tuple[str, Any]]:
     """Provide the scheme of the job's database and a connection in a transaction, which is rolled back at the end.
 
-    `reads`: the job only reads, so that a file must be there. Errors of the driver become NodeErrors.
+    `reads`: the job only reads, so that a file must be there. Errors of the driver become NodeErrors, and those of a
+    full disk OSErrors.
     """
     uri = job.environ.get(VARIABLE, "")
     if not uri.strip():
@@ -102,6 +106,8 @@ def connected(job: Job, *, reads: bool) -> Iterator[tuple[str, Any]]:
                     connection.rollback()
                 connection.close()
     except Error as error:
+        if file is not None and _FULL.search(str(error)):  # nfrun tries no node again that met a full disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from None
         raise NodeError(*_told(error)) from None
 
 
