@@ -19,6 +19,8 @@ from nfrun.reopen.opened_tables import RunTables
 _MOST_PICTURE, _MOST_TEXT = 400_000, 20_000  # bytes of a file
 _MOST_FILES = 20  # of a folder
 _FEW_NODES = 300
+_MOST_CELLS = 4_000_000  # of all tables, of which columns are described: 0.1 us each
+_LEAST_ROWS, _WIDE = 1_000, 60  # rows of each table when these are used up, and columns that are read
 _MOST_SOURCES, _LARGEST_SOURCE = 12, 8_000_000  # files of users that are read again, and the bytes of one
 _PICTURES = {
     ".png": "image/png",
@@ -38,6 +40,7 @@ class OutputContents:
         """Take the number of nodes in the pipeline of the run: a large one is not read again for its sources."""
         self._run = run
         self._tables = RunTables(work, run, partial(bound_pipeline, None, work, run))
+        self._cells = _MOST_CELLS
         self._sources = _MOST_SOURCES if nodes <= _FEW_NODES else 0
 
     def of(self, output: FinishedOutput, room: int) -> dict[str, Any]:
@@ -47,9 +50,12 @@ class OutputContents:
                 return {"kept": True, **_of_path(find_output(self._run, output), room)}
             is_source = output.file is None and not output.stored
             table = self._source(output) if is_source else open_table(self._run, output)
-            from nfrun.page.table_data import table_data
+            from nfrun.page.table_data import SAMPLE, table_data
 
-            return {"kept": True, **({"from_source": True} if is_source else {}), **table_data(table, room)}
+            columns = max(1, min(table.num_columns, _WIDE))
+            rows = max(_LEAST_ROWS, min(SAMPLE, self._cells // columns))
+            self._cells -= columns * min(rows, table.num_rows)
+            return {"kept": True, **({"from_source": True} if is_source else {}), **table_data(table, room, rows)}
         except (NotRecorded, HandoffError) as error:
             return {"kept": False, "gone": str(error)}
         except OSError as error:

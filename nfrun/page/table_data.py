@@ -11,41 +11,34 @@ from nfrun.core.errors import HandoffError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SAMPLE = 20_000  # rows of which columns are described
+SAMPLE = 20_000  # rows of which columns are described
 _SLICES = 20  # of a larger table
 _FAILING_COLUMNS = 12
 # From the most to the least: rows and columns that are shown, and columns that are described.
 _LEVELS = ((10, 60, 60), (10, 24, 24), (5, 16, 16), (5, 8, 8), (3, 8, 0))
 
 
-def table_data(table: pa.Table, room: int) -> dict[str, Any]:
+def table_data(table: pa.Table, room: int, most_rows: int = SAMPLE) -> dict[str, Any]:
     """Return the first rows of a table and what its columns have, in about `room` bytes of JSON or less.
 
-    Of a large table, columns are described by a sample of its rows, which `sampled` counts. Raises HandoffError if what
-    is read of it is damaged.
+    Of a table with more than `most_rows`, columns are described by a sample of its rows, which `sampled` counts. Raises
+    HandoffError if what is read of it is damaged.
     """
-    sample = _validated(sample_of(table))
-    head = sample if sample.num_rows == table.num_rows else _validated(table.slice(0, _LEVELS[0][0]))
-    found: dict[str, Any] = {}
-    for rows, columns, described in _LEVELS:
-        found = _at_level(table, head, sample, rows, columns, described)
-        if len(json.dumps(found)) <= room:
-            return found
-    return {}
-
-
-def _at_level(
-    table: pa.Table, head: pa.Table, sample: pa.Table, rows: int, columns: int, described: int
-) -> dict[str, Any]:
     from nfrun.page.column_data import columns_of, shown_values
 
-    shown = [shown_values(head.column(i).slice(0, rows)) for i in range(min(columns, head.num_columns))]
-    found: dict[str, Any] = {"first_rows": [list(row) for row in zip(*shown, strict=True)]}
-    if described:
-        found["columns"] = [*columns_of(sample, described)]
-    if sample.num_rows < table.num_rows:
-        found["sampled"] = sample.num_rows
-    return found
+    rows, columns, described = _LEVELS[0]
+    table = table.select(range(min(columns, table.num_columns)))
+    sample = _validated(sample_of(table, most_rows))
+    head = sample if sample.num_rows == table.num_rows else _validated(table.slice(0, rows))
+    shown = [shown_values(column.slice(0, rows)) for column in head.columns]
+    of_columns = [*columns_of(sample, described)]
+    found: dict[str, Any] = {"sampled": sample.num_rows} if sample.num_rows < table.num_rows else {}
+    for rows, columns, described in _LEVELS:
+        found["first_rows"] = [list(row) for row in zip(*(values[:rows] for values in shown[:columns]), strict=True)]
+        found["columns"] = of_columns[:described]
+        if len(json.dumps(found)) <= room:
+            return found if described else {name: value for name, value in found.items() if name != "columns"}
+    return {}
 
 
 def failing_rows(path: Path, most: int) -> list[dict[str, str]]:
@@ -61,13 +54,13 @@ def failing_rows(path: Path, most: int) -> list[dict[str, str]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def sample_of(table: pa.Table) -> pa.Table:
-    """Return the table, or of a large one slices from its beginning to its end."""
-    if table.num_rows <= _SAMPLE:
+def sample_of(table: pa.Table, most_rows: int = SAMPLE) -> pa.Table:
+    """Return the table, or of one with more rows slices from its beginning to its end."""
+    if table.num_rows <= most_rows:
         return table
     import pyarrow as pa
 
-    length = _SAMPLE // _SLICES
+    length = most_rows // _SLICES
     step = (table.num_rows - length) / (_SLICES - 1)
     return pa.concat_tables([table.slice(int(i * step), length) for i in range(_SLICES)])
 

@@ -119,3 +119,14 @@ def test_a_table_that_is_damaged_is_an_error() -> None:
     broken = pa.StringArray.from_buffers(2, pa.py_buffer(b"\0\0\0\0\xff\0\0\0\x02\0\0\0"), pa.py_buffer(b"ab"))
     with pytest.raises(HandoffError, match="its file is damaged"):
         table_data(pa.table({"x": broken}), 10_000)
+
+
+def test_of_a_wide_table_the_first_columns_are_read() -> None:
+    table = pa.table({f"c{i}": [i] for i in range(3_000)})
+    found = table_data(table, 1_000_000)
+    assert (len(found["columns"]), len(found["first_rows"][0])) == (60, 60)
+
+
+def test_a_sample_may_have_fewer_rows() -> None:
+    found = table_data(pa.table({"x": range(5_000)}), 10_000, 1_000)
+    assert (found["sampled"], sum(found["columns"][0]["histogram"]["counts"])) == (1_000, 1_000)
