@@ -33,7 +33,7 @@ class LogTails:
         lines: list[str] = []
         with suppress(OSError):
             for path in files.values():
-                lines += last_lines(path, _LINES)
+                lines += last_lines(path, _LINES + 1)  # one more tells that there are more
         if not lines:
             return {}
         shown = [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…" for line in lines[-_LINES:]]

@@ -146,7 +146,7 @@ def shop(**run: Any) -> Document:
             log={
                 "tail": ["loading the model", "score: 1 of 3", "WARNING: price is missing"],
                 "path": ".nfrun/runs/12/logs/score.1.log",
-                "lines": 120,
+                "more": True,
             },
             definition={"place": "shop.yaml:20:3", "yaml": "score:\n  python: steps:score\n  inputs: [orders, fit]\n"},
         ),
@@ -369,7 +369,7 @@ def hostile() -> Document:
             },
             {"id": f"odd{index}", "type": text, "bytes": 9, "media": {"type": text, "data": text}},
         ]
-        made["log"] = {"tail": [text, f"{text} again"], "path": text, "lines": 2}
+        made["log"] = {"tail": [text, f"{text} again"], "path": text, "more": False}
         made["checks"] = [
             {"name": text, "ok": False, "severity": text, "failing": 1, "text": text, "rows": [{text: text}]}
         ]

@@ -102,7 +102,7 @@ def test_a_link_with_a_node_shows_it_and_its_neighbours_lead_on(show: Show) -> N
         "orders: 1,204 rows",
         "python: steps:score",
         "WARNING: price is missing",
-        "117 lines before these",
+        "… lines before these",
         "520 ms (23 % of the run)",
         "load/split.large",
     ):
@@ -416,7 +416,7 @@ def test_the_page_keeps_its_policy_when_a_script_or_a_picture_gets_in(show: Show
 
 @pytest.mark.slow
 def test_a_line_of_ten_megabytes_is_cut_until_it_is_asked_for(show: Show) -> None:
-    log = {"tail": ["x" * 10_000_000], "lines": 1}
+    log = {"tail": ["x" * 10_000_000], "more": False}
     browser = show(document([node("long", 0.0, log=log, reason="y" * 1_000_000)]), "#node=long")
     assert browser.js("document.getElementById('pane').textContent.length") < 20_000
     browser.click("#pane pre button")

@@ -109,6 +109,16 @@ def test_the_journal_of_an_older_nfrun_and_of_a_killed_run(tmp_path: Path) -> No
     assert "overhead" not in killed["run"]
 
 
+@pytest.mark.parametrize(("lines", "more"), [(20, False), (21, True)])
+def test_the_end_of_a_long_log_says_that_there_is_more(tmp_path: Path, lines: int, more: bool) -> None:
+    kept = Kept(tmp_path)
+    error = UnfinishedNode("a", "failed", failure("ValueError: no"), started=0.0)
+    text = "".join(f"line {number}\n" for number in range(lines))
+    kept.log(kept.add(1, "failed", nodes=[error]), "a", "stdout", text)
+    log = by_id(data(kept.work.path))["a"]["log"]
+    assert (log["tail"], log["more"]) == ([f"line {number}" for number in range(lines - 20, lines)], more)
+
+
 def test_secrets_are_masked_in_all_that_nodes_say(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     error = UnfinishedNode("a", "failed", failure("ValueError: it is hunter22"), started=0.0, reason="hunter22")

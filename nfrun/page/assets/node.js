@@ -175,13 +175,12 @@ function logOf(node) {
     return log?.path
       ? part("Log", h("p", { class: "muted" }, "It printed nothing; ", h("code", null, log.path)))
       : null;
-  const left = (log.lines ?? 0) - log.tail.length;
   return part(
     "Log",
     h(
       "pre",
       { class: "block", tabindex: 0 },
-      left > 0 ? h("span", { class: "muted" }, `… ${count(left, "line")} before these\n`) : null,
+      log.more ? h("span", { class: "muted" }, "… lines before these\n") : null,
       log.tail.map((line) => [long(line, 4000), "\n"]),
     ),
     log.path ? h("p", { class: "muted", style: { marginTop: "4px" } }, h("code", null, log.path)) : null,
