@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -29,7 +30,7 @@ def progress_of(setup: RunSetup, progress: bool | None) -> Callable[..., Sequenc
         if sys.stderr.isatty():
             from nfrun.reports.progress.live_view import LiveView
 
-            return (LiveView(record, sys.stderr, name, colored=True),)
+            return (LiveView(record, sys.stderr, name, colored=not os.environ.get("NO_COLOR")),)
         from nfrun.reports.progress.plain_lines import PlainLines
 
         return (PlainLines(record, sys.stderr, name),)

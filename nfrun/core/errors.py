@@ -148,8 +148,10 @@ class WorkDirLocked(Error):
     """Another run holds the work folder lock. The message names the work folder."""
 
 
-class NotRecorded(Error, LookupError):
+class NotRecorded(Error, KeyError):
     """The user names a run, a node or a table that does not exist. The message also says which ones exist."""
+
+    __str__ = Exception.__str__  # that of KeyError puts the message into quotes
 
 
 class SelectionError(Error):

@@ -124,6 +124,7 @@ def test_an_output_that_is_not_there_says_why(file: Path) -> None:
     for name, text in (("claen", "did you mean 'clean'"), ("bad", "bad"), ("score", "such as .score@")):
         with pytest.raises(nfrun.NotRecorded, match=text):
             result[name]
+    assert result.get("claen") is None
     with pytest.raises(TypeError, match="an output has a name, and 3 is none"):
         result[3]  # type: ignore[index]
     with pytest.raises(KeyError, match="there is no node 'claen'; did you mean 'clean'"):
