@@ -101,6 +101,7 @@ class RunnablePipeline:
         verify: bool = False,
         durable: bool = False,
         grace: float | str = "5s",
+        report: PathLike | None = None,
         progress: bool | None = None,
     ) -> Result:
         """Run the pipeline, or what has changed in it, and return the result. A failed node raises nothing here.
@@ -108,8 +109,8 @@ class RunnablePipeline:
         `params` are values by name, which win over those in `params_file`. `inputs` gives inputs of the pipeline: a
         path or URI, a table (pyarrow, polars, pandas, DuckDB), or rows, a list of mappings. The other arguments are the
         options of `nfrun run` with these names: selectors are a text or several; `wait` and `grace` are seconds, or a
-        duration such as "10m"; sizes are bytes, or a text such as "2GB". `progress` shows what is under way: on stderr,
-        or below the cell of a notebook; None does so in a notebook only.
+        duration such as "10m"; sizes are bytes, or a text such as "2GB"; `report` is a file for a page of the run.
+        `progress` shows what is under way: on stderr, or below the cell of a notebook; None does so in a notebook only.
 
         Ctrl-C, if this is the main thread, cancels the run: it returns with the status `cancelled`, and `check()`
         raises KeyboardInterrupt. A second one does not wait for the nodes. Signals are as before when it returns.

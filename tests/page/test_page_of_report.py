@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from conftest import Here
+
+import nfrun
+from tests.page.test_html_page import data_of
 
 TEXT = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
 
@@ -27,3 +31,13 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path, here: Here) ->
 def test_the_links_of_the_page_lead_to_files() -> None:
     for link in re.findall(r"\]\(([\w./-]+)\)", TEXT):
         assert (Path(__file__).parents[2] / "docs" / link).exists(), link
+
+
+def test_a_program_gets_the_page_of_a_run_too(tmp_path: Path) -> None:
+    (tmp_path / "flights.yaml").write_text("nodes: {by_day: {run: 'true'}}")
+    found = nfrun.load(tmp_path / "flights.yaml").run(report=tmp_path / "page.html")
+    assert found.status == "ok"
+    document = data_of((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert [node["id"] for node in document["nodes"]] == ["by_day"]
+    with pytest.raises(nfrun.UsageError, match=r"'.*flights.yaml' is the pipeline file: name another file"):
+        nfrun.load(tmp_path / "flights.yaml").run(report=tmp_path / "flights.yaml")
