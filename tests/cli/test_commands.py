@@ -44,7 +44,7 @@ def test_version() -> None:
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [("nfrun pl", ["plan"]), ("nfrun run --un", ["--until"]), ("nfrun plan p.yaml --prof", ["--profile"])],
+    [("nfrun pl", ["plan", "plugins"]), ("nfrun run --un", ["--until"]), ("nfrun plan p.yaml --prof", ["--profile"])],
 )
 def test_shells_complete_commands_and_options(words: str, expected: list[str]) -> None:
     asked = {"_NFRUN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
