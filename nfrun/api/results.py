@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -153,11 +153,11 @@ class Result(Mapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         return any(name == each for each in self)
 
-    def gather(self, node: str, form: str = "concat") -> Any:
+    def gather(self, node: str, form: str = "concat", *, columns: Sequence[str] | None = None) -> Any:
         """Return the outputs of all cells of a node together, as a node with `gather` reads them.
 
-        `concat` gives one table, with a first column for each axis; `dict` a mapping by the values on the axes, nested.
-        `node` may be `node.output`. Cells without the output are left out. Raises NotRecorded if there is none, and
+        `concat` gives one table, with a first column for each axis, or for those in `columns`; `dict` a mapping by the
+        values on the axes, nested. `node` may be `node.output`. Cells without the output are left out. Raises NotRecorded if there is none, and
         ValueError if the tables do not fit together.
         """
         from nfrun.tables.formats import FormatError
@@ -165,7 +165,7 @@ class Result(Mapping[str, Any]):
 
         if form not in ("concat", "dict"):
             raise ValueError(f"{form!r} is neither 'concat' nor 'dict'")
-        gather = self._gather(node, form)
+        gather = self._gather(node, form, columns)
         there = [output for output in gather.cells if output in self._record.refs]
         if not there:
             raise NotRecorded(f"no cell of '{node}' has an output in run {self.number}")
@@ -176,21 +176,28 @@ class Result(Mapping[str, Any]):
         except FormatError as error:
             raise ValueError(str(error)) from None
 
-    def _gather(self, node: str, form: str) -> Gather:
+    def _gather(self, node: str, form: str, shown: Sequence[str] | None) -> Gather:
         named = (name for name in self._matrices if node.startswith(f"{name}."))
         name = node if node in self._matrices else next(named, node)
         output, cells = node.removeprefix(name).removeprefix("."), self._matrices.get(name)
         if not cells:
             guess = closest_match(name, self._matrices)
-            some = f"only {shortened([*self._matrices], _MOST_LISTED)} has" if self._matrices else "no node has any"
+            some = shortened([*self._matrices], _MOST_LISTED) or "none"
+            some = f"nodes with cells: {some}"
             raise NotRecorded(f"'{ellipsize(name)}' has no cells; {f'did you mean {guess!r}?' if guess else some}")
         outputs = {cell.outputs for cell in cells}
         if not output and any(len(names) > 1 for names in outputs):
             raise NotRecorded(f"'{name}' has several outputs: name one, as in '{name}.{next(iter(outputs))[0]}'")
         axes = tuple(cells[0].cell)
         found = {_output(cell, output): tuple(cell.cell.values()) for cell in cells}
-        columns = {axis: column_type(values[i] for values in found.values()) for i, axis in enumerate(axes)}
-        return Gather(form, axes, found, columns if form == "concat" else {})
+        if wrong := next((axis for axis in shown or () if axis not in axes), None):
+            raise ValueError(f"'{name}' has no axis {wrong!r}; it has {', '.join(axes)}")
+        columns = {
+            axis: column_type(values[i] for values in found.values())
+            for i, axis in enumerate(axes)
+            if form == "concat" and (shown is None or axis in shown)
+        }
+        return Gather(form, axes, found, columns)
 
     @cached_property
     def _matrices(self) -> dict[str, list[NodeSpec]]:

@@ -102,13 +102,16 @@ def test_cells_are_gathered_as_a_node_would_read_them(file: Path) -> None:
         {"country": "FR", "rows": 2, "of": "FR"},
     ]
     assert list(result.gather("score", form="dict")) == ["DE", "FR"]
+    assert result.gather("score", columns=[]).column_names == ["rows", "of"]
+    with pytest.raises(ValueError, match="'score' has no axis 'land'; it has country"):
+        result.gather("score", columns=["land"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
         (("scor",), nfrun.NotRecorded, "'scor' has no cells; did you mean 'score'?"),
-        (("clean",), nfrun.NotRecorded, "'clean' has no cells; only score has"),
+        (("clean",), nfrun.NotRecorded, "'clean' has no cells; nodes with cells: score"),
         (("score", "list"), ValueError, "'list' is neither 'concat' nor 'dict'"),
         (("score.x",), nfrun.NotRecorded, "no cell of 'score.x' has an output in run 1"),
     ],
