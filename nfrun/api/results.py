@@ -157,8 +157,8 @@ class Result(Mapping[str, Any]):
         """Return the outputs of all cells of a node together, as a node with `gather` reads them.
 
         `concat` gives one table, with a first column for each axis, or for those in `columns`; `dict` a mapping by the
-        values on the axes, nested. `node` may be `node.output`. Cells without the output are left out. Raises NotRecorded if there is none, and
-        ValueError if the tables do not fit together.
+        values on the axes, nested. `node` may be `node.output`. Cells without the output are left out. Raises
+        NotRecorded if there is none, and ValueError if the tables do not fit together.
         """
         from nfrun.tables.formats import FormatError
         from nfrun.tables.gathered import put_together
