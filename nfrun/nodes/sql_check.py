@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -77,16 +78,25 @@ def ends_with_query(text: str) -> bool:
     return is_query or last.type is duckdb.StatementType.MULTI or "returning" in last.query.lower()
 
 
-@cache
 def planning_connection() -> Any:
-    """Return a connection that parses and binds queries. It reads no files, and loads no extensions."""
+    """Return this thread's connection that parses and binds queries. It reads no files, and loads no extensions."""
+    if not hasattr(_of_thread, "connection"):
+        _of_thread.connection = _planning_instance().cursor()
+        # The next statement waits for the end of this one.
+        _of_thread.connection.execute("set errors_as_json = true").fetchall()
+    return _of_thread.connection
+
+
+_of_thread = threading.local()  # a connection refuses calls of a second thread while it is busy
+
+
+@cache
+def _planning_instance() -> Any:
     import duckdb
 
     config: dict[str, Any] = {"python_enable_replacements": "false", "enable_external_access": "false", "threads": 1}
     config |= {"memory_limit": "256MB", "temp_directory": ""}  # it has no rows
-    connection = duckdb.connect(":memory:", config=config)
-    connection.execute("set errors_as_json = true").fetchall()  # the next statement waits for the end of this one
-    return connection
+    return duckdb.connect(":memory:", config=config)
 
 
 # -- syntax ----------------------------------------------------------------------------------------------------------

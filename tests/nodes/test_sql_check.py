@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -331,3 +333,18 @@ def test_values_that_are_used(tmp_path: Path) -> None:
         "select 1; select $low = $high",
     ):
         assert found_in(tmp_path, f"{HEAD}{NODE}{query}\n") == ([], [])
+
+
+def test_queries_are_checked_on_several_threads_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def check(number: int) -> list[list[str]]:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        together.wait(30)
+        return [errors_in(folder, query) for _ in range(10) for query in ("select 1 as n", "selct 1")]
+
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(check, range(4)):
+            assert [len(errors) for errors in found] == [0, 1] * 10
+            assert all("DuckDB cannot parse this query: syntax error" in error for (error,) in found[1::2])
