@@ -282,7 +282,7 @@ WRONG = {
     ),
     "wait": ({"wait": "soon"}, nfrun.UsageError, "wait: 'soon' is not a duration such as 30s, 10m or 2h, at most 366d"),
     "profile": ({"profile": "x"}, nfrun.SpecError, "{file}: there is no profile 'x'; the file has no profiles"),
-    "store": ({"store": "/x"}, nfrun.UsageError, "store: it is for clusters: give --executor dask, too"),
+    "store": ({"store": "/x"}, nfrun.UsageError, 'store: it is for clusters: give executor="dask", too'),
     "work": ({"work": ""}, nfrun.UsageError, "work: an empty name is no folder"),
     "params_file": ({"params_file": "no.yaml"}, nfrun.SpecError, "no.yaml: there is no such file\n   check the path"),
 }
@@ -295,6 +295,21 @@ def test_wrong_arguments_are_told_by_their_names_in_python(file: Path, name: str
         nfrun.load(file).run(**arguments)
     assert isinstance(caught.value, nfrun.Error)
     assert str(caught.value).startswith(text.replace("{file}", str(file)))
+
+
+def test_messages_name_arguments_and_not_options(file: Path) -> None:
+    text = PIPELINE.replace("most: 2", "most: {type: integer}").replace("{read: orders.csv, schema", "{schema")
+    file.write_text(text)
+    with pytest.raises(nfrun.SpecError) as caught:
+        nfrun.load(file).run(inputs={"orders": ORDERS})
+    assert [problem.hint for problem in caught.value.problems] == ['give it with params={"most": …}']
+    with pytest.raises(nfrun.SpecError) as caught:
+        nfrun.load(file).run(params={"most": 1})
+    assert [problem.hint for problem in caught.value.problems] == ['inputs={"orders": …}']
+    with pytest.raises(nfrun.SelectionError, match=r"select it too \(until=\"score@DE\"\)"):
+        nfrun.load(file).run(params={"most": 1}, inputs={"orders": ORDERS}, only="score@DE")
+    with pytest.raises(nfrun.UsageError, match=r"^from_: no node matches 'x'"):
+        nfrun.load(file).run(params={"most": 1}, inputs={"orders": ORDERS}, from_="x")
 
 
 def test_mistakes_of_a_file_are_those_of_validate(file: Path) -> None:
