@@ -111,7 +111,7 @@ def rows_of(printed: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("slots", ["1", "auto"])
+@pytest.mark.parametrize("slots", [pytest.param("1", marks=pytest.mark.slow), "auto"])
 def test_native_libraries_have_one_thread_in_nodes_workers_and_scripts(folder: Path, here: Here, slots: str) -> None:
     options = ("p.yaml", "-j", slots)
     found = seen(folder, here, *options) if slots == "1" else seen_in_a_process(folder, *options)

@@ -112,19 +112,29 @@ def test_filters_import_jinja_and_a_script_that_does_not_run_imports_nothing(fol
     assert "subprocess" not in found
 
 
-@pytest.mark.parametrize("options", [["--json", "-q"], ["-q", "-j", "2"], ["-q", "--events", "events.jsonl"], []])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--json", "-q"],
+        pytest.param(["-q", "-j", "2"], marks=pytest.mark.slow),
+        pytest.param(["-q", "--events", "events.jsonl"], marks=pytest.mark.slow),
+        [],
+    ],
+)
 def test_a_run_imports_arrow_and_yaml(at_first: Callable[..., Set[str]], options: list[str]) -> None:
     found = HEAVY & at_first("run", "hello.yaml", *options)
     assert found - ASYNCIO - {"subprocess"} == {"pyarrow", "yaml", "xxhash"}
 
 
-@pytest.mark.parametrize("options", [[], ["--json"], ["-v"]])
+@pytest.mark.parametrize("options", [[], *(pytest.param([word], marks=pytest.mark.slow) for word in ("--json", "-v"))])
 def test_a_run_that_prints_a_summary_in_colours_imports_rich_too(folder: Path, options: list[str]) -> None:
     found = imported(folder, "run", "hello.yaml", "--color", "always", *options)
     assert found - ASYNCIO - {"subprocess"} == {"pyarrow", "yaml", "xxhash", "rich"}
 
 
-@pytest.mark.parametrize("options", [(), ("--handoff", "mmap"), ("--handoff", "memory")])
+@pytest.mark.parametrize(
+    "options", [(), ("--handoff", "mmap"), pytest.param(("--handoff", "memory"), marks=pytest.mark.slow)]
+)
 def test_a_run_imports_nothing_that_is_for_comparison(
     at_first: Callable[..., Set[str]], options: tuple[str, ...]
 ) -> None:
