@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +18,7 @@ from nfrun.tables.json_values import is_bytes, json_form, json_values
 _BINS, _MOST_BINS = 16, 32  # so many if each has one whole number
 _TOP = 6
 _LONGEST_TEXT = 80  # characters of a value
-_EXACT = 2**53  # whole numbers beyond it are not exact in JavaScript
+_EXACT = 10**15  # whole numbers with as many digits are shown as they are in browsers
 _MANY_DISTINCT = 0.9  # share of the values from which on the most frequent ones say nothing
 
 
@@ -49,8 +51,12 @@ def _values_of(column: pa.ChunkedArray) -> dict[str, Any]:
     distinct = pc.count_distinct(column).as_py()
     if _is_counted(kind) or (pt.is_integer(kind) and distinct <= _TOP):
         return {"distinct": distinct, **_top(column, distinct)}
-    numbers = _numbers(column)
-    return {"distinct": distinct, **({} if numbers is None else _histogram(column, numbers))}
+    if pt.is_floating(kind):
+        return {"distinct": distinct, **_floats(column)}
+    if pt.is_decimal(kind):
+        return {"distinct": distinct, **_decimals(column)}
+    numbers = _whole_numbers(column)
+    return {"distinct": distinct, **({} if numbers is None else _histogram_of_whole(numbers, _edge_maker(kind)))}
 
 
 def _is_counted(kind: pa.DataType) -> bool:
@@ -70,52 +76,79 @@ def _top(column: pa.ChunkedArray, distinct: int) -> dict[str, Any]:
     return {"top": [list(pair) for pair in zip(shown, counts.take(order).to_pylist(), strict=True)]}
 
 
-def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Return the values as doubles that can be put into bins; None if the type has no such numbers."""
-    kind = column.type
-    if pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind):
-        numbers = column.cast(pa.float64(), safe=False)
-    elif pt.is_date(kind) or pt.is_timestamp(kind) or pt.is_duration(kind) or pt.is_time(kind):
-        whole = pa.int32() if kind.bit_width == 32 else pa.int64()
-        numbers = column.cast(whole).cast(pa.float64(), safe=False)
+def _floats(column: pa.ChunkedArray) -> dict[str, Any]:
+    """Return the histogram of floats, and how many of them are no numbers or infinite."""
+    numbers = column.cast(pa.float64(), safe=False).drop_null()
+    finite = numbers.filter(pc.is_finite(numbers))
+    nan = pc.sum(pc.is_nan(numbers)).as_py() or 0
+    infinite = len(numbers) - len(finite) - nan
+    found = {name: count for name, count in (("nan", nan), ("infinite", infinite)) if count}
+    if not len(finite):
+        return found
+    ends = pc.min_max(finite).as_py()
+    low, high = ends["min"], ends["max"]
+    width = (high - low) / _BINS
+    if not 0 < width < math.inf or low + width == low:
+        edges, counts = [low, high], [len(finite)]
     else:
-        return None
-    numbers = numbers.drop_null()
-    return numbers.filter(pc.is_finite(numbers))
+        places = pc.min_element_wise(pc.floor(pc.divide(pc.subtract(finite, low), width)), float(_BINS - 1))
+        edges, counts = [low + i * width for i in range(_BINS)] + [high], _counted(places, _BINS)
+    return {**found, "histogram": {"edges": [float(f"{edge:.10g}") for edge in edges], "counts": counts}}
 
 
-def _histogram(column: pa.ChunkedArray, numbers: pa.ChunkedArray) -> dict[str, Any]:
-    """Return how many values lie in bins of equal width, with the edges of the bins: the last one is the largest value.
+def _whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return whole numbers, dates and times as the integers that they are; None of other types."""
+    kind = column.type
+    if pt.is_integer(kind):
+        return column.drop_null().cast(pa.uint64() if pt.is_uint64(kind) else pa.int64())
+    if pt.is_date(kind) or pt.is_timestamp(kind) or pt.is_duration(kind) or pt.is_time(kind):
+        return column.drop_null().cast(pa.int32() if kind.bit_width == 32 else pa.int64()).cast(pa.int64())
+    return None
 
-    Bins of whole numbers, and of dates and times, have a whole width, so that none has more of them than others.
+
+def _histogram_of_whole(numbers: pa.ChunkedArray, edge_of: Callable[[int], Any]) -> dict[str, Any]:
+    """Return how many integers lie in bins of equal whole width, so that no bin has more of them than others.
+
+    The last edge is the largest of them. `edge_of` makes an edge of the integer where a bin begins.
     """
     if not len(numbers):
         return {}
     ends = pc.min_max(numbers).as_py()
     low, high = ends["min"], ends["max"]
-    kind, has_fractions = column.type, pt.is_floating(column.type) or pt.is_decimal(column.type)
-    if low == high or not math.isfinite(high - low):
-        return {"histogram": {"edges": _edges(kind, [low, high]), "counts": [len(numbers)]}}
-    if has_fractions:
-        bins, width = _BINS, (high - low) / _BINS
-    else:
-        width = 1.0 if high - low < _MOST_BINS else float(-(-(high - low + 1) // _BINS))
-        bins = int((high - low) // width) + 1
-    places = pc.min_element_wise(pc.floor(pc.divide(pc.subtract(numbers, low), width)), float(bins - 1))
+    width = 1 if high - low < _MOST_BINS else -(-(high - low + 1) // _BINS)
+    bins = (high - low) // width + 1
+    # The difference of two int64 may be larger than one: it wraps, and is right as a uint64.
+    offsets = pc.subtract(numbers, pa.scalar(low, numbers.type))
+    offsets = pa.chunked_array([chunk.view(pa.uint64()) for chunk in offsets.chunks], pa.uint64())
+    counts = _counted(pc.divide(offsets, pa.scalar(width, pa.uint64())), bins)
+    return {"histogram": {"edges": [*(edge_of(low + i * width) for i in range(bins)), edge_of(high)], "counts": counts}}
+
+
+def _decimals(column: pa.ChunkedArray) -> dict[str, Any]:
+    """Return the histogram of decimals, whose digits may be more than Arrow's numbers have."""
+    scale = column.type.scale
+    found = [int(value.scaleb(scale)) for value in column.drop_null().to_pylist()]
+    low, high = (min(found), max(found)) if found else (0, 0)
+    width = max(1, -(-(high - low + 1) // _BINS))
+    bins = (high - low) // width + 1
+    counts = Counter((value - low) // width for value in found)
+    edges = [str(Decimal(edge).scaleb(-scale)) for edge in [*(low + i * width for i in range(bins)), high]]
+    return {"histogram": {"edges": edges, "counts": [counts[i] for i in range(bins)]}} if found else {}
+
+
+def _counted(places: pa.ChunkedArray, bins: int) -> list[int]:
     counts = [0] * bins
     for pair in pc.value_counts(places).to_pylist():
         counts[max(0, int(pair["values"]))] += pair["counts"]
-    return {"histogram": {"edges": _edges(kind, [low + i * width for i in range(bins)] + [high]), "counts": counts}}
+    return counts
 
 
-def _edges(kind: pa.DataType, edges: list[float]) -> list[Any]:
-    """Return the edges of bins as numbers, and those of dates and times as texts."""
-    if pt.is_floating(kind) or pt.is_decimal(kind):
-        return [float(f"{edge:.10g}") for edge in edges]
+def _edge_maker(kind: pa.DataType) -> Callable[[int], Any]:
+    """Return what makes the edge of a bin: a number, or a text if it is a date or time, or if numbers are not exact."""
     if pt.is_integer(kind):
-        return [int(edge) for edge in edges]
-    whole = pa.array([round(edge) for edge in edges], pa.int32() if kind.bit_width == 32 else pa.int64())
-    return shown_values(pa.chunked_array([whole.cast(kind)]))
+        return lambda edge: edge if abs(edge) < _EXACT else str(edge)
+    whole = pa.int32() if kind.bit_width == 32 else pa.int64()
+    return lambda edge: shown_values(pa.chunked_array([pa.array([edge], whole).cast(kind)]))[0]
 
 
 def _short(value: Any) -> Any:

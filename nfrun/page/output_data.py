@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import re
+from codecs import getincrementaldecoder
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from nfrun.reopen.opened_tables import RunTables
 _MOST_PICTURE, _MOST_TEXT = 400_000, 20_000  # bytes of a file
 _MOST_FILES = 20  # of a folder
 _FEW_NODES = 300
+_STRANGE = 0.3  # share of bytes that are no UTF-8, from which on a file is no text
+_UNDECODED = re.compile("[\udc80-\udcff]")  # as `surrogateescape` has bytes that are no UTF-8
 _MOST_CELLS = 4_000_000  # of all tables, of which columns are described: 0.1 us each
 _LEAST_ROWS, _WIDE = 1_000, 60  # rows of each table when these are used up, and columns that are read
 _MOST_SOURCES, _LARGEST_SOURCE = 12, 8_000_000  # files of users that are read again, and the bytes of one
@@ -93,19 +97,21 @@ def _of_path(path: Path, room: int) -> dict[str, Any]:
     most = max(1_000, min(_MOST_TEXT, room))
     with path.open("rb") as file:
         data = file.read(most + 1)
-    text = _text(data[:most])
+    text = _text(data[:most], is_cut=len(data) > most)
     if text is None:
         return {}
     return {"media": {"type": _TEXTS.get(ending, "text/plain"), "data": text, "cut": len(data) > most}}
 
 
-def _text(data: bytes) -> str | None:
-    """Return bytes as text, without a part of a character at the end; None if they are no text."""
+def _text(data: bytes, *, is_cut: bool) -> str | None:
+    """Return bytes as text, without a part of a character where it is cut; None if they are no text.
+
+    Of a text in another encoding than UTF-8, bytes that cannot be decoded are shown as escapes.
+    """
     if b"\0" in data:
         return None
-    for end in range(len(data), max(0, len(data) - 4), -1):
-        try:
-            return data[:end].decode()
-        except UnicodeDecodeError:
-            continue
-    return "" if not data else None
+    text = getincrementaldecoder("utf-8")("surrogateescape").decode(data, final=not is_cut)
+    strange = len(_UNDECODED.findall(text))
+    if strange > len(data) * _STRANGE:
+        return None
+    return _UNDECODED.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text) if strange else text

@@ -52,6 +52,11 @@ def test_long_texts_are_cut_between_characters(tmp_path: Path) -> None:
     assert (found["data"], found["cut"]) == ("ä" * 1_000, True)
 
 
+def test_bytes_that_are_no_utf_8_are_escapes(tmp_path: Path) -> None:
+    found = shown(tmp_path, ".txt", "liebe grüße".encode("latin-1"))["media"]
+    assert (found["data"], found["cut"]) == ("liebe gr\\xfc\\xdfe", False)
+
+
 @pytest.mark.parametrize("data", [b"\0\1\2", b"\xff\xfe" * 40, b"abc\0def"])
 def test_of_other_files_nothing_is_shown(tmp_path: Path, data: bytes) -> None:
     assert shown(tmp_path, "file", data) == {"kept": True}

@@ -28,7 +28,7 @@ def of(values: list[Any], type: pa.DataType | None = None) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("values", "type", "shown"),
     [
-        ([1, None, 2**53], pa.int64(), [1, None, str(2**53)]),
+        ([1, None, 10**15], pa.int64(), [1, None, str(10**15)]),
         ([1.5, None, float("nan"), float("inf"), float("-inf")], None, [1.5, None, "NaN", "Infinity", "-Infinity"]),
         ([0.1 + 0.2], None, [0.3]),
         (["a" * 100, "</script>", None], None, ["a" * 79 + "…", "</script>", None]),
@@ -69,6 +69,44 @@ def test_equal_and_missing_numbers() -> None:
     assert of([2.5, 2.5])["histogram"] == {"edges": [2.5, 2.5], "counts": [2]}
     assert of([None, None], pa.float64()) == {"name": "x", "nulls": 2, "distinct": 0}
     assert "histogram" not in of([float("nan")])
+
+
+def test_floats_that_are_no_numbers_are_counted() -> None:
+    found = of([1.0, 2.0, float("nan"), float("inf"), float("-inf"), None])
+    assert (found["nulls"], found["nan"], found["infinite"]) == (1, 1, 2)
+    assert sum(found["histogram"]["counts"]) == 2
+    assert of([float("nan")]) == {"name": "x", "nulls": 0, "distinct": 1, "nan": 1}
+    tiny = of([1e308, -1e308, 5e-324])
+    assert tiny["histogram"]["counts"] == [3]  # the width of a bin is infinite
+
+
+@pytest.mark.parametrize(
+    ("values", "type", "first", "last"),
+    [
+        ([2**64 - 1 - i for i in range(1_000)], pa.uint64(), str(2**64 - 1_000), str(2**64 - 1)),
+        ([2**53 + i for i in range(1_000)], pa.int64(), str(2**53), str(2**53 + 999)),
+        ([-(2**63) + i * (2**64 // 1_000) for i in range(1_000)], pa.int64(), str(-(2**63)), None),
+        ([Decimal("12345678901234567890.12") + i for i in range(1_000)], pa.decimal128(30, 2), None, None),
+        (list(range(1_000)), pa.timestamp("ns"), None, "1970-01-01T00:00:00.000000999"),
+        (list(range(1_000)), pa.time64("ns"), None, None),
+        ([i - 500 for i in range(1_000)], pa.int16(), -500, 499),
+    ],
+)
+def test_evenly_spread_values_have_even_bins(values: list[Any], type: pa.DataType, first: Any, last: Any) -> None:
+    found = of(values, type)["histogram"]
+    *even, rest = found["counts"]
+    assert (sum(even) + rest, len(set(even)) <= 2, max(even) - min(even) <= 1, rest <= even[0]) == (
+        1_000,
+        True,
+        True,
+        True,
+    )
+    assert first is None or found["edges"][0] == first
+    assert last is None or found["edges"][-1] == last
+
+
+def test_small_decimals() -> None:
+    assert of([Decimal("0.10"), Decimal("0.30")], pa.decimal128(5, 2))["histogram"]["edges"][::10] == ["0.10", "0.30"]
 
 
 def test_dates_and_times_have_edges_that_are_texts() -> None:

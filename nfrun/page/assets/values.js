@@ -48,6 +48,13 @@ function rowsTable(columns, rows, label) {
   );
 }
 
+// What a histogram of floats leaves out.
+function noNumbers(found) {
+  const told = [found?.nan ? `${number(found.nan)} NaN` : "", found?.infinite ? `${number(found.infinite)} infinite` : ""];
+  const text = told.filter(Boolean).join(", ");
+  return text ? h("div", { class: "muted" }, text) : null;
+}
+
 function columnsTable(output) {
   const facts = new Map((output.columns ?? []).map((column) => [column.name, column]));
   const schema = output.schema ?? [];
@@ -69,7 +76,7 @@ function columnsTable(output) {
         ? [
             h("td", { class: "num" }, number(found?.nulls)),
             h("td", { class: "num" }, number(found?.distinct)),
-            h("td", { style: { width: "38%" } }, drawn),
+            h("td", { style: { width: "38%" } }, drawn, noNumbers(found)),
           ]
         : null,
     );
@@ -140,6 +147,7 @@ function inert(html) {
 // Pictures are data, HTML runs in a frame without scripts and without network, all else is text.
 function mediaOf(media, name) {
   if (!media || !known(media.data)) return null;
+  if (media.data === "") return h("p", { class: "muted" }, "It is empty.");
   const type = String(media.type ?? "text/plain");
   const cut = media.cut ? h("p", { class: "muted" }, "Only its beginning is in this page.") : null;
   if (/^image\/(png|jpeg|gif|webp|svg\+xml|avif|bmp)$/.test(type)) {
