@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,12 +16,10 @@ from nfrun.api.plain_values import plain_params
 from nfrun.api.results import Result
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NOTHING
-from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.runner import Run
 from nfrun.running.options import PlanOptions, RunOptions
-from nfrun.running.prepared_run import Caller
 from nfrun.running.program import Program
-from nfrun.running.run import run_prepared
+from nfrun.running.run import run_in_program
 from nfrun.running.run_setup import RunSetup, known_checks, set_up_run
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.resolve import functions_of
@@ -196,20 +194,17 @@ def _run(
 ) -> Result:
     """Run what is set up. Calls `on_prepared` when nodes begin to run."""
     from nfrun.api.progress import progress_of
-    from nfrun.logs.print_capture import capture_prints
 
     caught: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
-    show: Callable[..., Sequence[Reporter]] = progress_of(setup, progress)
 
     @contextmanager
     def around(run: Run) -> Iterator[None]:
         on_prepared()
         with ExitStack() as stack:
             signals = stack.enter_context(cancel_on_signals(run.cancel, INTERRUPT)) if is_main else []
-            stack.enter_context(capture_prints(has_detached=lambda: run.detached > 0))
             yield
         caught.extend(signals)
 
-    found = run_prepared(setup, Caller(show, around, in_program=True, takes_tables=False))
+    found = run_in_program(setup, progress_of(setup, progress), around, takes_tables=False)
     return Result(setup, found, tuple(messages.warnings), interrupted=bool(caught))

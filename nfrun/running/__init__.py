@@ -19,6 +19,6 @@ Other packages use:
 - `prepared_run`: `Caller`, `RunResult`
 - `program`: `Program`
 - `report_files`: `check_report_file`, `write_report`
-- `run`: `run_prepared`
+- `run`: `run_in_program`, `run_prepared`
 - `run_setup`: `known_checks`, `RunSetup`, `set_up_run`
 """

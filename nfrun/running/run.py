@@ -24,7 +24,7 @@ from nfrun.engine.runner import Run
 from nfrun.nodes.folders import folders_of
 from nfrun.running.opened_cache import open_cache, plan_of_run
 from nfrun.running.options import RunOptions
-from nfrun.running.prepared_run import Around, Caller, PreparedRun, RunResult
+from nfrun.running.prepared_run import Around, BuildReporters, Caller, PreparedRun, RunResult
 from nfrun.running.run_setup import RunSetup, set_up_run
 from nfrun.spec.budgets import with_memory_here
 from nfrun.system.std_streams import Messages
@@ -54,6 +54,14 @@ def run_pipeline(options: RunOptions, reporters: Iterable[Reporter] = (), around
     a process share run in workers, unless the file or `options.executor` says `thread`: what the program has seeded
     does not reach them.
     """
+    with set_up_run(options, Messages()) as setup:
+        return run_in_program(setup, lambda *parts: reporters, around)
+
+
+def run_in_program(
+    setup: RunSetup, build_reporters: BuildReporters, around: Around, *, takes_tables: bool = True
+) -> RunResult:
+    """Run a prepared pipeline as `run_pipeline` does, and return its result. The other arguments are of `Caller`."""
     from nfrun.logs.print_capture import capture_prints
 
     @contextmanager
@@ -61,8 +69,7 @@ def run_pipeline(options: RunOptions, reporters: Iterable[Reporter] = (), around
         with capture_prints(has_detached=lambda: run.detached > 0), around(run):
             yield
 
-    with set_up_run(options, Messages()) as setup:
-        return run_prepared(setup, Caller(lambda *parts: reporters, capturing, in_program=True))
+    return run_prepared(setup, Caller(build_reporters, capturing, in_program=True, takes_tables=takes_tables))
 
 
 def run_prepared(setup: RunSetup, caller: Caller) -> RunResult:
