@@ -8,5 +8,5 @@ Other packages use:
 - `event_redaction`: `redact_diagnostic`, `redact_events`, `redact_value`
 - `node_logs`: `KEEP_BYTES`, `LOG`, `log_path`, `Logs`, `StreamLog`, `STREAMS`, `throttle_detached`
 - `print_capture`: `capture_prints`, `current_attempt`
-- `redaction`: `MASK`, `Redactor`
+- `redaction`: `CUT`, `MASK`, `Redactor`
 """

@@ -10,8 +10,9 @@ from nfrun.logs.redaction import Redactor
 # Names of nodes and of outputs stay as they are, as in all that nfrun prints: links in the page go by them.
 _IDS = frozenset({"id", "of", "node", "group", "output", "home", "status", "kind", "digest"})
 _LISTS_OF_IDS = {"edges": list, "nodes": str}  # of the graph, of the critical path; histograms have edges, too
-# Only here numbers may be values of the user's. Elsewhere they are times, sizes and counts.
-_VALUES = frozenset({"first_rows", "columns", "params", "cell"})
+# What is in these is the user's: its names are no ids, and its numbers are no times, sizes or counts. Some of the keys
+# stand for something else where they have another type.
+_VALUES = {"params": dict, "inputs": dict, "cell": dict, "rows": list, "first_rows": list, "top": list, "edges": list}
 _PICTURE, _DRAWING = "image/", "image/svg+xml"
 
 
@@ -31,16 +32,18 @@ class _Masking:
         if isinstance(value, dict):
             if str(value.get("type", "")).startswith(_PICTURE) and "data" in value:
                 return self._picture(value)
-            return {
-                self._text(key): item if _is_id(key, item) else self.of(item, has_values=has_values or key in _VALUES)
-                for key, item in value.items()
-            }
+            return {self._text(key): self._item(key, item, has_values=has_values) for key, item in value.items()}
         if isinstance(value, list):
             return [self.of(item, has_values=has_values) for item in value]
         if not has_values or value is None or isinstance(value, bool):
             return value
         text = self._text(str(value))
         return value if text == str(value) else text
+
+    def _item(self, key: str, item: Any, *, has_values: bool) -> Any:
+        if not has_values and _is_id(key, item):
+            return item
+        return self.of(item, has_values=has_values or (key in _VALUES and isinstance(item, _VALUES[key])))
 
     def _picture(self, media: dict[str, Any]) -> dict[str, Any]:
         """Mask the text of a drawing. Other pictures are no text."""

@@ -13,6 +13,7 @@ from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.output_types import TABLE
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.work_dir import WorkDir
+from nfrun.logs.redaction import CUT
 from nfrun.lookback.run_list import ListedRun
 from nfrun.reopen.current_pipeline import bound_pipeline
 from nfrun.reopen.first_rows import find_output, open_table
@@ -100,7 +101,8 @@ def _of_path(path: Path, room: int) -> dict[str, Any]:
     text = _text(data[:most], is_cut=len(data) > most)
     if text is None:
         return {}
-    return {"media": {"type": _TEXTS.get(ending, "text/plain"), "data": text, "cut": len(data) > most}}
+    is_cut = len(data) > most  # the mark lets a redactor mask the part of a secret before it
+    return {"media": {"type": _TEXTS.get(ending, "text/plain"), "data": text + CUT * is_cut, "cut": is_cut}}
 
 
 def _text(data: bytes, *, is_cut: bool) -> str | None:

@@ -10,6 +10,9 @@ import pytest
 from nfrun.logs.redaction import Redactor
 from nfrun.page.masking import masked
 
+_ROWS = {"checks": [{"name": "a", "rows": [{"id": "***", "kind": "k***", "***": "***"}]}]}
+_COLUMNS = {"columns": [{"name": "***", "nulls": 1234, "top": [["***", 5]]}]}
+
 
 @pytest.mark.parametrize(
     ("found", "expected"),
@@ -24,6 +27,12 @@ from nfrun.page.masking import masked
             {"columns": [{"histogram": {"edges": [1234.0], "counts": [1]}}]},
             {"columns": [{"histogram": {"edges": ["***.0"], "counts": [1]}}]},
         ),
+        ({"checks": [{"name": "a", "rows": [{"id": "1234", "kind": "k1234", "1234": "1234"}]}]}, _ROWS),
+        ({"params": {"node": "1234", "edges": ["1234"]}}, {"params": {"node": "***", "edges": ["***"]}}),
+        ({"inputs": {"output": "1234"}}, {"inputs": {"output": "***"}}),
+        ({"inputs": [{"name": "1234", "output": "1234"}]}, {"inputs": [{"name": "***", "output": "1234"}]}),
+        ({"cell": {"group": "1234"}}, {"cell": {"group": "***"}}),
+        ({"columns": [{"name": "1234", "nulls": 1234, "top": [["1234", 5]]}]}, _COLUMNS),
         ({"schema": [["1234", "int64"]]}, {"schema": [["***", "int64"]]}),
         ({"media": {"type": "image/png", "data": "1234"}}, None),
         ({"media": {"type": "text/html", "data": "<p>1234"}}, {"media": {"type": "text/html", "data": "<p>***"}}),

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from kept_runs import Kept, finished, output
 
+from nfrun.logs.redaction import Redactor
 from nfrun.lookback.run_reference import find_run
+from nfrun.page.masking import masked
 from nfrun.page.output_data import OutputContents
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
@@ -49,7 +51,16 @@ def test_texts_are_shown_with_their_type(tmp_path: Path, type: str, media: str) 
 
 def test_long_texts_are_cut_between_characters(tmp_path: Path) -> None:
     found = shown(tmp_path, ".txt", "ä".encode() * 40_000, room=2_001)["media"]
-    assert (found["data"], found["cut"]) == ("ä" * 1_000, True)
+    assert (found["data"], found["cut"]) == ("ä" * 1_000 + "…", True)
+
+
+@pytest.mark.parametrize("type", [".txt", ".html"])
+def test_no_part_of_a_secret_stays_where_a_text_is_cut(tmp_path: Path, type: str) -> None:
+    secret = "SUPERSECRET-and-more-of-it"
+    for before in range(19_970, 20_000):
+        found = shown(tmp_path / str(before), type, b"-" * before + secret.encode() + b"-" * 100)
+        text = masked(found, Redactor([secret]))["media"]["data"].strip("-…")
+        assert text in ("***", "S", "SU", ""), text  # fewer than three characters tell nothing
 
 
 def test_bytes_that_are_no_utf_8_are_escapes(tmp_path: Path) -> None:
