@@ -13,7 +13,6 @@ from typing import Any
 from nfrun.core.errors import HandoffError
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.recorded_run import RecordedNode
-from nfrun.lookback.run_list import RUNNING
 from nfrun.page.log_tails import LogTails
 from nfrun.page.output_data import OutputContents
 from nfrun.page.recorded import NOT_ENDED, Recorded
@@ -23,7 +22,6 @@ _ROOM, _ROOM_PER_NODE, _MOST_ROOM = 100_000, 1_200, 1_500_000  # bytes of JSON
 _LEAST_EACH = 4_000  # of one output
 _MOST_TABLES, _MOST_TABLES_OF_MANY = 150, 30
 _FAILING_ROWS = 10
-_UNDER_WAY = "it was under way when the run was killed", "it is under way"  # a node that has printed something
 
 
 def add_details(work: WorkDir, found: Recorded, shown: Mapping[str, dict[str, Any]]) -> None:
@@ -42,8 +40,6 @@ def add_details(work: WorkDir, found: Recorded, shown: Mapping[str, dict[str, An
         if has_room and (log := logs.of(node)):
             details["log"] = log
             room -= len(json.dumps(log))
-            if node.status == NOT_ENDED:
-                details["because"] = _UNDER_WAY[found.run.status == RUNNING]
         if has_room and node.checks:
             _add_failing_rows(node, details["checks"])
         for output, of_output in zip(node.outputs, details.get("outputs", ()), strict=True):

@@ -69,7 +69,8 @@ def group_of(node: str) -> str:
 def _times(found: Recorded, name: str) -> dict[str, Any]:
     """Return when a node worked, its attempts, and what it did in the last one. Times are rounded to microseconds."""
     node, span, times = found.nodes[name], found.spans[name], found.times.get(name)
-    seconds = {"queued": span.ready, "started": span.started, "ended": span.ended, "duration": node.duration}
+    seconds = {"queued": span.ready, "started": span.started, "ended": span.ended}
+    seconds["duration"] = node.duration + sum(attempt.ended - attempt.started for attempt in node.failed)
     started = span.started
     if times is None:
         phases = [("work", span.started, span.ended)]

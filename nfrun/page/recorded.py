@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from nfrun.core.pipeline import LAST_SECTIONS, OutputId
+from nfrun.core.pipeline import OutputId
 from nfrun.core.values import frozen, replace
 from nfrun.history.journal import FinishedOutput, JournalContents, read_journal
 from nfrun.history.node_times import NodeTimes
@@ -38,18 +38,9 @@ class Recorded:
     spans: Mapping[str, Span]
     outputs: Mapping[OutputId, FinishedOutput]
 
-    def upstream(self, node: str) -> Iterable[str]:
-        """Return the nodes that a node waited for; of one that runs last these are all others."""
-        if not self._runs_last(node):
-            return self.graph.upstream(node)
-        is_first = self.planned[node].section == LAST_SECTIONS[0]
-        return [name for name in self.spans if not (self._runs_last(name) and (is_first or self._is_final(name)))]
-
-    def _runs_last(self, node: str) -> bool:
+    def runs_last(self, node: str) -> bool:
+        """Return whether a node runs when all others have ended."""
         return node in self.planned and self.planned[node].runs_last
-
-    def _is_final(self, node: str) -> bool:
-        return self.planned[node].section == LAST_SECTIONS[-1]
 
     @property
     def slots(self) -> int | None:

@@ -13,13 +13,13 @@ from nfrun.history.work_dir import WorkDir
 from nfrun.logs.redaction import Redactor
 from nfrun.lookback.run_list import ListedRun, count_nodes
 from nfrun.page.change_data import change_data
-from nfrun.page.critical_path import recorded_path
 from nfrun.page.definitions import Definitions
 from nfrun.page.details import MANY, add_details
 from nfrun.page.masking import masked
 from nfrun.page.node_data import node_data
 from nfrun.page.recorded import DISABLED, NOT_ENDED, Recorded, read_recorded
-from nfrun.page.run_times import overhead, path_data
+from nfrun.page.run_times import overhead, path_data, path_of
+from nfrun.page.under_way import add_under_way
 from nfrun.page.what_if_data import what_if_data
 from nfrun.system.runtime import gc_paused
 
@@ -39,13 +39,14 @@ def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any
 def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
     is_brief = len(found.nodes) > MANY
     definitions = None if found.plan is None else Definitions(found.plan)
-    path = recorded_path(found.spans, found.upstream)
+    path = path_of(found)
     nodes = {name: node_data(found, name, definitions, is_brief=is_brief) for name in found.nodes}
     for name, lane in _lanes(found).items():
         nodes[name]["lane"] = lane
     for name in path.nodes:
         nodes[name]["critical"] = True
     add_details(work, found, nodes)
+    unended = add_under_way(found, nodes)
     document: dict[str, Any] = {
         "version": VERSION,
         "run": {**_run(found), "critical_path": path_data(found, path)},
@@ -54,6 +55,9 @@ def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
         "what_if": what_if_data(found, path.nodes),
         "change": change_data(work, found.run, found.journal),
     }
+    if unended:
+        document["run"]["critical_path"]["text"] = unended["text"]
+        document["run"]["duration"] = unended["duration"]
     if cost := overhead(found):
         document["run"]["overhead"] = cost
     return document

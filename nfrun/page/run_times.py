@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nfrun.page.critical_path import RecordedPath, seconds_without_work
+from nfrun.core.text import shortened
+from nfrun.page.critical_path import RecordedPath, recorded_path, seconds_without_work
 from nfrun.page.recorded import Recorded
 from nfrun.reports.format_units import format_seconds
 
+_MAX_LISTED = 4
 _HOW = (
     "This is the time from the start of the command to its end in which no node was at work: nfrun started, read the "
     "pipeline, decided what to reuse, started nodes, and wrote what was left. What it did beside nodes that ran is not "
@@ -52,11 +54,24 @@ def _busy(found: Recorded) -> Iterator[tuple[float, float]]:
         yield (span.ready if waits else span.started), span.ended
 
 
+def path_of(found: Recorded) -> RecordedPath:
+    """Return the critical path, but for nodes that run when all others have ended. A run without an end has none."""
+    if found.run.ending is None:
+        return recorded_path({}, found.graph.upstream)
+    spans = {name: span for name, span in found.spans.items() if not found.runs_last(name)}
+    return recorded_path(spans, found.graph.upstream)
+
+
 def path_data(found: Recorded, path: RecordedPath) -> dict[str, Any]:
-    """Return the critical path as JSON values."""
+    """Return the critical path as JSON values, with the nodes that ran last in its text."""
     times = {"seconds": path.seconds, "work": path.work, "queued": path.queued}
+    last = {name: span for name, span in found.spans.items() if found.runs_last(name)}
+    text = path.text(found.slots)
+    if last:
+        seconds = max(span.ended for span in last.values()) - min(span.ready for span in last.values())
+        text += f" Then {shortened([*last], _MAX_LISTED)} ran last, in {format_seconds(seconds)}."
     return {
         "nodes": list(path.nodes),
         **{name: round(value, 6) for name, value in times.items()},
-        "text": path.text(found.slots),
+        "text": text,
     }

@@ -39,7 +39,10 @@ def what_if_data(found: Recorded, path: tuple[str, ...]) -> dict[str, Any] | Non
     except ValueError:  # the budgets are not those that the nodes had
         return None
     predicted = past.seconds(plan.on.slots)
-    rest = max(0.0, run.duration - predicted)  # what no node accounts for, such as writing what is left
+    # What no node accounts for, such as writing what is left, and nodes that run when all others have ended.
+    rest = max(0.0, run.duration - predicted)
+    last = run.duration - max(found.spans[name].ended for name in found.spans if name in nodes)
+    has_last = any(found.runs_last(name) for name in found.spans)
     left = max(_LEAST_RUNS, min(_MOST_RUNS, _WORK // sum(1 + node.calls for node in nodes.values())))
     best = past.seconds(max(_MOST_SLOTS, len(nodes))) + rest
     seconds = {plan.on.slots: predicted + rest}
@@ -52,7 +55,11 @@ def what_if_data(found: Recorded, path: tuple[str, ...]) -> dict[str, Any] | Non
     shown: dict[str, Any] = {
         "slots": [{"slots": slots, "seconds": round(seconds[slots], 6)} for slots in sorted(seconds)],
         "best": round(best, 6),
-        "recorded": {"slots": plan.on.slots, "seconds": round(run.duration, 6), "predicted": round(predicted, 6)},
+        "recorded": {
+            "slots": plan.on.slots,
+            "seconds": round(run.duration, 6),
+            "predicted": round(predicted + has_last * last, 6),
+        },
         "faster": [*_faster(found, past, path, predicted, left - 2)],
         "text": _text(plan.on.slots, seconds, best),
         "how": _METHOD,
@@ -74,7 +81,7 @@ def _past_nodes(found: Recorded) -> Iterator[tuple[str, PastNode]]:
     """Yield the nodes of the run, but for those that ran when all others had ended."""
     for name, node in found.nodes.items():
         planned = found.planned.get(name)
-        if planned is not None and planned.runs_last:
+        if found.runs_last(name):
             continue
         needs = found.graph.upstream(name)
         times = found.times.get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -119,6 +120,22 @@ def test_the_end_of_a_long_log_says_that_there_is_more(tmp_path: Path, lines: in
     assert (log["tail"], log["more"]) == ([f"line {number}" for number in range(lines - 20, lines)], more)
 
 
+def test_a_run_under_way_says_what_it_waits_for(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    at = {"started": 0.0, "duration": 1.0, "attempts": 1, "times": (0, 1_000_000, 0)}
+    with kept.running(1, nodes=[finished("a", **at)]) as folder:
+        nodes = {name: NodeSpec(name, "sql", "", (), {}, (), needs, {}) for name, needs in (("a", ()), ("b", ("a",)))}
+        pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, nodes, {})
+        write_run_plan(folder, pipeline, plan_of(pipeline, slots=2), Circumstances(slots=2), executors={})
+        document = data(kept.work.path)
+    found = by_id(document)["b"]
+    assert (found["status"], found["started"], found["because"]) == ("not_ended", 1.0, "it is under way")
+    assert document["run"]["status"] == "running"
+    text = document["run"]["critical_path"]["text"]
+    assert re.fullmatch(r"The run has been under way for .*s: b is under way\.", text)
+    assert found["ended"] == pytest.approx(document["run"]["duration"])
+
+
 def test_secrets_are_masked_in_all_that_nodes_say(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     error = UnfinishedNode("a", "failed", failure("ValueError: it is hunter22"), started=0.0, reason="hunter22")
@@ -184,6 +201,19 @@ def test_no_secret_of_a_run_is_in_its_page_or_plan(tmp_path: Path, monkeypatch: 
     assert nodes["told"]["log"]["tail"] == ["the token is ***"]
 
 
+def test_a_node_took_the_time_of_all_its_attempts(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    tried = ((0, 1_000_000, 900_000, "ValueError: no"),)
+    times = (2_000_000, 2_900_000, 0, 0, 0, 0, 0)
+    kept.add(1, nodes=[finished("a", started=0.0, duration=0.9, attempts=2, times=times, failed=tried)])
+    found = by_id(data(kept.work.path))["a"]
+    assert (found["duration"], found["started"], found["ended"]) == (1.9, 0.0, 2.9)
+    assert found["attempts"] == [
+        {"started": 0.0, "duration": 1.0, "failure": "ValueError: no"},
+        {"started": 2.0, "duration": 0.9},
+    ]
+
+
 def test_nodes_that_run_last_wait_for_all_others_and_disabled_ones_are_shown(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     starts = {"a": 0.0, "b": 0.0, "on_fail": 3.0, "end": 4.0}
@@ -203,12 +233,14 @@ def test_nodes_that_run_last_wait_for_all_others_and_disabled_ones_are_shown(tmp
     )
     write_run_plan(folder, pipeline, plan_of(pipeline, slots=2), Circumstances(slots=2), executors={})
     document = data(kept.work.path)
-    assert document["run"]["critical_path"]["nodes"] == ["b", "on_fail", "end"]
+    path = document["run"]["critical_path"]
+    assert (path["nodes"], path["seconds"]) == (["b"], 3.0)
+    assert path["text"] == "The run waited for b: 3.00 s of work. Then on_fail, end ran last, in 2.00 s."
     found = by_id(document)
     assert (found["off"]["status"], found["off"]["because"]) == ("disabled", "why")
     assert document["run"]["counts"]["disabled"] == 1
     assert [found[name]["stage"] for name in ("a", "off", "on_fail", "end")] == [0, 0, 1, 1]
-    assert document["what_if"]["recorded"]["predicted"] == 3.0
+    assert document["what_if"]["recorded"] == {"slots": 2, "seconds": 5.0, "predicted": 5.0}
 
 
 def test_what_nfrun_itself_cost_in_a_sentence(tmp_path: Path) -> None:
@@ -304,5 +336,9 @@ def test_a_killed_run_shows_the_nodes_that_had_not_ended(failed_run: Path, tmp_p
     }
     kept = by_id(document)["kept"]
     assert (kept["log"]["tail"], kept["because"]) == (["half way"], "it was under way when the run was killed")
+    assert kept["started"] == by_id(document)["numbers"]["ended"]
+    text = document["run"]["critical_path"]["text"]
+    assert re.fullmatch(r"The run was killed after at least .*s, when kept was under way\.", text)
+    assert document["run"]["critical_path"]["nodes"] == []
     assert by_id(document)["told"]["definition"]["place"] == "small.yaml:7"
     assert ["kept", "told", "data"] in document["edges"]

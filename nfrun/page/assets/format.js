@@ -25,7 +25,14 @@ const RANK = {
 };
 const rankOf = (status) => RANK[status] ?? 9;
 const worstOf = (statuses) => statuses.reduce((worst, status) => (rankOf(status) < rankOf(worst) ? status : worst));
-const PHASES = { queued: "queued", inputs: "waiting for inputs", work: "working", handoff: "handing on" };
+const PHASES = {
+  failed: "failed attempt",
+  backoff: "until the next attempt",
+  queued: "queued",
+  inputs: "waiting for inputs",
+  work: "working",
+  handoff: "handing on",
+};
 
 const wordOf = (status) => WORDS[status] ?? status;
 // The type and the message of an error; some have their type as the message.

@@ -24,8 +24,23 @@ function part(title, ...children) {
   return found.length ? h("section", null, h("h3", null, title), found) : null;
 }
 
+// The attempts that failed, and the waits until the next one.
+function phasesBefore(node) {
+  const before = attemptsBefore(node);
+  return before.flatMap(({ started, duration }, index) => {
+    const failed = started + (duration ?? 0),
+      next = (before[index + 1] ?? node.attempts[node.attempts.length - 1]).started ?? failed;
+    return [
+      ["failed", started, failed],
+      ["backoff", failed, next],
+    ];
+  });
+}
+
 function phasesOf(node) {
-  const phases = (node.phases ?? []).filter(([, begin, end]) => end > begin);
+  const before = phasesBefore(node),
+    last = (node.phases ?? []).filter(([name]) => !before.length || name !== "queued");
+  const phases = [...before, ...last].filter(([, begin, end]) => end > begin);
   if (!phases.length) return null;
   const total = phases.reduce((sum, [, begin, end]) => sum + end - begin, 0);
   const words = phases.map(([name, begin, end]) => `${PHASES[name] ?? name} ${seconds(end - begin)}`);
