@@ -11,6 +11,7 @@ from nfrun.lookback.run_list import RUNNING, ListedRun, list_runs
 from nfrun.reports.format_units import format_count
 
 _MOST_NODES = 200
+_ONLY_ONE = "this run does not have it", "the run before did not have it"
 _SLOWER, _LEAST = 0.2, 0.05  # share and seconds from which on another time is told
 
 
@@ -42,7 +43,9 @@ def change_data(work: WorkDir, run: ListedRun, journal: JournalContents) -> dict
 def _node(diff: NodeDiff) -> dict[str, Any]:
     """Return how a node differs: why, its status, its outputs and its error."""
     what = diff.changes
-    if not what and diff.status[0] != diff.status[1]:
+    if diff.before is None or diff.after is None:
+        what = _ONLY_ONE[diff.before is None]
+    elif not what and diff.status[0] != diff.status[1]:
         what = "it ended in another way"
     outputs = [_output(output) for output in diff.outputs]
     found: dict[str, Any] = {"id": diff.node, "what": what or "its outputs differ"}

@@ -45,7 +45,7 @@ class RecordedPath:
             told.append(f"{format_seconds(self.queued)} of waiting for a free slot{among}")
         rest = self.seconds - self.work - self.queued
         if rest > _SHORT * self.seconds:
-            told.append(f"{format_seconds(rest)} between its nodes")
+            told.append(f"{format_seconds(rest)} of starting them and handing on")
         return f"The run waited for {names}: {shortened(told, len(told))}."
 
 

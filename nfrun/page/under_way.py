@@ -39,7 +39,7 @@ def add_under_way(found: Recorded, nodes: Mapping[str, dict[str, Any]]) -> dict[
             last = max(last, _modified(path) - began)
     for name, at in sure.items():
         seen = "it is under way" if is_running else "it was under way when the run was killed"
-        times = {"queued": at, "started": at, "ended": max(at, last)}
+        times = {"queued": at, "started": at, "ended": max(at, last), "duration": max(0.0, last - at)}
         nodes[name].update({key: round(value, 6) for key, value in times.items()}, because=seen)
     names = shortened([*sure], _MAX_LISTED)
     if is_running:

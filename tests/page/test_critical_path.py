@@ -34,7 +34,7 @@ def test_a_run_without_nodes_that_ran_has_no_path() -> None:
         (
             RecordedPath(("a", "b"), 4.0, 2.0, 1.0),
             "The run waited for a → b: 2.00 s of work, 1.00 s of waiting for a free slot (the run had 2 slots), "
-            "1.00 s between its nodes.",
+            "1.00 s of starting them and handing on.",
         ),
         (
             RecordedPath(tuple("abcdefgh"), 4.0, 4.0, 0.0),

@@ -300,6 +300,9 @@ def test_what_changed_since_the_run_before(tmp_path: Path) -> None:
     assert (node["id"], node["before"], node["after"]) == ("a", "ok", "ok")
     assert node["outputs"] == ["a: 10 -> 12 rows"]
     assert data(kept.work.path, "1")["change"] is None
+    kept.add(3, nodes=[finished("b", duration=1.0)], counts={"ok": 1})
+    what = {node["id"]: node["what"] for node in data(kept.work.path)["change"]["nodes"]}
+    assert what == {"a": "this run does not have it", "b": "the run before did not have it"}
 
 
 def test_definitions_times_and_cost_of_a_run(failed_run: Path) -> None:
