@@ -40,7 +40,7 @@ QUERIES = (
     "select id, count(*) as n from a group by all order by all",
     "select id % 7 as k, count(*) as n from a group by k",  # in an order that depends on how DuckDB gets its input
     "select sum(id) as s, $by as by from a",
-    "select * from a order by id desc, all limit 20",
+    "select * from a order by all desc limit 20",
     "select a.id, b.id as other from a join b on a.id = b.id order by all",
 )
 SCRIPTS = {
