@@ -7,6 +7,7 @@ was killed does not end with its journal. Runs of an older nfrun have none, and 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -129,8 +130,13 @@ def write_run_plan(
         "files": list(files),
         "texts": [_text_of(file, redact) for file in files],
     }
-    with (folder / PLAN).open("xb") as out:
+    with open(folder / PLAN, "xb", opener=_private) as out:
         out.write(json.dumps(document, separators=(",", ":")).encode())
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a new file that others cannot read, as they cannot read the journal."""
+    return os.open(path, flags, 0o600)
 
 
 def _node_json(spec: NodeSpec, node: Node | None) -> dict[str, Any]:

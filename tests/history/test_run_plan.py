@@ -43,6 +43,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     write_run_plan(
         tmp_path, found, plan, ON, executors={"b": "process"}, redact=lambda text: text.replace("hun", "***")
     )
+    assert (tmp_path / PLAN).stat().st_mode & 0o777 == 0o600
     read = read_run_plan(tmp_path)
     assert read is not None
     assert (read.on, read.budgets) == (ON, {"gpu": Budget(2.0, "2")})
