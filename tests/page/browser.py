@@ -45,7 +45,7 @@ class Browser:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-        self.driver.set_script_timeout(60)
+        self.driver.set_script_timeout(30)
 
     def open(self, page: Path, place: str = "") -> None:
         """Open a page, at a hash such as `#node=a`, and wait until it is drawn."""
@@ -66,10 +66,15 @@ class Browser:
         return float(self.js("performance.getEntriesByName('drawn')[0].startTime")) / 1e3, values["TaskDuration"]
 
     def wait(self, condition: str) -> None:
-        """Wait until an expression is true in the page: it is asked every 5 ms."""
+        """Wait until an expression is true in the page: asked every 5 ms. Raises AssertionError if it never is."""
+        from selenium.common.exceptions import TimeoutException
+
         # Not by `eval`, which the page's policy refuses.
         script = f"const done = arguments[0], ask = () => (({condition}) ? done() : setTimeout(ask, 5)); ask();"
-        self.driver.execute_async_script(script)
+        try:
+            self.driver.execute_async_script(script)
+        except TimeoutException:
+            raise AssertionError(f"it is never true that {condition}; the console has {self.said()}") from None
 
     def js(self, expression: str, *values: Any) -> Any:
         """Return the value of an expression in the page."""

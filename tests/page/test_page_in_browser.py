@@ -6,11 +6,12 @@ import socket
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.page.browser import Browser
-from tests.page.documents import BEGAN, HOSTILE, document, hostile, many, node, shop
+from tests.page.documents import BEGAN, HOSTILE, document, hostile, many, node, shop, table
 from tests.page.page_fixtures import Show
 
 # All that makes a browser ask a server, in HTML.
@@ -136,6 +137,29 @@ def test_the_pane_shows_tables_checks_pictures_html_and_text(show: Show) -> None
     assert browser.texts("#pane .media pre") == ["first line\nsecond line"]
     assert "2 failing rows" in browser.texts("#pane .check")[1]
     assert browser.said() == []
+
+
+@pytest.mark.parametrize(
+    ("edges", "shown"),
+    [
+        ([1, 402, 803], ["1", "803"]),
+        ([0.5, 1.25, 33.333333], ["0.5", "33.33"]),
+        ([9007199254740000, 9007199254740500, 9007199254740991], ["9,007,199,254,740,000", "9,007,199,254,740,991"]),
+        (["18446744073709550616", "18446744073709551615"], ["18446744073709550616", "18446744073709551615"]),
+        ([1.00000001, 1.00000002, 1.00000003], ["1.00000001", "1.00000003"]),
+        ([7.0, 7.0], ["7", "7"]),
+        (["2013-01-01T10:00:00Z", "2013-01-31T23:00:00Z"], ["2013-01-01", "2013-01-31"]),
+        (["2013-01-01T10:00:00.000Z", "2013-01-01T23:00:00Z"], ["2013-01-01 10:00:00", "2013-01-01 23:00:00"]),
+        (
+            ["2013-01-01T10:00:00.000000001", "2013-01-01T10:00:00.000000009"],
+            ["2013-01-01 10:00:00.000000001", "2013-01-01 10:00:00.000000009"],
+        ),
+    ],
+)
+def test_the_ends_of_a_histogram_are_told_apart(show: Show, edges: list[Any], shown: list[str]) -> None:
+    column = {"name": "id", "nulls": 0, "distinct": 2, "histogram": {"edges": edges, "counts": [1] * (len(edges) - 1)}}
+    browser = show(document([node("a", 0.0, outputs=[table("a", 3, columns=[column])])]), "#node=a")
+    assert browser.texts("#pane .ends span") == shown
 
 
 def test_slash_goes_to_the_filter_and_words_narrow_the_table(show: Show) -> None:

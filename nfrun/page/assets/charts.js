@@ -1,11 +1,28 @@
 // Small drawings of one column: a histogram, or the most frequent values.
 
-function edgeText(edge) {
-  if (typeof edge !== "number")
-    return String(edge)
-      .replace("T", " ")
-      .replace(/(\.0+)?(Z|[+]00:00)?$/, "");
-  return Number.isInteger(edge) && Math.abs(edge) < 1e15 ? number(edge) : String(Number(edge.toPrecision(4)));
+const TIME = /^\d{4}-\d\d-\d\d[T ]/;
+
+// The edges of bins as texts: numbers with as many digits as it takes to tell them apart, at least 4; times in full.
+function binTexts(edges) {
+  const rounded = (digits) => (edge) =>
+    Number.isSafeInteger(edge) ? number(edge) : String(Number(edge.toPrecision(digits)));
+  const time = (edge) => edge.replace("T", " ").replace(/(\.0+)?(Z|[+]00:00)?$/, "");
+  const texts = (digits) =>
+    edges.map((edge) =>
+      typeof edge === "number" ? rounded(digits)(edge) : TIME.test(edge) ? time(edge) : String(edge),
+    );
+  for (let digits = 4; digits < 17; digits += 1) {
+    const found = texts(digits);
+    if (new Set(found).size >= new Set(edges).size) return found;
+  }
+  return texts(17);
+}
+
+// Of two times the day, if they are of different days; of anything else all.
+function shortEnds(first, last) {
+  if (!TIME.test(first) || !TIME.test(last)) return [first, last];
+  const length = [10, 19].find((most) => first.slice(0, most) !== last.slice(0, most));
+  return [first.slice(0, length), last.slice(0, length)];
 }
 
 function histogram({ edges, counts }) {
@@ -13,12 +30,11 @@ function histogram({ edges, counts }) {
     height = 30,
     step = width / Math.max(1, counts.length),
     most = Math.max(1, ...counts);
-  const [first, last] = [edges[0], edges[edges.length - 1]].map(edgeText);
-  const days = /^\d{4}-\d\d-\d\d /,
-    short = days.test(first) && first.slice(0, 10) !== last.slice(0, 10) ? 10 : 19; // of times, the day
+  const texts = binTexts(edges),
+    [first, last] = [texts[0], texts[texts.length - 1]];
   const bars = counts.map((found, index) => {
     const tall = found ? Math.max(1, (found / most) * height) : 0;
-    const range = `${edgeText(edges[index])} to ${edgeText(edges[index + 1])}: ${number(found)}`;
+    const range = `${texts[index]} to ${texts[index + 1]}: ${number(found)}`;
     return s(
       "g",
       null,
@@ -53,9 +69,8 @@ function histogram({ edges, counts }) {
     ),
     h(
       "div",
-      { class: "muted", style: { display: "flex", justifyContent: "space-between", fontSize: "11px", gap: "8px" } },
-      h("span", { title: first }, first.slice(0, short)),
-      h("span", { title: last }, last.slice(0, short)),
+      { class: "muted ends" },
+      shortEnds(first, last).map((text) => h("span", null, text)),
     ),
   );
 }

@@ -29,7 +29,8 @@ function fill(element, attributes, children) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (key === "style") Object.assign(element.style, value);
-    else if (key.startsWith("data-")) element.setAttribute(key, value); // read again, and not shown
+    else if (key.startsWith("data-"))
+      element.setAttribute(key, value); // read again, and not shown
     else element.setAttribute(key, value === true ? "" : clean(value));
   }
   return append(element, children);
