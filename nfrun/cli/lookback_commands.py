@@ -229,7 +229,7 @@ def report(options: ReportOptions, messages: Messages) -> int:
         if options.pipeline is not None:
             taken[options.pipeline.resolve()] = "the pipeline file"
         check_report_file(file, "trace" if is_trace else "report", "-o", taken)
-    page = (_trace(run) if is_trace else _page(work, run)).encode()
+    page = (_trace(run) if is_trace else _page(work, run, messages)).encode()
     if file == _STDOUT:
         sys.stdout.buffer.write(page)
         return EXIT_OK
@@ -239,11 +239,14 @@ def report(options: ReportOptions, messages: Messages) -> int:
     return EXIT_OK
 
 
-def _page(work: WorkDir, run: ListedRun) -> str:
+def _page(work: WorkDir, run: ListedRun, messages: Messages) -> str:
     from nfrun.page.html_page import render_page
     from nfrun.page.run_data import run_data
 
-    return render_page(run_data(work, run, _redactor(run)))
+    document = run_data(work, run, _redactor(run), [name for name in run.header.secrets if name not in os.environ])
+    if hidden := document["run"].get("hidden"):
+        messages.warn(hidden)
+    return render_page(document)
 
 
 def _trace(run: ListedRun) -> str:

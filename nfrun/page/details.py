@@ -24,10 +24,13 @@ _MOST_TABLES, _MOST_TABLES_OF_MANY = 150, 30
 _FAILING_ROWS = 10
 
 
-def add_details(work: WorkDir, found: Recorded, shown: Mapping[str, dict[str, Any]]) -> None:
+def add_details(
+    work: WorkDir, found: Recorded, shown: Mapping[str, dict[str, Any]], *, has_contents: bool = True
+) -> None:
     """Add these details to `shown`, the nodes of the page by their ids.
 
     Nodes that failed or have not ended come first, then those with outputs of the pipeline, then the longest ones.
+    Without `has_contents`, nothing of what outputs hold is added.
     """
     count = len(found.nodes)
     room = min(_MOST_ROOM, _ROOM + _ROOM_PER_NODE * count)
@@ -40,10 +43,10 @@ def add_details(work: WorkDir, found: Recorded, shown: Mapping[str, dict[str, An
         if has_room and (log := logs.of(node)):
             details["log"] = log
             room -= len(json.dumps(log))
-        if has_room and node.checks:
+        if has_room and has_contents and node.checks:
             _add_failing_rows(node, details["checks"])
         for output, of_output in zip(node.outputs, details.get("outputs", ()), strict=True):
-            if left > 0 and room > 0:
+            if has_contents and left > 0 and room > 0:
                 of_output.update(contents.of(output, min(room, each)))
                 room -= len(json.dumps(of_output))
             elif count <= MANY:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
+from nfrun.core.text import shortened
 from nfrun.logs.redaction import Redactor
 
 # Names of nodes and of outputs stay as they are, as in all that nfrun prints: links in the page go by them.
@@ -13,12 +15,20 @@ _LISTS_OF_IDS = {"edges": list, "nodes": str}  # of the graph, of the critical p
 # What is in these is the user's: its names are no ids, and its numbers are no times, sizes or counts. Some of the keys
 # stand for something else where they have another type.
 _VALUES = {"params": dict, "inputs": dict, "cell": dict, "rows": list, "first_rows": list, "top": list, "edges": list}
+_MAX_LISTED = 4
 _PICTURE, _DRAWING = "image/", "image/svg+xml"
 
 
 def masked(document: Any, redactor: Redactor) -> Any:
     """Return JSON values with the values of secrets masked in all texts, and in the numbers of users' data."""
     return _Masking(redactor).of(document, has_values=False)
+
+
+def hidden_text(secrets: Sequence[str]) -> str:
+    """Return why a page shows nothing of what outputs hold: these secrets have no values here."""
+    names, one = shortened([*secrets], _MAX_LISTED), len(secrets) == 1
+    what = f"the secret{'' if one else 's'} {names} {'is' if one else 'are'} not set here and cannot be masked"
+    return f"{what}: the page shows nothing of what outputs hold (set {'it' if one else 'them'} to have that)"
 
 
 class _Masking:

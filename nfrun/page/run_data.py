@@ -6,6 +6,7 @@ the less is said of each: the outputs of the pipeline, failed nodes and those th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nfrun.core.lanes import assign_lanes
@@ -15,7 +16,7 @@ from nfrun.lookback.run_list import ListedRun, count_nodes
 from nfrun.page.change_data import change_data
 from nfrun.page.definitions import Definitions
 from nfrun.page.details import MANY, add_details
-from nfrun.page.masking import masked
+from nfrun.page.masking import hidden_text, masked
 from nfrun.page.node_data import node_data
 from nfrun.page.recorded import DISABLED, NOT_ENDED, Recorded, read_recorded
 from nfrun.page.run_times import overhead, path_data, path_of
@@ -26,17 +27,22 @@ from nfrun.system.runtime import gc_paused
 VERSION = 1
 
 
-def run_data(work: WorkDir, run: ListedRun, redactor: Redactor) -> dict[str, Any]:
+def run_data(work: WorkDir, run: ListedRun, redactor: Redactor, unknown: Sequence[str] = ()) -> dict[str, Any]:
     """Return the document of a run in a work folder, also of one that was killed or is under way.
+
+    `unknown` are secrets of the run whose values the redactor does not know. They are masked in all that the run has
+    recorded, but not in what its outputs hold: if there are any, nothing is shown of that.
 
     Raises PermissionError if its journal cannot be read, and OSError if the runs cannot be listed.
     """
     with gc_paused():
-        document = _document(work, read_recorded(run))
+        document = _document(work, read_recorded(run), has_contents=not unknown)
+    if unknown:
+        document["run"]["hidden"] = hidden_text(unknown)
     return masked(document, redactor) if redactor else document
 
 
-def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
+def _document(work: WorkDir, found: Recorded, *, has_contents: bool) -> dict[str, Any]:
     is_brief = len(found.nodes) > MANY
     definitions = None if found.plan is None else Definitions(found.plan)
     path = path_of(found)
@@ -45,7 +51,7 @@ def _document(work: WorkDir, found: Recorded) -> dict[str, Any]:
         nodes[name]["lane"] = lane
     for name in path.nodes:
         nodes[name]["critical"] = True
-    add_details(work, found, nodes)
+    add_details(work, found, nodes, has_contents=has_contents)
     unended = add_under_way(found, nodes)
     document: dict[str, Any] = {
         "version": VERSION,

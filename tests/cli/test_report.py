@@ -256,3 +256,18 @@ def test_a_folder_that_cannot_be_written_is_an_error(folder: Path, here: Here) -
     (folder / "shut").mkdir(mode=0o500)
     done = here(folder, "run", "shop.yaml", "--report", "shut/a.html")
     assert (done.returncode, done.stderr) == (77, "nfrun: shut/a.html: Permission denied\n")
+
+
+def test_a_secret_that_is_not_set_leaves_out_what_outputs_hold(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.yaml").write_text("secrets: [TOKEN]\nnodes: {a: {sql: select 1 as n}}\n")
+    monkeypatch.setenv("TOKEN", "hunter22")
+    assert here(tmp_path, "run", "p.yaml", "-q").returncode == 0
+    assert here(tmp_path, "report", "-o", "with.html").stderr == ""
+    monkeypatch.delenv("TOKEN")
+    assert here(tmp_path, "report", "-o", "without.html").stderr == (
+        "nfrun: warning: the secret TOKEN is not set here and cannot be masked: the page shows nothing of what outputs "
+        "hold (set it to have that)\n"
+    )
+    assert "TOKEN is not set here" in (tmp_path / "without.html").read_text()

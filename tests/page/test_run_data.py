@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def told(table):
 """
 
 
-def data(folder: Path, run: str | None = None, *secrets: str) -> dict[str, Any]:
+def data(folder: Path, run: str | None = None, *secrets: str, unknown: Sequence[str] = ()) -> dict[str, Any]:
     """The document of a run in a work folder, as JSON gives it back."""
     work = WorkDir(folder)
-    found = run_data(work, find_run(work, None, run), Redactor(secrets))
+    found = run_data(work, find_run(work, None, run), Redactor(secrets), unknown)
     return json.loads(json.dumps(found, allow_nan=False))
 
 
@@ -199,6 +200,14 @@ def test_no_secret_of_a_run_is_in_its_page_or_plan(tmp_path: Path, monkeypatch: 
     assert nodes["bad"]["checks"][0]["rows"] == [{"password": "***", "id": "1"}]
     assert nodes["last"]["error"]["message"] == "'***'"
     assert nodes["told"]["log"]["tail"] == ["the token is ***"]
+    elsewhere = data(tmp_path / ".nfrun", unknown=["TOKEN"])
+    assert "hunter22" not in json.dumps(elsewhere)
+    assert "first_rows" not in json.dumps(elsewhere)
+    assert "media" not in json.dumps(elsewhere)
+    assert elsewhere["run"]["hidden"] == (
+        "the secret TOKEN is not set here and cannot be masked: the page shows nothing of what outputs hold "
+        "(set it to have that)"
+    )
 
 
 def test_a_node_took_the_time_of_all_its_attempts(tmp_path: Path) -> None:
