@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ PLAN = "plan.json"
 _VERSION = 1
 _SECOND = 1_000_000  # estimated durations are in whole microseconds
 _ONE_CPU = (("cpu", 1.0),)
+_CLOSING = ")]}, "
+_PIPELINE_FILES = (".yaml", ".yml")
 _LONGEST_TEXT = 4_000_000  # characters of a pipeline file whose text is kept
 _NOT_READ = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
@@ -90,7 +92,8 @@ class PlannedNode:
 
 @frozen
 class RunPlan:
-    """The plan of a run. `texts` are those of the pipeline files, by the names that nodes have them under."""
+    """The plan of a run. `texts` are those of the pipeline files, by the names that nodes have them under; of a
+    program that made nodes, they have the lines of these alone."""
 
     on: Circumstances
     nodes: Mapping[str, PlannedNode]
@@ -128,7 +131,7 @@ def write_run_plan(
         "budgets": {name: asdict(budget) for name, budget in plan.budgets.items()},
         "nodes": nodes,
         "files": list(files),
-        "texts": [_text_of(file, redact) for file in files],
+        "texts": [_text_of(file, redact, _kept_lines(pipeline, file)) for file in files],
     }
     with open(folder / PLAN, "xb", opener=_private) as out:
         out.write(json.dumps(document, separators=(",", ":")).encode())
@@ -173,12 +176,50 @@ def _node_json(spec: NodeSpec, node: Node | None) -> dict[str, Any]:
     return found
 
 
-def _text_of(file: str, redact: Any) -> str:
+def _kept_lines(pipeline: Pipeline, file: str) -> list[int] | None:
+    """Return the lines with nodes of a file that is no pipeline file, but a program that made nodes; None for others.
+
+    Of a program, no more is kept than is shown.
+    """
+    path = Path(file)
+    if path.suffix.lower() in _PIPELINE_FILES or path.name == Path(pipeline.file).name:
+        return None
+    specs = [*pipeline.nodes.values(), *pipeline.last_nodes.values(), *pipeline.disabled_nodes.values()]
+    return [spec.source.line for spec in specs if spec.source.file == file]
+
+
+def _text_of(file: str, redact: Any, kept: list[int] | None) -> str:
     with suppress(OSError, ValueError):
         text = Path(file).read_text(encoding="utf-8")
         if len(text) <= _LONGEST_TEXT:
+            if kept is not None:
+                lines = text.split("\n")
+                shown = {index for line in kept for index in definition_lines(lines, line)}
+                text = "\n".join([line if index in shown else "" for index, line in enumerate(lines)])
             return str(redact(text)) if redact else text
     return ""
+
+
+def definition_lines(lines: Sequence[str], line: int) -> range:
+    """Return the indexes of the lines of a node whose first `line`, from 1, is given.
+
+    They go to the next line that is not indented more, without the comments and empty lines before it, and with it if
+    it only closes brackets.
+    """
+    if not 0 < line <= len(lines):
+        return range(0)
+    indent, end = _indent(lines[line - 1]), line
+    while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > indent):
+        end += 1
+    if end < len(lines) and lines[end].strip() and not lines[end].strip(_CLOSING):
+        return range(line - 1, end + 1)
+    while end > line and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+        end -= 1
+    return range(line - 1, end)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 def read_run_plan(folder: Path) -> RunPlan | None:

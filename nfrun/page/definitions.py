@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nfrun.core.text import escape_controls
-from nfrun.history.run_plan import PlannedNode, RunPlan
+from nfrun.history.run_plan import PlannedNode, RunPlan, definition_lines
 
 _MOST_LINES, _LONGEST_LINE = 60, 300
 _BEFORE, _AFTER = 1, 4  # lines beside the one with the node of an error
@@ -34,26 +34,14 @@ class Definitions:
         return [[number, lines[number - 1][:_LONGEST_LINE]] for number in range(first, last + 1)]
 
     def _text(self, node: PlannedNode) -> list[str]:
-        """Return the lines of a node: from its name to the next line that is not indented more, without comments there.
-
-        None if the text does not have it at this place, as when the file was changed while the run was planned.
-        """
+        """Return the lines of a node; none if the text does not have it there, as when the file was being changed."""
         lines = self._lines.get(node.file, [])
-        if not 0 < node.line <= len(lines):
+        found = [lines[index] for index in definition_lines(lines, node.line)]
+        if not any(_name_in_file(node) in line for line in found):
             return []
-        first = lines[node.line - 1]
-        if _name_in_file(node) not in first:
-            return []
-        indent = _indent(first)
-        found = [first[indent:]]
-        for line in lines[node.line :]:
-            if line.strip() and _indent(line) <= indent:
-                break
-            found.append(line[indent:])
-        while found and (not found[-1].strip() or found[-1].lstrip().startswith("#")):
-            found.pop()
+        indent = len(found[0]) - len(found[0].lstrip(" "))
         cut = [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…" for line in found[:_MOST_LINES]]
-        return cut if len(found) <= _MOST_LINES else [*cut, "…"]
+        return [line[indent:] for line in cut] + (["…"] if len(found) > _MOST_LINES else [])
 
 
 def place_of(node: PlannedNode) -> str:
@@ -64,7 +52,3 @@ def place_of(node: PlannedNode) -> str:
 def _name_in_file(node: PlannedNode) -> str:
     """Return the name under which the file has a node: for a cell, that of its matrix."""
     return (node.of or node.id).rpartition("/")[2]
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))

@@ -74,3 +74,14 @@ def test_a_plan_that_is_cut_off_is_none_at_any_length(tmp_path: Path) -> None:
         assert read_run_plan(tmp_path) is None
     (tmp_path / PLAN).unlink()
     assert read_run_plan(tmp_path) is None
+
+
+def test_of_a_program_only_the_lines_of_nodes_are_kept(tmp_path: Path) -> None:
+    program = tmp_path / "build.py"
+    program.write_text('password = "tops3cret"\np.sql(\n    "a",\n    "select 1",\n)\nlogin(password)\n')
+    found = pipeline(tmp_path, spec("a", file=str(program), line=2))
+    write_run_plan(tmp_path, found, plan_of(found), ON, executors={})
+    assert "tops3cret" not in (tmp_path / PLAN).read_text()
+    read = read_run_plan(tmp_path)
+    assert read is not None
+    assert read.texts[str(program)].split("\n") == ["", "p.sql(", '    "a",', '    "select 1",', ")", "", ""]
