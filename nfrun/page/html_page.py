@@ -46,11 +46,12 @@ def render_page(document: Mapping[str, Any]) -> str:
     environment.filters.update(
         words=shlex.join, shown=_shown, seconds=format_seconds, count=_count, time=_time, size=format_size, link=_link
     )
-    script = _script()
+    script, failures = _script(), [node for node in document["nodes"] if node.get("status") == "failed"]
     return environment.from_string(_asset("page.html.j2")).render(
         begin=Markup(BEGIN.decode()),
         run=document["run"],
-        failures=[node for node in document["nodes"] if node.get("status") == "failed"],
+        failures=sorted(failures, key=lambda node: bool(node.get("tolerated"))),  # what failed the run comes first
+        tolerated=sum(bool(node.get("tolerated")) for node in failures),
         most_failures=_MOST_FAILURES,
         styles=Markup(_lean(_asset("page.css"))),
         script=Markup(script),

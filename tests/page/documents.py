@@ -41,7 +41,16 @@ def hash_of(text: str) -> int:
 
 def document(nodes: list[Document], edges: list[list[str]] = (), **run: Any) -> Document:  # type: ignore[assignment]
     """A document of nodes and edges, with the counts of the nodes."""
-    counts = {"ran": 0, "reused": 0, "failed": 0, "skipped": 0, "cancelled": 0, "disabled": 0, "not_selected": 0}
+    counts = {
+        "ran": 0,
+        "reused": 0,
+        "failed": 0,
+        "skipped": 0,
+        "cancelled": 0,
+        "disabled": 0,
+        "not_selected": 0,
+        "not_ended": 0,
+    }
     for each in nodes:
         counts[{"ok": "ran"}.get(each["status"], each["status"])] += 1
     duration = max((each.get("ended", 0.0) for each in nodes), default=0.0)

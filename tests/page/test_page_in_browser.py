@@ -538,6 +538,56 @@ def test_a_run_without_nodes_and_one_of_which_little_is_known_have_pages(show: S
     assert browser.said() == []
 
 
+def test_nodes_that_run_last_are_in_a_column_at_the_end(show: Show) -> None:
+    nodes = [node("a", 0.0), node("b", 0.2, stage=2), node("mail", 0.4, stage=1, section="finally")]
+    browser = show(document(nodes, [["a", "b", "data"]]))
+    assert browser.texts("#graph .view text.small")[-3:] == ["stage 1", "stage 2", "at the end"]
+    assert "3 nodes in 2 stages" in browser.texts("#graph .head")[0]
+    assert (browser.attribute("#graph .box:last-of-type", "aria-label") or "").endswith("at the end")
+
+
+def test_a_failure_that_is_tolerated_looks_like_none_that_fails_the_run(show: Show) -> None:
+    error = {"type": "E", "message": "m"}
+    tolerated = node("may", 0.0, status="failed", tolerated=True, error=error)
+    browser = show(document([tolerated, node("must", 0.2, status="failed", error=error)], status="failed"), "#node=may")
+    assert browser.texts("#failures h3 bdi") == ["must", "may"]
+    assert "failed2 (1 tolerated)" in [text.replace("\n", "") for text in browser.texts(".tiles div")]
+    assert browser.texts("#nodes [data-status]") == ["failed 1", "failed (tolerated) 1"]
+    assert browser.texts(ROW_NAMES) == ["must", "may"]
+    assert browser.count("#timeline [data-node=may] .bar-tolerated") == 1
+    assert browser.count("#graph .box.tolerated") == 1
+    assert "failed (tolerated)" in browser.texts("#pane .status")[0]
+
+
+def test_what_a_node_and_its_outputs_lack_is_said(show: Show) -> None:
+    outputs = [
+        table("kept", 9),
+        table("gone", 9, kept=False),
+        table("source", 1, from_source=True, first_rows=[[1, "DE", 2.0]]),
+        table("empty", 0),
+    ]
+    calls = {"rows": 210, "reused": 200, "failed": 2, "calls": 10, "busy": 3.42}
+    browser = show(document([node("a", 0.0, outputs=outputs, map=calls), node("b", status="not_ended")]), "#node=a")
+    notes = browser.texts("#pane .output > p")
+    assert notes == [
+        "Its content has no room here: nfrun open kept shows it.",
+        "Its file is not kept any more.",
+        "These rows were read again from the source, which has not changed.",
+    ]
+    assert "10 calls for 210 rows (200 reused, 2 failed), which took 3.42 s together" in browser.texts("#pane")[0]
+    browser.driver.execute_script("location.hash = '#node=b'")
+    browser.wait("document.querySelector('#pane h2 bdi').textContent === 'b'")
+    assert "it had not begun" in browser.texts("#pane")[0]
+
+
+def test_a_prediction_says_what_bounds_it_and_how_it_was_made(show: Show) -> None:
+    made = shop()
+    made["what_if"] |= {"limit": "Nodes used 8 s of CPU time.", "how": "In virtual time."}
+    browser = show(made)
+    assert browser.texts("#what-if .limit") == ["Nodes used 8 s of CPU time."]
+    assert browser.texts("#what-if details p") == ["In virtual time."]
+
+
 def test_edges_of_nodes_without_outputs_and_circles_of_folds_are_drawn(show: Show) -> None:
     nodes = [
         node("a", 0.0, of="m", stage=1),

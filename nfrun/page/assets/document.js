@@ -42,7 +42,10 @@ function indexed(page) {
   // The document counts stages from 0, people from 1.
   const first = page.nodes.reduce((least, node) => Math.min(least, node.stage ?? Infinity), Infinity);
   for (const node of page.nodes) if (known(node.stage)) node.stage += 1 - first;
-  for (const node of page.nodes) startPhase(node);
+  for (const node of page.nodes) {
+    if (node.status === "failed" && node.tolerated) node.status = "tolerated"; // it looks like none that fails the run
+    startPhase(node);
+  }
   const producers = new Map(),
     outputs = new Map();
   for (const node of page.nodes) {
@@ -80,7 +83,7 @@ function indexed(page) {
 const ran = (node) => node.status !== "reused" && known(node.started) && known(endOf(node) || null);
 const endOf = (node) => node.ended ?? (known(node.started) ? node.started + (node.duration ?? 0) : 0);
 const startOf = (node) => (node.phases?.length ? Math.min(...node.phases.map((phase) => phase[1])) : node.started);
-const isFailed = (node) => node.status === "failed";
+const isFailed = (node) => node.status === "failed" || node.status === "tolerated";
 
 // The name of a cell without that of its matrix: "fit@DE/euros" -> "DE/euros".
 const cellName = (node) =>

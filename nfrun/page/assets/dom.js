@@ -66,6 +66,7 @@ const ICONS = {
   ok: "M3 8.5 6.3 11.8 13 4.5",
   reused: "M12.6 6.2A5 5 0 1 0 13 9M13 3v3.4H9.6",
   failed: "M4 4l8 8M12 4l-8 8",
+  tolerated: "M8 3v6M8 12.4v.2",
   skipped: "M3 8h9M9 5l3 3-3 3",
   cancelled: "M4.5 4.5h7v7h-7z",
   disabled: "M8 2.8a5.2 5.2 0 1 0 .01 0M4.4 11.6l7.2-7.2",

@@ -4,6 +4,7 @@ const WORDS = {
   ok: "ran",
   reused: "reused",
   failed: "failed",
+  tolerated: "failed (tolerated)",
   skipped: "skipped",
   cancelled: "cancelled",
   disabled: "disabled",
@@ -16,12 +17,13 @@ const RANK = {
   failed: 0,
   not_ended: 1,
   running: 1,
-  cancelled: 2,
-  ok: 3,
-  reused: 4,
-  skipped: 5,
-  disabled: 6,
-  not_selected: 7,
+  tolerated: 2,
+  cancelled: 3,
+  ok: 4,
+  reused: 5,
+  skipped: 6,
+  disabled: 7,
+  not_selected: 8,
 };
 const rankOf = (status) => RANK[status] ?? 9;
 const worstOf = (statuses) => statuses.reduce((worst, status) => (rankOf(status) < rankOf(worst) ? status : worst));

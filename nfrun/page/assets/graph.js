@@ -237,7 +237,7 @@ function graphLegend(run) {
 
 function graph(run, { open }) {
   const view = new Graph(run, open),
-    stages = view.plan.heads.length;
+    stages = view.plan.heads.filter(([, name]) => name !== "at the end").length;
   view.element = h(
     "section",
     { id: "graph", class: "graph", "aria-labelledby": "graph-title" },

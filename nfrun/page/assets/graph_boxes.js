@@ -15,7 +15,7 @@ function subtitle(view, box, width = Infinity) {
 
 function boxLabel(view, box) {
   const more = [box.critical ? ", on the critical path" : "", box.fold ? ", folded" : ""].join("");
-  return `${box.name}: ${wordOf(box.status)}, ${subtitle(view, box)}, stage ${box.column + 1}${more}`;
+  return `${box.name}: ${wordOf(box.status)}, ${subtitle(view, box)}, ${view.plan.heads[box.column][1]}${more}`;
 }
 
 function boxElement(view, box) {
@@ -151,6 +151,6 @@ function stageNames(view) {
   return view.plan.heads.map(([x, stage]) => {
     if ((x - last) * view.k < 62) return null;
     last = x;
-    return s("text", { class: "small", x: x + 2, y: -1.3 * high, style: { fontSize: `${high}px` } }, `stage ${stage}`);
+    return s("text", { class: "small", x: x + 2, y: -1.3 * high, style: { fontSize: `${high}px` } }, stage);
   });
 }

@@ -86,6 +86,16 @@ function rank(boxes) {
   }
 }
 
+// Nodes that run when all others have ended are in columns of their own, behind these.
+const runsLast = (box) => box.nodes.every((node) => node.section);
+function lastColumns(boxes) {
+  const behind = boxes.reduce((most, box) => (runsLast(box) ? most : Math.max(most, box.layer + 1)), 0);
+  for (const box of boxes.filter(runsLast).sort((a, b) => a.layer - b.layer)) {
+    const before = box.into.map((edge) => edge.from).filter(runsLast);
+    box.layer = before.length ? Math.max(...before.map((other) => other.layer + 1), behind) : behind;
+  }
+}
+
 function columnsOf(boxes, edges) {
   const columns = Array.from({ length: boxes.reduce((most, box) => Math.max(most, box.layer), 0) + 1 }, () => []);
   const item = new Map(
@@ -176,6 +186,7 @@ function settle(columns) {
 function layout(graph) {
   const { boxes, edges } = graph;
   rank(boxes);
+  lastColumns(boxes);
   const columns = columnsOf(boxes, edges);
   order(columns);
   const wraps = boxes.length > MOST_ROUTED;
@@ -184,7 +195,7 @@ function layout(graph) {
   const heads = [];
   columns.forEach((column, index) => {
     const inOne = wraps ? Math.max(MOST_IN_COLUMN, Math.ceil(Math.sqrt(column.length * 2))) : Infinity;
-    heads.push([x, index + 1]);
+    heads.push([x, column.some((item) => item.box && runsLast(item.box)) ? "at the end" : `stage ${index + 1}`]);
     column.forEach((item, at) => {
       item.x = x + (wraps ? Math.floor(at / inOne) * (BOX.width + 16) : 0);
       if (wraps) item.y = ((at % inOne) - (Math.min(inOne, column.length) - 1) / 2) * (BOX.height + BOX.gap);

@@ -17,6 +17,10 @@ function becauseText(node, run) {
   return node.tolerated ? `an input is absent because of '${node.because}'` : `'${node.because}' failed`;
 }
 const hashOf = (id) => `#node=${encodeURIComponent(id.toWellFormed())}`;
+// Why a node ran, or why it did not.
+function whyOf(node, run) {
+  return becauseText(node, run) || node.reason || (node.status === "not_ended" ? "it had not begun" : "");
+}
 const nodeLink = (id, text = id) => h("a", { href: hashOf(id) }, bdi(text));
 
 function part(title, ...children) {
@@ -218,12 +222,15 @@ function definitionOf(node) {
 }
 
 function mapOf(node) {
-  if (!node.map) return null;
-  return fields(
-    Object.entries(node.map)
-      .filter(([, value]) => typeof value !== "object")
-      .map(([name, value]) => [name, typeof value === "number" ? number(value) : String(value)]),
-  );
+  const { rows, calls, reused, failed, busy } = node.map ?? {};
+  if (!known(rows)) return null;
+  const more = [reused ? `${number(reused)} reused` : "", failed ? `${number(failed)} failed` : ""]
+    .filter(Boolean)
+    .join(", ");
+  const together = busy ? `, which took ${seconds(busy)} together` : "";
+  return fields([
+    ["calls", `${count(calls ?? 0, "call")} for ${count(rows, "row")}${more ? ` (${more})` : ""}${together}`],
+  ]);
 }
 
 function nodePane(node, run, close) {
@@ -249,7 +256,7 @@ function nodePane(node, run, close) {
           { class: "status" },
           icon(node.status),
           " ",
-          h("span", { class: `text-${node.status}` }, wordOf(node.status), node.tolerated ? ", which is allowed" : ""),
+          h("span", { class: `text-${node.status}` }, wordOf(node.status)),
           h(
             "span",
             { class: "muted" },
@@ -272,9 +279,7 @@ function nodePane(node, run, close) {
       fields([
         [
           node.status === "ok" || isFailed(node) ? "why it ran" : "why",
-          [becauseText(node, run) || node.reason]
-            .filter(Boolean)
-            .map((text, index) => [index ? "; " : "", long(text, 2000)]),
+          whyOf(node, run) ? long(whyOf(node, run), 2000) : "",
         ],
         ["cell", cell],
         ["matrix", node.of],

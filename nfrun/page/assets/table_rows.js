@@ -1,9 +1,5 @@
 // The rows of the table of nodes: one for a node, and one for the cells of a matrix.
 
-function whyOf(node, run) {
-  return (node.error ? errorText(node.error) : "") || becauseText(node, run) || node.reason || "";
-}
-
 function rowOfNode(node, index, run) {
   const counts = (node.outputs ?? [])
     .filter((output) => isTable(output) && known(output.rows))
@@ -20,7 +16,7 @@ function rowOfNode(node, index, run) {
     took: worked ? (node.duration ?? null) : null,
     memory: node.memory ?? null,
     rows: counts.length ? counts.reduce((sum, rows) => sum + rows) : null,
-    why: valueText(whyOf(node, run), 300),
+    why: valueText(node.error ? errorText(node.error) : whyOf(node, run), 300),
   };
 }
 

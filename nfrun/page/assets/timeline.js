@@ -118,7 +118,7 @@ class Timeline {
       room = this.gutter - left - 8,
       middle = row.top + Math.min(row.height, LANE) / 2 + 4;
     const weight = row.node && this.run.critical.has(row.node.id) ? "650" : "400";
-    const failed = this.byNode && row.nodes.some(isFailed) ? " fill-failed" : "";
+    const failed = this.byNode && row.nodes.some((node) => node.status === "failed") ? " fill-failed" : "";
     const text = s(
       "text",
       {

@@ -71,7 +71,7 @@ function pieceOf(view, node, [name, begin, end], y, tall) {
     to = view.x(end),
     isThin = name === "queued";
   const place = isThin ? [y + tall / 2 - 1.5, 3] : [y, tall];
-  const kind = isFailed(node) && name === "work" ? "failed" : name;
+  const kind = isFailed(node) && name === "work" ? node.status : name;
   const width = Math.max(LEAST[name] ?? 0.4, to - from);
   return rectangle(from, place[0], width, place[1], { class: `bar-${kind}`, rx: isThin ? 0 : Math.min(2, tall / 4) });
 }
@@ -85,7 +85,7 @@ function barText(view, node, row, start, stop, y) {
   }
   const room = view.axis.left + view.axis.width - stop - 6;
   if (!row.node || row.tall <= 10 || room <= 54) return null;
-  const style = isFailed(node) ? "small fill-failed" : "small";
+  const style = isFailed(node) ? `small fill-${node.status}` : "small";
   const text = `${isFailed(node) ? "✕ " : ""}${seconds(node.duration)}`;
   return s("text", { class: style, x: (stop + 6).toFixed(2), y: middle, "pointer-events": "none" }, text);
 }

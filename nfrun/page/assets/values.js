@@ -50,7 +50,10 @@ function rowsTable(columns, rows, label) {
 
 // What a histogram of floats leaves out.
 function noNumbers(found) {
-  const told = [found?.nan ? `${number(found.nan)} NaN` : "", found?.infinite ? `${number(found.infinite)} infinite` : ""];
+  const told = [
+    found?.nan ? `${number(found.nan)} NaN` : "",
+    found?.infinite ? `${number(found.infinite)} infinite` : "",
+  ];
   const text = told.filter(Boolean).join(", ");
   return text ? h("div", { class: "muted" }, text) : null;
 }
@@ -173,6 +176,16 @@ function mediaOf(media, name) {
   return h("div", { class: "media" }, h("pre", { class: "block", tabindex: 0 }, long(media.data)), cut);
 }
 
+// Why the content of an output is not here, or where it is from.
+function noteOf(output) {
+  if (output.gone) return output.gone;
+  if (output.from_source) return "These rows were read again from the source, which has not changed.";
+  if (output.first_rows?.length || output.media || output.files?.length) return "";
+  if (output.kept === false) return "Its file is not kept any more.";
+  const isEmpty = isTable(output) && output.rows === 0;
+  return output.kept && !isEmpty ? `Its content has no room here: nfrun open ${output.id} shows it.` : "";
+}
+
 function outputOf(output) {
   const columns = (output.schema ?? []).map(([name]) => name);
   const rows = output.first_rows ?? [];
@@ -192,7 +205,7 @@ function outputOf(output) {
         `Values and nulls are those of ${number(output.sampled)} rows, taken from all parts of the table.`,
       )
     : null;
-  const note = output.gone ? h("p", { class: "muted" }, output.gone) : null;
+  const note = noteOf(output) ? h("p", { class: "muted" }, noteOf(output)) : null;
   return h(
     "div",
     { class: "output" },

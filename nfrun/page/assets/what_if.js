@@ -38,6 +38,15 @@ function whatIf(run) {
         )
       : null,
     found.text ? h("p", { class: "muted", style: { marginTop: "6px", fontSize: "12px" } }, found.text) : null,
+    found.limit ? h("p", { class: "limit" }, found.limit) : null,
+    found.how
+      ? h(
+          "details",
+          { class: "how" },
+          h("summary", null, "How this is predicted"),
+          h("p", { class: "muted" }, found.how),
+        )
+      : null,
   );
   const faster = (found.faster ?? []).slice(0, 12);
   const nodes = faster.length
