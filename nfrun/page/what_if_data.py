@@ -16,7 +16,6 @@ _WORK = 60_000  # nodes that are simulated altogether: 10 us each
 _LEAST_RUNS, _MOST_RUNS = 5, 60  # simulations
 _MOST_CALLS = 2_000  # of a mapped node
 _BUSY = 0.5  # share of the time of all cores from which on they bound the run
-_CPU = "cpu"
 _METHOD = (
     "Predicted by running this plan again in virtual time, with the times that its nodes took in this run, and "
     "with its order, priorities, resources and retries."
