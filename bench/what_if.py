@@ -33,7 +33,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
         pipeline = _write(folder, name, shape)
         predicted: dict[int, list[float]] = {slots: [] for slots in _OTHERS}
         taken: dict[int, list[float]] = {slots: [] for slots in _OTHERS}
-        for turn in range(min(repeat, 2)):
+        for turn in range(min(repeat, 3)):
             work, _ = _run(folder, pipeline, f"{name}-{turn}-recorded", _RECORDED)
             document = run_data(work, find_run(work, None), Redactor(()))
             found = {each["slots"]: each["seconds"] for each in document["what_if"]["slots"]}
