@@ -54,7 +54,7 @@ def document(nodes: list[Document], edges: list[list[str]] = (), **run: Any) -> 
     for each in nodes:
         counts[{"ok": "ran"}.get(each["status"], each["status"])] += 1
     duration = max((each.get("ended", 0.0) for each in nodes), default=0.0)
-    about = {"id": "12-20251127-145000", "number": 12, "pipeline": "shop", "file": "shop.yaml", "status": "ok"}
+    about = {"id": "12-20251127-145000", "number": 12, "pipeline": "shop", "status": "ok"}
     about |= {"began": BEGAN, "duration": duration, "counts": counts, "slots": 4}
     return {"version": 1, "run": about | run, "nodes": nodes, "edges": list(edges)}
 
@@ -237,7 +237,7 @@ def shop(**run: Any) -> Document:
         "profile": "nightly",
         "versions": {"nfrun": "0.1.0", "python": "3.11.7", "pyarrow": "26.0.1", "polars": "1.40"},
         "host": "builder-3",
-        "machine": {"cores": 8, "memory": 33_000_000_000, "platform": "Linux 6.18 x86_64", "python": "3.11.7"},
+        "machine": {"cores": 8, "memory": 33_000_000_000, "platform": "Linux 6.18 x86_64"},
         "executor": "auto",
         "critical_path": {
             "nodes": path,

@@ -80,6 +80,7 @@ function errorOf(node) {
         long(error.message || (error.type ? "" : "error")),
       ),
     ),
+    error.cause && error.cause !== "node" ? h("p", { class: "muted" }, `cause: ${error.cause}`) : null,
     error.rows ? h("p", { class: "muted", style: { marginTop: "6px" } }, error.rows) : null,
     error.sample ? h("pre", { class: "block", style: { marginTop: "4px" }, tabindex: 0 }, long(error.sample)) : null,
     error.frames?.length
@@ -190,10 +191,7 @@ function linksOf(node, run) {
 
 function logOf(node) {
   const log = node.log;
-  if (!log?.tail?.length)
-    return log?.path
-      ? part("Log", h("p", { class: "muted" }, "It printed nothing; ", h("code", null, log.path)))
-      : null;
+  if (!log?.tail?.length) return null;
   return part(
     "Log",
     h(
