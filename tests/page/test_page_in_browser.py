@@ -557,6 +557,8 @@ def test_a_failure_that_is_tolerated_looks_like_none_that_fails_the_run(show: Sh
     assert browser.count("#timeline [data-node=may] .bar-tolerated") == 1
     assert browser.count("#graph .box.tolerated") == 1
     assert "failed (tolerated)" in browser.texts("#pane .status")[0]
+    assert browser.texts("#failures h2") == ["What failed"]
+    assert show(document([tolerated])).texts("#failures h2") == ["What failed, and may"]
 
 
 def test_what_a_node_and_its_outputs_lack_is_said(show: Show) -> None:

@@ -5,7 +5,7 @@ const ROW = 30,
   MOST_PRINTED = 500; // pixels; rows that are all in the page; rows on paper
 // `far`: the smaller, the sooner a narrow window hides it. `rises`: the smallest comes first.
 const TABLE_COLUMNS = [
-  { key: "status", width: "112px" },
+  { key: "status", width: "130px" },
   { key: "id", title: "node", width: "auto" },
   { key: "kind", width: "88px", far: 2 },
   { key: "stage", width: "62px", isNumber: true, rises: true, far: 1 },
@@ -175,7 +175,11 @@ class NodeTable {
         null,
         icon(row.status),
         " ",
-        h("span", { class: `word text-${row.status}` }, isMixed ? "mixed" : wordOf(row.status)),
+        h(
+          "span",
+          { class: `word text-${row.status}` },
+          isMixed ? "mixed" : row.status === "tolerated" ? "tolerated" : wordOf(row.status),
+        ),
       );
     }
     if (column.key === "id") {

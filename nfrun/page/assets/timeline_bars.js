@@ -95,7 +95,8 @@ function barOf(view, node, row, y) {
     start = view.x(node.started),
     stop = view.x(endOf(node)),
     width = Math.max(1.5, stop - start);
-  const last = view.x(busyOf(node).at(-1)[0]);
+  const work = (node.phases ?? []).find(([name]) => name !== "queued")?.[1];
+  const last = view.x(Math.max(busyOf(node).at(-1)[0], work ?? 0));
   const between = rectangle(start, y + tall / 2 - 1, width, 2, { class: "bar-queued" }); // from phase to phase
   const pieces = piecesOf(view, node, row, width > 1.5).map((piece) => pieceOf(view, node, piece, y, tall));
   const stripes = isFailed(node)
@@ -166,7 +167,9 @@ function timelineLegend(run, worked, reused) {
       .filter(([name]) => used.has(name) || name === "work")
       .map(([name, text]) => entry(swatch(bar(`bar-${name}`, name === "queued" ? thin : {})), text)),
     worked.some((node) => attemptsBefore(node).length) ? entry(swatch(bar("bar-tried")), "attempt that failed") : null,
-    worked.some(isFailed) ? entry(swatch(bar("bar-failed"), bar(null, { fill: "url(#stripes)" })), "failed") : null,
+    ["failed", "tolerated"]
+      .filter((status) => worked.some((node) => node.status === status))
+      .map((status) => entry(swatch(bar(`bar-${status}`), bar(null, { fill: "url(#stripes)" })), wordOf(status))),
     run.critical.size ? entry(swatch(bar("critical-mark", { y: 7, height: 3, rx: 0 })), "critical path") : null,
     reused ? entry(icon("reused"), `${count(reused, "reused node")} took no slot`) : null,
     h(
