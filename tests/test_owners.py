@@ -55,6 +55,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             "system.processes.process_exit": "flushes them before the process ends",
             "logs.print_capture": "puts the router of prints in their place",
             "cli.run_reports": "gives stderr to the reporters",
+            "api.node_tests": "prints what a node under test has printed",
             "api.progress": "gives stderr to the lines of a run, if the program asks for them",
             "cli.exit_codes": "flushes stdout where a full disk can still be reported",
             "cli.lookback_commands": "asks whether stdout is a terminal, and flushes it before it reads a long journal",
@@ -71,7 +72,11 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
     ),
     "prints to a stream": (
         prints_to(given=True),
-        {"system.std_streams": "messages", "reports.summary": "the stream that it is given"},
+        {
+            "api.node_tests": "what a node has printed",
+            "system.std_streams": "messages",
+            "reports.summary": "the stream that it is given",
+        },
     ),
     "redirects a descriptor": (
         calls("os.dup", "os.dup2"),

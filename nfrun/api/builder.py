@@ -11,7 +11,7 @@ from nfrun.api.calls import calling_folder, calling_place
 from nfrun.api.errors import errors_for_programs
 from nfrun.api.functions import GivenFunctions
 from nfrun.api.pipelines import PathLike, RunnablePipeline
-from nfrun.api.plain_values import plain_value
+from nfrun.api.plain_values import NotPlain, plain_value
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError, UsageError
 from nfrun.core.text import ellipsize
 from nfrun.core.values import mutable
@@ -235,29 +235,24 @@ class Pipeline(RunnablePipeline, _Nodes):
         """Return an expression for a value: `expr("params.country")` is `${{ params.country }}`."""
         return f"${{{{ {expression} }}}}"
 
-    def check(self) -> Pipeline:
-        """Return the pipeline if it is in order. Raises SpecError, with all problems, at the lines of the program."""
-        with errors_for_programs():
-            self._read()
-        return self
-
     def to_yaml(self, path: PathLike | None = None) -> str:
         """Return the pipeline as the text of a YAML file, after a check. With a `path`, also write the file.
 
+        A file that is there is replaced only if `to_yaml` has written it; any other is an error.
+
         The file in `folder` has the same keys as the pipeline here, so each reuses the results of the other. Raises
-        SpecError if the pipeline is wrong, or a function of it cannot be imported by a name; and OSError.
+        SpecError if the pipeline is wrong, or a function of it cannot be imported by a name; UsageError and OSError.
         """
+        from nfrun.api.yaml_file import write_built
         from nfrun.spec.yaml_text import yaml_text
 
-        self.check()
+        with errors_for_programs():
+            self._read()
         if self._functions.given:
             raise SpecError([found.diagnostic for found in self._functions.given.values()])
         text = yaml_text(self._root)
         if path is not None:
-            from nfrun.system.atomic_files import atomic_write
-
-            with atomic_write(Path(path)) as partial:
-                Path(partial).write_text(text, encoding="utf-8")
+            write_built(Path(path), text)
         return text
 
     def __repr__(self) -> str:
@@ -309,8 +304,9 @@ class Pipeline(RunnablePipeline, _Nodes):
             return
         try:
             within[last] = plain_value(value, written=self._written)
-        except ValueError as error:
-            self._report(f"a file cannot have this value: it is {error}", "")
+        except NotPlain as error:
+            which = f"the value of '{'.'.join(error.keys)}'" if error.keys else "this value"
+            self._report(f"a file cannot have {which}: it is {error}", "")
         self._places[path] = place
 
     def _written(self, value: Any) -> Any:
@@ -318,7 +314,7 @@ class Pipeline(RunnablePipeline, _Nodes):
         if isinstance(value, Output):
             return value.reference
         if isinstance(value, str) and (wrong := re.search(CONTROL, value)):
-            raise ValueError(f"a text with the control character {wrong[0]!r}")
+            raise NotPlain(f"a text with the control character {wrong[0]!r}")
         if isinstance(value, Mapping) and callable(value.get(PYTHON.name)):  # a check
             text, diagnostic = self._functions.written(value[PYTHON.name], calling_place(), keep=False)
             if diagnostic is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,10 +20,21 @@ def calling_place() -> SourceSpan:
     frame = _calling_frame()
     if frame is None:
         return SourceSpan("the program")
-    file, line = frame.f_code.co_filename, frame.f_lineno
+    file = frame.f_code.co_filename
+    line, column, end = _position(frame)
     text = linecache.getline(file, line, frame.f_globals).rstrip("\n")
-    column = len(text) - len(text.lstrip()) + 1
-    return SourceSpan(_shown(file), line, column if text else 0, max(1, len(text) - column + 1), text)
+    # Columns of code count bytes.
+    before, call = text.encode()[:column].decode(errors="replace"), text.encode()[column:end].decode(errors="replace")
+    return SourceSpan(_shown(file), line, len(before) + 1 if text else 0, max(1, len(call)), text)
+
+
+def _position(frame: FrameType) -> tuple[int, int, int | None]:
+    """Return the line of the call in a frame, and where it begins and ends there; the end is None behind the line."""
+    positions = islice(frame.f_code.co_positions(), frame.f_lasti // 2, None)
+    line, last, column, end = next(positions, (None, None, None, None))
+    if line is None or column is None:
+        return frame.f_lineno, 0, None
+    return line, column, end if last == line else None
 
 
 def shown_file(file: str) -> str:

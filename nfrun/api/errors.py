@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nfrun.api.messages import ProgramMessages
-from nfrun.core.errors import Error, SelectionError, SpecError, UsageError
+from nfrun.core.errors import Error, HandoffError, SelectionError, SpecError, UsageError
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import shortened
 from nfrun.core.values import fields, replace
@@ -29,6 +29,7 @@ def errors_for_programs(options: Any = None, names: Mapping[str, str] = NOTHING)
     `options` is the class of the options, and `names` has for arguments the fields of it, if these are called
     otherwise. Yields the messages of the call.
     """
+    __tracebackhide__ = True  # pytest shows the line of the program
     messages = ProgramMessages()
     try:
         yield messages
@@ -43,6 +44,9 @@ def errors_for_programs(options: Any = None, names: Mapping[str, str] = NOTHING)
         raise UsageError(f"{argument}: {_in_python(str(error), names)}", argument) from None
     except SelectionError as error:
         raise SelectionError(_in_python(str(error), names)) from None
+    except HandoffError as error:
+        error.args = (_in_python(str(error), names),)
+        raise
 
 
 def _in_python(text: str, names: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class GivenInputs:
         self._work: WorkDir | None = None
         for name, value in inputs.items():
             if isinstance(value, str | os.PathLike):
-                self.paths[name] = os.fspath(value)
+                self.paths[name] = _path(name, os.fspath(value))
                 continue
             self._work = self._work or WorkDir.of_pipeline(read(), work)
             table = _table(name, value)
@@ -47,6 +48,13 @@ class GivenInputs:
                 assert self._work is not None
                 self._work.make()
                 write_file(table, path)
+
+
+def _path(name: str, path: str) -> str:
+    """Return the path or URI of an input. Raises UsageError if it is a path of one file that is not there."""
+    if path and "://" not in path and not has_magic(path) and not os.path.lexists(path):
+        raise UsageError(f"'{name}': there is no file '{path}'", "--input")
+    return path
 
 
 def _table(name: str, value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -17,9 +18,10 @@ from nfrun.core.errors import UsageError
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, Input, NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.nodes.registry import KINDS
 from nfrun.spec.built_document import BuiltPipeline
 from nfrun.spec.loader import read_pipeline
-from nfrun.spec.node_part import node_part
+from nfrun.spec.node_part import input_name, node_part
 
 _MOST_LISTED = 8
 
@@ -32,6 +34,7 @@ class NodePipeline(LoadedPipeline):
         pipeline, document = read_pipeline(self.path)
         self.node = _node(pipeline, id)
         _check_given(self.node, given)
+        _check_values(self.node, with_)
         # Where an input is not given, the node goes without it.
         types = {item.name: item.type for item in self.node.inputs if item.name in given}
         self._part = BuiltPipeline(node_part(document, self.node.id, types, with_), {})
@@ -59,22 +62,31 @@ def run_node(
 
     Raises RunFailed if the node or a check of it fails, and what `run` raises.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     with errors_for_programs():
         pipeline = NodePipeline(file, id, inputs, with_)
     keeps_files = any(pipeline.node.type_of(name) != TABLE for name in pipeline.node.outputs)
     folder = Path(work) if work is not None else Path(tempfile.mkdtemp(prefix="nfrun-"))
     remove = partial(shutil.rmtree, folder, ignore_errors=True)
     try:
-        given = {f"given_{name}": value for name, value in inputs.items()}
+        given = {input_name(pipeline.node.id, name): value for name, value in inputs.items()}
         result = pipeline.run(
             params=params, inputs=given, profile=profile, work=folder, executor="thread", until=id, fresh=True
         )
+        _print_logs(result, id)
         return outputs_of(result.check(), pipeline.node, id)
     finally:
         if work is None and keeps_files:
             atexit.register(remove)
         elif work is None:
             remove()  # tables are mapped, so they outlive the names of their files
+
+
+def _print_logs(result: Result, id: str) -> None:
+    """Print what the node has printed: a test that captures prints, or shows those of a failed test, gets it."""
+    for name in (name for name in result.nodes if name == id):
+        print(result.nodes[name].log(), end="")
+        print(result.nodes[name].log("stderr"), end="", file=sys.stderr)
 
 
 def outputs_of(result: Result, node: NodeSpec, id: str) -> Any:
@@ -112,6 +124,15 @@ def _check_given(node: NodeSpec, given: Mapping[str, Any]) -> None:
         raise UsageError(
             f"'{dicts[0]}' is a mapping of cells, which cannot be given: call the function itself", "inputs"
         )
+
+
+def _check_values(node: NodeSpec, with_: Mapping[str, Any]) -> None:
+    """Raise UsageError for a value that the node does not have. Of a function, the reader checks what it takes."""
+    for name in with_ if not KINDS[node.kind].has_user_frames else ():
+        if name not in node.with_:
+            guess = closest_match(str(name), node.with_)
+            hint = f"did you mean '{guess}'?" if guess else f"its values are {', '.join(node.with_) or 'none'}"
+            raise UsageError(f"'{node.id}' has no value {name!r}; {hint}", "with_")
 
 
 def _is_dict(item: Input) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,6 +15,7 @@ from nfrun.api.messages import ProgramMessages
 from nfrun.api.plain_values import plain_params
 from nfrun.api.results import Result
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.errors import Diagnostic, UsageError, one_line
 from nfrun.core.pipeline import NOTHING
 from nfrun.engine.runner import Run
 from nfrun.running.options import PlanOptions, RunOptions
@@ -23,6 +24,7 @@ from nfrun.running.run import run_in_program
 from nfrun.running.run_setup import RunSetup, known_checks, set_up_run
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.resolve import functions_of
+from nfrun.spec.validate import validate_file
 from nfrun.system.processes.signals import INTERRUPT, cancel_on_signals
 from nfrun.system.runtime import gc_paused
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from nfrun.core.pipeline import Pipeline
     from nfrun.spec.built_document import BuiltPipeline
 
-Selectors: TypeAlias = "str | Iterable[str]"
+Selectors: TypeAlias = "str | Collection[str]"
 PathLike: TypeAlias = "str | os.PathLike[str]"
 _NO_OPTIONS = ("self", "inputs", "params", "progress")  # arguments that are no options as they are
 _FIELDS = {"params": "given", "jobs": "slots", "durable": "fsync"}  # the fields of options that are called otherwise
@@ -65,6 +67,7 @@ class RunnablePipeline:
         The arguments are those of `run`. With `fresh` no reason is looked for. Raises what `run` raises.
         """
         given = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
+        __tracebackhide__ = True
         from nfrun.api.plans import Plan
         from nfrun.running.planning import plan_pipeline
 
@@ -118,6 +121,7 @@ class RunnablePipeline:
         others, ClusterError if a cluster refuses the run, HandoffError if the work folder is unusable. And OSError.
         """
         given = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
+        __tracebackhide__ = True
         with errors_for_programs(RunOptions, _FIELDS) as messages, self._inputs(inputs, profile, work) as files:
             options = _options(RunOptions, self._file(), {**given, "inputs": files.paths})
             program = Program(plain_params(params), self._built())
@@ -127,6 +131,16 @@ class RunnablePipeline:
                 with set_up_run(options, messages, program=program) as setup:
                     files.write()  # again, if somebody has removed them before the lock was held
                     return _run(setup, messages, progress, preparing.close)
+
+    def check(self) -> tuple[str, ...]:
+        """Look for all mistakes that can be found without running anything, as `nfrun validate` does.
+
+        Returns the warnings. Raises SpecError with all problems. `load`, `plan` and `run` look for less.
+        """
+        found: list[Diagnostic] = []
+        with errors_for_programs():
+            validate_file(self._file(), found.append, built=self._built())
+        return tuple(map(one_line, found))
 
     def _file(self) -> Path:
         """Return the path of the file, which need not exist for a built pipeline."""
@@ -156,12 +170,13 @@ class LoadedPipeline(RunnablePipeline):
 
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
+        self._absolute = self.path.absolute()  # the program may change its working directory
 
     def __repr__(self) -> str:
         return f"nfrun.load({str(self.path)!r})"
 
     def _file(self) -> Path:
-        return self.path
+        return self.path if self.path.absolute() == self._absolute else self._absolute
 
     def _built(self) -> BuiltPipeline | None:
         return None
@@ -177,8 +192,20 @@ def load(path: PathLike) -> LoadedPipeline:
 
 def _options(kind: Any, file: Path, given: Mapping[str, Any]) -> Any:
     """Make options of those arguments that are given."""
+    for name in ("only", "from_", "until", "exclude", "force"):
+        _check_selectors(name, given[name])
     named = {_FIELDS.get(name, name): value for name, value in given.items() if value is not None}
     return kind(pipeline=file, **named)
+
+
+def _check_selectors(name: str, given: Any) -> None:
+    """Raise UsageError if these are no selectors, or an empty list: it would select all nodes, as without it."""
+    if isinstance(given, str) or given == ():
+        return
+    if not isinstance(given, Collection) or not all(isinstance(each, str) for each in given):
+        raise UsageError(f"{given!r} is neither a selector nor a list of them", f"--{name.rstrip('_')}")
+    if not given:
+        raise UsageError("it selects no node: leave it out, or name nodes", f"--{name.rstrip('_')}")
 
 
 def _check_executor(options: RunOptions, program: Program) -> None:

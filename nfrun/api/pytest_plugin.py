@@ -23,18 +23,21 @@ class PipelineUnderTest:
         self, id: str, *, params: Mapping[str, Any] | None = None, with_: Mapping[str, Any] | None = None, **inputs: Any
     ) -> Any:
         """Run one node with these inputs, and return its output, as `nfrun.testing.run_node` does."""
+        __tracebackhide__ = True
         from nfrun.api.node_tests import run_node
 
         return run_node(self.file, id, inputs, params=params or {}, with_=with_ or {}, work=self._work / "nodes")
 
     def run(self, **arguments: Any) -> Result:
         """Run the pipeline, and return the result. The arguments are those of `nfrun.load(...).run`."""
+        __tracebackhide__ = True
         from nfrun.api.pipelines import load
 
         return load(self.file).run(**{"work": self._work / "runs", **arguments})
 
     def plan(self, **arguments: Any) -> Plan:
         """Return the plan of the pipeline. The arguments are those of `nfrun.load(...).plan`."""
+        __tracebackhide__ = True
         from nfrun.api.pipelines import load
 
         return load(self.file).plan(**{"work": self._work / "runs", **arguments})

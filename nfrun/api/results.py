@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from io import StringIO
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.api.calls import shown_file
 from nfrun.api.errors import RunFailed
 from nfrun.core.contracts import CheckResult
-from nfrun.core.errors import NotRecorded
+from nfrun.core.errors import NotRecorded, UsageError
 from nfrun.core.events import Frame
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Gather, NodeSpec, OutputId, column_type
@@ -22,6 +22,9 @@ from nfrun.reports.last_line import last_line
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.running.prepared_run import RunResult
 from nfrun.running.run_setup import RunSetup
+
+if TYPE_CHECKING:
+    from nfrun.lookback.run_list import ListedRun
 
 _MOST_LISTED = 8
 
@@ -70,18 +73,22 @@ class NodeResult:
     because: str
     checks: tuple[CheckResult, ...]
     failure: NodeFailure | None
-    _logs: Path
+    _run: Callable[[], ListedRun]
 
     def log(self, stream: str = "stdout") -> str:
-        """Return what its last attempt has written to `stdout` or `stderr`, or logged (`log`); "" for nothing."""
-        from nfrun.logs.node_logs import LOG, STREAMS, log_path
+        """Return what its last attempt has written to `stdout` or `stderr`, or logged (`log`); "" for nothing.
+
+        Of a node that was reused, it is what it wrote when it ran. Raises UsageError for another stream.
+        """
+        from nfrun.logs.node_logs import LOG, STREAMS
+        from nfrun.lookback.log_files import find_logs
 
         if stream not in (*STREAMS, LOG):
-            raise ValueError(f"{stream!r} is none of {', '.join((*STREAMS, LOG))}")
-        try:
-            return log_path(self._logs, self.id, self.attempts, stream).read_text("utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
+            raise UsageError(f"stream: {stream!r} is none of {', '.join((*STREAMS, LOG))}", "stream")
+        with suppress(NotRecorded, FileNotFoundError):
+            if file := find_logs(self._run(), self.id).files.get(stream):
+                return file.read_text("utf-8", errors="replace")
+        return ""
 
 
 class Result(Mapping[str, Any]):
@@ -107,7 +114,7 @@ class Result(Mapping[str, Any]):
     @cached_property
     def nodes(self) -> Mapping[str, NodeResult]:
         """How each node ended, by its id, in the order of the file."""
-        return _Nodes(self._setup, self._record)
+        return _Nodes(self._setup, self._record, lambda: self._listed)
 
     @cached_property
     def failures(self) -> tuple[NodeFailure, ...]:
@@ -124,6 +131,7 @@ class Result(Mapping[str, Any]):
 
         Otherwise raises RunFailed, with all failures in its text, or KeyboardInterrupt if Ctrl-C has cancelled the run.
         """
+        __tracebackhide__ = True
         if self.status == "ok":
             return self
         if self._interrupted:
@@ -158,13 +166,13 @@ class Result(Mapping[str, Any]):
 
         `concat` gives one table, with a first column for each axis, or for those in `columns`; `dict` a mapping by the
         values on the axes, nested. `node` may be `node.output`. Cells without the output are left out. Raises
-        NotRecorded if there is none, and ValueError if the tables do not fit together.
+        NotRecorded if there is none, UsageError for a wrong argument, and ValueError if the tables do not fit together.
         """
         from nfrun.tables.formats import FormatError
         from nfrun.tables.gathered import put_together
 
         if form not in ("concat", "dict"):
-            raise ValueError(f"{form!r} is neither 'concat' nor 'dict'")
+            raise UsageError(f"form: {form!r} is neither 'concat' nor 'dict'", "form")
         gather = self._gather(node, form, columns)
         there = [output for output in gather.cells if output in self._record.refs]
         if not there:
@@ -191,7 +199,7 @@ class Result(Mapping[str, Any]):
         axes = tuple(cells[0].cell)
         found = {_output(cell, output): tuple(cell.cell.values()) for cell in cells}
         if wrong := next((axis for axis in shown or () if axis not in axes), None):
-            raise ValueError(f"'{name}' has no axis {wrong!r}; it has {', '.join(axes)}")
+            raise UsageError(f"columns: '{name}' has no axis {wrong!r}; it has {', '.join(axes)}", "columns")
         columns = {
             axis: column_type(values[i] for values in found.values())
             for i, axis in enumerate(axes)
@@ -208,13 +216,17 @@ class Result(Mapping[str, Any]):
         return found
 
     @cached_property
-    def _tables(self) -> Any:
+    def _listed(self) -> ListedRun:
         from nfrun.lookback.run_reference import find_run
+
+        work = self._setup.work
+        return find_run(work, work.pipeline_name(self._setup.pipeline), self.run)
+
+    @cached_property
+    def _tables(self) -> Any:
         from nfrun.reopen.opened_tables import RunTables
 
-        setup = self._setup
-        run = find_run(setup.work, setup.work.pipeline_name(setup.pipeline), self.run)
-        return RunTables(setup.work, run, lambda: setup.pipeline)
+        return RunTables(self._setup.work, self._listed, lambda: self._setup.pipeline)
 
     # -- forms -----------------------------------------------------------------------------------------------------
 
@@ -245,8 +257,8 @@ class Result(Mapping[str, Any]):
 class _Nodes(Mapping[str, NodeResult]):
     """The nodes of a run. A node is described when it is asked for."""
 
-    def __init__(self, setup: RunSetup, record: RunRecord) -> None:
-        self._setup, self._record = setup, record
+    def __init__(self, setup: RunSetup, record: RunRecord, run: Callable[[], ListedRun]) -> None:
+        self._setup, self._record, self._run = setup, record, run
         disabled = setup.pipeline.disabled
         left_out = [name for name in record.plan.not_selected if name not in record.nodes]
         self._others = {
@@ -258,7 +270,7 @@ class _Nodes(Mapping[str, NodeResult]):
         record = self._record.nodes.get(name) or self._others.get(name)
         if record is None:
             guess = closest_match(str(name), [*self])
-            raise KeyError(f"there is no node {name!r}{f'; did you mean {guess!r}?' if guess else ''}")
+            raise NotRecorded(f"there is no node {name!r}{f'; did you mean {guess!r}?' if guess else ''}")
         return NodeResult(
             id=name,
             status=record.status,
@@ -269,7 +281,7 @@ class _Nodes(Mapping[str, NodeResult]):
             because=record.because,
             checks=record.checks,
             failure=self._failure(name, record),
-            _logs=self._setup.folder / LOGS,
+            _run=self._run,
         )
 
     def __iter__(self) -> Iterator[str]:

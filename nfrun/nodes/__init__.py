@@ -23,7 +23,7 @@ Other packages use:
 - `python`: `PYTHON`
 - `read`: `READ`
 - `registry`: `BUILT_IN`, `KINDS`, `owners_of_settings`, `written_kinds`
-- `returned_tables`: `to_table`
+- `returned_tables`: `a_`, `to_table`
 - `spare_threads`: `SpareThreads`
 - `user_checks`: `check_problems`, `make_user_check`, `missing_for`, `node_of`, `nodes_of_checks`, `query_columns`,
   `query_problems`

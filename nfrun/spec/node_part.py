@@ -18,12 +18,12 @@ _DEFAULTS_LEFT_OUT = ("continue_on_error", "cache", "executor")
 def node_part(document: Document, node: str, types: Mapping[str, str], with_: Mapping[str, Any]) -> Document:
     """Return the document of a file with this node alone.
 
-    `types` has the types of its inputs, each of which becomes an input of the file, `given_` and its name. `with_` has
+    `types` has the types of its inputs, each of which becomes an input of the file, called `input_name`. `with_` has
     values in place of those that the file gives. Problems have the places that they have in the file.
     """
     root = document.root
     body = {key: value for key, value in root["nodes"][node].items() if key not in _LEFT_OUT}
-    body["inputs"] = {name: f"given_{name}" for name in types}
+    body["inputs"] = {name: input_name(node, name) for name in types}
     if with_:
         body["with"] = {**body.get("with", {}), **with_}
     if "checks" in body:
@@ -35,8 +35,15 @@ def node_part(document: Document, node: str, types: Mapping[str, str], with_: Ma
         part["defaults"] = {key: value for key, value in part["defaults"].items() if key not in _DEFAULTS_LEFT_OUT}
     if axes := _axes(root, node):
         part["matrix"] = axes
-    given = {f"given_{name}": {} if type == TABLE else {"outputs": {"file": type}} for name, type in types.items()}
+    given = {
+        input_name(node, name): {} if type == TABLE else {"outputs": {"file": type}} for name, type in types.items()
+    }
     return replace(document, root={**part, **({"inputs": given} if given else {}), "nodes": {node: body}})
+
+
+def input_name(node: str, name: str) -> str:
+    """Return the name of the input of the file for an input of the node: its own, unless the node has that name."""
+    return name if name.lower() != node.lower() else f"given_{name}"
 
 
 def _axes(root: Mapping[str, Any], node: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import Pipeline
 from nfrun.spec.budgets import refused_amounts
+from nfrun.spec.built_document import BuiltPipeline
 from nfrun.spec.cell_checks import cell_problems
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.matrix.resolution import matrix_problems
@@ -18,19 +19,24 @@ from nfrun.spec.missing import missing
 from nfrun.spec.node_counts import too_many_nodes
 from nfrun.spec.parameters import default_names
 from nfrun.spec.pipeline_warnings import code_warnings, warnings_of
+from nfrun.spec.resolve import functions_of
 from nfrun.yaml.document import Document
 
 
 def validate_file(
-    file: Path, on_warning: Callable[[Diagnostic], object], environ: Mapping[str, str] = os.environ
+    file: Path,
+    on_warning: Callable[[Diagnostic], object],
+    environ: Mapping[str, str] = os.environ,
+    built: BuiltPipeline | None = None,
 ) -> Pipeline:
     """Return the pipeline in the file, after all warnings have been passed on. Raises SpecError with every problem.
 
-    Variables that plug-ins need may be in `environ`.
+    Variables that plug-ins need may be in `environ`. If the pipeline is `built` by a program, no file is read.
     """
-    functions = FunctionLookup(file.absolute().parent)
+    functions = FunctionLookup(file.absolute().parent, given=functions_of(built))
     found: list[Diagnostic] = []
-    pipeline, document = read_pipeline(file, functions, found.append)
+    given = None if built is None else built.document
+    pipeline, document = read_pipeline(file, functions, found.append, document=given)
     if wrong := too_many_nodes(pipeline, document, default_names(pipeline, {})):
         raise SpecError([wrong])
     files = list(_with_included(pipeline, document))

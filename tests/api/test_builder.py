@@ -260,7 +260,7 @@ def test_mistakes_name_the_line_of_the_call(folder: Path) -> None:
     b.read("three", "orders.cvs")
     b.outputs(x="four")
     with pytest.raises(nfrun.SpecError) as caught:
-        b.check()
+        b.plan()
     found = [(p.file.endswith(THIS.name), p.line - line, p.message) for p in caught.value.problems]
     assert all(is_here for is_here, _, _ in found)
     assert [(number, message) for _, number, message in found] == [
@@ -278,7 +278,10 @@ def test_mistakes_name_the_line_of_the_call(folder: Path) -> None:
 MISTAKES: dict[str, tuple[Callable[[nfrun.Pipeline], object], str]] = {
     "no value": (lambda b: b.sql("a", "select 1", with_={"x": object}), "it is <class 'object'>, a type"),
     "a control character": (lambda b: b.sql("a", "select 1", with_={"x": "\x07"}), "the control character '\\x07'"),
-    "a set": (lambda b: b.sql("a", "select 1", with_={"x": {1}}), "a file cannot have this value: it is {1}, a set"),
+    "a set": (
+        lambda b: b.sql("a", "select 1", with_={"x": {1}}),
+        "the value of 'with.x': it is {1}, a set",
+    ),
     "a large number": (
         lambda b: b.sql("a", "select 1", with_={"x": 1 << 70}),
         "an integer that does not fit in 64 bits",
@@ -320,6 +323,33 @@ def test_mistakes_in_calls_are_told_all_at_once_when_it_is_checked(tmp_path: Pat
 def test_the_name_of_a_pipeline_is_that_of_a_file(name: Any) -> None:
     with pytest.raises(nfrun.UsageError, match=r"^name: "):
         nfrun.Pipeline(name)
+
+
+def test_to_yaml_replaces_its_own_files_only(tmp_path: Path) -> None:
+    b = nfrun.Pipeline("x", folder=tmp_path)
+    b.sql("a", "select 1 as x")
+    file = tmp_path / "x.yaml"
+    b.to_yaml(file)
+    b.sql("b", "select 2 as x")
+    b.to_yaml(file)
+    assert list(parse(file.read_text(), "x").root["nodes"]) == ["a", "b"]
+    file.write_text(file.read_text().partition("\n")[2])
+    for path, text in (
+        (file, "is there, and to_yaml has not written it: remove it, or name another file"),
+        (tmp_path / "steps.py", "is no name of a pipeline file: end it in .yaml"),
+        (tmp_path / "no" / "x.yaml", "there is no folder"),
+    ):
+        with pytest.raises(nfrun.UsageError, match=text):
+            b.to_yaml(path)
+
+
+def test_the_place_of_a_mistake_is_that_of_the_call(tmp_path: Path) -> None:
+    b = nfrun.Pipeline("x", folder=tmp_path)
+    _ = b.sql("ä", "select 1"), b.sql("b", "select 1", tiemout="3s")  # type: ignore[call-arg]
+    with pytest.raises(nfrun.SpecError) as caught:
+        b.check()
+    marked = [p.span.text[p.column - 1 : p.column - 1 + p.span.length] for p in caught.value.problems]
+    assert marked == ['b.sql("ä", "select 1")', 'b.sql("b", "select 1", tiemout="3s")']
 
 
 def test_functions_of_this_process_run_in_no_other(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_cells_are_gathered_as_a_node_would_read_them(file: Path) -> None:
     ]
     assert list(result.gather("score", form="dict")) == ["DE", "FR"]
     assert result.gather("score", columns=[]).column_names == ["rows", "of"]
-    with pytest.raises(ValueError, match="'score' has no axis 'land'; it has country"):
+    with pytest.raises(nfrun.UsageError, match="'score' has no axis 'land'; it has country"):
         result.gather("score", columns=["land"])
 
 
@@ -112,7 +112,7 @@ def test_cells_are_gathered_as_a_node_would_read_them(file: Path) -> None:
     [
         (("scor",), nfrun.NotRecorded, "'scor' has no cells; did you mean 'score'?"),
         (("clean",), nfrun.NotRecorded, "'clean' has no cells; nodes with cells: score"),
-        (("score", "list"), ValueError, "'list' is neither 'concat' nor 'dict'"),
+        (("score", "list"), nfrun.UsageError, "form: 'list' is neither 'concat' nor 'dict'"),
         (("score.x",), nfrun.NotRecorded, "no cell of 'score.x' has an output in run 1"),
     ],
 )
@@ -130,9 +130,9 @@ def test_an_output_that_is_not_there_says_why(file: Path) -> None:
     assert result.get("claen") is None
     with pytest.raises(TypeError, match="an output has a name, and 3 is none"):
         result[3]  # type: ignore[index]
-    with pytest.raises(KeyError, match="there is no node 'claen'; did you mean 'clean'"):
+    with pytest.raises(nfrun.NotRecorded, match="there is no node 'claen'; did you mean 'clean'"):
         result.nodes["claen"]
-    with pytest.raises(ValueError, match="'out' is none of stdout, stderr, log"):
+    with pytest.raises(nfrun.UsageError, match="'out' is none of stdout, stderr, log"):
         result.nodes["clean"].log("out")
 
 
@@ -270,6 +270,9 @@ WRONG = {
         "inputs: 'orders' is an int, which is not a table (give a path, a table, or a list of mappings)",
     ),
     "no path": ({"inputs": {"orders": ""}}, nfrun.UsageError, "inputs: the input 'orders' has no file"),
+    "no list": ({"only": 5}, nfrun.UsageError, "only: 5 is neither a selector nor a list of them"),
+    "an empty list": ({"only": []}, nfrun.UsageError, "only: it selects no node: leave it out, or name nodes"),
+    "no file": ({"inputs": {"orders": "no.csv"}}, nfrun.UsageError, "inputs: 'orders': there is no file 'no.csv'"),
     "only": (
         {"only": "claen"},
         nfrun.UsageError,
@@ -321,6 +324,28 @@ def test_mistakes_of_a_file_are_those_of_validate(file: Path) -> None:
     assert found == [(p["line"], p["column"], p["message"], p["hint"]) for p in command["files"][0]["problems"]]
     assert str(caught.value).startswith(f"{file}:8:")
     assert len(caught.value.problems) == 3
+
+
+def test_the_working_directory_may_change_after_load(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    pipeline = nfrun.load("demo.yaml")
+    (file.parent / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert pipeline.run().status == "ok"
+
+
+def test_check_finds_what_validate_finds(file: Path) -> None:
+    text = PIPELINE.replace("  after:", "  wrong: {sql: selec 1}\n  after:")
+    file.write_text(text)
+    with pytest.raises(nfrun.SpecError, match="syntax error"):
+        nfrun.load(file).check()
+    file.write_text(PIPELINE)
+    assert nfrun.load(file).check() == ()
+
+
+def test_the_log_of_a_reused_node_is_that_of_the_run_in_which_it_ran(file: Path) -> None:
+    nfrun.load(file).run()
+    assert nfrun.load(file).run().nodes["clean"].log() == "cleaning 2\n"
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:

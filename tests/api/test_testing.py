@@ -77,6 +77,12 @@ def test_a_node_runs_alone_with_given_inputs_and_its_checks(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir() if path.name.startswith(".")] == []
 
 
+def test_what_a_node_prints_is_printed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file.parent / "steps.py").write_text(STEPS.replace("def cell(table, of):", "def cell(table, of):\n    print(of)"))
+    run_node(file, "cell@DE", {"table": ORDERS})
+    assert capsys.readouterr().out == "DE\n"
+
+
 def test_outputs_come_by_names_as_files_and_as_cells(file: Path) -> None:
     found = run_node(file, "halves", {"table": ORDERS})
     assert {name: table.to_pylist() for name, table in found.items()} == {"low": ORDERS[:1], "high": ORDERS[1:]}
@@ -114,7 +120,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         "inputs: 'mine' has no input 'order'; did you mean 'orders'?",
     ),
     "no input": ({"id": "mine"}, nfrun.UsageError, "inputs: 'mine' also reads orders"),
-    "no table": ({"id": "mine", "inputs": {"orders": 5}}, nfrun.UsageError, "inputs: 'given_orders' is an int"),
+    "no table": ({"id": "mine", "inputs": {"orders": 5}}, nfrun.UsageError, "inputs: 'orders' is an int"),
     "a mapping of cells": (
         {"id": "dict", "inputs": {"model": ORDERS}},
         nfrun.UsageError,
@@ -126,6 +132,11 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         "",
     ),
     "a parameter": ({"id": "mine", "inputs": {"orders": ORDERS}, "params": {"country": "NL"}}, nfrun.SpecError, ""),
+    "a value of a query": (
+        {"id": "mine", "inputs": {"orders": ORDERS}, "with_": {"countr": "FR"}},
+        nfrun.UsageError,
+        "with_: 'mine' has no value 'countr'; did you mean 'country'?",
+    ),
     "no file": ({"file": "no.yaml", "id": "x"}, nfrun.SpecError, "no.yaml: there is no such file"),
     "a column": ({"id": "mine", "inputs": {"orders": [{"x": 1}]}}, nfrun.Error, ""),
 }
