@@ -68,7 +68,8 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         dict.fromkeys(
             ("cli.commands", "cli.exit_codes", "cli.lookback_commands", "cli.plugins_command", "cli.typer_app"),
             "a command",
-        ),
+        )
+        | {"api.node_tests": "what a node under test has printed"},
     ),
     "prints to a stream": (
         prints_to(given=True),
