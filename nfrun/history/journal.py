@@ -369,8 +369,11 @@ def _finished(line: Mapping[str, Any], folder: Path) -> FinishedNode:
 
 def _added(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that few lines have, or only those of nodes that ran."""
-    found: dict[str, Any] = {name: line[name] for name in ("memory", "worker") if name in line}
-    found["times"] = tuple(line.get("times", ()))
+    found: dict[str, Any] = {"times": tuple(map(int, line.get("times", ())))}
+    if "memory" in line:
+        found |= {"memory": int(line["memory"]), "worker": str(line.get("worker", ""))}
+    elif "worker" in line:
+        found["worker"] = str(line["worker"])
     if "checks" in line:
         found["checks"] = _checks(line)
     if counts := line.get("map"):
@@ -378,7 +381,7 @@ def _added(line: Mapping[str, Any]) -> dict[str, Any]:
             **{name: counts[name] for name in ("rows", "reused", "failed", "calls", "busy") if name in counts}
         )
     if "failed" in line:
-        found["failed"] = tuple(map(tuple, line["failed"]))
+        found["failed"] = tuple([(*map(int, times), str(error)) for *times, error in line["failed"]])
     return found
 
 

@@ -26,6 +26,23 @@ _ONE_CPU = (("cpu", 1.0),)
 _CLOSING = ")]}, "
 _PIPELINE_FILES = (".yaml", ".yml")
 _LONGEST_TEXT = 4_000_000  # characters of a pipeline file whose text is kept
+_NUMBER = (int, float)
+_ON = {
+    **dict.fromkeys(("slots", "cores", "memory"), int),
+    **dict.fromkeys(("executor", "schedule", "platform"), str),
+    "began": _NUMBER,
+    "keep_going": bool,
+}
+_BUDGET = {"amount": _NUMBER, "text": str, "is_size": bool, "per": _NUMBER}
+_RETRY = {"max": int, **dict.fromkeys(("delay", "backoff", "max_delay", "jitter"), _NUMBER)}
+_NODE = {
+    **dict.fromkeys(("id", "kind", "of", "section", "executor", "disabled"), str),
+    **dict.fromkeys(("file", "line"), int),
+    **dict.fromkeys(("references", "outputs", "needs", "takes"), list),
+    **dict.fromkeys(("inputs", "cell", "retry"), dict),
+    **dict.fromkeys(("estimated", "timeout"), _NUMBER),
+    **dict.fromkeys(("continue_on_error", "is_mapped", "is_async"), bool),
+}
 _NOT_READ = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
@@ -228,26 +245,44 @@ def read_run_plan(folder: Path) -> RunPlan | None:
         found = json.loads(read_regular_file(folder / PLAN))
         if found["version"] != _VERSION:
             return None
-        files = found["files"]
+        files, texts = _texts(found["files"]), _texts(found["texts"])
         nodes = {line["id"]: _node_of(line, files) for line in found["nodes"]}
-        budgets = {name: Budget(**budget) for name, budget in found["budgets"].items()}
-        texts = dict(zip(files, found["texts"], strict=True))
-        return RunPlan(Circumstances(**found["on"]), nodes, budgets, texts)
+        budgets = {name: Budget(**_checked(budget, _BUDGET)) for name, budget in found["budgets"].items()}
+        return RunPlan(
+            Circumstances(**_checked(found["on"], _ON)), nodes, budgets, dict(zip(files, texts, strict=True))
+        )
     except _NOT_READ:
         return None
 
 
-def _node_of(line: dict[str, Any], files: list[str]) -> PlannedNode:
+def _checked(found: dict[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping whose values have the types of its fields. Raises TypeError, LookupError, AttributeError."""
+    for name, value in found.items():
+        if not isinstance(value, types[name]):
+            raise TypeError(name)
+    return found
+
+
+def _texts(found: list[str]) -> tuple[str, ...]:
+    """Return a list of texts. Raises TypeError."""
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise TypeError("texts")
+    return tuple(found)
+
+
+def _node_of(line: dict[str, Any], files: Sequence[str]) -> PlannedNode:
+    """Return the node in a line. Raises one of _NOT_READ where a value is none of its field."""
+    _checked(line, _NODE)
     line["file"] = files[line.get("file", 0)]
     for name in ("references", "outputs", "needs"):
         if name in line:
-            line[name] = tuple(line[name])
+            line[name] = _texts(line[name])
     if "inputs" in line:
-        line["inputs"] = {name: tuple(outputs) for name, outputs in line["inputs"].items()}
+        line["inputs"] = {name: _texts(outputs) for name, outputs in line["inputs"].items()}
     if "estimated" in line:
         line["estimated"] /= _SECOND
     if "takes" in line:
-        line["takes"] = tuple([(name, amount) for name, amount in line["takes"]])
+        line["takes"] = tuple([(str(name), float(amount)) for name, amount in line["takes"]])
     if "retry" in line:
-        line["retry"] = Retry(**line["retry"])
+        line["retry"] = Retry(**_checked(line["retry"], _RETRY))
     return PlannedNode(**line)

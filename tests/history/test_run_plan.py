@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nfrun.core.budgets import Budget
 from nfrun.core.errors import SourceSpan
@@ -74,6 +78,28 @@ def test_a_plan_that_is_cut_off_is_none_at_any_length(tmp_path: Path) -> None:
         assert read_run_plan(tmp_path) is None
     (tmp_path / PLAN).unlink()
     assert read_run_plan(tmp_path) is None
+
+
+@given(data=st.data())
+def test_a_plan_with_a_value_of_another_type_is_none_or_as_it_was(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("plan")
+    budgets = {"gpu": Budget(2.0, "2")}
+    nodes = spec("a", amounts={"gpu": 1.0}, retry=Retry(1)), spec("b", Input("x", OutputId("a")), timeout=1.0)
+    found = pipeline(folder, *nodes, budgets=budgets)
+    write_run_plan(folder, found, plan_of(found), ON, executors={"a": "process"})
+    document = json.loads((folder / PLAN).read_text())
+    place: Any = document
+    while isinstance(place, dict | list) and place:
+        holder, key = place, data.draw(st.sampled_from([*place] if isinstance(place, dict) else [*range(len(place))]))
+        place = holder[key]
+    holder[key] = data.draw(st.sampled_from([None, "text", 7, [], {}, [1], {"a": 1}, True]))
+    (folder / PLAN).write_text(json.dumps(document))
+    read = read_run_plan(folder)
+    if read is not None:
+        assert all(isinstance(node.line, int) and isinstance(node.kind, str) for node in read.nodes.values())
+        assert all(isinstance(text, str) for text in (*read.texts, *read.texts.values()))
 
 
 def test_of_a_program_only_the_lines_of_nodes_are_kept(tmp_path: Path) -> None:
