@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from glob import has_magic
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize
+from nfrun.history.given_tables import remove_old_inputs
 from nfrun.history.work_dir import WorkDir
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.returned_tables import to_table
@@ -21,9 +23,16 @@ class GivenInputs:
 
     A table becomes an Arrow file in the work folder, whose name is the digest of its content: the same table is the
     same input in each run. `read()` returns the pipeline, which may name its work folder; `work` wins over that.
+    `columns(name)` returns the types of the columns that an input is known to have, for a list without rows.
     """
 
-    def __init__(self, inputs: Mapping[str, Any], read: Callable[[], Pipeline], work: Path | None) -> None:
+    def __init__(
+        self,
+        inputs: Mapping[str, Any],
+        read: Callable[[], Pipeline],
+        work: Path | None,
+        columns: Callable[[str], Mapping[str, str]],
+    ) -> None:
         if not isinstance(inputs, Mapping):
             raise UsageError(f"{ellipsize(repr(inputs), 60)} is no mapping of names to tables or paths", "--input")
         self._tables: dict[Path, Any] = {}
@@ -34,7 +43,8 @@ class GivenInputs:
                 self.paths[name] = _path(name, os.fspath(value))
                 continue
             self._work = self._work or WorkDir.of_pipeline(read(), work)
-            table = _table(name, value)
+            has_rows = not isinstance(value, list | tuple) or len(value) > 0
+            table = _table(name, value) if has_rows else _no_rows(columns(name))
             path = self._work.given_input(_digest(table))
             self._tables[path] = table
             self.paths[name] = str(path)
@@ -48,6 +58,14 @@ class GivenInputs:
                 assert self._work is not None
                 self._work.make()
                 write_file(table, path)
+            else:
+                with suppress(OSError):
+                    os.utime(path)  # those that were given longest ago are removed first
+
+    def remove_old(self, budget: int | None) -> None:
+        """Remove tables of earlier runs if all take more than the budget, None for the default."""
+        if self._work is not None:
+            remove_old_inputs(self._work, self._tables, budget)
 
 
 def _path(name: str, path: str) -> str:
@@ -69,6 +87,17 @@ def _table(name: str, value: Any) -> Any:
     # What pandas notes of its index is no content: rows and frames with the same columns are the same table.
     more = {key: text for key, text in (table.schema.metadata or {}).items() if key != b"pandas"}
     return table.replace_schema_metadata(more or None)
+
+
+def _no_rows(columns: Mapping[str, str]) -> Any:
+    """Return a table without rows, with these columns."""
+    import pyarrow as pa
+
+    from nfrun.contracts.column_types import arrow_type
+    from nfrun.contracts.type_names import OTHERS, parse_type
+
+    types = {name: arrow_type(parse_type(text)[0]) for name, text in columns.items() if name != OTHERS}
+    return pa.schema({name: type or pa.null() for name, type in types.items()}.items()).empty_table()
 
 
 def _digest(table: Any) -> str:

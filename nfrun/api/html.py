@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import counts_of_nodes
 
 if TYPE_CHECKING:
-    from nfrun.core.pipeline import OutputId
     from nfrun.reports.run_record import RunRecord
     from nfrun.running.planning import Planned
 
-Output: TypeAlias = "tuple[str, OutputId]"
 _MOST_ROWS = 30
 _MOST_RUNNING = 8
 _MOST_TEXT = 300  # characters of a cell of a table
@@ -44,20 +42,29 @@ def plan_html(planned: Planned) -> str:
 
 
 def result_html(
-    run: tuple[str, int, str, float], error: str, failures: Sequence[str], outputs: Sequence[Output], record: RunRecord
+    run: tuple[str, int, str, float],
+    error: str,
+    failures: Sequence[str],
+    outputs: Mapping[str, Sequence[Sequence[str]]],
+    more: int,
+    record: RunRecord,
 ) -> str:
-    """Return the end of a run: counts, nodes, failures, each as HTML, and outputs by their shown names.
+    """Return the end of a run: counts, nodes, failures, each as HTML, and the rows of outputs, the heads first.
 
-    `run` is the name of the pipeline, the number and the status of the run, and its seconds.
+    `run` is the name of the pipeline, the number and the status of the run, and its seconds. `more` outputs are not
+    shown.
     """
     name, number, status, took = run
     parts = [_table(("node", "", "took", "attempts", "rows", "size"), [*_node_rows(record)])]
     if error:
         parts.append(_pre(error))
     parts += failures[:_MOST_ROWS]
-    rows = [[_text(shown), _text(record.refs[id].schema or record.refs[id].type)] for shown, id in outputs]
-    if rows:
-        parts.append(_table(("output", "columns"), rows))
+    for shown, (heads, *rows) in outputs.items():
+        cells = [[_text(cell) for cell in row] for row in rows]
+        body = _table(heads, cells, with_empty=True) if rows else f"<div>{_text(', '.join(heads))}</div>"
+        parts.append(f'<div style="margin-top:6px"><b>{_text(shown)}</b></div>{body}')
+    if more:
+        parts.append(f"<div>… and {format_count(more, 'more output')}</div>")
     head, tail = f"{name}, run {number}: ", ", ".join(["", *_counts(record), format_seconds(took)])
     return _page(_text(head) + _status(status) + _text(tail), "".join(parts))
 
@@ -99,10 +106,10 @@ def _counts(record: RunRecord) -> list[str]:
     return counts_of_nodes(record.counts())
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, with_empty: bool = False) -> str:
     """Return a table of cells that are HTML, with the first rows. It leaves out columns without any text."""
-    kept = [i for i in range(len(heads)) if any(row[i] for row in rows)]
-    head = "".join([f'<th style="{_CELL}">{escape(heads[i])}</th>' for i in kept])
+    kept = [i for i in range(len(heads)) if with_empty or any(row[i] for row in rows)]
+    head = "".join([f'<th style="{_CELL}">{_text(heads[i])}</th>' for i in kept])
     body = ["".join([f'<td style="{_CELL}">{row[i]}</td>' for i in kept]) for row in rows[:_MOST_ROWS]]
     lines = "".join([f"<tr>{cells}</tr>" for cells in body])
     more = f"<div>… and {len(rows) - _MOST_ROWS:,} more</div>" if len(rows) > _MOST_ROWS else ""

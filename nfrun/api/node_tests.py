@@ -37,7 +37,11 @@ class NodePipeline(LoadedPipeline):
         _check_values(self.node, with_)
         # Where an input is not given, the node goes without it.
         types = {item.name: item.type for item in self.node.inputs if item.name in given}
+        self._known = {input_name(self.node.id, item.name): _columns_of(pipeline, item) for item in self.node.inputs}
         self._part = BuiltPipeline(node_part(document, self.node.id, types, with_), {})
+
+    def _columns(self, name: str) -> Mapping[str, str]:
+        return self._known.get(name, {})
 
     def _built(self) -> BuiltPipeline | None:
         return self._part
@@ -133,6 +137,13 @@ def _check_values(node: NodeSpec, with_: Mapping[str, Any]) -> None:
             guess = closest_match(str(name), node.with_)
             hint = f"did you mean '{guess}'?" if guess else f"its values are {', '.join(node.with_) or 'none'}"
             raise UsageError(f"'{node.id}' has no value {name!r}; {hint}", "with_")
+
+
+def _columns_of(pipeline: Pipeline, item: Input) -> Mapping[str, str]:
+    """Return the types of the columns that the file says of what an input reads, none without a schema."""
+    spec = pipeline.nodes.get(item.output.node)
+    contract = spec.contracts.get(item.output.name) if spec is not None and item.gather is None else None
+    return contract.columns if contract is not None else {}
 
 
 def _is_dict(item: Input) -> bool:

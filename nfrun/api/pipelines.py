@@ -130,7 +130,9 @@ class RunnablePipeline:
                 preparing.enter_context(gc_paused())  # until nodes run
                 with set_up_run(options, messages, program=program) as setup:
                     files.write()  # again, if somebody has removed them before the lock was held
-                    return _run(setup, messages, progress, preparing.close)
+                    result = _run(setup, messages, progress, preparing.close)
+                    files.remove_old(setup.budget)
+                    return result
 
     def check(self) -> tuple[str, ...]:
         """Look for all mistakes that can be found without running anything, as `nfrun validate` does.
@@ -160,9 +162,15 @@ class RunnablePipeline:
 
     @contextmanager
     def _inputs(self, inputs: Mapping[str, Any], profile: str | None, work: PathLike | None) -> Iterator[GivenInputs]:
-        found = GivenInputs(inputs, lambda: self._read(profile or ""), Path(work) if work is not None else None)
+        folder = Path(work) if work is not None else None
+        found = GivenInputs(inputs, lambda: self._read(profile or ""), folder, self._columns)
         found.write()
         yield found
+
+    def _columns(self, name: str) -> Mapping[str, str]:
+        """Return the types of the columns that the file gives to an input, none without a schema."""
+        spec = self._read().nodes.get(name)
+        return next((contract.columns for contract in spec.contracts.values()), {}) if spec is not None else {}
 
 
 class LoadedPipeline(RunnablePipeline):

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from io import StringIO
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.api.calls import shown_file
 from nfrun.api.errors import RunFailed
 from nfrun.core.contracts import CheckResult
-from nfrun.core.errors import NotRecorded, UsageError
+from nfrun.core.errors import Error, NotRecorded, UsageError
 from nfrun.core.events import Frame
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Gather, NodeSpec, OutputId, column_type
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from nfrun.lookback.run_list import ListedRun
 
 _MOST_LISTED = 8
+_MOST_SHOWN, _MOST_ROWS, _MOST_COLUMNS = 5, 5, 10  # outputs in HTML, rows and columns of each
 
 
 @frozen
@@ -250,8 +253,24 @@ class Result(Mapping[str, Any]):
 
         run = self._setup.pipeline.name, self.number, self.status, self.took
         failures = [failure._repr_html_() for failure in self.failures]
-        outputs = [(name, self._setup.pipeline.outputs[name]) for name in self]
-        return result_html(run, self.error, failures, outputs, self._record)
+        outputs = {name: self._first_rows(name) for name in islice(self, _MOST_SHOWN)}
+        return result_html(run, self.error, failures, outputs, len(self) - len(outputs), self._record)
+
+    def _first_rows(self, name: str) -> list[list[str]]:
+        """Return the columns of an output and its first rows as texts, without secrets; its path if it is no table."""
+        from nfrun.reports.table_preview import cell_text
+
+        ref = self._record.refs[self._setup.pipeline.outputs[name]]
+        try:
+            found = self[name]
+        except (Error, OSError):
+            return [[ref.schema or ref.type]]
+        if isinstance(found, Path):
+            return [[str(found)]]
+        redact, table = self._setup.redactor, found.select(range(min(_MOST_COLUMNS, found.num_columns)))
+        rows = [[cell_text(value, redact) for value in row.values()] for row in table.slice(0, _MOST_ROWS).to_pylist()]
+        more = [["…"] * table.num_columns] if found.num_rows > len(rows) else []
+        return [[*map(redact, table.column_names)], *rows, *more]
 
 
 class _Nodes(Mapping[str, NodeResult]):

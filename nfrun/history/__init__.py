@@ -9,6 +9,7 @@ places that machines share.
 
 Other packages use:
 
+- `given_tables`: `remove_old_inputs`
 - `index_tables`: `JournalRows`
 - `journal`: `FinishedNode`, `FinishedOutput`, `Journal`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`,
   `RunHeader`, `RUNS_LAST`, `UnfinishedNode`

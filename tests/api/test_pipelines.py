@@ -228,6 +228,25 @@ def test_given_tables_stay_as_long_as_their_runs(file: Path) -> None:
     assert {kept, lost} <= {*plan_prune(work, everything=True).files}
 
 
+def test_a_list_without_rows_has_the_columns_of_the_schema(file: Path) -> None:
+    result = nfrun.load(file).run(inputs={"orders": []})
+    assert result["clean"].schema.names == ["id", "amount"] and result["clean"].num_rows == 0
+
+
+def test_given_tables_of_earlier_runs_go_when_they_take_more_than_the_budget(file: Path) -> None:
+    for i in range(3):
+        nfrun.load(file).run(inputs={"orders": [{"id": i, "amount": 1.0}]}, cache_size=1)
+        assert len([*(file.parent / ".nfrun" / "inputs").iterdir()]) == 1
+
+
+def test_the_html_of_a_result_has_the_first_rows_of_outputs_escaped(tmp_path: Path) -> None:
+    b = nfrun.Pipeline("x", folder=tmp_path)
+    b.sql("a", "select range as n, '<b>' || range as \"<i>\" from range(9)")
+    html = b.run()._repr_html_()
+    assert ">&lt;b&gt;4</td>" in html and ">&lt;i&gt;</th>" in html
+    assert "<i>" not in html and "&lt;b&gt;5" not in html
+
+
 def test_a_given_table_is_checked_as_the_file_says(file: Path) -> None:
     result = nfrun.load(file).run(inputs={"orders": [{"id": "x", "amount": 1.0}]})
     assert result.status == "failed"
