@@ -14,25 +14,31 @@ _SHORT = 0.05  # share of the path below which waits are not told
 
 @frozen
 class Span:
-    """When a node was ready, started and ended, in seconds since the run began, and how long it worked."""
+    """When a node was ready, started and ended, in seconds since the run began, and how long it worked.
+
+    `retrying` are the seconds in which it waited for its next attempts.
+    """
 
     ready: float
     started: float
     ended: float
     work: float
+    retrying: float = 0.0
 
 
 @frozen
 class RecordedPath:
     """The chain of nodes that a run waited for, from the first to the last, and the seconds from its start to its end.
 
-    `work` is the part in which its nodes worked, and `queued` the part in which they waited for slots or budgets.
+    `work` is the part in which its nodes worked, `queued` the part in which they waited for slots or budgets, and
+    `retrying` that in which they waited for their next attempts.
     """
 
     nodes: tuple[str, ...]
     seconds: float
     work: float
     queued: float
+    retrying: float = 0.0
 
     def text(self, slots: int | None) -> str:
         """Return the path in a sentence."""
@@ -43,7 +49,9 @@ class RecordedPath:
         if self.queued > _SHORT * self.seconds:
             among = "" if slots is None else f" (the run had {format_count(slots, 'slot')})"
             told.append(f"{format_seconds(self.queued)} of waiting for a free slot{among}")
-        rest = self.seconds - self.work - self.queued
+        if self.retrying > _SHORT * self.seconds:
+            told.append(f"{format_seconds(self.retrying)} of waiting for the next attempt")
+        rest = self.seconds - self.work - self.queued - self.retrying
         if rest > _SHORT * self.seconds:
             told.append(f"{format_seconds(rest)} of starting them and handing on")
         return f"The run waited for {names}: {shortened(told, len(told))}."
@@ -68,7 +76,8 @@ def recorded_path(spans: Mapping[str, Span], upstream: Callable[[str], Iterable[
     found = [spans[name] for name in reversed(path)]
     work = sum(span.work for span in found)
     queued = sum(max(0.0, span.started - span.ready) for span in found)
-    return RecordedPath(tuple(reversed(path)), found[-1].ended - found[0].ready, work, queued)
+    retrying = sum(span.retrying for span in found)
+    return RecordedPath(tuple(reversed(path)), found[-1].ended - found[0].ready, work, queued, retrying)
 
 
 def seconds_without_work(spans: Sequence[tuple[float, float]], end: float) -> float:

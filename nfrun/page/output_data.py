@@ -18,6 +18,7 @@ from nfrun.lookback.run_list import ListedRun
 from nfrun.reopen.current_pipeline import bound_pipeline
 from nfrun.reopen.first_rows import find_output, open_table
 from nfrun.reopen.opened_tables import RunTables
+from nfrun.reports.format_units import format_size
 
 _MOST_PICTURE, _MOST_TEXT = 400_000, 20_000  # bytes of a file
 _MOST_FILES = 20  # of a folder
@@ -35,6 +36,14 @@ _PICTURES = {
     ".webp": "image/webp",
     ".svg": "image/svg+xml",
 }
+_BEGINS = {
+    "image/png": (b"\x89PNG\r\n",),
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/gif": (b"GIF8",),
+    "image/webp": (b"WEBP",),
+    "image/svg+xml": (b"<svg", b"<!DOCTYPE svg"),
+}
+_BEGINNING = 1_000  # bytes in which these are
 _TEXTS = {".html": "text/html", ".htm": "text/html", ".md": "text/markdown", ".json": "application/json"}
 
 
@@ -85,7 +94,7 @@ class OutputContents:
 
 
 def _of_path(path: Path, room: int) -> dict[str, Any]:
-    """Return the picture or the text in a file, the files in a folder; nothing of other files."""
+    """Return the picture or the text in a file, the files in a folder; of other files why they are not shown."""
     if path.is_dir():
         names = sorted(str(each.relative_to(path)) for each in path.rglob("*") if each.is_file())
         return {"files": names[:_MOST_FILES], "more_files": max(0, len(names) - _MOST_FILES)}
@@ -93,14 +102,16 @@ def _of_path(path: Path, room: int) -> dict[str, Any]:
     if ending in _PICTURES:
         data = path.read_bytes()
         if len(data) > _MOST_PICTURE:
-            return {}
+            return {"not_shown": f"It is not shown: it has {format_size(len(data))}."}
+        if not any(begin in data[:_BEGINNING] for begin in _BEGINS[_PICTURES[ending]]):
+            return {"not_shown": f"It is not shown: it is no {ending[1:].upper()} picture."}
         return {"media": {"type": _PICTURES[ending], "data": base64.b64encode(data).decode(), "cut": False}}
     most = max(1_000, min(_MOST_TEXT, room))
     with path.open("rb") as file:
         data = file.read(most + 1)
     text = _text(data[:most], is_cut=len(data) > most)
     if text is None:
-        return {}
+        return {"not_shown": "It is not shown: it is no text in UTF-8."}
     is_cut = len(data) > most  # the mark lets a redactor mask the part of a secret before it
     return {"media": {"type": _TEXTS.get(ending, "text/plain"), "data": text + CUT * is_cut, "cut": is_cut}}
 

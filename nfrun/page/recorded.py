@@ -76,5 +76,7 @@ def _span_of(node: RecordedNode) -> Span | None:
         return None
     if (times := node.times) is not None:
         queued = times.queued if not node.failed else 0.0
-        return Span(node.started - queued, node.started, times.ended, node.duration)
+        failed = sum(attempt.ended - attempt.started for attempt in node.failed)
+        retrying = max(0.0, times.started - node.started - failed)
+        return Span(node.started - queued, node.started, times.ended, node.duration + failed, retrying)
     return Span(node.started, node.started, node.started + node.duration, node.duration)

@@ -64,7 +64,7 @@ def path_of(found: Recorded) -> RecordedPath:
 
 def path_data(found: Recorded, path: RecordedPath) -> dict[str, Any]:
     """Return the critical path as JSON values, with the nodes that ran last in its text."""
-    times = {"seconds": path.seconds, "work": path.work, "queued": path.queued}
+    times = {"seconds": path.seconds, "work": path.work, "queued": path.queued, "retrying": path.retrying}
     last = {name: span for name, span in found.spans.items() if found.runs_last(name)}
     text = path.text(found.slots)
     if last:

@@ -38,7 +38,11 @@ def test_pictures_are_whole_or_left_out(tmp_path: Path) -> None:
         "kept": True,
         "media": {"type": "image/png", "data": base64.b64encode(PNG).decode(), "cut": False},
     }
-    assert shown(tmp_path / "two", ".png", PNG + b"\0" * 400_000) == {"kept": True}
+    large = shown(tmp_path / "two", ".png", PNG + b"\0" * 400_000)
+    assert large == {"kept": True, "not_shown": "It is not shown: it has 400 kB."}
+    wrong = shown(tmp_path / "three", ".png", b"no pixel")
+    assert wrong == {"kept": True, "not_shown": "It is not shown: it is no PNG picture."}
+    assert "media" in shown(tmp_path / "four", ".svg", b"<?xml version='1.0'?><svg></svg>")
 
 
 @pytest.mark.parametrize(
@@ -68,9 +72,9 @@ def test_bytes_that_are_no_utf_8_are_escapes(tmp_path: Path) -> None:
     assert (found["data"], found["cut"]) == ("liebe gr\\xfc\\xdfe", False)
 
 
-@pytest.mark.parametrize("data", [b"\0\1\2", b"\xff\xfe" * 40, b"abc\0def"])
+@pytest.mark.parametrize("data", [b"\0\1\2", b"\xff\xfe" * 40, b"abc\0def", "grüße".encode("utf-16")])
 def test_of_other_files_nothing_is_shown(tmp_path: Path, data: bytes) -> None:
-    assert shown(tmp_path, "file", data) == {"kept": True}
+    assert shown(tmp_path, "file", data) == {"kept": True, "not_shown": "It is not shown: it is no text in UTF-8."}
 
 
 def test_an_empty_file_is_an_empty_text(tmp_path: Path) -> None:

@@ -217,6 +217,8 @@ def test_a_node_took_the_time_of_all_its_attempts(tmp_path: Path) -> None:
     kept.add(1, nodes=[finished("a", started=0.0, duration=0.9, attempts=2, times=times, failed=tried)])
     found = by_id(data(kept.work.path))["a"]
     assert (found["duration"], found["started"], found["ended"]) == (1.9, 0.0, 2.9)
+    path = data(kept.work.path)["run"]["critical_path"]
+    assert (path["work"], path["retrying"]) == (1.9, 1.0)
     assert found["attempts"] == [
         {"started": 0.0, "duration": 1.0, "failure": "ValueError: no"},
         {"started": 2.0, "duration": 0.9},
