@@ -62,7 +62,8 @@ def run_node(
     `inputs` are tables, rows or paths by the names that the node has for them; `with_` values win over those of the
     file. `id` may be a cell, such as `score@DE`. What the node waits for, its condition, and checks that compare with
     other nodes are left out. Returns the table or the path of its one output, None if it made none, and a mapping by
-    names if it has several outputs. With `work` the run stays in this work folder; files are removed when Python ends.
+    names if it has several outputs. The run stays in the work folder `work`; without it, nothing stays when Python
+    ends.
 
     Raises RunFailed if the node or a check of it fails, and what `run` raises.
     """
@@ -71,16 +72,24 @@ def run_node(
         pipeline = NodePipeline(file, id, inputs, with_)
     keeps_files = any(pipeline.node.type_of(name) != TABLE for name in pipeline.node.outputs)
     folder = Path(work) if work is not None else Path(tempfile.mkdtemp(prefix="nfrun-"))
-    remove = partial(shutil.rmtree, folder, ignore_errors=True)
+    given = {input_name(pipeline.node.id, name): value for name, value in inputs.items()}
+    result = None
     try:
-        given = {input_name(pipeline.node.id, name): value for name, value in inputs.items()}
         result = pipeline.run(
             params=params, inputs=given, profile=profile, work=folder, executor="thread", until=id, fresh=True
         )
         _print_logs(result, id)
         return outputs_of(result.check(), pipeline.node, id)
+    except UsageError as error:
+        if error.option != "until":
+            raise
+        raise UsageError(str(error).replace("until: ", "id: ", 1), "id") from None
     finally:
-        if work is None and keeps_files:
+        is_read_later = keeps_files or (
+            result is not None and result.status != "ok"
+        )  # files, or rows that failed checks
+        remove = partial(shutil.rmtree, folder, ignore_errors=True)
+        if work is None and is_read_later:
             atexit.register(remove)
         elif work is None:
             remove()  # tables are mapped, so they outlive the names of their files
@@ -101,6 +110,8 @@ def outputs_of(result: Result, node: NodeSpec, id: str) -> Any:
 
 def _node(pipeline: Pipeline, id: str) -> NodeSpec:
     """Return the node of this id, or that of which it is a cell. Raises UsageError."""
+    if not isinstance(id, str):
+        raise UsageError(f"{ellipsize(repr(id), 60)} is no id of a node", "id")
     name = id if id in pipeline.nodes else id.partition("@")[0]
     node = pipeline.nodes.get(name)
     if node is None:

@@ -72,8 +72,9 @@ def file(tmp_path: Path) -> Path:
 def test_a_node_runs_alone_with_given_inputs_and_its_checks(file: Path) -> None:
     assert run_node(file, "mine", {"orders": ORDERS}).to_pylist() == ORDERS[:1]
     assert run_node(file, "mine", {"orders": pa.Table.from_pylist(ORDERS)}, params={"country": "FR"}).num_rows == 1
-    with pytest.raises(nfrun.RunFailed, match="node 'mine' failed its check 'rows: min 1'"):
+    with pytest.raises(nfrun.RunFailed, match="node 'mine' failed its check 'rows: min 1'") as caught:
         run_node(file, "mine", {"orders": ORDERS}, with_={"least": 6})
+    assert all(Path(path).exists() for path in re.findall(r"/\S+\.arrow", str(caught.value)))
     assert [path.name for path in file.parent.iterdir() if path.name.startswith(".")] == []
 
 
@@ -99,6 +100,7 @@ def test_outputs_come_by_names_as_files_and_as_cells(file: Path) -> None:
 
 WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no node": ({"id": "mien"}, nfrun.UsageError, "id: there is no node 'mien'; did you mean 'mine'?"),
+    "no text": ({"id": 5}, nfrun.UsageError, "id: 5 is no id of a node"),
     "inside": (
         {"id": "x/mine"},
         nfrun.UsageError,
@@ -112,7 +114,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no such cell": (
         {"id": "cell@NL", "inputs": {"table": ORDERS}},
         nfrun.UsageError,
-        "until: no node matches 'cell@NL'",
+        "id: no node matches 'cell@NL'",
     ),
     "an input": (
         {"id": "mine", "inputs": {"order": ORDERS}},
