@@ -72,6 +72,7 @@ NOT_DRAWN = {
     "version": "for readers of the document",
     "change.before_seconds": "`seconds` is the difference",
     "run.critical_path.queued": "the sentence has it",
+    "run.critical_path.retrying": "the sentence has it",
     "run.overhead.idle": "the sentence has it",
     "what_if.faster.saves_all": "its text has it",
     "what_if.recorded.predicted": "for the benchmark of predictions",

@@ -78,7 +78,7 @@ function columnsTable(output) {
       detailed
         ? [
             h("td", { class: "num" }, number(found?.nulls)),
-            h("td", { class: "num" }, number(found?.distinct)),
+            h("td", { class: "num" }, known(found?.distinct) && output.sampled ? `≥ ${number(found.distinct)}` : number(found?.distinct)),
             h("td", { style: { width: "38%" } }, drawn, noNumbers(found)),
           ]
         : null,
@@ -202,7 +202,7 @@ function outputOf(output) {
     ? h(
         "p",
         { class: "muted", style: { fontSize: "12px", marginTop: "4px" } },
-        `Values and nulls are those of ${number(output.sampled)} rows, taken from all parts of the table.`,
+        `Values are those of ${number(output.sampled)} of ${number(output.rows)} rows, taken from all parts of the table.`,
       )
     : null;
   const note = noteOf(output) ? h("p", { class: "muted" }, noteOf(output)) : null;
