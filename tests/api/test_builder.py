@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,18 @@ STEPS = THIS.with_name("pipeline_steps.py")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with files, and a module that is imported from there."""
     shutil.copy(STEPS, tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "pipeline_steps", raising=False)
+    sys.modules.pop("pipeline_steps", None)
     (tmp_path / "orders.csv").write_text("id,amount\n1,1.5\n2,2.5\n3,3\n")
     (tmp_path / "other.yaml").write_text(
         "inputs: {orders: {}}\nparams: {k: 1}\nnodes: {a: {sql: 'select *, $k as k from orders', inputs: orders, "
         "with: {k: '${{ params.k }}'}}}\noutputs: {a: a}\n"
     )
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("pipeline_steps", None)
 
 
 def everything(folder: Path) -> nfrun.Pipeline:

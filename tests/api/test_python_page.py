@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,15 @@ PROGRAMS = [block for block in BLOCKS if block not in FILES.values()]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the files of the page, which is the working directory."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text.partition("\n")[2])
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "steps", raising=False)
-    return tmp_path
+    sys.modules.pop("steps", None)
+    yield tmp_path
+    sys.modules.pop("steps", None)
 
 
 def test_the_page_has_the_examples_that_are_run() -> None:
