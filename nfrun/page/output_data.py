@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError, NotRecorded
-from nfrun.core.output_types import TABLE
+from nfrun.core.output_types import TABLE, form_of
 from nfrun.history.journal import FinishedOutput
+from nfrun.history.run_history import is_intact
 from nfrun.history.work_dir import WorkDir
 from nfrun.logs.redaction import CUT
+from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.run_list import ListedRun
 from nfrun.reopen.current_pipeline import bound_pipeline
 from nfrun.reopen.first_rows import find_output, open_table
@@ -23,6 +25,7 @@ from nfrun.reports.format_units import format_size
 _MOST_PICTURE, _MOST_TEXT = 400_000, 20_000  # bytes of a file
 _MOST_FILES = 20  # of a folder
 _FEW_NODES = 300
+_LARGEST_CHECKED, _MOST_CHECKED = 64_000_000, 256_000_000  # bytes of one file, and of all, that are read to check them
 _STRANGE = 0.3  # share of bytes that are no UTF-8, from which on a file is no text
 _UNDECODED = re.compile("[\udc80-\udcff]")  # as `surrogateescape` has bytes that are no UTF-8
 _MOST_CELLS = 4_000_000  # of all tables, of which columns are described: 0.1 us each
@@ -54,22 +57,25 @@ class OutputContents:
         """Take the number of nodes in the pipeline of the run: a large one is not read again for its sources."""
         self._run = run
         self._tables = RunTables(work, run, partial(bound_pipeline, None, work, run))
-        self._cells = _MOST_CELLS
+        self._cells, self._unchecked = _MOST_CELLS, _MOST_CHECKED
         self._sources = _MOST_SOURCES if nodes <= _FEW_NODES else 0
 
     def of(self, output: FinishedOutput, room: int) -> dict[str, Any]:
         """Return what is shown of the content of an output in about `room` bytes of JSON, or why it is `gone`."""
         try:
+            is_source = output.type == TABLE and output.file is None and not output.stored
+            is_checked = is_source or bool(output.stored) or self._check(output)
+            unchecked = {} if is_checked else {"unchecked": True}
             if output.type != TABLE:
-                return {"kept": True, **_of_path(find_output(self._run, output), room)}
-            is_source = output.file is None and not output.stored
+                return {"kept": True, **unchecked, **_of_path(find_output(self._run, output), room)}
             table = self._source(output) if is_source else open_table(self._run, output)
             from nfrun.page.table_data import SAMPLE, table_data
 
             columns = max(1, min(table.num_columns, _WIDE))
             rows = max(_LEAST_ROWS, min(SAMPLE, self._cells // columns))
             self._cells -= columns * min(rows, table.num_rows)
-            return {"kept": True, **({"from_source": True} if is_source else {}), **table_data(table, room, rows)}
+            source = {"from_source": True} if is_source else {}
+            return {"kept": True, **source, **unchecked, **table_data(table, room, rows)}
         except (NotRecorded, HandoffError) as error:
             return {"kept": False, "gone": str(error)}
         except OSError as error:
@@ -81,6 +87,20 @@ class OutputContents:
             return not output.stored and find_output(self._run, output).exists()
         except (NotRecorded, HandoffError, OSError):
             return False
+
+    def _check(self, output: FinishedOutput) -> bool:
+        """Return whether the file of an output is as it was written, False for a large one, which is not read for that.
+
+        Raises HandoffError if it is damaged, NotRecorded if it is gone, and OSError.
+        """
+        path = find_output(self._run, output)
+        if not output.checksum or output.size > min(_LARGEST_CHECKED, self._unchecked):
+            return False
+        self._unchecked -= output.size
+        if not is_intact(path, output):
+            again = command_for_tables(self._run, [output.id.node])
+            raise HandoffError(f"its {form_of(output.type)} is damaged and is not shown; to make it again: {again}")
+        return True
 
     def _source(self, output: FinishedOutput) -> Any:
         """Read the files again of which an output is the table: nfrun has written no other.

@@ -13,22 +13,29 @@ from nfrun.logs.redaction import Redactor
 from nfrun.lookback.run_reference import find_run
 from nfrun.page.masking import masked
 from nfrun.page.output_data import OutputContents
+from nfrun.system.kept_files import content_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 
 
-def shown(folder: Path, type: str, content: bytes | dict[str, bytes] | None, room: int = 50_000) -> dict[str, Any]:
+def shown(
+    folder: Path, type: str, content: bytes | dict[str, bytes] | None, room: int = 50_000, *, damage: bool = False
+) -> dict[str, Any]:
     """What the page shows of an output of this type with this content, of a folder by the names of its files."""
     kept = Kept(folder)
     name = f"a.1{type if type.startswith('.') else ''}"
-    found = output("a", 0, type=type, file=name)
-    path = kept.add(1, nodes=[finished("a", outputs=(found,))]) / name
+    path = kept.add(1, nodes=[finished("a", outputs=(output("a", 0, type=type, file=name),))]) / name
     if isinstance(content, dict):
         for inner, data in content.items():
             (path / inner).parent.mkdir(parents=True, exist_ok=True)
             (path / inner).write_bytes(data)
     elif content is not None:
         path.write_bytes(content)
+    there = content_of(path) if content is not None else None
+    known = {"checksum": there.digest, "size": there.size} if there else {}
+    found = output("a", 0, type=type, file=name, **known)
+    if damage:
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
     return OutputContents(kept.work, find_run(kept.work, None), 1).of(found, room)
 
 
@@ -84,6 +91,18 @@ def test_an_empty_file_is_an_empty_text(tmp_path: Path) -> None:
 def test_the_first_files_of_a_folder_are_named(tmp_path: Path) -> None:
     found = shown(tmp_path, "folder", {f"in/{i:02}.txt": b"x" for i in range(25)})
     assert (found["files"][0], len(found["files"]), found["more_files"]) == ("in/00.txt", 20, 5)
+
+
+def test_a_damaged_file_is_not_shown(tmp_path: Path) -> None:
+    found = shown(tmp_path, ".txt", b"all is well", damage=True)
+    assert (found["kept"], "media" in found) == (False, False)
+    assert found["gone"].startswith("its file is damaged and is not shown; to make it again: nfrun run")
+
+
+def test_a_large_file_is_not_checked_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nfrun.page.output_data._LARGEST_CHECKED", 10)
+    assert shown(tmp_path / "a", ".txt", b"eleven char")["unchecked"] is True
+    assert "unchecked" not in shown(tmp_path / "b", ".txt", b"ten chars.")
 
 
 def test_what_is_gone_says_so(tmp_path: Path) -> None:

@@ -101,6 +101,19 @@ def test_a_removed_table_still_has_schema_and_rows(failed_run: Path) -> None:
     assert kept["gone"].startswith("its table is no longer there; to make it again: nfrun run")
 
 
+def test_a_table_of_which_a_byte_has_changed_is_not_shown(failed_run: Path, tmp_path: Path) -> None:
+    copied = tmp_path / ".nfrun"
+    shutil.copytree(failed_run, copied)
+    (file,) = copied.glob("runs/*/numbers.1.arrow")
+    content = file.read_bytes()
+    place = content.index((2).to_bytes(8, "little") + (3).to_bytes(8, "little"))
+    file.chmod(0o600)
+    file.write_bytes(content[:place] + b"\x4d" + content[place + 1 :])
+    (numbers,) = by_id(data(copied))["numbers"]["outputs"]
+    assert (numbers["kept"], "first_rows" in numbers) == (False, False)
+    assert numbers["gone"].startswith("its table is damaged and is not shown")
+
+
 def test_the_journal_of_an_older_nfrun_and_of_a_killed_run(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     kept.add_older(1, "ok", "a", "b")
