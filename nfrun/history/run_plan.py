@@ -20,7 +20,7 @@ from nfrun.core.values import asdict, field, frozen
 from nfrun.system.atomic_files import read_regular_file
 
 PLAN = "plan.json"
-_VERSION = 1
+_VERSION = 2
 _SECOND = 1_000_000  # estimated durations are in whole microseconds
 _ONE_CPU = (("cpu", 1.0),)
 _CLOSING = ")]}, "
@@ -131,22 +131,29 @@ def write_run_plan(
 
     `executors` are those of nodes that do not run on threads.
     """
+    specs = (*pipeline.nodes.values(), *pipeline.last_nodes.values(), *pipeline.disabled_nodes.values())
     files: dict[str, int] = {}
-    nodes = []
-    for spec in (*pipeline.nodes.values(), *pipeline.last_nodes.values(), *pipeline.disabled_nodes.values()):
-        node = _node_json(spec, plan.nodes.get(spec.id))
-        if spec.id in pipeline.disabled:
-            node["disabled"] = pipeline.disabled[spec.id]
+    more: dict[int, dict[str, Any]] = {}
+    for index, spec in enumerate(specs):
+        if found := _more_of(spec, plan.nodes.get(spec.id)):
+            more[index] = found
         if file := files.setdefault(spec.source.file, len(files)):
-            node["file"] = file
-        if spec.id in executors:
-            node["executor"] = executors[spec.id]
-        nodes.append(node)
+            more.setdefault(index, {})["file"] = file
+    places = {spec.id: index for index, spec in enumerate(specs)} if executors or pipeline.disabled else {}
+    for name, given in (("executor", executors), ("disabled", pipeline.disabled)):
+        for id, value in given.items():
+            if id in places:
+                more.setdefault(places[id], {})[name] = value
+    estimated = {name: int(node.estimated_duration * _SECOND) for name, node in plan.nodes.items()}
     document = {
         "version": _VERSION,
         "on": asdict(on),
         "budgets": {name: asdict(budget) for name, budget in plan.budgets.items()},
-        "nodes": nodes,
+        "ids": [spec.id for spec in specs],
+        "kinds": [spec.kind_shown for spec in specs],
+        "lines": [spec.source.line for spec in specs],
+        "estimated": [estimated.get(spec.id, _SECOND) for spec in specs],
+        "more": more,
         "files": list(files),
         "texts": [_text_of(file, redact, _kept_lines(pipeline, file)) for file in files],
     }
@@ -159,11 +166,14 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _node_json(spec: NodeSpec, node: Node | None) -> dict[str, Any]:
-    """Return what the file has of a node, without what most nodes do not have."""
-    found: dict[str, Any] = {"id": spec.id, "kind": spec.kind_shown, "line": spec.source.line}
+def _more_of(spec: NodeSpec, node: Node | None) -> dict[str, Any]:
+    """Return what a node has that not all nodes have. An input that reads one output is that, others are lists."""
+    found: dict[str, Any] = {}
     if spec.inputs:
-        found["inputs"] = {item.name: item.outputs for item in spec.inputs}
+        found["inputs"] = {
+            item.name: item.output if item.gather is None and item.alternative is None else item.outputs
+            for item in spec.inputs
+        }
     if spec.references:
         found["references"] = [output for item in spec.references for output in item.outputs]
     if spec.outputs:
@@ -180,8 +190,6 @@ def _node_json(spec: NodeSpec, node: Node | None) -> dict[str, Any]:
             found["is_async"] = True
     if node is None:
         return found
-    if node.estimated_duration != 1.0:
-        found["estimated"] = int(node.estimated_duration * _SECOND)
     if node.resources != _ONE_CPU:
         found["takes"] = node.resources
     if node.retry is not NO_RETRY and node.retry != NO_RETRY:
@@ -246,7 +254,12 @@ def read_run_plan(folder: Path) -> RunPlan | None:
         if found["version"] != _VERSION:
             return None
         files, texts = _texts(found["files"]), _texts(found["texts"])
-        nodes = {line["id"]: _node_of(line, files) for line in found["nodes"]}
+        columns = zip(found["ids"], found["kinds"], found["lines"], found["estimated"], strict=True)
+        more: dict[str, dict[str, Any]] = found["more"]
+        nodes = {
+            id: _node_of({"id": id, "kind": kind, "line": line, "estimated": seconds, **more.get(str(i), {})}, files)
+            for i, (id, kind, line, seconds) in enumerate(columns)
+        }
         budgets = {name: Budget(**_checked(budget, _BUDGET)) for name, budget in found["budgets"].items()}
         return RunPlan(
             Circumstances(**_checked(found["on"], _ON)), nodes, budgets, dict(zip(files, texts, strict=True))
@@ -278,7 +291,10 @@ def _node_of(line: dict[str, Any], files: Sequence[str]) -> PlannedNode:
         if name in line:
             line[name] = _texts(line[name])
     if "inputs" in line:
-        line["inputs"] = {name: _texts(outputs) for name, outputs in line["inputs"].items()}
+        line["inputs"] = {
+            name: (outputs,) if isinstance(outputs, str) else _texts(outputs)
+            for name, outputs in line["inputs"].items()
+        }
     if "estimated" in line:
         line["estimated"] /= _SECOND
     if "takes" in line:

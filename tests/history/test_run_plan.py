@@ -62,7 +62,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert read.nodes["a"].output_ids == (OutputId("a", "left"), OutputId("a", "right"))
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version":2}', '{"version":1}', '{"version":1,"on":{"new":1}}'])
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version":3}', '{"version":2}', '{"version":2,"on":{"new":1}}'])
 def test_a_damaged_plan_is_none(tmp_path: Path, damage: str) -> None:
     (tmp_path / PLAN).write_text(damage)
     assert read_run_plan(tmp_path) is None
