@@ -93,7 +93,7 @@ def test_a_driver_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_job_that_waits_for_a_file_stops_when_it_is_told(tmp_path: Path) -> None:
     job = TrialJob(tmp_path, "duckdb:a.db", {"table": "t", "mode": "append"}, pa.table({"a": [1]}))
     job.stop.requested = True
-    with databases._locked(job, tmp_path / "a.db"), pytest.raises(NodeError, match="stopped"):
+    with databases.locked(job, tmp_path / "a.db"), pytest.raises(NodeError, match="stopped"):
         write.run(job)
 
 

@@ -43,6 +43,7 @@ class TrialJob:
         self.log = logging.getLogger("trial")
         self.stop = Stop()
         self._table = table
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def has(self, name: str) -> bool:
         return name in self.node.inputs
@@ -52,10 +53,14 @@ class TrialJob:
         return self._table
 
     def file(self, name: str) -> Path:
-        raise AssertionError
+        path = self.scratch() / f"{name}.arrow"
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, self.table(name).schema) as writer:
+            writer.write_table(self.table(name))
+        return path
 
     def scratch(self) -> Path:
-        raise AssertionError
+        self._scratch = self._scratch or tempfile.TemporaryDirectory()
+        return Path(self._scratch.name)
 
     def progress(self, done: float, total: float | None = None) -> None: ...
 

@@ -37,6 +37,14 @@ _file_locks: dict[str, threading.Lock] = {}
 _locks = threading.Lock()
 
 
+def uri_of(job: Job) -> str:
+    """Return the URI of the job's database. Raises NodeError if there is none."""
+    uri = job.environ.get(VARIABLE, "")
+    if not uri.strip():
+        raise NodeError(f"the variable {VARIABLE} is not set", f"set it under 'env': {_FORMS}")
+    return uri
+
+
 def scheme_of(uri: str) -> str:
     """Return `sqlite`, `duckdb` or `postgresql`. Raises NodeError for another URI."""
     scheme, colon, _ = uri.partition(":")
@@ -77,9 +85,7 @@ def connected(job: Job, *, reads: bool) -> Iterator[tuple[str, Any]]:
     `reads`: the job only reads, so that a file must be there. Errors of the driver become NodeErrors, and those of a
     full disk OSErrors.
     """
-    uri = job.environ.get(VARIABLE, "")
-    if not uri.strip():
-        raise NodeError(f"the variable {VARIABLE} is not set", f"set it under 'env': {_FORMS}")
+    uri = uri_of(job)
     scheme = scheme_of(uri)
     module, package = _DRIVERS[scheme]
     try:
@@ -94,12 +100,14 @@ def connected(job: Job, *, reads: bool) -> Iterator[tuple[str, Any]]:
     if reads and file is not None and not file.is_file():
         raise NodeError(f"there is no database {file}")
     try:
-        with _locked(job, file if scheme == "duckdb" or not reads else None):
+        with locked(job, file if scheme == "duckdb" or not reads else None):
             connection = dbapi.connect(str(file) if file is not None else uri)
             try:
                 if scheme == "sqlite":
                     with connection.cursor() as cursor:
                         cursor.execute(f"pragma busy_timeout = {_BUSY_SECONDS * 1000}").fetchall()
+                        if not reads:
+                            _lock_for_writing(cursor)
                 yield scheme, connection
             finally:
                 with suppress(Error):
@@ -111,8 +119,18 @@ def connected(job: Job, *, reads: bool) -> Iterator[tuple[str, Any]]:
         raise NodeError(*_told(error)) from None
 
 
+def _lock_for_writing(cursor: Any) -> None:
+    """Wait until no other process writes, and lock the file of a SQLite database.
+
+    The driver has begun a transaction that would read first. SQLite does not wait when such a transaction comes to
+    write: that fails at once if another process is writing.
+    """
+    cursor.execute("rollback")
+    cursor.execute("begin immediate")
+
+
 @contextmanager
-def _locked(job: Job, file: Path | None) -> Iterator[None]:
+def locked(job: Job, file: Path | None) -> Iterator[None]:
     """Hold the lock of a file in this process while inside. Raises NodeError if the job is told to stop before."""
     if file is None:
         yield

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from nfrun import NodeError
 from nfrun.plugins.job import Job
-from nfrun_adbc.databases import connected, stopping
+from nfrun_adbc.database_process import reader_apart
+from nfrun_adbc.databases import connected, scheme_of, stopping, uri_of
 
 
 def run(job: Job) -> dict[str, object]:
@@ -18,6 +19,12 @@ def run(job: Job) -> dict[str, object]:
 
     What the query changes in the database is rolled back.
     """
+    apart = scheme_of(uri_of(job)) != "postgresql"
+    return {"rows": reader_apart("query", job) if apart else read_rows(job)}
+
+
+def read_rows(job: Job) -> pa.RecordBatchReader:
+    """Return the rows of the query, from a connection of this process."""
     values = job.node.values
     with ExitStack() as opened:
         _, connection = opened.enter_context(connected(job, reads=True))
@@ -30,7 +37,7 @@ def run(job: Job) -> dict[str, object]:
         schema = pa.schema([field.with_type(_plain(field.type)) for field in reader.schema])
         batches = _batches(job, reader, schema, opened.pop_all())
         next(batches)  # so that closing the generator closes the connection, too
-        return {"rows": pa.RecordBatchReader.from_batches(schema, batches)}
+        return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def _batches(job: Job, reader: Any, schema: pa.Schema, opened: ExitStack) -> Iterator[Any]:

@@ -15,7 +15,8 @@ import pyarrow as pa
 from nfrun import NodeError
 from nfrun.plugins.job import Job
 from nfrun_adbc.column_types import as_taken, type_in
-from nfrun_adbc.databases import connected, stopping
+from nfrun_adbc.database_process import reader_apart
+from nfrun_adbc.databases import connected, scheme_of, stopping, uri_of
 
 _SHOWN = 20  # columns, in a message
 # Types of PostgreSQL that take texts as they are: a cast would cut them to the length of the column.
@@ -36,18 +37,32 @@ def run(job: Job) -> dict[str, object]:
     """Write the input. The output has one row: table, mode and rows."""
     values, table = job.node.values, job.table(job.node.inputs[0])
     mode = values["mode"]
-    keys = mode["upsert"] if isinstance(mode, dict) else []
+    _check_input(table, _keys(mode))
+    if scheme_of(uri_of(job)) == "postgresql":
+        write_rows(job)
+    else:
+        reader_apart("write", job, job.node.inputs[0]).read_all()
     name = ".".join(filter(None, (values.get("schema"), values["table"])))
-    _check_input(table, keys)
+    job.log.info("%s rows in %s", f"{table.num_rows:,}", name)
+    shown = mode if isinstance(mode, str) else "upsert"
+    return {"written": [{"table": name, "mode": shown, "rows": table.num_rows}]}
+
+
+def write_rows(job: Job) -> None:
+    """Write the input, over a connection of this process."""
+    values, table = job.node.values, job.table(job.node.inputs[0])
+    mode = values["mode"]
     with connected(job, reads=False) as (scheme, connection), connection.cursor() as cursor, stopping(job, cursor):
-        writer = _Writer(scheme, cursor, values.get("schema"), values["table"], as_taken(scheme, table), keys)
+        taken = as_taken(scheme, table)
+        writer = _Writer(scheme, cursor, values.get("schema"), values["table"], taken, _keys(mode))
         writer.write(replaces=mode == "replace")
         if job.stop.requested:
             raise NodeError("stopped")
         connection.commit()
-    job.log.info("%s rows in %s", f"{table.num_rows:,}", name)
-    shown = mode if isinstance(mode, str) else "upsert"
-    return {"written": [{"table": name, "mode": shown, "rows": table.num_rows}]}
+
+
+def _keys(mode: Any) -> Sequence[str]:
+    return mode["upsert"] if isinstance(mode, dict) else ()
 
 
 def _check_input(table: pa.Table, keys: Sequence[str]) -> None:
