@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nfrun.core.events import Event, NodeFinished, NodeRetrying, NodeStarted
-from nfrun.history.node_times import line_of_attempt, line_of_end, line_of_times
+from nfrun.history.node_times import FailedAttempt, line_of_attempt, line_of_end, line_of_times
 
 
 class AttemptTimes:
@@ -14,7 +14,7 @@ class AttemptTimes:
     def __init__(self) -> None:
         # When the first and the last attempt started, the number of the last, and how long that was queued.
         self._starts: dict[str, tuple[float, float, int, float]] = {}
-        self._failed: dict[str, list[tuple[int, int, int, str]]] = {}
+        self._failed: dict[str, list[tuple[int, int, int, int, str]]] = {}
 
     def note(self, event: Event) -> None:
         """Note that an attempt starts, or that it failed and another one follows."""
@@ -22,10 +22,9 @@ class AttemptTimes:
             known = self._starts.get(event.node)
             self._starts[event.node] = known[0] if known else event.at, event.at, event.attempt, event.queue_wait
         elif isinstance(event, NodeRetrying):
-            started = self._starts[event.node][1]
-            self._failed.setdefault(event.node, []).append(
-                line_of_attempt(started, event.at, event.delay, event.failure.error)
-            )
+            _, started, _, queued = self._starts[event.node]
+            failed = FailedAttempt(started, event.at, event.delay, queued, event.failure.error)
+            self._failed.setdefault(event.node, []).append(line_of_attempt(failed))
 
     def forget(self, node: str) -> None:
         """Forget a node that runs again, since its table is to be made again."""

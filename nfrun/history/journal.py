@@ -77,7 +77,7 @@ class FinishedNode:
     checks: tuple[CheckResult, ...] = ()
     map: MapCounts | None = None
     times: tuple[int, ...] = ()
-    failed: tuple[tuple[int, int, int, str], ...] = ()
+    failed: tuple[tuple[int, int, int, int, str], ...] = ()
     memory: int = 0
     worker: str = ""
 
@@ -117,7 +117,7 @@ class UnfinishedNode:
     checks: tuple[CheckResult, ...] = ()
     map: MapCounts | None = None
     times: tuple[int, ...] = ()
-    failed: tuple[tuple[int, int, int, str], ...] = ()
+    failed: tuple[tuple[int, int, int, int, str], ...] = ()
     memory: int = 0
     worker: str = ""
 

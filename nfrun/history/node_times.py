@@ -32,12 +32,13 @@ class NodeTimes:
 class FailedAttempt:
     """An attempt at a node after which another one was made, which was ready after `delay` more seconds.
 
-    Times are as in `NodeTimes`.
+    It was `queued` before. Times are as in `NodeTimes`.
     """
 
     started: float
     ended: float
     delay: float
+    queued: float
     error: str
 
 
@@ -60,9 +61,11 @@ def line_of_end(started: float, queued: float, ended: float) -> tuple[int, ...]:
     return int(started * _SECOND), int(ended * _SECOND), int(queued * _SECOND)
 
 
-def line_of_attempt(started: float, ended: float, delay: float, error: str) -> tuple[int, int, int, str]:
+def line_of_attempt(attempt: FailedAttempt) -> tuple[int, int, int, int, str]:
     """Return a failed attempt as the line of its node has it."""
-    return int(started * _SECOND), int(ended * _SECOND), int(delay * _SECOND), error
+    times = attempt.started, attempt.ended, attempt.delay, attempt.queued
+    started, ended, delay, queued = [int(value * _SECOND) for value in times]
+    return started, ended, delay, queued, attempt.error
 
 
 def times_of_line(times: Sequence[int]) -> NodeTimes | None:
@@ -73,5 +76,7 @@ def times_of_line(times: Sequence[int]) -> NodeTimes | None:
 
 def attempts_of_line(attempts: Sequence[Sequence[Any]]) -> tuple[FailedAttempt, ...]:
     """Return the failed attempts in the line of a node."""
-    found = [(*(time / _SECOND for time in attempt[:3]), str(attempt[3])) for attempt in attempts]
-    return tuple([FailedAttempt(started, ended, delay, error) for started, ended, delay, error in found])
+    found = [([time / _SECOND for time in attempt[:4]], str(attempt[4])) for attempt in attempts]
+    return tuple(
+        [FailedAttempt(started, ended, delay, queued, error) for (started, ended, delay, queued), error in found]
+    )

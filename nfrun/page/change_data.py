@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nfrun.core.events import NOT_SELECTED
 from nfrun.history.journal import JournalContents, read_journal
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.run_diff import NodeDiff, OutputDiff, Timing, diff_runs
@@ -22,7 +23,7 @@ def change_data(work: WorkDir, run: ListedRun, journal: JournalContents) -> dict
     if before is None:
         return None
     found = diff_runs(read_journal(before.folder), journal)
-    nodes = [_node(diff) for diff in found.nodes]
+    nodes = [_node(diff) for diff in found.nodes if NOT_SELECTED not in diff.status]
     told = {node["id"] for node in nodes}
     nodes += [_timing(timing) for timing in found.timings if timing.node not in told and _is_told(timing)]
     change: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen
@@ -40,15 +40,16 @@ class RecordedPath:
     queued: float
     retrying: float = 0.0
 
-    def text(self, slots: int | None) -> str:
-        """Return the path in a sentence."""
+    def text(self, slots: int | None, takes: Collection[str] = ()) -> str:
+        """Return the path in a sentence. `takes` are the resources but slots that its nodes take."""
         if not self.nodes:
             return "No node ran."
         names = " → ".join(self.nodes) if len(self.nodes) <= _MAX_LISTED else _shortened(self.nodes)
         told = [f"{format_seconds(self.work)} of work"]
         if self.queued > _SHORT * self.seconds:
             among = "" if slots is None else f" (the run had {format_count(slots, 'slot')})"
-            told.append(f"{format_seconds(self.queued)} of waiting for a free slot{among}")
+            others = "".join(f" or {name}" for name in takes)
+            told.append(f"{format_seconds(self.queued)} of waiting for a free slot{among}{others}")
         if self.retrying > _SHORT * self.seconds:
             told.append(f"{format_seconds(self.retrying)} of waiting for the next attempt")
         rest = self.seconds - self.work - self.queued - self.retrying

@@ -75,7 +75,7 @@ def _span_of(node: RecordedNode) -> Span | None:
     if node.status in ("reused", "skipped") or node.started is None:
         return None
     if (times := node.times) is not None:
-        queued = times.queued if not node.failed else 0.0
+        queued = node.failed[0].queued if node.failed else times.queued
         failed = sum(attempt.ended - attempt.started for attempt in node.failed)
         retrying = max(0.0, times.started - node.started - failed)
         return Span(node.started - queued, node.started, times.ended, node.duration + failed, retrying)

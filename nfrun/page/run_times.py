@@ -11,6 +11,7 @@ from nfrun.page.recorded import Recorded
 from nfrun.reports.format_units import format_seconds
 
 _MAX_LISTED = 4
+_CPU = "cpu"  # the resource that slots are
 _HOW = (
     "This is the time from the start of the command to its end in which no node was at work: nfrun started, read the "
     "pipeline, decided what to reuse, started nodes, and wrote what was left. What it did beside nodes that ran is not "
@@ -66,7 +67,8 @@ def path_data(found: Recorded, path: RecordedPath) -> dict[str, Any]:
     """Return the critical path as JSON values, with the nodes that ran last in its text."""
     times = {"seconds": path.seconds, "work": path.work, "queued": path.queued, "retrying": path.retrying}
     last = {name: span for name, span in found.spans.items() if found.runs_last(name)}
-    text = path.text(found.slots)
+    taken = [name for node in path.nodes if node in found.planned for name, _ in found.planned[node].takes]
+    text = path.text(found.slots, [name for name in dict.fromkeys(taken) if name != _CPU])
     if last:
         seconds = max(span.ended for span in last.values()) - min(span.ready for span in last.values())
         text += f" Then {shortened([*last], _MAX_LISTED)} ran last, in {format_seconds(seconds)}."

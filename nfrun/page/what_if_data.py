@@ -126,9 +126,9 @@ def _text(slots: int, seconds: Mapping[int, float], best: float) -> str:
     now = seconds[slots]
     had = f"With {format_count(slots, 'slot')} the run took {format_seconds(now)}"
     if now <= best * (1 + _EQUAL):
-        return f"{had}, and more slots would not make it shorter: it is as long as its critical path."
+        return f"{had}, and more slots would not make it shorter: it is as long as its longest chain of nodes."
     enough = min((s for s, value in seconds.items() if value <= best * (1 + _EQUAL)), default=None)
-    at_best = f"the best possible is {format_seconds(best)}, which is its critical path"
+    at_best = f"the best possible is {format_seconds(best)}, its longest chain of nodes"
     return f"{had}; {at_best}." if enough is None else f"{had}; {at_best}, with {format_count(enough, 'slot')}."
 
 

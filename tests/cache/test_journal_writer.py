@@ -341,7 +341,7 @@ def test_the_times_of_all_attempts_are_recorded(tmp_path: Path) -> None:
     trial.published("a")
     (finished,) = trial.contents.finished
     assert times_of_line(finished.times) == NodeTimes(2.25, 4.0, 0.25, 0.375, 0.375, 0.75, 0.0625)
-    assert attempts_of_line(finished.failed) == (FailedAttempt(0.5, 1.0, 1.0, "ValueError: no"),)
+    assert attempts_of_line(finished.failed) == (FailedAttempt(0.5, 1.0, 1.0, 0.5, "ValueError: no"),)
 
 
 def test_the_memory_and_the_worker_of_an_attempt_are_recorded(tmp_path: Path) -> None:

@@ -376,7 +376,7 @@ def test_a_real_run_with_many_failures_is_shown_as_it_was(
 def test_what_the_time_of_a_node_was_spent_on(here: Here, tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     times = (2_000_000, 3_500_000, 250_000, 100_000, 200_000, 900_000, 0)
-    tried = ((0, 500_000, 1_000_000, "ValueError: no"),)
+    tried = ((0, 500_000, 1_000_000, 0, "ValueError: no"),)
     ran = {"started": 0.0, "duration": 1.2, "attempts": 2, "times": times, "failed": tried}
     kept.add(1, nodes=[finished("a", **ran, memory=12_000_000, worker="tcp://one:1")])
     shown = here(tmp_path, "show", "a").stdout
@@ -388,5 +388,7 @@ def test_what_the_time_of_a_node_was_spent_on(here: Here, tmp_path: Path) -> Non
     ) in shown
     document = json.loads(here(tmp_path, "show", "a", "--json").stdout)
     assert document["times"]["queued_s"] == 0.25
-    assert document["failed_attempts"] == [{"started": 0.0, "ended": 0.5, "delay": 1.0, "error": "ValueError: no"}]
+    assert document["failed_attempts"] == [
+        {"started": 0.0, "ended": 0.5, "delay": 1.0, "queued": 0.0, "error": "ValueError: no"}
+    ]
     assert (document["memory"], document["worker"]) == (12_000_000, "tcp://one:1")

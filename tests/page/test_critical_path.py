@@ -63,3 +63,10 @@ def test_the_path_in_a_sentence(path: RecordedPath, text: str) -> None:
 )
 def test_seconds_without_work(spans: list[tuple[float, float]], idle: float) -> None:
     assert seconds_without_work(spans, 10.0) == idle
+
+
+def test_what_nodes_of_the_path_take_besides_slots_is_named() -> None:
+    path = RecordedPath(("b",), 3.0, 1.0, 2.0)
+    assert path.text(4, ["gpu"]) == (
+        "The run waited for b: 1.00 s of work, 2.00 s of waiting for a free slot (the run had 4 slots) or gpu."
+    )

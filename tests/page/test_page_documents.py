@@ -24,7 +24,11 @@ params: {n: 3}
 matrix: {country: [DE, FR]}
 nodes:
   orders: {python: "steps:orders", checks: [{unique: id}, {range: {amount: {max: 1}}, severity: warn}]}
-  fit: {python: "steps:fit", inputs: {table: orders}, matrix: country, with: {country: "${{ matrix.country }}"}}
+  fit:
+    python: "steps:fit"
+    inputs: {table: orders}
+    matrix: country
+    with: {country: "${{ matrix.country }}", n: "${{ params.n }}"}
   squares: {python: "steps:square", inputs: {orders: orders}, map: {over: orders}}
   again: {python: "steps:again", retries: 1}
   bad: {python: "steps:bad", inputs: {table: orders}, continue_on_error: true}
@@ -44,7 +48,7 @@ def orders():
     print("making orders")
     return pa.table({"id": [1, 2, 3], "country": ["DE", "DE", "FR"], "amount": [1.5, float("nan"), float("inf")]})
 
-def fit(table, country):
+def fit(table, country, n):
     return pa.table({"of": [country]})
 
 def square(amount: float) -> float:

@@ -225,7 +225,7 @@ def test_no_secret_of_a_run_is_in_its_page_or_plan(tmp_path: Path, monkeypatch: 
 
 def test_a_node_took_the_time_of_all_its_attempts(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    tried = ((0, 1_000_000, 900_000, "ValueError: no"),)
+    tried = ((0, 1_000_000, 900_000, 0, "ValueError: no"),)
     times = (2_000_000, 2_900_000, 0, 0, 0, 0, 0)
     kept.add(1, nodes=[finished("a", started=0.0, duration=0.9, attempts=2, times=times, failed=tried)])
     found = by_id(data(kept.work.path))["a"]

@@ -70,7 +70,7 @@ def test_the_best_number_of_slots_is_told(tmp_path: Path) -> None:
     assert found is not None
     assert [(each["slots"], each["seconds"]) for each in found["slots"]] == [(1, 8.0), (2, 4.0), (4, 2.0), (8, 1.0)]
     assert found["text"] == (
-        "With 2 slots the run took 4.00 s; the best possible is 1.00 s, which is its critical path, with 8 slots."
+        "With 2 slots the run took 4.00 s; the best possible is 1.00 s, its longest chain of nodes, with 8 slots."
     )
 
 
