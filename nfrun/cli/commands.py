@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -37,11 +37,12 @@ def run(options: RunOptions, messages: Messages) -> int:
     """Run a pipeline and return the exit code."""
     from nfrun.cli.run_command import run_command
 
+    before = _identity(options.junit)
     try:
         code, has_detached = run_command(options, messages, ("nfrun", *sys.argv[1:]))
-    except SpecError as error:
-        if options.junit is not None:
-            _write_problems(options.junit, options, error, messages)
+    except (Exception, KeyboardInterrupt) as error:
+        if options.junit is not None and _identity(options.junit) == before:
+            _write_error(options.junit, options, error, messages)
         raise
     if has_detached:
         # A thread cannot be killed. Only `os._exit`, which does not wait for threads, ends a node that hangs.
@@ -50,17 +51,43 @@ def run(options: RunOptions, messages: Messages) -> int:
     return code
 
 
-def _write_problems(path: Path, options: RunOptions, error: SpecError, messages: Messages) -> None:
-    """Write the file of `--junit` for a pipeline file that is wrong, lest that of an earlier run be taken for it."""
+def _identity(path: Path | None) -> tuple[int, ...]:
+    """Return what tells a file from the one that a run puts in its place; () if there is none."""
+    with suppress(OSError):
+        if path is not None:
+            found = path.stat()
+            return found.st_dev, found.st_ino, found.st_mtime_ns
+    return ()
+
+
+def _write_error(path: Path, options: RunOptions, error: BaseException, messages: Messages) -> None:
+    """Write the file of `--junit` for a run that has not begun, lest that of an earlier run be taken for it."""
     from nfrun.logs.event_redaction import redact_diagnostic
-    from nfrun.running.ci_files import write_problems
+    from nfrun.running.ci_files import write_error, write_problems
+    from nfrun.running.report_files import check_report_files
 
     try:
-        write_problems(
-            path, options.pipeline, [redact_diagnostic(found, messages.redact) for found in error.diagnostics]
-        )
+        check_report_files(options)
+        if isinstance(error, SpecError):
+            found = [redact_diagnostic(diagnostic, messages.redact) for diagnostic in error.diagnostics]
+            write_problems(path, options.pipeline, found)
+        else:
+            what = messages.redact(_worded(error))
+            write_error(path, options.pipeline, type(error).__name__, what)
+    except UsageError:  # the file is not one that may be overwritten
+        return
     except OSError as why:
         messages.warn(f"{path}: {why.strerror}")
+
+
+def _worded(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, UsageError):
+        return f"{error.option}: {error}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error) or type(error).__name__
 
 
 def plan(options: PlanOptions, messages: Messages) -> int:

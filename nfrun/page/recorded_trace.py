@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from shlex import join
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
@@ -36,7 +37,7 @@ def recorded_trace(run: ListedRun, redact: Callable[[str], str]) -> list[str]:
     """
     found, lines = read_recorded(run), list[str]()
     header, none = run.header, PlannedNode("", "")
-    facts = {"run": run.id, "command": " ".join(header.command), "profile": header.profile, **header.versions}
+    facts = {"run": run.id, "command": join(header.command), "profile": header.profile, **header.versions}
     trace = TraceFile(
         lines.extend,
         title=redact(run.file),

@@ -14,7 +14,7 @@ Other packages use:
 - `ci.github_lines`: `GitHubLines`
 - `ci.github_report`: `diagnostic_annotations`, `GitHubReport`, `Workspace`
 - `ci.github_summary`: `summary_of`
-- `ci.junit`: `JUnitFile`, `problems_xml`, `RunFacts`
+- `ci.junit`: `JUnitFile`, `RunFacts`, `error_xml`, `problems_xml`
 - `ci.trace`: `TraceFile`
 - `console`: `console`
 - `end_report`: `EndReport`

@@ -9,7 +9,7 @@ command only (`Caller.in_program`).
 
 Other packages use:
 
-- `ci_files`: `write_problems`
+- `ci_files`: `write_error`, `write_problems`
 - `cluster_run`: `validate_on_cluster`
 - `option_fields`: `Options`, `cache_size_option`, `color_option`, `command_options`, `declare`, `flag`, `json_option`,
   `params_option`, `pipeline_option`, `slots_option`, `with_bare_values`, `work_option`
@@ -18,7 +18,7 @@ Other packages use:
 - `planning`: `plan_pipeline`, `Planned`
 - `prepared_run`: `Caller`, `RunResult`
 - `program`: `Program`
-- `report_files`: `check_report_file`, `write_report`
+- `report_files`: `check_report_file`, `check_report_files`, `write_report`
 - `run`: `run_in_program`, `run_prepared`
 - `run_setup`: `known_checks`, `RunSetup`, `set_up_run`
 """

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from json import dumps
 from pathlib import Path
+from shlex import join
 from xml.etree.ElementTree import Element, ElementTree
 
 from nfrun import __version__
@@ -17,7 +18,7 @@ from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.lookback.log_files import last_lines, log_line
-from nfrun.reports.ci.junit import JUnitFile, RunFacts, problems_xml
+from nfrun.reports.ci.junit import JUnitFile, RunFacts, error_xml, problems_xml
 from nfrun.reports.ci.trace import TraceFile
 from nfrun.reports.run_record import RunRecord
 from nfrun.running.report_files import write_report
@@ -68,6 +69,11 @@ def write_problems(path: Path, pipeline: Path, problems: Iterable[Diagnostic]) -
     _write_xml(path, problems_xml(str(pipeline), problems))
 
 
+def write_error(path: Path, pipeline: Path, kind: str, message: str) -> None:
+    """Write the file of `--junit` for a run that ended before its first node. Raises OSError."""
+    _write_xml(path, error_xml(str(pipeline), kind, message))
+
+
 def _write_xml(path: Path, tree: ElementTree[Element]) -> None:
     write_report(path, lambda file: tree.write(file, encoding="UTF-8", xml_declaration=True))
 
@@ -96,7 +102,7 @@ def _facts(setup: RunSetup) -> dict[str, str]:
     started = setup.started
     facts = {
         "run": started.run,
-        "command": " ".join(started.command),
+        "command": join(started.command),
         "profile": started.profile,
         "nfrun": __version__,
         "python": ".".join(map(str, sys.version_info[:3])),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from errno import EACCES
 from pathlib import Path
@@ -13,14 +14,14 @@ from nfrun.core.pipeline import WORK_DIR
 from nfrun.running.options import RunOptions
 from nfrun.system.atomic_files import atomic_write, make_folders
 
-# By the name of the option: what stands at the begin of such a file, and what a file without it lacks.
+# By the name of the option: how each such file begins, and what a file that begins otherwise lacks.
 _FILES = {
-    "events": (b'{"event"', "events"),
-    "junit": (b"<testsuite", "test cases"),
-    "trace": (b'"traceEvents"', "trace"),
-    "report": (b"<!-- a run of nfrun", "page of a run"),
+    "events": (rb'\{"event"', "events"),
+    "junit": (rb"(?:<\?xml[^>]*\?>\s*)?<testsuite", "test cases"),
+    "trace": (rb'\{"traceEvents"', "trace"),
+    "report": (rb"<!doctype html><!-- a run of nfrun", "page of a run"),
 }
-_BEGIN = 300  # bytes in which it stands
+_BEGIN = 300  # bytes that are looked at
 
 
 def check_report_files(options: RunOptions) -> None:
@@ -42,7 +43,9 @@ def check_report_file(path: Path, kind: str, option: str, taken: Mapping[Path, s
 
     `taken` says what other files are. Raises OSError if a file that is there cannot be read.
     """
-    mark, what = _FILES[kind]
+    pattern, what = _FILES[kind]
+    if str(path) == "-":
+        raise UsageError("it writes a file, and not to stdout: name one", option)
     if (file := path.resolve()) in taken:
         raise UsageError(f"'{path}' is {taken[file]}: name another file", option)
     if path.is_dir():
@@ -52,7 +55,7 @@ def check_report_file(path: Path, kind: str, option: str, taken: Mapping[Path, s
     if path.is_file():
         with path.open("rb") as opened:
             begin = opened.read(_BEGIN)
-        if begin and mark not in begin:
+        if begin and not re.match(pattern, begin):
             found = f"'{path}' is there and has no {what} in it"
             raise UsageError(f"{found}: remove it, or name another file", option)
 

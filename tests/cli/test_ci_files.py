@@ -192,6 +192,7 @@ def test_an_interrupted_run_has_both_files(folder: Path) -> None:
         ("sub", "'sub' is a folder: name a file"),
         ("steps.py", "'steps.py' is there and has no {} in it: remove it, or name another file"),
         ("other.json", "'other.json' is there and has no {} in it: remove it, or name another file"),
+        ("-", "it writes a file, and not to stdout: name one"),
         ("steps.py/a/b", "'steps.py' is no folder: name another file"),
         ("e.jsonl", "'e.jsonl' is the file of --events: name another file"),
         ("sub/../e.jsonl", "'sub/../e.jsonl' is the file of --events: name another file"),
@@ -203,7 +204,7 @@ def test_a_wrong_path_is_an_error_before_anything_runs(
 ) -> None:
     (folder / "sub").mkdir()
     (folder / "link.yaml").symlink_to("shop.yaml")
-    (folder / "other.json").write_text('{"a": 1}')
+    (folder / "other.json").write_text('{"a": 1, "traceEvents": "<testsuite>"}')
     done = here(folder, "run", "shop.yaml", option, file, "--events", "e.jsonl")
     assert done.returncode == 2
     what = message.format("test cases" if option == "--junit" else "trace")
@@ -245,3 +246,21 @@ def test_a_file_of_another_tool_may_be_overwritten_if_it_has_test_cases(folder: 
     here(folder, "run", "shop.yaml", "--junit", "link.xml")
     assert (folder / "link.xml").is_symlink()
     assert "orders" in cases(folder / "junit.xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--only", "zzz"), 2, "no node matches 'zzz'"),
+        (("--work", "shop.yaml/x"), 74, "shop.yaml/x: Not a directory"),
+    ],
+)
+def test_a_run_that_ends_before_its_first_node_leaves_no_green_file(
+    folder: Path, here: Here, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    (folder / "p.yaml").write_text("nodes: {a: {run: 'true'}}")
+    assert here(folder, "run", "p.yaml", "--junit", "junit.xml").returncode == 0
+    assert cases(folder / "junit.xml") == {"a": []}
+    assert here(folder, "run", "p.yaml", "--junit", "junit.xml", *arguments).returncode == code
+    assert cases(folder / "junit.xml") == {"the run": ["error"]}
+    assert message in (folder / "junit.xml").read_text()

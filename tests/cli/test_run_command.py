@@ -641,6 +641,8 @@ def test_an_events_file_overwrites_only_events(folder: Folder, here: Here) -> No
     what = "'steps.py' is there and has no events in it: remove it, or name another file"
     assert f"Invalid value for --events: {what}" in done.stderr
     assert (folder.path / "steps.py").read_text() == before
+    (folder.path / "mine.json").write_text('{"other": 1, "data": [{"event": 5}]}')
+    assert here(folder.path, "run", "two.yaml", "--events", "mine.json").returncode == 2
     (folder.path / "events").touch()
     for _ in range(2):  # an empty file, or one with the events of an earlier run
         assert folder.here("run", "two.yaml", "--events", "events").returncode == 0

@@ -212,10 +212,24 @@ class JUnitFile:
 
 def problems_xml(file: str, problems: Iterable[Diagnostic]) -> ElementTree[Element]:
     """Return the test cases of a pipeline file that cannot run: an error for each of its problems."""
-    suite = Element("testsuite", name=_text(file))
+    cases = []
     for problem in problems:
-        case = SubElement(suite, "testcase", classname=_text(file), name=_message(str(problem.span)), time=_seconds(0))
+        case = Element("testcase", classname=_text(file), name=_message(str(problem.span)), time=_seconds(0))
         SubElement(case, "error", type="problem", message=_message(problem.message)).text = _text(render(problem))
+        cases.append(case)
+    return _suite_of_errors(file, cases)
+
+
+def error_xml(file: str, kind: str, message: str) -> ElementTree[Element]:
+    """Return the one test case of a run that ended before its first node. `kind` is the type of the error."""
+    case = Element("testcase", classname=_text(file), name="the run", time=_seconds(0))
+    SubElement(case, "error", type=_text(kind), message=_message(message)).text = _text(message)
+    return _suite_of_errors(file, [case])
+
+
+def _suite_of_errors(file: str, cases: Iterable[Element]) -> ElementTree[Element]:
+    suite = Element("testsuite", name=_text(file))
+    suite.extend(cases)
     root = Element("testsuites", name=_text(file))
     root.append(suite)
     for element in (suite, root):
