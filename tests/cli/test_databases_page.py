@@ -13,9 +13,6 @@ import pytest
 from conftest import Here
 from plugin_site import as_installed, on_path
 
-for _module in ("adbc_driver_manager", "adbc_driver_sqlite"):
-    pytest.importorskip(_module, reason="ADBC is not installed: pip install adbc-driver-sqlite")
-
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "databases.md").read_text(encoding="utf-8")
 ORDERS = "id,customer,day,amount\n1,ann,2023-05-01,5\n2,bob,2024-02-01,7\n3,bob,2024-03-01,1\n"

@@ -142,11 +142,9 @@ def server_of(stack: ExitStack) -> str:
 
 if __name__ == "__main__":
     try:
-        import adbc_driver_manager  # noqa: F401
+        import adbc_driver_postgresql  # noqa: F401
     except ModuleNotFoundError:
-        sys.exit(
-            print("skipped: needs ADBC: pip install adbc-driver-manager adbc-driver-sqlite adbc-driver-postgresql")
-        )
+        sys.exit(print("skipped: needs ADBC: pip install adbc-driver-manager adbc-driver-postgresql"))
     with ExitStack() as stack:
         uri = server_of(stack)
         rig.main(

@@ -12,8 +12,6 @@ from nfrun_adbc import query, write
 
 from adbc_tests.trials import SCHEMES, Trial, make_trial, postgresql_server
 
-pytest.importorskip("adbc_driver_manager", reason="ADBC is not installed: pip install adbc-driver-manager")
-
 
 def in_this_process(kind: str, job: Any, table: str = "") -> pa.RecordBatchReader:
     """Does what `reader_apart` does, without its process."""

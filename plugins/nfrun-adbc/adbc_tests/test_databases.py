@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -83,10 +84,11 @@ def test_a_folder_or_a_database_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_driver_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "adbc_driver_sqlite.dbapi", None)
+    monkeypatch.delitem(sys.modules, "nfrun_adbc.duckdb_file", raising=False)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(NodeError) as error:
-        Trial("sqlite", "sqlite:a.db", tmp_path).write(pa.table({"a": [1]}))
-    told = ("the driver for 'sqlite:' is not installed", "install it with: pip install adbc-driver-sqlite")
+        Trial("duckdb", "duckdb:a.db", tmp_path).write(pa.table({"a": [1]}))
+    told = ("the driver for 'duckdb:' is not installed", "install it with: pip install duckdb")
     assert (str(error.value), error.value.details) == told
 
 
@@ -101,9 +103,24 @@ def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
     trial = Trial("sqlite", "sqlite:a.db", tmp_path)
     trial.write(pa.table({"a": [1]}))
     job = TrialJob(tmp_path, trial.uri, {})
-    with pytest.raises(OSError) as error, databases.connected(job, reads=False) as (_, connection):
-        cursor = connection.cursor()
-        cursor.execute("pragma max_page_count = 2").fetchall()
+    with pytest.raises(OSError) as error, databases.connected(job, reads=False) as database:
+        database.execute("pragma max_page_count = 2")
         numbers = "with recursive n(a) as (select 1 union all select a + 1 from n limit 9999) select a from n"
-        cursor.execute(f"create table u as {numbers}")
+        database.execute(f"create table u as {numbers}")
     assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(tmp_path / "a.db"))
+
+
+# ------------------------------------------------------------------ others that have the file open
+
+
+def test_a_writer_that_waits_too_long_says_so(sqlite: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nfrun_adbc import sqlite_file
+
+    monkeypatch.setattr(sqlite_file, "_BUSY_SECONDS", 0.0)
+    sqlite.write(pa.table({"id": [1]}))
+    other = sqlite3.connect(sqlite.folder / "test.db", isolation_level=None)
+    other.execute("begin immediate")
+    with pytest.raises(NodeError) as error:
+        sqlite.write(pa.table({"id": [2]}))
+    other.close()
+    assert str(error.value) == f"another program has been writing into {sqlite.folder / 'test.db'} for 0 s"

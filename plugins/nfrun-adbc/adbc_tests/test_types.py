@@ -139,3 +139,71 @@ def test_texts_become_what_a_table_of_postgresql_has(postgresql: Trial) -> None:
     ]
     with pytest.raises(NodeError, match="value too long"):
         postgresql.write(pa.Table.from_pylist([{**row, "v": "abcd"}]), {"upsert": ["id"]})
+
+
+# ------------------------------------------------------------------ nothing is rounded
+
+FITS = "cast the column in the node before, or change the type in the table"
+
+
+def test_sqlite_has_no_nan(sqlite: Trial) -> None:
+    floats = [float("nan"), float("inf"), -0.0, None]
+    with pytest.raises(NodeError) as error:
+        sqlite.write(pa.table({"f": floats}))
+    assert str(error.value) == "SQLite has no NaN: the column 'f' has it in 1 row"
+    assert error.value.details == "make nulls of them in the node before"
+    sqlite.write(pa.table({"f": floats[1:]}))
+    assert sqlite.query("select f from t")["f"].to_pylist() == [float("inf"), 0.0, None]
+
+
+MISFITS: list[tuple[str, list[Any], list[Any]]] = [
+    ("integer", ["12", "-7", None], ["abc", "012", "1.5", " 1", "1e3", "12345678901234567890"]),
+    ("integer", [1.0, -2.0], [1.5, float("inf"), 1e300]),
+    ("integer", [], [b"x"]),
+    ("integer", [Decimal("2.00")], [Decimal("2.50")]),
+    ("real", [1, 2**53], [2**53 + 1, -(2**62)]),
+    ("real", ["1.5", "0.25"], ["x", "1.50e1", "0123", "1234567890.1234567"]),
+    ("text", [0.5, 1e300], [0.1 + 0.2]),
+    ("text", [7, True], [b"x"]),
+    ("numeric(20, 2)", [Decimal("1.50"), Decimal("123.45")], [Decimal("123456789012345678.91")]),
+    ("date", ["2024-01-01", "soon", "20240101"], ["007", "1e3"]),
+    ("blob", ["012", 1.5, b"x"], []),
+]
+
+
+@pytest.mark.parametrize(("type", "good", "bad"), MISFITS)
+def test_sqlite_changes_no_value(sqlite: Trial, type: str, good: list[Any], bad: list[Any]) -> None:
+    sqlite.do(f"create table t (x {type})")
+    for value in good:
+        sqlite.write(pa.table({"x": [value]}))
+    for value in bad:
+        for mode in ("append", "replace"):
+            with pytest.raises(NodeError) as error:
+                sqlite.write(pa.table({"x": [None, value]}), mode)
+            shown = repr(str(value)) if isinstance(value, Decimal) else repr(value)
+            told = f"the column 'x' of \"t\" is {type}, and the value {shown} does not fit exactly"
+            assert (str(error.value).lower(), error.value.details) == (told.lower(), FITS)
+    assert sqlite.rows("select count(*) as n from t") == [(len(good),)]
+
+
+ROUNDED: list[tuple[str, Any, Any]] = [
+    ("integer", 2.0, 1.5),
+    ("integer", Decimal("2.00"), Decimal("2.50")),
+    ("real", 0.5, 0.1),
+    ("double precision", 2**53, 2**53 + 1),
+    ("numeric(6, 1)", 1.5, 1.55),
+    ("numeric(6, 1)", Decimal("1.50"), Decimal("1.55")),
+    ("numeric(6, 1)", "1.50", "1.55"),
+    ("date", dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, 12)),
+]
+
+
+@pytest.mark.parametrize(("type", "good", "bad"), ROUNDED)
+def test_other_databases_round_no_value(trial: Trial, type: str, good: Any, bad: Any) -> None:
+    if trial.scheme == "sqlite":
+        return
+    trial.do(f"create table t (x {type})")
+    trial.write(pa.table({"x": [good]}))
+    with pytest.raises(NodeError, match="does not fit exactly"):
+        trial.write(pa.table({"x": [None, bad]}))
+    assert trial.rows("select count(*) as n from t") == [(1,)]

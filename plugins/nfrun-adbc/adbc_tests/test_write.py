@@ -190,7 +190,7 @@ WRONG = {
     "null keys": (
         ROWS,
         {"upsert": ["name"]},
-        "the key 'name' is null in 1 rows: such rows cannot be told apart",
+        "the key 'name' is null in 1 row: such rows cannot be told apart",
         "leave them out, or give them a value, in the node before",
     ),
     "keys twice": (

@@ -20,7 +20,7 @@ import pytest
 from nfrun.plugins.job import NodeView
 
 SCHEMES = ("sqlite", "duckdb", "postgresql")
-_DRIVERS = {"sqlite": "adbc_driver_sqlite", "duckdb": "adbc_driver_duckdb", "postgresql": "adbc_driver_postgresql"}
+_DRIVERS = {"sqlite": "sqlite3", "duckdb": "duckdb", "postgresql": "adbc_driver_postgresql"}
 
 
 class Stop:
@@ -41,7 +41,7 @@ class TrialJob:
         self.run, self.attempt, self.folder, self.durable = "1", 1, folder, False
         self.environ = {} if uri is None else {"ADBC_URI": uri}
         self.log = logging.getLogger("trial")
-        self.stop = Stop()
+        self.stop: Any = Stop()
         self._table = table
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
@@ -151,10 +151,10 @@ class Trial:
         from nfrun_adbc.databases import connected
 
         job = TrialJob(self.folder, self.uri, {})
-        with connected(job, reads=False) as (_, connection), connection.cursor() as cursor:
+        with connected(job, reads=False) as database:
             for statement in statements:
-                cursor.execute(statement)
-            connection.commit()
+                database.execute(statement)
+            database.commit()
 
 
 def make_trial(scheme: str, folder: Path, server: Callable[[], str]) -> Trial:

@@ -1,1 +1,1 @@
-"""Kinds of node for nfrun that query databases and write to them with ADBC."""
+"""Kinds of node for nfrun that query databases and write to them: SQLite, DuckDB and PostgreSQL."""

@@ -1,4 +1,4 @@
-"""Which type a column has in each database, and the Arrow type in which its driver takes it."""
+"""Which type a column has in each database, and the Arrow type in which it is written."""
 
 from __future__ import annotations
 

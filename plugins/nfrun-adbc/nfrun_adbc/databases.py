@@ -14,10 +14,12 @@ import importlib
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import pyarrow as pa
 
 from nfrun import NodeError
 from nfrun.plugins.job import Job
@@ -25,14 +27,13 @@ from nfrun.plugins.job import Job
 VARIABLE = "ADBC_URI"
 _ALIASES = {"postgres": "postgresql", "sqlite3": "sqlite"}
 _DRIVERS = {
-    "sqlite": ("adbc_driver_sqlite.dbapi", "adbc-driver-sqlite"),
-    "duckdb": ("adbc_driver_duckdb.dbapi", "duckdb"),
-    "postgresql": ("adbc_driver_postgresql.dbapi", "adbc-driver-postgresql"),
+    "sqlite": ("nfrun_adbc.sqlite_file", "SQLiteFile", "a Python with sqlite3"),
+    "duckdb": ("nfrun_adbc.duckdb_file", "DuckDBFile", "duckdb"),
+    "postgresql": ("nfrun_adbc.postgresql_server", "PostgreSQLServer", "adbc-driver-postgresql"),
 }
 _FORMS = "sqlite:FILE, duckdb:FILE or postgresql://user@host/name"
 _FULL = re.compile("disk is full|disk full|no space left", re.IGNORECASE)
-_BUSY_SECONDS = 60  # that SQLite waits for other processes
-# DuckDB must not open a file twice in a process, and SQLite lets one connection write at a time.
+# One node writes into a file at a time.
 _file_locks: dict[str, threading.Lock] = {}
 _locks = threading.Lock()
 
@@ -78,19 +79,46 @@ def file_of(uri: str, folder: Path) -> Path:
     return found
 
 
+class Database(Protocol):
+    """A connection in a transaction, which is rolled back when it is closed. All methods raise `errors`."""
+
+    scheme: str
+    errors: tuple[type[Exception], ...]
+
+    def execute(self, sql: str) -> None:
+        """Run a statement."""
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+
+    def ingest(self, name: str, table: pa.Table) -> None:
+        """Make a temporary table of the rows of a table."""
+
+    def query(self, sql: str, parameters: Sequence[Any]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """Run one statement of the user that only reads. Raises NodeError for another."""
+
+    def commit(self) -> None:
+        """Commit the transaction."""
+
+    def interrupt(self) -> None:
+        """Stop what is under way. Called on another thread."""
+
+    def close(self) -> None:
+        """Roll back what is not committed, and close the connection."""
+
+
 @contextmanager
-def connected(job: Job, *, reads: bool) -> Iterator[tuple[str, Any]]:
-    """Provide the scheme of the job's database and a connection in a transaction, which is rolled back at the end.
+def connected(job: Job, *, reads: bool) -> Iterator[Database]:
+    """Provide the job's database, in a transaction that is rolled back at the end and stopped when the job is told to.
 
     `reads`: the job only reads, so that a file must be there. Errors of the driver become NodeErrors, and those of a
     full disk OSErrors.
     """
     uri = uri_of(job)
     scheme = scheme_of(uri)
-    module, package = _DRIVERS[scheme]
+    module, name, package = _DRIVERS[scheme]
     try:
-        dbapi = importlib.import_module(module)
-        from adbc_driver_manager import Error
+        connect = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         missing = "adbc-driver-manager" if "manager" in str(error) else package
         raise NodeError(
@@ -100,33 +128,24 @@ def connected(job: Job, *, reads: bool) -> Iterator[tuple[str, Any]]:
     if reads and file is not None and not file.is_file():
         raise NodeError(f"there is no database {file}")
     try:
-        with locked(job, file if scheme == "duckdb" or not reads else None):
-            connection = dbapi.connect(str(file) if file is not None else uri)
+        with locked(job, file if not reads else None):
+            stopped = (lambda: job.stop.requested,) if scheme == "sqlite" else ()
+            database: Database = connect(uri if file is None else file, *stopped, reads=reads)
             try:
-                if scheme == "sqlite":
-                    with connection.cursor() as cursor:
-                        cursor.execute(f"pragma busy_timeout = {_BUSY_SECONDS * 1000}").fetchall()
-                        if not reads:
-                            _lock_for_writing(cursor)
-                yield scheme, connection
+                with job.stop.calls(lambda: _interrupt(database)):
+                    yield database
             finally:
-                with suppress(Error):
-                    connection.rollback()
-                connection.close()
-    except Error as error:
+                with suppress(*database.errors):
+                    database.close()
+    except connect.errors as error:
         if file is not None and _FULL.search(str(error)):  # nfrun tries no node again that met a full disk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from None
         raise NodeError(*_told(error)) from None
 
 
-def _lock_for_writing(cursor: Any) -> None:
-    """Wait until no other process writes, and lock the file of a SQLite database.
-
-    The driver has begun a transaction that would read first. SQLite does not wait when such a transaction comes to
-    write: that fails at once if another process is writing.
-    """
-    cursor.execute("rollback")
-    cursor.execute("begin immediate")
+def _interrupt(database: Database) -> None:
+    with suppress(Exception):  # drivers that cannot do it say so
+        database.interrupt()
 
 
 @contextmanager
@@ -146,36 +165,7 @@ def locked(job: Job, file: Path | None) -> Iterator[None]:
         lock.release()
 
 
-@contextmanager
-def stopping(job: Job, cursor: Any) -> Iterator[None]:
-    """Let the database stop what the cursor does when the job is told to stop."""
-
-    def cancel() -> None:
-        with suppress(Exception):  # drivers that cannot do it say so
-            cursor.adbc_cancel()
-
-    with job.stop.calls(cancel):
-        yield
-
-
 def _told(error: Exception) -> tuple[str, str]:
     """Return the message of a driver's error: its first line, and the rest."""
-    text = str(error)
-    message = _duckdb_message(text) or text
-    first, _, rest = message.partition("\n")
+    first, _, rest = str(error).partition("\n")
     return first.strip() or type(error).__name__, rest.strip()
-
-
-def _duckdb_message(text: str) -> str:
-    """Return the message in an error of DuckDB, which is JSON behind a word; "" for others."""
-    import json
-
-    start = text.find("{")
-    if start < 0:
-        return ""
-    try:
-        found: Any = json.loads(text[start:])
-    except ValueError:
-        return ""
-    message = found.get("exception_message") if isinstance(found, Mapping) else None
-    return f"{found.get('exception_type', 'DuckDB')}: {message}" if message else ""

@@ -16,20 +16,36 @@ from nfrun import NodeError
 from nfrun.plugins.job import Job
 from nfrun_adbc.column_types import as_taken, type_in
 from nfrun_adbc.database_process import reader_apart
-from nfrun_adbc.databases import connected, scheme_of, stopping, uri_of
+from nfrun_adbc.databases import Database, connected, scheme_of, uri_of
 
 _SHOWN = 20  # columns, in a message
 # Types of PostgreSQL that take texts as they are: a cast would cut them to the length of the column.
 _TEXTS = ("text", "character varying", "character", "name")
 _NOT_COMPARED = ("json", "xml", "point", "box", "path", "polygon", "circle", "line", "lseg")
+# Types that a database rounds or cuts a value for.
+_ROUNDED = (
+    *(
+        "tinyint",
+        "smallint",
+        "integer",
+        "bigint",
+        "hugeint",
+        "utinyint",
+        "usmallint",
+        "uinteger",
+        "ubigint",
+        "uhugeint",
+    ),
+    *("real", "float", "double", "numeric", "decimal", "date", "time"),
+)
 # The columns of a table and their types, none if it is not there. The parameters are the schema and the name.
 _COLUMNS = {
     "sqlite": "select name, type from pragma_table_info(?2, coalesce(?1, 'main'))",
     "duckdb": "select column_name, data_type from duckdb_columns() where database_name = current_database() "
     "and lower(schema_name) = lower(coalesce($1, current_schema())) and lower(table_name) = lower($2) "
     "order by column_index",
-    "postgresql": "select attname, format_type(atttypid, null) from pg_attribute where attnum > 0 and not attisdropped "
-    "and attrelid = to_regclass(concat(quote_ident($1) || '.', quote_ident($2))) order by attnum",
+    "postgresql": "select attname, format_type(atttypid, atttypmod) from pg_attribute where attnum > 0 "
+    "and not attisdropped and attrelid = to_regclass(concat(quote_ident($1) || '.', quote_ident($2))) order by attnum",
 }
 
 
@@ -43,7 +59,8 @@ def run(job: Job) -> dict[str, object]:
     else:
         reader_apart("write", job, job.node.inputs[0]).read_all()
     name = ".".join(filter(None, (values.get("schema"), values["table"])))
-    job.log.info("%s rows in %s", f"{table.num_rows:,}", name)
+    rows = "1 row" if table.num_rows == 1 else f"{table.num_rows:,} rows"
+    job.log.info("%s in %s", rows, name)
     shown = mode if isinstance(mode, str) else "upsert"
     return {"written": [{"table": name, "mode": shown, "rows": table.num_rows}]}
 
@@ -52,13 +69,13 @@ def write_rows(job: Job) -> None:
     """Write the input, over a connection of this process."""
     values, table = job.node.values, job.table(job.node.inputs[0])
     mode = values["mode"]
-    with connected(job, reads=False) as (scheme, connection), connection.cursor() as cursor, stopping(job, cursor):
-        taken = as_taken(scheme, table)
-        writer = _Writer(scheme, cursor, values.get("schema"), values["table"], taken, _keys(mode))
+    with connected(job, reads=False) as database:
+        taken = as_taken(database.scheme, table)
+        writer = _Writer(database, values.get("schema"), values["table"], taken, _keys(mode))
         writer.write(replaces=mode == "replace")
         if job.stop.requested:
             raise NodeError("stopped")
-        connection.commit()
+        database.commit()
 
 
 def _keys(mode: Any) -> Sequence[str]:
@@ -83,17 +100,16 @@ def _check_input(table: pa.Table, keys: Sequence[str]) -> None:
                 f"'upsert' names the column '{key}', which the input does not have", f"there is {_listed(names)}"
             )
         if nulls := table[key].null_count:
-            what = f"the key '{key}' is null in {nulls:,} rows: such rows cannot be told apart"
+            rows = "1 row" if nulls == 1 else f"{nulls:,} rows"
+            what = f"the key '{key}' is null in {rows}: such rows cannot be told apart"
             raise NodeError(what, "leave them out, or give them a value, in the node before")
 
 
 class _Writer:
-    """Writes a table, with the names and in the words of one database. All of it is in the transaction of `cursor`."""
+    """Writes a table, with the names and in the words of one database. All of it is in one transaction."""
 
-    def __init__(
-        self, scheme: str, cursor: Any, schema: str | None, name: str, table: pa.Table, keys: Sequence[str]
-    ) -> None:
-        self._scheme, self._cursor, self._table, self._keys = scheme, cursor, table, keys
+    def __init__(self, database: Database, schema: str | None, name: str, table: pa.Table, keys: Sequence[str]) -> None:
+        self._database, self._scheme, self._table, self._keys = database, database.scheme, table, keys
         self._schema, self._name = schema, name
         self._there: Mapping[str, str] = {}
         self._target = f"{_quoted(schema)}.{_quoted(name)}" if schema else _quoted(name)
@@ -108,9 +124,12 @@ class _Writer:
         elif lacking := self._unknown(there):
             what = f"{self._target} has no column {_listed(lacking)}; it has {_listed([*there])}"
             raise NodeError(what, "add it to the table, drop the table, or leave the column out in the node before")
+        if self._scheme == "sqlite":
+            self._check_values(there)
         if self._scheme == "postgresql":  # readers go on; others that write wait
             self._do(f"lock table {self._target} in share row exclusive mode")
-        self._cursor.adbc_ingest(self._staging_name, self._table, mode="create", temporary=True)
+        self._database.ingest(self._staging_name, self._table)
+        self._check_casts()
         if self._scheme == "postgresql":  # its plans depend on the number of rows
             self._do(f"analyze {self._staging}")
         if self._keys:
@@ -122,15 +141,51 @@ class _Writer:
         self._insert()
         self._do(f"drop table {self._staging}")
 
-    def _do(self, sql: str) -> None:
-        self._cursor.execute(sql)
+    def _check_values(self, there: Mapping[str, str]) -> None:
+        """Raise NodeError for a value that SQLite would change, or keep in a column of another type."""
+        from nfrun_adbc.sqlite_file import check_floats, misfit
 
-    def _rows(self, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
-        self._cursor.execute(sql, parameters)
-        return list(self._cursor.fetchall())
+        check_floats(self._table)
+        for name in self._table.column_names if there else ():
+            type = self._type_there(name)
+            if (value := misfit(self._table[name], type)) is not None:
+                raise self._misfit(name, type, repr(value))
+
+    def _misfit(self, name: str, type: str, value: str) -> NodeError:
+        what = f"the column '{name}' of {self._target} is {type}, and the value {value} does not fit exactly"
+        return NodeError(what, "cast the column in the node before, or change the type in the table")
+
+    def _check_casts(self) -> None:
+        """Raise NodeError for a value that DuckDB or PostgreSQL would round to fit the type of its column."""
+        if self._scheme == "sqlite":
+            return
+        for field in self._table.schema:
+            name, type = _quoted(field.name), self._type_there(field.name)
+            own = type_in(self._scheme, field.type)
+            if type == own or not type.startswith(_ROUNDED):
+                continue
+            value = name
+            if pa.types.is_string(field.type):  # '1.55' in numeric(5, 1)
+                if "(" not in type or not type.startswith(("numeric", "decimal")):
+                    continue
+                own = "numeric" if self._scheme == "postgresql" else "double"
+                value = f"cast({name} as {own})"
+            kept = f"cast(cast({name} as {type}) as {own})"
+            lost = f"select cast({name} as varchar) from {self._staging} where {kept} is distinct from {value} limit 1"
+            if found := self._database.rows(lost):
+                raise self._misfit(field.name, type, found[0][0])
+
+    def _type_there(self, name: str) -> str:
+        """Return the type of a column of the table; "" if the table is new."""
+        if self._scheme == "postgresql":
+            return self._there.get(name, "")
+        return next((type.lower() for known, type in self._there.items() if known.lower() == name.lower()), "")
+
+    def _do(self, sql: str) -> None:
+        self._database.execute(sql)
 
     def _columns(self) -> dict[str, str]:
-        return dict(self._rows(_COLUMNS[self._scheme], [self._schema, self._name]))
+        return dict(self._database.rows(_COLUMNS[self._scheme], [self._schema, self._name]))
 
     def _unknown(self, there: Mapping[str, str]) -> list[str]:
         """Return the columns of the input that the table lacks: capitals count in PostgreSQL only."""
@@ -148,7 +203,9 @@ class _Writer:
     def _check_keys(self) -> None:
         """Raise NodeError if two rows of the input have the same key: which one would stay?"""
         keys = ", ".join(map(_quoted, self._keys))
-        twice = self._rows(f"select {keys}, count(*) from {self._staging} group by {keys} having count(*) > 1 limit 1")
+        twice = self._database.rows(
+            f"select {keys}, count(*) from {self._staging} group by {keys} having count(*) > 1 limit 1"
+        )
         if twice:
             *values, count = twice[0]
             key = ", ".join(f"{name} {value!r}" for name, value in zip(self._keys, values, strict=True))
@@ -173,6 +230,7 @@ class _Writer:
         """Return the value of a column for its table. PostgreSQL makes no uuid or jsonb of a text by itself."""
         type, value = self._there.get(name, ""), f"s.{_quoted(name)}"
         is_text = pa.types.is_string(self._table.schema.field(name).type)
+        type = type.partition("(")[0] if type.startswith(_TEXTS) else type
         casts = self._scheme == "postgresql" and is_text and type and type not in _TEXTS
         return f"cast({value} as {type})" if casts else value
 
