@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
-from contextlib import AbstractContextManager
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +13,12 @@ from nfrun.core.output_types import TABLE, ending_of, form_of
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
-from nfrun.nodes.base import CancelToken, Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.made_files import check_apart, made_file
 from nfrun.nodes.returned_tables import a_, to_table
-from nfrun.plugins.job import Job, NodeView
-from nfrun.plugins.value_checks import check_values
 
 if TYPE_CHECKING:
-    import logging
+    from nfrun.plugins.job import Job
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
@@ -31,6 +26,8 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     half = node.plugin
     if half is None:
         return
+    from nfrun.plugins.value_checks import check_values  # few pipelines have plug-ins
+
     for found in check_values(half.values, node.with_, f"'{half.name}'"):
         at_top = not found.path and not node.with_  # there may be no `with` to point at
         path = (node.kind,) if at_top else ("with", *found.path)
@@ -75,18 +72,24 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         from nfrun.nodes.mapped_run import run_mapped
 
         return run_mapped(context, call_piece)
-    result = _called(context, NodeJob(context))
+    result = _called(context, _job(context))
     return _outputs(context, result)
 
 
 def call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
     """Return the table that the plug-in makes of a piece. `inputs` are all others, by name."""
     assert context.node.map is not None
-    result = _called(context, NodeJob(context, {**inputs, context.node.map.over: piece}, context.node.map.over))
+    result = _called(context, _job(context, {**inputs, context.node.map.over: piece}, context.node.map.over))
     (name,) = _half(context).outputs or ("",)
     if not isinstance(result, Mapping) or [*result] != [name]:
         raise NodeError(f"run() of '{context.node.body}' returned {_returned(result)}, not {{'{name}': a table}}")
     return to_table(result[name])
+
+
+def _job(context: NodeContext, inputs: Mapping[str, Any] | None = None, over: str = "") -> Job:
+    from nfrun.nodes.plugin_job import NodeJob
+
+    return NodeJob(context, _half(context), inputs, over)
 
 
 def _half(context: NodeContext) -> StaticHalf:
@@ -151,62 +154,6 @@ def _returned(result: Any) -> str:
         return a_(result)
     names = ", ".join([f"'{ellipsize(str(name))}'" for name in result])
     return f"a mapping of {names or 'nothing'}"
-
-
-class NodeJob:
-    """The `Job` of an attempt, or of a call for a piece: then `inputs` has all, and `over` is the one that is cut."""
-
-    def __init__(self, context: NodeContext, inputs: Mapping[str, Any] | None = None, over: str = "") -> None:
-        node, half = context.node, _half(context)
-        self._context, self._inputs, self._over = context, inputs, over
-        values, names = copy.deepcopy(dict(node.with_)), [item.name for item in node.inputs]
-        self.node = NodeView(node.id, half.name, values, names, dict(half.outputs), node.cpus)
-        self.run, self.attempt, self.folder = context.run, context.attempt, context.folder
-        self.environ: Mapping[str, str] = dict(context.environ)
-        self.durable = context.fsync
-        self.stop = NodeStop(context.cancel_token)
-
-    @cached_property
-    def log(self) -> logging.Logger:
-        from nfrun.nodes.node_logger import node_logger  # it imports logging
-
-        return node_logger(self._context)
-
-    def has(self, name: str) -> bool:
-        if self._inputs is not None:
-            return name in self._inputs
-        return name in self.node.inputs and self._context.has_input(name)
-
-    def table(self, name: str) -> Any:
-        return self._inputs[name] if self._inputs is not None else self._context.table(name)
-
-    def file(self, name: str) -> Path:
-        if name == self._over:
-            raise ValueError(f"'{name}' is cut by the map of '{self.node.id}': a piece has no file")
-        return self._context.file(name)
-
-    def scratch(self) -> Path:
-        return self._context.scratch()
-
-    def progress(self, done: float, total: float | None = None) -> None:
-        self._context.progress(float(done), None if total is None else float(total))
-
-    def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return self._context.run_coroutine(coroutine)
-
-
-class NodeStop:
-    """The `Stop` of an attempt."""
-
-    def __init__(self, token: CancelToken) -> None:
-        self._token = token
-
-    @property
-    def requested(self) -> bool:
-        return self._token.cancelled
-
-    def calls(self, callback: Callable[[], object]) -> AbstractContextManager[None]:
-        return self._token.on_cancel(callback)
 
 
 def _obstacle(node: NodeSpec) -> str:

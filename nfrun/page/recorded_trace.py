@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from shlex import join
+from typing import Any
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
@@ -25,6 +26,7 @@ from nfrun.history.node_times import NodeTimes, attempts_of_line
 from nfrun.history.run_plan import PlannedNode
 from nfrun.lookback.run_list import ListedRun
 from nfrun.page.recorded import Recorded, read_recorded
+from nfrun.page.under_way import add_under_way
 from nfrun.reports.ci.trace import TraceFile
 
 _INPUTS = OutputId("")  # in place of all inputs, of whose waits the sum is recorded
@@ -66,8 +68,24 @@ def _events(found: Recorded, redact: Callable[[str], str]) -> Iterator[Event]:
         for event in _of_node(found, name):
             failure = getattr(event, "failure", None)
             yield replace(event, failure=replace(failure, message=redact(failure.message))) if failure else event
-    if (ending := found.run.ending) is not None and ending.at:
+    if (ending := found.run.ending) is None:
+        yield from _under_way(found)
+    elif ending.at:
         yield RunFinished(ending.duration, ending.status)
+
+
+def _under_way(found: Recorded) -> Iterator[Event]:
+    """Yield the starts of what was under way in a run without an end, and as its end the last moment that is known."""
+    started: dict[str, dict[str, Any]] = {name: {} for name in found.nodes}
+    last = add_under_way(found, started)
+    for name, known in started.items():
+        if "started" in known:
+            yield NodeStarted(known["started"], name, 1, _inputs(found, name))
+    yield RunFinished(last["duration"], found.run.status)
+
+
+def _inputs(found: Recorded, name: str) -> dict[str, OutputRef]:
+    return {read.output: OutputRef(read.output, 0, 0, "") for read in found.graph.reads[name]}
 
 
 def _of_node(found: Recorded, name: str) -> Iterator[Event]:
@@ -76,9 +94,7 @@ def _of_node(found: Recorded, name: str) -> Iterator[Event]:
         yield NodeFinished(node.started or 0.0, name, node.attempts or 1, reused=True)
     if span is None:
         return
-    inputs: dict[str, OutputRef] = {}
-    for read in found.graph.reads[name]:
-        inputs[read.output] = OutputRef(read.output, 0, 0, "")
+    inputs = _inputs(found, name)
     failed = attempts_of_line(found.ends[name].failed) if found.ends[name].failed else ()
     for number, attempt in enumerate(failed, 1):
         failure = Failure(Cause.NODE, "", attempt.error)

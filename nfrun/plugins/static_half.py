@@ -33,6 +33,8 @@ def read_static_half(data: bytes, *, name: str, module: str, origin: str, packag
         raise StaticHalfError("it is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise StaticHalfError(f"it is no JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except ValueError:  # Python reads no number of more than 4,300 digits
+        raise StaticHalfError("it has a number of too many digits") from None
     api = found.get("api") if isinstance(found, dict) else None
     if isinstance(api, int) and not isinstance(api, bool) and api != API:
         older = "a newer version of the package" if api < API else "a newer nfrun"

@@ -160,9 +160,7 @@ def test_a_summary_that_cannot_be_written_is_a_warning(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
     done = here(folder, "run", "good.yaml", "-q")
     assert done.returncode == 0
-    assert (
-        done.stderr.splitlines()[-1] == f"::warning title=nfrun::the summary of the step is not written: {path}: {why}"
-    )
+    assert f"::warning title=nfrun::the summary of the step is not written: {path}: {why}" in done.stderr.splitlines()
 
 
 def test_a_summary_stays_below_the_limit_of_a_step(folder: Path, here: Here) -> None:

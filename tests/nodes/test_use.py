@@ -371,7 +371,8 @@ def run(job):
 
 
 @pytest.mark.parametrize(
-    ("query", "section", "told"), [("select 1 as a", "finally", "okTrue"), ("selec", "on_failure", "failedFalse")]
+    ("query", "section", "told"),
+    [("select 1 as a", "finally", "okTrue"), ("select error('no')", "on_failure", "failedFalse")],
 )
 def test_it_runs_at_the_end_of_a_run(here: Here, site: Path, query: str, section: str, told: str) -> None:
     folder = one(site, TELLS, "with: {}", outputs=ROWS, effects=True)

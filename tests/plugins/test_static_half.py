@@ -57,6 +57,7 @@ def test_inputs_without_bounds_are_any_number() -> None:
         (b'{"api": 1,', "it is no JSON: Expecting property name enclosed in double quotes (line 1, column 11)", ""),
         (b'{"\xff"}', "it is no UTF-8: byte 2", ""),
         (b"[" * 100_000, "it is nested too deeply", ""),
+        (b'{"api": ' + b"1" * 5_000 + b"}", "it has a number of too many digits", ""),
         (b'{"api": 1, "api": 1}', "it has 'api' twice", ""),
         ([], "a static half must be a mapping, not a list", ""),
         (

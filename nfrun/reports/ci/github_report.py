@@ -11,14 +11,15 @@ from nfrun.core.contracts import CheckResult, failed_checks
 from nfrun.core.errors import Cause, Diagnostic, SourceSpan
 from nfrun.core.events import Event, Failure
 from nfrun.core.pipeline import Pipeline
-from nfrun.core.text import ellipsize, escape_controls, shortened
+from nfrun.core.text import ellipsize, shortened
 from nfrun.reports.cells import alike_failures
-from nfrun.reports.ci.github_commands import Annotation, annotation_lines, command
+from nfrun.reports.ci.github_commands import Annotation, annotation_lines
 from nfrun.reports.line_reporter import LineReporter
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.reports.summary import failure_text
 
 _INSTALLED = re.compile(r"(^|/)(\.[^/]*|site-packages)/")  # in virtual environments, which may be in the workspace
+_LEVELS = ("error", "warning", "notice")
 _MOST_LISTED = 6  # names of nodes
 _MOST_TITLE = 100  # characters
 
@@ -70,13 +71,14 @@ class GitHubReport(LineReporter):
 
     def close(self) -> None:
         """Write the annotations, and add the summary."""
-        lines = annotation_lines(self.annotations())
+        found = sorted(self.annotations(), key=lambda annotation: _LEVELS.index(annotation.level))
         try:
             self._add_summary()
         except OSError as error:
             what = f"the summary of the step is not written: {error.filename or ''}: {error.strerror or error}"
-            lines.append(command("warning", escape_controls(what), title="nfrun"))
-        for line in lines:
+            errors = sum(annotation.level == "error" for annotation in found)
+            found.insert(errors, Annotation("warning", "nfrun", what))
+        for line in annotation_lines(found):
             self.add(line)
         super().close()
 

@@ -105,6 +105,15 @@ def test_of_each_level_there_are_as_many_annotations_as_github_shows() -> None:
     ]
 
 
+def test_each_line_of_a_file_is_annotated_before_one_is_twice() -> None:
+    cells = [Annotation("error", f"cell {i}", str(i), "steps.py", 2) for i in range(30)]
+    others = [Annotation("error", f"node {i}", "no", "steps.py", 10 + i) for i in range(3)]
+    elsewhere = [Annotation("error", "sh", "no"), Annotation("error", "sh", "again")]
+    found = annotation_lines([*cells, *others, *elsewhere])
+    assert [line.rpartition("::")[2] for line in found[:-1]] == ["0", "no", "no", "no", "no", "1", "2", "3", "4"]
+    assert found[-1] == "::error::26 more: the log has all of them, and the summary of the job"
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -352,6 +361,17 @@ def test_a_summary_that_cannot_be_written_is_a_warning() -> None:
 
     found = report_of([*EVENTS[:4], RunFinished(1.1, "ok")], "", add_summary)
     assert found == ["::warning title=nfrun::the summary of the step is not written: /s/um: Permission denied"]
+
+
+def test_a_summary_that_is_missing_is_told_before_other_warnings_which_may_be_too_many() -> None:
+    def add_summary() -> None:
+        raise PermissionError(13, "Permission denied", "/s/um")
+
+    report = report_of([*EVENTS[:4], RunFinished(1.1, "cancelled")], "", add_summary)
+    assert [line.partition("::the ")[2].partition(":")[0] for line in report] == [
+        "summary of the step is not written",
+        "run was cancelled",
+    ]
 
 
 def test_mistakes_in_a_file_are_annotated(workspace: Path) -> None:
