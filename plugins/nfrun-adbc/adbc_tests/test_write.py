@@ -124,6 +124,8 @@ def test_a_row_that_the_table_refuses_leaves_all_as_it_was(trial: Trial) -> None
     fails_at_the_end(trial)
     for mode in ("append", "replace", UPSERT):
         message, _ = problem(trial, pa.table({"id": [8, 9], "name": ["good", "bad"]}), mode)
+        named = {"sqlite": "SQLite test.db: ", "duckdb": "DuckDB test.db: ", "postgresql": "PostgreSQL: "}[trial.scheme]
+        assert message.startswith(named)
         assert "check" in message.lower()
         assert trial.rows() == [(1, "a"), (2, "b"), (3, None)]
 
@@ -161,6 +163,12 @@ def test_writers_in_one_process_wait_for_one_another(trial: Trial) -> None:
         thread.join()
     assert failed == []
     assert trial.rows("select count(*) as n, count(distinct id) as ids from t") == [(9, 9)]
+
+
+def test_a_constraint_says_what_to_do(sqlite: Trial) -> None:
+    sqlite.do("create table t (id integer, name text not null)")
+    told = "nothing is written: leave such rows out, or change them, in the node before"
+    assert problem(sqlite, ROWS) == ("SQLite test.db: NOT NULL constraint failed: t.name", told)
 
 
 # ------------------------------------------------------------------ what is wrong

@@ -33,6 +33,8 @@ _DRIVERS = {
 }
 _FORMS = "sqlite:FILE, duckdb:FILE or postgresql://user@host/name"
 _FULL = re.compile("disk is full|disk full|no space left", re.IGNORECASE)
+_CONSTRAINT = re.compile("constraint", re.IGNORECASE)
+_NAMES = {"sqlite": "SQLite", "duckdb": "DuckDB", "postgresql": "PostgreSQL"}
 # One node writes into a file at a time.
 _file_locks: dict[str, threading.Lock] = {}
 _locks = threading.Lock()
@@ -140,7 +142,7 @@ def connected(job: Job, *, reads: bool) -> Iterator[Database]:
     except connect.errors as error:
         if file is not None and _FULL.search(str(error)):  # nfrun tries no node again that met a full disk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from None
-        raise NodeError(*_told(error)) from None
+        raise NodeError(*_told(error, _NAMES[scheme] + (f" {file.name}" if file is not None else ""))) from None
 
 
 def _interrupt(database: Database) -> None:
@@ -165,7 +167,11 @@ def locked(job: Job, file: Path | None) -> Iterator[None]:
         lock.release()
 
 
-def _told(error: Exception) -> tuple[str, str]:
-    """Return the message of a driver's error: its first line, and the rest."""
-    first, _, rest = str(error).partition("\n")
-    return first.strip() or type(error).__name__, rest.strip()
+def _told(error: Exception, database: str) -> tuple[str, str]:
+    """Return the message of a driver's error: the database and the first line, and the rest."""
+    text = str(error)
+    text = text.rpartition("ERROR:  ")[2] if "[libpq]" in text else text
+    first, _, rest = text.strip().partition("\n")
+    hint = "nothing is written: leave such rows out, or change them, in the node before"
+    rest = rest.strip() or (hint if _CONSTRAINT.search(first) else "")
+    return f"{database}: {first.strip() or type(error).__name__}", rest
