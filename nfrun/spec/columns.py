@@ -27,7 +27,7 @@ from nfrun.nodes.registry import KINDS
 from nfrun.nodes.user_checks import query_columns, query_problems
 from nfrun.spec.body_files import span_in_text
 from nfrun.spec.contracts import checks_path, is_bound
-from nfrun.spec.findings import Findings
+from nfrun.spec.findings import Findings, in_file_order
 from nfrun.spec.known_checks import KnownChecks
 from nfrun.yaml.document import Document, Keys
 
@@ -86,8 +86,7 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
     problems = {found.span: found for one in others.values() for found in reversed(one.diagnostics)}
     if not problems:
         known.keep_columns(content)
-    main = pipeline.file
-    return sorted(problems.values(), key=lambda found: (found.span.file != main, found.span.line, found.span.column))
+    return in_file_order(pipeline.file, problems.values())
 
 
 def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:

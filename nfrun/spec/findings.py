@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from nfrun.core.errors import Diagnostic, SourceSpan
@@ -63,3 +64,11 @@ class Findings:
         """Mark the path as wrong, and it and the paths above it as bad."""
         self.wrong.add(path)
         self.bad.update(path[:i] for i in range(1, len(path) + 1))
+
+
+def in_file_order(file: str, found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return problems, each once: those in the file first, each file from top to bottom.
+
+    A problem in an anchor is found at every alias too, one in a default at every node.
+    """
+    return sorted(dict.fromkeys(found), key=lambda each: (each.span.file != file, each.span.line, each.span.column))

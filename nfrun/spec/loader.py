@@ -29,7 +29,7 @@ from nfrun.spec.contracts import checks_path, read_contracts, resolve_check_refe
 from nfrun.spec.edge_types import type_inputs
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
-from nfrun.spec.findings import Findings
+from nfrun.spec.findings import Findings, in_file_order
 from nfrun.spec.included_files import Including, documents_of, read_included, with_place
 from nfrun.spec.inputs import with_inputs
 from nfrun.spec.known_checks import KnownChecks
@@ -74,31 +74,30 @@ def read_pipeline(
     and passes their warnings. Raises SpecError with all problems of it and its sub-pipelines, in file order.
     """
     warnings: list[Diagnostic] = []
+    functions = functions or FunctionLookup(Path(path).absolute().parent)
+    chain_of_files = ((os.path.realpath(path), Path(path).name),)
+    fields: dict[str, Any] = {"functions": functions, "profile": profile, "given": given, "warnings": warnings}
+
+    def read(*, thorough: bool) -> tuple[Pipeline, Document]:
+        more: dict[str, Any] = {"including": Including(chain_of_files), "known": known or KnownChecks()}
+        return _read(_Reader(document or load(path), thorough=thorough, **fields, **more))
+
     with gc_paused():
-        reader = _Reader(
-            document or load(path),
-            functions=functions or FunctionLookup(Path(path).absolute().parent),
-            thorough=on_warning is not None,
-            profile=profile,
-            given=given,
-            including=Including(((os.path.realpath(path), Path(path).name),)),
-            warnings=warnings,
-            known=known or KnownChecks(),
-        )
-        pipeline, document = _read(reader)
+        try:
+            found = read(thorough=on_warning is not None)
+        except SpecError:
+            read(thorough=True)  # the slow checks may find more, and all mistakes are told at once
+            raise
     for warning in warnings if on_warning is not None else ():
         on_warning(warning)  # type: ignore[misc]
-    return pipeline, document
+    return found
 
 
 def _read(reader: _Reader) -> tuple[Pipeline, Document]:
     """Return the pipeline of a reader and its document. Raises SpecError."""
-    file = reader.document.file
-    pipeline = reader.read(Path(file).absolute().parent)
+    pipeline = reader.read(Path(reader.document.file).absolute().parent)
     if reader.diagnostics or pipeline is None:
-        # Drop duplicates: a problem in an anchor is found at every alias too, one in a default at every node.
-        problems = dict.fromkeys(reader.diagnostics)
-        raise SpecError(sorted(problems, key=lambda p: (p.span.file != file, p.span.line, p.span.column)))
+        raise SpecError(in_file_order(reader.document.file, reader.diagnostics))
     return pipeline, reader.document
 
 

@@ -14,6 +14,7 @@ from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind, expand, secrets_of
 from nfrun.spec.budgets import refused_amounts, with_memory
 from nfrun.spec.columns import column_problems
+from nfrun.spec.findings import in_file_order
 from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.missing import missing
@@ -109,10 +110,10 @@ def _refuse(
     """Raise SpecError for amounts over a budget, for what nodes need and lack, and for columns unless it is None."""
     if refused := list(dict.fromkeys(refused_amounts(pipeline, document, pipeline.budgets))):
         raise SpecError(refused)
-    if absent := list(missing(pipeline, document, functions, environ)):
-        raise SpecError(absent)
-    if known is not None and (lacking := column_problems(pipeline, document, known)):
-        raise SpecError(lacking)
+    absent = list(missing(pipeline, document, functions, environ))
+    lacking = [] if known is None else column_problems(pipeline, document, known)
+    if absent or lacking:
+        raise SpecError(in_file_order(pipeline.file, [*absent, *lacking]))
 
 
 def functions_of(built: BuiltPipeline | None) -> Mapping[str, LookupResult]:

@@ -503,3 +503,23 @@ def test_the_ends_of_a_limited_number_of_files_are_read(monkeypatch: pytest.Monk
     text = HEAD + "".join(f"  a{i}: {{read: a.parquet}}\n" for i in range(3))
     text += "".join(f"  b{i}: {{sql: select x from a{i}, inputs: a{i}}}\n" for i in range(3))
     assert [line[:10] for line in planned(text)] == ["p.yaml:6:2", "p.yaml:7:2"]
+
+
+def test_queries_are_told_beside_what_is_not_there() -> None:
+    text = "nodes:\n  b: {sql: selec 1}\n  c: {read: gone.csv}\n  d: {sql: from nope}\n"
+    assert planned(text) == [
+        "p.yaml:2:12: DuckDB cannot parse this query: syntax error at or near \"selec\": did you mean 'select'?",
+        "p.yaml:3:13: there is no file 'gone.csv': a path is relative to the pipeline file",
+        f"p.yaml:4:17: {TABLE_IS} 'nope', {NOT_THERE}: the node has no 'inputs'",
+    ]
+
+
+def test_queries_are_told_beside_mistakes_in_the_file_and_in_those_that_it_includes() -> None:
+    Path("sub.yaml").write_text("nodes:\n  b: {sql: selec 1}\n  c: {sql: from x, inputs: {x: gone}}\n")
+    assert planned("nodes:\n  a: {pipeline: sub.yaml}\n  d: {sql: selec 2}\n  e: {python: steps:f}\n") == [
+        "p.yaml:3:12: DuckDB cannot parse this query: syntax error at or near \"selec\": did you mean 'select'?",
+        "p.yaml:4:15: there is no module 'steps': there is no steps.py beside the pipeline file, and no such module is "
+        "installed",
+        "sub.yaml:2:12: DuckDB cannot parse this query: syntax error at or near \"selec\": did you mean 'select'?",
+        "sub.yaml:3:32: node 'c' reads 'gone', which is not defined: there is 'b'",
+    ]
