@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE
+from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, print_json
 from nfrun.core.text import on_one_line
 from nfrun.core.values import asdict
 from nfrun.running.option_fields import Options, command_options, flag
@@ -35,12 +34,12 @@ def plugins(options: PluginsOptions, messages: Messages) -> int:
             code = EXIT_USAGE
             found.append({"name": name, "error": str(error), "hint": error.hint})
             if not options.json:
-                messages(f"{error} ({error.hint})")
+                messages(f"{error} ({error.hint})" if error.hint else str(error))
             continue
         found.append(asdict(half))
         rows.append((half.name, half.version, half.package, half.description))
     if options.json:
-        print(json.dumps({"kinds": found}, indent=2, ensure_ascii=False))
+        print_json({"kinds": found})
         return code
     if not found:
         messages("no installed package has kinds of node; docs/plugins.md says how to write one")

@@ -62,6 +62,11 @@ class RecordedNode:
     worker: str = ""
 
     @property
+    def work(self) -> float:
+        """The seconds that all attempts took, as far as they are recorded; `duration` is that of the last one."""
+        return self.duration + sum(attempt.ended - attempt.started for attempt in self.failed)
+
+    @property
     def outputs(self) -> tuple[FinishedOutput, ...]:
         """The outputs of the node; none unless it is ok or reused."""
         return self.finished.outputs if self.finished else ()

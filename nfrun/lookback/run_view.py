@@ -153,7 +153,7 @@ def node_json(node: RecordedNode) -> dict[str, Any]:
         "status": node.status,
         "attempts": node.attempts or None,
         "started_s": None if node.started is None else round(node.started, 6),
-        "took_s": round(node.duration, 6),
+        "took_s": round(node.work, 6),
         "rows": node.rows,
         "why": node.reason or None,
         "because": node.because or None,

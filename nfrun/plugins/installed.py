@@ -16,8 +16,8 @@ from nfrun.plugins.static_half import StaticHalfError, read_static_half
 GROUP = "nfrun.kinds"
 # The packages that are known to have kinds, for those who have not installed them.
 PACKAGES = {
-    "adbc.query": "nfrun-adbc (docs/databases.md says how to install it)",
-    "adbc.write": "nfrun-adbc (docs/databases.md says how to install it)",
+    "adbc.query": "nfrun-adbc: pip install './plugins/nfrun-adbc[all]' in a checkout of nfrun",
+    "adbc.write": "nfrun-adbc: pip install './plugins/nfrun-adbc[all]' in a checkout of nfrun",
 }
 
 

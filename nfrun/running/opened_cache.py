@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nfrun.cache.run_cache import RunCache
 from nfrun.cache.selected_inputs import plan_without_results
-from nfrun.core.errors import ClusterError, SelectionError
+from nfrun.core.errors import ClusterError, SelectionError, SpecError
 from nfrun.core.plan import SCHEDULES, Plan
 from nfrun.core.text import shortened
 from nfrun.running.run_setup import RunSetup
@@ -66,10 +66,10 @@ def plan_of_run(setup: RunSetup, cache: RunCache | None) -> Plan:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """Return the errors by which a cluster or its place refuses a run."""
+    """Return the errors by which a run is refused: by a cluster, its place, or what this machine lacks for a node."""
     from nfrun.places.base import PlaceError  # few runs have a place
 
-    return ClusterError, PlaceError
+    return ClusterError, PlaceError, SpecError
 
 
 @contextmanager

@@ -197,6 +197,16 @@ def test_a_node_takes_the_memory_of_a_worker_and_not_that_of_this_machine(tmp_pa
     assert (done.returncode, last_line(done)) == (0, "p: ok, 1 ran"), done.stderr
 
 
+def test_a_node_of_this_machine_that_takes_more_memory_than_it_has_leaves_no_run(
+    tmp_path: Path, cluster: DaskCluster
+) -> None:
+    pipeline = "name: p\nnodes: {a: {python: 'steps:a', executor: thread, resources: {memory: 900TB}}}\n"
+    folder = project(tmp_path / "p", pipeline, "import pyarrow as pa\ndef a(): return pa.table({'n': [1]})\n")
+    done = on_dask(folder, cluster)
+    assert (done.returncode, "900TB" in done.stderr) == (2, True), done.stderr
+    assert not list(folder.glob(".nfrun/runs/*"))
+
+
 def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -49,6 +49,15 @@ def test_one_that_is_not_usable_is_told(here: Here, site: Path) -> None:
     assert done.stderr == f"the kind 'toy.a' of toy-kinds 1.2.0 has no static half: {file} is not there ({hint})\n"
 
 
+def test_an_error_without_a_hint_ends_with_its_message(here: Here, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_kind(name: str, entries: object) -> object:
+        raise installed.PluginError("it cannot be read")
+
+    write_plugin(site)
+    monkeypatch.setattr(installed, "read_kind", read_kind)
+    assert here(site, "plugins").stderr == "it cannot be read\n"
+
+
 def test_as_json(here: Here, site: Path) -> None:
     write_plugin(site)
     write_plugin(site, name="toy.a", module="toy_kinds.a", kind=None)

@@ -34,6 +34,16 @@ def test_the_example_runs(here: Here, package: Path) -> None:
     assert [json.loads(line) for line in shown.splitlines()] == [{"word": "be", "count": 2}, {"word": "to", "count": 2}]
 
 
+def test_its_table_without_rows_has_columns(here: Here, package: Path) -> None:
+    (package / "p.yaml").write_text(
+        "nodes:\n  texts: {sql: \"select 'a' as text where false\"}\n"
+        "  words: {use: words.count, inputs: texts, with: {column: text}}\n"
+        "  n: {sql: 'select count(word) + sum(count) as n from words', inputs: words}\noutputs: {n: n}\n"
+    )
+    done = here(package, "run", "p.yaml", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
