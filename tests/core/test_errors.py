@@ -180,10 +180,11 @@ def test_only_the_first_diagnostics_are_shown_and_the_rest_are_counted() -> None
     assert render_all(diagnostics[:2], limit=2) == "a:1: no\na:2: no"
 
 
-def test_a_spec_error_counts_its_diagnostics() -> None:
+def test_a_spec_error_counts_and_shows_its_diagnostics() -> None:
     diagnostic = Diagnostic(SourceSpan("a"), "no")
-    assert str(SpecError([diagnostic])) == "1 problem"
-    assert str(SpecError([diagnostic, diagnostic])) == "2 problems"
+    assert SpecError([diagnostic]).summary == "1 problem"
+    assert SpecError([diagnostic, diagnostic]).summary == "2 problems"
+    assert str(SpecError([diagnostic, diagnostic])) == "a: no\na: no"
     assert SpecError([diagnostic]).diagnostics == (diagnostic,)
 
 
