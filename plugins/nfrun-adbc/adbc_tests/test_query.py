@@ -105,6 +105,13 @@ def test_queries_that_are_no_plain_select(trial: Trial) -> None:
         assert trial.rows("pivot t on name using sum(id)") == [(0, 1)]
 
 
+@pytest.mark.parametrize("name", ["parameters", "statements", "sql"])
+def test_a_table_is_no_variable_of_the_program(duckdb: Trial, name: str) -> None:
+    duckdb.write(ROWS.slice(0, 1))
+    with pytest.raises(NodeError, match=f"Table with name {name} does not exist"):
+        duckdb.query(f"select *, $1 as x from {name}", ["a"])
+
+
 @pytest.mark.parametrize("sql", ["-- nothing", "/* */", ";"])
 def test_a_query_of_nothing(trial: Trial, sql: str) -> None:
     trial.write(ROWS.slice(0, 1))

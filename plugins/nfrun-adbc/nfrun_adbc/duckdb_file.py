@@ -22,7 +22,8 @@ class DuckDBFile:
     errors = (duckdb.Error,)
 
     def __init__(self, file: Path, *, reads: bool) -> None:
-        self._connection = duckdb.connect(str(file))
+        # Without the setting, a name that is no table could be a variable of this program.
+        self._connection = duckdb.connect(str(file), config={"python_enable_replacements": "false"})
         self.execute("begin transaction read only" if reads else "begin transaction")
 
     def execute(self, sql: str) -> None:

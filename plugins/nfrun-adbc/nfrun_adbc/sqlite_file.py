@@ -202,7 +202,7 @@ def affinity(declared: str) -> str:
     ):
         if any(word in upper for word in words):
             return found
-    return "numeric" if upper and upper != "ANY" else "none"
+    return "numeric" if upper else "none"
 
 
 _WHOLE = r"^-?(?:0|[1-9]\d{0,17})(?:\.0+)?$"

@@ -7,6 +7,7 @@ fails, is stopped or killed leaves the database as it was. The table keeps its d
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -165,10 +166,10 @@ class _Writer:
             if type == own or not type.startswith(_ROUNDED):
                 continue
             value = name
-            if pa.types.is_string(field.type):  # '1.55' in numeric(5, 1)
-                if "(" not in type or not type.startswith(("numeric", "decimal")):
+            if pa.types.is_string(field.type):
+                own = _exact(self._scheme, type)
+                if own is None:
                     continue
-                own = "numeric" if self._scheme == "postgresql" else "double"
                 value = f"cast({name} as {own})"
             kept = f"cast(cast({name} as {type}) as {own})"
             lost = f"select cast({name} as varchar) from {self._staging} where {kept} is distinct from {value} limit 1"
@@ -242,6 +243,18 @@ class _Writer:
         taken = ", ".join(self._taken(name) for name in names)
         into = f"{self._target} ({', '.join(map(_quoted, names))})"
         self._do(f"insert into {into} select {taken} from {self._staging} as s{new}")
+
+
+def _exact(scheme: str, type: str) -> str | None:
+    """Return a type that keeps a text that `type` would round; None if it rounds none, or no type does."""
+    if type == "date":
+        return "timestamp"
+    if type.startswith(("numeric", "decimal")) or "int" in type:
+        if scheme == "postgresql":
+            return "numeric"
+        found = re.search(r"\((\d+),\s*(\d+)\)", type)
+        return f"decimal(38, {38 - int(found[1]) + int(found[2])})" if found else "decimal(38, 18)"
+    return None
 
 
 def _quoted(name: str) -> str:
