@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, print_json
 from nfrun.core.text import on_one_line
-from nfrun.core.values import asdict
 from nfrun.running.option_fields import Options, command_options, flag
 
 if TYPE_CHECKING:
+    from nfrun.core.static_half import StaticHalf
     from nfrun.system.std_streams import Messages
 
 
@@ -36,7 +36,7 @@ def plugins(options: PluginsOptions, messages: Messages) -> int:
             if not options.json:
                 messages(f"{error} ({error.hint})" if error.hint else str(error))
             continue
-        found.append(asdict(half))
+        found.append(_as_written(half))
         rows.append((half.name, half.version, half.package, half.description))
     if options.json:
         print_json({"kinds": found})
@@ -48,3 +48,14 @@ def plugins(options: PluginsOptions, messages: Messages) -> int:
         head = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
         print(on_one_line(f"{head}  {row[3]}").rstrip())
     return code
+
+
+def _as_written(half: StaticHalf) -> dict[str, Any]:
+    """Return a static half by the keys that its file has, with the name of the kind and its package."""
+    inputs = {"min": half.least, "max": half.most, "types": [*half.forms]}
+    return {
+        **{"name": half.name, "package": half.package, "version": half.version, "revision": half.revision},
+        **{"description": half.description, "with": dict(half.values), "inputs": inputs, "outputs": dict(half.outputs)},
+        **{"map": half.maps, "executor": [*half.executors], "effects": half.effects, "external": half.external},
+        "env": [*half.env],
+    }

@@ -65,12 +65,9 @@ def test_as_json(here: Here, site: Path) -> None:
     broken, good = json.loads(done.stdout)["kinds"]
     assert (done.returncode, done.stderr) == (2, "")
     assert broken.keys() == {"name", "error", "hint"}
-    assert (good["name"], good["revision"], good["outputs"], good["values"]) == (
-        "toy.repeat",
-        3,
-        {"rows": "table"},
-        KIND["with"],
-    )
+    assert (good["name"], good["package"]) == ("toy.repeat", "toy-kinds 1.2.0")
+    assert {key: good[key] for key in KIND if key != "api"} | {"api": 1} == KIND | {"inputs": good["inputs"]}
+    assert good["inputs"] == {"min": 0, "max": None, "types": ["table"]} | KIND["inputs"]
 
 
 def test_without_any(here: Here, site: Path) -> None:
