@@ -112,13 +112,32 @@ def _imported(half: StaticHalf) -> Callable[[Job], Any]:
 
     module = importlib.import_module(half.module)
     origin = getattr(module, "__file__", None) or ""
-    if os.path.realpath(origin) != os.path.realpath(half.origin) and Path(half.origin).exists():
-        what = f"the module '{half.module}' of '{half.name}' is hidden by another of that name ({origin})"
-        raise NodeError(what, "rename that")
+    if os.path.realpath(origin) != os.path.realpath(half.origin):  # of another environment, or hidden
+        own = _installed_here(half)
+        if own is None or os.path.realpath(origin) != os.path.realpath(own.origin):
+            what = f"the module '{half.module}' of '{half.name}' is hidden by another of that name ({origin})"
+            raise NodeError(what, "rename that")
     function = getattr(module, "run", None)
     if not callable(function):
         raise NodeError(f"the module '{half.module}' of '{half.name}' has no function run(job)")
     return function  # type: ignore[no-any-return]
+
+
+def _installed_here(half: StaticHalf) -> StaticHalf | None:
+    """Return the static half of a kind in this process's environment: a worker's may differ from that of the run.
+
+    None if there is no usable one. Raises NodeError if its results may be others.
+    """
+    from nfrun.plugins.installed import PluginError, find_kind
+
+    try:
+        own = find_kind(half.name)
+    except PluginError:
+        return None
+    if own.revision != half.revision:
+        what = f"'{half.name}' has the revision {own.revision} here (of {own.package}), and {half.revision} in the run"
+        raise NodeError(what, f"install {half.package} here, too")
+    return own
 
 
 def _outputs(context: NodeContext, result: Any) -> dict[str, Any]:

@@ -11,6 +11,11 @@ import pytest
 from conftest import Here
 from plugin_site import on_path, write_plugin
 
+from nfrun.core.values import replace
+from nfrun.nodes import use
+from nfrun.nodes.base import NodeError
+from nfrun.plugins.installed import find_kind
+
 ANY: Mapping[str, Any] = {"api": 1, "version": "1", "revision": 1, "with": {"type": "object"}, "inputs": {}}
 
 
@@ -181,6 +186,16 @@ def test_any_other_error_is_shown_with_the_frames_of_the_plug_in(here: Here, sit
     assert "one.py:2 in run" in done.stderr
     assert "one.py:5 in helper" in done.stderr
     assert "nodes/use.py" not in done.stderr
+
+
+def test_a_worker_of_another_environment_has_a_plug_in_of_its_own(site: Path) -> None:
+    one(site, "def run(job): return {}", "with: {}", outputs=ROWS)
+    half = replace(find_kind("toy.one"), origin="/elsewhere/toy_kinds/one.py")
+    assert callable(use._imported(half))
+    with pytest.raises(NodeError) as error:
+        use._imported(replace(half, revision=half.revision + 1, package="toy-kinds 2.0"))
+    told = f"'toy.one' has the revision {half.revision} here (of {half.package}), and {half.revision + 1} in the run"
+    assert (str(error.value), error.value.details) == (told, "install toy-kinds 2.0 here, too")
 
 
 def test_a_module_that_is_hidden_by_another_is_an_error(here: Here, site: Path) -> None:
