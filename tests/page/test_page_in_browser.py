@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,28 @@ def test_graph_has_boxes_with_their_share_and_edges_with_rows(show: Show) -> Non
     assert {"1,204 rows", "32.5 kB"} <= set(browser.texts("#graph .edge-text"))
     assert browser.count("#graph .view .edge.order") == 1
     assert browser.count("#graph .view .edge.critical") == 4
+
+
+CUT_OFF = """(() => {
+  const view = document.querySelector("#graph .view").getBoundingClientRect();
+  const cut = (box) => box.left < view.left || box.right > view.right;
+  return [...document.querySelectorAll("#graph .box")].some((box) => cut(box.getBoundingClientRect()));
+})()"""
+
+
+def test_the_graph_is_whole_beside_the_pane_and_fades_where_it_is_cut_off(show: Show, browser: Browser) -> None:
+    nodes = [node(name, index * 0.1, stage=index + 1) for index, name in enumerate("abcde")]
+    show(document(nodes, [[one, other, "data"] for one, other in pairwise("abcde")]), "#node=e")
+    browser.wait("document.querySelector('#graph .view').clientWidth < 800")
+    browser.wait(f"!{CUT_OFF}")
+    assert browser.count("#graph .more-left, #graph .more-right") == 0
+    browser.press("Escape")
+    browser.size(390, 844)
+    browser.wait("document.querySelector('#graph .more-left, #graph .more-right')")
+    assert browser.js(CUT_OFF)
+    browser.click("#graph [aria-label='Show the whole graph']")
+    assert not browser.js(CUT_OFF)
+    assert browser.count("#graph .more-left, #graph .more-right") == 0
 
 
 def test_a_click_unfolds_cells_in_the_graph_and_then_shows_one(show: Show) -> None:

@@ -6,6 +6,7 @@ const FEW = 150,
   MOST_UNFOLDED = 60,
   FOLDED_FROM = 5,
   FAR = 0.42,
+  LEGIBLE = 0.5,
   ROOM = 34;
 const GRAPH_LABEL =
   "Graph of the nodes. Right goes to a reader, left to what a node reads, up and down within a stage, Enter shows a node or unfolds, Backspace folds, plus and minus zoom, 0 shows all.";
@@ -106,15 +107,19 @@ class Graph {
     const least = this.isLarge ? 340 : 150;
     this.box.style.height = `${Math.max(least, Math.min(this.mostHeight, this.plan.height * this.k + ROOM + 30))}px`;
   }
-  fit() {
-    const least = this.plan.boxes.length <= MOST_UNFOLDED * 2 ? 0.6 : 0.005; // what few boxes need to be read
+  // Shows the whole graph. As it is `laid` out, few boxes stay large enough to be read: what is cut off fades out.
+  fit(laid = false) {
+    const least = laid && this.plan.boxes.length <= MOST_UNFOLDED * 2 ? LEGIBLE : 0.005;
     this.k = Math.max(
       least,
       Math.min(1, (this.width - 40) / this.plan.width, (this.mostHeight - ROOM - 24) / this.plan.height),
     );
     this.setHeight();
     this.x = Math.max(20, (this.width - this.plan.width * this.k) / 2);
-    this.y = Math.max(ROOM, (this.height - this.plan.height * this.k) / 2 + 8);
+    const top = Math.max(ROOM, (this.height - this.plan.height * this.k) / 2 + 8);
+    this.y = top;
+    if (laid && this.current && this.x + this.plan.width * this.k > this.width) this.reveal(this.current);
+    if (this.plan.height * this.k + ROOM < this.height) this.y = top;
     this.draw();
   }
   zoom(factor, x = this.width / 2, y = this.height / 2) {
@@ -173,13 +178,15 @@ class Graph {
     this.opened = new Set(this.isAnyOpen ? [] : this.plan.folds);
     this.active = null;
     this.build();
-    this.fit();
+    this.fit(true);
   }
 
   draw() {
     if (this.onPaper) return;
     const { k, x, y, isFar } = this;
     this.world.setAttribute("transform", `translate(${x.toFixed(1)},${y.toFixed(1)}) scale(${k.toFixed(4)})`);
+    this.box.classList.toggle("more-left", x < 0);
+    this.box.classList.toggle("more-right", x + this.plan.width * k > this.width);
     const place = this.isLarge && !isFar ? [k, x, y, this.width] : isFar ? [k] : [];
     const drawn = JSON.stringify([isFar, this.active, this.selected, ...place]);
     if (drawn === this.drawn) return;
@@ -193,7 +200,7 @@ class Graph {
     if (this.width === this.laid || this.onPaper) return;
     const isFirst = !this.laid;
     this.laid = this.width;
-    if (isFirst || !this.isLarge) this.fit();
+    if (isFirst || !this.isLarge) this.fit(true);
     else this.draw();
   }
   select(id) {
