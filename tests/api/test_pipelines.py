@@ -208,6 +208,18 @@ def test_inputs_may_be_tables_which_count_by_their_content(file: Path, orders: A
     assert pipeline.plan(inputs={"orders": [{"id": 9, "amount": 1.0}]}).runs[0] == "orders"
 
 
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view()], ids=str)
+def test_texts_of_given_tables_are_the_same_input_whatever_made_them(file: Path, kind: pa.DataType) -> None:
+    file.write_text(PIPELINE.replace("amount: number}", "amount: number, note: string}"))
+    pipeline = nfrun.load(file)
+    rows = [{"id": 7, "amount": 1.0, "note": "a"}, {"id": 8, "amount": 1.0, "note": "b"}]
+    pipeline.run(inputs={"orders": rows})
+    table = pa.Table.from_pylist(rows)
+    table = table.set_column(2, "note", pa.chunked_array([pa.array(["a", "b"], kind)]))
+    assert pipeline.plan(inputs={"orders": table}).runs == ()
+    assert pipeline.run(inputs={"orders": table}).counts == {"reused": 6}
+
+
 def test_given_tables_are_read_as_such_whatever_the_file_says_of_its_own(file: Path) -> None:
     with_options = "with: {format: csv, delimiter: ';', columns: [id, amount]}"
     file.write_text(PIPELINE.replace("read: orders.csv", f"read: orders.txt, {with_options}"))
