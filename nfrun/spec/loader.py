@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -352,8 +351,10 @@ class _Reader(Findings):
                 continue
             wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
             kind = KINDS[spec.kind]
-            examined = kind.examine(spec, names) if self.thorough and kind.examine else ()
-            for diagnostic in chain(kind.check(spec, self.functions), examined):
+            found = list(kind.check(spec, self.functions))
+            if self.thorough and kind.examine and all(each.is_warning for each in found):
+                found += kind.examine(spec, names)  # what follows from a mistake is not told again
+            for diagnostic in found:
                 # The kind does not see values that have a problem, so it may miss one of them.
                 if diagnostic.path[0] in wrong or (diagnostic.counts and (wrong or name in self.unclear)):
                     continue

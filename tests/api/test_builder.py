@@ -269,6 +269,7 @@ def test_mistakes_name_the_line_of_the_call(folder: Path) -> None:
         (1, "'tiemout' is not a key of a node"),
         (1, "node 'one' reads 'orders', which is not defined"),
         (2, "'retries' must be at least 0, not -1"),
+        (2, "the query reads the table 'y', which is not there"),
         (3, "the ending of this file does not tell its format"),
         (4, "'outputs' shows 'four', which is not defined"),
     ]
