@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -39,8 +40,8 @@ _NO_OPTIONS = ("self", "inputs", "params", "progress")  # arguments that are no 
 _FIELDS = {"params": "given", "jobs": "slots", "durable": "fsync"}  # the fields of options that are called otherwise
 
 
-class RunnablePipeline:
-    """What can be planned and run: a pipeline file, or a pipeline that a program builds.
+class RunnablePipeline(ABC):
+    """Plans and runs a pipeline: that of a file, or one that a program builds.
 
     Nothing is global: several threads may plan and run pipelines at once, also the same one with other work folders.
     """
@@ -144,13 +145,13 @@ class RunnablePipeline:
             validate_file(self._file(), found.append, built=self._built())
         return tuple(map(one_line, found))
 
+    @abstractmethod
     def _file(self) -> Path:
         """Return the path of the file, which need not exist for a built pipeline."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _built(self) -> BuiltPipeline | None:
         """Return what the program has built, None for a file."""
-        raise NotImplementedError
 
     def _read(self, profile: str = "") -> Pipeline:
         """Read and check the pipeline. Raises SpecError."""

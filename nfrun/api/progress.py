@@ -1,4 +1,4 @@
-"""Shows what is under way in a run of a Python program: below the cell of a notebook, or on stderr."""
+"""Shows the progress of a run in a Python program: below the cell of a notebook, or on stderr."""
 
 from __future__ import annotations
 

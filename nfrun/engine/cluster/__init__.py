@@ -1,1 +1,1 @@
-"""Attempts on the workers of a cluster: `wire` has what is sent, `host` makes attempts, `hosted` starts hosts."""
+"""Attempts on the workers of a cluster: `wire` has the messages, `host` makes attempts, `hosted` starts hosts."""

@@ -1,4 +1,4 @@
-"""Finds out whether an address of a cluster is on this machine, and whether what is sent there is encrypted."""
+"""Tells whether the address of a cluster is on this machine, and whether connections to it are encrypted."""
 
 from __future__ import annotations
 
