@@ -1,0 +1,124 @@
+"""pipelines/evals: all of it against its pretended model, whose counters agree, and its script that makes the data."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import forked
+import pyarrow as pa
+import pytest
+
+EVALS = Path(__file__).parents[2] / "pipelines" / "evals"
+
+# What the hashes of the 300 requests decide: model, prompt, failed, accuracy, tokens and dollars, the best first.
+SCORES = [
+    ("large", "steps", 3, 0.92, 648, 1175, 0.01337),
+    ("large", "exam", 0, 0.9, 938, 50, 0.002845),
+    ("small", "steps", 2, 0.88, 661, 1200, 0.000819),
+    ("large", "bare", 3, 0.76, 459, 47, 0.001618),
+    ("small", "bare", 1, 0.68, 478, 49, 0.000101),
+    ("small", "exam", 2, 0.6, 901, 48, 0.000164),
+]
+COUNTERS = {"requests": 363, "answered": 289, "broken": 14, "busy": 19, "garbage": 41}
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"evals_{name}", EVALS / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make_data = load("make_data")
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """The pretended model on a free port. It answers at once, so that the tests are short."""
+    module = load("server")
+    module.SECONDS, module.RETRY_AFTER = (0.0, 0.0), "0.01"
+    with module.Server() as found:
+        yield found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The pipeline in a folder of its own, with a larger rate."""
+    found = tmp_path / "evals"
+    shutil.copytree(EVALS, found, ignore=shutil.ignore_patterns(".nfrun", "out", "__pycache__"))
+    text = (found / "evals.yaml").read_text(encoding="utf-8")
+    assert "calls: 50/s" in text and "delay: 50ms" in text
+    text = text.replace("calls: 50/s", "calls: 5k/s").replace("delay: 50ms", "delay: 1ms")
+    (found / "evals.yaml").write_text(text, encoding="utf-8")
+    return found
+
+
+def run(folder: Path, url: str, *arguments: str, key: str = "key-of-the-pretended-model", code: int = 0) -> Any:
+    """Run the pipeline. Returns the document of the run, or stderr if it fails."""
+    command = [sys.executable, "-m", "nfrun", "run", str(folder / "evals.yaml"), "--json", "-q", "-p", f"url={url}"]
+    environ = {**os.environ, "API_KEY": key}
+    done = forked.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False, env=environ)
+    assert done.returncode == code, done.stderr
+    assert key not in done.stdout + done.stderr
+    return done.stderr if code else json.loads(done.stdout)
+
+
+def rows(document: Any, output: str) -> list[dict[str, Any]]:
+    with pa.memory_map(document["outputs"][output]["path"]) as file:
+        found: list[dict[str, Any]] = pa.ipc.open_file(file).read_all().to_pylist()
+    return found
+
+
+def test_the_questions_are_those_that_the_script_makes() -> None:
+    with (EVALS / "data" / "questions.csv").open(encoding="utf-8", newline="") as file:
+        assert [*csv.DictReader(file)] == make_data.questions()
+
+
+def test_accuracy_cost_and_failures_are_known_exactly(folder: Path, server: Any) -> None:
+    first = run(folder, server.url)
+    names = ("model", "prompt", "failed", "accuracy", "tokens_in", "tokens_out", "dollars")
+    assert [tuple(row[name] for name in names) for row in rows(first, "scores")] == SCORES
+    assert server.counters() == COUNTERS
+    failures = rows(first, "failures")
+    assert len(failures) == 11 and {row["error"] for row in failures} == {"ValueError"}
+    assert {row["attempts"] for row in failures} == {4}
+    mapped = [node["map"] for name, node in first["nodes"].items() if name.startswith("answers@")]
+    assert {name: sum(each[name] for each in mapped) for name in ("rows", "reused", "failed", "calls")} == {
+        "rows": 300,
+        "reused": 0,
+        "failed": 11,
+        "calls": COUNTERS["requests"],
+    }
+    report = (folder / "out" / "report.md").read_text(encoding="utf-8")
+    assert "| large | steps | 92 % | 3 | 0.0134 |" in report
+    assert "11 of 300 questions have no answer." in report
+
+    second = run(folder, server.url)  # asks again what has failed, and the model has recovered
+    assert sum(node["map"]["calls"] for node in second["nodes"].values() if "map" in node) == 11
+    assert rows(second, "failures") == []
+    assert server.counters() == {**COUNTERS, "requests": 374, "answered": 300}
+    third = run(folder, server.url)
+    assert {node["status"] for node in third["nodes"].values()} == {"reused"}
+    assert server.counters()["requests"] == 374
+
+    with (folder / "data" / "questions.csv").open("a", encoding="utf-8") as file:
+        file.write("q51,plus,What is 1 plus 1?,2\n")
+    run(folder, server.url)
+    assert server.counters()["answered"] == 306
+
+
+def test_the_gate_fails_the_run_behind_the_report(folder: Path, server: Any) -> None:
+    told = run(folder, server.url, "-p", "accuracy=0.95", code=1)
+    what = "node 'best' failed its check 'range: accuracy': 1 row of 1; the first: accuracy: 0.92, model: large, prompt"
+    assert what in told
+    assert (folder / "out" / "report.md").exists()
