@@ -187,8 +187,9 @@ def pytest_runtest_teardown() -> None:
     """Remove what runs in this process have left for imports: each import would ask the hooks of all tests before."""
     if sys.path_hooks != _FOUND_BY[0] or sys.meta_path != _FOUND_BY[1]:
         # The backport of importlib.metadata, which dask imports, has put its finder in the place of Python's for good.
-        kept = [finder for finder in sys.meta_path if type(finder).__module__ == "importlib_metadata"]
-        sys.path_hooks[:], sys.meta_path[:] = _FOUND_BY[0], [*_FOUND_BY[1], *kept]
+        new = [finder for finder in sys.meta_path if finder not in _FOUND_BY[1]]
+        _FOUND_BY[1].extend(finder for finder in new if type(finder).__module__ == "importlib_metadata")
+        sys.path_hooks[:], sys.meta_path[:] = _FOUND_BY
         sys.path_importer_cache.clear()
         imported_sources.clear()
     if left := forked.left_in_environ():

@@ -15,11 +15,12 @@ import shlex
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import ChainableUndefined, Environment
+from jinja2 import ChainableUndefined, Environment, Template
 from markupsafe import Markup
 
 from nfrun.core.text import escape_controls
@@ -44,18 +45,14 @@ _MOST_CHARACTERS = 2_000  # of a message there
 
 def render_page(document: Mapping[str, Any]) -> str:
     """Return the page of a run's document, which is described in `run_data.py`. The text has no lone surrogates."""
-    environment = Environment(autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(
-        words=shlex.join, shown=_shown, seconds=format_seconds, count=_count, time=_time, size=format_size, link=_link
-    )
     script, failures = _script(), [node for node in document["nodes"] if node.get("status") == "failed"]
-    return environment.from_string(_asset("page.html.j2")).render(
+    return _template().render(
         begin=Markup(BEGIN.decode()),
         run=document["run"],
         failures=sorted(failures, key=lambda node: bool(node.get("tolerated"))),  # what failed the run comes first
         tolerated=sum(bool(node.get("tolerated")) for node in failures),
         most_failures=_MOST_FAILURES,
-        styles=Markup(_lean(_asset("page.css"))),
+        styles=Markup(_styles()),
         script=Markup(script),
         script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=Markup(_packed(document)),
@@ -67,6 +64,21 @@ def page_name(pipeline: str, number: int) -> str:
     return f"{Path(pipeline).stem}-{number}.html"
 
 
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(
+        words=shlex.join, shown=_shown, seconds=format_seconds, count=_count, time=_time, size=format_size, link=_link
+    )
+    return environment.from_string(_asset("page.html.j2"))
+
+
+@cache
+def _styles() -> str:
+    return _lean(_asset("page.css"))
+
+
+@cache
 def _script() -> str:
     return "\n" + "".join(_lean(_asset(f"{name}.js")) for name in _SCRIPTS)
 
