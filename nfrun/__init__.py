@@ -66,6 +66,17 @@ class Retry(Exception):
         self.after = after
 
 
+class NoRetry(Exception):
+    """Raised by a function that is not to be called again, whatever retries are left: it would fail in the same way.
+
+    With `every_row`, a node with a `map` fails at once: each other row would fail, too, as with a wrong password.
+    """
+
+    def __init__(self, message: str = "", *, every_row: bool = False) -> None:
+        super().__init__(message)
+        self.every_row = every_row
+
+
 class NodeError(Exception):
     """Raised by a plug-in, if a node failed for a reason that the message explains: it is shown without a traceback.
 

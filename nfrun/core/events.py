@@ -70,9 +70,8 @@ class Failure:
 
     `details` is text that is shown unchanged, such as the end of a shell node's stderr. `inputs` has one line for each
     input: `name: rows, schema`. `errno` is that of the system's error, None without one. `retry_after` is how many
-    seconds to wait before the next attempt, if the error says so. `rows` says which rows of a mapped input could not be
-    computed, such as `row 37 of 200`, and `sample` shows the first of them. `is_certain`: a call fails in this way
-    whichever rows it is for, as where the function cannot be imported.
+    seconds to wait before the next attempt, if the error says so. `rows` says which rows of a mapped input failed, such
+    as `row 37 of 200`, `sample` shows the first. `is_certain`: it fails whichever rows it is for; `is_final`: for good.
     """
 
     cause: Cause
@@ -86,6 +85,7 @@ class Failure:
     rows: str = ""
     sample: str = ""
     is_certain: bool = False
+    is_final: bool = False
 
     @property
     def error(self) -> str:

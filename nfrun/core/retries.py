@@ -52,7 +52,7 @@ def delay_after(failures: int, failure: Failure, retry: Retry, seed: str) -> flo
     The last `failure` may say how long to wait; if that is longer than `max_delay`, there is no other attempt. `seed`
     makes the jitter repeatable.
     """
-    if failures > retry.max:
+    if failures > retry.max or failure.is_final:
         return None
     if failure.retry_after is not None:
         return failure.retry_after if failure.retry_after <= retry.max_delay else None

@@ -45,7 +45,8 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], ba
     frames = _user_frames(error, folders)
     notes = [str(note) for note in getattr(error, "__notes__", [])]
     details = "\n".join([*notes, *(line for cause in _causes(error) for line in _cause_lines(cause, folders))])
-    return Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number, retry_after(error))
+    found = Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number, retry_after(error))
+    return replace(found, is_final=True, is_certain=error.every_row) if isinstance(error, nfrun.NoRetry) else found
 
 
 def _user_frames(error: BaseException, folders: Sequence[Path]) -> tuple[Frame, ...]:

@@ -22,7 +22,7 @@ from nfrun.reports.run_record import NodeRecord
 from nfrun.reports.summary import failure_text
 
 _MAX_NODES = 50
-_OF_CALLS = ("retry_after", "rows", "sample", "is_certain")  # what few failures have
+_OF_CALLS = ("retry_after", "rows", "sample", "is_certain", "is_final")  # what few failures have
 
 
 def head_lines(run: ListedRun, look: Look) -> Iterator[str]:

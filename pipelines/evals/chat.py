@@ -17,7 +17,8 @@ import nfrun
 async def ask(question: str, url: str, model: str, template: str, max_tokens: int) -> dict[str, Any]:
     """Return the answer to a question, with what it took. `url` is that of the endpoint, up to `/v1`.
 
-    Raises nfrun.Retry if the endpoint asks to wait, and RuntimeError, ValueError, OSError for what else goes wrong.
+    Raises nfrun.Retry if the endpoint asks to wait, nfrun.NoRetry if it refuses, and RuntimeError, ValueError or
+    OSError for what else goes wrong.
     """
     messages = [{"role": "user", "content": template.format(question=question)}]
     request = {"model": model, "messages": messages, "max_tokens": max_tokens, "temperature": 0}
@@ -26,8 +27,11 @@ async def ask(question: str, url: str, model: str, template: str, max_tokens: in
     seconds = time.perf_counter() - began
     if status in (429, 503) and "Retry-After" in headers:
         raise nfrun.Retry(f"status {status}", after=float(headers["Retry-After"]))
+    told = f"status {status}: {body[:200].decode(errors='replace')}"
+    if 400 <= status < 500 and status != 429:  # with a wrong key or model, no question has an answer
+        raise nfrun.NoRetry(told, every_row=status in (401, 403, 404))
     if status != 200:
-        raise RuntimeError(f"status {status}: {body[:200].decode(errors='replace')}")
+        raise RuntimeError(told)
     try:
         found = json.loads(body)
         (choice,), usage = found["choices"], found["usage"]

@@ -66,6 +66,7 @@ FAILURE_JSON = {
     "rows": "",
     "sample": "",
     "is_certain": False,
+    "is_final": False,
 }
 
 PROMISED: list[tuple[Event, dict[str, object]]] = [

@@ -430,6 +430,22 @@ def test_if_a_class_cannot_be_made_one_call_tries_it_again_for_all() -> None:
     assert calls.has_ended and calls.failure == failure and calls.counts.calls == 6
 
 
+def test_a_call_that_would_fail_for_each_row_and_is_final_fails_the_node_at_once() -> None:
+    calls = Calls(OpenedMap(Rows(100, 1), 100), MapSpec("x", 1, on_error="collect"), Retry(2, 1.0), "")
+    failure = Failure(Cause.NODE, "WrongKey", "no", is_certain=True, is_final=True)
+    for number in [calls.start()[0] for _ in range(4)]:
+        assert calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False) is None
+    assert calls.has_ended and calls.failure == failure and calls.counts.calls == 4
+
+
+def test_a_final_failure_of_a_row_is_not_called_again() -> None:
+    calls = Calls(OpenedMap(Rows(2, 1), 2), MapSpec("x", 1, on_error="collect", max_failed=2), Retry(2, 1.0), "")
+    failure = Failure(Cause.NODE, "TooLong", "no", is_final=True)
+    for number in [calls.start()[0] for _ in range(2)]:
+        assert calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False) is None
+    assert calls.has_ended and calls.failure is None and [row.attempts for row in calls.failed] == [1, 1]
+
+
 def test_calls_that_could_not_make_a_class_are_made_when_one_could() -> None:
     calls = Calls(OpenedMap(Rows(3, 1), 3), MapSpec("x", 1), Retry(1, 1.0), "")
     failure = Failure(Cause.NODE, "OSError", "no model", is_certain=True)

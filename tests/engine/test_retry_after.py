@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import email.message
 from email.utils import formatdate
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from nfrun import Retry
+from nfrun import NoRetry, Retry
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import Retry as Retries
 from nfrun.core.retries import delay_after
 from nfrun.engine import retry_after as module
+from nfrun.engine.failures import failure_of
 from nfrun.engine.retry_after import retry_after
 
 
@@ -71,3 +74,15 @@ def test_the_seconds_that_an_error_asks_for(
 def test_a_longer_pause_than_allowed_is_no_retry(asked: float | None, delay: float | None) -> None:
     failure = Failure(Cause.NODE, "Busy", "", retry_after=asked)
     assert delay_after(1, failure, Retries(2, delay=1.0, max_delay=60.0, jitter=0.0), "seed") == delay
+
+
+@pytest.mark.parametrize("every_row", [False, True])
+def test_who_must_not_call_again_has_no_retry(every_row: bool, tmp_path: Path) -> None:
+    class WrongKey(NoRetry):
+        pass
+
+    spec: Any = SimpleNamespace(kind="python", folder="")
+    failure = failure_of(WrongKey("no", every_row=every_row), spec, (), tmp_path)
+    assert (failure.type, failure.message) == ("WrongKey", "no")
+    assert (failure.is_final, failure.is_certain) == (True, every_row)
+    assert delay_after(1, failure, Retries(2, delay=1.0), "seed") is None

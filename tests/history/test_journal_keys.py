@@ -31,7 +31,8 @@ LINES = (
     ' "home": "q", "shown": true}]}',
     '{"event": "unfinished", "node": "b", "status": "failed", "failure": {"cause": "error", "type": "T",'
     ' "message": "m", "frames": [{"file": "s.py", "line": 1, "function": "f", "source": "x"}], "details": "d",'
-    ' "inputs": ["i"], "errno": null, "retry_after": null, "rows": "", "sample": "", "is_certain": false},'
+    ' "inputs": ["i"], "errno": null, "retry_after": null, "rows": "", "sample": "", "is_certain": false,'
+    ' "is_final": false},'
     ' "attempts": 1, "started": 0.5, "took": 0.25, "because": "", "reason": "why",'
     ' "inputs": ["a", "c.x"], "tolerated": false}',
     '{"event": "ended", "status": "failed", "at": 10.5, "took": 0.75, "counts": {"ok": 1, "failed": 1}, "error": ""}',

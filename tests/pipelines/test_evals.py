@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,10 @@ def folder(tmp_path: Path) -> Path:
     return found
 
 
-def run(folder: Path, url: str, *arguments: str, key: str = "key-of-the-pretended-model", code: int = 0) -> Any:
+KEY = "key-of-the-pretended-model"
+
+
+def run(folder: Path, url: str, *arguments: str, key: str = KEY, code: int = 0) -> Any:
     """Run the pipeline. Returns the document of the run, or stderr if it fails."""
     command = [sys.executable, "-m", "nfrun", "run", str(folder / "evals.yaml"), "--json", "-q", "-p", f"url={url}"]
     environ = {**os.environ, "API_KEY": key}
@@ -122,3 +126,30 @@ def test_the_gate_fails_the_run_behind_the_report(folder: Path, server: Any) -> 
     what = "node 'best' failed its check 'range: accuracy': 1 row of 1; the first: accuracy: 0.92, model: large, prompt"
     assert what in told
     assert (folder / "out" / "report.md").exists()
+
+
+def test_a_wrong_key_and_an_unknown_model_fail_at_once(folder: Path, server: Any) -> None:
+    told = run(folder, server.url, key="another-key", code=1)
+    assert 'NoRetry: status 401: {"error": {"message": "wrong API key"}}' in told
+    models = folder / "models.csv"
+    models.write_text(models.read_text(encoding="utf-8").replace("large", "huge"), encoding="utf-8")
+    told = run(folder, server.url, code=1)
+    assert 'NoRetry: status 404: {"error": {"message": "there is no model \'huge\'"}}' in told
+    assert server.counters()["unauthorized"] <= 300 and server.counters()["unknown"] <= 150  # none is asked twice
+
+
+def test_an_endpoint_that_is_not_there(folder: Path, server: Any) -> None:
+    server.shutdown()
+    server.server_close()
+    told = run(folder, server.url, code=1)
+    assert "6 of 50 rows failed" in told and "ConnectionRefusedError" in told
+
+
+def test_the_server_runs_a_command_with_its_key_and_exits_with_its_code() -> None:
+    show = "import os, sys; print(os.environ['API_KEY'], sys.argv[1]); sys.exit(3)"
+    command = [sys.executable, str(EVALS / "server.py"), "--port", "0", sys.executable, "-c", show, "{url}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    key, url = done.stdout.split()
+    assert key == KEY and url.startswith("http://127.0.0.1:")
+    assert done.stderr == 'the server counts {"requests": 0}\n'
