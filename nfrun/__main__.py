@@ -13,7 +13,14 @@ def main(*, guarded: bool = True) -> NoReturn:
     If `guarded`, `run` and `bench` go under the supervisor, so that no process outlives them, however they end.
     """
     import gc
+    import os
 
+    if "_NFRUN_COMPLETE" in os.environ:  # set by the shell functions in `cli/completion/shell_scripts.py`
+        gc.disable()
+        from nfrun.cli.completion.answer import answer_shell
+
+        answer_shell(os.environ)
+        sys.exit()
     report_code = None
     at_once = False
     try:

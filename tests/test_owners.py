@@ -69,6 +69,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             ("cli.commands", "cli.exit_codes", "cli.lookback_commands", "cli.plugins_command", "cli.typer_app"),
             "a command",
         )
+        | {"cli.completion.answer": "the answer to a shell"}
         | {"api.node_tests": "what a node under test has printed"},
     ),
     "prints to a stream": (

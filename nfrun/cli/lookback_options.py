@@ -26,6 +26,7 @@ _pipeline_file = partial(
     declare,
     "--pipeline",
     parse=parse_path,
+    completes="pipeline",
     metavar="FILE",
     help="The pipeline file whose runs are meant. Default: all runs in the work folder that is here.",
 )
@@ -33,11 +34,12 @@ _work = partial(
     declare,
     "--work",
     parse=partial(parse_path, what="folder"),
+    completes="folder",
     metavar="DIR",
     help="The work folder. Default: .nfrun beside the pipeline file or in the working directory.",
 )
-_run = partial(declare, "--run", metavar="RUN", help=f"Which run: {_RUN}. Default: last.")
-_node = partial(declare, metavar="NODE", help="The node.")
+_run = partial(declare, "--run", completes="run", metavar="RUN", help=f"Which run: {_RUN}. Default: last.")
+_node = partial(declare, completes="node", metavar="NODE", help="The node.")
 _number = partial(
     declare,
     parse=partial(parse_number, most=1_000_000_000),
@@ -88,8 +90,12 @@ class LogsOptions(Options):
 class DiffOptions(Options):
     """The options of `nfrun diff`. `before` and `after` are None for the two last runs."""
 
-    before: str | None = declare(metavar="[RUN]", help=f"The run to compare: {_RUN}. Left out: the one before.")
-    after: str | None = declare(metavar="[RUN]", help="The run to compare it with. Left out: the last.")
+    before: str | None = declare(
+        completes="run", metavar="[RUN]", help=f"The run to compare: {_RUN}. Left out: the one before."
+    )
+    after: str | None = declare(
+        completes="run", metavar="[RUN]", help="The run to compare it with. Left out: the last."
+    )
     data: bool = flag("--data", help="Also show the first rows that differ.")
     key: str | None = declare(
         "--key", metavar="COLUMN", help="Compare rows by the values of this column. Default: by their position."
@@ -115,6 +121,7 @@ class ReportOptions(Options):
     file: Path | None = declare(
         *("-o", "--output"),
         parse=parse_path,
+        completes="file",
         metavar="FILE",
         help="Write this file; '-' is stdout. Default: PIPELINE-NUMBER.html in the working directory.",
     )
@@ -137,7 +144,7 @@ class ReportOptions(Options):
 class OpenOptions(Options):
     """The options of `nfrun open`."""
 
-    output: str = declare(default=MISSING, metavar="OUTPUT", help="The output: NODE, or NODE.NAME.")
+    output: str = declare(default=MISSING, completes="output", metavar="OUTPUT", help="The output: NODE, or NODE.NAME.")
     run: str | None = _run()
     format: str = declare(
         "--format",
@@ -148,6 +155,7 @@ class OpenOptions(Options):
     file: Path | None = declare(
         *("-o", "--output"),
         parse=parse_path,
+        completes="file",
         metavar="FILE",
         help="Write a file, in the format of its ending; an output that is no table is copied.",
     )

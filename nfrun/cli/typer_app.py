@@ -19,6 +19,10 @@ import typer
 
 from nfrun import __version__
 from nfrun.cli.commands import all_commands, execute, find_command
+from nfrun.cli.completion.candidates import ROOT_FLAGS
+from nfrun.cli.completion.command_line import SHELL_FLAGS
+from nfrun.cli.completion.shell_scripts import SCRIPTS, script_of, shell_of_user
+from nfrun.cli.completion.shell_scripts import install as install_completion
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json, report_errors
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
@@ -31,11 +35,16 @@ app = typer.Typer(
     name="nfrun",
     help="Run data and AI pipelines written in YAML: in parallel, on this machine, without copying tables.",
     no_args_is_help=True,
-    add_completion=True,
+    add_completion=False,  # its scripts let the shell evaluate what files say, and its start takes 150 ms
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _shell_option(flag: str) -> Any:
+    return typer.Option(flag, metavar="[SHELL]", show_default=False, help=ROOT_FLAGS[flag], is_eager=True)
+
 
 # The base class of typer's command-line errors, which typer does not export.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -43,12 +52,30 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 
 @app.callback(invoke_without_command=True)
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", help=ROOT_FLAGS["--version"], is_eager=True)] = False,
+    install: Annotated[str | None, _shell_option("--install-completion")] = None,
+    show: Annotated[str | None, _shell_option("--show-completion")] = None,
 ) -> None:
     """Handle the options that come before a command."""
     if version:
         print(f"nfrun {__version__}")
         raise typer.Exit(EXIT_OK)
+    if install is not None:
+        files = install_completion(_shell(install, "--install-completion"), os.environ)
+        print(escape_controls(f"wrote {' and '.join(map(str, files))}: shells that start from now on complete nfrun"))
+        raise typer.Exit(EXIT_OK)
+    if show is not None:
+        print(script_of(_shell(show, "--show-completion")), end="")
+        raise typer.Exit(EXIT_OK)
+
+
+def _shell(given: str, option: str) -> str:
+    """Return the shell that an option of completion names, or in which nfrun runs. Raises BadParameter."""
+    shell = given or shell_of_user(os.environ)
+    if shell in SCRIPTS:
+        return shell
+    what = f"{given!r} is not one of {', '.join(map(repr, SCRIPTS))}." if given else "name the shell: bash, zsh or fish"
+    raise typer.BadParameter(escape_controls(what), param_hint=option)
 
 
 def _callback(name: str, options: type[Options]) -> Callable[..., None]:
@@ -87,6 +114,8 @@ for command, (_, command_options, command_help) in all_commands().items():
 
 def _words(words: Sequence[str]) -> list[str]:
     """Add the values of options that were given without one: typer requires a value."""
+    if words and words[0] in SHELL_FLAGS:
+        return [f"{words[0]}={''.join(words[1:2])}", *words[2:]]
     command = find_command(words[0]) if words else None
     return [*words[:1], *with_bare_values(command[1], words[1:])] if command else [*words]
 

@@ -31,7 +31,7 @@ Other packages use:
   `plan_of`, `resource_of`, `SCHEDULES`, `selected_plan`, `slots_of`, `with_executor_slots`, `with_lookups`
 - `retries`: `FINAL`
 - `scheduler`: `Scheduler`
-- `selection`: `NodeGraph`, `parse_selector`, `select`
+- `selection`: `NodeGraph`, `parse_selector`, `select`, `STATUSES`
 - `simulation`: `makespan`
 - `static_half`: `StaticHalf`
 - `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `file_stem`, `fit_cells`, `GO_ON_HINT`,

@@ -20,6 +20,7 @@ Other packages use:
 - `prune`: `plan_prune`
 - `run_history`: `FoundOutput`, `is_intact`, `LazyList`, `reader_digest`, `RunHistory`, `table_path`
 - `run_index`: `RunIndex`
-- `run_plan`: `Circumstances`, `definition_lines`, `PlannedNode`, `read_run_plan`, `RunPlan`, `write_run_plan`
+- `run_plan`: `Circumstances`, `definition_lines`, `PlannedNode`, `read_node_names`, `read_run_plan`, `RunPlan`,
+  `write_run_plan`
 - `work_dir`: `CHECKSUMS`, `is_ours`, `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WorkDir`
 """

@@ -268,6 +268,22 @@ def read_run_plan(folder: Path) -> RunPlan | None:
         return None
 
 
+def read_node_names(folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the nodes of a run by id: the matrix of which each is a cell, "" for none, and the names of its outputs.
+
+    Reads less than `read_run_plan`. Empty where the folder has no plan that can be read.
+    """
+    try:
+        found = json.loads(read_regular_file(folder / PLAN))
+        if found["version"] != _VERSION:
+            return {}
+        more: dict[str, dict[str, Any]] = found["more"]
+        parts = ((id, more.get(str(i), {})) for i, id in enumerate(_texts(found["ids"])))
+        return {id: (str(part.get("of", "")), _texts(part.get("outputs", []))) for id, part in parts}
+    except _NOT_READ:
+        return {}
+
+
 def _checked(found: dict[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping whose values have the types of its fields. Raises TypeError, LookupError, AttributeError."""
     for name, value in found.items():

@@ -25,6 +25,9 @@ from nfrun.running.option_values import (
 
 _Command = TypeVar("_Command")
 
+# What options name, beside their choices. `nodes` are those of a file, by selectors; `node` and `output` are recorded.
+COMPLETED = ("", "pipeline", "file", "folder", "profile", "params", "inputs", "nodes", "node", "output", "run")
+
 _VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
 
 
@@ -36,6 +39,7 @@ def declare(
     wrong: str = "",
     choices: Collection[str] = (),
     bare: str | None = None,
+    completes: str = "",
     **settings: Any,
 ) -> Any:
     """Declare an option, or an argument if it has no flags.
@@ -43,10 +47,12 @@ def declare(
     `kind` is the type on the command line: a `bool` takes no value, a list may be given more than once. `parse` makes
     the value from that, or takes a value as it is; without it, `kind` does. It raises ValueError with the message, or
     with any text if `wrong` completes the message "'value' is ...". `bare` is the value of an option that is given
-    without one. `settings` are those of typer.
+    without one. `completes` says what it names, for the completion in shells: one of COMPLETED. `settings` are those of
+    typer.
     """
+    assert completes in COMPLETED, completes
     declared = {"flags": flags, "kind": kind, "parse": parse or kind, "wrong": wrong, "choices": choices, "bare": bare}
-    return field(default=default, metadata={**declared, "settings": settings})
+    return field(default=default, metadata={**declared, "completes": completes, "settings": settings})
 
 
 @dataclass_transform(frozen_default=True)
@@ -77,18 +83,26 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
 
 
 flag = partial(declare, kind=bool, default=False)
-pipeline_option = partial(declare, kind=Path, parse=parse_path, metavar="PIPELINE", help="The pipeline file.")
+pipeline_option = partial(
+    declare, kind=Path, parse=parse_path, completes="pipeline", metavar="PIPELINE", help="The pipeline file."
+)
 params_option = partial(
     declare,
     *("-p", "--param"),
     kind=list[str],
     default=(),
     parse=parse_params,
+    completes="params",
     metavar="NAME=VALUE",
     help="Set a parameter of the pipeline.",
 )
 params_file_option = partial(
-    declare, "--params-file", parse=parse_path, metavar="FILE", help="Parameters from a YAML or JSON file."
+    declare,
+    "--params-file",
+    parse=parse_path,
+    completes="file",
+    metavar="FILE",
+    help="Parameters from a YAML or JSON file.",
 )
 slots_option = partial(
     declare,
@@ -105,6 +119,7 @@ inputs_option = partial(
     kind=list[str],
     default=(),
     parse=parse_inputs,
+    completes="inputs",
     metavar="NAME=FILE",
     help="Read this file for an input of the pipeline.",
 )
@@ -112,6 +127,7 @@ profile_option = partial(
     declare,
     "--profile",
     parse=parse_profile,
+    completes="profile",
     metavar="NAME",
     help="Lay this profile of the file over it. Default: NFRUN_PROFILE.",
 )
@@ -119,6 +135,7 @@ work_option = partial(
     declare,
     "--work",
     parse=partial(parse_path, what="folder"),
+    completes="folder",
     metavar="DIR",
     help="Where runs are kept. Default: .nfrun beside the pipeline file.",
 )
@@ -134,7 +151,9 @@ cache_size_option = partial(
 fresh_option = partial(
     declare, "--fresh", kind=bool, default=False, help="Run all nodes, whatever earlier runs have finished."
 )
-selectors_option = partial(declare, kind=list[str], default=(), parse=parse_selectors, metavar="NODES")
+selectors_option = partial(
+    declare, kind=list[str], default=(), parse=parse_selectors, completes="nodes", metavar="NODES"
+)
 force_option = partial(
     selectors_option,
     "--force",
@@ -178,6 +197,7 @@ store_option = partial(
     declare,
     "--store",
     parse=parse_store,
+    completes="folder",
     metavar="PATH|URI",
     help="With --executor dask: where outputs are, for all workers: a shared folder, or s3://bucket/folder. "
     "Default: NFRUN_STORE.",

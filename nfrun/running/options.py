@@ -103,16 +103,24 @@ class RunOptions(Options):
     )
     json: bool = json_option()
     events: Path | None = declare(
-        "--events", parse=parse_path, metavar="FILE", help="Write every event as a line of JSON."
+        "--events", parse=parse_path, completes="file", metavar="FILE", help="Write every event as a line of JSON."
     )
     junit: Path | None = declare(
-        "--junit", parse=parse_path, metavar="FILE", help="Write nodes and checks as test cases for CI systems."
+        "--junit",
+        parse=parse_path,
+        completes="file",
+        metavar="FILE",
+        help="Write nodes and checks as test cases for CI systems.",
     )
     trace: Path | None = declare(
-        "--trace", parse=parse_path, metavar="FILE", help="Write when what ran, for ui.perfetto.dev."
+        "--trace", parse=parse_path, completes="file", metavar="FILE", help="Write when what ran, for ui.perfetto.dev."
     )
     report: Path | None = declare(
-        "--report", parse=parse_path, metavar="FILE", help="Write a page about the run, for browsers: one HTML file."
+        "--report",
+        parse=parse_path,
+        completes="file",
+        metavar="FILE",
+        help="Write a page about the run, for browsers: one HTML file.",
     )
     github: bool = github_option()
     no_github: bool = no_github_option()
@@ -221,6 +229,7 @@ class ValidateOptions(Options):
         kind=list[Path],
         default=MISSING,
         parse=lambda files: [*map(parse_path, files)],
+        completes="pipeline",
         metavar="FILE...",
         help="Pipeline files.",
     )
