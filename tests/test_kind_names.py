@@ -29,6 +29,8 @@ OTHER_MEANINGS = {
     ("running/ci_files.py", "dict key", "run"): "the id of a run",
     ("engine/cluster/preflight.py", "tuple", "python"): "the version of Python",
     ("cli/commands.py", "dict key", "run"): "a command",
+    ("cli/completion/candidates.py", "dict key", "run"): "what an option names: a run",
+    ("running/option_fields.py", "tuple", "run"): "what an option names: a run",
     ("cache/change_text.py", "dict key", "input"): "a key input that is the content of an input",
     ("cache/reuse_decision.py", "tuple", "input"): "a key input that is the content of an input",
     ("contracts/check_values.py", "dict key", "sql"): "a check whose query gives the rows that fail",

@@ -26,7 +26,7 @@ _pipeline_file = partial(
     declare,
     "--pipeline",
     parse=parse_path,
-    completes="pipeline",
+    completes="pipeline file",
     metavar="FILE",
     help="The pipeline file whose runs are meant. Default: all runs in the work folder that is here.",
 )

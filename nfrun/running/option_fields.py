@@ -26,7 +26,7 @@ from nfrun.running.option_values import (
 _Command = TypeVar("_Command")
 
 # What options name, beside their choices. `nodes` are those of a file, by selectors; `node` and `output` are recorded.
-COMPLETED = ("", "pipeline", "file", "folder", "profile", "params", "inputs", "nodes", "node", "output", "run")
+COMPLETED = ("", "pipeline file", "file", "folder", "profile", "params", "inputs", "nodes", "node", "output", "run")
 
 _VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
 
@@ -84,7 +84,7 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
 
 flag = partial(declare, kind=bool, default=False)
 pipeline_option = partial(
-    declare, kind=Path, parse=parse_path, completes="pipeline", metavar="PIPELINE", help="The pipeline file."
+    declare, kind=Path, parse=parse_path, completes="pipeline file", metavar="PIPELINE", help="The pipeline file."
 )
 params_option = partial(
     declare,

@@ -229,7 +229,7 @@ class ValidateOptions(Options):
         kind=list[Path],
         default=MISSING,
         parse=lambda files: [*map(parse_path, files)],
-        completes="pipeline",
+        completes="pipeline file",
         metavar="FILE...",
         help="Pipeline files.",
     )

@@ -259,7 +259,7 @@ def _recorded_outputs(place: Place) -> Candidates:
 
 _FINDERS: Mapping[str, Callable[[Place], Candidates]] = {
     "": lambda place: Candidates(),
-    "pipeline": _files("pipelines"),
+    "pipeline file": _files("pipelines"),
     "file": _files("files"),
     "folder": _files("folders"),
     "profile": _profiles,
