@@ -1,6 +1,6 @@
-"""Measures a first run of `pipelines/digits` against its loop in Python with one native thread, both as whole processes.
+"""Measures a first run of `pipelines/digits` against its loop in Python, which has one native thread as nfrun has.
 
-Needs what the extra `digits` has.
+Both are whole processes. Needs what the extra `digits` has.
 """
 
 from __future__ import annotations
