@@ -60,8 +60,9 @@ def clocked(run: Callable[[], object]) -> Sample:
     """Call `run` once and return the time it took.
 
     The garbage collector runs as usual but skips all earlier objects. Otherwise each engine would pay for the libraries
-    that the others have imported.
+    that the others have imported. What the caller has frozen stays so.
     """
+    is_frozen = gc.get_freeze_count() > 0
     gc.collect()
     gc.freeze()
     try:
@@ -69,7 +70,8 @@ def clocked(run: Callable[[], object]) -> Sample:
         run()
         return Sample(time.process_time() - cpu, time.perf_counter() - wall)
     finally:
-        gc.unfreeze()
+        if not is_frozen:
+            gc.unfreeze()
 
 
 def holds(ratio: float, bar: str) -> bool | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from errno import EACCES
 from pathlib import Path
 from typing import IO
@@ -13,6 +14,7 @@ from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.running.options import RunOptions
 from nfrun.system.atomic_files import atomic_write, make_folders
+from nfrun.system.std_streams import named_descriptor, open_descriptor
 
 # By the name of the option: how each such file begins, and what a file that begins otherwise lacks.
 _FILES = {
@@ -33,7 +35,7 @@ def check_report_files(options: RunOptions) -> None:
     taken = {options.pipeline.resolve(): "the pipeline file", work.resolve(): "the work folder"} if given else {}
     for name, path in given:
         check_report_file(path, name, f"--{name}", taken)
-        if path.exists() and not path.is_file():  # a device or a pipe, which may take several
+        if _is_stream(path):  # which may take several
             continue
         taken[path.resolve()] = f"the file of --{name}"
 
@@ -46,6 +48,11 @@ def check_report_file(path: Path, kind: str, option: str, taken: Mapping[Path, s
     pattern, what = _FILES[kind]
     if str(path) == "-":
         raise UsageError("it writes a file, and not to stdout: name one", option)
+    if (descriptor := named_descriptor(path)) >= 0:
+        with suppress(OSError):
+            os.fstat(descriptor)
+            return
+        raise UsageError(f"'{path}' is not open: name another file", option)
     if (file := path.resolve()) in taken:
         raise UsageError(f"'{path}' is {taken[file]}: name another file", option)
     if path.is_dir():
@@ -65,6 +72,8 @@ def make_report_folders(options: RunOptions) -> None:
     for name, path in _given(options):
         if name == "events":  # it is opened at once
             continue
+        if named_descriptor(path) >= 0:
+            continue
         make_folders(path.parent)
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise PermissionError(EACCES, os.strerror(EACCES), str(path))
@@ -77,11 +86,16 @@ def _given(options: RunOptions) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
+def _is_stream(path: Path) -> bool:
+    """Whether a path names a device, a pipe or a descriptor of this process, such as `/dev/stdout`."""
+    return named_descriptor(path) >= 0 or (path.exists() and not path.is_file())
+
+
 def write_report(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file, all of it or nothing. Raises OSError with its name. A device or a pipe is written as it is."""
     try:
-        if path.exists() and not path.is_file():
-            with path.open("wb") as file:
+        if _is_stream(path):
+            with open_descriptor(fd) if (fd := named_descriptor(path)) >= 0 else path.open("wb") as file:
                 write(file)
         else:
             with atomic_write(path.resolve()) as partial, Path(partial).open("wb") as file:

@@ -30,7 +30,8 @@ Other packages use:
 - `remembered_checksums`: `RememberedChecksums`
 - `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`, `peak_rss`,
   `PeakMemory`, `process_began`, `used_memory`
-- `std_streams`: `discard_stdout`, `Messages`, `prepare_std_streams`, `redirect_std_streams`, `separate_streams`
+- `std_streams`: `discard_stdout`, `Messages`, `named_descriptor`, `open_descriptor`, `prepare_std_streams`,
+  `redirect_std_streams`, `separate_streams`
 - `threads`: `ABANDONED`, `start_thread`, `start_timer`
 - `working_directory`: `thread_directory`
 - `units`: `LONGEST`, `parse_duration`, `parse_size`, `to_seconds`

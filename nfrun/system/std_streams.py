@@ -14,12 +14,15 @@ import select
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any, TextIO
 
 from nfrun.core.text import escape_controls
 from nfrun.system.pipes import ByteFilter, pump, pumping
 
 _END_SECONDS = 0.2  # for the rest to be written, if the reader of stderr is slow
+_LINKS = 8  # that are followed to a descriptor: `/dev/stdout` has two
+_BEFORE: dict[int, int] = {}  # by descriptor that leads elsewhere during a run, another that leads where it led
 
 
 # ------------------------------------------------------------------ the streams of Python
@@ -203,8 +206,29 @@ def _redirected(descriptors: Iterable[int], target: int) -> Iterator[None]:
             before = os.dup(descriptor)
             stack.callback(os.close, before)
             stack.callback(os.dup2, before, descriptor)
+            if descriptor not in _BEFORE:
+                stack.callback(_BEFORE.pop, descriptor)
+                _BEFORE[descriptor] = before
             os.dup2(target, descriptor)
         yield
+
+
+def named_descriptor(path: Path) -> int:
+    """Return the descriptor of this process that a path such as `/dev/stdout` names; -1 if it names another file."""
+    for _ in range(_LINKS):
+        folder = os.path.realpath(path.parent)
+        if folder in (f"/proc/{os.getpid()}/fd", "/dev/fd"):
+            return int(path.name) if path.name.isdigit() else -1
+        path = Path(folder, path.name)
+        if not path.is_symlink():
+            break
+        path = Path(folder, path.readlink())
+    return -1
+
+
+def open_descriptor(descriptor: int) -> IO[bytes]:
+    """Open a descriptor for writing: where it led before the streams were separated. Raises OSError."""
+    return os.fdopen(os.dup(_BEFORE.get(descriptor, descriptor)), "wb")
 
 
 def _descriptor(stream: TextIO) -> int:

@@ -244,6 +244,18 @@ def test_a_full_disk_is_an_error(folder: Path, here: Here) -> None:
     assert Path("/dev/null").is_char_device()
 
 
+def test_a_page_for_stdout_reaches_the_reader_of_the_command(folder: Path, here: Here) -> None:
+    """During a run, what others write to stdout goes to stderr."""
+    command = [sys.executable, "-m", "nfrun", "run", "shop.yaml", "-q", "--report", "/dev/stdout"]
+    with (folder / "page.html").open("wb") as file:  # a regular file: it is not replaced
+        done = forked.run(command, cwd=folder, stdout=file, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, "<html" in done.stderr) == (0, False)
+    assert page(folder / "page.html")["total"]["status"] == "ok"
+    done = here(folder, "run", "shop.yaml", "--report", "/dev/fd/977")
+    assert done.returncode == 2
+    assert "'/dev/fd/977' is not open: name another file" in told(done.stderr)
+
+
 @FULL
 def test_a_run_that_failed_keeps_its_code_on_a_full_disk(folder: Path, here: Here) -> None:
     done = here(folder, "run", "shop.yaml", "-p", "rate=0", "--report", "/dev/full")
