@@ -10,7 +10,7 @@ Other packages use:
 - `attempt_context`: `Importer`, `RunCoroutine`
 - `cluster.addresses`: `is_local`, `is_private`
 - `cluster.base`: `Cluster`, `Engine`
-- `cluster.code_archive`: `find_code`, `find_files`
+- `cluster.code_archive`: `CodeFiles`, `find_code`, `find_files`
 - `cluster.dask_engine`: `DaskEngine`
 - `cluster.folder_copies`: `left_behind`
 - `cluster.preflight`: `Needs`, `preflight`

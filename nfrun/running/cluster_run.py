@@ -36,6 +36,7 @@ _TRIES = 5  # to pack files while none of them changes
 
 if TYPE_CHECKING:
     from nfrun.engine.cluster.base import Cluster, Engine
+    from nfrun.engine.cluster.code_archive import CodeFiles
     from nfrun.engine.cluster.wire import HostConfig
     from nfrun.engine.executors.base import Placement
     from nfrun.places.base import Place
@@ -72,14 +73,15 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
             tell=setup.messages,
         )
         told = _told_in_the_open(secret, [address, *(worker.address for worker in engine.workers())])
-        problems, warnings = left_behind(placed, _base(pipeline), _traveling(pipeline, setup.work.path, place))
+        code = _code(pipeline, setup.work.path, place)
+        problems, warnings = left_behind(placed, _base(pipeline), {*code.files.values()})
         needs = Needs(
             *(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__}),
             *((*told, *problems), tuple(warnings)),
         )
         for warning in preflight(cluster, needs):
             setup.messages.warn(warning)
-        yield replace(cluster, config=_with_code(cluster.config, pipeline, setup, place))
+        yield replace(cluster, config=_with_code(cluster.config, code, pipeline, setup, place))
 
 
 def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline]) -> tuple[str, list[str]]:
@@ -181,20 +183,17 @@ def _shared(pipeline: Pipeline) -> Pipeline:
     )
 
 
-def _with_code(config: HostConfig, pipeline: Pipeline, setup: RunSetup, place: Place) -> HostConfig:
+def _with_code(config: HostConfig, code: CodeFiles, pipeline: Pipeline, setup: RunSetup, place: Place) -> HostConfig:
     """Put the archive with the code into the store, unless it is there. Raises ClusterError and PlaceError."""
-    from nfrun.engine.cluster.code_archive import find_code
-
-    base, parts = _base(pipeline), _code_parts(pipeline, setup.work.path, place)
-    folder = place.fresh_folder()
+    base, folder = _base(pipeline), place.fresh_folder()
     try:
         for _ in range(_TRIES):
-            code = find_code(*parts, is_left_out=is_ours)
             if place.size(code.name) is not None:
                 break
             if code.pack(folder / "code.zip"):
                 place.put(folder / "code.zip", code.name)
                 break
+            code = _code(pipeline, setup.work.path, place)
         else:
             raise ClusterError(f"the files in {base} change while they are packed for the cluster: try again")
     finally:
@@ -215,8 +214,15 @@ def _code_parts(pipeline: Pipeline, work: Path, place: Place) -> tuple[list[Path
     return folders, [work, *place.kept, *around]
 
 
+def _code(pipeline: Pipeline, work: Path, place: Place) -> CodeFiles:
+    """Return the files that travel to workers, with their digest. Raises ClusterError."""
+    from nfrun.engine.cluster.code_archive import find_code
+
+    return find_code(*_code_parts(pipeline, work, place), is_left_out=is_ours)
+
+
 def _traveling(pipeline: Pipeline, work: Path, place: Place) -> set[Path]:
-    """Return the files that travel to workers. Raises ClusterError."""
+    """Return the paths of the files that travel to workers. Raises ClusterError."""
     from nfrun.engine.cluster.code_archive import find_files
 
     return {*find_files(*_code_parts(pipeline, work, place), is_left_out=is_ours)[1].values()}

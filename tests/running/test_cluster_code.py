@@ -13,7 +13,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.engine.cluster.wire import HostConfig
 from nfrun.history.work_dir import WorkDir
 from nfrun.places.folder import Folder
-from nfrun.running.cluster_run import _with_code
+from nfrun.running.cluster_run import _code, _with_code
 
 
 def packed(base: Path, work: str, store: str) -> set[str]:
@@ -23,7 +23,8 @@ def packed(base: Path, work: str, store: str) -> set[str]:
         folder.make_run_folder(started.run)
         place = Folder(Path(folder.store_address(str(base / store))))
         setup: Any = SimpleNamespace(work=folder)
-        config = _with_code(HostConfig("r", "r", pipeline, place.uri), pipeline, setup, place)
+        code = _code(pipeline, folder.path, place)
+        config = _with_code(HostConfig("r", "r", pipeline, place.uri), code, pipeline, setup, place)
         (place.path / "data").mkdir(exist_ok=True)
         (place.path / "data/large.arrow").write_text("x")
         with ZipFile(place.get(config.code)) as archive:
