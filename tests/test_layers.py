@@ -64,6 +64,7 @@ ROOT = Path(nfrun.__file__).parent
 PATHS = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(ROOT.rglob("*.py"))
+    if "templates" not in path.relative_to(ROOT).parts  # data of `nfrun init`
 }
 ROWS = {package: row for row, line in enumerate(LAYERS.split("\n")) for package in line.split()}
 PURE = [*(name for name in PATHS if name.startswith("core.")), *PURE_ELSEWHERE]

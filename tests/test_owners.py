@@ -66,7 +66,14 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
     "prints a result": (
         prints_to(given=False),
         dict.fromkeys(
-            ("cli.commands", "cli.exit_codes", "cli.lookback_commands", "cli.plugins_command", "cli.typer_app"),
+            (
+                "cli.commands",
+                "cli.exit_codes",
+                "cli.init_command",
+                "cli.lookback_commands",
+                "cli.plugins_command",
+                "cli.typer_app",
+            ),
             "a command",
         )
         | {"cli.completion.answer": "the answer to a shell"}

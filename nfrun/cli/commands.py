@@ -236,12 +236,13 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def all_commands() -> dict[str, Command]:
-    """Return all commands by name, also those that look back, whose import would delay the others."""
+    """Return all commands by name, also those whose import would delay the others."""
 
+    from nfrun.cli.init_command import INIT_COMMAND
     from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
 
     first = dict(list(COMMANDS.items())[:2])  # the help has them in this order
-    return {**first, **LOOKBACK_COMMANDS, **COMMANDS}
+    return {"init": INIT_COMMAND, **first, **LOOKBACK_COMMANDS, **COMMANDS}
 
 
 def find_command(name: str) -> Command | None:

@@ -1,0 +1,219 @@
+"""Carries out `nfrun init`: makes a project from a template, which is a folder in `nfrun/templates`.
+
+A project has the files of its template as they are, and the JSON Schema of pipeline files for editors.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nfrun
+from nfrun.cli.exit_codes import EXIT_OK
+from nfrun.core.errors import UsageError
+from nfrun.core.pipeline import WORK_DIR
+from nfrun.core.text import closest_match, ellipsize, escape_controls, on_one_line
+from nfrun.running.option_fields import Options, command_options, declare
+from nfrun.running.option_values import parse_path
+
+if TYPE_CHECKING:
+    from nfrun.system.std_streams import Messages
+
+TEMPLATES: Mapping[str, str] = {
+    "etl": "csv files, checked, joined by SQL, and written as Parquet and as a folder by month",
+    "ml": "models x folds with scikit-learn; the best model is fitted to all rows and saved",
+    "evals": "prompts x models against an API like that of OpenAI; a stand-in for it runs here",
+    "empty": "one node: a Python function",
+}
+_SCHEMA = "pipeline.schema.json"
+_MOST_LISTED = 5
+
+
+@command_options
+class InitOptions(Options):
+    """The options of `nfrun init`. Without a template, the templates are listed."""
+
+    template: str | None = declare(
+        metavar="TEMPLATE", help=f"{', '.join(TEMPLATES)}. Left out: list them, and make nothing."
+    )
+    folder: Path = declare(
+        default=".",
+        parse=partial(parse_path, what="folder"),
+        metavar="DIR",
+        help="The folder of the project. It is made if it is missing. Left out: the working directory.",
+    )
+
+
+def init(options: InitOptions, messages: Messages) -> int:
+    """Make a project from a template, or list the templates.
+
+    Raises UsageError before anything is made, and OSError, after which nothing is left.
+    """
+    if options.template is None:
+        told = _overview()
+    elif options.template not in TEMPLATES:
+        raise UsageError(_no_template(options.template), "TEMPLATE")
+    else:
+        files = _project_files(options.template)
+        _check(options.folder, files, options.template)
+        real = Path(os.path.realpath(options.folder))
+        _make(files, real)
+        told = [*_made(options.folder if options.folder.exists() else real, files), *_note_on_workflows(real, files)]
+    print(escape_controls("\n".join(told)))
+    return EXIT_OK
+
+
+def _project_files(template: str) -> dict[Path, bytes]:
+    """Return the contents of the files of a new project, by their paths in it."""
+    from nfrun.spec.schema import schema_text
+
+    folder = Path(nfrun.__file__).parent / "templates" / template
+    ignored = {line.rstrip("/") for line in (folder / ".gitignore").read_text().split()}  # left by trials, by pip
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    files = {name: path.read_bytes() for name, path in found.items() if not ignored.intersection(name.parts)}
+    return dict(sorted({**files, Path(_SCHEMA): schema_text().encode()}.items()))
+
+
+def _check(folder: Path, files: Iterable[Path], template: str) -> None:
+    """Raise UsageError if the project cannot be made in this folder without overwriting anything."""
+    above = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not above.is_dir():
+        raise UsageError(f"'{on_one_line(str(above))}' is not a folder", "DIR")
+    if WORK_DIR in Path(os.path.realpath(folder)).parts:
+        raise UsageError(f"'{on_one_line(str(folder))}' is in a work folder, from which nfrun removes files", "DIR")
+    taken = list(dict.fromkeys(name for file in files if (name := _taken(folder, file))))
+    if taken:
+        listed = ", ".join(taken[:_MOST_LISTED])
+        more = f" and {len(taken) - _MOST_LISTED} more" if len(taken) > _MOST_LISTED else ""
+        are = "is" if len(taken) == 1 else "are"
+        where = "here" if folder == Path() else f"in '{on_one_line(str(folder))}'"
+        what = f"{listed}{more} {are} {where} already, and nothing is overwritten"
+        raise UsageError(f"{what}: name a new folder, such as 'nfrun init {template} my-{template}'", "DIR")
+
+
+def _taken(folder: Path, file: Path) -> str:
+    """Return what is in the place of a new file, or of a folder above it; "" if there is nothing."""
+    *above, own = reversed([file, *file.parents][:-1])
+    in_place = [*(name for name in above if not (folder / name).is_dir()), own]
+    return next((str(name) for name in in_place if os.path.lexists(folder / name)), "")
+
+
+def _make(files: Mapping[Path, bytes], folder: Path) -> None:
+    """Write new files into a folder, which is made if it is missing.
+
+    Raises OSError, also if a file is there by now. Whatever ends it early, all that it has made is removed.
+    """
+    made: list[Callable[[], object]] = []  # what removes it
+    path = folder
+    try:
+        for name, content in files.items():
+            path = folder / name
+            for parent in reversed([path.parent, *path.parent.parents]):
+                if not parent.is_dir():
+                    parent.mkdir()
+                    made.append(parent.rmdir)
+            with path.open("xb") as file:
+                made.append(path.unlink)
+                file.write(content)
+    except BaseException as error:
+        for remove in reversed(made):
+            with suppress(OSError):
+                remove()
+        if isinstance(error, OSError) and error.filename is None:  # as of a full disk
+            error.filename = str(path)
+        raise
+
+
+# ------------------------------------------------------------------ what is told
+
+
+def _overview() -> list[str]:
+    width = max(map(len, TEMPLATES))
+    return [
+        "nfrun init TEMPLATE [DIR] makes a project that runs at once. The templates are",
+        "",
+        *(f"  {name.ljust(width)}  {what}" for name, what in TEMPLATES.items()),
+        "",
+        "'nfrun init etl shop' makes the folder 'shop' with a pipeline, its data, a test, a workflow for GitHub and a",
+        "README. Without 'shop' it makes them here. Files that are there already are never overwritten.",
+    ]
+
+
+def _no_template(word: str) -> str:
+    names = ", ".join(TEMPLATES)
+    if guess := closest_match(word, TEMPLATES):
+        return f"'{ellipsize(word)}' is no template (did you mean '{guess}'?): there are {names}"
+    return f"'{ellipsize(word)}' is no template: there are {names}. A folder comes second: 'nfrun init etl shop'"
+
+
+def _made(folder: Path, files: Mapping[Path, bytes]) -> list[str]:
+    """Return the lines that say what was made, and which commands to type next."""
+    is_here = folder.samefile(".")
+    python, script = _as_typed(sys.executable), Path(sys.argv[0])
+    command = _as_typed(script.absolute()) if script.name == "nfrun" and script.is_file() else f"{python} -m nfrun"
+    pipeline = next(name for name in files if name.suffix == ".yaml" and len(name.parts) == 1)
+    missing = _missing_packages(files[Path("requirements.txt")].decode())
+    has_pip = find_spec("pip") or not shutil.which("uv")
+    install = f"{python} -m pip install" if has_pip else f"uv pip install -p {python}"
+    commands = [
+        *([] if is_here else [f"cd {_quoted(folder)}"]),
+        *([f"{install} -r requirements.txt"] if missing else []),
+        f"{command} run {pipeline}",
+        f"{python} -m pytest",
+    ]
+    return [
+        f"made {len(files)} files {'here' if is_here else f'in {_quoted(folder)}'}",
+        *(f"  {name}" for name in files),
+        *([f"it needs {' and '.join(missing)}, not installed here"] if missing else []),
+        "next:",
+        *(f"  {line}" for line in commands),
+    ]
+
+
+def _note_on_workflows(folder: Path, files: Iterable[Path]) -> list[str]:
+    """Return a note if the project is in a folder of a repository, where GitHub does not look for workflows."""
+    above = [path for path in folder.parents if (path / ".git").exists()]
+    if not above:
+        return []
+    workflow = next(name for name in files if name.parts[0] == ".github")
+    return [f"GitHub reads {workflow} only in the root folder of the repository, {above[0]}: the file says what to do"]
+
+
+def _missing_packages(requirements: str) -> list[str]:
+    """Return the packages of a requirements file that are not installed in this environment."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    missing = []
+    for name in re.findall(r"^[\w.-]+", requirements, re.MULTILINE):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            missing.append(name)
+    return missing
+
+
+def _as_typed(program: str | Path) -> str:
+    """Return what starts a program from a shell: its name if the shell finds it by that, and else its path."""
+    found = shutil.which(Path(program).name)
+    return Path(program).name if found and Path(found).absolute() == Path(program) else _quoted(program)
+
+
+def _quoted(path: str | Path) -> str:
+    """Return a path as a word for a shell."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
+
+
+INIT_COMMAND: tuple[Callable[[InitOptions, Messages], int], type[InitOptions], str] = (
+    init,
+    InitOptions,
+    "Make a new project that runs at once, from a template.",
+)

@@ -1,0 +1,257 @@
+"""`nfrun init`: projects that run at once, errors before anything is made, and commands that work as they are told."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Here
+
+import nfrun
+from nfrun.cli import init_command
+from nfrun.cli.init_command import TEMPLATES
+
+PACKAGES = {"ml": "sklearn", "evals": "httpx"}  # what templates need that need not be installed
+FOLDER = "Meine Prüfungen ü/neu"
+PYTHON = shlex.quote(sys.executable)
+WRONG = "\n\nError: Invalid value for "
+TEMPLATE_FOLDERS = Path(nfrun.__file__).parent / "templates"
+
+EACH = [
+    pytest.param(name, marks=pytest.mark.skipif(bool(needed and not find_spec(needed)), reason=f"needs {needed}"))
+    for name, needed in ((name, PACKAGES.get(name)) for name in TEMPLATES)
+]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory, from which the shell finds no programs by their names."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    return tmp_path
+
+
+def everything(folder: Path) -> list[str]:
+    """Return the paths of all that is in a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_the_templates_are_the_folders() -> None:
+    folders = {path.name for path in TEMPLATE_FOLDERS.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    assert folders == set(TEMPLATES)
+
+
+def test_without_a_template_they_are_listed(home: Path, here: Here) -> None:
+    done = here(home, "init")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        done.stdout
+        == """\
+nfrun init TEMPLATE [DIR] makes a project that runs at once. The templates are
+
+  etl    csv files, checked, joined by SQL, and written as Parquet and as a folder by month
+  ml     models x folds with scikit-learn; the best model is fitted to all rows and saved
+  evals  prompts x models against an API like that of OpenAI; a stand-in for it runs here
+  empty  one node: a Python function
+
+'nfrun init etl shop' makes the folder 'shop' with a pipeline, its data, a test, a workflow for GitHub and a
+README. Without 'shop' it makes them here. Files that are there already are never overwritten.
+"""
+    )
+    assert everything(home) == []
+
+
+def test_what_was_made_and_what_to_do_next(home: Path, here: Here) -> None:
+    done = here(home, "init", "empty", FOLDER)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        done.stdout
+        == f"""\
+made 8 files in '{FOLDER}'
+  .github/workflows/hello.yaml
+  .gitignore
+  README.md
+  hello.yaml
+  pipeline.schema.json
+  requirements.txt
+  steps.py
+  test_hello.py
+next:
+  cd '{FOLDER}'
+  {PYTHON} -m nfrun run hello.yaml
+  {PYTHON} -m pytest
+"""
+    )
+
+
+def test_here_is_where_it_is_made_if_no_folder_is_named(home: Path, here: Here) -> None:
+    (home / "hello.txt").touch()
+    done = here(home, "init", "empty")
+    assert done.stdout.startswith("made 8 files here\n")
+    assert done.stdout.endswith(f"next:\n  {PYTHON} -m nfrun run hello.yaml\n  {PYTHON} -m pytest\n")
+    assert (home / "hello.yaml").exists() and (home / "hello.txt").exists()
+
+
+def test_packages_that_are_missing_are_told(home: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    def version(name: str) -> str:
+        if name in ("duckdb", "pytest"):
+            raise metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(init_command, "find_spec", lambda name: None)  # as in environments of uv
+    assert f"  {PYTHON} -m pip install -r requirements.txt\n" in here(home, "init", "etl", "a").stdout
+    monkeypatch.setattr(shutil, "which", lambda name: f"/opt/{name}" if name == "uv" else None)
+    done = here(home, "init", "etl", "b")
+    assert (
+        done.stdout.partition("test_etl.py\n")[2]
+        == f"""\
+it needs duckdb and pytest, not installed here
+next:
+  cd b
+  uv pip install -p {PYTHON} -r requirements.txt
+  {PYTHON} -m nfrun run etl.yaml
+  {PYTHON} -m pytest
+"""
+    )
+
+
+def test_a_repository_around_the_project_does_not_see_its_workflow(home: Path, here: Here) -> None:
+    told = "GitHub reads .github/workflows/hello.yaml only in the root folder of the repository"
+    (home / ".git").mkdir()
+    assert told not in here(home, "init", "empty").stdout
+    assert here(home, "init", "empty", "a/b").stdout.endswith(f"{told}, {home}: the file says what to do\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["elt"], "TEMPLATE: 'elt' is no template (did you mean 'etl'?): there are etl, ml, evals, empty"),
+        (["ETL", "a"], "TEMPLATE: 'ETL' is no template (did you mean 'etl'?): there are etl, ml, evals, empty"),
+        (
+            ["shop"],
+            "TEMPLATE: 'shop' is no template: there are etl, ml, evals, empty. A folder comes second: "
+            "'nfrun init etl shop'",
+        ),
+        (
+            ["", "a"],
+            "TEMPLATE: '' is no template: there are etl, ml, evals, empty. A folder comes second: "
+            "'nfrun init etl shop'",
+        ),
+        (
+            ["../ml\x1b[31m"],
+            "TEMPLATE: '../ml\\x1b[31m' is no template: there are etl, ml, evals, empty. A folder comes second: "
+            "'nfrun init etl shop'",
+        ),
+        (["etl", ""], "DIR: an empty name is no folder"),
+        (["etl", "notes.txt"], "DIR: 'notes.txt' is not a folder"),
+        (["etl", "nowhere"], "DIR: 'nowhere' is not a folder"),
+        (["etl", "{home}/notes.txt/x"], "DIR: '{home}/notes.txt' is not a folder"),
+        (["etl", ".nfrun"], "DIR: '.nfrun' is in a work folder, from which nfrun removes files"),
+        (["etl", ".nfrun/runs/a"], "DIR: '.nfrun/runs/a' is in a work folder, from which nfrun removes files"),
+        (
+            ["etl", "{home}"],
+            "DIR: data is in '{home}' already, and nothing is overwritten: name a new folder, such as "
+            "'nfrun init etl my-etl'",
+        ),
+        (
+            ["ml", "full"],
+            "DIR: .github, README.md, ml.yaml are in 'full' already, and nothing is overwritten: name a new folder, "
+            "such as 'nfrun init ml my-ml'",
+        ),
+        (
+            ["evals", "full"],
+            "DIR: .github, README.md are in 'full' already, and nothing is overwritten: name a new folder, such as "
+            "'nfrun init evals my-evals'",
+        ),
+    ],
+)
+def test_mistakes(home: Path, here: Here, words: list[str], message: str) -> None:
+    (home / "notes.txt").write_text("mine")
+    (home / "data").write_text("mine")
+    (home / "nowhere").symlink_to("missing")
+    (home / ".nfrun" / "runs").mkdir(parents=True)
+    (home / "full").mkdir()
+    for name in ("README.md", "ml.yaml", ".github"):
+        (home / "full" / name).symlink_to("missing")
+    before = everything(home)
+    done = here(home, "init", *(word.replace("{home}", str(home)) for word in words))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.partition(WRONG)[2] == message.replace("{home}", str(home)) + "\n"
+    assert everything(home) == before
+
+
+def test_here_in_a_message(home: Path, here: Here) -> None:
+    here(home, "init", "etl")
+    assert here(home, "init", "etl").stderr.partition(WRONG)[2] == (
+        "DIR: .github/workflows/etl.yaml, .gitignore, README.md, data/customers.csv, data/orders.csv and 6 more are "
+        "here already, and nothing is overwritten: name a new folder, such as 'nfrun init etl my-etl'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [
+        (errno.ENOSPC, 74, "nfrun: {path}: No space left on device\n"),
+        (errno.EACCES, 77, "nfrun: no permission: {path}\n"),
+        (errno.EEXIST, 74, "nfrun: {path}: File exists\n"),
+    ],
+)
+def test_nothing_is_left_if_a_file_cannot_be_written(
+    home: Path, here: Here, monkeypatch: pytest.MonkeyPatch, number: int, code: int, message: str
+) -> None:
+    opened = Path.open
+
+    def fail(path: Path, mode: str = "r", **rest: Any) -> Any:
+        if path.name == "orders.csv" and mode == "xb":
+            raise OSError(number, os.strerror(number))
+        return opened(path, mode, **rest)
+
+    (home / "mine").mkdir()
+    (home / "mine" / "sql").mkdir()
+    monkeypatch.setattr(Path, "open", fail)
+    for folder in ("mine", "new/folder"):
+        done = here(home, "init", "etl", folder)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert done.stderr == message.replace("{path}", str(home / folder / "data" / "orders.csv"))
+    assert everything(home) == ["mine", "mine/sql"]
+
+
+@pytest.mark.parametrize("name", ["no", "-x", "[1]*", "${{ x }}", "two\nlines"])
+def test_any_name_of_a_folder_will_do(tmp_path: Path, here: Here, name: str) -> None:
+    """Also names that YAML, Python, the shell or patterns of files understand as something else."""
+    assert here(tmp_path, "init", "etl", "--", name).returncode == 0
+    done = here(tmp_path / name, "run", "etl.yaml", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("template", EACH)
+def test_a_project_runs_and_runs_again(template: str, tmp_path: Path, here: Here) -> None:
+    here(tmp_path, "init", template, FOLDER)
+    folder = tmp_path / FOLDER
+    (file,) = (path.name for path in folder.glob("*.yaml"))
+    checked = here(folder, "validate", "--strict", file)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    first = here(folder, "run", file, "--json", "-q")
+    assert first.returncode == 0, first.stderr
+    again = here(folder, "run", file, "--json", "-q")
+    assert {node["status"] for node in json.loads(again.stdout)["nodes"].values()} == {"reused"}
+
+
+def test_nothing_that_runs_leave_in_a_template_becomes_part_of_a_project(tmp_path: Path, here: Here) -> None:
+    names = {name for name in init_command._project_files("empty") if name.suffix != ".json"}
+    assert {str(name) for name in names} == {
+        *(".github/workflows/hello.yaml", ".gitignore", "README.md", "hello.yaml"),
+        *("requirements.txt", "steps.py", "test_hello.py"),
+    }
+    ignored = (TEMPLATE_FOLDERS / "empty" / ".gitignore").read_text().split()
+    assert {"__pycache__/", ".nfrun/", "out/", ".ruff_cache/", ".pytest_cache/"} <= set(ignored)
