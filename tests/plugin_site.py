@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import sys
 import textwrap
 import tomllib
@@ -13,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
 KIND: Mapping[str, Any] = {
     "api": 1,
     "version": "1.2",
@@ -105,15 +103,7 @@ def as_installed(package: Path, site: Path) -> list[Path]:
     return [package, site]
 
 
-def blocks(language: str) -> list[str]:
-    """Return the blocks of code in a language on the page about plug-ins."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-
-
-def write_package(folder: Path) -> None:
-    """Write the package of the page about plug-ins."""
-    (folder / "words_kinds").mkdir(parents=True)
-    (folder / "words_kinds" / "__init__.py").touch()
-    (folder / "pyproject.toml").write_text(blocks("toml")[0])
-    (folder / "words_kinds" / "count.kind.json").write_text(blocks("json")[0])
-    (folder / "words_kinds" / "count.py").write_text(blocks("python")[0])
+if __name__ == "__main__":  # prints the command of a shell after which a package looks installed
+    package = Path(sys.argv[1]).resolve()
+    places = as_installed(package, Path.cwd() / ".site")
+    print(f"export PYTHONPATH={':'.join(map(str, places))}:$PYTHONPATH")

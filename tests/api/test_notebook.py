@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 import nfrun
+from tests.docs.pages import blocks
 
 nbformat = pytest.importorskip("nbformat", reason="needs what the extra 'test' installs")
 nbclient = pytest.importorskip("nbclient", reason="needs what the extra 'test' installs")
 pytest.importorskip("ipykernel", reason="needs what the extra 'test' installs")
 
-PAGE = (Path(__file__).parents[2] / "docs" / "notebooks.md").read_text(encoding="utf-8")
-CELLS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+CELLS = [block.text for block in blocks("docs/notebooks.md")]
 
 # Behind the cells of the page: mistakes, an interrupt, markup in names and data, and progress.
 MORE = [

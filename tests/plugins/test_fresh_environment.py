@@ -11,11 +11,11 @@ import venv
 from pathlib import Path
 
 import pytest
-from plugin_site import blocks, write_package
+
+from tests.docs.pages import ROOT, write_files
 
 pytest.importorskip("hatchling", reason="it builds the packages: pip install hatchling")
 
-ROOT = Path(__file__).parents[2]
 SHOP = """
 env: {ADBC_URI: "sqlite:shop.db"}
 nodes:
@@ -39,7 +39,8 @@ def test_plug_ins_are_installed_from_their_folders(tmp_path: Path, editable: lis
     # nfrun and all that it needs, as they are here: nothing is downloaded.
     own = next((tmp_path / "env").glob("lib/python*/site-packages"))
     (own / "here.pth").write_text("\n".join([str(ROOT), *site.getsitepackages(), ""]))
-    write_package(tmp_path / "words")
+    write_files("docs/plugins.md", tmp_path)
+    (tmp_path / "words" / "words_kinds" / "__init__.py").touch()
     for folder in (tmp_path / "words", ROOT / "plugins" / "nfrun-adbc"):
         built = folder
         if folder != tmp_path / "words":  # building leaves nothing in the checkout
@@ -58,10 +59,9 @@ def test_plug_ins_are_installed_from_their_folders(tmp_path: Path, editable: lis
         ]
         done = run(python, tmp_path, *install)
         assert done.returncode == 0, done.stderr
-    (tmp_path / "p.yaml").write_text(blocks("yaml")[0])
     (tmp_path / "shop.yaml").write_text(SHOP)
     for file, name, expected in (
-        ("p.yaml", "words", [{"word": "be", "count": 2}, {"word": "to", "count": 2}]),
+        ("count.yaml", "words", [{"word": "be", "count": 2}, {"word": "to", "count": 2}]),
         ("shop.yaml", "read", [{"n": 10}]),
     ):
         done = run(python, tmp_path, "-m", "nfrun", "run", file, "-q")

@@ -1,30 +1,20 @@
-"""The examples of the page about sub-pipelines and profiles, and what a change of them runs again."""
+"""The pipelines of `docs/sub-pipelines.md`: what their nodes are, and what a change of them runs again."""
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
 import pytest
 
 from nfrun.running.options import RunOptions
 from nfrun.running.run import run_pipeline
-
-PAGE = (Path(__file__).parents[2] / "docs/sub-pipelines.md").read_text(encoding="utf-8")
+from tests.docs.pages import write_files
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files of the page and data for them, which is the working directory."""
-    for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL):
-        name = re.match(r"# (\S+)", text)
-        assert name
-        (tmp_path / name[1]).write_text(text, encoding="utf-8")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/orders.csv").write_text("id,country,amount\n1,DE,1.5\n2,FR,2.0\n3,DE,3.0\n4,NL,9.0\n")
-    (tmp_path / "data/sample-orders.csv").write_text("id,country,amount\n7,DE,0.5\n8,FR,1.0\n")
-    (tmp_path / "data/rates.csv").write_text("rate\n2.0\n")
+    """A folder with the files of the page, which is the working directory."""
+    write_files("docs/sub-pipelines.md", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -89,16 +79,3 @@ def test_python_nodes_of_the_other_file_find_their_functions_and_logs_are_in_a_f
         tables = ran("q.yaml", executor=executor, fresh=True)[1]
         assert [row["n"] for row in tables["d"]] == [1, 2, 3, 4]
     assert {path.name for path in folder.glob(".nfrun/runs/*/logs/*")} == {"p+d.1.stdout"}
-
-
-def test_the_plan_of_the_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from nfrun.cli.commands import plan
-    from nfrun.running.options import PlanOptions
-    from nfrun.system.std_streams import Messages
-
-    shown = re.search(r"\$ nfrun plan etl.yaml --fresh\n(.*?)```", PAGE, re.DOTALL)
-    assert shown
-    plan(PlanOptions(Path("etl.yaml"), fresh=True), Messages())
-    assert capsys.readouterr().out.startswith(shown[1])
-    plan(PlanOptions(Path("etl.yaml"), fresh=True, format="json"), Messages())
-    assert json.loads(capsys.readouterr().out)["nodes"]["clean@DE/orders"]["kind"] == "input"

@@ -1,63 +1,12 @@
-"""Runs the examples of `docs/python.md`, and has mypy check them."""
+"""mypy checks programs that use nfrun by its types, and finds what is wrong in them."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(?:python|yaml|csv)\n(.*?)```", PAGE, re.DOTALL)
-FILES = {found[1]: block for block in BLOCKS if (found := re.match(r"# (\S+\.\w+)\n", block))}
-PROGRAMS = [block for block in BLOCKS if block not in FILES.values()]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the files of the page, which is the working directory."""
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text.partition("\n")[2])
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    sys.modules.pop("steps", None)
-    yield tmp_path
-    sys.modules.pop("steps", None)
-
-
-def test_the_page_has_the_examples_that_are_run() -> None:
-    assert sorted(FILES) == ["orders.csv", "shop.yaml", "steps.py", "test_shop.py"]
-    assert len(PROGRAMS) == 7
-
-
-def test_every_example_prints_what_the_page_says(folder: Path) -> None:
-    names: dict[str, Any] = {"__name__": "example", "__file__": str(folder / "example.py")}
-    (folder / "example.py").write_text("")
-    for block in PROGRAMS:
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(block, str(folder / "example.py"), "exec"), names)
-        assert printed.getvalue().splitlines() == _expected(block), block
-
-
-def _expected(block: str) -> list[str]:
-    """What the comments behind and below calls of `print` say that they print."""
-    found = re.findall(r"print\(.*\)(?:  # (.*)|\n *# (.*))$", block, re.MULTILINE)
-    return [behind or below for behind, below in found]
-
-
-def test_the_example_of_the_fixture_passes(folder: Path) -> None:
-    plugin = ("-p", "no:nfrun", "-p", "nfrun.api.pytest_plugin")
-    command = [sys.executable, "-m", "pytest", "-q", *plugin, "-p", "no:cacheprovider", "test_shop.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert "1 passed" in done.stdout, done.stdout
-
 
 TYPED = """
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs the example of `docs/plugins.md`: the package is as the page has it, and so is the pipeline."""
+"""The package and the pipeline of `docs/plugins.md`: its mistakes, and a table without rows."""
 
 from __future__ import annotations
 
@@ -10,28 +10,21 @@ from pathlib import Path
 
 import pytest
 from conftest import Here
-from plugin_site import PAGE, as_installed, blocks, on_path, write_package
+from plugin_site import as_installed, on_path
 
 from nfrun.plugins.static_half import _schema
+from tests.docs.pages import ROOT, write_files
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Iterator[Path]:
-    """The package of the page, as if it were installed from its folder."""
-    folder = tmp_path / "package"
-    write_package(folder)
+    """A folder with the pipeline of the page. Its package is as if it were installed from there."""
+    write_files("docs/plugins.md", tmp_path)
+    (tmp_path / "words" / "words_kinds" / "__init__.py").touch()
     with ExitStack() as stack:
-        for place in as_installed(folder, tmp_path / "site"):
+        for place in as_installed(tmp_path / "words", tmp_path / "site"):
             stack.enter_context(on_path(place))
         yield tmp_path
-
-
-def test_the_example_runs(here: Here, package: Path) -> None:
-    (package / "p.yaml").write_text(blocks("yaml")[0])
-    done = here(package, "run", "p.yaml", "-q", "--json")
-    assert done.returncode == 0, done.stderr
-    shown = here(package, "open", "words", "--format", "jsonl").stdout
-    assert [json.loads(line) for line in shown.splitlines()] == [{"word": "be", "count": 2}, {"word": "to", "count": 2}]
 
 
 def test_its_table_without_rows_has_columns(here: Here, package: Path) -> None:
@@ -59,12 +52,13 @@ def test_its_table_without_rows_has_columns(here: Here, package: Path) -> None:
     ],
 )
 def test_its_mistakes_are_told_before_a_run(here: Here, package: Path, old: str, new: str, message: str) -> None:
-    (package / "p.yaml").write_text(blocks("yaml")[0].replace(old, new))
+    (package / "p.yaml").write_text((package / "count.yaml").read_text().replace(old, new))
     done = here(package, "validate", "p.yaml")
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, message)
 
 
 def test_the_table_has_all_keys_of_a_static_half() -> None:
-    table = PAGE[PAGE.index("## The static half") : PAGE.index("## The running half")]
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    table = page[page.index("## The static half") : page.index("## The running half")]
     keys = {*json.loads(_schema())["properties"]} - {"$schema", "description"}
     assert {*re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)} == keys

@@ -1,8 +1,7 @@
-"""Runs the example of `docs/sql.md`."""
+"""The pipeline of `docs/sql.md`: what counts of the files that its queries read, and in which order rows come."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,17 +11,14 @@ import pytest
 from nfrun.core.pipeline import OutputId
 from nfrun.running.options import RunOptions
 from nfrun.running.run import RunResult, run_pipeline
+from tests.docs.pages import write_files
 
 pytest.importorskip("duckdb")
-
-PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, text in re.findall(r"```(?:yaml|python|sql)\n(?:#|--) (\S+)\n(.*?)```", PAGE, re.DOTALL):
-        (tmp_path / name).write_text(text)
-    (tmp_path / "countries.csv").write_text("code,name\nFR,France\nDE,Germany\n")
+    write_files("docs/sql.md", tmp_path)
     write_sales(tmp_path, 900)
     return tmp_path
 
@@ -38,7 +34,7 @@ def run(folder: Path) -> RunResult:
     return done
 
 
-def test_the_example_runs(folder: Path) -> None:
+def test_an_output_of_files_counts_by_these(folder: Path) -> None:
     done = run(folder)
     assert [table.to_pylist() for table in done.tables.values()] == [[{"best": "France"}]]
     sales = done.record.refs[OutputId("sales")]
