@@ -180,6 +180,10 @@ class _Script:
     def call(self, command: str, *, on_terminal: bool = False) -> tuple[int, str]:
         """Run a command in a shell whose folder and variables stay for the next one. Returns its code and output."""
         self.ran += command
+        # The environment of the tests stays as it is.
+        assert self.slow or not re.search(r"-m venv|pip install", command), (
+            f"{self.place}: say 'slow: installs packages'"
+        )
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "cwd": self.cwd, "env": self.environ}
         kept = self.folder.parent / f"{self.folder.name}.shell"
         words = _plain_words(command)

@@ -1,4 +1,4 @@
-"""Runs the pipeline of a shop whose tables have contracts."""
+"""Runs the shop of `tests/contract/jaffle.yaml`, whose tables have contracts."""
 
 from __future__ import annotations
 
