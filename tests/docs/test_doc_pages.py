@@ -20,7 +20,6 @@ NOT_RUN = {
     "CI runs the same with pip": 1,
     "a part of a file; the tests of triage and rag run the files": 1,
     "a service runs it": 2,
-    "goes with the README": 6,
     "installs packages into your environment; a test of plug-ins does it in one of its own": 1,
     "needs Kubernetes": 1,
     "needs a cluster of several machines": 1,

@@ -1,0 +1,25 @@
+"""The pages under `docs/reference/` have every kind of node and every place of expressions."""
+
+from __future__ import annotations
+
+import re
+
+from nfrun.nodes.registry import written_kinds
+from tests.docs.pages import ROOT
+
+REFERENCE = ROOT / "docs" / "reference"
+NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+
+
+def test_the_table_of_kinds_has_all_of_them() -> None:
+    text = (REFERENCE / "nodes.md").read_text(encoding="utf-8")
+    table = text[: text.index("\n## ")]
+    assert set(re.findall(r"^\| `(\w+): ", table, re.MULTILINE)) == set(written_kinds())
+    assert f"exactly one of {NUMBERS[len(written_kinds())]} kinds" in table
+
+
+def test_the_places_of_expressions_have_the_kinds_that_are_templates() -> None:
+    text = (REFERENCE / "expressions.md").read_text(encoding="utf-8")
+    places = text[text.index("**Where.**") : text.index("**What it sees.**")]
+    kinds = written_kinds()
+    assert set(kinds).intersection(re.findall(r"`(\w+)`", places)) == {k for k in kinds if kinds[k].is_template}
