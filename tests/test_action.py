@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import site
 import subprocess
+import sys
 import textwrap
 import venv
 import xml.etree.ElementTree as ET
@@ -12,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from action_runner import ACTION, ROOT, Job, Repository
 
 pytestmark = pytest.mark.slow
@@ -261,6 +265,41 @@ def test_the_size_of_the_cache_is_kept_to(start: Start) -> None:
     job = start(Repository(), cache_size="0")
     assert not job.failed
     assert [file.name for file in (job.workspace / ".nfrun").rglob("*.arrow")] == ["double.1.arrow"], "an output"
+
+
+def workflows(folder: Path) -> list[Path]:
+    """The workflows of the repository, of the templates and of the page, the last ones written into `folder`."""
+    files = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("nfrun/templates/**/workflows/*.yml")]
+    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    for number, block in enumerate(re.findall(r"```yaml\n(# \.github/workflows/.*?)```", page, re.DOTALL)):
+        files.append(folder / f"page-{number}.yml")
+        files[-1].write_text(block)
+    assert len(files) >= 2
+    return files
+
+
+def test_the_action_and_the_workflows_are_valid(tmp_path: Path) -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    subprocess.run([*check, "vendor.github-actions", ROOT / "action.yml"], check=True)
+    subprocess.run([*check, "vendor.github-workflows", *workflows(tmp_path)], check=True)
+
+
+def test_the_workflows_give_the_action_what_it_takes(tmp_path: Path) -> None:
+    uses = [
+        step
+        for file in workflows(tmp_path)
+        for job in yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"].values()
+        for step in job["steps"]
+        if step.get("uses", "").startswith(("./", "OWNER/nfrun@"))
+    ]
+    assert len(uses) >= 2
+    for step in uses:
+        assert {"pipeline"} <= step["with"].keys() <= ACTION["inputs"].keys()
+
+
+@pytest.mark.skipif(not shutil.which("actionlint"), reason="actionlint is not installed")
+def test_actionlint_finds_nothing(tmp_path: Path) -> None:
+    subprocess.run(["actionlint", *workflows(tmp_path)], check=True)
 
 
 def test_the_page_says_what_the_action_takes_and_gives() -> None:
