@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard
 
 from nfrun.core.errors import Cause, cause_of
 from nfrun.core.events import Event, NodeLogged, RunFinished
@@ -37,7 +37,6 @@ class Reporter(Protocol):
         """Process an event. Events are delivered one at a time."""
 
 
-@runtime_checkable
 class Ticking(Reporter, Protocol):
     """A reporter with something to show while no events come. `tick` is called every `interval` seconds."""
 
@@ -45,6 +44,10 @@ class Ticking(Reporter, Protocol):
 
     def tick(self) -> None:
         """Show what has changed since the last call."""
+
+
+def _is_ticking(reporter: Reporter) -> TypeGuard[Ticking]:
+    return hasattr(reporter, "tick")  # `isinstance` of a protocol imports `inspect`, from Python 3.12 on
 
 
 class EventDispatcher:
@@ -69,7 +72,7 @@ class EventDispatcher:
         self.gate_error: Exception | None = None
         self._subscribers: dict[type, list[Reporter]] = {}
         now = time.monotonic()
-        self._due = [(reporter, now + reporter.interval) for reporter in reporters if isinstance(reporter, Ticking)]
+        self._due = [(reporter, now + reporter.interval) for reporter in reporters if _is_ticking(reporter)]
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
         self.emit: Callable[[Event], None] = self._queue.put  # queues an event; never blocks, any thread
         self._closing = threading.Event()

@@ -41,7 +41,8 @@ _ROUNDED = (
 )
 # The columns of a table and their types, none if it is not there. The parameters are the schema and the name.
 _COLUMNS = {
-    "sqlite": "select name, type from pragma_table_info(?2, coalesce(?1, 'main'))",
+    "sqlite": "with t(place, name) as (values (?, ?)) "
+    "select i.name, i.type from t, pragma_table_info(t.name, coalesce(t.place, 'main')) i",
     "duckdb": "select column_name, data_type from duckdb_columns() where database_name = current_database() "
     "and lower(schema_name) = lower(coalesce($1, current_schema())) and lower(table_name) = lower($2) "
     "order by column_index",
