@@ -271,7 +271,7 @@ def workflows(folder: Path) -> list[Path]:
     """The workflows of the repository, of the templates and of the page, the last ones written into `folder`."""
     files = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("nfrun/templates/**/workflows/*.yml")]
     page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
-    for number, block in enumerate(re.findall(r"```yaml\n(# \.github/workflows/.*?)```", page, re.DOTALL)):
+    for number, block in enumerate(re.findall(r"```yaml title=\"\.github/workflows/[^\n]*\n(.*?)```", page, re.DOTALL)):
         files.append(folder / f"page-{number}.yml")
         files[-1].write_text(block)
     assert len(files) >= 2

@@ -19,7 +19,7 @@ LINKED = [*PAGES, "CHANGELOG.md", "CONTRIBUTING.md"]
 NOT_RUN = {
     "CI runs the same with pip": 1,
     "a part of a file; the tests of triage and rag run the files": 1,
-    "a service runs it": 2,
+    "a service runs it": 5,
     "installs packages into your environment; a test of plug-ins does it in one of its own": 1,
     "needs Kubernetes": 1,
     "needs a cluster of several machines": 1,
