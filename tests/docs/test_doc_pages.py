@@ -18,8 +18,10 @@ LINKED = [*PAGES, "CHANGELOG.md", "CONTRIBUTING.md"]
 # Why blocks are not run. A new reason is a decision.
 NOT_RUN = {
     "CI runs the same with pip": 1,
+    "a prompt": 1,
     "a part of a file; the tests of triage and rag run the files": 1,
     "a service runs it": 5,
+    "it is another tool": 4,
     "installs packages into your environment; a test of plug-ins does it in one of its own": 1,
     "needs Kubernetes": 1,
     "needs a cluster of several machines": 1,
