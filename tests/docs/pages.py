@@ -122,7 +122,9 @@ class _Script:
         bin = Path(sys.executable).parent
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_GIVEN)}
         self.environ.update(PATH=f"{bin}{os.pathsep}{os.environ['PATH']}", CHECKOUT=str(ROOT))
-        self.environ.update(TERM="xterm", NO_COLOR="1")
+        home = folder.parent / f"{folder.name}.home"  # commands may write there
+        home.mkdir()
+        self.environ.update(TERM="xterm", NO_COLOR="1", SHELL="/bin/bash", HOME=str(home))
         if slow:  # numpy and pandas are there for those who read the page
             self.environ.pop("PYTHONPATH", None)
         text = (ROOT / page).read_text(encoding="utf-8")

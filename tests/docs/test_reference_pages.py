@@ -1,8 +1,11 @@
-"""The pages under `docs/reference/` have every kind of node and every place of expressions."""
+"""The pages under `docs/reference/` have every kind of node, every place of expressions, and what the code says now."""
 
 from __future__ import annotations
 
 import re
+import runpy
+
+import pytest
 
 from nfrun.nodes.registry import written_kinds
 from tests.docs.pages import ROOT
@@ -23,3 +26,8 @@ def test_the_places_of_expressions_have_the_kinds_that_are_templates() -> None:
     places = text[text.index("**Where.**") : text.index("**What it sees.**")]
     kinds = written_kinds()
     assert set(kinds).intersection(re.findall(r"`(\w+)`", places)) == {k for k in kinds if kinds[k].is_template}
+
+
+def test_what_is_made_from_schemas_options_and_docstrings_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    make_reference = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
+    assert make_reference["main"](check=True) == 0, capsys.readouterr().out
