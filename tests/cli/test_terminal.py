@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -197,6 +198,15 @@ def test_a_terminal_may_change_its_size_while_the_view_is_shown(folder: Path) ->
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+def test_the_cursor_is_shown_again_after_kill_9(folder: Path) -> None:
+    given = {"cwd": str(folder), "env": environ(), "encoding": "utf-8", "timeout": 30}
+    child = pexpect.spawn(sys.executable, ["-m", "nfrun", "run", "two.yaml"], **given)
+    child.expect_exact("\x1b[?25l")
+    child.kill(signal.SIGKILL)
+    child.expect_exact("\x1b[?25h")
+    child.close()
 
 
 def test_lines_stay_and_the_view_goes(folder: Path) -> None:

@@ -30,7 +30,8 @@ _REACT_SECONDS = 2.0  # a runner that does not react to a signal for so long is 
 _KILL_SECONDS = 0.1  # after a second request, until the rest is killed; 0.2 s are promised for all of it
 _REPORT_SECONDS = 0.02  # for the runner to report that a signal reached it too
 _LOOK_SECONDS = 0.001
-_REMOVE_LIVE_VIEW = "\r\x1b[J\x1b[?25h"  # erases what is below the cursor, and shows it again
+_SHOW_CURSOR = "\x1b[?25h"
+_REMOVE_LIVE_VIEW = f"\r\x1b[J{_SHOW_CURSOR}"  # erases what is below the cursor, and shows it again
 _PID_BYTES = 8
 _ENDED_BY_NODE = 128 + signal.SIGKILL  # the exit code of a run that is killed
 _REACTED = 0  # the runner's answer to _ASK; its other messages are numbers of signals that reached it
@@ -134,7 +135,13 @@ def _reap(runner: int, supervisor: int, prctl: Prctl) -> int:
             if ended == runner:
                 code = os.waitstatus_to_exitcode(status)
     kill_descendants()
+    if code is None and _is_terminal(2):  # the supervisor was killed, and a shell does not show the cursor again
+        write_fd(2, _SHOW_CURSOR)
     return code or 0
+
+
+def _is_terminal(fd: int) -> bool:
+    return os.isatty(fd) and os.environ.get("TERM") != "dumb"
 
 
 class _Supervisor:
@@ -270,7 +277,7 @@ class _Supervisor:
     def _print(self, what: str) -> None:
         """Print one line to stderr after the run was killed, and a JSON document if the run cannot have printed one."""
         hint = f"; {self._hint}" if self._hint else ""
-        begin = _REMOVE_LIVE_VIEW if os.isatty(2) and os.environ.get("TERM") != "dumb" else ""
+        begin = _REMOVE_LIVE_VIEW if _is_terminal(2) else ""
         write_fd(2, f"{begin}nfrun: {what}{hint}\n")
         if not self._reported:
             self._print_document(what)
