@@ -72,15 +72,17 @@ class NoRetry(Exception):
     With `every_row`, a node with a `map` fails at once: each other row would fail, too, as with a wrong password.
     """
 
+    every_row = False
+
     def __init__(self, message: str = "", *, every_row: bool = False) -> None:
         super().__init__(message)
-        self.every_row = every_row
+        self.every_row = self.every_row or every_row  # a class that inherits from this one may have it
 
 
 class NodeError(Exception):
     """Raised by a plug-in, if a node failed for a reason that the message explains: it is shown without a traceback.
 
-    `details` is shown below the message.
+    `details` is shown below the message, and the name of a class that inherits from this one before it.
     """
 
     def __init__(self, message: str, details: str = "") -> None:

@@ -197,7 +197,7 @@ class Result(Mapping[str, Any]):
             some = f"nodes with cells: {some}"
             raise NotRecorded(f"'{ellipsize(name)}' has no cells; {f'did you mean {guess!r}?' if guess else some}")
         outputs = {cell.outputs for cell in cells}
-        if not output and any(len(names) > 1 for names in outputs):
+        if not output and any(len(names) > 1 and "" not in names for names in outputs):
             raise NotRecorded(f"'{name}' has several outputs: name one, as in '{name}.{next(iter(outputs))[0]}'")
         axes = tuple(cells[0].cell)
         found = {_output(cell, output): tuple(cell.cell.values()) for cell in cells}

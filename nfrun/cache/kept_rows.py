@@ -142,6 +142,7 @@ def definition_of_calls(definition: KeyInputs, spec: NodeSpec) -> KeyInputs:
     """Return the key inputs of a node on which the results of its calls depend, beside the inputs and files."""
     assert spec.map is not None
     without = {*_NOT_OF_CALLS, f"cells {spec.map.over}"}  # rows of the mapped input are keyed by content
+    without |= {f"value {name}" for name in (spec.plugin.after if spec.plugin is not None else ())}
     kept = {name: value for name, value in definition.items() if name not in without and not name.startswith("map")}
     return {**kept, "explode": str(spec.map.explode)}
 

@@ -17,8 +17,10 @@ class StaticHalf:
     with its version. `version` is that of the kind. `revision` is in the cache keys of its nodes: the author raises it
     when results change. `values` is the JSON Schema of `with`. A node has at least `least` inputs and at most `most`
     (None: any number), each of one of the `forms`. `outputs` maps the names of all that it makes to their types.
-    `executors` are those on which a node may run. `effects`: it changes something outside of the run. `external`: its
-    outputs depend on something that nfrun cannot see, such as a database. `env` are variables that must be set.
+    With `columns_in`, a node is called for each row: texts in these values name columns. The values `after` are for
+    what follows all calls: no result of a call depends on them. `executors` are those on which a node may run.
+    `effects`: it changes something outside of the run. `external`: its outputs depend on something that nfrun cannot
+    see, such as a database. `env` are variables that must be set.
     """
 
     name: str
@@ -34,6 +36,8 @@ class StaticHalf:
     forms: tuple[str, ...] = (TABLE,)
     outputs: Mapping[str, str] = field(default_factory=dict)
     maps: bool = False
+    columns_in: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     executors: tuple[str, ...] = ()
     effects: bool = False
     external: bool = False

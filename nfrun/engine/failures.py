@@ -34,7 +34,9 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], ba
     HandoffError and a full disk have the cause IO or PERMISSION, all other errors the cause NODE.
     """
     if isinstance(error, NodeError | FormatError):
-        return Failure(Cause.NODE, "", _text(error), details=getattr(error, "details", ""), inputs=inputs)
+        name = type(error).__name__ if type(error) not in (NodeError, FormatError) else ""
+        found = Failure(Cause.NODE, name, _text(error), details=getattr(error, "details", ""), inputs=inputs)
+        return _with_retries(found, error)
     if isinstance(error, HandoffError):
         return replace(nfrun_failure(error), inputs=inputs)
     folders = base, folder_of(spec, base)
@@ -45,8 +47,15 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], ba
     frames = _user_frames(error, folders)
     notes = [str(note) for note in getattr(error, "__notes__", [])]
     details = "\n".join([*notes, *(line for cause in _causes(error) for line in _cause_lines(cause, folders))])
-    found = Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number, retry_after(error))
-    return replace(found, is_final=True, is_certain=error.every_row) if isinstance(error, nfrun.NoRetry) else found
+    return _with_retries(Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number), error)
+
+
+def _with_retries(failure: Failure, error: BaseException) -> Failure:
+    """Return a failure with what its error says of other attempts."""
+    if isinstance(error, nfrun.NoRetry):
+        return replace(failure, is_final=True, is_certain=error.every_row)
+    after = retry_after(error)
+    return failure if after is None else replace(failure, retry_after=after)
 
 
 def _user_frames(error: BaseException, folders: Sequence[Path]) -> tuple[Frame, ...]:

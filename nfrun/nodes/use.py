@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.map_spec import MapForm
 from nfrun.core.output_types import TABLE, ending_of, form_of
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
@@ -16,9 +15,13 @@ from nfrun.core.text import ellipsize
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.made_files import check_apart, made_file
 from nfrun.nodes.returned_tables import a_, to_table
+from nfrun.nodes.use_rows import call_row, check_rows, form_of_rows, joined_rows
 
 if TYPE_CHECKING:
     from nfrun.plugins.job import Job
+
+# What a module of a plug-in has, for messages.
+_SIGNATURES = {"run": "function run(job)", "Calls": "class Calls", "after": "function after(values, rows)"}
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
@@ -33,6 +36,8 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         path = (node.kind,) if at_top else ("with", *found.path)
         yield NodeDiagnostic(path, found.message, found.hint, found.at_key or (bool(node.with_) and not found.path))
     yield from _check_inputs(node, half)
+    if half.columns_in:
+        yield from check_rows(node, half)
     if node.map is not None and not half.maps:
         yield NodeDiagnostic(("map",), f"'{half.name}' has no 'map'", "it reads its inputs as a whole", at_key=True)
     if node.section in LAST_SECTIONS and "thread" not in half.executors:
@@ -71,7 +76,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     if context.node.map is not None:
         from nfrun.nodes.mapped_run import run_mapped
 
-        return run_mapped(context, call_piece)
+        return run_mapped(context, call_piece, _join_pieces)
     result = _called(context, _job(context))
     return _outputs(context, result)
 
@@ -79,11 +84,26 @@ def run(context: NodeContext) -> Mapping[str, Any]:
 def call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
     """Return the table that the plug-in makes of a piece. `inputs` are all others, by name."""
     assert context.node.map is not None
+    if _half(context).columns_in:
+        return context.run_coroutine(call_piece_async(context, piece, inputs))
     result = _called(context, _job(context, {**inputs, context.node.map.over: piece}, context.node.map.over))
     (name,) = _half(context).outputs or ("",)
     if not isinstance(result, Mapping) or [*result] != [name]:
         raise NodeError(f"run() of '{context.node.body}' returned {_returned(result)}, not {{'{name}': a table}}")
     return to_table(result[name])
+
+
+async def call_piece_async(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
+    """Return what a plug-in gives for the rows of a piece, from a coroutine on the event loop."""
+    module, is_new = _loaded(context, "Calls")
+    return await call_row(context, module, piece, inputs, new=is_new)
+
+
+def _join_pieces(node: NodeSpec, rows: Any) -> Any:
+    """Return the rows of all calls, with what the plug-in adds to them."""
+    if node.plugin is None or not node.plugin.after:
+        return rows
+    return joined_rows(node, _imported(node.plugin, "after"), rows)
 
 
 def _job(context: NodeContext, inputs: Mapping[str, Any] | None = None, over: str = "") -> Job:
@@ -98,16 +118,22 @@ def _half(context: NodeContext) -> StaticHalf:
 
 
 def _called(context: NodeContext, job: Job) -> Any:
-    half, known = _half(context), ("plug-in", context.node.body)
-    is_new = known not in context.memo
-    function = _imported(half) if is_new else context.memo[known]
-    context.memo[known] = function
+    module, is_new = _loaded(context, "run")
     context.begin(imported=is_new)
-    return function(job)
+    return module.run(job)
 
 
-def _imported(half: StaticHalf) -> Callable[[Job], Any]:
-    """Return the function `run` of a plug-in's module. Raises NodeError, and what the import raises."""
+def _loaded(context: NodeContext, name: str) -> tuple[Any, bool]:
+    """Return the module of a node's plug-in, and whether it was imported now."""
+    known = "plug-in", context.node.body
+    is_new = known not in context.memo
+    if is_new:
+        context.memo[known] = _imported(_half(context), name)
+    return context.memo[known], is_new
+
+
+def _imported(half: StaticHalf, name: str) -> Any:
+    """Return the module of a plug-in, which has a function `name`. Raises NodeError, and what the import raises."""
     import importlib
 
     module = importlib.import_module(half.module)
@@ -117,10 +143,9 @@ def _imported(half: StaticHalf) -> Callable[[Job], Any]:
         if own is None or os.path.realpath(origin) != os.path.realpath(own.origin):
             what = f"the module '{half.module}' of '{half.name}' is hidden by another of that name ({origin})"
             raise NodeError(what, "rename that")
-    function = getattr(module, "run", None)
-    if not callable(function):
-        raise NodeError(f"the module '{half.module}' of '{half.name}' has no function run(job)")
-    return function  # type: ignore[no-any-return]
+    if not callable(getattr(module, name, None)):
+        raise NodeError(f"the module '{half.module}' of '{half.name}' has no {_SIGNATURES[name]}")
+    return module
 
 
 def _installed_here(half: StaticHalf) -> StaticHalf | None:
@@ -202,7 +227,9 @@ USE = Kind(
     check=check,
     run=run,
     call_piece=call_piece,
-    map_form=lambda node, lookup: MapForm(),
+    call_piece_async=call_piece_async,
+    join_pieces=_join_pieces,
+    map_form=lambda node, lookup: form_of_rows(node),
     settings={"env": {"$ref": "#/$defs/env"}},
     synonyms=("plugin", "plug_in", "plug-in", "provider"),
     expression_hint="which plug-in runs is fixed; put values under 'with'",

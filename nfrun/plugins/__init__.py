@@ -2,10 +2,11 @@
 
 A plug-in is an entry point of the group `nfrun.kinds`. Its static half, `<module>.kind.json`, is data: it is found and
 checked without importing the module or a package around it. `installed` finds both, `static_half` reads the data,
-and `value_checks` checks the values of a node against it. `job` has what plug-ins import.
+and `value_checks` checks the values of a node against it. `job` and `column_texts` have what plug-ins import.
 
 Other packages use:
 
+- `column_texts`: `named_columns`
 - `installed`: `find_kind`, `installed_kinds`, `PluginError`, `read_kind`
 - `job`: `Job`, `NodeView`
 - `value_checks`: `check_values`

@@ -16,6 +16,7 @@ from nfrun.plugins.static_half import StaticHalfError, read_static_half
 GROUP = "nfrun.kinds"
 # The packages that are known to have kinds, for those who have not installed them.
 PACKAGES = {
+    "ai.chat": "nfrun-ai: pip install ./plugins/nfrun-ai in a checkout of nfrun",
     "adbc.query": "nfrun-adbc: pip install './plugins/nfrun-adbc[all]' in a checkout of nfrun",
     "adbc.write": "nfrun-adbc: pip install './plugins/nfrun-adbc[all]' in a checkout of nfrun",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ def read_static_half(data: bytes, *, name: str, module: str, origin: str, packag
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in wrong.path).lstrip(".")
         raise StaticHalfError(f"{f'{place}: ' if place else ''}{wrong.message}", wrong.hint)
     _check_values(found.get("with", {}))
-    inputs = found.get("inputs", {})
+    inputs, rows = found.get("inputs", {}), found.get("map", False)
+    _check_rows(found, rows if isinstance(rows, dict) else {})
     least, most = inputs.get("min", 0), inputs.get("max", 0 if "inputs" not in found else None)
     if most is not None and least > most:
         raise StaticHalfError(f"inputs: 'min' is {least}, and 'max' is {most}")
@@ -62,7 +63,9 @@ def read_static_half(data: bytes, *, name: str, module: str, origin: str, packag
         most=most,
         forms=tuple(inputs.get("types", ("table",))),
         outputs=found.get("outputs", {}),
-        maps=found.get("map", False),
+        maps=bool(rows),
+        columns_in=tuple(rows["columns_in"]) if isinstance(rows, dict) else (),
+        after=tuple(rows.get("after", ())) if isinstance(rows, dict) else (),
         executors=tuple(found.get("executor", ("thread", "process"))),
         effects=found.get("effects", False),
         external=found.get("external", False),
@@ -103,6 +106,18 @@ def _check_values(values: Mapping[str, Any]) -> None:
         Draft202012Validator(dict(values))
     except Exception as error:  # ValueError, or its ReferencingError
         raise StaticHalfError(f"with: it is no JSON Schema: {str(error).splitlines()[0]}") from None
+
+
+def _check_rows(found: Mapping[str, Any], rows: Mapping[str, Sequence[str]]) -> None:
+    """Raise StaticHalfError if a kind that is called for each row names values that it does not take, or cannot run."""
+    known = found.get("with", {}).get("properties", {})
+    for key, names in rows.items():
+        if unknown := [name for name in names if name not in known]:
+            raise StaticHalfError(f"map.{key}: there is no value '{unknown[0]}' in the 'properties' of 'with'")
+    if rows and [*found.get("outputs", {}).values()] != ["table"]:
+        raise StaticHalfError("outputs: a kind that is called for each row has one, a table")
+    if rows and "thread" not in found.get("executor", ("thread",)):
+        raise StaticHalfError("executor: a kind that is called for each row runs on an event loop, so on a thread")
 
 
 def _references(schema: Any) -> Iterator[str]:

@@ -286,8 +286,9 @@ class RunTables:
     # -- messages --------------------------------------------------------------------------------------------------
 
     def _only_output(self, end: FinishedNode) -> OutputId:
-        if len(end.outputs) == 1:
-            return end.outputs[0].id
+        unnamed = next((output.id for output in end.outputs if output.id == OutputId(end.node)), None)
+        if unnamed is not None or len(end.outputs) == 1:  # failed rows may stand beside one without a name
+            return unnamed or end.outputs[0].id
         if end.outputs:
             ids = shortened([output.id for output in end.outputs], _MAX_LISTED)
             raise NotRecorded(f"'{end.node}' has several outputs in {self}: name one of {ids}")

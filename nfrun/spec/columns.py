@@ -238,7 +238,8 @@ class _Columns:
                 where = (*path, key, i) if is_list else (*path, key)
                 _check_name(found, what, f"'{of_input.output}'", column, schema.names, where)
         for wrong in missing_columns(spec, schema.names):
-            _report(found, spec, (spec.section, spec.local_name, *wrong.path), spec.body, wrong)
+            report = _report if spec.plugin is None else _report_in_text
+            report(found, spec, (spec.section, spec.local_name, *wrong.path), spec.body, wrong)
 
     def _schema_of(self, item: Input) -> Any:
         """Return the columns that what is read under an input may have, None if they are not known."""
@@ -323,6 +324,18 @@ def _report(found: Findings, spec: NodeSpec, path: Keys, query: str, wrong: Node
         report(span=span_in_text(query, value.strip(), found.document.file, wrong.start, wrong.length))
     else:
         report(start=wrong.start, length=wrong.length)
+
+
+def _report_in_text(found: Findings, spec: NodeSpec, path: Keys, query: str, wrong: NodeDiagnostic) -> None:
+    """Report a word in a value of a node: where it is written, or where the expression stands that gives it."""
+    text: Any = {"with": spec.with_}
+    written: Any = found.document.root[spec.section][spec.local_name]
+    step: Any
+    for step in wrong.path:
+        text, written = text[step], written[step] if isinstance(written, dict | list) else None
+    word = text[wrong.start : wrong.start + wrong.length]
+    start = written.find(word) if isinstance(written, str) else -1
+    found.report(path, wrong.message, wrong.hint, start=max(0, start), length=len(word) if start >= 0 else 0)
 
 
 def _check_name(found: Findings, what: str, table: str, column: str, names: Sequence[str], path: Keys) -> None:

@@ -86,6 +86,8 @@ class NodeBinder:
             for found in kind.check(bound, self.functions):
                 span = self.document.key_span if found.at_key and kind.is_plugin else self.document.span
                 self.report(span(*path, *found.path), found.message, found.hint)
+        if kind.is_plugin and bound.map is not None and kind.map_form is not None:  # values may name columns
+            bound = replace(bound, map=replace(bound.map, form=kind.map_form(bound, self.functions)))
         return bound
 
     def settings(self, spec: NodeSpec) -> dict[str, Any]:

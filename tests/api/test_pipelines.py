@@ -107,6 +107,18 @@ def test_cells_are_gathered_as_a_node_would_read_them(file: Path) -> None:
         result.gather("score", columns=["land"])
 
 
+def test_cells_that_collect_failed_rows_are_gathered_without_and_with_their_names(tmp_path: Path) -> None:
+    (tmp_path / "s.py").write_text("def f(a: int, k):\n    assert a != k, 'no'\n    return {'b': a + k}\n")
+    (tmp_path / "p.yaml").write_text(
+        "matrix: {k: [1, 2]}\nnodes:\n  t: {sql: select 1 as a union all select 2 as a}\n"
+        "  x: {matrix: k, python: 's:f', inputs: t, with: {k: '${{ matrix.k }}'},"
+        " map: {over: t, batch: 1, on_error: collect, max_failed: 1}}\n"
+    )
+    result = nfrun.load(tmp_path / "p.yaml").run()
+    assert result.gather("x").to_pylist() == [{"k": 1, "a": 2, "b": 3}, {"k": 2, "a": 1, "b": 3}]
+    assert result.gather("x.errors").column("a").to_pylist() == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [

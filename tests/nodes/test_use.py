@@ -191,9 +191,9 @@ def test_any_other_error_is_shown_with_the_frames_of_the_plug_in(here: Here, sit
 def test_a_worker_of_another_environment_has_a_plug_in_of_its_own(site: Path) -> None:
     one(site, "def run(job): return {}", "with: {}", outputs=ROWS)
     half = replace(find_kind("toy.one"), origin="/elsewhere/toy_kinds/one.py")
-    assert callable(use._imported(half))
+    assert callable(use._imported(half, "run").run)
     with pytest.raises(NodeError) as error:
-        use._imported(replace(half, revision=half.revision + 1, package="toy-kinds 2.0"))
+        use._imported(replace(half, revision=half.revision + 1, package="toy-kinds 2.0"), "run")
     told = f"'toy.one' has the revision {half.revision} here (of {half.package}), and {half.revision + 1} in the run"
     assert (str(error.value), error.value.details) == (told, "install toy-kinds 2.0 here, too")
 

@@ -46,6 +46,34 @@ def test_what_is_left_out_means_no_inputs_no_values_no_outputs_and_both_executor
     assert not (half.maps or half.effects or half.external or half.env)
 
 
+ROWS = {"columns_in": ["order"], "after": ["times"]}
+
+
+def test_a_kind_that_is_called_for_each_row() -> None:
+    half = read({**KIND, "map": ROWS})
+    assert (half.maps, half.columns_in, half.after) == (True, ("order",), ("times",))
+    half = read({**KIND, "map": {"columns_in": ["order"]}})
+    assert (half.maps, half.columns_in, half.after) == (True, ("order",), ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"map": {**ROWS, "after": ["time"]}}, "map.after: there is no value 'time' in the 'properties' of 'with'"),
+        ({"map": {"columns_in": ["a"]}}, "map.columns_in: there is no value 'a' in the 'properties' of 'with'"),
+        ({"map": ROWS, "outputs": {"page": "file"}}, "outputs: a kind that is called for each row has one, a table"),
+        (
+            {"map": ROWS, "executor": ["process"]},
+            "executor: a kind that is called for each row runs on an event loop, so on a thread",
+        ),
+    ],
+)
+def test_a_kind_that_cannot_be_called_for_each_row(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(StaticHalfError) as raised:
+        read({**KIND, **changes})
+    assert str(raised.value) == message
+
+
 def test_inputs_without_bounds_are_any_number() -> None:
     half = read(without("inputs", inputs={"types": ["file", "table"]}))
     assert (half.least, half.most, half.forms) == (0, None, ("file", "table"))

@@ -1,0 +1,1 @@
+"""A kind of node for nfrun that asks language models."""
