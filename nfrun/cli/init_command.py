@@ -43,14 +43,20 @@ class InitOptions(Options):
     """The options of `nfrun init`. Without a template, the templates are listed."""
 
     template: str | None = declare(
-        metavar="TEMPLATE", help=f"{', '.join(TEMPLATES)}. Left out: list them, and make nothing."
+        choices=TEMPLATES, metavar="TEMPLATE", help=f"{', '.join(TEMPLATES)}. Left out: list them, and make nothing."
     )
     folder: Path = declare(
         default=".",
         parse=partial(parse_path, what="folder"),
+        completes="folder",
         metavar="DIR",
         help="The folder of the project. It is made if it is missing. Left out: the working directory.",
     )
+
+    def __post_init__(self) -> None:
+        if self.template is not None and self.template not in TEMPLATES:
+            raise UsageError(_no_template(self.template), "TEMPLATE")
+        Options.__post_init__(self)
 
 
 def init(options: InitOptions, messages: Messages) -> int:
@@ -60,8 +66,6 @@ def init(options: InitOptions, messages: Messages) -> int:
     """
     if options.template is None:
         told = _overview()
-    elif options.template not in TEMPLATES:
-        raise UsageError(_no_template(options.template), "TEMPLATE")
     else:
         files = _project_files(options.template)
         _check(options.folder, files, options.template)

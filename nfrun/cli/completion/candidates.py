@@ -55,7 +55,8 @@ def candidates_at(place: Place) -> Candidates:
         known = _WORDS.get(place.what)
         return _beginning(place, place.text, known(place) if known else ())
     if choices := option.metadata["choices"]:
-        return _beginning(place, place.text, ((choice, "") for choice in choices))
+        helps = choices if isinstance(choices, Mapping) else {}
+        return _beginning(place, place.text, ((choice, helps.get(choice, "")) for choice in choices))
     return _FINDERS[option.metadata["completes"]](place)
 
 

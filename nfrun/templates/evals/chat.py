@@ -3,6 +3,8 @@
 from typing import Any
 
 import httpx
+import nfrun
+
 from stand_in import StandIn
 
 
@@ -28,6 +30,8 @@ class Chat:
             headers={"Authorization": f"Bearer {key}"} if key else {},
             json={"model": model, "messages": [{"role": "user", "content": content}]},
         )
+        if response.status_code in (401, 403, 404):  # it would say so to each question
+            raise nfrun.NoRetry(response.text, every_row=True)
         response.raise_for_status()
         body = response.json()
         return {

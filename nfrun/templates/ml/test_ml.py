@@ -3,6 +3,7 @@
 import joblib
 import numpy as np
 import pyarrow as pa
+
 from steps import features_and_labels, rank, wines
 
 MODELS = [
