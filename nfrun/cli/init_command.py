@@ -162,8 +162,7 @@ def _no_template(word: str) -> str:
 def _made(folder: Path, files: Mapping[Path, bytes]) -> list[str]:
     """Return the lines that say what was made, and which commands to type next."""
     is_here = folder.samefile(".")
-    python, script = _as_typed(sys.executable), Path(sys.argv[0])
-    command = _as_typed(script.absolute()) if script.name == "nfrun" and script.is_file() else f"{python} -m nfrun"
+    python = _as_typed(sys.executable)
     pipeline = next(name for name in files if name.suffix == ".yaml" and len(name.parts) == 1)
     missing = _missing_packages(files[Path("requirements.txt")].decode())
     has_pip = find_spec("pip") or not shutil.which("uv")
@@ -171,7 +170,7 @@ def _made(folder: Path, files: Mapping[Path, bytes]) -> list[str]:
     commands = [
         *([] if is_here else [f"cd {_quoted(folder)}"]),
         *([f"{install} -r requirements.txt"] if missing else []),
-        f"{command} run {pipeline}",
+        f"{_own_command(python)} run {pipeline}",
         f"{python} -m pytest",
     ]
     return [
@@ -203,6 +202,13 @@ def _missing_packages(requirements: str) -> list[str]:
         except PackageNotFoundError:
             missing.append(name)
     return missing
+
+
+def _own_command(python: str) -> str:
+    """Return what starts nfrun from a shell: the program of this environment, or `python` with its module."""
+    scripts = [Path(sys.argv[0]).absolute(), Path(sys.executable).with_name("nfrun")]
+    found = [_as_typed(path) for path in scripts if path.name == "nfrun" and path.is_file()]
+    return min(found, key=len, default=f"{python} -m nfrun")
 
 
 def _as_typed(program: str | Path) -> str:

@@ -22,12 +22,18 @@ from nfrun.cli.init_command import TEMPLATES
 PACKAGES = {"ml": "sklearn", "evals": "httpx"}  # what templates need that need not be installed
 FOLDER = "Meine Prüfungen ü/neu"
 PYTHON = shlex.quote(sys.executable)
+NFRUN = shlex.quote(str(Path(sys.executable).with_name("nfrun")))
 WRONG = "\n\nError: Invalid value for "
 TEMPLATE_FOLDERS = Path(nfrun.__file__).parent / "templates"
 
 EACH = [
-    pytest.param(name, marks=pytest.mark.skipif(bool(needed and not find_spec(needed)), reason=f"needs {needed}"))
-    for name, needed in ((name, PACKAGES.get(name)) for name in TEMPLATES)
+    pytest.param(
+        name,
+        marks=[pytest.mark.slow, pytest.mark.skipif(not find_spec(PACKAGES[name]), reason=f"needs {PACKAGES[name]}")]
+        if name in PACKAGES
+        else [],
+    )
+    for name in TEMPLATES
 ]
 
 
@@ -85,7 +91,7 @@ made 8 files in '{FOLDER}'
   test_hello.py
 next:
   cd '{FOLDER}'
-  {PYTHON} -m nfrun run hello.yaml
+  {NFRUN} run hello.yaml
   {PYTHON} -m pytest
 """
     )
@@ -95,8 +101,14 @@ def test_here_is_where_it_is_made_if_no_folder_is_named(home: Path, here: Here) 
     (home / "hello.txt").touch()
     done = here(home, "init", "empty")
     assert done.stdout.startswith("made 8 files here\n")
-    assert done.stdout.endswith(f"next:\n  {PYTHON} -m nfrun run hello.yaml\n  {PYTHON} -m pytest\n")
+    assert done.stdout.endswith(f"next:\n  {NFRUN} run hello.yaml\n  {PYTHON} -m pytest\n")
     assert (home / "hello.yaml").exists() and (home / "hello.txt").exists()
+
+
+def test_programs_that_the_shell_finds_are_named(home: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    name = Path(sys.executable).name
+    assert here(home, "init", "empty").stdout.endswith(f"next:\n  nfrun run hello.yaml\n  {name} -m pytest\n")
 
 
 def test_packages_that_are_missing_are_told(home: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +131,7 @@ it needs duckdb and pytest, not installed here
 next:
   cd b
   uv pip install -p {PYTHON} -r requirements.txt
-  {PYTHON} -m nfrun run etl.yaml
+  {NFRUN} run etl.yaml
   {PYTHON} -m pytest
 """
     )
@@ -234,17 +246,69 @@ def test_any_name_of_a_folder_will_do(tmp_path: Path, here: Here, name: str) -> 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+# What the READMEs say. An edit: a file, what is there, what is put in its place, and which nodes it runs again, beside
+# those that read small files. A break: the same, and words of the command that runs it.
+EDITS = {
+    "etl": (
+        "sql/by_country.sql",
+        *("count(*) as orders,", "count(*) as orders,\n    max(amount) as largest,"),
+        {"by_country", "save_by_country"},
+    ),
+    "ml": (
+        "ml.yaml",
+        *("n_estimators: 50", "n_estimators: 80"),
+        {*(f"score@forest@{fold}" for fold in range(5)), "best"},
+    ),
+    "evals": (
+        "prompts.csv",
+        *("id,template\n", "id,template\nbare,{question}\n"),
+        {"answers@small@bare", "answers@large@bare", "failures", "scores", "best", "save"},
+    ),
+    "empty": ("steps.py", "{greeting}, {name}!", "{greeting} {name}!", {"greetings"}),
+}
+BREAKS = {
+    "etl": ("data/orders.csv", "15,1,", "15,9,", []),
+    "ml": ("ml.yaml", "", "", ["-p", "least=0.999"]),
+    "evals": ("evals.yaml", "", "", ["-p", "least=0.99"]),
+    "empty": ("hello.yaml", "names: [world, moon]", "names: []", []),
+}
+
+
 @pytest.mark.parametrize("template", EACH)
-def test_a_project_runs_and_runs_again(template: str, tmp_path: Path, here: Here) -> None:
+def test_a_project_runs_and_is_as_its_readme_says(template: str, tmp_path: Path, here: Here) -> None:
     here(tmp_path, "init", template, FOLDER)
     folder = tmp_path / FOLDER
     (file,) = (path.name for path in folder.glob("*.yaml"))
     checked = here(folder, "validate", "--strict", file)
     assert (checked.returncode, checked.stderr) == (0, "")
-    first = here(folder, "run", file, "--json", "-q")
-    assert first.returncode == 0, first.stderr
-    again = here(folder, "run", file, "--json", "-q")
-    assert {node["status"] for node in json.loads(again.stdout)["nodes"].values()} == {"reused"}
+
+    def statuses(*words: str) -> dict[str, str]:
+        done = here(folder, "run", file, "--json", "-q", *words)
+        assert done.returncode == 0, done.stderr
+        return {id: node["status"] for id, node in json.loads(done.stdout)["nodes"].items()}
+
+    assert set(statuses().values()) == {"ok"}
+    assert set(statuses().values()) == {"reused"}
+    name, old, new, nodes = EDITS[template]
+    replace(folder / name, old, new)
+    assert {id for id, status in statuses().items() if status == "ok"} - {"questions", "prices"} == nodes
+    replace(folder / name, new, old)
+    statuses()
+
+    name, old, new, words = BREAKS[template]
+    replace(folder / name, old, new)
+    done = here(folder, "run", file, "-q", *words)
+    assert done.returncode == 1
+    told = (folder / "README.md").read_text(encoding="utf-8").partition("```text\n")[2].partition("\n```")[0]
+    assert told.removesuffix("…").strip() in done.stderr
+    replace(folder / name, new, old)
+    assert set(statuses().values()) == {"reused"}
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def test_nothing_that_runs_leave_in_a_template_becomes_part_of_a_project(tmp_path: Path, here: Here) -> None:
