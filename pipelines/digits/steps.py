@@ -36,7 +36,7 @@ def make(model: dict[str, Any]) -> ClassifierMixin:
 
 def pixels_of(table: pa.Table) -> np.ndarray:
     """Return an array of float32 with a row of 64 pixels for each image."""
-    return table["pixels"].combine_chunks().values.to_numpy().reshape(-1, 64)
+    return table["pixels"].combine_chunks().flatten().to_numpy().reshape(-1, 64)
 
 
 def digits() -> dict[str, pa.Table]:
@@ -68,9 +68,10 @@ def score(learn: pa.Table, check: pa.Table, model: dict[str, Any]) -> dict[str, 
 
 
 def mean(scores: pa.Table, model: dict[str, Any]) -> dict[str, Any]:
-    """Return the mean `accuracy` over the folds, the `worst` one, and how the model is made again, as JSON."""
+    """Return the mean `accuracy` of a model over the folds, the `worst` one, its `kind`, and its `settings` as JSON."""
     accuracy = scores["accuracy"].to_numpy()
-    return {"accuracy": accuracy.mean(), "worst": accuracy.min(), "made_of": json.dumps(model, sort_keys=True)}
+    settings = json.dumps(model["settings"], sort_keys=True)
+    return {"accuracy": accuracy.mean(), "worst": accuracy.min(), "kind": model["kind"], "settings": settings}
 
 
 def refit(train: pa.Table, test: pa.Table, best: pa.Table) -> dict[str, Any]:
@@ -78,9 +79,10 @@ def refit(train: pa.Table, test: pa.Table, best: pa.Table) -> dict[str, Any]:
     from skl2onnx import to_onnx
 
     (row,) = best.to_pylist()
-    fitted = make(json.loads(row["made_of"])).fit(pixels_of(train), train["digit"].to_numpy())
-    labels = pa.table({"image": test["image"], "digit": fitted.predict(pixels_of(test))})
-    return {"model": to_onnx(fitted, pixels_of(train)[:1]).SerializeToString(), "labels": labels}
+    model = make({"kind": row["kind"], "settings": json.loads(row["settings"])})
+    model.fit(pixels_of(train), train["digit"].to_numpy())
+    labels = pa.table({"image": test["image"], "digit": model.predict(pixels_of(test))})
+    return {"model": to_onnx(model, pixels_of(train)[:1]).SerializeToString(), "labels": labels}
 
 
 def read(model: Path, test: pa.Table) -> pa.Table:
