@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import pytest
+from test_layers import PATHS, ROOT, nodes
 
-import nfrun
 from nfrun.nodes.registry import KINDS
-
-ROOT = Path(nfrun.__file__).parent
 
 # Where the same word means something else: module, form, word.
 OTHER_MEANINGS = {
@@ -65,9 +62,9 @@ OTHER_MEANINGS = {
 }
 
 
-def named_kinds(source: str) -> Iterator[tuple[str, str, int]]:
+def named_kinds(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str, int]]:
     """The names of kinds in comparisons, lists and patterns of a module: form, name and line."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         parts: list[ast.expr | None] = []
         if isinstance(node, ast.Compare):
             form, parts = "comparison", [node.left, *node.comparators]
@@ -101,20 +98,20 @@ def named_kinds(source: str) -> Iterator[tuple[str, str, int]]:
     ],
 )
 def test_each_form_is_found(source: str, form: str) -> None:
-    assert [(found, name) for found, name, _ in named_kinds(source)] == [(form, "sql")]
+    assert [(found, name) for found, name, _ in named_kinds(ast.walk(ast.parse(source)))] == [(form, "sql")]
 
 
 @pytest.mark.parametrize("source", ["print('sql')", "{'a': 'sql'}", "x == 'a sql node'", "x = 'sql'", "f'{sql}' == 1"])
 def test_other_texts_are_no_lists_of_kinds(source: str) -> None:
-    assert not list(named_kinds(source))
+    assert not list(named_kinds(ast.walk(ast.parse(source))))
 
 
 def test_only_the_package_nodes_names_kinds() -> None:
     found = {
         (str(path.relative_to(ROOT)), form, name): f"{path}:{line}"
-        for path in sorted(ROOT.rglob("*.py"))
+        for module, path in PATHS.items()
         if path.parent != ROOT / "nodes"
-        for form, name, line in named_kinds(path.read_text())
+        for form, name, line in named_kinds(nodes()[module])
     }
     assert [place for key, place in found.items() if key not in OTHER_MEANINGS] == []
     assert OTHER_MEANINGS.keys() <= found.keys(), "an exception that is no longer needed"

@@ -1,12 +1,15 @@
-"""Who may do what to the streams of the process, to pipes and to file names: one module each, and no other."""
+"""Who may do what to streams of the process, pipes and file names: one module each, and no other. To events: nobody."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 from test_layers import nodes
+
+from nfrun.core.events import Event, Failure, Frame, Outcome, OutputRef
 
 Rule = Callable[[ast.AST], bool]
 
@@ -129,3 +132,13 @@ def test_only_its_owners_do_it(what: str) -> None:
     rule, owners = OWNERS[what]
     found = {module for module, of_module in nodes().items() if any(map(rule, of_module))}
     assert found == set(owners), f"{what}: either use the owner, or add the module here with a reason"
+
+
+def test_no_code_of_nfrun_assigns_to_a_field_of_an_event() -> None:
+    """Events are frozen only for the type checker: freezing them at run time costs as much as the scheduler."""
+    events = {cls.__name__ for cls in (OutputRef, Frame, Failure, Outcome, *get_args(Event))}
+    names = {"event", "outcome", "ref", "start", "attempt", "failure", "frame", *events}
+    for module, parts in nodes().items():
+        for node in parts:
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+                assert not (isinstance(node.value, ast.Name) and node.value.id in names), f"{module}:{node.lineno}"

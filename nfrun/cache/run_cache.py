@@ -291,8 +291,7 @@ class RunCache:
 
     def is_in_program(self) -> None:
         """Say that this process is a program with modules of its own, so that results of old code are not reused."""
-        modules = list(sys.modules.values())
-        self._observed.code.imported_before = {getattr(module, "__file__", None) or "" for module in modules}
+        self._observed.code.imported_before = list(sys.modules.values())
 
     def with_cache(
         self, run_attempt: RunAttempt, store: TableStore, on_error: Callable[[Exception], None]

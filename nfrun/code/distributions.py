@@ -22,7 +22,7 @@ class Distributions:
     """
 
     def __init__(self) -> None:
-        self._infos: dict[str, dict[str, Path]] = {}  # by folder, the metadata by name
+        self._infos: dict[str, dict[str, str]] = {}  # by folder, the paths of the metadata by name
         self._versions: dict[str, str | None] = {}
         self._owners: dict[str, tuple[str, str] | None] = {}  # by file
 
@@ -38,13 +38,13 @@ class Distributions:
         if name not in self._versions:
             infos = (self._listed(place).get(normalized(name)) for place in sys.path)
             info = next(filter(None, infos), None)
-            self._versions[name] = None if info is None else _version(info)
+            self._versions[name] = None if info is None else _version(Path(info))
         return self._versions[name]
 
     def is_editable(self, name: str) -> bool:
         """Return whether the distribution is installed in editable mode: its version says little about its source."""
         infos = (self._listed(place).get(normalized(name)) for place in sys.path)
-        return any(re.search(rb'"editable"\s*:\s*true', _read(info, "direct_url.json")) for info in infos if info)
+        return any(re.search(rb'"editable"\s*:\s*true', _read(Path(info), "direct_url.json")) for info in infos if info)
 
     def owner(self, module: str, file: str) -> tuple[str, str] | None:
         """Return the name and version of the distribution that installed this file of a module, None if none did."""
@@ -58,18 +58,19 @@ class Distributions:
         infos, likely = self._listed(place), normalized(top)
         line, listed = f"\n{file.replace(os.sep, '/')},".encode(), f"\n{top}\n".encode()
         for name in sorted(infos, key=lambda name: name != likely):
-            record = _read(infos[name], "RECORD")
-            if line in b"\n" + record or (not record and listed in b"\n" + _read(infos[name], "top_level.txt") + b"\n"):
-                return name, _version(infos[name])
+            info = Path(infos[name])
+            record = _read(info, "RECORD")
+            if line in b"\n" + record or (not record and listed in b"\n" + _read(info, "top_level.txt") + b"\n"):
+                return name, _version(info)
         return None
 
-    def _listed(self, place: str) -> dict[str, Path]:
+    def _listed(self, place: str) -> dict[str, str]:
         if place not in self._infos:
-            found: dict[str, Path] = {}
+            found: dict[str, str] = {}
             with suppress(OSError):
                 for name in sorted(os.listdir(place)):  # noqa: PTH208
                     if name.endswith(_ENDINGS):
-                        found[normalized(name.rpartition(".")[0].partition("-")[0])] = Path(place, name)
+                        found[normalized(name.rpartition(".")[0].partition("-")[0])] = f"{place}{os.sep}{name}"
             self._infos[place] = found
         return self._infos[place]
 

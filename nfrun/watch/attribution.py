@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from nfrun.core.observation import Observation, SharedObservation
@@ -39,8 +41,8 @@ class Attribution:
 
     `reached(node)` returns the statements that a node of `nodes` reaches, by module, and `file_of(node, module)` the
     file of such a module. `take()` returns the files and hosts that shared code used since the last call. `folder` is
-    that of the pipeline, and `others` are those of its other files. `imported_before` has the files of the modules that
-    the program around the run had imported.
+    that of the pipeline, and `others` are those of its other files. `imported_before` are the modules that the program
+    around the run had imported.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Attribution:
         self._inside = tuple([f"{own}/" for own in (folder, *others)])
         self._seen: dict[str, list[SharedObservation]] = {}
         self._modules: Mapping[str, _Module] | None = None  # found when needed: few runs open files in shared code
-        self.imported_before: Collection[str] = ()
+        self.imported_before: Collection[ModuleType] = ()
         self._lock = threading.RLock()
 
     def prepare(self) -> None:
@@ -133,9 +135,13 @@ class Attribution:
     def _shared_with_program(self, node: str) -> str:
         """Return why the code of a node may have used older code, or files that were read before the run."""
         for file, module in self._indexed().items():
-            if node in module.nodes and file in self.imported_before and not file.startswith(self._inside):
+            if node in module.nodes and not file.startswith(self._inside) and file in self._files_before:
                 return f"its code uses {ellipsize(file, MOST_SHOWN)}, which the program had imported before the run"
         return ""
+
+    @cached_property
+    def _files_before(self) -> set[str]:
+        return {getattr(module, "__file__", None) or "" for module in self.imported_before}
 
     def _indexed(self) -> Mapping[str, _Module]:
         if self._modules is None:

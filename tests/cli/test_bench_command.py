@@ -20,10 +20,10 @@ from conftest import Here, without_time
 from nfrun.cli.bench import _bar_character, _bundled, machine
 
 STEPS = """
+import asyncio
 import os
 import signal
 import sys
-import time
 
 def numbers(count=3):
     return [{"n": n} for n in range(count)]
@@ -47,11 +47,10 @@ def killed():
 def leaves(code):
     os._exit(code)
 
-def hangs():
+async def hangs():
     with open("begun", "w") as pipe:
         pipe.write(str(os.getpid()))
-    while True:
-        time.sleep(1)
+    await asyncio.Event().wait()
 """
 
 FILES = {

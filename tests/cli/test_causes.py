@@ -159,7 +159,8 @@ def test_the_exit_code_of_a_run_with_a_failed_node(
         return Outcome(start.node, start.attempt, Failure(cause, "", "broke"))
 
     monkeypatch.setattr("nfrun.engine.attempt.AttemptRunner.__call__", attempt)
-    assert here(folder, "run", "fail.yaml", "--quiet").returncode == code
+    (folder / "once.yaml").write_text('nodes: {a: {python: "steps:fail"}}\n')
+    assert here(folder, "run", "once.yaml", "--quiet").returncode == code
 
 
 def test_a_bug_in_the_gate_of_the_events_fails_the_run(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from dataclasses import fields
 from typing import get_args
 
 import pytest
-from test_layers import nodes
 
 from nfrun.core.errors import Cause
 from nfrun.core.event_json import JSON_KEYS, event_name, to_json
@@ -183,16 +181,6 @@ def test_every_event_has_a_promised_json_form_a_unique_name_and_a_time() -> None
 def test_the_name_of_an_event_is_in_lower_case_with_underscores() -> None:
     assert event_name(NodeStarted) == "node_started"
     assert event_name(RunFinished) == "run_finished"
-
-
-def test_no_code_of_nfrun_assigns_to_a_field_of_an_event() -> None:
-    """Events are frozen only for the type checker: freezing them at run time costs as much as the scheduler."""
-    events = {cls.__name__ for cls in (OutputRef, Frame, Failure, Outcome, *(type(event) for event, _ in PROMISED))}
-    names = {"event", "outcome", "ref", "start", "attempt", "failure", "frame", *events}
-    for module, parts in nodes().items():
-        for node in parts:
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
-                assert not (isinstance(node.value, ast.Name) and node.value.id in names), f"{module}:{node.lineno}"
 
 
 def test_mappings_without_a_value_are_one_shared_empty_mapping() -> None:

@@ -766,6 +766,7 @@ class Meter:
     def __init__(self, scheduler: Scheduler) -> None:
         self.count = 0
         self.counting: dict[int, tuple[Any, Any]] = {}  # by id; holding the value keeps its id from being reused
+        self.kinds = {kind: self.metered_kind(kind) for kind in (list, dict)}
         for name, value in vars(scheduler).items():
             if isinstance(value, list | dict):
                 setattr(scheduler, name, self.metered(value))
@@ -774,11 +775,16 @@ class Meter:
         """A counting copy of the value; a value that the scheduler holds in two places gets one copy."""
         if id(value) in self.counting:
             return self.counting[id(value)][1]
-        meter = self
-        kind = type(value)
         for key, item in enumerate(value) if isinstance(value, list) else value.items():
             if isinstance(item, list):
                 value[key] = self.metered(item)
+        counting = self.kinds[type(value)](value)
+        self.counting[id(value)] = (value, counting)
+        return counting
+
+    def metered_kind(self, kind: type) -> type:
+        """A subclass of `list` or `dict` that counts."""
+        meter = self
 
         def one(method: str) -> Any:
             def call(self: Any, *arguments: Any) -> Any:
@@ -809,9 +815,7 @@ class Meter:
         else:
             methods |= {name: one(name) for name in ("get", "__contains__", "pop")}
             methods |= {name: each(name) for name in ("__iter__", "items", "keys", "values")}
-        counting = type("Metered", (kind,), methods)(value)
-        self.counting[id(value)] = (value, counting)
-        return counting
+        return type("Metered", (kind,), methods)
 
 
 def chain(count: int) -> list[Node]:
