@@ -31,6 +31,7 @@ from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.threads import _Loop
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
+from nfrun.system.runtime import cores
 from nfrun.tables.store import TableStore
 
 # For property tests: each run tries new examples, and a slow machine does not fail a test. `.ci/run` tries more, with
@@ -167,6 +168,12 @@ def default_signal_handlers() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Return how many processes `-n auto` starts. For a third of their time tests wait, mostly for processes."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else int(cores() * 3 / 2) or 1
 
 
 _FOUND_BY: tuple[list[Any], list[Any]] = ([], [])  # the path hooks and finders before the first test
