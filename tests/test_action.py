@@ -269,7 +269,7 @@ def test_the_size_of_the_cache_is_kept_to(start: Start) -> None:
 
 def workflows(folder: Path) -> list[Path]:
     """The workflows of the repository, of the templates and of the page, the last ones written into `folder`."""
-    files = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("nfrun/templates/**/workflows/*.yml")]
+    files = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("nfrun/templates/**/workflows/*.yaml")]
     page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
     for number, block in enumerate(re.findall(r"```yaml title=\"\.github/workflows/[^\n]*\n(.*?)```", page, re.DOTALL)):
         files.append(folder / f"page-{number}.yml")
