@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
     *(".ci", ".gitignore", "LICENSE", "pyproject.toml"),
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "mkdocs.yml"),
     *("nfrun", "plugins", "schemas", "pipelines", "tests", "bench"),
 }
 

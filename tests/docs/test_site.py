@@ -1,0 +1,51 @@
+"""The site of the documentation: built strictly, complete, without anything from a network, and with a search."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, ROOT
+from tests.page.browser import Browser, why_no_browser
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("material", reason="needs what the extra 'docs' installs")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(folder)]
+    environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_every_page_is_there_and_loads_nothing_from_a_network(site: Path) -> None:
+    for page in PAGES:
+        name = "index" if page == "README.md" else page.removeprefix("docs/").removesuffix(".md")
+        file = site / f"{name}.html" if not name.endswith("/README") else site / name.replace("README", "index.html")
+        text = file.read_text(encoding="utf-8")
+        assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?(?:https?:)?//", text), page
+        assert "<!-- not run" not in text and "<!-- sh" not in text, page
+
+
+@pytest.mark.skipif(bool(why_no_browser()), reason=why_no_browser())
+def test_search_finds_a_page_in_a_folder(site: Path, tmp_path: Path) -> None:
+    browser = Browser(tmp_path)
+    try:
+        browser.driver.get((site / "index.html").as_uri() + "?q=exit codes")
+        found = "document.querySelectorAll('.md-search-result__link').length > 0"
+        browser.wait(found)
+        links = browser.driver.execute_script(
+            "return [...document.querySelectorAll('.md-search-result__link')].map(link => link.href)"
+        )
+        assert any("reference/exit-codes.html" in link for link in links), links
+    finally:
+        browser.close()
