@@ -123,6 +123,7 @@ def flags_of(option: Any) -> str:
 def help_of(option: Any) -> str:
     default = option.default
     says = option.metadata["settings"].get("show_default", True)
+    says = says and option.metadata["flags"]
     told = f" Default: `{default}`." if says and isinstance(default, (str, int)) and default not in ("", False) else ""
     return cell(option.metadata["settings"].get("help", "")) + told
 

@@ -12,6 +12,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "bench/README.md", "pipelines/**/README.md")
 _LINK = re.compile(r"(\]\(|(?:src|srcset|href)=\")(?![a-z]+:|#)([^)\s\"#]+)")
+_CODE = re.compile(r"`[^`\n]*`")
 _COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE | re.DOTALL)
 
 
@@ -28,7 +29,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Leave out comments, which are for tests, and let links lead to the places of files in the site."""
+    """Let links lead to the places of files in the site, and leave out what is not for readers of it."""
     source = _name(Path(page.file.abs_src_path))
     here = posixpath.dirname(page.file.src_uri)
 
@@ -37,7 +38,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return link[1] + posixpath.relpath(_place(target), here or ".")
 
     parts = re.split(r"(^ *```.*?^ *```$)", markdown, flags=re.MULTILINE | re.DOTALL)
-    return "".join(part if i % 2 else _LINK.sub(moved, _COMMENT.sub("", part)) for i, part in enumerate(parts))
+    return "".join(part if i % 2 else _in_markdown(_LINK.sub(moved, part)) for i, part in enumerate(parts))
+
+
+def _in_markdown(text: str) -> str:
+    """Leave out comments, and the backslashes before `|` in code in tables, which only GitHub needs."""
+    return _CODE.sub(lambda code: code[0].replace("\\|", "|"), _COMMENT.sub("", text))
 
 
 def _linked(page: Path) -> set[str]:
