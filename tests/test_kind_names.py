@@ -23,6 +23,8 @@ OTHER_MEANINGS = {
     ("cli/schema_options.py", "tuple", "pipeline"): "the name of a schema",
     ("cli/schema_options.py", "tuple", "run"): "the name of a schema",
     ("running/ci_files.py", "dict key", "python"): "the version of Python",
+    ("running/health.py", "dict key", "python"): "the version of Python",
+    ("running/health.py", "tuple", "python"): "the version of Python",
     ("running/ci_files.py", "dict key", "run"): "the id of a run",
     ("engine/cluster/preflight.py", "tuple", "python"): "the version of Python",
     ("cli/commands.py", "dict key", "run"): "a command",

@@ -79,7 +79,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             ),
             "a command",
         )
-        | {"cli.completion.answer": "the answer to a shell"}
+        | {"cli.completion.answer": "the answer to a shell", "cli.doctor_command": "a command"}
         | {"api.node_tests": "what a node under test has printed"},
     ),
     "prints to a stream": (

@@ -6,11 +6,13 @@ earlier runs have read of the code for them. `observed_files.py` keeps which fil
 with those in the journals of earlier runs, `change_text.py` describes what changed, and `selected_inputs.py` finds what
 selected nodes read of the others; during the run, `hits.py` makes the outcomes of hits, `cached_attempts.py` looks up
 the nodes that could not be decided before, and `outdated_results.py` finds the results that were made of a table that
-is another one now. `journal_writer.py` writes into the journal how each node ended.
+is another one now. `journal_writer.py` writes into the journal how each node ended. `health.py` is for
+`nfrun doctor`.
 
 Other packages use:
 
 - `change_text`: `entry_changes`
+- `health`: `check_reuse`, `check_unseen`
 - `remembered_code`: `restore_checks`, `save_checks`
 - `reuse_decision`: `NEVER_FINISHED`, `ReuseDecision`
 - `run_cache`: `forecast`, `RunCache`

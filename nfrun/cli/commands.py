@@ -237,12 +237,12 @@ COMMANDS: Mapping[str, Command] = {
 
 def all_commands() -> dict[str, Command]:
     """Return all commands by name, also those whose import would delay the others."""
-
+    from nfrun.cli.doctor_command import DOCTOR_COMMAND
     from nfrun.cli.init_command import INIT_COMMAND
     from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
 
     first = dict(list(COMMANDS.items())[:2])  # the help has them in this order
-    return {"init": INIT_COMMAND, **first, **LOOKBACK_COMMANDS, **COMMANDS}
+    return {"init": INIT_COMMAND, **first, **LOOKBACK_COMMANDS, **COMMANDS, "doctor": DOCTOR_COMMAND}
 
 
 def find_command(name: str) -> Command | None:

@@ -5,6 +5,7 @@ returns events. The simulation runs the same scheduler in virtual time.
 
 Other packages use:
 
+- `amounts`: `format_count`, `format_seconds`, `format_size`
 - `budgets`: `Budget`, `Held`, `Units`
 - `call_events`: `CallsEnded`, `CallStarted`, `MapStarted`
 - `calls`: `ORDER_SECONDS`
@@ -19,6 +20,7 @@ Other packages use:
   `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `NodeWaiting`, `NOT_SELECTED`, `Outcome`, `OutputPublished`,
   `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `STATUSES`
 - `file_source`: `DIGEST_OF_FILES`, `FileSource`, `SourceFile`
+- `health`: `HealthCheck`, `NOTE`, `OK`, `PROBLEM`
 - `lanes`: `assign_lanes`
 - `map_counts`: `MapCounts`, `OpenedMap`, `PiecePath`
 - `map_scheduler`: `scheduler_of`

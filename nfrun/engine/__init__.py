@@ -18,6 +18,7 @@ Other packages use:
 - `cluster.wire`: `HostConfig`, `to_text`
 - `event_dispatch`: `Reporter`
 - `executors.base`: `Placement`
+- `executors.health`: `check_workers`
 - `executors.registry`: `CLUSTERS`, `EXECUTORS`
 - `node_stats`: `NodeStats`, `NodeStatsFile`, `read_node_stats`
 - `pipeline_run`: `PipelineRun`

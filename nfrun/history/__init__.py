@@ -5,11 +5,12 @@ a run, with `finished_output.py`, `node_times.py` and `present_address.py`, and 
 keeps an index of all journals, with `index_file.py` and `index_tables.py`; by it, `run_history.py` finds the entries
 of nodes and the files of their outputs. `kept_tables.py` finds the tables of all runs, and `eviction.py` chooses
 which of them to remove. `prune.py` removes what is no longer needed, and `stored_prune.py` what is not needed in
-places that machines share.
+places that machines share. `health.py` checks a work folder for `nfrun doctor`.
 
 Other packages use:
 
 - `given_tables`: `remove_old_inputs`
+- `health`: `check_work_dir`
 - `index_tables`: `JournalRows`
 - `journal`: `FinishedNode`, `FinishedOutput`, `Journal`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`,
   `RunHeader`, `RUNS_LAST`, `UnfinishedNode`

@@ -11,6 +11,7 @@ Other packages use:
 
 - `ci_files`: `write_error`, `write_problems`
 - `cluster_run`: `validate_on_cluster`
+- `health`: `check_health`
 - `option_fields`: `Options`, `cache_size_option`, `color_option`, `command_options`, `declare`, `flag`, `json_option`,
   `params_option`, `pipeline_option`, `slots_option`, `with_bare_values`, `work_option`
 - `option_values`: `cache_budget`, `parse_number`, `parse_path`, `parse_slots`, `tells_github`

@@ -1,6 +1,7 @@
 """The operating system: files, processes, pipes, signals, memory and units.
 
-The package `processes` keeps a run's processes together and ends them. `std_streams` owns stdout and stderr. `threads`
+The package `processes` keeps a run's processes together and ends them, and `health` checks the machine for
+`nfrun doctor`. `std_streams` owns stdout and stderr. `threads`
 starts threads, and `working_directory` gives one a directory of its own. `atomic_files`, `checked_json`,
 `checksums`, `remembered_checksums`, `file_search` and `os_errors` are about files. `kept_files` makes files and folders
 read-only and moves them, and `atomic_folders` copies them and puts folders in the place of others.
@@ -13,6 +14,9 @@ Other packages use:
 - `checked_json`: `read_checked`, `write_checked`
 - `checksums`: `bytes_checksum`, `file_checksum`, `FileChecksums`, `FileLook`, `HashedFile`, `LAYOUT`,
   `layout_checksum`, `line_checksum`, `MISSING`, `shown_name`, `stream_checksum`, `text_checksum`
+- `health.disks`: `check_disk`, `check_temporary`
+- `health.machine`: `check_bytecode`, `check_cores`, `check_limits`, `check_memory`, `check_processes`, `check_threads`
+- `health.mounts`: `mount_of`
 - `kept_threads`: `KeptThreads`
 - `kept_files`: `Content`, `content_of`, `keep`, `layout_of`, `make_read_only`, `NotKeepable`, `remove`,
   `size_of`

@@ -8,14 +8,24 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import ceil
 from pathlib import Path
+
+from nfrun.system.cgroups import cpu_quota, memory_limit
 
 _GC_THRESHOLD = 10_000  # new objects between two collections of the youngest generation
 _MANY_OBJECTS = 5_000  # fewer new objects are scanned faster than all frozen ones are counted
 
 
 def cores() -> int:
-    """Return how many processor cores this process may use."""
+    """Return how many processor cores this process may use: those that it may run on, at most what a container may."""
+    quota = cpu_quota()
+    allowed = allowed_cores()
+    return allowed if quota is None else max(1, min(allowed, ceil(quota)))
+
+
+def allowed_cores() -> int:
+    """Return on how many processor cores this process may run."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -128,9 +138,8 @@ def available_memory() -> int:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return 1 << 32
-    with suppress(OSError, ValueError):  # the file says "max" if there is no limit
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return memory
+    limit = memory_limit()
+    return memory if limit is None else min(memory, limit)
 
 
 def process_began() -> float:

@@ -13,14 +13,14 @@ from typing import Any
 _RESERVED: list[str] = []  # the folder of this process; empty if nobody removes it after a kill
 
 _SHORT = "/tmp"
-_LONGEST = 70  # bytes of the path of a folder, in which sockets are two levels below: they have at most 107
+LONGEST = 70  # bytes of the path of a folder, in which sockets are two levels below: they have at most 107
 
 
 def reserve_temp_folder() -> None:
     """Choose the path of the folder that `use_temp_folder` makes, here or in a child. Makes nothing yet."""
     # Named as Python names it, since `nfrun.watch` knows it by that. Without `tempfile`, which imports much.
     parent = os.environ.get("TMPDIR") or _SHORT
-    _RESERVED[:] = [f"{_SHORT if _is_too_long(parent) else parent}/pymp-{os.urandom(4).hex()}"]
+    _RESERVED[:] = [f"{_SHORT if is_too_long(parent) else parent}/pymp-{os.urandom(4).hex()}"]
 
 
 def use_temp_folder() -> None:
@@ -34,7 +34,7 @@ def use_temp_folder() -> None:
     config: dict[str, Any] = process.current_process()._config  # type: ignore[attr-defined]
     if "tempdir" in config:
         return
-    if not _RESERVED and not _is_too_long(os.environ.get("TMPDIR", "")):
+    if not _RESERVED and not is_too_long(os.environ.get("TMPDIR", "")):
         return
     folder = _RESERVED[0] if _RESERVED else f"{_SHORT}/pymp-{os.urandom(4).hex()}"
     with suppress(OSError):  # then it makes its own
@@ -55,8 +55,8 @@ def remove_temp_folder() -> None:
         _remove(module.current_process()._config.get("tempdir") or "")
 
 
-def _is_too_long(folder: str) -> bool:
-    return len(os.fsencode(folder)) > _LONGEST
+def is_too_long(folder: str) -> bool:
+    return len(os.fsencode(folder)) > LONGEST
 
 
 def _remove(path: str) -> None:

@@ -1,0 +1,184 @@
+"""Checks a work folder for `nfrun doctor`: its locks and who holds them, its runs, and what its tables take."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.amounts import format_count, format_size
+from nfrun.core.errors import HandoffError
+from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
+from nfrun.core.text import shortened
+from nfrun.history.journal import VERSION, read_ends
+from nfrun.history.kept_tables import budget_of, kept_tables
+from nfrun.history.lock_files import describe_holder, holder_of, is_locked, lockers, unusable
+from nfrun.history.run_index import RunIndex
+from nfrun.history.work_dir import SCRATCH, WorkDir, run_number
+from nfrun.system.atomic_files import PARTIAL
+
+_MOST_LISTED = 4
+_NEARLY = 0.9  # of the budget
+
+
+def check_work_dir(work: WorkDir, budget: int | None) -> list[HealthCheck]:
+    """Check a work folder in which runs were kept. `budget` is that for tables, None for the default.
+
+    If it cannot be used at all, the only check is that of the `work folder`.
+    """
+    broken = _misshapen(work) or _foreign(work)
+    return [broken] if broken else [_locks(work), _runs(work), _tables(work, budget)]
+
+
+def _misshapen(work: WorkDir) -> HealthCheck | None:
+    """Return what is in the place of a file or folder that nfrun has there."""
+    parts = {work.path: True, work.path / "runs": True, work.path / "locks": True, work.path / "lock": False}
+    for path, is_folder in parts.items():
+        if path.exists() and path.is_dir() is not is_folder:
+            code = errno.ENOTDIR if is_folder else errno.EISDIR
+            return HealthCheck("work folder", PROBLEM, *_parted(str(unusable(path, OSError(code, "")))))
+    return None
+
+
+def _foreign(work: WorkDir) -> HealthCheck | None:
+    """Return what is wrong with the permissions of the folder, as after a run by another user."""
+    parts = [work.path, *(work.path / name for name in ("runs", "locks", "lock", "index.db"))]
+    closed = [path for path in parts if path.exists() and not os.access(path, os.R_OK | os.W_OK)]
+    if not closed:
+        return None
+    owner, user = _user_name(closed[0].stat().st_uid), _user_name(os.geteuid())
+    text = f"{closed[0]} belongs to {owner}, and this user cannot write it"
+    advice = f"give it to this user (sudo chown -R {user} {work.path}), or keep runs elsewhere: --work DIR"
+    return HealthCheck("work folder", PROBLEM, text, advice, {"owner": owner})
+
+
+def _user_name(number: int) -> str:
+    import pwd
+
+    with suppress(KeyError):
+        return pwd.getpwuid(number).pw_name
+    return f"the user with the number {number}"
+
+
+def _locks(work: WorkDir) -> HealthCheck:
+    """Return which locks are held, and by whom."""
+    held: list[dict[str, Any]] = []
+    left = []
+    for path in (work.path / "lock", *sorted((work.path / "locks").glob("*"))):
+        try:
+            if not is_locked(path):
+                continue
+        except OSError as error:
+            return HealthCheck("locks", PROBLEM, *_parted(str(unusable(path, error))))
+        holder = holder_of(path)
+        processes = lockers(path)
+        held.append({"file": path.name, "processes": processes, **holder})
+        if holder.get("host") == os.uname().nodename and not _is_alive(holder.get("process")):
+            left.append((path, describe_holder(holder), processes))
+    if left:
+        path, holder_text, processes = left[0]
+        by = f"process {', '.join(map(str, processes))}" if processes else "a process that it has left"
+        text = f"{path.name} is still held by {by}, though its holder has ended ({holder_text})"
+        kill = f"kill {' '.join(map(str, processes))}" if processes else f"find it with 'fuser -v {path}', and end it"
+        return HealthCheck("locks", PROBLEM, text, f"{kill}; no run of the pipeline starts before", {"held": held})
+    if held:
+        holders = dict.fromkeys(describe_holder(lock) or lock["file"] for lock in held)
+        text = f"held: {shortened([*holders], _MOST_LISTED)}"
+        advice = "another run of the same pipeline waits with --wait, or exits with 75"
+        return HealthCheck("locks", NOTE, text, advice, {"held": held})
+    return HealthCheck("locks", OK, "none is held", "", {"held": []})
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Return the text of an error, and its hint, which stands in brackets at its end."""
+    what, _, hint = text.removesuffix(")").rpartition(" (")
+    return (what, hint) if what else (text, "")
+
+
+def _is_alive(process: Any) -> bool:
+    if not isinstance(process, int) or process <= 0:
+        return True  # unknown
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
+
+
+def _runs(work: WorkDir) -> HealthCheck:
+    """Return how many runs are kept, and what those have left that were killed."""
+    under_way = work.runs_under_way()
+    folders = [folder for folder in work.run_folders() if folder.name not in under_way]
+    ends = [(folder, *read_ends(folder)) for folder in folders]
+    newer = [folder.name for folder, header, _ in ends if header is not None and header.version > VERSION]
+    unread = [folder.name for folder, header, _ in ends if header is None]
+    killed = [folder for folder, header, ending in ends if header is not None and ending is None]
+    left = [path for folder in killed for path in _unfinished(folder)]
+    facts = {
+        "kept": len(folders) + len(under_way),
+        "under_way": sorted(under_way),
+        "killed": [folder.name for folder in killed],
+        "left_files": len(left),
+        "unreadable": unread,
+    }
+    text = format_count(len(folders) + len(under_way), "run")
+    text += f", {len(under_way)} under way" if under_way else ""
+    if newer:
+        text += f"; {_named(newer)} {_are(newer)} of a newer nfrun, which this one does not read"
+        return HealthCheck("runs", PROBLEM, text, "upgrade nfrun, or keep its runs elsewhere: --work DIR", facts)
+    if unread:
+        text += f"; the journal of {_named(unread)} cannot be read, so that nothing of it is reused"
+        return HealthCheck("runs", NOTE, text, "'nfrun clean' removes what no run needs", facts)
+    if killed:
+        text += f"; {_named([folder.name for folder in killed])} {_are(killed, 'was', 'were')} killed"
+        text += f" and left {format_count(len(left), 'unfinished file')} ({format_size(_bytes(left))})" if left else ""
+        return HealthCheck("runs", OK if not left else NOTE, text, "'nfrun clean' removes them" if left else "", facts)
+    return HealthCheck("runs", OK, text, "", facts)
+
+
+def _named(runs: Sequence[str]) -> str:
+    numbers = [str(run_number(run) or run) for run in runs]
+    return f"run{'s' if len(runs) > 1 else ''} {shortened(numbers, _MOST_LISTED)}"
+
+
+def _are(things: Sequence[object], one: str = "is", many: str = "are") -> str:
+    return one if len(things) == 1 else many
+
+
+def _unfinished(folder: Path) -> Iterable[Path]:
+    """Return the files that a killed run had not finished, as `WorkDir.remove_unfinished` removes them."""
+    with suppress(OSError):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return [path for path in files if path.name.endswith(PARTIAL) or path.is_relative_to(folder / SCRATCH)]
+    return []
+
+
+def _bytes(files: Iterable[Path]) -> int:
+    size = 0
+    for path in files:
+        with suppress(OSError):
+            size += path.lstat().st_size
+    return size
+
+
+def _tables(work: WorkDir, budget: int | None) -> HealthCheck:
+    """Return what tables take of their budget: over it they are removed, and are made again where they are needed."""
+    try:
+        with closing(RunIndex(work, read_only=True)) as index:
+            tables = kept_tables(index)
+    except HandoffError as error:
+        return HealthCheck("tables", PROBLEM, *_parted(str(error)))
+    most, size = budget_of(work.path, tables, budget), sum(table.size for table in tables)
+    kept = sum(table.size for table in tables if table.is_protected)
+    facts = {"bytes": size, "budget": most, "protected": kept, "count": len(tables)}
+    text = f"{format_count(len(tables), 'table')}, {format_size(size)} of at most {format_size(most)}"
+    if tables and size > _NEARLY * most:
+        text += f", {format_size(kept)} of which are never removed" if kept else ""
+        advice = "removed tables are made again where nodes read them: --cache-size or NFRUN_CACHE_SIZE allows more"
+        return HealthCheck("tables", NOTE, text, advice, facts)
+    return HealthCheck("tables", OK, text, "", facts)

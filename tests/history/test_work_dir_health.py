@@ -1,0 +1,179 @@
+"""Tests of what `nfrun doctor` says of a work folder: its locks, runs, tables and what was reused."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from written_run import write_run
+
+from nfrun.cache.health import check_reuse, check_unseen
+from nfrun.core.health import NOTE, OK, PROBLEM
+from nfrun.core.pipeline import OutputId, Pipeline
+from nfrun.history.health import check_work_dir
+from nfrun.history.journal import VERSION, FinishedNode, FinishedOutput, RunHeader
+from nfrun.history.lock_files import close_lock, lockers, open_lock
+from nfrun.history.work_dir import SCRATCH, WorkDir, new_run_id
+from nfrun.running.health import check_clock
+from nfrun.system.health.mounts import Mount
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> WorkDir:
+    found = WorkDir(tmp_path / ".nfrun")
+    found.make()
+    (found.path / "lock").touch()
+    return found
+
+
+def node(name: str, *, obstacle: str = "", reused: bool = False, cached: bool = False, size: int = 0) -> FinishedNode:
+    output = FinishedOutput(OutputId(name), 1, 8, "", f"d {name}", size, "", f"{name}.1.arrow")
+    more = {"obstacle": obstacle, "reused": reused, "cached": cached}
+    return FinishedNode(name, f"k {name}", {}, (output,) if size else (), {}, **more)  # type: ignore[arg-type]
+
+
+def keep(work: WorkDir, number: int, *nodes: FinishedNode, pipeline: str = "p.yaml", ended: str = "ok") -> Path:
+    header = RunHeader(f"{number}-20260101-00000{number}", pipeline, number, at=1_767_225_600.0 + number)
+    return write_run(work, header, nodes, ended=ended)
+
+
+def test_a_folder_in_order(work: WorkDir) -> None:
+    keep(work, 1, node("a", size=1_000_000))
+    locks, runs, tables = check_work_dir(work, 10_000_000)
+    assert {check.level for check in (locks, runs, tables)} == {OK}
+    assert [locks.text, runs.text, tables.text] == ["none is held", "1 run", "1 table, 1.0 MB of at most 10.0 MB"]
+
+
+def test_the_holder_of_a_lock_is_named(work: WorkDir, tmp_path: Path) -> None:
+    pipeline = Pipeline(str(tmp_path / "p.yaml"), str(tmp_path), "p", "", {}, {}, {}, {})
+    with work.start_run(pipeline) as run:
+        locks, runs, _ = check_work_dir(work, None)
+    file, host = tmp_path / "p.yaml", os.uname().nodename
+    text = f"held: pipeline {file}, run {run.run}, process {os.getpid()}, host {host}"
+    assert (locks.level, locks.text) == (NOTE, text)
+    assert locks.advice == "another run of the same pipeline waits with --wait, or exits with 75"
+    assert locks.facts["held"][0]["processes"] == [os.getpid()]
+    assert runs.facts["under_way"] == [run.run]
+
+
+def test_a_lock_that_is_left_held_is_a_problem(work: WorkDir) -> None:
+    path = work.path / "locks/p.yaml.lock"
+    holder = {"run": "3-20260101-000000", "process": 2**31 - 1, "host": os.uname().nodename}
+    path.write_text(json.dumps(holder))
+    lock = open_lock(path, os.O_RDWR, fcntl.LOCK_EX)
+    try:
+        found = check_work_dir(work, None)[0]
+    finally:
+        close_lock(lock)
+    by = f"process {os.getpid()}, though its holder has ended (run 3-20260101-000000, process 2147483647, host"
+    assert found.level == PROBLEM and found.text.startswith(f"p.yaml.lock is still held by {by}")
+    assert found.advice == f"kill {os.getpid()}; no run of the pipeline starts before"
+    assert lockers(path) == []
+    assert lockers(path, Path("/nowhere")) == []
+
+
+def test_what_killed_runs_have_left(work: WorkDir) -> None:
+    keep(work, 1, ended="")
+    assert check_work_dir(work, None)[1].text == "1 run; run 1 was killed"
+    folder = keep(work, 2, ended="")
+    (folder / SCRATCH / "a.1").mkdir(parents=True)
+    (folder / SCRATCH / "a.1/x").write_bytes(b"x" * 2000)
+    (folder / "b.1.arrow.partial").write_bytes(b"x" * 1000)
+    found = check_work_dir(work, None)[1]
+    text = "2 runs; runs 1, 2 were killed and left 2 unfinished files (3.0 kB)"
+    assert (found.level, found.text, found.advice) == (NOTE, text, "'nfrun clean' removes them")
+
+
+def test_journals_that_cannot_be_read(work: WorkDir) -> None:
+    keep(work, 1)
+    (work.path / "runs/2-20260101-000000").mkdir()
+    found = check_work_dir(work, None)[1]
+    text = "2 runs; the journal of run 2 cannot be read, so that nothing of it is reused"
+    assert (found.level, found.text) == (NOTE, text)
+    write_run(work, RunHeader("3-20260101-000003", "p.yaml", 3, VERSION + 1))
+    found = check_work_dir(work, None)[1]
+    assert (found.level, found.text) == (PROBLEM, "3 runs; run 3 is of a newer nfrun, which this one does not read")
+    assert found.advice == "upgrade nfrun, or keep its runs elsewhere: --work DIR"
+
+
+def test_tables_near_their_budget(work: WorkDir) -> None:
+    keep(work, 1, node("a", size=950_000))
+    found = check_work_dir(work, 1_000_000)[2]
+    assert (found.level, found.text) == (NOTE, "1 table, 950 kB of at most 1.0 MB")
+    advice = "removed tables are made again where nodes read them: --cache-size or NFRUN_CACHE_SIZE allows more"
+    assert (found.advice, found.facts["budget"]) == (advice, 1_000_000)
+
+
+@pytest.mark.parametrize("name", ["lock", "locks", "runs", ""])
+def test_a_folder_of_another_shape_cannot_be_used(name: str, work: WorkDir, tmp_path: Path) -> None:
+    path, is_file = work.path / name, name == "lock"
+    if is_file:
+        path.unlink()
+        path.mkdir()
+    else:
+        work = work if name else WorkDir(tmp_path / "file")
+        path = work.path / name
+        if path.is_dir():
+            path.rmdir()
+        path.touch()
+    (found,) = check_work_dir(work, None)
+    what = "it is a folder, not a file" if is_file else "it is not a folder"
+    assert (found.level, found.text) == (PROBLEM, f"cannot use {path}: {what}")
+    assert found.advice == "remove it, or keep the runs elsewhere with --work DIR"
+
+
+def test_a_folder_of_another_user_cannot_be_used(work: WorkDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "lock")
+    (found,) = check_work_dir(work, None)
+    assert found.level == PROBLEM
+    assert found.text.startswith(f"{work.path}/lock belongs to ") and "and this user cannot write it" in found.text
+    assert f" {work.path}), or keep runs elsewhere: --work DIR" in found.advice
+
+
+def test_what_the_last_runs_did_not_reuse(work: WorkDir) -> None:
+    why = "it connects to api.example.com"
+    keep(work, 1, node("a", obstacle="an older reason"))
+    keep(
+        work,
+        2,
+        node("a", obstacle=why),
+        node("b", obstacle=why),
+        node("c", reused=True),
+        node("d", obstacle="x", cached=True),
+    )
+    keep(work, 3, node("a"), pipeline="q.yaml")
+    keep(work, 4, pipeline="q.yaml", ended="")
+    last, other = check_reuse(work)
+    assert (last.level, last.text) == (OK, "q.yaml, run 3: 1 ran, 0 reused")
+    text = f"p.yaml, run 2: 3 ran, 1 reused; not reused: a, b: {why}"
+    assert (other.level, other.text) == (NOTE, text)
+    assert other.advice == "'cache: true' reuses them in spite of that; docs/reuse.md has the reasons"
+    assert [check.facts["number"] for check in check_reuse(work, "p.yaml")] == [2]
+    assert check_reuse(work, "r.yaml") == []
+
+
+def test_what_is_not_seen_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nfrun.cache.health.mount_of", lambda path: Mount("/", "ext4"))
+    assert check_unseen(tmp_path).level == OK
+    monkeypatch.setattr("nfrun.cache.health.mount_of", lambda path: Mount("/", "tmpfs"))
+    found = check_unseen(tmp_path)
+    assert found.text == f"{tmp_path} is in memory (tmpfs): writes to large files through a mapping change no times"
+    monkeypatch.setattr("nfrun.cache.health.mount_of", lambda path: Mount("/", "nfs4"))
+    monkeypatch.setattr("sys.platform", "darwin")
+    found = check_unseen(tmp_path)
+    assert found.text == (
+        f"{tmp_path} is on nfs4: this machine may see changes of others late; this is not Linux: whether somebody has "
+        "a large file open to write is not known"
+    )
+    assert found.advice == "run where the files are written, or give --verify; give --verify after such writes"
+
+
+def test_a_clock_that_was_set_back(work: WorkDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_clock(work).level == OK
+    write_run(work, RunHeader(new_run_id(1), "p.yaml", 1, at=time.time() + 7200))
+    found = check_clock(work)
+    assert (found.level, found.text) == (NOTE, "the last run began 120 minutes after now: the clock was set back")

@@ -1,0 +1,273 @@
+"""Tests of what `nfrun doctor` says of the machine: control groups, cores, memory, limits, file systems, the clock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from nfrun.core.health import NOTE, OK, PROBLEM
+from nfrun.system import cgroups, runtime
+from nfrun.system.cgroups import cpu_quota, memory_kills, memory_limit, processes_left
+from nfrun.system.health import disks, machine
+from nfrun.system.health.disks import check_disk, check_temporary
+from nfrun.system.health.machine import (
+    check_bytecode,
+    check_cores,
+    check_limits,
+    check_memory,
+    check_processes,
+    check_threads,
+)
+from nfrun.system.health.mounts import Mount, mount_of
+
+
+def write(root: Path, **files: str) -> Path:
+    """Write the files of a system below `root`. Underscores in pairs stand for slashes."""
+    for name, text in files.items():
+        path = root / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_limits_of_version_2_count_on_the_whole_way(tmp_path: Path) -> None:
+    group = {"proc__self__cgroup": "0::/outer/inner\n"}
+    of = "sys__fs__cgroup__outer__"
+    write(tmp_path, **group, **{f"{of}cpu_dot_max": "150000 100000", f"{of}inner__cpu_dot_max": "max 100000"})
+    write(tmp_path, **{f"{of}memory_dot_max": "max", f"{of}inner__memory_dot_max": "2000000000"})
+    write(tmp_path, **{f"{of}inner__memory_dot_events": "low 0\noom 4\noom_kill 3\noom_group_kill 0\n"})
+    write(tmp_path, **{f"{of}inner__pids_dot_max": "100", f"{of}inner__pids_dot_current": "60"})
+    found = [cpu_quota(tmp_path), memory_limit(tmp_path), memory_kills(tmp_path), processes_left(tmp_path)]
+    assert found == [1.5, 2_000_000_000, 3, 40]
+
+
+def test_limits_of_version_1_and_of_a_container_that_sees_the_path_of_the_machine(tmp_path: Path) -> None:
+    write(tmp_path, proc__self__cgroup="4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n")
+    of = "sys__fs__cgroup__"
+    quota = {f"{of}cpu__cpu_dot_cfs_quota_us": "250000", f"{of}cpu__cpu_dot_cfs_period_us": "100000"}
+    write(tmp_path, **quota, **{f"{of}memory__memory_dot_limit_in_bytes": "9223372036854771712"})
+    assert (cpu_quota(tmp_path), memory_limit(tmp_path), processes_left(tmp_path)) == (2.5, None, None)
+    write(tmp_path, **{f"{of}cpu__cpu_dot_cfs_quota_us": "-1"})
+    assert cpu_quota(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", [None, "", "nonsense", "0::"])
+def test_a_system_without_control_groups_has_no_limits(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        write(tmp_path, proc__self__cgroup=text)
+    write(tmp_path, sys__fs__cgroup__x="")
+    assert [cpu_quota(tmp_path), memory_limit(tmp_path), memory_kills(tmp_path)] == [None, None, 0]
+
+
+@pytest.mark.parametrize(("quota", "expected"), [(None, 8), (0.5, 1), (1.5, 2), (4.0, 4), (64.0, 8)])
+def test_cores_are_at_most_those_of_the_container(
+    quota: float | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    assert runtime.cores() == expected
+
+
+def test_memory_is_at_most_that_of_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "memory_limit", lambda: 12_345)
+    assert runtime.available_memory() == 12_345
+
+
+def test_cores_are_told_with_what_takes_them_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"cores": 2, "allowed_cores": 4, "cpu_quota": 1.5}.items():
+        monkeypatch.setattr(machine, name, lambda value=value: value)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.14, 0, 0))
+    found = check_cores(4)
+    assert found.text == (
+        "2 cores of 16, 4 nodes at once; the load is 3.1; this process may run on 4 (taskset, Slurm or a container's "
+        "cpuset); its control group may use the time of 1.5 (docker --cpus, a CPU limit of Kubernetes)"
+    )
+    assert (found.level, found.facts["quota"]) == (OK, 1.5)
+    monkeypatch.setattr(os, "getloadavg", lambda: (25.0, 0, 0))
+    found = check_cores(4)
+    assert (found.level, found.advice) == (
+        NOTE,
+        "other programs use the cores, and nodes wait for them: look with 'top'",
+    )
+
+
+def test_memory_that_is_short_or_was_exhausted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "available_memory", lambda: 8_000_000_000)
+    (tmp_path / "meminfo").write_text("MemTotal: 8000 kB\nMemAvailable:    400000 kB\n")
+    advice = "or let fewer nodes run at once: -j, 'resources: {memory: …}'"
+    found = check_memory(tmp_path / "meminfo")
+    assert (found.level, found.text, found.advice) == (NOTE, "8.0 GB, 410 MB free", f"end other programs, {advice}")
+    monkeypatch.setattr(machine, "memory_kills", lambda: 2)
+    found = check_memory(tmp_path / "missing")
+    text = "8.0 GB; the system has ended a process here because memory ran out (2 so far)"
+    assert (found.level, found.text, found.advice) == (NOTE, text, f"give the container more memory, {advice}")
+
+
+def test_limits_on_files_and_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (256, 4096))
+    found = check_limits()
+    assert (found.level, found.text, found.advice) == (NOTE, "256 open files", "'ulimit -n 1024' allows more")
+    monkeypatch.setattr(machine, "processes_left", lambda: 7)
+    found = check_limits()
+    assert (found.level, found.text) == (PROBLEM, "256 open files, 7 more processes and threads")
+    monkeypatch.setattr(machine, "processes_left", lambda: None)
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (resource.RLIM_INFINITY,) * 2)
+    assert (check_limits().level, check_limits().text) == (OK, "any number of open files")
+
+
+def test_threads_of_native_libraries() -> None:
+    assert check_threads({"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true"}).level == OK
+    found = check_threads({"OMP_NUM_THREADS": "8,2", "MKL_NUM_THREADS": "x", "NUMEXPR_NUM_THREADS": "4"})
+    assert (found.level, found.text, found.advice) == (
+        NOTE,
+        "OMP_NUM_THREADS=8,2, NUMEXPR_NUM_THREADS=4: so many native threads in each of the nodes that run at once",
+        "unset them: a node that needs more says 'resources: {cpu: N}'",
+    )
+
+
+def test_processes_that_cannot_be_kept_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "find_prctl", lambda: None)
+    assert (
+        check_processes().text == "the system call prctl is not to be had: children of nodes may outlive a killed run"
+    )
+    monkeypatch.setattr(sys, "platform", "darwin")
+    text = "this is not Linux: children of nodes that leave their process group outlive a killed run"
+    assert (check_processes().level, check_processes().text) == (NOTE, text)
+
+
+def test_modules_that_are_compiled_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.cache_from_source", lambda file: "/nowhere/x.pyc")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    text = "PYTHONDONTWRITEBYTECODE is set, and nothing is compiled: each start compiles all modules again"
+    assert (check_bytecode().level, check_bytecode().text) == (NOTE, text)
+    assert check_bytecode().advice.startswith(f"'{sys.executable} -m compileall -q ")
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert "cannot keep compiled modules in" in check_bytecode().text
+
+
+TABLE = """\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 22 0:25 / /mnt/a\\040b rw - nfs4 server:/x rw
+31 22 0:26 / /mnt/a\\040b/c ro,nosuid - tmpfs tmpfs rw
+a broken line
+32 22 0:27 / /data rw - fuse.s3fs s3fs rw
+33 22 0:28 / /data rw - overlay overlay rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    {
+        "/home/x": Mount("/", "ext4"),
+        "/mnt/a b/x": Mount("/mnt/a b", "nfs4"),
+        "/mnt/a b/c": Mount("/mnt/a b/c", "tmpfs", True),
+        "/mnt/a bc": Mount("/", "ext4"),
+        "/data/x": Mount("/data", "overlay"),
+    }.items(),
+)
+def test_the_file_system_of_a_path(path: str, expected: Mount, tmp_path: Path) -> None:
+    (tmp_path / "mountinfo").write_text(TABLE)
+    assert mount_of(Path(path), tmp_path / "mountinfo") == expected
+    assert mount_of(Path(path), tmp_path / "missing") == Mount("/", "")
+
+
+def test_kinds_of_file_systems() -> None:
+    networks = ("nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "fuse.sshfs", "fuse.gcsfuse", "lustre", "ceph")
+    assert all(Mount("/", name).is_network for name in networks)
+    assert not any(
+        Mount("/", name).is_network for name in ("ext4", "xfs", "btrfs", "overlay", "apfs", "fuseblk", "zfs", "")
+    )
+    assert Mount("/", "tmpfs").is_memory and Mount("/", "overlay").is_layer
+
+
+def of_type(tmp_path: Path, type: str) -> Path:
+    table = tmp_path / "mountinfo"
+    table.write_text(f"1 0 1:1 / / rw - {type} x rw\n")
+    return table
+
+
+def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = SimpleNamespace(f_bavail=40, f_frsize=1_000_000_000, f_favail=5_000_000, f_files=6_000_000)
+    monkeypatch.setattr(os, "statvfs", lambda folder: there)
+    before = sorted(tmp_path.iterdir())
+
+    def level_and_advice(type: str = "ext4") -> tuple[str, str]:
+        disk, clock = check_disk(tmp_path, "the work folder", of_type(tmp_path, type))
+        assert disk.text.startswith(f"{tmp_path} ({type}): ") and clock.level == OK
+        return disk.level, disk.advice
+
+    assert level_and_advice() == (OK, "")
+    assert level_and_advice("nfs4") == (PROBLEM, "keep the runs on a local disk: --work DIR")
+    memory = "it is memory: tables take it from the nodes, and are gone when the machine starts again"
+    assert level_and_advice("tmpfs") == (NOTE, memory)
+    layer = f"it goes with the container, and the next one runs all nodes: mount a volume at {tmp_path}"
+    assert level_and_advice("overlay") == (NOTE, layer)
+    there.f_favail = 2_000
+    assert level_and_advice()[0] == NOTE
+    there.f_favail, there.f_bavail = 5_000_000, 0.3
+    advice = "tables take at most a tenth of what is free, and nodes whose tables are gone run again"
+    assert level_and_advice() == (NOTE, advice)
+    there.f_bavail = 0.01
+    advice = "make room: 'nfrun clean --cache-size 0' removes all tables that can be made again"
+    assert level_and_advice() == (PROBLEM, advice)
+    assert sorted(tmp_path.iterdir()) == [*before, tmp_path / "mountinfo"]  # nothing is left there
+
+
+def test_a_folder_without_locks_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = of_type(tmp_path, "ext4")
+    monkeypatch.setattr(fcntl, "flock", lambda file, kind: None)  # everybody gets it
+    found = check_disk(tmp_path, "the work folder", table)[0]
+    what = "locks (two processes hold one at once) do not work there: runs may disturb each other"
+    assert (found.level, found.text) == (PROBLEM, f"{tmp_path} (ext4): {what}")
+
+    def refuse(file: object, kind: int) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert "locks (Function not implemented) do not work there" in check_disk(tmp_path, "x", table)[0].text
+
+
+def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(prefix: str, dir: Path) -> str:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(disks.tempfile, "mkdtemp", refuse)
+    (found,) = check_disk(tmp_path, "the work folder", of_type(tmp_path, "ext4"))
+    text = f"{tmp_path} (ext4): the work folder cannot be written there: Read-only file system"
+    assert (found.level, found.text) == (PROBLEM, text)
+
+
+def test_a_clock_that_differs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = os.stat(tmp_path).st_mtime  # noqa: PTH116
+    monkeypatch.setattr(disks.time, "time", lambda: now + 3600)
+    clock = check_disk(tmp_path, "the work folder")[1]
+    assert clock.level == NOTE
+    assert clock.text.startswith(f"that of {tmp_path} is ") and clock.text.endswith(" behind this machine's")
+
+
+def test_the_folder_of_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_temporary({"TMPDIR": str(tmp_path)}).level == OK
+    found = check_temporary({"TMPDIR": f"{tmp_path}/missing"})
+    text = f"{tmp_path}/missing cannot be written: No such file or directory"
+    assert (found.level, found.text, found.advice) == (PROBLEM, text, "set TMPDIR to a folder that can")
+    long = tmp_path / ("a" * 80)
+    long.mkdir()
+    found = check_temporary({"TMPDIR": str(long)})
+    assert found.level == OK
+    assert found.text.endswith("its path has more than 70 bytes, so that sockets of worker processes are in /tmp")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    found = check_temporary({"TMPDIR": str(long)})
+    assert (found.level, found.advice) == (PROBLEM, "/tmp cannot be written: shorten TMPDIR")
+
+
+def test_this_machine_is_read_without_an_error() -> None:
+    assert runtime.cores() >= 1 and runtime.available_memory() > 0
+    assert (cgroups.cpu_quota() or 1.0) > 0
+    assert check_memory().level in (OK, NOTE)
