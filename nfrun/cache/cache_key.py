@@ -29,6 +29,7 @@ KeyInputs = Mapping[str, str]  # values, mostly digests, by name: "text", "code 
 
 _PACKAGE = "package "  # the beginning of the names of key inputs that are versions of packages
 ABSENT = "absent"  # in place of the digest of an input without which the node runs, or of a node that it needs
+FOR_EFFECT = "it runs for its effect"  # why a node runs
 _SCHEME = "5"  # raise this when a new nfrun gives other outputs for the same definition
 
 
@@ -85,7 +86,7 @@ class CacheKeys:
         spec = self._pipeline.nodes[node]
         if spec.cache:
             return ""
-        effect = "it runs for its effect" if KINDS[spec.kind].runs_for_effect(spec) else ""
+        effect = FOR_EFFECT if KINDS[spec.kind].runs_for_effect(spec) else ""
         return effect or self._shared_by(node) or _unknown_files(spec, self.facts(node))
 
     def _shared_by(self, node: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from nfrun.cache.cache_key import FOR_EFFECT
+from nfrun.cache.reuse_decision import NEVER_FINISHED, NO_CACHE
 from nfrun.core.health import NOTE, OK, HealthCheck
 from nfrun.core.text import shortened
 from nfrun.history.journal import JournalContents, read_ends, read_journal
-from nfrun.history.work_dir import WorkDir
+from nfrun.history.work_dir import WorkDir, pipeline_file
 from nfrun.system.health.mounts import mount_of
 
 _MOST_LISTED = 4
@@ -17,36 +18,42 @@ _MOST_LISTED = 4
 
 def check_reuse(work: WorkDir, pipeline: str | None = None) -> list[HealthCheck]:
     """Check what the last run of each pipeline, or of one by its name in the work folder, has reused."""
-    checks = []
-    for journal in _last_runs(work, pipeline):
-        assert journal.started is not None
-        file, number = journal.started.pipeline.partition(" ")[0], journal.started.number
-        reused = sum(1 for end in journal.finished if end.reused)
-        obstacles: dict[str, list[str]] = {}
-        for end in journal.finished:
-            if end.obstacle and not end.cached:
-                obstacles.setdefault(end.obstacle, []).append(end.node)
-        ran = len(journal.finished) - reused
-        text = f"{file}, run {number}: {ran:,} ran, {reused:,} reused"
-        facts = {"file": file, "number": number, "ran": ran, "reused": reused, "obstacles": obstacles}
-        if obstacles:
-            listed = [f"{shortened(nodes, _MOST_LISTED)}: {why}" for why, nodes in obstacles.items()]
-            text += f"; not reused: {'; '.join(listed)}"
-            advice = "'cache: true' reuses them in spite of that; docs/reuse.md has the reasons"
-            checks.append(HealthCheck("reuse", NOTE, text, advice, facts))
-        else:
-            checks.append(HealthCheck("reuse", OK, text, "", facts))
-    return checks
-
-
-def _last_runs(work: WorkDir, pipeline: str | None) -> Sequence[JournalContents]:
-    """Return the journals of the last runs of each pipeline that have ended."""
-    last: dict[str, Path] = {}
+    runs: dict[str, list[Path]] = {}
     for folder in reversed(work.run_folders()):
         header, ending = read_ends(folder)
         if header is not None and ending is not None and pipeline in (None, header.pipeline):
-            last.setdefault(header.pipeline, folder)
-    return [journal for folder in last.values() if (journal := read_journal(folder)).started is not None]
+            runs.setdefault(header.pipeline, []).append(folder)
+    return [_reuse(read_journal(last), *map(read_journal, before[:1])) for last, *before in runs.values()]
+
+
+def _reuse(last: JournalContents, before: JournalContents | None = None) -> HealthCheck:
+    """Check which nodes ran in the last run of a pipeline, and in that before it, for one reason."""
+    assert last.started is not None  # as `read_ends` has read it
+    file, number = pipeline_file(last.started.pipeline), last.started.number
+    reused = sum(1 for end in last.finished if end.reused)
+    ran = len(last.finished) - reused
+    earlier = {end.node: end.reason for end in before.finished} if before else {}
+    obstacles: dict[str, list[str]] = {}
+    for end in last.finished:
+        why = end.obstacle or (end.reason if earlier.get(end.node) == end.reason and not _is_meant(end.reason) else "")
+        if why and not end.cached:
+            obstacles.setdefault(why, []).append(end.node)
+    text = f"{file}, run {number}: {ran:,} ran, {reused:,} reused"
+    facts = {"file": file, "number": number, "ran": ran, "reused": reused, "obstacles": obstacles}
+    if not obstacles:
+        return HealthCheck("reuse", OK, text, "", facts)
+    listed = [f"{shortened(nodes, _MOST_LISTED)}: {why}" for why, nodes in obstacles.items()]
+    text += f"; not reused: {shortened(listed, _MOST_LISTED)}"
+    advice = "'cache: true' reuses nodes in spite of that; 'nfrun plan' says of each node why it would run"
+    return HealthCheck("reuse", NOTE, text, advice, facts)
+
+
+def _is_meant(reason: str) -> bool:
+    """Whether a node runs for a reason that the user gave, or for another node, or for the first time."""
+    begins = ("--", "it needs '", "it reads '")
+    return (
+        not reason or reason in (NO_CACHE, NEVER_FINISHED) or reason.startswith(begins) or reason.endswith(FOR_EFFECT)
+    )
 
 
 def check_unseen(folder: Path) -> HealthCheck:

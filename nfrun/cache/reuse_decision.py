@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
+from nfrun.cache.cache_key import FOR_EFFECT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.change_text import changes, files_as_inputs
 from nfrun.cache.check_keys import checks_to_make, has_new_checks, refusal
 from nfrun.cache.observed_files import ObservedFiles
@@ -27,6 +27,7 @@ from nfrun.system.checksums import LAYOUT, shown_name
 from nfrun.watch.recorded_files import RecordedFiles
 
 _GIVEN = ("input", "needs", "file")  # key inputs that are not part of the definition
+NO_CACHE = "it has 'cache: false'"
 NEVER_FINISHED = "it has not finished in any run that is kept"
 
 
@@ -155,7 +156,7 @@ class _ReuseDecider:
         if name in self._force:
             return "--force"
         if spec.cache is False:
-            return "no module has its function" if spec.body.startswith(f"{PROGRAM}:") else "it has 'cache: false'"
+            return "no module has its function" if spec.body.startswith(f"{PROGRAM}:") else NO_CACHE
         if not (entries := self._history.of_node(name)):
             return NEVER_FINISHED
         if obstacle := self._keys.obstacle(name):
@@ -331,7 +332,7 @@ def usable_entries(
             continue
         files = recorded.now(entry.reads, recheck=recheck)
         if runs_for_effect(spec, entry):
-            reasons.append(f"{'' if entry.outputs else 'it gave no output, so '}it runs for its effect")
+            reasons.append(f"{'' if entry.outputs else 'it gave no output, so '}{FOR_EFFECT}")
         elif entry.map is not None and entry.map.failed:
             rows = "row" if entry.map.failed == 1 else "rows"
             reasons.append(f"{entry.map.failed:,} {rows} had failed")

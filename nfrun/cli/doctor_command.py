@@ -21,7 +21,6 @@ from nfrun.running.option_fields import (
 )
 
 if TYPE_CHECKING:
-    from nfrun.cli.commands import Command
     from nfrun.lookback.layout import Look
     from nfrun.system.std_streams import Messages
 
@@ -88,4 +87,4 @@ def _last_line(checks: Sequence[HealthCheck]) -> str:
     return f"doctor: {format_count(len(checks), 'check')}, {' and '.join(found) or 'all in order'}"
 
 
-DOCTOR_COMMAND: Command = (doctor, DoctorOptions, "Find out why runs here are slow, do not start or run too much.")
+DOCTOR_COMMAND = (doctor, DoctorOptions, "Find out why runs here are slow, do not start or run too much.")

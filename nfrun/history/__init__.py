@@ -23,5 +23,6 @@ Other packages use:
 - `run_index`: `RunIndex`
 - `run_plan`: `Circumstances`, `definition_lines`, `PlannedNode`, `read_node_names`, `read_run_plan`, `RunPlan`,
   `write_run_plan`
-- `work_dir`: `CHECKSUMS`, `is_ours`, `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WorkDir`
+- `work_dir`: `CHECKSUMS`, `is_ours`, `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`,
+  `pipeline_file`, `run_number`, `SCRATCH`, `WorkDir`
 """

@@ -46,7 +46,7 @@ _STORE_ID = "store-id"
 _TIMINGS, _CODE, _PREVIEWS = "timings", "code", "previews"
 _RUN = re.compile(r"([1-9]\d{0,15})-\d{8}-\d{6}")
 _OLD_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")  # the ids of older versions, without the number
-_STORE_PART = re.compile(r"[0-9a-f]{32}")
+_CHECKSUM_TEXT = re.compile(r"[0-9a-f]{32}")
 _MAX_RUNS = 1 << 53
 _MAX_NAME = 200  # bytes of a pipeline's name that a file name can have, with room for an ending
 _MAX_SHOWN = 300  # characters of a pipeline's path in a lock file, which has room for more than ten times as many bytes
@@ -54,7 +54,7 @@ _MAX_SHOWN = 300  # characters of a pipeline's path in a lock file, which has ro
 
 def is_ours(folder: Path) -> bool:
     """Return whether a folder is the work folder of any runs, or the part of a store that has their outputs."""
-    if _STORE_PART.fullmatch(folder.name):
+    if _CHECKSUM_TEXT.fullmatch(folder.name):
         return any((folder / name).is_dir() for name in ("data", "code", "tmp"))
     return (folder / _LOCK).is_file() and (folder / _LOCKS).is_dir() and (folder / "runs").is_dir()
 
@@ -68,6 +68,12 @@ def run_number(run_id: str) -> int:
     """Return the number in the id of a run; 0 for an id of an older version, which has none."""
     found = _RUN.fullmatch(run_id)
     return int(found[1]) if found else 0
+
+
+def pipeline_file(pipeline: str) -> str:
+    """Return the name of the file of a pipeline from its name in the work folder."""
+    name, _, checksum = pipeline.rpartition(" ")
+    return name if name and _CHECKSUM_TEXT.fullmatch(checksum) else pipeline
 
 
 def is_run_id(name: str) -> bool:

@@ -14,10 +14,10 @@ from nfrun.core.events import STATUSES
 from nfrun.core.values import frozen
 from nfrun.history.journal import RunEnding, RunHeader, read_ends
 from nfrun.history.work_dir import JOURNAL, WorkDir, run_number
+from nfrun.history.work_dir import pipeline_file as pipeline_file
 from nfrun.system.atomic_files import read_regular_file
 
 RUNNING, KILLED = "running", "killed"
-_CHECKSUM = re.compile("[0-9a-f]{32}")  # of the pipeline's folder, behind its name: see `WorkDir.pipeline_name`
 _LINE_OF_NODE = re.compile(
     rb'\{"event": "(?:finished|unfinished)", "node": ("(?:[^"\\]|\\.)*")(?:, "status": "(\w+)")?'
 )
@@ -66,12 +66,6 @@ class ListedRun:
         if self.ending is not None:
             return self.ending.duration if self.ending.at else None
         return max(0.0, time.time() - self.at) if self.status == RUNNING and self.at is not None else None
-
-
-def pipeline_file(pipeline: str) -> str:
-    """Return the name of the file of a pipeline from its name in the work folder."""
-    name, _, checksum = pipeline.rpartition(" ")
-    return name if name and _CHECKSUM.fullmatch(checksum) else pipeline
 
 
 def list_runs(work: WorkDir, pipeline: str | None = None) -> Iterator[ListedRun]:

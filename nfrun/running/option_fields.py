@@ -26,7 +26,19 @@ from nfrun.running.option_values import (
 _Command = TypeVar("_Command")
 
 # What options name, beside their choices. `nodes` are those of a file, by selectors; `node` and `output` are recorded.
-COMPLETED = ("", "pipeline file", "file", "folder", "profile", "params", "inputs", "nodes", "node", "output", "run")
+COMPLETED = (
+    "",
+    "pipeline file",
+    "file",
+    "folder",
+    "profile",
+    "params",
+    "inputs",
+    "nodes",
+    "node",
+    "output",
+    "run",
+)
 
 _VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
 

@@ -67,6 +67,8 @@ def ask(line: str) -> list[str]:
         "nfrun --v": ["--version"],
         "nfrun --install-completion ": ["bash", "zsh", "fish"],
         "nfrun wrong ": [],
+        "nfrun init e": ["etl", "evals", "empty"],
+        "nfrun init etl ": ["folders", ""],
         "nfrun run ": ["pipelines", ""],
         "nfrun run sub/p": ["pipelines", "sub/p"],
         "nfrun run --fo": ["--force"],

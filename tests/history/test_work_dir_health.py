@@ -7,6 +7,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from written_run import write_run
@@ -30,10 +31,9 @@ def work(tmp_path: Path) -> WorkDir:
     return found
 
 
-def node(name: str, *, obstacle: str = "", reused: bool = False, cached: bool = False, size: int = 0) -> FinishedNode:
+def node(name: str, *, size: int = 0, **more: Any) -> FinishedNode:
     output = FinishedOutput(OutputId(name), 1, 8, "", f"d {name}", size, "", f"{name}.1.arrow")
-    more = {"obstacle": obstacle, "reused": reused, "cached": cached}
-    return FinishedNode(name, f"k {name}", {}, (output,) if size else (), {}, **more)  # type: ignore[arg-type]
+    return FinishedNode(name, f"k {name}", {}, (output,) if size else (), {}, **more)
 
 
 def keep(work: WorkDir, number: int, *nodes: FinishedNode, pipeline: str = "p.yaml", ended: str = "ok") -> Path:
@@ -135,25 +135,34 @@ def test_a_folder_of_another_user_cannot_be_used(work: WorkDir, monkeypatch: pyt
 
 
 def test_what_the_last_runs_did_not_reuse(work: WorkDir) -> None:
-    why = "it connects to api.example.com"
-    keep(work, 1, node("a", obstacle="an older reason"))
+    why, new = "it connects to api.example.com", "it has not finished in any run that is kept"
+    again = "its code changed: steps:fit"
+    keep(work, 1, node("a", obstacle="an older reason"), node("e", reason=again), node("f", reason="--fresh"))
     keep(
-        work,
-        2,
-        node("a", obstacle=why),
-        node("b", obstacle=why),
-        node("c", reused=True),
-        node("d", obstacle="x", cached=True),
+        *(work, 2),
+        *(node("a", obstacle=why), node("b", obstacle=why), node("c", reused=True)),
+        *(node("d", obstacle="x", cached=True), node("e", reason=again), node("f", reason="--fresh")),
     )
-    keep(work, 3, node("a"), pipeline="q.yaml")
-    keep(work, 4, pipeline="q.yaml", ended="")
+    keep(work, 3, node("a", reason=new), pipeline=f"q.yaml {'0' * 32}")
+    keep(work, 4, pipeline=f"q.yaml {'0' * 32}", ended="")
     last, other = check_reuse(work)
     assert (last.level, last.text) == (OK, "q.yaml, run 3: 1 ran, 0 reused")
-    text = f"p.yaml, run 2: 3 ran, 1 reused; not reused: a, b: {why}"
+    text = f"p.yaml, run 2: 5 ran, 1 reused; not reused: a, b: {why}, e: {again}"
     assert (other.level, other.text) == (NOTE, text)
-    assert other.advice == "'cache: true' reuses them in spite of that; docs/reuse.md has the reasons"
+    advice = "'cache: true' reuses nodes in spite of that; 'nfrun plan' says of each node why it would run"
+    assert other.advice == advice
     assert [check.facts["number"] for check in check_reuse(work, "p.yaml")] == [2]
     assert check_reuse(work, "r.yaml") == []
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["--fresh", "it has 'cache: false'", "it reads 'x', which runs", "it gave no output, so it runs for its effect"],
+)
+def test_what_is_meant_to_run_is_not_told(reason: str, work: WorkDir) -> None:
+    for number in (1, 2):
+        keep(work, number, node("a", reason=reason))
+    assert [check.level for check in check_reuse(work)] == [OK]
 
 
 def test_what_is_not_seen_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
