@@ -42,16 +42,6 @@ def test_version() -> None:
     assert nfrun("--version") == (0, f"nfrun {__version__}\n", "")
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [("nfrun pl", ["plan", "plugins"]), ("nfrun run --un", ["--until"]), ("nfrun plan p.yaml --prof", ["--profile"])],
-)
-def test_shells_complete_commands_and_options(words: str, expected: list[str]) -> None:
-    asked = {"_NFRUN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    done = CliRunner().invoke(app, [], env=asked, prog_name="nfrun")
-    assert done.stdout.split() == expected
-
-
 def test_help_names_every_command() -> None:
     code, out, _ = nfrun("--help")
     assert code == 0
