@@ -17,7 +17,6 @@ SLOW = [page for page in PAGES if "slow" in MARKS[page] or is_slow(page)]
 LINKED = [*PAGES, "CHANGELOG.md", "CONTRIBUTING.md"]
 # Why blocks are not run. A new reason is a decision.
 NOT_RUN = {
-    "CI runs the same with pip": 1,
     "a prompt": 1,
     "a part of a file; the tests of triage and rag run the files": 1,
     "a service runs it": 5,
@@ -79,3 +78,14 @@ def test_what_differs_from_run_to_run_is_masked() -> None:
     other = "✓ a  3 ms  1 row\n✓ b  4 s  3 rows\n\nx: ok, 2 ran, 1.25 s\nrun 3-20270101-000000 today 00:00:00\n"
     assert comparable(told) == comparable(other)
     assert comparable("3 rows") != comparable("4 rows")
+
+
+def test_the_readme_shows_files_of_the_repository() -> None:
+    shown = [block for block in blocks("README.md") if block.title]
+    assert shown
+    for block in shown:
+        assert (ROOT / str(block.title)).read_text(encoding="utf-8") == block.text
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
