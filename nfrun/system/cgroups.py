@@ -35,6 +35,21 @@ def memory_limit(root: Path = _ROOT) -> int | None:
     return min([limit for limit in found if limit < _UNLIMITED], default=None)
 
 
+def memory_left(root: Path = _ROOT) -> int | None:
+    """Return how many bytes of the limit are not used; None without a limit. Cached files do not count as used."""
+    left = []
+    for folder in _folders("memory", root):
+        for most, used, cached in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            with suppress(OSError, ValueError, KeyError):
+                limit = int((folder / most).read_text())
+                files = int(dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())[cached])
+                left += [limit - int((folder / used).read_text()) + files] if limit < _UNLIMITED else []
+    return min(left, default=None)
+
+
 def memory_kills(root: Path = _ROOT) -> int:
     """Return how many processes of this group the system has ended because its memory ran out."""
 

@@ -538,3 +538,11 @@ def test_a_python_without_sqlite_is_an_error_that_says_what_to_do(
     what = "this Python has no module sqlite3, and nfrun needs it to find the results of earlier runs"
     hint = "install it, or build Python again where the headers of SQLite are installed: libsqlite3-dev"
     assert (done.returncode, done.stdout, done.stderr) == (74, "", f"nfrun: {what} ({hint})\n")
+
+
+def test_files_beside_the_pipeline_count_where_that_is_the_work_folder(tmp_path: Path, here: Here) -> None:
+    (tmp_path / "steps.py").write_text("def a(): return [{'x': open('d.txt').read()}]\n")
+    (tmp_path / "p.yaml").write_text("nodes: {a: {python: 'steps:a'}}\n")
+    for text, status in (("1", "1 ran"), ("1", "1 reused"), ("2", "1 ran")):
+        (tmp_path / "d.txt").write_text(text)
+        assert f"p: ok, {status}, " in here(tmp_path, "run", "p.yaml", "--work", ".").stderr

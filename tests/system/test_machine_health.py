@@ -13,7 +13,7 @@ import pytest
 
 from nfrun.core.health import NOTE, OK, PROBLEM
 from nfrun.system import cgroups, runtime
-from nfrun.system.cgroups import cpu_quota, memory_kills, memory_limit, processes_left
+from nfrun.system.cgroups import cpu_quota, memory_kills, memory_left, memory_limit, processes_left
 from nfrun.system.health import disks, machine
 from nfrun.system.health.disks import check_disk, check_temporary
 from nfrun.system.health.machine import (
@@ -43,8 +43,11 @@ def test_limits_of_version_2_count_on_the_whole_way(tmp_path: Path) -> None:
     write(tmp_path, **{f"{of}memory_dot_max": "max", f"{of}inner__memory_dot_max": "2000000000"})
     write(tmp_path, **{f"{of}inner__memory_dot_events": "low 0\noom 4\noom_kill 3\noom_group_kill 0\n"})
     write(tmp_path, **{f"{of}inner__pids_dot_max": "100", f"{of}inner__pids_dot_current": "60"})
+    write(tmp_path, **{f"{of}inner__memory_dot_current": "900000000"})
+    write(tmp_path, **{f"{of}inner__memory_dot_stat": "anon 1\ninactive_file 100000000\n"})
     found = [cpu_quota(tmp_path), memory_limit(tmp_path), memory_kills(tmp_path), processes_left(tmp_path)]
     assert found == [1.5, 2_000_000_000, 3, 40]
+    assert memory_left(tmp_path) == 1_200_000_000
 
 
 def test_limits_of_version_1_and_of_a_container_that_sees_the_path_of_the_machine(tmp_path: Path) -> None:
@@ -62,7 +65,8 @@ def test_a_system_without_control_groups_has_no_limits(text: str | None, tmp_pat
     if text is not None:
         write(tmp_path, proc__self__cgroup=text)
     write(tmp_path, sys__fs__cgroup__x="")
-    assert [cpu_quota(tmp_path), memory_limit(tmp_path), memory_kills(tmp_path)] == [None, None, 0]
+    found = [cpu_quota(tmp_path), memory_limit(tmp_path), memory_left(tmp_path), memory_kills(tmp_path)]
+    assert found == [None, None, None, 0]
 
 
 @pytest.mark.parametrize(("quota", "expected"), [(None, 8), (0.5, 1), (1.5, 2), (4.0, 4), (64.0, 8)])
@@ -100,10 +104,12 @@ def test_cores_are_told_with_what_takes_them_away(monkeypatch: pytest.MonkeyPatc
 
 def test_memory_that_is_short_or_was_exhausted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "available_memory", lambda: 8_000_000_000)
+    monkeypatch.setattr(machine, "memory_left", lambda: 500_000_000)
     (tmp_path / "meminfo").write_text("MemTotal: 8000 kB\nMemAvailable:    400000 kB\n")
     advice = "or let fewer nodes run at once: -j, 'resources: {memory: …}'"
     found = check_memory(tmp_path / "meminfo")
     assert (found.level, found.text, found.advice) == (NOTE, "8.0 GB, 410 MB free", f"end other programs, {advice}")
+    monkeypatch.setattr(machine, "memory_left", lambda: None)
     monkeypatch.setattr(machine, "memory_kills", lambda: 2)
     found = check_memory(tmp_path / "missing")
     text = "8.0 GB; the system has ended a process here because memory ran out (2 so far)"

@@ -85,3 +85,12 @@ def test_a_folder_that_is_excluded_by_its_name_counts_nowhere() -> None:
     assert not files.counts("/shared/902c492c/data/a.bin")
     assert not files.counts("/data/project/902c492c/data/a.bin")
     assert files.counts("/shared/902c492/data/a.bin")
+
+
+@pytest.mark.parametrize("work", ["/data/project", "/data"])
+def test_where_the_pipeline_lies_in_its_work_folder_what_nfrun_has_there_does_not_count(work: str) -> None:
+    counts = CountedFiles(Path("/data/project"), [Path(work)]).counts
+    assert [counts(f"/data/project/{name}") for name in ("a.csv", "code/b.csv", "in/runs")] == [True] * 3
+    assert not any(
+        counts(f"{work}/{name}") for name in ("runs/1-20260101-000000/a.1.arrow", "lock", "locks/x", "index.db")
+    )

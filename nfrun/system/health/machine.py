@@ -13,7 +13,7 @@ from pathlib import Path
 from nfrun.core.amounts import format_count, format_size
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.core.text import shortened
-from nfrun.system.cgroups import cpu_quota, memory_kills, processes_left
+from nfrun.system.cgroups import cpu_quota, memory_kills, memory_left, processes_left
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.processes.prctl import find_prctl
 from nfrun.system.runtime import allowed_cores, available_memory, cores
@@ -46,7 +46,8 @@ def check_cores(slots: int) -> HealthCheck:
 
 def check_memory(meminfo: Path = Path("/proc/meminfo")) -> HealthCheck:
     """Check how much memory there is, and whether the system has ended processes for lack of it."""
-    total, free, kills = available_memory(), _free_memory(meminfo), memory_kills()
+    total, kills = available_memory(), memory_kills()
+    free = min([left for left in (_free_memory(meminfo), memory_left()) if left is not None], default=None)
     facts = {"bytes": total, "free": free, "kills": kills}
     text = format_size(total)
     if free is not None:
