@@ -107,6 +107,7 @@ def commands() -> Iterator[str]:
 
 def _argument(option: Any) -> str:
     word = str(option.metadata["settings"].get("metavar", option.name.upper()))
+    word += "..." if option.metadata["kind"] == list[Path] else ""
     return word if option.default is MISSING or word.startswith("[") else f"[{word}]"
 
 

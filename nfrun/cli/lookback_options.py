@@ -91,10 +91,10 @@ class DiffOptions(Options):
     """The options of `nfrun diff`. `before` and `after` are None for the two last runs."""
 
     before: str | None = declare(
-        completes="run", metavar="[RUN]", help=f"The run to compare: {_RUN}. Left out: the one before."
+        completes="run", metavar="BEFORE", help=f"The run to compare: {_RUN}. Left out: the one before."
     )
     after: str | None = declare(
-        completes="run", metavar="[RUN]", help="The run to compare it with. Left out: the last."
+        completes="run", metavar="AFTER", help="The run to compare it with. Left out: the last."
     )
     data: bool = flag("--data", help="Also show the first rows that differ.")
     key: str | None = declare(

@@ -12,5 +12,7 @@ class SchemaOptions(Options):
     what: str = declare(
         default="pipeline",
         choices=("pipeline", "kind", "plan", "run", "show", "validate"),
-        help="Of what: pipeline files; static halves of plug-ins (kind); what plan, run, … print with --json.",
+        metavar="WHAT",
+        help="pipeline: a pipeline file, the default; kind: the static half of a plug-in; plan, run, show, validate: "
+        "what these commands print with --json.",
     )

@@ -24,6 +24,8 @@ from nfrun.cli.completion.command_line import SHELL_FLAGS
 from nfrun.cli.completion.shell_scripts import SCRIPTS, script_of, shell_of_user
 from nfrun.cli.completion.shell_scripts import install as install_completion
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json, report_errors
+from nfrun.cli.help_text import CommandHelp, GroupHelp
+from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
@@ -33,7 +35,9 @@ from nfrun.system.std_streams import Messages, prepare_std_streams
 
 app = typer.Typer(
     name="nfrun",
+    cls=GroupHelp,
     help="Run data and AI pipelines written in YAML: in parallel, on this machine, without copying tables.",
+    epilog="'nfrun COMMAND -h' explains a command. To begin: nfrun init etl shop",
     no_args_is_help=True,
     add_completion=False,  # its scripts let the shell evaluate what files say, and its start takes 150 ms
     pretty_exceptions_enable=False,
@@ -101,6 +105,7 @@ def _parameter(option: Field[Any]) -> Parameter:
     flags, choices, settings = option.metadata["flags"], option.metadata["choices"], option.metadata["settings"]
     make = partial(typer.Option, *flags) if flags else partial(typer.Argument, show_default=False)
     default = {MISSING: Parameter.empty, (): None}.get(option.default, option.default)
+    settings = {"rich_help_panel": option.metadata["group"] or None, **settings}
     offered: Any = option.metadata["kind"] if default is not None else option.metadata["kind"] | None
     if choices:  # they are checked in `options.py`
         settings = {"metavar": f"<{'|'.join(choices)}>", **settings}
@@ -108,8 +113,14 @@ def _parameter(option: Field[Any]) -> Parameter:
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+heading = "Make and run a pipeline"
 for command, (_, command_options, command_help) in all_commands().items():
-    app.command(command, help=command_help)(_callback(command, command_options))
+    if command in LOOKBACK_COMMANDS:
+        heading = "Look at runs"
+    elif heading == "Look at runs":
+        heading = "More"
+    register = app.command(command, cls=CommandHelp, help=command_help, rich_help_panel=heading)
+    register(_callback(command, command_options))
 
 
 def _words(words: Sequence[str]) -> list[str]:

@@ -40,6 +40,10 @@ COMPLETED = (
     "run",
 )
 
+# The headings of options in the help of commands that have many.
+PARAMETERS, SELECTION = "Parameters and inputs", "Which nodes run"
+SHOWN, WORKING, KEPT = "What is shown and written", "How nodes run", "What is kept"
+
 _VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
 
 
@@ -52,6 +56,7 @@ def declare(
     choices: Collection[str] = (),
     bare: str | None = None,
     completes: str = "",
+    group: str = "",
     **settings: Any,
 ) -> Any:
     """Declare an option, or an argument if it has no flags.
@@ -59,12 +64,12 @@ def declare(
     `kind` is the type on the command line: a `bool` takes no value, a list may be given more than once. `parse` makes
     the value from that, or takes a value as it is; without it, `kind` does. It raises ValueError with the message, or
     with any text if `wrong` completes the message "'value' is ...". `bare` is the value of an option that is given
-    without one. `completes` says what it names, for the completion in shells: one of COMPLETED. `settings` are those of
-    typer.
+    without one. `completes` says what it names, for the completion in shells: one of COMPLETED. `group` is the heading
+    in the help of a command with many options. `settings` are those of typer.
     """
     assert completes in COMPLETED, completes
     declared = {"flags": flags, "kind": kind, "parse": parse or kind, "wrong": wrong, "choices": choices, "bare": bare}
-    return field(default=default, metadata={**declared, "completes": completes, "settings": settings})
+    return field(default=default, metadata={**declared, "completes": completes, "group": group, "settings": settings})
 
 
 @dataclass_transform(frozen_default=True)
@@ -107,6 +112,7 @@ params_option = partial(
     completes="params",
     metavar="NAME=VALUE",
     help="Set a parameter of the pipeline.",
+    group=PARAMETERS,
 )
 params_file_option = partial(
     declare,
@@ -115,6 +121,7 @@ params_file_option = partial(
     completes="file",
     metavar="FILE",
     help="Parameters from a YAML or JSON file.",
+    group=PARAMETERS,
 )
 slots_option = partial(
     declare,
@@ -124,6 +131,7 @@ slots_option = partial(
     wrong="neither auto nor a number from 1 to 10,000",
     metavar="N|auto",
     help="How many nodes run at once. auto, the default: as many as cores, at least 4.",
+    group=WORKING,
 )
 inputs_option = partial(
     declare,
@@ -134,6 +142,7 @@ inputs_option = partial(
     completes="inputs",
     metavar="NAME=FILE",
     help="Read this file for an input of the pipeline.",
+    group=PARAMETERS,
 )
 profile_option = partial(
     declare,
@@ -141,7 +150,8 @@ profile_option = partial(
     parse=parse_profile,
     completes="profile",
     metavar="NAME",
-    help="Lay this profile of the file over it. Default: NFRUN_PROFILE.",
+    help="Use this profile of the file. Default: NFRUN_PROFILE.",
+    group=PARAMETERS,
 )
 work_option = partial(
     declare,
@@ -150,6 +160,7 @@ work_option = partial(
     completes="folder",
     metavar="DIR",
     help="Where runs are kept. Default: .nfrun beside the pipeline file.",
+    group=KEPT,
 )
 cache_size_option = partial(
     declare,
@@ -159,42 +170,65 @@ cache_size_option = partial(
     metavar="SIZE",
     help="How much the tables of all runs may take on the disk (50GB, 500MiB, 0). Default: NFRUN_CACHE_SIZE, or 10GB "
     "or a tenth of the free space, whichever is less.",
+    group=KEPT,
 )
 fresh_option = partial(
-    declare, "--fresh", kind=bool, default=False, help="Run all nodes, whatever earlier runs have finished."
+    declare,
+    "--fresh",
+    kind=bool,
+    default=False,
+    help="Run all nodes, whatever earlier runs have finished.",
+    group=SELECTION,
 )
 selectors_option = partial(
-    declare, kind=list[str], default=(), parse=parse_selectors, completes="nodes", metavar="NODES"
+    declare,
+    kind=list[str],
+    default=(),
+    parse=parse_selectors,
+    completes="nodes",
+    metavar="NODES",
+    group=SELECTION,
 )
 force_option = partial(
     selectors_option,
     "--force",
-    help="Run these nodes, whatever earlier runs have finished, if they are selected. May be given more than once.",
+    help="Run these nodes, whatever earlier runs have finished, if they are selected. Repeatable.",
 )
 only_option = partial(
     selectors_option,
     "--only",
-    help="Select these nodes alone: ids, tag:, kind:, file:, status:, with * and ?. May be given more than once.",
+    help="Select these nodes alone: ids, or tag:, kind:, file:, status:, with * and ?. Repeatable.",
 )
-from_option = partial(
-    selectors_option, "--from", help="Select these nodes and what needs them. May be given more than once."
-)
-until_option = partial(
-    selectors_option, "--until", help="Select these nodes and what they need. May be given more than once."
-)
-exclude_option = partial(selectors_option, "--exclude", help="Do not select these nodes. May be given more than once.")
+from_option = partial(selectors_option, "--from", help="Select these nodes and what needs them. Repeatable.")
+until_option = partial(selectors_option, "--until", help="Select these nodes and what they need. Repeatable.")
+exclude_option = partial(selectors_option, "--exclude", help="Do not select these nodes. Repeatable.")
 resume_option = partial(
-    declare, "--resume", kind=bool, default=False, help="Reuse what earlier runs have finished. This is the default."
+    declare,
+    "--resume",
+    kind=bool,
+    default=False,
+    help="Reuse what earlier runs have finished. This is the default.",
+    group=SELECTION,
 )
-verify_option = partial(flag, "--verify", help="Read all files that nodes read, also large ones that seem unchanged.")
-json_option = partial(flag, "--json", help="One JSON document on stdout, and nothing else.")
+verify_option = partial(
+    flag, "--verify", help="Read all files that nodes read, also large ones that seem unchanged.", group=SELECTION
+)
+json_option = partial(flag, "--json", help="One JSON document on stdout, and nothing else.", group=SHOWN)
 color_option = partial(
-    declare, "--color", default="auto", choices=("auto", "always", "never"), help="Colours in what is printed."
+    declare,
+    "--color",
+    default="auto",
+    choices=("auto", "always", "never"),
+    help="Colours in what is printed.",
+    group=SHOWN,
 )
 github_option = partial(
-    flag, "--github", help="Tell GitHub's runner what is found. This is the default where GITHUB_ACTIONS is true."
+    flag,
+    "--github",
+    help="Tell GitHub's runner what is found. This is the default where GITHUB_ACTIONS is true.",
+    group=SHOWN,
 )
-no_github_option = partial(flag, "--no-github", help="Do not, also where GITHUB_ACTIONS is true.")
+no_github_option = partial(flag, "--no-github", help="Do not, also where GITHUB_ACTIONS is true.", group=SHOWN)
 
 
 address_option = partial(
@@ -204,6 +238,7 @@ address_option = partial(
     metavar="ADDRESS",
     help="With --executor dask: the scheduler (tcp://host:8786, tls://host:8786). Default: NFRUN_ADDRESS, or a cluster "
     "on this machine.",
+    group=WORKING,
 )
 store_option = partial(
     declare,
@@ -213,6 +248,7 @@ store_option = partial(
     metavar="PATH|URI",
     help="With --executor dask: where outputs are, for all workers: a shared folder, or s3://bucket/folder. "
     "Default: NFRUN_STORE.",
+    group=WORKING,
 )
 
 

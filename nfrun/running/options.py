@@ -14,6 +14,10 @@ from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING
 from nfrun.engine.executors.registry import CLUSTERS, EXECUTORS
 from nfrun.running.option_fields import (
+    KEPT,
+    SELECTION,
+    SHOWN,
+    WORKING,
     Options,
     address_option,
     cache_size_option,
@@ -59,18 +63,65 @@ class RunOptions(Options):
     params_file: Path | None = params_file_option()
     profile: str | None = profile_option()
     inputs: Mapping[str, str] = inputs_option()
-    slots: int | None = slots_option(default=None)
-    schedule: str = declare(
-        "--schedule",
-        choices=("eager", "staged", "sequential"),  # the keys of SCHEDULES, whose import delays the help
-        help="When a node starts. eager, the default: when its inputs are there; the others are for comparison. "
-        "If it is given, all nodes run.",
+    only: Sequence[str] = only_option()
+    from_: Sequence[str] = from_option()
+    until: Sequence[str] = until_option()
+    exclude: Sequence[str] = exclude_option()
+    force: Sequence[str] = force_option()
+    fresh: bool = fresh_option(default=None)
+    resume: bool = resume_option()
+    verify: bool = verify_option()
+    keep_going: bool = flag(
+        "-k", "--keep-going", help="After a failure, run what does not depend on it.", group=SELECTION
     )
-    handoff: str = declare(
-        "--handoff",
-        choices=HANDOFFS,
-        help="How tables are handed on. auto, the default: by reference, files behind; mmap: through files only; "
-        "memory: no files; json: as text, for comparison. If it is given, all nodes run.",
+    quiet: bool = flag("-q", "--quiet", help="Print failures only.", group=SHOWN)
+    verbose: bool = flag(
+        "-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.", group=SHOWN
+    )
+    color: str = color_option()
+    json: bool = json_option()
+    report: Path | None = declare(
+        "--report",
+        parse=parse_path,
+        completes="file",
+        metavar="FILE",
+        help="Write a page about the run, for browsers: one HTML file.",
+        group=SHOWN,
+    )
+    events: Path | None = declare(
+        "--events",
+        parse=parse_path,
+        completes="file",
+        metavar="FILE",
+        help="Write every event as a line of JSON.",
+        group=SHOWN,
+    )
+    junit: Path | None = declare(
+        "--junit",
+        parse=parse_path,
+        completes="file",
+        metavar="FILE",
+        help="Write nodes and checks as test cases for CI systems.",
+        group=SHOWN,
+    )
+    trace: Path | None = declare(
+        "--trace",
+        parse=parse_path,
+        completes="file",
+        metavar="FILE",
+        help="Write when what ran, for ui.perfetto.dev.",
+        group=SHOWN,
+    )
+    github: bool = github_option()
+    no_github: bool = no_github_option()
+    slots: int | None = slots_option(default=None)
+    executor: str = declare(
+        "--executor",
+        default="file",
+        choices=("file", *EXECUTORS, "auto"),
+        help="Where nodes run. file: as the file says; auto: in processes those that need one or gain by it; dask: on "
+        "the workers of a cluster.",
+        group=WORKING,
     )
     memory: int | None = declare(
         "--memory",
@@ -79,18 +130,17 @@ class RunOptions(Options):
         wrong="neither auto nor a size such as 512MB, 1GiB or 2000000000",
         metavar="SIZE|auto",
         help="How much waits to be written at most (2GB, 1GiB). auto: a quarter of the memory.",
+        group=WORKING,
     )
-    executor: str = declare(
-        "--executor",
-        default="file",
-        choices=("file", *EXECUTORS, "auto"),
-        help="Where nodes run. file: as the file says; auto: in processes those that need one or gain by it; dask: on "
-        "the workers of a cluster.",
+    grace: float = declare(
+        "--grace",
+        default="5s",
+        parse=parse_seconds,
+        wrong=f"not a duration such as 10s, 500ms, 2m or 0, at most {MAX_DAYS}d",
+        metavar="DURATION",
+        help="How long a node may take to stop before it is killed (10s, 2m, 0).",
+        group=WORKING,
     )
-    address: str | None = address_option()
-    store: str | None = store_option()
-    keep_going: bool = flag("-k", "--keep-going", help="After a failure, run what does not depend on it.")
-    work: Path | None = work_option()
     wait: float = declare(
         "--wait",
         default="0",
@@ -100,51 +150,29 @@ class RunOptions(Options):
         metavar="[DURATION]",
         show_default=False,
         help="Wait until another run of the pipeline has ended, for this long at most (10m, 2h).",
+        group=WORKING,
     )
-    json: bool = json_option()
-    events: Path | None = declare(
-        "--events", parse=parse_path, completes="file", metavar="FILE", help="Write every event as a line of JSON."
+    address: str | None = address_option()
+    store: str | None = store_option()
+    schedule: str = declare(
+        "--schedule",
+        choices=("eager", "staged", "sequential"),  # the keys of SCHEDULES, whose import delays the help
+        help="When a node starts. eager, the default: when its inputs are there; the others are for comparison. "
+        "If it is given, all nodes run.",
+        group=WORKING,
     )
-    junit: Path | None = declare(
-        "--junit",
-        parse=parse_path,
-        completes="file",
-        metavar="FILE",
-        help="Write nodes and checks as test cases for CI systems.",
+    handoff: str = declare(
+        "--handoff",
+        choices=HANDOFFS,
+        help="How tables are handed on. auto, the default: by reference, files behind; mmap: through files only; "
+        "memory: no files; json: as text, for comparison. If it is given, all nodes run.",
+        group=WORKING,
     )
-    trace: Path | None = declare(
-        "--trace", parse=parse_path, completes="file", metavar="FILE", help="Write when what ran, for ui.perfetto.dev."
-    )
-    report: Path | None = declare(
-        "--report",
-        parse=parse_path,
-        completes="file",
-        metavar="FILE",
-        help="Write a page about the run, for browsers: one HTML file.",
-    )
-    github: bool = github_option()
-    no_github: bool = no_github_option()
-    color: str = color_option()
-    quiet: bool = flag("-q", "--quiet", help="Print failures only.")
-    verbose: bool = flag("-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.")
-    fresh: bool = fresh_option(default=None)
-    force: Sequence[str] = force_option()
-    only: Sequence[str] = only_option()
-    from_: Sequence[str] = from_option()
-    until: Sequence[str] = until_option()
-    exclude: Sequence[str] = exclude_option()
-    resume: bool = resume_option()
-    keep: bool = flag("--keep", help="Remove no tables at the end of this run, however much they take.")
+    work: Path | None = work_option()
+    keep: bool = flag("--keep", help="Remove no tables at the end of this run, however much they take.", group=KEPT)
     cache_size: int | None = cache_size_option()
-    verify: bool = verify_option()
-    fsync: bool = flag("--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.")
-    grace: float = declare(
-        "--grace",
-        default="5s",
-        parse=parse_seconds,
-        wrong=f"not a duration such as 10s, 500ms, 2m or 0, at most {MAX_DAYS}d",
-        metavar="DURATION",
-        help="How long a node may take to stop before it is killed (10s, 2m, 0).",
+    fsync: bool = flag(
+        "--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.", group=KEPT
     )
 
     def __post_init__(self) -> None:
@@ -186,24 +214,24 @@ class PlanOptions(Options):
     """The options of `nfrun plan`."""
 
     pipeline: Path = pipeline_option(default=MISSING)
-    slots: int | None = slots_option(default=None)
-    format: str = declare(
-        "--format", default="text", choices=("text", "json", "mermaid", "dot"), help="How to show it."
-    )
-    json: bool = json_option()
     given: Mapping[str, str] = params_option()
     params_file: Path | None = params_file_option()
     profile: str | None = profile_option()
     inputs: Mapping[str, str] = inputs_option()
-    fresh: bool = fresh_option(help="Show the plan alone, whatever earlier runs have finished.")
-    force: Sequence[str] = force_option(help="Show what would run if these nodes did. May be given more than once.")
     only: Sequence[str] = only_option()
     from_: Sequence[str] = from_option()
     until: Sequence[str] = until_option()
     exclude: Sequence[str] = exclude_option()
+    force: Sequence[str] = force_option(help="Show what would run if these nodes did. Repeatable.")
+    fresh: bool = fresh_option(help="Show the plan alone, whatever earlier runs have finished.")
     resume: bool = resume_option(help="Show which nodes would run, and why. This is the default.")
-    verbose: bool = flag("-v", "--verbose", help="Show each cell of a matrix.")
     verify: bool = verify_option()
+    format: str = declare(
+        "--format", default="text", choices=("text", "json", "mermaid", "dot"), help="How to show it.", group=SHOWN
+    )
+    json: bool = json_option()
+    verbose: bool = flag("-v", "--verbose", help="Show each cell of a matrix.", group=SHOWN)
+    slots: int | None = slots_option(default=None)
     work: Path | None = work_option()
 
     def __post_init__(self) -> None:
@@ -230,7 +258,7 @@ class ValidateOptions(Options):
         default=MISSING,
         parse=lambda files: [*map(parse_path, files)],
         completes="pipeline file",
-        metavar="FILE...",
+        metavar="FILE",
         help="Pipeline files.",
     )
     strict: bool = flag("--strict", help="Warnings count as problems.")

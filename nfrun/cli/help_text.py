@@ -1,0 +1,62 @@
+"""Lays out help as plain text, with commands and options under headings.
+
+The headings are typer's panels, which typer itself prints with rich: that would take longer than all else of the help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+_MOST_IN_ONE = 12  # options without headings
+_COLUMN = 30  # characters of the names; a longer one has a line of its own
+
+
+class CommandHelp(TyperCommand):
+    """A command whose options are listed under their panels."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words behind the name of the command: those that must be given without braces."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments and the options."""
+        arguments, options = [], []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record and param.param_type_name == "argument":
+                arguments.append(("Arguments", (record[0].partition(" <")[0], record[1])))
+            elif record:
+                options.append((getattr(param, "rich_help_panel", None) or "Options", record))
+        if len(options) <= _MOST_IN_ONE:
+            options = [("Options", record) for _, record in options]
+        _write(formatter, arguments)
+        _write(formatter, options)
+
+
+class GroupHelp(TyperGroup):
+    """A group whose commands are listed first, under their panels."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands and the options."""
+        self.format_commands(ctx, formatter)
+        found = [param.get_help_record(ctx) for param in self.get_params(ctx)]
+        _write(formatter, [("Options", record) for record in found if record])
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, each with its help, which is one line."""
+        commands: Mapping[str, Any] = self.commands
+        _write(formatter, [(command.rich_help_panel, (name, command.help)) for name, command in commands.items()])
+
+
+def _write(formatter: Any, records: Iterable[tuple[str, tuple[str, str]]]) -> None:
+    """Write sections with names and their texts, all in the same two columns."""
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for heading, record in records:
+        sections.setdefault(heading, []).append(record)
+    width = max((len(name) for rows in sections.values() for name, _ in rows if len(name) <= _COLUMN), default=0)
+    for heading, rows in sections.items():
+        with formatter.section(heading):
+            formatter.write_dl([(name.ljust(width), text) for name, text in rows], col_max=width)

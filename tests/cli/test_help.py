@@ -1,0 +1,99 @@
+"""What `--help` prints: commands and options under headings, in the order in which they are needed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from nfrun.cli.typer_app import app
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of the usual width."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def help_of(*words: str) -> str:
+    done = CliRunner().invoke(app, [*words, "--help"], prog_name="nfrun")
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^(\w.*):$", text, re.MULTILINE)
+
+
+def test_the_commands() -> None:
+    commands, _, rest = help_of().partition("Options:\n")
+    assert (
+        commands
+        == """\
+Usage: nfrun [OPTIONS] COMMAND [ARGS]...
+
+  Run data and AI pipelines written in YAML: in parallel, on this machine,
+  without copying tables.
+
+Make and run a pipeline:
+  init      Make a new project that runs at once, from a template.
+  run       Run a pipeline, or what has changed in it.
+  plan      Show what would run, and why, without running anything.
+  validate  Find all problems of pipeline files, without running anything.
+
+Look at runs:
+  runs      List the runs that were kept.
+  show      Show a run, or all that is recorded of one of its nodes.
+  logs      Print what a node printed and logged.
+  diff      Show what differs between two runs, and why.
+  report    Write a page about a run, for browsers: one HTML file.
+  open      Show a table that a run has left, or write it in another format.
+  shell     Start Python with the tables that a node had, to try it.
+
+More:
+  doctor    Find out why runs here are slow, do not start or run too much.
+  clean     Remove tables, files and old runs that nothing needs.
+  plugins   List the kinds of node that installed packages have.
+  schema    Print the JSON Schema of pipeline files, or of --json documents.
+  bench     Measure here what parallel runs and tables without copies gain.
+
+"""
+    )
+    assert rest.endswith("\n  'nfrun COMMAND -h' explains a command. To begin: nfrun init etl shop\n")
+
+
+GROUPS = ["Parameters and inputs", "Which nodes run", "What is shown and written", "How nodes run", "What is kept"]
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_commands_with_many_options_have_them_under_headings(command: str) -> None:
+    text = help_of(command)
+    assert text.startswith(f"Usage: nfrun {command} [OPTIONS] PIPELINE\n")
+    assert headings(text) == ["Arguments", *GROUPS, "Options"]
+    assert " ".join(text.partition("\nOptions:\n")[2].split()) == "-h, --help Show this message and exit."
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("init", "[TEMPLATE] [DIR]"),
+        ("validate", "FILE..."),
+        ("show", "[NODE]"),
+        ("diff", "[BEFORE] [AFTER]"),
+        ("open", "OUTPUT"),
+        ("clean", "[PIPELINE]"),
+        ("schema", "[WHAT]"),
+    ],
+)
+def test_others_have_one_list(command: str, usage: str) -> None:
+    text = help_of(command)
+    assert text.startswith(f"Usage: nfrun {command} [OPTIONS] {usage}\n")
+    assert headings(text) == ["Arguments", "Options"]
+
+
+def test_names_are_one_column_and_a_long_one_has_a_line_of_its_own() -> None:
+    text = help_of("run")
+    assert "  --keep                       Remove no tables at the end of this run" in text
+    assert "\n  --schedule <eager|staged|sequential>\n" + " " * 31 + "When a node starts." in text
+    assert max(map(len, text.splitlines())) <= 80
