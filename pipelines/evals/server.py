@@ -110,7 +110,10 @@ class _Handler(BaseHTTPRequestHandler):
         found = truth(text)
         if chances[3] * (3 if steps else 1) < WRONG[model]:
             found = wrong(found, digest)
-        return 200, "answered", completion(request, f"{REASONING} {found}" if steps else found), seconds
+        told = f"{REASONING} {found}" if steps else found
+        if form := request.get("response_format"):  # JSON, with the result as its first entry
+            told = json.dumps({next(iter(form["json_schema"]["schema"]["properties"])): found})
+        return 200, "answered", completion(request, told), seconds
 
     def _send(self, status: int, answer: Any) -> None:
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()

@@ -149,9 +149,11 @@ def read_completion(text: str) -> dict[str, Any]:
         choice, usage = found["choices"][0], found.get("usage") or {}
         answer, finish = choice["message"].get("content"), choice.get("finish_reason")
         tokens = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise NoCompletion(f"the response is no chat completion: {_shown(text)}") from None
-    if not isinstance(answer, str | None) or not all(isinstance(count, int | None) for count in tokens):
+    if not all(isinstance(text, str | None) for text in (answer, finish)) or not all(
+        isinstance(count, int | None) for count in tokens
+    ):
         raise NoCompletion(f"the response is no chat completion: {_shown(text)}")
     return {"answer": answer, "finish": finish, "tokens_in": tokens[0], "tokens_out": tokens[1]}
 
@@ -183,7 +185,7 @@ def check_answer(answer: str | None, finish: str | None, valid: Any) -> None:
     how = "; it is cut, so raise 'max_tokens'" if finish == "length" else ""
     try:
         found = json.loads(answer or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise WrongAnswer(f"the answer is no JSON{how}: {_shown(answer or '')}") from None
     for error in valid.iter_errors(found):
         place = "".join(f"[{step!r}]" for step in error.instance_path)
@@ -195,7 +197,7 @@ def _told(text: str) -> str:
     try:
         found = json.loads(text)["error"]
         message = found["message"] if isinstance(found, dict) else found
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         message = text
     return _shown(message if isinstance(message, str) else text)
 
