@@ -21,7 +21,7 @@ NOT_RUN = {
     "a part of a file; the tests of triage and rag run the files": 1,
     "a service runs it": 5,
     "it is another tool": 4,
-    "installs packages into your environment; a test of plug-ins does it in one of its own": 1,
+    "installs packages into your environment; a test of plug-ins does it in one of its own": 2,
     "needs Kubernetes": 1,
     "needs a cluster of several machines": 1,
     "needs a real endpoint": 1,

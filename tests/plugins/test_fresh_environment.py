@@ -1,4 +1,4 @@
-"""Installs the plug-in of the page and nfrun-adbc from their folders into a new environment, and runs them there."""
+"""Installs the plug-in of the page, nfrun-adbc and nfrun-ai from their folders into a new environment, to run there."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def test_plug_ins_are_installed_from_their_folders(tmp_path: Path, editable: lis
     (own / "here.pth").write_text("\n".join([str(ROOT), *site.getsitepackages(), ""]))
     write_files("docs/plugins.md", tmp_path)
     (tmp_path / "words" / "words_kinds" / "__init__.py").touch()
-    for folder in (tmp_path / "words", ROOT / "plugins" / "nfrun-adbc"):
+    for folder in (tmp_path / "words", ROOT / "plugins" / "nfrun-adbc", ROOT / "plugins" / "nfrun-ai"):
         built = folder
         if folder != tmp_path / "words":  # building leaves nothing in the checkout
-            built = tmp_path / "adbc"
+            built = tmp_path / folder.name
             subprocess.run(["cp", "-r", str(folder), str(built)], check=True)
         install = [
             "-m",
@@ -68,4 +68,5 @@ def test_plug_ins_are_installed_from_their_folders(tmp_path: Path, editable: lis
         assert done.returncode == 0, done.stderr
         done = run(python, tmp_path, "-m", "nfrun", "open", name, "--pipeline", file, "--format", "jsonl")
         assert [json.loads(line) for line in done.stdout.splitlines()] == expected
+    assert "ai.chat  1.0  nfrun-ai 0.1.0" in run(python, tmp_path, "-m", "nfrun", "plugins").stdout
     assert sys.prefix != str(tmp_path / "env")
