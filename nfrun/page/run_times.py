@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from nfrun.core.text import shortened
-from nfrun.page.critical_path import RecordedPath, recorded_path, seconds_without_work
+from nfrun.page.critical_path import RecordedPath, holders_of, recorded_path, seconds_without_work
 from nfrun.page.recorded import Recorded
 from nfrun.reports.format_units import format_seconds
 
@@ -48,11 +48,15 @@ def overhead(found: Recorded) -> dict[str, Any] | None:
 
 def _busy(found: Recorded) -> Iterator[tuple[float, float]]:
     """Yield when nodes were at work, from the first attempt of each to the end of its last."""
-    rates = {name for name, budget in found.plan.budgets.items() if budget.per} if found.plan is not None else ()
+    rates = _rates(found)
     for name, span in found.spans.items():
         takes = found.planned[name].takes if name in found.planned else ()
         waits = any(resource in rates for resource, _ in takes)
         yield (span.ready if waits else span.started), span.ended
+
+
+def _rates(found: Recorded) -> Collection[str]:
+    return {name for name, budget in found.plan.budgets.items() if budget.per} if found.plan is not None else ()
 
 
 def path_of(found: Recorded) -> RecordedPath:
@@ -63,12 +67,27 @@ def path_of(found: Recorded) -> RecordedPath:
     return recorded_path(spans, found.graph.upstream)
 
 
+def _takers(found: Recorded, path: Iterable[str]) -> dict[str, list[str]]:
+    """Return by name the nodes that take a resource: those but slots that nodes of the path take.
+
+    Nobody holds a rate, whose tokens are used up, so it has no nodes.
+    """
+    takers: dict[str, list[str]] = {
+        name: [] for node in path if node in found.planned for name, _ in found.planned[node].takes if name != _CPU
+    }
+    rates = _rates(found)
+    for node, planned in found.planned.items() if takers else ():
+        for name, _ in planned.takes:
+            if name in takers and name not in rates:
+                takers[name].append(node)
+    return takers
+
+
 def path_data(found: Recorded, path: RecordedPath) -> dict[str, Any]:
     """Return the critical path as JSON values, with the nodes that ran last in its text."""
     times = {"seconds": path.seconds, "work": path.work, "queued": path.queued, "retrying": path.retrying}
     last = {name: span for name, span in found.spans.items() if found.runs_last(name)}
-    taken = [name for node in path.nodes if node in found.planned for name, _ in found.planned[node].takes]
-    text = path.text(found.slots, [name for name in dict.fromkeys(taken) if name != _CPU])
+    text = path.text(found.slots, holders_of(_takers(found, path.nodes), path.nodes, found.spans))
     if last:
         seconds = max(span.ended for span in last.values()) - min(span.ready for span in last.values())
         text += f" Then {shortened([*last], _MAX_LISTED)} ran last, in {format_seconds(seconds)}."
