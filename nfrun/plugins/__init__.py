@@ -10,4 +10,5 @@ Other packages use:
 - `installed`: `find_kind`, `installed_kinds`, `PluginError`, `read_kind`
 - `job`: `Job`, `NodeView`
 - `value_checks`: `check_values`
+- `worded`: `first_twice`, `shown`, `words_of_value`
 """

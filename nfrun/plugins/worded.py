@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
@@ -62,26 +62,21 @@ def violations(error: ValidationError, whole: str) -> Iterator[Violation]:
             if not any(closest_match(other, [key]) for other in _mapping(value) if other not in known):
                 about = _mapping(_mapping(_mapping(error.schema).get("properties")).get(key)).get("description", "")
                 yield Violation(path, f"{name} needs '{ellipsize(key)}'", ellipsize(str(about), 100))
-    elif rule == "type":
-        words = [_TYPES.get(str(word), str(word)) for word in ([expected] if isinstance(expected, str) else expected)]  # type: ignore[union-attr]
-        yield Violation(path, f"{name} must be {_either(words)}, not {_shown(value)}", _about(error))
+    elif said := words_of_value(error, name):
+        yield Violation(path, said, _about(error))
     elif rule in ("enum", "const"):
         allowed = list(expected) if rule == "enum" else [expected]  # type: ignore[arg-type]
         guess = closest_match(value, [v for v in allowed if isinstance(v, str)]) if isinstance(value, str) else None
-        listed = _either([str(item) if isinstance(item, str) else json.dumps(item) for item in allowed])
-        yield Violation(path, f"{name} must be {listed}, not {_shown(value)}", f"did you mean '{guess}'?" * bool(guess))
-    elif rule in _BOUNDS:
-        yield Violation(path, f"{name} must be {_BOUNDS[rule]} {expected}, not {_shown(value)}", _about(error))
+        listed = either([str(item) if isinstance(item, str) else json.dumps(item) for item in allowed])
+        yield Violation(path, f"{name} must be {listed}, not {shown(value)}", f"did you mean '{guess}'?" * bool(guess))
     elif rule in _SIZES:
         is_empty = expected == 1 and rule.startswith("min")
         yield Violation(
             path, f"{name} is empty" if is_empty else f"{name} {_SIZES[rule].format(expected)}", _about(error)
         )
-    elif rule == "pattern":
-        yield Violation(path, f"{name} cannot be {_shown(value)}", _about(error))
     elif rule == "uniqueItems" and isinstance(value, list):
-        twice = next(i for i, item in enumerate(value) if item in value[:i])
-        yield Violation((*path, twice), f"{name} has {_shown(value[twice])} twice")
+        twice = first_twice(value)
+        yield Violation((*path, twice), f"{name} has {shown(value[twice])} twice")
     elif error.context:
         from jsonschema.exceptions import best_match
 
@@ -91,6 +86,36 @@ def violations(error: ValidationError, whole: str) -> Iterator[Violation]:
         yield from violations(found, whole) if found is not None else ()
     else:
         yield Violation(path, f"{name}: {ellipsize(error.message, 200)}", _about(error))
+
+
+def words_of_value(error: ValidationError, name: str) -> str:
+    """Return what an error says of a value called `name`: one of a type, a bound or a pattern. "" for others."""
+    rule, expected, value = str(error.validator), error.validator_value, error.instance
+    if rule == "type":
+        types = [expected] if isinstance(expected, str) else cast("list[str]", expected)
+        return f"{name} must be {either([_TYPES.get(word, word) for word in types])}, not {shown(value)}"
+    if rule in _BOUNDS:
+        return f"{name} must be {_BOUNDS[rule]} {expected}, not {shown(value)}"
+    return f"{name} cannot be {shown(value)}" if rule == "pattern" else ""
+
+
+def first_twice(items: Sequence[Any]) -> int:
+    """Return the index of the first item that is in the list before."""
+    return next(i for i, item in enumerate(items) if item in items[:i])
+
+
+def either(words: Sequence[str]) -> str:
+    """Return "a, b or c"."""
+    return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
+
+
+def shown(value: Any) -> str:
+    """Return a value of a YAML or JSON file as text for a message."""
+    if isinstance(value, str):
+        return f"'{ellipsize(value)}'"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _name(path: Sequence[str | int], whole: str) -> str:
@@ -123,13 +148,3 @@ def _instead(key: str, known: Sequence[str]) -> str:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _either(words: Sequence[str]) -> str:
-    return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return f"'{ellipsize(value)}'"
-    return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else json.dumps(value)

@@ -20,9 +20,9 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import written_kinds
+from nfrun.plugins.worded import first_twice, shown, words_of_value
 from nfrun.spec import suggestions
 from nfrun.spec.known_checks import KnownChecks
-from nfrun.spec.parameters import env_text
 from nfrun.spec.settings import WITH_EXPRESSIONS
 from nfrun.system.checksums import text_checksum
 from nfrun.yaml.document import Document, Keys
@@ -31,15 +31,6 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
 
 _MAX_ERRORS = 1000  # errors; a file with more repeats one mistake, made by a program
-_TYPES = {
-    "object": "a mapping",
-    "array": "a list",
-    "string": "a string",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-}
-_BOUNDS = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than"}
 
 
 @frozen
@@ -202,31 +193,27 @@ def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
         hint = f"one of {', '.join(expected)}" if rule == "enum" else suggestions.example(path, schema)
         yield SchemaDiagnostic(path, "empty", f"{name} is empty", hint)
     elif rule == "type":
-        types = [_TYPES[word] for word in ([expected] if isinstance(expected, str) else expected)]
-        listed = " or ".join(part for part in (", ".join(types[:-1]), types[-1]) if part)
-        hint = suggestions.wrong_type(path, value, schema)
-        yield SchemaDiagnostic(path, rule, f"{name} must be {listed}, not {_shown(value)}", hint)
+        yield SchemaDiagnostic(path, rule, words_of_value(error, name), suggestions.wrong_type(path, value, schema))
     elif rule == "enum":
         guess = closest_match(value, expected) or suggestions.meant(value, expected) if isinstance(value, str) else None
         hint = (
             f"did you mean '{guess}'?" if guess else suggestions.KEYS.get(value, "") if isinstance(value, str) else ""
         )
         what = f"one of {', '.join(expected)}" if len(expected) > 1 else f"'{expected[0]}'"
-        yield SchemaDiagnostic(path, rule, f"{name} must be {what}, not {_shown(value)}", hint)
+        yield SchemaDiagnostic(path, rule, f"{name} must be {what}, not {shown(value)}", hint)
     elif rule in ("minProperties", "minItems") or (rule == "pattern" and not value.strip()):
         yield SchemaDiagnostic(path, "empty", f"{name} is empty", suggestions.example(path, schema))
     elif rule == "pattern":
-        what = schema.get("patternErrorWhat", "").format(ellipsize(value)) or f"{name} cannot be {_shown(value)}"
+        what = schema.get("patternErrorWhat", "").format(ellipsize(value)) or words_of_value(error, name)
         yield SchemaDiagnostic(path, rule, what, suggestions.repair(path, value, schema))
-    elif rule in _BOUNDS:
-        yield SchemaDiagnostic(path, rule, f"{name} must be {_BOUNDS[rule]} {expected}, not {_shown(value)}")
     elif rule == "uniqueItems":
-        twice = next(i for i, item in enumerate(value) if item in value[:i])
-        yield SchemaDiagnostic((*path, twice), rule, f"{name} has {_shown(value[twice])} twice")
+        twice = first_twice(value)
+        yield SchemaDiagnostic((*path, twice), rule, f"{name} has {shown(value[twice])} twice")
     elif rule == "maxLength":
         yield SchemaDiagnostic(path, rule, f"{name} is longer than {expected} characters")
     else:
-        yield SchemaDiagnostic(path, rule, f"{name}: {ellipsize(error.message, 200)}")
+        what = words_of_value(error, name) or f"{name}: {ellipsize(error.message, 200)}"
+        yield SchemaDiagnostic(path, rule, what)
 
 
 def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[SchemaDiagnostic]:
@@ -294,10 +281,3 @@ def _merge_unindented(document: Document, violations: list[SchemaDiagnostic]) ->
             hint = f"indent what belongs to it: '{ellipsize(str(first[-1]))}' (line {line})"
             by_path[found.path] = replace(found, hint=hint)
     return [by_path.get(found.path, found) for found in violations if found.path not in dropped]
-
-
-def _shown(value: Any) -> str:
-    """Return a value as text for a message."""
-    if isinstance(value, str):
-        return f"'{ellipsize(value)}'"
-    return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else env_text(value)
