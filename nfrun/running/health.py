@@ -63,6 +63,7 @@ def _check_work(folder: Path, work: Path, pipeline: Path | None) -> Iterator[Hea
     from nfrun.cache.health import check_reuse, check_unseen
     from nfrun.history.health import check_work_dir
     from nfrun.history.work_dir import WorkDir
+    from nfrun.spec.modeline import check_modeline
 
     there = WorkDir(work)
     if not there.is_used() and not work.is_file():
@@ -74,6 +75,8 @@ def _check_work(folder: Path, work: Path, pipeline: Path | None) -> Iterator[Hea
             yield check_clock(there)
             yield from check_reuse(there, there.name_of_file(pipeline.absolute()) if pipeline else None)
     yield check_unseen(folder)
+    if pipeline is not None:
+        yield check_modeline(pipeline)
 
 
 def _budget() -> int | None:
