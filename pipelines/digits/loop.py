@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import export
 import pyarrow as pa
 import steps
 import yaml
@@ -17,8 +18,8 @@ def run(file: Path, folds: int = 5) -> dict[str, object]:
         scores = [steps.score(**part, model=model) for part in parts]
         means.append({"model": model["id"], **steps.mean(pa.Table.from_pylist(scores), model)})
     best = max(means, key=lambda row: row["accuracy"])
-    found = steps.refit(images["train"], images["test"], pa.Table.from_pylist([best]))
-    read = steps.read(found["model"], images["test"])["digit"].to_pylist()
+    found = export.refit(images["train"], images["test"], pa.Table.from_pylist([best]))
+    read = export.read(found["model"], images["test"])["digit"].to_pylist()
     correct = sum(a == b for a, b in zip(read, images["test"]["digit"].to_pylist(), strict=True))
     accuracy = {row["model"]: row["accuracy"] for row in means}
     return {"accuracy": accuracy, "best": best["model"], "correct": correct}

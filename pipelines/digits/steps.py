@@ -1,11 +1,9 @@
-"""The steps of digits.yaml that are no queries. Each is a plain function of tables.
+"""The steps of digits.yaml that compare models. Each is a plain function of tables.
 
 A table of images has the columns `image` (its number), `pixels` (64 numbers from 0 to 1, row by row) and `digit`.
 """
 
 import json
-import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +15,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
-
-# Attributes that skl2onnx reads of a support vector machine, although scikit-learn will drop them.
-warnings.filterwarnings("ignore", message="Attribute `prob[AB]_`", category=FutureWarning)
 
 KINDS = {
     "logistic": LogisticRegression,
@@ -72,27 +67,3 @@ def mean(scores: pa.Table, model: dict[str, Any]) -> dict[str, Any]:
     accuracy = scores["accuracy"].to_numpy()
     settings = json.dumps(model["settings"], sort_keys=True)
     return {"accuracy": accuracy.mean(), "worst": accuracy.min(), "kind": model["kind"], "settings": settings}
-
-
-def refit(train: pa.Table, test: pa.Table, best: pa.Table) -> dict[str, Any]:
-    """Return the best model as an ONNX file, learnt from all images, and the digits that it reads in the test."""
-    from skl2onnx import to_onnx
-
-    (row,) = best.to_pylist()
-    model = make({"kind": row["kind"], "settings": json.loads(row["settings"])})
-    model.fit(pixels_of(train), train["digit"].to_numpy())
-    labels = pa.table({"image": test["image"], "digit": model.predict(pixels_of(test))})
-    return {"model": to_onnx(model, pixels_of(train)[:1]).SerializeToString(), "labels": labels}
-
-
-def read(model: Path, test: pa.Table) -> pa.Table:
-    """Return the `digit` that the ONNX file reads in each image."""
-    import onnxruntime
-
-    one_thread = onnxruntime.SessionOptions()
-    one_thread.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, one_thread)
-    (name,) = (each.name for each in session.get_inputs())
-    label = session.get_outputs()[0].name
-    (found,) = session.run([label], {name: pixels_of(test)})
-    return pa.table({"image": test["image"], "digit": found})
