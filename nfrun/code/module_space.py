@@ -30,7 +30,7 @@ from types import ModuleType
 from typing import Any
 
 from nfrun.code.module_finder import find_reserved, is_installed, prefix_of
-from nfrun.code.source_import import SourceLoader, source_finder
+from nfrun.code.source_import import SourceLoader, notice_new_files, source_finder
 from nfrun.system.file_search import inner_folder
 
 _PREFIX = "nfrun_run_"
@@ -58,7 +58,7 @@ class ModuleSpace:
         vars(self._importlib).update(import_module=self.import_module, __getattr__=partial(getattr, importlib))
 
     def __enter__(self) -> ModuleSpace:
-        importlib.invalidate_caches()  # files may be new
+        notice_new_files()
         self._root = sys.modules[self.name] = ModuleType(self.name)
         self._root.__path__ = [str(self._folder), *filter(self._is_in_project, sys.path)]
         with self._changing:  # a new list, because other threads may be importing and iterate over the old one

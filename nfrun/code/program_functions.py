@@ -66,7 +66,8 @@ def _signature(function: Any, *, skip_first: bool = False) -> Signature | None:
 def _written_annotations(function: Any) -> dict[str, str]:
     """Return the annotations as the source has them, where it is there: `pa.Array`, not `pyarrow.lib.Array`."""
     with suppress(OSError, TypeError, SyntaxError):
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        # From Python 3.13 on, a file that is shorter by now gives no text.
+        tree = next(iter(ast.parse(textwrap.dedent(inspect.getsource(function))).body), None)
         if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
             named = [*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs]
             return {each.arg: ast.unparse(each.annotation) for each in named if each.annotation is not None}

@@ -152,7 +152,7 @@ def test_a_worker_that_does_not_answer_gets_nothing_else_before_it_does(
     trial = make(RemoteWorker("a", 4.0), RemoteWorker("b", 1.0), warn=told.append)
     orders: Any = trial.executor._attempts
     orders._runner = replace(orders._runner, grace=0.0)
-    trial.held, trial.engine.stop = {"x", "y"}, lambda token, kill: None  # type: ignore[method-assign]
+    trial.held, trial.engine.stop = {"x", "y", "z"}, lambda token, kill: None  # type: ignore[method-assign]
     trial.start("x")
     trial.await_begun(1)
     trial.executor.stop("x", 1)
@@ -160,7 +160,7 @@ def test_a_worker_that_does_not_answer_gets_nothing_else_before_it_does(
     assert told == ["worker a does not answer: nothing else runs there until it does"]
     trial.start("y", "z")
     trial.await_begun(1)
-    assert [*trial.engine.placed.values()] == ["a", "b"], "z waits, although a has three slots"
+    assert [*trial.engine.placed.values()] == ["a", "b"], "one waits, although a has three slots"
     trial.go.set()  # now the first one ends, too
     assert sorted(trial.outcome().node for _ in range(2)) == ["y", "z"]
     trial.start("last")
