@@ -176,7 +176,7 @@ def _made(folder: Path, files: Mapping[Path, bytes]) -> list[str]:
     return [
         f"made {len(files)} files {'here' if is_here else f'in {_quoted(folder)}'}",
         *(f"  {name}" for name in files),
-        *([f"it needs {' and '.join(missing)}, not installed here"] if missing else []),
+        *([f"it needs packages that are not installed here: {', '.join(missing)}"] if missing else []),
         "next:",
         *(f"  {line}" for line in commands),
     ]

@@ -127,7 +127,7 @@ def test_packages_that_are_missing_are_told(home: Path, here: Here, monkeypatch:
     assert (
         done.stdout.partition("test_etl.py\n")[2]
         == f"""\
-it needs duckdb and pytest, not installed here
+it needs packages that are not installed here: duckdb, pytest
 next:
   cd b
   uv pip install -p {PYTHON} -r requirements.txt
