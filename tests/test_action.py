@@ -274,7 +274,7 @@ def workflows(folder: Path) -> list[Path]:
     for number, block in enumerate(re.findall(r"```yaml title=\"\.github/workflows/[^\n]*\n(.*?)```", page, re.DOTALL)):
         files.append(folder / f"page-{number}.yml")
         files[-1].write_text(block)
-    assert len(files) >= 2
+    assert len(files) >= 6
     return files
 
 

@@ -37,6 +37,8 @@ import pyarrow as pa
 def numbers():
     return pa.table({"n": range(5)})
 """
+TEMPLATES = sorted(file.parent.name for file in (ROOT / "nfrun" / "templates").glob("*/README.md"))
+NEEDS = {"ml": "sklearn", "evals": "httpx"}  # beside what the tests need
 SHOP = """
 env: {ADBC_URI: "sqlite:shop.db"}
 nodes: {read: {use: adbc.query, with: {sql: select 7 as n}}}
@@ -113,7 +115,7 @@ def test_twine_accepts_what_is_built(built: Path) -> None:
 
 def test_the_wheel_has_the_files_of_the_package_and_no_others(wheel_names: frozenset[str]) -> None:
     files = {str(file.relative_to(ROOT)) for file in (ROOT / "nfrun").rglob("*") if file.is_file()}
-    files = {name for name in files if "__pycache__" not in name}
+    files = {name for name in files if "__pycache__" not in name and ".ruff_cache" not in name}
     files |= {f"nfrun/{name}.schema.json" for name in SCHEMAS}
     files |= {f"nfrun/pipelines/bench/{name}" for name in ("blog-5.yaml", "blog-20.yaml", "waiting.py")}
     assert {name for name in wheel_names if ".dist-info/" not in name} == files
@@ -179,3 +181,26 @@ def test_pytest_has_the_fixture(installed: Installed) -> None:
     test = "def test_it(pipeline):\n    assert pipeline('p.yaml').node('numbers').num_rows == 5\n"
     (installed.folder / "test_it.py").write_text(test)
     assert "1 passed" in installed("python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_projects_of_all_templates_run_and_their_tests_pass(installed: Installed, template: str) -> None:
+    installed.nfrun("init", template, "mein Projekt ü")
+    folder = installed.folder / "mein Projekt ü"
+    source = ROOT / "nfrun" / "templates" / template
+    assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} == {
+        "pipeline.schema.json",
+        *(str(file.relative_to(source)) for file in source.rglob("*") if file.is_file() and not ignored(file)),
+    }
+    if template in NEEDS:
+        pytest.importorskip(NEEDS[template])
+    (file,) = folder.glob("*.yaml")
+    inside = Installed(installed.bin, folder)
+    inside.nfrun("validate", "--strict", file.name)
+    inside.nfrun("run", file.name, "-q")
+    assert " passed" in inside("python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+def ignored(file: Path) -> bool:
+    """Whether a file is one that runs leave in a template."""
+    return bool({"__pycache__", ".nfrun", "out", ".ruff_cache", ".pytest_cache"}.intersection(file.parts))
