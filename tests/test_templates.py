@@ -42,7 +42,7 @@ def shell(script: str, cwd: Path, path: str = "", **variables: str) -> str:
 @pytest.mark.parametrize("template", EACH)
 def test_the_commands_that_are_told_work_as_they_are(template: str, tmp_path: Path) -> None:
     told = shell(f"{sys.executable} -m nfrun init {template} '{FOLDER}'", tmp_path)
-    cd, *rest = told.partition("next:\n")[2].splitlines()
+    cd, *rest = told.partition("next (README.md says more):\n")[2].splitlines()
     assert len(rest) == 2, "all packages are there"
     printed = shell("\n".join([cd, *rest]), tmp_path)
     assert ": ok, " in printed and " passed in " in printed

@@ -177,7 +177,7 @@ def _made(folder: Path, files: Mapping[Path, bytes]) -> list[str]:
         f"made {len(files)} files {'here' if is_here else f'in {_quoted(folder)}'}",
         *(f"  {name}" for name in files),
         *([f"it needs packages that are not installed here: {', '.join(missing)}"] if missing else []),
-        "next:",
+        "next (README.md says more):",
         *(f"  {line}" for line in commands),
     ]
 

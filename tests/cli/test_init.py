@@ -89,7 +89,7 @@ made 8 files in '{FOLDER}'
   requirements.txt
   steps.py
   test_hello.py
-next:
+next (README.md says more):
   cd '{FOLDER}'
   {NFRUN} run hello.yaml
   {PYTHON} -m pytest
@@ -101,14 +101,16 @@ def test_here_is_where_it_is_made_if_no_folder_is_named(home: Path, here: Here) 
     (home / "hello.txt").touch()
     done = here(home, "init", "empty")
     assert done.stdout.startswith("made 8 files here\n")
-    assert done.stdout.endswith(f"next:\n  {NFRUN} run hello.yaml\n  {PYTHON} -m pytest\n")
+    assert done.stdout.endswith(f"next (README.md says more):\n  {NFRUN} run hello.yaml\n  {PYTHON} -m pytest\n")
     assert (home / "hello.yaml").exists() and (home / "hello.txt").exists()
 
 
 def test_programs_that_the_shell_finds_are_named(home: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     name = Path(sys.executable).name
-    assert here(home, "init", "empty").stdout.endswith(f"next:\n  nfrun run hello.yaml\n  {name} -m pytest\n")
+    assert here(home, "init", "empty").stdout.endswith(
+        f"next (README.md says more):\n  nfrun run hello.yaml\n  {name} -m pytest\n"
+    )
 
 
 def test_packages_that_are_missing_are_told(home: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +130,7 @@ def test_packages_that_are_missing_are_told(home: Path, here: Here, monkeypatch:
         done.stdout.partition("test_etl.py\n")[2]
         == f"""\
 it needs packages that are not installed here: duckdb, pytest
-next:
+next (README.md says more):
   cd b
   uv pip install -p {PYTHON} -r requirements.txt
   {NFRUN} run etl.yaml
@@ -275,7 +277,10 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("template", EACH)
-def test_a_project_runs_and_is_as_its_readme_says(template: str, tmp_path: Path, here: Here) -> None:
+def test_a_project_runs_and_is_as_its_readme_says(
+    template: str, tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # where nobody answers
     here(tmp_path, "init", template, FOLDER)
     folder = tmp_path / FOLDER
     (file,) = (path.name for path in folder.glob("*.yaml"))

@@ -13,8 +13,11 @@ class Chat:
 
     def __init__(self, url: str) -> None:
         self.stand_in = None if url else StandIn()
-        self.url = self.stand_in.url if self.stand_in else url
-        self.client = httpx.AsyncClient(timeout=60)
+        self.client = httpx.AsyncClient(
+            base_url=self.stand_in.url if self.stand_in else url,
+            timeout=60,
+            trust_env=bool(url),  # no proxy leads to this machine
+        )
 
     async def __call__(
         self, question: str, model: str, template: str, context: Any
@@ -26,7 +29,7 @@ class Chat:
         key = context.env.get("API_KEY")
         content = template.replace("{question}", question)
         response = await self.client.post(
-            f"{self.url}/chat/completions",
+            "chat/completions",
             headers={"Authorization": f"Bearer {key}"} if key else {},
             json={"model": model, "messages": [{"role": "user", "content": content}]},
         )
