@@ -129,7 +129,7 @@ class RunOptions(Options):
         parse=lambda size: None if size == "auto" else parse_size(str(size)),
         wrong="neither auto nor a size such as 512MB, 1GiB or 2000000000",
         metavar="SIZE|auto",
-        help="How much waits to be written at most (2GB, 1GiB). auto: a quarter of the memory.",
+        help="How much memory may be taken by tables that wait to be written (2GB, 1GiB). auto: a quarter of it.",
         group=WORKING,
     )
     grace: float = declare(
