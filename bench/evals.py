@@ -1,4 +1,4 @@
-"""Measures `pipelines/evals` against what its rate allows, by the log of its pretended model. Needs duckdb and httpx.
+"""Measures `pipelines/evals` against what its rate allows, by the log of its pretended model. Needs httpx.
 
 The floor is when the last request may come at 50 a second, and how long that takes: (requests - 1) / 50 s + the last.
 Times are those of the whole command, without numpy and pandas, as `pip install '.[sql]'` has it. The counters of the
@@ -32,7 +32,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     The first calls of a run wait for the client to be made, and are then made at once. Raises
     RuntimeError if the server counts other requests than nfrun.
     """
-    if importlib.util.find_spec("duckdb") is None or importlib.util.find_spec("httpx") is None:
+    if importlib.util.find_spec("httpx") is None:
         return
     (folder / "hidden").mkdir()
     server, environ = _server(), without_numpy(folder / "hidden")

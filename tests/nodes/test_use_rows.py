@@ -11,6 +11,8 @@ import pytest
 from conftest import Here
 from plugin_site import on_path, write_plugin
 
+from nfrun.testing import run_node
+
 KIND: Mapping[str, Any] = {
     "api": 1,
     "version": "1",
@@ -174,6 +176,12 @@ def test_columns_in_values_of_expressions_are_looked_for_when_these_are_known(he
         assert message in told(here, folder, "plan")
     (folder / "p.yaml").write_text(f"params: {{ask: 'the {{text}}'}}\n{text}")
     assert here(folder, "plan", "p.yaml").returncode == 0
+
+
+def test_one_node_runs_in_a_test_of_the_user(site: Path) -> None:
+    folder = one(site, "with: {text: '{text}!', factor: 2}, map: rows")
+    table = run_node(folder / "p.yaml", "x", {"rows": [{"text": "one"}, {"text": "two"}]}, with_={"text": "{text}?"})
+    assert table["told"].to_pylist() == ["one?", "two?"]
 
 
 def test_a_module_without_what_is_called(here: Here, site: Path) -> None:

@@ -42,7 +42,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-make_data = load("make_data")
+make_data, steps = load("make_data"), load("steps")
 
 
 @pytest.fixture
@@ -85,9 +85,31 @@ def rows(document: Any, output: str) -> list[dict[str, Any]]:
     return found
 
 
+def failed_rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "out" / "failures.csv").open(encoding="utf-8", newline="") as file:
+        return [*csv.DictReader(file)]
+
+
 def test_the_questions_are_those_that_the_script_makes() -> None:
     with (EVALS / "data" / "questions.csv").open(encoding="utf-8", newline="") as file:
         assert [*csv.DictReader(file)] == make_data.questions()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "is_right"),
+    [
+        ("74", "74", True),
+        ("So it is **74**.\n", "74", True),
+        ("ELTTEK", "elttek", True),
+        ("it is 'elttek'!", "elttek", True),
+        ("74 apples", "74", False),
+        ("", "74", False),
+        (None, "74", False),
+    ],
+)
+def test_what_counts_is_the_last_word_of_an_answer(answer: str | None, expected: str, is_right: bool) -> None:
+    table = pa.table({"answer": pa.array([answer], pa.string()), "expected": [expected]})
+    assert steps.graded(table)["is_right"].to_pylist() == [is_right]
 
 
 def test_accuracy_cost_and_failures_are_known_exactly(folder: Path, server: Any) -> None:
@@ -95,9 +117,9 @@ def test_accuracy_cost_and_failures_are_known_exactly(folder: Path, server: Any)
     names = ("model", "prompt", "failed", "accuracy", "tokens_in", "tokens_out", "dollars")
     assert [tuple(row[name] for name in names) for row in rows(first, "scores")] == SCORES
     assert server.counters() == COUNTERS
-    failures = rows(first, "failures")
+    failures = failed_rows(folder)
     assert len(failures) == 11 and {row["error"] for row in failures} == {"ValueError"}
-    assert {row["attempts"] for row in failures} == {4}
+    assert {row["attempts"] for row in failures} == {"4"}
     mapped = [node["map"] for name, node in first["nodes"].items() if name.startswith("answers@")]
     assert {name: sum(each[name] for each in mapped) for name in ("rows", "reused", "failed", "calls")} == {
         "rows": 300,
@@ -107,11 +129,11 @@ def test_accuracy_cost_and_failures_are_known_exactly(folder: Path, server: Any)
     }
     report = (folder / "out" / "report.md").read_text(encoding="utf-8")
     assert "| large | steps | 92 % | 3 | 0.0134 |" in report
-    assert "11 of 300 questions have no answer." in report
+    assert "11 of 300 questions have no answer:\n\n- small, bare: How many letters has 'meadow'? ValueError" in report
 
     second = run(folder, server.url)  # asks again what has failed, and the model has recovered
     assert sum(node["map"]["calls"] for node in second["nodes"].values() if "map" in node) == 11
-    assert rows(second, "failures") == []
+    assert failed_rows(folder) == []
     assert server.counters() == {**COUNTERS, "requests": 374, "answered": 300}
     third = run(folder, server.url)
     assert {node["status"] for node in third["nodes"].values()} == {"reused"}

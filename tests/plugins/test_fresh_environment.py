@@ -68,5 +68,5 @@ def test_plug_ins_are_installed_from_their_folders(tmp_path: Path, editable: lis
         assert done.returncode == 0, done.stderr
         done = run(python, tmp_path, "-m", "nfrun", "open", name, "--pipeline", file, "--format", "jsonl")
         assert [json.loads(line) for line in done.stdout.splitlines()] == expected
-    assert "ai.chat  1.0  nfrun-ai 0.1.0" in run(python, tmp_path, "-m", "nfrun", "plugins").stdout
+    assert "nfrun-ai 0.1.0" in run(python, tmp_path, "-m", "nfrun", "plugins").stdout
     assert sys.prefix != str(tmp_path / "env")
