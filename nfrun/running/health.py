@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from nfrun import __version__
@@ -37,6 +38,7 @@ def check_health(folder: Path, work: Path, pipeline: Path | None) -> Iterator[He
     from nfrun.system.health.machine import (
         check_bytecode,
         check_cores,
+        check_imports,
         check_limits,
         check_memory,
         check_processes,
@@ -47,6 +49,7 @@ def check_health(folder: Path, work: Path, pipeline: Path | None) -> Iterator[He
     yield from check_plugins()
     yield check_variables(os.environ)
     yield check_bytecode()
+    yield check_imports([name for name in ("pyarrow", "duckdb") if find_spec(name)])
     yield check_cores(parse_slots("auto"))
     yield check_threads(os.environ)
     yield check_memory()
@@ -67,7 +70,8 @@ def _check_work(folder: Path, work: Path, pipeline: Path | None) -> Iterator[Hea
 
     there = WorkDir(work)
     if not there.is_used() and not work.is_file():
-        yield HealthCheck("work folder", OK, f"{work}: no run was kept there yet")
+        advice = "name a pipeline file, or --work DIR, if runs are kept elsewhere"
+        yield HealthCheck("work folder", OK, f"{work}: no run was kept there yet", advice)
     else:
         checks = check_work_dir(there, _budget())
         yield from checks

@@ -15,7 +15,8 @@ Other packages use:
 - `checksums`: `bytes_checksum`, `file_checksum`, `FileChecksums`, `FileLook`, `HashedFile`, `LAYOUT`,
   `layout_checksum`, `line_checksum`, `MISSING`, `shown_name`, `stream_checksum`, `text_checksum`
 - `health.disks`: `check_disk`, `check_temporary`
-- `health.machine`: `check_bytecode`, `check_cores`, `check_limits`, `check_memory`, `check_processes`, `check_threads`
+- `health.machine`: `check_bytecode`, `check_cores`, `check_imports`, `check_limits`, `check_memory`,
+  `check_processes`, `check_threads`
 - `health.mounts`: `mount_of`
 - `kept_threads`: `KeptThreads`
 - `kept_files`: `Content`, `content_of`, `keep`, `layout_of`, `make_read_only`, `NotKeepable`, `remove`,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Here
 
-from nfrun.core.health import NOTE, OK, PROBLEM
+from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.engine.executors import health as executors_health
 from nfrun.plugins.installed import PluginError
 from nfrun.running import health
@@ -73,10 +73,12 @@ def test_the_command(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
     assert here(tmp_path, "run", "p.yaml", "-q").returncode == 0
     done = here(tmp_path, "doctor", "--json")
     found = json.loads(done.stdout)
+    assert [check for check in found["checks"] if check["level"] == "problem"] == []
     assert (done.returncode, done.stderr, found["ok"], found["work"]) == (0, "", True, str(tmp_path / ".nfrun"))
     checks = {check["about"]: check for check in found["checks"]}
     assert checks["workers"]["text"].startswith("the first worker process starts in ")
     assert checks["reuse"]["text"] == "p.yaml, run 1: 1 ran, 0 reused"
+    monkeypatch.setattr("nfrun.system.health.machine.check_imports", lambda packages: HealthCheck("imports", OK, "x"))
     monkeypatch.setenv("NFRUN_CACHE_SIZE", "much")
     done = here(tmp_path, "doctor", "p.yaml", "--work", "elsewhere")
     assert (done.returncode, done.stderr) == (1, "")
@@ -88,7 +90,8 @@ def test_the_command(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_wrong_arguments(tmp_path: Path, here: Here) -> None:
+def test_wrong_arguments(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nfrun.system.health.machine.check_imports", lambda packages: HealthCheck("imports", OK, "x"))
     done = here(tmp_path, "doctor", "missing.yaml")
     assert (done.returncode, done.stderr) == (2, "missing.yaml: there is no such file\n   check the path\n")
     (tmp_path / "file").touch()

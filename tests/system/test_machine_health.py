@@ -19,6 +19,7 @@ from nfrun.system.health.disks import check_disk, check_temporary
 from nfrun.system.health.machine import (
     check_bytecode,
     check_cores,
+    check_imports,
     check_limits,
     check_memory,
     check_processes,
@@ -158,6 +159,26 @@ def test_modules_that_are_compiled_again_and_again(monkeypatch: pytest.MonkeyPat
     assert "cannot keep compiled modules in" in check_bytecode().text
 
 
+def test_imports_that_take_long_or_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "quick_one.py").touch()
+    (tmp_path / "broken_one.py").write_text("print('x y')\nraise ImportError('no such symbol: \\x1b')")
+    (tmp_path / "killed_one.py").write_text("import os; os.kill(os.getpid(), 11)")
+    (tmp_path / "endless_one.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert check_imports(["quick_one"]).level == OK
+    found = check_imports(["quick_one", "broken_one"])
+    what = "broken_one cannot be imported: ImportError: no such symbol: \x1b"
+    assert (found.level, found.text) == (PROBLEM, what)
+    assert found.advice == f"install it again: {sys.executable} -m pip install --force-reinstall broken_one"
+    assert check_imports(["killed_one"]).text == (
+        "killed_one cannot be imported: was killed by SIGSEGV; compiled code in it crashed"
+    )
+    monkeypatch.setattr(machine, "_SLOW_IMPORT", 0.0)
+    assert check_imports(["quick_one"]).level == NOTE
+    monkeypatch.setattr(machine, "_IMPORT_SECONDS", 0.5)
+    assert check_imports(["endless_one"]).text == "endless_one cannot be imported: it takes more than 0.5 s"
+
+
 TABLE = """\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 30 22 0:25 / /mnt/a\\040b rw - nfs4 server:/x rw
@@ -202,6 +223,7 @@ def of_type(tmp_path: Path, type: str) -> Path:
 def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = SimpleNamespace(f_bavail=40, f_frsize=1_000_000_000, f_favail=5_000_000, f_files=6_000_000)
     monkeypatch.setattr(os, "statvfs", lambda folder: there)
+    monkeypatch.setattr(disks, "_SLOW_FILE", 60.0)
     before = sorted(tmp_path.iterdir())
 
     def level_and_advice(type: str = "ext4") -> tuple[str, str]:
@@ -215,6 +237,8 @@ def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytes
     assert level_and_advice("tmpfs") == (NOTE, memory)
     layer = f"it goes with the container, and the next one runs all nodes: mount a volume at {tmp_path}"
     assert level_and_advice("overlay") == (NOTE, layer)
+    monkeypatch.setattr(disks, "_SLOW_FILE", 0.0)
+    assert level_and_advice() == (NOTE, "each node waits for several files: keep the runs on a local disk: --work DIR")
     there.f_favail = 2_000
     assert level_and_advice()[0] == NOTE
     there.f_favail, there.f_bavail = 5_000_000, 0.3

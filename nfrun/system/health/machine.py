@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import resource
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.core.amounts import format_count, format_size
+from nfrun.core.amounts import format_count, format_seconds, format_size
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.core.text import shortened
 from nfrun.system.cgroups import cpu_quota, memory_kills, memory_left, processes_left
 from nfrun.system.native_threads import given_thread_variables
+from nfrun.system.processes.exit_status import describe_exit
 from nfrun.system.processes.prctl import find_prctl
 from nfrun.system.runtime import allowed_cores, available_memory, cores
 
@@ -23,6 +26,16 @@ _LITTLE_MEMORY = 1_000_000_000
 _FEW_FILES = 1024
 _FEW_PROCESSES = 64
 _MOST_LISTED = 4
+_IMPORT_SECONDS = 60.0
+_TAKEN = re.compile(r"^imported (\S+) ([0-9.e-]+)$", re.MULTILINE)
+_IMPORTER = """
+import importlib, sys, time
+for name in sys.argv[1:]:
+    began = time.perf_counter()
+    importlib.import_module(name)
+    print(f"\\nimported {name} {time.perf_counter() - began}", flush=True)
+"""
+_SLOW_IMPORT = 3.0
 
 
 def check_cores(slots: int) -> HealthCheck:
@@ -97,6 +110,33 @@ def check_processes() -> HealthCheck:
         text = "the system call prctl is not to be had: children of nodes may outlive a killed run"
         return HealthCheck("processes", NOTE, text, "allow it, as in the seccomp profile", {"kept_together": False})
     return HealthCheck("processes", OK, "none outlives its run", "", {"kept_together": True})
+
+
+def check_imports(packages: Sequence[str]) -> HealthCheck:
+    """Import packages in a Python of their own, one after the other, and say how long each takes."""
+    end, told, wrong = _import(packages)
+    taken = {name: float(seconds) for name, seconds in _TAKEN.findall(told)}  # packages may print, too
+    text = ", ".join(f"{name} in {format_seconds(seconds)}" for name, seconds in taken.items())
+    facts = {"seconds": {name: round(seconds, 4) for name, seconds in taken.items()}}
+    if len(taken) < len(packages):
+        broken = packages[len(taken)]
+        advice = f"install it again: {sys.executable} -m pip install --force-reinstall {broken}"
+        text = f"{broken} cannot be imported: {(wrong.strip().splitlines() or [end])[-1]}"
+        return HealthCheck("imports", PROBLEM, text, advice, facts)
+    if sum(taken.values()) < _SLOW_IMPORT:
+        return HealthCheck("imports", OK, text, "", facts)
+    advice = "each start takes that long: is Python on a network file system, or does a virus scanner read it?"
+    return HealthCheck("imports", NOTE, text, advice, facts)
+
+
+def _import(packages: Sequence[str]) -> tuple[str, str, str]:
+    """Import packages in a new Python. Returns how it ended, and what it printed on stdout and stderr."""
+    command = [sys.executable, "-P", "-c", _IMPORTER, *packages]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_IMPORT_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        return f"it takes more than {_IMPORT_SECONDS:g} s", (error.stdout or b"").decode(errors="replace"), ""
+    return describe_exit(done.returncode), done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
 
 def check_threads(environ: Mapping[str, str]) -> HealthCheck:
