@@ -310,6 +310,16 @@ def test_a_project_runs_and_is_as_its_readme_says(
     assert set(statuses().values()) == {"reused"}
 
 
+def test_the_next_node_of_an_empty_project(tmp_path: Path, here: Here) -> None:
+    here(tmp_path, "init", "empty")
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    node, function = (readme.partition(f"```{name}\n")[2].partition("```")[0] for name in ("yaml", "python"))
+    replace(tmp_path / "hello.yaml", "\noutputs:", f"{node}\noutputs:")
+    (tmp_path / "steps.py").write_text((tmp_path / "steps.py").read_text() + "\n\n" + function)
+    assert here(tmp_path, "run", "hello.yaml", "-q").returncode == 0
+    assert json.loads(here(tmp_path, "open", "longest", "--format", "jsonl").stdout) == {"longest": "Hello, world!"}
+
+
 def replace(file: Path, old: str, new: str) -> None:
     text = file.read_text(encoding="utf-8")
     assert old in text
