@@ -13,8 +13,10 @@ import io
 import os
 import pty
 import re
+import select
 import shlex
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -187,6 +189,7 @@ class _Script:
             f"{self.place}: say 'slow: installs packages'"
         )
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "cwd": self.cwd, "env": self.environ}
+        streams["start_new_session"] = True  # so that what it leaves running can be ended with the page
         kept = self.folder.parent / f"{self.folder.name}.shell"
         words = _plain_words(command)
         start = subprocess.Popen
@@ -200,7 +203,9 @@ class _Script:
             start(arguments, stdout=theirs, stderr=theirs, **streams) as process,
         ):
             os.close(theirs)
-            shown = _read(ours)
+            shown = _read(ours, process.pid)
+        if _has_members(process.pid):
+            self.stack.callback(_end_group, process.pid)
         if kept.exists():
             cwd, _, variables = kept.read_text(encoding="utf-8").partition("\n")
             self.cwd = Path(cwd)
@@ -257,12 +262,16 @@ def _output(on_terminal: bool) -> Iterator[tuple[int, int]]:
         os.close(ours)
 
 
-def _read(source: int) -> str:
-    """Read until nobody has the other end open. Returns what a terminal shows in the end, without live views."""
+def _read(source: int, pid: int) -> str:
+    """Read until a process has ended. Returns what a terminal shows in the end, without live views."""
     read = b""
     with contextlib.suppress(OSError):  # a terminal whose processes have ended
-        while part := os.read(source, 1 << 16):
-            read += part
+        ended = os.pidfd_open(pid)
+        try:
+            while source in select.select([source, ended], (), ())[0] and (part := os.read(source, 1 << 16)):
+                read += part
+        finally:
+            os.close(ended)
     lines, row = [""], 0
     for up, erase, newline, text in _SCREEN.findall(read.decode("utf-8", "replace")):
         if up:
@@ -275,6 +284,20 @@ def _read(source: int) -> str:
         else:
             lines[row] += text
     return "\n".join(lines)
+
+
+def _has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _end_group(group: int) -> None:
+    """End what a command of a page has left running, such as a server."""
+    if _has_members(group):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _write(file: Path, text: str) -> None:
