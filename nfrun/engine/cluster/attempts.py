@@ -201,8 +201,11 @@ class RemoteAttempts(OrderedAttempts):
         try:
             if not self._gone:
                 given = execution.token, slot.worker, text, slot.needs["cpu"] < 1
-                self._engine.submit(*given, execution.inbox.put, execution.on_end)
+                # Before the order is there: what runs and cannot be killed yet gets no grace when the run ends.
                 with cancel_token.on_cancel(end, kill):
+                    self._engine.submit(*given, execution.inbox.put, execution.on_end)
+                    if cancel_token.cancelled:  # the worker may not know a stop that came before the order
+                        stop(False)
                     execution.listen(partial(self._pass_on, order))
         finally:
             del self._executions[execution.token]

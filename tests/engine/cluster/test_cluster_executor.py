@@ -99,6 +99,24 @@ def test_attempts_are_spread_over_the_workers_as_far_as_these_have_room(make: Ma
     assert trial.await_begun(1) == ["z"]
 
 
+def test_an_attempt_can_be_stopped_and_killed_before_its_worker_may_have_begun_it(make: Make) -> None:
+    trial = make()
+    submit: Any = trial.engine.submit
+    stopped: list[bool] = []
+
+    def look(*order: Any) -> None:
+        (token,) = trial.executor._cancel_tokens.values()
+        assert token.killable
+        token.cancel()  # the worker does not know the attempt yet
+        trial.engine.stop = lambda token, kill: stopped.append(kill)  # type: ignore[method-assign]
+        submit(*order)
+
+    trial.engine.submit = look  # type: ignore[method-assign]
+    trial.start("x")
+    assert trial.outcome().failure is None
+    assert stopped == [False], "the stop is told again"
+
+
 def test_a_worker_that_joins_is_used_and_capacity_follows(make: Make) -> None:
     trial = make(RemoteWorker("a", 1.0, {"memory": 8.0}))
     assert (trial.executor.capacity(0.0), trial.executor.amounts(0.0)) == (1.0, {"memory": 8.0, "gpu": 0.0})
