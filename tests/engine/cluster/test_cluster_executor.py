@@ -108,13 +108,13 @@ def test_an_attempt_can_be_stopped_and_killed_before_its_worker_may_have_begun_i
         (token,) = trial.executor._cancel_tokens.values()
         assert token.killable
         token.cancel()  # the worker does not know the attempt yet
-        trial.engine.stop = lambda token, kill: stopped.append(kill)  # type: ignore[method-assign]
         submit(*order)
 
     trial.engine.submit = look  # type: ignore[method-assign]
+    trial.engine.stop = lambda token, kill: stopped.append(kill)  # type: ignore[method-assign]
     trial.start("x")
     assert trial.outcome().failure is None
-    assert stopped == [False], "the stop is told again"
+    assert stopped == [False, False], "it is told again when the worker knows it"
 
 
 def test_a_worker_that_joins_is_used_and_capacity_follows(make: Make) -> None:
