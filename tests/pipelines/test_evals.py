@@ -72,7 +72,7 @@ KEY = "key-of-the-pretended-model"
 def run(folder: Path, url: str, *arguments: str, key: str = KEY, code: int = 0) -> Any:
     """Run the pipeline. Returns the document of the run, or stderr if it fails."""
     command = [sys.executable, "-m", "nfrun", "run", str(folder / "evals.yaml"), "--json", "-q", "-p", f"url={url}"]
-    environ = {**os.environ, "API_KEY": key}
+    environ = {**os.environ, "API_KEY": key, "no_proxy": "127.0.0.1"}
     done = forked.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False, env=environ)
     assert done.returncode == code, done.stderr
     assert key not in done.stdout + done.stderr
@@ -170,10 +170,11 @@ def test_an_endpoint_that_is_not_there(folder: Path, server: Any) -> None:
 
 
 def test_the_server_runs_a_command_with_its_key_and_exits_with_its_code() -> None:
-    show = "import os, sys; print(os.environ['API_KEY'], sys.argv[1]); sys.exit(3)"
+    show = "import os, sys; print(os.environ['API_KEY'], sys.argv[1], os.environ['no_proxy']); sys.exit(3)"
     command = [sys.executable, str(EVALS / "server.py"), "--port", "0", sys.executable, "-c", show, "{url}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    environ = {**os.environ, "no_proxy": "intranet"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
     assert done.returncode == 3
-    key, url = done.stdout.split()
-    assert key == KEY and url.startswith("http://127.0.0.1:")
+    key, url, direct = done.stdout.split()
+    assert key == KEY and url.startswith("http://127.0.0.1:") and direct == "intranet,127.0.0.1"
     assert done.stderr == 'the server counts {"requests": 0}\n'

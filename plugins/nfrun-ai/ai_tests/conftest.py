@@ -52,6 +52,7 @@ def model() -> Iterator[Any]:
 def ask(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Runs `answers`, a node that asks the pretended model the questions of `pipelines/evals`."""
     monkeypatch.setenv("MODEL_KEY", model.running.key)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
 
     def run(values: Mapping[str, Any] = {}, **settings: Any) -> nfrun.Result:
         return nfrun.load(pipeline_file(tmp_path, model.running.url, values, **settings)).run()
