@@ -16,6 +16,7 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
 from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
+from nfrun.nodes.returned_tables import a_
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,21 +76,36 @@ async def call_row(context: NodeContext, module: Any, piece: pa.Table, inputs: M
 
 
 def joined_rows(node: NodeSpec, module: Any, rows: Any) -> Any:
-    """Return the rows of all calls as `after` of the plug-in's module gives them, block by block."""
+    """Return the rows of all calls as `after` of the plug-in's module gives them, block by block. Raises NodeError."""
     import pyarrow as pa
 
-    assert node.plugin is not None
-    values = dict(node.with_)
-    schema = module.after(values, rows.schema.empty_table()).schema
+    def after(block: pa.Table) -> pa.Table:
+        found = module.after(dict(node.with_), block)
+        if not isinstance(found, pa.Table):
+            raise NodeError(f"after() of '{node.body}' returned {a_(found)}, not a table")
+        if len(found) != len(block):
+            raise NodeError(f"after() of '{node.body}' returned {_counted(len(found))}, and it got {len(block)}")
+        return found
+
+    schema = after(rows.schema.empty_table()).schema
 
     def blocks() -> Iterator[Any]:
         for batch in rows:
-            table = module.after(values, pa.Table.from_batches([batch]))
-            if table.schema != schema or len(table) != len(batch):
-                raise NodeError(f"after() of '{node.body}' returned {table.schema} of {len(table)} rows, not {schema}")
-            yield from table.to_batches()
+            found = after(pa.Table.from_batches([batch]))
+            if found.schema != schema:
+                what = f"after() of '{node.body}' returned the columns {_columns(found.schema)}, and {_columns(schema)}"
+                raise NodeError(f"{what} for a table without rows")
+            yield from found.to_batches()
 
     return pa.RecordBatchReader.from_batches(schema, blocks())
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)
+
+
+def _counted(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows} rows"
 
 
 def _may_name_columns(value: Any) -> bool:

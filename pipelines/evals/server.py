@@ -84,7 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.log.append({"arrived": arrived, "status": status, "kind": kind, "seconds": seconds})
         time.sleep(seconds)
-        self._send(status, answer)
+        with suppress(ConnectionError):  # who has asked may have been killed
+            self._send(status, answer)
 
     def _answer(self, body: bytes) -> tuple[int, str, Any, float]:
         """Return the status, its name in the counters, the answer and how long it takes."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import Here
 from plugin_site import on_path, write_plugin
 
+from nfrun.nodes.base import NodeError
+from nfrun.nodes.use_rows import joined_rows
 from nfrun.testing import run_node
 
 KIND: Mapping[str, Any] = {
@@ -187,3 +191,42 @@ def test_one_node_runs_in_a_test_of_the_user(site: Path) -> None:
 def test_a_module_without_what_is_called(here: Here, site: Path) -> None:
     folder = one(site, "with: {text: '{text}', factor: 2}, map: rows", "one", source="def run(job): pass")
     assert "the module 'toy_kinds.row' of 'toy.row' has no class Calls" in run(here, folder)["error"]
+
+
+def blocks(*tables: pa.Table) -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(tables[0].schema, [batch for t in tables for batch in t.to_batches()])
+
+
+def test_what_follows_all_calls_gets_block_by_block() -> None:
+    node: Any = SimpleNamespace(plugin=object(), body="toy.row", with_={"factor": 3})
+    seen = []
+
+    def after(values: Mapping[str, Any], rows: pa.Table) -> pa.Table:
+        seen.append(rows.num_rows)
+        return rows.append_column("times", pa.array([n * values["factor"] for n in rows["n"].to_pylist()], pa.int64()))
+
+    given = blocks(pa.table({"n": [1, 2]}), pa.table({"n": [3]}))
+    found = joined_rows(node, SimpleNamespace(after=after), given)
+    assert found.schema.names == ["n", "times"] and seen == [0]  # blocks are read as they are wanted
+    assert found.read_all().to_pydict() == {"n": [1, 2, 3], "times": [3, 6, 9]} and seen == [0, 2, 1]
+    assert joined_rows(
+        node, SimpleNamespace(after=after), blocks(pa.table({"n": pa.array([], pa.int64())}))
+    ).read_all() == (pa.table({"n": pa.array([], pa.int64()), "times": pa.array([], pa.int64())}))
+
+
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [
+        (lambda values, rows: rows.slice(1), "after() of 'toy.row' returned 1 row, and it got 2"),
+        (
+            lambda values, rows: rows if len(rows) else rows.append_column("a", pa.array([], pa.int64())),
+            "after() of 'toy.row' returned the columns n: int64, and n: int64, a: int64 for a table without rows",
+        ),
+        (lambda values, rows: None, "after() of 'toy.row' returned None, not a table"),
+    ],
+)
+def test_rows_that_do_not_fit_are_told(after: Any, message: str) -> None:
+    node: Any = SimpleNamespace(plugin=object(), body="toy.row", with_={})
+    with pytest.raises(NodeError) as raised:
+        joined_rows(node, SimpleNamespace(after=after), blocks(pa.table({"n": [1, 2]}))).read_all()
+    assert str(raised.value) == message
