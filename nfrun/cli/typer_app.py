@@ -124,7 +124,9 @@ for command, (_, command_options, command_help) in all_commands().items():
 
 
 def _words(words: Sequence[str]) -> list[str]:
-    """Add the values of options that were given without one: typer requires a value."""
+    """Add the values of options that were given without one: typer requires a value. `help run` is `run --help`."""
+    if words and words[0] == "help":
+        return [*words[1:], "--help"]
     if words and words[0] in SHELL_FLAGS:
         return [f"{words[0]}={''.join(words[1:2])}", *words[2:]]
     command = find_command(words[0]) if words else None

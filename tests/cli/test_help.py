@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from conftest import Here
 from typer.testing import CliRunner
 
 from nfrun.cli.typer_app import app
@@ -97,3 +99,12 @@ def test_names_are_one_column_and_a_long_one_has_a_line_of_its_own() -> None:
     assert "  --keep                       Remove no tables at the end of this run" in text
     assert "\n  --schedule <eager|staged|sequential>\n" + " " * 31 + "When a node starts." in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_help_is_asked_for_in_either_way(tmp_path: Path, here: Here) -> None:
+    for words in (["help"], ["help", "run"]):
+        asked, usual = here(tmp_path, *words), here(tmp_path, *words[1:], "--help")
+        assert (asked.returncode, asked.stdout, asked.stderr) == (0, usual.stdout, "")
+    wrong = here(tmp_path, "help", "runn")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.endswith("Error: No such command 'runn'. Did you mean 'run', 'runs'?\n")
