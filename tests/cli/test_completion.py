@@ -139,6 +139,29 @@ def test_a_file_that_cannot_be_read_gives_no_names(folder: Path) -> None:
     assert ask("nfrun run odd.yaml -p ") == []
 
 
+def test_names_that_a_shell_would_evaluate_are_not_offered(folder: Path) -> None:
+    hostile = [
+        "$(touch x)",
+        "`touch x`",
+        "a'; touch x; '",
+        "a b",
+        "a\\\\$(touch x)",
+        "a*",
+        "a;b",
+        "a|b",
+        "<a",
+        "ä",
+        "a\\nb",
+    ]
+    nodes = [f'  "{name}": {{sql: select 1, tags: ["{name}", fine]}}' for name in hostile]
+    profiles = [f'  "{name}": {{}}' for name in hostile]
+    text = ["nodes:", *nodes, "  good: {sql: select 1}", "profiles:", *profiles, "  prod: {}"]
+    (folder / "hostile.yaml").write_text("\n".join(text))
+    assert ask("nfrun run hostile.yaml --only ") == ["good", "tag:", "kind:", "file:", "status:"]
+    assert ask("nfrun run hostile.yaml --only tag:") == ["tag:fine"]
+    assert ask("nfrun run hostile.yaml --profile ") == ["prod"]
+
+
 PIPELINE = """
 matrix: {letter: "${{ ['a', 'b'] }}"}
 nodes:

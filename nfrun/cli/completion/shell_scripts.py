@@ -48,8 +48,8 @@ ZSH = r"""
 #compdef nfrun
 
 _nfrun_completion() {
-    local -a answer values
-    local line value
+    local -a answer plain described suffix
+    local line value none=1
     answer=("${(@f)$(
         _NFRUN_COMPLETE=zsh _NFRUN_WORDS="${(F)${(@Q)words[1,CURRENT-1]}}" _NFRUN_CURRENT="${(Q)PREFIX}" \
             "${words[1]/#\~/$HOME}" 2>/dev/null
@@ -59,15 +59,16 @@ _nfrun_completion() {
         values*)
             for line in "${(@)answer[4,-1]}"; do
                 value="${line%%$'\t'*}"
-                value="${value//:/\\:}"
-                [[ "$line" == *$'\t'?* ]] && value+=":${line#*$'\t'}"
-                values+=("$value")
+                if [[ "$line" == *$'\t'?* ]]; then
+                    described+=("${value//:/\\:}:${line#*$'\t'}")
+                else
+                    plain+=("$value")
+                fi
             done
-            if [[ "${answer[1]}" == *nospace ]]; then
-                _describe -V nfrun values -S ''
-            else
-                _describe -V nfrun values
-            fi
+            [[ "${answer[1]}" == *nospace ]] && suffix=(-S '')
+            (( $#plain )) && compadd -V nfrun "${suffix[@]}" -a plain && none=0
+            (( $#described )) && _describe -V nfrun described "${suffix[@]}" && none=0
+            return none
             ;;
         pipelines) _files -g '*.(yaml|yml)' ;;
         folders) _files -/ ;;
