@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -47,11 +48,13 @@ def _foreign(work: WorkDir) -> HealthCheck | None:
     """Return what is wrong with the permissions of the folder, as after a run by another user."""
     parts = [work.path, *(work.path / name for name in ("runs", "locks", "lock", "index.db"))]
     closed = [path for path in parts if path.exists() and not os.access(path, os.R_OK | os.W_OK)]
-    if not closed:
+    if not closed or os.statvfs(work.path).f_flag & os.ST_RDONLY:  # which the check of the disk says
         return None
-    owner, user = _user_name(closed[0].stat().st_uid), _user_name(os.geteuid())
+    number, user = closed[0].stat().st_uid, os.geteuid()
+    owner = _user_name(number)
     text = f"{closed[0]} belongs to {owner}, and this user cannot write it"
-    advice = f"give it to this user (sudo chown -R {user} {work.path}), or keep runs elsewhere: --work DIR"
+    mend = f"sudo chown -R {_user_name(user)}" if number != user else "chmod -R u+rwX"
+    advice = f"{mend} {shlex.quote(str(work.path))}, or keep runs elsewhere: --work DIR"
     return HealthCheck("work folder", PROBLEM, text, advice, {"owner": owner})
 
 
@@ -60,7 +63,7 @@ def _user_name(number: int) -> str:
 
     with suppress(KeyError):
         return pwd.getpwuid(number).pw_name
-    return f"the user with the number {number}"
+    return str(number)
 
 
 def _locks(work: WorkDir) -> HealthCheck:

@@ -67,6 +67,7 @@ def ask(line: str) -> list[str]:
         "nfrun --v": ["--version"],
         "nfrun --install-completion ": ["bash", "zsh", "fish"],
         "nfrun wrong ": [],
+        "nfrun help pl": ["plan", "plugins"],
         "nfrun init e": ["etl", "evals", "empty"],
         "nfrun init etl ": ["folders", ""],
         "nfrun run ": ["pipelines", ""],

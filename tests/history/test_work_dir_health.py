@@ -131,7 +131,9 @@ def test_a_folder_of_another_user_cannot_be_used(work: WorkDir, monkeypatch: pyt
     (found,) = check_work_dir(work, None)
     assert found.level == PROBLEM
     assert found.text.startswith(f"{work.path}/lock belongs to ") and "and this user cannot write it" in found.text
-    assert f" {work.path}), or keep runs elsewhere: --work DIR" in found.advice
+    assert found.advice == f"chmod -R u+rwX {work.path}, or keep runs elsewhere: --work DIR"
+    monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 2)
+    assert check_work_dir(work, None)[0].advice.startswith(f"sudo chown -R 2147483646 {work.path}, or keep")
 
 
 def test_what_the_last_runs_did_not_reuse(work: WorkDir) -> None:

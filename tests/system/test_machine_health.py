@@ -271,7 +271,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path, monkeypatc
     monkeypatch.setattr(disks.tempfile, "mkdtemp", refuse)
     (found,) = check_disk(tmp_path, "the work folder", of_type(tmp_path, "ext4"))
     text = f"{tmp_path} (ext4): the work folder cannot be written there: Read-only file system"
-    assert (found.level, found.text) == (PROBLEM, text)
+    assert (found.level, found.text, found.advice) == (PROBLEM, text, "keep the runs on a local disk: --work DIR")
 
 
 def test_a_clock_that_differs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

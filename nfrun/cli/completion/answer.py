@@ -36,7 +36,7 @@ def _line(environ: Mapping[str, str]) -> Line:
 
 def answer(shell: str, line: Line) -> str:
     """Return the answer for `bash`, `zsh` or `fish`. Raises all that reading files and runs raises."""
-    found = candidates_at(place_of(line.words[1:], line.current))
+    found = candidates_at(place_of([*line.words[1:]], line.current))
     kept = line.current[: found.before]
     if shell == "bash":  # it replaces less than the word
         texts = [kept + text for text, _ in found.found]

@@ -79,7 +79,7 @@ def split_line(line: str, breaks: str = "") -> Line:
 
 def place_of(words: Sequence[str], current: str) -> Place:
     """Return what stands at the cursor, from the words before it, without the program, and the word there."""
-    if not words:
+    if not words or words == ["help"]:
         return Place(current, "flag" if current.startswith("-") else "command")
     command = find_command(words[0])
     if command is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -27,6 +28,7 @@ _FILES = 20
 _SLOW_FILE = 0.01  # seconds; a local disk takes 0.0001
 _CLOCKS = 1.0  # seconds by which that of a file system may differ
 _TEMPORARY = "/tmp"
+_MAKE_ROOM = "make room: 'nfrun clean --cache-size 0' removes all tables that can be made again"
 _ELSEWHERE = "keep the runs on a local disk: --work DIR"
 
 
@@ -84,7 +86,8 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
     except OSError as error:
         why = error.strerror or str(error)
         text = f"{folder} ({kind}): {what} cannot be written there: {why}"
-        advice = f"let this user write there, or {_ELSEWHERE}"
+        do = {errno.ENOSPC: _MAKE_ROOM, errno.EDQUOT: _MAKE_ROOM, errno.EROFS: _ELSEWHERE}
+        advice = do.get(error.errno or 0, f"let this user write there, or {_ELSEWHERE}")
         return [HealthCheck("disk", PROBLEM, text, advice, facts)]
     facts |= {"free": free, "inodes": inodes, "seconds_per_file": round(trial.seconds, 6)}
     text = f"{folder} ({kind}): {format_size(free)} free, a small file takes {format_seconds(trial.seconds)}"
@@ -97,10 +100,7 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
         return [HealthCheck("disk", PROBLEM, text, _ELSEWHERE, facts), *clock]
     level, advice = OK, ""
     if free < _NO_SPACE or (inodes is not None and inodes < 100):
-        level, advice = (
-            PROBLEM,
-            "make room: 'nfrun clean --cache-size 0' removes all tables that can be made again",
-        )
+        level, advice = PROBLEM, _MAKE_ROOM
     elif free < _LITTLE_SPACE or (inodes is not None and inodes < _FEW_INODES):
         level, advice = NOTE, "tables take at most a tenth of what is free, and nodes whose tables are gone run again"
     elif trial.seconds > _SLOW_FILE:
