@@ -16,12 +16,13 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
 from nfrun.nodes.arguments import check_arguments, check_class, given_by, listed
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.data_frames import as_frames, taking_tables
 from nfrun.nodes.made_files import check_apart, made_file
 from nfrun.nodes.map_form import check_map_form, map_form
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_, to_table
 from nfrun.nodes.text_facts import network_of_values
-from nfrun.nodes.user_function import awaited, bound, load, values
+from nfrun.nodes.user_function import awaited, bound, load, names_of, values
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
@@ -73,14 +74,17 @@ def run(context: NodeContext) -> Mapping[str, Any]:
 def call_check(context: NodeContext, table: Any) -> Any:
     """Return what a function says of a table, which it gets as its first argument, awaited if it is `async`."""
     loaded = load(context)
-    return awaited(context, loaded.function(table, **values(context, loaded.takes_context)))
+    first = as_frames(dict.fromkeys(names_of(loaded.function)[:1], table), loaded.frames)
+    return awaited(context, loaded.function(*(first.values() or [table]), **values(context, loaded.takes_context)))
 
 
 def _shell_names(context: NodeContext, query: object) -> Mapping[str, Any]:
     """Return the node's function, and the context if the function takes one."""
     loaded = load(context)
     own = {"context": own_context(context)} if loaded.takes_context else {}
-    return {**own, context.node.body.partition(":")[2]: loaded.function}
+    takes_frames = loaded.frames and not loaded.is_class
+    function = taking_tables(loaded.function, loaded.frames) if takes_frames else loaded.function
+    return {**own, context.node.body.partition(":")[2]: function}
 
 
 def _call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:

@@ -11,8 +11,9 @@ from typing import Any
 
 from nfrun.code.module_finder import find_module, hidden_files
 from nfrun.code.source_import import import_for_process
-from nfrun.core.values import frozen, replace
+from nfrun.core.values import field, frozen, replace
 from nfrun.nodes.base import NodeContext, NodeError
+from nfrun.nodes.data_frames import as_frames, explain_tables, frames_of
 from nfrun.nodes.instances import RUN_COROUTINE, InstancePool, Key
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_
@@ -25,7 +26,7 @@ class Loaded:
     """The function or class of a node.
 
     `takes_context` is whether a call takes the context. A class is made with what it names in `init`; its instances are
-    called. `is_new`: it was loaded now.
+    called. `is_new`: it was loaded now. `frames` has the parameters that take tables as data frames, with the library.
     """
 
     function: Callable[..., Any]
@@ -33,6 +34,7 @@ class Loaded:
     is_class: bool = False
     init: tuple[str, ...] = ()
     is_new: bool = False
+    frames: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(context: NodeContext) -> Loaded:
@@ -46,9 +48,10 @@ def load(context: NodeContext) -> Loaded:
     function = import_function(module, name, context)
     if isinstance(function, type):
         call = function.__dict__.get("__call__") or getattr(function, "__call__", None)  # noqa: B004
-        loaded = Loaded(function, "context" in names_of(call), True, names_of(function))
+        frames = {**(frames_of(call) if call else {}), **frames_of(function)}
+        loaded = Loaded(function, "context" in names_of(call), True, names_of(function), frames=frames)
     else:
-        loaded = Loaded(function, "context" in names_of(function))
+        loaded = Loaded(function, "context" in names_of(function), frames=frames_of(function))
     context.memo[known] = loaded
     return replace(loaded, is_new=True)
 
@@ -60,26 +63,36 @@ def bound(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> It
     Raises what `__init__` raises.
     """
     of_class, arguments = _split(context, loaded, tables)
-    if not loaded.is_class:
-        yield partial(loaded.function, **arguments)
-        return
-    pool, key = pool_of(context.memo), _instance_key(context, of_class)
-    instance = pool.take(key, lambda: loaded.function(**of_class))
+    frames = loaded.frames
     try:
-        yield partial(_callable(context, instance), **arguments)
-    finally:
-        pool.give_back(key, instance)
+        if not loaded.is_class:
+            yield partial(loaded.function, **as_frames(arguments, frames))
+            return
+        pool, key = pool_of(context.memo), _instance_key(context, of_class)
+        instance = pool.take(key, lambda: loaded.function(**as_frames(of_class, frames)))
+        try:
+            yield partial(_callable(context, instance), **as_frames(arguments, frames))
+        finally:
+            pool.give_back(key, instance)
+    except (AttributeError, TypeError) as error:
+        explain_tables(error, tables, frames)
+        raise
 
 
 async def bound_shared(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> Callable[..., Any]:
     """Return what `bound` provides, for a call on the event loop: all of them share one instance of a class."""
     of_class, arguments = _split(context, loaded, tables)
+    arguments = as_frames(arguments, loaded.frames)
     if not loaded.is_class:
         return partial(loaded.function, **arguments)
     from nfrun.nodes.shared_instances import shared_instance  # it imports asyncio
 
     key = _instance_key(context, of_class)
-    instance = await shared_instance(pool_of(context.memo), key, lambda: loaded.function(**of_class))
+
+    def make() -> Any:
+        return loaded.function(**as_frames(of_class, loaded.frames))
+
+    instance = await shared_instance(pool_of(context.memo), key, make)
     return partial(_callable(context, instance), **arguments)
 
 

@@ -1,0 +1,147 @@
+"""Functions get tables as data frames of the library that their annotations name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from conftest import Here, Trial, failed
+
+from nfrun.nodes.data_frames import frames_of, taking_tables
+
+TABLE = pa.table({"n": [1, 2], "s": ["a", None]})
+LIBRARIES = {"pandas": "import pandas as pd", "polars": "import polars as pl"}
+
+
+@pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
+@pytest.mark.parametrize(
+    ("annotation", "given"),
+    [
+        ("pd.DataFrame", "pandas"),
+        ("pandas.DataFrame", "pandas"),
+        ("pd.DataFrame | None", "pandas"),
+        ("Optional[pd.DataFrame]", "pandas"),
+        ("P.DataFrame", "pandas"),
+        ("DataFrame", "pandas"),
+        ("'pd.DataFrame'", "pandas"),
+        ("pl.DataFrame", "polars"),
+        ("pa.Table", "pyarrow"),
+        ("object", "pyarrow"),
+        ("list[pd.DataFrame]", "pyarrow"),
+        ("pd.Series", "pyarrow"),
+    ],
+)
+def test_an_annotation_says_what_a_function_gets(trial: Trial, future: str, annotation: str, given: str) -> None:
+    source = f"""{future}
+import pandas
+import pandas as P
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+from pandas import DataFrame
+from typing import Optional
+def f(table: {annotation}):
+    return {{"library": type(table).__module__.partition(".")[0]}}
+"""
+    assert trial.table(trial.python(source, {"table": TABLE}))["library"].to_pylist() == [given]
+
+
+def test_the_text_counts_where_only_type_checkers_import_the_library(trial: Trial) -> None:
+    source = """
+        from __future__ import annotations
+        from typing import TYPE_CHECKING
+        if TYPE_CHECKING:
+            import pandas as pd
+        def f(table: pd.DataFrame) -> pd.DataFrame:
+            return table.assign(m=table["n"] * 2)
+    """
+    assert trial.table(trial.python(source, {"table": TABLE}))["m"].to_pylist() == [2, 4]
+
+
+@pytest.mark.parametrize(
+    "change", ["table['n'] = table['n'] * 2", "table.loc[:, 'n'] = table['n'] * 2", "table['n'] *= 2"]
+)
+def test_a_function_may_change_its_data_frame(trial: Trial, change: str) -> None:
+    one = pa.table({"n": [1, 2]})  # a single column of numbers shares its memory with the table
+    source = f"import pandas as pd\ndef f(table: pd.DataFrame):\n    {change}\n    return table"
+    assert trial.table(trial.python(source, {"table": one}))["n"].to_pylist() == [2, 4]
+    assert one["n"].to_pylist() == [1, 2]
+
+
+def test_only_the_annotated_input_is_a_data_frame(trial: Trial) -> None:
+    source = """
+        import pandas as pd
+        def f(a: pd.DataFrame, b, **rest):
+            return [{"is": type(each).__name__} for each in (a, b, rest["c"])]
+    """
+    made = trial.table(trial.python(source, {"a": TABLE, "b": TABLE, "c": TABLE}))
+    assert made["is"].to_pylist() == ["DataFrame", "Table", "Table"]
+
+
+def test_classes_get_data_frames_when_they_are_made_and_when_they_are_called(trial: Trial) -> None:
+    source = """
+        import pandas as pd
+        class f:
+            def __init__(self, a: pd.DataFrame):
+                self.rows = len(a.index)
+            def __call__(self, b: pd.DataFrame):
+                return {"rows": self.rows + len(b.index)}
+    """
+    assert trial.table(trial.python(source, {"a": TABLE, "b": TABLE}))["rows"].to_pylist() == [4]
+
+
+def test_async_functions_get_data_frames(trial: Trial) -> None:
+    source = "import pandas as pd\nasync def f(table: pd.DataFrame):\n    return {'rows': len(table.index)}"
+    assert trial.table(trial.python(source, {"table": TABLE}))["rows"].to_pylist() == [2]
+
+
+def test_by_hand_a_function_takes_tables_too() -> None:
+    def f(a: pd.DataFrame, n: int, b: pd.DataFrame) -> list[str]:
+        return [type(each).__name__ for each in (a, n, b)]
+
+    assert taking_tables(f, frames_of(f))(TABLE, b=TABLE, n=1) == ["DataFrame", "int", "DataFrame"]
+
+
+def test_a_check_gets_a_data_frame(tmp_path: Path, here: Here) -> None:
+    source = """
+import polars as pl
+
+def make():
+    return [{"n": 1}, {"n": 5}]
+
+def small(made: pl.DataFrame):
+    return made.filter(pl.col("n") > 3)
+"""
+    (tmp_path / "steps.py").write_text(source)
+    (tmp_path / "p.yaml").write_text(
+        'nodes: {made: {python: "steps:make", checks: [{python: "steps:small"}]}}', encoding="utf-8"
+    )
+    done = here(tmp_path, "run", "p.yaml")
+    assert done.returncode == 1
+    assert "failed its check 'python: steps:small': 1 row of 2; the first: n: 5" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "table['m'] = table['n'] * table['n']",
+        "table['m'] = 1",
+        "table.groupby('s')",
+        "table['n'].sum()",
+        "pd.merge(table, table)",
+    ],
+)
+def test_a_function_that_takes_a_table_for_a_data_frame_is_told(trial: Trial, code: str) -> None:
+    source = f"import pandas as pd\ndef f(x, table):\n    {code}"
+    failure = failed(trial.python(source, {"table": TABLE}, with_={"x": 1}))
+    assert (
+        failure.details == "'table' is an Arrow table: for a data frame write 'table: pd.DataFrame' (or pl.DataFrame)"
+    )
+
+
+def test_other_errors_are_told_as_they_are(trial: Trial) -> None:
+    assert failed(trial.python("def f(table):\n    return None + 1", {"table": TABLE})).details == ""
+    told = "import pyarrow\ndef f(table: 'pl.DataFrame'):\n    raise TypeError('a pyarrow.lib.Table')"
+    assert failed(trial.python(told, {"table": TABLE})).details == ""
