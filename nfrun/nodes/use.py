@@ -31,13 +31,14 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         return
     from nfrun.plugins.value_checks import check_values  # few pipelines have plug-ins
 
-    for found in check_values(half.values, node.with_, f"'{half.name}'"):
+    wrong = [*check_values(half.values, node.with_, f"'{half.name}'")]
+    for found in wrong:
         at_top = not found.path and not node.with_  # there may be no `with` to point at
         path = (node.kind,) if at_top else ("with", *found.path)
         yield NodeDiagnostic(path, found.message, found.hint, found.at_key or (bool(node.with_) and not found.path))
     yield from _check_inputs(node, half)
     if half.columns_in:
-        yield from check_rows(node, half)
+        yield from check_rows(node, half, {found.path[0] for found in wrong if found.path})
     if node.map is not None and not half.maps:
         yield NodeDiagnostic(("map",), f"'{half.name}' has no 'map'", "it reads its inputs as a whole", at_key=True)
     if node.section in LAST_SECTIONS and "thread" not in half.executors:

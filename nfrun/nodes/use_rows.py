@@ -8,7 +8,7 @@ the result, and returns these with more columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.map_spec import MapForm
@@ -32,8 +32,8 @@ def form_of_rows(node: NodeSpec) -> MapForm:
     return MapForm(takes_table=False, columns=tuple(names), per_row=True, is_async=True)
 
 
-def check_rows(node: NodeSpec, half: StaticHalf) -> Iterator[NodeDiagnostic]:
-    """Check that a node can be called for each row."""
+def check_rows(node: NodeSpec, half: StaticHalf, wrong: Collection[str | int]) -> Iterator[NodeDiagnostic]:
+    """Check that a node can be called for each row. `wrong` are the values that are no such values."""
     if node.map is None:
         over = node.inputs[0].name if node.inputs else "INPUT"
         yield NodeDiagnostic((node.kind,), f"'{half.name}' is called for each row of an input", f"write map: {over}")
@@ -42,7 +42,7 @@ def check_rows(node: NodeSpec, half: StaticHalf) -> Iterator[NodeDiagnostic]:
         if given:
             what = f"'{half.name}' is called for each row, and has no '{key}'"
             yield NodeDiagnostic(("map", key), what, "remove it", at_key=True)
-    texts = [name for name in half.columns_in if node.with_.get(name)]
+    texts = [name for name in half.columns_in if name in node.with_ and name not in wrong]
     if texts and not form_of_rows(node).columns and not _may_name_columns([node.with_[name] for name in texts]):
         what = f"'{texts[0]}' names no column of '{node.map.over}': each row would get the same"
         yield NodeDiagnostic(("with", texts[0]), what, "write {name} where the column is to stand")

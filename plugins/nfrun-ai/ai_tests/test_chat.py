@@ -174,6 +174,8 @@ def test_columns_that_are_not_there_are_told_before_the_run(tmp_path: Path, monk
         ({"messages": "hello"}, "'messages' names no column of 'questions': each row would get the same"),
         ({"messages": []}, "'messages' is empty"),
         ({"messages": [{"role": "robot", "content": "{id}"}]}, "'role' must be system, developer, user or assistant"),
+        ({"messages": [{"role": "user", "content": 7}]}, "'content' must be a string, not 7"),
+        ({"messages": [{"role": "user", "content": ["{id}"]}]}, "an item of 'content' must be a mapping, not '{id}'"),
         ({"temperature": 3}, "'temperature' must be at most 2, not 3"),
         ({"max_token": 3}, "'ai.chat' has no 'max_token'"),
         ({"options": {"stream": True}}, "'options' cannot be 'stream'"),

@@ -27,6 +27,16 @@ def test_a_text_is_one_message_of_the_user() -> None:
     assert request_of(VALUES, ROW) == {"model": "small", "messages": asked}
 
 
+def test_a_message_may_have_parts() -> None:
+    parts = [{"type": "text", "text": "Is it {what}?"}, {"type": "image_url", "image_url": {"url": "{url}"}}]
+    row = {"what": "odd", "url": "https://x/y.png"}
+    (message,) = request_of({**VALUES, "messages": [{"role": "user", "content": parts}]}, row)["messages"]
+    assert message["content"] == [
+        {"type": "text", "text": "Is it odd?"},
+        {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
+    ]
+
+
 def test_a_request_has_all_that_is_given() -> None:
     messages = [{"role": "system", "content": "Be {what}."}, {"role": "user", "content": '{"n": {n}, "{{n}}": 1}'}]
     more = {"messages": messages, "temperature": 0, "max_tokens": 5, "schema": SCHEMA, "options": {"seed": 7}}
