@@ -21,6 +21,7 @@ _NO_PANDAS = "raise ImportError('hidden from the benchmark')\n"
 _BARE_TYPER = (
     "import typer\n\ndef main(name: str) -> None:\n    print(name)\n\nif __name__ == '__main__':\n    typer.run(main)\n"
 )
+_WIDE = 10_000  # nodes
 _PIPELINES = Path(__file__).parents[1] / "pipelines"
 
 
@@ -38,16 +39,27 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
         "imports": (python, "-c", "import pyarrow, typer, yaml"),
         "bare typer --help": (python, str(folder / "bare.py"), "--help"),
         "nfrun --help": (script, "--help"),
+        "nfrun --version": (script, "--version"),
         "python -m nfrun --help": (python, "-m", "nfrun", "--help"),
         "nfrun run blog-5.yaml": (script, "run", str(pipeline), "--fresh"),
         "nfrun run blog-5.yaml --json": (script, "run", str(pipeline), "--fresh", "--json"),
         "nfrun validate hello.yaml": (script, "validate", str(_PIPELINES / "hello.yaml")),
         "nfrun plan flights.yaml": (script, "plan", str(_PIPELINES / "flights" / "flights.yaml")),
     }
-    variants: Mapping[str, Callable[[], Sample]] = {
+    wide = folder / "wide.yaml"
+    wide.write_text("nodes:\n" + "".join(f"  node_{i:05}: {{sql: select 1 as x}}\n" for i in range(_WIDE)))
+    # What shells ask at each press of Tab.
+    lines = {
+        "Tab: a command": "nfrun r",
+        "Tab: a node of flights": f"nfrun run {_PIPELINES / 'flights' / 'flights.yaml'} --only by_",
+        f"Tab: a node of {_WIDE:,}": f"nfrun run {wide} --only node_",
+    }
+    variants: dict[str, Callable[[], Sample]] = {
         name: partial(fresh, command, environ, longest if "blog-5" in name else 0.0)
         for name, command in commands.items()
     }
+    for name, line in lines.items():
+        variants[name] = partial(fresh, [script], {**environ, "_NFRUN_COMPLETE": "bash", "_NFRUN_LINE": line})
     interleaved(variants, 1)  # a warm-up round, which compiles the bytecode
     found = interleaved(variants, max(repeat, 3))
     for ours, theirs, bar, by in (
@@ -58,6 +70,8 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
         ("nfrun run blog-5.yaml --json", "imports", "<= 1.5", "wall"),
         ("nfrun validate hello.yaml", "imports", "", "cpu"),
         ("nfrun plan flights.yaml", "imports", "", "cpu"),
+        ("nfrun --version", "python", "", "cpu"),
+        *((name, "python", "", "cpu") for name in lines),
     ):
         yield versus(f"{ours} / {theirs}", found[ours], found[theirs], bar, by=by)
 

@@ -15,6 +15,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nfrun import __version__
 from nfrun.cli.clean_options import CleanOptions
 from nfrun.cli.compare_options import BenchOptions
 from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
@@ -211,6 +212,13 @@ def bench(options: BenchOptions, messages: Messages) -> int:
     from nfrun.cli.bench import bench
 
     return bench(options, messages)
+
+
+def version() -> int:
+    """Print the version of nfrun."""
+    with report_errors():
+        print(f"nfrun {__version__}")
+    return EXIT_OK
 
 
 def schema(options: SchemaOptions, messages: Messages) -> int:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nfrun.cli.commands import execute, find_command
+from nfrun.cli.commands import execute, find_command, version
 from nfrun.core.values import MISSING, fields
 from nfrun.running.option_fields import with_bare_values
 
@@ -21,6 +21,8 @@ def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
 
     The call raises UsageError if the value of an option is wrong.
     """
+    if [*words] == ["--version"]:
+        return version
     command = find_command(words[0]) if words else None
     if command is None:
         return None

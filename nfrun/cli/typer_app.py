@@ -17,8 +17,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from nfrun import __version__
 from nfrun.cli.commands import all_commands, execute, find_command
+from nfrun.cli.commands import version as print_version
 from nfrun.cli.completion.candidates import ROOT_FLAGS
 from nfrun.cli.completion.command_line import SHELL_FLAGS
 from nfrun.cli.completion.shell_scripts import SCRIPTS, script_of, shell_of_user
@@ -62,8 +62,7 @@ def root(
 ) -> None:
     """Handle the options that come before a command."""
     if version:
-        print(f"nfrun {__version__}")
-        raise typer.Exit(EXIT_OK)
+        raise typer.Exit(print_version())
     if install is not None:
         files = install_completion(_shell(install, "--install-completion"), os.environ)
         print(escape_controls(f"wrote {' and '.join(map(str, files))}: shells that start from now on complete nfrun"))

@@ -203,6 +203,7 @@ def test_the_words_about_a_wrong_value_are_those_of_nfrun(
 @pytest.mark.parametrize(
     ("words", "code"),
     [("plan p.yaml", 141), ("validate p.yaml", 141), ("runs", 141), ("show", 141), ("logs a", 141), ("schema", 141),
+     ("--version", 141), ("doctor", 141),
      ("run p.yaml -q", 0), ("run p.yaml --json", 0), ("run p.yaml --fresh", 0)],
 )  # fmt: skip
 def test_a_closed_pipe_ends_a_command_quietly_and_not_a_run(tmp_path: Path, words: str, code: int) -> None:
