@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -34,6 +35,15 @@ def test_every_page_is_there_and_loads_nothing_from_a_network(site: Path) -> Non
         text = file.read_text(encoding="utf-8")
         assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?(?:https?:)?//", text), page
         assert "<!-- not run" not in text and "<!-- sh" not in text, page
+
+
+def test_no_link_is_dead(site: Path) -> None:
+    dead = {}
+    for file in {*site.rglob("*.html")} - {site / "404.html"}:  # links of that are for a server
+        for link in re.findall(r'(?:href|src)="([^"#?]+)[^"]*"', file.read_text(encoding="utf-8")):
+            if not re.match(r"[a-z]+:", link) and not (file.parent / unquote(link)).resolve().is_file():
+                dead[link] = file.name
+    assert not dead
 
 
 @pytest.mark.skipif(bool(why_no_browser()), reason=why_no_browser())
