@@ -30,10 +30,13 @@ select from join by as with on where and or not into table update , ( . = + - * 
 _NO_NAMES = """
 and or not from where select on as in is then else when like having union except join
 """
+_VALUE_HINT = "a value of 'with' is written $name"
+_DBT_NAME = re.compile(r"\{\{\s*(?:ref|source)\s*\(")  # as in {{ ref('orders') }}
 _HINTS = {
-    ":": "a value of 'with' is written $name",
-    "%": "a value of 'with' is written $name",
-    "{": "a value of 'with' is written $name",
+    ":": _VALUE_HINT,
+    "%": _VALUE_HINT,
+    "{": _VALUE_HINT,
+    "$": _VALUE_HINT,
     "#": "a comment starts with --",
     "`": 'a name is quoted like this: "name"',
     ")": "count the brackets before it",
@@ -124,6 +127,9 @@ def _syntax_error(node: NodeSpec, text: str) -> NodeDiagnostic:
     word = words[here]
     if at >= word.end() or (here == len(words) - 1 and word[0].lower() in _KEYWORDS.split()):
         hint = "something is missing after it"
+        return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
+    if _DBT_NAME.match(node.body, word.start()):
+        hint = "a table is written by its name, and is among the inputs of the node"
         return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
     guess = closest_match(word[0], _KEYWORDS.split()) if word[0].lower() not in _KEYWORDS.split() else None
     hint = f"did you mean '{guess}'?" if guess else _HINTS.get(word[0], "look at the words before it")

@@ -84,6 +84,18 @@ WRONG = {
     9 |       where x > :low
       |                 ^ a value of 'with' is written $name""",
     ),
+    "a value as in a shell": (
+        "select * from flights where x > ${low}",
+        """p.yaml:7:39: DuckDB cannot parse this query: syntax error at or near "{"
+    7 |       select * from flights where x > ${low}
+      |                                       ^ a value of 'with' is written $name""",
+    ),
+    "a table as in dbt": (
+        "select * from {{ ref('flights') }}",
+        """p.yaml:7:21: DuckDB cannot parse this query: syntax error at or near "{"
+    7 |       select * from {{ ref('flights') }}
+      |                     ^ a table is written by its name, and is among the inputs of the node""",
+    ),
     "a comment of another language": (
         "select 1 # one",
         """p.yaml:7:16: DuckDB cannot parse this query: syntax error at or near "#"
