@@ -14,7 +14,7 @@ from tests.docs.pages import PAGES, ROOT, blocks, comparable, is_slow, run_page
 MARKS = {page: {block.mark for block in blocks(page)} for page in PAGES}
 FAST = [page for page in PAGES if None in MARKS[page] and not is_slow(page)]
 SLOW = [page for page in PAGES if "slow" in MARKS[page] or is_slow(page)]
-LINKED = [*PAGES, "CHANGELOG.md", "CONTRIBUTING.md"]
+LINKED = [*PAGES, "CHANGELOG.md", "CONTRIBUTING.md", "bench/README.md", "pipelines/flights/data/README.md"]
 # Why blocks are not run. A new reason is a decision.
 NOT_RUN = {
     "a prompt": 1,
@@ -47,6 +47,11 @@ def test_a_page_is_true_with_its_slow_examples(page: str, tmp_path: Path) -> Non
 def test_few_examples_are_not_run() -> None:
     found = Counter(str(block.why) for page in PAGES for block in blocks(page) if block.mark == "not run")
     assert found == NOT_RUN
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    told = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(told) == sorted("index.md" if page == "README.md" else page.removeprefix("docs/") for page in LINKED)
 
 
 @pytest.mark.parametrize("page", LINKED)
