@@ -72,4 +72,4 @@ def check_unseen(folder: Path) -> HealthCheck:
     facts = {"unseen": unseen}
     if unseen:
         return HealthCheck("not seen", NOTE, "; ".join(unseen), "; ".join(dict.fromkeys(advice)), facts)
-    return HealthCheck("not seen", OK, f"of {folder} nothing beyond what docs/reuse.md lists", "", facts)
+    return HealthCheck("not seen", OK, f"changes of files in {folder} are seen as on any local disk", "", facts)

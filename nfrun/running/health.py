@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
+import nfrun
 from nfrun import __version__
 from nfrun.core.errors import UsageError
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
@@ -69,7 +71,7 @@ def _check_work(folder: Path, work: Path, pipeline: Path | None) -> Iterator[Hea
     from nfrun.spec.modeline import check_modeline
 
     there = WorkDir(work)
-    if not there.is_used() and not work.is_file():
+    if not there.is_used() and (work.is_dir() or not work.exists()):
         advice = "name a pipeline file, or --work DIR, if runs are kept elsewhere"
         yield HealthCheck("work folder", OK, f"{work}: no run was kept there yet", advice)
     else:
@@ -93,7 +95,7 @@ def _budget() -> int | None:
 def check_versions() -> HealthCheck:
     """Check whether the packages are there that nfrun requires."""
     found, missing, old = {"nfrun": __version__, "python": platform.python_version()}, [], []
-    for line in requires("nfrun") or ():
+    for line in _requirements():
         match = _REQUIREMENT.match(line)
         if match is None or ";" in line:  # of an extra
             continue
@@ -112,11 +114,24 @@ def check_versions() -> HealthCheck:
         names = " ".join(f"'{name}'" for name in (*missing, *old))
         advice = f"install what nfrun requires: {sys.executable} -m pip install {names}"
         return HealthCheck("versions", PROBLEM, f"{text}; {'; '.join(what)}", advice, {"versions": found})
+    if not _version("nfrun"):
+        where = Path(nfrun.__file__).parent.parent
+        text += f"; nfrun is not installed, but found in {where}, so that what it requires cannot be checked"
+        advice = f"{sys.executable} -m pip install {shlex.quote(str(where))}"
+        return HealthCheck("versions", NOTE, text, advice, {"versions": found})
     lacks = [f"without {name} {why}" for name, why in _OPTIONAL.items() if why and name not in found]
     if lacks:
         advice = f"{sys.executable} -m pip install duckdb"
         return HealthCheck("versions", NOTE, f"{text}; {', '.join(lacks)}", advice, {"versions": found})
     return HealthCheck("versions", OK, text, "", {"versions": found})
+
+
+def _requirements() -> Sequence[str]:
+    """Return what nfrun requires; nothing where it is not installed, but found on a path."""
+    try:
+        return requires("nfrun") or ()
+    except PackageNotFoundError:
+        return ()
 
 
 def _version(name: str) -> str:

@@ -20,7 +20,7 @@ def check_modeline(file: Path) -> HealthCheck:
     """Check whether editors find the schema of this nfrun by the modeline of a file. Raises SpecError."""
     found = _MODELINE.search(read_text(file, str(file)))
     if found is None:
-        return HealthCheck("editor", OK, f"{file.name} has no modeline: docs/editors.md says what it is for")
+        return HealthCheck("editor", OK, f"{file.name} does not tell editors where its schema is")
     named = found[1]
     facts = {"schema": named}
     if "://" in named and not named.startswith("file://"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from nfrun.running.health import check_plugins, check_variables, check_versions
 
 
 def test_packages_that_are_missing_or_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {"pyarrow": "25.1.0", "typer": "0.29.2", "numpy": "2.0"}
+    there = {"nfrun": "0.1.0", "pyarrow": "25.1.0", "typer": "0.29.2", "numpy": "2.0"}
     monkeypatch.setattr(health, "_version", lambda name: there.get(name, ""))
     needed = ["pyarrow>=26", "typer>=0.20", "rich>=14", 'duckdb>=1.4; extra == "sql"', "odd"]
     monkeypatch.setattr(health, "requires", lambda name: needed)
@@ -28,8 +29,20 @@ def test_packages_that_are_missing_or_old(monkeypatch: pytest.MonkeyPatch) -> No
     found = check_versions()
     assert (found.level, found.advice.endswith(" -m pip install duckdb")) == (NOTE, True)
     assert found.text.endswith("; without duckdb 'sql' nodes cannot run")
-    there["duckdb"] = "1.4.0"
+    there |= {"duckdb": "1.4.0", "nfrun": "0.1.0"}
     assert check_versions().level == OK
+
+
+def test_an_nfrun_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(health, "requires", refuse)
+    monkeypatch.setattr(health, "version", refuse)
+    found, where = check_versions(), Path(health.__file__).parents[2]
+    what = f"; nfrun is not installed, but found in {where}, so that what it requires cannot be checked"
+    assert (found.level, found.text.endswith(what)) == (NOTE, True)
+    assert found.advice.endswith(f" -m pip install {where}")
 
 
 def test_plugins_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +108,7 @@ def test_wrong_arguments(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyP
     done = here(tmp_path, "doctor", "missing.yaml")
     assert (done.returncode, done.stderr) == (2, "missing.yaml: there is no such file\n   check the path\n")
     (tmp_path / "file").touch()
-    done = here(tmp_path, "doctor", "--work", "file")
-    assert done.returncode == 1
-    assert f"problem  work folder: cannot use {tmp_path / 'file'}: it is not a folder\n" in done.stdout
+    for name, path in (("file", str(tmp_path / "file")), ("/dev/null", "/dev/null")):
+        done = here(tmp_path, "doctor", "--work", name)
+        assert done.returncode == 1
+        assert f"problem  work folder: cannot use {path}: it is not a folder\n" in done.stdout

@@ -15,7 +15,7 @@ from nfrun.spec.schema import schema_text
 @pytest.mark.parametrize(
     ("line", "level", "text"),
     [
-        ("", OK, "p.yaml has no modeline: docs/editors.md says what it is for"),
+        ("", OK, "p.yaml does not tell editors where its schema is"),
         ("# yaml-language-server: $schema=s.json", OK, "s.json is the schema of this nfrun"),
         ("#yaml-language-server:$schema=./s.json  # as it is", OK, "./s.json is the schema of this nfrun"),
         ("# yaml-language-server: $schema=https://x.org/s.json", OK, "p.yaml names the schema https://x.org/s.json"),
