@@ -26,6 +26,7 @@ from nfrun.cli.lookback_options import (
     ShowOptions,
 )
 from nfrun.core.errors import UsageError
+from nfrun.core.values import replace
 
 if TYPE_CHECKING:
     from nfrun.history.journal import FinishedOutput
@@ -348,6 +349,7 @@ def shell(options: ShellOptions, messages: Messages) -> int:
         pyarrow.set_cpu_count(count)
     inputs = RunTables(work, run, lambda: pipeline).inputs_of(node)
     gc.enable()
+    node = replace(node, env={**pipeline.env, **node.env})
     environ = {**os.environ, **node.env}
     base = Path(pipeline.folder)
     with (

@@ -157,6 +157,10 @@ class AttemptContext:
         return {**runner.environ, **threads, **units, **node.env, **at_end}
 
     @property
+    def named_environ(self) -> Mapping[str, str]:
+        return {**self.settings.pipeline.env, **self.node.env}
+
+    @property
     def run_scratch(self) -> Path:
         return self.settings.scratch
 

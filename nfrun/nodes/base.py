@@ -134,6 +134,10 @@ class NodeContext(Protocol):
         """The whole environment of a child process."""
 
     @property
+    def named_environ(self) -> Mapping[str, str]:
+        """The variables that `env` of the file and of the node name."""
+
+    @property
     def run_scratch(self) -> Path:
         """The folder for what `memo` keeps. It need not exist, and is removed after the run."""
 
@@ -182,10 +186,7 @@ class NodeContext(Protocol):
         """Return a folder of this attempt's own, removed afterwards. Raises HandoffError."""
 
     def begin(self, *, imported: bool = False) -> None:
-        """Report that the user's code begins, after its imports: from now on, changes of the process are seen.
-
-        `imported`: this attempt has imported it.
-        """
+        """Report that the user's code begins: changes of the process are seen from now on. `imported`: it just was."""
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the event loop to its end and return its result."""
@@ -205,8 +206,7 @@ class NamedFiles(dict[str, Path]):
 
     `by_pattern` are those that a pattern or a folder has found, and `written` names that the text seems to write to.
     `touched` are names and patterns of files and folders of which the text seems to change the times, but not the
-    content.
-    `obstacle` says why not all files are known, "" if they are. It does not count for a node with `files`.
+    content. `obstacle` says why not all files are known, "" if they are. It does not count for a node with `files`.
     """
 
     def __init__(self, files: Mapping[str, Path] = NOTHING, obstacle: str = "") -> None:

@@ -29,6 +29,7 @@ class NodeJob:
         self.node = NodeView(node.id, half.name, values, names, dict(half.outputs), node.cpus)
         self.run, self.attempt, self.folder = context.run, context.attempt, context.folder
         self.environ: Mapping[str, str] = dict(context.environ)
+        self.env: Mapping[str, str] = dict(context.named_environ)
         self.durable = context.fsync
         self.stop = NodeStop(context.cancel_token)
 

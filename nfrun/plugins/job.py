@@ -64,8 +64,9 @@ class Job(Protocol):
     """One attempt at one node, or one call of a node with a `map`. May be used from several threads.
 
     `run` is the id of the run, `attempt` counts from 1, and paths are relative to `folder`, that of the pipeline file.
-    `environ` are the variables of the node: those of the process, of `env` in the file and of `env` of the node.
-    Secrets come with them, and nowhere else. `durable` asks that what is written survives a power loss.
+    `environ` are the variables of the node: those of the process, of `env` in the file and of `env` of the node. `env`
+    are the latter two alone: what is sent to a service comes from there, so that no variable of the process is sent by
+    chance. Secrets come with them, and nowhere else. `durable` asks that what is written survives a power loss.
     """
 
     node: NodeView
@@ -73,6 +74,7 @@ class Job(Protocol):
     attempt: int
     folder: Path
     environ: Mapping[str, str]
+    env: Mapping[str, str]
     durable: bool
 
     @property

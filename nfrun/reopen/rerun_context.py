@@ -45,6 +45,11 @@ class RerunContext:
     stays_in_files: bool = True  # who needs the table of a `FileTable` loads it
     import_module: Callable[[str], Any] | None = None
 
+    @property
+    def named_environ(self) -> Mapping[str, str]:
+        """Return the variables of the node: the shell adds those of the file."""
+        return self.node.env
+
     def has_input(self, name: str) -> bool:
         """Return whether the shell has the input: an optional one may be absent."""
         return name in self.inputs

@@ -122,6 +122,16 @@ def test_a_wrong_key_fails_at_once_and_is_not_shown(
     assert files and not [path for path in files if b"hunter2-hunter2" in path.read_bytes()]
 
 
+def test_no_key_is_sent_that_the_file_does_not_name(
+    ask: Ask, model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("API_KEY", model.running.key)
+    assert failure(ask(env=None)) == "RequestRefused: status 401: wrong API key"
+    file = pipeline_file(tmp_path, model.running.url, env=None)
+    file.write_text("env: {API_KEY: '${{ secrets.MODEL_KEY }}'}\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    assert nfrun.load(file).run().status == "ok"
+
+
 def test_an_endpoint_that_is_not_there(ask: Ask, model: Any) -> None:
     model.running.shutdown()
     model.running.server_close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import httpx
     import pyarrow as pa
 
-KEY = "API_KEY"  # the variable with the key, if there is one
+KEY = "API_KEY"  # the variable with the key, if `env` names it
 _CONNECT_SECONDS, _MOST_SECONDS = 10.0, 600.0  # for an answer where the node has no timeout
 _MOST_IDLE = 100  # connections that are kept
 _MOST_SHOWN = 300  # characters of a response, in a message
@@ -63,7 +63,7 @@ class Calls:
         import httpx  # it takes 0.1 s
 
         values = job.node.values
-        key = job.environ.get(KEY)
+        key = job.env.get(KEY)
         price_of(values)
         self._valid = validator_of(values.get("schema"))
         self._url = f"{values['url'].rstrip('/')}/chat/completions"
