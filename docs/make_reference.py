@@ -12,11 +12,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import nfrun
 import nfrun.testing
 from nfrun.cli.commands import all_commands
+from nfrun.core.event_json import JSON_KEYS, event_name
+from nfrun.core.events import Event
 from nfrun.core.values import MISSING, fields
 
 DOCS = Path(__file__).parent
@@ -138,7 +140,25 @@ def documents() -> Iterator[str]:
             if part != parts[0]:
                 yield f"### {part} in {name}"
             yield from table(schema, resolve(schema, schema["$defs"][part]), tells_required=False)
+    yield from events()
+    yield "## nfrun show --json"
     yield "`nfrun schema show` has the documents of `nfrun show`: of a run, of a node, and of the cells of a matrix."
+
+
+def events() -> Iterator[str]:
+    yield "## nfrun run --events FILE"
+    yield (
+        "Each line is a JSON object with `event`, its name, and `at`, the seconds since the run began. Keys may be "
+        "added; those that are there stay. An output is an object with its `id`, `type`, `rows`, `bytes`, `schema`, "
+        "`path`, `digest` and the like."
+    )
+    rows = ["| event | keys | when |", "| --- | --- | --- |"]
+    for kind in get_args(Event):
+        doc = docstring(kind).partition("\n")[0]
+        if not re.search("engine only|^Orders", doc):  # those are in no file
+            keys = [JSON_KEYS.get(field.name, field.name) for field in fields(kind) if field.name != "at"]
+            rows.append(f"| `{event_name(kind)}` | {', '.join(f'`{key}`' for key in keys)} | {cell(doc)} |")
+    yield "\n".join(rows)
 
 
 def python() -> Iterator[str]:
