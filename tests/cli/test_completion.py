@@ -140,6 +140,12 @@ def test_a_file_that_cannot_be_read_gives_no_names(folder: Path) -> None:
     assert ask("nfrun run odd.yaml -p ") == []
 
 
+def test_files_are_found_behind_variables_and_a_tilde(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    for file in ("~/p.yaml", "$HOME/p.yaml", "${HOME}/p.yaml", str(folder / "p.yaml")):
+        assert ask(f"nfrun run {file} --only da") == ["data"]
+
+
 def test_names_that_a_shell_would_evaluate_are_not_offered(folder: Path) -> None:
     hostile = [
         "$(touch x)",
@@ -243,7 +249,6 @@ def test_bash_completes(folder: Path) -> None:
         "nfrun run p.yaml -p month=": ["1", "2", "12"],
         "nfrun run a": ["a b.yaml"],
         "nfrun run p.yaml --junit=no": ["notes.txt"],
-        "nfrun run x --grace ": [],
     }
     call = "_nfrun_completion nfrun; printf '%s|' \"${COMPREPLY[@]}\"; echo"
     lines = [f"COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; {call}" for line in asked]

@@ -15,7 +15,7 @@ from nfrun.core.health import NOTE, OK, PROBLEM
 from nfrun.system import cgroups, runtime
 from nfrun.system.cgroups import cpu_quota, memory_kills, memory_left, memory_limit, processes_left
 from nfrun.system.health import disks, machine
-from nfrun.system.health.disks import check_disk, check_temporary
+from nfrun.system.health.disks import Trial, check_disk, check_temporary, try_folder
 from nfrun.system.health.machine import (
     check_bytecode,
     check_cores,
@@ -223,8 +223,7 @@ def of_type(tmp_path: Path, type: str) -> Path:
 def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = SimpleNamespace(f_bavail=40, f_frsize=1_000_000_000, f_favail=5_000_000, f_files=6_000_000)
     monkeypatch.setattr(os, "statvfs", lambda folder: there)
-    monkeypatch.setattr(disks, "_SLOW_FILE", 60.0)
-    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(disks, "try_folder", lambda folder: Trial(0.0002, 0.0))
 
     def level_and_advice(type: str = "ext4") -> tuple[str, str]:
         disk, clock = check_disk(tmp_path, "the work folder", of_type(tmp_path, type))
@@ -237,7 +236,7 @@ def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytes
     assert level_and_advice("tmpfs") == (NOTE, memory)
     layer = f"it goes with the container, and the next one runs all nodes: mount a volume at {tmp_path}"
     assert level_and_advice("overlay") == (NOTE, layer)
-    monkeypatch.setattr(disks, "_SLOW_FILE", 0.0)
+    monkeypatch.setattr(disks, "try_folder", lambda folder: Trial(0.02, 0.0))
     assert level_and_advice() == (NOTE, "each node waits for several files: keep the runs on a local disk: --work DIR")
     there.f_favail = 2_000
     assert level_and_advice()[0] == NOTE
@@ -247,7 +246,12 @@ def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytes
     there.f_bavail = 0.01
     advice = "make room: 'nfrun clean --cache-size 0' removes all tables that can be made again"
     assert level_and_advice() == (PROBLEM, advice)
-    assert sorted(tmp_path.iterdir()) == [*before, tmp_path / "mountinfo"]  # nothing is left there
+
+
+def test_a_trial_of_a_folder_leaves_nothing_there(tmp_path: Path) -> None:
+    found = try_folder(tmp_path)
+    assert found.seconds > 0 and abs(found.ahead) < 60 and found.lacks == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_locks_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ They come from the pipeline file on the line and from the plans of recorded runs
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -108,9 +109,9 @@ def _files(what: str) -> Callable[[Place], Candidates]:
 
 
 def _first(place: Place, name: str) -> Path | None:
-    """Return the file or folder that an option of this name has on the line."""
+    """Return the file or folder that an option has on the line, where `~` and `$NAME` stand as they were typed."""
     given = place.given.get(name)
-    return Path(given[0]).expanduser() if given else None
+    return Path(os.path.expandvars(given[0])).expanduser() if given else None
 
 
 def _names(place: Place) -> NamesInFile:

@@ -21,6 +21,7 @@ _nfrun_completion() {
         values*)
             COMPREPLY=("${answer[@]:3}")
             compopt -o nosort 2>/dev/null
+            compopt +o default +o bashdefault 2>/dev/null # no files where a value is meant
             ;;
         pipelines | folders | files)
             while IFS= read -r line; do found+=("$line"); done < <(
@@ -41,7 +42,8 @@ _nfrun_completion() {
     case "${answer[0]}" in *nospace) compopt -o nospace 2>/dev/null ;; esac
 }
 
-complete -F _nfrun_completion nfrun
+# Where the function has nothing, bash completes names of files, also behind variables.
+complete -o bashdefault -o default -F _nfrun_completion nfrun
 """
 
 ZSH = r"""
