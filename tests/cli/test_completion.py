@@ -311,7 +311,18 @@ def test_installing_twice_is_installing_once(shell: str, tmp_path: Path) -> None
     install(shell, {"HOME": str(tmp_path)})
     assert [file.read_bytes() for file in files] == texts
     if shell == "bash":
-        assert texts[1] == f"# ÿ, without a line end\nsource '{files[0]}'\n".encode("latin-1")
+        assert texts[1] == f"# ÿ, without a line end\nsource {files[0]}\n".encode("latin-1")
+
+
+def test_a_home_with_a_quote_in_its_name(tmp_path: Path) -> None:
+    home = tmp_path / "o'brien and co"
+    home.mkdir()
+    install("bash", {"HOME": str(home)})
+    read = "source ~/.bashrc && complete -p nfrun"
+    done = subprocess.run(
+        ["bash", "--norc", "-c", read], env={"HOME": str(home)}, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("complete -o bashdefault -o default -F _nfrun_completion nfrun\n", "")
 
 
 def test_the_options_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -175,4 +176,4 @@ def _home_of(shell: str, environ: Mapping[str, str]) -> Home:
         start = Path(environ.get("ZDOTDIR") or home) / ".zshrc"
         return Home(home / ".zfunc/_nfrun", start, "fpath+=~/.zfunc; autoload -Uz compinit; compinit")
     script = home / ".bash_completions/nfrun.sh"
-    return Home(script, home / ".bashrc", f"source '{script}'")
+    return Home(script, home / ".bashrc", f"source {shlex.quote(str(script))}")
