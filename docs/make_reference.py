@@ -165,9 +165,14 @@ def python() -> Iterator[str]:
     names = sorted(nfrun._MODULES) + sorted(
         name for name, value in vars(nfrun).items() if inspect.isclass(value) and value.__module__ == "nfrun"
     )
-    for name in sorted(dict.fromkeys(names), key=lambda name: (inspect.isclass(getattr(nfrun, name)), name)):
+    for name in sorted(dict.fromkeys(names), key=lambda name: (_rank(getattr(nfrun, name)), name)):
         yield from python_object(f"nfrun.{name}", getattr(nfrun, name))
     yield from python_object("nfrun.testing.run_node", nfrun.testing.run_node)
+
+
+def _rank(value: Any) -> int:
+    """Functions come first, then classes, then errors."""
+    return inspect.isclass(value) + (inspect.isclass(value) and issubclass(value, Exception))
 
 
 def python_object(name: str, value: Any) -> Iterator[str]:

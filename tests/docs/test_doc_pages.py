@@ -83,6 +83,9 @@ def test_what_differs_from_run_to_run_is_masked() -> None:
     other = "✓ a  3 ms  1 row\n✓ b  4 s  3 rows\n\nx: ok, 2 ran, 1.25 s\nrun 3-20270101-000000 today 00:00:00\n"
     assert comparable(told) == comparable(other)
     assert comparable("3 rows") != comparable("4 rows")
+    stages = "1 a 1.5 ms 3 ms 3.7\n2 b 1 s 2 s 1.0\nsequential 12.4 s -> 6.35 s (2.0x)\n"
+    assert comparable(stages) == comparable("1 a 1 us 2 us 0.1\n2 b 3 ms 9 ms 0.0\n")
+    assert comparable(stages) != comparable(stages.replace("2 b", "2 c"))
 
 
 def test_the_readme_shows_files_of_the_repository() -> None:
