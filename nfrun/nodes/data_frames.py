@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _FRAME = re.compile(r"(?:Optional\[)?(?:(?P<pandas>pd|pandas)|pl|polars)\.(?:\w+\.)*DataFrame\]?(?: \| None)?")
+_REST = "**"  # the key for the inputs that no other parameter takes
 _OF_ARROW = re.compile(r"pyarrow\.lib\.(?:Table|ChunkedArray)\b")
 
 
 def frames_of(function: Callable[..., Any]) -> dict[str, str]:
-    """Return the parameters of a function that are annotated as data frames, each with its library."""
+    """Return the parameters of a function that are annotated as data frames, each with its library.
+
+    Where `**rest` is annotated so, all others are there too, with "".
+    """
     import inspect
 
     try:
@@ -26,16 +30,15 @@ def frames_of(function: Callable[..., Any]) -> dict[str, str]:
         annotation = parameter.annotation
         text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
         if match := _FRAME.fullmatch(text.replace("typing.", "")):
-            found[name] = "pandas" if match["pandas"] else "polars"
-    return found
+            key = _REST if parameter.kind is parameter.VAR_KEYWORD else name
+            found[key] = "pandas" if match["pandas"] else "polars"
+    return {**dict.fromkeys(parameters, ""), **found} if _REST in found else found
 
 
 def as_frames(arguments: Mapping[str, Any], libraries: Mapping[str, str]) -> dict[str, Any]:
     """Return the arguments, with data frames of these libraries in place of tables. The function may change them."""
-    return {
-        name: _frame(value, libraries[name]) if name in libraries and _is_table(value) else value
-        for name, value in arguments.items()
-    }
+    rest = libraries.get(_REST, "")
+    return {name: _frame(value, libraries.get(name, rest)) for name, value in arguments.items()}
 
 
 def taking_tables(function: Callable[..., Any], libraries: Mapping[str, str]) -> Callable[..., Any]:
@@ -57,19 +60,22 @@ def explain_tables(error: Exception, arguments: Mapping[str, Any], libraries: Ma
     if not _OF_ARROW.search(str(error)):
         return
     for name, value in arguments.items():
-        if name not in libraries and _is_table(value):
+        if not libraries.get(name, libraries.get(_REST)) and _is_table(value):
             error.add_note(
                 f"'{name}' is an Arrow table: for a data frame write '{name}: pd.DataFrame' (or pl.DataFrame)"
             )
             return
 
 
-def _frame(table: Any, library: str) -> Any:
+def _frame(value: Any, library: str) -> Any:
+    """Return a table as a data frame of a library, and any other value as it is."""
+    if not library or not _is_table(value):
+        return value
     if library == "pandas":
-        return table.to_pandas()
+        return value.to_pandas()
     import polars
 
-    return polars.from_arrow(table)
+    return polars.from_arrow(value)
 
 
 def _is_table(value: Any) -> bool:

@@ -80,6 +80,16 @@ def test_only_the_annotated_input_is_a_data_frame(trial: Trial) -> None:
     assert made["is"].to_pylist() == ["DataFrame", "Table", "Table"]
 
 
+def test_an_annotation_of_the_rest_is_for_all_other_inputs(trial: Trial) -> None:
+    source = """
+        import pandas as pd
+        def f(a, n, **rest: pd.DataFrame):
+            return [{"is": type(each).__name__} for each in (a, rest["b"], rest["c"])]
+    """
+    made = trial.table(trial.python(source, {"a": TABLE, "b": TABLE, "c": TABLE}, with_={"n": 1}))
+    assert made["is"].to_pylist() == ["Table", "DataFrame", "DataFrame"]
+
+
 def test_classes_get_data_frames_when_they_are_made_and_when_they_are_called(trial: Trial) -> None:
     source = """
         import pandas as pd
