@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
     *(".ci", ".gitignore", "LICENSE", "pyproject.toml"),
+    *(".github", "action.yml", ".pre-commit-hooks.yaml"),
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "mkdocs.yml"),
     *("nfrun", "plugins", "schemas", "pipelines", "tests", "bench"),
 }

@@ -119,7 +119,7 @@ def _with_slots(cls: Any) -> Any:
     inherited: dict[str, Field[Any]] = getattr(cls, "__dataclass_fields__", {})
     own: dict[str, Field[Any]] = {}
     kw_only = False
-    for name, kind in body.get("__annotations__", {}).items():
+    for name, kind in cls.__annotations__.items():  # its own: Python 3.14 has them in no `__dict__` before
         if "KW_ONLY" in str(kind):
             kw_only = True
         elif "ClassVar" not in str(kind):
