@@ -19,6 +19,7 @@ from nfrun.core.values import field, frozen
 
 EXPRESSION_START = "${{"
 WORK_DIR = ".nfrun"  # the usual name of the work folder, beside the pipeline file
+WORK_IGNORED = b"*\n"  # the content of `.gitignore` in a work folder that nfrun has made
 # What nfrun has in a work folder that nodes may meet.
 WORK_PARTS = ("runs", "map", "locks", "lock", "index.db", "index.sum", "checksums.json", "store", "store-id")
 

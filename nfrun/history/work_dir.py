@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import WorkDirLocked
-from nfrun.core.pipeline import WORK_DIR, Pipeline
+from nfrun.core.pipeline import WORK_DIR, WORK_IGNORED, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
 from nfrun.history.lock_files import (
@@ -292,7 +292,7 @@ class WorkDir:
         if not self.path.exists():  # an existing folder may be the user's own, as with `--work .`
             self.above = make_folders(self.path, 0o700)
             with name_errors(self.path / ".gitignore") as ignored:
-                ignored.write_text("*\n", encoding="utf-8")
+                ignored.write_bytes(WORK_IGNORED)
         try:
             (self.path / _LOCKS).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:

@@ -6,10 +6,11 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import nfrun
-from nfrun.core.pipeline import WORK_PARTS
+from nfrun.core.pipeline import WORK_IGNORED, WORK_PARTS
 from nfrun.system.file_search import PYTHON_FOLDERS
 
 _SYSTEM = ("/usr", "/etc", "/proc", "/sys", "/dev")
@@ -21,15 +22,14 @@ class CountedFiles:
 
     These folders do not count: Python and its packages, folders of the system, temporary folders, hidden folders of the
     home, and those in `excluded`, such as the work folder; one of these that is a name only, wherever it is. If one
-    contains a folder of the pipeline, its subfolder with that folder counts. Where the pipeline lies in its work folder
-    (`--work .`), only what nfrun has there does not count. `.git`, bytecode and virtual environments
+    contains a folder of the pipeline, its subfolder with that folder counts. `.git`, bytecode and virtual environments
     never count, also inside the pipeline's folder.
     """
 
     def __init__(self, folder: Path, excluded: Iterable[Path] = (), others: Iterable[Path] = ()) -> None:
         self._folders = [os.path.abspath(own) for own in (folder, *others)]
         excluded = [*excluded]
-        self._excluded = [part for other in excluded if other.is_absolute() for part in self._parts(str(other))]
+        self._excluded = [str(other) for other in excluded if other.is_absolute()]
         self._names = _NAMES | {str(other) for other in excluded if not other.is_absolute()}
         temporary = ("/tmp", "/var/tmp", *filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))))
         python = (sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
@@ -39,11 +39,6 @@ class CountedFiles:
         self._outside = [other for other in dict.fromkeys((*named, *map(os.path.realpath, named))) if other != "/"]
         self._home = os.path.expanduser("~")
         self._known: dict[str, bool] = {}  # by folder
-
-    def _parts(self, excluded: str) -> list[str]:
-        """Return what does not count of an excluded folder: all of it, unless the pipeline lies there."""
-        is_own = any(_is_below(own, excluded) for own in self._folders)
-        return [os.path.join(excluded, part) for part in WORK_PARTS] if is_own else [excluded]
 
     def counts(self, path: str) -> bool:
         """Return whether a file counts. `path` is absolute and has no `..`."""
@@ -84,6 +79,18 @@ class CountedFiles:
         if any(_is_below(own, folder) for own in self._folders):
             return False
         return os.path.basename(folder) in self._names or os.path.exists(os.path.join(folder, "pyvenv.cfg"))
+
+
+def parts_of_work(work: Path) -> list[Path]:
+    """Return what does not count as a file of a node in a work folder: all of it, if nfrun has made it.
+
+    A folder of the user (`--work .`, `--work /data`) may have files that nodes read. There it is what nfrun has in it.
+    """
+    ignored = work / ".gitignore"
+    with suppress(OSError):
+        if not (work / "locks").is_dir() or (ignored.is_file() and ignored.read_bytes() == WORK_IGNORED):
+            return [work]
+    return [work / part for part in WORK_PARTS]
 
 
 def _is_below(path: str, folder: str) -> bool:

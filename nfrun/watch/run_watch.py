@@ -24,7 +24,7 @@ from nfrun.system.checksums import FileChecksums
 from nfrun.system.file_search import inner_folder
 from nfrun.watch.audit_hook import listening
 from nfrun.watch.connections import Connections
-from nfrun.watch.counted_files import CountedFiles
+from nfrun.watch.counted_files import CountedFiles, parts_of_work
 from nfrun.watch.file_access import Access, Use, accesses
 from nfrun.watch.forked_children import ForkedChildren
 from nfrun.watch.recorded_files import RecordedFiles
@@ -59,7 +59,9 @@ class RunWatch:
         others = [inner_folder(folder, other) for other in folders]
         self._inside = tuple([f"{place}/" for place in (folder, *others)])
         self.work, self.unwatched = work, tuple(unwatched)
-        self.counts = CountedFiles(folder, [Path(os.path.abspath(work)), *self.unwatched], others).counts
+        self.counts = CountedFiles(
+            folder, [*parts_of_work(Path(os.path.abspath(work))), *self.unwatched], others
+        ).counts
         self.checksums = checksums or FileChecksums()
         self.files = RecordedFiles(folder, self.counts, self.checksums)
         self._stacks = Stacks(folder)

@@ -540,9 +540,11 @@ def test_a_python_without_sqlite_is_an_error_that_says_what_to_do(
     assert (done.returncode, done.stdout, done.stderr) == (74, "", f"nfrun: {what} ({hint})\n")
 
 
-def test_files_beside_the_pipeline_count_where_that_is_the_work_folder(tmp_path: Path, here: Here) -> None:
-    (tmp_path / "steps.py").write_text("def a(): return [{'x': open('d.txt').read()}]\n")
+@pytest.mark.parametrize(("work", "file"), [(".", "d.txt"), ("data", "data/d.txt")])
+def test_files_of_the_user_in_the_work_folder_count(work: str, file: str, tmp_path: Path, here: Here) -> None:
+    (tmp_path / "steps.py").write_text(f"def a(): return [{{'x': open('{file}').read()}}]\n")
     (tmp_path / "p.yaml").write_text("nodes: {a: {python: 'steps:a'}}\n")
+    (tmp_path / "data").mkdir()
     for text, status in (("1", "1 ran"), ("1", "1 reused"), ("2", "1 ran")):
-        (tmp_path / "d.txt").write_text(text)
-        assert f"p: ok, {status}, " in here(tmp_path, "run", "p.yaml", "--work", ".").stderr
+        (tmp_path / file).write_text(text)
+        assert f"p: ok, {status}, " in here(tmp_path, "run", "p.yaml", "--work", work).stderr

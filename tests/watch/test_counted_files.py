@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.watch.counted_files import CountedFiles
+from nfrun.watch.counted_files import CountedFiles, parts_of_work
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,15 @@ def test_a_folder_that_is_excluded_by_its_name_counts_nowhere() -> None:
     assert files.counts("/shared/902c492/data/a.bin")
 
 
-@pytest.mark.parametrize("work", ["/data/project", "/data"])
-def test_where_the_pipeline_lies_in_its_work_folder_what_nfrun_has_there_does_not_count(work: str) -> None:
-    counts = CountedFiles(Path("/data/project"), [Path(work)]).counts
-    assert [counts(f"/data/project/{name}") for name in ("a.csv", "code/b.csv", "in/runs")] == [True] * 3
+def test_of_a_work_folder_that_is_the_users_only_what_nfrun_has_there_does_not_count(tmp_path: Path) -> None:
+    made, users = tmp_path / "made", tmp_path / "users"
+    for folder, ignored in ((made, "*\n"), (users, "*.pyc\n")):
+        (folder / "locks").mkdir(parents=True)
+        (folder / ".gitignore").write_text(ignored)
+    assert parts_of_work(made) == [made]
+    assert parts_of_work(tmp_path / "none") == [tmp_path / "none"]
+    counts = CountedFiles(users, parts_of_work(users)).counts
+    assert [counts(f"{users}/{name}") for name in ("a.csv", "code/b.csv", "in/runs")] == [True] * 3
     assert not any(
-        counts(f"{work}/{name}") for name in ("runs/1-20260101-000000/a.1.arrow", "lock", "locks/x", "index.db")
+        counts(f"{users}/{name}") for name in ("runs/1-20260101-000000/a.arrow", "lock", "locks/x", "index.db")
     )
