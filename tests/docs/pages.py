@@ -7,28 +7,23 @@ docs/map.md` writes into a page what its commands print now, where it shows some
 from __future__ import annotations
 
 import contextlib
-import difflib
-import fcntl
 import io
 import os
-import pty
 import re
-import select
 import shlex
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import forked
+
+from tests.docs.page_outputs import difference_of, open_output, read_output
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -46,27 +41,11 @@ _BLOCK = re.compile(
 _SLOW_PAGE = re.compile(r"^<!-- slow page: (.*?) -->$", re.MULTILINE)
 _IN_A_CLONE = "<!-- in a clone -->"
 _CLONED = ("nfrun", "pipelines", "plugins", "schemas", "pyproject.toml", "README.md", "LICENSE")
-_SCREEN = re.compile(r"\x1b\[(\d+)A|(\x1b\[0?J)|(\r*\n)|\x1b\[[\d;?]*[a-zA-Z]|\r|([^\x1b\r\n]+)")
 _STAGES = re.compile(r"\n+ stage   nodes.*?\n\n(critical path.*?\n\n)?", re.DOTALL)
-_FAILURE = re.compile(
-    r"failed|error|nfrun: |^\S+:\d+:\d+: |problem", re.IGNORECASE | re.MULTILINE
-)  # in what a command prints
+# What tells in the output of a command that it may have failed.
+_FAILURE = re.compile(r"failed|error|nfrun: |^\S+:\d+:\d+: |problem", re.IGNORECASE | re.MULTILINE)
 _NOT_GIVEN = ("NFRUN", "PYTEST", "CI", "GITHUB", "COLUMNS", "LINES", "FORCE_COLOR")
 _HERE = "/home/you/project"  # how pages show their folder
-_VARIES = (
-    (r"/home/you/[^/\s]+", "HERE"),
-    (r"(today |yesterday |\d{4}-\d\d-\d\d[ T])\d\d:\d\d(:\d\d)?\b", "WHEN"),
-    (r"\b\d+-\d{8}-\d{6}\b", "ID"),
-    (r"\b[\d.]+ ?(us|ms|s|min|h)\b(?! ago)", "TIME"),
-    (r"[+-](?=TIME)", ""),
-    (r"\b\d+\.\d+x", "TIMES"),
-    (r"(?<=host  ) *\S+", "HOST"),
-    (r"(?<=versions  ).*", "VERSIONS"),
-    # These are there only if nodes worked for a second, or waited for one another.
-    (r"^(sequential|the nodes shared the processor|waited for Python's lock|in processes about) .*", ""),
-    (r"[─—-]{3,}", "---"),
-    (r"[ \t]+", " "),
-)
 
 
 class Block(NamedTuple):
@@ -207,11 +186,11 @@ class _Script:
             then = f"code=$?; {{ pwd; env -0; }} > {shlex.quote(str(kept))}; exit $code"
             arguments = ["bash", "-c", f'eval "$1"; {then}', "bash", command]
         with (
-            _output(on_terminal) as (theirs, ours),
+            open_output(on_terminal) as (theirs, ours),
             start(arguments, stdout=theirs, stderr=theirs, **streams) as process,
         ):
             os.close(theirs)
-            shown = _read(ours, process.pid)
+            shown = read_output(ours, process.pid)
         if _has_members(process.pid):
             self.stack.callback(_end_group, process.pid)
         if kept.exists():
@@ -234,77 +213,8 @@ class _Script:
 
     def compare(self, code: str, expected: str, shown: str) -> None:
         shown = shown.replace(str(self.folder.resolve()), _HERE).replace(str(self.folder), _HERE)
-        wanted = comparable(expected)
-        # Which nodes are told to have become slower is left to chance, too.
-        found = [line for line in comparable(shown) if line.count("TIME") < 2 or line in wanted]
-        pattern = "".join(
-            r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + r"\n" for line in wanted
-        )
-        if not re.fullmatch(pattern, "".join(f"{line}\n" for line in found)):
-            difference = "\n".join(difflib.ndiff(wanted, found))
+        if difference := difference_of(expected, shown):
             raise AssertionError(f"{self.place}: not what the page shows:\n{code}\n{difference}\n\nall of it:\n{shown}")
-
-
-def comparable(text: str) -> list[str]:
-    """Return the lines of an output with names in place of what differs from run to run, such as times.
-
-    Nodes that run at once end in any order, and which take longer is left to chance: lines that follow each other are
-    sorted if they begin with a tick, or have several times.
-    """
-    for pattern, name in _VARIES:
-        text = re.sub(pattern, name, text, flags=re.MULTILINE)
-    lines = [_order(line.strip()) for line in text.splitlines() if line.strip()]
-    return [line for key, run in groupby(lines, key=lambda each: each[0]) for line in _in_order(key, run)]
-
-
-def _order(line: str) -> tuple[str, str]:
-    """What kind of lines a line may change places with, "" for none, and the line."""
-    if line.count("TIME") > 1:  # nodes in order of their times, and stages, of which also the parallelism varies
-        return "times", re.sub(r"\b\d+\.\d+\b", "N", line)
-    return ("tick" if line.startswith(("✓", "✗")) else ""), line
-
-
-def _in_order(key: str, run: Iterator[tuple[str, str]]) -> list[str]:
-    lines = [line for _, line in run]
-    return sorted(lines) if key else lines
-
-
-@contextlib.contextmanager
-def _output(on_terminal: bool) -> Iterator[tuple[int, int]]:
-    """A terminal, or a pipe: what a process writes to, and what it is read from. The first is for others to close."""
-    if on_terminal:
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 100, 0, 0))
-    else:
-        ours, theirs = os.pipe()
-    try:
-        yield theirs, ours
-    finally:
-        os.close(ours)
-
-
-def _read(source: int, pid: int) -> str:
-    """Read until a process has ended. Returns what a terminal shows in the end, without live views."""
-    read = b""
-    with contextlib.suppress(OSError):  # a terminal whose processes have ended
-        ended = os.pidfd_open(pid)
-        try:
-            while source in select.select([source, ended], (), ())[0] and (part := os.read(source, 1 << 16)):
-                read += part
-        finally:
-            os.close(ended)
-    lines, row = [""], 0
-    for up, erase, newline, text in _SCREEN.findall(read.decode("utf-8", "replace")):
-        if up:
-            row -= int(up)
-        elif erase:
-            lines[row:] = [""]
-        elif newline:
-            row += 1
-            lines += [""] * (row == len(lines))
-        else:
-            lines[row] += text
-    return "\n".join(lines)
 
 
 def _has_members(group: int) -> bool:

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, blocks, comparable, is_slow, run_page
+from tests.docs.page_outputs import comparable
+from tests.docs.pages import PAGES, ROOT, blocks, is_slow, run_page
 
 MARKS = {page: {block.mark for block in blocks(page)} for page in PAGES}
 FAST = [page for page in PAGES if None in MARKS[page] and not is_slow(page)]
