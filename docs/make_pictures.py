@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -57,14 +58,16 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "pipelines", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".nfrun", "out"))
-        written = terminal_output([*COMMAND, "run", LIVE], Path(folder))
+        live = [*COMMAND, "run", LIVE, "--fresh"]
+        tries = [terminal_output(live, Path(folder)) for _ in range(1 + TRIES)]  # modules are compiled in the first run
+        _, written = min(tries[1:])
         under_way = [frame for frame in frames(written) if frame.is_under_way]
         save("live.svg", live_picture(under_way[len(under_way) // 2]).encode())
         year = [sys.executable, "flights/make_data.py", "--full", "flights/out/year"]
         subprocess.run(year, cwd=folder, check=True)
         run = [*COMMAND, "run", REPORT, "-q", "-p", "source=out/year"]
-        for options in ([], *[["--fresh"]] * TRIES):  # modules are compiled in the first run
-            subprocess.run([*run, *options], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        for _ in range(1 + TRIES):
+            subprocess.run([*run, "--fresh"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         listed = subprocess.run(
             [*COMMAND, "runs", "--json", "--pipeline", REPORT], cwd=folder, check=True, stdout=subprocess.PIPE
         )
@@ -84,8 +87,9 @@ def save(name: str, picture: bytes) -> None:
     print(f"{name}: {len(picture):,} bytes")
 
 
-def terminal_output(command: list[str], folder: Path) -> str:
-    """Run a command in a terminal of its own, and return all that it has written there."""
+def terminal_output(command: list[str], folder: Path) -> tuple[float, str]:
+    """Run a command in a terminal of its own. Returns the seconds that it took, and all that it has written there."""
+    began = time.monotonic()
     terminal, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     environ = {**os.environ, "TERM": "xterm-256color"}
@@ -97,7 +101,7 @@ def terminal_output(command: list[str], folder: Path) -> str:
     os.close(terminal)
     if process.returncode:
         raise SystemExit(written.decode())
-    return written.decode().replace("\r\n", "\n")
+    return time.monotonic() - began, written.decode().replace("\r\n", "\n")
 
 
 def _chunks(terminal: int) -> Iterator[bytes]:

@@ -178,6 +178,9 @@ def _executor_makers(preparation: Preparation) -> dict[str, MakeExecutor]:
 
 
 def _process_state() -> ProcessState:
+    # It draws a random number when it is imported. If a report imported it later, nodes that run then would be blamed.
+    import rich.style  # noqa: F401
+
     from nfrun.watch.process_state import ProcessState  # few runs import it
 
     return ProcessState()

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from typing import IO, NoReturn
 
-import nfrun.reports.quiet_rich  # noqa: F401  before all else of rich
-
-# isort: split
 from rich import box
 from rich.console import Console
 from rich.table import Table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -212,3 +213,18 @@ def test_statistics_without_such_nodes_are_read_and_damaged_ones_are_left(noisy:
         file.write_text(content)
         found = read_node_stats(noisy.folder / ".nfrun" / "timings" / "p.yaml.json")
         assert (found.durations.keys(), found.changed_state) == (durations, frozenset())
+
+
+def test_what_nfrun_imports_while_nodes_run_draws_no_random_numbers(tmp_path: Path) -> None:
+    source = "import sys\nimport xxhash\n\ndef f():\n    return {'imported': 'rich.style' in sys.modules}\n"
+    (tmp_path / "steps.py").write_text(source)
+    (tmp_path / "p.yaml").write_text('nodes: {f: {python: "steps:f"}}')
+    # Not a fork, which has imported more.
+    subprocess.run([sys.executable, "-m", "nfrun", "run", "p.yaml", "--json"], cwd=tmp_path, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-m", "nfrun", "open", "f", "--format", "jsonl"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    assert json.loads(shown.stdout) == {"imported": True}

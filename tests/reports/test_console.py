@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import os
 import random
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -93,12 +91,3 @@ def test_plain_tables_and_lines_are_those_of_rich(seed: int) -> None:
         print_line(target, "… and 3 more rows", "dim")
         target.print("\n… and 1 more output")
     assert plain_out.getvalue() == out.getvalue()
-
-
-def test_importing_rich_changes_no_random_numbers() -> None:
-    code = (
-        "import random, sys; before = random.getstate(); draw = random.getrandbits\n"
-        "import nfrun.reports.console\n"
-        "assert 'rich.style' in sys.modules and random.getstate() == before and random.getrandbits == draw"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
