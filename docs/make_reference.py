@@ -20,6 +20,7 @@ from nfrun.cli.commands import all_commands
 from nfrun.core.event_json import JSON_KEYS, event_name
 from nfrun.core.events import Event
 from nfrun.core.values import MISSING, fields
+from nfrun.nodes.python_context import Context
 
 DOCS = Path(__file__).parent
 SCHEMAS = DOCS.parent / "schemas"
@@ -168,6 +169,7 @@ def python() -> Iterator[str]:
     for name in sorted(dict.fromkeys(names), key=lambda name: (_rank(getattr(nfrun, name)), name)):
         yield from python_object(f"nfrun.{name}", getattr(nfrun, name))
     yield from python_object("nfrun.testing.run_node", nfrun.testing.run_node)
+    yield from python_object("context", Context)
 
 
 def _rank(value: Any) -> int:
