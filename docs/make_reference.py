@@ -17,10 +17,23 @@ from typing import Any, get_args
 import nfrun
 import nfrun.testing
 from nfrun.cli.commands import all_commands
+from nfrun.core.calls import MOST_RUNNING
 from nfrun.core.event_json import JSON_KEYS, event_name
 from nfrun.core.events import Event
+from nfrun.core.map_spec import MOST_PARTS
 from nfrun.core.values import MISSING, fields
+from nfrun.logs import node_logs
 from nfrun.nodes.python_context import Context
+from nfrun.nodes.texts import script_files
+from nfrun.spec.expression_filters import MAX_DATES, MAX_SIZE
+from nfrun.spec.included_files import MAX_LEVELS
+from nfrun.spec.matrix.cell_ids import MAX_ID
+from nfrun.spec.matrix.cells import MAX_CELLS, MAX_NODES
+from nfrun.system.units import LONGEST
+from nfrun.tables.table_folders import MOST_PARTITIONS
+from nfrun.watch import seen_files
+from nfrun.yaml import text_file
+from nfrun.yaml.syntax_messages import MAX_DEPTH
 
 DOCS = Path(__file__).parent
 SCHEMAS = DOCS.parent / "schemas"
@@ -162,6 +175,31 @@ def events() -> Iterator[str]:
     yield "\n".join(rows)
 
 
+def limits() -> Iterator[str]:
+    rows = {
+        "size of a pipeline file": f"{text_file.MAX_BYTES >> 20} MiB",
+        "mappings and lists in each other, in a file": MAX_DEPTH,
+        "sub-pipelines in each other": MAX_LEVELS,
+        "characters of the id of a node": MAX_ID,
+        "cells of a node": MAX_CELLS,
+        "nodes of a pipeline with a matrix": MAX_NODES,
+        "characters or items that an expression makes": MAX_SIZE,
+        "days or hours that `dates` makes": MAX_DATES,
+        "parts of a `map`": MOST_PARTS,
+        "calls of a node that are under way at once": MOST_RUNNING,
+        "partitions that a node writes": MOST_PARTITIONS,
+        "files that a script names, to be compared in the next run": script_files.MOST_FILES,
+        "files that an attempt opened, to be compared in the next run": seen_files.MOST_FILES,
+        "bytes of these files": f"{seen_files.MOST_BYTES // 1000**3} GB",
+        "timeouts and delays": f"{round(LONGEST / 86400)} days",
+        "lines of a stream that a run shows": node_logs._MOST_LINES,
+    }
+    shown = (
+        f"| {what} | {most:,} |" if isinstance(most, int) else f"| {what} | {most} |" for what, most in rows.items()
+    )
+    yield "\n".join(["| what | at most |", "| --- | --- |", *shown])
+
+
 def python() -> Iterator[str]:
     names = sorted(nfrun._MODULES) + sorted(
         name for name, value in vars(nfrun).items() if inspect.isclass(value) and value.__module__ == "nfrun"
@@ -224,7 +262,13 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("***", "`***`")
 
 
-PARTS = {"pipeline-file": pipeline_file, "commands": commands, "json": documents, "python": python}
+PARTS = {
+    "pipeline-file": pipeline_file,
+    "commands": commands,
+    "json": documents,
+    "limits": limits,
+    "python": python,
+}
 
 
 def pages() -> Iterator[tuple[Path, str]]:

@@ -7,7 +7,9 @@ import runpy
 
 import pytest
 
+from nfrun.cli import exit_codes
 from nfrun.nodes.registry import written_kinds
+from nfrun.spec.expression_filters import FILTERS
 from tests.docs.pages import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -26,6 +28,18 @@ def test_the_places_of_expressions_have_the_kinds_that_are_templates() -> None:
     places = text[text.index("**Where.**") : text.index("**What it sees.**")]
     kinds = written_kinds()
     assert set(kinds).intersection(re.findall(r"`(\w+)`", places)) == {k for k in kinds if kinds[k].is_template}
+
+
+def test_the_page_on_expressions_has_all_filters() -> None:
+    text = (REFERENCE / "expressions.md").read_text(encoding="utf-8")
+    told = text[text.index("**Filters.**") + len("**Filters.**") : text.index("**Types.**")]
+    assert re.findall(r"\w+", told) == list(FILTERS)
+
+
+def test_the_page_on_exit_codes_has_all_of_them() -> None:
+    text = (REFERENCE / "exit-codes.md").read_text(encoding="utf-8")
+    told = {int(code) for codes in re.findall(r"^\| ([\d, ]+) \|", text, re.MULTILINE) for code in codes.split(", ")}
+    assert {value for name, value in vars(exit_codes).items() if re.match(r"EXIT_(?!SIGNAL|CODES)", name)} <= told
 
 
 def test_what_is_made_from_schemas_options_and_docstrings_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
