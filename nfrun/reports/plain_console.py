@@ -1,4 +1,4 @@
-"""Prints lines and tables without colours to a file or pipe, where they look as `console.py` makes them look.
+"""Prints lines and tables without colours to a file or pipe: as `console.py` does, without blanks at ends of lines.
 
 Most runs print to a pipe and are short: importing rich takes a fifth of their CPU time.
 """
@@ -47,12 +47,12 @@ class PlainTable:
             column.append(cell if most is None else fit_cells(cell, most, middle=False))
 
     def __str__(self) -> str:
-        """Return the lines, each of the same width."""
+        """Return the lines, without blanks at their ends."""
         gap = " " * GAP
         columns = [_justified(*column) for column in zip(self._columns, self._right, strict=True)]
-        heading, *rows = [f" {gap.join(row)} " for row in zip(*columns, strict=True)]
-        blank = " " * cell_width(heading)
-        return "\n".join([blank, heading, f" {'─' * (len(blank) - 2)} ", *rows, blank])
+        heading, *rows = [f" {gap.join(row)}" for row in zip(*columns, strict=True)]
+        lines = ["", heading, f" {'─' * (cell_width(heading) - 1)}", *rows, ""]
+        return "\n".join([line.rstrip(" ") for line in lines])
 
 
 def _justified(cells: Sequence[str], right: bool) -> list[str]:

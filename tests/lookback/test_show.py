@@ -207,7 +207,7 @@ def test_the_first_rows_of_a_table_are_shown(here: Here, tmp_path: Path, monkeyp
     monkeypatch.setenv("TOKEN", "hunter2")
     text = shown(here, tmp_path, "a")
     assert "\na: 30 rows, 2 columns HERE/.nfrun/runs/1-20231114-221320/a.1.arrow\n" in text
-    assert re.search(r"^ +0   \*\*\* +\n +1   \\x1b\[31m", text, re.MULTILINE)
+    assert re.search(r"^ +0   \*\*\*\n +1   \\x1b\[31m", text, re.MULTILINE)
     assert "\n… and 20 more rows\n" in text
     path = json.loads(shown(here, tmp_path, "a", "--json"))["outputs"]["a"]["path"]
     assert path == "HERE/.nfrun/runs/1-20231114-221320/a.1.arrow"
