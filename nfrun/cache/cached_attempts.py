@@ -305,8 +305,7 @@ class CachedAttempts:
         history = self._history
         if history is None:
             return None
-        definition = self._keys.definition(start.node).items()
-        if not any(definition <= end.key_inputs.items() for end in history.of_node(start.node)):
+        if not history.has_definition(start.node, self._keys.definition(start.node)):
             return None  # no key can match, so don't wait for digests
         spec = self._nodes[start.node]
         inputs = {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in start.inputs.values()}
@@ -319,16 +318,16 @@ class CachedAttempts:
         named = self._observed.inputs.snapshot(spec, anew=True)
         if named is None:
             return None
-        entries, recorded = history.of_node(spec.id), self._observed.files
         # `anew` and with `recheck`: nodes that have ended may have changed files.
         reasons: list[str] = []
-        for finished in usable_entries(spec, entries, key_inputs, named, recorded, reasons, recheck=True):
+        recorded = self._observed.files
+        for finished in usable_entries(spec, history, key_inputs, named, recorded, reasons, recheck=True):
             shown = [output.id for output in finished.outputs if output.id in self._shown]
             if why := self._refusal(start, finished):
                 reasons.append(why)
             elif has_outputs(finished, spec, self._read) and all(history.find(finished, id) for id in shown):
                 return finished
-        if last := next((entry for entry in entries if entry.key is not None), None):
+        if last := next((entry for entry in history.of_node(spec.id) if entry.key is not None), None):
             self._observed.reasons[spec.id] = miss_reason(last, key_inputs, named, next(iter(reasons), ""))
         return None
 

@@ -6,7 +6,7 @@ A node downstream of a miss may still be a hit, once the digests of its inputs a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from nfrun.cache.cache_key import FOR_EFFECT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
@@ -19,6 +19,7 @@ from nfrun.core.map_counts import MapCounts
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.values import frozen
+from nfrun.history.index_tables import definition_of
 from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import LazyList, RunHistory, reader_digest
 from nfrun.nodes.folders import folder_of
@@ -26,7 +27,6 @@ from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import LAYOUT, shown_name
 from nfrun.watch.recorded_files import RecordedFiles
 
-_GIVEN = ("input", "needs", "file")  # key inputs that are not part of the definition
 NO_CACHE = "it has 'cache: false'"
 NEVER_FINISHED = "it has not finished in any run that is kept"
 
@@ -164,9 +164,8 @@ class _ReuseDecider:
         definition = self._keys.definition(name)
         # The key inputs of all others are unknown.
         ends = LazyList(end for end in entries if end.key is not None)
-        if ends and not any(definition.items() <= end.key_inputs.items() for end in ends):
-            before = {part: value for part, value in ends[0].key_inputs.items() if part.partition(" ")[0] not in _GIVEN}
-            return changes(before, definition)
+        if ends and not self._history.has_definition(name, definition):
+            return changes(definition_of(ends[0].key_inputs), definition)
         runs = next((need for need in spec.upstream if need not in self._match), None)
         if runs is not None:
             return self._upstream_reason(name, runs)
@@ -177,7 +176,7 @@ class _ReuseDecider:
         needs = {need: dependency_digest(self._match[need]) for need in spec.needs}
         key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs)
         reasons: list[str] = []
-        for entry in usable_entries(spec, ends, key_inputs, files, self._observed.files, reasons):
+        for entry in usable_entries(spec, self._history, key_inputs, files, self._observed.files, reasons):
             if why := self._refusal(spec, entry):
                 reasons.append(why)
             elif has_outputs(entry, spec, self._read):
@@ -267,8 +266,7 @@ class _ReuseDecider:
     def _may_be_hit(self, name: str) -> bool:
         if not self._is_pending(name):
             return False
-        definition = self._keys.definition(name).items()
-        return any(definition <= end.key_inputs.items() for end in self._history.of_node(name))
+        return self._history.has_definition(name, self._keys.definition(name))
 
     def _require_output(self, output: OutputId, reader: str) -> bool:
         """Return whether the node of a needed output must make it again. `reader` is the part of the reason about it.
@@ -310,7 +308,7 @@ def lost_refused(entry: FinishedNode, history: RunHistory) -> str:
 
 def usable_entries(
     spec: NodeSpec,
-    entries: Iterable[FinishedNode],
+    history: RunHistory,
     key_inputs: KeyInputs,
     named: Mapping[str, str],
     recorded: RecordedFiles,
@@ -321,10 +319,12 @@ def usable_entries(
     """Yield the journal entries of a node that can be reused. Adds to `reasons` why others with its key cannot.
 
     `key_inputs` are the node's without its files, and `named` the checksums of the files that it names. The files that
-    the code read and wrote must be unchanged. If those that it read are, an obstacle also rules out all older entries.
+    the code read and wrote must be unchanged. If those that it read are, an obstacle also rules out all older entries,
+    and so does that the node ran for its effect.
     """
-    keys: dict[frozenset[str], str] = {}  # by the named files that a node wrote, which are not in its key
-    for entry in entries:
+    # By the named files that a node wrote, which are not in its key.
+    keys = {frozenset[str](): cache_key(with_files(key_inputs, named, ()))}
+    for entry in history.of_key(spec.id, keys[frozenset()]):
         written = frozenset(named.keys() & entry.wrote.keys())
         if written not in keys:
             keys[written] = cache_key(with_files(key_inputs, named, written))
@@ -333,6 +333,7 @@ def usable_entries(
         files = recorded.now(entry.reads, recheck=recheck)
         if runs_for_effect(spec, entry):
             reasons.append(f"{'' if entry.outputs else 'it gave no output, so '}{FOR_EFFECT}")
+            break
         elif entry.map is not None and entry.map.failed:
             rows = "row" if entry.map.failed == 1 else "rows"
             reasons.append(f"{entry.map.failed:,} {rows} had failed")

@@ -27,6 +27,7 @@ class WrittenFiles:
         self._read_history = read_history
         self._wrote = wrote
         self._before: dict[str, set[str]] = {}
+        self._by_node: dict[str, set[str]] = {}
 
     @cached_property
     def _history(self) -> RunHistory:
@@ -34,7 +35,9 @@ class WrittenFiles:
 
     def by_node(self, node: str) -> set[str]:
         """Return the files that a node has written in earlier runs."""
-        return _names(end.wrote for end in self._history.of_node(node))
+        if node not in self._by_node:
+            self._by_node[node] = _names(end.wrote for end in self._history.that_wrote(node))
+        return self._by_node[node]
 
     def by_others(self, spec: NodeSpec) -> set[str]:
         """Return the files that are written by other nodes for which this one does not wait.

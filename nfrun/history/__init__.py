@@ -11,7 +11,7 @@ Other packages use:
 
 - `given_tables`: `remove_old_inputs`
 - `health`: `check_work_dir`
-- `index_tables`: `JournalRows`
+- `index_tables`: `definition_of`, `JournalRows`
 - `journal`: `FinishedNode`, `FinishedOutput`, `Journal`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`,
   `RunHeader`, `RUNS_LAST`, `UnfinishedNode`
 - `kept_tables`: `kept_tables`, `may_be_over_budget`, `remove_over_budget`, `remove_stored_over_budget`

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from xxhash import xxh3_64_intdigest
 
 from nfrun.core.events import NOT_SELECTED
 from nfrun.core.values import frozen
@@ -14,14 +18,15 @@ from nfrun.history.journal_text import journal_lines
 if TYPE_CHECKING:
     import sqlite3  # imported where it is used: most commands need no index
 
-INDEX_VERSION = 3  # raise this when the tables change: the index is made anew then
+INDEX_VERSION = 4  # raise this when the tables change: the index is made anew then
 APPLICATION = 0x6E667275  # marks the file as one of nfrun, which may remove it
 SCHEMA = f"""
 create table runs (
     ref integer primary key, id text unique, size integer, pipeline text, number integer, status text, settled integer
 );
 create table entries (
-    node text, home text, run integer, number integer, start integer, length integer, primary key (node, home)
+    node text, home text, run integer, number integer, start integer, length integer,
+    key integer, definition integer, wrote integer, primary key (node, home)
 ) without rowid;
 create table tables (
     home text, file text, run integer, number integer, node text, output text, key text, content text,
@@ -45,8 +50,9 @@ where excluded.number > number or (
 )
 """
 _ADD_ENTRY = f"""
-insert into entries values (?, ?, ?, ?, ?, ?) on conflict (node, home)
-do update set run = excluded.run, number = excluded.number, start = excluded.start, length = excluded.length {_IS_LATER}
+insert into entries values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (node, home)
+do update set run = excluded.run, number = excluded.number, start = excluded.start, length = excluded.length,
+    key = excluded.key, definition = excluded.definition, wrote = excluded.wrote {_IS_LATER}
 """
 _ADD_TABLE = f"""
 insert into tables (home, file, run, number, node, output, key, content, size, seconds, cached, needed)
@@ -64,8 +70,11 @@ _REMOVE_UNRECORDED = "delete from tables where home = ? and output = ''"
 _SHOW_TABLE = "update tables set shown_ok = max(shown_ok, ?) where home = ? and file = ?"
 FIND_ENTRIES = """
 select id, start, length from entries join runs on ref = run
-where node = ? and pipeline = ? order by entries.number desc, id desc, start desc limit ? offset ?
+where node = ? and pipeline = ? {} order by entries.number desc, id desc, start desc limit ? offset ?
 """
+# Conditions for it. Keys and definitions are hashes of 64 bits: lines say whether they are those that were asked for.
+ANY, WITH_KEY, WITH_DEFINITION, WROTE = "", "and (key = ? or wrote)", "and definition = ?", "and wrote"
+_GIVEN = ("input", "needs", "file")  # key inputs that are not part of the definition
 OF_LAST_RUN = """
 select node, id, start, length from entries join runs on ref = run
 where ref = (select ref from runs where pipeline = ? order by number desc, id desc limit 1) order by start
@@ -109,7 +118,8 @@ class IndexedTable:
 class RunRows:
     """The rows that the index has for one journal, as values of columns.
 
-    `entries` are node, home, start and length of lines, and `tables` begin with home and file.
+    `entries` are node, home, start and length of lines, then the hashes of key and definition, and whether the node
+    wrote files. `tables` begin with home and file.
     """
 
     id: str
@@ -117,7 +127,7 @@ class RunRows:
     pipeline: str | None
     number: int | None
     status: str
-    entries: Sequence[tuple[str, str, int, int]]
+    entries: Sequence[tuple[str, str, int, int, int | None, int, bool]]
     tables: Sequence[tuple[Any, ...]]
 
 
@@ -142,7 +152,7 @@ class JournalRows:
         self._header: RunHeader | None = None
         self._status = ""
         self._is_whole = True
-        self._entries: list[tuple[str, str, int, int]] = []
+        self._entries: list[tuple[str, str, int, int, int | None, int, bool]] = []
         self._tables: list[tuple[Any, ...]] = []
         self._needed: set[str] = set()  # the outputs that unfinished nodes read
 
@@ -152,7 +162,9 @@ class JournalRows:
         if kind in RESULTS:
             if outputs := line["outputs"]:
                 self._tables += self._tables_of(line, outputs)
-            self._entries.append((line["node"], line.get("home") or self._id, start, length))
+            key, definition = line["key"] and hash_of(line["key"]), hash_of_definition(line["parts"])
+            place = line["node"], line.get("home") or self._id, start, length
+            self._entries.append((*place, key, definition, bool(line["wrote"])))
         elif kind == "unfinished" and line["status"] == NOT_SELECTED:
             self._is_whole = False
         elif kind == "unfinished" and not (line["status"] == "skipped" and line.get("tolerated")):
@@ -201,6 +213,21 @@ def _place_and_name(address: str) -> tuple[str, str]:
         return "", ""
 
 
+def definition_of(key_inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the key inputs that the pipeline file and the code of a node give, without its inputs and its files."""
+    return {part: value for part, value in key_inputs.items() if part.partition(" ")[0] not in _GIVEN}
+
+
+def hash_of_definition(key_inputs: Mapping[str, str]) -> int:
+    """Return a hash of the definition that is among the key inputs of a node, as the index has it."""
+    return hash_of(repr(sorted(definition_of(key_inputs).items())))
+
+
+def hash_of(text: str) -> int:
+    """Return a hash of a text as the index has it: 64 bits with a sign."""
+    return xxh3_64_intdigest(text.encode(errors="surrogatepass")) - (1 << 63)
+
+
 def read_rows(id: str, data: bytes) -> RunRows:
     """Return the rows of a journal: `data` are its bytes, and `id` is its run."""
     rows = JournalRows(id)
@@ -224,7 +251,7 @@ def add_run(
     run = (rows.id, rows.size, rows.pipeline, number, rows.status, settled)
     ((ref,),) = db.execute(_ADD_RUN, run).fetchall()
     db.execute(_REMOVE_UNRECORDED, (rows.id,))
-    db.executemany(_ADD_ENTRY, ((node, home, ref, number, start, size) for node, home, start, size in rows.entries))
+    db.executemany(_ADD_ENTRY, ((*entry[:2], ref, number, *entry[2:]) for entry in rows.entries))
     db.executemany(_ADD_TABLE, ((*table[:2], ref, number, *table[2:]) for table in rows.tables))
     if number is not None:
         db.executemany(_ADD_UNRECORDED, ((rows.id, file, ref, number, size) for file, size in files))
@@ -257,6 +284,14 @@ def remove_runs(db: sqlite3.Connection, gone: Collection[str]) -> SharedRows:
     db.execute(f"delete from tables {orphans}")
     pipelines = {pipeline for _, _, pipeline in runs.values()}
     return SharedRows(entries, tables, max(numbers, default=(0,))[0], pipelines)
+
+
+def names_in(folder: Path | None) -> set[str]:
+    """Return the names of the files in the folder of a run, none if it cannot be listed."""
+    if folder is not None:
+        with suppress(OSError):
+            return set(os.listdir(folder))  # noqa: PTH208
+    return set()
 
 
 def indexed_table(*values: Any) -> IndexedTable:

@@ -5,10 +5,11 @@ Names and modification times prove nothing: a file is used only if its size and 
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 from nfrun.core.events import OutputRef
 from nfrun.core.output_types import FOLDER, TABLE
 from nfrun.core.values import frozen
+from nfrun.history.index_tables import WITH_DEFINITION, WITH_KEY, WROTE, hash_of, hash_of_definition
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_index import RunIndex
 from nfrun.system.checksums import file_checksum
@@ -106,6 +108,26 @@ class RunHistory:
             self._by_node[node] = LazyList(self._index.entries(self._pipeline, node))
         return self._by_node[node]
 
+    def of_key(self, node: str, key: str) -> Iterator[FinishedNode]:
+        """Yield the entries of a node with a cache key, the latest run first, and some others.
+
+        Among them are those of runs in which the node wrote files: which of its files are in its key depends on that.
+        """
+        last = self.of_node(node)[:1]
+        yield from last
+        found = self._index.entries(self._pipeline, node, WITH_KEY, hash_of(key))
+        yield from (entry for entry in found if entry not in last)
+
+    def has_definition(self, node: str, definition: Mapping[str, str]) -> bool:
+        """Return whether a run finished a node with these key inputs, whatever its inputs and files were."""
+        of_definition = self._index.entries(self._pipeline, node, WITH_DEFINITION, hash_of_definition(definition))
+        entries = itertools.chain(self.of_node(node)[:1], of_definition)
+        return any(definition.items() <= entry.key_inputs.items() for entry in entries)
+
+    def that_wrote(self, node: str) -> Iterator[FinishedNode]:
+        """Yield the entries of a node in which it wrote files."""
+        return self._index.entries(self._pipeline, node, WROTE)
+
     def find(self, finished: FinishedNode, output: str) -> FoundOutput | None:
         """Return where an intact output is, from any run with the same node and key; None if there is none.
 
@@ -115,7 +137,7 @@ class RunHistory:
         if wanted in self._found:
             return self._found[wanted]
         expected = finished.output(output)
-        for other in self.of_node(finished.node):
+        for other in self.of_key(finished.node, finished.key) if finished.key else self.of_node(finished.node):
             found = other.output(output) if other.key == finished.key else None
             if found is None or expected is None or reader_digest(found) != reader_digest(expected):
                 continue

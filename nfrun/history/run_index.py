@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nfrun.core.values import replace
 from nfrun.history.index_file import connect, is_file, is_intact, open_checksum, require_sqlite, uri, write_checksum
 from nfrun.history.index_tables import (
+    ANY,
     APPLICATION,
     FIND_ENTRIES,
     INDEX_VERSION,
@@ -35,6 +36,7 @@ from nfrun.history.index_tables import (
     add_run,
     add_shown,
     indexed_table,
+    names_in,
     read_rows,
     remove_runs,
     transaction,
@@ -99,13 +101,14 @@ class RunIndex:
             self.close()
             self._db = self._open_file(rows)
 
-    def entries(self, pipeline: str, node: str) -> Iterator[FinishedNode]:
+    def entries(self, pipeline: str, node: str, which: str = ANY, *hashes: int) -> Iterator[FinishedNode]:
         """Yield the journal entries of a node, the latest run first. A line is read when it is its turn.
 
-        A run has several where the node was reused, and then its table was made again: the later one first.
+        A run has several where the node was reused, and then its table was made again: the later one first. `which` is
+        a condition of `index_tables`, and `hashes` its values.
         """
         given: set[tuple[str, int]] = set()
-        pointers = self._pointers(pipeline, node)
+        pointers = self._pointers(pipeline, node, which, *hashes)
         was_wrong = False
         while (pointer := next(pointers, None)) is not None:
             run, start, length = pointer
@@ -115,7 +118,7 @@ class RunIndex:
                 entry = self._entry(run, start, length, node)
                 if entry is None and run in self._folders and not was_wrong:
                     self._make_anew()
-                    was_wrong, pointers = True, self._pointers(pipeline, node)
+                    was_wrong, pointers = True, self._pointers(pipeline, node, which, *hashes)
             if entry is not None:
                 given.add((run, start))
                 yield entry
@@ -136,7 +139,7 @@ class RunIndex:
         Beside those that journals name, these are the tables of runs that were killed or could not write their journal.
         """
         found = self._answer(indexed_table, LIST_TABLES, (False,))
-        names = {run: _names(self._folders.get(run)) for run in {table.run for table in found}}
+        names = {run: names_in(self._folders.get(run)) for run in {table.run for table in found}}
         marked = {*self._answer(_row, LIST_GONE)}
         # A run that has ended meanwhile is in the index, but was not there when the folders were listed.
         is_gone = {(t.run, t.file): t.file not in names[t.run] for t in found if t.run in self._folders}
@@ -167,22 +170,26 @@ class RunIndex:
 
     # -- lookups -----------------------------------------------------------------------------------------------------
 
-    def _pointers(self, pipeline: str, node: str) -> Iterator[tuple[str, int, int]]:
+    def _pointers(self, pipeline: str, node: str, which: str, *hashes: int) -> Iterator[tuple[str, int, int]]:
         """Yield run, start and length of the lines of a node, some more than once.
 
         Most callers need the last one only, and most are in the last run: those are looked up for all nodes at once.
         """
+        last = self._of_last_run(pipeline).get(node) if which == ANY else None
+        if last is not None:
+            yield last
+        query, values = FIND_ENTRIES.format(which), (node, pipeline, *hashes)
+        limit, given = 1 if last is None else 100, 0
+        while rows := self._answer(_row, query, (*values, limit, given)):
+            yield from rows
+            limit, given = 100, given + len(rows)
+
+    def _of_last_run(self, pipeline: str) -> Mapping[str, tuple[str, int, int]]:
         with self._lock:
             if pipeline not in self._last:
                 found = self._answer(_row, OF_LAST_RUN, (pipeline,))
                 self._last[pipeline] = {name: (run, start, length) for name, run, start, length in found}
-            last = self._last[pipeline].get(node)
-        if last is not None:
-            yield last
-        page = (node, pipeline, 1 if last is None else 100, 0)
-        while rows := self._answer(_row, FIND_ENTRIES, page):
-            yield from rows
-            page = (node, pipeline, 100, page[3] + len(rows))
+            return self._last[pipeline]
 
     def _entry(self, run: str, start: int, length: int, node: str) -> FinishedNode | None:
         """Read a line of a journal; None if it is not that of this node."""
@@ -337,7 +344,7 @@ class RunIndex:
         sizes: dict[str, int] = {}
         for run, folder in self._folders.items():
             with suppress(FileNotFoundError, NotADirectoryError):
-                sizes[run] = (folder / JOURNAL).stat().st_size
+                sizes[run] = os.stat(f"{folder}{os.sep}{JOURNAL}").st_size  # noqa: PTH116  (of all runs, each time)
         known = dict(db.execute("select id, size from runs"))
         gone = [run for run, size in known.items() if sizes.get(run, -1) < size]
         unsettled = {run for (run,) in db.execute("select id from runs where not settled")}
@@ -351,7 +358,7 @@ class RunIndex:
         settled = bool(rows.status) or rows.id not in self._work.runs_under_way()
         recorded = {table[1] for table in rows.tables if table[0] == rows.id}
         files = []
-        for name in _names(folder) - recorded:
+        for name in names_in(folder) - recorded:
             is_output = _OUTPUT_FILE.fullmatch(name) and not name.endswith(PARTIAL)
             if is_output and not (folder / name).is_symlink():
                 with suppress(OSError):
@@ -391,10 +398,3 @@ class RunIndex:
 
 def _row(*values: Any) -> tuple[Any, ...]:
     return values
-
-
-def _names(folder: Path | None) -> set[str]:
-    if folder is not None:
-        with suppress(OSError):
-            return set(os.listdir(folder))  # noqa: PTH208
-    return set()

@@ -277,11 +277,13 @@ class WorkDir:
         Skips links and other entries of `runs/`. Empty where there are no runs yet. Raises OSError if they cannot be
         listed.
         """
+        runs = self.path / "runs"
         try:
-            found = sorted((self.path / "runs").iterdir(), key=lambda path: (run_number(path.name), path.name))
+            with os.scandir(runs) as found:
+                names = [entry.name for entry in found if is_run_id(entry.name) and entry.is_dir(follow_symlinks=False)]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return [path for path in found if is_run_id(path.name) and path.is_dir() and not path.is_symlink()]
+        return [runs / name for name in sorted(names, key=lambda name: (run_number(name), name))]
 
     def given_input(self, digest: str) -> Path:
         """Return the path of the file with a table that a program has given to a run, by the digest of its content."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from entries_of_nodes import EntriesOfNodes
 
 from nfrun.cache.cache_key import CacheKeys, cache_key
 from nfrun.cache.cached_attempts import CachedAttempts
@@ -35,7 +36,7 @@ W = NodeSpec("w", "write", "out.csv", (Input("t", OutputId("a")),), {}, (), (), 
 TABLE = pa.table({"n": [1, 2, 3]})
 
 
-class FakeHistory:
+class FakeHistory(EntriesOfNodes):
     """A history of runs: finished nodes that tests add by hand, and the files of their outputs."""
 
     def __init__(self) -> None:

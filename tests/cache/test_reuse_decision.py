@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from entries_of_nodes import EntriesOfNodes
 
 from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest, with_files
 from nfrun.cache.observed_files import ObservedFiles
@@ -26,7 +27,7 @@ def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql",
     )
 
 
-class Trial:
+class Trial(EntriesOfNodes):
     """A pipeline after one complete run, and what is left of that run."""
 
     def __init__(self, *specs: NodeSpec, shown: tuple[str, ...] = ()) -> None:
@@ -316,6 +317,13 @@ def test_a_node_runs_if_a_node_that_it_needs_has_read_another_file() -> None:
     trial.finished["a"] = replace(entry, reads={"a.csv": "1"})
     trial.written["a.csv"] = "1"
     assert trial.why() == {"b": "what 'a' depends on changed"}
+
+
+def test_a_node_that_gave_no_output_runs_whatever_older_runs_gave() -> None:
+    trial = Trial(node("a"))
+    newer = replace(trial.finished["a"], outputs=())
+    trial.of_node = lambda name: [newer, trial.finished["a"]]  # type: ignore[method-assign]
+    assert trial.why() == {"a": "it gave no output, so it runs for its effect"}
 
 
 def test_all_entries_with_the_key_are_tried() -> None:

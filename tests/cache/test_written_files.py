@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from entries_of_nodes import EntriesOfNodes
+
 from nfrun.cache.written_files import WrittenFiles
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.history.journal import FinishedNode
@@ -11,7 +13,7 @@ def node(name: str, *reads: str, needs: tuple[str, ...] = ()) -> NodeSpec:
     return NodeSpec(name, "run", "x", tuple(Input(other, OutputId(other)) for other in reads), {}, (), needs, {})
 
 
-class History:
+class History(EntriesOfNodes):
     def __init__(self, **wrote: tuple[str, ...]) -> None:
         self.wrote = wrote
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class Trial:
         key: str | None = "k",
         pipeline: str = "p.yaml",
         ended: str = "ok",
+        parts: Mapping[str, str] | None = None,
+        wrote: Mapping[str, str] = {},
     ) -> Path:
         """Make a run in which the node 'a' gave these outputs. None stands for an output without a file."""
         folder = self.work.make_run_folder(NAMES[number])
@@ -46,7 +49,7 @@ class Trial:
         journal = Journal(folder)
         # The numbers fall while the names rise: only the number of a run gives its order.
         journal.started(RunHeader(NAMES[number], pipeline, 10 - number))
-        journal.finished(FinishedNode("a", key, {"text": str(number)}, tuple(outputs), {}))
+        journal.finished(FinishedNode("a", key, parts or {"text": str(number)}, tuple(outputs), wrote))
         if ended:
             journal.ended(ended)
         journal.close()
@@ -83,6 +86,40 @@ def test_runs_of_other_pipelines_are_ignored(trial: Trial) -> None:
 def test_a_node_finished_without_a_key_is_found_by_name_only(trial: Trial) -> None:
     trial.run(0, {"a": b"data"}, key=None)
     assert len(trial.history().of_node("a")) == 1
+
+
+def test_entries_are_found_by_key_and_by_definition_without_reading_all_others(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, key in enumerate("xyz"):
+        trial.run(number, {"a": b"data"}, key=key)
+    read: list[str] = []
+    entry = RunIndex._entry
+    monkeypatch.setattr(RunIndex, "_entry", lambda *line: read.append(line[1]) or entry(*line))
+    history = trial.history()
+    assert [end.key for end in history.of_key("a", "z")] == ["x", "z"], "the latest one comes with it"
+    assert [end.key for end in history.of_key("a", "w")] == ["x"]
+    assert read == [NAMES[0], NAMES[2]]
+    assert [history.has_definition("a", {"text": text}) for text in ("0", "2", "3")] == [True, True, False]
+    assert read == [NAMES[0], NAMES[2], NAMES[2]]
+    assert [*history.that_wrote("a")] == []
+
+
+def test_entries_of_runs_that_wrote_files_are_found_with_each_key(trial: Trial) -> None:
+    """Which of the files that a node names are in its key depends on those that it wrote."""
+    for number, key in enumerate("xyz"):
+        trial.run(number, {}, key=key, wrote={"out.csv": "1"} if key == "y" else {})
+    history = trial.history()
+    assert [end.key for end in history.of_key("a", "z")] == ["x", "y", "z"]
+    assert [end.key for end in history.that_wrote("a")] == ["y"]
+
+
+def test_inputs_and_files_are_no_part_of_a_definition(trial: Trial) -> None:
+    trial.run(0, {}, parts={"text": "new"})
+    trial.run(1, {}, parts={"text": "old", "input t": "1", "needs b": "2", "file a.csv": "3"})
+    history = trial.history()
+    assert history.has_definition("a", {"text": "old"})
+    assert not history.has_definition("a", {"text": "older"})
 
 
 def test_an_unchanged_file_is_used(trial: Trial) -> None:

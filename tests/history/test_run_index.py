@@ -232,7 +232,7 @@ def test_a_table_without_a_line_counts_and_its_folder_is_listed_once(
         raise AssertionError(f"{folder} is listed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_index, "_names", refuse)
+        patched.setattr(run_index, "names_in", refuse)
         with trial.index() as index:
             assert not may_be_over_budget(trial.work.path, index, 40)
     with trial.index() as index:
