@@ -31,7 +31,7 @@ OTHER_MEANINGS = {
     ("cli/completion/candidates.py", "dict key", "run"): "what an option names: a run",
     ("running/option_fields.py", "tuple", "run"): "what an option names: a run",
     ("cache/change_text.py", "dict key", "input"): "a key input that is the content of an input",
-    ("cache/reuse_decision.py", "tuple", "input"): "a key input that is the content of an input",
+    ("history/index_tables.py", "tuple", "input"): "a key input that is the content of an input",
     ("contracts/check_values.py", "dict key", "sql"): "a check whose query gives the rows that fail",
     ("contracts/check_values.py", "dict key", "python"): "a check that is a function",
     ("core/contracts.py", "tuple", "sql"): "a check whose query gives the rows that fail",
