@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -46,16 +47,32 @@ def test_no_link_is_dead(site: Path) -> None:
     assert not dead
 
 
-@pytest.mark.skipif(bool(why_no_browser()), reason=why_no_browser())
-def test_search_finds_a_page_in_a_folder(site: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    if why := why_no_browser():
+        pytest.skip(why)
     browser = Browser(tmp_path)
-    try:
-        browser.driver.get((site / "index.html").as_uri() + "?q=exit codes")
-        found = "document.querySelectorAll('.md-search-result__link').length > 0"
-        browser.wait(found)
-        links = browser.driver.execute_script(
-            "return [...document.querySelectorAll('.md-search-result__link')].map(link => link.href)"
-        )
-        assert any("reference/exit-codes.html" in link for link in links), links
-    finally:
-        browser.close()
+    yield browser
+    browser.close()
+
+
+def test_search_finds_a_page_in_a_folder(site: Path, browser: Browser) -> None:
+    browser.driver.get(f"{(site / 'index.html').as_uri()}?q=exit codes")
+    browser.wait("document.querySelectorAll('.md-search-result__link').length > 0")
+    links = browser.js("[...document.querySelectorAll('.md-search-result__link')].map(link => link.href)")
+    assert any("reference/exit-codes.html" in link for link in links), links
+
+
+def test_the_commands_of_a_session_are_copied_without_their_output(site: Path, browser: Browser) -> None:
+    browser.driver.get((site / "map.html").as_uri())
+    button = (
+        "[...document.querySelectorAll('.highlight')].find(each => each.querySelector('.gp')).querySelector('button')"
+    )
+    browser.wait(f"{button} !== null")
+    browser.driver.execute_script(f"{button}.click()")
+    copied = browser.js(f"{button}.getAttribute('data-clipboard-text')")
+    assert copied.splitlines() == [
+        "nfrun run words.yaml -q",
+        "nfrun open words --format csv",
+        "nfrun open parts --format csv",
+    ]
