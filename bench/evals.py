@@ -29,8 +29,8 @@ _OVER_FLOOR, _RERUN = "<= 1.05", "<= 0.7"
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
     """Yield rows for a first run, for one that has nothing to ask, and for the most requests in a second.
 
-    The first calls of a run wait for the client to be made, and are then made at once. Raises
-    RuntimeError if the server counts other requests than nfrun.
+    The first calls of all cells wait for the client to be made, and are then made at once. Raises RuntimeError if the
+    server counts other requests than nfrun.
     """
     if importlib.util.find_spec("httpx") is None:
         return

@@ -28,7 +28,8 @@ class Calls:
     the number of tries by the number of the order. `waiting` has the pieces in back-off, with the time when it is over.
     `failure` is why the node fails: the call for `bad_piece`, or no single one. Then nothing is called but earlier
     pieces of orders, and halves of such, so that the first bad row among them is told. `seed` makes the jitter of
-    delays repeatable. `inputs` are the outputs that the node reads.
+    delays repeatable. `inputs` are the outputs that the node reads. If they are `is_cold`, one call runs alone until it
+    has begun.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Calls:
         inputs: Mapping[str, OutputRef] = NOTHING,
         *,
         alone: bool = True,
+        is_cold: bool = False,
     ) -> None:
         self.opened = opened
         self.inputs = inputs
@@ -49,6 +51,7 @@ class Calls:
         self._retry = retry
         self._seed = seed
         self._alone = alone
+        self._is_cold = is_cold
         self._next = 0
         self._again: deque[PiecePath] = deque()  # halves, and pieces whose back-off is over
         self._left: deque[PiecePath] = deque()  # of orders that have ended before these were called
@@ -76,7 +79,7 @@ class Calls:
     def can_start(self) -> bool:
         """Whether another order may start now."""
         has_piece = bool(self._again) or (self._uncalled > 0 and self._held_by is None)
-        return has_piece and len(self.running) < MOST_RUNNING
+        return has_piece and len(self.running) < (1 if self._is_cold else MOST_RUNNING)
 
     @property
     def has_ended(self) -> bool:
@@ -107,6 +110,10 @@ class Calls:
         self.running[self._orders] = (pieces, tries)
         return self._orders, pieces, tries
 
+    def begun(self) -> None:
+        """Let several calls run at once: the function is imported, and the instance that calls share is made."""
+        self._is_cold = False
+
     def resume(self, piece: PiecePath) -> None:
         """Call a piece again, whose back-off is over."""
         del self.waiting[piece]
@@ -134,6 +141,7 @@ class Calls:
             if tries > 1 or len(piece) > 1:
                 self._forget(piece)
             self._done_rows += self._pieces.rows_of(piece)
+        self._is_cold = self._is_cold and failure is not None and failure.is_certain
         if failure is None:
             self._held_by = None
             return None

@@ -81,7 +81,10 @@ class MapScheduler(Scheduler):
         inputs = self.outputs.inputs_of(self._nodes[i])
         # The timeout and the tokens of a rate are those of one call.
         alone = outcome.opened.on_loop or self._timeouts[i] is not None or self._takes_rate(i)
-        calls = self._calls[i] = Calls(outcome.opened, spec, self._nodes[i].retry, seed, inputs, alone=alone)
+        # Calls that wait for an import or an instance would have their tokens already, and be made all at once.
+        is_cold = outcome.opened.on_loop and outcome.node in self._begins_later and self._takes_rate(i)
+        calls = Calls(outcome.opened, spec, self._nodes[i].retry, seed, inputs, alone=alone, is_cold=is_cold)
+        self._calls[i] = calls
         if self._stop_reason is not None:
             calls.stop()
         self._report(now, i, calls, events)
@@ -95,6 +98,8 @@ class MapScheduler(Scheduler):
         if not call:
             super().begun(now, node, attempt)
         elif calls is not None and self._attempt[i] == attempt and call in calls.running:
+            calls.begun()
+            self._go_on(now, i, calls, [])  # the next tick starts others
             self._set_timeout(now, i, call)
 
     def tick(self, now: float) -> list[Event]:

@@ -546,6 +546,38 @@ def test_a_map_whose_input_is_gone_does_not_begin_again_when_all_ends(ends: str)
     assert s.done
 
 
+def starts_of(events: list[Event]) -> list[int]:
+    return [event.call for event in events if isinstance(event, CallStarted)]
+
+
+@pytest.mark.parametrize(("on_loop", "tokens", "at_once"), [(True, 1.0, 1), (False, 1.0, 4), (True, 0.0, 4)])
+def test_tokens_are_not_handed_out_while_the_first_call_waits_for_its_instance(
+    on_loop: bool, tokens: float, at_once: int
+) -> None:
+    """Otherwise all calls that have their tokens would be made at the moment when it is there."""
+    node = Node("m", map=MapSpec("x", 1), resources=(("cpu", 1.0), ("api", tokens)), timeout=9.0)
+    plan = make_plan([node], slots=4, budgets={"api": Budget(1000.0, per=1.0)})
+    s = scheduler_of(plan, begins_later=["m"])
+    s.begin(0.0)
+    found = starts_of(s.outcome(1.0, Outcome("m", 1, opened=OpenedMap(Rows(9, 1), 9, on_loop=on_loop))))
+    found += [call for i in range(50) for call in starts_of(s.tick(1.0 + i / 10))]
+    assert len(found) == at_once
+    s.begun(7.0, "m", 1, found[0])
+    found += [call for i in range(50) for call in starts_of(s.tick(7.0 + i / 100))]
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize(("is_bad", "is_certain", "more"), [(False, False, 4), (True, False, 4), (True, True, 0)])
+def test_calls_go_on_if_the_first_one_ends_without_having_begun(is_bad: bool, is_certain: bool, more: int) -> None:
+    spec = MapSpec("x", 1, on_error="collect")
+    calls = Calls(OpenedMap(Rows(9, 1), 9), spec, Retry(1, 1.0), "", is_cold=True)
+    number, _, _ = calls.start()
+    assert not calls.can_start
+    failure = Failure(Cause.NODE, "X", "no", is_certain=is_certain) if is_bad else None
+    calls.end(0.0, Outcome("m", 1, failure, call=number), is_stopped=False)
+    assert sum(calls.can_start and bool(calls.start()) for _ in range(4)) == more
+
+
 def test_the_tokens_of_a_rate_are_taken_by_each_call(trials: list[Trial]) -> None:
     counted = 0
     for trial in trials:

@@ -41,7 +41,7 @@ class CallContext(AttemptContext):
         """Count the timeout of the call from now: the function is imported, and an instance of a class is made."""
         super().begin(imported=imported)
         self._has_begun = True
-        if self.node.timeout is not None:
+        if self.node.timeout is not None or self._key[2] == 1:  # others may wait for the first one
             self.settings.on_begun(*self._key)
 
     def progress(self, done: float, total: float | None = None) -> None:
