@@ -84,6 +84,16 @@ class Rate:
         wanted_at = now if self._waiting_since is None else self._waiting_since
         self._next = max(self._next, wanted_at) + tokens * self._spacing
 
+    def move(self, at: float, now: float, tokens: float) -> None:
+        """Count tokens that were handed out `at` a time as handed out now: what took them has waited until now."""
+        recent = self._recent
+        entry = next((k for k, taken in enumerate(recent) if taken == (at, tokens)), None)
+        if entry is not None:
+            del recent[entry]
+        else:  # the window has moved on
+            self._used += tokens
+        recent.append((now, tokens))
+
 
 class Units:
     """The numbered units of one budget. A node takes whole units, the lowest ones, and a fraction of one more."""

@@ -51,7 +51,7 @@ class Calls:
         self._retry = retry
         self._seed = seed
         self._alone = alone
-        self._is_cold = is_cold
+        self.is_cold = is_cold
         self._next = 0
         self._again: deque[PiecePath] = deque()  # halves, and pieces whose back-off is over
         self._left: deque[PiecePath] = deque()  # of orders that have ended before these were called
@@ -79,7 +79,7 @@ class Calls:
     def can_start(self) -> bool:
         """Whether another order may start now."""
         has_piece = bool(self._again) or (self._uncalled > 0 and self._held_by is None)
-        return has_piece and len(self.running) < (1 if self._is_cold else MOST_RUNNING)
+        return has_piece and len(self.running) < (1 if self.is_cold else MOST_RUNNING)
 
     @property
     def has_ended(self) -> bool:
@@ -112,7 +112,7 @@ class Calls:
 
     def begun(self) -> None:
         """Let several calls run at once: the function is imported, and the instance that calls share is made."""
-        self._is_cold = False
+        self.is_cold = False
 
     def resume(self, piece: PiecePath) -> None:
         """Call a piece again, whose back-off is over."""
@@ -141,7 +141,7 @@ class Calls:
             if tries > 1 or len(piece) > 1:
                 self._forget(piece)
             self._done_rows += self._pieces.rows_of(piece)
-        self._is_cold = self._is_cold and failure is not None and failure.is_certain
+        self.is_cold = self.is_cold and failure is not None and failure.is_certain
         if failure is None:
             self._held_by = None
             return None

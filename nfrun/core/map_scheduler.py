@@ -57,6 +57,7 @@ class MapScheduler(Scheduler):
         self._call_timers: list[tuple[float, int, int, PiecePath]] = []  # time, node, call or 0, piece in back-off
         self._timed = 0  # how many of these are needed
         self._detached_calls: set[tuple[int, int, int]] = set()
+        self._cold: dict[int, float] = {}  # nodes whose first call has started and not begun, with the time of that
 
     @property
     def wake_at(self) -> float | None:
@@ -98,6 +99,8 @@ class MapScheduler(Scheduler):
         if not call:
             super().begun(now, node, attempt)
         elif calls is not None and self._attempt[i] == attempt and call in calls.running:
+            if i in self._cold:
+                self._ready.has_waited(i, self._cold.pop(i), now)
             calls.begun()
             self._go_on(now, i, calls, [])  # the next tick starts others
             self._set_timeout(now, i, call)
@@ -152,6 +155,7 @@ class MapScheduler(Scheduler):
 
     def _end_call(self, now: float, i: int, outcome: Outcome, events: list[Event]) -> None:
         calls = self._calls[i]
+        self._cold.pop(i, None)
         if outcome.lacking:
             calls.lack(outcome.call, outcome.lacking)
         elif (in_backoff := calls.end(now, outcome, is_stopped=self._stop_reason is not None)) is not None:
@@ -217,6 +221,8 @@ class MapScheduler(Scheduler):
             failed, failure, piece = tuple(calls.failed), calls.failure, calls.bad_piece
             events.append(CallsEnded(now, name, attempt, inputs, wait, granted, calls.counts, failed, failure, piece))
             return
+        if calls.is_cold:
+            self._cold[i] = now
         call, pieces, tries = calls.start()
         self._ready.hand_to(i, call)
         events.append(
@@ -236,6 +242,7 @@ class MapScheduler(Scheduler):
         self._retries.stop(i)
 
     def _forget_calls(self, i: int) -> None:
+        self._cold.pop(i, None)
         del self._calls[i]
         self._ready.use_budgets(i, use=False)
 

@@ -84,6 +84,9 @@ class ReadyQueue:
         for resource, amount in self._demand[i]:
             self._free[resource] += amount
 
+    def has_waited(self, i: int, at: float, now: float) -> None:
+        """Count the tokens of rates that a node took `at` a time as taken now: it has made no use of them until now."""
+
     def granted(self, i: int) -> Mapping[str, tuple[int, ...]] | None:
         """Return the numbers of the units that a taken node holds, by budget; None if it is only looked up."""
         return NOTHING
@@ -203,6 +206,11 @@ class BudgetQueue(ReadyQueue):
         if i in self._unknown:
             self._unknown.remove(i)
             self.use_budgets(i, use=True)
+
+    def has_waited(self, i: int, at: float, now: float) -> None:
+        for name, amount in self._demand[i]:
+            if name in self._rates:
+                self._rates[name].move(at, now, amount)
 
     def granted(self, i: int) -> Mapping[str, tuple[int, ...]] | None:
         if i in self._unknown:

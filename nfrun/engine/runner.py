@@ -142,8 +142,7 @@ class Run:
 
         Safe to call from any thread.
         """
-        known = self._plan.nodes.get(node)
-        if known is not None and (known.timeout is not None or (known.map is not None and call)):
+        if node in self._plan.nodes and (call or self._plan.nodes[node].timeout is not None):
             with self._locked():
                 if node in self._scheduler.plan.nodes:  # not an attempt that was detached before the last nodes run
                     self._scheduler.begun(self.now(), node, attempt, call)

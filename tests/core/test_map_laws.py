@@ -567,6 +567,31 @@ def test_tokens_are_not_handed_out_while_the_first_call_waits_for_its_instance(
     assert len(found) == 4
 
 
+def test_no_more_calls_begin_in_a_second_than_the_rate_allows_if_the_first_ones_have_waited() -> None:
+    """Six cells wait 0.3 s for the client that they share: their calls, which have their tokens, begin at once."""
+    nodes = [Node(f"m{i}", map=MapSpec("x", 1), resources=(("api", 1.0),)) for i in range(6)]
+    plan = make_plan(nodes, slots=4, budgets={"api": Budget(50.0, per=1.0)})
+    s = scheduler_of(plan, begins_later=[node.name for node in nodes])
+    s.begin(0.0)
+    events = [
+        e
+        for node in nodes
+        for e in s.outcome(0.0, Outcome(node.name, 1, opened=OpenedMap(Rows(40, 1), 40, on_loop=True)))
+    ]
+    now, starts = 0.0, list[tuple[float, CallStarted]]()
+    while now < 4.0:
+        starts += [(now, event) for event in events if isinstance(event, CallStarted)]
+        if 0.3 <= now < 0.3005:
+            for _, start in starts:
+                s.begun(now, start.node, 1, start.call)
+        now += 0.001
+        events = s.tick(now)
+    assert [at for at, _ in starts[:6]] == pytest.approx([i / 50 for i in range(6)], abs=0.002)
+    begins = [max(0.3, at) for at, _ in starts]
+    assert len(begins) > 180
+    assert all(later - first >= 1 - 1e-6 for first, later in zip(begins, begins[50:], strict=False))
+
+
 @pytest.mark.parametrize(("is_bad", "is_certain", "more"), [(False, False, 4), (True, False, 4), (True, True, 0)])
 def test_calls_go_on_if_the_first_one_ends_without_having_begun(is_bad: bool, is_certain: bool, more: int) -> None:
     spec = MapSpec("x", 1, on_error="collect")

@@ -309,3 +309,16 @@ def test_more_than_there_is_is_refused() -> None:
     for budgets in ({"gpu": Budget(1)}, {"gpu": per_second(1)}, {"gpu": per_second(0.5)}, {}):
         with pytest.raises(ValueError, match="'n0' asks for 2 of 'gpu'"):
             make_plan(calls(1, {"gpu": 2.0}), budgets=budgets)
+
+
+def test_tokens_that_were_used_later_count_from_then_on() -> None:
+    rate = Rate(Budget(2.0, per=1.0))
+    rate.take(0.0, 1.0)
+    rate.move(0.0, 0.8, 1.0)
+    assert rate.due_at(1.0) == 0.5  # the next one is not delayed
+    rate.take(0.8, 1.0)
+    assert rate.due_at(1.0) == 1.8  # but no three are in a second
+    rate.take(1.8, 1.0)
+    rate.move(0.8, 3.0, 1.0)  # also if they are out of the window already
+    rate.take(3.0, 1.0)
+    assert rate.due_at(1.0) == 4.0
