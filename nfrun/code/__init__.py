@@ -24,7 +24,7 @@ Other packages use:
 - `program_functions`: `described`, `program_module`
 - `reached_code`: `Statement`
 - `reached_imports`: `MissingImports`
-- `signatures`: `ClassSignature`, `Signature`
+- `signatures`: `ClassSignature`, `Signature`, `signature_of`
 - `source_import`: `forget_imported`, `import_for_process`
 - `symbols`: `Definition`
 """

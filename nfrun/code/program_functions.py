@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from nfrun.code.function_lookup import PROGRAM, LookupResult
-from nfrun.code.signatures import ClassSignature, Signature
+from nfrun.code.signatures import ClassSignature, Signature, signature_of
 
 Functions = Mapping[str, Callable[..., Any]]  # by the names that `PROGRAM:name` has them by
 
@@ -42,7 +42,7 @@ def program_module(functions: Functions) -> ModuleType:
 
 def _signature(function: Any, *, skip_first: bool = False) -> Signature | None:
     try:
-        parameters = [*inspect.signature(function).parameters.values()][int(skip_first) :]
+        parameters = [*signature_of(function).parameters.values()][int(skip_first) :]
     except (TypeError, ValueError):
         return None
     written = _written_annotations(function)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import field, frozen, mutable
+
+if TYPE_CHECKING:
+    import inspect
 
 
 @frozen
@@ -112,3 +116,18 @@ def module_from_json(saved: list[Any], file: str) -> ModuleNames:
         {name: (module, inner) for name, (module, inner) in from_others.items()},
         dynamic,
     )
+
+
+def signature_of(function: Any) -> inspect.Signature:
+    """Return the signature of a function, without computing its annotations. Raises TypeError or ValueError.
+
+    From Python 3.14 on, annotations are computed when they are read: a name that only type checkers import would fail
+    here, so they are texts there.
+    """
+    import inspect
+
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+
+        return inspect.signature(function, annotation_format=Format.STRING)
+    return inspect.signature(function)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nfrun.code.signatures import signature_of
+
 _FRAME = re.compile(r"(?:Optional\[)?(?:(?P<pandas>pd|pandas)|pl|polars)\.(?:\w+\.)*DataFrame\]?(?: \| None)?")
 _REST = "**"  # the key for the inputs that no other parameter takes
 _OF_ARROW = re.compile(r"pyarrow\.lib\.(?:Table|ChunkedArray)\b")
@@ -22,7 +24,7 @@ def frames_of(function: Callable[..., Any]) -> dict[str, str]:
         parameters = inspect.signature(function, eval_str=True).parameters
     except Exception:  # a name that only type checkers import; the text of the annotation is left
         try:
-            parameters = inspect.signature(function).parameters
+            parameters = signature_of(function).parameters
         except (TypeError, ValueError):
             return {}
     found = {}
@@ -44,11 +46,10 @@ def as_frames(arguments: Mapping[str, Any], libraries: Mapping[str, str]) -> dic
 def taking_tables(function: Callable[..., Any], libraries: Mapping[str, str]) -> Callable[..., Any]:
     """Return the function, made to take tables for its data frames too."""
     import functools
-    import inspect
 
     @functools.wraps(function)
     def call(*positional: Any, **named: Any) -> Any:
-        given = inspect.signature(function).bind(*positional, **named)
+        given = signature_of(function).bind(*positional, **named)
         given.arguments = as_frames(given.arguments, libraries)
         return function(*given.args, **given.kwargs)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.code.module_finder import find_module, hidden_files
+from nfrun.code.signatures import signature_of
 from nfrun.code.source_import import import_for_process
 from nfrun.core.values import field, frozen, replace
 from nfrun.nodes.base import NodeContext, NodeError
@@ -145,9 +146,7 @@ def values(context: NodeContext, takes_context: bool) -> dict[str, Any]:
 def names_of(function: Any) -> tuple[str, ...]:
     """Return the names of the parameters of a function, or of what makes a class; () if they are not known."""
     try:
-        import inspect
-
-        return tuple(inspect.signature(function).parameters)
+        return tuple(signature_of(function).parameters)
     except (TypeError, ValueError):
         return ()
 

@@ -41,7 +41,7 @@ def begin_thread(thread: threading.Thread) -> None:
     bootstrap = partial(vars(threading.Thread)["_bootstrap"], thread)
     started = _Started(bootstrap)
     vars(thread).update(_bootstrap=bootstrap, _started=started)
-    started.references = sys.getrefcount(bootstrap)  # the thread has one more until it ends
+    started.references = sys.getrefcount(started.bootstrap)  # the thread has one more until it ends
     try:
         thread.start()
     except MemoryError:
