@@ -23,14 +23,14 @@ from bench.startup import without_numpy
 
 _EVALS = Path(__file__).parents[1] / "pipelines" / "evals"
 _RATE = 50  # a second, as evals.yaml has it
-_OVER_FLOOR, _RERUN = "<= 1.05", "<= 0.7"
+_OVER_FLOOR, _RERUN, _BUSIEST = "<= 1.05", "<= 0.7", "<= 1.2"
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
     """Yield rows for a first run, for one that has nothing to ask, and for the most requests in a second.
 
-    The first calls of all cells wait for the client to be made, and are then made at once. Raises RuntimeError if the
-    server counts other requests than nfrun.
+    No more than 50 calls begin in a second, but not all requests take the same time to arrive. Raises RuntimeError if
+    the server counts other requests than nfrun.
     """
     if importlib.util.find_spec("httpx") is None:
         return
@@ -56,7 +56,10 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     yield _line(f"evals, {len(log)} requests: nfrun / its rate", firsts, spread(floors), ratios, _OVER_FLOOR)
     yield _line("evals, nothing to ask: nfrun / 1 s", again, "1 s", again, _RERUN)
     busiest = max(most)
-    yield Line("evals, most requests in a second / 50", str(busiest), str(_RATE), busiest / _RATE)
+    ratio = busiest / _RATE
+    yield Line(
+        "evals, most requests in a second / 50", str(busiest), str(_RATE), ratio, _BUSIEST, holds(ratio, _BUSIEST)
+    )
 
 
 def _line(what: str, seconds: list[float], against: str, ratios: list[float], bar: str) -> Line:
