@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError
-from nfrun.nodes.base import NodeContext
+from nfrun.nodes.base import NodeContext, NodeError
 from nfrun.nodes.sql_inputs import sliced
 from nfrun.system.runtime import available_memory
 
@@ -45,7 +45,8 @@ class DuckDBInstances:
     def cursor(self, folder: str = "") -> Iterator[Any]:
         """Open a cursor on the shared instance of a folder.
 
-        After an error that broke the instance, the next cursor has a new one. Raises `duckdb.Error`, HandoffError.
+        After an error that broke the instance, the next cursor has a new one. Raises `duckdb.Error`, HandoffError, and
+        NodeError for a folder that DuckDB cannot have.
         """
         import duckdb
 
@@ -68,7 +69,7 @@ class DuckDBInstances:
 
     @contextmanager
     def own(self, threads: int, spill_folder: Path, memory: float = 0.0, folder: str = "") -> Iterator[Any]:
-        """Open an instance for one node, which may take `memory` bytes if given. Raises `duckdb.Error`."""
+        """Open an instance for one node, which may take `memory` bytes if given. Raises as `cursor` does."""
         instance = None
         try:
             with self._lock:
@@ -110,6 +111,9 @@ class DuckDBInstances:
     def _connect(self, folder: str, threads: int, spill_folder: Path, memory: float = 0.0) -> Any:
         import duckdb
 
+        for path in (folder, str(spill_folder)):
+            if not _is_utf_8(path):  # DuckDB would raise "std::bad_cast"
+                raise NodeError(f"DuckDB takes no folder whose name is not UTF-8: {path}", "rename the folder")
         config: dict[str, Any] = {"temp_directory": str(spill_folder), "memory_limit": f"{int(memory or self._limit)}B"}
         if folder:
             config["file_search_path"] = folder
@@ -117,6 +121,11 @@ class DuckDBInstances:
         if not memory:  # otherwise its limit stays as it is
             self._limits[instance] = _memory_limit(instance)
         return instance
+
+
+def _is_utf_8(path: str) -> bool:
+    """Return whether the name has no bytes that are not UTF-8, which Python has as lone surrogates."""
+    return path.encode(errors="ignore").decode() == path
 
 
 def instances_of(context: NodeContext) -> DuckDBInstances:
@@ -143,7 +152,7 @@ def gives_nothing(context: NodeContext, query: str, tables: Mapping[str, Any]) -
             for name, table in tables.items():
                 cursor.register(name, sliced(table))
             return cursor.execute(query).fetchone() is None
-    except duckdb.Error:
+    except (duckdb.Error, NodeError):
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from conftest import Trial
 
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.engine.attempt import AttemptRunner
-from nfrun.nodes.base import CancelToken
+from nfrun.nodes.base import CancelToken, NodeError
 from nfrun.nodes.duckdb_instances import DuckDBInstances, gives_nothing
 from nfrun.system.runtime import available_memory
 
@@ -284,3 +285,13 @@ def test_checks_of_long_tables_ask_the_shared_instance(tmp_path: Path) -> None:
     with made.cursor() as cursor:
         assert setting(cursor, "threads") == 1
     assert not gives_nothing(context, "selec", {}), "where DuckDB cannot tell, it is not known"
+
+
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_a_folder_that_is_not_utf_8_is_told_before_duckdb_gets_it(as_folder: bool, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"a\xffb")
+    instances = DuckDBInstances({}, tmp_path / ("spill" if as_folder else odd), 1.0)
+    folder = str(tmp_path / odd) if as_folder else ""
+    with pytest.raises(NodeError) as raised, instances.cursor(folder):
+        pass
+    assert str(raised.value) == f"DuckDB takes no folder whose name is not UTF-8: {tmp_path / odd}"
