@@ -21,6 +21,11 @@ def to_table(value: Any) -> Any:
 
     if isinstance(value, pa.Table | pa.RecordBatchReader):
         return value
+    if type(value).__name__ == "Series" and hasattr(value, "to_frame"):
+        what = "the function returned a Series, which is one column and not a table"
+        raise NodeError(
+            what, "return a DataFrame: to_frame() makes one of it, and reset_index() of pandas keeps the index"
+        )
     try:
         if isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ())):
             return _frame_table(value)
@@ -33,7 +38,8 @@ def to_table(value: Any) -> Any:
             rows = [{str(key): item for key, item in row.items()} for row in value]
             return pa.table({key: [row.get(key) for row in rows] for key in keys})
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise NodeError(f"the function returned {a_(value)} that does not make a table: {error}") from None
+        said = "; ".join(map(str, error.args))  # pandas columns that cannot be converted have two texts
+        raise NodeError(f"the function returned {a_(value)} that does not make a table: {said}") from None
     if isinstance(value, Path | bytes):
         what = f"the function returned {a_(value)}, and the output is a table"
         raise NodeError(what, "say that it is a file: outputs: {name: file}, or an ending such as {name: .pkl}")

@@ -155,3 +155,20 @@ def test_other_errors_are_told_as_they_are(trial: Trial) -> None:
     assert failed(trial.python("def f(table):\n    return None + 1", {"table": TABLE})).details == ""
     told = "import pyarrow\ndef f(table: 'pl.DataFrame'):\n    raise TypeError('a pyarrow.lib.Table')"
     assert failed(trial.python(told, {"table": TABLE})).details == ""
+
+
+@pytest.mark.parametrize("value", ["pd.Series([1])", "pl.Series([1])"])
+def test_a_series_is_no_table(trial: Trial, value: str) -> None:
+    failure = failed(trial.python(f"import pandas as pd\nimport polars as pl\ndef f(): return {value}"))
+    assert failure.message == "the function returned a Series, which is one column and not a table"
+    assert (
+        failure.details == "return a DataFrame: to_frame() makes one of it, and reset_index() of pandas keeps the index"
+    )
+
+
+def test_a_column_that_cannot_be_converted_is_named(trial: Trial) -> None:
+    failure = failed(trial.python("import pandas as pd\ndef f(): return pd.DataFrame({'x': [1, 'a']})"))
+    assert failure.message == (
+        "the function returned a DataFrame that does not make a table: Could not convert 'a' with type str: tried to "
+        "convert to int64; Conversion failed for column x with type object"
+    )
