@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from nfrun_ai.chat import (
     NoCompletion,
     RequestFailed,
     RequestRefused,
     WrongAnswer,
+    WrongValue,
+    after,
     check_answer,
     check_status,
+    header_of,
     read_completion,
     request_of,
     validator_of,
@@ -51,6 +55,30 @@ def test_a_request_has_all_that_is_given() -> None:
             "json_schema": {"name": "answer", "strict": True, "schema": SCHEMA},
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("key", "header"),
+    [("", {}), (" \n", {}), ("abc", {"Authorization": "Bearer abc"}), ("abc\n", {"Authorization": "Bearer abc"})],
+)
+def test_the_header_with_the_key(key: str, header: dict[str, str]) -> None:
+    assert header_of(key) == header
+
+
+@pytest.mark.parametrize("key", ["hunter2\nhunter3", "hüntér2", "hunter2\0"])
+def test_a_key_that_is_none_is_not_shown(key: str) -> None:
+    with pytest.raises(WrongValue) as raised:
+        header_of(key)
+    assert "nter" not in str(raised.value) and raised.value.every_row
+
+
+def test_dollars_take_the_place_of_a_column_of_that_name() -> None:
+    rows = pa.table({"dollars": ["many"], "tokens_in": [10], "tokens_out": pa.array([None], pa.int64())})
+    prices = {"small": {"input": 1.0, "output": 2.0}}
+    assert after({"model": "small", "prices": prices}, rows).to_pylist() == [
+        {"tokens_in": 10, "tokens_out": None, "dollars": None}
+    ]
+    assert after({"model": "small"}, pa.table({"id": [1]})).column_names == ["id"]
 
 
 def test_a_completion_is_read() -> None:

@@ -62,13 +62,12 @@ class Calls:
     def __init__(self, job: Job) -> None:
         import httpx  # it takes 0.1 s
 
-        values = job.node.values
-        key = job.env.get(KEY)
+        values, headers = job.node.values, header_of(job.env.get(KEY, ""))
         price_of(values)
         self._valid = validator_of(values.get("schema"))
         self._url = f"{values['url'].rstrip('/')}/chat/completions"
         self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=headers,
             timeout=httpx.Timeout(_MOST_SECONDS, connect=_CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=_MOST_IDLE),
         )
@@ -98,7 +97,7 @@ class Calls:
             return await self._client.post(self._url, json=request)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise WrongValue(f"'url' cannot be used: {error}") from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise RequestFailed(f"no response from {self._url}: {_reason(error)}") from None
 
 
@@ -115,7 +114,14 @@ def after(values: Mapping[str, Any], rows: pa.Table) -> pa.Table:
     else:
         asked, told = (rows[name].cast(pa.float64()) for name in ("tokens_in", "tokens_out"))
         dollars = pc.divide(pc.add(pc.multiply(asked, price["input"]), pc.multiply(told, price["output"])), 1e6)
-    return rows.append_column("dollars", dollars)
+    return (rows.drop_columns("dollars") if "dollars" in rows.column_names else rows).append_column("dollars", dollars)
+
+
+def header_of(key: str) -> dict[str, str]:
+    """Return the header with a key, none without. Raises WrongValue, which does not show the key."""
+    if not (key.strip().isascii() and key.strip().isprintable()):
+        raise WrongValue(f"the key in {KEY} has characters that no key has: is there something else in the variable?")
+    return {"Authorization": f"Bearer {key.strip()}"} if key.strip() else {}
 
 
 def price_of(values: Mapping[str, Any]) -> Mapping[str, float] | None:
