@@ -33,8 +33,8 @@ Other packages use:
 - `processes.supervisor`: `supervise`
 - `processes.temp_folder`: `use_temp_folder`
 - `remembered_checksums`: `RememberedChecksums`
-- `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`, `peak_rss`,
-  `PeakMemory`, `process_began`, `used_memory`
+- `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`, `is_busy`,
+  `peak_rss`, `PeakMemory`, `process_began`, `used_memory`
 - `std_streams`: `discard_stdout`, `Messages`, `named_descriptor`, `open_descriptor`, `prepare_std_streams`,
   `redirect_std_streams`, `separate_streams`
 - `threads`: `ABANDONED`, `start_thread`, `start_timer`

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nfrun.system.cgroups import cpu_quota, memory_limit
 
+_BUSY = 1.5  # processes that want a core, per core
 _GC_THRESHOLD = 10_000  # new objects between two collections of the youngest generation
 _MANY_OBJECTS = 5_000  # fewer new objects are scanned faster than all frozen ones are counted
 
@@ -27,6 +28,11 @@ def cores() -> int:
 def allowed_cores() -> int:
     """Return on how many processor cores this process may run."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_busy() -> bool:
+    """Return whether so many processes of the machine want a core that times say little about anything else."""
+    return os.getloadavg()[0] > _BUSY * (os.cpu_count() or 1)
 
 
 def idle_seconds() -> float | None:

@@ -174,6 +174,7 @@ def test_imports_that_take_long_or_fail(tmp_path: Path, monkeypatch: pytest.Monk
         "killed_one cannot be imported: was killed by SIGSEGV; compiled code in it crashed"
     )
     monkeypatch.setattr(machine, "_SLOW_IMPORT", 0.0)
+    monkeypatch.setattr(machine, "is_busy", lambda: False)
     assert check_imports(["quick_one"]).level == NOTE
     monkeypatch.setattr(machine, "_IMPORT_SECONDS", 0.5)
     assert check_imports(["endless_one"]).text == "endless_one cannot be imported: it takes more than 0.5 s"
@@ -237,6 +238,9 @@ def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytes
     layer = f"it goes with the container, and the next one runs all nodes: mount a volume at {tmp_path}"
     assert level_and_advice("overlay") == (NOTE, layer)
     monkeypatch.setattr(disks, "try_folder", lambda folder: Trial(0.02, 0.0))
+    monkeypatch.setattr(disks, "is_busy", lambda: True)
+    assert level_and_advice() == (OK, "")
+    monkeypatch.setattr(disks, "is_busy", lambda: False)
     assert level_and_advice() == (NOTE, "each node waits for several files: keep the runs on a local disk: --work DIR")
     there.f_favail = 2_000
     assert level_and_advice()[0] == NOTE

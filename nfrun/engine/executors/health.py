@@ -10,6 +10,7 @@ from typing import Any
 from nfrun.core.amounts import format_seconds
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.engine.executors.fork_server import NO_VARIABLES, make_process, start_server
+from nfrun.system.runtime import is_busy
 
 _SECONDS = 30.0  # that a worker may take to answer
 _SLOW = 5.0
@@ -29,7 +30,7 @@ def check_workers() -> HealthCheck:
     first, next_one = taken
     facts = {"seconds": [round(seconds, 4) for seconds in taken]}
     text = f"the first worker process starts in {format_seconds(first)}, the next in {format_seconds(next_one)}"
-    if first > _SLOW:
+    if first > _SLOW and not is_busy():
         advice = "imports take long: is Python on a network file system?"
         return HealthCheck("workers", NOTE, text, advice, facts)
     return HealthCheck("workers", OK, text, "", facts)

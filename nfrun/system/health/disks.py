@@ -20,6 +20,7 @@ from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.health.mounts import mount_of
 from nfrun.system.processes.temp_folder import LONGEST, is_too_long
+from nfrun.system.runtime import is_busy
 
 _LITTLE_SPACE = 1_000_000_000
 _NO_SPACE = 50_000_000
@@ -103,7 +104,7 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
         level, advice = PROBLEM, _MAKE_ROOM
     elif free < _LITTLE_SPACE or (inodes is not None and inodes < _FEW_INODES):
         level, advice = NOTE, "tables take at most a tenth of what is free, and nodes whose tables are gone run again"
-    elif trial.seconds > _SLOW_FILE:
+    elif trial.seconds > _SLOW_FILE and not is_busy():
         level, advice = NOTE, f"each node waits for several files: {_ELSEWHERE}"
     elif mount.is_memory:
         level, advice = NOTE, "it is memory: tables take it from the nodes, and are gone when the machine starts again"

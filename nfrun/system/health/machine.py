@@ -19,9 +19,8 @@ from nfrun.system.cgroups import cpu_quota, memory_kills, memory_left, processes
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.processes.exit_status import describe_exit
 from nfrun.system.processes.prctl import find_prctl
-from nfrun.system.runtime import allowed_cores, available_memory, cores
+from nfrun.system.runtime import allowed_cores, available_memory, cores, is_busy
 
-_BUSY = 1.5  # processes that want a core, per core
 _LITTLE_MEMORY = 1_000_000_000
 _FEW_FILES = 1024
 _FEW_PROCESSES = 64
@@ -51,7 +50,7 @@ def check_cores(slots: int) -> HealthCheck:
     text = f"{format_count(cores(), 'core')}{of}, {format_count(slots, 'node')} at once; the load is {load:.1f}"
     text = "; ".join([text, *why])
     facts = {"cores": cores(), "machine": machine, "allowed": allowed, "quota": quota, "load": round(load, 2)}
-    if load > _BUSY * machine:
+    if is_busy():
         advice = "other programs use the cores, and nodes wait for them: look with 'top'"
         return HealthCheck("cores", NOTE, text, advice, facts)
     return HealthCheck("cores", OK, text, "", facts)
@@ -123,7 +122,7 @@ def check_imports(packages: Sequence[str]) -> HealthCheck:
         advice = f"install it again: {sys.executable} -m pip install --force-reinstall {broken}"
         text = f"{broken} cannot be imported: {(wrong.strip().splitlines() or [end])[-1]}"
         return HealthCheck("imports", PROBLEM, text, advice, facts)
-    if sum(taken.values()) < _SLOW_IMPORT:
+    if sum(taken.values()) < _SLOW_IMPORT or is_busy():
         return HealthCheck("imports", OK, text, "", facts)
     advice = "each start takes that long: is Python on a network file system, or does a virus scanner read it?"
     return HealthCheck("imports", NOTE, text, advice, facts)
