@@ -297,6 +297,13 @@ def test_the_workflows_give_the_action_what_it_takes(tmp_path: Path) -> None:
         assert {"pipeline"} <= step["with"].keys() <= ACTION["inputs"].keys()
 
 
+def test_an_action_is_used_in_one_version_everywhere(tmp_path: Path) -> None:
+    texts = [file.read_text(encoding="utf-8") for file in (ROOT / "action.yml", *workflows(tmp_path))]
+    used = {use for text in texts for use in re.findall(r"uses: (actions/[\w-]+)(?:/\w+)?@(v\d+)\b", text)}
+    assert len(used) >= 4
+    assert len(used) == len({name for name, _ in used})
+
+
 @pytest.mark.skipif(not shutil.which("actionlint"), reason="actionlint is not installed")
 def test_actionlint_finds_nothing(tmp_path: Path) -> None:
     subprocess.run(["actionlint", *workflows(tmp_path)], check=True)
