@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -201,12 +200,12 @@ def test_a_terminal_may_change_its_size_while_the_view_is_shown(folder: Path) ->
 
 
 def test_the_cursor_is_shown_again_after_kill_9(folder: Path) -> None:
-    given = {"cwd": str(folder), "env": environ(), "encoding": "utf-8", "timeout": 30}
-    child = pexpect.spawn(sys.executable, ["-m", "nfrun", "run", "two.yaml"], **given)
-    child.expect_exact("\x1b[?25l")
-    child.kill(signal.SIGKILL)
-    child.expect_exact("\x1b[?25h")
-    child.close()
+    command = [sys.executable, "-m", "nfrun", "run", "two.yaml"]
+    given = {"cwd": folder, "env": environ(), "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    with screen() as terminal, forked.Popen(command, stderr=terminal.theirs, **given) as process:
+        terminal.wait_for("\x1b[?25l")
+        process.kill()
+        terminal.wait_for("\x1b[?25h")
 
 
 def test_lines_stay_and_the_view_goes(folder: Path) -> None:

@@ -75,8 +75,7 @@ def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]
         stray_output.relay()
         supervising = _Supervisor(reaper, status_read, code_read, stop_signals, hint, stray_output, as_json=as_json)
         _leave(supervising.wait(), prctl)
-    os.close(status_read)
-    os.close(code_read)
+    os.close(code_read)  # not the other: without a reader, Python would print an error at each signal
     runner = 0
     with suppress(OSError):  # if there are too many processes, the reaper is the runner
         runner = os.fork()
