@@ -12,7 +12,6 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.nodes.arguments import Given, check_arguments, check_class, given_by, listed, split_given
 from nfrun.nodes.base import NodeDiagnostic, NodeError
-from nfrun.nodes.use_rows import missing_in_texts
 
 _ANY = ("Any", "typing.Any", "object")  # annotations that admit a table, too
 _VALUE = "value"  # as `form_of` in annotations.py returns it
@@ -91,6 +90,8 @@ def missing_columns(node: NodeSpec, names: Sequence[str]) -> Iterator[NodeDiagno
     form = node.map.form or MapForm()
     for column in form.columns if form.named_in(names) else form.optional:
         if column not in names and node.plugin is not None:
+            from nfrun.nodes.use_rows import missing_in_texts  # few nodes are of plug-ins
+
             what, path, start = missing_in_texts(node, node.plugin, column)
             yield NodeDiagnostic(path, what, _instead(column, names), start=start, length=len(column) + 2)
         elif column not in names:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.map_spec import MapForm
 from nfrun.core.output_types import TABLE, ending_of, form_of
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
@@ -15,7 +16,6 @@ from nfrun.core.text import ellipsize
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.made_files import check_apart, made_file
 from nfrun.nodes.returned_tables import a_, to_table
-from nfrun.nodes.use_rows import call_row, check_rows, form_of_rows, joined_rows
 
 if TYPE_CHECKING:
     from nfrun.plugins.job import Job
@@ -38,6 +38,8 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         yield NodeDiagnostic(path, found.message, found.hint, found.at_key or (bool(node.with_) and not found.path))
     yield from _check_inputs(node, half)
     if half.columns_in:
+        from nfrun.nodes.use_rows import check_rows  # few plug-ins are called for each row
+
         yield from check_rows(node, half, {found.path[0] for found in wrong if found.path})
     if node.map is not None and not half.maps:
         yield NodeDiagnostic(("map",), f"'{half.name}' has no 'map'", "it reads its inputs as a whole", at_key=True)
@@ -96,14 +98,26 @@ def call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> A
 
 async def call_piece_async(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
     """Return what a plug-in gives for the rows of a piece, from a coroutine on the event loop."""
+    from nfrun.nodes.use_rows import call_row
+
     module, is_new = _loaded(context, "Calls")
     return await call_row(context, module, piece, inputs, new=is_new)
+
+
+def _map_form(node: NodeSpec) -> MapForm:
+    if node.plugin is None or not node.plugin.columns_in:
+        return MapForm()
+    from nfrun.nodes.use_rows import form_of_rows
+
+    return form_of_rows(node, node.plugin)
 
 
 def _join_pieces(node: NodeSpec, rows: Any) -> Any:
     """Return the rows of all calls, with what the plug-in adds to them."""
     if node.plugin is None or not node.plugin.after:
         return rows
+    from nfrun.nodes.use_rows import joined_rows
+
     return joined_rows(node, _imported(node.plugin, "after"), rows)
 
 
@@ -230,7 +244,7 @@ USE = Kind(
     call_piece=call_piece,
     call_piece_async=call_piece_async,
     join_pieces=_join_pieces,
-    map_form=lambda node, lookup: form_of_rows(node),
+    map_form=lambda node, lookup: _map_form(node),
     settings={"env": {"$ref": "#/$defs/env"}},
     synonyms=("plugin", "plug_in", "plug-in", "provider"),
     expression_hint="which plug-in runs is fixed; put values under 'with'",

@@ -17,18 +17,15 @@ from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
 from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
 from nfrun.nodes.returned_tables import a_
+from nfrun.plugins.column_texts import named_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def form_of_rows(node: NodeSpec) -> MapForm:
-    """Return what the calls take: the columns that values name, or the table of a piece."""
-    if node.plugin is None or not node.plugin.columns_in:
-        return MapForm()
-    from nfrun.plugins.column_texts import named_columns
-
-    names = named_columns({name: node.with_.get(name) for name in node.plugin.columns_in})
+def form_of_rows(node: NodeSpec, half: StaticHalf) -> MapForm:
+    """Return what the calls take: the columns that values name."""
+    names = named_columns({name: node.with_.get(name) for name in half.columns_in})
     return MapForm(takes_table=False, columns=tuple(names), per_row=True, is_async=True)
 
 
@@ -43,15 +40,13 @@ def check_rows(node: NodeSpec, half: StaticHalf, wrong: Collection[str | int]) -
             what = f"'{half.name}' is called for each row, and has no '{key}'"
             yield NodeDiagnostic(("map", key), what, "remove it", at_key=True)
     texts = [name for name in half.columns_in if name in node.with_ and name not in wrong]
-    if texts and not form_of_rows(node).columns and not _may_name_columns([node.with_[name] for name in texts]):
+    if texts and not form_of_rows(node, half).columns and not _may_name_columns([node.with_[name] for name in texts]):
         what = f"'{texts[0]}' names no column of '{node.map.over}': each row would get the same"
         yield NodeDiagnostic(("with", texts[0]), what, "write {name} where the column is to stand")
 
 
 def missing_in_texts(node: NodeSpec, half: StaticHalf, column: str) -> tuple[str, tuple[str | int, ...], int]:
     """Return what to say of a column that is not there, the path of the text that names it, and where in the text."""
-    from nfrun.plugins.column_texts import named_columns
-
     assert node.map is not None
     path, start = named_columns({name: node.with_.get(name) for name in half.columns_in})[column]
     what = f"'{half.name}' names the column '{ellipsize(column)}', which '{node.map.over}' does not have"
