@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json
-from nfrun.core.amounts import format_count
 from nfrun.core.health import NOTE, PROBLEM, HealthCheck
+from nfrun.core.text import format_count
 from nfrun.core.values import asdict
 from nfrun.running.option_fields import (
     Options,

@@ -5,7 +5,6 @@ returns events. The simulation runs the same scheduler in virtual time.
 
 Other packages use:
 
-- `amounts`: `format_count`, `format_seconds`, `format_size`
 - `budgets`: `Budget`, `Held`, `Units`
 - `call_events`: `CallsEnded`, `CallStarted`, `MapStarted`
 - `calls`: `ORDER_SECONDS`
@@ -37,8 +36,8 @@ Other packages use:
 - `selection`: `NodeGraph`, `parse_selector`, `select`, `STATUSES`
 - `simulation`: `makespan`
 - `static_half`: `StaticHalf`
-- `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `file_stem`, `fit_cells`, `GO_ON_HINT`,
-  `on_one_line`, `shortened`
+- `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `file_stem`, `fit_cells`, `format_count`,
+  `format_seconds`, `format_size`, `GO_ON_HINT`, `on_one_line`, `shortened`
 - `values`: `asdict`, `field`, `Field`, `fields`, `frozen`, `is_value`, `KW_ONLY`, `MISSING`, `mutable`, `replace`,
   `values_of`
 - `what_if`: `PastAttempt`, `PastNode`, `PastRun`

@@ -10,10 +10,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.amounts import format_count, format_size
 from nfrun.core.errors import HandoffError
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
-from nfrun.core.text import shortened
+from nfrun.core.text import format_count, format_size, shortened
 from nfrun.history.journal import VERSION, read_ends
 from nfrun.history.kept_tables import budget_of, kept_tables
 from nfrun.history.lock_files import describe_holder, holder_of, is_locked, lockers, unusable

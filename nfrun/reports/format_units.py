@@ -1,15 +1,15 @@
-"""Formats amounts for people: those of `nfrun.core.amounts`, and those of nodes and outputs."""
+"""Formats amounts for people: those of `nfrun.core.text`, and those of nodes and outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol
 
-from nfrun.core.amounts import format_count as format_count
-from nfrun.core.amounts import format_seconds as format_seconds
-from nfrun.core.amounts import format_size as format_size
 from nfrun.core.map_counts import MapCounts
 from nfrun.core.output_types import TABLE
+from nfrun.core.text import format_count as format_count
+from nfrun.core.text import format_seconds as format_seconds
+from nfrun.core.text import format_size as format_size
 
 
 class Sized(Protocol):

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 _MOUNTED = "sys/fs/cgroup"
 _OF_PROCESS = "proc/self/cgroup"
 _UNLIMITED = 1 << 60  # bytes; version 1 says the largest number of pages for no limit
-_ROOT = Path("/")
 
 
-def cpu_quota(root: Path = _ROOT) -> float | None:
+def cpu_quota(root: str = "") -> float | None:
     """Return how many cores' worth of time this process and those beside it may use; None without a limit."""
     found = []
     for folder in _folders("cpu", root):
         with suppress(OSError, ValueError):  # the file says "max" if there is no limit
-            quota, period = map(int, (folder / "cpu.max").read_text().split())
+            quota, period = map(int, _read(folder, "cpu.max").split())
             found.append(quota / period)
         with suppress(OSError, ValueError):
-            quota, period = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+            quota, period = (int(_read(folder, f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
             found += [quota / period] if quota > 0 else []
     return min(found, default=None)
 
 
-def memory_limit(root: Path = _ROOT) -> int | None:
+def memory_limit(root: str = "") -> int | None:
     """Return how many bytes this process and those beside it may use; None without a limit."""
     found = []
     for folder in _folders("memory", root):
         for name in ("memory.max", "memory.limit_in_bytes"):
             with suppress(OSError, ValueError):
-                found.append(int((folder / name).read_text()))
+                found.append(int(_read(folder, name)))
     return min([limit for limit in found if limit < _UNLIMITED], default=None)
 
 
-def memory_left(root: Path = _ROOT) -> int | None:
+def memory_left(root: str = "") -> int | None:
     """Return how many bytes of the limit are not used; None without a limit. Cached files do not count as used."""
     left = []
     for folder in _folders("memory", root):
@@ -44,48 +43,58 @@ def memory_left(root: Path = _ROOT) -> int | None:
             ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
         ):
             with suppress(OSError, ValueError, KeyError):
-                limit = int((folder / most).read_text())
-                files = int(dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())[cached])
-                left += [limit - int((folder / used).read_text()) + files] if limit < _UNLIMITED else []
+                limit = int(_read(folder, most))
+                files = int(dict(line.split() for line in _read(folder, "memory.stat").splitlines())[cached])
+                left += [limit - int(_read(folder, used)) + files] if limit < _UNLIMITED else []
     return min(left, default=None)
 
 
-def memory_kills(root: Path = _ROOT) -> int:
+def memory_kills(root: str = "") -> int:
     """Return how many processes of this group the system has ended because its memory ran out."""
 
     def kills(text: str) -> int:
         return int(dict(line.split() for line in text.splitlines())["oom_kill"])
 
-    own = next(_folders("memory", root), None)
+    own = next(iter(_folders("memory", root)), None)
     for name in ("memory.events", "memory.oom_control"):
         with suppress(OSError, ValueError, KeyError):
             if own is not None:
-                return kills((own / name).read_text())
+                return kills(_read(own, name))
     return 0
 
 
-def processes_left(root: Path = _ROOT) -> int | None:
+def processes_left(root: str = "") -> int | None:
     """Return how many more processes and threads may be started here; None without a limit."""
     left = []
     for folder in _folders("pids", root):
         with suppress(OSError, ValueError):
-            left.append(int((folder / "pids.max").read_text()) - int((folder / "pids.current").read_text()))
+            left.append(int(_read(folder, "pids.max")) - int(_read(folder, "pids.current")))
     return min(left, default=None)
 
 
-def _folders(controller: str, root: Path) -> Iterator[Path]:
-    """Yield the folders of the groups with this process, the innermost first. All limits on the way count.
+@cache
+def _folders(controller: str, root: str) -> tuple[str, ...]:
+    """Return the folders of the groups with this process, the innermost first. All limits on the way count.
 
-    In a container the path may be one of the machine outside: then only the outermost folder is there.
+    In a container the path may be one of the machine outside: then only the outermost folder is there. Runs ask a few
+    times, so it is found once.
     """
+    found: dict[str, None] = {}
     with suppress(OSError, ValueError):
-        for line in (root / _OF_PROCESS).read_text().splitlines():
+        for line in Path(f"{root}/{_OF_PROCESS}").read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers and controller not in controllers.split(","):
                 continue
-            for mounted in (controller, controllers, "unified", "") if controllers else ("unified", ""):
-                top = root / _MOUNTED / mounted
-                inner = top / path.lstrip("/")
-                for folder in (inner, *inner.parents):
-                    if folder.is_relative_to(top) and folder.is_dir():
-                        yield folder
+            for mounted in (controller, controllers) if controllers else ("unified", ""):
+                top = f"{root}/{_MOUNTED}/{mounted}".rstrip("/")
+                inner = path.strip("/")
+                while inner:
+                    found[f"{top}/{inner}"] = None
+                    inner = inner.rpartition("/")[0]
+                found[top] = None
+    return tuple([folder for folder in found if Path(folder).is_dir()])
+
+
+def _read(folder: str, name: str) -> str:
+    """Return the content of a file of a group. Raises OSError."""
+    return Path(folder, name).read_text(encoding="utf-8")

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from math import ceil
 from pathlib import Path
 
 from nfrun.system.cgroups import cpu_quota, memory_limit
@@ -22,7 +21,7 @@ def cores() -> int:
     """Return how many processor cores this process may use: those that it may run on, at most what a container may."""
     quota = cpu_quota()
     allowed = allowed_cores()
-    return allowed if quota is None else max(1, min(allowed, ceil(quota)))
+    return allowed if quota is None else max(1, min(allowed, int(-(-quota // 1))))
 
 
 def allowed_cores() -> int:

@@ -46,9 +46,14 @@ def test_limits_of_version_2_count_on_the_whole_way(tmp_path: Path) -> None:
     write(tmp_path, **{f"{of}inner__pids_dot_max": "100", f"{of}inner__pids_dot_current": "60"})
     write(tmp_path, **{f"{of}inner__memory_dot_current": "900000000"})
     write(tmp_path, **{f"{of}inner__memory_dot_stat": "anon 1\ninactive_file 100000000\n"})
-    found = [cpu_quota(tmp_path), memory_limit(tmp_path), memory_kills(tmp_path), processes_left(tmp_path)]
+    found = [
+        cpu_quota(str(tmp_path)),
+        memory_limit(str(tmp_path)),
+        memory_kills(str(tmp_path)),
+        processes_left(str(tmp_path)),
+    ]
     assert found == [1.5, 2_000_000_000, 3, 40]
-    assert memory_left(tmp_path) == 1_200_000_000
+    assert memory_left(str(tmp_path)) == 1_200_000_000
 
 
 def test_limits_of_version_1_and_of_a_container_that_sees_the_path_of_the_machine(tmp_path: Path) -> None:
@@ -56,9 +61,9 @@ def test_limits_of_version_1_and_of_a_container_that_sees_the_path_of_the_machin
     of = "sys__fs__cgroup__"
     quota = {f"{of}cpu__cpu_dot_cfs_quota_us": "250000", f"{of}cpu__cpu_dot_cfs_period_us": "100000"}
     write(tmp_path, **quota, **{f"{of}memory__memory_dot_limit_in_bytes": "9223372036854771712"})
-    assert (cpu_quota(tmp_path), memory_limit(tmp_path), processes_left(tmp_path)) == (2.5, None, None)
+    assert (cpu_quota(str(tmp_path)), memory_limit(str(tmp_path)), processes_left(str(tmp_path))) == (2.5, None, None)
     write(tmp_path, **{f"{of}cpu__cpu_dot_cfs_quota_us": "-1"})
-    assert cpu_quota(tmp_path) is None
+    assert cpu_quota(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("text", [None, "", "nonsense", "0::"])
@@ -66,7 +71,12 @@ def test_a_system_without_control_groups_has_no_limits(text: str | None, tmp_pat
     if text is not None:
         write(tmp_path, proc__self__cgroup=text)
     write(tmp_path, sys__fs__cgroup__x="")
-    found = [cpu_quota(tmp_path), memory_limit(tmp_path), memory_left(tmp_path), memory_kills(tmp_path)]
+    found = [
+        cpu_quota(str(tmp_path)),
+        memory_limit(str(tmp_path)),
+        memory_left(str(tmp_path)),
+        memory_kills(str(tmp_path)),
+    ]
     assert found == [None, None, None, 0]
 
 

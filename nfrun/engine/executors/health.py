@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from multiprocessing import connection, context
 from typing import Any
 
-from nfrun.core.amounts import format_seconds
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
+from nfrun.core.text import format_seconds
 from nfrun.engine.executors.fork_server import NO_VARIABLES, make_process, start_server
 from nfrun.system.runtime import is_busy
 

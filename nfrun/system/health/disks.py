@@ -14,8 +14,8 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from nfrun.core.amounts import format_seconds, format_size
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
+from nfrun.core.text import format_seconds, format_size
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.health.mounts import mount_of

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.core.amounts import format_count, format_seconds, format_size
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
-from nfrun.core.text import shortened
+from nfrun.core.text import format_count, format_seconds, format_size, shortened
 from nfrun.system.cgroups import cpu_quota, memory_kills, memory_left, processes_left
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.processes.exit_status import describe_exit
