@@ -22,11 +22,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def python(*arguments: str, cwd: Path) -> str:
+def python(*arguments: str, cwd: Path, **variables: str) -> str:
     # A process of its own, not a fork: that is without numpy.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     # As in nfrun: with more threads, sums are taken in another order, and logistic regression reads other digits.
     environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    environ |= variables
     command = [sys.executable, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environ, cwd=cwd, check=False)
     assert done.returncode == 0, done.stderr
@@ -98,3 +99,18 @@ def test_digits_finds_what_a_loop_and_scikit_learn_find(tmp_path: Path) -> None:
     assert ran(again) == cells | {"mean@neighbours", "ranking", "best", "publish"}
     assert rows(again, "ranking")[0]["model"] == "vectors"
     assert again["outputs"]["model"]["digest"] == first["outputs"]["model"]["digest"]
+
+
+_DIGEST = """
+import hashlib
+import export, steps
+train = steps.digits()["train"]
+pixels = steps.pixels_of(train)
+model = steps.make({"kind": "forest", "settings": {"n_estimators": 3, "random_state": 0}}).fit(pixels, train["digit"])
+print(hashlib.sha256(export.onnx_bytes(model, pixels[:1])).hexdigest())
+"""
+
+
+def test_the_onnx_file_does_not_depend_on_the_order_of_sets() -> None:
+    digests = {python("-c", _DIGEST, cwd=DIGITS, PYTHONHASHSEED=seed, PYTHONDONTWRITEBYTECODE="1") for seed in "01"}
+    assert len(digests) == 1
