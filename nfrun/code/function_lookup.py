@@ -166,7 +166,7 @@ class FunctionLookup:
 def _modules_in(folders: Iterable[Path]) -> list[str]:
     """Return the sorted names of the modules and packages in the folders."""
     inside = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
-    names = [path.stem for path in inside if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    names = {path.stem for path in inside if path.suffix == ".py" or (path / "__init__.py").is_file()}
     return sorted(name for name in names if name.isidentifier() and not name.startswith("__"))
 
 
