@@ -164,7 +164,7 @@ def test_modules_that_are_compiled_again_and_again(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     text = "PYTHONDONTWRITEBYTECODE is set, and nothing is compiled: each start compiles all modules again"
     assert (check_bytecode().level, check_bytecode().text) == (NOTE, text)
-    assert check_bytecode().advice.startswith(f"'{sys.executable} -m compileall -q ")
+    assert check_bytecode().advice.startswith(f"compile them once: {sys.executable} -m compileall -q ")
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     assert "cannot keep compiled modules in" in check_bytecode().text
 

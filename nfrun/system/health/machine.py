@@ -165,11 +165,12 @@ def check_bytecode() -> HealthCheck:
     facts = {"written": not sys.dont_write_bytecode, "there": there}
     if there:
         return HealthCheck("bytecode", OK, "modules are compiled once", "", facts)
+    compile_all = f"{sys.executable} -m compileall -q {_site()}"
     if sys.dont_write_bytecode:
         text = "PYTHONDONTWRITEBYTECODE is set, and nothing is compiled: each start compiles all modules again"
-        return HealthCheck("bytecode", NOTE, text, f"'{sys.executable} -m compileall -q {_site()}' once", facts)
+        return HealthCheck("bytecode", NOTE, text, f"compile them once: {compile_all}", facts)
     text = f"Python cannot keep compiled modules in {_site()}: each start compiles them again"
-    advice = f"make it writable once for '{sys.executable} -m compileall -q {_site()}', or set PYTHONPYCACHEPREFIX"
+    advice = f"as a user who may write there: {compile_all}; or set PYTHONPYCACHEPREFIX"
     return HealthCheck("bytecode", NOTE, text, advice, facts)
 
 
