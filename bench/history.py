@@ -1,25 +1,30 @@
-"""Measures a run that reuses everything in a work folder with 300 runs, against one in a folder with two.
+"""Measures what 300 runs in a work folder cost the next one, against two: if it reuses everything, and if nothing.
 
-All runs have 1,000 nodes. Each journal but the first two is a copy, as that of a run which reused everything.
+The runs that reuse everything have 1,000 nodes. The others have 100, and each run another parameter: `plan` finds out
+that they run again. All journals but two or three are copies.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.measure import Line, holds, interleaved, median, spread
+from bench.measure import Line, holds, interleaved, median, spread, versus
 from bench.reuse import write_nodes
+from bench.startup import fresh
 from nfrun.history.journal_text import with_checksum
 from nfrun.history.work_dir import JOURNAL
 
 _RUNS, _BAR = 300, "<= 1.3"
+_NODES = 100  # of those that run again
+_STEPS = "def f(n):\n    return [{'n': n}]\n"
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,32 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     once = {"many": [lost] * len(found["few"]), "few": found["few"]}
     yield _line(f"the same, when the index was lost: time, {_RUNS} / two", once, "wall", spread, "")
     yield _line(f"the same, when the index was lost: memory, {_RUNS} / two", once, "peak", _megabytes, "")
+    yield _changed(folder, repeat)
 
 
-def _run(pipeline: Path, work: Path) -> Run:
-    command = [sys.executable, "-m", "nfrun", "run", str(pipeline), "--json", "--work", str(work)]
+def _changed(folder: Path, repeat: int) -> Line:
+    """Measure plans of nodes that run again, since each run has another parameter."""
+    (folder / "steps.py").write_text(_STEPS, encoding="utf-8")
+    nodes = "".join(f'  n{i}: {{python: "steps:f", with: {{n: "${{{{ params.n }}}}"}}}}\n' for i in range(_NODES))
+    pipeline = folder / "changed.yaml"
+    pipeline.write_text(f"params: {{n: 0}}\nnodes:\n{nodes}", encoding="utf-8")
+    few, many = folder / "few_changed", folder / "many_changed"
+    for work in (few, many):
+        for number in (1, 2):
+            _run(pipeline, work, "-p", f"n={number}")
+    _copy_changed(many / "runs")
+    _run(pipeline, many, "-p", "n=3")  # adds the others to the index
+    _run(pipeline, few, "-p", "n=3")
+    plan = [sys.executable, "-m", "nfrun", "plan", str(pipeline), "-p", "n=4", "--work"]
+    variants = {name: partial(fresh, [*plan, str(work)], os.environ) for name, work in (("few", few), ("many", many))}
+    interleaved(variants, 1)
+    found = interleaved(variants, repeat)
+    what = f"{_NODES} nodes with another parameter planned, {_RUNS} such runs there / three"
+    return versus(what, found["many"], found["few"], _BAR)
+
+
+def _run(pipeline: Path, work: Path, *options: str) -> Run:
+    command = [sys.executable, "-m", "nfrun", "run", str(pipeline), "--json", "--work", str(work), *options]
     began = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     return Run(time.perf_counter() - began, json.loads(done.stdout)["peak_rss_bytes"])
@@ -61,13 +88,34 @@ def _copy_last(runs: Path) -> None:
     """Copy the journal of the last run, with other ids and with numbers that come before all others."""
     last = max(runs.iterdir(), key=lambda run: (run / JOURNAL).stat().st_mtime_ns)
     first, _, rest = (last / JOURNAL).read_bytes().partition(b"\n")
+    for number in range(_RUNS - 2):
+        _write_journal(runs, number, first, lambda: rest)
+
+
+def _copy_changed(runs: Path) -> None:
+    """Copy the journal of a run as those of runs with other parameters: each node has another key and another value."""
+    first, *rest = next(runs.iterdir()).joinpath(JOURNAL).read_bytes().splitlines()
+    lines = [json.loads(line) for line in rest]
+
+    def changed() -> bytes:
+        for line in lines:
+            line.pop("check", None)
+            if line["event"] == "finished":
+                line["key"] = os.urandom(16).hex()
+                line["parts"]["value n"] = os.urandom(16).hex()
+        return b"".join(with_checksum(json.dumps(line)) for line in lines)
+
+    for number in range(_RUNS - 3):
+        _write_journal(runs, number, first, changed)
+
+
+def _write_journal(runs: Path, number: int, first: bytes, rest: Callable[[], bytes]) -> None:
     header = json.loads(first)
     del header["check"]
-    for number in range(_RUNS - 2):
-        folder = runs / f"20200101-{number:06}-abcdef"
-        folder.mkdir()
-        line = with_checksum(json.dumps({**header, "run": folder.name, "number": number - _RUNS}))
-        (folder / JOURNAL).write_bytes(line + rest)
+    folder = runs / f"20200101-{number:06}-abcdef"
+    folder.mkdir()
+    line = with_checksum(json.dumps({**header, "run": folder.name, "number": number - _RUNS}))
+    (folder / JOURNAL).write_bytes(line + rest())
 
 
 def _line(what: str, found: Mapping[str, list[Run]], figure: str, show: object, bar: str) -> Line:
