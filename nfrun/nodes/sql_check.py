@@ -31,7 +31,13 @@ _NO_NAMES = """
 and or not from where select on as in is then else when like having union except join
 """
 _VALUE_HINT = "a value of 'with' is written $name"
-_DBT_NAME = re.compile(r"\{\{\s*(?:ref|source)\s*\(")  # as in {{ ref('orders') }}
+# What models of dbt have, and what stands for it.
+_JINJA = {
+    r"\{\{-?\s*(?:ref|source)\s*\(": "a table is written by its name, and is among the inputs of the node",
+    r"\{\{-?\s*config\s*\(": "there is no Jinja: the settings of a model are keys of its node",
+    r"\{\{-?\s*this\b": "there is no Jinja: new days are cells of a matrix, and 'map' computes new rows only",
+    r"\{[%#]": "there is no Jinja: what differs is a value of 'with' ($name), a matrix, or an 'if' of the node",
+}
 _HINTS = {
     ":": _VALUE_HINT,
     "%": _VALUE_HINT,
@@ -128,12 +134,16 @@ def _syntax_error(node: NodeSpec, text: str) -> NodeDiagnostic:
     if at >= word.end() or (here == len(words) - 1 and word[0].lower() in _KEYWORDS.split()):
         hint = "something is missing after it"
         return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
-    if _DBT_NAME.match(node.body, word.start()):
-        hint = "a table is written by its name, and is among the inputs of the node"
+    if hint := _jinja_hint(node.body, word.start()):
         return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
     guess = closest_match(word[0], _KEYWORDS.split()) if word[0].lower() not in _KEYWORDS.split() else None
     hint = f"did you mean '{guess}'?" if guess else _HINTS.get(word[0], "look at the words before it")
     return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
+
+
+def _jinja_hint(query: str, start: int) -> str:
+    """Return what stands for the Jinja in which an error starts, "" if it is none."""
+    return next((hint for form, hint in _JINJA.items() if re.compile(form).match(query, start)), "")
 
 
 def _is_reserved(word: str) -> bool:

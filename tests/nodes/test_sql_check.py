@@ -96,6 +96,30 @@ WRONG = {
     7 |       select * from {{ ref('flights') }}
       |                     ^ a table is written by its name, and is among the inputs of the node""",
     ),
+    "the settings of a model of dbt": (
+        "{{ config(materialized='incremental', unique_key='id') }}\nselect * from flights",
+        """p.yaml:7:7: DuckDB cannot parse this query: syntax error at or near "{"
+    7 |       {{ config(materialized='incremental', unique_key='id') }}
+      |       ^ there is no Jinja: the settings of a model are keys of its node""",
+    ),
+    "a block of Jinja": (
+        "select * from flights\n{% if is_incremental() %} where id > 1 {% endif %}",
+        """p.yaml:8:7: DuckDB cannot parse this query: syntax error at or near "{"
+    8 |       {% if is_incremental() %} where id > 1 {% endif %}
+      |       ^ there is no Jinja: what differs is a value of 'with' ($name), a matrix, or an 'if' of the node""",
+    ),
+    "the table of the run before, as in dbt": (
+        "select * from flights where id > (select max(id) from {{ this }})",
+        """p.yaml:7:61: DuckDB cannot parse this query: syntax error at or near "{"
+    7 |       select * from flights where id > (select max(id) from {{ this }})
+      |                                                             ^ there is no Jinja: new days are cells of a matrix, and 'map' computes new rows only""",  # noqa: E501
+    ),
+    "a variable of Jinja": (
+        "select * from flights where day = {{ var('day') }}",
+        """p.yaml:7:42: DuckDB cannot parse this query: syntax error at or near "{"
+    7 |       select * from flights where day = {{ var('day') }}
+      |                                          ^ a value of 'with' is written $name""",
+    ),
     "a comment of another language": (
         "select 1 # one",
         """p.yaml:7:16: DuckDB cannot parse this query: syntax error at or near "#"
