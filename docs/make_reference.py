@@ -17,6 +17,7 @@ from typing import Any, get_args
 import nfrun
 import nfrun.testing
 from nfrun.cli.commands import all_commands
+from nfrun.cli.help_text import _MOST_IN_ONE
 from nfrun.core.calls import MOST_RUNNING
 from nfrun.core.event_json import JSON_KEYS, event_name
 from nfrun.core.events import Event
@@ -116,8 +117,13 @@ def commands() -> Iterator[str]:
         yield f"## {name}"
         yield cell(text)
         yield f"`nfrun {' '.join([name, *words, '[OPTIONS]'])}`"
-        rows = [f"| {flags_of(option)} | {help_of(option)} |" for option in declared]
-        if rows:
+        groups: dict[str, list[Any]] = {}
+        for option in declared:
+            groups.setdefault(option.metadata["group"] if len(declared) > _MOST_IN_ONE else "", []).append(option)
+        for group, options_of_group in groups.items():
+            if group:
+                yield f"**{group}**"
+            rows = [f"| {flags_of(option)} | {help_of(option)} |" for option in options_of_group]
             yield "\n".join(["| | |", "| --- | --- |", *rows])
 
 
