@@ -12,6 +12,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "bench/README.md", "pipelines/**/README.md")
 _LINK = re.compile(r"(\]\(|(?:src|srcset|href)=\")(?![a-z]+:|#)([^)\s\"#]+)")
+_CAPTION = re.compile(r"^`([^`\n]+)`:\n(```+\w+)(.*)$", re.MULTILINE)
 _CODE = re.compile(r"`[^`\n]*`")
 _COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE | re.DOTALL)
 
@@ -37,6 +38,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[2]))
         return link[1] + posixpath.relpath(_place(target), here or ".")
 
+    markdown = _CAPTION.sub(r'\n\2 title="\1"\3', markdown)
     parts = re.split(r"(^ *```.*?^ *```$)", markdown, flags=re.MULTILINE | re.DOTALL)
     return "".join(part if i % 2 else _in_markdown(_LINK.sub(moved, part)) for i, part in enumerate(parts))
 

@@ -34,6 +34,7 @@ PAGES = sorted(
 )
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>not run|slow): (?P<why>[^>]*?) -->\n+)?"
+    r"(?:`(?P<caption>[^`\n]+)`:\n)?"
     r"(?P<indent> *)(?:(?P<fence>```+)|<!-- (?=(?:sh|console|python|file)\b))(?P<info>[^\n]*)\n(?P<text>.*?)"
     r"^ *(?(fence)(?P=fence)|-->)$",
     re.MULTILINE | re.DOTALL,
@@ -65,11 +66,11 @@ def blocks(page: str) -> list[Block]:
     found = []
     for match in _BLOCK.finditer(text):
         kind, _, rest = match["info"].strip().partition(" ")
-        title = re.search(r'title="([^"]+)"', rest)
+        title = match["caption"] or next(iter(re.findall(r'title="([^"]+)"', rest)), None)
         code = textwrap.dedent(match["text"])
         why = match["why"] and " ".join(match["why"].split())
         line = text.count("\n", 0, match.start("info")) + 1
-        found.append(Block(kind, title and title[1], code, match["mark"], why, line))
+        found.append(Block(kind, title, code, match["mark"], why, line))
     return found
 
 

@@ -50,6 +50,13 @@ def test_few_examples_are_not_run() -> None:
     assert found == NOT_RUN
 
 
+def test_every_file_on_a_page_has_its_name_above() -> None:
+    """GitHub does not show titles of blocks."""
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert not re.findall(r"^ *```\w* title=.*", text, re.MULTILINE), page
+
+
 def test_every_page_is_in_the_navigation_of_the_site() -> None:
     told = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(told) == sorted("index.md" if page == "README.md" else page.removeprefix("docs/") for page in LINKED)
