@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,6 +27,7 @@ from nfrun.cli.completion.shell_scripts import install as install_completion
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json, report_errors
 from nfrun.cli.help_text import CommandHelp, GroupHelp
 from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
+from nfrun.cli.other_words import command_hint, option_hint
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
@@ -132,6 +134,17 @@ def _words(words: Sequence[str]) -> list[str]:
     return [*words[:1], *with_bare_values(command[1], words[1:])] if command else [*words]
 
 
+def _hint(error: Any) -> str:
+    """Return what to type in place of a command that is not there, or of a pipeline file as an argument too many."""
+    if error.ctx is None:
+        return ""
+    if error.ctx.parent is None:
+        return command_hint(sys.argv[1]) if error.message.startswith("No such command") else ""
+    extra = re.fullmatch(r"Got unexpected extra argument\(s\) \((.*\.ya?ml)\)", error.message)
+    has_option = any("--pipeline" in param.opts for param in error.ctx.command.params)
+    return f"Did you mean --pipeline {extra[1]}?" if extra and has_option else ""
+
+
 def main() -> NoReturn:
     """Run the command line in `sys.argv` and exit. Called for what `parse_plain` does not parse."""
     prepare_std_streams()
@@ -139,6 +152,8 @@ def main() -> NoReturn:
         try:
             code = app(_words(sys.argv[1:]), standalone_mode=False)
         except _UsageError as error:
+            if hint := option_hint(getattr(error, "option_name", "")) or _hint(error):
+                error.message, error.possibilities = f"{error.message.partition('. Did')[0].rstrip('.')}. {hint}", None
             buffer = io.StringIO()
             error.show(buffer)
             messages(buffer.getvalue(), end="")

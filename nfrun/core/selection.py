@@ -54,6 +54,8 @@ def _term(text: str) -> Term:
         guess = closest_match(method, METHODS)
         there = "there is tag:, kind:, file: and status:"
         hint = f"did you mean '{guess}:{ellipsize(pattern)}'?" if guess else there
+        if method == "state" and pattern.startswith(("modified", "new")):  # dbt has these
+            hint = "what has changed runs without a selector"
         raise ValueError(f"'{ellipsize(text)}' begins with no kind of selector; {hint}")
     if not pattern:
         raise ValueError(f"'{ellipsize(text)}' names no {method or 'node'}")

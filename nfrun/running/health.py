@@ -15,9 +15,9 @@ from pathlib import Path
 
 import nfrun
 from nfrun import __version__
-from nfrun.core.errors import UsageError
+from nfrun.core.errors import SpecError, UsageError
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
-from nfrun.core.text import closest_match
+from nfrun.core.text import closest_match, format_count
 from nfrun.running.option_values import cache_budget, parse_slots
 
 # What nodes use if it is there, and what lacks without it.
@@ -82,7 +82,19 @@ def _check_work(folder: Path, work: Path, pipeline: Path | None) -> Iterator[Hea
             yield from check_reuse(there, there.name_of_file(pipeline.absolute()) if pipeline else None)
     yield check_unseen(folder)
     if pipeline is not None:
+        yield _check_file(pipeline)
         yield check_modeline(pipeline)
+
+
+def _check_file(pipeline: Path) -> HealthCheck:
+    from nfrun.spec.loader import read_pipeline
+
+    try:
+        found, _ = read_pipeline(pipeline)
+    except SpecError as error:
+        text = f"{pipeline.name} has {format_count(len(error.diagnostics), 'mistake')}: no run of it starts"
+        return HealthCheck("pipeline file", PROBLEM, text, f"nfrun validate {shlex.quote(str(pipeline))}")
+    return HealthCheck("pipeline file", OK, f"{pipeline.name}: {format_count(len(found.nodes), 'node')}")
 
 
 def _budget() -> int | None:

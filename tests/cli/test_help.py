@@ -9,7 +9,11 @@ import pytest
 from conftest import Here
 from typer.testing import CliRunner
 
+from nfrun.cli import other_words
+from nfrun.cli.commands import all_commands
 from nfrun.cli.typer_app import app
+from nfrun.core.values import fields
+from nfrun.running.options import RunOptions
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +112,28 @@ def test_help_is_asked_for_in_either_way(tmp_path: Path, here: Here) -> None:
     wrong = here(tmp_path, "help", "runn")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.endswith("Error: No such command 'runn'. Did you mean 'run', 'runs'?\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("build", "No such command 'build'. In nfrun it is 'run'."),
+        ("compile x.yaml", "No such command 'compile'. In nfrun it is 'plan'."),
+        ("run x.yaml --select a", "No such option: --select. In nfrun it is --only, --from and --until."),
+        ("report x.yaml", "Got unexpected extra argument(s) (x.yaml). Did you mean --pipeline x.yaml?"),
+        ("run x.yaml --vars=a", "No such option: --vars. In nfrun it is -p NAME=VALUE."),
+    ],
+)
+def test_words_of_other_tools(words: str, told: str, tmp_path: Path, here: Here) -> None:
+    done = here(tmp_path, *words.split())
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"Error: {told}")
+
+
+def test_words_of_other_tools_are_not_those_of_nfrun() -> None:
+    """What is told instead must be there, and what is not told is for typer, which knows what is near."""
+    assert not other_words._COMMANDS.keys() & all_commands().keys()
+    assert {*other_words._COMMANDS.values()} <= all_commands().keys()
+    flags = {flag for option in fields(RunOptions) for flag in option.metadata["flags"]}
+    assert not other_words._OPTIONS.keys() & flags
+    told = {word.strip(",") for text in other_words._OPTIONS.values() for word in text.split() if word[0] == "-"}
+    assert told <= flags

@@ -100,6 +100,10 @@ def test_what_a_selector_matches(selector: str, names: list[str]) -> None:
         ("tag:night", "no node has the tag 'night'; did you mean 'nightly'?"),
         ("kind:python", "no node has the kind 'python'; the kinds are read, sql, write"),
         ("file:out/al.csv", "no node reads or writes the file 'out/al.csv'; did you mean 'out/all.csv'?"),
+        (
+            "state:modified+",
+            "'state:modified+' begins with no kind of selector; what has changed runs without a selector",
+        ),
         ("status:fail", "no node can have the status 'fail'; did you mean 'failed'?"),
         ("status:red", "no node can have the status 'red'; there is failed, skipped, ok"),
         ("data,best", "no node matches all of 'data,best'; to select what matches any part, repeat the option"),

@@ -107,6 +107,11 @@ def test_wrong_arguments(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("nfrun.system.health.machine.check_imports", lambda packages: HealthCheck("imports", OK, "x"))
     done = here(tmp_path, "doctor", "missing.yaml")
     assert (done.returncode, done.stderr) == (2, "missing.yaml: there is no such file\n   check the path\n")
+    (tmp_path / "table.csv").write_text("a,b\n")
+    done = here(tmp_path, "doctor", "table.csv")
+    assert done.returncode == 1
+    told = "problem  pipeline file: table.csv has 1 mistake: no run of it starts\n         nfrun validate table.csv\n"
+    assert told in done.stdout
     (tmp_path / "file").touch()
     for name, path in (("file", str(tmp_path / "file")), ("/dev/null", "/dev/null")):
         done = here(tmp_path, "doctor", "--work", name)
