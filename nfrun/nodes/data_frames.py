@@ -1,40 +1,61 @@
-"""Gives functions their input tables as data frames where annotations say so, and says how where they would need it."""
+"""Gives functions their input tables as data frames where annotations say so, and says how where they would need it.
+
+Import it where a function takes a data frame, or fails: few do.
+"""
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import linecache
 import re
 from collections.abc import Callable, Mapping
+from inspect import Parameter
 from typing import Any
 
 from nfrun.code.signatures import signature_of
 
 _FRAME = re.compile(r"(?:Optional\[)?(?:(?P<pandas>pd|pandas)|pl|polars)\.(?:\w+\.)*DataFrame\]?(?: \| None)?")
+_NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 _REST = "**"  # the key for the inputs that no other parameter takes
 _OF_ARROW = re.compile(r"pyarrow\.lib\.(?:Table|ChunkedArray)\b")
 
 
-def frames_of(function: Callable[..., Any]) -> dict[str, str]:
+def frames_of(function: Callable[..., Any], parameters: Mapping[str, Parameter]) -> dict[str, str]:
     """Return the parameters of a function that are annotated as data frames, each with its library.
 
     Where `**rest` is annotated so, all others are there too, with "".
     """
-    import inspect
-
-    try:
-        parameters = inspect.signature(function, eval_str=True).parameters
-    except Exception:  # a name that only type checkers import; the text of the annotation is left
-        try:
-            parameters = signature_of(function).parameters
-        except (TypeError, ValueError):
-            return {}
-    found = {}
+    found, imported = {}, _imported(function)
     for name, parameter in parameters.items():
-        annotation = parameter.annotation
-        text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-        if match := _FRAME.fullmatch(text.replace("typing.", "")):
+        written = parameter.annotation
+        text = written if isinstance(written, str) else inspect.formatannotation(written)
+        text = _NAME.sub(lambda name: imported.get(name[0], name[0]), text.replace("typing.", ""))
+        if match := _FRAME.fullmatch(text.strip("'")):
             key = _REST if parameter.kind is parameter.VAR_KEYWORD else name
             found[key] = "pandas" if match["pandas"] else "polars"
     return {**dict.fromkeys(parameters, ""), **found} if _REST in found else found
+
+
+def _imported(function: Callable[..., Any]) -> Mapping[str, str]:
+    """Return what the module of a function imports of pandas and polars, by its name there.
+
+    It is read from the source: what stands under `if TYPE_CHECKING` is not there when the node runs.
+    """
+    made: Any = vars(function).get("__init__") if isinstance(function, type) else function
+    code = getattr(inspect.unwrap(made), "__code__", None) if made else None
+    found = {}
+    try:
+        tree = ast.parse("".join(linecache.getlines(code.co_filename)) if code else "")
+    except SyntaxError:  # the file has changed meanwhile
+        return {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update({each.asname: each.name for each in node.names if each.asname})
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.update({each.asname or each.name: f"{node.module}.{each.name}" for each in node.names})
+    return {name: of for name, of in found.items() if of.startswith(("pandas", "polars"))}
 
 
 def as_frames(arguments: Mapping[str, Any], libraries: Mapping[str, str]) -> dict[str, Any]:
@@ -45,7 +66,6 @@ def as_frames(arguments: Mapping[str, Any], libraries: Mapping[str, str]) -> dic
 
 def taking_tables(function: Callable[..., Any], libraries: Mapping[str, str]) -> Callable[..., Any]:
     """Return the function, made to take tables for its data frames too."""
-    import functools
 
     @functools.wraps(function)
     def call(*positional: Any, **named: Any) -> Any:

@@ -16,13 +16,12 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
 from nfrun.nodes.arguments import check_arguments, check_class, given_by, listed
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
-from nfrun.nodes.data_frames import as_frames, taking_tables
 from nfrun.nodes.made_files import check_apart, made_file
 from nfrun.nodes.map_form import check_map_form, map_form
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_, to_table
 from nfrun.nodes.text_facts import network_of_values
-from nfrun.nodes.user_function import awaited, bound, load, names_of, values
+from nfrun.nodes.user_function import as_frames, awaited, bound, load, parameters_of, values
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
@@ -74,16 +73,21 @@ def run(context: NodeContext) -> Mapping[str, Any]:
 def call_check(context: NodeContext, table: Any) -> Any:
     """Return what a function says of a table, which it gets as its first argument, awaited if it is `async`."""
     loaded = load(context)
-    first = as_frames(dict.fromkeys(names_of(loaded.function)[:1], table), loaded.frames)
-    return awaited(context, loaded.function(*(first.values() or [table]), **values(context, loaded.takes_context)))
+    if loaded.frames:
+        first, *_ = parameters_of(loaded.function)
+        table = as_frames({first: table}, loaded.frames)[first]
+    return awaited(context, loaded.function(table, **values(context, loaded.takes_context)))
 
 
 def _shell_names(context: NodeContext, query: object) -> Mapping[str, Any]:
     """Return the node's function, and the context if the function takes one."""
     loaded = load(context)
     own = {"context": own_context(context)} if loaded.takes_context else {}
-    takes_frames = loaded.frames and not loaded.is_class
-    function = taking_tables(loaded.function, loaded.frames) if takes_frames else loaded.function
+    function = loaded.function
+    if loaded.frames and not loaded.is_class:
+        from nfrun.nodes.data_frames import taking_tables
+
+        function = taking_tables(function, loaded.frames)
     return {**own, context.node.body.partition(":")[2]: function}
 
 

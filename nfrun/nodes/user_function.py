@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.code.module_finder import find_module, hidden_files
 from nfrun.code.signatures import signature_of
 from nfrun.code.source_import import import_for_process
 from nfrun.core.values import field, frozen, replace
 from nfrun.nodes.base import NodeContext, NodeError
-from nfrun.nodes.data_frames import as_frames, explain_tables, frames_of
 from nfrun.nodes.instances import RUN_COROUTINE, InstancePool, Key
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_
+
+if TYPE_CHECKING:
+    from inspect import Parameter
 
 _PLAIN = frozenset((str, int, float, bool, type(None)))  # values that cannot be changed
 
@@ -47,12 +49,15 @@ def load(context: NodeContext) -> Loaded:
         return found
     module, _, name = node.body.partition(":")
     function = import_function(module, name, context)
+    parameters = parameters_of(function)
+    frames = _frames_of(function, parameters)
     if isinstance(function, type):
         call = function.__dict__.get("__call__") or getattr(function, "__call__", None)  # noqa: B004
-        frames = {**(frames_of(call) if call else {}), **frames_of(function)}
-        loaded = Loaded(function, "context" in names_of(call), True, names_of(function), frames=frames)
+        of_call = parameters_of(call)
+        frames = {**_frames_of(call, of_call), **frames}
+        loaded = Loaded(function, "context" in of_call, True, tuple(parameters), frames=frames)
     else:
-        loaded = Loaded(function, "context" in names_of(function), frames=frames_of(function))
+        loaded = Loaded(function, "context" in parameters, frames=frames)
     context.memo[known] = loaded
     return replace(loaded, is_new=True)
 
@@ -76,6 +81,8 @@ def bound(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> It
         finally:
             pool.give_back(key, instance)
     except (AttributeError, TypeError) as error:
+        from nfrun.nodes.data_frames import explain_tables
+
         explain_tables(error, tables, frames)
         raise
 
@@ -83,7 +90,7 @@ def bound(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> It
 async def bound_shared(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> Callable[..., Any]:
     """Return what `bound` provides, for a call on the event loop: all of them share one instance of a class."""
     of_class, arguments = _split(context, loaded, tables)
-    arguments = as_frames(arguments, loaded.frames)
+    arguments = dict(as_frames(arguments, loaded.frames))
     if not loaded.is_class:
         return partial(loaded.function, **arguments)
     from nfrun.nodes.shared_instances import shared_instance  # it imports asyncio
@@ -143,12 +150,30 @@ def values(context: NodeContext, takes_context: bool) -> dict[str, Any]:
     return found
 
 
-def names_of(function: Any) -> tuple[str, ...]:
-    """Return the names of the parameters of a function, or of what makes a class; () if they are not known."""
+def parameters_of(function: Any) -> Mapping[str, Parameter]:
+    """Return the parameters of a function, or of what makes a class; none if they are not known."""
     try:
-        return tuple(signature_of(function).parameters)
+        return signature_of(function).parameters
     except (TypeError, ValueError):
-        return ()
+        return {}
+
+
+def as_frames(arguments: Mapping[str, Any], frames: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the arguments, with data frames in place of the tables of these parameters."""
+    if not frames:
+        return arguments
+    from nfrun.nodes import data_frames
+
+    return data_frames.as_frames(arguments, frames)
+
+
+def _frames_of(function: Any, parameters: Mapping[str, Parameter]) -> Mapping[str, str]:
+    """Return the parameters of a function that are annotated as data frames, with the library."""
+    if not any("DataFrame" in str(parameter.annotation) for parameter in parameters.values()):
+        return {}
+    from nfrun.nodes.data_frames import frames_of
+
+    return frames_of(function, parameters)
 
 
 def _split(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,6 +10,7 @@ import pytest
 from conftest import Here, Trial, failed
 
 from nfrun.nodes.data_frames import frames_of, taking_tables
+from nfrun.nodes.user_function import parameters_of
 
 TABLE = pa.table({"n": [1, 2], "s": ["a", None]})
 LIBRARIES = {"pandas": "import pandas as pd", "polars": "import polars as pl"}
@@ -48,13 +49,24 @@ def f(table: {annotation}):
     assert trial.table(trial.python(source, {"table": TABLE}))["library"].to_pylist() == [given]
 
 
-def test_the_text_counts_where_only_type_checkers_import_the_library(trial: Trial) -> None:
-    source = """
+@pytest.mark.parametrize(
+    ("imported", "annotation"),
+    [
+        ("import pandas as pd", "pd.DataFrame"),
+        ("from pandas import DataFrame", "DataFrame"),
+        ("from pandas import DataFrame", "DataFrame | None"),
+        ("import pandas as p", "Optional[p.DataFrame]"),
+    ],
+)
+def test_the_text_counts_where_only_type_checkers_import_the_library(
+    trial: Trial, imported: str, annotation: str
+) -> None:
+    source = f"""
         from __future__ import annotations
         from typing import TYPE_CHECKING
         if TYPE_CHECKING:
-            import pandas as pd
-        def f(table: pd.DataFrame) -> pd.DataFrame:
+            {imported}
+        def f(table: {annotation}) -> object:
             return table.assign(m=table["n"] * 2)
     """
     assert trial.table(trial.python(source, {"table": TABLE}))["m"].to_pylist() == [2, 4]
@@ -111,7 +123,7 @@ def test_by_hand_a_function_takes_tables_too() -> None:
     def f(a: pd.DataFrame, n: int, b: pd.DataFrame) -> list[str]:
         return [type(each).__name__ for each in (a, n, b)]
 
-    assert taking_tables(f, frames_of(f))(TABLE, b=TABLE, n=1) == ["DataFrame", "int", "DataFrame"]
+    assert taking_tables(f, frames_of(f, parameters_of(f)))(TABLE, b=TABLE, n=1) == ["DataFrame", "int", "DataFrame"]
 
 
 def test_a_check_gets_a_data_frame(tmp_path: Path, here: Here) -> None:
