@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 NewCursor: TypeAlias = Callable[[], AbstractContextManager[Any]]  # opens another connection to the same instance
 
 START_THERE = "start nfrun in the folder of the pipeline"
-INSTALL = "install it with: pip install 'nfrun[sql]'"
+INSTALL = "install it with: pip install 'duckdb>=1.4'"
 # DuckDB derives this limit from the free disk space. When it is exceeded, DuckDB names it; no system call has failed.
 _NO_ROOM = "max_temp_directory_size"
 _DRAWS = re.compile("random|sample|uuid", re.IGNORECASE)  # in queries that may draw numbers

@@ -20,7 +20,7 @@ STORE = "store"  # the folder for outputs in the work folder, if nothing else is
 def check_cluster(options: RunOptions | ValidateOptions) -> None:
     """Check what can be checked of a cluster before a run. Raises UsageError."""
     if find_spec("distributed") is None:
-        raise UsageError("Dask is not installed: install it with: pip install 'nfrun[dask]'", "--executor")
+        raise UsageError("Dask is not installed: install it with: pip install 'distributed>=2024.1'", "--executor")
     if getattr(options, "handoff", "") == "json":
         raise UsageError("--handoff json is there to compare on one machine, and not for a cluster", "--handoff")
     cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), Path())

@@ -19,7 +19,7 @@ from plugin_site import KIND, write_plugin
 from tests.faults import features
 from tests.faults.dask_cluster import DaskCluster
 
-pytest.importorskip("distributed", reason="needs Dask: pip install 'nfrun[dask]'")
+pytest.importorskip("distributed", reason="needs Dask: pip install 'distributed>=2024.1'")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="hosts need Linux")
 
 PIPELINE = """

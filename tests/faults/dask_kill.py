@@ -370,6 +370,6 @@ def judge_gone(trial: Trial, cluster: DaskCluster, seconds: float, told: str, ho
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it may be ignored, also by nfrun
     if importlib.util.find_spec("distributed") is None:
-        print("skipped: needs Dask: pip install 'nfrun[dask]'")
+        print("skipped: needs Dask: pip install 'distributed>=2024.1'")
         raise SystemExit(0)
     rig.main(one, about=ABOUT, prepare=prepare, trials=70)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from nfrun.core.errors import UsageError
 from nfrun.engine.cluster.addresses import is_local
+from nfrun.nodes.sql import INSTALL
 from nfrun.running import cluster_options
 from nfrun.running.cluster_options import check_cluster, cluster_address, cluster_store
 from nfrun.running.options import RunOptions, ValidateOptions
@@ -87,7 +90,7 @@ def test_stores_are_absolute_paths_or_addresses(tmp_path: Path, monkeypatch: pyt
 
 def test_without_dask_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_options, "find_spec", lambda name: None)
-    told = "Dask is not installed: install it with: pip install 'nfrun[dask]'"
+    told = "Dask is not installed: install it with: pip install 'distributed>=2024.1'"
     assert refused(lambda: check_cluster(RunOptions(FILE, executor="dask")), "--executor") == told
 
 
@@ -97,3 +100,12 @@ def test_json_files_are_for_one_machine(monkeypatch: pytest.MonkeyPatch) -> None
     told = "--handoff json is there to compare on one machine, and not for a cluster"
     assert refused(lambda: check_cluster(options), "--handoff") == told
     check_cluster(RunOptions(FILE, executor="dask", handoff="mmap"))
+
+
+def test_messages_name_packages_as_the_extras_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nfrun is on no index, so messages name the packages of an extra, and not the extra."""
+    monkeypatch.setattr(cluster_options, "find_spec", lambda name: None)
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    told = {"sql": INSTALL, "dask": refused(lambda: check_cluster(RunOptions(FILE, executor="dask")), "--executor")}
+    for extra, text in told.items():
+        assert f"pip install {' '.join(map(shlex.quote, project['optional-dependencies'][extra]))}" in text

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("distributed", reason="needs Dask: pip install 'nfrun[dask]'")
+pytest.importorskip("distributed", reason="needs Dask: pip install 'distributed>=2024.1'")
 
 from nfrun.engine.cluster import dask_channel, dask_worker
 from nfrun.engine.cluster.dask_channel import DaskChannel, Order
