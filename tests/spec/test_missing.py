@@ -236,7 +236,7 @@ def test_expressions_in_paths_are_checked_when_they_are_bound(folder: Path) -> N
 
 
 STEPS = """\
-import os, sklearn.linear_model
+import os, skimage.filters
 from PIL import Image
 import zzqq
 
@@ -266,14 +266,14 @@ def plain():
 
 def test_packages_that_are_imported(folder: Path) -> None:
     (folder / "steps.py").write_text(STEPS)
-    (folder / "helpers.py").write_text("import yaml2\nimport sklearn\n\n\ndef f():\n    return {}\n")
+    (folder / "helpers.py").write_text("import yaml2\nimport skimage\n\n\ndef f():\n    return {}\n")
     text = "nodes:\n  a: {python: 'steps:fit'}\n  b: {python: 'steps:plain'}\n"
     errors = [
-        ("steps.py:1 imports 'sklearn', which is not installed", "install it with: pip install scikit-learn"),
+        ("steps.py:1 imports 'skimage', which is not installed", "install it with: pip install scikit-image"),
         ("steps.py:2 imports 'PIL', which is not installed", "install it with: pip install pillow"),
         ("steps.py:3 imports 'zzqq', which is not installed", "install the package that has it"),
         ("helpers.py:1 imports 'yaml2', which is not installed", "install the package that has it"),
-        ("helpers.py:2 imports 'sklearn', which is not installed", "install it with: pip install scikit-learn"),
+        ("helpers.py:2 imports 'skimage', which is not installed", "install it with: pip install scikit-image"),
     ]
     deeper = "steps.py:16 imports 'polrs', which is not installed: install the package that has it"
     found = warnings_in(folder, text)
