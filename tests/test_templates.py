@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 FOLDER = "Meine Prüfungen ü/neu"
 PACKAGES = {"ml": "sklearn", "evals": "httpx"}  # what templates need that need not be installed
+USED = ("checkout", "setup-python", "cache/restore", "cache/save", "upload-artifact")  # actions of the workflows
 EACH = [
     pytest.param(name, marks=pytest.mark.skipif(bool(needed and not find_spec(needed)), reason=f"needs {needed}"))
     for name, needed in ((name, PACKAGES.get(name)) for name in TEMPLATES)
@@ -87,7 +88,7 @@ def test_what_the_workflow_runs_succeeds(template: str, tmp_path: Path, wheel: P
     assert (workflow["on"], workflow["env"]) == (["push"], {"NFRUN": ""})
     (job,) = workflow["jobs"].values()
     actions = [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step]
-    assert actions == [f"actions/{name}" for name in ("checkout", "setup-python", "cache", "upload-artifact")]
+    assert actions == [f"actions/{name}" for name in USED]
     scripts = [step["run"] for step in job["steps"] if "run" in step]
     with pytest.raises(AssertionError, match="NFRUN: set it in this file"):
         shell(scripts[0], folder, str(programs))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import Here
 
 import nfrun
@@ -334,3 +335,32 @@ def test_nothing_that_runs_leave_in_a_template_becomes_part_of_a_project(tmp_pat
     }
     ignored = (TEMPLATE_FOLDERS / "empty" / ".gitignore").read_text().split()
     assert {"__pycache__/", ".nfrun/", "out/", ".ruff_cache/", ".pytest_cache/"} <= set(ignored)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_workflow_also_goes_on_from_runs_that_failed(template: str) -> None:
+    (file,) = (TEMPLATE_FOLDERS / template / ".github" / "workflows").iterdir()
+    workflow = yaml.safe_load(file.read_text())
+    (job,) = workflow["jobs"].values()
+    caches = [step for step in job["steps"] if step.get("uses", "").startswith("actions/cache")]
+    restore, save = caches  # `actions/cache` saves nothing of a job that fails
+    assert [step["uses"].partition("@")[0] for step in caches] == ["actions/cache/restore", "actions/cache/save"]
+    assert save["if"] == "always()"
+    assert save["with"] == {name: restore["with"][name] for name in ("path", "key")}
+    assert "github.run_attempt" in save["with"]["key"], "an entry is never changed, so each attempt has its own"
+    assert save["with"]["key"].startswith(restore["with"]["restore-keys"])
+    run = next(step for step in job["steps"] if step.get("run", "").startswith("nfrun run"))
+    assert job["steps"].index(restore) + 1 == job["steps"].index(run) == job["steps"].index(save) - 1
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_commands_of_the_readme_begin_with_its_packages(template: str) -> None:
+    text = (TEMPLATE_FOLDERS / template / "README.md").read_text()
+    commands = [
+        line.partition(" #")[0].rstrip() for line in text.partition("```sh\n")[2].partition("```")[0].splitlines()
+    ]
+    assert commands == [
+        "pip install -r requirements.txt",
+        f"nfrun run {'hello' if template == 'empty' else template}.yaml",
+        "python -m pytest",
+    ]
