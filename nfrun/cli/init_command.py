@@ -123,7 +123,7 @@ def _make(files: Mapping[Path, bytes], folder: Path) -> None:
             path = folder / name
             for parent in reversed([path.parent, *path.parent.parents]):
                 if not parent.is_dir():
-                    parent.mkdir()
+                    _make_folder(parent)
                     made.append(parent.rmdir)
             with path.open("xb") as file:
                 made.append(path.unlink)
@@ -134,6 +134,15 @@ def _make(files: Mapping[Path, bytes], folder: Path) -> None:
                 remove()
         if isinstance(error, OSError) and error.filename is None:  # as of a full disk
             error.filename = str(path)
+        raise
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder. Raises OSError with a text that says so: the reason alone reads as if it had to be there."""
+    try:
+        folder.mkdir()
+    except OSError as error:
+        error.strerror = f"cannot make this folder: {error.strerror}"
         raise
 
 

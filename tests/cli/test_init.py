@@ -364,3 +364,10 @@ def test_the_commands_of_the_readme_begin_with_its_packages(template: str) -> No
         f"nfrun run {'hello' if template == 'empty' else template}.yaml",
         "python -m pytest",
     ]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
+def test_a_folder_that_cannot_be_made(home: Path, here: Here) -> None:
+    done = here(home, "init", "etl", "/proc/none")
+    told = "nfrun: /proc/none: cannot make this folder: No such file or directory\n"
+    assert (done.returncode, done.stdout, done.stderr) == (74, "", told)
