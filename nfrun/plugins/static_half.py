@@ -13,6 +13,7 @@ from nfrun.core.static_half import StaticHalf
 from nfrun.plugins.worded import Violation, violations
 
 API = 1  # the version of the static half and of `Job` that this nfrun has
+_OF_SCHEMAS = "https://json-schema.org/draft/2020-12/schema"  # the schema that all schemas follow
 
 
 class StaticHalfError(Exception):
@@ -94,9 +95,12 @@ def _violations(found: Any) -> Iterator[Violation]:
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
-    """Raise StaticHalfError if the schema of `with` is none, or names another file: nothing is downloaded."""
+    """Raise StaticHalfError if the schema of `with` is none, or names another file: nothing is downloaded.
+
+    It may name JSON Schema itself, which validators have: a value that is a JSON Schema is checked as one.
+    """
     for ref in _references(values):
-        if not ref.startswith("#"):
+        if not ref.startswith("#") and ref != _OF_SCHEMAS:
             raise StaticHalfError(
                 f"with: the reference '{ref}' leads out of the file", "copy what it names into '$defs'"
             )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from plugin_site import KIND
 
+from nfrun.plugins.static_half import read_static_half
 from nfrun.plugins.value_checks import check_values
 from nfrun.plugins.worded import Violation
 
@@ -89,3 +91,22 @@ def test_a_pattern_that_python_does_not_know() -> None:
     assert list(check_values(schema, {"word": "Ärger"}, "'toy.x'")) == []
     (wrong,) = check_values(schema, {"word": "1"}, "'toy.x'")
     assert (wrong.path, wrong.message.endswith('does not match "^\\p{L}+$"')) == (("word",), True)
+
+
+def test_a_value_that_is_a_json_schema_is_checked_as_one() -> None:
+    own = {"form": {"$ref": "https://json-schema.org/draft/2020-12/schema"}}
+    half = read_static_half(
+        json.dumps({**KIND, "with": {"type": "object", "properties": own}}).encode(),
+        name="toy.x",
+        module="toy.x",
+        origin="/toy/x.py",
+        package="toy 1",
+    )
+    right = {"type": "object", "properties": {"n": {"type": ["integer", "null"]}}}
+    assert [*check_values(half.values, {"form": right}, "'toy.x'")] == []
+    (found,) = check_values(half.values, {"form": {"properties": {"n": {"type": "integr"}}}}, "'toy.x'")
+    assert found == Violation(
+        ("form", "properties", "n", "type"),
+        "'type' must be array, boolean, integer, null, number, object or string, not 'integr'",
+        "did you mean 'integer'?",
+    )

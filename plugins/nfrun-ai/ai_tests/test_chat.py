@@ -99,9 +99,8 @@ def test_answers_are_valid_for_the_schema(ask: Ask) -> None:
         ({"model": "huge", "prices": None}, "RequestRefused: status 404: there is no model 'huge'"),
         ({"model": "huge"}, "WrongValue: 'prices' has none for the model 'huge'; it has small"),
         (
-            {"schema": {"type": "object", "properties": {"a": {"type": 7}}}},
-            "WrongValue: 'schema' is no JSON Schema: 7 is not valid under any of the schemas listed in the "
-            "'anyOf' keyword",
+            {"schema": {"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}}},
+            "WrongValue: 'schema' is no JSON Schema: Pointer '/$defs/b' does not exist",
         ),
     ],
 )
@@ -190,6 +189,11 @@ def test_columns_that_are_not_there_are_told_before_the_run(tmp_path: Path, monk
         ({"max_token": 3}, "'ai.chat' has no 'max_token'"),
         ({"options": {"stream": True}}, "'options' cannot be 'stream'"),
         ({"schema": {"type": "array"}}, "'type' must be object, not 'array'"),
+        ({"schema": {"type": "object", "properties": {"n": {"type": "integr"}}}}, "'type' must be array, boolean, "),
+        ({"schema": {"type": "object", "properties": {"n": {"type": 7}}}}, "'type' must be"),
+        ({"schema": {"type": "object", "properties": {"n": 7}}}, "'n' must be"),
+        ({"schema": {"type": "object", "required": "n"}}, "'required' must be a list, not 'n'"),
+        ({"schema": {"type": "object", "properties": {"n": {"enum": 5}}}}, "'enum' must be a list, not 5"),
         ({"prices": {"small": {"input": -1, "output": 1}}}, "'input' must be at least 0, not -1"),
     ],
 )
