@@ -18,6 +18,8 @@ import pytest
 import yaml
 from action_runner import ACTION, ROOT, Job, Repository
 
+from tests.docs.pages import PAGES, blocks
+
 pytestmark = pytest.mark.slow
 
 PIPELINE = """
@@ -268,13 +270,13 @@ def test_the_size_of_the_cache_is_kept_to(start: Start) -> None:
 
 
 def workflows(folder: Path) -> list[Path]:
-    """The workflows of the repository, of the templates and of the page, the last ones written into `folder`."""
-    files = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("nfrun/templates/**/workflows/*.yaml")]
-    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
-    for number, block in enumerate(re.findall(r"```yaml title=\"\.github/workflows/[^\n]*\n(.*?)```", page, re.DOTALL)):
-        files.append(folder / f"page-{number}.yml")
-        files[-1].write_text(block)
-    assert len(files) >= 6
+    """The workflows of the repository, of the templates and of all pages, the last ones written into `folder`."""
+    files = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("nfrun/templates/*/.github/workflows/*.yaml")]
+    shown = [block for page in PAGES for block in blocks(page) if (block.title or "").startswith(".github/workflows/")]
+    assert shown
+    for block in shown:
+        files.append(folder / f"page-{len(files)}.yml")
+        files[-1].write_text(block.text)
     return files
 
 
