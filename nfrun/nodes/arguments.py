@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 
 from nfrun.code.signatures import ClassSignature, Signature
@@ -9,6 +10,7 @@ from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import NodeDiagnostic
 
+_OF_ROWS = re.compile(r"(?:str|int|float|bool|bytes|list)\b")  # of annotations that no table has
 Given = Mapping[str, OutputId | None]  # what a node gives: names of inputs with their outputs, of values with None
 
 
@@ -44,6 +46,8 @@ def check_arguments(
         hint = f"did you mean '{guess}'?" if guess else place
         if guess and ref and name in (ref.node, ref.name):  # the input has no name of its own
             hint = f"name it: inputs: {{{guess}: {ref}}}"
+            if node.map is None and _OF_ROWS.match(signature.annotations.get(guess, "")):
+                hint = f"'{guess}' is a value of a row: to call the function for each row, add 'map: {name}'"
         if guess in missing:
             missing.remove(guess)
         unclear += not guess

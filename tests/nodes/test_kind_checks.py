@@ -18,6 +18,7 @@ def pos(a, /, b): ...
 def rest(a, **rest): ...
 def ctx(table, context): ...
 def many(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, aa, bb, cc, dd): ...
+def mood(review: str): ...
 """
 
 BASE = ["# a pipeline", "nodes:", "  a: {run: x}", "  s: {run: x, outputs: [early, late]}"]
@@ -48,6 +49,10 @@ p.yaml:5:15: clean() needs 'table', which no input and no 'with' value gives
 p.yaml:5:36: clean() has no argument 'a', which is given as an input
     5 |   b: {python: steps:clean, inputs: a}
       |                                    ^ name it: inputs: {table: a}
+
+p.yaml:5:35: mood() has no argument 'a', which is given as an input
+    5 |   b: {python: steps:mood, inputs: a}
+      |                                   ^ 'review' is a value of a row: to call the function for each row, add 'map: a'
 
 p.yaml:5:37: clean() has no argument 'late', which is given as an input
     5 |   b: {python: steps:clean, inputs: [s.late]}
