@@ -9,14 +9,17 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import spawn
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import forked
 import pyarrow as pa
@@ -48,6 +51,7 @@ sys.dont_write_bytecode = False
 pytest_plugins = ["tests.page.page_fixtures", "tests.places.s3_fixtures"]
 
 STUBS = Path(__file__).with_name("lean")
+_T = TypeVar("_T")
 _MODULES = (f"steps_{number}" for number in itertools.count())
 
 
@@ -110,11 +114,12 @@ class Trial:
         read: bool = False,
         **settings_of_node: Any,
     ) -> Outcome:
-        """Make one attempt at a node called `node`, on this thread."""
+        """Make one attempt at a node called `node`, on this thread, but for a query."""
         refs = {f"from_{name}": self.store.publish(f"from_{name}", attempt, table) for name, table in inputs.items()}
         start = NodeStarted(0.0, "node", attempt, refs)
         work = self.work(self.spec(kind, body, inputs, **settings_of_node), read=read)
-        outcome = work(start, self.stop, self.wait)
+        attempt = partial(work, start, self.stop, self.wait)
+        outcome = in_thread(attempt) if kind == "sql" else attempt()
         assert not self.scratch.exists() or not list(self.scratch.iterdir()), "no scratch is left"
         return outcome
 
@@ -130,6 +135,15 @@ class Trial:
         """Return the table of the only output."""
         (table,) = self.tables(outcome).values()
         return table
+
+
+def in_thread(do: Callable[[], _T]) -> _T:
+    """Call a function on a thread of its own, such as one that gives its thread another working directory for good.
+
+    If the thread of the tests had its own, the threads of libraries would not follow it to the folders of tests.
+    """
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(copy_context().run, do).result()
 
 
 def failed(outcome: Outcome) -> Failure:
@@ -180,6 +194,12 @@ _FOUND_BY: tuple[list[Any], list[Any]] = ([], [])  # the path hooks and finders 
 
 
 def pytest_collection_finish() -> None:
+    if polars := sys.modules.get("polars"):
+        # Its threads keep the working directory of the thread that starts them, and a query node changes its own.
+        with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+            file.write(b"n\n1\n")
+            file.flush()
+            polars.scan_csv(file.name).collect()
     gc.collect()
     gc.freeze()  # thousands of tests: each full collection would look at all of them
     _FOUND_BY[0][:], _FOUND_BY[1][:] = sys.path_hooks, sys.meta_path

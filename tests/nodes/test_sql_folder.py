@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import in_thread
 
 from nfrun.nodes import sql
 from nfrun.running.options import RunOptions
@@ -43,9 +44,12 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def movable() -> None:
-    with thread_directory(Path("/")) as moved:
-        if not moved:
-            pytest.skip("the working directory of a thread cannot be changed here")
+    def can_move() -> bool:
+        with thread_directory(Path("/")) as moved:
+            return moved
+
+    if not in_thread(can_move):
+        pytest.skip("the working directory of a thread cannot be changed here")
 
 
 @pytest.mark.usefixtures("movable")
