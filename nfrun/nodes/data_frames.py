@@ -77,7 +77,9 @@ def taking_tables(function: Callable[..., Any], libraries: Mapping[str, str]) ->
 
 
 def explain_tables(error: Exception, arguments: Mapping[str, Any], libraries: Mapping[str, str]) -> None:
-    """Add a note to an error of a function that has taken an Arrow table for a data frame."""
+    """Add a note to an error of a function that has taken an Arrow table for a data frame, or dates for timestamps."""
+    if "Can only use .dt accessor" in str(error):
+        error.add_note("a column of dates has dates of Python: pd.to_datetime(column) makes timestamps of them")
     if not _OF_ARROW.search(str(error)):
         return
     for name, value in arguments.items():

@@ -58,9 +58,24 @@ def _frame_table(frame: Any) -> Any:
         if name is None or str(name) in taken:
             dropped.append(i)
         taken.add(str(name))
-    if len(dropped) == frame.index.nlevels:
+    kept = [i for i in range(frame.index.nlevels) if i not in dropped]
+    levels = [(frame.index.names[i], frame.index.get_level_values(i).dtype) for i in kept]
+    for name, dtype in (*zip(frame.columns, frame.dtypes, strict=True), *levels):
+        _check_column(name, dtype)
+    if not kept:
         return pa.Table.from_pandas(frame, preserve_index=False)
     return pa.Table.from_pandas(frame.droplevel(dropped), preserve_index=True)
+
+
+def _check_column(name: object, dtype: Any) -> None:
+    """Raise NodeError for values that an Arrow table would have as other ones: months as their number since 1970."""
+    kind = type(getattr(getattr(dtype, "categories", None), "dtype", dtype)).__name__
+    if kind == "PeriodDtype":
+        what = f"the column '{name}' of the data frame has periods, which tables do not have"
+        raise NodeError(what, "make texts of them (.astype(str)), or timestamps (.dt.to_timestamp())")
+    if kind == "IntervalDtype" and hasattr(dtype, "categories"):
+        what = f"the column '{name}' of the data frame has categories of intervals, which tables do not have"
+        raise NodeError(what, "make texts of them: .astype(str)")
 
 
 def _row(value: Mapping[Any, Any]) -> dict[str, Any]:

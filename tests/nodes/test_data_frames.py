@@ -184,3 +184,37 @@ def test_a_column_that_cannot_be_converted_is_named(trial: Trial) -> None:
         "the function returned a DataFrame that does not make a table: Could not convert 'a' with type str: tried to "
         "convert to int64; Conversion failed for column x with type object"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("pd.DataFrame({'m': pd.period_range('2026-01', periods=2, freq='M')})", "'m' of the data frame has periods"),
+        ("pd.DataFrame({'b': pd.cut(pd.Series([1, 2, 3]), 2)})", "'b' of the data frame has categories of intervals"),
+        (
+            "pd.DataFrame({'n': [1], 'b': pd.period_range('2026', periods=1, freq='Y')}).set_index('b')",
+            "'b' of the data",
+        ),
+        (
+            "pd.DataFrame({'p': [1, 2], 'n': [1, 2]}).groupby(pd.cut(pd.Series([1, 2], name='c'), 2)).sum()",
+            "'c' of the",
+        ),
+    ],
+)
+def test_values_that_would_be_others_in_a_table_are_refused(trial: Trial, value: str, told: str) -> None:
+    failure = failed(trial.python(f"import pandas as pd\ndef f(): return {value}"))
+    assert failure.message.startswith(f"the column {told}")
+    assert ".astype(str)" in failure.details
+
+
+def test_categories_of_texts_and_intervals_stay(trial: Trial) -> None:
+    value = "pd.DataFrame({'c': pd.Categorical(['a', 'b']), 'i': pd.interval_range(0, 2)})"
+    made = trial.table(trial.python(f"import pandas as pd\ndef f(): return {value}"))
+    assert made["c"].to_pylist() == ["a", "b"]
+    assert [row["left"] for row in made["i"].to_pylist()] == [0, 1]
+
+
+def test_dates_for_timestamps_are_told(trial: Trial) -> None:
+    source = "import pandas as pd\ndef f(table: pd.DataFrame):\n    return {'m': table['day'].dt.month.sum()}"
+    failure = failed(trial.python(source, {"table": pa.table({"day": pa.array([1], pa.date32())})}))
+    assert "pd.to_datetime(column)" in failure.details
