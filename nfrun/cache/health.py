@@ -49,8 +49,8 @@ def _reuse(last: JournalContents, before: JournalContents | None = None) -> Heal
 
 
 def _is_meant(reason: str) -> bool:
-    """Whether a node runs for a reason that the user gave, or for another node, or for the first time."""
-    begins = ("--", "it needs '", "it reads '")
+    """Whether a node runs for a reason that the user gave, or for what another node made, or for the first time."""
+    begins = ("--", "it needs '", "it reads '", "the input '")
     return (
         not reason or reason in (NO_CACHE, NEVER_FINISHED) or reason.startswith(begins) or reason.endswith(FOR_EFFECT)
     )

@@ -159,7 +159,15 @@ def test_what_the_last_runs_did_not_reuse(work: WorkDir) -> None:
 
 @pytest.mark.parametrize(
     "reason",
-    ["--fresh", "it has 'cache: false'", "it reads 'x', which runs", "it gave no output, so it runs for its effect"],
+    [
+        *(
+            "--fresh",
+            "it has 'cache: false'",
+            "it reads 'x', which runs",
+            "it gave no output, so it runs for its effect",
+        ),
+        *("the input 'x' changed", "the input 'x', the input 'y' changed"),
+    ],
 )
 def test_what_is_meant_to_run_is_not_told(reason: str, work: WorkDir) -> None:
     for number in (1, 2):
