@@ -21,6 +21,7 @@ from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.built_document import BuiltPipeline
 from nfrun.spec.loader import read_pipeline
+from nfrun.spec.matrix.cells import cells_of
 from nfrun.spec.node_part import input_name, node_part
 
 _MOST_LISTED = 8
@@ -121,8 +122,14 @@ def _node(pipeline: Pipeline, id: str) -> NodeSpec:
         raise UsageError(f"there is no node '{ellipsize(id)}'{inside}; {hint}", "id")
     if node.axes and name == id:
         what = f"'{id}' has the {'axis' if len(node.axes) == 1 else 'axes'} {', '.join(node.axes)}"
-        raise UsageError(f"{what}: name one cell of it, such as '{id}{'@…' * len(node.axes)}'", "id")
+        raise UsageError(f"{what}: name one cell of it, such as '{_first_cell(pipeline, node)}'", "id")
     return node
+
+
+def _first_cell(pipeline: Pipeline, node: NodeSpec) -> str:
+    """Return the id of a cell of a node; where values of its axes are not known before a run, with … for them."""
+    known = next(iter(cells_of(pipeline)[node.id].ids.values()), "")
+    return known or "@".join([node.id, *(next(iter(pipeline.axes[name].ids), "…") for name in node.axes)])
 
 
 def _check_given(node: NodeSpec, given: Mapping[str, Any]) -> None:

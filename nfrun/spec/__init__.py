@@ -13,6 +13,7 @@ Other packages use:
 - `built_document`: `built_document`, `BuiltPipeline`, `CONTROL`
 - `known_checks`: `KnownChecks`
 - `loader`: `read_pipeline`
+- `matrix.cells`: `cells_of`
 - `modeline`: `check_modeline`
 - `names_in_file`: `names_in_file`, `NamesInFile`
 - `node_part`: `input_name`, `node_part`

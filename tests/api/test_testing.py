@@ -109,7 +109,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no cell": (
         {"id": "cell"},
         nfrun.UsageError,
-        "id: 'cell' has the axis country: name one cell of it",
+        "id: 'cell' has the axis country: name one cell of it, such as 'cell@DE'",
     ),
     "no such cell": (
         {"id": "cell@NL", "inputs": {"table": ORDERS}},
