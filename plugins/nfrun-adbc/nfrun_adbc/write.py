@@ -49,6 +49,12 @@ _COLUMNS = {
     "postgresql": "select attname, format_type(atttypid, atttypmod) from pg_attribute where attnum > 0 "
     "and not attisdropped and attrelid = to_regclass(concat(quote_ident($1) || '.', quote_ident($2))) order by attnum",
 }
+# Whether there is a schema of this name, the parameter. SQLite has told it before.
+_SCHEMA = {
+    "duckdb": "select 1 from duckdb_schemas() where database_name = current_database() "
+    "and lower(schema_name) = lower($1)",
+    "postgresql": "select 1 from pg_namespace where nspname = $1",
+}
 
 
 def run(job: Job) -> dict[str, object]:
@@ -197,6 +203,10 @@ class _Writer:
         return [name for name in self._table.column_names if name.lower() not in lower]
 
     def _create(self) -> None:
+        exists = _SCHEMA.get(self._scheme) if self._schema else None
+        if exists and not self._database.rows(exists, [self._schema]):
+            name = _quoted(self._schema or "")
+            raise NodeError(f"there is no schema {name}", f"nfrun makes tables, and no schemas: create schema {name}")
         columns = [f"{_quoted(field.name)} {type_in(self._scheme, field.type)}" for field in self._table.schema]
         if self._keys:
             columns.append(f"primary key ({', '.join(map(_quoted, self._keys))})")
