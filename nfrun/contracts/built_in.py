@@ -26,11 +26,12 @@ from nfrun.contracts.row_checks import (
 )
 from nfrun.contracts.unique import rows_that_agree
 from nfrun.core.contracts import Check
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import frozen
 from nfrun.system.units import to_seconds
 
 _SLICE = 1 << 16  # rows
+_MOST_LISTED = 8  # columns, in a message
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -95,7 +96,8 @@ def column_of(table: pa.Table, name: str) -> pa.ChunkedArray:
     if count == 1:
         return table.column(name)
     guess = closest_match(name, table.schema.names)
-    hint = f" (did you mean '{ellipsize(guess)}'?)" if guess else ""
+    there = shortened([ellipsize(other) for other in table.schema.names], _MOST_LISTED) or "none"
+    hint = f" (did you mean '{ellipsize(guess)}'?)" if guess else f" (there is {there})"
     raise LiteralError(f"there is no column '{name}'{hint}" if not count else f"there are {count} columns '{name}'")
 
 

@@ -19,7 +19,7 @@ from nfrun.core.errors import Diagnostic
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import make_stages
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.map_form import missing_columns
@@ -32,6 +32,7 @@ from nfrun.spec.known_checks import KnownChecks
 from nfrun.yaml.document import Document, Keys
 
 _Files = Mapping[str, Mapping[str, Path]]  # by node, the files that say which columns its table has, by their names
+_MOST_LISTED = 8  # columns, in a hint
 _MOST_FILES = 200  # whose ends are read before a run: every run asks whether they have changed
 
 
@@ -341,7 +342,7 @@ def _report_in_text(found: Findings, spec: NodeSpec, path: Keys, query: str, wro
 def _check_name(found: Findings, what: str, table: str, column: str, names: Sequence[str], path: Keys) -> None:
     if column not in names:
         guess = closest_match(column, names)
-        hint = f"did you mean '{ellipsize(guess)}'?" if guess else ""
+        hint = f"did you mean '{ellipsize(guess)}'?" if guess else f"it has {shortened([*names], _MOST_LISTED)}"
         found.report(path, f"{what}, which {table} does not have", hint)
 
 

@@ -196,7 +196,7 @@ def test_fresh(column: pa.Array, age: str, started: float, reason: str) -> None:
 IMPOSSIBLE = [
     ("unique", "cc", "there is no column 'cc' (did you mean 'c'?)"),
     ("unique", ["l"], "'unique' is not for list<item: int64>"),
-    ("not_null", "x", "there is no column 'x'"),
+    ("not_null", "x", "there is no column 'x' (there is c, t, d, l, s)"),
     ("enum", {"c": ["1"]}, "'c': the text '1' cannot be compared with int64"),
     ("enum", {"t": [1]}, "'t': 1 cannot be compared with string"),
     ("enum", {"c": [True]}, "'c': true cannot be compared with int64"),

@@ -435,7 +435,7 @@ def test_nodes_that_read_one_file_with_other_options_have_other_columns() -> Non
         ),
         (
             "references: {ie: a(id)}",
-            "6:27: a check of 'b' names the column 'ie', which its table does not have",
+            "6:27: a check of 'b' names the column 'ie', which its table does not have: it has id, name",
         ),
         (
             "unique: [id, nam]",
