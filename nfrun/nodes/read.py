@@ -37,6 +37,7 @@ _FILE_SYSTEMS = {
     "hdfs": "HadoopFileSystem",
     "viewfs": "HadoopFileSystem",
 }
+_TYPOGRAPHIC = ("“", "”", "„", "«", "»", "‘", "’")  # quotes, as word processors write them
 _MOST_FOOTERS = 100  # files whose ends are read before a run
 
 
@@ -56,7 +57,10 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     kind = given if given in formats.READ_OPTIONS["format"] else kind
     if kind is None and given is None and not _is_by_file(node) and not has_expression(node.body):
         known = f"known are {' '.join(formats.ENDINGS)}; or say with: {{format: csv}}"
-        yield NodeDiagnostic(("read",), "the ending of this file does not tell its format", known)
+        typographic = 'the quotes are not those of a keyboard, so they are part of the name: remove them, or write "'
+        is_quoted = node.body.startswith(_TYPOGRAPHIC) and node.body.endswith(_TYPOGRAPHIC)
+        hint = typographic if is_quoted else known
+        yield NodeDiagnostic(("read",), "the ending of this file does not tell its format", hint)
     for name, value in node.with_.items():
         if name not in formats.READ_OPTIONS:
             guess = closest_match(name, formats.READ_OPTIONS)

@@ -300,6 +300,8 @@ def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
     """Return the hint for a value of the wrong type."""
     if path and re.fullmatch(r"[\w-]+:\{.*", str(path[-1]), re.DOTALL):
         return "write a space after the ':'"
+    if isinstance(value, str) and schema["type"] == "object" and (key := re.match(r"[a-z_]+:(?=\S)", value)):
+        return f"write a space after '{key[0]}'"
     if is_node_key(path):
         return f"if '{path[-1]}' is a key of the node above it, indent it like its other keys"
     if isinstance(value, list) and path == ("nodes",):

@@ -76,6 +76,10 @@ MISTAKES = [
     ("a:\n  run: - x", "3:10: a list cannot start here"
      "|put each '- ' on a line of its own; a text that starts with '- ' needs quotes"),
     ("a:\n  - run: x", "3:5: node 'a' must be a mapping, not a list|a node is no list: remove the '- '"),
+    ("a: read:x.csv", "2:6: node 'a' must be a mapping, not 'read:x.csv'|write a space after 'read:'"),
+    ("a:\n  python:steps:f", "3:5: node 'a' must be a mapping, not 'python:steps:f'|write a space after 'python:'"),
+    ("a: {read: “x.csv”}", "2:13: the ending of this file does not tell its format"
+     "|the quotes are not those of a keyboard, so they are part of the name: remove them, or write \""),
     ("a:\n  run: x\n - needs: y", "4:4: this line does not fit the mapping above it"
      "|the keys of a mapping start in the same column"),
     ("a:\n run: x\n  needs: y", "4:5: a key cannot stand here"
