@@ -24,6 +24,8 @@ _OPTIONS = {
 
 def command_hint(word: str) -> str:
     """Return what to type in place of a command that nfrun does not have, or ""."""
+    if word.endswith((".yaml", ".yml")):
+        return f"Did you mean 'run {word}'?"
     return f"In nfrun it is '{_COMMANDS[word]}'." if word in _COMMANDS else ""
 
 

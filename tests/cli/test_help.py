@@ -119,6 +119,7 @@ def test_help_is_asked_for_in_either_way(tmp_path: Path, here: Here) -> None:
     [
         ("build", "No such command 'build'. In nfrun it is 'run'."),
         ("compile x.yaml", "No such command 'compile'. In nfrun it is 'plan'."),
+        ("x.yaml", "No such command 'x.yaml'. Did you mean 'run x.yaml'?"),
         ("run x.yaml --select a", "No such option: --select. In nfrun it is --only, --from and --until."),
         ("report x.yaml", "Got unexpected extra argument(s) (x.yaml). Did you mean --pipeline x.yaml?"),
         ("run x.yaml --vars=a", "No such option: --vars. In nfrun it is -p NAME=VALUE."),
