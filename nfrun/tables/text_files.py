@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ NO_TYPES: Types = {}
 FILE_NAME = "filename"  # the column with the file of each row
 
 _BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes; a value must fit into a block, and the size into a C int
+_DELIMITERS = (";", "\t", "|", ",")
 _LONGEST_HEADER = 1 << 16  # bytes of a CSV file that are read for its header alone
 _LINE_END = re.compile(rb"(?<=[^\r\n])(?:\r\n?|\n)")
 _EMPTY = [""]
@@ -160,7 +162,18 @@ def _read_csv(
         try:
             return _growing(partial(read, threads=False))  # fails again, with the row number in its message
         except pa.ArrowInvalid as with_row:
-            raise pa.ArrowInvalid(_with_column_name(str(with_row), open_file, delimiter)) from error
+            message = _with_column_name(str(with_row), open_file, delimiter)
+            raise pa.ArrowInvalid(f"{message}{_other_delimiter(message, open_file, delimiter)}") from error
+
+
+def _other_delimiter(message: str, open_file: Open, delimiter: str) -> str:
+    """Return how to read a file with rows of several values whose header is one name with another delimiter."""
+    try:
+        names = csv_names(open_file, delimiter) if "Expected 1 columns" in message else []
+    except (pa.ArrowException, ValueError, OSError):
+        return ""
+    found = next((other for other in _DELIMITERS if len(names) == 1 and other in names[0]), "")
+    return f" (its header has {found!r}: with: {{delimiter: {json.dumps(found)}}})" if found else ""
 
 
 def _with_column_name(message: str, open_file: Open, delimiter: str) -> str:

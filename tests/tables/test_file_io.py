@@ -555,6 +555,20 @@ def test_damaged_or_misnamed_files(damaged_files: Path, name: str, reason: str) 
     assert read_error(name, damaged_files) == f"{name} cannot be read as {format_of(name)}: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("id;v\n1;4,50\n", "2: 1;4,50 (its header has ';': with: {delimiter: \";\"})"),
+        ("id\tv\n1\t4,50\n", "2: 1\\t4,50 (its header has '\\t': with: {delimiter: \"\\t\"})"),
+        ("id\n1;4,50\n", "2: 1;4,50"),
+    ],
+)
+def test_a_file_with_another_delimiter(text: str, more: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    told = "x.csv cannot be read as csv: CSV parse error: Row #2: Expected 1 columns, got "
+    assert read_error("x.csv", tmp_path) == told + more
+
+
 def test_every_damaged_arrow_file_is_an_error_or_a_valid_table(tmp_path: Path) -> None:
     write_table(GOOD.slice(0, 20), tmp_path / "t.arrow")
     data = (tmp_path / "t.arrow").read_bytes()
