@@ -23,14 +23,14 @@ from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.processes.exit_status import describe_exit
 from nfrun.system.processes.process_tree import wait_group_exit
 from nfrun.system.threads import start_timer
-from nfrun.tables.formats import FormatError
+from nfrun.tables.formats import ARROW, FormatError
 
 if TYPE_CHECKING:
     import subprocess
 
     from nfrun.logs.node_logs import StreamLog
 
-_TAIL = 4096  # bytes of stderr shown in an error
+_TAIL = 4096  # bytes of stderr shown in an error, and of a file that are looked at
 _SHOWN = 20  # lines of it that are always shown
 _HINTS = {126: " (not executable)", 127: " (command not found)"}  # by exit status of the shell
 _NO_QUOTES = 99  # so deep that quoted texts are not split into words
@@ -133,11 +133,22 @@ def _run_script(context: NodeContext, names: Sequence[str], pieces: Mapping[str,
             if pieces and node.format == "csv":
                 made[name] = read_table(path.name, base=scratch, format=node.format, types=_as_texts(table))
         except FormatError as error:
-            raise NodeError(f"what the script wrote to ${variable} is not {node.format}", str(error)) from None
+            hint = "; it looks like text: 'format: csv' reads a table from it" if _is_text(path, node.format) else ""
+            what = f"what the script wrote to ${variable} is not {node.format}"
+            raise NodeError(what, f"{error}{hint}") from None
         except OSError as error:
             what = f"cannot read what the script of the node '{node.id}' wrote to ${variable}"
             raise HandoffError(f"{what} ({path.name}): {reason(error)}", error) from error
     return made
+
+
+def _is_text(path: Path, format: str) -> bool:
+    """Whether a file that is to be one of Arrow begins as text does."""
+    if format != ARROW:
+        return False
+    with path.open("rb") as file:
+        start = file.read(_TAIL).decode("utf-8", "replace")
+    return bool(start.strip()) and "\0" not in start and "\ufffd" not in start[:-1]  # its last letter may be cut
 
 
 def _file_name(node: NodeSpec, output: str) -> str:
