@@ -200,6 +200,10 @@ def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path
     if schema is None:
         return None, None
     wanted = node.with_.get("columns", schema.names)
+    contract = node.contracts.get(output_name(node))
+    expected = {*wanted, *(contract.columns if contract is not None else ())} - {OTHERS}
+    if node.continue_on_error and not expected.issubset(schema.names):
+        return None, None  # the node fails, and the run goes on
     for i, name in enumerate(wanted):
         if name not in schema.names:
             guess = closest_match(name, schema.names)

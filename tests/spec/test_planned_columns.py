@@ -198,6 +198,9 @@ def test_arrow_files_say_their_columns(ending: str, stream: bool) -> None:
             "{read: 'a.parquet', schema: {id: int64, nome: string, at: timestamp}}",
             "p.yaml:2:52: the schema of 'a' names the column 'nome', which its table does not have",
         ),
+        ("{read: 'a.parquet', schema: {id: int64, nome: string, at: timestamp}, continue_on_error: true}", "lacks"),
+        ("{read: a.parquet, with: {columns: [id, nam]}, continue_on_error: true}", ""),
+        ("{read: a.parquet, continue_on_error: true}", "lacks"),
     ],
 )
 def test_what_is_known_of_files(read: str, told: str) -> None:
