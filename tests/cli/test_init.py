@@ -315,9 +315,12 @@ def test_the_next_node_of_an_empty_project(tmp_path: Path, here: Here) -> None:
     here(tmp_path, "init", "empty")
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
     node, function = (readme.partition(f"```{name}\n")[2].partition("```")[0] for name in ("yaml", "python"))
-    replace(tmp_path / "hello.yaml", "\noutputs:", f"{node}\noutputs:")
+    with (tmp_path / "hello.yaml").open("a", encoding="utf-8") as file:
+        file.write(node)
     (tmp_path / "steps.py").write_text((tmp_path / "steps.py").read_text() + "\n\n" + function)
-    assert here(tmp_path, "run", "hello.yaml", "-q").returncode == 0
+    done = here(tmp_path, "run", "hello.yaml")
+    assert done.returncode == 0
+    assert "longest: 1 row" in done.stdout, "what the new node made is shown"
     assert json.loads(here(tmp_path, "open", "longest", "--format", "jsonl").stdout) == {"longest": "Hello, world!"}
 
 
