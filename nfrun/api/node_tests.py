@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from typing import Any
 from nfrun.api.errors import errors_for_programs
 from nfrun.api.pipelines import LoadedPipeline, PathLike
 from nfrun.api.results import Result
-from nfrun.core.errors import UsageError
+from nfrun.core.errors import SpecError, UsageError
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, Input, NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.nodes.registry import KINDS
+from nfrun.spec.binder import expand
 from nfrun.spec.built_document import BuiltPipeline
 from nfrun.spec.loader import read_pipeline
-from nfrun.spec.matrix.cells import cells_of
 from nfrun.spec.node_part import input_name, node_part
 
 _MOST_LISTED = 8
@@ -33,7 +34,7 @@ class NodePipeline(LoadedPipeline):
     def __init__(self, path: PathLike, id: str, given: Mapping[str, Any], with_: Mapping[str, Any]) -> None:
         super().__init__(path)
         pipeline, document = read_pipeline(self.path)
-        self.node = _node(pipeline, id)
+        self.node = _node(pipeline, id, partial(expand, pipeline, document, os.environ))
         _check_given(self.node, given)
         _check_values(self.node, with_)
         # Where an input is not given, the node goes without it.
@@ -109,7 +110,7 @@ def outputs_of(result: Result, node: NodeSpec, id: str) -> Any:
     return made if len(node.outputs) > 1 else next(iter(made.values()), None)
 
 
-def _node(pipeline: Pipeline, id: str) -> NodeSpec:
+def _node(pipeline: Pipeline, id: str, expanded: Callable[[], Pipeline]) -> NodeSpec:
     """Return the node of this id, or that of which it is a cell. Raises UsageError."""
     if not isinstance(id, str):
         raise UsageError(f"{ellipsize(repr(id), 60)} is no id of a node", "id")
@@ -122,14 +123,17 @@ def _node(pipeline: Pipeline, id: str) -> NodeSpec:
         raise UsageError(f"there is no node '{ellipsize(id)}'{inside}; {hint}", "id")
     if node.axes and name == id:
         what = f"'{id}' has the {'axis' if len(node.axes) == 1 else 'axes'} {', '.join(node.axes)}"
-        raise UsageError(f"{what}: name one cell of it, such as '{_first_cell(pipeline, node)}'", "id")
+        raise UsageError(f"{what}: name one cell of it, such as '{_first_cell(node, expanded)}'", "id")
     return node
 
 
-def _first_cell(pipeline: Pipeline, node: NodeSpec) -> str:
-    """Return the id of a cell of a node; where values of its axes are not known before a run, with … for them."""
-    known = next(iter(cells_of(pipeline)[node.id].ids.values()), "")
-    return known or "@".join([node.id, *(next(iter(pipeline.axes[name].ids), "…") for name in node.axes)])
+def _first_cell(node: NodeSpec, expanded: Callable[[], Pipeline]) -> str:
+    """Return the id of a cell of a node; with … for its values if those of the axes cannot be told before a run."""
+    try:
+        cells = [*expanded().nodes]
+    except SpecError:
+        cells = []
+    return next((id for id in cells if id.startswith(f"{node.id}@")), f"{node.id}{'@…' * len(node.axes)}")
 
 
 def _check_given(node: NodeSpec, given: Mapping[str, Any]) -> None:

@@ -8,12 +8,11 @@ Each step raises one SpecError with all the problems it found, as diagnostics wi
 
 Other packages use:
 
-- `binder`: `bind`, `secrets_of`
+- `binder`: `bind`, `expand`, `secrets_of`
 - `budgets`: `with_memory_here`
 - `built_document`: `built_document`, `BuiltPipeline`, `CONTROL`
 - `known_checks`: `KnownChecks`
 - `loader`: `read_pipeline`
-- `matrix.cells`: `cells_of`
 - `modeline`: `check_modeline`
 - `names_in_file`: `names_in_file`, `NamesInFile`
 - `node_part`: `input_name`, `node_part`

@@ -17,7 +17,7 @@ from nfrun.testing import run_node
 
 PIPELINE = """
 name: shop
-params: {least: 1, country: {type: string, enum: [DE, FR], default: DE}}
+params: {least: 1, first: "2026-11-01", country: {type: string, enum: [DE, FR], default: DE}}
 defaults: {retries: 1, cache: true}
 matrix: {country: [DE, FR]}
 nodes:
@@ -34,6 +34,7 @@ nodes:
   model: {python: "steps:model", inputs: {table: halves.low}, outputs: {pkl: .pkl}}
   use: {python: "steps:use", inputs: {model: model, rates: {from: rates, optional: true}}}
   cell: {matrix: country, python: "steps:cell", inputs: {table: mine}, with: {of: "${{ matrix.country }}"}}
+  late: {matrix: {day: "${{ [params.first, '2026-11-02'] | dates }}"}, sql: "select 1 as n"}
   all: {sql: "select * from cells", inputs: {cells: {from: cell, gather: concat}}}
   dict: {python: "steps:use", inputs: {model: {from: cell, gather: dict}}}
   mapped: {python: "steps:twice", inputs: {rows: mine}, map: rows}
@@ -110,6 +111,11 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         {"id": "cell"},
         nfrun.UsageError,
         "id: 'cell' has the axis country: name one cell of it, such as 'cell@DE'",
+    ),
+    "no cell of an axis that is computed": (
+        {"id": "late"},
+        nfrun.UsageError,
+        "id: 'late' has the axis day: name one cell of it, such as 'late@2026-11-01'",
     ),
     "no such cell": (
         {"id": "cell@NL", "inputs": {"table": ORDERS}},
