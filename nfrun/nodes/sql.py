@@ -40,6 +40,7 @@ INSTALL = "install it with: pip install 'duckdb>=1.4'"
 # DuckDB derives this limit from the free disk space. When it is exceeded, DuckDB names it; no system call has failed.
 _NO_ROOM = "max_temp_directory_size"
 _DRAWS = re.compile("random|sample|uuid", re.IGNORECASE)  # in queries that may draw numbers
+_ROWS_READ = 2048  # at once, of results that are not the output
 _BROKEN = "database has been invalidated"  # by an error before this one
 
 
@@ -231,6 +232,8 @@ def _executed(
         for statement, given in zip(statements[:-1], wanted, strict=False):
             _check_cancelled(context)
             connection.execute(statement, given)
+            while connection.fetchmany(_ROWS_READ):  # DuckDB goes on only after the last row of a result
+                pass
         query = partial(_run_query, context, statements[-1], wanted[-1])
         if any(isinstance(item.value, ArrowFiles) for item in inputs):
             from nfrun.nodes.needed_columns import bind_needed

@@ -706,6 +706,14 @@ def test_values_in_a_condition(trial: Trial) -> None:
     assert rows == [{"n": 3}]
 
 
+@pytest.mark.parametrize(
+    "first",
+    ["select 1 as b", "values (1)", "show tables", "create table t as select 1 as b; from t", "from range(5000)"],
+)
+def test_a_statement_with_rows_before_the_last_one(trial: Trial, first: str) -> None:
+    assert query(trial, f"{first}; select n + 1 as a from a where n < 3", {"a": NUMBERS}) == [{"a": 2}, {"a": 3}]
+
+
 def test_several_statements_give_the_last_result(trial: Trial) -> None:
     body = "create table t as select n + $k as n from a; insert into t values (100); select sum(n)::int as s from t"
     assert query(trial, body, {"a": NUMBERS}, with_={"k": 1}) == [{"s": 109}]
