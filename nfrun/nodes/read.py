@@ -84,7 +84,17 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         ):
             what = "'delimiter' must be one ASCII character"
             yield NodeDiagnostic(("with", name), what, "for example delimiter: ';'")
+        elif name == "encoding" and not _is_encoding(value):
+            what = f"there is no encoding '{ellipsize(str(value))}'"
+            yield NodeDiagnostic(("with", name), what, "for example latin-1, cp1252 or utf-16, as Python names them")
     yield from _check_types(node, kind or "")
+
+
+def _is_encoding(name: object) -> bool:
+    try:
+        return isinstance(name, str) and bool("a".encode(name))
+    except (LookupError, ValueError):  # LookupError also for what makes bytes of bytes, such as hex
+        return False
 
 
 def _check_types(node: NodeSpec, format: str) -> Iterator[NodeDiagnostic]:
@@ -195,7 +205,7 @@ def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path
     from nfrun.tables.footers import joined_schema, named_schema
     from nfrun.tables.local_files import local_source
 
-    options = {name: node.with_.get(name) for name in ("format", "delimiter")}
+    options = {name: node.with_.get(name) for name in ("format", "delimiter", "encoding")}
     schema = joined_schema(files, local_source(node.body) or "", types=_types(node), **options)
     if schema is None:
         return None, None

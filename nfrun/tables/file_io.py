@@ -56,6 +56,7 @@ def read_table(
     base: Path,
     columns: Sequence[str] | None = None,
     delimiter: str | None = None,
+    encoding: str | None = None,
     null_values: Sequence[str] | None = None,
     format: str | None = None,
     filename: bool = False,
@@ -66,16 +67,17 @@ def read_table(
     `source` is a path relative to `base`, a glob (sorted; `**` works; hidden files do not match), a folder with `/` at
     its end (see `partitions_of` for the columns that its paths hold), or a URI of one file.
     Several files are concatenated: types are widened to fit (int and float give float), missing columns are null.
-    `format` overrides the file's extension. `columns` selects and orders. `delimiter` and `null_values` are for csv.
+    `format` overrides the file's extension. `columns` selects and orders. `delimiter`, `encoding` and `null_values`
+    are for csv.
 
     The format `text` is a row with `line` for each line of a text, `files` a row for each file, with `path`, `name`,
     `size` and `digest`, and `bytes` such a row with `content`. With `filename` there is a last column of this name,
     with the file of each row as `source` names it.
 
-    csv: UTF-8 with a header. An empty field is null. NA, NULL, nan and the like are null in columns that are not text,
-    and text in text columns. `null_values` replaces all of that. `types` are those of columns in csv and jsonl; those
-    of the others are inferred from all rows (a column that is not UTF-8 is binary). jsonl: an empty file is a table
-    without other columns than these.
+    csv: UTF-8, or text of this `encoding`, with a header. An empty field is null. NA, NULL, nan and the like are null
+    in columns that are not text, and text in text columns. `null_values` replaces all of that. `types` are those of
+    columns in csv and jsonl; those of the others are inferred from all rows. jsonl: an empty file is a table without
+    other columns than these.
 
     Raises FormatError, and OSError for errors of the system (permission, disk). Does not memory-map: if another program
     truncates a mapped file, SIGBUS kills this process.
@@ -84,7 +86,7 @@ def read_table(
         raise FormatError(f"unknown format '{format}': known are {', '.join(READ_OPTIONS['format'])}")
     if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
         raise FormatError(f"a delimiter is one ASCII character, not {delimiter!r}")
-    options = {"columns": columns, "delimiter": delimiter, "null_values": null_values}
+    options = {"columns": columns, "delimiter": delimiter, "encoding": encoding, "null_values": null_values}
     if filename:  # the schema of a node may have the column that is added
         types = {name: type_ for name, type_ in types.items() if name != FILE_NAME}
     parts, files = [], input_files(source, base)
@@ -100,7 +102,7 @@ def read_table(
             if value is not None and kind not in READ_OPTIONS[option]:
                 kinds = ", ".join(READ_OPTIONS[option])
                 raise FormatError(f"{file.name} is read as {kind}, which has no {option}: that is for {kinds}")
-        part = _read_file(file, kind, in_files, delimiter, null_values, types)
+        part = _read_file(file, kind, in_files, delimiter, encoding, null_values, types)
         part = part if partitions is None else partitions.add_to(part, file.name)
         parts.append((file.name, with_file_name(part, file.name) if filename else part))
     if columns is not None and filename:
@@ -115,7 +117,7 @@ def read_files(
     """Return the table in files of one format that all have the same columns, as `read_table` does."""
     in_paths = partitions.types if partitions is not None else ()
     in_files = None if columns is None else [name for name in columns if name not in in_paths]
-    parts = [_read_file(file, format, in_files, None, None, NO_TYPES) for file in files]
+    parts = [_read_file(file, format, in_files, None, None, None, NO_TYPES) for file in files]
     if partitions is not None:
         parts = [partitions.add_to(part, file.name) for part, file in zip(parts, files, strict=True)]
     table = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
@@ -144,11 +146,11 @@ def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int] | None:
         return schema, rows
 
 
-def csv_header(file: InputFile, delimiter: str | None) -> Sequence[str]:
+def csv_header(file: InputFile, delimiter: str | None, encoding: str | None) -> Sequence[str]:
     """Return the names of the columns of a CSV file, as `read_table` does. Raises FormatError, OSError."""
     with _reasons(f"{file.name} cannot be read as csv"):
-        _check_beginning(file, "csv")
-        return csv_names(partial(_stream, file), delimiter or delimiter_of(file.path))
+        _check_beginning(file, "csv", encoding)
+        return csv_names(partial(_stream, file, encoding), delimiter or delimiter_of(file.path))
 
 
 def selected_schema(schema: pa.Schema, columns: Sequence[str], source: str) -> pa.Schema:
@@ -280,6 +282,7 @@ def _read_file(
     kind: str,
     columns: Sequence[str] | None,
     delimiter: str | None,
+    encoding: str | None,
     null_values: Sequence[str] | None,
     types: Types,
 ) -> pa.Table:
@@ -287,9 +290,10 @@ def _read_file(
     if kind in FILE_FORMATS:
         return _read_as_file(file, kind)
     with _reasons(f"{file.name} cannot be read as {kind}"):
-        _check_beginning(file, kind)
+        _check_beginning(file, kind, encoding)
         if kind == "csv":
-            table = read_csv(partial(_stream, file), columns, delimiter or delimiter_of(file.path), null_values, types)
+            delimiter, open_file = delimiter or delimiter_of(file.path), partial(_stream, file, encoding)
+            table = read_csv(open_file, columns, delimiter, null_values, types)
         elif kind == "jsonl":
             table = read_jsonl(partial(_stream, file), types)
         else:
@@ -309,7 +313,7 @@ def _read_as_file(file: InputFile, kind: str) -> pa.Table:
             raise FormatError(f"no such file: {file.name}") from error
 
 
-def _check_beginning(file: InputFile, kind: str) -> None:
+def _check_beginning(file: InputFile, kind: str, encoding: str | None = None) -> None:
     """Raise FormatError if there is no file, ValueError if it is empty or begins like one of another format."""
     try:
         with file.open() as head:
@@ -319,6 +323,7 @@ def _check_beginning(file: InputFile, kind: str) -> None:
     if not size and kind != "jsonl":
         raise ValueError("the file is empty")
     found = next((what for magic, what in _MAGIC.items() if start.startswith(magic)), None)
+    found = None if encoding and "UTF-16" in (found or "") else found
     expected = _EXPECTED.get(kind, (None,))  # text may begin with any bytes
     if size and found not in expected and not (endings(file.path)[1] and None in expected):
         raise ValueError(f"it is {found or 'not ' + ' or '.join(map(str, expected))}")
@@ -350,9 +355,10 @@ def _read_parquet(file: InputFile, columns: Sequence[str] | None) -> pa.Table:
         return parquet.read(columns=list(columns or ()) if known else None)
 
 
-def _stream(file: InputFile) -> Any:
+def _stream(file: InputFile, encoding: str | None = None) -> Any:
     compression = COMPRESSIONS.get(endings(file.path)[1])
-    return pa.CompressedInputStream(file.open(), compression) if compression else file.open()
+    stream = pa.CompressedInputStream(file.open(), compression) if compression else file.open()
+    return pa.transcoding_input_stream(stream, encoding, "utf-8") if encoding else stream
 
 
 def _join(source: str, parts: Sequence[tuple[str, pa.Table]]) -> pa.Table:

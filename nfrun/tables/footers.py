@@ -25,6 +25,7 @@ def joined_schema(
     source: str,
     format: str | None = None,
     delimiter: str | None = None,
+    encoding: str | None = None,
     types: Mapping[str, Any] = NO_TYPES,
 ) -> pa.Schema | None:
     """Return the schema of the table in the files of a source, which are there by their names; None if it is not known.
@@ -36,7 +37,7 @@ def joined_schema(
         return None
     try:
         for name, file in files.items():
-            schema = _schema_of(InputFile(name, str(file)), format or format_of(name) or "", delimiter, types)
+            schema = _schema_of(InputFile(name, str(file)), format or format_of(name) or "", delimiter, encoding, types)
             schema.names  # noqa: B018  (raises where a name is not UTF-8)
             schemas.append(schema)
         partitions = partitions_of(source, [*files], types)
@@ -141,11 +142,13 @@ def named_schema(schema: pa.Schema, names: Sequence[str], *, with_file: bool) ->
     return pa.schema([fields[name] for name in names])
 
 
-def _schema_of(file: InputFile, format: str, delimiter: str | None, types: Mapping[str, Any]) -> pa.Schema:
+def _schema_of(
+    file: InputFile, format: str, delimiter: str | None, encoding: str | None, types: Mapping[str, Any]
+) -> pa.Schema:
     if format in SCHEMAS:
         return SCHEMAS[format]
     if format == "csv":
-        return pa.schema([(name, types.get(name, pa.null())) for name in csv_header(file, delimiter)])
+        return pa.schema([(name, types.get(name, pa.null())) for name in csv_header(file, delimiter, encoding)])
     with file.open() as source:
         if format == "parquet":
             from pyarrow.parquet import ParquetFile

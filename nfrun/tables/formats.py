@@ -17,6 +17,7 @@ READ_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "format": (*FORMATS, *FILE_FORMATS),
     "columns": FORMATS,
     "delimiter": ("csv",),
+    "encoding": ("csv",),
     "null_values": ("csv",),
     "filename": (*FORMATS, "text"),
 }

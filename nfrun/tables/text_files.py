@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ _DELIMITERS = (";", "\t", "|", ",")
 _LONGEST_HEADER = 1 << 16  # bytes of a CSV file that are read for its header alone
 _LINE_END = re.compile(rb"(?<=[^\r\n])(?:\r\n?|\n)")
 _EMPTY = [""]
+_ENCODING = "a read node takes its encoding: with: {encoding: cp1252} (of Windows), or latin-1"
 _COLUMN = re.compile(r"In CSV column #(\d+): ")
 
 
@@ -41,6 +43,41 @@ def read_csv(
     An empty field is null. A quoted empty field is an empty text in a column of texts, and null in others. So are NA,
     NULL, nan and the like: texts in a column of texts, null in others. `nulls` replaces all of that.
     """
+    try:
+        table = _read_guessing(open_file, columns, delimiter, nulls, types)
+        _check_utf8(table, open_file, types)
+    except UnicodeDecodeError as error:
+        if error.encoding != "utf-8":  # the encoding that is given
+            raise
+        raise ValueError(f"the names in its header are not UTF-8: {_ENCODING}") from error
+    return table
+
+
+def _check_utf8(table: pa.Table, open_file: Open, types: Types) -> None:
+    """Raise ValueError for a column that is read as bytes because it has a text that is not UTF-8."""
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if field.name in types or not pt.is_binary(field.type):
+            continue
+        text = next(value for value in column.to_pylist() if value is not None and not _is_utf8(value))
+        with open_file() as stream:
+            lines = io.BufferedReader(stream)
+            place = next((f" in line {i}" for i, line in enumerate(lines, 1) if not _is_utf8(line)), "")
+        raise ValueError(
+            f"its column '{ellipsize(field.name)}' is not UTF-8{place}, {ellipsize(str(text), 40)}: {_ENCODING}"
+        )
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _read_guessing(
+    open_file: Open, columns: Sequence[str] | None, delimiter: str, nulls: Sequence[str] | None, types: Types
+) -> pa.Table:
     read = partial(_read_csv, open_file, delimiter, types)
     if nulls is not None:
         return _with_columns(partial(read, nulls=nulls, quoted=True), columns)

@@ -202,7 +202,7 @@ p.yaml:5:20: 'env' of a node reaches only a 'run' or 'use' node: the others shar
 
 p.yaml:5:27: a read node has no option 'sep'
     5 |   b: {read: x.csv, with: {sep: ';'}}
-      |                           ^^^ there is format, columns, delimiter, null_values, filename
+      |                           ^^^ there is format, columns, delimiter, encoding, null_values, filename
 
 p.yaml:5:27: a read node has no option 'delimeter'
     5 |   b: {read: x.csv, with: {delimeter: ';'}}
@@ -219,6 +219,18 @@ p.yaml:5:38: 'delimiter' must be one ASCII character
 p.yaml:5:38: 'delimiter' must be one ASCII character
     5 |   b: {read: x.csv, with: {delimiter: 3}}
       |                                      ^ for example delimiter: ';'
+
+p.yaml:5:37: there is no encoding 'latin-77'
+    5 |   b: {read: x.csv, with: {encoding: latin-77}}
+      |                                     ^^^^^^^^ for example latin-1, cp1252 or utf-16, as Python names them
+
+p.yaml:5:37: there is no encoding 'hex'
+    5 |   b: {read: x.csv, with: {encoding: hex}}
+      |                                     ^^^ for example latin-1, cp1252 or utf-16, as Python names them
+
+p.yaml:5:37: there is no encoding '1'
+    5 |   b: {read: x.csv, with: {encoding: 1}}
+      |                                     ^ for example latin-1, cp1252 or utf-16, as Python names them
 
 p.yaml:5:38: 'delimiter' must be one ASCII character
     5 |   b: {read: x.csv, with: {delimiter: "\n"}}

@@ -90,7 +90,7 @@ def test_the_ending_gives_the_format(path: str, format: str | None) -> None:
 
 
 def test_options_are_named_with_their_formats() -> None:
-    assert set(READ_OPTIONS) == {"format", "columns", "delimiter", "null_values", "filename"}
+    assert set(READ_OPTIONS) == {"format", "columns", "delimiter", "encoding", "null_values", "filename"}
     assert all(set(formats) <= {*FORMATS, *FILE_FORMATS} for formats in READ_OPTIONS.values())
 
 
@@ -490,6 +490,7 @@ def test_uris_that_cannot_be_read(tmp_path: Path) -> None:
     assert read_error("mock:///t.csv", tmp_path) == "no such file: mock:///t.csv"
 
 
+ENCODING = "a read node takes its encoding: with: {encoding: cp1252} (of Windows), or latin-1"
 GOOD = pa.table({"a": list(range(1000)), "b": ["x" * 10] * 1000})
 
 
@@ -514,6 +515,7 @@ def damaged_files(tmp_path: Path) -> Path:
     (tmp_path / "blank.csv").write_bytes(b"\n\n")
     (tmp_path / "16.csv").write_bytes("a,b\n1,2\n".encode("utf-16"))
     (tmp_path / "latin.csv").write_bytes("ä,b\n1,2\n".encode("latin-1"))
+    (tmp_path / "latin2.csv").write_bytes("id,city\n1,Berlin\n2,Köln\n".encode("latin-1"))
     (tmp_path / "latin.jsonl").write_bytes('{"a":"ä"}\n'.encode("latin-1"))
     (tmp_path / "cut.jsonl").write_bytes(b'{"a":1}\n{"a":')
     (tmp_path / "list.jsonl").write_bytes(b'[{"a":1}]\n')
@@ -544,7 +546,8 @@ def damaged_files(tmp_path: Path) -> Path:
         ("cut.arrow", "Not an Arrow file"),
         ("stream.arrow", "Expected to be able to read 22008 bytes for message body, got 8616"),
         ("wide.csv", "CSV parse error: Row #3: Expected 2 columns, got 3: 1,2,3"),
-        ("latin.csv", "'utf-8' codec can't decode byte 0xe4 in position 0: unexpected end of data"),
+        ("latin.csv", f"the names in its header are not UTF-8: {ENCODING}"),
+        ("latin2.csv", f"its column 'city' is not UTF-8 in line 3, b'K\\xf6ln': {ENCODING}"),
         ("latin.jsonl", "Column 0: In chunk 0: Invalid: Invalid UTF8 sequence at string index 0"),
         ("cut.jsonl", "JSON parse error: Invalid value. in row 1"),
         ("list.jsonl", "JSON parse error: Column() changed from object to array in row 0"),
@@ -567,6 +570,24 @@ def test_a_file_with_another_delimiter(text: str, more: str, tmp_path: Path) -> 
     (tmp_path / "x.csv").write_text(text)
     told = "x.csv cannot be read as csv: CSV parse error: Row #2: Expected 1 columns, got "
     assert read_error("x.csv", tmp_path) == told + more
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
+def test_a_csv_file_of_another_encoding(encoding: str, tmp_path: Path) -> None:
+    data = "id,stadt_ä\n1,Berlin\n2,Köln\n".encode(encoding)
+    (tmp_path / "t.csv").write_bytes(data)
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(data))
+    for name in ("t.csv", "t.csv.gz"):
+        table = read_table(name, base=tmp_path, encoding=encoding)
+        assert table.to_pydict() == {"id": [1, 2], "stadt_ä": ["Berlin", "Köln"]}
+    told = "t.csv cannot be read as csv: 'ascii' codec can't decode byte 0x"
+    assert read_error("t.csv", tmp_path, encoding="ascii").startswith(told)
+
+
+def test_bytes_in_a_csv_file_are_read_as_such_where_the_schema_says_so(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"a\n\xf6\n")
+    table = read_table("t.csv", base=tmp_path, types={"a": pa.binary()})
+    assert table.to_pydict() == {"a": [b"\xf6"]}
 
 
 def test_every_damaged_arrow_file_is_an_error_or_a_valid_table(tmp_path: Path) -> None:
