@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, Unpack
 
@@ -12,8 +12,9 @@ from nfrun.api.errors import errors_for_programs
 from nfrun.api.functions import GivenFunctions
 from nfrun.api.pipelines import PathLike, RunnablePipeline
 from nfrun.api.plain_values import NotPlain, plain_value
+from nfrun.code.function_lookup import PROGRAM
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError, UsageError
-from nfrun.core.text import ellipsize
+from nfrun.core.text import ellipsize, shortened
 from nfrun.core.values import mutable
 from nfrun.nodes.python import PYTHON
 from nfrun.nodes.read import READ
@@ -332,7 +333,14 @@ class Pipeline(RunnablePipeline, _Nodes):
         if self._wrong:
             raise SpecError(self._wrong)
         document = built_document(str(self._file()), self._root, self._places)
-        return BuiltPipeline(document, {name: found.function for name, found in self._functions.given.items()})
+        return BuiltPipeline(document, {name: found.now() for name, found in self._functions.given.items()})
+
+    def _changes(self) -> Iterator[str]:
+        for name, found in self._functions.given.items():
+            text = f"{PROGRAM}:{name}"
+            nodes = [f"'{id}'" for id, node in self._root["nodes"].items() if node.get(PYTHON.name) == text]
+            if nodes and (change := found.change(f"{shortened(nodes, 4)} {'runs' if len(nodes) == 1 else 'run'}")):
+                yield change
 
 
 def _key(argument: str) -> str:

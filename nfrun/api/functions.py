@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nfrun.api.calls import shown_cell
 from nfrun.code.function_lookup import PROGRAM
 from nfrun.code.module_finder import find_module
 from nfrun.core.errors import Diagnostic, SourceSpan
@@ -17,10 +19,34 @@ from nfrun.core.values import frozen
 
 @frozen
 class GivenFunction:
-    """A function that no module has by a name. `diagnostic` says why."""
+    """A function that no module has by a name. `diagnostic` says why. `name` is that in the notebook, if it has one."""
 
     function: Callable[..., Any]
     diagnostic: Diagnostic
+    name: str = ""
+
+    def now(self) -> Callable[..., Any]:
+        """Return the function that its cell has now: another one, if the cell was edited and run again.
+
+        Only cells and lines at a prompt are looked at, as they are there to be run again. One `def` that runs several
+        times, as in a loop, makes functions that differ in their defaults, and each node keeps its own.
+        """
+        found = vars(sys.modules["__main__"]).get(self.name) if self.name else None
+        old, new = _code_of(self.function), _code_of(found)
+        is_of_main = getattr(found, "__module__", None) == "__main__" and isinstance(found, type(self.function))
+        if not is_of_main or old is new or not (shown_cell(old) and shown_cell(new)):
+            return self.function
+        return found  # type: ignore[return-value]
+
+    def change(self, nodes: str) -> str:
+        """Return a text for `nodes` if the function has other code now, "" if not."""
+        old, new = _code_of(self.function), _code_of(self.now())
+        if old == new:
+            return ""
+        return (
+            f"{nodes} with '{self.name}' as it is now, in {shown_cell(new)}, "
+            "not as it was when the pipeline was built: build it again to be rid of this warning"
+        )
 
 
 class GivenFunctions:
@@ -46,7 +72,8 @@ class GivenFunctions:
             if found.function is function:
                 return f"{PROGRAM}:{name}", diagnostic
         name = self._new_name(shown)
-        self.given[name] = GivenFunction(function, diagnostic)
+        in_main = function.__module__ == "__main__" and vars(sys.modules["__main__"]).get(shown) is function
+        self.given[name] = GivenFunction(function, diagnostic, shown if in_main else "")
         return f"{PROGRAM}:{name}", diagnostic
 
     def _why_not(self, function: Callable[..., Any]) -> str:
@@ -75,3 +102,9 @@ class GivenFunctions:
         base = base if base.isidentifier() else f"f_{base}"
         number = sum(1 for name in self.given if re.fullmatch(rf"{re.escape(base)}(_\d+)?", name))
         return f"{base}_{number + 1}" if number else base
+
+
+def _code_of(function: Any) -> Any:
+    """Return the code of a function, below its decorators, or that of the calls of a class; None if it has none."""
+    called = function.__call__ if isinstance(function, type) else function
+    return getattr(inspect.unwrap(called), "__code__", None) if callable(called) else None

@@ -21,7 +21,7 @@ _MOST_TEXT = 300  # characters of a cell of a table
 # Colours that can be read on light and on dark; all else has those of the notebook.
 _COLORS = {
     **{"ok": "#2e9e5b", "reused": "#3b82d0", "failed": "#d9534f", "cancelled": "#c07a00"},
-    **{"runs": "#2e9e5b", "running": "#c07a00", "retrying": "#c07a00"},
+    **{"runs": "#2e9e5b", "running": "#c07a00", "retrying": "#c07a00", "warning": "#c07a00"},
 }
 _CELL = "text-align:left;padding:1px 10px 1px 0;vertical-align:top"
 _BAR = "width:24em;max-width:100%;height:.5em;background:rgba(128,128,128,.25);border-radius:.25em"
@@ -48,14 +48,16 @@ def result_html(
     outputs: Mapping[str, Sequence[Sequence[str]]],
     more: int,
     record: RunRecord,
+    warnings: Sequence[str] = (),
 ) -> str:
-    """Return the end of a run: counts, nodes, failures, each as HTML, and the rows of outputs, the heads first.
+    """Return the end of a run: counts, warnings, nodes, failures, each as HTML, and rows of outputs, the heads first.
 
     `run` is the name of the pipeline, the number and the status of the run, and its seconds. `more` outputs are not
     shown.
     """
     name, number, status, took = run
-    parts = [_table(("node", "", "took", "attempts", "rows", "size"), [*_node_rows(record)])]
+    parts = [f"<div>{_status('warning')} {escape(escape_controls(text))}</div>" for text in warnings]
+    parts += [_table(("node", "", "took", "attempts", "rows", "size"), [*_node_rows(record)])]
     if error:
         parts.append(_pre(error))
     parts += failures[:_MOST_ROWS]

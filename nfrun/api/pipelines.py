@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -75,6 +75,8 @@ class RunnablePipeline(ABC):
         with errors_for_programs(PlanOptions, _FIELDS) as messages, self._inputs(inputs, profile, work) as files:
             options = _options(PlanOptions, self._file(), {**given, "inputs": files.paths, "format": "json"})
             program = Program(plain_params(params), self._built())
+            for change in self._changes():
+                messages.warn(change)
             return Plan(plan_pipeline(options, messages, program), tuple(messages.warnings))
 
     def run(
@@ -126,6 +128,8 @@ class RunnablePipeline(ABC):
         with errors_for_programs(RunOptions, _FIELDS) as messages, self._inputs(inputs, profile, work) as files:
             options = _options(RunOptions, self._file(), {**given, "inputs": files.paths})
             program = Program(plain_params(params), self._built())
+            for change in self._changes():
+                messages.warn(change)
             _check_executor(options, program)
             with ExitStack() as preparing:
                 preparing.enter_context(gc_paused())  # until nodes run
@@ -152,6 +156,10 @@ class RunnablePipeline(ABC):
     @abstractmethod
     def _built(self) -> BuiltPipeline | None:
         """Return what the program has built, None for a file."""
+
+    def _changes(self) -> Iterable[str]:
+        """Return texts for functions of a notebook that have changed since the pipeline was built."""
+        return ()
 
     def _read(self, profile: str = "") -> Pipeline:
         """Read and check the pipeline. Raises SpecError."""

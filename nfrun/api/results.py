@@ -254,7 +254,7 @@ class Result(Mapping[str, Any]):
         run = self._setup.pipeline.name, self.number, self.status, self.took
         failures = [failure._repr_html_() for failure in self.failures]
         outputs = {name: self._first_rows(name) for name in islice(self, _MOST_SHOWN)}
-        return result_html(run, self.error, failures, outputs, len(self) - len(outputs), self._record)
+        return result_html(run, self.error, failures, outputs, len(self) - len(outputs), self._record, self.warnings)
 
     def _first_rows(self, name: str) -> list[list[str]]:
         """Return the columns of an output and its first rows as texts, without secrets; its path if it is no table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,24 @@ ticking.python("wait", wait)
 result = ticking.run()
 nfrun.api.progress.NotebookProgress = kept
 result.failures[0]
+""",
+    # a cell with a function is edited and run again, and functions of a loop
+    """
+edited = nfrun.Pipeline("edited")
+def size():
+    return [{"x": 1}]
+edited.python("size", size)
+for k in (1, 2):
+    def made(k=k):
+        return [{"x": k}]
+    edited.python(f"made_{k}", made)
+""",
+    "def size():\n    return [{'x': 2}]\nchanged = edited.run()\nchanged",
+    """
+values = [changed[name].to_pylist() for name in ("size", "made_1", "made_2")]
+size = 3  # no function any more
+again = edited.run()
+values, changed.warnings, again["size"].to_pylist(), again.warnings
 """,
 ]
 
@@ -118,6 +137,18 @@ def test_progress_is_shown_in_the_cell_and_becomes_one_line_without_markup(outpu
     assert "<b>ticking &lt;b&gt;: failed, 1 failed, " in progress["data"]["text/html"]
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in failure["data"]["text/html"]
     assert "<script" not in failure["data"]["text/html"]
+
+
+def test_a_function_whose_cell_was_edited_runs_as_it_is_now_and_the_result_says_so(outputs: list[list[Any]]) -> None:
+    warning = (
+        "'size' runs with 'size' as it is now, in Cell In[11], not as it was when the pipeline was built: "
+        "build it again to be rid of this warning"
+    )
+    assert warning.replace("'", "&#x27;") in form(outputs[10], "text/html")
+    values, told, old, none = ast.literal_eval(form(outputs[11], "text/plain"))
+    assert values == [[{"x": 2}], [{"x": 1}], [{"x": 2}]]  # each function of the loop keeps its default
+    assert told == (warning,)
+    assert (old, none) == ([{"x": 1}], ())
 
 
 def test_outside_of_notebooks_progress_is_shown_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
