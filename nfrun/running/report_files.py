@@ -64,7 +64,7 @@ def check_report_file(path: Path, kind: str, option: str, taken: Mapping[Path, s
             begin = opened.read(_BEGIN)
         if begin and not re.match(pattern, begin):
             found = f"'{path}' is there and has no {what} in it"
-            raise UsageError(f"{found}: remove it, or name another file", option)
+            raise UsageError(f"{found}: name another file", option)
 
 
 def make_report_folders(options: RunOptions) -> None:

@@ -153,8 +153,8 @@ WRONG = [
     ("link.yaml", "'link.yaml' is the pipeline file: name another file"),
     (".nfrun", "'.nfrun' is the work folder: name another file"),
     ("sub", "'sub' is a folder: name a file"),
-    ("steps.py", "'steps.py' is there and has no page of a run in it: remove it, or name another file"),
-    ("other.html", "'other.html' is there and has no page of a run in it: remove it, or name another file"),
+    ("steps.py", "'steps.py' is there and has no page of a run in it: name another file"),
+    ("other.html", "'other.html' is there and has no page of a run in it: name another file"),
     ("", "an empty name is no file"),
 ]
 WRONG_OF_RUN = [
@@ -198,7 +198,7 @@ def test_the_usual_name_does_not_overwrite_what_is_no_page(folder: Path, here: H
     (folder / "shop-1.html").write_text("mine")
     done = here(folder, "report")
     assert done.returncode == 2
-    assert "'shop-1.html' is there and has no page of a run in it: remove it, or name another file" in told(done.stderr)
+    assert "'shop-1.html' is there and has no page of a run in it: name another file" in told(done.stderr)
     assert (folder / "shop-1.html").read_text() == "mine"
 
 

@@ -638,7 +638,7 @@ def test_an_events_file_overwrites_only_events(folder: Folder, here: Here) -> No
     before = (folder.path / "steps.py").read_text()
     done = here(folder.path, "run", "two.yaml", "--events", "steps.py")
     assert done.returncode == 2
-    what = "'steps.py' is there and has no events in it: remove it, or name another file"
+    what = "'steps.py' is there and has no events in it: name another file"
     assert f"Invalid value for --events: {what}" in done.stderr
     assert (folder.path / "steps.py").read_text() == before
     (folder.path / "mine.json").write_text('{"other": 1, "data": [{"event": 5}]}')
