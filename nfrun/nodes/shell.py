@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import subprocess
 
     from nfrun.logs.node_logs import StreamLog
+    from nfrun.nodes.texts.shell_words import Command
 
 _TAIL = 4096  # bytes of stderr shown in an error, and of a file that are looked at
 _SHOWN = 20  # lines of it that are always shown
@@ -302,11 +303,16 @@ def _external_inputs(node: NodeSpec, folder: Path) -> NamedFiles:
     return script_files(node.body, {**public, **_values(node)}, folder)
 
 
-def _named_files(node: NodeSpec) -> Iterator[str]:
-    """Yield the words of the script that may be paths, as they stand in the pipeline's folder: none after a `cd`."""
+def script_commands(node: NodeSpec) -> Iterator[Command]:
+    """Yield the commands of the script of a node, with its quoted texts as one word each."""
     from nfrun.nodes.texts.shell_words import commands
 
-    found = list(commands(node.body, _values(node), depth=_NO_QUOTES))
+    return commands(node.body, _values(node), depth=_NO_QUOTES)
+
+
+def _named_files(node: NodeSpec) -> Iterator[str]:
+    """Yield the words of the script that may be paths, as they stand in the pipeline's folder: none after a `cd`."""
+    found = list(script_commands(node))
     if not any(word in ("cd", "pushd") for command in found for word in command.words):
         for command in found:
             if command.words[:1] not in (["echo"], ["printf"]) or command.written:

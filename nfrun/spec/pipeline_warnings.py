@@ -9,14 +9,18 @@ from nfrun.code.missing_imports import import_hint
 from nfrun.code.module_finder import OURS, hidden_files
 from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import Pipeline
+from nfrun.core.text import ellipsize
 from nfrun.facts.code_facts import shared_variables
 from nfrun.nodes.registry import KINDS
+from nfrun.nodes.unwaited_files import unwaited_files
 from nfrun.nodes.user_checks import nodes_of_checks
 from nfrun.system.file_search import inner_folder
 
 
 def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
-    """Yield the warnings about the files beside the pipeline, and beside the others whose nodes it has."""
+    """Yield the warnings about the files beside the pipeline and the others whose nodes it has, and about those which
+    nodes make for others that do not wait for them.
+    """
     base, shown = Path(pipeline.folder), Path(pipeline.file).parent
     for folder in dict.fromkeys(spec.folder for spec in pipeline.nodes.values() if KINDS[spec.kind].has_user_frames):
         for name in hidden_files(inner_folder(base, folder)):
@@ -27,6 +31,11 @@ def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
                 else f"the standard library has a module '{module}'"
             )
             yield Diagnostic(SourceSpan(str(file)), f"this file is never imported, as {why}", "rename it")
+    for spec, name, writer in unwaited_files(pipeline.nodes, base):
+        other = writer.declared
+        what = f"'{spec.declared}' names '{ellipsize(name)}', which '{other}' makes, and neither waits for the other"
+        hint = f"needs: [{other}], or hand the file on: write it to $NFRUN_OUTPUT, and name it under 'inputs'"
+        yield Diagnostic(spec.source, what, hint)
 
 
 def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:

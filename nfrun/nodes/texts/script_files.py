@@ -203,14 +203,22 @@ class _Search:
 
 def _written(command: Command) -> Iterator[str]:
     """Yield the words of a command that it seems to write to."""
-    yield from command.written
+    yield from made_words(command)
     words = command.words
     name = words[0].rpartition("/")[2] if words else ""
-    if _WRITERS.fullmatch(name) or (name == "sed" and any(word.startswith("-i") for word in words)):
+    if name == "sed" and any(word.startswith("-i") for word in words):
         yield from words[1:]
     elif _COPIERS.fullmatch(name):
         yield words[-1]
         yield from (os.path.join(words[-1], word.rpartition("/")[2]) for word in words[1:-1])
+
+
+def made_words(command: Command) -> Iterator[str]:
+    """Yield the words of a command that are files which it makes: by redirection, `tee`, `touch`, or after `-o`."""
+    yield from command.written
+    words = command.words
+    if words and _WRITERS.fullmatch(words[0].rpartition("/")[2]):
+        yield from words[1:]
     for option, word in zip(words, [*words[1:], ""], strict=False):
         first, is_set, value = option.partition("=")
         if _OUTPUT.fullmatch(first):
