@@ -25,6 +25,7 @@ Other packages use:
 - `registry`: `BUILT_IN`, `KINDS`, `owners_of_settings`, `written_kinds`
 - `returned_tables`: `a_`, `to_table`
 - `spare_threads`: `SpareThreads`
+- `unwaited_files`: `unwaited_files`
 - `user_checks`: `check_problems`, `make_user_check`, `missing_for`, `node_of`, `nodes_of_checks`, `query_columns`,
   `query_problems`
 """
