@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.output_types import FOLDER, ending_of, form_of
+from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import ellipsize
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.returned_tables import a_
@@ -44,6 +45,16 @@ def made_file(value: Any, type: str, name: str, scratch: Path, place: str = "") 
         is_now = "a folder" if path.is_dir() else "a file"
         raise NodeError(f"the output '{name}' is a {form}, and the function returned {is_now}: {value.name}")
     return path
+
+
+def check_returned(node: NodeSpec, scratch: Callable[[], Path]) -> None:
+    """Raise NodeError if the node's one output is a file or folder that lies in `scratch`, and was not returned."""
+    if not node.types:
+        return
+    ((name, type),) = node.types.items()
+    if made := sorted(path.name for path in scratch().iterdir()):
+        what = f"the output '{name}' is a {form_of(type)}, and the function returned None; it made '{made[0]}'"
+        raise NodeError(what, f"return the path, as in: return context.output('{made[0]}')")
 
 
 def check_apart(paths: Mapping[str, Path]) -> None:

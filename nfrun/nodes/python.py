@@ -16,7 +16,7 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
 from nfrun.nodes.arguments import check_arguments, check_class, given_by, listed
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
-from nfrun.nodes.made_files import check_apart, made_file
+from nfrun.nodes.made_files import check_apart, check_returned, made_file
 from nfrun.nodes.map_form import check_map_form, map_form
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_, to_table
@@ -65,8 +65,6 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     with bound(context, loaded, tables) as function:
         context.begin(imported=loaded.is_new)
         result = function()
-        if result is None and len(node.outputs) < 2:
-            return {}
         return _outputs(context, awaited(context, result), tables)
 
 
@@ -140,7 +138,10 @@ def _is_given(node: NodeSpec) -> bool:
 def _outputs(context: NodeContext, result: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     node = context.node
     if len(node.outputs) < 2:
-        return {} if result is None else {output_name(node): _output(context, output_name(node), result, arguments)}
+        if result is None:
+            check_returned(node, context.scratch)
+            return {}
+        return {output_name(node): _output(context, output_name(node), result, arguments)}
     names = listed(node.outputs)
     if not isinstance(result, Mapping):
         raise NodeError(

@@ -10,6 +10,7 @@ import pytest
 
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.made_files import check_apart, made_file
+from tests.conftest import Trial, failed
 
 
 @pytest.fixture
@@ -116,3 +117,21 @@ def test_two_outputs_are_two_files(scratch: Path) -> None:
     assert str(caught.value) == "the function returned m.bin as 'a', which is the output 'b'"
     with pytest.raises(NodeError, match="returned x as 'a', which is in the output 'b'"):
         check_apart({"a": scratch / "site" / "x", "b": scratch / "site"})
+
+
+ONE_FILE: dict[str, Any] = {"outputs": ("table",), "types": {"table": "file"}}
+
+
+def test_a_file_that_is_made_and_not_returned(trial: Trial) -> None:
+    source = "def f(context): context.output('table.csv').write_text('a')"
+    failure = failed(trial.python(source, **ONE_FILE))
+    assert (failure.message, failure.details) == (
+        "the output 'table' is a file, and the function returned None; it made 'table.csv'",
+        "return the path, as in: return context.output('table.csv')",
+    )
+    assert failed(trial.python(f"async {source}", **ONE_FILE)).message == failure.message
+
+
+def test_a_function_that_makes_no_file_may_return_none(trial: Trial) -> None:
+    assert trial.python("def f(context): context.output('table.csv')", **ONE_FILE).outputs == {}
+    assert trial.python("def f(context): (context.scratch / 'x').write_text('a')").outputs == {}
