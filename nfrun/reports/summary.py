@@ -304,8 +304,7 @@ class Summary:
         if record.end and record.end.error:
             self._print_error(f"nfrun: {escape_controls(record.end.error)}")
         elif cancelled and record.end and record.end.status == "failed":
-            listed = shortened_cells(cancelled, record.cells, _MAX_LISTED)
-            self._print_error(f"not started after the failure: {listed}{KEEP_GOING}")
+            self._print_cancelled(cancelled)
         groups = alike_failures(failed, record)
         shown = groups[-_MAX_FAILURES:]
         for name, *others in shown:
@@ -315,6 +314,19 @@ class Summary:
             self._print_error(failure_text(name, record.nodes[name], self._place(name), folds, others))
         if more := sum(map(len, groups[: -len(shown)] if shown else [])):
             self._print_error(f"\n… and {format_count(more, 'more node')} failed: 'nfrun show' lists them all")
+
+    def _print_cancelled(self, cancelled: Sequence[str]) -> None:
+        """Say which nodes a run that failed has not started, and which were under way when it was interrupted."""
+        nodes = self._record.nodes
+        started = [name for name in cancelled if nodes[name].started is not None]
+        for what, names in (
+            ("interrupted while they ran, after the failure", [n for n in started if nodes[n].failure is None]),
+            ("not tried again after the failure", [n for n in started if nodes[n].failure is not None]),
+            ("not started after the failure", [n for n in cancelled if nodes[n].started is None]),
+        ):
+            if names:
+                end = "" if what.startswith("interrupted") else KEEP_GOING
+                self._print_error(f"{what}: {shortened_cells(names, self._record.cells, _MAX_LISTED)}{end}")
 
     def _print_error(self, text: str) -> None:
         print(text, file=self._err, flush=True)

@@ -491,6 +491,29 @@ def test_columns_of_one_name_are_shown(record: RunRecord) -> None:
     assert out.split()[-2:] == ["1", "2"]
 
 
+def test_nodes_that_an_interruption_ends_after_a_failure_are_not_called_not_started() -> None:
+    events: list[Event] = [
+        NodeStarted(0.0, "a", 1),
+        NodeStarted(0.0, "b", 1),
+        NodeStarted(0.0, "c", 1),
+        NodeRetrying(0.5, "c", 1, 9.0, FAILURE, duration=0.5),
+        NodeFailed(1.0, "a", 1, FAILURE, duration=1.0),
+        NodeCancelled(1.0, "c", "node 'a' failed"),
+        NodeCancelled(1.0, "d", "node 'a' failed"),
+        NodeCancelled(2.0, "b", "Ctrl-C"),
+        RunFinished(2.0, "failed"),
+    ]
+    _, err = summary(record_of(events, plan(a="", b="", c="", d="")), cpu=(0.0,), quiet=True)
+    assert err.startswith(
+        """\
+interrupted while they ran, after the failure: b
+not tried again after the failure: c; -k runs what does not depend on it
+not started after the failure: d; -k runs what does not depend on it
+
+"""
+    )
+
+
 def test_the_summary_of_a_failed_run_ends_with_the_failure() -> None:
     events: list[Event] = [
         NodeStarted(0.0, "a", 1),
