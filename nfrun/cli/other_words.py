@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 _COMMANDS = {
     **dict.fromkeys(("build", "make", "repro", "retry", "seed", "start", "test"), "run"),
     **dict.fromkeys(("compile", "dag", "graph", "list", "ls", "status"), "plan"),
@@ -13,12 +15,15 @@ _COMMANDS = {
     **dict.fromkeys(("history", "log"), "runs"),
 }
 _OPTIONS = {
-    **dict.fromkeys(("--models", "--select", "--target", "--targets"), "--only, --from and --until"),
+    **dict.fromkeys(("--models", "--select", "--targets", "-m", "-s"), "--only, --from and --until"),
+    **dict.fromkeys(("--target", "-t"), "--profile for dbt's target, and --only, --from and --until for what is made"),
     **dict.fromkeys(("--config", "--set-param", "--var", "--vars"), "-p NAME=VALUE"),
     **dict.fromkeys(("--cores", "--threads", "--workers"), "-j N"),
-    **dict.fromkeys(("--always-make", "--forceall", "--full-refresh"), "--fresh"),
-    **dict.fromkeys(("--dry-run", "--dryrun", "--just-print"), "the command 'plan'"),
+    **dict.fromkeys(("--always-make", "--forceall", "--full-refresh", "-B"), "--fresh"),
+    **dict.fromkeys(("--dry-run", "--dryrun", "--just-print", "-n"), "the command 'plan'"),
     **dict.fromkeys(("--forcerun", "--rerun"), "--force NODES"),
+    **dict.fromkeys(("--directory", "--file", "--makefile", "--project-dir", "-C"), "the path of the pipeline file"),
+    **dict.fromkeys(("--fail-fast", "--store-failures", "-x"), "always so: leave it out"),
 }
 
 
@@ -32,3 +37,13 @@ def command_hint(word: str) -> str:
 def option_hint(word: str) -> str:
     """Return what to type in place of an option that nfrun does not have, or ""."""
     return f"In nfrun it is {_OPTIONS[word]}." if word in _OPTIONS else ""
+
+
+def argument_hint(words: str, flags: Collection[str]) -> str:
+    """Return which of the options of a command is meant by arguments that it does not take, or ""."""
+    first, *more = words.split()
+    if more or first.startswith("-"):
+        return ""
+    is_file, is_value = first.endswith((".yaml", ".yml")), "=" in first
+    flag = "--pipeline" if is_file else "-p" if is_value else "--until"
+    return f"Did you mean {flag} {first}?" if flag in flags else ""

@@ -27,7 +27,7 @@ from nfrun.cli.completion.shell_scripts import install as install_completion
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json, report_errors
 from nfrun.cli.help_text import CommandHelp, GroupHelp
 from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
-from nfrun.cli.other_words import command_hint, option_hint
+from nfrun.cli.other_words import argument_hint, command_hint, option_hint
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
@@ -135,14 +135,14 @@ def _words(words: Sequence[str]) -> list[str]:
 
 
 def _hint(error: Any) -> str:
-    """Return what to type in place of a command that is not there, or of a pipeline file as an argument too many."""
+    """Return what to type in place of a command that is not there, or of an argument too many."""
     if error.ctx is None:
         return ""
     if error.ctx.parent is None:
         return command_hint(sys.argv[1]) if error.message.startswith("No such command") else ""
-    extra = re.fullmatch(r"Got unexpected extra argument\(s\) \((.*\.ya?ml)\)", error.message)
-    has_option = any("--pipeline" in param.opts for param in error.ctx.command.params)
-    return f"Did you mean --pipeline {extra[1]}?" if extra and has_option else ""
+    extra = re.fullmatch(r"Got unexpected extra argument\(s\) \((.*\S.*)\)", error.message)
+    flags = {flag for param in error.ctx.command.params for flag in param.opts}
+    return argument_hint(extra[1], flags) if extra else ""
 
 
 def main() -> NoReturn:

@@ -122,6 +122,17 @@ def test_help_is_asked_for_in_either_way(tmp_path: Path, here: Here) -> None:
         ("x.yaml", "No such command 'x.yaml'. Did you mean 'run x.yaml'?"),
         ("run x.yaml --select a", "No such option: --select. In nfrun it is --only, --from and --until."),
         ("report x.yaml", "Got unexpected extra argument(s) (x.yaml). Did you mean --pipeline x.yaml?"),
+        (
+            "run x.yaml -t prod",
+            "No such option: -t. In nfrun it is --profile for dbt's target, "
+            "and --only, --from and --until for what is made.",
+        ),
+        ("run x.yaml -n", "No such option: -n. In nfrun it is the command 'plan'."),
+        ("run x.yaml -B", "No such option: -B. In nfrun it is --fresh."),
+        ("run x.yaml -x", "No such option: -x. In nfrun it is always so: leave it out."),
+        ("run x.yaml COUNTRY=FR", "Got unexpected extra argument(s) (COUNTRY=FR). Did you mean -p COUNTRY=FR?"),
+        ("plan x.yaml total", "Got unexpected extra argument(s) (total). Did you mean --until total?"),
+        ("run x.yaml total other", "Got unexpected extra argument(s) (total other)"),
         ("run x.yaml --vars=a", "No such option: --vars. In nfrun it is -p NAME=VALUE."),
     ],
 )
