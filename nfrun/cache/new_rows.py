@@ -16,6 +16,8 @@ from nfrun.core.values import replace
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.run_history import reader_digest, table_path
 
+_MOST_COUNTED = 2_000_000  # rows of which a plan finds the different ones before any was computed, at most 1 s
+
 
 def with_row_counts(
     decisions: Mapping[str, ReuseDecision], pipeline: Pipeline, keys: CacheKeys, observed: ObservedFiles, folder: Path
@@ -65,15 +67,16 @@ def _counts(
     name = name_of_folder(spec, keys, observed, digests)
     if map is None or path is None or name is None or not path.is_file():
         return None
-    if not (folder / name).is_dir():
-        return MapCounts(inputs[over.output][0].rows) if over is not None else None
     from nfrun.pieces.work import MapWork
     from nfrun.tables.ipc import open_file
 
-    form, table = map.form or MapForm(), open_file(path)
+    form, table, is_there = map.form or MapForm(), open_file(path), (folder / name).is_dir()
+    if not is_there and (form.takes_table or table.num_rows > _MOST_COUNTED):
+        return MapCounts(table.num_rows)
     columns = None if form.takes_table else form.named_in(table.column_names)
     if not {*map.by, *form.columns} <= {*table.column_names}:
         return None
-    kept = KeptRows(str(folder / name), "", outdated=outdated_results(folder / name, observed))
+    outdated = outdated_results(folder / name, observed) if is_there else ()
+    kept = KeptRows(str(folder / name), "", use_kept=is_there, outdated=outdated)
     work = MapWork(table, map, columns, kept, name=spec.local_name)
-    return MapCounts(work.rows, work.reused)
+    return MapCounts(work.rows, work.reused, different=work.different)

@@ -14,7 +14,8 @@ PiecePath = tuple[int, ...]
 class MapCounts:
     """The rows of a mapped input: all of them, those with results of earlier runs, those that failed; and the calls.
 
-    `busy` are the seconds of all calls together.
+    `busy` are the seconds of all calls together. `different` is how many different rows are without a result, where
+    a plan knows that: rows that are equal are computed once.
     """
 
     rows: int
@@ -22,6 +23,7 @@ class MapCounts:
     failed: int = 0
     calls: int = 0
     busy: float = field(default=0.0, compare=False)
+    different: int | None = None
 
     def as_json(self) -> dict[str, int]:
         """Return the numbers of rows and calls as JSON values."""

@@ -82,3 +82,21 @@ def test_a_plan_counts_new_rows_where_the_input_is_known(folder: Path, here: Her
     assert sorted(folder.rglob("*")) == files
     (folder / "p.yaml").write_text(NODES.replace("n: 100", "n: 101"))
     assert "new" not in here(folder, "plan", "p.yaml").stdout
+
+
+def test_a_plan_says_how_many_of_the_new_rows_are_different(folder: Path, here: Here) -> None:
+    """Equal rows are computed once, so a million rows may be few calls."""
+    (folder / "steps.py").write_text(f"{STEPS}async def group(g: int): return g\n")
+    (folder / "p.yaml").write_text(
+        'nodes:\n  rows: {python: "steps:rows", with: {n: 100}}\n'
+        '  a: {python: "steps:group", inputs: rows, map: {over: rows, keep: id}}\n'
+    )
+    assert here(folder, "run", "p.yaml", "-q", "--until", "rows").returncode == 0
+    line = "         100 of 100 rows are new, 2 of them different (equal rows are computed once)\n"
+    files = sorted(folder.rglob("*"))
+    assert line in here(folder, "plan", "p.yaml").stdout  # before any call
+    assert sorted(folder.rglob("*")) == files
+    assert here(folder, "run", "p.yaml", "-q").returncode == 0
+    (folder / "p.yaml").write_text((folder / "p.yaml").read_text().replace("n: 100", "n: 105"))
+    assert here(folder, "run", "p.yaml", "-q", "--until", "rows").returncode == 0
+    assert "0 of 105 rows are new\n" in here(folder, "plan", "p.yaml").stdout
