@@ -19,7 +19,7 @@ from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, outpu
 from nfrun.nodes.made_files import check_apart, check_returned, made_file
 from nfrun.nodes.map_form import check_map_form, map_form
 from nfrun.nodes.python_context import own_context
-from nfrun.nodes.returned_tables import a_, to_table
+from nfrun.nodes.returned_tables import a_, lost_index, to_table
 from nfrun.nodes.text_facts import network_of_values
 from nfrun.nodes.user_function import as_frames, awaited, bound, load, parameters_of, values
 
@@ -170,6 +170,8 @@ def _frozen(context: NodeContext, value: Any, arguments: Mapping[str, Any]) -> A
     without an import of pandas.
     """
     table = to_table(value)
+    if lost := lost_index(value):
+        context.log("warning", f"the index of the data frame ({lost}) is left out: reset_index() makes a column of it")
     if table is value and not context.may_share_memory:
         return table
     inputs = [table for item in context.node.inputs for table in _tables(arguments.get(item.name))]

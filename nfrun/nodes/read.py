@@ -165,6 +165,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         return {output_name(context.node): found_file(context.node, context.folder)}
     from nfrun.tables.file_io import read_table
     from nfrun.tables.file_table import open_files
+    from nfrun.tables.text_files import one_column
 
     source, base, options = context.node.body, context.folder, dict(context.node.with_)
     if types := _types(context.node):
@@ -173,7 +174,13 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         files = open_files(source, base=base, look=context.look, **options)
         if files is not None and not context.stays_in_files:
             files.load()
-        return {output_name(context.node): files or read_table(source, base=base, **options)}
+        if files is None:
+            table = read_table(source, base=base, **options)
+            kind = options.get("format") or formats.format_of(source)
+            if kind == "csv" and "delimiter" not in options and (told := one_column(table)):
+                context.log("warning", told)
+            return {output_name(context.node): table}
+        return {output_name(context.node): files}
     except OSError as error:
         if not error.errno:  # an error of a remote service: a retry may succeed
             raise

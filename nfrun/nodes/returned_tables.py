@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nfrun.core.text import ellipsize
 from nfrun.nodes.base import NodeError
 
 
@@ -47,6 +48,24 @@ def to_table(value: Any) -> Any:
         f"the function returned {a_(value)}, which is not a table",
         "return an Arrow table (pyarrow, polars, pandas, duckdb), a list of mappings, a mapping of scalars, or None",
     )
+
+
+def lost_index(value: Any) -> str:
+    """Return the first labels of a pandas index that its table lacks, "" if none: whole numbers only count the rows."""
+    index: Any = None
+    if isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ())):
+        index = _index_of(value)
+    if index is None or not len(index):
+        return ""
+    for i, name in enumerate(index.names):
+        labels = index.get_level_values(i)
+        if name is None and getattr(labels.dtype, "kind", "O") not in "iu":
+            return ", ".join(ellipsize(str(label), 20) for label in labels[:3]) + (", …" if len(labels) > 3 else "")
+    return ""
+
+
+def _index_of(frame: Any) -> Any:
+    return frame.index
 
 
 def _frame_table(frame: Any) -> Any:

@@ -38,6 +38,6 @@ Other packages use:
 - `stored_files`: `LateStoredFiles`, `StoredFiles`
 - `stored_form`: `read_all`, `with_stored_types`
 - `table_folders`: `write_folder`
-- `text_files`: `with_guessed_types`
+- `text_files`: `one_column`, `with_guessed_types`
 - `worker_store`: `WorkerStore`
 """

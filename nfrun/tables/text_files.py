@@ -213,6 +213,14 @@ def _other_delimiter(message: str, open_file: Open, delimiter: str) -> str:
     return f" (its header has {found!r}: with: {{delimiter: {json.dumps(found)}}})" if found else ""
 
 
+def one_column(table: pa.Table) -> str:
+    """Return what is told of a table whose one column has the names of several, "" if that is not so."""
+    (name, *more) = [name for name in table.schema.names if name != FILE_NAME] or [""]
+    found = next((other for other in _DELIMITERS[:-1] if other in name), "") if not more else ""
+    how = f"'with: {{delimiter: {json.dumps(found)}}}' makes several of it"
+    return f"the table has one column, '{ellipsize(name)}': {how}" if found else ""
+
+
 def _with_column_name(message: str, open_file: Open, delimiter: str) -> str:
     """Return the message of an error with the name of its column, which Arrow counts from 0."""
     if (found := _COLUMN.match(message)) is None:

@@ -191,6 +191,25 @@ def test_only_named_levels_of_an_index_become_columns(trial: Trial, name: str) -
     assert [*frame.columns, *filter(None, frame.index.names)] == columns
 
 
+LOST = {
+    "pd.DataFrame({'x': [1.0, 2]}).describe()": "count, mean, std, …",
+    "pd.DataFrame({'x': [1]}).sum().to_frame('total')": "x",
+    "pd.DataFrame({'x': [1]}, index=pd.to_datetime(['2026-01-02']))": "2026-01-02 00:00:00",
+    "pd.DataFrame({'x': [1], 'k': [2]}).set_index([['a'], 'k'])": "a",
+    "pd.DataFrame({'x': [1, 2, 3]}).query('x != 2')": "",
+    "pd.DataFrame({'x': ['a']}).set_index('x', drop=False)": "",
+    "pd.DataFrame({'x': ['a'], 'y': [1]}).groupby('x').sum()": "",
+    "pd.DataFrame({'x': []}, index=pd.Index([], dtype=object))": "",
+}
+
+
+@pytest.mark.parametrize("code", LOST)
+def test_labels_of_rows_that_are_left_out_are_told(trial: Trial, code: str) -> None:
+    trial.python(f"{HEAD}def f():\n    return {code}\n")
+    told = f"the index of the data frame ({LOST[code]}) is left out: reset_index() makes a column of it"
+    assert trial.logged == ([("warning", told)] if LOST[code] else [])
+
+
 def test_frames_that_differ_in_an_unnamed_index_alone_are_equal(trial: Trial) -> None:
     source = HEAD + "def f(index):\n    return pd.DataFrame({'x': [1, 2]}, index=index)\n"
     tables = [trial.table(trial.python(source, with_={"index": index})) for index in (None, [4, 7], ["a", "b"])]

@@ -333,6 +333,19 @@ def test_read(trial: Trial) -> None:
     assert list(outcome.outputs) == ["node.rows"]
 
 
+def test_a_csv_file_that_is_read_as_one_column_is_told(trial: Trial) -> None:
+    (trial.folder / "t.csv").write_text("id;city\n1;Berlin\n")
+    (trial.folder / "one.csv").write_text("id\n1\n")
+    (trial.folder / "two.csv").write_text("id;a,b\n1,2\n")
+    trial.run("read", "one.csv")
+    trial.run("read", "two.csv")
+    trial.run("read", "t.csv", with_={"delimiter": ","})
+    assert not trial.logged
+    trial.run("read", "t.csv", with_={"filename": True})
+    how = "'with: {delimiter: \";\"}' makes several of it"
+    assert trial.logged == [("warning", f"the table has one column, 'id;city': {how}")]
+
+
 def test_read_a_missing_file(trial: Trial) -> None:
     failure = failed(trial.run("read", "no.csv"))
     assert (failure.cause, failure.type, failure.message) == (Cause.NODE, "", "no such file: no.csv")
