@@ -105,10 +105,10 @@ def test_only_new_and_changed_days_run(folder: Path) -> None:
     first = run(folder)
     assert trend(first) == expected_trend(days(7))
     pages = folder / "out" / "pages"
-    assert sorted(path.name for path in pages.iterdir()) == [f"day={day}" for day in days(7)[1:]]
-    for day in days(7)[1:]:
+    assert sorted(path.name for path in pages.iterdir()) == [f"day={day}" for day in days(7)]
+    for day in days(7):
         assert pq.ParquetFile(pages / f"day={day}" / "part-0.parquet").read().to_pylist() == expected_pages(day)
-    assert statuses(first, "skipped") == {"save@2026-01-01"}  # nobody came
+    assert statuses(first, "skipped") == set()  # on 1 January nobody came: its partition has no rows
     assert statuses(run(folder), "ok") == set()
 
     written = {path: path.stat() for path in pages.rglob("*.parquet")}
@@ -127,6 +127,17 @@ def test_only_new_and_changed_days_run(folder: Path) -> None:
 
     (pages / "day=2026-01-05" / "part-0.parquet").unlink()
     assert statuses(run(folder, "-p", "last=2026-01-08"), "ok") == {"save@2026-01-05"}
+
+
+def test_a_partition_of_a_day_that_has_lost_its_visits_is_emptied(folder: Path) -> None:
+    run(folder)
+    (folder / "data" / "2026-01-03.jsonl").write_text("")
+    found = run(folder)
+    partition = folder / "out" / "pages" / "day=2026-01-03" / "part-0.parquet"
+    table = pq.ParquetFile(partition).read()
+    assert table.num_rows == 0
+    assert table.column_names == ["page", "visits", "visitors", "median_ms"]
+    assert date(2026, 1, 3) not in [row["day"] for row in trend(found)]
 
 
 def test_a_day_that_is_missing_or_broken_stops_no_other(folder: Path) -> None:
@@ -162,8 +173,8 @@ def test_a_day_more_of_a_year_runs_four_nodes(folder: Path) -> None:
         (source / f"{day}.jsonl").write_text("".join(lines), encoding="utf-8")
     first = run(folder, "-p", "source=out/year", "-p", "last=2026-12-31")
     assert trend(first) == expected_trend(days(365))
-    assert len(statuses(first, "ok")) == 365 * 3 + 2  # found, trend and save_trend; on 1 January nobody came
+    assert len(statuses(first, "ok")) == 365 * 3 + 3  # found, trend and save_trend
     assert statuses(run(folder, "-p", "source=out/year", "-p", "last=2026-12-31"), "ok") == set()
-    # 1 January 2027 has no visits: its partition is not written, and the trend stays.
+    # 1 January 2027 has no visits: its partition has no rows, and the trend stays.
     longer = run(folder, "-p", "source=out/year", "-p", "last=2027-01-01")
-    assert statuses(longer, "ok") == {"visits@2027-01-01", "pages@2027-01-01", "trend"}
+    assert statuses(longer, "ok") == cells("2027-01-01") | {"trend"}
