@@ -72,7 +72,9 @@ class GivenFunctions:
             if found.function is function:
                 return f"{PROGRAM}:{name}", diagnostic
         name = self._new_name(shown)
-        in_main = function.__module__ == "__main__" and vars(sys.modules["__main__"]).get(shown) is function
+        in_main = (
+            getattr(function, "__module__", None) == "__main__" and vars(sys.modules["__main__"]).get(shown) is function
+        )
         self.given[name] = GivenFunction(function, diagnostic, shown if in_main else "")
         return f"{PROGRAM}:{name}", diagnostic
 
