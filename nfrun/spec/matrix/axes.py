@@ -140,16 +140,19 @@ def _check_of(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> None:
             return
         values = tuple(find_files(pattern, found.folder))  # only to name one in the message
     for key, value in zip(parent.keys or [value["id"] for value in values], values, strict=True):
-        if not isinstance(value, Mapping) or axis.name not in value:
+        if not isinstance(value, Mapping) or value.get(axis.name) is None:
             found.report(path, *no_entry(parent.name, key, value, axis.name))
             return
 
 
 def no_entry(axis: str, key: Any, value: Any, entry: str) -> tuple[str, str]:
-    """Return the message and hint for a value of an axis that lacks an entry."""
+    """Return the message and hint for a value of an axis that lacks an entry, or has null there."""
     if not isinstance(value, Mapping):
         what = f"'{ellipsize(str(key))}' of the axis '{axis}' is no mapping, so it has no entry '{ellipsize(entry)}'"
         return what, f"write {{id: {ellipsize(str(key))}, {ellipsize(entry)}: …}}"
+    if entry in value:
+        what = f"'{ellipsize(str(key))}' of the axis '{axis}' has null as its '{ellipsize(entry)}'"
+        return what, "give it a value, or leave it out"
     what = f"'{ellipsize(str(key))}' of the axis '{axis}' has no entry '{ellipsize(entry)}'"
     return what, f"it has {ellipsize(', '.join(map(str, value)), 200)}"
 

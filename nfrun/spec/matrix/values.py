@@ -188,7 +188,7 @@ class _Finder:
             raise _Unknown
         entries: list[Any] = []
         for key, value in zip(parent.keys, parent.values, strict=True):
-            if not isinstance(value, Mapping) or name not in value:
+            if not isinstance(value, Mapping) or value.get(name) is None:
                 raise _Unknown(ValueProblem(path, *no_entry(parent.name, key, value, name)))
             entries.append(value[name])
         different: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from nfrun.core.errors import SpecError, render_all
 from nfrun.spec.resolve import resolve
 
 FILES = {
+    "gaps.csv": "id,v\n1,1\n2,\n",
     **{"data/A_1.csv": "x\n1\n", "s.csv": "id,x\na,1\na,2\n", "t.csv": "name,x\na,1\n", "empty.csv": "id,x\n"},
     **{"t.txt": "id\n", "twice.csv": "id,id\na,b\n", "half.csv": "id\n0.5\n"},
     **{"sub/a/x.csv": "n\n", "sub/b/x.csv": "n\n"},
@@ -834,6 +835,20 @@ nodes: {a: {matrix: v, run: x}}
 p.yaml:1:18: there is no axis 'u' above this one
     1 | matrix: {v: {of: u}, u: [{id: a1, v: a}, {id: a2, v: b}]}
       |                  ^ it follows from an axis that is declared before it
+
+matrix: {u: [{id: 1, v: 1}, {id: 2, v: null}], v: {of: u}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:56: '2' of the axis 'u' has null as its 'v'
+    1 | matrix: {u: [{id: 1, v: 1}, {id: 2, v: null}], v: {of: u}}
+      |                                                        ^ give it a value, or leave it out
+
+matrix: {u: {rows: gaps.csv}, v: {of: u}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:39: '2' of the axis 'u' has null as its 'v'
+    1 | matrix: {u: {rows: gaps.csv}, v: {of: u}}
+      |                                       ^ give it a value, or leave it out
 
 matrix: {u: [1, 2], v: {of: u}}
 nodes: {a: {matrix: v, run: x}}
