@@ -132,8 +132,18 @@ class NodeGraph:
                 raise ValueError(f"'{ellipsize(pattern)}' cannot be selected; it runs at the end of every run")
             guess = closest_match(pattern, dict.fromkeys(_cut_like(pattern, name) for name in self.upstream))
             shown = list(dict.fromkeys(name.split("@")[0] for name in self.upstream))
-            raise ValueError(f"no node matches '{ellipsize(pattern)}'; {_hint(guess, 'nodes', shown)}")
+            hint = _hint(guess, "nodes", shown)
+            if "/" in pattern or "." in pattern:
+                hint = self._hint_of_file(pattern) or hint
+            raise ValueError(f"no node matches '{ellipsize(pattern)}'; {hint}")
         return found
+
+    def _hint_of_file(self, name: str) -> str:
+        """Return how to select the nodes of a file, "" if no node has a file of this name."""
+        path = normpath(name).removeprefix(f"{self.folder}/")
+        found = [node for node, files in self.files().items() if path in files]
+        who = f"{shortened(found, _MAX_LISTED)} read{'s' * (len(found) == 1)} or write{'s' * (len(found) == 1)} it"
+        return f"{who}: say file:{ellipsize(name)}" if found else ""
 
     def _having(self, method: str, pattern: str) -> set[str]:
         values: Mapping[str, Collection[str]]

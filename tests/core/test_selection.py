@@ -101,6 +101,11 @@ def test_what_a_selector_matches(selector: str, names: list[str]) -> None:
         ("kind:python", "no node has the kind 'python'; the kinds are read, sql, write"),
         ("file:out/al.csv", "no node reads or writes the file 'out/al.csv'; did you mean 'out/all.csv'?"),
         (
+            "./out/all.csv",
+            "no node matches './out/all.csv'; fit.all reads or writes it: say file:./out/all.csv",
+        ),
+        ("out/no.csv", "no node matches 'out/no.csv'; the nodes are data, fit, score, clean, best, fit.all"),
+        (
             "state:modified+",
             "'state:modified+' begins with no kind of selector; what has changed runs without a selector",
         ),
