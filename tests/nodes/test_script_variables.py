@@ -33,6 +33,12 @@ def of_script(script: str, folder: Path) -> list[str]:
     return diagnostics(HEAD + "".join(f"      {line}\n" for line in script.splitlines()), folder)
 
 
+def test_an_input_of_a_node_without_inputs(tmp_path: Path) -> None:
+    (found,) = diagnostics("nodes:\n  rows: {sql: select 1 as n}\n  s: {run: cat $NFRUN_INPUT_rows}\n", tmp_path)
+    assert found.startswith("p.yaml:3:17: the script reads $NFRUN_INPUT_rows, which is not set for this node\n")
+    assert found.endswith("^ to read a node 'rows': inputs: rows")
+
+
 @pytest.mark.parametrize(
     ("line", "name", "hint"),
     [
@@ -43,7 +49,7 @@ def of_script(script: str, folder: Path) -> list[str]:
         ("echo $NFRUN_WITH_thresold-5", "NFRUN_WITH_thresold", "did you mean $NFRUN_WITH_threshold?"),
         ("cp $NFRUN_INPUT_rows_copy x", "NFRUN_INPUT_rows_copy", "did you mean $NFRUN_INPUT_rows?"),
         ("cat $NFRUN_INPUT_threshold", "NFRUN_INPUT_threshold", "did you mean $NFRUN_WITH_threshold?"),
-        ("cat '#' \"#\" $NFRUN_INPUT_other", "NFRUN_INPUT_other", ALL),
+        ("cat '#' \"#\" $NFRUN_INPUT_other", "NFRUN_INPUT_other", f"{ALL}; or add 'other' to 'inputs'"),
         ("cp x $NFRUN_OUTPUTS", "NFRUN_OUTPUTS", "did you mean $NFRUN_OUTPUT?"),
         ("cp x $NFRUN_OUTPUT_x", "NFRUN_OUTPUT_x", ALL),
         ("echo $NFRUN_STATUS", "NFRUN_STATUS", "nodes under on_failure and finally have it"),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Axis, Gather, Input, NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
@@ -28,7 +29,7 @@ def match_inputs(
 
     `defaults` are those of the parameters, for values in hints.
     """
-    matcher = _Matcher(found, declared, defaults)
+    matcher = _Matcher(found, nodes, declared, defaults)
     for name, spec in list(nodes.items()):
         if any(i.gather or i.where or declared.of_nodes.get(i.output.node) for i in spec.inputs):
             if name in declared.unclear:
@@ -46,7 +47,10 @@ _LONG_FORM = frozenset({"where", "gather", "columns", "optional", "else"})  # be
 class _Matcher:
     """Checks single inputs of the nodes of one file."""
 
-    def __init__(self, found: Findings, declared: DeclaredAxes, defaults: Mapping[str, Any]) -> None:
+    def __init__(
+        self, found: Findings, nodes: Mapping[str, NodeSpec], declared: DeclaredAxes, defaults: Mapping[str, Any]
+    ) -> None:
+        self.nodes = nodes
         self.found, self.declared, self.defaults = found, declared, defaults
         self.known = {name: indices(axis) for name, axis in declared.axes.items() if axis.values}
 
@@ -133,7 +137,7 @@ class _Matcher:
             self.found.report(path, what, f"pin one value: where: {{{axis}: {_shown(value[0])}}}")
         elif item.gather is None and (isinstance(value, list) or axis not in self.declared.of_nodes.get(name, ())):
             what = f"several cells of '{ellipsize(name)}' may be left"
-            self.found.report(path, what, f"gather them: {{from: {item.output}, where: …, gather: concat}}")
+            self.found.report(path, what, f"gather them: {{from: {item.output}, where: …, gather: {self.way(item)}}}")
         else:
             for i, each in enumerate(values):
                 if wrong := value_problem(self.declared.axes[axis], each, known):
@@ -157,8 +161,13 @@ class _Matcher:
         pins = [f"{axis}: {_shown(value)}" for axis, value in item.where.items()]
         where = f", where: {{{', '.join(pins)}}}" if pins else ""
         pins += [f"{axis}: {self.first_value(self.declared.axes[axis])}" for axis in left]
-        gather = f"gather: {{from: {item.output}{where}, gather: concat}}"
+        gather = f"gather: {{from: {item.output}{where}, gather: {self.way(item)}}}"
         return what, f"{gather}, or pin: {{from: {item.output}, where: {{{', '.join(pins)}}}}}"
+
+    def way(self, item: Input) -> str:
+        """Return how cells of an input may be gathered: only tables can be put together."""
+        producer = self.nodes.get(item.output.node)
+        return "concat" if producer is None or producer.type_of(item.output.name) == TABLE else "dict"
 
     def first_value(self, axis: Axis) -> str:
         """Return the first value of an axis for an example, as far as the defaults of the parameters tell it."""

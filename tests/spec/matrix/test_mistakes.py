@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.errors import SpecError, render_all
+from nfrun.spec.loader import read_pipeline
 from nfrun.spec.resolve import resolve
 
 FILES = {
@@ -1198,3 +1199,11 @@ def test_a_mistake_is_told_at_its_place(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(SpecError) as caught:
         resolve(Path("p.yaml"), given={}, params_file=None, environ={}, run_id="r", to_run=False)
     assert render_all(caught.value.diagnostics) == told
+
+
+def test_files_of_cells_are_not_said_to_be_put_together_as_tables(tmp_path: Path) -> None:
+    made = "a: {run: echo > $NFRUN_OUTPUT_t, outputs: {t: .txt}, matrix: {k: [x, y]}}"
+    (tmp_path / "p.yaml").write_text(f"nodes:\n  {made}\n  b: {{run: ls, inputs: {{t: a.t}}}}\n")
+    with pytest.raises(SpecError, match=r"gather: \{from: a\.t, gather: dict\}, or pin: ") as error:
+        read_pipeline(tmp_path / "p.yaml")
+    assert len(error.value.diagnostics) == 1
