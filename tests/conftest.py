@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,7 @@ from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.threads import _Loop
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
+from nfrun.system import working_directory
 from nfrun.system.runtime import cores
 from nfrun.tables.store import TableStore
 
@@ -170,6 +172,23 @@ def without_pandas() -> Iterator[None]:
         patch.setattr(spawn, "get_preparation_data", prepare)  # for workers of runs in this process
         patch.setenv("PYTHONPATH", str(STUBS), prepend=os.pathsep)
         forked.keep_environ()
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_directory() -> Iterator[None]:
+    """Let the thread of the tests keep the working directory of its process.
+
+    A query would give it one of its own for good, and threads of libraries, as those of polars, do not follow that.
+    """
+    own, process = working_directory._has_own_directory, os.getpid()
+
+    def has_own_directory() -> bool:
+        is_of_tests = os.getpid() == process and threading.current_thread() is threading.main_thread()
+        return not is_of_tests and own()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(working_directory, "_has_own_directory", has_own_directory)
         yield
 
 
