@@ -18,6 +18,7 @@ from nfrun.core.values import replace
 from nfrun.engine.cluster import attempts
 from nfrun.engine.cluster.base import RemoteWorker
 from nfrun.engine.cluster.cluster import ClusterExecutor
+from nfrun.engine.cluster.slots import Slot
 from nfrun.engine.cluster.wire import Logged, Printed, to_text
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
@@ -171,6 +172,14 @@ def test_a_worker_that_does_not_answer_gets_nothing_else_before_it_does(
     orders: Any = trial.executor._attempts
     orders._runner = replace(orders._runner, grace=0.0)
     trial.held, trial.engine.stop = {"x", "y", "z"}, lambda token, kill: None  # type: ignore[method-assign]
+    answers, give_back = threading.Event(), orders._slots.give_back
+
+    def note(slot: Slot) -> None:
+        give_back(slot)
+        if slot.worker == "a":
+            answers.set()
+
+    orders._slots.give_back = note
     trial.start("x")
     trial.await_begun(1)
     trial.executor.stop("x", 1)
@@ -181,6 +190,7 @@ def test_a_worker_that_does_not_answer_gets_nothing_else_before_it_does(
     assert [*trial.engine.placed.values()] == ["a", "b"], "one waits, although a has three slots"
     trial.go.set()  # now the first one ends, too
     assert sorted(trial.outcome().node for _ in range(2)) == ["y", "z"]
+    assert answers.wait(10)
     trial.start("last")
     assert trial.outcome().failure is None
     assert [*trial.engine.placed.values()][-1] == "a"
