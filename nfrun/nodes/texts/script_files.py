@@ -1,6 +1,6 @@
-"""Finds the files that a script names, and those that its own scripts name or import in turn. Runs nothing.
+"""Finds the files that a script names, and those that its own scripts name or import in turn, or C files include.
 
-If unsure, it finds a file too many. It misses names that are computed as a whole.
+It runs nothing. If unsure, it finds a file too many. It misses names that are computed as a whole.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _TOUCHERS = re.compile(r"chmod|chown|chgrp|setfacl|setfattr|ln")  # these change
 _OUTPUT = re.compile(r"-o|-O|--out[\w-]*|of")
 _READ_UNNAMED = {"make": ("GNUmakefile", "makefile", "Makefile")}  # what commands read without being told
 _SPLIT = re.compile(r"[=:,@\[\]{}]")
+_C = (".c", ".h", ".cc", ".hh", ".cpp", ".hpp", ".cxx", ".hxx", ".cu", ".cuh")
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
 _PACKAGE = ("__init__.py", "__main__.py")
 _OWN = re.compile(r"\$\{?NFRUN_(?:INPUT|OUTPUT)")
 
@@ -64,6 +66,7 @@ class _Search:
         self.variables = {**variables, "PWD": "."}
         self.found = NamedFiles()
         self.left: list[tuple[str, str]] = []  # scripts that were not read yet, each with its language, "" if unknown
+        self.headers: list[str] = []  # folders that `-I` names
         self.places = [self.folder]  # where names are looked for: where the script starts, and where it changes to
 
     @cached_property
@@ -93,6 +96,8 @@ class _Search:
             for previous, word in zip(["", *command.words], command.words, strict=False):
                 if previous in ("cd", "pushd", "-C"):
                     self.enter(word)
+                elif previous == "-I" or word.startswith("-I"):
+                    self.headers.append(os.path.join(self.folder, word.removeprefix("-I")))
                 elif word.startswith("PYTHONPATH="):
                     self.enter(*word.removeprefix("PYTHONPATH=").split(":"))
                     continue
@@ -138,6 +143,11 @@ class _Search:
             self.python(names, path)
         elif path.endswith((*_SHELL_ENDINGS, ".py")) or re.search(r"sh\b", first) or language == "shell":
             self.shell(content.decode(errors="surrogateescape"), path)
+        elif path.endswith(_C):
+            for name in _INCLUDE.findall(content.decode(errors="surrogateescape")):
+                for place in (os.path.dirname(path), *self.places, *self.headers):
+                    if os.path.isfile(file := os.path.join(place, name)):
+                        self._add(file, "")
 
     def enter(self, *words: str) -> None:
         for place, word in product(list(self.places), words):
