@@ -20,7 +20,7 @@ Other packages use:
 - `missing_imports`: `import_hint`, `install_hint`, `packages_at_import`
 - `module_finder`: `find_module`, `hidden_files`, `is_installed`, `OURS`
 - `module_space`: `FolderModules`, `with_short_names`
-- `names_reader`: `ignored_warnings`
+- `names_reader`: `ignored_warnings`, `unreturned_by`
 - `program_functions`: `described`, `program_module`
 - `reached_code`: `Statement`
 - `reached_imports`: `MissingImports`

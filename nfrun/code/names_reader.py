@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ast
 import io
+import textwrap
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from nfrun.code.signatures import ClassSignature, ModuleNames, Signature
 
@@ -143,7 +145,29 @@ def signature_of(function: Function, file: str, *, is_method: bool = False) -> S
         takes_kwargs=arguments.kwarg is not None,
         is_async=isinstance(function, ast.AsyncFunctionDef),
         annotations={name: ast.unparse(a.annotation) for name, a in annotated if a.annotation is not None},
+        unreturned=_unreturned(function),
     )
+
+
+def unreturned_by(function: Any) -> str:
+    """Return the local variable that a loaded function without `return` sets in its last statement, "" if none."""
+    import inspect
+
+    try:
+        tree = parse(textwrap.dedent(inspect.getsource(function)).encode())
+    except (OSError, TypeError, SyntaxError, ValueError):  # its source is not there, or is part of a line
+        return ""
+    found = tree.body[0]
+    return _unreturned(found) if isinstance(found, Function) and not found.decorator_list else ""
+
+
+def _unreturned(function: Function) -> str:
+    """Return the local variable that a function without `return` sets in its last statement, "" if it does not."""
+    last = function.body[-1]
+    targets = last.targets if isinstance(last, ast.Assign) else [last.target] if isinstance(last, ast.AnnAssign) else []
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    gives = (ast.Return, ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal)
+    return names[0] if names and not any(isinstance(part, gives) for part in ast.walk(function)) else ""
 
 
 def class_signature(found: ast.ClassDef, file: str, known: Mapping[str, ClassSignature]) -> ClassSignature:

@@ -19,7 +19,7 @@ class Signature:
 
     `required` are those of `names` without a default. `positional_only` are the positional-only parameters without a
     default, which cannot be passed by keyword. `annotations` has the texts of annotations by parameter; that of
-    `**more` is under `**more`.
+    `**more` is under `**more`. `unreturned` is the variable that it sets at its end, if it returns nothing.
     """
 
     where: str
@@ -29,6 +29,7 @@ class Signature:
     takes_kwargs: bool = False
     is_async: bool = False
     annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    unreturned: str = ""
 
 
 @frozen
@@ -71,16 +72,16 @@ def signature_to_json(signature: Signature | None) -> Any:
         return None
     s = signature
     line = s.where.rpartition(":")[2]
-    return [line, s.names, s.required, s.positional_only, s.takes_kwargs, s.is_async, dict(s.annotations)]
+    return [line, s.names, s.required, s.positional_only, s.takes_kwargs, s.is_async, dict(s.annotations), s.unreturned]
 
 
 def signature_from_json(saved: Any, file: str) -> Signature | None:
     """Return the signature of a function in `file` that `signature_to_json` has returned as JSON."""
     if not saved:
         return None
-    line, names, required, positional_only, takes_kwargs, is_async, annotations = saved
+    line, names, required, positional_only, takes_kwargs, is_async, *more = saved
     where = f"{file}:{line}"
-    return Signature(where, tuple(names), tuple(required), tuple(positional_only), takes_kwargs, is_async, annotations)
+    return Signature(where, tuple(names), tuple(required), tuple(positional_only), takes_kwargs, is_async, *more)
 
 
 def class_to_json(found: ClassSignature) -> Any:

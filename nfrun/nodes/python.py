@@ -43,6 +43,9 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         yield from check_class(node, function, found.class_)
     elif found.signature is not None:
         yield from check_arguments(node, function, found.signature, given_by(node))
+        if node.inputs and (name := found.signature.unreturned):
+            what = f"{function}() sets '{name}' at its end and has no 'return' ({found.signature.where})"
+            yield NodeDiagnostic(("python",), what, f"did you forget 'return {name}'?", is_warning=True)
 
 
 def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
@@ -64,8 +67,19 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     }
     with bound(context, loaded, tables) as function:
         context.begin(imported=loaded.is_new)
-        result = function()
-        return _outputs(context, awaited(context, result), tables)
+        result = awaited(context, function())
+        if result is None and node.inputs:
+            _tell_unreturned(context, loaded.function)
+        return _outputs(context, result, tables)
+
+
+def _tell_unreturned(context: NodeContext, function: Any) -> None:
+    """Tell in the log if a function that has returned None sets a variable at its end, which it may have forgotten."""
+    from nfrun.code.names_reader import unreturned_by
+
+    if name := unreturned_by(function):
+        what = f"the function sets '{name}' at its end and has no 'return'"
+        context.log("warning", f"{what}: did you forget 'return {name}'?")
 
 
 def call_check(context: NodeContext, table: Any) -> Any:
