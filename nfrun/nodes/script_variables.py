@@ -50,7 +50,7 @@ def check_variables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
             continue  # a variable of the user's
         message = f"the script reads ${ellipsize(name)}, which is not set for this node"
         hint = f"did you mean ${guess}?" if guess else f"there is {ellipsize(', '.join(f'${n}' for n in known), 200)}"
-        if name.startswith("NFRUN_INPUT_") and not guess:
+        if name.startswith("NFRUN_INPUT_") and not guess and node.section not in LAST_SECTIONS:  # those have no inputs
             rest = ellipsize(name.removeprefix("NFRUN_INPUT_"))
             hint = f"to read a node '{rest}': inputs: {rest}" if not inputs else f"{hint}; or add '{rest}' to 'inputs'"
         if name in _AT_THE_END:
