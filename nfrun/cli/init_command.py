@@ -171,7 +171,7 @@ def _no_template(word: str) -> str:
 def _made(folder: Path, files: Mapping[Path, bytes]) -> list[str]:
     """Return the lines that say what was made, and which commands to type next."""
     is_here = folder.samefile(".")
-    python = _as_typed(sys.executable)
+    python = _python()
     pipeline = next(name for name in files if name.suffix == ".yaml" and len(name.parts) == 1)
     missing = _missing_packages(files[Path("requirements.txt")].decode())
     has_pip = find_spec("pip") or not shutil.which("uv")
@@ -211,6 +211,13 @@ def _missing_packages(requirements: str) -> list[str]:
         except PackageNotFoundError:
             missing.append(name)
     return missing
+
+
+def _python() -> str:
+    """Return what starts the Python of this environment from a shell: the shortest of its names."""
+    own = Path(sys.executable)
+    names = [path for path in (own.with_name("python"), own) if path.exists() and path.resolve() == own.resolve()]
+    return min(map(_as_typed, names or [own]), key=len)
 
 
 def _own_command(python: str) -> str:

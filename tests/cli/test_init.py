@@ -22,7 +22,9 @@ from nfrun.cli.init_command import TEMPLATES
 
 PACKAGES = {"ml": "sklearn", "evals": "httpx"}  # what templates need that need not be installed
 FOLDER = "Meine Prüfungen ü/neu"
-PYTHON = shlex.quote(sys.executable)
+_OWN = Path(sys.executable)
+_SHORT = _OWN.with_name("python")  # `python3` and the like are other names for it
+PYTHON = shlex.quote(str(_SHORT if _SHORT.exists() and _SHORT.resolve() == _OWN.resolve() else _OWN))
 NFRUN = shlex.quote(str(Path(sys.executable).with_name("nfrun")))
 WRONG = "\n\nError: Invalid value for "
 TEMPLATE_FOLDERS = Path(nfrun.__file__).parent / "templates"
@@ -108,7 +110,7 @@ def test_here_is_where_it_is_made_if_no_folder_is_named(home: Path, here: Here) 
 
 def test_programs_that_the_shell_finds_are_named(home: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
-    name = Path(sys.executable).name
+    name = Path(PYTHON).name
     assert here(home, "init", "empty").stdout.endswith(
         f"next (README.md says more):\n  nfrun run hello.yaml\n  {name} -m pytest\n"
     )

@@ -243,10 +243,10 @@ def test_the_types_of_csv_columns_are_those_of_all_pieces(here: Here, tmp_path: 
 
 
 def test_csv_columns_that_are_no_texts_or_empty_are_joined(here: Here, tmp_path: Path) -> None:
-    header, node = CSV.split("case")[0], r"printf 'a,b\n\377,1\n\376,\n'"
+    header, node = CSV.split("case")[0], r"printf 'a,b\ntrue,1\nfalse,\n'"
     (tmp_path / "p.yaml").write_text(f'{header}{node} > "$NFRUN_OUTPUT"\noutputs: {{f: r}}\n')
     found = table(run(here, tmp_path)).to_pylist()
-    assert found == [{"a": b"\xff", "b": 1}, {"a": b"\xfe", "b": None}] * 4
+    assert found == [{"a": True, "b": 1}, {"a": False, "b": None}] * 4
     (tmp_path / "p.yaml").write_text(f'{header}{node.replace("a,b", "a,a")} > "$NFRUN_OUTPUT"\n')
     what = "what the script wrote to $NFRUN_OUTPUT has two columns called 'a', and a map joins columns by name"
     assert what in run(here, tmp_path, code=1)["stderr"]

@@ -69,8 +69,10 @@ def media(context):
     (folder / "a.txt").write_text("a")
     return {"page": b"<h1>All well</h1>", "site": folder}
 """
-# Drawn, but in none of the runs of this test: on a cluster, of a file that was removed, of scripts, with a profile.
+# Drawn, but in none of the runs of this test: on a cluster, of a file that was removed, of scripts, with a profile, and
+# of runs that a faster node would make shorter by much, which depends on their times.
 RARE = {"nodes.worker", "nodes.memory", "nodes.outputs.gone", "nodes.error.details", "run.profile"}
+RARE |= {f"what_if.faster.{key}" for key in ("node", "saves", "text")}
 # Not drawn by themselves: a text beside them says it, or they are for those who read the document.
 NOT_DRAWN = {
     "version": "for readers of the document",
