@@ -781,7 +781,7 @@ print(1)
 
 ## an object that the collector finds
 import gc, helpers
-def f(): return {'a': [o for o in gc.get_objects() if getattr(o, 'tag', 0) == 'made-up'][0].x}
+def f(): return {'a': [o for o in gc.get_objects() if isinstance(o, type) and vars(o).get('tag') == 'made-up'][0].x}
 -- helpers.py
 from more import C
 -- more.py
