@@ -6,12 +6,12 @@ In a Makefile the name of a file joins two rules. Here only `inputs` and `needs`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from glob import has_magic
 from pathlib import Path
 from typing import NamedTuple
 
-from nfrun.core.pipeline import NodeSpec, ancestors
+from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.folders import from_base
 from nfrun.nodes.registry import KINDS
 
@@ -27,7 +27,8 @@ class Unwaited(NamedTuple):
 
 
 def unwaited_files(nodes: Mapping[str, NodeSpec], folder: Path) -> Iterator[Unwaited]:
-    """Yield each such file once for two nodes of the pipeline in `folder`; a matrix counts as its first cell.
+    """Yield each such file once for two nodes of the pipeline in `folder`; of the scripts of a matrix, that of
+    its first cell counts.
 
     A file that the reader makes too, as scratch files are, and a word that is no path for sure are left out.
     """
@@ -40,17 +41,38 @@ def unwaited_files(nodes: Mapping[str, NodeSpec], folder: Path) -> Iterator[Unwa
     for name, files in made.items():
         for file in files:
             writers.setdefault(file, []).append(name)
-    for name, spec in firsts.items() if writers else ():
-        before: set[str] | None = None
-        for file in _named(spec, folder) - made[name]:
-            for writer in writers.get(file, ()):
-                before = _before(spec, nodes) if before is None else before
-                if writer not in before and name not in _before(firsts[writer], nodes):
-                    yield Unwaited(spec, file, firsts[writer])
+    named = {name: _named(spec, folder) - made[name] for name, spec in firsts.items()} if writers else {}
+    joined = [
+        (name, file, writer) for name, files in named.items() for file in files for writer in writers.get(file, ())
+    ]
+    readers = _readers(nodes) if joined else {}
+    waiting: dict[str, set[str]] = {}  # by writer, those of its readers that wait for it
+    for name, _, writer in joined:
+        waiting.setdefault(writer, set()).add(name)
+    for writer, names in waiting.items():
+        waiting[writer] = _after(writer, names, readers)
+    for name, file, writer in joined:
+        if name not in waiting[writer] and not _after(name, {writer}, readers):
+            yield Unwaited(firsts[name], file, firsts[writer])
 
 
-def _before(spec: NodeSpec, nodes: Mapping[str, NodeSpec]) -> set[str]:
-    return {nodes[name].declared for name in ancestors(spec.id, nodes)}
+def _readers(nodes: Mapping[str, NodeSpec]) -> dict[str, set[str]]:
+    """Return those that wait for a node at once, under the names that the file has."""
+    found: dict[str, set[str]] = {}
+    for spec in nodes.values():
+        for name in spec.upstream:
+            if name in nodes:
+                found.setdefault(nodes[name].declared, set()).add(spec.declared)
+    return found
+
+
+def _after(node: str, sought: Set[str], readers: Mapping[str, Set[str]]) -> set[str]:
+    """Return which of the nodes that are `sought` wait for a node. The nearest come first: most read what is next."""
+    seen, level = {node}, {node}
+    while level and not sought <= seen:
+        level = {reader for name in level for reader in readers.get(name, ())} - seen
+        seen |= level
+    return seen & sought - {node}
 
 
 def _made(spec: NodeSpec, folder: Path) -> set[str]:

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import Here
 
+from nfrun.nodes.unwaited_files import unwaited_files
+from nfrun.spec.loader import read_pipeline
+
 MAKES = {
     "redirection": "make_it > build/x.csv",
     "tee": "make_it | tee ./build/x.csv",
@@ -63,3 +66,12 @@ def test_plan_and_run_tell_it_too_and_a_matrix_once(tmp_path: Path, here: Here) 
     (tmp_path / "p.yaml").write_text(f"nodes:\n  {cells}")
     for command in ("plan", "run"):
         assert here(tmp_path, command, "p.yaml").stderr.count(WARNING) == 1
+
+
+@pytest.mark.parametrize(("last", "told"), [("needs: [c]", []), ("needs: []", ["d"])])
+def test_who_waits_through_other_nodes_is_not_told(tmp_path: Path, last: str, told: list[str]) -> None:
+    """A long chain is walked once for each file, and not once for each node."""
+    nodes = "a: {run: make_it > build/x.csv}\n  b: {run: 'true', needs: [a]}\n  c: {run: cat build/x.csv, needs: [b]}\n"
+    (tmp_path / "p.yaml").write_text(f"nodes:\n  {nodes}  d: {{run: cat build/x.csv, {last}}}\n")
+    pipeline, _ = read_pipeline(tmp_path / "p.yaml")
+    assert [found.reader.id for found in unwaited_files(pipeline.nodes, tmp_path)] == told
