@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING
@@ -50,6 +51,11 @@ from nfrun.system.units import parse_size
 from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
 
 
+def _file_option(name: str, help_text: str) -> Any:
+    """Declare an option with the path of a file that a run writes."""
+    return declare(name, parse=parse_path, completes="file", metavar="FILE", help=help_text, group=SHOWN)
+
+
 @command_options
 class RunOptions(Options):
     """The options of `nfrun run`. `memory` is None for a quarter of the memory, `slots` for those of the profile.
@@ -80,38 +86,10 @@ class RunOptions(Options):
     )
     color: str = color_option()
     json: bool = json_option()
-    report: Path | None = declare(
-        "--report",
-        parse=parse_path,
-        completes="file",
-        metavar="FILE",
-        help="Write a page about the run, for browsers: one HTML file.",
-        group=SHOWN,
-    )
-    events: Path | None = declare(
-        "--events",
-        parse=parse_path,
-        completes="file",
-        metavar="FILE",
-        help="Write every event as a line of JSON.",
-        group=SHOWN,
-    )
-    junit: Path | None = declare(
-        "--junit",
-        parse=parse_path,
-        completes="file",
-        metavar="FILE",
-        help="Write nodes and checks as test cases for CI systems.",
-        group=SHOWN,
-    )
-    trace: Path | None = declare(
-        "--trace",
-        parse=parse_path,
-        completes="file",
-        metavar="FILE",
-        help="Write when what ran, for ui.perfetto.dev.",
-        group=SHOWN,
-    )
+    report: Path | None = _file_option("--report", "Write a page about the run, for browsers: one HTML file.")
+    events: Path | None = _file_option("--events", "Write every event as a line of JSON.")
+    junit: Path | None = _file_option("--junit", "Write nodes and checks as test cases for CI systems.")
+    trace: Path | None = _file_option("--trace", "Write when what ran, for ui.perfetto.dev.")
     github: bool = github_option()
     no_github: bool = no_github_option()
     slots: int | None = slots_option(default=None)
