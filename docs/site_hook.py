@@ -30,7 +30,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Let links lead to the places of files in the site, and leave out what is not for readers of it."""
+    """Change links to the places of files in the site, and leave comments out."""
     source = _name(Path(page.file.abs_src_path))
     here = posixpath.dirname(page.file.src_uri)
 

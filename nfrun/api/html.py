@@ -72,7 +72,7 @@ def result_html(
 
 
 def progress_html(name: str, record: RunRecord) -> str:
-    """Return what is under way in a run."""
+    """Return how many nodes of a run have ended, and which are running."""
     done = sum(counts.ended for counts in record.stage_counts)
     all_nodes = sum(counts.nodes for counts in record.stage_counts)
     share = 100 * done / all_nodes if all_nodes else 100

@@ -61,7 +61,7 @@ class NotebookProgress:
         """Do nothing: the record keeps the state of the run."""
 
     def tick(self) -> None:
-        """Show what is under way."""
+        """Show how many nodes have ended, and which are running."""
         from nfrun.api.html import progress_html
 
         record = self._record

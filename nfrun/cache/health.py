@@ -1,4 +1,4 @@
-"""Checks, for `nfrun doctor`, what the last runs of a work folder did not reuse, and what is not seen there."""
+"""Checks, for `nfrun doctor`, which nodes the last runs did not reuse, and on what file system a folder is."""
 
 from __future__ import annotations
 

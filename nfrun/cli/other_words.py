@@ -1,4 +1,4 @@
-"""Knows the commands and options of dbt, DVC, Make and Snakemake that do what one of nfrun does, for who types them."""
+"""Has the commands and options of dbt, DVC, Make and Snakemake, and what to type in place of them."""
 
 from __future__ import annotations
 
