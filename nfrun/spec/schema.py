@@ -20,7 +20,6 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import written_kinds
-from nfrun.plugins.worded import first_twice, shown, words_of_value
 from nfrun.spec import suggestions
 from nfrun.spec.known_checks import KnownChecks
 from nfrun.spec.settings import WITH_EXPRESSIONS
@@ -171,6 +170,8 @@ def check_setting(key: str, value: Any) -> Iterator[SchemaDiagnostic]:
 
 def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
     """Yield the diagnostics for one error of jsonschema."""
+    from nfrun.plugins.worded import first_twice, shown, words_of_value  # most files have no errors
+
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     rule, expected, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
     path: Keys = tuple(error.absolute_path)
