@@ -90,6 +90,7 @@ class NodeSettings(TypedDict, total=False):
     cache: bool | str
     resources: Mapping[str, Any]
     env: Mapping[str, Any]
+    timezone: str
     description: str
 
 
@@ -142,6 +143,7 @@ class Pipeline(RunnablePipeline, _Nodes):
         params: Mapping[str, Any] | None = None,
         env: Mapping[str, Any] | None = None,
         secrets: Sequence[str] | None = None,
+        timezone: str | None = None,
         matrix: Mapping[str, Any] | None = None,
         resources: Mapping[str, Any] | None = None,
         defaults: Mapping[str, Any] | None = None,
@@ -159,7 +161,7 @@ class Pipeline(RunnablePipeline, _Nodes):
         self._functions = GivenFunctions(self.folder)
         self.on_failure, self.finally_ = _Nodes(self, "on_failure"), _Nodes(self, "finally")
         keys = {"description": description, "params": params, "env": env, "secrets": secrets, "matrix": matrix}
-        keys |= {"resources": resources, "defaults": defaults, "profiles": profiles}
+        keys |= {"timezone": timezone, "resources": resources, "defaults": defaults, "profiles": profiles}
         self._set(("name",), name)
         for key, value in keys.items():
             if value is not None:

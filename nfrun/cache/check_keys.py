@@ -150,7 +150,7 @@ def _code_inputs(spec: NodeSpec, check: Check, code: Fingerprints) -> list[tuple
 
     The result is cached.
     """
-    known = f"check {json.dumps([check.kind, check.value, dict(check.with_)])}"
+    known = f"check {json.dumps([check.kind, check.value, dict(check.with_), spec.timezone])}"
     if known not in code.memo:
         kind, node = KINDS[check.kind], node_of(check, spec)
         facts = kind.code_facts(node, code)

@@ -27,8 +27,8 @@ Other packages use:
 - `observation`: `merged`, `Observation`, `SharedObservation`
 - `output_types`: `ending_of`, `FILE`, `file_name`, `FOLDER`, `form_of`, `TABLE`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,
-  `LAST_SECTIONS`, `NO_RETRY`, `NodeSpec`, `NOTHING`, `OutputId`, `Param`, `Pipeline`, `Retry`, `WORK_DIR`,
-  `WORK_IGNORED`, `WORK_PARTS`
+  `LAST_SECTIONS`, `NO_RETRY`, `NodeSpec`, `NOTHING`, `OutputId`, `Param`, `Pipeline`, `Retry`, `UTC`,
+  `WORK_DIR`, `WORK_IGNORED`, `WORK_PARTS`
 - `plan`: `best_speedup`, `find_cycles`, `last_plan`, `least_times`, `longest_path`, `make_stages`, `Node`, `Plan`,
   `plan_of`, `resource_of`, `SCHEDULES`, `selected_plan`, `slots_of`, `with_executor_slots`, `with_lookups`
 - `retries`: `FINAL`

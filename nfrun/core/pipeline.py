@@ -18,6 +18,7 @@ from nfrun.core.static_half import StaticHalf
 from nfrun.core.values import field, frozen
 
 EXPRESSION_START = "${{"
+UTC = "UTC"  # the time zone of queries and of `run.date` where a file names none
 WORK_DIR = ".nfrun"  # the usual name of the work folder, beside the pipeline file
 WORK_IGNORED = b"*\n"  # the content of `.gitignore` in a work folder that nfrun has made
 # What nfrun has in a work folder that nodes may meet.
@@ -210,7 +211,8 @@ class NodeSpec:
     file, relative to that of the pipeline, "" for the same: the node's paths and modules are in it.
     `disabled_by` is the node that includes this one and has an `if` that is false. With a `map`, the node is called
     for each piece of one input; if it collects failed rows, its last output is called `errors`, and has these.
-    `plugin` is what the plug-in says whose kind the body names; None for the kinds of nfrun.
+    `plugin` is what the plug-in says whose kind the body names; None for the kinds of nfrun. `timezone` is the time
+    zone of its queries, also of those in its checks.
     """
 
     id: str
@@ -249,6 +251,7 @@ class NodeSpec:
     disabled_by: str = ""
     map: MapSpec | None = None
     plugin: StaticHalf | None = None
+    timezone: str = UTC
     source: SourceSpan = field(default=SourceSpan(""), compare=False)
 
     @property
@@ -307,6 +310,7 @@ class Pipeline:
     once, and in which folder `work` runs are kept. `inputs` are the nodes that a caller may give, and `included` the
     pipelines in other files by the paths that nodes name them by, until their nodes take the place of these.
     `budgets` are the `resources` of the file and, once it is bound, the memory of the machine if a node takes of it.
+    `timezone` is the time zone in which the date of the run counts.
     """
 
     file: str
@@ -332,6 +336,7 @@ class Pipeline:
     jobs: int | None = None
     work: str = ""
     budgets: Mapping[str, Budget] = field(default_factory=lambda: NOTHING)
+    timezone: str = UTC
     inputs: tuple[str, ...] = ()
     included: Mapping[str, Pipeline] = field(default_factory=lambda: NOTHING)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError
+from nfrun.core.pipeline import UTC
 from nfrun.nodes.base import NodeContext, NodeError
 from nfrun.nodes.sql_inputs import sliced
 from nfrun.system.runtime import available_memory
@@ -42,8 +43,8 @@ class DuckDBInstances:
         self._limits: dict[Any, str] = {}
 
     @contextmanager
-    def cursor(self, folder: str = "") -> Iterator[Any]:
-        """Open a cursor on the shared instance of a folder.
+    def cursor(self, folder: str = "", timezone: str = UTC) -> Iterator[Any]:
+        """Open a cursor on the shared instance of a folder, for queries in this time zone.
 
         After an error that broke the instance, the next cursor has a new one. Raises `duckdb.Error`, HandoffError, and
         NodeError for a folder that DuckDB cannot have.
@@ -59,6 +60,7 @@ class DuckDBInstances:
             cursor = shared.cursor()
         try:
             with cursor:
+                _set_timezone(cursor, timezone)
                 yield cursor
         except (duckdb.FatalException, duckdb.InternalException):
             with self._lock:
@@ -68,7 +70,9 @@ class DuckDBInstances:
             raise
 
     @contextmanager
-    def own(self, threads: int, spill_folder: Path, memory: float = 0.0, folder: str = "") -> Iterator[Any]:
+    def own(
+        self, threads: int, spill_folder: Path, memory: float = 0.0, folder: str = "", timezone: str = UTC
+    ) -> Iterator[Any]:
         """Open an instance for one node, which may take `memory` bytes if given. Raises as `cursor` does."""
         instance = None
         try:
@@ -78,6 +82,7 @@ class DuckDBInstances:
                 instance = self._connect(folder, threads, spill_folder, memory)
                 cursor = instance.cursor()
             with cursor:
+                _set_timezone(cursor, timezone)
                 yield cursor
         finally:
             with self._lock:
@@ -118,9 +123,16 @@ class DuckDBInstances:
         if folder:
             config["file_search_path"] = folder
         instance = duckdb.connect(":memory:", config={**self._config, **config, "threads": threads})
+        with suppress(duckdb.Error):  # it has no time zones
+            instance.execute(f"set global timezone = '{UTC}'")  # otherwise that of the machine
         if not memory:  # otherwise its limit stays as it is
             self._limits[instance] = _memory_limit(instance)
         return instance
+
+
+def _set_timezone(cursor: Any, timezone: str) -> None:
+    if timezone != UTC:  # which all instances have
+        cursor.execute("set timezone = ?", [timezone])
 
 
 def _is_utf_8(path: str) -> bool:

@@ -171,16 +171,16 @@ def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
     memory = context.node.amounts.get("memory", 0.0)
     folder = "" if "," in str(context.folder) else str(context.folder)  # DuckDB splits at commas
     try:
-        with instances.cursor(folder) as cursor:
+        with instances.cursor(folder, context.node.timezone) as cursor:
             statements = cursor.extract_statements(context.node.body)
             only_queries = all(statement.type is duckdb.StatementType.SELECT for statement in statements)
             if only_queries and context.node.cpus == 1 and not memory:
-                return _table(context, cursor, statements, partial(instances.cursor, folder))
+                return _table(context, cursor, statements, partial(instances.cursor, folder, context.node.timezone))
     except duckdb.FatalException as error:
         if _BROKEN not in str(error):  # then the query of another node broke the instance
             raise
         return _result(context, instances)
-    with instances.own(context.node.cpus, context.scratch(), memory, folder) as connection:
+    with instances.own(context.node.cpus, context.scratch(), memory, folder, context.node.timezone) as connection:
         return _table(context, connection, statements)
 
 
@@ -299,6 +299,14 @@ SQL = Kind(
     external_inputs=_external_inputs,
     named_files=_named_files,
     reads_source_files=True,
+    settings={"timezone": {"$ref": "#/$defs/timezone"}},
+    misplaced_settings={
+        "timezone": (
+            "'timezone' of a node is that of its query: only a 'sql' node has it",
+            "Python and scripts follow TZ: put it under 'env' of the file",
+        )
+    },
+    key_inputs=lambda node, code: {"timezone": node.timezone},
     packages=("duckdb",),
     code_facts=text_facts,
     shell_names=lambda context, query: {"query": query},

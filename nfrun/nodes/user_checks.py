@@ -34,6 +34,7 @@ def node_of(check: Check, node: NodeSpec) -> NodeSpec:
         env={},
         folder=node.folder,
         source=node.source,
+        timezone=node.timezone,
     )
 
 

@@ -53,6 +53,7 @@ from nfrun.spec.references import (
 from nfrun.spec.schema import check_schema
 from nfrun.spec.settings import WITH_EXPRESSIONS, fields_of, is_evaluated, merged_resources, setting_path
 from nfrun.spec.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, means_map, node_keys
+from nfrun.spec.timezones import read_timezone
 from nfrun.system.runtime import gc_paused
 from nfrun.yaml.document import Document, Keys, load
 
@@ -140,8 +141,7 @@ class _Reader(Findings):
         self.document = replace(self.document, others=documents_of(included.values()))
         resolve_references(self, nodes)
         resolve_check_references(self, nodes, self.axes)
-        usual = {name: param.default for name, param in params.items() if not param.required}
-        match_inputs(self, nodes, self.axes, usual)
+        match_inputs(self, nodes, self.axes, {name: of.default for name, of in params.items() if not of.required})
         type_inputs(self, nodes, {body: other for body, (other, _) in included.items()})
         report_cycles(self, nodes)
         check_maps(self, nodes)
@@ -175,6 +175,7 @@ class _Reader(Findings):
             jobs=root.get("jobs"),
             work=root.get("work", ""),
             budgets=budgets,
+            timezone=read_timezone(self, (), root),
             inputs=tuple(self.mapping(root, "inputs")),
             included={body: other for body, (other, _) in included.items()},
         )
@@ -214,9 +215,9 @@ class _Reader(Findings):
 
     def param(self, name: str, value: Any) -> Param:
         param = param_of(name, value)
-        if isinstance(value, dict) and ("params", name) not in self.bad:
-            for inner, what, hint in check_param(param):
-                self.report(("params", name, *inner), what, hint)
+        is_long = isinstance(value, dict) and ("params", name) not in self.bad
+        for inner, what, hint in check_param(param) if is_long else ():
+            self.report(("params", name, *inner), what, hint)
         return param
 
     def last_nodes(
@@ -246,10 +247,8 @@ class _Reader(Findings):
         if kind:
             self.misplaced_settings(path, kind, body)
         inputs = tuple(self.inputs(path, body.get("inputs", [])))
-        given = {i.name for i in inputs}
-        for key in with_:
-            if key in given:
-                self.report((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
+        for key in with_.keys() & {i.name for i in inputs}:
+            self.report((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
         needs = [] if (*path, "needs") in self.wrong else items(body.get("needs"))
         outputs, types = read_outputs(self, path, merged.get("outputs", []))
         settings = self.settings(path, {key: merged[key] for key in WITH_EXPRESSIONS if key in merged})
@@ -280,6 +279,7 @@ class _Reader(Findings):
             if_=self.condition((*path, "if"), merged.get("if", True)),
             continue_on_error=merged.get("continue_on_error", False),
             section=section,
+            timezone=read_timezone(self, path, body),
             source=self.document.start_of_entry(section, name),
         )
 
@@ -299,9 +299,8 @@ class _Reader(Findings):
 
     def condition(self, path: Keys, value: bool | str) -> bool | str:
         """Return what is under `if`. Reports a text that cannot be true or false."""
-        if isinstance(value, str):
-            for what, hint in check_condition(value):
-                self.report(path, what, hint)
+        for what, hint in check_condition(value) if isinstance(value, str) else ():
+            self.report(path, what, hint)
         return value
 
     def kind(self, path: Keys, name: str, body: Mapping[str, Any]) -> str:

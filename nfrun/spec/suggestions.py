@@ -53,6 +53,7 @@ _SYNONYMS = {
     "jobs": ("slots", "parallelism", "max_parallel", "workers", "threads"),
     "work": ("work_dir", "workdir", "folder"),
     "env": ("environment", "envs"),
+    "timezone": ("tz", "time_zone", "zone"),
     "secrets": ("secret", "credentials", "sensitive"),
     "resources": ("cpu", "cpus", "slots", "pool_slots"),
     "max": ("count", "limit", "times", "attempts", "retries"),
@@ -181,7 +182,7 @@ FILE_HINTS = {
 }
 SETTINGS = (
     *("if", "continue_on_error", "format", "retries", "timeout", "executor", "cache", "resources", "env", "packages"),
-    *("tags", "description"),
+    *("tags", "timezone", "description"),
 )
 _MOST_KEYS, _MAX_LISTED = 16, 6  # of more keys, a message names a few
 _GRAPH_KEYS = ("inputs", "with", "outputs", "schema", "checks", "needs", "files", "matrix", "map")

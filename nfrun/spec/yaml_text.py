@@ -10,8 +10,8 @@ from nfrun.yaml.document import parse
 from nfrun.yaml.fast_parser import plain_values
 
 _ORDER = (
-    *("name", "description", "params", "env", "secrets", "inputs", "matrix", "resources", "defaults", "profiles"),
-    *("nodes", "on_failure", "finally", "outputs"),
+    *("name", "description", "params", "env", "secrets", "timezone", "inputs", "matrix", "resources", "defaults"),
+    *("profiles", "nodes", "on_failure", "finally", "outputs"),
 )
 
 

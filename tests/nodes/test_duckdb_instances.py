@@ -225,10 +225,10 @@ def test_an_instance_that_an_error_broke_is_not_used_again(instances: DuckDBInst
 def test_a_query_that_another_broke_runs_again(query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     cursor, errors = DuckDBInstances.cursor, ["FATAL Error: Failed: database has been invalidated because of …"]
 
-    def broken(instances: DuckDBInstances, folder: str = "") -> Any:
+    def broken(instances: DuckDBInstances, *given: str) -> Any:
         if errors:
             raise duckdb.FatalException(errors.pop())
-        return cursor(instances, folder)
+        return cursor(instances, *given)
 
     monkeypatch.setattr(DuckDBInstances, "cursor", broken)
     assert query("select 1 as n") == [{"n": 1}]

@@ -822,7 +822,7 @@ p.yaml:1:1: 'schedule' is not a key of a pipeline file
 
 p.yaml:1:1: 'common' is not a key of a pipeline file
     1 | common: {retries: 1}
-      | ^^^^^^ there is name, description, params, secrets, env, inputs, matrix, resources, defaults, profiles, nodes, on_failure, finally, outputs
+      | ^^^^^^ there is name, description, params, secrets, env, timezone, inputs, matrix, resources, defaults, profiles, nodes, on_failure, finally, outputs
 
 p.yaml:1:1: 'params' is empty
     1 | params:
@@ -1014,7 +1014,7 @@ p.yaml:1:1: 'b' is not a key of a pipeline file
 
 p.yaml:1:1: '' is not a key of a pipeline file
     1 | '': 1
-      | ^^ there is name, description, params, secrets, env, inputs, matrix, resources, defaults, profiles, nodes, on_failure, finally, outputs
+      | ^^ there is name, description, params, secrets, env, timezone, inputs, matrix, resources, defaults, profiles, nodes, on_failure, finally, outputs
 """  # noqa: E501
 
 
