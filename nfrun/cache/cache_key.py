@@ -8,6 +8,7 @@ count by their versions.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from nfrun.facts.code_facts import CodeFacts, SharedVariable, shared_variables
 from nfrun.history.journal import FinishedNode
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import text_checksum
+from nfrun.system.time_zone import local_zone
 
 if TYPE_CHECKING:
     from nfrun.code.reached_code import Statement
@@ -76,18 +78,20 @@ class CacheKeys:
         if spec.cache:
             return ""
         own = KINDS[spec.kind].obstacle(spec)
-        return own or self._shared_by(node) or _unseen_hosts(facts) or _unknown_files(spec, facts)
+        return own or _time(facts) or self._shared_by(node) or _unseen_hosts(facts) or _unknown_files(spec, facts)
 
     def calls_obstacle(self, node: str) -> str:
         """Return why the results of a mapped node's calls are never reused without `cache: true`, "" if they are.
 
-        Connections do not stand against it: the calls that are saved are what it is for.
+        Connections do not stand against it: the calls that are saved are what it is for. Where there are some, neither
+        does the time.
         """
         spec = self._pipeline.nodes[node]
         if spec.cache:
             return ""
-        effect = FOR_EFFECT if KINDS[spec.kind].runs_for_effect(spec) else ""
-        return effect or self._shared_by(node) or _unknown_files(spec, self.facts(node))
+        facts = self.facts(node)
+        own = FOR_EFFECT if KINDS[spec.kind].runs_for_effect(spec) else "" if facts.network else _time(facts)
+        return own or self._shared_by(node) or _unknown_files(spec, facts)
 
     def _shared_by(self, node: str) -> str:
         """Return which module-level variable the node reads that another one's code assigns, "" if there is none."""
@@ -159,6 +163,8 @@ class CacheKeys:
             env = {**self._pipeline.env, **self._pipeline.redacted_env, **spec.env, **spec.redacted_env}
             key_inputs |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
             key_inputs["cpus"] = str(spec.cpus)
+            if self.facts(spec.id).local_time:
+                key_inputs["zone"] = local_zone({**os.environ, **env})
         return key_inputs
 
 
@@ -172,6 +178,14 @@ def dependency_digest(finished: FinishedNode) -> str:
     if not finished.reads and not finished.wrote:
         return finished.key or ""
     return text_checksum(json.dumps([finished.key, sorted(finished.reads.items()), sorted(finished.wrote.items())]))
+
+
+def _time(facts: CodeFacts) -> str:
+    for fact in facts.clocks:
+        return f"it asks for the time, {fact.what} ({fact.where}): give it the date as a value, ${{{{ run.date }}}}"
+    for fact in facts.draws:
+        return f"it draws what nfrun cannot seed: {fact.what} ({fact.where})"
+    return ""
 
 
 def _unseen_hosts(facts: CodeFacts) -> str:

@@ -32,6 +32,7 @@ _WORDS = {
     "setting": "the setting '{}'",
     "variable": "the variable {}",
     "cpus": "its number of threads",
+    "zone": "the local time zone",
     "timezone": "the time zone of its queries",
     "cells": "the list of cells of the input '{}'",
     "input": "the input '{}'",

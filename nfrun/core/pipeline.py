@@ -310,7 +310,7 @@ class Pipeline:
     once, and in which folder `work` runs are kept. `inputs` are the nodes that a caller may give, and `included` the
     pipelines in other files by the paths that nodes name them by, until their nodes take the place of these.
     `budgets` are the `resources` of the file and, once it is bound, the memory of the machine if a node takes of it.
-    `timezone` is the time zone in which the date of the run counts.
+    `timezone` is the time zone in which the `date` of the run counts, which is "" until it is bound.
     """
 
     file: str
@@ -337,6 +337,7 @@ class Pipeline:
     work: str = ""
     budgets: Mapping[str, Budget] = field(default_factory=lambda: NOTHING)
     timezone: str = UTC
+    date: str = ""
     inputs: tuple[str, ...] = ()
     included: Mapping[str, Pipeline] = field(default_factory=lambda: NOTHING)
 

@@ -36,9 +36,10 @@ class CodeFacts:
     """What the code behind a node shows without running it.
 
     `global_state` are uses of process-global state by functions; `warnings` those that only deserve a warning.
-    `network` are hosts in addresses, and clients whose connections nfrun cannot see. Some calls read files unseen:
-    `files` are their paths and patterns, relative to the pipeline's folder, and `unknown_files` the calls whose paths
-    cannot be put together. `looked_at` are the files whose presence or size it asks for. `written` and
+    `clocks` ask for the time and do not only measure, `draws` draw what nothing seeds, and `local_time` are uses of the
+    local time zone. `network` are hosts in addresses, and clients whose connections nfrun cannot see. Some calls read
+    files unseen: `files` are their paths and patterns, relative to the pipeline's folder, and `unknown_files` the calls
+    whose paths cannot be put together. `looked_at` are the files whose presence or size it asks for. `written` and
     `unknown_outputs` are the same for calls that write files unseen. `commands` are those that it starts, if their
     words are known: scripts name files in turn. `assigned` are the variables of modules ("steps:CACHE") that functions
     assign or change, and `read_variables(variables)` returns where the code reads these.
@@ -46,6 +47,9 @@ class CodeFacts:
 
     global_state: Sequence[CodeFact] = ()
     warnings: Sequence[CodeFact] = ()
+    clocks: Sequence[CodeFact] = ()
+    draws: Sequence[CodeFact] = ()
+    local_time: Sequence[CodeFact] = ()
     network: Sequence[CodeFact] = ()
     unknown_files: Sequence[CodeFact] = ()
     files: Sequence[str] = ()
@@ -58,6 +62,7 @@ class CodeFacts:
 
 
 NO_FACTS = CodeFacts()
+_LISTS = ("global_state", "warnings", "clocks", "draws", "local_time", "network")  # the fields that are kept as JSON
 _NO_FACT = CodeFact("", "")
 
 
@@ -114,18 +119,18 @@ def _shared(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:
 
 def facts_to_json(facts: CodeFacts) -> list[Any]:
     """Return the facts, but for those about files and `read_variables`, for `facts_from_json`."""
-    lists = [[_to_json(fact) for fact in found] for found in (facts.global_state, facts.warnings, facts.network)]
-    found = [*lists, read_to_json(facts.assigned)]
-    return found if any(found) else []
+    found = [[_to_json(fact) for fact in getattr(facts, name)] for name in _LISTS]
+    kept = [*found, read_to_json(facts.assigned)]
+    return kept if any(kept) else []
 
 
 def facts_from_json(found: list[Any], read_variables: Callable[[Set[str]], Mapping[str, CodeFact]]) -> CodeFacts:
     """Return the facts that `facts_to_json` was given. `read_variables` is theirs."""
     if not found:
         return CodeFacts(read_variables=read_variables)
-    global_state, warnings, network = ([CodeFact(*fact) for fact in facts] for facts in found[:3])
-    assigned = read_from_json(found[3])
-    return CodeFacts(global_state, warnings, network, assigned=assigned, read_variables=read_variables)
+    *lists, assigned = found
+    facts: dict[str, Any] = {name: [CodeFact(*fact) for fact in of] for name, of in zip(_LISTS, lists, strict=True)}
+    return CodeFacts(**facts, assigned=read_from_json(assigned), read_variables=read_variables)
 
 
 def read_to_json(facts: Mapping[str, CodeFact]) -> dict[str, Any]:

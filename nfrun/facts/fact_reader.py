@@ -17,7 +17,7 @@ from nfrun.code.fingerprint import Fingerprints
 from nfrun.code.reached_code import Statement
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import replace
-from nfrun.facts import global_state, unseen_calls
+from nfrun.facts import clocks, global_state, unseen_calls
 from nfrun.facts.addresses import CLIENT_WORDS, client_of
 from nfrun.facts.code_facts import CodeFact, CodeFacts
 from nfrun.facts.memos import keeps_results
@@ -26,8 +26,8 @@ from nfrun.facts.statement_reader import Findings, StatementReader
 from nfrun.facts.unseen_files import with_unseen_files
 
 _HARMLESS = "compile getLogger frozenset Path PurePath namedtuple TypeVar NewType Lock RLock"
-_WORDS = rf"global|pyarrow|{CLIENT_WORDS}|{global_state.WORDS}|{unseen_calls.WORDS}"
-_SUSPECTS = (global_state.is_suspect, unseen_calls.is_suspect, client_of)
+_WORDS = rf"global|pyarrow|{CLIENT_WORDS}|{global_state.WORDS}|{unseen_calls.WORDS}|{clocks.WORDS}"
+_SUSPECTS = (global_state.is_suspect, unseen_calls.is_suspect, client_of, clocks.is_suspect)
 
 _MANY = 200  # words: then every line counts as having one
 
@@ -91,6 +91,9 @@ class FactReader:
             global_state=merged(findings.global_state for findings in found),
             warnings=merged(findings.warnings for findings in found),
             network=merged(findings.network for findings in found),
+            clocks=merged(findings.clocks for findings in found),
+            draws=merged(findings.draws for findings in found),
+            local_time=merged(findings.local_time for findings in found),
             assigned=self._assigned(start),
             read_variables=lambda variables: self._reads(start, variables),
         )

@@ -140,6 +140,11 @@ def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
 
     module, _, function = node.body.partition(":")
     facts = known_facts(code).of(module, function, node.with_)
+    if facts.commands:
+        from nfrun.facts.script_clocks import time_in_script, with_time
+
+        for command in facts.commands:
+            facts = with_time(facts, time_in_script(command.text, node.body))
     network = network_of_values(node)
     return replace(facts, network=[*facts.network, *network]) if network else facts
 

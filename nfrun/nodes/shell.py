@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.map_form import check_names
-from nfrun.nodes.text_facts import text_facts
+from nfrun.nodes.text_facts import script_facts
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.processes.exit_status import describe_exit
 from nfrun.system.processes.process_tree import wait_group_exit
@@ -28,6 +29,8 @@ from nfrun.tables.formats import ARROW, FormatError
 if TYPE_CHECKING:
     import subprocess
 
+    from nfrun.code.fingerprint import Fingerprints
+    from nfrun.facts.code_facts import CodeFacts
     from nfrun.logs.node_logs import StreamLog
     from nfrun.nodes.texts.shell_words import Command
 
@@ -35,6 +38,7 @@ _TAIL = 4096  # bytes of stderr shown in an error, and of a file that are looked
 _SHOWN = 20  # lines of it that are always shown
 _HINTS = {126: " (not executable)", 127: " (command not found)"}  # by exit status of the shell
 _NO_QUOTES = 99  # so deep that quoted texts are not split into words
+_SCRIPTS = re.compile(r"\bpython|\.(?:py|sh|bash)\b")  # in texts that may start a script
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
@@ -303,6 +307,10 @@ def _external_inputs(node: NodeSpec, folder: Path) -> NamedFiles:
     return script_files(node.body, {**public, **_values(node)}, folder)
 
 
+def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
+    return script_facts(node, _external_inputs(node, Path(code.folder)) if _SCRIPTS.search(node.body) else {})
+
+
 def script_commands(node: NodeSpec) -> Iterator[Command]:
     """Yield the commands of the script of a node, with its quoted texts as one word each."""
     from nfrun.nodes.texts.shell_words import commands
@@ -352,7 +360,7 @@ RUN = Kind(
     external_inputs=_external_inputs,
     named_files=_named_files,
     key_inputs=lambda node, code: {"format": node.format},
-    code_facts=text_facts,
+    code_facts=_code_facts,
     map_form=lambda node, lookup: MapForm(),
     call_piece=call_piece,
     join_pieces=join_pieces,

@@ -27,7 +27,7 @@ from nfrun.nodes.base import (
     seed_of,
 )
 from nfrun.nodes.sql_inputs import ArrowFiles, QueryInput, Scan, bind_inputs, with_names
-from nfrun.nodes.text_facts import text_facts
+from nfrun.nodes.text_facts import query_facts
 from nfrun.system.os_errors import os_error_in
 
 if TYPE_CHECKING:
@@ -308,6 +308,6 @@ SQL = Kind(
     },
     key_inputs=lambda node, code: {"timezone": node.timezone},
     packages=("duckdb",),
-    code_facts=text_facts,
+    code_facts=query_facts,
     shell_names=lambda context, query: {"query": query},
 )

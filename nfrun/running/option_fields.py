@@ -14,6 +14,7 @@ from nfrun.running.option_values import (
     NO_CACHE_SIZE,
     parse_address,
     parse_cache_size,
+    parse_date,
     parse_inputs,
     parse_params,
     parse_path,
@@ -151,6 +152,16 @@ profile_option = partial(
     completes="profile",
     metavar="NAME",
     help="Use this profile of the file. Default: NFRUN_PROFILE.",
+    group=PARAMETERS,
+)
+date_option = partial(
+    declare,
+    "--date",
+    parse=parse_date,
+    wrong="not a date such as 2026-01-31",
+    metavar="DATE",
+    help="The date that ${{ run.date }} gives, for a run of another day (2026-01-31). Default: today, in the time zone "
+    "of the file.",
     group=PARAMETERS,
 )
 work_option = partial(

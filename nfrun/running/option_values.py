@@ -81,6 +81,13 @@ def slots_of(given: int | None, pipeline: Pipeline) -> int:
     return given or pipeline.jobs or parse_slots("auto")
 
 
+def parse_date(date: object) -> str:
+    """Return a date as in 2026-01-31. Raises ValueError."""
+    from datetime import date as dates
+
+    return dates.fromisoformat(str(date)).isoformat()
+
+
 def parse_profile(name: str) -> str:
     """Return the name of a profile. Raises ValueError if it is empty."""
     if not name.strip():

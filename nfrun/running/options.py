@@ -24,6 +24,7 @@ from nfrun.running.option_fields import (
     cache_size_option,
     color_option,
     command_options,
+    date_option,
     declare,
     exclude_option,
     flag,
@@ -68,6 +69,7 @@ class RunOptions(Options):
     given: Mapping[str, str] = params_option()
     params_file: Path | None = params_file_option()
     profile: str | None = profile_option()
+    date: str | None = date_option()
     inputs: Mapping[str, str] = inputs_option()
     only: Sequence[str] = only_option()
     from_: Sequence[str] = from_option()
@@ -195,6 +197,7 @@ class PlanOptions(Options):
     given: Mapping[str, str] = params_option()
     params_file: Path | None = params_file_option()
     profile: str | None = profile_option()
+    date: str | None = date_option()
     inputs: Mapping[str, str] = inputs_option()
     only: Sequence[str] = only_option()
     from_: Sequence[str] = from_option()

@@ -77,6 +77,7 @@ def _to_plan(options: PlanOptions, messages: Messages, program: Program | None) 
             params_file=options.params_file,
             environ=os.environ,
             run_id="plan",
+            date=options.date,
             to_run=False,
             set_redactor=messages.set_redactor,
             on_read=read.append,

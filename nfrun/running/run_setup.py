@@ -159,6 +159,7 @@ def _header(run: RunHeader, resolved: Resolved, command: Sequence[str], given: M
         secrets=secrets,
         profile=resolved.pipeline.profile,
         inputs=inputs,
+        date=resolved.pipeline.date,
     )
 
 
@@ -181,6 +182,7 @@ def _resolve(
         params_file=options.params_file,
         environ=os.environ,
         run_id=run_id,
+        date=options.date,
         set_redactor=messages.set_redactor,
         profile=options.profile,
         inputs=options.inputs,

@@ -23,6 +23,7 @@ from nfrun.spec.node_binder import Names, NodeBinder
 from nfrun.spec.node_counts import too_many_included, too_many_nodes
 from nfrun.spec.parameters import bind_params, default_names
 from nfrun.spec.subpipelines import expand_included, includes
+from nfrun.spec.timezones import date_in
 from nfrun.yaml.document import Document
 
 
@@ -34,6 +35,7 @@ def bind(
     typed: Mapping[str, Any],
     environ: Mapping[str, str],
     run_id: str,
+    date: str = "",
     on_run: Callable[[], object] = lambda: None,
     to_run: bool = True,
     work: Path | None = None,
@@ -41,9 +43,10 @@ def bind(
     """Return the pipeline with its parameters bound and all expressions evaluated.
 
     `given` holds parameters as text (`-p`) and wins over `typed`, the values of a params file. The file's `env` is laid
-    over `environ`. `on_run` is called for each text whose expressions may read `run_id`. With `to_run=False`, secrets
-    need no value in `environ`, and each has the value MASK. `work` is the work folder, if one was given.
-    Raises SpecError with all problems; if parameters or secrets have one, expressions are not evaluated.
+    over `environ`. `on_run` is called for each text whose expressions may read `run_id`. `date` is that of the run, ""
+    for today. With `to_run=False`, secrets need no value in `environ`, and each has the value MASK. `work` is the work
+    folder, if one was given. Raises SpecError with all problems; if parameters or secrets have one, expressions are not
+    evaluated.
     """
     diagnostics: list[Diagnostic] = []
     params = bind_params(pipeline, given, typed, diagnostics)
@@ -51,7 +54,8 @@ def bind(
         diagnostics += _missing_secrets(pipeline, document, environ)
     if diagnostics:
         raise SpecError(diagnostics)
-    bound = _Run(environ, run_id, on_run, to_run).bound(pipeline, document, params)
+    date = date or date_in(pipeline.timezone)
+    bound = replace(_Run(environ, run_id, date, on_run, to_run).bound(pipeline, document, params), date=date)
     span = _spans(bound, document)
     for name in pipeline.inputs:
         if name in bound.nodes and not bound.nodes[name].body:
@@ -108,6 +112,7 @@ class _Run:
 
     environ: Mapping[str, str]
     run_id: str
+    date: str
     on_run: Callable[[], object]
     to_run: bool
 
@@ -124,7 +129,7 @@ class _Run:
         `env` is that of the including file, which wins. Raises SpecError.
         """
         diagnostics: list[Diagnostic] = []
-        run = {"id": self.run_id, "name": pipeline.name, "folder": pipeline.folder}
+        run = {"id": self.run_id, "date": self.date, "name": pipeline.name, "folder": pipeline.folder}
         # Expressions do not see secrets in `env`: their results may end up in cache keys and file names.
         secrets = {name: self.environ[name] if self.to_run else MASK for name in pipeline.secrets}
         around = {key: value for key, value in {**self.environ, **env}.items() if key not in redacted_env}

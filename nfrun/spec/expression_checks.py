@@ -85,7 +85,7 @@ class _Names:
         self._known: dict[str, Collection[str] | None] = {
             "params": list(params) if isinstance(params, dict) else unknown,
             "env": None,
-            "run": ("id", "name", "folder"),
+            "run": ("id", "date", "name", "folder"),
         }
         items = [item for item in secrets if isinstance(item, str)] if isinstance(secrets, list) else []
         self._secrets = None if any(path[:1] == ("secrets",) for path in broken) else items or unknown
@@ -130,8 +130,8 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[ExpressionD
             yield ExpressionDiagnostic(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
         graph = _makes_graph(path)
         for diagnostic in check(value, *names.at(path)):
-            if graph and diagnostic.message == "'run' has no 'id'":
-                yield replace(diagnostic, message=f"'{graph}' does not see 'run.id'", hint=_SAME_GRAPH)
+            if graph and (key := re.fullmatch("'run' has no '(id|date)'", diagnostic.message)):
+                yield replace(diagnostic, message=f"'{graph}' does not see 'run.{key[1]}'", hint=_SAME_GRAPH)
             else:
                 yield diagnostic
     elif has_expression(value):

@@ -35,7 +35,8 @@ _WIDE = re.compile("[0-9]{5}")  # a format width of five or more digits
 _FOREIGN_NAMES = {
     **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "read the output of a node with 'inputs'"),
     "env_var": "take it from the environment: env.NAME",
-    **dict.fromkeys(("github", "var", "vars", "ds", "now"), "make it a parameter: params.name"),
+    **dict.fromkeys(("github", "var", "vars"), "make it a parameter: params.name"),
+    **dict.fromkeys(("ds", "now", "today", "date"), "the date of the run is run.date"),
     **dict.fromkeys(("len", "str", "int", "float", "round"), "there are no functions, but filters: value | length"),
     "range": "there are no functions, but filters: 3 | range",
     "null": "write none",

@@ -18,7 +18,7 @@ from nfrun.nodes.registry import KINDS
 from nfrun.spec.conditions import check_value
 from nfrun.spec.contracts import bound_contract, checks_path, is_bound
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
-from nfrun.spec.matrix.resolution import MatrixNames, without_run_id
+from nfrun.spec.matrix.resolution import MatrixNames, seen_by_graph
 from nfrun.spec.parameters import env_text
 from nfrun.spec.references import items
 from nfrun.spec.schema import check_setting
@@ -139,7 +139,7 @@ class NodeBinder:
     def condition(self, text: str, path: tuple[str, ...]) -> bool:
         """Return whether the expression under `if` is true. Reports a value that is neither true nor false."""
         before = len(self.diagnostics)
-        value = self.value(text, path, without_run_id(self.names))
+        value = self.value(text, path, seen_by_graph(self.names))
         for what, hint in check_value(value) if len(self.diagnostics) == before else ():
             self.report(self.document.span(*path), what, hint)
         return value is True

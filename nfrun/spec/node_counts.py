@@ -10,7 +10,7 @@ from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.matrix.cells import MAX_NODES, count_cells, product_text
-from nfrun.spec.matrix.resolution import without_run_id
+from nfrun.spec.matrix.resolution import seen_by_graph
 from nfrun.spec.matrix.values import find_values
 from nfrun.spec.subpipelines import includes
 from nfrun.yaml.document import Document
@@ -90,7 +90,7 @@ def _counted(pipeline: Pipeline, names: _Names, known: dict[str, _Count]) -> _Co
     """Count the nodes. `known` has the counts of others by their files, and gets that of this one."""
     if pipeline.file in known and not names:
         return known[pipeline.file]
-    axes, _ = find_values(pipeline, without_run_id(names), reads_data=False)
+    axes, _ = find_values(pipeline, seen_by_graph(names), reads_data=False)
     cells, lengths = count_cells(replace(pipeline, axes=axes))
     others = {body: _counted(other, NOTHING, known) for body, other in pipeline.included.items()}
     inner = {name: others[spec.body] for name, spec in pipeline.nodes.items() if includes(spec) and spec.body in others}

@@ -1,7 +1,8 @@
-"""Reads the time zones that a file and its nodes name."""
+"""Reads the time zones that a file and its nodes name, and tells the date in them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,16 @@ def read_timezone(found: Findings, path: Keys, values: Mapping[str, Any]) -> str
     if wrong := _problem(name):
         found.report(where, *wrong)
     return str(name)
+
+
+def date_in(timezone: str) -> str:
+    """Return the date of today in a time zone, such as 2026-01-31."""
+    if timezone == UTC:
+        return time.strftime("%Y-%m-%d", time.gmtime())
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    return datetime.now(ZoneInfo(timezone)).date().isoformat()
 
 
 def _problem(name: str) -> tuple[str, str] | None:

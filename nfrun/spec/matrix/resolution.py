@@ -24,7 +24,7 @@ def expand_matrix(pipeline: Pipeline, document: Document, names: Names) -> Pipel
     """Return the pipeline with a node for each cell. `names` are those that expressions see. Raises SpecError."""
     if not pipeline.axes:
         return pipeline
-    axes, wrong = find_values(pipeline, without_run_id(names))
+    axes, wrong = find_values(pipeline, seen_by_graph(names))
     if wrong:
         raise SpecError([diagnostic_of(problem, document) for problem in wrong])
     problems: Problems = []
@@ -66,9 +66,11 @@ def matrix_problems(
     return [diagnostic_of(problem, document) for problem in wrong if problem.is_missing]
 
 
-def without_run_id(names: Names) -> Names:
-    """Return the names that the graph may depend on: the id of the run is not among them."""
-    return {name: {key: of[key] for key in of if (name, key) != ("run", "id")} for name, of in names.items()}
+def seen_by_graph(names: Names) -> Names:
+    """Return the names that the graph may depend on: the id and the date of the run are not among them."""
+    return {
+        name: {key: of[key] for key in of if name != "run" or key not in ("id", "date")} for name, of in names.items()
+    }
 
 
 def diagnostic_of(problem: ValueProblem, document: Document) -> Diagnostic:
