@@ -52,7 +52,7 @@ def place_nodes(
             may_share[made_by] = kind.may_share_memory(spec, its_code)
         if not may_share[made_by]:
             unshared.add(name)
-        executor = _executor_of(spec, requested, recorded, its_code)
+        executor = _executor_of(spec, requested, recorded, its_code, has_zone="TZ" in pipeline.env)
         if executor in CLUSTERS and _queries_local_files(spec, pipeline):
             executor = DEFAULT_EXECUTOR
         if executor != DEFAULT_EXECUTOR:
@@ -71,8 +71,8 @@ def place_nodes(
     return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared, in_pool, in_files)
 
 
-def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fingerprints) -> str:
-    """Return the executor of a node, see `place_nodes`."""
+def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fingerprints, *, has_zone: bool) -> str:
+    """Return the executor of a node, see `place_nodes`. `has_zone`: the file has a time zone for all processes."""
     kind = KINDS[spec.kind]
     is_known = spec.kind in BUILT_IN and not kind.hands_on  # a worker would write a copy
     if requested in CLUSTERS:
@@ -87,7 +87,10 @@ def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fing
         return DEFAULT_EXECUTOR
     if executor == "auto":
         needs_process = in_worker and (
-            _has_own_threads(spec) or changes_state(spec, recorded, code) or gains_from_process(spec.id, recorded)
+            _has_own_threads(spec)
+            or changes_state(spec, recorded, code)
+            or gains_from_process(spec.id, recorded)
+            or (has_zone and bool(kind.code_facts(spec, code).local_time))  # threads of a program have another one
         )
         return WORKER_PROCESSES[0] if needs_process else DEFAULT_EXECUTOR
     return DEFAULT_EXECUTOR if executor in WORKER_PROCESSES and not in_worker else executor

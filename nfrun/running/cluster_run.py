@@ -30,6 +30,7 @@ from nfrun.running.run_setup import RunSetup
 from nfrun.system.kept_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores
+from nfrun.system.time_zone import zone_variable
 
 _SECRET = re.compile(r"\$\{\{-?\s*secrets\.")  # an expression that is a secret
 _TRIES = 5  # to pack files while none of them changes
@@ -153,7 +154,8 @@ def _config(setup: RunSetup, placement: Placement, place: Place) -> HostConfig:
         run_id=setup.started.run,
         pipeline=_shared(pipeline),
         store=place.uri,
-        environ={**given_thread_variables(os.environ), **setup.thread_variables, **pipeline.env},
+        environ=zone_variable(os.environ)
+        | {**given_thread_variables(os.environ), **setup.thread_variables, **pipeline.env},
         started=setup.started.at,
         folders=folders_of(pipeline.nodes.values()),
         fsync=options.fsync,

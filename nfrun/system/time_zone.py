@@ -24,6 +24,7 @@ _UTC = (
     "GMT",
 )
 _FILE = "/etc/localtime"
+_RULES = "rules "  # what begins the digest of a zone without a name
 
 
 def local_zone(environ: Mapping[str, str]) -> str:
@@ -36,12 +37,18 @@ def local_zone(environ: Mapping[str, str]) -> str:
     return "UTC" if zone in _UTC else zone
 
 
+def zone_variable(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what gives another machine the local time zone of this one; nothing if the zone has no name."""
+    zone = local_zone(environ)
+    return {} if zone.startswith(_RULES) else {"TZ": zone}
+
+
 @cache
 def _of_machine() -> str:
     target = os.path.realpath(_FILE)
     if "/zoneinfo/" in target:
         return target
     try:
-        return f"rules {bytes_checksum(Path(_FILE).read_bytes())}"
+        return f"{_RULES}{bytes_checksum(Path(_FILE).read_bytes())}"
     except OSError:
         return "UTC"  # as the C library has it

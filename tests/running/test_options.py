@@ -21,6 +21,7 @@ from nfrun.running.options import Options, PlanOptions, RunOptions
 FILE = Path("p.yaml")
 VALUES: dict[str, Any] = {
     "given": {"a": "1"},
+    "date": "2026-01-31",
     "params_file": Path("a.json"),
     "slots": 3,
     "memory": 2_000_000,
@@ -38,6 +39,7 @@ VALUES: dict[str, Any] = {
 }
 TEXTS: dict[str, Any] = {
     "given": ["a=1"],
+    "date": "20260131",
     "params_file": "a.json",
     "slots": "3",
     "memory": "2MB",
@@ -92,6 +94,9 @@ def test_options_of_options_are_the_same(options: Any) -> None:
         ("schedule", "lazy", "--schedule", "'lazy' is not one of 'eager', 'staged', 'sequential'."),
         ("handoff", "", "--handoff", "'' is not one of 'auto', 'mmap', 'memory', 'json'."),
         ("executor", "", "--executor", "'' is not one of 'file', 'thread', 'process', 'dask', 'auto'."),
+        ("date", "31.1.2026", "--date", "'31.1.2026' is not a date such as 2026-01-31"),
+        ("date", "2026-02-30", "--date", "'2026-02-30' is not a date such as 2026-01-31"),
+        ("date", "", "--date", "'' is not a date such as 2026-01-31"),
         ("given", ["a"], "-p", "'a' is not NAME=VALUE"),
         ("given", ["a=\udcff"], "-p", "'a=\udcff' is not UTF-8"),
         ("given", [" =1"], "-p", "' =1' is not NAME=VALUE"),

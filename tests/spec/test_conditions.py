@@ -76,6 +76,8 @@ WRONG = {
     "(compare it: ${{ … | length > 0 }})",
     "if: '${{ none }}'": "3:19: 'if' must be true or false, and this is null (compare it: ${{ … != none }})",
     "if: '${{ run.id == \"\" }}'": "3:20: 'if' does not see 'run.id' (the graph is the same in every run)",
+    "if: '${{ run.date == \"\" }}'": "3:20: 'if' does not see 'run.date' (the graph is the same in every run)",
+    "if: '${{ now }}'": "3:20: there is nothing called 'now' in expressions (the date of the run is run.date)",
     "if: '${{ secrets.X }}'": "3:20: a secret can be used in 'env' only (put it under 'env': python and run nodes read "
     "the variable)",
     "if: '${{ params.n / 0 > 1 }}'": "3:20: 'params.n / 0 > 1': ZeroDivisionError: division by zero",

@@ -24,6 +24,7 @@ class DuckDBFile:
     def __init__(self, file: Path, *, reads: bool) -> None:
         # Without the setting, a name that is no table could be a variable of this program.
         self._connection = duckdb.connect(str(file), config={"python_enable_replacements": "false"})
+        self.execute("set timezone = 'UTC'")  # as in SQL nodes: not that of the machine
         self.execute("begin transaction read only" if reads else "begin transaction")
 
     def execute(self, sql: str) -> None:
