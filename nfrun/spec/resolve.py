@@ -82,12 +82,11 @@ def resolve(
     set_redactor(redactor)
     uses_run: list[bool] = []
     if given is not None:
-        typed = {**read_params_file(params_file), **values}
         pipeline = bind(
             pipeline,
             document,
             given={name: text for name, text in given.items() if name not in values},
-            typed=typed,
+            typed={**read_params_file(params_file), **values},
             environ=environ,
             run_id=run_id,
             date=date or "",

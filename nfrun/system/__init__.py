@@ -38,6 +38,7 @@ Other packages use:
 - `std_streams`: `discard_stdout`, `Messages`, `named_descriptor`, `open_descriptor`, `prepare_std_streams`,
   `redirect_std_streams`, `separate_streams`
 - `threads`: `ABANDONED`, `start_thread`, `start_timer`
+- `time_zone`: `local_zone`, `zone_variable`
 - `working_directory`: `thread_directory`
 - `units`: `LONGEST`, `parse_duration`, `parse_size`, `to_seconds`
 """

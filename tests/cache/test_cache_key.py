@@ -42,7 +42,7 @@ def changed_inputs(node: NodeSpec = NODE, **options: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"kind": "sql", "format": NODE.format}, {"kind", "format", "package duckdb"}),
+        ({"kind": "sql", "format": NODE.format}, {"kind", "format", "package duckdb", "timezone"}),
         ({"body": "make all"}, {"text"}),
         ({"with_": {"n": 2}}, {"value n"}),
         ({"with_": {"n": 1.0}}, {"value n"}),
@@ -141,7 +141,7 @@ def test_the_keys_of_journals_without_the_files_that_code_opened_match_no_more()
     spec = NodeSpec("a", "sql", "select 1", (), {}, (), (), {})
     keys = CacheKeys(Pipeline("p.yaml", "/nowhere", "p", "", {}, {}, {"a": spec}, {}))
     older = {"scheme": "3", "node": "a", "kind": "sql", "text": text_checksum("select 1"), "outputs": ""}
-    newer = {"scheme": "5", "cpus": "1", "package duckdb": version("duckdb")}
+    newer = {"scheme": "5", "cpus": "1", "package duckdb": version("duckdb"), "timezone": "UTC"}
     assert dict(keys.definition("a")) == {**older, **newer}
 
 

@@ -52,10 +52,10 @@ ROWS: list[Edit] = [
          runs_again=False),
     Edit(name="not the time zone of the machine, for a query", files={"p.yaml": QUERY % ""}, environ=BERLIN,
          runs_again=False),
-    edited("the time zone of the file, for what a check of a query says", {"p.yaml": CHECKED, **python("return {'a': 1}")}, "Berlin", "Paris",
-           runs_again=False),  # the table stays; the check is made again
+    edited("not the zone of the file where only a check has a query", {"p.yaml": CHECKED, **python("return {'a': 1}")},
+           "Berlin", "Paris", runs_again=False),  # the table stays, and the check is made again
     # queries that ask for the time
-    asks("today's date in a query", {"p.yaml": query("current_date")}, "it asks for the time, current_date (p.yaml:2):"),
+    asks("today's date in a query", {"p.yaml": query("current_date")}, "it asks for the time, current_date (p.yaml:2)"),
     asks("the time in a query", {"p.yaml": query("now()")}, "it asks for the time, now() (p.yaml:2)"),
     asks("an age until today", {"p.yaml": query("age(date '2020-01-01')")}, "it asks for the time, age(…)"),
     asks("the time in the file of a query", {"p.yaml": "nodes: {node: {sql: a.sql}}\n", "a.sql": "select\ntoday()"},
@@ -100,7 +100,7 @@ ROWS: list[Edit] = [
       for name, files in {
           "local time in code": python("return {'a': str(dt.datetime.fromtimestamp(0))}"),
           "a method of a moment": python("return {'a': dt.datetime(2020, 1, 1).timestamp()}"),
-          "DuckDB in code": {"steps.py": "import duckdb\ndef f(): return duckdb.sql('select 1 as n').to_arrow_table()\n"},
+          "DuckDB in code": {"steps.py": "import duckdb\ndef f(): return duckdb.sql('select 1').to_arrow_table()\n"},
           "a date in a script": script("printf 'a\\n%s\\n' $(date -d @0 +%F) > $NFRUN_OUTPUT"),
       }.items()),
     stays("the time zone of the machine, for other code", python("return {'a': 1}"), environ=BERLIN),
