@@ -13,6 +13,7 @@ from nfrun.facts.clocks import clocks_in_query, draws_in_query
 from nfrun.facts.code_facts import CodeFacts
 from nfrun.facts.fact_reader import facts_of
 from nfrun.facts.script_clocks import time_in_script, time_in_source
+from nfrun.nodes.text_facts import _QUERY_WORDS, _SCRIPT_WORDS
 
 # -- queries -----------------------------------------------------------------------------------------------------------
 
@@ -53,6 +54,7 @@ NO_CLOCKS = [
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_query_that_asks_for_the_time_is_found(query: str) -> None:
     assert next(clocks_in_query(query), "") == QUERIES[query]
+    assert _QUERY_WORDS.search(query)
 
 
 @pytest.mark.parametrize("query", NO_CLOCKS)
@@ -299,6 +301,7 @@ NO_DRAWS_IN_SCRIPTS = ["sleep $((RANDOM % 9))", "shuf --random-source=seed a > x
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_that_asks_for_the_time_is_found(script: str) -> None:
+    assert _SCRIPT_WORDS.search(script)
     assert [of.what for of in time_in_script(script, "p.yaml:2").clocks][:1] == [SCRIPTS[script]]
 
 
@@ -310,3 +313,4 @@ def test_a_script_that_only_measures_or_logs_does_not_ask_for_the_time(script: s
 @pytest.mark.parametrize("script", [*DRAWS_IN_SCRIPTS, *NO_DRAWS_IN_SCRIPTS])
 def test_what_a_script_draws_is_found(script: str) -> None:
     assert bool(time_in_script(script, "p.yaml:2").draws) is (script in DRAWS_IN_SCRIPTS)
+    assert script not in DRAWS_IN_SCRIPTS or _SCRIPT_WORDS.search(script)
