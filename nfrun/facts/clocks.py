@@ -59,12 +59,12 @@ def clocks_in_text(text: str) -> Iterator[str]:
 # -- Python ------------------------------------------------------------------------------------------------------------
 
 # Names as `Names.of` returns them, of libraries only: those of the project have a colon.
-_NOW = re.compile(r"[\w.()]+\.(?:now|utcnow|today|tomorrow|yesterday)")
+_NOW = re.compile(r"[\w.]+\.(?:now|utcnow|today|tomorrow|yesterday)")
 _SECONDS = ("time.time", "time.time_ns")  # most code measures with them
 _OF_NOW = {"time.strftime": 1, "email.utils.formatdate": 0} | dict.fromkeys(
     ("time.localtime", "time.gmtime", "time.ctime", "time.asctime", "email.utils.localtime"), 0
 )  # with at most so many arguments
-_READS_NOW = re.compile(r"pandas\.(?:Timestamp|to_datetime)|numpy\.datetime64")
+_READS_NOW = re.compile(r"pandas\.(?:Timestamp|Period|to_datetime|\w*date_range)|numpy\.datetime64")
 _DRAWS = re.compile(
     pattern_of(
         {
@@ -78,8 +78,8 @@ _DRAWS = re.compile(
 _SEEDED = re.compile(
     pattern_of(
         {
-            "random": "Random",
-            "numpy.random": "default_rng RandomState SeedSequence PCG64 PCG64DXSM MT19937 Philox SFC64",
+            "random": "Random seed",
+            "numpy.random": "seed default_rng RandomState SeedSequence PCG64 PCG64DXSM MT19937 Philox SFC64",
         }
     )
 )
@@ -99,8 +99,8 @@ _LOCAL = re.compile(
 )
 _LOGS = frozenset(["echo", "debug", "info", "warning", "warn", "error", "exception", "critical", "log"])
 WORDS = (
-    r"now|utcnow|today|tomorrow|yesterday|time|time_ns|\w*time|strftime|formatdate|Timestamp|to_datetime|datetime64"
-    r"|uuid\w*|secrets|urandom|getrandom|SystemRandom|Random|default_rng|RandomState|SeedSequence|PCG64\w*|MT19937|Philox"
+    r"now|utcnow|today|tomorrow|yesterday|time_ns|\w*time|strftime|formatdate|Timestamp|Period|\w*date_range|datetime64"
+    r"|uuid\w*|secrets|urandom|getrandom|\w*Random|seed|default_rng|RandomState|SeedSequence|PCG64\w*|MT19937|Philox"
     r"|SFC64|timezone|altzone|daylight|tzname|tzset|tzlocal|gettz|local\w*|duckdb|\w*timestamp|astimezone|current_date|age"
 )  # one of these is in every use, if no import gives it another name
 
@@ -118,7 +118,8 @@ def is_clock(name: str, call: ast.Call | None) -> bool:
     if call is None:
         return False
     if _READS_NOW.fullmatch(name):
-        return any(isinstance(of, ast.Constant) and of.value in ("now", "today") for of in call.args[:1])
+        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        return any(isinstance(value, ast.Constant) and value.value in ("now", "today") for value in given)
     return is_seconds(name) or len(call.args) + len(call.keywords) <= _OF_NOW.get(name, -1)
 
 

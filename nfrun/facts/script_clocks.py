@@ -23,7 +23,7 @@ _KEPT_SECONDS = re.compile(r"(\w+)=[\"']?(?:\$\(|`)\s*date\b[^)`]*%s")
 _CLOCKS = re.compile(
     r"printf\s+(?:-v\s+\w+\s+)?(?P<printf>['\"]?[^'\"\n]*%\([^)\n]*\)T)"
     r"|find\s[^\n;|]*(?P<find>-(?:[acm](?:time|min)|newer\wt)\b)"
-    r"|(?P<call>\b(?:systime\(\)|Date\.now\(\)|new Date\(\)|Sys\.(?:time|Date)\(\)|Time\.now\b))"
+    r"|(?P<call>\b(?:systime\(\)|strftime\([^(),]*\)|Date\.now\(\)|new Date\(\)|Sys\.(?:time|Date)\(\)|Time\.now\b))"
     r"|\$\(?\(?\{?(?P<epoch>EPOCH(?:SECONDS|REALTIME)\b)(?!\s*-\s*\$?\{?[A-Za-z_])"
 )
 _DRAWS = re.compile(

@@ -105,9 +105,10 @@ from datetime import date, datetime, timedelta
 from datetime import datetime as When
 from time import time as seconds, strftime
 import arrow, duckdb, numpy as np, pandas as pd, pendulum
-import numpy.random as npr
+import numpy.random as npr, simpy
 log = logging.getLogger(__name__)
 clock = datetime.now
+Moment = dt.datetime
 """
 # The body of the function f, and what it asks.
 CLOCKS = {
@@ -121,6 +122,11 @@ CLOCKS = {
     "return pd.Timestamp('now')": "pandas.Timestamp",
     "return pd.to_datetime('today')": "pandas.to_datetime",
     "return np.datetime64('now')": "numpy.datetime64",
+    "return pd.date_range(end='today', periods=7)": "pandas.date_range",
+    "return Moment.now()": "datetime.datetime.now",
+    "now = datetime.now\n return now()": "datetime.datetime.now",
+    "return [lambda: date.today() for row in rows]": "datetime.date.today",
+    "return field(default_factory=datetime.now)": "datetime.datetime.now",
     "return arrow.utcnow().isoformat()": "arrow.utcnow",
     "return pendulum.yesterday()": "pendulum.yesterday",
     "return strftime('%F')": "time.strftime",
@@ -157,7 +163,7 @@ NO_CLOCKS_IN_PYTHON = [
     "return time.gmtime(0), time.localtime(0), time.ctime(0)",
     "return pd.Timestamp('2020-01-01'), np.datetime64('2020-01-01'), pd.to_datetime(day)",
     "return datetime(2020, 1, 1), datetime.fromisoformat(day), datetime.strptime(day, '%F')",
-    "return row.today, row.now, self.now()",
+    "return row.today, row.now, self.now(), simpy.Environment().now",
     "'''Return now(); select current_date.'''",
     "return 'for now (select one)'",
 ]
@@ -171,10 +177,12 @@ DRAWS = {
     "return np.random.default_rng().random()": "numpy.random.default_rng",
     "return npr.default_rng(None).random()": "numpy.random.default_rng",
     "return npr.Generator(npr.PCG64())": "numpy.random.PCG64",
+    "random.seed()": "random.seed",
+    "np.random.seed(None)": "numpy.random.seed",
 }
 NO_DRAWS = [
     "return random.random()",  # a worker seeds it
-    "return npr.rand()",
+    "npr.seed(1)\n random.seed('a')\n return npr.rand()",
     "return np.random.default_rng(1), npr.default_rng(seed), npr.RandomState(seed=3), random.Random('a')",
     "return uuid.uuid5(uuid.NAMESPACE_DNS, name), uuid.UUID(name)",
     "return secrets.compare_digest(a, b)",
@@ -205,8 +213,8 @@ def facts(tmp_path: Path, body: str) -> CodeFacts:
     (tmp_path / "steps.py").write_text(f"{IMPORTS}def f(self, row, rows, day, db, **values):\n {body}\n")
     found = facts_of(Fingerprints(tmp_path)).of("steps", "f")
     # A script of its own shows the same, but for what it prints, which may be its output.
-    source = (tmp_path / "steps.py").read_text().replace("clock = datetime.now\n", "")
-    if "clock()" not in body and "print(" not in body:
+    source = (tmp_path / "steps.py").read_text().replace("clock = datetime.now\nMoment = dt.datetime\n", "")
+    if "clock()" not in body and "Moment" not in body and "print(" not in body:
         script = time_in_source(source, "steps.py")
         for name in ("clocks", "draws"):
             assert {of.what for of in getattr(script, name)} == {of.what for of in getattr(found, name)}, name
@@ -274,6 +282,7 @@ SCRIPTS = {
     "find data -mtime -7 > $NFRUN_OUTPUT": "-mtime",
     "find data -newermt yesterday > $NFRUN_OUTPUT": "-newermt",
     "awk 'BEGIN { print systime() }' > $NFRUN_OUTPUT": "systime()",
+    "awk '{ print strftime(\"%F\") }' x > y": 'strftime("%F")',
     "node -e 'console.log(Date.now())' > x": "Date.now()",
     "duckdb -csv -c 'select today()' > $NFRUN_OUTPUT": "today()",
     'python3 -c "import datetime; print(datetime.date.today())" > x': "datetime.date.today",
