@@ -90,27 +90,27 @@ def test_a_good_result_is_not_refused(tmp_path: Path) -> None:
     assert refusal(spec, entry, Fingerprints(tmp_path), {}) == ""
 
 
+def key_of(spec: NodeSpec, code: Fingerprints) -> str:
+    """Return the key of the only check of a node, which holds."""
+    result = CheckResult(spec.contracts[""].checks[0].name, OutputId("a"), "error", True)
+    return with_keys((result,), spec, code, {})[0].key
+
+
 @pytest.mark.parametrize(
     "check",
     ["sql: from this where day < current_date", "sql: from this using sample 10%", "python: 'checks:day'",
      "python: 'checks:local'"],
 )  # fmt: skip
-def test_a_check_that_asks_for_the_time_is_always_made(
-    check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_check_that_asks_for_the_time_is_always_made(check: str, tmp_path: Path) -> None:
     (tmp_path / "checks.py").write_text(
         "from datetime import date, datetime\ndef day(t): return t['d'] < date.today()\n"
         "def local(t): return t['d'] < datetime.fromtimestamp(0)\n"
     )
-    assert key(tmp_path, check) == ""
+    assert key_of(node(tmp_path, f"{{{check}}}"), Fingerprints(tmp_path)) == ""
 
 
 def test_a_query_of_a_check_has_another_key_in_another_time_zone(tmp_path: Path) -> None:
     spec = node(tmp_path, "{sql: from this where id > 1}")
     code = Fingerprints(tmp_path)  # which remembers what it has read
-    keys = [
-        with_keys((CheckResult(spec.contracts[""].checks[0].name, OutputId("a"), "error", True),), of, code, {})[0].key
-        for of in (spec, replace(spec, timezone="Asia/Tokyo"), spec)
-    ]
+    keys = [key_of(of, code) for of in (spec, replace(spec, timezone="Asia/Tokyo"), spec)]
     assert keys[0] == keys[2] != keys[1]
