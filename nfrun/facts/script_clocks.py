@@ -43,12 +43,15 @@ _REDIRECTED_BLOCK = re.compile(
 )
 
 
-def time_in_script(text: str, where: str) -> CodeFacts:
-    """Return what a shell script asks for the time, draws, and has of the local time zone."""
+def time_in_script(text: str, where: str, *, prints: bool = False) -> CodeFacts:
+    """Return what a shell script asks for the time, draws, and has of the local time zone.
+
+    `prints`: its stdout is a log, and not read by what has started it.
+    """
     text = _COMMENT.sub("", text)
-    others = (found for found in _CLOCKS.finditer(text) if not _is_log(text, found))
+    others = (found for found in _CLOCKS.finditer(text) if not _is_log(text, found, prints))
     asked = [
-        *_dates(text),
+        *_dates(text, prints),
         *(found[str(found.lastgroup)] for found in others),
         *clocks.clocks_in_text(re.sub("['\"]", " ", text)),
     ]
@@ -73,7 +76,7 @@ def with_time(facts: CodeFacts, more: CodeFacts) -> CodeFacts:
     )
 
 
-def _dates(text: str) -> Iterator[str]:
+def _dates(text: str, prints: bool) -> Iterator[str]:
     """Yield the calls of `date` that tell the time for more than a log or a duration."""
     variables = _KEPT_SECONDS.findall(text)
     measures = any(re.search(rf"-\s*[\"']?\$?\{{?{name}\b", text) for name in variables)
@@ -82,11 +85,11 @@ def _dates(text: str) -> Iterator[str]:
         given = _GIVEN_DATE.search(words)
         if _NO_CLOCK.search(words) or (given and re.search(r"[$`@]|\d{4}", given["date"])):
             continue
-        if not (measures and "%s" in words) and not _is_log(text, found):
+        if not (measures and "%s" in words) and not _is_log(text, found, prints):
             yield "date"
 
 
-def _is_log(text: str, found: re.Match[str]) -> bool:
+def _is_log(text: str, found: re.Match[str], prints: bool) -> bool:
     """Return whether a line of a script only prints what was found to where logs go."""
     at = found.start(str(found.lastgroup)) if "date" not in found.groupdict() else found.start("date")
     before = text[:at]
@@ -94,9 +97,10 @@ def _is_log(text: str, found: re.Match[str]) -> bool:
     line = re.split(r"[\n;]|&&|\|\|", text[begin : found.end()].lstrip("&|") + text[found.end() :], maxsplit=1)[0]
     if not _PRINTS.match(line) or re.search(r"(?<!\|)\|(?!\|)", line) or _REDIRECTED_BLOCK.search(text):
         return False
-    return all(
+    redirected = _REDIRECT.findall(line)
+    return (prints or bool(redirected)) and all(
         stream == "2" or target.startswith(("&2", "/dev/")) or (how == ">>" and "$" not in target)
-        for stream, how, target in _REDIRECT.findall(line)
+        for stream, how, target in redirected
     )
 
 

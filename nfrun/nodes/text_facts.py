@@ -44,7 +44,7 @@ def script_facts(node: NodeSpec, files: Mapping[str, Path]) -> CodeFacts:
         return CodeFacts(network=network) if (network := _network(node, node.body)) else NO_FACTS
     from nfrun.facts.script_clocks import time_in_script, time_in_source, with_time
 
-    found = time_in_script(node.body, _where(node))
+    found = time_in_script(node.body, _where(node), prints=True)
     for name, path in files.items():
         if path.suffix in (".py", ".sh", ".bash"):
             with suppress(OSError, UnicodeDecodeError):

@@ -311,15 +311,21 @@ NO_DRAWS_IN_SCRIPTS = ["sleep $((RANDOM % 9))", "shuf --random-source=seed a > x
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_that_asks_for_the_time_is_found(script: str) -> None:
     assert _SCRIPT_WORDS.search(script)
-    assert [of.what for of in time_in_script(script, "p.yaml:2").clocks][:1] == [SCRIPTS[script]]
+    assert [of.what for of in time_in_script(script, "p.yaml:2", prints=True).clocks][:1] == [SCRIPTS[script]]
 
 
 @pytest.mark.parametrize("script", NO_CLOCKS_IN_SCRIPTS)
 def test_a_script_that_only_measures_or_logs_does_not_ask_for_the_time(script: str) -> None:
-    assert time_in_script(script, "p.yaml:2").clocks == []
+    assert time_in_script(script, "p.yaml:2", prints=True).clocks == []
 
 
 @pytest.mark.parametrize("script", [*DRAWS_IN_SCRIPTS, *NO_DRAWS_IN_SCRIPTS])
 def test_what_a_script_draws_is_found(script: str) -> None:
     assert bool(time_in_script(script, "p.yaml:2").draws) is (script in DRAWS_IN_SCRIPTS)
     assert script not in DRAWS_IN_SCRIPTS or _SCRIPT_WORDS.search(script)
+
+
+@pytest.mark.parametrize("line", ["echo $(date)", "echo $(date) begins; sleep 1", "printf '%s' \"$(date +%T)\""])
+def test_what_a_script_prints_that_another_one_starts_may_be_read(line: str) -> None:
+    assert time_in_script(line, "a.sh").clocks
+    assert not time_in_script(f"{line.partition(';')[0]} >&2", "a.sh").clocks

@@ -92,7 +92,7 @@ ROWS: list[Edit] = [
     asks("the date in a Python script that a script starts", script("python3 a.py > $NFRUN_OUTPUT",
          **{"a.py": "import datetime\nprint('a')\nprint(datetime.date.today())\n"}), "datetime.date.today (a.py:3)"),
     asks("the date in a shell script that a script starts", script("sh a.sh > $NFRUN_OUTPUT",
-         **{"a.sh": "echo a\ndate +%F\n"}), "it asks for the time, date (a.sh)"),
+         **{"a.sh": "echo a\necho $(date +%F)\n"}), "it asks for the time, date (a.sh)"),
     stays("the date in the log of a script", script("echo $(date); printf 'a\\n1\\n' > $NFRUN_OUTPUT")),
     # the local time zone
     *(Edit(name=f"the time zone of the machine, for {name}", files=files, environ=BERLIN, runs_again=True,
