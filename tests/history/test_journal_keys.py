@@ -22,7 +22,7 @@ from nfrun.history.work_dir import JOURNAL
 LINES = (
     '{"event": "started", "run": "r", "pipeline": "p.yaml", "number": 3, "version": 1, "at": 9.5, "command": ["nfrun"],'
     ' "params": {"n": 1}, "versions": {"python": "3"}, "host": "h", "secrets": [],'
-    ' "profile": "", "inputs": {}, "store": ""}',
+    ' "profile": "", "inputs": {}, "store": "", "date": ""}',
     '{"event": "finished", "node": "a", "key": "k", "parts": {"text": "t"}, "wrote": {"out.csv": "w"}, "took": 1.5,'
     ' "reused": false, "cached": true, "reads": {"in.csv": "r"}, "obstacle": "o",'
     ' "started": 0.5, "attempts": 2, "reason": "why", "home": "",'
