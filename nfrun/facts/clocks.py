@@ -190,7 +190,7 @@ def _is_log(call: ast.Call, *, prints: bool) -> bool:
     if name == "print":
         to = [_last_name(keyword.value) for keyword in call.keywords if keyword.arg == "file"]
         return all(name in logs for name in to) if to else prints
-    return name in _LOGS or (name == "write" and _last_name(getattr(call.func, "value", call)) in logs)
+    return name in _LOGS or (name.startswith("write") and _last_name(getattr(call.func, "value", call)) in logs)
 
 
 def _last_name(node: ast.AST) -> str:

@@ -68,9 +68,8 @@ def matrix_problems(
 
 def seen_by_graph(names: Names) -> Names:
     """Return the names that the graph may depend on: the id and the date of the run are not among them."""
-    return {
-        name: {key: of[key] for key in of if name != "run" or key not in ("id", "date")} for name, of in names.items()
-    }
+    hidden = (("run", "id"), ("run", "date"))
+    return {name: {key: of[key] for key in of if (name, key) not in hidden} for name, of in names.items()}
 
 
 def diagnostic_of(problem: ValueProblem, document: Document) -> Diagnostic:
