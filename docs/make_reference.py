@@ -113,7 +113,8 @@ def commands() -> Iterator[str]:
     for name, (_, options, text) in all_commands().items():
         declared = [option for option in fields(options) if not option.metadata["settings"].get("hidden")]
         arguments = [option for option in declared if not option.metadata["flags"]]
-        words = [_argument(option) for option in arguments]
+        takes_file = any("--pipeline" in option.metadata["flags"] for option in declared)
+        words = ["[FILE]"] * takes_file + [_argument(option) for option in arguments]
         yield f"## {name}"
         yield cell(text)
         yield f"`nfrun {' '.join([name, *words, '[OPTIONS]'])}`"

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nfrun.running.option_fields import Options, cache_size_option, command_options, flag, pipeline_option, work_option
+from nfrun.running.option_fields import (
+    Options,
+    cache_size_option,
+    command_options,
+    flag,
+    pipeline_option,
+    refuse_idle,
+    work_option,
+)
 
 
 @command_options
@@ -18,3 +26,7 @@ class CleanOptions(Options):
     cache_size: int | None = cache_size_option()
     all: bool = flag("--all", help="Remove all runs, or those of PIPELINE, with tables of 'cache: true' nodes too.")
     dry_run: bool = flag("--dry-run", help="Only list what would be removed.")
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        refuse_idle(("--cache-size", self.all and self.cache_size is not None, "--all removes all tables"))

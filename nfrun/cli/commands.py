@@ -115,20 +115,18 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     from nfrun.core.text import escape_controls
     from nfrun.history.prune import plan_prune
     from nfrun.history.work_dir import WorkDir
+    from nfrun.lookback.work_folder import name_of
     from nfrun.reports.format_units import format_count, format_size
-    from nfrun.yaml.text_file import read_text
 
     budget = cache_budget(options.cache_size, os.environ)
     file = options.pipeline
-    if file is not None:
-        read_text(file, str(file))  # the content does not matter, but a mistyped name is an error
     base = file.absolute().parent if file is not None else Path.cwd()
     folder = WorkDir((options.work or base / WORK_DIR).absolute())
+    name = name_of(file, folder) if file is not None else None
     if not folder.is_used():
         why = "no run was ever kept in" if folder.path.is_dir() else "there is no"
         print(f"nothing to remove: {why} {escape_controls(str(folder.path))}")
         return EXIT_OK
-    name = folder.name_of_file(file.absolute()) if file is not None else None
     unreachable: list[OSError] = []
     with nullcontext() if options.dry_run else folder.lock():
         found = plan_prune(folder, budget=budget, everything=options.all, pipeline=name, on_error=unreachable.append)

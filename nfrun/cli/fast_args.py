@@ -13,7 +13,7 @@ from typing import Any
 
 from nfrun.cli.commands import execute, find_command, version
 from nfrun.core.values import MISSING, fields
-from nfrun.running.option_fields import with_bare_values
+from nfrun.running.option_fields import plain_words
 
 
 def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
@@ -31,7 +31,7 @@ def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
     by_flag = {flag: (option.name, option.metadata["kind"]) for option in options for flag in option.metadata["flags"]}
     files: list[str] = []
     given: dict[str, Any] = {}
-    left = iter(with_bare_values(declared, words[1:]))
+    left = iter(plain_words(declared, words[1:]))
     for word in left:
         if not word.startswith("-"):
             files.append(word)

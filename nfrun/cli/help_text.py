@@ -1,4 +1,4 @@
-"""Lays out help as plain text, with commands and options under headings.
+"""Lays out help as plain text, with commands and options under headings, and refuses options that are given twice.
 
 The headings are typer's panels, which typer itself prints with rich: that would take longer than all else of the help.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
 _MOST_IN_ONE = 12  # options without headings
@@ -19,7 +20,21 @@ class CommandHelp(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words behind the name of the command: those that must be given without braces."""
-        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+        pieces = [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+        takes_file = any("--pipeline" in param.opts for param in self.get_params(ctx))
+        return [*pieces[:1], *["[FILE]"] * takes_file, *pieces[1:]]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words, of which typer would take the last value of each option. Raises BadParameter."""
+        *_, order = self.make_parser(ctx).parse_args([*args])
+        left = super().parse_args(ctx, args)
+        for param in order:
+            takes_one = param.param_type_name == "option" and not param.multiple and not param.is_flag
+            if takes_one and order.count(param) > 1:
+                also = ": a pipeline file that stands first is one, too" if "--pipeline" in param.opts else ""
+                what = f"it is given more than once, and takes one value{also}"
+                raise BadParameter(what, ctx=ctx, param_hint=param.opts[0])
+        return left
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and the options."""

@@ -49,7 +49,7 @@ def runs(options: RunsOptions, messages: Messages) -> int:
     from nfrun.lookback.work_folder import find_work
 
     work, pipeline = find_work(options.pipeline, options.work)
-    limit = None if options.all else options.limit
+    limit = options.limit
     rows = newest_rows(list_runs(work, pipeline), None if limit is None else limit + 1)
     if options.json:
         print_json(runs_json(rows[:limit]))
@@ -159,7 +159,7 @@ def logs(options: LogsOptions, messages: Messages) -> int:
     running = find_running(work, pipeline) if options.run is None else []
     followed = only_running(running) if options.follow else None
     run = followed or find_run(work, pipeline, options.run)
-    if options.follow and options.attempt is None and run.status == RUNNING:
+    if options.follow and run.status == RUNNING:
         return _follow(work, run, options.node, messages)
     found = find_logs(run, options.node, options.attempt)
     if running and run.status != RUNNING:
@@ -277,6 +277,8 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
         messages(f"nfrun: no node reads this {form_of(tables.type_of(output))}: '{output.node}' {failed}")
     if is_file and options.format not in ("text", "path"):
         raise UsageError(f"'{output}' is no table and stays as it is: -o copies it", "--format")
+    if is_file and (options.rows or options.wide):
+        raise UsageError(f"'{output}' is no table, which has rows", "--rows" if options.rows else "--wide")
     if is_file and options.file is not None:
         _copy(tables.file(output), options.file)
         return EXIT_OK

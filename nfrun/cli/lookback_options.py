@@ -16,6 +16,7 @@ from nfrun.running.option_fields import (
     flag,
     json_option,
     params_option,
+    refuse_idle,
 )
 from nfrun.running.option_values import parse_number, parse_path
 from nfrun.tables.formats import format_of
@@ -28,7 +29,8 @@ _pipeline_file = partial(
     parse=parse_path,
     completes="pipeline file",
     metavar="FILE",
-    help="The pipeline file whose runs are meant. Default: all runs in the work folder that is here.",
+    help="The pipeline file whose runs are meant. It may also stand first. Default: all runs in the work folder that "
+    "is here.",
 )
 _work = partial(
     declare,
@@ -50,14 +52,19 @@ _number = partial(
 
 @command_options
 class RunsOptions(Options):
-    """The options of `nfrun runs`."""
+    """The options of `nfrun runs`. `limit` is None for all runs."""
 
-    limit: int = _number("-n", "--limit", default="20", help="How many runs to list at most.")
+    limit: int | None = _number("-n", "--limit", help="How many runs to list at most. Default: 20.")
     all: bool = flag("--all", help="List all runs.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
     json: bool = json_option()
     color: str = color_option()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        refuse_idle(("--limit", self.all and self.limit is not None, "--all lists all runs"))
+        self.limit = None if self.all else self.limit or 20
 
 
 @command_options
@@ -84,6 +91,10 @@ class LogsOptions(Options):
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
     color: str = color_option()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        refuse_idle(("--attempt", self.follow and self.attempt is not None, "--follow prints all attempts"))
 
 
 @command_options

@@ -31,7 +31,7 @@ from nfrun.cli.other_words import argument_hint, command_hint, option_hint
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
-from nfrun.running.option_fields import Options, with_bare_values
+from nfrun.running.option_fields import Options, plain_words
 from nfrun.running.option_values import tells_github
 from nfrun.system.std_streams import Messages, prepare_std_streams
 
@@ -125,13 +125,13 @@ for command, (_, command_options, command_help) in all_commands().items():
 
 
 def _words(words: Sequence[str]) -> list[str]:
-    """Add the values of options that were given without one: typer requires a value. `help run` is `run --help`."""
+    """Return the words of a command line in the forms that typer knows. `help run` is `run --help`."""
     if words and words[0] == "help":
         return [*words[1:], "--help"]
     if words and words[0] in SHELL_FLAGS:
         return [f"{words[0]}={''.join(words[1:2])}", *words[2:]]
     command = find_command(words[0]) if words else None
-    return [*words[:1], *with_bare_values(command[1], words[1:])] if command else [*words]
+    return [*words[:1], *plain_words(command[1], words[1:])] if command else [*words]
 
 
 def _hint(error: Any) -> str:

@@ -8,6 +8,7 @@ from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.text import ellipsize
 from nfrun.history.work_dir import WorkDir
+from nfrun.lookback.run_list import list_runs
 
 _MAX_LISTED = 6
 _NAME_IT = "name a pipeline file with --pipeline FILE, or a work folder with --work DIR"
@@ -17,18 +18,29 @@ def find_work(pipeline: Path | None, work: Path | None) -> tuple[WorkDir, str | 
     """Return the work folder, and the name that it has for the pipeline in the file `pipeline`; None for all pipelines.
 
     Without `pipeline` and `work` it is `.nfrun` in the working directory, or else the only one in a folder below.
-    Raises NotRecorded if there is none in which a run was kept, SpecError if there is no such pipeline file.
+    Raises NotRecorded if there is none in which a run was kept, and what `name_of` raises.
     """
     if pipeline is not None:
-        from nfrun.yaml.text_file import read_text
-
-        read_text(pipeline, str(pipeline))  # the content does not matter, but a mistyped name is an error
         found = WorkDir((work or pipeline.absolute().parent / WORK_DIR).absolute())
-        return _used(found), found.name_of_file(pipeline.absolute())
+        name = name_of(pipeline, found)
+        return _used(found), name
     if work is not None:
         return _used(WorkDir(work.absolute())), None
     here = WorkDir(Path.cwd() / WORK_DIR)
     return (here if here.is_used() else _only_one_below(Path.cwd())), None
+
+
+def name_of(pipeline: Path, work: WorkDir) -> str:
+    """Return the name that a work folder has for the pipeline in a file.
+
+    Raises SpecError if there is neither such a file nor a run of it: its name is mistyped.
+    """
+    from nfrun.yaml.text_file import read_text
+
+    name = work.name_of_file(pipeline.absolute())
+    if pipeline.exists() or next(list_runs(work, name), None) is None:
+        read_text(pipeline, str(pipeline))  # the content does not matter
+    return name
 
 
 def _used(work: WorkDir) -> WorkDir:

@@ -13,7 +13,7 @@ Other packages use:
 - `cluster_run`: `validate_on_cluster`
 - `health`: `check_health`
 - `option_fields`: `Options`, `cache_size_option`, `color_option`, `command_options`, `declare`, `flag`, `json_option`,
-  `params_option`, `pipeline_option`, `slots_option`, `with_bare_values`, `work_option`
+  `params_option`, `pipeline_option`, `plain_words`, `refuse_idle`, `slots_option`, `with_file_first`, `work_option`
 - `option_values`: `cache_budget`, `parse_number`, `parse_path`, `parse_slots`, `tells_github`
 - `options`: `PlanOptions`, `RunOptions`, `ValidateOptions`
 - `planning`: `plan_pipeline`, `Planned`

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -98,6 +100,13 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
     def __eq__(self, other: object) -> bool:
         names = [option.name for option in fields(self)]
         return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+def refuse_idle(*options: tuple[str, bool, str]) -> None:
+    """Raise UsageError for an option that would count for nothing: its flag, whether that is so, and why."""
+    for option, is_idle, why in options:
+        if is_idle:
+            raise UsageError(f"{why}: give one of them", option)
 
 
 flag = partial(declare, kind=bool, default=False)
@@ -261,6 +270,44 @@ store_option = partial(
     "Default: NFRUN_STORE.",
     group=WORKING,
 )
+
+
+def plain_words(options: type[Options], words: Sequence[str]) -> list[str]:
+    """Return the words of a command line, behind its command, in the forms that parsers of options know."""
+    return with_file_first(options, with_bare_values(options, words))
+
+
+def with_file_first(options: type[Options], words: Sequence[str]) -> list[str]:
+    """Return the words with `--pipeline=FILE` in place of a pipeline file that stands first: `nfrun show FILE NODE`.
+
+    What stands behind `--` is no such file: it names a node, an output or a run.
+    """
+    by_flag = {flag: option for option in fields(options) for flag in option.metadata["flags"]}
+    if "--pipeline" not in by_flag:
+        return [*words]
+    places, before = [], ""
+    for at, word in enumerate(words[: words.index("--")] if "--" in words else words):
+        takes_value = before in by_flag and by_flag[before].metadata["kind"] is not bool
+        if not takes_value and not word.startswith("-"):
+            places.append(at)
+        before = "" if takes_value else word
+    is_output = len(places) == 1 and any(option.metadata["completes"] == "output" for option in fields(options))
+    if not places or not _is_file(words[places[0]], may_be_output=is_output):
+        return [*words]
+    file = f"--pipeline={words[places[0]]}"
+    is_known = file in words or ("--pipeline", words[places[0]]) in pairwise(words)
+    return [*words[: places[0]], *([] if is_known else [file]), *words[places[0] + 1 :]]
+
+
+def _is_file(word: str, *, may_be_output: bool) -> bool:
+    """Return whether a word is a pipeline file or another path, and so no node and no run: these have no dots.
+
+    An output may be `NODE.yaml`.
+    """
+    is_yaml = word.lower().endswith((".yaml", ".yml"))
+    if may_be_output:
+        return is_yaml and os.path.exists(word)  # noqa: PTH110  (no Path for each command)
+    return is_yaml or (("." in word or word.endswith(os.sep)) and os.path.exists(word))  # noqa: PTH110
 
 
 def with_bare_values(options: type[Options], words: Sequence[str]) -> list[str]:

@@ -36,6 +36,8 @@ def parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
             raise ValueError(f"'{text}' is not NAME=VALUE")
         if text.encode(errors="ignore").decode() != text:  # the argument has bytes that are not UTF-8
             raise ValueError(f"'{text}' is not UTF-8")
+        if name.strip() in pairs:
+            raise ValueError(f"'{name.strip()}' is given twice: leave one out")
         pairs[name.strip()] = value
     return pairs
 

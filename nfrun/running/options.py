@@ -40,6 +40,7 @@ from nfrun.running.option_fields import (
     params_option,
     pipeline_option,
     profile_option,
+    refuse_idle,
     resume_option,
     slots_option,
     store_option,
@@ -157,7 +158,11 @@ class RunOptions(Options):
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
-        _refuse_both(self.fresh, self.resume)
+        refuse_idle(
+            ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
+            ("--verbose", self.quiet and self.verbose, "--quiet prints failures only"),
+            ("--cache-size", self.keep and self.cache_size is not None, "--keep removes no tables"),
+        )
         check_cluster_options(self)
         check_github_options(self)
         compares = self.schedule is not None or self.handoff is not None
@@ -217,17 +222,18 @@ class PlanOptions(Options):
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
-        _refuse_both(self.fresh, self.resume)
+        shows_graph = self.format in ("mermaid", "dot")
+        refuse_idle(
+            ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
+            ("--force", bool(self.fresh and self.force), "--fresh shows the plan alone"),
+            ("--verify", self.fresh and self.verify, "--fresh shows the plan alone"),
+            ("--verbose", shows_graph and self.verbose, f"--format {self.format} has no rows"),
+        )
         if self.json and self.format not in ("text", "json"):
             raise UsageError(f"it means --format json, and --format {self.format} is given: give one of them", "--json")
         if self.json or self.format == "json":
             for name, value in {"json": True, "format": "json"}.items():
                 setattr(self, name, value)
-
-
-def _refuse_both(fresh: bool, resume: bool) -> None:
-    if fresh and resume:
-        raise UsageError("--fresh runs what --resume reuses: give one of them", "--resume")
 
 
 @command_options

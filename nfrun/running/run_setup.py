@@ -80,10 +80,7 @@ def set_up_run(
     redacted in `messages` as soon as they are known. Raises UsageError, SpecError, WorkDirLocked and OSError.
     """
     check_report_files(options)
-    if options.executor in CLUSTERS:
-        from nfrun.running.cluster_options import check_cluster
-
-        check_cluster(options)
+    _check_cluster(options, messages)
     budget = cache_budget(options.cache_size, os.environ)
     known, checks = known_checks(options)
     resolved = _resolve(options, new_run_id(_NO_RUN), messages, known, program)
@@ -130,6 +127,17 @@ def set_up_run(
             messages=messages,
             program=program,
         )
+
+
+def _check_cluster(options: RunOptions, messages: Messages) -> None:
+    """Check what a run needs of a cluster; without one, warn of variables that count for clusters only."""
+    if options.executor in CLUSTERS:
+        from nfrun.running.cluster_options import check_cluster
+
+        check_cluster(options)
+    elif idle := [name for name in ("NFRUN_ADDRESS", "NFRUN_STORE") if os.environ.get(name)]:
+        are, they = ("are", "they are") if idle[1:] else ("is", "it is")
+        messages.warn(f"{' and '.join(idle)} {are} not used: {they} for --executor {CLUSTERS[0]}")
 
 
 def _store(options: RunOptions, work: WorkDir) -> str:

@@ -194,6 +194,14 @@ def test_recorded_runs_nodes_and_outputs(folder: Path, here: Here) -> None:
     assert ask("nfrun run p.yaml --only score@") == ["score@a", "score@b"]
     with pytest.raises(Exception, match="there is no run 7"):
         ask("nfrun open --run 7 ")
+    for command in ("show", "logs", "shell", "open", "diff"):
+        assert ask(f"nfrun {command} p.") == ["pipelines", "p."], "a pipeline file may stand first"
+    assert ask("nfrun open p.yaml data") == ["data.large", "data.small"]
+    assert ask("nfrun show --json p.yaml d") == ["data"]
+    assert ask("nfrun show p.yaml p.") == []
+    assert ask("nfrun diff p.yaml ") == ["last", "last-ok", "1"]
+    assert ask("nfrun runs ") == ask("nfrun report --run 1 ") == ["pipelines", ""]
+    assert "--json" in ask("nfrun runs p.yaml ")
 
 
 @pytest.mark.parametrize(

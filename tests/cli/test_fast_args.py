@@ -19,6 +19,8 @@ from nfrun.cli.clean_options import CleanOptions
 from nfrun.cli.commands import all_commands
 from nfrun.cli.compare_options import BenchOptions
 from nfrun.cli.fast_args import parse_plain
+from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
+from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, ReportOptions, RunsOptions, ShowOptions
 from nfrun.cli.schema_options import SchemaOptions
 from nfrun.cli.typer_app import _words, app
 from nfrun.core.errors import UsageError
@@ -101,6 +103,24 @@ A = Path("a.yaml")
         ("schema plan", SchemaOptions("plan")),
         ("plan a.yaml --json", PlanOptions(A, format="json")),
         ("plan a.yaml --json --format json", PlanOptions(A, json=True)),
+        ("show a.yaml", ShowOptions(pipeline=A)),
+        ("show a.yaml n", ShowOptions("n", pipeline=A)),
+        ("show --json a.yaml n --run 3", ShowOptions("n", pipeline=A, json=True, run="3")),
+        ("show --run 3 a.yaml n", ShowOptions("n", pipeline=A, run="3")),
+        ("show --run=3 ../sub/a.YML", ShowOptions(pipeline=Path("../sub/a.YML"), run="3")),
+        ("show a.yaml --pipeline a.yaml", ShowOptions(pipeline=A)),
+        ("show --pipeline=a.yaml a.yaml n", ShowOptions("n", pipeline=A)),
+        ("show n", ShowOptions("n")),
+        ("show --pipeline a.yaml n", ShowOptions("n", pipeline=A)),
+        ("runs a.yaml -n 3", RunsOptions(pipeline=A, limit=3)),
+        ("runs -n3 a.yaml", RunsOptions(pipeline=A, limit=3)),
+        ("logs -f a.yaml n", LogsOptions("n", pipeline=A, follow=True)),
+        ("diff a.yaml", DiffOptions(pipeline=A)),
+        ("diff a.yaml 3 last~1", DiffOptions("3", "last~1", pipeline=A)),
+        ("diff --data --key k a.yaml", DiffOptions(pipeline=A, data=True, key="k")),
+        ("report a.yaml -o b.yaml", ReportOptions(pipeline=A, file=Path("b.yaml"))),
+        ("open a.yaml n.yaml", OpenOptions("n.yaml", pipeline=A)),
+        ("open a.yaml", OpenOptions("a.yaml")),  # an output of this name
     ],
 )
 def test_plain_command_lines_are_parsed(words: str, options: Options) -> None:
@@ -113,7 +133,7 @@ def test_plain_command_lines_are_parsed(words: str, options: Options) -> None:
         [],
         ["--help"],
         ["--version"],
-        ["runs", "a.yaml"],
+        ["runs", "a"],
         ["run"],
         ["run", "a.yaml", "b.yaml"],
         ["run", "a.yaml", "--help"],
@@ -164,7 +184,7 @@ def test_a_word_that_looks_like_a_duration_is_the_value_of_wait(word: str, is_va
 
 DASK: dict[str, Any] = {"executor": "dask"}
 NEEDED = {"key": {"data": True}, "address": DASK, "store": DASK}  # what an option is refused without
-VALUES = ["2", "2026-01-31", "a=1", "-3", "x", "json", "1GB", "eager", "never", "tcp://a:1", "x y", "-k", "a.yaml"]
+VALUES = ["2", "2026-01-31", "a=1", "-3", "x", "json", "1GB", "eager", "never", "tcp://a:1", "x y", "-k", "a.yaml", "b=2"]
 OPTIONS = [
     (command, option)
     for command, (_, options, _) in COMMANDS.items()
@@ -173,7 +193,8 @@ OPTIONS = [
 ]
 # What stands before the options, for commands that take an argument.
 ARGUMENTS = {
-    command: ["a.yaml"] * any(not option.metadata["flags"] for option in fields(options))
+    command: ["a" if command in LOOKBACK_COMMANDS else "a.yaml"]
+    * any(not option.metadata["flags"] for option in fields(options))
     for command, (_, options, _) in COMMANDS.items()
 }
 IDS = [f"{command}-{option.name}" for command, option in OPTIONS]
@@ -190,7 +211,8 @@ def test_both_parsers_take_all_forms_of_every_option(command: str, option: Field
             forms = [[flag, value] for value in values if not value.startswith("-")]
             forms += [[f"{flag}{joined}{value}"] for value in values]
             if option.metadata["kind"] == list[str]:
-                forms.append([flag, values[0], f"{flag}{joined}{values[-1]}", flag, values[0]])
+                again = [] if option.name in ("given", "inputs") else [flag, values[0]]  # a name has one value
+                forms.append([flag, values[0], f"{flag}{joined}{values[-1]}", *again])
         for form in forms:
             needed = [
                 [f"--{name}", value][: 1 + (value is not True)] for name, value in NEEDED.get(option.name, {}).items()
@@ -215,6 +237,71 @@ def test_both_parsers_refuse_what_an_option_does_not_accept(command: str, option
     for form in wrong:
         words = [command, *ARGUMENTS[command], *form]
         assert parse_fast(words) is parse_with_typer(words) is None, words
+
+
+TAKE_ONE = [(command, option) for command, option in OPTIONS if option.metadata["kind"] not in (bool, list[str])]
+
+
+@pytest.mark.parametrize(("command", "option"), TAKE_ONE, ids=[f"{name}-{option.name}" for name, option in TAKE_ONE])
+def test_an_option_that_takes_one_value_is_refused_if_it_is_given_twice(command: str, option: Field[Any]) -> None:
+    value = next(value for value in values_of(command, option) if not value.startswith("-"))
+    first, last = option.metadata["flags"][0], option.metadata["flags"][-1]
+    for twice in ([first, value, last, value], [first, value, f"{last}={value}"]):
+        words = [command, *ARGUMENTS[command], *twice]
+        assert parse_fast(words) is None, words
+        found = CliRunner().invoke(app, _words(words))
+        assert found.exit_code == 2
+        assert f"for {first}: it is given more than once, and takes one value" in " ".join(found.output.split()), words
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    {
+        "show a.yaml --pipeline b.yaml": "for --pipeline: it is given more than once, and takes one value: "
+        "a pipeline file that stands first is one, too",
+        "run a.yaml -p x=1 -p x=2": "for -p: 'x' is given twice: leave one out",
+        "plan a.yaml -px=1 --param=x=1": "for -p: 'x' is given twice: leave one out",
+        "run a.yaml --input o=a.csv --input o=b.csv": "for --input: 'o' is given twice: leave one out",
+        "run a.yaml -q -v": "for --verbose: --quiet prints failures only: give one of them",
+        "run a.yaml --keep --cache-size 1GB": "for --cache-size: --keep removes no tables: give one of them",
+        "run a.yaml --fresh --resume": "for --resume: --fresh runs what --resume reuses: give one of them",
+        "plan a.yaml --fresh --force n": "for --force: --fresh shows the plan alone: give one of them",
+        "plan a.yaml --verify --fresh": "for --verify: --fresh shows the plan alone: give one of them",
+        "plan a.yaml --format dot -v": "for --verbose: --format dot has no rows: give one of them",
+        "runs --all -n 3": "for --limit: --all lists all runs: give one of them",
+        "logs n -f --attempt 2": "for --attempt: --follow prints all attempts: give one of them",
+        "clean --all --cache-size 1GB": "for --cache-size: --all removes all tables: give one of them",
+        "run a.yaml --wait --wait 10m": "for --wait: it is given more than once, and takes one value",
+    }.items(),
+)
+def test_what_would_count_for_nothing_is_refused(words: str, told: str) -> None:
+    found = CliRunner().invoke(app, _words(words.split()))
+    assert found.exit_code == 2
+    assert found.output.endswith(f"Error: Invalid value {told}\n")
+
+
+def test_help_is_shown_whatever_else_is_wrong() -> None:
+    found = CliRunner().invoke(app, _words(["run", "a.yaml", "-j", "2", "-j", "4", "--help"]))
+    assert (found.exit_code, found.output.partition("\n")[0]) == (0, "Usage: nfrun run [OPTIONS] PIPELINE")
+
+
+def test_a_file_stands_first_if_its_name_is_no_node_and_no_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("a.yaml", "pipeline.txt", "n", "n.csv"):
+        Path(file).touch()
+    Path("sub").mkdir()
+    show, open_ = (lambda *words: parse_fast(["show", *words])), (lambda *words: parse_fast(["open", *words]))
+    assert show("pipeline.txt") == ShowOptions(pipeline=Path("pipeline.txt"))
+    assert show("sub/") == ShowOptions(pipeline=Path("sub"))  # and then it is said that it is a folder
+    assert show("n") == ShowOptions("n")
+    assert show("sub/n") == ShowOptions("sub/n")  # a node of a sub-pipeline
+    assert open_("n.csv") == OpenOptions("n.csv")
+    assert open_("n.csv", "n.csv") == OpenOptions("n.csv", pipeline=Path("n.csv"))
+    assert open_("a.yaml") is parse_with_typer(["open", "a.yaml"]) is None, "the output is missing"
+    for words in (["show", "--", "a.yaml"], ["show", "--json", "--", "a.yaml"]):
+        assert parse_with_typer(words) == ShowOptions("a.yaml", json="--json" in words)
 
 
 @st.composite

@@ -85,9 +85,9 @@ def test_commands_with_many_options_have_them_under_headings(command: str) -> No
     [
         ("init", "[TEMPLATE] [DIR]"),
         ("validate", "FILE..."),
-        ("show", "[NODE]"),
-        ("diff", "[BEFORE] [AFTER]"),
-        ("open", "OUTPUT"),
+        ("show", "[FILE] [NODE]"),
+        ("diff", "[FILE] [BEFORE] [AFTER]"),
+        ("open", "[FILE] OUTPUT"),
         ("clean", "[PIPELINE]"),
         ("schema", "[WHAT]"),
     ],
@@ -121,7 +121,7 @@ def test_help_is_asked_for_in_either_way(tmp_path: Path, here: Here) -> None:
         ("compile x.yaml", "No such command 'compile'. In nfrun it is 'plan'."),
         ("x.yaml", "No such command 'x.yaml'. Did you mean 'run x.yaml'?"),
         ("run x.yaml --select a", "No such option: --select. In nfrun it is --only, --from and --until."),
-        ("report x.yaml", "Got unexpected extra argument(s) (x.yaml). Did you mean --pipeline x.yaml?"),
+        ("show total x.yaml", "Got unexpected extra argument(s) (x.yaml). Did you mean --pipeline x.yaml?"),
         (
             "run x.yaml -t prod",
             "No such option: -t. In nfrun it is --profile for dbt's target, "

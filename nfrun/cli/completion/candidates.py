@@ -58,7 +58,14 @@ def candidates_at(place: Place) -> Candidates:
     if choices := option.metadata["choices"]:
         helps = choices if isinstance(choices, Mapping) else {}
         return _beginning(place, place.text, ((choice, helps.get(choice, "")) for choice in choices))
-    return _FINDERS[option.metadata["completes"]](place)
+    is_first = not option.metadata["flags"] and "pipeline" not in place.given  # where a pipeline file may stand
+    try:
+        found = _FINDERS[option.metadata["completes"]](place)
+    except NotRecorded:
+        if not (is_first and place.text):
+            raise
+        found = Candidates()
+    return found if found.found or found.files or not is_first else _files("pipelines")(place)
 
 
 def _beginning(place: Place, text: str, known: Iterable[Candidate]) -> Candidates:

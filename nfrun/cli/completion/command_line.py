@@ -8,6 +8,7 @@ from typing import Any
 
 from nfrun.cli.commands import find_command
 from nfrun.core.values import Field, field, fields, frozen
+from nfrun.running.option_fields import with_file_first
 
 SHELL_FLAGS = ("--install-completion", "--show-completion")
 _BLANKS = " \t\n"
@@ -89,7 +90,7 @@ def place_of(words: Sequence[str], current: str) -> Place:
     arguments = [option for option in declared if not option.metadata["flags"]]
     given: dict[str, list[str]] = {}
     waiting: Field[Any] | None = None  # the option whose value comes next
-    for word in words[1:]:
+    for word in with_file_first(command[1], [*words[1:], current or "next"])[:-1]:
         if waiting is not None and not (_is_bare(waiting) and word.startswith("-")):
             given.setdefault(waiting.name, []).append(word)
             waiting = None
@@ -112,6 +113,8 @@ def place_of(words: Sequence[str], current: str) -> Place:
     if current.startswith("-"):
         return Place(current, "flag", 0, words[0], None, given)
     option = _argument(arguments, given)
+    if not arguments and "pipeline" not in given:  # a pipeline file may stand first
+        option = by_flag.get("--pipeline")
     return Place(current, "" if option else "flag", 0, words[0], option, given)
 
 
