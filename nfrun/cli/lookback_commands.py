@@ -49,7 +49,7 @@ def runs(options: RunsOptions, messages: Messages) -> int:
     from nfrun.lookback.work_folder import find_work
 
     work, pipeline = find_work(options.pipeline, options.work)
-    limit = options.limit
+    limit = None if options.all else options.limit or 20  # as its help says
     rows = newest_rows(list_runs(work, pipeline), None if limit is None else limit + 1)
     if options.json:
         print_json(runs_json(rows[:limit]))

@@ -52,7 +52,7 @@ _number = partial(
 
 @command_options
 class RunsOptions(Options):
-    """The options of `nfrun runs`. `limit` is None for all runs."""
+    """The options of `nfrun runs`. `limit` is None for the default."""
 
     limit: int | None = _number("-n", "--limit", help="How many runs to list at most. Default: 20.")
     all: bool = flag("--all", help="List all runs.")
@@ -64,7 +64,6 @@ class RunsOptions(Options):
     def __post_init__(self) -> None:
         Options.__post_init__(self)
         refuse_idle(("--limit", self.all and self.limit is not None, "--all lists all runs"))
-        self.limit = None if self.all else self.limit or 20
 
 
 @command_options

@@ -254,13 +254,16 @@ def test_tables_of_local_sources_are_read_again_and_not_kept(trial: Trial) -> No
 
 
 @pytest.mark.parametrize("ended", ["ok", "failed"])
-def test_a_run_removes_what_is_over_the_budget_also_after_a_failure(trial: Trial, ended: str) -> None:
+def test_a_run_removes_what_is_over_the_budget_also_after_a_failure(
+    trial: Trial, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trial.write(CHAIN)
-    trial.run("--keep", "--cache-size", "0")
+    monkeypatch.setenv("NFRUN_CACHE_SIZE", "0")
+    trial.run("--keep")
     assert len(trial.files()) == 6
     if ended == "failed":
         trial.replace("outputs:", "  g: {run: exit 3, needs: [d, e, f]}\noutputs:")
-    trial.run("--cache-size", "0", code=ended == "failed")
+    trial.run(code=ended == "failed")
     assert trial.files() == ["d.1.arrow", "e.1.arrow", "f.1.arrow"]
 
 
