@@ -22,3 +22,9 @@ class EntriesOfNodes:
 
     def that_wrote(self, node: str) -> Iterator[FinishedNode]:
         return (entry for entry in self.of_node(node) if entry.wrote)
+
+    def compared(self, last: FinishedNode) -> FinishedNode:
+        return last
+
+    def since(self, entry: FinishedNode) -> str:
+        return ""

@@ -328,7 +328,7 @@ class CachedAttempts:
             elif has_outputs(finished, spec, self._read) and all(history.find(finished, id) for id in shown):
                 return finished
         if last := next((entry for entry in history.of_node(spec.id) if entry.key is not None), None):
-            self._observed.reasons[spec.id] = miss_reason(last, key_inputs, named, next(iter(reasons), ""))
+            self._observed.reasons[spec.id] = miss_reason(history, last, key_inputs, named, next(iter(reasons), ""))
         return None
 
     def _checked_hit(

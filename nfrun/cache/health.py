@@ -19,9 +19,12 @@ _MOST_LISTED = 4
 def check_reuse(work: WorkDir, pipeline: str | None = None) -> list[HealthCheck]:
     """Check what the last run of each pipeline, or of one by its name in the work folder, has reused."""
     runs: dict[str, list[Path]] = {}
+    profiles: dict[str, str] = {}  # of the last runs: a run is compared with one of the same profile
     for folder in reversed(work.run_folders()):
         header, ending = read_ends(folder)
-        if header is not None and ending is not None and pipeline in (None, header.pipeline):
+        if header is None or ending is None or pipeline not in (None, header.pipeline):
+            continue
+        if header.profile == profiles.setdefault(header.pipeline, header.profile):
             runs.setdefault(header.pipeline, []).append(folder)
     return [_reuse(read_journal(last), *map(read_journal, before[:1])) for last, *before in runs.values()]
 

@@ -21,7 +21,7 @@ from nfrun.core.plan import Plan
 from nfrun.core.values import frozen
 from nfrun.history.index_tables import definition_of
 from nfrun.history.journal import FinishedNode
-from nfrun.history.run_history import LazyList, RunHistory, reader_digest
+from nfrun.history.run_history import RunHistory, reader_digest
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import LAYOUT, shown_name
@@ -162,10 +162,11 @@ class _ReuseDecider:
         if obstacle := self._keys.obstacle(name):
             return obstacle
         definition = self._keys.definition(name)
-        # The key inputs of all others are unknown.
-        ends = LazyList(end for end in entries if end.key is not None)
-        if ends and not self._history.has_definition(name, definition):
-            return changes(definition_of(ends[0].key_inputs), definition)
+        last = next((end for end in entries if end.key is not None), None)  # the key inputs of others are unknown
+        if last and not self._history.has_definition(name, definition):
+            for end in (self._history.compared(last), last):  # a run that ends now may have another one
+                if changed := changes(definition_of(end.key_inputs), definition):
+                    return changed + self._history.since(end)
         runs = next((need for need in spec.upstream if need not in self._match), None)
         if runs is not None:
             return self._upstream_reason(name, runs)
@@ -183,9 +184,9 @@ class _ReuseDecider:
                 self._match[name] = entry
                 self._add_digests(spec, entry)
                 return ""
-        if not ends:
+        if not last:
             return "its code or inputs changed while it last ran"
-        return miss_reason(ends[0], key_inputs, files, next(iter(reasons), ""))
+        return miss_reason(self._history, last, key_inputs, files, next(iter(reasons), ""))
 
     def _refusal(self, spec: NodeSpec, entry: FinishedNode) -> str:
         code = self._keys.code.of(spec.folder)
@@ -352,9 +353,12 @@ def usable_entries(
             yield entry
 
 
-def miss_reason(last: FinishedNode, key_inputs: KeyInputs, named: Mapping[str, str], why: str) -> str:
+def miss_reason(
+    history: RunHistory, last: FinishedNode, key_inputs: KeyInputs, named: Mapping[str, str], why: str
+) -> str:
     """Return why a node runs that has ended before. `last` is its last journal entry; the others are as above."""
+    last = history.compared(last)
     key_inputs = with_files(key_inputs, named, last.wrote)
     if last.key == cache_key(key_inputs):
         return why or "its earlier run lacks an output that is read now"
-    return changes(last.key_inputs, key_inputs)
+    return changes(last.key_inputs, key_inputs) + history.since(last)

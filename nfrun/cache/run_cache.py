@@ -101,8 +101,8 @@ class RunCache:
         self._decisions: Mapping[str, ReuseDecision] = {}
 
         def read_history() -> RunHistory:
-            name = work.pipeline_name(pipeline)
-            return RunHistory(self._index, name, warn=warn, keep_bad=True, checksum=checksums.of)
+            name, profile = work.pipeline_name(pipeline), pipeline.profile
+            return RunHistory(self._index, name, warn=warn, keep_bad=True, checksum=checksums.of, profile=profile)
 
         self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         with ExitStack() as on_error:
@@ -345,8 +345,8 @@ def forecast(
     folders = folders_of(pipeline.nodes.values())
     watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders, work.store_folders())
     with closing(RunIndex(work, read_only=True)) as index:
-        name = work.pipeline_name(pipeline)
-        history = RunHistory(index, name, warn=warn, keep_bad=False, checksum=checksums.of)
+        name, profile = work.pipeline_name(pipeline), pipeline.profile
+        history = RunHistory(index, name, warn=warn, keep_bad=False, checksum=checksums.of, profile=profile)
         observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
         found = decide_reuse(pipeline, plan, keys, history, observed, force=force, selected=selected)
         if selected is not None:

@@ -29,7 +29,8 @@ class CommandHelp(TyperCommand):
         *_, order = self.make_parser(ctx).parse_args([*args])
         left = super().parse_args(ctx, args)
         for param in order:
-            takes_one = param.param_type_name == "option" and not param.multiple and not getattr(param, "is_flag", False)
+            is_flag = getattr(param, "is_flag", False)
+            takes_one = param.param_type_name == "option" and not param.multiple and not is_flag
             if takes_one and order.count(param) > 1:
                 also = ": a pipeline file that stands first is one, too" if "--pipeline" in param.opts else ""
                 what = f"it is given more than once, and takes one value{also}"

@@ -101,7 +101,9 @@ class DiffOptions(Options):
     """The options of `nfrun diff`. `before` and `after` are None for the two last runs."""
 
     before: str | None = declare(
-        completes="run", metavar="BEFORE", help=f"The run to compare: {_RUN}. Left out: the one before."
+        completes="run",
+        metavar="BEFORE",
+        help=f"The run to compare: {_RUN}. Left out: the one before with the same profile.",
     )
     after: str | None = declare(
         completes="run", metavar="AFTER", help="The run to compare it with. Left out: the last."

@@ -19,7 +19,7 @@ Other packages use:
 - `node_times`: `attempts_of_line`, `FailedAttempt`, `line_of_attempt`, `line_of_end`, `line_of_times`, `NodeTimes`,
   `times_of_line`
 - `prune`: `plan_prune`
-- `run_history`: `FoundOutput`, `is_intact`, `LazyList`, `reader_digest`, `RunHistory`, `table_path`
+- `run_history`: `FoundOutput`, `is_intact`, `reader_digest`, `RunHistory`, `table_path`
 - `run_index`: `RunIndex`
 - `run_plan`: `Circumstances`, `definition_lines`, `PlannedNode`, `read_node_names`, `read_run_plan`, `RunPlan`,
   `write_run_plan`

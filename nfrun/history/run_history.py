@@ -20,7 +20,7 @@ from nfrun.core.events import OutputRef
 from nfrun.core.output_types import FOLDER, TABLE
 from nfrun.core.values import frozen
 from nfrun.history.index_tables import WITH_DEFINITION, WITH_KEY, WROTE, hash_of, hash_of_definition
-from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.journal import FinishedNode, FinishedOutput, read_ends, read_journal
 from nfrun.history.run_index import RunIndex
 from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import NotKeepable, content_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nfrun.places.stored_outputs import StoredOutputs
 
 _Item = TypeVar("_Item")
+_MOST_COMPARED = 20  # runs of a profile in which a node is looked for, to say what changed
 
 
 class LazyList(Sequence[_Item]):
@@ -77,10 +78,11 @@ class FoundOutput:
 class RunHistory:
     """The finished nodes of all earlier runs of one pipeline, the latest run first.
 
-    `pipeline` is the name that `WorkDir.pipeline_name` gives. `warn(message)` is called for each file that is damaged
-    or cannot be read. With `keep_bad`, a damaged file is renamed to `<name>.bad`. Entries are read from the journals
-    when they are first asked for; that raises PermissionError if a journal cannot be read. `checksum(path)` returns
-    that of an output that is a file, or in a folder, which may be remembered."""
+    `pipeline` is the name that `WorkDir.pipeline_name` gives, and `profile` is the one with which nodes are compared.
+    `warn(message)` is called for each file that is damaged or cannot be read. With `keep_bad`, a damaged file is
+    renamed to `<name>.bad`. Entries are read from the journals when they are first asked for; that raises
+    PermissionError if a journal cannot be read. `checksum(path)` returns that of an output that is a file, or in a
+    folder, which may be remembered."""
 
     def __init__(
         self,
@@ -90,17 +92,46 @@ class RunHistory:
         warn: Callable[[str], None],
         keep_bad: bool,
         checksum: Callable[[Path], str] = file_checksum,
+        profile: str = "",
     ) -> None:
         self._checksum = checksum
+        self._profile = profile
+        self._last_runs = LazyList(islice(self._runs_of_profile(), _MOST_COMPARED))
         self._index = index
         self._pipeline = pipeline
         self._warn = warn
         self._keep_bad = keep_bad
         self._by_node: dict[str, LazyList[FinishedNode]] = {}
+        self._profiles: dict[Path | None, str] = {}  # of runs, by folder
         self._intact: dict[Path, bool] = {}
         self._homes: dict[tuple[Path | None, str], str] = {}
         self._in_place: dict[str, bool] = {}  # whether there is an intact output at an address
         self._found: dict[tuple[str, str | None, str], FoundOutput] = {}  # by node, key and output
+
+    def compared(self, last: FinishedNode) -> FinishedNode:
+        """Return the last result of a node with a cache key in a run of this profile, or else `last`, that of all."""
+        if not self.since(last):
+            return last
+        return next((results[last.node] for results in self._last_runs if last.node in results), last)
+
+    def since(self, entry: FinishedNode) -> str:
+        """Return what completes a comparison with a result of a run that had another profile, "" if it had this one."""
+        folder = entry.folder
+        if folder not in self._profiles:
+            header = read_ends(folder)[0] if folder is not None else None
+            self._profiles[folder] = header.profile if header is not None else self._profile
+        profile = self._profiles[folder]
+        if profile == self._profile:
+            return ""
+        return f" since a run with profile '{profile}'" if profile else " since a run without a profile"
+
+    def _runs_of_profile(self) -> Iterator[Mapping[str, FinishedNode]]:
+        """Yield the results of each run with this profile, by node, the latest run first."""
+        for folder in reversed(self._index.work.run_folders()):
+            header, _ = read_ends(folder)
+            if header is not None and (header.pipeline, header.profile) == (self._pipeline, self._profile):
+                journal = read_journal(folder)
+                yield {end.node: end for end in (*journal.finished, *journal.refused) if end.key is not None}
 
     def of_node(self, node: str) -> Sequence[FinishedNode]:
         """Return all journal entries of the node, with any cache key or none, the latest run first."""

@@ -72,7 +72,7 @@ class RunIndex:
 
     def __init__(self, work: WorkDir, *, read_only: bool = False, from_journals: bool = False) -> None:
         require_sqlite()
-        self._work = work
+        self.work = work
         self._read_only = read_only or from_journals
         self._from_journals = from_journals
         self._lock = threading.RLock()
@@ -148,7 +148,7 @@ class RunIndex:
 
     def stored_tables(self) -> list[IndexedTable]:
         """Return the tables that journals name in places which machines share. They need not be there."""
-        run = self._work.path / "runs" / "any"
+        run = self.work.path / "runs" / "any"
         found = self._answer(indexed_table, LIST_TABLES, (True,))
         return [replace(table, run=present_address(table.run, run)) for table in found]
 
@@ -158,11 +158,11 @@ class RunIndex:
 
         marks = list(tables)
         with self._lock, suppress(sqlite3.Error):
-            db, path = self._opened(), self._work.path / INDEX
+            db, path = self._opened(), self.work.path / INDEX
             is_in_memory = not db.execute("pragma database_list").fetchone()[2]
             if not marks or self._read_only or is_in_memory:
                 return
-            with open_checksum(self._work.path / CHECKSUM, read_only=False) as checksum:
+            with open_checksum(self.work.path / CHECKSUM, read_only=False) as checksum:
                 if is_intact(checksum, path):
                     with transaction(db):
                         db.executemany(MARK_TABLE, marks)
@@ -253,18 +253,18 @@ class RunIndex:
         self._db = self._brought_up_to_date(connect(":memory:"))
 
     def _list_folders(self) -> None:
-        self._folders = {folder.name: folder for folder in self._work.run_folders()}
+        self._folders = {folder.name: folder for folder in self.work.run_folders()}
 
     def _open_file(self, rows: RunRows | None = None) -> sqlite3.Connection:
         import sqlite3
 
-        path = self._work.path / INDEX
+        path = self.work.path / INDEX
         if not self._read_only:
             with suppress(OSError):  # if it is there; else it is made so that only its owner can read it
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         if not is_file(path):
             raise sqlite3.DatabaseError("the index is not an ordinary file")
-        with open_checksum(self._work.path / CHECKSUM, read_only=self._read_only) as checksum:
+        with open_checksum(self.work.path / CHECKSUM, read_only=self._read_only) as checksum:
             if not is_intact(checksum, path):
                 raise sqlite3.DatabaseError("the index is damaged")
             self._list_folders()  # not before the lock is held: another run that ended meanwhile is in the index
@@ -292,7 +292,7 @@ class RunIndex:
         """
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_DAMAGED:
             return False
-        path = self._work.path / INDEX
+        path = self.work.path / INDEX
         try:
             is_ours = False
             if is_file(path):
@@ -348,14 +348,14 @@ class RunIndex:
         known = dict(db.execute("select id, size from runs"))
         gone = [run for run, size in known.items() if sizes.get(run, -1) < size]
         unsettled = {run for (run,) in db.execute("select id from runs where not settled")}
-        killed = unsettled - self._work.runs_under_way() if unsettled else unsettled
+        killed = unsettled - self.work.runs_under_way() if unsettled else unsettled
         return gone, [run for run, size in sizes.items() if known.get(run) != size or run in killed]
 
     def _add(self, db: sqlite3.Connection, rows: RunRows) -> None:
         """Add the rows of a journal, and the tables in the folder of its run that it does not name."""
         folder = self._folders[rows.id]
         # Asked before the folder is listed: what a run under way has written may get a line later.
-        settled = bool(rows.status) or rows.id not in self._work.runs_under_way()
+        settled = bool(rows.status) or rows.id not in self.work.runs_under_way()
         recorded = {table[1] for table in rows.tables if table[0] == rows.id}
         files = []
         for name in names_in(folder) - recorded:

@@ -21,7 +21,7 @@ Other packages use:
   `RecordedNode`, `which_cell`
 - `run_diff`: `ChangedRow`, `diff_runs`, `find_two_runs`, `NodeDiff`, `OutputDiff`, `RowDiff`, `schema_columns`,
   `Timing`
-- `run_list`: `count_nodes`, `list_runs`, `ListedRun`, `RUNNING`
+- `run_list`: `count_nodes`, `list_runs`, `ListedRun`, `run_before`, `RUNNING`
 - `run_reference`: `find_run`, `find_running`, `only_running`
 - `run_view`: `cell_lines`, `cells_document`, `failure_lines`, `head_lines`, `node_lines`, `run_document`
 - `runs_view`: `newest_rows`, `runs_json`, `runs_text`

@@ -39,6 +39,9 @@ def diff_lines(diff: RunDiff, runs: Runs, rows: Rows, look: Look, *, all: bool) 
     yield look.paint(
         " -> ".join(f"{escape_controls(run.file)} run {run.number} ({run.status})" for run in runs), "bold"
     )
+    profiles = runs[0].header.profile, runs[1].header.profile
+    if profiles[0] != profiles[1]:
+        yield f"profile: {_arrow(profiles)}"
     for name, pair in diff.params.items():
         yield f"parameter {escape_controls(name)}: {_arrow(pair)}"
     for name, pair in diff.versions.items():

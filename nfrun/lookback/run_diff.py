@@ -13,7 +13,7 @@ from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, Journ
 from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.recorded_run import Node, ends_of, why
-from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_list import ListedRun, run_before
 from nfrun.lookback.run_reference import LAST, find_run
 from nfrun.system.checksums import shown_name
 
@@ -132,13 +132,13 @@ class RunDiff:
 
 
 def find_two_runs(work: WorkDir, pipeline: str | None, before: str | None, after: str | None) -> Runs:
-    """Return the two runs that a user names: by default the last one and the one before it.
+    """Return the two runs that a user names: by default the last one and the one before it with the same profile.
 
     With one of them named, it is compared with the last run of its pipeline. Raises NotRecorded and OSError.
     """
     if before is None:
         last = find_run(work, pipeline)
-        return find_run(work, last.pipeline, f"{LAST}~1"), last
+        return run_before(work, last) or find_run(work, last.pipeline, f"{LAST}~1"), last
     first = find_run(work, pipeline, before)
     second = find_run(work, first.pipeline) if after is None else find_run(work, pipeline, after)
     if after is None and first.id == second.id:

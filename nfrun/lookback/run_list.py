@@ -86,6 +86,20 @@ def list_runs(work: WorkDir, pipeline: str | None = None) -> Iterator[ListedRun]
         yield ListedRun(header, folder, status, header.at or _time_of(folder.name), ending)
 
 
+def run_before(work: WorkDir, run: ListedRun) -> ListedRun | None:
+    """Return the last run of the same pipeline that ended before this one: with its profile, or else with any.
+
+    None if there is none. Raises what `list_runs` does.
+    """
+    first = None
+    for older in list_runs(work, run.pipeline):
+        if older.number < run.number and older.status != RUNNING:
+            if older.header.profile == run.header.profile:
+                return older
+            first = first or older
+    return first
+
+
 def count_nodes(run: ListedRun) -> dict[str, int]:
     """Return how many nodes ended with each status, by the last line of a journal, or else by the lines of its nodes.
 

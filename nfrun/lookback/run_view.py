@@ -35,6 +35,7 @@ def head_lines(run: ListedRun, look: Look) -> Iterator[str]:
             ("started", local_time(run.at)),
             ("host", header.host or NOT_RECORDED),
             ("command", _command(header)),
+            ("profile", header.profile),
             ("parameters", params_text(header.params)),
             ("inputs", params_text(header.inputs)),
             ("versions", versions or NOT_RECORDED),
@@ -134,6 +135,7 @@ def run_document(run: ListedRun, nodes: Sequence[RecordedNode]) -> dict[str, Any
     return {
         **run_json(run),
         "command": list(header.command) or None,
+        "profile": header.profile or None,
         "host": header.host or None,
         "versions": dict(header.versions),
         "folder": str(run.folder),

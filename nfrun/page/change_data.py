@@ -8,7 +8,7 @@ from nfrun.core.events import NOT_SELECTED
 from nfrun.history.journal import JournalContents, read_journal
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.run_diff import NodeDiff, OutputDiff, Timing, diff_runs
-from nfrun.lookback.run_list import RUNNING, ListedRun, list_runs
+from nfrun.lookback.run_list import ListedRun, run_before
 from nfrun.reports.format_units import format_count
 
 _MOST_NODES = 200
@@ -17,9 +17,8 @@ _SLOWER, _LEAST = 0.2, 0.05  # share and seconds from which on another time is t
 
 
 def change_data(work: WorkDir, run: ListedRun, journal: JournalContents) -> dict[str, Any] | None:
-    """Return what differs from the run before; None if there is none that has ended."""
-    older = (each for each in list_runs(work, run.pipeline) if each.number < run.number and each.status != RUNNING)
-    before = next(older, None)
+    """Return what differs from the run before, of the same profile if there is one; None if none has ended."""
+    before = run_before(work, run)
     if before is None:
         return None
     found = diff_runs(read_journal(before.folder), journal)
