@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,6 +54,10 @@ class ToyEngine:
 
         if worker in self._workers:
             self.hosted.start(self._run, token, order, on_message, lambda text: self._end(token, text, ""))
+
+    def leave_out(self, workers: Collection[str]) -> None:
+        for worker in workers:
+            del self._workers[worker]
 
     def stop(self, token: str, kill: bool) -> None:
         threading.Thread(target=self.hosted.stop, args=(self._run, token, kill), daemon=True).start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from nfrun.core.pipeline import NOTHING
@@ -62,6 +62,9 @@ class Engine(Protocol):
 
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         """Return the answers of all workers to a `Question`, by address. One that gives none has a text without `{`."""
+
+    def leave_out(self, workers: Collection[str]) -> None:
+        """Let these not be among `workers()`, until they have left the cluster and joined it again."""
 
     def close(self, seconds: float = 2.0) -> Sequence[str]:
         """End the hosts of the run, for which it waits so long, and the connection. Returns what they tell of errors.

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -85,14 +85,27 @@ class DaskEngine:
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         asked = list(self._workers)
         self._used.update(asked)
+        answers: dict[str, Any] = {}
 
-        async def ask() -> list[Mapping[str, Any]]:
-            return await asyncio.gather(*[self._call(dask_worker.ask, [each], seconds, question) for each in asked])
+        async def ask(worker: str) -> None:
+            answers.update(await self._call(dask_worker.ask, [worker], seconds, question))
+
+        async def ask_all() -> None:
+            await asyncio.gather(*map(ask, asked))
+            with suppress(Exception):
+                await self._look()  # which of them have left meanwhile
 
         with suppress(Exception):
-            answers = {address: answer for found in self._wait(ask(), seconds + 1) for address, answer in found.items()}
-            return {address: str(answers.get(address, "it does not answer")) for address in asked}
-        return dict.fromkeys(asked, "it does not answer")
+            self._wait(ask_all(), seconds + 1)
+        found = {worker: str(answers.get(worker, "it does not answer")) for worker in asked}
+        for worker in found.keys() - self._workers.keys():
+            if not found[worker].startswith("{"):
+                found[worker] = "it has left the cluster"
+        return found
+
+    def leave_out(self, workers: Collection[str]) -> None:
+        self._unreachable.update(workers)
+        self._used.difference_update(workers)  # their hosts end by themselves
 
     def close(self, seconds: float = _CLOSE_SECONDS) -> Sequence[str]:
         if self._closed.is_set():
@@ -171,6 +184,7 @@ class DaskEngine:
             elif address in self._workers:
                 workers[address] = self._workers[address]
         self._workers = workers
+        self._unreachable &= workers.keys()
         for address, channel in list(self._channels.items()):
             if address not in workers:
                 channel.lose(_left(address))

@@ -1,4 +1,7 @@
-"""Asks all workers of a cluster, before any node runs, whether they can run a pipeline: `preflight`."""
+"""Asks all workers of a cluster, before any node runs, whether they can run a pipeline: `preflight`.
+
+What a worker says that it lacks refuses the run. One that dies, freezes or gives no answer meanwhile is left out.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen, replace
 from nfrun.engine.cluster.base import PER_WORKER, Cluster, shown_amount
-from nfrun.engine.cluster.wire import Answer, Question, WireError, from_text, to_text
+from nfrun.engine.cluster.wire import Answer, Ended, Question, WireError, from_text, to_text
 from nfrun.places.base import Place, PlaceError
 from nfrun.system.native_threads import given_thread_variables
 
 ANSWER_SECONDS = 30.0
 _NAMED = 3  # workers, in a message
+_NO_ANSWER = "its answer is none"
+_NOT_OURS = ("it has no nfrun", "a message has version")  # what workers say that have none, or another one
 
 
 @frozen
@@ -50,10 +55,14 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
     answers = {worker: _answer(text) for worker, text in cluster.engine.ask(to_text(question), seconds).items()}
     found = {worker: answer for worker, answer in answers.items() if isinstance(answer, Answer)}
     unusable = {worker: [why] for worker, why in answers.items() if isinstance(why, str)}
+    left_out = {worker: why for worker, why in unusable.items() if found and not why[0].startswith(_NOT_OURS)}
+    cluster.engine.leave_out(left_out.keys())
+    unusable = {worker: why for worker, why in unusable.items() if worker not in left_out}
+    asked = len(answers) - len(left_out)
     try:
         problems = [
-            *_together("{who} cannot be used: {what}", unusable, len(answers)),
-            *_of_answers(found, place, token, needs.versions["nfrun"], len(answers)),
+            *_together("{who} cannot be used: {what}", unusable, asked),
+            *_of_answers(found, place, token, needs.versions["nfrun"], asked),
             *_of_resources(cluster, needs.nodes),
             *needs.problems,
         ]
@@ -62,17 +71,20 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
             place.remove([nonce, *(answer.written for answer in found.values() if answer.written)])
     if problems:
         raise ClusterError("\n   ".join(["the cluster cannot run this pipeline:", *problems]))
-    return [*needs.warnings, *_warnings(found, needs.versions, len(answers))]
+    told = _together("{who} {is_} left out: {what}", left_out, len(answers))
+    return [*needs.warnings, *told, *_warnings(found, needs.versions, asked)]
 
 
 def _answer(text: str) -> Answer | str:
     if not text.startswith("{"):
-        return "it has no nfrun: install it there" if "No module named 'nfrun" in text else text
+        return f"{_NOT_OURS[0]}: install it there" if "No module named 'nfrun" in text else text or _NO_ANSWER
     try:
         found = from_text(text)
     except WireError as error:
         return str(error)
-    return found if isinstance(found, Answer) else "its answer is none"
+    if isinstance(found, Ended):  # its host has ended
+        return found.lost or _NO_ANSWER
+    return found if isinstance(found, Answer) else _NO_ANSWER
 
 
 def _of_answers(answers: Mapping[str, Answer], place: Place, token: str, nfrun: str, count: int) -> Iterator[str]:
@@ -133,4 +145,5 @@ def _together(line: str, found: Mapping[str, Iterable[str]], count: int) -> Iter
         many = len(workers) > 1
         who = f"{len(workers)} workers ({shortened(workers, _NAMED)})" if many else f"worker {workers[0]}"
         who = f"all {count} workers" if many and count == len(workers) else who
-        yield line.format(who=who, what=text, has="have" if many else "has", does="do" if many else "does")
+        verbs = {"has": "have", "does": "do", "is_": "are"} if many else {"has": "has", "does": "does", "is_": "is"}
+        yield line.format(who=who, what=text, **verbs)
