@@ -144,6 +144,14 @@ def test_a_failed_run_fails_the_job_with_its_code_and_keeps_all_it_has(start: St
     assert "p: ok, 1 ran, 1 reused" in mended.log
 
 
+def test_a_report_that_the_job_names_takes_the_place_of_that_of_the_action(start: Start, tmp_path: Path) -> None:
+    repository = Repository()
+    job = start(repository, args=f"--report {tmp_path}/own.html --junit={tmp_path}/own.xml")
+    assert not job.failed, job.log
+    assert {"own.html", "own.xml"} <= {path.name for path in tmp_path.iterdir()}
+    assert sorted(repository.artifacts["nfrun-p-test"]) == ["trace.json"]
+
+
 def test_a_mistake_in_the_file_is_told_and_nothing_is_saved(start: Start) -> None:
     repository = Repository()
     wrong = start(repository, pipeline="nodes: {a: {python: steps:nothing}}")
