@@ -45,5 +45,7 @@ def argument_hint(words: str, flags: Collection[str]) -> str:
     if more or first.startswith("-"):
         return ""
     is_file, is_value = first.endswith((".yaml", ".yml")), "=" in first
-    flag = "--pipeline" if is_file else "-p" if is_value else "--until"
+    is_run = first.isdecimal() or first.startswith("last")
+    flag = "--pipeline" if is_file else "-p" if is_value else "--run" if is_run else "--until"
+    flag = "--limit" if first.isdecimal() and "--limit" in flags else flag
     return f"Did you mean {flag} {first}?" if flag in flags else ""

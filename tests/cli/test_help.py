@@ -122,6 +122,9 @@ def test_help_is_asked_for_in_either_way(tmp_path: Path, here: Here) -> None:
         ("x.yaml", "No such command 'x.yaml'. Did you mean 'run x.yaml'?"),
         ("run x.yaml --select a", "No such option: --select. In nfrun it is --only, --from and --until."),
         ("show total x.yaml", "Got unexpected extra argument(s) (x.yaml). Did you mean --pipeline x.yaml?"),
+        ("report x.yaml 3", "Got unexpected extra argument(s) (3). Did you mean --run 3?"),
+        ("open total last~1", "Got unexpected extra argument(s) (last~1). Did you mean --run last~1?"),
+        ("runs 3", "Got unexpected extra argument(s) (3). Did you mean --limit 3?"),
         (
             "run x.yaml -t prod",
             "No such option: -t. In nfrun it is --profile for dbt's target, "
