@@ -136,9 +136,16 @@ def _syntax_error(node: NodeSpec, text: str) -> NodeDiagnostic:
         return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
     if hint := _jinja_hint(node.body, word.start()):
         return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
-    guess = closest_match(word[0], _KEYWORDS.split()) if word[0].lower() not in _KEYWORDS.split() else None
+    if here and word[0] in inputs and _keyword_for(words[here - 1][0]):  # as in `select * form orders`
+        word = words[here - 1]
+    guess = None if word[0] in inputs else _keyword_for(word[0])
     hint = f"did you mean '{guess}'?" if guess else _HINTS.get(word[0], "look at the words before it")
     return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
+
+
+def _keyword_for(word: str) -> str | None:
+    """Return the keyword that a word may be a mistake for, None if it is one or like none."""
+    return closest_match(word, _KEYWORDS.split()) if word.lower() not in _KEYWORDS.split() else None
 
 
 def _jinja_hint(query: str, start: int) -> str:

@@ -302,6 +302,9 @@ def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
     if path and re.fullmatch(r"[\w-]+:\{.*", str(path[-1]), re.DOTALL):
         return "write a space after the ':'"
     if isinstance(value, str) and schema["type"] == "object" and (key := re.match(r"[a-z_]+:(?=\S)", value)):
+        word = key[0][:-1]
+        if len(path) == 2 and path[0] == "nodes" and word not in node_keys() and not meant(word, node_keys()):
+            return f"did you mean {{python: {ellipsize(value, 100)}}}?"
         return f"write a space after '{key[0]}'"
     if is_node_key(path):
         return f"if '{path[-1]}' is a key of the node above it, indent it like its other keys"

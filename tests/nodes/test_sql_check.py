@@ -42,6 +42,18 @@ WRONG = {
     7 |       selct * from flights
       |       ^^^^^ did you mean 'select'?""",
     ),
+    "a misspelt keyword before a table": (
+        "select * form flights",
+        """p.yaml:7:16: DuckDB cannot parse this query: syntax error at or near "flights"
+    7 |       select * form flights
+      |                ^^^^ did you mean 'from'?""",
+    ),
+    "a keyword that is missing before a table": (
+        "select * q users",
+        """p.yaml:7:18: DuckDB cannot parse this query: syntax error at or near "users"
+    7 |       select * q users
+      |                  ^^^^^ look at the words before it""",
+    ),
     "a reserved word as a column": (
         "select order from flights",
         """p.yaml:7:14: DuckDB cannot parse this query: syntax error at or near "from"

@@ -78,6 +78,8 @@ MISTAKES = [
     ("a:\n  - run: x", "3:5: node 'a' must be a mapping, not a list|a node is no list: remove the '- '"),
     ("a: read:x.csv", "2:6: node 'a' must be a mapping, not 'read:x.csv'|write a space after 'read:'"),
     ("a:\n  python:steps:f", "3:5: node 'a' must be a mapping, not 'python:steps:f'|write a space after 'python:'"),
+    ("a: pyton:steps:f", "2:6: node 'a' must be a mapping, not 'pyton:steps:f'|write a space after 'pyton:'"),
+    ("a: steps:f", "2:6: node 'a' must be a mapping, not 'steps:f'|did you mean {python: steps:f}?"),
     ("a: {read: “x.csv”}", "2:13: the ending of this file does not tell its format"
      "|the quotes are not those of a keyboard, so they are part of the name: remove them, or write \""),
     ("a:\n  run: x\n - needs: y", "4:4: this line does not fit the mapping above it"
