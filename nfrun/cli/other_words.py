@@ -12,7 +12,8 @@ _COMMANDS = {
     **dict.fromkeys(("create", "new"), "init"),
     **dict.fromkeys(("debug", "info"), "doctor"),
     **dict.fromkeys(("gc", "prune"), "clean"),
-    **dict.fromkeys(("history", "log"), "runs"),
+    "history": "runs",
+    "log": "logs' or 'runs",
 }
 _OPTIONS = {
     **dict.fromkeys(("--models", "--select", "--targets", "-m", "-s"), "--only, --from and --until"),
