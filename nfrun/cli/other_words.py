@@ -13,7 +13,6 @@ _COMMANDS = {
     **dict.fromkeys(("debug", "info"), "doctor"),
     **dict.fromkeys(("gc", "prune"), "clean"),
     "history": "runs",
-    "log": "logs' or 'runs",
 }
 _OPTIONS = {
     **dict.fromkeys(("--models", "--select", "--targets", "-m", "-s"), "--only, --from and --until"),

@@ -119,7 +119,7 @@ def test_help_is_asked_for_in_either_way(tmp_path: Path, here: Here) -> None:
     [
         ("build", "No such command 'build'. In nfrun it is 'run'."),
         ("compile x.yaml", "No such command 'compile'. In nfrun it is 'plan'."),
-        ("log total", "No such command 'log'. In nfrun it is 'logs' or 'runs'."),
+        ("log total", "No such command 'log'. Did you mean 'logs'?"),
         ("x.yaml", "No such command 'x.yaml'. Did you mean 'run x.yaml'?"),
         ("run x.yaml --select a", "No such option: --select. In nfrun it is --only, --from and --until."),
         ("show total x.yaml", "Got unexpected extra argument(s) (x.yaml). Did you mean --pipeline x.yaml?"),
