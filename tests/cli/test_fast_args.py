@@ -184,7 +184,7 @@ def test_a_word_that_looks_like_a_duration_is_the_value_of_wait(word: str, is_va
 
 DASK: dict[str, Any] = {"executor": "dask"}
 NEEDED = {"key": {"data": True}, "address": DASK, "store": DASK}  # what an option is refused without
-VALUES = ["2", "2026-01-31", "a=1", "-3", "x", "json", "1GB", "eager", "never", "tcp://a:1", "x y", "-k", "a.yaml", "b=2"]
+VALUES = ["2", "2026-01-31", "a=1", "-3", "x", "json", "1GB", "never", "tcp://a:1", "x y", "-k", "a.yaml", "b=2"]
 OPTIONS = [
     (command, option)
     for command, (_, options, _) in COMMANDS.items()
