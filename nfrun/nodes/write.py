@@ -103,13 +103,15 @@ def _rows(context: NodeContext, files: Iterable[tuple[str, int | None, int]]) ->
 def _written(context: NodeContext, table: Any) -> list[tuple[str, int | None, int]]:
     """Write a table to the folder of the node, and record its files. Returns path, rows and bytes of each."""
     from nfrun.system.checksums import FileChecksums
-    from nfrun.tables.table_folders import write_folder
+    from nfrun.tables.table_folders import replaced_folder, write_folder
 
+    options = options_of(context.node)
     body, checksum, renamed = context.node.body, FileChecksums().of, from_base(context.node)
-    files = write_folder(table, context.folder / body, fsync=context.fsync, **options_of(context.node))
+    files = write_folder(table, context.folder / body, fsync=context.fsync, **options)
     context.wrote.update((renamed(body + file.path), checksum(context.folder / body / file.path)) for file in files)
-    only_partitions = options_of(context.node)["only_partitions"]
-    _record_layouts(context, {body + os.path.dirname(file.path) if only_partitions else body for file in files})  # noqa: PTH120
+    replaced = options["replace"]
+    folders = {body + replaced_folder(file.path, replaced) for file in files} if replaced else {body}
+    _record_layouts(context, folders)
     return [(body + file.path, file.rows, file.bytes) for file in files]
 
 

@@ -12,7 +12,8 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import NodeDiagnostic
 from nfrun.tables import formats
 
-_OPTIONS = ("format", "mode", "partition")
+_OPTIONS = ("format", "mode", "partition", "replace")
+_OF_COLUMNS = {"partition": "country", "replace": "day"}  # with an example of a column
 _MODES = ("replace", "partitions")
 # Modes that other tools have: what is against them, and what to use.
 _OTHER_MODES = {
@@ -48,6 +49,32 @@ def check_options(node: NodeSpec) -> Iterator[NodeDiagnostic]:
     if node.with_.get("mode") == "partitions" and "partition" not in node.with_:
         what = "'mode: partitions' replaces some of the partitions, and there is no 'partition'"
         yield NodeDiagnostic(("with", "mode"), what, "name the columns: partition: [country]")
+    elif is_folder and not any(name in node.with_ and _wrong_value(name, node.with_[name]) for name in _OF_COLUMNS):
+        yield from _check_replaced(node)
+
+
+def _check_replaced(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+    """Check that `replace` has the first of the columns under `partition`. Warn where it should be there."""
+    columns, replaced, mode = _columns(node, "partition"), _columns(node, "replace"), node.with_.get("mode", "replace")
+    if any(map(has_expression, (*columns, *replaced, *([mode] if isinstance(mode, str) else [])))):
+        return
+    if "replace" not in node.with_:
+        if mode == "partitions" and len(columns) > 1:
+            what = f"each combination of {', '.join(map(ellipsize, columns))} is replaced alone: a row that moves"
+            hint = f"put the columns that a run replaces first, and name them: replace: [{ellipsize(columns[0])}]"
+            yield NodeDiagnostic(("with", "mode"), f"{what} to another one is there twice", hint, is_warning=True)
+    elif mode != "partitions":
+        what = "'replace' says what 'mode: partitions' replaces, and this node replaces the whole folder"
+        yield NodeDiagnostic(("with", "replace"), what, "add mode: partitions, or remove it", at_key=True)
+    elif unknown := next((name for name in replaced if name not in columns), None):
+        guess = closest_match(unknown, columns)
+        what = f"'replace' names the column '{ellipsize(unknown)}', and 'partition' does not"
+        yield NodeDiagnostic(("with", "replace"), what, f"did you mean '{guess}'?" if guess else "")
+    elif [*columns[: len(replaced)]] != [*replaced]:
+        first = [*replaced, *(name for name in columns if name not in replaced)]
+        what = "'replace' must have the first columns of 'partition', in their order"
+        hint = f"put them first: partition: [{', '.join(map(ellipsize, first))}]"
+        yield NodeDiagnostic(("with", "replace"), what, hint)
 
 
 def _as_folder(node: NodeSpec) -> str:
@@ -58,8 +85,8 @@ def _wrong_value(name: str, value: object) -> tuple[str, str] | None:
     """Return what is wrong with the value of an option, and a hint; None if nothing is."""
     if isinstance(value, str) and has_expression(value):
         return None
-    if name == "partition":
-        return _wrong_columns(value)
+    if name in _OF_COLUMNS:
+        return _wrong_columns(name, value)
     allowed = _MODES if name == "mode" else formats.FORMATS
     if value in allowed:
         return None
@@ -70,27 +97,28 @@ def _wrong_value(name: str, value: object) -> tuple[str, str] | None:
     return f"'{name}' must be one of {', '.join(allowed)}", f"did you mean '{guess}'?" if guess else ""
 
 
-def _wrong_columns(value: object) -> tuple[str, str] | None:
+def _wrong_columns(name: str, value: object) -> tuple[str, str] | None:
     columns = [value] if isinstance(value, str) else value
     if not isinstance(columns, list) or not columns or not all(isinstance(item, str) and item for item in columns):
-        return "'partition' must be a list of columns", "for example partition: [country]"
+        return f"'{name}' must be a list of columns", f"for example {name}: [{_OF_COLUMNS[name]}]"
     twice = next((item for item in columns if columns.count(item) > 1), None)
     if twice is not None:
-        return f"'partition' names the column '{ellipsize(twice)}' twice", "name it once"
+        return f"'{name}' names the column '{ellipsize(twice)}' twice", "name it once"
     return None
 
 
 def options_of(node: NodeSpec) -> dict[str, Any]:
     """Return the arguments of `write_folder` for the values of a node."""
+    partition = _columns(node, "partition")
     return {
         "format": node.with_.get("format", "parquet"),
-        "partition": _columns(node),
-        "only_partitions": node.with_.get("mode") == "partitions",
+        "partition": partition,
+        "replace": (_columns(node, "replace") or partition) if node.with_.get("mode") == "partitions" else (),
     }
 
 
-def _columns(node: NodeSpec) -> Sequence[str]:
-    value = node.with_.get("partition", [])
+def _columns(node: NodeSpec, option: str) -> Sequence[str]:
+    value = node.with_.get(option, [])
     return [value] if isinstance(value, str) else value
 
 
@@ -100,7 +128,7 @@ def check_partition(
     """Return that the columns of the output are not known, and what is wrong with the columns under `partition`."""
     item = node.inputs[0]
     names = schemas[item.name].names if item.name in schemas else []
-    for column in _columns(node) if names else ():
+    for column in _columns(node, "partition") if names else ():
         if column not in names and not has_expression(column):
             guess = closest_match(column, names)
             what = f"'{item.output}' is partitioned by the column '{ellipsize(column)}', which it does not have"

@@ -84,6 +84,8 @@ class NodeBinder:
         if (kind.is_template or kind.is_plugin) and body and len(self.diagnostics) == before:
             # The loader could not check a file ending, an option or a value that an expression produces.
             for found in kind.check(bound, self.functions):
+                if found.is_warning:  # `validate` tells it where no expression gives the values
+                    continue
                 span = self.document.key_span if found.at_key and kind.is_plugin else self.document.span
                 self.report(span(*path, *found.path), found.message, found.hint)
         if kind.is_plugin and bound.map is not None and kind.map_form is not None:  # values may name columns

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePath
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -38,14 +39,15 @@ def write_folder(
     *,
     format: str = "parquet",
     partition: Sequence[str] = (),
-    only_partitions: bool = False,
+    replace: Sequence[str] = (),
     fsync: bool = False,
 ) -> list[WrittenFile]:
     """Write the table to `target` in the place of the folder that is there. Returns the files, sorted by their paths.
 
     Each partition is a file `part-0.<format>` in a folder such as `country=DE`, with its rows in the order of the table
-    and without the columns that its path holds. With `only_partitions`, replaces the folders of these partitions only,
-    one after the other. With `fsync` all survives a power loss.
+    and without the columns that its path holds. `replace` has the first of the columns to partition by: then only the
+    folders of the values that the table has in these are replaced, one after the other. With `fsync` all survives a
+    power loss.
 
     Raises FormatError if the table cannot be partitioned so or the format cannot hold it, and OSError.
     """
@@ -61,14 +63,19 @@ def write_folder(
             files.append(WrittenFile(str(path), part.num_rows, write_table(part, stage / path)))
         if fsync:
             sync_folder(stage)
-        if not only_partitions:
+        if not replace:
             put_in_place(stage, target, fsync=fsync)
         else:
-            _check_layout(target, rows or (), partition)
+            _check_layout(target, rows or (), partition, replace)
             target.mkdir(exist_ok=True)
-            for folder in rows or ():
+            for folder in dict.fromkeys(replaced_folder(folder, replace) for folder in rows or ()):
                 put_in_place(stage / folder, target / folder, fsync=fsync)
     return files
+
+
+def replaced_folder(folder: str, replace: Sequence[str]) -> str:
+    """Return the folder that is replaced with the partition in `folder`: `day=…` of `day=…/country=…`."""
+    return str(PurePath(*PurePath(folder).parts[: len(replace)]))
 
 
 def _rows_by_folder(table: pa.Table, partition: Sequence[str]) -> Mapping[str, pa.Array]:
@@ -107,12 +114,20 @@ def _check_columns(table: pa.Table, partition: Sequence[str]) -> None:
         raise FormatError("the table has no columns but those that it is partitioned by: leave one out of 'partition'")
 
 
-def _check_layout(target: Path, folders: Collection[str], partition: Sequence[str]) -> None:
+def _check_layout(target: Path, folders: Collection[str], partition: Sequence[str], replace: Sequence[str]) -> None:
     """Raise FormatError if the partitions would come to lie beside anything but partitions by the same columns."""
-    above = {str(parent): len(parent.parts) for folder in folders for parent in PurePath(folder).parents}
-    for folder, level in above.items():
-        path = target / folder
+    above: dict[PurePath, set[str]] = {}
+    for path in map(PurePath, folders):
+        for level, name in enumerate(path.parts):
+            above.setdefault(PurePath(*path.parts[:level]), set()).add(name)
+    for folder, ours in above.items():
+        path, column = target / folder, partition[len(folder.parts)]
+        stays = {unquote(name): name for name in ours} if len(folder.parts) < len(replace) else {}
         for name in sorted(inner.name for inner in path.iterdir()) if path.is_dir() else ():
-            if column_of(name) != partition[level] and not is_hidden(name):
-                what = f"the folder holds '{PurePath(folder, name)}', which is no partition by '{partition[level]}'"
-                raise FormatError(f"{what}: write the whole folder with mode: replace")
+            if column_of(name) != column and not is_hidden(name):
+                what = f"the folder holds '{folder / name}', which is no partition by '{column}'"
+            elif (own := stays.get(unquote(name), name)) != name:  # Spark writes `%20`, for example
+                what = f"the folder holds '{folder / name}', another name of '{own}', whose rows would be there twice"
+            else:
+                continue
+            raise FormatError(f"{what}: write the whole folder with mode: replace")

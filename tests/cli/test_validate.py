@@ -200,6 +200,24 @@ def test_warnings() -> None:
     assert nfrun("validate", "warned.yaml")[1] == "warned.yaml: ok, 2 nodes, 1 warning\n"
 
 
+@pytest.mark.parametrize("partition", ["[country, day]", "[day, country, shop]"])
+def test_partitions_of_several_columns_that_are_replaced_alone_are_warned_of(partition: str) -> None:
+    write = f"  b: {{write: out/, inputs: a, with: {{partition: {partition}, mode: partitions}}}}\n"
+    head = "nodes:\n  a: {sql: 'select 1 as day, 2 as country, 3 as shop, 4 as n'}\n"
+    Path("parts.yaml").write_text(head + write)
+    code, out, err = nfrun("validate", "parts.yaml")
+    assert (code, out) == (0, "parts.yaml: ok, 2 nodes, 1 warning\n")
+    first = partition[1:].partition(",")[0]
+    assert err == (
+        f"nfrun: warning: parts.yaml:3:{write.index('partitions}') + 1}: each combination of {partition[1:-1]} is "
+        "replaced alone: a row that moves to another one is there twice: "
+        f"put the columns that a run replaces first, and name them: replace: [{first}]\n"
+    )
+    for safe in (f"{first}], replace: [{first}", f"{partition[1:-1]}], replace: [{first}"):
+        Path("parts.yaml").write_text(head + write.replace(partition[1:-1], safe))
+        assert nfrun("validate", "parts.yaml")[::2] == (0, "")
+
+
 def test_warnings_count_as_problems_with_strict() -> None:
     Path("warned.yaml").write_text(WARNED)
     code, out, err = nfrun("validate", "--strict", "warned.yaml", "good.yaml")

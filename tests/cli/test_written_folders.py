@@ -24,6 +24,12 @@ nodes:
   w: {write: out/, inputs: rows, with: {partition: n}}
   p: {write: parts/, inputs: rows, with: {partition: n, mode: partitions}}
 """
+MOVED = """\
+params: {rows: "1"}
+nodes:
+  rows: {read: "${{ params.rows }}.csv"}
+  w: {write: out/, inputs: rows, with: {partition: [day, country], mode: partitions, replace: day}}
+"""
 CHANGED = "the folder {}, which it wrote, is gone or has changed"
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a file": lambda folder: (folder / "new").touch(),
@@ -73,6 +79,29 @@ def test_written_tables_count_in_full_and_partitions_that_others_wrote_do_not(
     assert reasons(here, tmp_path) == {"rows": "", "w": CHANGED.format("out/"), "p": ""}
     CHANGES[change](tmp_path / "parts/n=2")
     assert reasons(here, tmp_path)["p"] == CHANGED.format("parts/n=2/")
+
+
+def test_a_row_that_moves_to_another_partition_counts_once_in_any_work_folder(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(MOVED)
+    rows = {"1": "2026-01-01,FR,7\n2026-01-02,FR,7\n", "2": "2026-01-01,DE,7\n", "3": "2026-01-01,FR,7\n"}
+    for name, text in rows.items():
+        (tmp_path / f"{name}.csv").write_text(f"day,country,n\n{text}")
+    for name, work in (("1", ".nfrun"), ("2", "fresh"), ("3", ".nfrun"), ("2", ".nfrun"), ("2", "other")):
+        run(here, tmp_path, "-p", f"rows={name}", "--work", work)
+        country = "DE" if name == "2" else "FR"
+        found = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.parquet"))
+        assert found == [f"day=2026-01-01/country={country}/part-0.parquet", "day=2026-01-02/country=FR/part-0.parquet"]
+
+
+def test_a_replaced_folder_counts_in_full(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(MOVED)
+    (tmp_path / "1.csv").write_text("day,country,n\n2026-01-01,FR,7\n")
+    run(here, tmp_path)
+    assert set(reasons(here, tmp_path).values()) == {""}
+    (tmp_path / "out/day=2026-01-02/country=IT").mkdir(parents=True)
+    assert set(reasons(here, tmp_path).values()) == {""}
+    (tmp_path / "out/day=2026-01-01/country=IT").mkdir()  # a row of another run would count beside those of this one
+    assert reasons(here, tmp_path)["w"] == CHANGED.format("out/day=2026-01-01/")
 
 
 def test_a_folder_that_is_a_link(here: Here, tmp_path: Path) -> None:

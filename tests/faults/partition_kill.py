@@ -1,7 +1,9 @@
 """Kills runs that write partitions, most of them while partitions are replaced, and starts them again.
 
 Promised: each partition is that of the run before or that of the killed one, with all of its rows, and so is a folder
-that is written as a whole. The same command then completes both, and leaves no hidden folder.
+that is written as a whole. In `moved` the second column of all partitions is another one in each run, so that the
+folders of the first are replaced as a whole: no row is there twice. The same command then completes all, and leaves no
+hidden folder.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from tests.faults.rig import MARK, Setting, Started, Trial
 ABOUT = (__doc__ or "").split("\n")[0]
 FILE = "p.yaml"
 PARTS = 150
+FOLDERS = ("parts", "moved", "whole")
 PIPELINE = f"""
 name: p
 params: {{run: 0}}
@@ -28,6 +31,7 @@ nodes:
     sql: select range // 3 as part, 'v' || range % 3 as value, $run::bigint as run from range({PARTS * 3})
     with: {{run: "${{{{ params.run }}}}"}}
   parts: {{write: out/parts/, inputs: rows, with: {{partition: [part], mode: partitions}}}}
+  moved: {{write: out/moved/, inputs: rows, with: {{partition: [part, run], mode: partitions, replace: [part]}}}}
   whole: {{write: out/whole/, inputs: rows, with: {{partition: [part]}}}}
 """
 
@@ -66,7 +70,7 @@ def one(trial: Trial) -> None:
         ended = place.run(*arguments)
         trial.check(ended.code == 0, f"run {run}, again: {ended}")
         judge(trial, out, {run}, f"run {run}, again")
-        hidden = [path.name for path in out.iterdir() if path.name not in ("parts", "whole")]
+        hidden = [path.name for path in out.iterdir() if path.name not in FOLDERS]
         trial.check(not hidden, f"run {run}, again: left beside the folders: {hidden}")
         before = run
 
@@ -86,8 +90,8 @@ def wait(trial: Trial, started: Started, out: Path) -> None:
 
 
 def judge(trial: Trial, out: Path, allowed: set[int], told: str) -> None:
-    """Check that both folders have all partitions, each of one of the runs that are `allowed`."""
-    found = {name: dict(parts_of(trial, out / name, told)) for name in ("parts", "whole")}
+    """Check that all folders have all partitions, each of one of the runs that are `allowed`."""
+    found = {name: dict(parts_of(trial, out / name, told)) for name in FOLDERS}
     for name, runs in found.items():
         wrong = sorted(set(runs.values()) - allowed)
         trial.check(not wrong, f"{told}: {name} has partitions of the runs {wrong}")
@@ -100,11 +104,18 @@ def parts_of(trial: Trial, folder: Path, told: str) -> Iterator[tuple[int, int]]
     """Yield each partition with the number of the run that wrote it. Check that it has all rows, of one run."""
     for part in range(PARTS):
         path = folder / f"part={part}"
+        if folder.name == "moved":
+            runs = [each.name for each in path.iterdir()] if path.is_dir() else []
+            if not trial.check(len(runs) == 1, f"{told}: {folder.name} has {runs} in part {part}"):
+                continue
+            path /= runs[0]
         names = [each.name for each in path.iterdir()] if path.is_dir() else []
         if not trial.check(names == ["part-0.parquet"], f"{told}: {folder.name} has {names} in part {part}"):
             continue
         with pq.ParquetFile(path / names[0]) as file:
             rows = file.read().to_pydict()
+        if folder.name == "moved":
+            rows["run"] = [int(path.name.removeprefix("run="))] * 3
         whole = rows["value"] == ["v0", "v1", "v2"] and len(set(rows["run"])) == 1
         if trial.check(whole, f"{told}: part {part} of {folder.name} is {rows}"):
             yield part, rows["run"][0]

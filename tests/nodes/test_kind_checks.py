@@ -307,7 +307,7 @@ p.yaml:5:36: a write node has no option 'partitions'
 
 p.yaml:5:36: a write node has no option 'compression'
     5 |   b: {write: o/, inputs: a, with: {compression: zstd}}
-      |                                    ^^^^^^^^^^^ there is format, mode, partition
+      |                                    ^^^^^^^^^^^ there is format, mode, partition, replace
 
 p.yaml:5:42: there is no mode 'append': a second run would write the rows twice
     5 |   b: {write: o/, inputs: a, with: {mode: append}}
@@ -340,6 +340,46 @@ p.yaml:5:47: 'partition' must be a list of columns
 p.yaml:5:47: 'partition' names the column 'n' twice
     5 |   b: {write: o/, inputs: a, with: {partition: [n, n]}}
       |                                               ^^^^^^ name it once
+
+p.yaml:5:64: 'replace' must be a list of columns
+    5 |   b: {write: o/, inputs: a, with: {partition: [d, c], replace: {d: 1}, mode: partitions}}
+      |                                                                ^^^^^^ for example replace: [day]
+
+p.yaml:5:64: 'replace' must be a list of columns
+    5 |   b: {write: o/, inputs: a, with: {partition: [d, c], replace: [], mode: partitions}}
+      |                                                                ^^ for example replace: [day]
+
+p.yaml:5:64: 'replace' names the column 'd' twice
+    5 |   b: {write: o/, inputs: a, with: {partition: [d, c], replace: [d, d], mode: partitions}}
+      |                                                                ^^^^^^ name it once
+
+p.yaml:5:55: 'replace' says what 'mode: partitions' replaces, and this node replaces the whole folder
+    5 |   b: {write: o/, inputs: a, with: {partition: [d, c], replace: [d]}}
+      |                                                       ^^^^^^^ add mode: partitions, or remove it
+
+p.yaml:5:66: 'replace' names the column 'dya', and 'partition' does not
+    5 |   b: {write: o/, inputs: a, with: {partition: [day, c], replace: [dya], mode: partitions}}
+      |                                                                  ^^^^^ did you mean 'day'?
+
+p.yaml:5:67: 'replace' must have the first columns of 'partition', in their order
+    5 |   b: {write: o/, inputs: a, with: {partition: [c, d, e], replace: [d], mode: partitions}}
+      |                                                                   ^^^ put them first: partition: [d, c, e]
+
+p.yaml:5:64: 'replace' must have the first columns of 'partition', in their order
+    5 |   b: {write: o/, inputs: a, with: {partition: [c, d], replace: [d, c], mode: partitions}}
+      |                                                                ^^^^^^ put them first: partition: [d, c]
+
+p.yaml:5:39: 'replace' is for a folder, and this is the path of a file
+    5 |   b: {write: x.csv, inputs: a, with: {replace: [d]}}
+      |                                       ^^^^^^^ write: x/
+
+p.yaml:5:36: 'replace' says what 'mode: partitions' replaces, and this node replaces the whole folder
+    5 |   b: {write: o/, inputs: a, with: {replace: d}}
+      |                                    ^^^^^^^ add mode: partitions, or remove it
+
+p.yaml:5:42: 'mode: partitions' replaces some of the partitions, and there is no 'partition'
+    5 |   b: {write: o/, inputs: a, with: {mode: partitions, replace: [d]}}
+      |                                          ^^^^^^^^^^ name the columns: partition: [country]
 
 p.yaml:5:32: a write node has one output
     5 |   b: {write: x.csv, inputs: a, outputs: [p, q]}
@@ -408,6 +448,11 @@ def test_message(message: str) -> None:
         "{read: x.tsv, outputs: [table]}",
         "{write: ../out/x.jsonl.zst, inputs: s.late}",
         "{write: '${{ env.FILE }}', inputs: {t: a}, outputs: [row]}",
+        "{write: o/, inputs: a, with: {partition: [d, c], mode: partitions, replace: [d]}}",
+        "{write: o/, inputs: a, with: {partition: d, mode: partitions, replace: d}}",
+        "{write: o/, inputs: a, with: {partition: '${{ env.P }}', mode: partitions, replace: [d]}}",
+        "{write: o/, inputs: a, with: {partition: [c, d], mode: '${{ env.M }}', replace: ['${{ env.P }}']}}",
+        "{write: o/, inputs: a, with: {partition: [c, d], mode: partitions}}",  # a warning, of `validate`
         "{sql: 'select 1; select 2', inputs: {t: a, u: s.late}, with: {v: 1}, outputs: [p]}",
         "{run: exit 1, inputs: {class: a}, with: {if: 1}, format: csv, env: {A: 1}}",
     ],

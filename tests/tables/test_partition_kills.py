@@ -37,27 +37,37 @@ def killed_around(function):
     return call
 for name in ("write_table", "put_in_place"):
     setattr(table_folders, name, killed_around(getattr(table_folders, name)))
-table = pa.table({"p": list(range(5)) * 2, "n": [1] * 10})
-table_folders.write_folder(table, Path("t"), partition=["p"], only_partitions=sys.argv[2] == "partitions")
+table = pa.table({"p": list(range(5)) * 2, "n": [1] * 10, "v": [0] * 10})
+table_folders.write_folder(table, Path("t"), partition=sys.argv[2].split(), replace=sys.argv[3].split())
 """
+
+# By mode: the columns to partition by, and those whose folders are replaced.
+MODES = {"replace": (["p"], []), "partitions": (["p"], ["p"]), "first": (["p", "n"], ["p"])}
 
 
 def generation(n: int) -> pa.Table:
-    return pa.table({"p": [*range(PARTS)] * 2, "n": [n] * 2 * PARTS})
+    return pa.table({"p": [*range(PARTS)] * 2, "n": [n] * 2 * PARTS, "v": [0] * 2 * PARTS})
 
 
 @pytest.mark.parametrize(
-    ("mode", "step"), [*(("partitions", step) for step in range(1, 21)), *(("replace", step) for step in range(1, 13))]
+    ("mode", "step"),
+    [
+        *(("partitions", step) for step in range(1, 21)),
+        *(("first", step) for step in range(1, 21)),
+        *(("replace", step) for step in range(1, 13)),
+    ],
 )
 def test_a_killed_writer(tmp_path: Path, mode: str, step: int) -> None:
-    write_folder(generation(0), tmp_path / "t", partition=["p"])
-    done = subprocess.run([sys.executable, "-c", WRITER, str(step), mode], cwd=tmp_path, check=False)
+    partition, replace = MODES[mode]
+    write_folder(generation(0), tmp_path / "t", partition=partition)
+    command = [sys.executable, "-c", WRITER, str(step), " ".join(partition), " ".join(replace)]
+    done = subprocess.run(command, cwd=tmp_path, check=False)
     assert done.returncode == -signal.SIGKILL
     found = read_table("t/", base=tmp_path)
     by_part = {row["p"]: row["n"] for row in found.to_pylist()}
     assert found.num_rows == 2 * PARTS and sorted(by_part) == [*range(PARTS)]
     swapped = max(0, step - 2 * PARTS) // 2
-    assert [*by_part.values()].count(1) == (swapped if mode == "partitions" else swapped * PARTS)
-    write_folder(generation(1), tmp_path / "t", partition=["p"], only_partitions=mode == "partitions")
+    assert [*by_part.values()].count(1) == (swapped if replace else swapped * PARTS)
+    write_folder(generation(1), tmp_path / "t", partition=partition, replace=replace)
     assert set(read_table("t/", base=tmp_path)["n"].to_pylist()) == {1}
     assert [path.name for path in tmp_path.iterdir()] == ["t"]

@@ -70,11 +70,34 @@ def test_other_partitions_stay(tmp_path: Path) -> None:
     before = (tmp_path / "t" / "country=FR" / "part-0.parquet").stat().st_ino
     new = pa.table({"id": [9], "country": ["DE"], "year": [2025]})
     for _ in range(2):
-        write_folder(new, tmp_path / "t", partition=["country"], only_partitions=True)
+        write_folder(new, tmp_path / "t", partition=["country"], replace=["country"])
         assert read_table("t/", base=tmp_path)["id"].to_pylist() == [9, 1, 3]
     assert (tmp_path / "t" / "country=FR" / "part-0.parquet").stat().st_ino == before
-    write_folder(new.slice(1), tmp_path / "t", partition=["country"], only_partitions=True)
+    write_folder(new.slice(1), tmp_path / "t", partition=["country"], replace=["country"])
     assert read_table("t/", base=tmp_path)["id"].to_pylist() == [9, 1, 3]
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("partition", "replace", "found"),
+    [
+        (["year", "country"], ["year"], {(1, "DE"), (2, "DE"), (9, "IT")}),  # 2023 stays, 2024 is what it is now
+        (["year", "country"], ["year", "country"], {(1, "DE"), (1, "FR"), (2, "DE"), (3, None), (9, "IT")}),
+        (["year", "country", "kind"], ["year"], {(1, "DE"), (2, "DE"), (9, "IT")}),
+        (["year", "country", "kind"], ["year", "country"], {(1, "DE"), (1, "FR"), (2, "DE"), (3, None), (9, "IT")}),
+        (["kind", "year", "country"], ["kind"], {(1, "DE"), (9, "IT")}),
+    ],
+)
+def test_the_folders_of_the_first_columns_are_replaced_as_a_whole(
+    tmp_path: Path, partition: list[str], replace: list[str], found: set[object]
+) -> None:
+    old = SALES.append_column("kind", pa.array(["k"] * 4))
+    new = pa.table({"id": [1, 9], "country": ["DE", "IT"], "year": [2024, 2024], "kind": ["k", "k"]})
+    write_folder(old, tmp_path / "t", partition=partition)
+    for _ in range(2):
+        write_folder(new, tmp_path / "t", partition=partition, replace=replace)
+        rows = read_table("t/", base=tmp_path).to_pylist()
+        assert {(row["id"], row["country"]) for row in rows} == found and len(rows) == len(found)
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
@@ -142,11 +165,11 @@ def test_tables_that_cannot_be_partitioned(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_folder_with_another_layout(tmp_path: Path) -> None:
     write_folder(SALES, tmp_path / "t", partition=["country"])
-    options = {"partition": ["year"], "only_partitions": True}
+    options = {"partition": ["year"], "replace": ["year"]}
     assert error(write_folder, SALES, tmp_path / "t", **options) == (
         "the folder holds 'country=DE', which is no partition by 'year': write the whole folder with mode: replace"
     )
-    options = {"partition": ["country", "year"], "only_partitions": True}
+    options = {"partition": ["country", "year"], "replace": ["country"]}
     assert error(write_folder, SALES, tmp_path / "t", **options) == (
         "the folder holds 'country=DE/part-0.parquet', which is no partition by 'year': "
         "write the whole folder with mode: replace"
@@ -154,12 +177,26 @@ def test_a_folder_with_another_layout(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
+def test_another_name_of_a_partition(tmp_path: Path) -> None:
+    cities = pa.table({"id": [1, 2], "city": ["New York", "Rome"], "year": [2024, 2024]})
+    (tmp_path / "t" / "city=New%20York").mkdir(parents=True)
+    assert error(write_folder, cities, tmp_path / "t", partition=["city"], replace=["city"]) == (
+        "the folder holds 'city=New%20York', another name of 'city=New York', whose rows would be there twice: "
+        "write the whole folder with mode: replace"
+    )
+    (tmp_path / "t" / "city=New%20York").rename(tmp_path / "t" / "city=R%6Fme")
+    write_folder(cities.slice(0, 1), tmp_path / "t", partition=["city"], replace=["city"])  # of which it has no rows
+    (tmp_path / "s" / "year=2024" / "city=New%20York").mkdir(parents=True)
+    write_folder(cities, tmp_path / "s", partition=["year", "city"], replace=["year"])
+    assert sorted(path.name for path in (tmp_path / "s" / "year=2024").iterdir()) == ["city=New York", "city=Rome"]
+
+
 def test_an_error_leaves_the_folder(tmp_path: Path) -> None:
     write_folder(SALES, tmp_path / "t", partition=["country"])
     before = {file: (tmp_path / "t" / file).read_bytes() for file in files_in(tmp_path / "t")}
     nested = SALES.append_column("id", SALES["id"])
-    for only in (False, True):
-        error(write_folder, nested, tmp_path / "t", partition=["country"], format="jsonl", only_partitions=only)
+    for replace in ([], ["country"]):
+        error(write_folder, nested, tmp_path / "t", partition=["country"], format="jsonl", replace=replace)
     assert {file: (tmp_path / "t" / file).read_bytes() for file in files_in(tmp_path / "t")} == before
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
@@ -167,7 +204,7 @@ def test_an_error_leaves_the_folder(tmp_path: Path) -> None:
 def test_systems_that_cannot_exchange_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atomic_folders, "_exchanged", lambda new, old: False)
     for _ in range(2):
-        write_folder(SALES, tmp_path / "t", partition=["country"], only_partitions=True, fsync=True)
+        write_folder(SALES, tmp_path / "t", partition=["country"], replace=["country"], fsync=True)
     assert read_table("t/", base=tmp_path)["id"].to_pylist() == [2, 4, 1, 3]
     assert len(files_in(tmp_path)) == 3
 
@@ -175,8 +212,8 @@ def test_systems_that_cannot_exchange_folders(tmp_path: Path, monkeypatch: pytes
 def test_the_folder_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk" / "t").mkdir(parents=True)
     (tmp_path / "t").symlink_to("disk/t")
-    for only in (True, False):
-        write_folder(SALES, tmp_path / "t", partition=["country"], only_partitions=only)
+    for replace in (["country"], []):
+        write_folder(SALES, tmp_path / "t", partition=["country"], replace=replace)
         assert (tmp_path / "t").is_symlink() and len(files_in(tmp_path / "disk")) == 3
 
 
