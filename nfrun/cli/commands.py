@@ -141,6 +141,8 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     what = " and ".join(filter(None, (runs, files)))
     done = "would remove" if options.dry_run else "removed"
     print(f"{done} {what}, {format_size(found.size)}" if what else "nothing to remove")
+    for outside in found.outside:
+        messages.warn(f"{outside} leads out of the work folder: what the link leads to stays")
     for error in unreachable:
         left = ", and nfrun knows of it no more" if options.all and not options.dry_run else ""
         messages.warn(f"{error}: what is there stays{left}")

@@ -62,11 +62,11 @@ def _places(options: DoctorOptions) -> tuple[Path, Path]:
     """Return the folder of the pipelines and their work folder. Raises SpecError if there is no such pipeline file."""
     from nfrun.core.errors import NotRecorded
     from nfrun.core.pipeline import WORK_DIR
-    from nfrun.lookback.work_folder import find_work
+    from nfrun.lookback.work_folder import locate_work
 
     folder = options.pipeline.absolute().parent if options.pipeline else Path.cwd()
     with suppress(NotRecorded):
-        work, _ = find_work(options.pipeline, options.work)
+        work, _ = locate_work(options.pipeline, options.work)
         return folder if options.pipeline or options.work else work.path.parent, work.path
     return folder, (options.work or folder / WORK_DIR).absolute()
 

@@ -1,6 +1,6 @@
 """Carries out the commands that look back at runs: each function prints what `lookback` and `reopen` find.
 
-They take no lock, change nothing, and import what they need inside themselves.
+They take no lock, change nothing but to remove what killed runs left, and import what they need inside themselves.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 from nfrun.history.eviction import default_budget
 from nfrun.history.journal import read_ends
 from nfrun.history.work_dir import INPUTS, WorkDir
-from nfrun.system.kept_files import remove
+from nfrun.system.kept_files import is_inside, remove
 
 
 def remove_old_inputs(work: WorkDir, keep: Collection[Path], budget: int | None) -> None:
@@ -29,7 +29,7 @@ def remove_old_inputs(work: WorkDir, keep: Collection[Path], budget: int | None)
     with suppress(OSError):
         disk = os.statvfs(work.path)
         limit = default_budget(disk.f_bavail * disk.f_frsize, total) if budget is None else budget
-        if total <= limit:
+        if total <= limit or not is_inside(work.path / INPUTS / "any", work.path):
             return
         headers = [read_ends(work.path / "runs" / run)[0] for run in work.runs_under_way()]
         used = {Path(file).name for header in headers if header is not None for file in header.inputs.values()}

@@ -13,7 +13,7 @@ from nfrun.history.eviction import KeptTable, default_budget, tables_to_remove
 from nfrun.history.index_tables import IndexedTable
 from nfrun.history.map_folders import segment_bytes
 from nfrun.history.run_index import RunIndex
-from nfrun.system.kept_files import remove
+from nfrun.system.kept_files import is_inside, remove
 
 if TYPE_CHECKING:
     from nfrun.places.base import Place
@@ -116,8 +116,9 @@ def remove_over_budget(work: Path, tables: Sequence[KeptTable], budget: int | No
     budget = budget_of(work, tables, budget)
     kept = sum(table.size for table in tables)
     for table in tables_to_remove(tables, budget):
-        remove(table.path)
-        kept -= table.size
+        if is_inside(table.path, work):
+            remove(table.path)
+            kept -= table.size
     return kept, budget
 
 

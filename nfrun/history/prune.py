@@ -23,7 +23,7 @@ from nfrun.history.run_plan import PLAN
 from nfrun.history.stored_prune import PlaceContents, StoredPlan, list_places, plan_places
 from nfrun.history.work_dir import INPUTS, JOURNAL, LOGS, WorkDir
 from nfrun.system.atomic_files import PARTIAL
-from nfrun.system.kept_files import remove
+from nfrun.system.kept_files import is_inside, remove
 
 _NO_LIMIT = 1 << 62
 _LAST_RUNS = 100  # of a pipeline
@@ -36,13 +36,15 @@ class PrunePlan:
 
     `runs` are the folders of whole runs. `files` are files and folders in the runs that stay and in `map/`, and
     unfinished files of `timings/`, `code/` and `previews/`. `stored` is what is removed from places that machines
-    share. `size` is how many bytes are freed, on disk and there.
+    share. `size` is how many bytes are freed, on disk and there. `outside` are the folders of the work folder in
+    which nothing is removed, as they are, or have, links to what is outside.
     """
 
     runs: tuple[Path, ...]
     files: tuple[Path, ...]
     stored: tuple[StoredPlan, ...]
     size: int
+    outside: tuple[Path, ...] = ()
 
     def remove(self) -> None:
         """Remove all paths, `stored` first, which only the journals of runs name, then `files`.
@@ -103,8 +105,11 @@ def plan_prune(
     if everything:  # they have rows of tables
         rows = _entries(work.path / "previews") if pipeline is None else [work.previews_of(pipeline)]
         files += (path for path in rows if path.is_file() and path not in files)
-    size = _size((*runs, *files)) + sum(plan.size for plan in stored)
-    return PrunePlan(runs, tuple(files), stored, size)
+    outside = {above for above in {path.parent for path in (*runs, *files)} if not is_inside(above / "any", work.path)}
+    runs, inner = (tuple(path for path in paths if path.parent not in outside) for paths in (runs, files))
+    links = sorted({work.path / above.relative_to(work.path).parts[0] for above in outside})
+    size = _size((*runs, *inner)) + sum(plan.size for plan in stored)
+    return PrunePlan(runs, inner, stored, size, tuple(links))
 
 
 def _unused_inputs(work: WorkDir, runs: Iterable[Path]) -> list[Path]:

@@ -33,7 +33,7 @@ from nfrun.history.lock_files import (
     write_holder,
 )
 from nfrun.system.atomic_files import PARTIAL, make_folders, name_errors, read_regular_file, remove_partials
-from nfrun.system.kept_files import remove
+from nfrun.system.kept_files import is_inside, remove
 
 JOURNAL = "journal.jsonl"
 CHECKSUMS = "checksums.json"
@@ -203,15 +203,16 @@ class WorkDir:
     ) -> Iterator[RunStart]:
         """Give a new run its number, and hold the lock of its pipeline within the `with` block.
 
-        Creates the work folder if it is missing. Removes what a killed run of the pipeline left unfinished. Raises
-        OSError, HandoffError if the folder cannot be locked, and WorkDirLocked if another run of the pipeline, or
-        `nfrun clean`, holds the lock for the next `wait` seconds, at least 0.25. If it waits longer, it calls
-        `on_wait(message)` once.
+        Creates the work folder if it is missing. Removes what killed runs left, of all pipelines. Raises OSError,
+        HandoffError if the folder cannot be locked, and WorkDirLocked if another run of the pipeline, or `nfrun clean`,
+        holds the lock for the next `wait` seconds, at least 0.25. If it waits longer, it calls `on_wait(message)` once.
         """
         with ExitStack() as stack:
-            (run, unfinished), waited = wait_for(partial(self._lock_pipeline, pipeline, stack), wait, on_wait)
+            (run, unfinished, note), waited = wait_for(partial(self._lock_pipeline, pipeline, stack), wait, on_wait)
+            self.remove_left()
             for ended in unfinished:
                 self.remove_unfinished(ended)
+            note()
             yield RunStart(run, run_number(run), waited)
 
     @contextmanager
@@ -260,13 +261,25 @@ class WorkDir:
         folder.mkdir(mode=0o700)
         return folder
 
+    def remove_left(self) -> None:
+        """Remove what runs left that were killed, whatever their pipeline, but nothing of a run under way.
+
+        Each lock names the last run of its pipeline, and the next run of that has removed what earlier ones left.
+        Ignores errors, such as that of a folder that is read-only.
+        """
+        for path in (self.path / _LOCKS).glob("*"):
+            with suppress(OSError):
+                run = holder_of(path).get("run")  # before the look at the lock, which a new run may take meanwhile
+                if isinstance(run, str) and _RUN.fullmatch(run) and not is_locked(path):
+                    self.remove_unfinished(run)
+
     def remove_unfinished(self, run_id: str) -> None:
         """Remove the scratch folders and unfinished files of an ended run. Ignores errors.
 
         Only a run that was killed leaves any.
         """
         folder = self.path / "runs" / run_id
-        if folder.is_symlink():
+        if folder.is_symlink() or not is_inside(folder, self.path):
             return
         remove(folder / SCRATCH, ignore_errors=True)
         remove_partials(folder)
@@ -308,10 +321,11 @@ class WorkDir:
         except OSError as error:
             raise unusable(path, error) from error
 
-    def _lock_pipeline(self, pipeline: Pipeline, stack: ExitStack) -> tuple[str, list[str]]:
+    def _lock_pipeline(self, pipeline: Pipeline, stack: ExitStack) -> tuple[str, list[str], Callable[[], None]]:
         """Take the locks of a run until `stack` is closed. Returns its id, and the ended runs to clean up after.
 
-        Raises WorkDirLocked and OSError.
+        The function that it returns notes the run in the lock of the pipeline, which names the ended run until then: if
+        the clean-up is killed, a later one finds it. Raises WorkDirLocked and OSError.
         """
         self.make()
         own = self._lock_of(self.pipeline_name(pipeline))
@@ -326,12 +340,15 @@ class WorkDir:
             last, previous = map(read_holder, locks)
             number = self._last_number(last) + 1
             id, file = new_run_id(number), ellipsize(pipeline.file, _MAX_SHOWN)
-            for path, lock in zip((self.path / _LOCK, own), locks, strict=True):
-                self._write_holder(path, lock, run=id, number=number, pipeline=file)
+            notes = [
+                partial(self._write_holder, path, lock, run=id, number=number, pipeline=file)
+                for path, lock in zip((self.path / _LOCK, own), locks, strict=True)
+            ]
+            notes[0]()
             stack.enter_context(held.pop_all())
         # A run of an older version, of any pipeline, has ended: it would hold `lock` alone.
         runs = [(_OLD_RUN, last.get("run")), (_RUN, previous.get("run"))]
-        return id, [run for form, run in runs if isinstance(run, str) and form.fullmatch(run)]
+        return id, [run for form, run in runs if isinstance(run, str) and form.fullmatch(run)], notes[1]
 
     def _lock_alone(self, stack: ExitStack) -> None:
         self.make()

@@ -25,5 +25,5 @@ Other packages use:
 - `run_reference`: `find_run`, `find_running`, `only_running`
 - `run_view`: `cell_lines`, `cells_document`, `failure_lines`, `head_lines`, `node_lines`, `run_document`
 - `runs_view`: `newest_rows`, `runs_json`, `runs_text`
-- `work_folder`: `find_work`, `name_of`
+- `work_folder`: `find_work`, `locate_work`, `name_of`
 """

@@ -15,6 +15,13 @@ _NAME_IT = "name a pipeline file with --pipeline FILE, or a work folder with --w
 
 
 def find_work(pipeline: Path | None, work: Path | None) -> tuple[WorkDir, str | None]:
+    """Return what `locate_work` does, after the removal of what killed runs left in the work folder."""
+    found, name = locate_work(pipeline, work)
+    found.remove_left()
+    return found, name
+
+
+def locate_work(pipeline: Path | None, work: Path | None) -> tuple[WorkDir, str | None]:
     """Return the work folder, and the name that it has for the pipeline in the file `pipeline`; None for all pipelines.
 
     Without `pipeline` and `work` it is `.nfrun` in the working directory, or else the only one in a folder below.

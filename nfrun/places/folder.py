@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nfrun.places.base import NAMED, TEMPORARY, FileGone, PlacedFile, PlaceError
 from nfrun.system.atomic_files import make_folders
-from nfrun.system.kept_files import make_read_only, remove, size_of
+from nfrun.system.kept_files import is_inside, make_read_only, remove, size_of
 from nfrun.system.os_errors import reason
 
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -80,7 +80,8 @@ class Folder:
         """Remove what has these names. The folders above stay: another process may be about to put something there."""
         for name in names:
             with self._errors("remove", name):
-                remove(self.path / name)
+                if is_inside(self.path / name, self.path):
+                    remove(self.path / name)
                 if (self.path / name).parent.name.endswith(NAMED):
                     with suppress(OSError):
                         (self.path / name).parent.rmdir()
@@ -121,7 +122,7 @@ class Folder:
 
     def _entries(self, folder: Path) -> list[Path]:
         try:
-            return sorted(folder.iterdir())
+            return sorted(path for path in folder.iterdir() if not path.is_symlink())  # it makes none
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:

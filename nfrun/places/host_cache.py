@@ -191,12 +191,13 @@ class HostCache:
 
     def _copies(self) -> Iterator[Path]:
         """Yield the copies of all places. Removes what killed processes have left unfinished."""
-        for folder in _entries(self._all / _FRESH):
+        above = _entries(self._all)
+        for folder in (each for fresh in above if fresh.name == _FRESH for each in _entries(fresh)):
             with suppress(OSError):
                 if time.time() - folder.lstat().st_mtime > _OLD_SECONDS:
                     remove(folder, ignore_errors=True)
-        places = [place for boot in _entries(self._all) if boot.name != _FRESH for place in _entries(boot)]
-        for path in (each for place in places for above in _entries(place) for each in _entries(above)):
+        places = [place for boot in above if boot.name != _FRESH for place in _entries(boot)]
+        for path in (each for place in places for inner in _entries(place) for each in _entries(inner)):
             if path.name.endswith(UNFINISHED):
                 if not path.with_name(path.name.removesuffix(".d")).exists():
                     remove(path, ignore_errors=True)
@@ -237,6 +238,6 @@ def _removed_unused(path: Path) -> bool:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir())
+        return sorted(path for path in folder.iterdir() if not path.is_symlink())  # what links lead to is not ours
     except OSError:
         return []

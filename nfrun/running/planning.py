@@ -42,11 +42,12 @@ class Planned:
 def plan_pipeline(options: PlanOptions, messages: Messages, program: Program | None = None) -> Planned:
     """Plan a pipeline, and find out which nodes would run if `options.format` shows it. Nothing runs or is written.
 
-    `program` is what only a program gives. Secrets are redacted in `messages` as soon as they are known. Raises
-    SpecError, UsageError, SelectionError and OSError.
+    What killed runs left in the work folder is removed. `program` is what only a program gives. Secrets are redacted
+    in `messages` as soon as they are known. Raises SpecError, UsageError, SelectionError and OSError.
     """
     pipeline, shows_reuse = _to_plan(options, messages, program)
     work = WorkDir.of_pipeline(pipeline, options.work)
+    work.remove_left()
     selection = selection_of(options, pipeline, work)
     messages.warn_all(map(one_line, warnings_of(pipeline)))
     recorded = read_node_stats(work.timings(pipeline)).durations

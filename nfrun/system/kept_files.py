@@ -169,6 +169,14 @@ def size_of(path: Path) -> int:
     )
 
 
+def is_inside(path: Path, top: Path) -> bool:
+    """Return whether a file or folder is in the folder `top`, wherever links lead that are on the way to it.
+
+    Where `top` is a link, the folder is what it leads to.
+    """
+    return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(top))
+
+
 def remove(path: Path, *, ignore_errors: bool = False) -> None:
     """Remove a file or a folder, also a read-only one; do nothing if it is not there.
 

@@ -232,17 +232,44 @@ def test_with_all_and_a_pipeline_its_runs_go_and_those_of_others_stay(folder: Fo
     assert folder.runs() == []
 
 
-def test_a_killed_run_is_cleaned_up_by_the_next_one_of_its_pipeline(folder: Folder) -> None:
+@pytest.mark.parametrize(
+    "command",
+    ["run p.yaml", "plan p.yaml", "runs", "show", "logs rows --pipeline p.yaml", "clean", "run nap.yaml"],
+)
+def test_what_a_killed_run_left_is_removed_by_the_next_command_of_any_pipeline(folder: Folder, command: str) -> None:
     folder.write("p.yaml", ROWS)
+    folder.run()
     first = folder.holding()
     first.kill()
     first.communicate()
-    (killed,) = folder.runs()
-    folder.run()
-    assert (folder.path / ".nfrun" / "runs" / killed / "scratch").is_dir(), "of another pipeline"
+    killed = folder.path / ".nfrun" / "runs" / folder.runs()[-1]
+    assert (killed / "scratch").is_dir()
+    for name in ("scratch/duckdb.7", "scratch/nap.1.x"):  # what DuckDB spilled, and what a script had written
+        (killed / name).mkdir(exist_ok=True)
+        (killed / name / "data").write_bytes(b"." * 9999)
+    (killed / "nap.1.arrow.7f.partial").touch()
+    outside = folder.path / "mine"
+    outside.mkdir()
+    (outside / "data").touch()
+    (killed / "scratch" / "link").symlink_to(outside)
     folder.go()
-    folder.nfrun("run", "nap.yaml")
-    assert not (folder.path / ".nfrun" / "runs" / killed / "scratch").exists()
+    folder.nfrun(*command.split())
+    assert not (killed / "scratch").exists() and not (killed / "nap.1.arrow.7f.partial").exists()
+    assert (outside / "data").exists()
+
+
+@pytest.mark.parametrize("command", ["run p.yaml", "plan p.yaml", "runs", "show", "doctor", "run p.yaml --fresh"])
+def test_what_a_run_has_that_is_under_way_stays(folder: Folder, command: str) -> None:
+    folder.write("p.yaml", ROWS)
+    folder.run()
+    first = folder.holding()
+    (scratch,) = (folder.path / ".nfrun" / "runs").glob("2-*/scratch")
+    (scratch / "duckdb.7").mkdir()
+    folder.nfrun(*command.split())
+    assert (scratch / "duckdb.7").exists()
+    folder.go()
+    ended(first)
+    assert not scratch.exists()
 
 
 # ------------------------------------------------------------------ --wait

@@ -12,12 +12,22 @@ import pytest
 from written_run import write_run
 
 from nfrun.core.pipeline import OutputId, Pipeline
+from nfrun.history.given_tables import remove_old_inputs
 from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader, UnfinishedNode
+from nfrun.history.kept_tables import kept_tables, remove_over_budget
 from nfrun.history.prune import plan_prune
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
 
 PAGE = 4096
+_OTHERS = (
+    "inputs/x.arrow",
+    "map/m/1.rows",
+    "map/m/1.partial",
+    "previews/p.json",
+    "code/x.partial",
+    "timings/x.partial",
+)
 
 
 class Trial:
@@ -290,3 +300,45 @@ def test_a_hard_linked_file_counts_once_when_its_last_name_goes(trial: Trial) ->
     plan = plan_prune(trial.work, budget=0)
     assert (plan.files, plan.size) == ((first / "a.1.arrow",), 0)
     assert plan_prune(trial.work, everything=True).size == PAGE + pages
+
+
+@pytest.mark.parametrize("budget", [0, None])
+@pytest.mark.parametrize(
+    "link", ["runs", "runs/{}", "runs/{}/logs", "inputs", "map", "map/m", "previews", "code", "timings", ""]
+)
+def test_nothing_is_removed_outside_of_the_work_folder(tmp_path: Path, link: str, budget: int | None) -> None:
+    trial = Trial(tmp_path / "work")
+    run = trial.run("a")
+    files = [*(run / name for name in ("logs/x", "old.arrow")), *(trial.work.path / name for name in _OTHERS)]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b".")
+    top = trial.work.path / link.format(run.name)
+    top.rename(tmp_path / "disk")
+    top.symlink_to(tmp_path / "disk")
+    before = sorted(path for path in (tmp_path / "disk").rglob("*"))
+    plan = plan_prune(trial.work, everything=True) if budget is None else plan_prune(trial.work, budget=budget)
+    plan.remove()
+    after = sorted(path for path in (tmp_path / "disk").rglob("*"))
+    if link:
+        assert after == before
+        assert plan.outside == ((top,) if "/" not in link and budget is None else plan.outside)
+    else:  # the work folder may be on another disk
+        assert after != before and plan.outside == ()
+        assert not [path for path in files if path.name.endswith("partial") and path.exists()]
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+def test_what_is_over_the_budget_stays_where_a_link_leads_out(tmp_path: Path, is_link: bool) -> None:
+    trial = Trial(tmp_path / "work")
+    first, _ = trial.run("a", key="k1"), trial.run("a", key="k2")
+    (trial.work.path / "inputs").mkdir()
+    (trial.work.path / "inputs" / "x.arrow").write_bytes(b"." * 100)
+    for name in ("runs", "inputs") if is_link else ():
+        (trial.work.path / name).rename(tmp_path / name)
+        (trial.work.path / name).symlink_to(tmp_path / name)
+    remove_old_inputs(trial.work, (), 10)
+    with closing(RunIndex(trial.work, from_journals=True)) as index:
+        kept, _ = remove_over_budget(trial.work.path, kept_tables(index), 0)
+    assert (first / "a.1.arrow").exists() == (trial.work.path / "inputs" / "x.arrow").exists() == is_link
+    assert kept == PAGE * (1 + is_link)  # that of the last run is protected

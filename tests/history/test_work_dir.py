@@ -162,18 +162,47 @@ def test_runs_of_older_versions_come_before(tmp_path: Path, lock: str | None, jo
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_what_a_killed_run_left_is_removed_by_the_next_one_of_its_pipeline(tmp_path: Path, old: bool) -> None:
+def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path: Path, old: bool) -> None:
     work = WorkDir(tmp_path)
-    with started(work, "other.yaml") as other, started(work) as start:
+    with started(work, "third.yaml") as third, started(work) as start:
         pass
     run = OLD_RUN if old else start.run
-    if old:
-        (tmp_path / "lock").write_text(json.dumps({"run": run, "number": 2}))
-    for id in (run, other.run):
-        (work.make_run_folder(id) / "scratch").mkdir()
+    with started(work, "other.yaml") as other:
+        if old:
+            (tmp_path / "lock").write_text(json.dumps({"run": run, "number": 2}))
+        for id in (run, other.run, third.run):
+            (work.make_run_folder(id) / "scratch").mkdir()
+        with started(work):
+            assert not (tmp_path / "runs" / run / "scratch").exists()
+            assert not (tmp_path / "runs" / third.run / "scratch").exists(), "of another pipeline"
+            assert (tmp_path / "runs" / other.run / "scratch").exists(), "it is under way"
+    work.remove_left()
+    assert not (tmp_path / "runs" / other.run / "scratch").exists()
+
+
+def test_a_clean_up_that_is_killed_is_done_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = WorkDir(tmp_path)
+    with started(work) as start:
+        (work.make_run_folder(start.run) / "scratch").mkdir()
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(WorkDir, "remove_unfinished", lambda work, run: 1 / 0)
+        with started(work):
+            pass
     with started(work):
-        assert not (tmp_path / "runs" / run / "scratch").exists()
-        assert (tmp_path / "runs" / other.run / "scratch").exists(), "it may be under way"
+        assert not (tmp_path / "runs" / start.run / "scratch").exists()
+
+
+@pytest.mark.parametrize("link", ["runs", "runs/{}", "runs/{}/scratch", ""])
+def test_what_links_lead_to_is_not_cleaned_up_but_the_work_folder_may_be_a_link(tmp_path: Path, link: str) -> None:
+    work = WorkDir(tmp_path / "work")
+    with started(work) as start:
+        (work.make_run_folder(start.run) / "scratch").mkdir()
+        (work.path / "runs" / start.run / "scratch" / "data").touch()
+    top = work.path / link.format(start.run)
+    top.rename(tmp_path / "disk")
+    top.symlink_to(tmp_path / "disk")
+    work.remove_left()
+    assert [path.name for path in (tmp_path / "disk").rglob("data")] == (["data"] if link else [])
 
 
 def test_one_run_of_a_pipeline_at_a_time_and_the_error_names_it(tmp_path: Path) -> None:

@@ -142,6 +142,18 @@ def test_removal_takes_read_only_folders_and_skips_what_is_not_there(place: Fold
         place.get("data/a.folder")
 
 
+def test_what_links_lead_to_is_neither_listed_nor_removed(place: Folder, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    file(tmp_path / "mine" / "x")
+    place.put(file(tmp_path / "a"), "data/x")
+    (place.path / "code").symlink_to(tmp_path / "mine")
+    assert [*names(place)] == ["data/x"]
+    place.remove(["data/x", "code/x"])
+    assert (tmp_path / "mine" / "x").exists() and [*names(place)] == []
+    place.remove_all()
+    assert (tmp_path / "mine" / "x").exists()
+
+
 def test_all_is_removed_at_once(place: Folder, tmp_path: Path) -> None:
     place.put(folder(tmp_path / "a"), "data/a.folder")
     place.fresh_folder()

@@ -44,6 +44,19 @@ def test_what_was_used_longest_ago_goes_first(cache: HostCache) -> None:
     assert names(cache) == ["data/a", "data/c"]
 
 
+@pytest.mark.parametrize("link", ["", "/boot", "/boot/mine", "/boot/mine/data", "/fresh"])
+def test_what_links_lead_to_stays_unless_the_folder_itself_is_one(tmp_path: Path, link: str) -> None:
+    target = tmp_path / "disk" / "x" / "y" / "z"
+    target.mkdir(parents=True)
+    (target / "big").write_bytes(bytes(300))
+    os.utime(tmp_path / "disk" / "x", (0, 0))
+    (tmp_path / f"stores{link}").parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / f"stores{link}").symlink_to(tmp_path / "disk")
+    cache = HostCache(tmp_path / "stores" / "other" / "a", 250)
+    get(cache, "data/a")
+    assert (target / "big").exists() == bool(link)
+
+
 def test_what_is_used_stays_whatever_it_takes(cache: HostCache) -> None:
     for name in ("data/a", "data/b", "data/c"):
         get(cache, name)

@@ -223,10 +223,10 @@ def _stepwise(names: Iterable[str], text: str, whole: Iterable[str] = ()) -> Ite
 def _runs(place: Place) -> Iterator[ListedRun]:
     """Yield the runs that a command line is about, the newest first. Raises NotRecorded, SpecError and OSError."""
     from nfrun.lookback.run_list import list_runs
-    from nfrun.lookback.work_folder import find_work
+    from nfrun.lookback.work_folder import locate_work
 
     work: WorkDir
-    work, pipeline = find_work(_first(place, "pipeline"), _first(place, "work"))
+    work, pipeline = locate_work(_first(place, "pipeline"), _first(place, "work"))
     return list_runs(work, pipeline)
 
 
@@ -246,10 +246,10 @@ def _recorded(place: Place) -> Mapping[str, tuple[str, tuple[str, ...]]]:
     """Return the nodes of the run that the line names, with their matrices and outputs."""
     from nfrun.history.run_plan import read_node_names
     from nfrun.lookback.run_reference import find_run
-    from nfrun.lookback.work_folder import find_work
+    from nfrun.lookback.work_folder import locate_work
 
     given = place.given.get("run")
-    run = find_run(*find_work(_first(place, "pipeline"), _first(place, "work")), given[0] if given else None)
+    run = find_run(*locate_work(_first(place, "pipeline"), _first(place, "work")), given[0] if given else None)
     return read_node_names(run.folder)
 
 
