@@ -1,6 +1,7 @@
 """Writes copies of files and folders: a copy appears under its name complete, or not at all.
 
-A new folder is made beside the one that it replaces and takes its place in one step, where the system can do that.
+A new folder is made beside the one that it replaces and takes its place in one step, where the system can do that. Where
+a link has the name, the link is replaced, and what it leads to stays. Links above it are followed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def copy_file(source: Path, target: Path, *, fsync: bool = False) -> None:
 
     Raises OSError.
     """
+    if target.exists() and not (target.is_file() or target.is_dir()):  # such as /dev/null, or a link to it
+        raise OSError(errno.EINVAL, "not an ordinary file", str(target))
     with atomic_write(target, fsync=fsync) as partial:
         _copy(str(source), partial)
 
@@ -70,11 +73,10 @@ def _umask() -> int:
 def staged_folder(target: Path) -> Iterator[Path]:
     """Yield a new folder beside `target`, for what `put_in_place` puts there. It is removed afterwards. Raises OSError.
 
-    Where `target` is a link, it is beside what that leads to. A folder that a killed writer left is removed by the next
-    one.
+    A folder that a killed writer left is removed by the next one.
     """
-    target = Path(os.path.realpath(target))
-    if target.exists() and not target.is_dir():
+    target = _place_of(target)
+    if target.exists() and not target.is_symlink() and not target.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
     make_folders(target.parent)
     partial, lock = _make_locked(target)
@@ -89,12 +91,11 @@ def staged_folder(target: Path) -> Iterator[Path]:
 def put_in_place(new: Path, target: Path, *, fsync: bool = False) -> None:
     """Put a folder in the place of another, in one step where the system can do that. Raises OSError.
 
-    Where `target` is a link, that is done where it leads to. What was there is at `new` afterwards, or was removed.
-    Makes missing folders above `target`.
+    What was there is at `new` afterwards, or was removed. Makes missing folders above `target`.
     """
-    target = Path(os.path.realpath(target))
+    target = _place_of(target)
     made = make_folders(target.parent)
-    if not target.is_dir():
+    if not target.is_symlink() and not target.is_dir():
         os.rename(new, target)  # noqa: PTH104
     elif not _exchanged(new, target):
         before, lock = _make_locked(target)
@@ -106,6 +107,13 @@ def put_in_place(new: Path, target: Path, *, fsync: bool = False) -> None:
             os.close(lock)
     for folder in (*made, target.parent) if fsync else ():
         sync(folder)
+
+
+def _place_of(target: Path) -> Path:
+    """Return the path to a name, as the system has it: links above the name are followed, and one of the name is not."""
+    if target.name in ("", ".."):
+        return Path(os.path.realpath(target))
+    return Path(os.path.realpath(target.parent), target.name)
 
 
 def _make_locked(target: Path) -> tuple[Path, int]:

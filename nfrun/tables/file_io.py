@@ -162,7 +162,7 @@ def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
     """Write the table to `path` atomically, and return the file's size in bytes.
 
     The extension gives the format; .gz, .bz2 and .zst after csv and jsonl compress. Makes missing folders. Readers of
-    an existing file keep the old content; of several writers the last one wins. With `fsync` the file and its name
+    an existing file keep the old content, and what a link leads to stays; of several writers the last one wins. With `fsync` the file and its name
     survive a power loss.
 
     csv: null is an empty field, text is quoted; nested values become JSON, bytes base64, durations a number of their
@@ -173,7 +173,7 @@ def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
     kind = format_of(path.name)
     if kind is None:
         raise FormatError(_unknown(path.name))
-    if path.exists() and not path.is_file():
+    if path.exists() and not path.is_file() and not (path.is_symlink() and path.is_dir()):
         # The rename would replace /dev/null or a pipe with a file, for all programs.
         raise FormatError(f"{path.name} is {'a folder' if path.is_dir() else 'not an ordinary file'}: not replaced")
     compression = COMPRESSIONS.get(endings(path.name)[1]) if kind in ("csv", "jsonl") else None

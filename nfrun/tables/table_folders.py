@@ -54,7 +54,7 @@ def write_folder(
     table = table.combine_chunks()  # the bytes of a Parquet file depend on the chunks
     table = with_plain_columns(table) if partition else table
     rows = _rows_by_folder(table, partition) if partition else None
-    target = Path(os.path.realpath(target))
+    target = Path(os.path.realpath(target)) if replace else target  # a link to the folder of partitions stays
     with staged_folder(target) as stage:
         files = []
         for folder in rows if rows is not None else ("",):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import Here
 
+from nfrun.system import atomic_folders
+
 SITE = """\
 params: {pages: a}
 nodes:
@@ -104,13 +106,53 @@ def test_a_replaced_folder_counts_in_full(here: Here, tmp_path: Path) -> None:
     assert reasons(here, tmp_path)["w"] == CHANGED.format("out/day=2026-01-01/")
 
 
-def test_a_folder_that_is_a_link(here: Here, tmp_path: Path) -> None:
-    (tmp_path / "p.yaml").write_text(SITE)
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "out").symlink_to("elsewhere")
+LINKED = (
+    SITE.replace("  w: {write: out/,", "  w: {write: LINK/,")
+    + """\
+  rows: {sql: "select unnest([1, 2]) as n, 'x' as text"}
+  file: {write: LINK.csv, inputs: rows}
+  table: {write: LINK.d/, inputs: rows}
+  copy: {write: LINK.txt, inputs: text}
+  text: {run: "echo > $NFRUN_OUTPUT", outputs: {text: file}}
+"""
+)
+
+
+@pytest.mark.parametrize("target", ["mine/{}", "mine/{}/data", "nowhere/{}", "real/{}"])
+def test_a_link_is_replaced_by_what_is_written_and_what_it_leads_to_stays(
+    here: Here, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "p.yaml").write_text(LINKED.replace("LINK", "out/link"))
+    written = ["link", "link.csv", "link.d", "link.txt"]
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to("real")  # a link above is followed
+    for name in written:
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        (tmp_path / "mine" / name / "data").write_text("mine")
+        (tmp_path / "real" / name).symlink_to(tmp_path / target.format(name))
     run(here, tmp_path)
     assert (tmp_path / "out").is_symlink()
-    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["a"]
-    assert reasons(here, tmp_path)["w"] == ""
-    shown = here(tmp_path, "show", "w", "--pipeline", "p.yaml")
-    assert "  wrote       out/a\n              out/\n" in shown.stdout
+    assert [path.name for path in sorted((tmp_path / "real").iterdir())] == written
+    assert not any((tmp_path / "real" / name).is_symlink() for name in written)
+    assert [path.name for path in (tmp_path / "real/link.d").iterdir()] == ["part-0.parquet"]
+    assert [path.read_text() for path in (tmp_path / "mine").rglob("data")] == ["mine"] * 4
+    assert not (tmp_path / "nowhere").exists()
+    assert set(reasons(here, tmp_path).values()) == {""}
+    atomic_folders.remove(tmp_path / "real/link")
+    (tmp_path / "real/link").symlink_to(tmp_path / "mine")  # put there again, as by a script that links all it finds
+    assert reasons(here, tmp_path)["w"].endswith("is gone or has changed")
+    run(here, tmp_path)
+    assert (tmp_path / "mine/link/data").exists() and not (tmp_path / "real/link").is_symlink()
+
+
+def test_links_in_a_folder_that_is_replaced_are_not_followed(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(SITE)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "data").touch()
+    (tmp_path / "out" / "inner").mkdir(parents=True)
+    for name in ("out/folder", "out/inner/folder"):
+        (tmp_path / name).symlink_to(tmp_path / "mine")
+    (tmp_path / "out" / "file").symlink_to(tmp_path / "mine" / "data")
+    run(here, tmp_path)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+    assert (tmp_path / "mine" / "data").exists() and (tmp_path / "mine").stat().st_mode & 0o777 == 0o755

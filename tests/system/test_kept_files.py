@@ -185,15 +185,26 @@ def test_a_copy_takes_the_place_of_a_folder(folder: Path, tmp_path: Path) -> Non
     (target / "a" / "x.txt").write_text("can be written")
 
 
-def test_a_copy_takes_the_place_of_the_folder_that_a_link_leads_to(folder: Path, tmp_path: Path) -> None:
+def test_a_copy_takes_the_place_of_a_link(folder: Path, tmp_path: Path) -> None:
     real, link = tmp_path / "elsewhere" / "real", tmp_path / "link"
     real.mkdir(parents=True)
     (real / "old").touch()
     link.symlink_to(real)
     copy_folder(folder, link)
-    assert link.readlink() == real
-    assert content_of(real) == content_of(folder)
-    assert [path.name for path in real.parent.iterdir()] == ["real"]
+    assert not link.is_symlink() and content_of(link) == content_of(folder)
+    assert [str(path.relative_to(real.parent)) for path in real.parent.rglob("*")] == ["real", "real/old"]
+    copy_folder(folder, tmp_path / "elsewhere" / "real" / "..")  # no name of its own: the folder that it leads to
+    assert content_of(real.parent) == content_of(folder)
+
+
+def test_a_copy_replaces_no_pipe_or_device(tmp_path: Path) -> None:
+    (source := tmp_path / "a.txt").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match="not an ordinary file"):
+            copy_file(source, tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink()
 
 
 def test_folders_of_killed_writers_are_removed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

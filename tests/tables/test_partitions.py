@@ -209,12 +209,45 @@ def test_systems_that_cannot_exchange_folders(tmp_path: Path, monkeypatch: pytes
     assert len(files_in(tmp_path)) == 3
 
 
-def test_the_folder_may_be_a_link(tmp_path: Path) -> None:
+@pytest.mark.parametrize("can_exchange", [True, False])
+@pytest.mark.parametrize("replace", [["country"], []])
+def test_links_are_replaced_and_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replace: list[str], can_exchange: bool
+) -> None:
+    if not can_exchange:
+        monkeypatch.setattr(atomic_folders, "_exchanged", lambda new, old: False)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "data").touch()
+    (tmp_path / "disk").symlink_to("real")
+    (tmp_path / "real" / "t").mkdir(parents=True)
+    link = tmp_path / "real" / "t" / "country=DE" if replace else tmp_path / "real" / "t"
+    if not replace:
+        link.rmdir()
+    for target in ("mine", "mine/data", "nowhere", link.name):  # a folder, a file, nothing, the link itself
+        link.symlink_to(target if target == link.name else tmp_path / target)
+        write_folder(SALES, tmp_path / "disk" / "t", partition=["country"], replace=replace)
+        assert not link.is_symlink() and len(files_in(tmp_path / "real")) == 3
+        assert files_in(mine) == ["data"] and not (tmp_path / "nowhere").exists()
+        atomic_folders.remove(link)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "mine", "real"]
+    assert sorted(path.name for path in (tmp_path / "real").iterdir()) == (["t"] if replace else [])
+
+
+def test_a_folder_of_partitions_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk" / "t").mkdir(parents=True)
     (tmp_path / "t").symlink_to("disk/t")
-    for replace in (["country"], []):
-        write_folder(SALES, tmp_path / "t", partition=["country"], replace=replace)
-        assert (tmp_path / "t").is_symlink() and len(files_in(tmp_path / "disk")) == 3
+    write_folder(SALES, tmp_path / "t", partition=["country"], replace=["country"])
+    assert (tmp_path / "t").is_symlink() and len(files_in(tmp_path / "disk")) == 3
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["t"]
+
+
+def test_a_file_that_has_the_name_of_a_partition_stays(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "country=FR").write_text("mine")
+    with pytest.raises(NotADirectoryError):
+        write_folder(SALES, tmp_path / "t", partition=["country"], replace=["country"])
+    assert (tmp_path / "t" / "country=FR").read_text() == "mine"
 
 
 # ------------------------------------------------------------------ names of folders
