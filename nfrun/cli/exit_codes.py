@@ -146,10 +146,10 @@ def run_exit_code(end: RunFinished, caught: Sequence[int]) -> int:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print a JSON document on stdout, indented."""
+    """Print a JSON document on stdout, indented, with all control characters escaped."""
     import json
 
-    print(json.dumps(document, indent=2))
+    print(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
 
 
 def diagnostic_json(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from nfrun.cli.lookback_options import (
 )
 from nfrun.core.errors import UsageError
 from nfrun.core.values import replace
+from nfrun.system.std_streams import path_for_stdout, stdout_for_text
 
 if TYPE_CHECKING:
     from nfrun.history.journal import FinishedOutput
@@ -232,11 +233,11 @@ def report(options: ReportOptions, messages: Messages) -> int:
         check_report_file(file, "trace" if is_trace else "report", "-o", taken)
     page = (_trace(run) if is_trace else _page(work, run, messages)).encode()
     if file == _STDOUT:
-        sys.stdout.buffer.write(page)
+        stdout_for_text().write(page)
         return EXIT_OK
     with name_errors(file):
         write_report(file, lambda opened: opened.write(page))
-    print(file)
+    print(path_for_stdout(file))
     return EXIT_OK
 
 
@@ -283,7 +284,7 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
         _copy(tables.file(output), options.file)
         return EXIT_OK
     if is_file or options.format == "path":
-        print(tables.file(output))
+        print(path_for_stdout(tables.file(output)))
         return EXIT_OK
     table = tables.tables([output])[output]
     if options.format == "text" and options.file is None:
@@ -316,7 +317,7 @@ def _write(table: Any, options: OpenOptions, messages: Messages) -> int:
         if options.file is not None:
             write_table(table, options.file)
         else:
-            write_stream(table, options.format, sys.stdout.buffer)
+            write_stream(table, options.format, stdout_for_text())
     except FormatError as error:
         messages(f"nfrun: {error}")
         return EXIT_USAGE

@@ -16,7 +16,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen, replace
 from nfrun.history.eviction import KeptTable
 from nfrun.pieces.segment_files import segment_totals, segments_in
-from nfrun.system.atomic_files import PARTIAL, atomic_write, make_folders, read_regular_file
+from nfrun.system.atomic_files import PARTIAL, atomic_write, make_private, read_regular_file
 from nfrun.system.checksums import text_checksum
 
 MAP = "map"
@@ -44,7 +44,7 @@ def mark_used(folder: Path, use: FolderUse) -> None:
         use = replace(use, cached=use.cached or known.cached)
     if known == use:
         return
-    make_folders(folder, 0o700)
+    make_private(folder)
     with atomic_write(path, private=True) as partial:
         found = {"file": use.pipeline, "number": use.number, "cached": use.cached, "unfinished": use.unfinished}
         Path(partial).write_text(json.dumps(found), encoding="utf-8")

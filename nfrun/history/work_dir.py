@@ -157,6 +157,7 @@ class WorkDir:
         if not file.exists():
             new = file.with_name(f"{_STORE_ID}-{os.urandom(6).hex()}{PARTIAL}")
             try:
+                new.touch(0o600)
                 new.write_text(os.urandom(16).hex())
                 with suppress(FileExistsError):  # another run has just made it
                     file.hardlink_to(new)
@@ -208,11 +209,8 @@ class WorkDir:
         holds the lock for the next `wait` seconds, at least 0.25. If it waits longer, it calls `on_wait(message)` once.
         """
         with ExitStack() as stack:
-            (run, unfinished, note), waited = wait_for(partial(self._lock_pipeline, pipeline, stack), wait, on_wait)
+            run, waited = wait_for(partial(self._lock_pipeline, pipeline, stack), wait, on_wait)
             self.remove_left()
-            for ended in unfinished:
-                self.remove_unfinished(ended)
-            note()
             yield RunStart(run, run_number(run), waited)
 
     @contextmanager
@@ -228,10 +226,7 @@ class WorkDir:
 
     @contextmanager
     def pause_starts(self) -> Iterator[None]:
-        """Let no run start within the `with` block, which should last for moments only: other runs wait to start.
-
-        Raises OSError, and HandoffError if the folder cannot be locked.
-        """
+        """Let no run start within the `with` block, for moments only. Raises OSError, HandoffError without locks."""
         lock = self._open_lock(self.path / _LOCKS, os.O_RDONLY | os.O_DIRECTORY, fcntl.LOCK_EX)
         try:
             yield
@@ -262,10 +257,9 @@ class WorkDir:
         return folder
 
     def remove_left(self) -> None:
-        """Remove what runs left that were killed, whatever their pipeline, but nothing of a run under way.
+        """Remove what killed runs left, whatever their pipeline. Ignores errors, as in a folder that is read-only.
 
-        Each lock names the last run of its pipeline, and the next run of that has removed what earlier ones left.
-        Ignores errors, such as that of a folder that is read-only.
+        Each lock names the last run of its pipeline, and that run has removed what earlier ones left.
         """
         for path in (self.path / _LOCKS).glob("*"):
             with suppress(OSError):
@@ -274,10 +268,7 @@ class WorkDir:
                     self.remove_unfinished(run)
 
     def remove_unfinished(self, run_id: str) -> None:
-        """Remove the scratch folders and unfinished files of an ended run. Ignores errors.
-
-        Only a run that was killed leaves any.
-        """
+        """Remove the scratch folders and unfinished files of an ended run that was killed. Ignores errors."""
         folder = self.path / "runs" / run_id
         if folder.is_symlink() or not is_inside(folder, self.path):
             return
@@ -321,11 +312,10 @@ class WorkDir:
         except OSError as error:
             raise unusable(path, error) from error
 
-    def _lock_pipeline(self, pipeline: Pipeline, stack: ExitStack) -> tuple[str, list[str], Callable[[], None]]:
-        """Take the locks of a run until `stack` is closed. Returns its id, and the ended runs to clean up after.
+    def _lock_pipeline(self, pipeline: Pipeline, stack: ExitStack) -> str:
+        """Take the locks of a run until `stack` is closed, and return its id. Raises WorkDirLocked and OSError.
 
-        The function that it returns notes the run in the lock of the pipeline, which names the ended run until then: if
-        the clean-up is killed, a later one finds it. Raises WorkDirLocked and OSError.
+        Removes what the last run of the pipeline left before the lock names the new one: if killed, the next run can.
         """
         self.make()
         own = self._lock_of(self.pipeline_name(pipeline))
@@ -340,15 +330,14 @@ class WorkDir:
             last, previous = map(read_holder, locks)
             number = self._last_number(last) + 1
             id, file = new_run_id(number), ellipsize(pipeline.file, _MAX_SHOWN)
-            notes = [
-                partial(self._write_holder, path, lock, run=id, number=number, pipeline=file)
-                for path, lock in zip((self.path / _LOCK, own), locks, strict=True)
-            ]
-            notes[0]()
+            # A run of an older version, of any pipeline, has ended: it would hold `lock` alone.
+            for form, ended in (_OLD_RUN, last.get("run")), (_RUN, previous.get("run")):
+                if isinstance(ended, str) and form.fullmatch(ended):
+                    self.remove_unfinished(ended)
+            for path, lock in zip((self.path / _LOCK, own), locks, strict=True):
+                self._write_holder(path, lock, run=id, number=number, pipeline=file)
             stack.enter_context(held.pop_all())
-        # A run of an older version, of any pipeline, has ended: it would hold `lock` alone.
-        runs = [(_OLD_RUN, last.get("run")), (_RUN, previous.get("run"))]
-        return id, [run for form, run in runs if isinstance(run, str) and form.fullmatch(run)], notes[1]
+        return id
 
     def _lock_alone(self, stack: ExitStack) -> None:
         self.make()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.errors import HandoffError
-from nfrun.system.atomic_files import read_regular_file
+from nfrun.system.atomic_files import make_private, read_regular_file
 from nfrun.system.os_errors import reason
 
 NOTHING: Mapping[str, str] = {}
@@ -49,7 +49,7 @@ class ReadFiles:
 
 def write_reads(path: Path, reads: Mapping[str, str]) -> None:
     """Add a line to the file that says which files the calls of a run have read. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     with path.open("ab", buffering=0) as file:
         file.write(json.dumps(reads).encode() + b"\n")
 

@@ -20,6 +20,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
 from nfrun.pieces.row_keys import KEY_BYTES, key_array
 from nfrun.pieces.segment_files import ALIGNED, ENDING, HAS_COUNTS, HEADER, RECORD, START, UNCHECKED
+from nfrun.system.atomic_files import make_private
 from nfrun.system.os_errors import reason
 
 
@@ -142,7 +143,7 @@ class SegmentFile:
             self._file = -1
 
     def _created(self) -> tuple[Path, int]:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self._folder)
         path = self._folder / f"{self._name}-{os.urandom(6).hex()}{ENDING}"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with suppress(OSError):  # a file system without locks

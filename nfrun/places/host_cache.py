@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.places.base import NAMED
-from nfrun.system.atomic_files import PARTIAL, is_same_file
+from nfrun.system.atomic_files import PARTIAL, is_same_file, make_private
 from nfrun.system.kept_files import make_read_only, remove, size_of
 
 _MOST_BYTES = 10 * 1000**3
@@ -113,7 +113,7 @@ class HostCache:
         """
         final = self.folder / name
         with suppress(OSError):
-            final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(final.parent)
             if not final.is_dir() or (size_of(final) != size_of(path) and _removed_unused(final)):
                 _place(path, final)
                 self._evict(final)
@@ -122,7 +122,7 @@ class HostCache:
     def fresh_folder(self) -> Path:
         """Make a folder on the disk of the copies, for files that are to be put."""
         folder = self._all / _FRESH / os.urandom(8).hex()
-        folder.mkdir(parents=True, mode=0o700)
+        make_private(folder)
         return folder
 
     def _in_use(self, path: Path, name: str) -> Path | None:
@@ -154,7 +154,7 @@ class HostCache:
         """Fetch a copy, unless another thread or process does that: then wait for it."""
         lock_file = path.with_name(path.name + PARTIAL)
         folder = path.with_name(path.name + UNFINISHED)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         lock = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -23,7 +23,7 @@ from nfrun.places.base import FOLDER_MARK, TEMPORARY, FileGone, PlacedFile, Plac
 from nfrun.places.host_cache import HostCache, boot_name, default_folder
 from nfrun.places.service_errors import explained
 from nfrun.system.checksums import text_checksum
-from nfrun.system.kept_files import content_of, remove
+from nfrun.system.kept_files import content_of, is_inside, remove
 
 SMALL = 5_000_000  # bytes of an object that is written with one request, without a look whether it is there
 _PART = 16 << 20  # bytes that are fetched with one request
@@ -237,15 +237,39 @@ def _packed(folder: Path, path: Path) -> Path:
 
 
 def _unpacked(packed: Path, folder: Path) -> Path | None:
-    """Unpack a `tar` file into a new folder. Returns its path, None if the file is damaged."""
+    """Unpack a `tar` file into a new folder. Returns its path, None if the file is damaged.
+
+    That is so, too, if anything in it would come to lie, or would lead, outside of the folder, or is no file, folder or
+    link: `tarfile` has a filter for that from Python 3.11.4 on only.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
         with tarfile.open(packed) as archive:
-            if hasattr(tarfile, "data_filter"):
-                archive.extractall(folder, filter="data")
-            else:  # before Python 3.11.4
-                archive.extractall(folder)
-    except (tarfile.TarError, EOFError):
+            for entry in sorted(archive, key=tarfile.TarInfo.issym):  # links last: so no file is written through one
+                if not _is_unpacked(archive, entry, folder):
+                    return None
+    except (tarfile.TarError, EOFError, KeyError, ValueError, FileExistsError, NotADirectoryError, IsADirectoryError):
         return None
-    return folder
+    links = (path for path in folder.rglob("*") if path.is_symlink())
+    return folder if all(Path(os.path.realpath(path)).is_relative_to(folder.resolve()) for path in links) else None
+
+
+def _is_unpacked(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> bool:
+    """Unpack one entry of an archive into a folder. Returns whether that can be done inside of it. Raises OSError."""
+    path = folder / entry.name
+    if ".." in path.parts[len(folder.parts) :] or not path.is_relative_to(folder):  # such as `/etc/passwd`
+        return False
+    if path != folder and not is_inside(path, folder):
+        return False
+    (path if entry.isdir() else path.parent).mkdir(parents=True, exist_ok=True)
+    if entry.issym():
+        path.symlink_to(entry.linkname)
+    elif not entry.isdir():
+        content = archive.extractfile(entry)  # of a hard link: that of the file in the archive
+        if content is None:
+            return False
+        with content, path.open("xb") as file:
+            shutil.copyfileobj(content, file)
+        path.chmod(0o755 if entry.mode & 0o100 else 0o644)
+    return True

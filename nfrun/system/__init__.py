@@ -8,8 +8,8 @@ read-only and moves them, and `atomic_folders` copies them and puts folders in t
 
 Other packages use:
 
-- `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `open_regular_file`, `PARTIAL`,
-  `read_regular_file`, `remove_partials`, `sync`
+- `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `make_private`, `name_errors`, `open_regular_file`,
+  `PARTIAL`, `read_regular_file`, `remove_partials`, `sync`
 - `atomic_folders`: `copy_file`, `copy_folder`, `put_in_place`, `staged_folder`, `sync_folder`
 - `checked_json`: `read_checked`, `write_checked`
 - `checksums`: `bytes_checksum`, `file_checksum`, `FileChecksums`, `FileLook`, `HashedFile`, `LAYOUT`,
@@ -19,7 +19,7 @@ Other packages use:
   `check_processes`, `check_threads`
 - `health.mounts`: `mount_of`
 - `kept_threads`: `KeptThreads`
-- `kept_files`: `Content`, `content_of`, `keep`, `layout_of`, `make_read_only`, `NotKeepable`, `remove`,
+- `kept_files`: `Content`, `content_of`, `is_inside`, `keep`, `layout_of`, `make_read_only`, `NotKeepable`, `remove`,
   `size_of`
 - `native_threads`: `arrow_threads`, `default_thread_variables`, `given_thread_variables`, `thread_variables`
 - `file_search`: `find_files`, `inner_folder`, `is_foreign`, `name_below`, `PYTHON_FOLDERS`
@@ -35,8 +35,8 @@ Other packages use:
 - `remembered_checksums`: `RememberedChecksums`
 - `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`, `is_busy`,
   `peak_rss`, `PeakMemory`, `process_began`, `used_memory`
-- `std_streams`: `discard_stdout`, `Messages`, `named_descriptor`, `open_descriptor`, `prepare_std_streams`,
-  `redirect_std_streams`, `separate_streams`
+- `std_streams`: `discard_stdout`, `Messages`, `named_descriptor`, `open_descriptor`, `path_for_stdout`,
+  `prepare_std_streams`, `redirect_std_streams`, `separate_streams`, `stdout_for_text`
 - `threads`: `ABANDONED`, `start_thread`, `start_timer`
 - `time_zone`: `local_zone`, `zone_variable`
 - `working_directory`: `thread_directory`

@@ -37,6 +37,13 @@ def make_folders(path: Path, mode: int = 0o777) -> list[Path]:
     return [folder.parent for folder in missing]
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone. Raises OSError."""
+    missing = [*takewhile(lambda above: not above.exists(), folder.parents)]
+    for each in (*reversed(missing), folder):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextmanager
 def atomic_write(path: Path | str, *, private: bool = False, fsync: bool = False, mode: int = 0o666) -> Iterator[str]:
     """Yield the path of a temporary file beside `path`, and rename it to `path` unless an exception is raised.

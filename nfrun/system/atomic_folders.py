@@ -1,7 +1,7 @@
 """Writes copies of files and folders: a copy appears under its name complete, or not at all.
 
-A new folder is made beside the one that it replaces and takes its place in one step, where the system can do that. Where
-a link has the name, the link is replaced, and what it leads to stays. Links above it are followed.
+A new folder is made beside the one that it replaces and takes its place in one step, where the system can do that. If a
+link has the name, the link is replaced, and what it leads to stays. Links above it are followed.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def put_in_place(new: Path, target: Path, *, fsync: bool = False) -> None:
 
 
 def _place_of(target: Path) -> Path:
-    """Return the path to a name, as the system has it: links above the name are followed, and one of the name is not."""
+    """Return the path to a name, of which links above the name are followed, and one with the name is not."""
     if target.name in ("", ".."):
         return Path(os.path.realpath(target))
     return Path(os.path.realpath(target.parent), target.name)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any, TextIO, cast
 
 from nfrun.core.text import escape_controls
 from nfrun.system.pipes import ByteFilter, pump, pumping
@@ -78,6 +78,32 @@ def redirect_std_streams(out: int, err: int) -> tuple[TextIO, TextIO]:
 
 def _line_stream(number: int) -> TextIO:
     return open(number, "w", 1, "utf-8", "backslashreplace", closefd=False)
+
+
+class TextForTerminal:
+    """A binary stream for text to stdout, which is a terminal: control characters of the text are escaped.
+
+    Ignores bytes at the end that are no whole character.
+    """
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
+
+    def write(self, data: bytes) -> None:
+        sys.stdout.write(escape_controls(self._decode(bytes(data))))
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def stdout_for_text() -> IO[bytes]:
+    """Return the stream to which the bytes of a text are written: stdout as it is, or escaped on a terminal."""
+    return cast("IO[bytes]", TextForTerminal()) if sys.stdout.isatty() else sys.stdout.buffer
+
+
+def path_for_stdout(path: Path) -> str:
+    """Return a path as it is printed on stdout: as it is, for other programs, or escaped on a terminal."""
+    return escape_controls(str(path)) if sys.stdout.isatty() else str(path)
 
 
 def discard_stdout() -> None:

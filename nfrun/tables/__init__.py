@@ -37,7 +37,7 @@ Other packages use:
 - `store`: `TableStore`
 - `stored_files`: `LateStoredFiles`, `StoredFiles`
 - `stored_form`: `read_all`, `with_stored_types`
-- `table_folders`: `write_folder`
+- `table_folders`: `replaced_folder`, `write_folder`
 - `text_files`: `one_column`, `with_guessed_types`
 - `worker_store`: `WorkerStore`
 """

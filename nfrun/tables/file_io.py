@@ -162,8 +162,8 @@ def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
     """Write the table to `path` atomically, and return the file's size in bytes.
 
     The extension gives the format; .gz, .bz2 and .zst after csv and jsonl compress. Makes missing folders. Readers of
-    an existing file keep the old content, and what a link leads to stays; of several writers the last one wins. With `fsync` the file and its name
-    survive a power loss.
+    an existing file keep the old content, and what a link leads to stays; of several writers the last one wins. With
+    `fsync` the file and its name survive a power loss.
 
     csv: null is an empty field, text is quoted; nested values become JSON, bytes base64, durations a number of their
     unit. jsonl: times are ISO 8601, decimals text, bytes base64, maps lists of {"key", "value"}, NaN and infinity null.

@@ -123,7 +123,7 @@ def _created(path: str) -> pa.OSFile:
     try:
         return pa.OSFile(name, "wb")
     except FileNotFoundError:
-        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).parent.mkdir(exist_ok=True, mode=0o700)
         return pa.OSFile(name, "wb")
 
 

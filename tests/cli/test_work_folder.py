@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -16,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import forked
+import pyarrow as pa
 import pytest
 from conftest import Here, wait_until
 
+import nfrun
 from nfrun.history.journal_text import with_checksum
+from nfrun.history.work_dir import WorkDir
+from nfrun.places.host_cache import HostCache
 from nfrun.system.checksums import file_checksum
 
 NAP = "nodes:\n  nap: {run: 'echo > ready; while [ ! -e go ]; do sleep 0.01; done'}\n"
@@ -575,3 +580,36 @@ def test_files_of_the_user_in_the_work_folder_count(work: str, file: str, tmp_pa
     for text, status in (("1", "1 ran"), ("1", "1 reused"), ("2", "1 ran")):
         (tmp_path / file).write_text(text)
         assert f"p: ok, {status}, " in here(tmp_path, "run", "p.yaml", "--work", work).stderr
+
+
+# ------------------------------------------------------------------ modes
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_folders_of_the_work_folder_are_for_their_owner_alone(tmp_path: Path, here: Here, umask: int) -> None:
+    (tmp_path / "steps.py").write_text("def twice(n: int):\n    return {'n': 2 * n}\n")
+    (tmp_path / "p.yaml").write_text(
+        "inputs: {rows: {read: none.csv}}\n"
+        "nodes:\n"
+        "  m: {python: 'steps:twice', inputs: rows, map: {over: rows}}\n"
+        "  s: {run: 'mkdir -p $NFRUN_OUTPUT/inner; touch $NFRUN_OUTPUT/a', inputs: m, outputs: {site: folder}}\n"
+        "outputs: {m: m}\n"
+    )
+    work = tmp_path / "work"  # the user's own, with the usual mode
+    work.mkdir(0o755)
+    store = tmp_path / "store"
+    before = os.umask(umask)
+    try:
+        nfrun.load(tmp_path / "p.yaml").run(inputs={"rows": pa.table({"n": [1, 2]})}, work=work)
+        WorkDir(work).store_address(f"file://{store}")
+        cache = HostCache(tmp_path / "cache" / "boot" / "a")
+        cache.get("data/x", lambda folder: Path(shutil.copy(tmp_path / "p.yaml", folder)))
+    finally:
+        os.umask(before)
+    found = {path: stat.S_IMODE(path.stat().st_mode) for top in (work, tmp_path / "cache") for path in top.rglob("*")}
+    kept = [path for path in found if path.name.startswith("s.site.")]
+    inner = {path for path in found for top in kept if path.is_relative_to(top)}
+    assert {"inputs", "map", "runs", "code", "timings", "locks", "store-id"} <= {path.name for path in work.iterdir()}
+    assert {mode for path, mode in found.items() if path.is_dir() and path not in inner} == {0o700}
+    assert {mode for path, mode in found.items() if path in inner} == {0o555, 0o444}  # in the folder of the run
+    assert {mode for path, mode in found.items() if path.parent == work and path.is_file()} == {0o600}

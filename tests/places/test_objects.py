@@ -9,9 +9,11 @@ import signal
 import stat
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.places.base import FileGone, PlaceError
 from nfrun.places.host_cache import boot_name
-from nfrun.places.objects import Objects
+from nfrun.places.objects import Objects, _packed, _unpacked
 from nfrun.places.opening import open_place
 from nfrun.places.stored_outputs import output_name
 from nfrun.system.checksums import file_checksum, text_checksum
@@ -209,6 +211,69 @@ def test_a_damaged_object_is_not_believed(s3: S3, tmp_path: Path, data: bytes, i
     assert place.size(name) is None
     place.put(path, name, moved=False)
     assert content_of(place.get(name)) == content_of(path)
+
+
+def entry(name: str, content: str = "x", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = len(content) if not fields else 0
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info, content.encode()
+
+
+LINK = {"type": tarfile.SYMTYPE}
+HOSTILE: dict[str, list[tuple[tarfile.TarInfo, bytes]]] = {
+    "a file above": [entry("../out/x")],
+    "a file above, by a folder": [entry("a/../../out/x")],
+    "an absolute file": [entry("OUT/x")],
+    "a link above": [entry("a", **LINK, linkname="../out")],
+    "an absolute link": [entry("a", **LINK, linkname="OUT")],
+    "a file through a link": [entry("a", **LINK, linkname="OUT"), entry("a/x")],
+    "a link through a link": [entry("a", **LINK, linkname="OUT"), entry("a/x", **LINK, linkname="y")],
+    "a link through a link that was inside": [
+        entry("s/x"),
+        entry("a", **LINK, linkname="m/n/b/../../../out"),  # inside, as long as there is no b
+        entry("m/n/b", **LINK, linkname="../../s"),
+        entry("a/y", **LINK, linkname="z"),
+    ],
+    "a link by a deep link": [
+        entry("p/q/x"),
+        entry("d", **LINK, linkname="p/q"),
+        entry("e", **LINK, linkname="d/../../../out"),
+    ],
+    "a hard link above": [entry("a", type=tarfile.LNKTYPE, linkname="../out/secret")],
+    "a device": [entry("a", type=tarfile.CHRTYPE, devmajor=1, devminor=3)],
+    "a pipe": [entry("a", type=tarfile.FIFOTYPE)],
+    "a file twice": [entry("a"), entry("a")],
+    "a file for a folder": [entry("a"), entry("a/x")],
+    "a link over a file": [entry("a"), entry("a", **LINK, linkname="b")],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_tar_that_leads_out_of_its_folder_is_damaged(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "secret").write_text("secret")
+    with tarfile.open(tmp_path / "packed.tar", "w") as archive:
+        for info, content in HOSTILE[name]:
+            info.name, info.linkname = (text.replace("OUT", str(out)) for text in (info.name, info.linkname))
+            archive.addfile(info, io.BytesIO(content) if info.isreg() else None)
+    assert _unpacked(tmp_path / "packed.tar", tmp_path / "unpacked") is None
+    assert [path.name for path in out.iterdir()] == ["secret"]
+
+
+def test_what_a_tar_may_have(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    (made / "inner" / "deep").mkdir(parents=True)
+    (made / "run").write_text("true")
+    (made / "run").chmod(0o4775)
+    (made / "same").hardlink_to(made / "run")
+    for name, target in {"inner/up": "../run", "inner/deep/all": "../..", "gone": "inner/none", "loop": "loop"}.items():
+        (made / name).symlink_to(target)
+    unpacked = _unpacked(_packed(made, tmp_path / "packed.tar"), tmp_path / "unpacked")
+    assert unpacked is not None and content_of(unpacked) == content_of(made)
+    assert (unpacked / "run").stat().st_mode & 0o7777 == 0o755
 
 
 def overwrite(place: Objects, name: str, data: bytes) -> None:

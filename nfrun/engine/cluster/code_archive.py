@@ -68,7 +68,7 @@ def unpack(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as packed:
         for info in packed.infolist():
             path = packed.extract(info, folder)
-            if mode := stat.S_IMODE(info.external_attr >> _MODE):
+            if mode := (info.external_attr >> _MODE) & 0o777:
                 os.chmod(path, mode | stat.S_IRUSR | stat.S_IWUSR)  # noqa: PTH101
 
 
