@@ -32,7 +32,7 @@ from nfrun.history.lock_files import (
     wait_for,
     write_holder,
 )
-from nfrun.system.atomic_files import PARTIAL, make_folders, name_errors, read_regular_file, remove_partials
+from nfrun.system.atomic_files import PARTIAL, make_folders, name_errors, read_regular_file
 from nfrun.system.kept_files import is_inside, remove
 
 JOURNAL = "journal.jsonl"
@@ -270,10 +270,11 @@ class WorkDir:
     def remove_unfinished(self, run_id: str) -> None:
         """Remove the scratch folders and unfinished files of an ended run that was killed. Ignores errors."""
         folder = self.path / "runs" / run_id
-        if folder.is_symlink() or not is_inside(folder, self.path):
-            return
-        remove(folder / SCRATCH, ignore_errors=True)
-        remove_partials(folder)
+        with suppress(OSError):
+            names = os.listdir(folder)  # noqa: PTH208  (quick, however many there are)
+            left = [folder / name for name in names if name == SCRATCH or name.endswith(PARTIAL)]
+            for path in left if left and is_inside(left[0], self.path) else ():
+                remove(path, ignore_errors=True)
 
     def run_folders(self) -> list[Path]:
         """Return the folders of all runs, the first run first; those of older versions are sorted by name.

@@ -65,7 +65,7 @@ def _check_replaced(node: NodeSpec) -> Iterator[NodeDiagnostic]:
             yield NodeDiagnostic(("with", "mode"), f"{what} to another one is there twice", hint, is_warning=True)
     elif mode != "partitions":
         what = "'replace' says what 'mode: partitions' replaces, and this node replaces the whole folder"
-        yield NodeDiagnostic(("with", "replace"), what, "add mode: partitions, or remove it", at_key=True)
+        yield NodeDiagnostic(("with", "replace"), what, "write mode: partitions, or remove it", at_key=True)
     elif unknown := next((name for name in replaced if name not in columns), None):
         guess = closest_match(unknown, columns)
         what = f"'replace' names the column '{ellipsize(unknown)}', and 'partition' does not"

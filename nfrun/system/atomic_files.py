@@ -87,10 +87,9 @@ def atomic_write(path: Path | str, *, private: bool = False, fsync: bool = False
 
 def remove_partials(folder: Path) -> None:
     """Remove the temporary files of `private` files in a folder. Ignores errors. No thread may be writing there."""
-    with suppress(OSError):
-        for name in os.listdir(folder):  # noqa: PTH208  (quick, however many there are)
-            if name.endswith(PARTIAL):
-                (folder / name).unlink()
+    for partial in folder.glob(f"*{PARTIAL}"):
+        with suppress(OSError):
+            partial.unlink()
 
 
 def is_same_file(file: int, path: Path | str) -> bool:

@@ -582,6 +582,29 @@ def test_files_of_the_user_in_the_work_folder_count(work: str, file: str, tmp_pa
         assert f"p: ok, {status}, " in here(tmp_path, "run", "p.yaml", "--work", work).stderr
 
 
+# ------------------------------------------------------------------ links
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+def test_clean_leaves_what_links_lead_to_and_the_work_folder_may_be_one(folder: Folder, is_link: bool) -> None:
+    folder.write("p.yaml", ROWS)
+    folder.write("mine/x", "")
+    (folder.path / "disk").mkdir()
+    (folder.path / ".nfrun").symlink_to("disk")  # as on another disk
+    folder.run()
+    for name in ("inputs", "previews") if is_link else ():
+        shutil.rmtree(folder.path / "disk" / name, ignore_errors=True)
+        (folder.path / "disk" / name).symlink_to(folder.path / "mine")
+    out, err = folder.nfrun("clean", "--all")
+    assert out.startswith("removed 1 run") and folder.runs() == [] and (folder.path / ".nfrun").is_symlink()
+    told = [
+        f"nfrun: warning: {folder.path}/.nfrun/{name} leads out of the work folder: what the link leads to stays\n"
+        for name in ("inputs", "previews")
+    ]
+    assert err == "".join(told) * is_link
+    assert (folder.path / "mine" / "x").exists()
+
+
 # ------------------------------------------------------------------ modes
 
 

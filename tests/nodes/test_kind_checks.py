@@ -355,7 +355,7 @@ p.yaml:5:64: 'replace' names the column 'd' twice
 
 p.yaml:5:55: 'replace' says what 'mode: partitions' replaces, and this node replaces the whole folder
     5 |   b: {write: o/, inputs: a, with: {partition: [d, c], replace: [d]}}
-      |                                                       ^^^^^^^ add mode: partitions, or remove it
+      |                                                       ^^^^^^^ write mode: partitions, or remove it
 
 p.yaml:5:66: 'replace' names the column 'dya', and 'partition' does not
     5 |   b: {write: o/, inputs: a, with: {partition: [day, c], replace: [dya], mode: partitions}}
@@ -375,7 +375,7 @@ p.yaml:5:39: 'replace' is for a folder, and this is the path of a file
 
 p.yaml:5:36: 'replace' says what 'mode: partitions' replaces, and this node replaces the whole folder
     5 |   b: {write: o/, inputs: a, with: {replace: d}}
-      |                                    ^^^^^^^ add mode: partitions, or remove it
+      |                                    ^^^^^^^ write mode: partitions, or remove it
 
 p.yaml:5:42: 'mode: partitions' replaces some of the partitions, and there is no 'partition'
     5 |   b: {write: o/, inputs: a, with: {mode: partitions, replace: [d]}}
