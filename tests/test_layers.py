@@ -37,7 +37,7 @@ api
 cli
 """
 MOST_ARROWS = 155  # from a package to another, `__main__` counted as a package
-MOST_LINES = 400  # of a file
+MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two
 MOST_FUNCTION_LINES = 60
 
 # Pure are all of core, and a few modules that other packages keep to themselves.
