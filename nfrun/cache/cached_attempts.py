@@ -37,6 +37,7 @@ from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import RunCoroutine
+from nfrun.engine.failures import failure_without
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest
 from nfrun.nodes.base import CancelToken
@@ -139,8 +140,7 @@ class CachedAttempts:
         spec = self._nodes[start.node]
         self._observed.inputs.snapshot(spec, anew=start.attempt == 1)
         if missing := self._observed.inputs.missing(spec):
-            what = f"there is no file '{missing}', which 'files' of the node names"
-            return Outcome(start.node, start.attempt, Failure(Cause.NODE, "", what))
+            return Outcome(start.node, start.attempt, failure_without(missing, spec, self._base))
         order = start
         if spec.map is not None:
             kept = None if self._rows is None else self._rows.kept_rows(spec, start, self._store)

@@ -14,15 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.core.events import NodeLogged, NodeProgressed, OutputRef, RunFinished
+from nfrun.core.call_events import CallStarted
+from nfrun.core.events import NodeLogged, NodeProgressed, NodeStarted, Outcome, OutputRef, RunFinished
 from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
-from nfrun.engine.attempt_context import Importer
+from nfrun.engine.attempt_context import Importer, RunCoroutine
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, MakeExecutor, Placement, Preparation
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
+from nfrun.engine.failures import failure_without
 from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.instance_closer import InstanceCloser
 from nfrun.engine.last_nodes import EndReport, LastNodes
@@ -30,7 +32,8 @@ from nfrun.engine.runner import KnownOutcome, Run
 from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
-from nfrun.nodes.base import GRACE_SECONDS
+from nfrun.nodes.base import GRACE_SECONDS, CancelToken
+from nfrun.nodes.declared_files import declared_files
 from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.spare_threads import SpareThreads
 from nfrun.system.kept_files import remove
@@ -134,7 +137,9 @@ class PipelineRun:
         """
         context = ExecutorContext(
             replace(self._runner, watch=watch),
-            lambda run_attempt: with_cache(run_attempt, self.store, self.run.abort) if with_cache else run_attempt,
+            lambda run_attempt: (
+                with_cache(run_attempt, self.store, self.run.abort) if with_cache else self._with_files(run_attempt)
+            ),
             self.store,
             self._folder,
             self._slots,
@@ -148,6 +153,21 @@ class PipelineRun:
         with around(self.run), nullcontext() if watch is None else watch.watching():
             makers = {name: partial(make, context) for name, make in self._makers.items()}
             return self.run.go(makers, self.store, known or (lambda start: None), self._instances.close_all)
+
+    def _with_files(self, run_attempt: RunAttempt) -> RunAttempt:
+        """Let nodes fail of which a declared file is missing, as a cache does."""
+        pipeline = self._runner.pipeline
+        base = Path(pipeline.folder)
+
+        def run_with_files(start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
+            spec = pipeline.nodes.get(start.node)
+            if spec is not None and spec.files and not isinstance(start, CallStarted):
+                for entry, found in declared_files(spec, base).items():
+                    if not found:
+                        return Outcome(start.node, start.attempt, failure_without(entry, spec, base))
+            return run_attempt(start, cancel_token, run_coroutine)
+
+        return run_with_files
 
     def close(self, take_tables: Callable[[], object]) -> None:
         """Close logs, reporters and store. Calls `take_tables` before the store drops its tables."""

@@ -15,6 +15,7 @@ Other packages use:
 - `declared_files`: `declared_files`, `is_written_before`, `missing_files`, `used_files`
 - `duckdb_instances`: `gives_nothing`
 - `external_files`: `external_outputs`, `ExternalInputs`
+- `file_names`: `describe_missing`, `may_exist`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`
 - `instances`: `RUN_COROUTINE`, `unused_instances`
 - `map_form`: `missing_columns`

@@ -17,6 +17,11 @@ def is_above(entry: str, base: Path) -> bool:
     return bool(stars or not has_magic(path)) and Path(os.path.normpath(fixed)) in base.absolute().parents
 
 
+def may_exist(entry: str, base: Path) -> bool:
+    """Return whether there may be a file for an entry of `files` on another day."""
+    return "://" not in entry and not is_above(entry, base)
+
+
 def describe_missing(entry: str, base: Path) -> tuple[str, str]:
     """Describe an entry of `files` for which there is no file. Returns a message and a hint."""
     path = base / entry

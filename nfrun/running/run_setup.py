@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -110,7 +111,7 @@ def set_up_run(
         yield RunSetup(
             options=options,
             pipeline=pipeline,
-            plan=plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded.durations),
+            plan=_plan(options, resolved, recorded),
             selection=selection,
             work=work,
             folder=work.make_run_folder(start.run),
@@ -138,6 +139,14 @@ def _check_cluster(options: RunOptions, messages: Messages) -> None:
     elif idle := [name for name in ("NFRUN_ADDRESS", "NFRUN_STORE") if os.environ.get(name)]:
         are, they = ("are", "they are") if idle[1:] else ("is", "it is")
         messages.warn(f"{' and '.join(idle)} {are} not used: {they} for --executor {CLUSTERS[0]}")
+
+
+def _plan(options: RunOptions, resolved: Resolved, recorded: NodeStats) -> Plan:
+    """Return the plan of all nodes. Those that lack a file come first: the run fails before it does more."""
+    slots = slots_of(options.slots, resolved.pipeline)
+    plan = plan_of(resolved.pipeline, slots=slots, estimated_durations=recorded.durations)
+    first = dict.fromkeys(resolved.absent, inf)
+    return replace(plan, priorities={**plan.priorities, **first}) if first else plan
 
 
 def _store(options: RunOptions, work: WorkDir) -> str:
@@ -198,6 +207,7 @@ def _resolve(
         work=options.work,
         columns=True,
         far=options.executor in CLUSTERS,
+        absent=[],
         **of_program(program),
     )
 

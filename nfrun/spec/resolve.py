@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.errors import SpecError
+from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.core.values import frozen
 from nfrun.logs.redaction import Redactor
@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 class Resolved:
     """A pipeline whose parameters are bound and whose expressions are evaluated.
 
-    `redactor` masks its secrets. `uses_run`: an expression may have read the id of the run.
+    `redactor` masks its secrets. `uses_run`: an expression may have read the id of the run. `absent` are the nodes that
+    lack a file, if this is no error.
     """
 
     pipeline: Pipeline
     redactor: Redactor
     uses_run: bool = False
+    absent: Sequence[str] = ()
 
 
 def resolve(
@@ -56,6 +58,7 @@ def resolve(
     work: Path | None = None,
     columns: bool = False,
     far: bool = False,
+    absent: list[str] | None = None,
     values: Mapping[str, Any] = NOTHING,
     built: BuiltPipeline | None = None,
 ) -> Resolved:
@@ -65,6 +68,7 @@ def resolve(
     expressions stay as they are; the matrix is expanded with the defaults of the parameters. `profile` is laid over the
     file; if it is None, the one that NFRUN_PROFILE in `environ` names. What is `known` to be in order is not checked
     again, and what is found to be is added. Nodes that may run `far` away may take more memory than this machine has.
+    Files need not be there if there is a list, `absent`, for the nodes that lack some.
     `values` has parameters with their types; these win over the others. If the pipeline is `built` by a program, no
     file is read. `bind` in `binder.py` describes the others.
     Calls `on_read(pipeline)` when the file is read, and then `set_redactor(redactor)`, because errors of binding may
@@ -97,24 +101,17 @@ def resolve(
     else:
         pipeline = expand(pipeline, document, environ)
     pipeline = with_memory(pipeline, far=far)
-    _refuse(pipeline, document, functions, environ, known if columns else None)
-    return Resolved(pipeline, redactor, uses_run=bool(uses_run))
+    _refuse(pipeline, document, missing(pipeline, document, functions, environ, absent), known if columns else None)
+    return Resolved(pipeline, redactor, uses_run=bool(uses_run), absent=tuple(absent or ()))
 
 
-def _refuse(
-    pipeline: Pipeline,
-    document: Document,
-    functions: FunctionLookup,
-    environ: Mapping[str, str],
-    known: KnownChecks | None,
-) -> None:
-    """Raise SpecError for amounts over a budget, for what nodes need and lack, and for columns unless it is None."""
+def _refuse(pipeline: Pipeline, document: Document, lacks: Iterable[Diagnostic], known: KnownChecks | None) -> None:
+    """Raise SpecError for amounts over a budget, for what nodes lack, and for columns unless `known` is None."""
     if refused := list(dict.fromkeys(refused_amounts(pipeline, document, pipeline.budgets))):
         raise SpecError(refused)
-    absent = list(missing(pipeline, document, functions, environ))
-    lacking = [] if known is None else column_problems(pipeline, document, known)
-    if absent or lacking:
-        raise SpecError(in_file_order(pipeline.file, [*absent, *lacking]))
+    unknown = [] if known is None else column_problems(pipeline, document, known)
+    if problems := [*lacks, *unknown]:
+        raise SpecError(in_file_order(pipeline.file, problems))
 
 
 def functions_of(built: BuiltPipeline | None) -> Mapping[str, LookupResult]:

@@ -188,10 +188,10 @@ def test_a_declared_file_that_no_node_wrote_fails_the_node_that_declares_it(tria
     assert trial.statuses() == {"make": "ok", "use": "ok"}
 
 
-def test_a_declared_file_that_is_missing_is_an_error_before_the_run(trial: Trial) -> None:
+def test_a_declared_file_that_is_missing_is_an_error_of_a_plan(trial: Trial) -> None:
     trial.write("p.yaml", "nodes:\n  use: {run: 'true', files: x.bin}\n")
-    for command in (["run"], ["plan"], ["plan", "--resume"]):
-        done = trial.nfrun(command[0], "p.yaml", *command[1:])
+    for options in ([], ["--resume"]):
+        done = trial.nfrun("plan", "p.yaml", *options)
         assert (done.returncode, done.stdout) == (2, "")
         assert "p.yaml:2:29: there is no file 'x.bin'\n" in done.stderr
     assert not (trial.path / ".nfrun").exists()

@@ -251,7 +251,7 @@ def test_warnings_as_json() -> None:
     assert json.loads(out) == {"files": [strict]}
 
 
-def test_what_is_missing_is_an_error_before_a_run(tmp_path: Path, here: Here) -> None:
+def test_what_is_missing_is_an_error_of_a_plan_and_fails_its_node_in_a_run(tmp_path: Path, here: Here) -> None:
     Path("warned.yaml").write_text(WARNED)
     found = (
         "warned.yaml:2:13: there is no file 'abset.csv'\n"
@@ -259,8 +259,10 @@ def test_what_is_missing_is_an_error_before_a_run(tmp_path: Path, here: Here) ->
         "      |             ^^^^^^^^^ a path is relative to the pipeline file\n"
     )
     assert nfrun("plan", "warned.yaml") == (2, "", found)
-    assert nfrun("run", "warned.yaml") == (2, "", found)
     assert not Path(".nfrun").exists()
+    done = here(tmp_path, "run", "warned.yaml")
+    assert done.returncode == 1
+    assert "warned.yaml:2:3: node 'a' failed: no such file: abset.csv\n" in done.stderr
     Path("abset.csv").write_text("x\n1\n")
     assert here(tmp_path, "run", "warned.yaml").returncode == 0  # the value that is not used prevents nothing
 

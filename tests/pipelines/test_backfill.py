@@ -156,11 +156,11 @@ def test_a_day_that_is_missing_or_broken_stops_no_other(folder: Path) -> None:
     assert trend(mended) == expected_trend(days(7))
 
 
-def test_a_folder_without_days_is_an_error_before_anything_runs(folder: Path) -> None:
+def test_a_folder_without_days_is_an_error_before_anything_is_written(folder: Path) -> None:
     command = [sys.executable, "-m", "nfrun", "run", str(folder / "backfill.yaml"), "-p", "source=nowhere"]
     done = forked.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 2
-    assert "no file matches 'nowhere/*.jsonl'" in done.stderr
+    assert done.returncode == 1
+    assert "node 'found' failed: no file matches nowhere/*.jsonl" in done.stderr
     assert not (folder / "out").exists()
 
 
