@@ -16,8 +16,9 @@ from nfrun.nodes.base import NodeDiagnostic
 
 # What DuckDB says of a column that is not there.
 _UNKNOWN = re.compile(
-    r'Referenced column "?([^"\n]+?)"? not found|does not have a column named "([^"]+)"'
-    r'|^Column "([^"]+)" (?:in (?:EXCLUDE|REPLACE) list not found|referenced in UNPIVOT|does not exist on)'
+    r'Referenced column "?([^"\n]+?)"? (?:was )?not found|does not have a column named "([^"]+)"'
+    r'|^Column "([^"]+)" (?:in (?:EXCLUDE|REPLACE) list not found|referenced in UNPIVOT|does not exist on'
+    r"|was selected but was not found|referenced that exists in the SELECT clause)"
 )
 _ARROW_TYPES = {
     "BOOLEAN": "bool", "TINYINT": "int8", "SMALLINT": "int16", "INTEGER": "int32", "BIGINT": "int64",
@@ -31,8 +32,8 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
     """Return the Arrow schema of the result of a query, None if it is not known, and what the query cannot read.
 
     `inputs` has the Arrow schemas of all inputs that are tables, by their names, with the type null for one that is not
-    known: DuckDB lets it stand for any other one. Nothing but a missing column is told; `subject` says in the message
-    what reads it.
+    known: DuckDB lets it stand for any other one. If columns, types and values are known, whatever DuckDB refuses is
+    told, else nothing but a missing column; `subject` says in the message what reads it.
     """
     try:
         import duckdb
@@ -40,8 +41,11 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
         return None, None
     import pyarrow as pa
 
+    from nfrun.tables.footers import lacking_columns, may_lack_columns
     from nfrun.tables.plain_arrays import empty_table
 
+    is_known = all(pa.null() not in schema.types for schema in inputs.values())
+    may_lack = any(map(may_lack_columns, inputs.values()))
     with _LOCK:  # several runs of a program may plan at once
         connection, tables = _connection()
         try:
@@ -53,17 +57,21 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
             if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
                 return None, None
             values = {name: _value(node.with_.get(name)) for name in statements[0].named_parameters}
-            is_known = all(pa.null() not in schema.types for schema in inputs.values())
-            return _schema(connection.sql(statements[0], params=values), is_known), None
+            schema = _schema(connection.sql(statements[0], params=values), is_known)
+            return (lacking_columns(schema) if may_lack else schema), None
         except duckdb.BinderException as error:
-            found = _UNKNOWN.search(_message(error))
-            if found is None:
+            said, subject = _message(error).partition("\n")[0], subject or f"the query of '{node.id}'"
+            found = _UNKNOWN.search(said)
+            if found is None and (not is_known or may_lack or None in values.values()):
                 return None, None
-            column = next(filter(None, found.groups()))
+            column = next(filter(None, found.groups())) if found is not None else ""
             begin = max(0, node.body.find(statements[0].query))
             place = _place(connection, statements[0], values, column)
-            start, length = (begin + place, len(column)) if place is not None else (0, 0)
-            return None, _missing(node, inputs, column, subject or f"the query of '{node.id}'", start, length)
+            start, length = (begin + place[0], place[1]) if place is not None else (0, 0)
+            if found is None:
+                what = f"DuckDB refuses {subject}: {ellipsize(said, 200)}"
+                return None, NodeDiagnostic((node.kind,), what, start=start, length=length)
+            return None, _missing(node, inputs, column, subject, start, length)
         except Exception:  # such as a type that DuckDB does not know: a run says what is wrong, if anything is
             return None, None
 
@@ -112,12 +120,16 @@ def _message(error: Exception) -> str:
     return said
 
 
-def _place(connection: Any, statement: Any, values: Mapping[str, Any], column: str) -> int | None:
-    """Return the index of a column that is not there in the text of a statement, None if it is not found."""
+def _place(connection: Any, statement: Any, values: Mapping[str, Any], column: str) -> tuple[int, int] | None:
+    """Return the index and the length of a column in the text of a statement, of any word where DuckDB sees the error.
+
+    None if it is not found.
+    """
     import duckdb
 
     text = statement.query
-    word = rf'(?<![\w$])"?{re.escape(column)}(?![\w$])'
+    name = re.escape(column) if column else r"[^\W\d]\w*"
+    word = rf'(?<![\w$])"?({name})(?![\w$])'
     try:
         connection.execute(statement, values).fetchall()  # it fails as before, and says where
     except duckdb.Error as error:
@@ -126,9 +138,9 @@ def _place(connection: Any, statement: Any, values: Mapping[str, Any], column: s
         if position is not None:
             at = len(text.encode()[: int(position)].decode(errors="ignore"))
             if found := re.compile(word, re.IGNORECASE).search(text, at):
-                return found.end() - len(column)
-    found = re.search(word, text, re.IGNORECASE)
-    return found.end() - len(column) if found else None
+                return found.start(1), len(found[1])
+    found = re.search(word, text, re.IGNORECASE) if column else None
+    return (found.start(1), len(found[1])) if found else None
 
 
 def _missing(

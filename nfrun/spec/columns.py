@@ -255,7 +255,7 @@ class _Columns:
             import pyarrow as pa
 
             axes = [pa.field(axis, pa.type_for_alias(type_)) for axis, type_ in gather.columns.items()]
-            self._gathered[key] = pa.schema([*axes, *schema])
+            self._gathered[key] = pa.schema([*axes, *schema], schema.metadata)
         return self._gathered.get(key)
 
     def _merged(self, schemas: Sequence[Any]) -> Any:
@@ -265,9 +265,10 @@ class _Columns:
             return different[0] if len(different) == 1 else None
         key = tuple(map(id, different))
         if key not in self._gathered:
-            from nfrun.tables.footers import merged_schema
+            from nfrun.tables.footers import lacking_columns, merged_schema
 
-            self._gathered[key] = merged_schema(different)
+            schema = merged_schema(different)
+            self._gathered[key] = None if schema is None else lacking_columns(schema)
         return self._gathered[key]
 
     def _check_contracts(self, spec: NodeSpec, found: Findings) -> None:

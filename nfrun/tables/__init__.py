@@ -20,7 +20,8 @@ Other packages use:
 - `file_io`: `read_table`, `write_stream`, `write_table`
 - `file_outputs`: `hand_on`
 - `file_table`: `check_unchanged`, `FileTable`, `open_files`, `read_source`
-- `footers`: `joined_schema`, `merged_schema`, `named_schema`, `null_counts`, `row_groups`, `source_schema`
+- `footers`: `joined_schema`, `lacking_columns`, `may_lack_columns`, `merged_schema`, `named_schema`, `null_counts`,
+  `row_groups`, `source_schema`
 - `formats`: `ARROW`, `format_of`, `FormatError`, `READ_OPTIONS`
 - `frozen`: `frozen`, `frozen_output`
 - `gathered`: `flattened`, `put_together`

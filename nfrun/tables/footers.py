@@ -19,6 +19,8 @@ from nfrun.tables.formats import format_of
 from nfrun.tables.partitions import partitions_of
 from nfrun.tables.text_files import FILE_NAME, NO_TYPES
 
+_MAY_LACK = {b"may lack": b"columns"}
+
 
 def joined_schema(
     files: Mapping[str, Path],
@@ -67,6 +69,16 @@ def merged_schema(schemas: Sequence[pa.Schema]) -> pa.Schema | None:
     if any(len(found) > 1 and any(map(pt.is_nested, found)) for found in types.values()):
         return None
     return pa.schema([(name, found.pop() if len(found) == 1 else pa.null()) for name, found in types.items()])
+
+
+def lacking_columns(schema: pa.Schema) -> pa.Schema:
+    """Return a schema that says that a table may lack some of its columns."""
+    return schema.with_metadata(_MAY_LACK)
+
+
+def may_lack_columns(schema: pa.Schema) -> bool:
+    """Return whether a table with this schema may lack some of its columns."""
+    return (schema.metadata or {}).items() >= _MAY_LACK.items()
 
 
 def source_schema(source: FileSource) -> pa.Schema:

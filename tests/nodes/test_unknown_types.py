@@ -66,5 +66,10 @@ def test_no_query_that_is_right_is_a_mistake(seed: int) -> None:
         answer, wrong = columns_of_query(query(first, "a"), {"a": unknown})
         if wrong is None and answer is not None:
             _, wrong = columns_of_query(query(second, "a", "b"), {"a": unknown, "b": answer})
+        table = pa.schema(types).empty_table()
         if wrong is not None:
-            assert not are_bound(first, second, pa.schema(types).empty_table()), (first, second, types, wrong.message)
+            assert not are_bound(first, second, table), (first, second, types, wrong.message)
+        answer, wrong = columns_of_query(query(first, "a"), {"a": table.schema})
+        if wrong is None and answer is not None:
+            _, wrong = columns_of_query(query(second, "a", "b"), {"a": table.schema, "b": answer})
+        assert (wrong is None) == are_bound(first, second, table), (first, second, types, wrong)

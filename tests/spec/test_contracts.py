@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -301,6 +302,114 @@ OF_D = "the query of 'd' reads the column"
 def test_columns_travel_along_the_edges(tmp_path: Path, query: str, inputs: str, told: str) -> None:
     text = COLUMNS.replace("QUERY", query).replace("INPUT", inputs).replace("MORE", "retries: 1")
     assert validated(tmp_path, text) == ([told] if told else [])
+
+
+HIDDEN = """
+select sum(paid) as paid from b
+select paid paid from b
+select paid as "PAID" from b
+select max(key) over (order by paid) as paid from b
+select first(paid order by key) as paid from b
+select count(*) filter (paid > 1) as paid from b
+select *, coalesce(paid, 0) as paid from b
+select paid + 1 as paid from b where paid > 1
+select try_cast(paid as int) as paid from b order by paid
+select unnest(paid) as paid from b
+select {'p': paid} as paid from b
+select [x + paid for x in [1]] as paid from b
+select (select sum(paid) as paid from b) as paid from b
+with x as (select sum(paid) as paid from b) from x
+from b, lateral (select paid as paid) q
+select key as paid from b union all select paid as paid from b
+select columns(['paid']) from b
+select z from (values (paid)) t(z), b
+"""
+
+
+@pytest.mark.parametrize("query", HIDDEN.strip().split("\n"))
+def test_a_name_of_the_answer_hides_no_column_that_is_missing(tmp_path: Path, query: str) -> None:
+    text = COLUMNS.replace("QUERY", json.dumps(query)).replace("INPUT", "b").replace("MORE", "")
+    (told,) = validated(tmp_path, text)
+    assert f"{OF_D} 'paid', which 'b' does not have" in told
+    column = int(told.split(":")[2]) - 1
+    assert text.splitlines()[6][column:].lower().startswith("paid")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select id as paid, paid + 1 as more from a",
+        "select id as paid from a where paid > 1 group by paid having paid > 2 order by paid",
+        "select id as paid from a qualify row_number() over (order by paid) = 1",
+        "select max(id) as id, max(name) as name from a having max(id) > 1",
+        "select * replace (id + 1 as id), sum(id) over () as s from a",
+        "select id as a, a.name from a",
+        "select paid from (select id as paid from a)",
+        "select list_transform([1], lambda paid: paid + 1) as paid from a",
+        "select x.paid from (select {'paid': id} as x from a)",
+        "from (unpivot a on id into name paid value x) select paid, x",
+        'from (pivot a on id in (1, 2) using count(*) group by name) select name, "1"',
+        "select id, a.at as paid, count(*) from a group by all",
+    ],
+)
+def test_a_name_of_the_answer_that_may_be_read_is_no_mistake(tmp_path: Path, query: str) -> None:
+    text = COLUMNS.replace("QUERY", json.dumps(query)).replace("INPUT", "a").replace("MORE", "")
+    assert validated(tmp_path, text) == []
+
+
+REFUSED = "DuckDB refuses the query of 'd':"
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (
+            "select name from a, b",
+            '7:18: {} Ambiguous reference to column name "name"',
+        ),
+        ("select a.id from a as z", '7:18: {} Referenced table "a" not found!'),
+        ("select paid.x as paid from a", '7:18: {} Referenced table "paid" not found!'),
+        ("select id from a where sum(id) > 1", "7:34: {} WHERE clause cannot contain aggregates!"),
+        ("select sum(id) as s from a where s > 1", "7:18: {} WHERE clause cannot contain aggregates!"),
+        ("select id, sum(id) from a", '7:18: {} column "id" must appear in the GROUP BY clause or must be part of'),
+        ("select id.x from a", "7:10: {} Cannot extract field 'x' from expression \"id\" because it is not a struct"),
+        ("select x.q from (select {'p': id} as x from a)", '7:10: {} Could not find key "q" in struct'),
+        ("select columns('paid') from a", '7:18: {} No matching columns found that match regex "paid"'),
+        ("select id from a union select id, name from a", "7:10: {} Set operations can only apply to expressions with"),
+        ("select sum(name) from a", "7:18: {} No function matches the given name and argument types 'sum(VARCHAR)'"),
+        ("select id from a where at > 5", "7:"),
+    ],
+)
+def test_what_duckdb_refuses_is_found_before_a_run(tmp_path: Path, query: str, told: str) -> None:
+    text = COLUMNS.replace("QUERY", json.dumps(query)).replace("INPUT", "[a, b]").replace("MORE", "")
+    (found,) = validated(tmp_path, text)
+    assert found.startswith(f"p.yaml:{told.format(REFUSED)}"), found
+
+
+@pytest.mark.parametrize(
+    ("read", "query"),
+    [
+        ("{read: a.csv}", "select name from a, b"),  # nothing is known of its columns
+        ("{read: a.csv, schema: {id: any, name: any}}", "select sum(name) + id from a"),  # nor of their types
+        ("{read: a.csv, schema: {id: int64, ...: any}}", "select name, sum(name) from a group by all"),
+    ],
+)
+def test_what_duckdb_refuses_of_unknown_columns_is_no_mistake(tmp_path: Path, read: str, query: str) -> None:
+    text = COLUMNS.replace("{read: a.csv, schema: {id: int64, name: string, at: timestamp}}", read)
+    text = text.replace("QUERY", json.dumps(query)).replace("INPUT", "[a, b]").replace("MORE", "")
+    assert validated(tmp_path, text) == []
+
+
+def test_a_value_that_is_not_known_yet_and_columns_that_may_be_absent_are_no_mistakes(tmp_path: Path) -> None:
+    values = "nodes: {a: {sql: 'select list_sum($ids) as s', with: {ids: '${{ params.ids }}'}}}\n"
+    assert validated(tmp_path, "params: {ids: {type: array}}\n" + values) == []
+    text = (
+        "nodes:\n  a: {sql: select 1 as id, continue_on_error: true}\n  b: {sql: 'select 1 as id, 2 as x'}\n"
+        "  c: {sql: select 2 as x}\n  d: {sql: 'select x from a, c', inputs: {a: {from: a, else: b}, c: c}}\n"
+        "  e: {sql: 'select * from a', inputs: {a: {from: a, else: b}}}\n"
+        "  f: {sql: 'select x from e, c', inputs: [e, c]}\n"
+    )
+    assert validated(tmp_path, text) == []
 
 
 @pytest.mark.parametrize(
