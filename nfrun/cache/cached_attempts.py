@@ -359,7 +359,7 @@ class CachedAttempts:
                 return self._await_removed(start, lacking, f"a check of '{start.node}' reads it")
             order = ChecksStarted(start.at, start.node, start.attempt, inputs, made=made)
             checked = self._run_attempt(order, cancel_token, run_coroutine)
-            if checked.failure is not None and not (checked.checks and failed_checks(hit.checks)):
+            if checked.failure is not None and not checked.checks:
                 return checked
             seen = checked.observation
             read_more = seen is not None and bool(seen.reads or seen.hosts or seen.obstacle)

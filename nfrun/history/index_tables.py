@@ -162,6 +162,8 @@ class JournalRows:
         if kind in RESULTS:
             if outputs := line["outputs"]:
                 self._tables += self._tables_of(line, outputs)
+            if kind == "refused" and line["reused"]:  # what is right to reuse is the entry of the run that made it
+                return
             key, definition = line["key"] and hash_of(line["key"]), hash_of_definition(line["parts"])
             place = line["node"], line.get("home") or self._id, start, length
             self._entries.append((*place, key, definition, bool(line["wrote"])))

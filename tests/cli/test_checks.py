@@ -534,7 +534,7 @@ def test_the_schema_of_a_file_that_queries_read_is_held_against_its_end(
 ) -> None:
     """The table of a million rows is never made."""
     pq.write_table(pa.table({"n": range(1_000_000)}), tmp_path / "t.parquet")
-    nodes = f"  t: {{read: t.parquet, schema: {{n: {column}}}}}\n  s: {{sql: select sum(n) from t, inputs: t}}\n"
+    nodes = f"  t: {{read: t.parquet, schema: {{n: {column}}}}}\n  s: {{sql: select max(n) from t, inputs: t}}\n"
     monkeypatch.setattr("nfrun.tables.file_table.read_source", None)
     done = run(nodes)
     assert statuses(done) == ({"t": "failed", "s": "skipped"} if told else {"t": "ok", "s": "ok"})
@@ -582,3 +582,46 @@ def test_a_table_that_is_gone_is_made_again_for_its_checks(run: Run, tmp_path: P
     lines = [line.strip() for line in here(tmp_path, "plan", "p.yaml").stdout.splitlines()]
     assert "its table is made again, as a check of it is to be made" in lines
     assert statuses(run(node.format("{rows: {min: 1}}"))) == {"t": "ok", "s": "reused"}
+
+
+TIGHTENED = {
+    "a query": "a: {sql: 'select unnest([1, 1, 2]) as id', CHECKS}",
+    "a function": "a: {python: 'steps:make', CHECKS}",
+    "a function in a worker": "a: {python: 'steps:make', executor: process, CHECKS}",
+    "a script": "a: {run: 'printf \"id\\n1\\n1\\n2\\n\" > $NFRUN_OUTPUT', format: csv, CHECKS}",
+    "a file": "a: {read: a.csv, CHECKS}",
+    "a file with cache": "a: {read: a.csv, cache: true, CHECKS}",
+    "a column file": "a: {read: a.parquet, CHECKS}",
+    "a map": "n: {sql: 'select unnest([1, 1, 2]) as id'}\n  a: {python: 'steps:one', map: n, inputs: n, CHECKS}",
+    "a node of another file": "x: {pipeline: q.yaml}",
+    "a cell": "a: {matrix: {k: [u, v]}, sql: 'select unnest([1, 1, 2]) as id', CHECKS}",
+    "one of several outputs": "a: {python: 'steps:two', outputs: {l: {CHECKS}, r: {}}}",
+}
+OPENED = {"a node of another file": "x/a", "a cell": "a@u", "one of several outputs": "a.l"}
+
+
+@pytest.mark.parametrize("what", TIGHTENED)
+def test_the_table_of_a_check_that_was_tightened_can_be_opened(tmp_path: Path, here: Here, what: str) -> None:
+    """The table is that of an earlier run, in which the check held. Then the check is loosened again."""
+    (tmp_path / "steps.py").write_text(
+        "def make():\n    return [{'id': n} for n in (1, 1, 2)]\ndef one(id: int):\n    return {'id': id}\n"
+        "def two():\n    return {'l': make(), 'r': make()}\n"
+    )
+    (tmp_path / "a.csv").write_text("id\n1\n1\n2\n")
+    pq.write_table(pa.table({"id": [1, 1, 2]}), tmp_path / "a.parquet")
+    output = OPENED.get(what, "a")
+
+    def run(checks: str) -> int:
+        (tmp_path / "q.yaml").write_text(f"nodes:\n  a: {{sql: 'select unnest([1, 1, 2]) as id', {checks}}}\n")
+        (tmp_path / "p.yaml").write_text(f"nodes:\n  {TIGHTENED[what].replace('CHECKS', checks)}\n")
+        return here(tmp_path, "run", "p.yaml").returncode
+
+    codes = []
+    for checks in ("checks: [{rows: 3}]", "checks: [{unique: id}]", "checks: [{unique: id}]", "checks: [{rows: 4}]"):
+        codes.append(run(checks))
+        opened = here(tmp_path, "open", output, "--format", "csv", "--pipeline", "p.yaml")
+        assert opened.stdout == '"id"\n1\n1\n2\n', opened.stderr
+        assert opened.stderr.startswith("nfrun: no node reads this table: ") == (checks != "checks: [{rows: 3}]")
+    assert codes == [0, 1, 1, 1]
+    assert run("checks: [{rows: 3}]") == 0
+    assert here(tmp_path, "open", output, "--format", "csv", "--pipeline", "p.yaml").stderr == ""
