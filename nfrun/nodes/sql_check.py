@@ -23,29 +23,25 @@ _SERIALIZE = "select json_serialize_sql($1::varchar, skip_null := true, skip_emp
 _ADDS_TABLES = re.compile(r"\b(?:attach|call|execute|import|install|load|schema|search_path|use)\b|_attach\s*\(", re.I)
 _QUERY = re.compile(r"\b(?:with|select|from|values)\b", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d][\w$]*")
-_WORD = re.compile(r"[^\W\d]\w*|\S")
+# A word, a sign, a text or, as the group, a comment.
+_WORD = re.compile(r"(--[^\n]*|/\*.*?\*/)|'[^']*'|[^\W\d]\w*|\S", re.DOTALL)
 _BEFORE_NAMES = """
-select from join by as with on where and or not into table update , ( . = + - * / < >
+select from join by as with on where and or not into table update distinct between case when then else
+, ( [ . : = + - * / % | < >
 """
 _NO_NAMES = """
 and or not from where select on as in is then else when like having union except join
 """
-_VALUE_HINT = "a value of 'with' is written $name"
-# What models of dbt have, and what stands for it.
-_JINJA = {
+# What other languages have, and what stands for it.
+_HINTS = {
     r"\{\{-?\s*(?:ref|source)\s*\(": "a table is written by its name, and is among the inputs of the node",
     r"\{\{-?\s*config\s*\(": "there is no Jinja: the settings of a model are keys of its node",
     r"\{\{-?\s*this\b": "there is no Jinja: new days are cells of a matrix, and 'map' computes new rows only",
     r"\{[%#]": "there is no Jinja: what differs is a value of 'with' ($name), a matrix, or an 'if' of the node",
-}
-_HINTS = {
-    ":": _VALUE_HINT,
-    "%": _VALUE_HINT,
-    "{": _VALUE_HINT,
-    "$": _VALUE_HINT,
+    r":[^\W\d]|%[(s]|\$\w+\$|\$?\{+[^{}]*\}": "a value of 'with' is written $name",
     "#": "a comment starts with --",
     "`": 'a name is quoted like this: "name"',
-    ")": "count the brackets before it",
+    r"\)": "count the brackets before it",
 }
 _KEYWORDS = """
 select from where group order having limit join left right inner outer cross using union distinct with values
@@ -65,7 +61,7 @@ def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[NodeDiagnos
     try:
         statements = planning_connection().extract_statements(node.body)
     except duckdb.Error as error:
-        yield _syntax_error(node, str(error))
+        yield _syntax_error(node, *_parse_error(node.body, error))
         return
     if not statements:
         yield NodeDiagnostic(("sql",), "the query is empty", "for example sql: select * from flights")
@@ -111,58 +107,57 @@ def _planning_instance() -> Any:
 # -- syntax ----------------------------------------------------------------------------------------------------------
 
 
-def _syntax_error(node: NodeSpec, text: str) -> NodeDiagnostic:
-    """Return the diagnostic for an error of DuckDB's parser, at the word that it is about."""
+def _parse_error(query: str, error: Exception) -> tuple[str, int | None]:
+    """Return what DuckDB's parser says of a query, and the index of the character where it says so."""
+    text = str(error)
     try:
         found = json.loads(text.partition(": ")[2])
-        said, position = str(found["exception_message"]), found.get("position")
+        position = found.get("position")
+        return str(found["exception_message"]), None if position is None else _index(query, int(position))
     except (ValueError, KeyError, TypeError):
-        said, position = text, None
+        return text, None
+
+
+def _syntax_error(node: NodeSpec, said: str, at: int | None) -> NodeDiagnostic:
+    """Return the diagnostic for an error of DuckDB's parser, at the word that it is about."""
     message = f"DuckDB cannot parse this query: {ellipsize(said.partition(chr(10))[0], 200)}"
-    if position is None:
+    if at is None:
         return NodeDiagnostic(("sql",), message)
-    at = _index(node.body, int(position))
-    words = [*_WORD.finditer(node.body)]
+    words = [word for word in _WORD.finditer(node.body) if not word[1]]
     here = next((i for i, word in enumerate(words) if word.start() >= at), len(words) - 1)
     inputs = [item.name for item in node.inputs]
     for i in range(here, max(-1, here - 2), -1):
         word, before = words[i], words[i - 1][0].lower() if i else ""
-        if _is_reserved(word[0]) and (before in _BEFORE_NAMES.split() or word[0] in inputs):
+        may_be_name = (before in _BEFORE_NAMES.split() or word[0] in inputs) and _NAME.fullmatch(word[0])
+        if may_be_name and word[0].lower() not in _NO_NAMES.split() and _goes_on(node, word, f'"{word[0]}"'):
             hint = f"'{word[0]}' is a reserved word: write \"{word[0]}\" if it is a name"
             return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
     word = words[here]
-    if at >= word.end() or (here == len(words) - 1 and word[0].lower() in _KEYWORDS.split()):
+    keywords = _KEYWORDS.split()
+    if at >= word.end() or (here == len(words) - 1 and word[0].lower() in (*keywords, *_NO_NAMES.split())):
         hint = "something is missing after it"
         return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
-    if hint := _jinja_hint(node.body, word.start()):
-        return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
-    if here and word[0] in inputs and _keyword_for(words[here - 1][0]):  # as in `select * form orders`
-        word = words[here - 1]
-    guess = None if word[0] in inputs else _keyword_for(word[0])
-    hint = f"did you mean '{guess}'?" if guess else _HINTS.get(word[0], "look at the words before it")
+    for i in range(here, max(-1, here - 2), -1):  # the one before, as in `select * form orders`
+        one = words[i]
+        guess = closest_match(one[0], keywords) if one[0].lower() not in keywords and one[0] not in inputs else None
+        if guess and _goes_on(node, one, guess):
+            return NodeDiagnostic(("sql",), message, f"did you mean '{guess}'?", start=one.start(), length=len(one[0]))
+    found = (hint for form, hint in _HINTS.items() if re.compile(form).match(node.body, word.start()))
+    hint = next(found, "look at the words before it")
     return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
 
 
-def _keyword_for(word: str) -> str | None:
-    """Return the keyword that a word may be a mistake for, None if it is one or like none."""
-    return closest_match(word, _KEYWORDS.split()) if word.lower() not in _KEYWORDS.split() else None
+def _goes_on(node: NodeSpec, word: re.Match[str], other: str) -> bool:
+    """Return whether DuckDB parses a query, or more of it, with other text in place of a word."""
+    import duckdb
 
-
-def _jinja_hint(query: str, start: int) -> str:
-    """Return what stands for the Jinja in which an error starts, "" if it is none."""
-    return next((hint for form, hint in _JINJA.items() if re.compile(form).match(query, start)), "")
-
-
-def _is_reserved(word: str) -> bool:
-    return word.lower() not in _NO_NAMES.split() and word.lower() in _reserved()
-
-
-@cache
-def _reserved() -> frozenset[str]:
-    rows = planning_connection().execute(
-        "select keyword_name from duckdb_keywords() where keyword_category = 'reserved'"
-    )
-    return frozenset(name for (name,) in rows.fetchall())
+    query = f"{node.body[: word.start()]}{other}{node.body[word.end() :]}"
+    try:
+        planning_connection().extract_statements(query)
+    except duckdb.Error as error:
+        at = _parse_error(query, error)[1]
+        return at is not None and word.start() + len(other) + 1 < at < len(query.rstrip())
+    return True
 
 
 # -- values ----------------------------------------------------------------------------------------------------------

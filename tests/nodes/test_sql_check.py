@@ -140,9 +140,9 @@ WRONG = {
     ),
     "beyond ASCII": (
         "select 'é', 'ü' fro x y z",
-        """p.yaml:7:27: DuckDB cannot parse this query: syntax error at or near "x"
+        """p.yaml:7:23: DuckDB cannot parse this query: syntax error at or near "x"
     7 |       select 'é', 'ü' fro x y z
-      |                           ^ look at the words before it""",
+      |                       ^^^ did you mean 'from'?""",
     ),
     "only a comment": (
         "-- nothing",
@@ -199,6 +199,75 @@ WRONG = {
 def test_wrong_queries(tmp_path: Path, name: str) -> None:
     query, message = WRONG[name]
     assert errors_in(tmp_path, query) == [message]
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("select at from flights", "at"),
+        ("select at::date as day, count(*) from flights group by day", "at"),
+        ("select delay, at, day from flights", "at"),
+        ("select at % 2 from flights", "at"),
+        ("select max(at) from flights", "at"),
+        ("select delay from flights where at = '12:30'", "at"),
+        ("select delay from flights order by at", "at"),
+        ("select at, end from flights", "at"),
+        ("select distinct at from flights", "at"),
+        ("select delay from flights where delay between at and 3", "at"),
+        ("select case at when 1 then 2 end from flights", "at"),
+        ("select {'k': at} from flights", "at"),
+        ("select [at, 1] from flights", "at"),
+        ("select delay || at from flights", "at"),
+        ("select at /* 12:30 % */, delay from flights", "at"),
+        ("select 'x:y' as z, at from flights -- at: z", "at"),
+        ("select at.x from flights", "at"),
+        ("select end::date from flights", "end"),
+        ("select delay, desc % 2 from flights", "desc"),
+        ("select offset from flights", "offset"),
+        ("select 'é', at from flights", "at"),
+        ("select 1; select at from flights", "at"),
+    ],
+)
+def test_a_word_that_needs_quotes_is_told_at_its_place(tmp_path: Path, query: str, word: str) -> None:
+    (found,) = errors_in(tmp_path, query)
+    first, _, caret = found.splitlines()
+    assert "DuckDB cannot parse this query: syntax error at or near" in first
+    assert caret.endswith(f"""{"^" * len(word)} '{word}' is a reserved word: write "{word}" if it is a name""")
+    column = int(first.split(":")[2]) - 1
+    assert (tmp_path / "p.yaml").read_text().splitlines()[6][column:].startswith(word)
+
+
+@pytest.mark.parametrize(
+    ("query", "hint"),
+    [
+        ("select cast(delay int) from flights", "look at the words before it"),  # and not: did you mean 'insert'?
+        ("select delay from flights where not", "something is missing after it"),  # did you mean 'unpivot'?
+        ("select delay from flights where day > 2024-01-01 12:30", "look at the words before it"),
+        ("select delay from flights where 12:30", "look at the words before it"),  # no value of 'with'
+        ("select delay : day : at from flights", "look at the words before it"),
+        ("select delay from flights where day = :low", "a value of 'with' is written $name"),
+        ("select delay from flights where day = ${low}", "a value of 'with' is written $name"),
+        ("select delay from flights where case when 1 then from 2", "look at the words before it"),
+        ("select count( from flights", "look at the words before it"),
+        ("select delay from flights where and day", "look at the words before it"),
+    ],
+)
+def test_a_hint_is_no_guess_that_changes_nothing(tmp_path: Path, query: str, hint: str) -> None:
+    (found,) = errors_in(tmp_path, query)
+    assert found.endswith(f"^ {hint}")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select flights.at, position, user, \"at\" from flights",
+        "select '12:30:00'::time, 'a@b.c', '%s', '{{ x }}', $$ :x $$ from flights",
+        "select {'at': 1}, [1, 2][1:2], @delay, delay % 2 from flights -- at: ? :x $y",
+        "select delay as at, 1 as end from flights",
+    ],
+)
+def test_words_and_signs_that_mean_something_else_are_no_mistakes(tmp_path: Path, query: str) -> None:
+    assert errors_in(tmp_path, query) == []
 
 
 def test_an_input_with_a_reserved_name(tmp_path: Path) -> None:
