@@ -161,6 +161,9 @@ class CacheKeys:
                 key_inputs[f"cells {item.name}"] = _cells_digest(item.gather, spec.id)
         if kind.uses_environment:
             env = {**self._pipeline.env, **self._pipeline.redacted_env, **spec.env, **spec.redacted_env}
+            if spec.plugin is not None and spec.map is None:  # such as which database it is about
+                named = [name for name in spec.plugin.env if name not in self._pipeline.secrets]
+                env = {**{name: os.environ.get(name, "") for name in named}, **env}
             key_inputs |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
             key_inputs["cpus"] = str(spec.cpus)
             if self.facts(spec.id).local_time:

@@ -60,7 +60,12 @@ def runs_for_effect(spec: NodeSpec, found: FinishedNode) -> bool:
 
     Or its kind says so. Such a node runs in every run, unless it has `cache: true`.
     """
-    return spec.cache is not True and (not found.outputs or KINDS[spec.kind].runs_for_effect(spec))
+    return spec.cache is not True and has_effect(spec, found)
+
+
+def has_effect(spec: NodeSpec, found: FinishedNode) -> bool:
+    """Return whether a node gave no output, or its kind says that it exists for its effect."""
+    return not found.outputs or KINDS[spec.kind].runs_for_effect(spec)
 
 
 def decide_reuse(
@@ -334,6 +339,9 @@ def usable_entries(
         files = recorded.now(entry.reads, recheck=recheck)
         if runs_for_effect(spec, entry):
             reasons.append(f"{'' if entry.outputs else 'it gave no output, so '}{FOR_EFFECT}")
+            break
+        elif has_effect(spec, entry) and entry not in history.of_node(spec.id)[:1]:
+            reasons.append("it has done something else since then")
             break
         elif entry.map is not None and entry.map.failed:
             rows = "row" if entry.map.failed == 1 else "rows"

@@ -52,6 +52,39 @@ def test_both_run_each_time(here: Here, folder: Path) -> None:
         assert (nodes["save"]["status"], nodes["large"]["status"]) == ("ok", "ok")
 
 
+def test_with_cache_true_a_write_is_made_again_when_something_has_changed(
+    here: Here, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is that of the last write, also after rows that were written before come back."""
+    monkeypatch.setenv("ADBC_URI", "sqlite:a.db")
+
+    def written(amount: int, *, mode: str = "replace") -> str:
+        (folder / "c.yaml").write_text(
+            f"nodes:\n  n: {{sql: 'select 1 as id, {amount} as amount'}}\n"
+            f"  save: {{use: adbc.write, inputs: n, with: {{table: t, mode: {mode}}}, cache: true}}\n"
+        )
+        done = here(folder, "run", "c.yaml", "-q", "--json")
+        return str(json.loads(done.stdout)["nodes"]["save"]["status"])
+
+    def amounts(file: str) -> list[int]:
+        connection = sqlite3.connect(folder / file)
+        found = [amount for (amount,) in connection.execute("select amount from t")]
+        connection.close()
+        return found
+
+    assert [written(5), written(5), written(6), written(5), written(5)] == ["ok", "reused", "ok", "ok", "reused"]
+    assert amounts("a.db") == [5]
+    monkeypatch.setenv("ADBC_URI", "sqlite:b.db")
+    assert [written(5), written(5)] == ["ok", "reused"]
+    assert amounts("b.db") == [5]
+    assert [written(7, mode="append") for _ in range(2)] == ["ok", "reused"]
+    assert amounts("b.db") == [5, 7]
+    (folder / "b.db").unlink()  # what others do to the database is not seen
+    assert written(7, mode="append") == "reused"
+    assert here(folder, "run", "c.yaml", "-q", "--force", "save").returncode == 0
+    assert amounts("b.db") == [7]
+
+
 WRONG = {
     ("mode: {upsert: [id]}", "mode: upsert"): "shop.yaml:5:71: 'mode' must be replace or append, not 'upsert'",
     ("mode: {upsert: [id]}", "mode: apend"): "shop.yaml:5:71: 'mode' must be replace or append, not 'apend'",

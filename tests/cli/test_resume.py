@@ -188,6 +188,15 @@ def test_a_declared_file_that_no_node_wrote_fails_the_node_that_declares_it(tria
     assert trial.statuses() == {"make": "ok", "use": "ok"}
 
 
+def test_what_a_script_has_done_last_counts_for_the_next_run(trial: Trial) -> None:
+    """With `cache: true`, a script that sends something is not reused after it has sent something else."""
+    found = []
+    for what in ("1", "1", "2", "1", "1"):
+        trial.write("p.yaml", f"nodes:\n  send: {{run: 'true {what}', cache: true}}\n")
+        found.append(trial.statuses()["send"])
+    assert found == ["ok", "reused", "ok", "ok", "reused"]
+
+
 def test_a_declared_file_that_is_missing_is_an_error_of_a_plan(trial: Trial) -> None:
     trial.write("p.yaml", "nodes:\n  use: {run: 'true', files: x.bin}\n")
     for options in ([], ["--resume"]):

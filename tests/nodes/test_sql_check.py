@@ -260,7 +260,7 @@ def test_a_hint_is_no_guess_that_changes_nothing(tmp_path: Path, query: str, hin
 @pytest.mark.parametrize(
     "query",
     [
-        "select flights.at, position, user, \"at\" from flights",
+        'select flights.at, position, user, "at" from flights',
         "select '12:30:00'::time, 'a@b.c', '%s', '{{ x }}', $$ :x $$ from flights",
         "select {'at': 1}, [1, 2][1:2], @delay, delay % 2 from flights -- at: ? :x $y",
         "select delay as at, 1 as end from flights",

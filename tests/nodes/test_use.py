@@ -259,6 +259,20 @@ def test_effects_and_what_lies_outside_run_each_time_without_cache(
     assert [status(here, folder) for _ in range(2)] == ["reused", "reused"]
 
 
+def test_the_variables_that_a_kind_names_are_in_the_key(
+    here: Here, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the address of a database: what was read of another one is no result of this one."""
+    monkeypatch.setenv("TOY_KEY", "a")
+    folder = one(site, PLAIN, "with: {}, cache: true", outputs=ROWS, external=True, env=["TOY_KEY"])
+    assert [status(here, folder) for _ in range(2)] == ["ok", "reused"]
+    monkeypatch.setenv("TOY_KEY", "b")
+    assert why(here, folder) == ("run", "the variable TOY_KEY changed")
+    assert status(here, folder) == "ok"
+    journals = "".join(path.read_text() for path in folder.glob(".nfrun/runs/*/journal.jsonl"))
+    assert '"variable TOY_KEY": "' in journals and '"variable TOY_KEY": "b"' not in journals
+
+
 READS = "def run(job):\n    return {'rows': [{'a': (job.folder / 'in.txt').read_text()}]}"
 
 
