@@ -262,8 +262,8 @@ class Kind:
     uses_columns: Callable[[NodeSpec], bool] = lambda node: True
     # Returns the files of this machine that say which columns a node's table has, by their names; none if none do.
     footers: Callable[[NodeSpec, Path], _Files] = lambda node, folder: NOTHING
-    # Yields what the node needs and this machine does not have, such as a file: an error before a run. The last
-    # argument tells whether a node before this one may write a file.
+    # Yields what the node needs and this machine does not have, such as a package: an error before a run. The last
+    # argument tells whether a file may appear before this node starts, as each may before a run.
     missing: Callable[[NodeSpec, FunctionLookup, Callable[[str], bool]], Iterable[NodeDiagnostic]] = (
         lambda node, lookup, may_appear: ()
     )

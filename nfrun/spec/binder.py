@@ -39,14 +39,15 @@ def bind(
     on_run: Callable[[], object] = lambda: None,
     to_run: bool = True,
     work: Path | None = None,
+    files_may_lack: bool = False,
 ) -> Pipeline:
     """Return the pipeline with its parameters bound and all expressions evaluated.
 
     `given` holds parameters as text (`-p`) and wins over `typed`, the values of a params file. The file's `env` is laid
     over `environ`. `on_run` is called for each text whose expressions may read `run_id`. `date` is that of the run, ""
     for today. With `to_run=False`, secrets need no value in `environ`, and each has the value MASK. `work` is the work
-    folder, if one was given. Raises SpecError with all problems; if parameters or secrets have one, expressions are not
-    evaluated.
+    folder, if one was given, and `files_may_lack` is that of `expand_matrix`. Raises SpecError with all problems; if
+    parameters or secrets have one, expressions are not evaluated.
     """
     diagnostics: list[Diagnostic] = []
     params = bind_params(pipeline, given, typed, diagnostics)
@@ -55,7 +56,8 @@ def bind(
     if diagnostics:
         raise SpecError(diagnostics)
     date = date or date_in(pipeline.timezone)
-    bound = replace(_Run(environ, run_id, date, on_run, to_run).bound(pipeline, document, params), date=date)
+    bound = _Run(environ, run_id, date, on_run, to_run).bound(pipeline, document, params, files_may_lack=files_may_lack)
+    bound = replace(bound, date=date)
     span = _spans(bound, document)
     for name in pipeline.inputs:
         if name in bound.nodes and not bound.nodes[name].body:
@@ -123,6 +125,8 @@ class _Run:
         params: Mapping[str, Any],
         env: Mapping[str, str] = NOTHING,
         redacted_env: Mapping[str, str] = NOTHING,
+        *,
+        files_may_lack: bool = False,
     ) -> Pipeline:
         """Return the pipeline of one file with its expressions evaluated, and the nodes of others in it.
 
@@ -146,7 +150,7 @@ class _Run:
             raise SpecError(diagnostics)
         if wrong := too_many_nodes(pipeline, document, binder.names):
             raise SpecError([wrong])
-        pipeline = expand_matrix(pipeline, document, binder.names)
+        pipeline = expand_matrix(pipeline, document, binder.names, files_may_lack=files_may_lack)
         binder.cells = MatrixNames(pipeline.axes)
         nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
         bound = replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params)

@@ -68,9 +68,8 @@ def resolve(
     expressions stay as they are; the matrix is expanded with the defaults of the parameters. `profile` is laid over the
     file; if it is None, the one that NFRUN_PROFILE in `environ` names. What is `known` to be in order is not checked
     again, and what is found to be is added. Nodes that may run `far` away may take more memory than this machine has.
-    Files need not be there if there is a list, `absent`, for the nodes that lack some.
-    `values` has parameters with their types; these win over the others. If the pipeline is `built` by a program, no
-    file is read. `bind` in `binder.py` describes the others.
+    Files need not be there if there is a list, `absent`, for the nodes that lack some. `values` has parameters with
+    their types; these win. If a pipeline is `built`, no file is read. `bind` in `binder.py` describes the others.
     Calls `on_read(pipeline)` when the file is read, and then `set_redactor(redactor)`, because errors of binding may
     quote values of secrets. Raises SpecError with every problem of the step that found some: reading the pipeline,
     reading `params_file`, binding, looking for what nodes need and, with `columns`, for columns that cannot be there.
@@ -97,6 +96,7 @@ def resolve(
             on_run=lambda: uses_run.append(True),
             to_run=to_run,
             work=work,
+            files_may_lack=absent is not None,
         )
     else:
         pipeline = expand(pipeline, document, environ)

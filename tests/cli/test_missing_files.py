@@ -95,12 +95,46 @@ def test_a_node_of_another_file_without_its_file_fails(folder: Path, here: Here)
     assert "tell | told" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("axis", "message"),
+    [
+        ("{files: 'in/*.csv'}", "no file matches in/*.csv"),
+        ("{files: '${{ params.day }}/*.txt'}", "no file matches today/*.txt"),
+        ("{rows: days.csv}", "no such file: days.csv"),
+    ],
+)
+def test_an_axis_without_its_files_fails_and_that_is_told(folder: Path, here: Here, axis: str, message: str) -> None:
+    """There are no cells, and so nothing else runs. `fin` reads what there would be."""
+    (folder / "steps.py").write_text("def f(all=None):\n    print(all)\n")
+    (folder / "p.yaml").write_text(
+        "params: {day: {type: string, default: today}}\n"
+        f"matrix: {{f: {axis}}}\nnodes:\n  each: {{matrix: f, sql: select 1 as x}}\n  other: {{sql: select 1}}\n"
+        "  all: {sql: from each, inputs: {each: {from: each, gather: concat}}}\noutputs: {all: all}\n"
+        "on_failure: {tell: {run: echo told}}\n"
+        "finally: {f: {python: 'steps:f', inputs: all}}\n"
+    )
+    done = here(folder, "run", "p.yaml", "--json")
+    assert done.returncode == 1, done.stderr
+    run = json.loads(done.stdout)
+    statuses = {name: node["status"] for name, node in run["nodes"].items()}
+    assert statuses == {"matrix/f": "failed", "tell": "ok", "f": "ok"}
+    assert f"node 'matrix/f' failed: {message}\n" in done.stderr
+    assert here(folder, "plan", "p.yaml").returncode == 2
+    assert here(folder, "show").returncode == 0
+    assert here(folder, "report", "-o", "r.html").returncode == 0
+    for name in ("in/a.csv", "today/a.txt", "days.csv"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("id\nx\n")
+    assert here(folder, "run", "p.yaml").returncode == 0
+
+
 MISTAKES = {
     "a folder for a table": ("late: {read: empty, with: {format: csv}}", "'empty' is a folder"),
     "a pattern for a file": ("late: {read: 'x*.bin', outputs: {f: .bin}}", "'x*.bin' is a pattern, and one file"),
     "another scheme": ("late: {read: 'zip://x.csv'}", "a read node cannot read zip://"),
     "a URI under files": ("late: {run: 'true', files: 'http://x/y'}", "'http://x/y' is a URI, and 'files' takes paths"),
     "all files": ("late: {run: 'true', files: /}", "'/' contains the pipeline's folder"),
+    "an axis with an empty list": ("late: {matrix: {f: '${{ [] }}'}, sql: select 1}", "the axis 'f' has no values"),
     "a module": ("late: {python: 'stepz:f'}", "there is no module 'stepz'"),
     "a package": ("late: {run: 'true', packages: [nosuchpackage]}", "no package 'nosuchpackage' is installed"),
 }

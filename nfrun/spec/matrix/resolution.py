@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,16 @@ from nfrun.spec.parameters import default_names
 from nfrun.yaml.document import Document
 
 
-def expand_matrix(pipeline: Pipeline, document: Document, names: Names) -> Pipeline:
-    """Return the pipeline with a node for each cell. `names` are those that expressions see. Raises SpecError."""
+def expand_matrix(pipeline: Pipeline, document: Document, names: Names, *, files_may_lack: bool = False) -> Pipeline:
+    """Return the pipeline with a node for each cell. `names` are those that expressions see. Raises SpecError.
+
+    If `files_may_lack` and an axis has no values for that, nothing runs but what fails for it, and what tells of that.
+    """
     if not pipeline.axes:
         return pipeline
     axes, wrong = find_values(pipeline, seen_by_graph(names))
+    if wrong and files_may_lack and all(problem.missing for problem in wrong):
+        return _without_cells(pipeline, wrong, document)
     if wrong:
         raise SpecError([diagnostic_of(problem, document) for problem in wrong])
     problems: Problems = []
@@ -32,6 +37,15 @@ def expand_matrix(pipeline: Pipeline, document: Document, names: Names) -> Pipel
     if problems:
         raise SpecError([Diagnostic(document.span(*path), what, hint) for path, what, hint in problems])
     return expanded
+
+
+def _without_cells(pipeline: Pipeline, wrong: Sequence[ValueProblem], document: Document) -> Pipeline:
+    """Return the pipeline with a node in place of all, for each axis: it reads the missing file, and so it fails."""
+    nodes = {}
+    for problem in wrong:
+        id, with_, source = f"matrix/{problem.path[-2]}", {"format": "csv"}, document.span(*problem.path)
+        nodes[id] = NodeSpec(id, "read", problem.missing, (), with_, (), (), {}, source=source)
+    return replace(pipeline, axes={}, nodes=nodes, outputs={}, included={}, names_outputs=False)
 
 
 def matrix_problems(
@@ -46,7 +60,7 @@ def matrix_problems(
         return []
     axes, wrong = find_values(pipeline, default_names(pipeline, {}), reads_data=False)
     may_be_given = any(param.required for param in pipeline.params.values())
-    certain = [] if may_be_given else [problem for problem in wrong if not problem.is_missing]
+    certain = [] if may_be_given else [problem for problem in wrong if not problem.missing]
     problems: Problems = []
     expanded = replace(pipeline, axes=axes)
     if not certain and all(axis.values for axis in axes.values()):
@@ -63,7 +77,7 @@ def matrix_problems(
         errors += of_cells(expanded)
     if errors:
         raise SpecError(errors)
-    return [diagnostic_of(problem, document) for problem in wrong if problem.is_missing]
+    return [diagnostic_of(problem, document) for problem in wrong if problem.missing]
 
 
 def seen_by_graph(names: Names) -> Names:

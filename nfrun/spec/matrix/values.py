@@ -27,14 +27,14 @@ Names = Mapping[str, Mapping[str, Any]]
 class ValueProblem:
     """Why the values of an axis are not known. `path` is that in the document.
 
-    `is_missing`: a file is missing, of which `validate` only warns. With a `length`, the problem is at that many
-    characters of the value, from the index `start` on.
+    `missing` is the name of a file that is missing, of which `validate` only warns. With a `length`, the problem is at
+    that many characters of the value, from the index `start` on.
     """
 
     path: Keys
     message: str
     hint: str = ""
-    is_missing: bool = False
+    missing: str = ""
     start: int = 0
     length: int = 0
 
@@ -141,7 +141,7 @@ class _Finder:
         files = list(find_files(pattern, self.folder))
         if not files:
             what = f"no file matches '{ellipsize(pattern, 200)}'"
-            raise _Unknown(ValueProblem(path, what, hint_for(pattern, self.folder), is_missing=True))
+            raise _Unknown(ValueProblem(path, what, hint_for(pattern, self.folder), missing=pattern))
         return iter(files)
 
     def rows(self, file: str, path: Keys) -> Iterator[dict[str, Any]]:
@@ -152,7 +152,7 @@ class _Finder:
             hint = "this is one file; files that match a pattern are {files: …}" if has_magic(file) else ""
             if (self.folder / file).is_dir():
                 hint = f"it is a folder; its files are {{files: '{ellipsize(file.rstrip('/'))}/*'}}"
-            raise _Unknown(ValueProblem(path, what, hint, is_missing=True))
+            raise _Unknown(ValueProblem(path, what, hint, missing=file))
         if not self.reads_data:
             raise _Unknown
         from nfrun.tables.file_io import read_table
