@@ -76,10 +76,8 @@ def resolve(
     """
     known = known or KnownChecks()
     functions = FunctionLookup(file.absolute().parent, known=known.modules, given=functions_of(built))
-    profile = profile or environ.get(VARIABLE, "")
-    pipeline, document = read_pipeline(
-        file, functions, profile=profile, given=inputs, known=known, document=None if built is None else built.document
-    )
+    own, profile = None if built is None else built.document, profile or environ.get(VARIABLE, "")
+    pipeline, document = read_pipeline(file, functions, profile=profile, given=inputs, known=known, document=own)
     on_read(pipeline)
     redactor = Redactor(environ[name] for name in secrets_of(pipeline) if name in environ)
     set_redactor(redactor)
