@@ -228,9 +228,9 @@ def test_a_query_with_unchanged_inputs_sees_what_a_node_has_just_written(trial: 
     trial.write(
         "steps.py",
         """
-        import uuid
+        import time
         def a():
-            open("s.csv", "w").write(f"n\\n{uuid.uuid4()}\\n")
+            open("s.csv", "w").write(f"n\\n{time.perf_counter_ns()}\\n")
             return {"x": 1}
         """,
     )
