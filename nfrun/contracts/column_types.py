@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import cache
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.contracts.type_names import DECIMALS, OTHERS, PLAIN, TypeName, parse_type
+
+# Names of UTC, known also on a machine without a database of time zones. `Etc/` may stand in front.
+_UTC = ("UTC", "Z", "ZULU", "UCT", "UNIVERSAL", "GMT", "GREENWICH")
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
+_WEEKS = 70 * 52  # from 1970, in which two zones are compared
 
 
 def _is_string(type_: pa.DataType) -> bool:
@@ -57,6 +66,9 @@ def matches(name: TypeName, type_: pa.DataType) -> bool:
         return _FAMILIES[name.name](held_type(type_))
     if isinstance(type_, pa.BaseExtensionType):
         type_ = type_.storage_type
+    if pt.is_timestamp(type_) and name.name == "timestamp" and len(name.arguments) == 2:
+        unit, zone = name.arguments
+        return type_.unit == unit and type_.tz is not None and is_same_zone(type_.tz, str(zone))
     if not name.inner:
         return bool(type_.equals(arrow_type(name)))
     if name.name == "dictionary":
@@ -73,6 +85,31 @@ def matches(name: TypeName, type_: pa.DataType) -> bool:
         return False
     same_kind = str(type_).partition("<")[0] == name.name
     return same_kind and (name.name != "fixed_size_list" or type_.list_size == name.arguments[0])
+
+
+@cache
+def is_same_zone(one: str, other: str) -> bool:
+    """Return whether two time zones are one under two names: with the same offsets from UTC since 1970."""
+    if one == other:
+        return True
+    try:
+        first, second = _zone(one), _zone(other)
+    except (KeyError, ValueError, OSError):  # this machine does not know it
+        return False
+    start = datetime(1970, 1, 1, tzinfo=UTC)
+    weeks = (start + timedelta(weeks=week) for week in range(_WEEKS))
+    return all(at.astimezone(first).utcoffset() == at.astimezone(second).utcoffset() for at in weeks)
+
+
+def _zone(name: str) -> tzinfo:
+    """Return a time zone. Raises KeyError, ValueError, OSError if it is not known."""
+    if name.upper().removeprefix("ETC/") in _UTC:
+        return UTC
+    if found := _OFFSET.fullmatch(name):
+        sign, hours, minutes = found.groups()
+        offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
+        return timezone(-offset if sign == "-" else offset)
+    return ZoneInfo(name)
 
 
 def with_columns_of(schema: Mapping[str, str], table: pa.Table) -> pa.Table:

@@ -86,7 +86,9 @@ def run_parts(
     import pyarrow as pa
 
     others = [item for item in inputs if item.name != parts[0].input.name]
-    return pa.concat_tables(_PartedRun(parts, others, run, new_cursor, spare).go(connection))
+    # A part whose whole numbers are too large has decimals in place of int64, and then all have.
+    tables = _PartedRun(parts, others, run, new_cursor, spare).go(connection)
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 class _PartedRun:

@@ -27,6 +27,7 @@ from nfrun.nodes.base import (
     seed_of,
 )
 from nfrun.nodes.sql_inputs import ArrowFiles, QueryInput, Scan, bind_inputs, with_names
+from nfrun.nodes.sql_types import arrow_table
 from nfrun.nodes.text_facts import query_facts
 from nfrun.system.os_errors import os_error_in
 
@@ -257,7 +258,7 @@ def _run_query(context: NodeContext, statement: Any, values: Mapping[str, Any], 
         result = connection.sql(statement, params=values)
         if result is None:
             raise NodeError("the last statement gives no table")
-        return result.to_arrow_table()
+        return arrow_table(result)
 
 
 def _check_cancelled(context: NodeContext) -> None:

@@ -13,6 +13,7 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import NodeDiagnostic
+from nfrun.nodes.sql_types import arrow_table
 
 # What DuckDB says of a column that is not there.
 _UNKNOWN = re.compile(
@@ -23,7 +24,7 @@ _UNKNOWN = re.compile(
 _ARROW_TYPES = {
     "BOOLEAN": "bool", "TINYINT": "int8", "SMALLINT": "int16", "INTEGER": "int32", "BIGINT": "int64",
     "UTINYINT": "uint8", "USMALLINT": "uint16", "UINTEGER": "uint32", "UBIGINT": "uint64", "FLOAT": "float",
-    "DOUBLE": "double", "VARCHAR": "string", "BLOB": "binary", "DATE": "date32", "TIMESTAMP": "timestamp[us]",
+    "HUGEINT": "int64", "DOUBLE": "double", "VARCHAR": "string", "BLOB": "binary", "DATE": "date32", "TIMESTAMP": "timestamp[us]",
 }  # fmt: skip
 _LOCK = threading.Lock()
 
@@ -104,11 +105,11 @@ def _schema(result: Any, is_known: bool) -> Any:
     import pyarrow as pa
 
     if not is_known:
-        found = result.limit(0).to_arrow_table().schema
+        found = arrow_table(result.limit(0)).schema
         return pa.schema([(field.name, field.type if pa.types.is_nested(field.type) else pa.null()) for field in found])
     types = [_ARROW_TYPES.get(str(type_)) for type_ in result.types]
     if None in types:
-        return result.limit(0).to_arrow_table().schema
+        return arrow_table(result.limit(0)).schema
     fields = zip(result.columns, types, strict=True)
     return pa.schema([(name, pa.type_for_alias(type_)) for name, type_ in fields])
 

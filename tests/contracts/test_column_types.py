@@ -127,3 +127,26 @@ def test_what_is_no_type_has_a_hint(text: str) -> None:
 def test_a_type_may_not_be_nested_without_end() -> None:
     with pytest.raises(TypeNameError, match="is nested too deeply"):
         parse_type("list<" * 40_000)
+
+
+ZONES = [
+    ("UTC", "Etc/UTC", True), ("UTC", "+00:00", True), ("UTC", "-00:00", True), ("UTC", "Z", True), ("Zulu", "UTC", True),
+    ("UTC", "GMT", True), ("UTC", "Etc/GMT", True), ("UTC", "Etc/Universal", True), ("utc", "UTC", True),
+    ("+00", "+0000", True), ("+02:00", "+0200", True), ("+05:30", "Asia/Kolkata", True), ("Etc/GMT-2", "+02:00", True),
+    ("Asia/Calcutta", "Asia/Kolkata", True), ("US/Eastern", "America/New_York", True), ("Europe/Berlin", "+01:00", False),
+    ("Europe/Berlin", "Europe/Rome", False), ("Europe/London", "UTC", False), ("Europe/Lisbon", "UTC", False),
+    ("+02:00", "-02:00", False), ("+02:00", "+02:30", False), ("Nowhere/Here", "UTC", False), ("../etc", "UTC", False),
+    ("+99:99", "UTC", False), ("Nowhere/Here", "Nowhere/Here", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("named", "has", "same"), ZONES)
+def test_a_zone_is_one_zone_under_all_of_its_names(named: str, has: str, same: bool) -> None:
+    for one, other in ((named, has), (has, named)):
+        name, _ = parse_type(f"timestamp[us, tz={one}]")
+        assert matches(name, pa.timestamp("us", other)) is same
+        assert not matches(name, pa.timestamp("ms", other))
+        assert not matches(name, pa.timestamp("us"))
+        assert not matches(parse_type("timestamp[us]")[0], pa.timestamp("us", other))
+        nested, _ = parse_type(f"list<struct<a: timestamp[us, tz={one}]>>")
+        assert matches(nested, pa.list_(pa.struct({"a": pa.timestamp("us", other)}))) is same
