@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import json
 import linecache
 import re
 from collections.abc import Callable, Mapping
@@ -95,10 +96,65 @@ def _frame(value: Any, library: str) -> Any:
     if not library or not _is_table(value):
         return value
     if library == "pandas":
-        return value.to_pandas()
+        return pandas_frame(value)
     import polars
 
     return polars.from_arrow(value)
+
+
+def pandas_frame(table: Any) -> Any:
+    """Return an Arrow table as a data frame of pandas in which all whole numbers are what they are.
+
+    pandas would make floats of those in a column that has nulls: such a column gets a nullable type, as does one of
+    truths. Lists, structs and maps with such numbers inside are objects of Python.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as pt
+
+    nullable: dict[str, Any] = {}
+    nested = set()
+    for i, field in enumerate(table.schema):
+        if pt.is_run_end_encoded(field.type):
+            table = table.set_column(i, field.name, pc.run_end_decode(table.column(i)))
+        column = table.column(i)
+        if pt.is_nested(column.type):
+            nested |= {column.type} if any(map(_lacks_integers, column.chunks)) else set()
+        elif column.null_count and (pt.is_integer(column.type) or pt.is_boolean(column.type)):
+            name = "boolean" if pt.is_boolean(column.type) else str(column.type).title().replace("Ui", "UI")
+            nullable[field.name] = column.type, pd.api.types.pandas_dtype(name)
+    if not nullable and not nested:
+        return table.to_pandas()
+    known = table.schema.pandas_metadata or {"index_columns": [], "columns": []}
+    of_index = dict(nullable[name] for name in known["index_columns"] if isinstance(name, str) and name in nullable)
+    described = {column["field_name"]: column for column in known["columns"]}
+    for name, (_, dtype) in nullable.items():  # pandas reads the type of a column here
+        made = {"name": name, "field_name": name, "pandas_type": "int64", "metadata": None}
+        described[name] = {**described.get(name, made), "numpy_type": str(dtype)}
+    metadata = json.dumps({**known, "columns": [*described.values()]})
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"pandas": metadata})
+    types = {**of_index, **{type_: pd.ArrowDtype(type_) for type_ in nested}}
+    frame = table.to_pandas(types_mapper=types.get)
+    for i, dtype in enumerate(frame.dtypes):
+        if isinstance(dtype, pd.ArrowDtype) and dtype.pyarrow_dtype in nested:
+            values = pa.chunked_array(frame.iloc[:, i].array.__arrow_array__()).to_pylist()
+            frame.isetitem(i, pd.Series(values, frame.index, object))
+    return frame
+
+
+def _lacks_integers(array: Any) -> bool:
+    """Return whether a nested array has nulls among whole numbers inside."""
+    import pyarrow.types as pt
+
+    kind = array.type
+    if pt.is_struct(kind):
+        return any(_lacks_integers(array.field(i)) for i in range(kind.num_fields))
+    if pt.is_map(kind):
+        return _lacks_integers(array.keys) or _lacks_integers(array.items)
+    if hasattr(array, "values") and pt.is_nested(kind):
+        return _lacks_integers(array.values)
+    return bool(pt.is_integer(kind) and array.null_count)
 
 
 def _is_table(value: Any) -> bool:

@@ -131,11 +131,19 @@ def _polars(column: pa.ChunkedArray) -> Any:
     return polars.from_arrow(column)
 
 
+def _pandas(column: pa.ChunkedArray) -> Any:
+    import pyarrow as pa
+
+    from nfrun.nodes.data_frames import pandas_frame
+
+    return pandas_frame(pa.table([column], [""]))[""].rename(None)
+
+
 _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "list": lambda column: column.to_pylist(),
     "arrow": _array,
     "chunked": lambda column: column,
     "numpy": _numpy,
-    "pandas": lambda column: column.to_pandas(),
+    "pandas": _pandas,
     "polars": _polars,
 }

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from conftest import Here, Trial, failed
 
-from nfrun.nodes.data_frames import frames_of, taking_tables
+from nfrun.nodes.data_frames import frames_of, pandas_frame, taking_tables
+from nfrun.nodes.returned_tables import to_table
 from nfrun.nodes.user_function import parameters_of
 
 TABLE = pa.table({"n": [1, 2], "s": ["a", None]})
@@ -218,3 +219,70 @@ def test_dates_for_timestamps_are_told(trial: Trial) -> None:
     source = "import pandas as pd\ndef f(table: pd.DataFrame):\n    return {'m': table['day'].dt.month.sum()}"
     failure = failed(trial.python(source, {"table": pa.table({"day": pa.array([1], pa.date32())})}))
     assert "pd.to_datetime(column)" in failure.details
+
+
+ID = 2**53 + 1  # which no float is
+WHOLE_NUMBERS = {
+    "int64": (pa.array([ID, None]), "Int64"),
+    "uint64": (pa.array([2**64 - 1, None], pa.uint64()), "UInt64"),
+    "int32": (pa.array([7, None], pa.int32()), "Int32"),
+    "uint8": (pa.array([7, None], pa.uint8()), "UInt8"),
+    "truths": (pa.array([True, None]), "boolean"),
+    "only nulls": (pa.nulls(2, pa.int64()), "Int64"),
+    "several chunks": (pa.chunked_array([[ID], [None]], pa.int64()), "Int64"),
+    "runs": (pa.RunEndEncodedArray.from_arrays([1, 2], pa.array([ID, None])), "Int64"),
+    "without nulls": (pa.array([ID, 1]), "int64"),
+    "truths without nulls": (pa.array([True, False]), "bool"),
+    "list": (pa.array([[ID, None], None]), "object"),
+    "fixed list": (pa.array([[ID, None], None], pa.list_(pa.int64(), 2)), "object"),
+    "list view": (pa.array([[ID, None], None], pa.list_view(pa.int64())), "object"),
+    "list of lists": (pa.array([[[ID, None]], None]), "object"),
+    "struct": (pa.array([{"a": ID}, {"a": None}]), "object"),
+    "list of structs": (pa.array([[{"a": ID}, {"a": None}], None]), "object"),
+    "map": (pa.array([[("k", ID), ("j", None)], None], pa.map_(pa.string(), pa.int64())), "object"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE_NUMBERS)
+def test_whole_numbers_are_what_they_are_beside_nulls(name: str) -> None:
+    column, dtype = WHOLE_NUMBERS[name]
+    frame = pandas_frame(pa.table({"n": column, "m": pa.array([ID, ID + 2])}))
+    assert str(frame["n"].dtype) == dtype
+    assert frame["m"].tolist() == [ID, ID + 2]
+    assert str(frame["m"].dtype) == "int64"
+    assert [None if value is pd.NA else value for value in frame["n"].tolist()] == column.to_pylist()
+    if name != "map":  # pandas has none, and lists of pairs are no table
+        assert to_table(frame)["n"].to_pylist() == column.to_pylist()
+        assert to_table(pandas_frame(to_table(frame)))["n"].to_pylist() == column.to_pylist()
+
+
+def test_the_columns_of_a_frame_have_their_names_and_places(trial: Trial) -> None:
+    index = pd.Index(pd.array([ID, None], "Int64"), name="id")
+    table = to_table(pd.DataFrame({"0": [1, 2], "1": pd.array([None, ID], "Int64"), "l": [[ID, None], []]}, index))
+    frame = pandas_frame(table)
+    assert [*frame.columns] == ["0", "1", "l"]
+    assert (str(frame.index.dtype), frame.index[0]) == ("Int64", ID)
+    assert (frame["1"].iloc[1], frame["l"].iloc[0]) == (ID, [ID, None])
+    twice = pandas_frame(pa.table([pa.array([ID, None]), pa.array([None, ID + 2])], ["a", "a"]))
+    assert (twice.iloc[0, 0], twice.iloc[1, 1]) == (ID, ID + 2)
+    assert pandas_frame(pa.table({"n": pa.array([], pa.int64())}))["n"].dtype == "int64"
+
+
+@pytest.mark.parametrize(
+    ("function", "cut"),
+    [
+        ("def f(ids: pd.DataFrame): return ids", "parts: 2"),
+        ("def f(id: pd.Series): return [*map(str, id)]", "batch: 2"),
+    ],
+)
+def test_pieces_of_a_map_keep_whole_numbers(here: Here, tmp_path: Path, function: str, cut: str) -> None:
+    (tmp_path / "steps.py").write_text(f"import pandas as pd\n{function}\n")
+    (tmp_path / "p.yaml").write_text(
+        "nodes:\n"
+        f"  ids: {{sql: 'select case when i <> 2 then i + {ID} end as id from range(4) t(i)'}}\n"
+        f"  same: {{python: 'steps:f', inputs: ids, map: {{over: ids, {cut}}}}}\n"
+        "outputs: {same: same}\n"
+    )
+    assert here(tmp_path, "run", "p.yaml", "-q").returncode == 0
+    found = here(tmp_path, "open", "same", "--format", "csv").stdout
+    assert all(str(ID + i) in found for i in (0, 1, 3))
