@@ -24,7 +24,8 @@ _UNKNOWN = re.compile(
 _ARROW_TYPES = {
     "BOOLEAN": "bool", "TINYINT": "int8", "SMALLINT": "int16", "INTEGER": "int32", "BIGINT": "int64",
     "UTINYINT": "uint8", "USMALLINT": "uint16", "UINTEGER": "uint32", "UBIGINT": "uint64", "FLOAT": "float",
-    "HUGEINT": "int64", "DOUBLE": "double", "VARCHAR": "string", "BLOB": "binary", "DATE": "date32", "TIMESTAMP": "timestamp[us]",
+    "HUGEINT": "int64", "DOUBLE": "double", "VARCHAR": "string", "BLOB": "binary", "DATE": "date32",
+    "TIMESTAMP": "timestamp[us]",
 }  # fmt: skip
 _LOCK = threading.Lock()
 

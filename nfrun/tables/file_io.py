@@ -166,7 +166,7 @@ def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
     `fsync` the file and its name survive a power loss.
 
     csv: null is an empty field, text is quoted; nested values become JSON, bytes base64, durations a number of their
-    unit. jsonl: times are ISO 8601, decimals text, bytes base64, maps lists of {"key", "value"}, NaN and infinity null.
+    unit. jsonl: times are ISO 8601, decimals text, bytes base64, maps lists of {"key", "value"}, NaN null.
 
     Raises FormatError if the format cannot hold the table, and OSError for errors of the system.
     """

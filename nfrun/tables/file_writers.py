@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.tables.formats import endings
-from nfrun.tables.json_values import encode_json, is_bytes, json_form, json_values
+from nfrun.tables.json_values import encode_line, is_bytes, json_form, json_values
 
 _BATCH = 65536  # rows converted to JSON at a time
 
@@ -52,7 +52,7 @@ def _write_jsonl(table: pa.Table, file: Any, path: Path) -> None:
     for batch in pa.table(columns, names).to_batches(max_chunksize=_BATCH):
         values = [json_values(array, form) for array, form in zip(batch.columns, forms, strict=True)]
         rows = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
-        file.write("".join([encode_json(row) + "\n" for row in rows]).encode())
+        file.write("".join([encode_line(row) + "\n" for row in rows]).encode())
 
 
 # By format. A writer gets the table, the open file and its path, whose ending says more about the format.
@@ -73,7 +73,7 @@ def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if not (pt.is_nested(kind) or pt.is_interval(kind) or is_bytes(kind) or isinstance(kind, pa.BaseExtensionType)):
         return column
     form = json_form(kind)
-    encode = encode_json if pt.is_nested(kind) else str
+    encode = encode_line if pt.is_nested(kind) else str
     chunks = [[None if v is None else encode(v) for v in json_values(chunk, form)] for chunk in column.chunks]
     return pa.chunked_array([pa.array(chunk, pa.large_string()) for chunk in chunks], pa.large_string())
 

@@ -16,6 +16,8 @@ import pyarrow.types as pt
 from nfrun.core.values import frozen
 
 encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+# For files: with Infinity and -Infinity, which JSON lacks, and which readers of it know.
+encode_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def is_bytes(kind: pa.DataType) -> bool:
@@ -55,7 +57,7 @@ def json_form(kind: pa.DataType) -> Form:
         is_uuid = kind == pa.uuid()
         return Form(kind.storage_type, lambda v: str(uuid.UUID(bytes=v))) if is_uuid else json_form(kind.storage_type)
     if pt.is_floating(kind):
-        return Form(kind, lambda v: v if math.isfinite(v) else None)
+        return Form(kind, lambda v: None if math.isnan(v) else v)
     if is_bytes(kind):
         return Form(kind, lambda v: base64.b64encode(v).decode())
     if pt.is_timestamp(kind):

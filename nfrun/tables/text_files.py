@@ -14,6 +14,7 @@ import pyarrow.types as pt
 
 from nfrun.core.text import ellipsize
 from nfrun.tables.formats import FormatError
+from nfrun.tables.json_types import read_exactly
 
 Open = Callable[[], Any]  # returns the bytes of the file as a stream of pyarrow
 Types = Mapping[str, Any]  # types of Arrow by column
@@ -263,14 +264,18 @@ def read_jsonl(open_file: Open, types: Types) -> pa.Table:
     """Return the table in a file of JSON lines. A column that no row has is null, if its type is given."""
     from pyarrow import json as arrow_json
 
-    options = arrow_json.ParseOptions(explicit_schema=pa.schema(list(types.items()))) if types else None
+    def read(types: Types, only: bool) -> pa.Table:
+        others = "ignore" if only else "infer"
+        options = arrow_json.ParseOptions(pa.schema(list(types.items())), unexpected_field_behavior=others)
 
-    def read(block: int) -> pa.Table:
-        with open_file() as stream:
-            return arrow_json.read_json(stream, arrow_json.ReadOptions(block_size=block), options)
+        def read_blocks(block: int) -> pa.Table:
+            with open_file() as stream:
+                return arrow_json.read_json(stream, arrow_json.ReadOptions(block_size=block), options)
+
+        return _growing(read_blocks)
 
     try:
-        return _growing(read)
+        return read_exactly(read, open_file, types)
     except pa.ArrowInvalid as error:
         if str(error) == "Empty JSON file":
             # As written by a filter that matches nothing.

@@ -130,14 +130,32 @@ def test_a_type_may_not_be_nested_without_end() -> None:
 
 
 ZONES = [
-    ("UTC", "Etc/UTC", True), ("UTC", "+00:00", True), ("UTC", "-00:00", True), ("UTC", "Z", True), ("Zulu", "UTC", True),
-    ("UTC", "GMT", True), ("UTC", "Etc/GMT", True), ("UTC", "Etc/Universal", True), ("utc", "UTC", True),
-    ("+00", "+0000", True), ("+02:00", "+0200", True), ("+05:30", "Asia/Kolkata", True), ("Etc/GMT-2", "+02:00", True),
-    ("Asia/Calcutta", "Asia/Kolkata", True), ("US/Eastern", "America/New_York", True), ("Europe/Berlin", "+01:00", False),
-    ("Europe/Berlin", "Europe/Rome", False), ("Europe/London", "UTC", False), ("Europe/Lisbon", "UTC", False),
-    ("+02:00", "-02:00", False), ("+02:00", "+02:30", False), ("Nowhere/Here", "UTC", False), ("../etc", "UTC", False),
-    ("+99:99", "UTC", False), ("Nowhere/Here", "Nowhere/Here", True),
-]  # fmt: skip
+    ("UTC", "Etc/UTC", True),
+    ("UTC", "+00:00", True),
+    ("UTC", "-00:00", True),
+    ("UTC", "Z", True),
+    ("Zulu", "UTC", True),
+    ("UTC", "GMT", True),
+    ("UTC", "Etc/GMT", True),
+    ("UTC", "Etc/Universal", True),
+    ("utc", "UTC", True),
+    ("+00", "+0000", True),
+    ("+02:00", "+0200", True),
+    ("+05:30", "Asia/Kolkata", True),
+    ("Etc/GMT-2", "+02:00", True),
+    ("Asia/Calcutta", "Asia/Kolkata", True),
+    ("US/Eastern", "America/New_York", True),
+    ("Europe/Berlin", "+01:00", False),
+    ("Europe/Berlin", "Europe/Rome", False),
+    ("Europe/London", "UTC", False),
+    ("Europe/Lisbon", "UTC", False),
+    ("+02:00", "-02:00", False),
+    ("+02:00", "+02:30", False),
+    ("Nowhere/Here", "UTC", False),
+    ("../etc", "UTC", False),
+    ("+99:99", "UTC", False),
+    ("Nowhere/Here", "Nowhere/Here", True),
+]
 
 
 @pytest.mark.parametrize(("named", "has", "same"), ZONES)

@@ -34,7 +34,11 @@ RESULTS: dict[str, tuple[str, pa.DataType, Any]] = {
     "decimal of 38 digits": ("select 7::decimal(38, 0) as x", DECIMAL, Decimal(7)),
     "list": ("select list(n) as x from (select sum(1) as n)", pa.list_(pa.int64()), [1]),
     "array": ("select [1, 2]::hugeint[2] as x", pa.list_(pa.int64(), 2), [1, 2]),
-    "struct": ("select {'n': sum(1), 's': 'a'} as x", pa.struct({"n": pa.int64(), "s": pa.string()}), {"n": 1, "s": "a"}),
+    "struct": (
+        "select {'n': sum(1), 's': 'a'} as x",
+        pa.struct({"n": pa.int64(), "s": pa.string()}),
+        {"n": 1, "s": "a"},
+    ),
     "map": ("select map {'a': sum(1)} as x", pa.map_(pa.string(), pa.int64()), [("a", 1)]),
     "bits": ("select '0101'::bit as x", pa.string(), "0101"),
     "bits in a list": ("select ['01'::bit] as x", pa.list_(pa.string()), ["01"]),
@@ -42,10 +46,14 @@ RESULTS: dict[str, tuple[str, pa.DataType, Any]] = {
     "bignum": ("select 123456789012345678901234567890123456789012::bignum as x", pa.string(), "1234567890" * 4 + "12"),
     "variant": ("select 1::variant as x", pa.string(), "1"),
     "time with a zone": ("select '12:00:00+02'::timetz as x", pa.string(), "12:00:00+02"),
-    "uuid": ("select '0cb2297e-cab1-46a6-93ea-966dc7abe642'::uuid as x", pa.string(), "0cb2297e-cab1-46a6-93ea-966dc7abe642"),
+    "uuid": (
+        "select '0cb2297e-cab1-46a6-93ea-966dc7abe642'::uuid as x",
+        pa.string(),
+        "0cb2297e-cab1-46a6-93ea-966dc7abe642",
+    ),
     "json": ("select '{\"a\": 1}'::json as x", pa.string(), '{"a": 1}'),
     "enum": ("select 'b'::enum('a', 'b') as x", pa.dictionary(pa.uint8(), pa.string()), "b"),
-}  # fmt: skip
+}
 TOO_LARGE = {
     f"select {MOST + 1}::hugeint as x": "the column 'x' has a whole number of more than 38 digits",
     f"select [{MOST + 1}::hugeint] as x": "the column 'x' has a whole number of more than 38 digits",

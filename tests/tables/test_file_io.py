@@ -278,13 +278,13 @@ def test_types_without_a_plain_python_value(tmp_path: Path) -> None:
         "views": ["a"],
         "deep": [["a"]],
         "bytes": {"a": ["/w=="]},
-        "nan": [None, None, 1.0],
+        "nan": [None, -math.inf, 1.0],
     }
     assert lines(table, tmp_path) == [first, {**dict.fromkeys(first), "dates": "1970-01-02"}]
     write_table(table, tmp_path / "t.csv")
     row = read_table("t.csv", base=tmp_path, null_values=[]).to_pylist()[0]
     assert row["deep"] == '[["a"]]' and row["bytes"] == '{"a":["/w=="]}' and row["interval"] == "P1M2DT-1.5S"
-    assert row["uuid"] == first["uuid"] and row["runs"] == row["view"] == "a" and row["nan"] == "[null,null,1.0]"
+    assert row["uuid"] == first["uuid"] and row["runs"] == row["view"] == "a" and row["nan"] == "[null,-Infinity,1.0]"
     write_table(table.drop_columns(["interval"]), tmp_path / "t.parquet")
     assert read_table("t.parquet", base=tmp_path)["runs"].to_pylist() == ["a", None]
 

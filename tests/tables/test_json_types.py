@@ -1,0 +1,132 @@
+"""Tests of JSON lines: what is read is what the file says, or an error."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from nfrun.tables.file_io import read_table, write_table
+from nfrun.tables.formats import FormatError
+
+AT = datetime(2024, 1, 1, 9, 46, 40, tzinfo=UTC)
+NAIVE = AT.replace(tzinfo=None)
+LOCAL = '"2024-01-01T11:46:40+02:00"'
+IN_UTC = pa.timestamp("s", "UTC")
+DECIMAL, LONG = pa.decimal128(38, 0), pa.decimal256(76, 0)
+INF = float("inf")
+VALUES: dict[str, tuple[list[str], pa.DataType, list[Any]]] = {
+    "uint64": ([f"{2**64 - 1}", f"{2**64 - 2}", "null"], pa.uint64(), [2**64 - 1, 2**64 - 2, None]),
+    "int64": ([f"{2**63 - 1}", f"{-(2**63)}"], pa.int64(), [2**63 - 1, -(2**63)]),
+    "below int64": ([f"{-(2**63) - 1}", "1"], DECIMAL, [Decimal(-(2**63) - 1), Decimal(1)]),
+    "both signs": ([f"{2**64 - 1}", "-1"], DECIMAL, [Decimal(2**64 - 1), Decimal(-1)]),
+    "two keys": ([f"{2**64 + 1}", f"{2**64 + 2}"], DECIMAL, [Decimal(2**64 + 1), Decimal(2**64 + 2)]),
+    "50 digits": (["1" * 50, "1" * 49 + "2"], LONG, [Decimal("1" * 50), Decimal("1" * 49 + "2")]),
+    "in a list": ([f"[{2**64 + 1}, null]", "null"], pa.list_(DECIMAL), [[Decimal(2**64 + 1), None], None]),
+    "in a struct": (
+        [f'{{"a": {2**64 - 1}, "b": {{"c": [1.5]}}}}'],
+        pa.struct({"a": pa.uint64(), "b": pa.struct({"c": pa.list_(pa.float64())})}),
+        [{"a": 2**64 - 1, "b": {"c": [1.5]}}],
+    ),
+    "large floats": (["1e22", "1e300"], pa.float64(), [1e22, 1e300]),
+    "large whole floats": (["1e22", "1e+21"], pa.float64(), [1e22, 1e21]),
+    "floats as JavaScript writes them": (["1.5", "12345678901234567000"], pa.float64(), [1.5, 12345678901234567000.0]),
+    "floats": (["1.5", "2"], pa.float64(), [1.5, 2.0]),
+    "infinity": (["Infinity", "-Infinity", "1.5"], pa.float64(), [INF, -INF, 1.5]),
+    "infinity and whole numbers": (["Infinity", "1"], pa.float64(), [INF, 1.0]),
+    "zoned": ([LOCAL, "null"], IN_UTC, [AT, None]),
+    "Z": (['"2024-01-01T09:46:40Z"'], IN_UTC, [AT]),
+    "several zones": ([LOCAL, '"2024-01-01 04:46:40-0500"', '"2024-01-01T10:46:40+01"'], IN_UTC, [AT, AT, AT]),
+    "without a zone": (['"2024-01-01T09:46:40"', '"2024-01-01 09:46:40"'], pa.timestamp("s"), [NAIVE, NAIVE]),
+    "days": (['"2024-01-01"', '"2024-12-31"'], pa.timestamp("s"), [datetime(2024, 1, 1), datetime(2024, 12, 31)]),
+    "some with a zone": ([LOCAL, '"2024-01-01 09:46:40"'], pa.string(), [LOCAL[1:-1], "2024-01-01 09:46:40"]),
+    "a day and a zone": ([LOCAL, '"2024-01-01"'], pa.string(), [LOCAL[1:-1], "2024-01-01"]),
+    "text and a zone": ([LOCAL, '"none"'], pa.string(), [LOCAL[1:-1], "none"]),
+    "fractions": (['"2024-01-01T11:46:40.5+02:00"'], pa.string(), ["2024-01-01T11:46:40.5+02:00"]),
+    "hours": (['"11:46:40+02:00"'], pa.string(), ["11:46:40+02:00"]),
+    "zoned in a list": ([f"[{LOCAL}, null]", "null", "[]"], pa.list_(IN_UTC), [[AT, None], None, []]),
+    "zoned in a struct": (
+        [f'{{"a": {LOCAL}, "b": "2024-01-01 09:46:40"}}', "null"],
+        pa.struct({"a": IN_UTC, "b": pa.timestamp("s")}),
+        [{"a": AT, "b": NAIVE}, None],
+    ),
+    "mixed zones in a list": ([f'[{LOCAL}, "2024-01-01"]'], pa.list_(pa.string()), [[LOCAL[1:-1], "2024-01-01"]]),
+    "structs in lists": (
+        [f'[{{"t": {LOCAL}, "n": {2**64 + 1}}}]'],
+        pa.list_(pa.struct({"t": IN_UTC, "n": DECIMAL})),
+        [[{"t": AT, "n": Decimal(2**64 + 1)}]],
+    ),
+}
+LOST = f"{2**53 + 1}"
+WRONG: dict[str, tuple[list[str], pa.DataType | None, str]] = {
+    "beside fractions": (["1.5", LOST], None, f"column 'a' has {LOST} in line 2, which no double is"),
+    "beside fractions in a list": ([f"[1.5, {LOST}]"], None, f"column 'a' has {LOST} in line 1, which no double is"),
+    "beside infinity": ([LOST, "Infinity"], None, f"column 'a' has {LOST} in line 1, which no double is"),
+    "80 digits": (["1" * 80], None, "which no double is"),
+    "zoned for none": (
+        [LOCAL],
+        pa.timestamp("us"),
+        f"column 'a': '{LOCAL[1:-1]}' has a time zone, and timestamp[us] has none",
+    ),
+    "none for a zone": (
+        [LOCAL, '"2024-01-01 09:46:40"'],
+        pa.timestamp("us", "UTC"),
+        "column 'a': '2024-01-01 09:46:40' has no time zone, and timestamp[us, tz=UTC] has one",
+    ),
+    "past all doubles": (["1e999"], None, "Number too big"),
+    "past uint64 for int64": ([f"{2**64}"], pa.int64(), "couldn't parse:18446744073709551616"),
+}
+
+
+def lines(values: list[str]) -> bytes:
+    return "".join(f'{{"a": {value}, "i": {i}}}\n' for i, value in enumerate(values)).encode()
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_are_what_the_file_says(tmp_path: Path, name: str) -> None:
+    texts, type_, values = VALUES[name]
+    (tmp_path / "t.jsonl.gz").write_bytes(gzip.compress(lines(texts)))
+    table = read_table("t.jsonl.gz", base=tmp_path)
+    assert table.column("a").to_pylist() == values
+    assert table.schema == pa.schema({"a": type_, "i": pa.int64()})
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_value_that_would_be_another_one_is_an_error(tmp_path: Path, name: str) -> None:
+    texts, type_, told = WRONG[name]
+    (tmp_path / "t.jsonl").write_bytes(lines(texts))
+    with pytest.raises(FormatError) as error:
+        read_table("t.jsonl", base=tmp_path, types={} if type_ is None else {"a": type_})
+    assert str(error.value).startswith("t.jsonl cannot be read as jsonl: ")
+    assert told in str(error.value)
+
+
+def test_a_type_that_is_given_is_that_of_the_column(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_bytes(lines(["1.5", LOST]))
+    assert read_table("t.jsonl", base=tmp_path, types={"a": pa.float64()})["a"].to_pylist() == [1.5, float(2**53)]
+    (tmp_path / "t.jsonl").write_bytes(lines([LOCAL]))
+    assert read_table("t.jsonl", base=tmp_path, types={"a": pa.string()})["a"].to_pylist() == [LOCAL[1:-1]]
+    berlin = pa.timestamp("us", "Europe/Berlin")
+    table = read_table("t.jsonl", base=tmp_path, types={"a": berlin, "b": berlin})
+    assert (table.schema.field("a").type, table["a"].to_pylist(), table["b"].to_pylist()) == (berlin, [AT], [None])
+
+
+def test_infinity_is_written_and_read(tmp_path: Path) -> None:
+    table = pa.table({"a": [1.5, INF, -INF, None], "l": [[INF], [], None, [-INF]], "s": [{"x": INF}] * 4})
+    for name in ("t.jsonl", "t.csv"):
+        write_table(table, tmp_path / name)
+    assert read_table("t.jsonl", base=tmp_path).equals(table)
+    assert (tmp_path / "t.jsonl").read_text().splitlines()[1] == '{"a":Infinity,"l":[],"s":{"x":Infinity}}'
+    assert read_table("t.csv", base=tmp_path)["a"].equals(table["a"])
+    assert (tmp_path / "t.csv").read_text().splitlines()[1] == '1.5,"[Infinity]","{""x"":Infinity}"'
+
+
+def test_nan_is_null_in_texts(tmp_path: Path) -> None:
+    for name in ("t.jsonl", "t.csv"):
+        write_table(pa.table({"a": [1.5, float("nan")], "i": [1, 2]}), tmp_path / name)
+        assert read_table(name, base=tmp_path)["a"].to_pylist() == [1.5, None]
