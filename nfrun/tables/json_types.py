@@ -6,7 +6,7 @@ Arrow's reader drops time zones, and makes floats of whole numbers that 64 bits 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BufferedReader
 from typing import Any
 
@@ -32,11 +32,13 @@ def read_exactly(read: Read, open_file: Callable[[], Any], types: Types) -> pa.T
     numbers beyond int64 are uint64 or decimals. Raises ValueError for times that have a zone against their type, or
     none, and for a whole number that would become another one among fractions.
     """
-    table = _with_times(read, _first_columns(open_file), types)
+    first = _first_columns(open_file)
+    times = {name: type_ for name, type_ in {**first, **types}.items() if pt.is_timestamp(type_)}
+    table = _with_times(read, times, [*types, *first], types)
     nested = {
         field.name: field.type
         for field in table.schema
-        if any(map(pt.is_timestamp, _leaf_types(field.type))) and field.name not in _times(types)
+        if any(map(pt.is_timestamp, _leaf_types(field.type))) and field.name not in times
     }
     if nested:
         texts = read({name: _with_leaves(type_, _text_of_time) for name, type_ in nested.items()}, True)
@@ -61,15 +63,10 @@ def _first_columns(open_file: Callable[[], Any]) -> Types:
     return dict(zip(schema.names, schema.types, strict=True))
 
 
-def _times(types: Types) -> Types:
-    return {name: type_ for name, type_ in types.items() if pt.is_timestamp(type_)}
-
-
-def _with_times(read: Read, first: Types, types: Types) -> pa.Table:
-    """Return the table. Columns of times are read once, as texts: those that are given, and those in the first rows."""
-    times = _times({**first, **types})
+def _with_times(read: Read, times: Types, order: Sequence[str], types: Types) -> pa.Table:
+    """Return the table. Columns of times, of which these are known, are read once, as texts."""
     table = read({**types, **dict.fromkeys(times, pa.string())}, False)
-    table = table.select(list(dict.fromkeys([*types, *first, *table.column_names])))
+    table = table.select(list(dict.fromkeys([*order, *table.column_names])))
     for name, type_ in times.items():
         texts = table.column(name)
         wanted = _zoned(name, type_, texts, name in types)

@@ -130,3 +130,17 @@ def test_nan_is_null_in_texts(tmp_path: Path) -> None:
     for name in ("t.jsonl", "t.csv"):
         write_table(pa.table({"a": [1.5, float("nan")], "i": [1, 2]}), tmp_path / name)
         assert read_table(name, base=tmp_path)["a"].to_pylist() == [1.5, None]
+
+
+def test_times_behind_the_first_rows_and_the_order_of_columns_are_kept(tmp_path: Path) -> None:
+    rows = [f'{{"z": null, "t": "2024-01-01 09:46:40", "a": {i}, "b": "{"x" * 100}"}}\n' for i in range(1000)]
+    (tmp_path / "t.jsonl").write_text("".join([*rows, f'{{"y": {LOCAL}, "z": {LOCAL}, "t": null, "a": 1}}\n']))
+    table = read_table("t.jsonl", base=tmp_path)
+    assert table.schema.equals(
+        pa.schema({"z": IN_UTC, "t": pa.timestamp("s"), "a": pa.int64(), "b": pa.string(), "y": IN_UTC})
+    )
+    assert (table["z"][-1].as_py(), table["y"][-1].as_py(), table["t"][0].as_py()) == (AT, AT, NAIVE)
+    given = read_table("t.jsonl", base=tmp_path, types={"a": pa.int32()})
+    assert given.column_names == ["a", "z", "t", "b", "y"]
+    (tmp_path / "t.jsonl").write_text("".join([*rows, '{"t": "never"}\n']))
+    assert read_table("t.jsonl", base=tmp_path)["t"].to_pylist()[-2:] == ["2024-01-01 09:46:40", "never"]
