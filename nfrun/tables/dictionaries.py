@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import pyarrow as pa
+import pyarrow.types as pt
 
 from nfrun.tables.formats import FormatError
 
@@ -15,6 +17,50 @@ def has_dictionary(kind: pa.DataType) -> bool:
         kind = kind.storage_type
     parts = [kind.field(i).type for i in range(kind.num_fields)]
     return isinstance(kind, pa.DictionaryType) or any(has_dictionary(part) for part in parts)
+
+
+def with_plain_words(table: pa.Table) -> pa.Table:
+    """Return the table with dictionaries of plain strings and bytes in place of views of them, as polars makes these.
+
+    Arrow can neither decode nor sort nor write those.
+    """
+    if not re.search("dictionary<values=(string|binary)_view", str(table.schema)):
+        return table
+    for i, field in enumerate(table.schema):
+        kind = _plain_type(field.type)
+        if kind != field.type:
+            chunks = [_plain_words(chunk) for chunk in table.column(i).chunks]
+            table = table.set_column(i, field.with_type(kind), pa.chunked_array(chunks, kind))
+    return table
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pt.is_dictionary(kind):
+        plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind.value_type, kind.value_type)
+        return pa.dictionary(kind.index_type, plain, kind.ordered)
+    if pt.is_struct(kind):
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
+    for is_list, make in ((pt.is_list, pa.list_), (pt.is_large_list, pa.large_list)):
+        if is_list(kind):
+            return make(kind.value_field.with_type(_plain_type(kind.value_type)))
+    if pt.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain_type(kind.value_type)), kind.list_size)
+    return kind
+
+
+def _plain_words(array: pa.Array) -> pa.Array:
+    kind = _plain_type(array.type)
+    if kind == array.type:
+        return array
+    if pt.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(
+            array.indices, array.dictionary.cast(kind.value_type), ordered=kind.ordered
+        )
+    if pt.is_struct(kind):
+        fields = [_plain_words(array.field(i)) for i in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(fields, fields=list(kind), mask=array.is_null())
+    children, own = [_plain_words(array.values)], 1 if pt.is_fixed_size_list(kind) else 2
+    return pa.Array.from_buffers(kind, len(array), array.buffers()[:own], offset=array.offset, children=children)
 
 
 def with_one_dictionary_each(table: pa.Table) -> pa.Table:

@@ -22,7 +22,7 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
 from nfrun.tables.file_lists import read_lines, read_row
-from nfrun.tables.file_writers import WRITERS
+from nfrun.tables.file_writers import write_as
 from nfrun.tables.formats import (
     COMPRESSIONS,
     ENDINGS,
@@ -183,7 +183,7 @@ def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
             pa.OSFile(os.fsencode(partial), "wb") as file,
             pa.CompressedOutputStream(file, compression) if compression else nullcontext(file) as sink,
         ):
-            WRITERS[kind](table, sink, path)
+            write_as(kind, table, sink, path)
         return os.stat(partial).st_size  # noqa: PTH116
 
 
@@ -193,7 +193,7 @@ def write_stream(table: pa.Table, format: str, stream: IO[bytes]) -> None:
     Raises FormatError if the format cannot hold the table, and OSError for errors of the system.
     """
     with _reasons(f"the table cannot be written as {format}"):
-        WRITERS[format](table, pa.PythonFile(_Sink(stream), "w"), Path(f"table.{format}"))
+        write_as(format, table, pa.PythonFile(_Sink(stream), "w"), Path(f"table.{format}"))
 
 
 class _Sink:

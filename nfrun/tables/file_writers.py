@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pt
 
+from nfrun.core.text import ellipsize
+from nfrun.tables.dictionaries import with_plain_words
 from nfrun.tables.formats import endings
 from nfrun.tables.json_values import encode_line, is_bytes, json_form, json_values
 
@@ -56,12 +58,31 @@ def _write_jsonl(table: pa.Table, file: Any, path: Path) -> None:
 
 
 # By format. A writer gets the table, the open file and its path, whose ending says more about the format.
-WRITERS: Mapping[str, Callable[[pa.Table, Any, Path], None]] = {
+_WRITERS: Mapping[str, Callable[[pa.Table, Any, Path], None]] = {
     "arrow": _write_arrow,
     "csv": _write_csv,
     "jsonl": _write_jsonl,
     "parquet": _write_parquet,
 }
+
+
+def write_as(format: str, table: pa.Table, file: Any, path: Path) -> None:
+    """Write the table into an open file. Raises ValueError and `ArrowException` if the format cannot hold it, OSError.
+
+    `path` says more about the format by its ending. The message names the column, if it is one by itself.
+    """
+    table = with_plain_words(table)
+    try:
+        _WRITERS[format](table, file, path)
+    except (pa.ArrowException, ValueError):
+        for i, field in enumerate(table.schema):
+            try:
+                _WRITERS[format](table.select([i]), pa.MockOutputStream(), path)
+            except (pa.ArrowException, ValueError) as error:
+                said, type_ = str(error).rstrip("."), ellipsize(str(field.type))
+                what = f"its column '{ellipsize(field.name)}'{'' if type_ in said else f' ({type_})'}: {said}"
+                raise ValueError(f'{what}; make a text of it, as with "{field.name}"::varchar in a query') from error
+        raise
 
 
 def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.types as pt
 
-from nfrun.tables.dictionaries import has_dictionary, with_one_dictionary_each
+from nfrun.tables.dictionaries import has_dictionary, with_one_dictionary_each, with_plain_words
 from nfrun.tables.frozen import HUGE, copied, frozen
 
 MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they save
@@ -63,7 +63,7 @@ def with_stored_types(table: pa.Table) -> pa.Table:
     types = str(table.schema)
     if "extension<" in types:
         table = as_registered(table)
-    return with_one_dictionary_each(table) if "dictionary<" in types else table
+    return with_one_dictionary_each(with_plain_words(table)) if "dictionary<" in types else table
 
 
 def is_streamed(value: pa.Table | pa.RecordBatchReader) -> bool:

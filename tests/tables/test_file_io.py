@@ -641,12 +641,20 @@ UNION = pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2])
 @pytest.mark.parametrize(
     ("table", "ending", "reason"),
     [
-        (pa.table({"u": UNION}), "csv", "there is no text form for sparse_union<0: int64=0, 1: string=1>"),
-        (pa.table({"u": UNION}), "jsonl", "there is no text form for sparse_union<0: int64=0, 1: string=1>"),
+        (
+            pa.table({"u": UNION}),
+            "csv",
+            "its column 'u': there is no text form for sparse_union<0: int64=0, 1: string=1>",
+        ),
+        (
+            pa.table({"u": UNION}),
+            "jsonl",
+            "its column 'u': there is no text form for sparse_union<0: int64=0, 1: string=1>",
+        ),
         (
             pa.table({"u": UNION}),
             "parquet",
-            "Unhandled type for Arrow to Parquet schema conversion: sparse_union<0: int64=0, 1: string=1>",
+            "its column 'u': Unhandled type for Arrow to Parquet schema conversion: sparse_union<0: int64=0, 1: string=1>",
         ),
         (pa.table([[1], [2]], ["a", "a"]), "jsonl", "it has several columns named 'a'"),
         (pa.table({}), "csv", "it has no columns"),
@@ -655,7 +663,8 @@ UNION = pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2])
 def test_a_failing_write_leaves_the_old_file(table: pa.Table, ending: str, reason: str, tmp_path: Path) -> None:
     write_table(PEOPLE, tmp_path / f"t.{ending}")
     before = (tmp_path / f"t.{ending}").read_bytes()
-    assert write_error(table, tmp_path / f"t.{ending}") == f"t.{ending} cannot be written as {ending}: {reason}"
+    said = write_error(table, tmp_path / f"t.{ending}")
+    assert said.startswith(f"t.{ending} cannot be written as {ending}: {reason}")
     assert (tmp_path / f"t.{ending}").read_bytes() == before
 
 
@@ -670,7 +679,7 @@ def test_an_interrupted_write_leaves_the_old_file(
 
     write_table(PEOPLE, tmp_path / "t.jsonl.gz")
     before = (tmp_path / "t.jsonl.gz").read_bytes()
-    monkeypatch.setattr(nfrun.tables.file_io, "WRITERS", {"jsonl": write_half})
+    monkeypatch.setattr("nfrun.tables.file_writers._WRITERS", {"jsonl": write_half})
     with pytest.raises(type(error)):
         write_table(PEOPLE, tmp_path / "t.jsonl.gz")
     assert [p.name for p in tmp_path.iterdir()] == ["t.jsonl.gz"]
