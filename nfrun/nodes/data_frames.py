@@ -16,6 +16,7 @@ from inspect import Parameter
 from typing import Any
 
 from nfrun.code.signatures import signature_of
+from nfrun.nodes.base import NodeError
 
 _FRAME = re.compile(r"(?:Optional\[)?(?:(?P<pandas>pd|pandas)|pl|polars)\.(?:\w+\.)*DataFrame\]?(?: \| None)?")
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
@@ -97,16 +98,31 @@ def _frame(value: Any, library: str) -> Any:
         return value
     if library == "pandas":
         return pandas_frame(value)
+    return _polars_frame(value)
+
+
+def _polars_frame(table: Any) -> Any:
+    """Return an Arrow table as a data frame of polars. Raises NodeError for a column that polars cannot have."""
     import polars
 
-    return polars.from_arrow(value)
+    errors = polars.exceptions.PolarsError, polars.exceptions.PanicException
+    try:
+        return polars.from_arrow(table)
+    except errors:
+        for i, field in enumerate(table.schema):
+            try:
+                polars.from_arrow(table.select([i]))
+            except errors as error:
+                what = f"polars cannot take the column '{field.name}', which is {field.type}: {error}"
+                raise NodeError(what, "make a text of it before, or take the table: pa.Table") from None
+        raise
 
 
 def pandas_frame(table: Any) -> Any:
-    """Return an Arrow table as a data frame of pandas in which all whole numbers are what they are.
+    """Return an Arrow table as a data frame of pandas in which whole numbers and times are what they are.
 
-    pandas would make floats of those in a column that has nulls: such a column gets a nullable type, as does one of
-    truths. Lists, structs and maps with such numbers inside are objects of Python.
+    pandas would make floats of whole numbers in a column that has nulls: such a column gets a nullable type, as does
+    one of truths. Lists, structs and maps with such numbers inside, or with times in a zone, are objects of Python.
     """
     import pandas as pd
     import pyarrow as pa
@@ -116,11 +132,17 @@ def pandas_frame(table: Any) -> Any:
     nullable: dict[str, Any] = {}
     nested = set()
     for i, field in enumerate(table.schema):
-        if pt.is_run_end_encoded(field.type):
-            table = table.set_column(i, field.name, pc.run_end_decode(table.column(i)))
         column = table.column(i)
+        if pt.is_run_end_encoded(field.type):
+            table = table.set_column(i, field.name, column := pc.run_end_decode(column))
+        if (
+            isinstance(field.type, pa.BaseExtensionType)
+            and pt.is_integer(field.type.storage_type)
+            and column.null_count
+        ):
+            table = table.set_column(i, field.name, column := column.cast(field.type.storage_type))
         if pt.is_nested(column.type):
-            nested |= {column.type} if any(map(_lacks_integers, column.chunks)) else set()
+            nested |= {column.type} if any(map(_would_change, column.chunks)) else set()
         elif column.null_count and (pt.is_integer(column.type) or pt.is_boolean(column.type)):
             name = "boolean" if pt.is_boolean(column.type) else str(column.type).title().replace("Ui", "UI")
             nullable[field.name] = column.type, pd.api.types.pandas_dtype(name)
@@ -143,18 +165,18 @@ def pandas_frame(table: Any) -> Any:
     return frame
 
 
-def _lacks_integers(array: Any) -> bool:
-    """Return whether a nested array has nulls among whole numbers inside."""
+def _would_change(array: Any) -> bool:
+    """Return whether a nested array has nulls among whole numbers inside, or times in a zone."""
     import pyarrow.types as pt
 
     kind = array.type
     if pt.is_struct(kind):
-        return any(_lacks_integers(array.field(i)) for i in range(kind.num_fields))
+        return any(_would_change(array.field(i)) for i in range(kind.num_fields))
     if pt.is_map(kind):
-        return _lacks_integers(array.keys) or _lacks_integers(array.items)
+        return _would_change(array.keys) or _would_change(array.items)
     if hasattr(array, "values") and pt.is_nested(kind):
-        return _lacks_integers(array.values)
-    return bool(pt.is_integer(kind) and array.null_count)
+        return _would_change(array.values)
+    return bool(pt.is_integer(kind) and array.null_count) or (pt.is_timestamp(kind) and kind.tz is not None)
 
 
 def _is_table(value: Any) -> bool:

@@ -129,7 +129,14 @@ def with_names(message: str, scanned: Sequence[FileSource]) -> str:
 
 
 def sliced(table: Any) -> Any:
-    """Return the table in slices that DuckDB scans one by one. Nothing is copied."""
+    """Return the table in slices that DuckDB scans one by one. Nothing is copied but dictionaries in lists of one size.
+
+    DuckDB would give the indices of these.
+    """
+    if "fixed_size_list<" in (types := str(table.schema)) and "dictionary<" in types:
+        from nfrun.tables.dictionaries import without_dictionaries
+
+        table = without_dictionaries(table)
     if table.num_rows <= SLICE_ROWS or not table.num_columns:
         return table
     return type(table).from_batches(table.to_batches(max_chunksize=SLICE_ROWS), table.schema)

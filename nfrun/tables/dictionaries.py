@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 
 import pyarrow as pa
@@ -34,17 +35,36 @@ def with_plain_words(table: pa.Table) -> pa.Table:
     return table
 
 
+def without_dictionaries(table: pa.Table) -> pa.Table:
+    """Return the table with plain values in place of dictionaries inside of lists and structs. Raises `ArrowException`."""
+    for i, field in enumerate(table.schema):
+        kind = _with_dictionaries(field.type, lambda kind: kind.value_type)
+        if pt.is_nested(field.type) and kind != field.type:
+            table = table.set_column(i, field.with_type(kind), table.column(i).cast(kind))
+    return table
+
+
 def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type with dictionaries of strings and bytes in place of views of them."""
+
+    def plain(kind: pa.DataType) -> pa.DataType:
+        values = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind.value_type, kind.value_type)
+        return pa.dictionary(kind.index_type, values, kind.ordered)
+
+    return _with_dictionaries(kind, plain)
+
+
+def _with_dictionaries(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """Return the type with others in place of dictionaries, also inside of lists and structs."""
     if pt.is_dictionary(kind):
-        plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind.value_type, kind.value_type)
-        return pa.dictionary(kind.index_type, plain, kind.ordered)
+        return change(kind)
     if pt.is_struct(kind):
-        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
-    for is_list, make in ((pt.is_list, pa.list_), (pt.is_large_list, pa.large_list)):
-        if is_list(kind):
-            return make(kind.value_field.with_type(_plain_type(kind.value_type)))
-    if pt.is_fixed_size_list(kind):
-        return pa.list_(kind.value_field.with_type(_plain_type(kind.value_type)), kind.list_size)
+        return pa.struct([field.with_type(_with_dictionaries(field.type, change)) for field in kind])
+    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
+        field = kind.value_field.with_type(_with_dictionaries(kind.value_type, change))
+        if pt.is_fixed_size_list(kind):
+            return pa.list_(field, kind.list_size)
+        return pa.list_(field) if pt.is_list(kind) else pa.large_list(field)
     return kind
 
 

@@ -12,7 +12,7 @@ import pyarrow.types as pt
 from nfrun.core.text import ellipsize
 from nfrun.tables.dictionaries import with_plain_words
 from nfrun.tables.formats import endings
-from nfrun.tables.json_values import encode_line, is_bytes, json_form, json_values
+from nfrun.tables.json_values import encode_line, in_range, is_bytes, json_form, json_values
 
 _BATCH = 65536  # rows converted to JSON at a time
 
@@ -91,6 +91,11 @@ def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
     if pt.is_string_view(kind):
         return column.cast(pa.large_string())
+    if (pt.is_date(kind) or pt.is_timestamp(kind)) and not pt.is_dictionary(column.type):
+        import pyarrow.compute as pc
+
+        for value in pc.min_max(column).values():
+            in_range(value.cast(pa.string()).as_py() or "")
     if not (pt.is_nested(kind) or pt.is_interval(kind) or is_bytes(kind) or isinstance(kind, pa.BaseExtensionType)):
         return column
     form = json_form(kind)

@@ -62,7 +62,9 @@ def json_form(kind: pa.DataType) -> Form:
         return Form(kind, lambda v: base64.b64encode(v).decode())
     if pt.is_timestamp(kind):
         return Form(pa.string(), _iso)
-    if pt.is_decimal(kind) or pt.is_date(kind) or pt.is_time(kind):
+    if pt.is_date(kind):
+        return Form(pa.string(), in_range)
+    if pt.is_decimal(kind) or pt.is_time(kind):
         return Form(pa.string())
     if pt.is_duration(kind):
         digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[kind.unit]
@@ -100,9 +102,16 @@ def _each_item(convert: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]
     return [None if v is None else convert(v) for v in items]
 
 
+def in_range(text: str) -> str:
+    """Return the text that Arrow makes of a date or a time. Raises ValueError for one that it has no text for."""
+    if text.startswith("<"):
+        raise ValueError(f"{text.strip('<>')}: Arrow has no text for such a year")
+    return text
+
+
 def _iso(text: str) -> str:
     """Convert Arrow's "2024-01-01 10:00:00+0100" to ISO 8601, with a T and a colon in the offset."""
-    text = text.replace(" ", "T", 1)
+    text = in_range(text).replace(" ", "T", 1)
     return f"{text[:-2]}:{text[-2:]}" if text[-5] in "+-" else text
 
 
