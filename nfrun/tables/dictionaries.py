@@ -36,7 +36,7 @@ def with_plain_words(table: pa.Table) -> pa.Table:
 
 
 def without_dictionaries(table: pa.Table) -> pa.Table:
-    """Return the table with plain values in place of dictionaries inside of lists and structs. Raises `ArrowException`."""
+    """Return the table with plain values in place of dictionaries inside of lists and structs."""
     for i, field in enumerate(table.schema):
         kind = _with_dictionaries(field.type, lambda kind: kind.value_type)
         if pt.is_nested(field.type) and kind != field.type:

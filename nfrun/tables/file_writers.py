@@ -27,7 +27,7 @@ def _write_arrow(table: pa.Table, file: Any, path: Path) -> None:
 def _write_parquet(table: pa.Table, file: Any, path: Path) -> None:
     from pyarrow.parquet import write_table as write
 
-    columns = [_plain(column) for column in table.columns]
+    columns = [_with_zone(_plain(column)) for column in table.columns]
     write(pa.table(columns, table.schema.names) if columns else table, file)
 
 
@@ -109,3 +109,11 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     return pc.run_end_decode(column) if pt.is_run_end_encoded(column.type) else column
+
+
+def _with_zone(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the column without a dictionary of times: readers of Parquet would give them another zone."""
+    import pyarrow.compute as pc
+
+    kind = column.type
+    return pc.dictionary_decode(column) if pt.is_dictionary(kind) and pt.is_timestamp(kind.value_type) else column

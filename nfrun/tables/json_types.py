@@ -34,6 +34,7 @@ def read_exactly(read: Read, open_file: Callable[[], Any], types: Types) -> pa.T
     """
     first = _first_columns(open_file)
     times = {name: type_ for name, type_ in {**first, **types}.items() if pt.is_timestamp(type_)}
+    times |= {name: type_ for name, type_ in types.items() if pt.is_date(type_) or pt.is_time(type_)}
     table = _with_times(read, times, [*types, *first], types)
     nested = {
         field.name: field.type
@@ -64,12 +65,12 @@ def _first_columns(open_file: Callable[[], Any]) -> Types:
 
 
 def _with_times(read: Read, times: Types, order: Sequence[str], types: Types) -> pa.Table:
-    """Return the table. Columns of times, of which these are known, are read once, as texts."""
+    """Return the table. Columns of times and dates, of which these are known, are read once, as texts."""
     table = read({**types, **dict.fromkeys(times, pa.string())}, False)
     table = table.select(list(dict.fromkeys([*order, *table.column_names])))
     for name, type_ in times.items():
         texts = table.column(name)
-        wanted = _zoned(name, type_, texts, name in types)
+        wanted = _zoned(name, type_, texts, name in types) if pt.is_timestamp(type_) else type_
         try:
             column = texts.cast(wanted)
         except pa.ArrowInvalid:  # some are no times
