@@ -14,6 +14,8 @@ from nfrun.nodes.user_function import Loaded, awaited, bound, bound_shared, load
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_LARGEST = 2**53  # up to here a float is each whole number
+
 
 def call_piece(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any]) -> Any:
     """Return what the function returns for a piece: a table if it takes the table, otherwise values of the rows.
@@ -122,6 +124,13 @@ def _numpy(column: pa.ChunkedArray) -> Any:
         flat = array.flatten()
         if not flat.null_count:
             return flat.to_numpy(zero_copy_only=False).reshape(len(array), array.type.list_size)
+    if pt.is_integer(array.type) and array.null_count:  # numpy has floats then
+        import pyarrow.compute as pc
+
+        ends = pc.min_max(array).as_py()
+        if max(abs(ends["min"] or 0), abs(ends["max"] or 0)) > _LARGEST:
+            what = "an array of numpy has no nulls beside whole numbers beyond 2**53, which no float is"
+            raise NodeError(what, "take a list, a pd.Series or a pa.Array")
     return array.to_numpy(zero_copy_only=False)
 
 

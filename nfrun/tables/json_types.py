@@ -184,9 +184,9 @@ def _lost_in(value: Any) -> Iterator[str]:
 
 def _leaf_types(type_: pa.DataType) -> list[pa.DataType]:
     """Return the types inside of lists and structs, in the order in which `_leaves` has their values."""
-    found: list[pa.DataType] = []
-    _with_leaves(type_, lambda leaf: found.append(leaf) or leaf)
-    return found
+    if pt.is_list(type_) or pt.is_struct(type_):
+        return [leaf for i in range(type_.num_fields) for leaf in _leaf_types(type_.field(i).type)]
+    return [type_]
 
 
 def _with_leaves(type_: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.types as pt
 import pytest
@@ -182,7 +183,10 @@ def way_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, 
     connection.close()
 
 
-ERRORS = (FormatError, NodeError, duckdb.Error, pa.ArrowException, OverflowError, ValueError, TypeError)
+ERRORS = (
+    *(FormatError, NodeError, duckdb.Error, pa.ArrowException, OverflowError, ValueError, TypeError),
+    pl.exceptions.PanicException,
+)
 
 
 @pytest.mark.parametrize("way", WAYS)
