@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from nfrun.tables.json_values import is_bytes, json_form, json_values
+from nfrun.tables.python_values import values_of
 
 _BINS, _MOST_BINS = 16, 32  # so many if each has one whole number
 _TOP = 6
@@ -38,7 +39,7 @@ def shown_values(column: pa.ChunkedArray) -> list[Any]:
         form = json_form(column.type)
         found = [value for chunk in column.chunks for value in json_values(chunk, form)]
     except (pa.ArrowException, ValueError, OverflowError):
-        found = [str(scalar) if scalar.is_valid else None for scalar in column]
+        found = [None if value is None else str(value) for value in values_of(column)]
     return [_short(value) for value in found]
 
 

@@ -174,3 +174,10 @@ def test_of_a_wide_table_the_first_columns_are_read() -> None:
 def test_a_sample_may_have_fewer_rows() -> None:
     found = table_data(pa.table({"x": range(5_000)}), 10_000, 1_000)
     assert (found["sampled"], sum(found["columns"][0]["histogram"]["counts"])) == (960, 960)
+
+
+def test_a_time_of_a_year_without_a_text_is_shown() -> None:
+    """`'infinity'::timestamp` of DuckDB is the last one."""
+    last = pa.chunked_array([pa.array([2**63 - 1, None, 0], pa.timestamp("us"))])
+    assert shown_values(last)[1] is None
+    assert "9223372036854775807" in str(shown_values(last)[0])
