@@ -145,7 +145,9 @@ def _pandas(column: pa.ChunkedArray) -> Any:
 
     from nfrun.nodes.data_frames import pandas_frame
 
-    return pandas_frame(pa.table([column], [""]))[""].rename(None)
+    series = pandas_frame(pa.table([column], [""]))[""]
+    series.name = None
+    return series
 
 
 _FORMS: Mapping[str, Callable[[Any], Any]] = {

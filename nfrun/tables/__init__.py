@@ -15,7 +15,7 @@ the folders of partitions. `digest.py` hashes content, and `plain_arrays.py` giv
 
 Other packages use:
 
-- `dictionaries`: `has_dictionary`
+- `dictionaries`: `has_dictionary`, `without_dictionaries`
 - `digest`: `Digest`
 - `file_io`: `read_table`, `write_stream`, `write_table`
 - `file_outputs`: `hand_on`

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 from conftest import Here, Trial, failed
 
+from nfrun.nodes.base import NodeError
 from nfrun.nodes.data_frames import frames_of, pandas_frame, taking_tables
+from nfrun.nodes.mapped_python import _FORMS
 from nfrun.nodes.returned_tables import to_table
 from nfrun.nodes.user_function import parameters_of
 
@@ -286,3 +288,37 @@ def test_pieces_of_a_map_keep_whole_numbers(here: Here, tmp_path: Path, function
     assert here(tmp_path, "run", "p.yaml", "-q").returncode == 0
     found = here(tmp_path, "open", "same", "--format", "csv").stdout
     assert all(str(ID + i) in found for i in (0, 1, 3))
+
+
+@pytest.mark.parametrize("kind", [pa.list_view(pa.int8()), pa.large_list_view(pa.string()), pa.list_view(pa.null())])
+def test_views_of_lists_are_given_also_without_rows(kind: pa.DataType) -> None:
+    assert pandas_frame(pa.table({"c": pa.chunked_array([], kind)}))["c"].tolist() == []
+    assert to_table(pandas_frame(pa.table({"c": pa.array([[None], None, []], kind)})))["c"].to_pylist() == [
+        [None],
+        None,
+        [],
+    ]
+
+
+ZONED = pa.timestamp("us", "Europe/Berlin")
+
+
+def test_times_inside_of_lists_keep_their_zone() -> None:
+    at = pa.scalar(1_700_000_000_000_000, ZONED).as_py()
+    for kind, value in ((pa.list_(ZONED), [at, None]), (pa.struct({"a": ZONED}), {"a": at})):
+        found = to_table(pandas_frame(pa.table({"c": pa.array([value, None], kind)})))
+        assert found["c"].to_pylist() == [value, None]
+        assert found.schema.field("c").type == kind
+
+
+def test_a_column_that_polars_cannot_take_is_named(trial: Trial) -> None:
+    table = pa.table({"n": [1], "far": pa.array([1], pa.decimal256(50, 0))})
+    failure = failed(trial.python("import polars as pl\ndef f(t: pl.DataFrame): return t", {"t": table}))
+    assert failure.message.startswith("polars cannot take the column 'far', which is decimal256(50, 0): ")
+
+
+def test_numpy_gets_no_whole_number_that_is_no_float() -> None:
+    assert _FORMS["numpy"](pa.chunked_array([[1, None]])).tolist()[0] == 1.0
+    assert _FORMS["numpy"](pa.chunked_array([[ID, 2]])).tolist() == [ID, 2]
+    with pytest.raises(NodeError, match="numpy has no nulls beside whole numbers beyond"):
+        _FORMS["numpy"](pa.chunked_array([[ID, None]]))

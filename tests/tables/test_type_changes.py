@@ -184,7 +184,16 @@ def way_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, 
 
 
 ERRORS = (
-    *(FormatError, NodeError, duckdb.Error, pa.ArrowException, OverflowError, ValueError, TypeError),
+    *(
+        FormatError,
+        NodeError,
+        duckdb.Error,
+        pa.ArrowException,
+        OverflowError,
+        ValueError,
+        TypeError,
+        NotImplementedError,
+    ),
     pl.exceptions.PanicException,
 )
 
