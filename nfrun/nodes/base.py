@@ -248,6 +248,8 @@ class Kind:
     join_pieces: Callable[[NodeSpec, Any], Any] = lambda node, rows: rows
     # The same as `call_piece`, but a coroutine, for a function that is one.
     call_piece_async: Callable[[NodeContext, Any, Mapping[str, Any]], Coroutine[Any, Any, Any]] | None = None
+    # Returns the names of outputs that a node has by its `with` values, beside those that the file names.
+    added_outputs: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda with_: ()
     # Yields the errors that can be found without running or importing the user's code. If the body is a template, this
     # is called once before and once after the expressions are evaluated.
     check: Callable[[NodeSpec, FunctionLookup], Iterable[NodeDiagnostic]] = lambda node, lookup: ()
@@ -295,8 +297,7 @@ class Kind:
     external_inputs: Callable[[NodeSpec, Path], Mapping[str, Path] | None] = lambda node, folder: {}
     # Returns the URI of a remote file that a node reads, "" for none. Reuse asks the service for its version.
     remote_input: Callable[[NodeSpec], str] = lambda node: ""
-    # Whether a node only reads files of this machine, so that its table need not be written to another file, and a file
-    # is handed on where it is.
+    # Whether a node only reads files of this machine: its table is written to no other file, a file is handed on.
     has_local_source: Callable[[NodeSpec], bool] = lambda node: False
     # Returns the path of the file or folder that a node hands on where it is, None if it does not.
     source_path: Callable[[NodeSpec, Path], Path | None] = lambda node, folder: None
@@ -332,8 +333,7 @@ class Kind:
     # Whether libraries in a node read their number of threads when they are loaded: another one takes a process.
     loads_libraries: bool = False
 
-    # Returns what a node takes of the pieces of its `map`, None if that is not known. None for a kind without `map`:
-    # then the hint says why, or what to do instead.
+    # Returns what a node takes of the pieces of its `map`, None if not known. None for a kind without: see `no_map`.
     map_form: Callable[[NodeSpec, FunctionLookup], MapForm | None] | None = None
     no_map: str = "it is for python and run nodes"
     # Whether the nodes of another file take the place of a node of this kind when planning.

@@ -23,6 +23,7 @@ from nfrun.nodes.file_names import describe_missing
 from nfrun.nodes.read_files import check_file, files_in, found_file, layout, missing_file, source_path
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
+from nfrun.tables.csv_options import ASIDE, BAD_ROWS, CSV_OPTIONS, REJECTED, CsvOptions, wrong_option
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
@@ -47,8 +48,12 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         yield NodeDiagnostic(
             ("inputs",), "a read node has no inputs", "'needs:' makes it wait for another node", at_key=True
         )
-    if len(node.outputs) > 1:
+    own = node.outputs[:-1] if added_outputs(node.with_) else node.outputs
+    if len(own) > 1:
         yield NodeDiagnostic(("outputs",), "a read node has one output", "leave 'outputs' out", at_key=True)
+    elif own != node.outputs and REJECTED in own:
+        what = f"'{REJECTED}' is the output with the rows that are put aside"
+        yield NodeDiagnostic(("outputs",), what, "rename yours", at_key=True)
     if node.types:
         yield from check_file(node)
         return
@@ -67,7 +72,9 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
             hint = f"did you mean '{guess}'?" if guess else f"there is {', '.join(formats.READ_OPTIONS)}"
             yield NodeDiagnostic(("with", name), f"a read node has no option '{name}'", hint, at_key=True)
         elif isinstance(value, str) and has_expression(value):
-            continue
+            if name == "bad_rows":
+                what = "an expression is not evaluated here: which outputs a node has is the same in every run"
+                yield NodeDiagnostic(("with", name), what, f"one of {', '.join(BAD_ROWS)}")
         elif kind is not None and kind not in formats.READ_OPTIONS[name]:
             what = f"'{name}' is for {', '.join(formats.READ_OPTIONS[name])}, and this file is {kind}"
             yield NodeDiagnostic(("with", name), what, "remove it", at_key=True)
@@ -75,26 +82,16 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
             yield NodeDiagnostic(("with", name), f"'format' must be one of {', '.join(formats.READ_OPTIONS[name])}")
         elif name == "filename" and not isinstance(value, bool):
             yield NodeDiagnostic(("with", name), f"'{name}' must be true or false", "true adds a column of this name")
-        elif name in ("columns", "null_values") and (
-            not isinstance(value, list) or not all(isinstance(item, str) for item in value)
-        ):
+        elif name == "columns" and (not isinstance(value, list) or not all(isinstance(item, str) for item in value)):
             yield NodeDiagnostic(("with", name), f"'{name}' must be a list of strings", f"for example {name}: [a, b]")
-        elif name == "delimiter" and (
-            not isinstance(value, str) or len(value) != 1 or not value.isascii() or value in '"\r\n'
-        ):
-            what = "'delimiter' must be one ASCII character"
-            yield NodeDiagnostic(("with", name), what, "for example delimiter: ';'")
-        elif name == "encoding" and not _is_encoding(value):
-            what = f"there is no encoding '{ellipsize(str(value))}'"
-            yield NodeDiagnostic(("with", name), what, "for example latin-1, cp1252 or utf-16, as Python names them")
+        elif name in CSV_OPTIONS and (wrong := wrong_option(name, value, node.with_, formats.endings(node.body)[0])):
+            yield NodeDiagnostic(("with", name), *wrong)
     yield from _check_types(node, kind or "")
 
 
-def _is_encoding(name: object) -> bool:
-    try:
-        return isinstance(name, str) and bool("a".encode(name))
-    except (LookupError, ValueError):  # LookupError also for what makes bytes of bytes, such as hex
-        return False
+def added_outputs(with_: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the name of the output with the rows that are put aside, if there is one."""
+    return (REJECTED,) if with_.get("bad_rows") == ASIDE else ()
 
 
 def _check_types(node: NodeSpec, format: str) -> Iterator[NodeDiagnostic]:
@@ -163,9 +160,9 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     """
     if context.node.types:
         return {output_name(context.node): found_file(context.node, context.folder)}
+    from nfrun.tables.csv_files import rejected_rows, warnings
     from nfrun.tables.file_io import read_table
     from nfrun.tables.file_table import open_files
-    from nfrun.tables.text_files import one_column
 
     source, base, options = context.node.body, context.folder, dict(context.node.with_)
     if types := _types(context.node):
@@ -175,11 +172,13 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         if files is not None and not context.stays_in_files:
             files.load()
         if files is None:
-            table = read_table(source, base=base, **options)
+            bad: list[Any] = []
+            table = read_table(source, base=base, rejected=bad, **options)
             kind = options.get("format") or formats.format_of(source)
-            if kind == "csv" and "delimiter" not in options and (told := one_column(table)):
+            for told in warnings(table, options) if kind == "csv" else ():
                 context.log("warning", told)
-            return {output_name(context.node): table}
+            made = {output_name(context.node): table}
+            return {**made, REJECTED: rejected_rows(bad)} if added_outputs(options) else made
         return {output_name(context.node): files}
     except OSError as error:
         if not error.errno:  # an error of a remote service: a retry may succeed
@@ -212,8 +211,8 @@ def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path
     from nfrun.tables.footers import joined_schema, named_schema
     from nfrun.tables.local_files import local_source
 
-    options = {name: node.with_.get(name) for name in ("format", "delimiter", "encoding")}
-    schema = joined_schema(files, local_source(node.body) or "", types=_types(node), **options)
+    csv = CsvOptions(**{name: value for name, value in node.with_.items() if name in CSV_OPTIONS})
+    schema = joined_schema(files, local_source(node.body) or "", node.with_.get("format"), _types(node), csv)
     if schema is None:
         return None, None
     wanted = node.with_.get("columns", schema.names)
@@ -297,6 +296,7 @@ READ = Kind(
     setting_hints={"format": "the file's extension sets it"},
     synonyms=("source", "seed", "load", "path", "file"),
     is_template=True,
+    added_outputs=added_outputs,
     external_inputs=_files,
     remote_input=lambda node: node.body,
     named_files=_named,

@@ -98,7 +98,7 @@ def join_pieces(node: NodeSpec, rows: Any) -> Any:
     """Return the rows of all pieces; their csv columns are texts until the types of all of them are told together."""
     if node.format != "csv":
         return rows
-    from nfrun.tables.text_files import with_guessed_types
+    from nfrun.tables.csv_files import with_guessed_types
 
     return with_guessed_types(rows.read_all()).to_reader()
 

@@ -8,7 +8,7 @@ from typing import Any
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.run_history import reader_digest
-from nfrun.nodes.base import NodeError, output_name
+from nfrun.nodes.base import NodeError
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.reopen.rerun_context import RerunContext
@@ -31,7 +31,7 @@ def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
 
     spec = pipeline.nodes[output.id.node]
     try:
-        value = KINDS[spec.kind].run(RerunContext(spec, folder_of(spec, Path(pipeline.folder))))[output_name(spec)]
+        value = KINDS[spec.kind].run(RerunContext(spec, folder_of(spec, Path(pipeline.folder))))[output.id.name]
         if isinstance(value, FileTable):
             value.load()
         if isinstance(value, Path):

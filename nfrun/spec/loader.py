@@ -258,7 +258,7 @@ class _Reader(Findings):
             body=str(merged.get(kind, "")),
             inputs=inputs,
             with_=with_,
-            outputs=outputs_of(outputs, settings.get("map")),
+            outputs=outputs_of(outputs, settings.get("map"), kind, with_),
             types=types,
             contracts=read_contracts(self, path, merged, outputs, types, self.functions),
             needs=tuple(need for step, need in needs if (*path, "needs", *step) not in self.wrong),

@@ -18,9 +18,10 @@ from nfrun.spec.map_settings import FIXED, is_unbound
 from nfrun.yaml.document import Keys
 
 
-def outputs_of(outputs: tuple[str, ...], map: MapSpec | None) -> tuple[str, ...]:
-    """Return the names of a node's outputs with that of the failed rows, if it collects them."""
-    return (*(outputs or ("",)), ERRORS) if map is not None and map.collects else outputs
+def outputs_of(outputs: tuple[str, ...], map: MapSpec | None, kind: str, with_: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a node's outputs with that of the failed rows, if it collects them, or those of its kind."""
+    added = (ERRORS,) if map is not None and map.collects else KINDS[kind].added_outputs(with_) if kind else ()
+    return (*(outputs or ("",)), *added) if added else outputs
 
 
 def check_map_entries(found: Findings, path: Keys, value: str | Mapping[str, Any]) -> None:

@@ -21,6 +21,9 @@ import pyarrow.types as pt
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
+from nfrun.tables.csv_files import csv_options, read_csv
+from nfrun.tables.csv_options import CsvOptions
+from nfrun.tables.csv_source import CsvSource, Rejected
 from nfrun.tables.file_lists import read_lines, read_row
 from nfrun.tables.file_writers import write_as
 from nfrun.tables.formats import (
@@ -35,7 +38,7 @@ from nfrun.tables.formats import (
 )
 from nfrun.tables.local_files import local_source, resolve_files
 from nfrun.tables.partitions import Partitions, partitions_of
-from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, csv_names, read_csv, read_jsonl, with_file_name
+from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, read_jsonl, with_file_name
 
 _MAGIC = {
     b"PAR1": "a Parquet file",
@@ -55,38 +58,33 @@ def read_table(
     *,
     base: Path,
     columns: Sequence[str] | None = None,
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    null_values: Sequence[str] | None = None,
     format: str | None = None,
     filename: bool = False,
     types: Types = NO_TYPES,
+    rejected: list[Rejected] | None = None,
+    **csv: Any,
 ) -> pa.Table:
     """Return the table in the file or files of `source`, read into memory and fully validated.
 
     `source` is a path relative to `base`, a glob (sorted; `**` works; hidden files do not match), a folder with `/` at
     its end (see `partitions_of` for the columns that its paths hold), or a URI of one file.
     Several files are concatenated: types are widened to fit (int and float give float), missing columns are null.
-    `format` overrides the file's extension. `columns` selects and orders. `delimiter`, `encoding` and `null_values`
-    are for csv.
+    `format` overrides the file's extension. `columns` selects and orders. `csv` are fields of `CsvOptions`. Bad rows
+    that are put aside go to `rejected`.
 
     The format `text` is a row with `line` for each line of a text, `files` a row for each file, with `path`, `name`,
     `size` and `digest`, and `bytes` such a row with `content`. With `filename` there is a last column of this name,
     with the file of each row as `source` names it.
 
-    csv: UTF-8, or text of this `encoding`, with a header. An empty field is null. NA, NULL, nan and the like are null
-    in columns that are not text, and text in text columns. `null_values` replaces all of that. `types` are those of
-    columns in csv and jsonl; those of the others are inferred from all rows. jsonl: an empty file is a table without
-    other columns than these.
+    csv: see `read_csv`. `types` are those of columns in csv and jsonl; those of the others are inferred from all rows.
+    jsonl: an empty file is a table without other columns than these.
 
     Raises FormatError, and OSError for errors of the system (permission, disk). Does not memory-map: if another program
     truncates a mapped file, SIGBUS kills this process.
     """
     if format is not None and format not in READ_OPTIONS["format"]:
         raise FormatError(f"unknown format '{format}': known are {', '.join(READ_OPTIONS['format'])}")
-    if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
-        raise FormatError(f"a delimiter is one ASCII character, not {delimiter!r}")
-    options = {"columns": columns, "delimiter": delimiter, "encoding": encoding, "null_values": null_values}
+    options, is_set = csv_options(csv, source), {"columns": columns, **csv}
     if filename:  # the schema of a node may have the column that is added
         types = {name: type_ for name, type_ in types.items() if name != FILE_NAME}
     parts, files = [], input_files(source, base)
@@ -98,11 +96,11 @@ def read_table(
         kind = format or format_of(file.path)
         if kind is None:
             raise FormatError(_unknown(file.name))
-        for option, value in options.items():
+        for option, value in is_set.items():
             if value is not None and kind not in READ_OPTIONS[option]:
                 kinds = ", ".join(READ_OPTIONS[option])
                 raise FormatError(f"{file.name} is read as {kind}, which has no {option}: that is for {kinds}")
-        part = _read_file(file, kind, in_files, delimiter, encoding, null_values, types)
+        part = _read_file(file, kind, in_files, options, types, rejected)
         part = part if partitions is None else partitions.add_to(part, file.name)
         parts.append((file.name, with_file_name(part, file.name) if filename else part))
     if columns is not None and filename:
@@ -117,7 +115,7 @@ def read_files(
     """Return the table in files of one format that all have the same columns, as `read_table` does."""
     in_paths = partitions.types if partitions is not None else ()
     in_files = None if columns is None else [name for name in columns if name not in in_paths]
-    parts = [_read_file(file, format, in_files, None, None, None, NO_TYPES) for file in files]
+    parts = [_read_file(file, format, in_files, CsvOptions(), NO_TYPES) for file in files]
     if partitions is not None:
         parts = [partitions.add_to(part, file.name) for part, file in zip(parts, files, strict=True)]
     table = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
@@ -146,11 +144,16 @@ def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int] | None:
         return schema, rows
 
 
-def csv_header(file: InputFile, delimiter: str | None, encoding: str | None) -> Sequence[str]:
+def csv_header(file: InputFile, options: CsvOptions) -> Sequence[str]:
     """Return the names of the columns of a CSV file, as `read_table` does. Raises FormatError, OSError."""
     with _reasons(f"{file.name} cannot be read as csv"):
-        _check_beginning(file, "csv", encoding)
-        return csv_names(partial(_stream, file, encoding), delimiter or delimiter_of(file.path))
+        _check_beginning(file, "csv", options.encoding)
+        return _csv_source(file, options).names()
+
+
+def _csv_source(file: InputFile, options: CsvOptions) -> CsvSource:
+    delimiter = options.delimiter or delimiter_of(file.path)
+    return CsvSource(partial(_stream, file, options.encoding), options, delimiter, file.name)
 
 
 def selected_schema(schema: pa.Schema, columns: Sequence[str], source: str) -> pa.Schema:
@@ -281,19 +284,17 @@ def _read_file(
     file: InputFile,
     kind: str,
     columns: Sequence[str] | None,
-    delimiter: str | None,
-    encoding: str | None,
-    null_values: Sequence[str] | None,
+    options: CsvOptions,
     types: Types,
+    rejected: list[Rejected] | None = None,
 ) -> pa.Table:
     """Return the table of the file: all its columns, or at least those of `columns` that it has."""
     if kind in FILE_FORMATS:
         return _read_as_file(file, kind)
     with _reasons(f"{file.name} cannot be read as {kind}"):
-        _check_beginning(file, kind, encoding)
+        _check_beginning(file, kind, options.encoding)
         if kind == "csv":
-            delimiter, open_file = delimiter or delimiter_of(file.path), partial(_stream, file, encoding)
-            table = read_csv(open_file, columns, delimiter, null_values, types)
+            table = read_csv(_csv_source(file, options), columns, types, rejected)
         elif kind == "jsonl":
             table = read_jsonl(partial(_stream, file), types)
         else:
@@ -313,7 +314,7 @@ def _read_as_file(file: InputFile, kind: str) -> pa.Table:
             raise FormatError(f"no such file: {file.name}") from error
 
 
-def _check_beginning(file: InputFile, kind: str, encoding: str | None = None) -> None:
+def _check_beginning(file: InputFile, kind: str, encoding: str = "") -> None:
     """Raise FormatError if there is no file, ValueError if it is empty or begins like one of another format."""
     try:
         with file.open() as head:
@@ -355,7 +356,7 @@ def _read_parquet(file: InputFile, columns: Sequence[str] | None) -> pa.Table:
         return parquet.read(columns=list(columns or ()) if known else None)
 
 
-def _stream(file: InputFile, encoding: str | None = None) -> Any:
+def _stream(file: InputFile, encoding: str = "") -> Any:
     compression = COMPRESSIONS.get(endings(file.path)[1])
     stream = pa.CompressedInputStream(file.open(), compression) if compression else file.open()
     return pa.transcoding_input_stream(stream, encoding, "utf-8") if encoding else stream

@@ -37,8 +37,8 @@ def _write_csv(table: pa.Table, file: Any, path: Path) -> None:
     if not table.num_columns:
         raise ValueError("it has no columns")
     columns = [_csv_text(column) for column in table.columns]
-    if len(columns) == 1 and columns[0].null_count:
-        # A null in the only column would be an empty line, which readers skip: write "" instead.
+    if len(columns) == 1 and columns[0].null_count and not _has_texts(columns[0]):
+        # A null in the only column is a blank line, which some readers skip. Only among texts is "" another value.
         columns = [columns[0].cast(pa.large_string()).fill_null("")]
     delimiter = "\t" if endings(path.name)[0] == ".tsv" else ","
     csv.write_csv(pa.table(columns, table.schema.names), file, csv.WriteOptions(delimiter=delimiter))
@@ -83,6 +83,11 @@ def write_as(format: str, table: pa.Table, file: Any, path: Path) -> None:
                 what = f"its column '{ellipsize(field.name)}'{'' if type_ in said else f' ({type_})'}: {said}"
                 raise ValueError(f'{what}; make a text of it, as with "{field.name}"::varchar in a query') from error
         raise
+
+
+def _has_texts(column: pa.ChunkedArray) -> bool:
+    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
+    return bool(pt.is_string(kind) or pt.is_large_string(kind))
 
 
 def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.core.file_source import FileSource
+from nfrun.tables.csv_options import CsvOptions
 from nfrun.tables.file_io import InputFile, csv_header
 from nfrun.tables.file_lists import SCHEMAS
 from nfrun.tables.file_table import check_unchanged
@@ -26,9 +27,8 @@ def joined_schema(
     files: Mapping[str, Path],
     source: str,
     format: str | None = None,
-    delimiter: str | None = None,
-    encoding: str | None = None,
     types: Mapping[str, Any] = NO_TYPES,
+    csv: CsvOptions = CsvOptions(),  # noqa: B008
 ) -> pa.Schema | None:
     """Return the schema of the table in the files of a source, which are there by their names; None if it is not known.
 
@@ -39,7 +39,7 @@ def joined_schema(
         return None
     try:
         for name, file in files.items():
-            schema = _schema_of(InputFile(name, str(file)), format or format_of(name) or "", delimiter, encoding, types)
+            schema = _schema_of(InputFile(name, str(file)), format or format_of(name) or "", csv, types)
             schema.names  # noqa: B018  (raises where a name is not UTF-8)
             schemas.append(schema)
         partitions = partitions_of(source, [*files], types)
@@ -154,13 +154,11 @@ def named_schema(schema: pa.Schema, names: Sequence[str], *, with_file: bool) ->
     return pa.schema([fields[name] for name in names])
 
 
-def _schema_of(
-    file: InputFile, format: str, delimiter: str | None, encoding: str | None, types: Mapping[str, Any]
-) -> pa.Schema:
+def _schema_of(file: InputFile, format: str, csv: CsvOptions, types: Mapping[str, Any]) -> pa.Schema:
     if format in SCHEMAS:
         return SCHEMAS[format]
     if format == "csv":
-        return pa.schema([(name, types.get(name, pa.null())) for name in csv_header(file, delimiter, encoding)])
+        return pa.schema([(name, types.get(name, pa.null())) for name in csv_header(file, csv)])
     with file.open() as source:
         if format == "parquet":
             from pyarrow.parquet import ParquetFile

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from nfrun.tables.csv_options import CSV_OPTIONS
+
 FORMATS: tuple[str, ...] = ("arrow", "csv", "jsonl", "parquet")
 TEXT_FORMATS = ("csv", "jsonl")  # whose values have the types that a reader gives them
 ARROW = "arrow"
@@ -16,9 +18,7 @@ FORMATS_WITH_COLUMNS = ("arrow", "csv", "parquet", *FILE_FORMATS)
 READ_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "format": (*FORMATS, *FILE_FORMATS),
     "columns": FORMATS,
-    "delimiter": ("csv",),
-    "encoding": ("csv",),
-    "null_values": ("csv",),
+    **dict.fromkeys(CSV_OPTIONS, ("csv",)),
     "filename": (*FORMATS, "text"),
 }
 ENDINGS: Mapping[str, str] = {

@@ -203,7 +203,7 @@ p.yaml:5:20: 'env' of a node reaches only a 'run' or 'use' node: the others shar
 
 p.yaml:5:27: a read node has no option 'sep'
     5 |   b: {read: x.csv, with: {sep: ';'}}
-      |                           ^^^ there is format, columns, delimiter, encoding, null_values, filename
+      |                           ^^^ there is format, columns, delimiter, encoding, null_values, header, skip, comment, quote, escape, decimal, thousands, dates, bad_rows, long_fields, filename
 
 p.yaml:5:27: a read node has no option 'delimeter'
     5 |   b: {read: x.csv, with: {delimeter: ';'}}

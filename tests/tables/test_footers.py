@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.system.checksums import FileChecksums
+from nfrun.tables.csv_files import read_csv
+from nfrun.tables.csv_options import CsvOptions
+from nfrun.tables.csv_source import CsvSource
 from nfrun.tables.file_io import read_table
 from nfrun.tables.file_table import open_files
 from nfrun.tables.footers import joined_schema, named_schema, null_counts
-from nfrun.tables.text_files import csv_names, read_csv
 
 TABLE = pa.table(
     {
@@ -145,7 +147,9 @@ def test_names_in_quotes_are_those_that_the_table_will_have(names: list[str], en
     header = ",".join('"' + name.replace('"', '""') + '"' for name in names)
     data = f"{header}{end}{','.join('1' for _ in names)}{end}".encode()
     open_file = lambda: pa.BufferReader(data)  # noqa: E731
-    assert csv_names(open_file, ",") == read_csv(open_file, None, ",", None, {}).schema.names
+    options = CsvOptions()
+    source = CsvSource(open_file, options, ",")
+    assert source.names() == read_csv(CsvSource(open_file, options, ","), None, {}).schema.names
 
 
 def test_the_columns_that_are_read() -> None:

@@ -1,0 +1,278 @@
+"""Reads CSV: columns with the types that are given, and the others with those that all rows have."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from nfrun.core.text import ellipsize
+from nfrun.tables.csv_options import CsvOptions, wrong_option
+from nfrun.tables.csv_source import CsvSource, Rejected
+from nfrun.tables.csv_values import finished, types_to_read
+from nfrun.tables.exact_numbers import exact, may_be_inexact
+from nfrun.tables.formats import FormatError, endings
+from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Open, Types
+
+_DELIMITERS = (";", "\t", "|", ",")
+_EMPTY = [""]
+_YEAR = re.compile("(19|20)[0-9][0-9]")
+_REJECTED = pa.schema([("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
+_ENCODING = "a read node takes its encoding: with: {encoding: cp1252} (of Windows), or latin-1"
+
+
+def csv_options(given: Mapping[str, Any], source: str) -> CsvOptions:
+    """Return the options of the files of this name, the usual ones for None. Raises FormatError for a wrong value."""
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        if wrong := wrong_option(name, value, given, endings(source)[0]):
+            raise FormatError(": ".join(wrong))
+    return CsvOptions(**given)
+
+
+def read_csv(
+    source: CsvSource, columns: Sequence[str] | None, types: Types, rejected: list[Rejected] | None = None
+) -> pa.Table:
+    """Return the table in a CSV file: all its columns, or at least those of `columns` that it has.
+
+    An empty field is null, and so is a blank line where there is one column. A quoted empty field is an empty text in a
+    column of texts, and null in others. So are NA, NULL, nan and the like: texts in a column of texts, null in others.
+    `null_values` replaces all of that. Bad rows that are put aside go to `rejected`.
+    """
+    try:
+        _read_header(source)
+        table = _read_guessing(source, columns, types)
+        _check_utf8(table, source.open, types)
+    except UnicodeDecodeError as error:
+        if error.encoding != "utf-8":  # the encoding that is given
+            raise
+        raise ValueError(f"the names in its header are not UTF-8: {_ENCODING}") from error
+    if rejected is not None:
+        rejected += source.rejected()
+    return finished(table, source.options, types)
+
+
+def _read_header(source: CsvSource) -> None:
+    """Have the names in the header read first, but for one that is too long."""
+    try:
+        source.names()
+    except (pa.ArrowInvalid, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise
+        if "Empty CSV" in str(error):
+            source.check_quotes()
+            raise
+
+
+def _check_utf8(table: pa.Table, open_file: Open, types: Types) -> None:
+    """Raise ValueError for a column that is read as bytes because it has a text that is not UTF-8."""
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if field.name in types or not pt.is_binary(field.type):
+            continue
+        text = next(value for value in column.to_pylist() if value is not None and not _is_utf8(value))
+        with open_file() as stream:
+            lines = io.BufferedReader(stream)
+            place = next((f" in line {i}" for i, line in enumerate(lines, 1) if not _is_utf8(line)), "")
+        raise ValueError(
+            f"its column '{ellipsize(field.name)}' is not UTF-8{place}, {ellipsize(str(text), 40)}: {_ENCODING}"
+        )
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _read_guessing(source: CsvSource, columns: Sequence[str] | None, types: Types) -> pa.Table:
+    read = partial(_read_csv, source, types)
+    nulls = source.options.null_values
+    if nulls is not None:
+        return _with_exact(_with_columns(partial(read, nulls=nulls, quoted=True), columns), read, types, nulls)
+    try:
+        table = _with_columns(partial(read, nulls=_EMPTY, quoted=False), columns)
+    except pa.ArrowInvalid as error:
+        if "conversion error" not in str(error):
+            raise
+        table = _with_columns(partial(read, nulls=None, quoted=True), columns)
+        texts = [field.name for field in table.schema if _may_be_texts(field, types)]
+        return _with_exact(_replaced(table, read, texts, _EMPTY, quoted=False), read, types)
+    table = _without_nan(table)
+    doubtful = [field.name for i, field in enumerate(table.schema) if _may_be_values(field, table.column(i), types)]
+    table = _replaced(table, read, doubtful, None, quoted=True, only_values=True)
+    return _with_exact(table, read, types)
+
+
+def _with_exact(
+    table: pa.Table, read: Callable[..., pa.Table], types: Types, nulls: Sequence[str] | None = None
+) -> pa.Table:
+    """Return the table with numbers of another type where doubles are not the numbers in the file."""
+    found = [i for i, field in enumerate(table.schema) if field.name not in types and may_be_inexact(table.column(i))]
+    if not found:
+        return table
+    from pyarrow import csv
+
+    names = table.schema.names
+    nulls = csv.ConvertOptions().null_values if nulls is None else nulls
+    only = None if len(set(names)) < len(names) else [names[i] for i in found]
+    texts = read(include=only, nulls=nulls, quoted=True, as_texts=[names[i] for i in found])
+    for place, i in enumerate(found):
+        column = exact(texts.column(i if only is None else place), table.column(i))
+        table = table.set_column(i, pa.field(names[i], column.type), column)
+    return table
+
+
+def with_guessed_types(table: pa.Table) -> pa.Table:
+    """Return the table with the types that a csv file gives to its columns of texts."""
+    from pyarrow import csv
+
+    places = [i for i, field in enumerate(table.schema) if pt.is_string(field.type)]
+    if not places:
+        return table
+    sink = pa.BufferOutputStream()
+    texts = table.select(places)
+    last = max(texts.schema.names, key=len) + "_"  # one more column: an empty line would be no row
+    csv.write_csv(texts.append_column(last, pa.repeat("x", len(texts))), sink)
+    data = sink.getvalue()
+    values = read_csv(CsvSource(lambda: pa.BufferReader(data), CsvOptions(long_fields=True), ","), None, NO_TYPES)
+    for i, place in enumerate(places):
+        table = table.set_column(place, values.schema.field(i), values.column(i))
+    return table
+
+
+def _may_be_texts(field: pa.Field, types: Types) -> bool:
+    """Return whether a column has texts, also if all of them may stand for missing values."""
+    is_text = pt.is_string(field.type) or pt.is_large_string(field.type)
+    return is_text or (pt.is_null(field.type) and field.name not in types)
+
+
+def _without_nan(table: pa.Table) -> pa.Table:
+    """Return the table with nulls for NaN, as the text `nan` is one of those that stand for a missing value."""
+    import pyarrow.compute as pc
+
+    for i, field in enumerate(table.schema):
+        column = table.column(i)
+        if pt.is_floating(field.type) and pc.any(pc.is_nan(column)).as_py():
+            table = table.set_column(i, field, pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column))
+    return table
+
+
+def _may_be_values(field: pa.Field, column: pa.ChunkedArray, types: Types) -> bool:
+    """Return whether a column of texts may hold numbers or dates among which some are missing."""
+    if field.name in types or not pt.is_string(field.type):
+        return False
+    import pyarrow.compute as pc
+    from pyarrow import csv
+
+    missing = pa.array(csv.ConvertOptions().null_values)
+    return bool(pc.any(pc.is_in(column, value_set=missing)).as_py())
+
+
+def _replaced(
+    table: pa.Table,
+    read: Callable[..., pa.Table],
+    names: Sequence[str],
+    nulls: Sequence[str] | None,
+    *,
+    quoted: bool,
+    only_values: bool = False,
+) -> pa.Table:
+    """Return the table with some columns read again with other nulls, `only_values` those that are no texts then."""
+    if not names or len(set(table.schema.names)) < len(table.schema.names):
+        return table
+    again = read(include=names, nulls=nulls, quoted=quoted)
+    for name in names:
+        column = again.column(name)
+        if not (only_values and (pt.is_string(column.type) or pt.is_null(column.type))):
+            table = table.set_column(table.schema.get_field_index(name), pa.field(name, column.type), column)
+    return table
+
+
+def _with_columns(read: Callable[..., pa.Table], columns: Sequence[str] | None) -> pa.Table:
+    try:
+        return read(include=columns)
+    except KeyError:  # a column is missing: another file may have it; if none has, the message lists all
+        return read(include=None)
+
+
+def _read_csv(
+    source: CsvSource,
+    types: Types,
+    *,
+    include: Sequence[str] | None,
+    nulls: Sequence[str] | None,
+    quoted: bool,
+    as_texts: Sequence[str] = (),
+) -> pa.Table:
+    from pyarrow import csv
+
+    options = source.options
+    convert = csv.ConvertOptions(
+        include_columns=list(dict.fromkeys(include or [])),
+        column_types={**types_to_read(types, options), **dict.fromkeys(as_texts, pa.string())},
+        decimal_point=options.decimal,
+        timestamp_parsers=[*options.formats, csv.ISO8601] if options.formats else None,
+    )
+    if nulls is not None:
+        convert.null_values, convert.strings_can_be_null = list(nulls), True
+        convert.quoted_strings_can_be_null = quoted
+    try:
+        return source.read(convert)
+    except pa.ArrowInvalid as error:
+        message = source.column_name(str(error))
+        raise pa.ArrowInvalid(f"{message}{_other_delimiter(message, source)}") from error
+
+
+def _other_delimiter(message: str, source: CsvSource) -> str:
+    """Return how to read a file with rows of several values whose header is one name with another delimiter."""
+    try:
+        names = source.names() if "Expected 1 columns" in message else []
+    except (pa.ArrowException, ValueError, OSError):
+        return ""
+    found = next((other for other in _DELIMITERS if len(names) == 1 and other in names[0]), "")
+    return f" (its header has {found!r}: with: {{delimiter: {json.dumps(found)}}})" if found else ""
+
+
+def warnings(table: pa.Table, options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is told of a table whose header seems to be one of another delimiter, or a row."""
+    names = [name for name in table.schema.names if name != FILE_NAME]
+    if "delimiter" not in options and len(names) == 1:
+        found = next((other for other in _DELIMITERS[:-1] if other in names[0]), "")
+        how = f"'with: {{delimiter: {json.dumps(found)}}}' makes several of it"
+        if found:
+            yield f"the table has one column, '{ellipsize(names[0])}': {how}"
+    if "header" not in options and (value := _value_in_header(table)):
+        told = f"the first row looks like data, not like the names of columns: '{ellipsize(value, 40)}'"
+        how = "'header: false' reads it as a row, 'header: [a, b]' names the columns, and 'header: true' is silent"
+        yield f"{told}. Under 'with', {how}"
+
+
+def _value_in_header(table: pa.Table) -> str:
+    """Return the name of a column that is a value, if all columns but those of texts have such names.
+
+    A year may be a name.
+    """
+    found = ""
+    for field in table.schema:
+        if pt.is_string(field.type) or pt.is_null(field.type):
+            continue
+        try:
+            pa.array([field.name]).cast(field.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return ""
+        found = found or ("" if _YEAR.fullmatch(field.name) else field.name)
+    return found
+
+
+def rejected_rows(rows: Sequence[Rejected]) -> pa.Table:
+    """Return the table with the rows that are put aside, by their files."""
+    values = [{name: getattr(row, name) for name in _REJECTED.names} for row in rows]
+    return pa.Table.from_pylist(values, _REJECTED)

@@ -1,0 +1,271 @@
+"""Reads the rows of a CSV file by Arrow, and says what Arrow does not: which quote is never closed, which rows are bad.
+
+Arrow takes a quote that is not closed to the end of the file without a word. So it gets one more row at the end, with
+another number of fields: Arrow reports that row as a bad one, unless it has taken it for a part of a field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from nfrun.core.text import ellipsize
+from nfrun.core.values import frozen
+from nfrun.tables.csv_options import ASIDE, FAIL, CsvOptions
+from nfrun.tables.csv_records import MOST_BYTES, MOST_LINES, Record, lines_of, records
+from nfrun.tables.text_files import BLOCK, Open, growing
+
+_LONGEST_HEADER = 1 << 16  # bytes of a CSV file that are read for its header alone
+_LINE_END = re.compile(rb"(?<=[^\r\n])(?:\r\n?|\n)")
+_ANY_LINE_END = re.compile(rb"\r\n?|\n")
+_END = "\x1eend of the file\x1e"
+_COLUMN = re.compile(r"In CSV column #(\d+): ")
+
+
+@frozen
+class Rejected:
+    """A row of a CSV file that is put aside."""
+
+    file: str
+    line: int
+    reason: str
+    text: str
+
+
+class CsvSource:
+    """The rows of a CSV file with this delimiter. `open_file` returns its bytes as a stream of pyarrow."""
+
+    def __init__(self, open_file: Open, options: CsvOptions, delimiter: str, name: str = "") -> None:
+        self.open, self.options, self.delimiter, self._name = open_file, options, delimiter, name
+        self._names = list(options.header) if isinstance(options.header, Sequence) else None
+        self._bad: dict[str, str] = {}  # what is wrong by the text of a row
+
+    # -- the header ------------------------------------------------------------------------------------------------
+
+    def names(self) -> Sequence[str]:
+        """Return the names of the columns, of which only the beginning of the file is read.
+
+        Raises ArrowInvalid or ValueError where the header cannot be read, as if it is longer than 64 KB.
+        """
+        if self._names is None:
+            from pyarrow import csv
+
+            start = b""
+            with self.open() as stream:
+                for block in self._blocks(stream, _LONGEST_HEADER):
+                    start += block.to_pybytes()
+                    if len(start) >= _LONGEST_HEADER:
+                        break
+            quote = self.options.quote.encode()
+            ends = [found.end() for found in _LINE_END.finditer(start)]
+            whole = next((end for end in ends if not quote or start.count(quote, 0, end) % 2 == 0), None)
+            if whole is None and len(start) >= _LONGEST_HEADER:
+                raise ValueError("the header is too long")
+            options = csv.ReadOptions(use_threads=False, autogenerate_column_names=not self.options.header)
+            table = csv.read_csv(pa.BufferReader(start[:whole]), options, self._parse_options())
+            self._names = table.schema.names
+        return self._names
+
+    def column_name(self, message: str) -> str:
+        """Return the message of an error with the name of its column, which Arrow counts from 0."""
+        found = _COLUMN.match(message)
+        if found is None or self._names is None or int(found[1]) >= len(self._names):
+            return message
+        return f"column '{ellipsize(self._names[int(found[1])])}': {message[found.end() :]}"
+
+    # -- the rows --------------------------------------------------------------------------------------------------
+
+    def read(self, convert: Any) -> pa.Table:
+        """Return the columns that Arrow's `ConvertOptions` name, with the row numbers in its messages.
+
+        Raises ArrowInvalid; ValueError where a quoted field is not closed or too long; KeyError for an unknown column.
+        """
+
+        def at_once(block: int) -> pa.Table:
+            return self._read(block, convert)
+
+        def one_by_one(block: int) -> pa.Table:
+            return self._read(block, convert, threads=False)
+
+        try:
+            table = growing(at_once, self.check_quotes)
+        except pa.ArrowInvalid as error:
+            if "Expected" not in str(error) and "conversion error" not in str(error):
+                raise
+            if "\n" in str(error):  # a value of several lines
+                self.check_quotes()
+            return growing(one_by_one, self.check_quotes)  # fails again, with the row number in its message
+        return table
+
+    def _read(self, block: int, convert: Any, *, threads: bool = True) -> pa.Table:
+        from pyarrow import csv
+
+        header, one = self.options.header, self._names is not None and len(self._names) == 1
+        end = self.delimiter.join([_END] * (2 if one else 1))
+        self._bad, ended = {}, []
+
+        def on_bad(row: Any) -> str:
+            if row.text == end:
+                ended.append(row)
+                return "skip"
+            if self.options.bad_rows == FAIL:
+                return "error"
+            fields = f"{row.actual_columns:,} field{'' if row.actual_columns == 1 else 's'}"
+            self._bad[row.text] = f"{fields}, and the header has {row.expected_columns:,}"
+            return "skip"
+
+        names = {"column_names": list(header)} if isinstance(header, Sequence) else {}
+        read = csv.ReadOptions(
+            block_size=block, use_threads=threads, autogenerate_column_names=header is False, **names
+        )
+        with self.open() as stream:
+            source = _Stream(self._blocks(stream, block), end.encode(), count=bool(convert.include_columns))
+            parse = self._parse_options(ignore_empty_lines=not one, invalid_row_handler=on_bad)
+            table = csv.read_csv(source, read, parse, convert)
+        if not ended:
+            self.check_quotes()
+            if one:
+                raise ValueError("the file was changed while it was read")
+            self._names = self._names or [""]  # its header was too long to be read alone
+            return self._read(block, convert, threads=threads)
+        self._check_fields(table)
+        if source.lines - table.num_rows > 1 + self.options.skip:  # some fields have several lines
+            self._check_other_fields(convert)
+        return table
+
+    def _parse_options(self, **more: Any) -> Any:
+        from pyarrow import csv
+
+        options = self.options
+        return csv.ParseOptions(
+            delimiter=self.delimiter,
+            quote_char=options.quote or False,
+            escape_char=options.escape or False,
+            newlines_in_values=bool(options.quote or options.escape),
+            **more,
+        )
+
+    def _blocks(self, stream: Any, size: int) -> Iterator[pa.Buffer]:
+        """Yield the bytes of the file without comments, and without the lines before the header."""
+        options = self.options
+        if options.comment:
+            kept: list[bytes] = []
+            length = 0
+            for record in self._records(stream):
+                if record.is_row or not record.data.startswith(options.comment.encode()):
+                    kept.append(record.data)
+                    length += len(record.data)
+                if length >= size:
+                    yield pa.py_buffer(b"".join(kept))
+                    kept, length = [], 0
+            if kept:
+                yield pa.py_buffer(b"".join(kept))
+            return
+        one = options.header is True and self._names is not None and len(self._names) == 1
+        left = options.skip
+        while len(block := stream.read_buffer(size)):
+            if left or one:
+                data = block.to_pybytes()
+                ends = [0, *[found.end() for _, found in zip(range(left), _ANY_LINE_END.finditer(data), strict=False)]]
+                left -= len(ends) - 1
+                data = b"" if left else data[ends[-1] :]
+                block = pa.py_buffer(data.lstrip(b"\r\n") if one else data)  # a blank line before the header is no row
+                one = one and not len(block)
+                if not len(block):
+                    continue
+            yield block
+
+    # -- what is wrong with it -------------------------------------------------------------------------------------
+
+    def _records(self, stream: Any) -> Iterator[Record]:
+        blocks = iter(lambda: stream.read(BLOCK), b"")
+        first = next(blocks, b"").removeprefix(b"\xef\xbb\xbf")
+        return records(lines_of(chain([first], blocks)), self.options, self.delimiter)
+
+    def check_quotes(self) -> None:
+        """Raise ValueError with the place of the first quoted field that is not closed, or is too long."""
+        with self.open() as stream:
+            wrong = next((record.wrong for record in self._records(stream) if record.wrong), "")
+        if wrong:
+            raise ValueError(wrong)
+
+    def _check_fields(self, table: pa.Table) -> None:
+        """Look at the quotes of the file if one seems not to be closed, or to be closed by that of another field."""
+        if self.options.quote and any(self._is_doubtful(column) for column in table.columns):
+            self.check_quotes()
+
+    def _check_other_fields(self, convert: Any) -> None:
+        """Check the fields of the columns that are left out."""
+        from pyarrow import csv
+
+        left = [name for name in dict.fromkeys(self._names or ()) if name not in convert.include_columns]
+        if left:
+            types = dict.fromkeys((*left, *convert.include_columns), pa.binary())
+            self._check_fields(self.read(csv.ConvertOptions(column_types=types)))
+
+    def _is_doubtful(self, column: pa.ChunkedArray) -> bool:
+        import pyarrow.compute as pc
+
+        kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
+        if not (pt.is_string(kind) or pt.is_large_string(kind) or pt.is_binary(kind) or pt.is_large_binary(kind)):
+            return False
+        column = column.cast(kind)
+        longest = pc.max(pc.binary_length(column)).as_py() or 0
+        if longest > MOST_LINES and not self.options.long_fields:
+            if longest > MOST_BYTES:
+                return True
+            long = column.filter(pc.greater(pc.binary_length(column), MOST_LINES))
+            if (pc.max(pc.count_substring(long, "\n")).as_py() or 0) >= MOST_LINES:
+                return True
+        quote = self.options.quote
+        ends = pc.ends_with(column, quote)
+        if not pc.any(ends).as_py():
+            return False
+        some = column.filter(ends)
+        some = some.filter(pc.match_substring(some, "\n"))
+        return bool(pc.any(pc.equal(pc.bit_wise_and(pc.count_substring(some, quote), 1), 1)).as_py())
+
+    def rejected(self) -> Iterator[Rejected]:
+        """Yield the bad rows of the last reading with their places."""
+        if not self._bad or self.options.bad_rows != ASIDE:
+            return
+        with self.open() as stream:
+            for record in self._records(stream):
+                text = record.data.rstrip(b"\r\n").decode("utf-8", "replace")
+                if record.is_row and text in self._bad:
+                    yield Rejected(self._name, record.line, self._bad[text], text)
+
+
+class _Stream:
+    """The bytes of a CSV file for Arrow, with a row at the end. `lines` counts them if asked for."""
+
+    closed = False
+
+    def __init__(self, blocks: Iterator[pa.Buffer], end: bytes, *, count: bool) -> None:
+        self._blocks, self._end, self._count = blocks, end, count
+        self._last = b"\n"
+        self.lines = 0
+
+    def read_buffer(self, _size: int = -1) -> pa.Buffer:
+        block = next(self._blocks, None)
+        if block is None:
+            end, self._end = self._end, b""
+            return pa.py_buffer((b"" if self._last in b"\r\n" else b"\n") + end if end else b"")
+        self._last = block[len(block) - 1 :].to_pybytes()
+        if self._count:
+            self.lines += block.to_pybytes().count(b"\n")
+        return block
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(self.read_buffer(size))
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
