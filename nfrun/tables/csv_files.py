@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.core.text import ellipsize
-from nfrun.tables.csv_options import CsvOptions, wrong_option
+from nfrun.tables.csv_options import FAIL, CsvOptions, wrong_option
 from nfrun.tables.csv_source import CsvSource, Rejected
-from nfrun.tables.csv_values import finished, types_to_read
+from nfrun.tables.csv_values import bad_values, converted, finished, types_to_read
 from nfrun.tables.exact_numbers import exact, may_be_inexact
 from nfrun.tables.formats import FormatError, endings
 from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Open, Types
@@ -47,15 +47,49 @@ def read_csv(
     """
     try:
         _read_header(source)
-        table = _read_guessing(source, columns, types)
+        table, bad = _read_rows(source, columns, types)
         _check_utf8(table, source.open, types)
     except UnicodeDecodeError as error:
         if error.encoding != "utf-8":  # the encoding that is given
             raise
         raise ValueError(f"the names in its header are not UTF-8: {_ENCODING}") from error
     if rejected is not None:
-        rejected += source.rejected()
-    return finished(table, source.options, types)
+        rejected += source.rejected(bad)
+    return table
+
+
+def _read_rows(source: CsvSource, columns: Sequence[str] | None, types: Types) -> tuple[pa.Table, Mapping[int, str]]:
+    """Return the table, and what is wrong with rows that it leaves out as values do not have their types."""
+    options = source.options
+    try:
+        return finished(_read_guessing(source, columns, types), options, types), {}
+    except pa.ArrowInvalid as error:
+        if options.bad_rows == FAIL or "conversion error" not in str(error):
+            raise
+        try:
+            return _without_bad_values(source, columns, types)
+        except pa.ArrowNotImplementedError:  # a type that pyarrow makes of texts in files only
+            raise error from None
+
+
+def _without_bad_values(
+    source: CsvSource, columns: Sequence[str] | None, types: Types
+) -> tuple[pa.Table, Mapping[int, str]]:
+    options = source.options
+    texts = {name: pa.string() for name, type_ in types.items() if not pt.is_dictionary(type_)}
+    table = _read_guessing(source, columns, {**types, **texts})
+    bad: dict[int, str] = {}
+    for name in texts:
+        column = table.column(name) if name in table.schema.names else pa.chunked_array([], pa.string())
+        for i in bad_values(column, types[name], options):
+            bad.setdefault(i, f"'{ellipsize(column[i].as_py(), 40)}' in the column '{name}' is no {types[name]}")
+    if bad:
+        table = table.take([i for i in range(table.num_rows) if i not in bad])
+    for name in texts:
+        if name in table.schema.names:
+            column = converted(table.column(name), types[name], options)
+            table = table.set_column(table.schema.get_field_index(name), pa.field(name, column.type), column)
+    return finished(table, options, types), bad
 
 
 def _read_header(source: CsvSource) -> None:

@@ -7,7 +7,7 @@ another number of fields: Arrow reports that row as a bad one, unless it has tak
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -230,15 +230,26 @@ class CsvSource:
         some = some.filter(pc.match_substring(some, "\n"))
         return bool(pc.any(pc.equal(pc.bit_wise_and(pc.count_substring(some, quote), 1), 1)).as_py())
 
-    def rejected(self) -> Iterator[Rejected]:
-        """Yield the bad rows of the last reading with their places."""
-        if not self._bad or self.options.bad_rows != ASIDE:
+    def rejected(self, wrong: Mapping[int, str]) -> Iterator[Rejected]:
+        """Yield the bad rows of the last reading with their places: also those that have something `wrong`.
+
+        Its keys are places in the table.
+        """
+        if not (self._bad or wrong) or self.options.bad_rows != ASIDE:
             return
+        row = -1 if self.options.header is True else 0
+        one = len(self._names or ()) == 1
         with self.open() as stream:
             for record in self._records(stream):
-                text = record.data.rstrip(b"\r\n").decode("utf-8", "replace")
-                if record.is_row and text in self._bad:
-                    yield Rejected(self._name, record.line, self._bad[text], text)
+                data = record.data.rstrip(b"\r\n")
+                if not record.is_row and (data or not one or row < 0):
+                    continue
+                text = data.decode("utf-8", "replace")
+                reason = self._bad.get(text)
+                if reason is None:
+                    reason, row = wrong.get(row), row + 1
+                if reason is not None:
+                    yield Rejected(self._name, record.line, reason, text)
 
 
 class _Stream:

@@ -30,49 +30,103 @@ def finished(table: pa.Table, options: CsvOptions, types: Types) -> pa.Table:
         return table
     for i, field in enumerate(table.schema):
         column, type_ = table.column(i), types.get(field.name)
-        if options.thousands and pt.is_string(field.type) and (type_ is None or _is_number(type_)):
-            column = _number(column, options, type_, field.name)
-        elif pt.is_timestamp(field.type):
-            column = _date(column, options, type_)
+        if type_ is not None and type_ != field.type:
+            column = _typed(column, type_, options, field.name)
+        elif type_ is None and options.thousands and pt.is_string(field.type):
+            column = _guessed_number(column, options)
+        elif type_ is None and pt.is_timestamp(field.type):
+            column = _guessed_date(column, options)
         table = table.set_column(i, pa.field(field.name, column.type), column)
     return table
+
+
+def converted(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions) -> pa.ChunkedArray:
+    """Return texts or times as values of this type. Raises ArrowInvalid, ArrowNotImplementedError."""
+    import pyarrow.compute as pc
+
+    if not pt.is_string(column.type) or pt.is_string(type_):
+        return column.cast(type_)
+    texts = _without_missing(column, options)
+    if _is_number(type_):
+        return _plain(texts, options).cast(type_)
+    if options.formats and (pt.is_date(type_) or pt.is_timestamp(type_)):
+        times = [pc.strptime(texts, format, "us", error_is_null=True) for format in options.formats]
+        found = pc.coalesce(*times)
+        if found.null_count == texts.null_count:
+            return found.cast(type_)
+    return texts.cast(type_)
+
+
+def bad_values(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions) -> list[int]:
+    """Return the places of the texts in a column that are no values of this type."""
+    if len(column) == 0:
+        return []
+    try:
+        converted(column, type_, options)
+    except pa.ArrowInvalid:
+        if len(column) == 1:
+            return [0]
+        middle = len(column) // 2
+        behind = bad_values(column.slice(middle), type_, options)
+        return [*bad_values(column.slice(0, middle), type_, options), *[middle + i for i in behind]]
+    return []
+
+
+def _typed(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions, name: str) -> pa.ChunkedArray:
+    try:
+        return converted(column, type_, options)
+    except pa.ArrowInvalid as error:
+        wrong = column[bad_values(column, type_, options)[0]].as_py()
+        what = f"column '{ellipsize(name)}': CSV conversion error to {type_}: invalid value '{wrong}'"
+        raise pa.ArrowInvalid(what) from error
 
 
 def _is_number(type_: pa.DataType) -> bool:
     return bool(pt.is_integer(type_) or pt.is_floating(type_) or pt.is_decimal(type_))
 
 
-def _number(column: pa.ChunkedArray, options: CsvOptions, type_: pa.DataType | None, name: str) -> pa.ChunkedArray:
-    """Return texts as numbers: of this type, or of one that holds all of them; as they are if not all are numbers."""
+def _without_missing(column: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
+    """Return texts without space around them, and with nulls for those that stand for a missing value."""
     import pyarrow.compute as pc
     from pyarrow import csv
 
     texts = pc.ascii_trim_whitespace(column)
-    if options.null_values is None:
-        texts = pc.if_else(pc.is_in(texts, pa.array(csv.ConvertOptions().null_values)), None, texts)
-    group, point = re.escape(options.thousands), re.escape(options.decimal)
-    grouped = rf"^[+-]?[0-9]{{1,3}}({group}[0-9]{{3}})*({point}[0-9]+)?$|^[+-]?[0-9]+({point}[0-9]+)?$"
-    fits = pc.match_substring_regex(texts, grouped)
-    if type_ is None and (pc.all(fits).as_py() is not True or texts.null_count == len(texts)):
+    nulls = csv.ConvertOptions().null_values if options.null_values is None else list(options.null_values)
+    return pc.if_else(pc.is_in(texts, pa.array(nulls, pa.string())), None, texts)
+
+
+def _plain(texts: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
+    """Return numbers as Arrow reads them. Raises ArrowInvalid if groups of thousands have another length than three."""
+    import pyarrow.compute as pc
+
+    if options.thousands:
+        group, point = re.escape(options.thousands), re.escape(options.decimal)
+        pattern = rf"^[+-]?[0-9]{{1,3}}({group}[0-9]{{3}})*({point}[0-9]+)?$|^[+-]?[0-9]*({point}[0-9]*)?([eE].*)?$"
+        if pc.all(pc.match_substring_regex(texts, pattern)).as_py() is False:
+            raise pa.ArrowInvalid("a text is no number")
+        texts = pc.replace_substring(texts, options.thousands, "")
+    return pc.replace_substring_regex(pc.replace_substring(texts, options.decimal, "."), r"^\+", "")
+
+
+def _guessed_number(column: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
+    """Return texts as the numbers that they all are, else as they are."""
+    texts = _without_missing(column, options)
+    if texts.null_count == len(texts):
         return column
-    if pc.all(fits).as_py() is False:
-        wrong = texts.filter(pc.invert(fits))[0].as_py()
-        raise pa.ArrowInvalid(f"column '{ellipsize(name)}': CSV conversion error to {type_}: invalid value '{wrong}'")
-    plain = pc.replace_substring(pc.replace_substring(texts, options.thousands, ""), options.decimal, ".")
-    plain = pc.replace_substring_regex(plain, r"^\+", "")
-    if type_ is not None:
-        return plain.cast(type_)
+    try:
+        plain = _plain(texts, options)
+        doubles = plain.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return column
     try:
         return plain.cast(pa.int64())
     except pa.ArrowInvalid:
-        found = exact(plain, plain.cast(pa.float64()))
+        found = exact(plain, doubles)
         return column if pt.is_string(found.type) else found
 
 
-def _date(column: pa.ChunkedArray, options: CsvOptions, type_: pa.DataType | None) -> pa.ChunkedArray:
-    """Return times as dates: where these are asked for, or where no format has a time and all times are midnight."""
-    if type_ is not None:
-        return column.cast(type_) if pt.is_date(type_) else column
+def _guessed_date(column: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
+    """Return times as dates where no format has a time of day, and all times are midnight."""
     if options.has_times or column.type.tz is not None or column.null_count == len(column):
         return column
     try:

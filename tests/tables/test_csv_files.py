@@ -276,6 +276,42 @@ def test_bad_rows_are_put_aside_with_their_lines(
 
 
 @pytest.mark.parametrize(
+    ("text", "options", "rows", "rejected"),
+    [
+        ("a,b\n1,2\nx,3\n4\nNA,5\n", {"a": pa.int64()}, [1, None], [(3, "'x' in the column 'a' is no int64"), (4, "1 field, and the header has 2")]),
+        ('a,b\n300,"2\n3"\n\n7,8\n', {"a": pa.int8()}, [7], [(2, "'300' in the column 'a' is no int8")]),
+        ("a\n1\n\nx\n", {"a": pa.int64()}, [1, None], [(4, "'x' in the column 'a' is no int64")]),
+        ("a,b\n2024-01-01,1\n2024-13-01,x\n", {"a": pa.date32(), "b": pa.int64()}, [date(2024, 1, 1)], [(3, "'2024-13-01' in the column 'a' is no date32[day]")]),
+        ("a,b\nmaybe,1\n0,2\n", {"a": pa.bool_()}, [False], [(2, "'maybe' in the column 'a' is no bool")]),
+    ],
+)  # fmt: skip
+def test_a_row_with_a_value_of_another_type_is_bad(
+    tmp_path: Path, text: str, options: dict[str, Any], rows: list[Any], rejected: list[tuple[int, str]]
+) -> None:
+    bad: list[Any] = []
+    assert read(tmp_path, text, bad_rows="aside", rejected=bad, types=options)["a"].to_pylist() == rows
+    assert [(row.line, row.reason) for row in bad] == rejected
+    assert read(tmp_path, text, bad_rows="skip", types=options)["a"].to_pylist() == rows
+
+
+def test_dates_and_numbers_as_they_are_written_are_no_bad_rows(tmp_path: Path) -> None:
+    bad: list[Any] = []
+    types = {"d": pa.date32(), "n": pa.float64()}
+    options = {"delimiter": ";", "decimal": ",", "thousands": ".", "dates": "%d.%m.%Y", "bad_rows": "aside"}
+    table = read(tmp_path, "d;n\n31.12.2024;1.234,5\n2024;1\n;1,23.4\n", types=types, rejected=bad, **options)
+    assert table.to_pylist() == [{"d": date(2024, 12, 31), "n": 1234.5}]
+    assert [row.reason for row in bad] == [
+        "'2024' in the column 'd' is no date32[day]",
+        "'1,23.4' in the column 'n' is no double",
+    ]
+
+
+def test_a_type_of_which_pyarrow_casts_no_texts_fails_as_without_the_option(tmp_path: Path) -> None:
+    told = error(tmp_path, "a,b\nx,1\n", bad_rows="skip", types={"a": pa.time64("us")})
+    assert told == "column 'a': Row #2: CSV conversion error to time64[us]: invalid value 'x'"
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("1,x\n2,y\n", "1"),
