@@ -160,7 +160,10 @@ def _missing(
     elif len(tables) == 1:
         without = "its table does not have" if tables[0].node == node.id else f"'{tables[0]}' does not have"
     guess = closest_match(column, known)
-    there = f"it has {ellipsize(', '.join(known), 120)}" if len(inputs) == 1 and known else ""
-    hint = f"did you mean '{ellipsize(guess)}'?" if guess else there
+    hint = f"did you mean '{ellipsize(guess)}'?" if guess else ""
+    from nfrun.tables.file_lists import SCHEMAS  # few runs need it
+
+    if not hint and any({*schema.names} <= {*known} for schema in SCHEMAS.values()):  # of texts and files: none says it
+        hint = f"it has {ellipsize(', '.join(known), 120)}"
     what = f"{what}, which {without}" if known else f"{what}, which is not there"
     return NodeDiagnostic((node.kind,), what, hint, start=start, length=length)

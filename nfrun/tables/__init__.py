@@ -23,6 +23,7 @@ Other packages use:
 - `dictionaries`: `has_dictionary`, `without_dictionaries`
 - `digest`: `Digest`
 - `file_io`: `read_table`, `write_stream`, `write_table`
+- `file_lists`: `SCHEMAS`
 - `file_outputs`: `hand_on`
 - `file_table`: `check_unchanged`, `FileTable`, `open_files`, `read_source`
 - `footers`: `joined_schema`, `lacking_columns`, `may_lack_columns`, `merged_schema`, `named_schema`, `null_counts`,

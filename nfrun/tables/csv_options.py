@@ -113,8 +113,8 @@ _DIFFERENT = (
 def _same_character(name: str, value: str, options: Mapping[str, Any], ending: str) -> tuple[str, str] | None:
     usual = {"delimiter": "\t" if ending == ".tsv" else ",", "quote": '"', "decimal": ".", **options}
     for pair in _DIFFERENT:
-        if name not in pair or not value:
-            continue
+        if name not in pair or not value or (pair == ("delimiter", "decimal") and "delimiter" in options):
+            continue  # numbers may be quoted
         other = pair[1 - pair.index(name)]
         if usual.get(other) == value and (other not in options or pair[1] == name):
             hint = f"say which: {_EXAMPLES[other]}" if other not in options else "remove one, or say another"

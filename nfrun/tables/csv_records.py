@@ -65,9 +65,7 @@ def records(lines: Iterable[bytes], options: CsvOptions, delimiter: str) -> Iter
     to_quote = re.compile(b"(?:[^%b%b]+|%b%b%b)*" % (pair, escaped, pair, pair, also), re.DOTALL)
     kept: list[bytes] = []
     first, opened = 0, None
-    for number, line in enumerate(lines, 1):
-        if number <= options.skip:
-            continue
+    for number, line in _joined(lines, options.skip, escape):
         if not kept:
             is_comment = bool(comment) and line.startswith(comment)
             if is_comment or not quote or quote not in line:
@@ -97,6 +95,20 @@ def records(lines: Iterable[bytes], options: CsvOptions, delimiter: str) -> Iter
             kept, opened = [], None
     if kept:
         yield Record(first, b"".join(kept), wrong=f"{opened}: the quote is never closed: close it, {_LEFT}")
+
+
+def _joined(lines: Iterable[bytes], skip: int, escape: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines with their numbers behind those that are skipped; one with an escaped end has the next in it."""
+    begun, first = b"", 0
+    for number, line in enumerate(lines, 1):
+        if number > skip:
+            begun, first = begun + line, first or number
+            escapes = len(line) - 1 - len(line[:-1].rstrip(escape)) if escape else 0
+            if escapes % 2 == 0 or line.endswith(b"\r\n") or line[-1:] not in b"\r\n":
+                yield first, begun
+                begun, first = b"", 0
+    if begun:
+        yield first, begun
 
 
 def _end(pattern: re.Pattern[bytes], line: bytes, at: int) -> int:

@@ -257,6 +257,98 @@ p.yaml:5:40: 'null_values' must be a list of strings
     5 |   b: {read: x.csv, with: {null_values: NA}}
       |                                        ^^ for example null_values: [a, b]
 
+p.yaml:5:35: 'header' must be true or false, or the names of the columns
+    5 |   b: {read: x.csv, with: {header: 3}}
+      |                                   ^ for example header: false
+
+p.yaml:5:35: the names under 'header' must be different texts
+    5 |   b: {read: x.csv, with: {header: [a, a]}}
+      |                                   ^^^^^^ for example header: [id, name]
+
+p.yaml:5:33: 'skip' must be the number of lines before the header
+    5 |   b: {read: x.csv, with: {skip: '3'}}
+      |                                 ^^^ for example skip: 3
+
+p.yaml:5:33: 'skip' must be the number of lines before the header
+    5 |   b: {read: x.csv, with: {skip: -1}}
+      |                                 ^^ for example skip: 3
+
+p.yaml:5:36: 'comment' must be one ASCII character
+    5 |   b: {read: x.csv, with: {comment: '//'}}
+      |                                    ^^^^ for example comment: '#'
+
+p.yaml:5:34: 'quote' must be one ASCII character
+    5 |   b: {read: x.csv, with: {quote: ä}}
+      |                                  ^ for example quote: "'", or quote: '' where no field is quoted
+
+p.yaml:5:34: 'quote' and 'delimiter' are both ','
+    5 |   b: {read: x.csv, with: {quote: ','}}
+      |                                  ^^^ say which: delimiter: ';'
+
+p.yaml:5:35: 'escape' and 'quote' are both '"'
+    5 |   b: {read: x.csv, with: {escape: '"'}}
+      |                                   ^^^ say which: quote: "'", or quote: '' where no field is quoted
+
+p.yaml:5:36: 'decimal' and 'delimiter' are both ','
+    5 |   b: {read: x.csv, with: {decimal: ','}}
+      |                                    ^^^ say which: delimiter: ';'
+
+p.yaml:5:38: 'thousands' and 'decimal' are both '.'
+    5 |   b: {read: x.csv, with: {thousands: .}}
+      |                                      ^ say which: decimal: ','
+
+p.yaml:5:36: 'decimal' must be one ASCII character
+    5 |   b: {read: x.csv, with: {decimal: 1}}
+      |                                    ^ for example decimal: ','
+
+p.yaml:5:34: 'dates' must be a format, or a list of formats
+    5 |   b: {read: x.csv, with: {dates: []}}
+      |                                  ^^ for example dates: '%d.%m.%Y'
+
+p.yaml:5:34: '%Q' is no part of a date
+    5 |   b: {read: x.csv, with: {dates: '%Q'}}
+      |                                  ^^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %j %z
+
+p.yaml:5:34: 'd.m.Y' has no part of a date
+    5 |   b: {read: x.csv, with: {dates: 'd.m.Y'}}
+      |                                  ^^^^^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %j %z
+
+p.yaml:5:34: '%' is no part of a date
+    5 |   b: {read: x.csv, with: {dates: '%'}}
+      |                                  ^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %j %z
+
+p.yaml:5:37: 'bad_rows' must be one of fail, skip, aside
+    5 |   b: {read: x.csv, with: {bad_rows: keep}}
+      |                                     ^^^^ aside collects them in the output 'rejected'
+
+p.yaml:5:40: 'long_fields' must be true or false
+    5 |   b: {read: x.csv, with: {long_fields: 3}}
+      |                                        ^ for example long_fields: true
+
+p.yaml:5:40: 'null_values' must be a list of strings
+    5 |   b: {read: x.csv, with: {null_values: ['a', 3]}}
+      |                                        ^^^^^^^^ for example null_values: [a, b]
+
+p.yaml:5:27: 'skip' is for csv, and this file is text
+    5 |   b: {read: x.csv, with: {skip: 1, format: text}}
+      |                           ^^^^ remove it
+
+p.yaml:5:36: 'comment' and 'delimiter' are both '\t'
+    5 |   b: {read: x.tsv, with: {comment: "\t"}}
+      |                                    ^^^^ say which: delimiter: ';'
+
+p.yaml:5:45: 'rejected' is the output with the rows that are put aside
+    5 |   b: {read: x.csv, with: {bad_rows: aside}, outputs: [rejected]}
+      |                                             ^^^^^^^ rename yours
+
+p.yaml:5:45: a read node has one output
+    5 |   b: {read: x.csv, with: {bad_rows: aside}, outputs: [a, b]}
+      |                                             ^^^^^^^ leave 'outputs' out
+
+p.yaml:5:37: an expression is not evaluated here: which outputs a node has is the same in every run
+    5 |   b: {read: x.csv, with: {bad_rows: "${{ run.id }}"}}
+      |                                     ^^^^^^^^^^^^^^^ one of fail, skip, aside
+
 p.yaml:5:31: 'delimiter' is for csv, and this file is parquet
     5 |   b: {read: x.parquet, with: {delimiter: ';'}}
       |                               ^^^^^^^^^ remove it
@@ -443,6 +535,10 @@ def test_message(message: str) -> None:
         "{read: 'data/**/x-*.CSV.gz', with: {columns: [p], null_values: ['', NA], delimiter: '|'}}",
         "{read: 'data/*'}",
         '{read: x.csv, with: {delimiter: "\\t"}}',
+        "{read: x.csv, with: {header: [p, q], skip: 3, comment: '#', quote: '', escape: '\\', long_fields: true}}",
+        "{read: x.csv, with: {decimal: ',', delimiter: ',', thousands: '.', dates: ['%d.%m.%Y', '%H:%M'], header: false}}",
+        "{read: x.csv, with: {bad_rows: aside}}",
+        "{read: x.csv, with: {bad_rows: aside}, outputs: [rows]}",
         "{read: https://h/x.parquet?v=1, needs: a}",
         "{read: '${{ env.FILE }}', with: {columns: '${{ env.C }}', delimiter: ';'}}",
         "{read: x.tsv, outputs: [table]}",

@@ -290,7 +290,7 @@ OF_D = "the query of 'd' reads the column"
         ("select key from b", "b", ""),
         ("select KEY, row_number() over () from b", "b", ""),
         ("select id, name from c where key > 1", "c", ""),
-        ("select id from b", "b", f"p.yaml:7:17: {OF_D} 'id', which 'b' does not have: it has key, name"),
+        ("select id from b", "b", f"p.yaml:7:17: {OF_D} 'id', which 'b' does not have"),
         ("select b.nam from b", "b", f"p.yaml:7:19: {OF_D} 'nam', which 'b' does not have: did you mean 'name'?"),
         ("select kee from c", "c", f"p.yaml:7:17: {OF_D} 'kee', which 'c' does not have: did you mean 'key'?"),
         ("select x from a join b using (name)", "[a, b]", f"p.yaml:7:17: {OF_D} 'x', which none of its inputs has"),

@@ -334,23 +334,25 @@ def test_a_query_that_was_in_order_is_not_parsed_again(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("read", "columns", "misspelt"),
+    ("read", "columns", "misspelt", "hint"),
     [
-        ("t.log, with: {format: text}", "line", "lin"),
-        ("t.log, with: {format: text, filename: true}", "line, filename", "file"),
-        ("'*.log', with: {format: files}", "path, name, size + 1, digest", "content"),
-        ("t.log, with: {format: bytes}", "path, octet_length(content)", "line"),
-        ("logs/, with: {format: text}", "line, day + 1", "size"),
+        ("t.log, with: {format: text}", "line", "lin", "did you mean 'line'?"),
+        ("t.log, with: {format: text, filename: true}", "line, filename", "file", "did you mean 'filename'?"),
+        ("'*.log', with: {format: files}", "path, name, size + 1, digest", "text", "it has path, name, size, digest"),
+        ("t.log, with: {format: bytes}", "octet_length(content)", "line", "it has path, name, size, digest, content"),
+        ("logs/, with: {format: text}", "line, day + 1", "size", "it has line, day"),
     ],
 )
-def test_texts_and_lists_of_files_always_have_the_same_columns(read: str, columns: str, misspelt: str) -> None:
+def test_texts_and_lists_of_files_always_have_the_same_columns(
+    read: str, columns: str, misspelt: str, hint: str
+) -> None:
     Path("logs/day=2024-01-01").mkdir(parents=True)
     for name in ("t.log", "logs/day=2024-01-01/u.log"):
         Path(name).write_text("a\n")
     text = f"nodes:\n  a: {{read: {read}}}\n  b: {{sql: 'select {columns} from a', inputs: a}}\n"
     assert planned(text) == []
     (told,) = planned(text.replace("select ", f"select {misspelt}, "))
-    assert told.startswith(f"p.yaml:3:20: the query of 'b' reads the column '{misspelt}', which 'a' does not have")
+    assert told == f"p.yaml:3:20: the query of 'b' reads the column '{misspelt}', which 'a' does not have: {hint}"
 
 
 @pytest.mark.parametrize(
