@@ -12,7 +12,7 @@ from nfrun.core.values import frozen
 from nfrun.tables.csv_options import CsvOptions
 
 MOST_BYTES, MOST_LINES = 1 << 20, 1000  # of a field, unless the file says that it has longer ones
-_LEFT = "or say with: {quote: ''} if quotes are text here"
+_LEFT = "or read it with: {quote: ''} if quotes are text"
 
 
 @frozen
@@ -38,7 +38,7 @@ class _Opened:
         if line - self.line < MOST_LINES and self.size <= MOST_BYTES:
             return ""
         what = f"{self}: the quote opens a field of more than 1,000 lines or 1 MB"
-        return f"{what}: close it, or say with: {{long_fields: true}}"
+        return f"{what}: close it, or read it with: {{long_fields: true}}"
 
 
 def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -124,6 +124,6 @@ def _too_long(line: bytes, number: int, options: CsvOptions, delimiter: str) -> 
     at = 0
     for field in line.split(delimiter.encode()):
         if len(field) > MOST_BYTES:
-            return f"line {number:,}, column {at + 1:,}: a field of more than 1 MB: say with: {{long_fields: true}}"
+            return f"line {number:,}, column {at + 1:,}: a field of more than 1 MB: read it with: {{long_fields: true}}"
         at += len(field) + 1
     return ""

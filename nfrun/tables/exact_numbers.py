@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pyarrow as pa
@@ -19,6 +20,15 @@ def may_be_inexact(column: pa.ChunkedArray) -> bool:
         return False
     found = pc.min_max(column).as_py()
     return found["min"] is not None and max(-found["min"], found["max"]) >= _EXACT
+
+
+def check_doubles(columns: Sequence[pa.ChunkedArray]) -> None:
+    """Raise ArrowInvalid for decimals that are not read as doubles, since others would become the same."""
+    import pyarrow.compute as pc
+
+    for column in columns:
+        if pt.is_decimal128(column.type) and (pc.max(pc.abs(column.cast(pa.float64()))).as_py() or 0) >= _EXACT:
+            raise pa.ArrowInvalid("a decimal is larger than whole numbers in doubles")
 
 
 def exact(texts: pa.ChunkedArray, doubles: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -24,6 +24,7 @@ from nfrun.system.atomic_files import atomic_write
 from nfrun.tables.csv_files import csv_options, read_csv
 from nfrun.tables.csv_options import CsvOptions
 from nfrun.tables.csv_source import CsvSource, Rejected
+from nfrun.tables.exact_numbers import check_doubles
 from nfrun.tables.file_lists import read_lines, read_row
 from nfrun.tables.file_writers import write_as
 from nfrun.tables.formats import (
@@ -364,21 +365,19 @@ def _stream(file: InputFile, encoding: str = "") -> Any:
 
 def _join(source: str, parts: Sequence[tuple[str, pa.Table]]) -> pa.Table:
     """Concatenate the tables. Raises FormatError with the column and the two files if types do not fit."""
-    seen: dict[
-        str, tuple[str, pa.Field]
-    ] = {}  # by column: the first file with a type other than null, and the type widened so far
+    # By column: the first file with a type other than null, and the type widened so far.
+    seen: dict[str, tuple[str, pa.Field]] = {}
     for name, table in parts:
         for field in table.schema:
             other, known = seen.get(field.name, (name, field))
+            both = [pa.schema([known]), pa.schema([field])]
             try:
-                wider = pa.unify_schemas([pa.schema([known]), pa.schema([field])], promote_options="permissive").field(
-                    0
-                )
+                wider = pa.unify_schemas(both, promote_options="permissive").field(0)
+                if pt.is_floating(wider.type) and (pt.is_decimal(known.type) or pt.is_decimal(field.type)):
+                    check_doubles([part.column(field.name) for _, part in parts if field.name in part.schema.names])
             except pa.ArrowException as error:
-                raise FormatError(
-                    f"{other} and {name} do not fit together: column '{field.name}' is {known.type} in the one"
-                    f" and {field.type} in the other"
-                ) from error
+                what = f"column '{field.name}' is {known.type} in the one and {field.type} in the other"
+                raise FormatError(f"{other} and {name} do not fit together: {what}") from error
             seen[field.name] = (name if pt.is_null(known.type) else other, wider)
     with _reasons(f"the files of {source} do not fit together"):
         return pa.concat_tables([table for _, table in parts], promote_options="permissive")

@@ -536,7 +536,7 @@ def test_message(message: str) -> None:
         "{read: 'data/*'}",
         '{read: x.csv, with: {delimiter: "\\t"}}',
         "{read: x.csv, with: {header: [p, q], skip: 3, comment: '#', quote: '', escape: '\\', long_fields: true}}",
-        "{read: x.csv, with: {decimal: ',', delimiter: ',', thousands: '.', dates: ['%d.%m.%Y', '%H:%M'], header: false}}",
+        "{read: x.csv, with: {decimal: ',', delimiter: ',', thousands: '.', dates: ['%d.%m.%Y'], header: false}}",
         "{read: x.csv, with: {bad_rows: aside}}",
         "{read: x.csv, with: {bad_rows: aside}, outputs: [rows]}",
         "{read: https://h/x.parquet?v=1, needs: a}",

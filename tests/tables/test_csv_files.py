@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -30,8 +31,8 @@ def error(folder: Path, text: str, name: str = "t.csv", **options: Any) -> str:
 
 # ------------------------------------------------------------------ quotes
 
-OFF = "close it, or say with: {quote: ''} if quotes are text here"
-LONG = "the quote opens a field of more than 1,000 lines or 1 MB: close it, or say with: {long_fields: true}"
+OFF = "close it, or read it with: {quote: ''} if quotes are text"
+LONG = "the quote opens a field of more than 1,000 lines or 1 MB: close it, or read it with: {long_fields: true}"
 ROWS = "".join(f"{i},{i}\n" for i in range(3, 2000))
 
 
@@ -58,7 +59,7 @@ ROWS = "".join(f"{i},{i}\n" for i in range(3, 2000))
         (
             f"a,b\n1,{'x' * (1 << 21)}\n",
             {},
-            "line 2, column 3: a field of more than 1 MB: say with: {long_fields: true}",
+            "line 2, column 3: a field of more than 1 MB: read it with: {long_fields: true}",
         ),
     ],
 )
@@ -70,7 +71,7 @@ def test_a_quote_that_takes_the_rest_of_a_file_is_an_error(
 
 @pytest.mark.parametrize("options", [{}, {"columns": ["a"]}])
 def test_a_quote_that_is_closed_by_that_of_another_field_is_an_error(tmp_path: Path, options: dict[str, Any]) -> None:
-    hint = "where more text follows: double it, or say with: {quote: ''} if quotes are text here"
+    hint = "where more text follows: double it, or read it with: {quote: ''} if quotes are text"
     told = error(tmp_path, 'a,b\n1,x\n2,"y\n3,"z"\n4,u\n', **options)
     assert told == f"line 3, column 3: the quote is closed on line 4, {hint}"
 
@@ -140,6 +141,27 @@ def test_large_numbers_of_two_columns_of_one_name(tmp_path: Path) -> None:
         ["x"],
         [Decimal(18446744073709551617)],
     ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (["1", "18446744073709551616"], [Decimal(1), Decimal(18446744073709551616)]),
+        (["1.5", "2"], [1.5, 2.0]),
+        (["18446744073709551616", "1.5"], "column 'a' is decimal128(38, 0) in the one and double in the other"),
+        (["1.5", "1", "18446744073709551616"], "column 'a' is double in the one and decimal128(38, 0) in the other"),
+        (["9007199254740993", "1.5"], "Integer value 9007199254740993 not in range"),
+        (["1", "18446744073709551615"], "Integer value 18446744073709551615 not in range"),
+    ],
+)
+def test_large_numbers_in_one_of_several_files(tmp_path: Path, texts: list[str], found: list[Any] | str) -> None:
+    for i, text in enumerate(texts):
+        (tmp_path / f"{i}.csv").write_text(f"a\n{text}\n")
+    if isinstance(found, list):
+        assert read_table("*.csv", base=tmp_path)["a"].to_pylist() == found
+    else:
+        with pytest.raises(FormatError, match=re.escape(found)):
+            read_table("*.csv", base=tmp_path)
 
 
 def test_large_numbers_with_own_words_for_null(tmp_path: Path) -> None:
@@ -278,13 +300,23 @@ def test_bad_rows_are_put_aside_with_their_lines(
 @pytest.mark.parametrize(
     ("text", "options", "rows", "rejected"),
     [
-        ("a,b\n1,2\nx,3\n4\nNA,5\n", {"a": pa.int64()}, [1, None], [(3, "'x' in the column 'a' is no int64"), (4, "1 field, and the header has 2")]),
+        (
+            "a,b\n1,2\nx,3\n4\nNA,5\n",
+            {"a": pa.int64()},
+            [1, None],
+            [(3, "'x' in the column 'a' is no int64"), (4, "1 field, and the header has 2")],
+        ),
         ('a,b\n300,"2\n3"\n\n7,8\n', {"a": pa.int8()}, [7], [(2, "'300' in the column 'a' is no int8")]),
         ("a\n1\n\nx\n", {"a": pa.int64()}, [1, None], [(4, "'x' in the column 'a' is no int64")]),
-        ("a,b\n2024-01-01,1\n2024-13-01,x\n", {"a": pa.date32(), "b": pa.int64()}, [date(2024, 1, 1)], [(3, "'2024-13-01' in the column 'a' is no date32[day]")]),
+        (
+            "a,b\n2024-01-01,1\n2024-13-01,x\n",
+            {"a": pa.date32(), "b": pa.int64()},
+            [date(2024, 1, 1)],
+            [(3, "'2024-13-01' in the column 'a' is no date32[day]")],
+        ),
         ("a,b\nmaybe,1\n0,2\n", {"a": pa.bool_()}, [False], [(2, "'maybe' in the column 'a' is no bool")]),
     ],
-)  # fmt: skip
+)
 def test_a_row_with_a_value_of_another_type_is_bad(
     tmp_path: Path, text: str, options: dict[str, Any], rows: list[Any], rejected: list[tuple[int, str]]
 ) -> None:
