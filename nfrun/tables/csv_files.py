@@ -207,6 +207,9 @@ def _may_be_values(field: pa.Field, column: pa.ChunkedArray, types: Types) -> bo
     from pyarrow import csv
 
     missing = pa.array(csv.ConvertOptions().null_values)
+    length = pc.binary_length(column)
+    if (pc.min(length).as_py() or 0) > max(map(len, missing.to_pylist())):
+        return False
     return bool(pc.any(pc.is_in(column, value_set=missing)).as_py())
 
 

@@ -215,11 +215,12 @@ class CsvSource:
         if not (pt.is_string(kind) or pt.is_large_string(kind) or pt.is_binary(kind) or pt.is_large_binary(kind)):
             return False
         column = column.cast(kind)
-        longest = pc.max(pc.binary_length(column)).as_py() or 0
+        length = pc.binary_length(column)
+        longest = pc.max(length).as_py() or 0
         if longest > MOST_LINES and not self.options.long_fields:
             if longest > MOST_BYTES:
                 return True
-            long = column.filter(pc.greater(pc.binary_length(column), MOST_LINES))
+            long = column.filter(pc.greater(length, MOST_LINES))
             if (pc.max(pc.count_substring(long, "\n")).as_py() or 0) >= MOST_LINES:
                 return True
         quote = self.options.quote
