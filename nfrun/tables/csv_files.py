@@ -23,7 +23,7 @@ from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Open, Types
 _DELIMITERS = (";", "\t", "|", ",")
 _EMPTY = [""]
 _YEAR = re.compile("(19|20)[0-9][0-9]")
-_REJECTED = pa.schema([("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
+_REJECTED = pa.schema([("filename", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
 _ENCODING = "a read node takes its encoding: with: {encoding: cp1252} (of Windows), or latin-1"
 
 

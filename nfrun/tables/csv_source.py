@@ -31,7 +31,7 @@ _COLUMN = re.compile(r"In CSV column #(\d+): ")
 class Rejected:
     """A row of a CSV file that is put aside."""
 
-    file: str
+    filename: str
     line: int
     reason: str
     text: str

@@ -293,7 +293,7 @@ def test_bad_rows_are_put_aside_with_their_lines(
 ) -> None:
     bad: list[Any] = []
     read(tmp_path, text, bad_rows="aside", rejected=bad, **options)
-    assert rejected_rows(bad).schema.names == ["file", "line", "reason", "text"]
+    assert rejected_rows(bad).schema.names == ["filename", "line", "reason", "text"]
     assert [tuple(row.values()) for row in rejected_rows(bad).to_pylist()] == [("t.csv", *row) for row in rejected]
 
 
