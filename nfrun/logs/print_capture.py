@@ -1,4 +1,4 @@
-"""Routes what nodes print to the logs of their attempts."""
+"""Routes what nodes print to the logs of their attempts, and gives them an empty stdin."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, TextIO
 
 from nfrun.core.text import escape_controls
@@ -18,6 +19,7 @@ from nfrun.logs.node_logs import Logs
 current_attempt: ContextVar[tuple[str, int, Logs] | None] = ContextVar("current_attempt", default=None)
 
 _PIECE = 1 << 16  # characters encoded at a time
+_BEFORE_STDIN = 3  # parameters of `subprocess.Popen`
 
 
 class PrintRouter(io.TextIOBase):
@@ -122,8 +124,84 @@ class _Bytes(io.RawIOBase):
             return len(view)
 
 
+class InputRouter(PrintRouter):
+    """Stands in for `sys.stdin` while nodes run: attempts find it empty, and the program reads it as before."""
+
+    def install(self, fallback: TextIO | None, *, in_use: bool) -> None:
+        """Replace `sys.stdin`. A `fallback` is for prints only."""
+        super().install(None, in_use=in_use)
+        self.encoding = getattr(self.fallback, "encoding", None) or "utf-8"
+
+    def _source(self) -> TextIO:
+        return _nothing() if current_attempt.get() or self.fallback is None else self.fallback
+
+    @property
+    def buffer(self) -> Any:
+        """The binary stream behind it."""
+        return self._source().buffer
+
+    def fileno(self) -> int:
+        return self._source().fileno()
+
+    def isatty(self) -> bool:
+        return self._source().isatty()
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def read(self, size: int | None = -1) -> str:
+        return self._source().read(-1 if size is None else size)
+
+    def readline(self, size: int = -1) -> str:  # type: ignore[override]
+        return self._source().readline(size)
+
+
+class _Children:
+    """Gives the child processes that attempts start an empty stdin, unless they say another one.
+
+    The descriptor 0 is the program's, and what has it may read what the program is to read.
+    """
+
+    def __init__(self) -> None:
+        self._start: Any = None
+
+    def install(self, fallback: TextIO | None, *, in_use: bool) -> None:
+        """Replace how child processes start. With a fallback, all streams of the process are those of the run."""
+        if fallback is not None or in_use:
+            return
+        import subprocess
+
+        start = self._start = subprocess.Popen.__init__
+
+        def with_input(process: Any, *args: Any, **options: Any) -> None:
+            if current_attempt.get() and len(args) <= _BEFORE_STDIN and options.get("stdin") is None:
+                options["stdin"] = subprocess.DEVNULL
+            start(process, *args, **options)
+
+        setattr(subprocess.Popen, "__init__", with_input)  # noqa: B010
+
+    def remove(self, *, has_detached: bool) -> None:
+        """Let child processes start as before."""
+        if self._start is not None and not has_detached:
+            setattr(sys.modules["subprocess"].Popen, "__init__", self._start)  # noqa: B010
+            self._start = None
+
+
+@cache
+def _nothing() -> TextIO:
+    return open(os.devnull, encoding="utf-8")  # noqa: PTH123  (for ever, as the routers)
+
+
 # For ever: `print` holds no reference to the stream, and freeing it while a thread prints would crash the process.
-_ROUTERS = (PrintRouter("stdout", sys.stdout), PrintRouter("stderr", sys.stderr))
+_ROUTERS = (
+    PrintRouter("stdout", sys.stdout),
+    PrintRouter("stderr", sys.stderr),
+    InputRouter("stdin", sys.stdin),
+    _Children(),
+)
 
 
 class _Captures:

@@ -22,6 +22,7 @@ from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, output_name
 from nfrun.nodes.file_names import describe_missing
 from nfrun.nodes.read_files import check_file, files_in, found_file, layout, missing_file, source_path
 from nfrun.system.os_errors import reason
+from nfrun.system.std_streams import named_descriptor
 from nfrun.tables import formats
 from nfrun.tables.csv_options import ASIDE, BAD_ROWS, CSV_OPTIONS, REJECTED, CsvOptions, wrong_option
 
@@ -117,6 +118,10 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
     if source is None:
         if what_and_hint := _unreadable(node.body):
             yield NodeDiagnostic(("read",), *what_and_hint)
+        return
+    if named_descriptor(lookup.folder / source) == 0:
+        what = f"'{ellipsize(source)}' is the stdin of nfrun, which no node gets"
+        yield NodeDiagnostic(("read",), what, "save what it gives to a file, and read that")
         return
     if node.types:
         yield from missing_file(node, source, lookup.folder, may_appear)

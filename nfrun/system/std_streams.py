@@ -66,12 +66,18 @@ class _BestEffortStream(io.FileIO):
 
 
 def redirect_std_streams(out: int, err: int) -> tuple[TextIO, TextIO]:
-    """Lead stdout and stderr to two other descriptors for good. Returns the new text streams.
+    """Lead stdout and stderr to two other descriptors for good, and stdin to nothing. Returns the new text streams.
 
     Lines are written at their end. Lone surrogates are escaped.
     """
     for target, number in ((out, 1), (err, 2)):
         os.dup2(target, number)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    if nothing:  # else stdin was closed
+        os.close(nothing)
+    os.set_inheritable(0, True)
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
     sys.stdout, sys.stderr = streams = _line_stream(1), _line_stream(2)
     return streams
 
@@ -156,6 +162,7 @@ def write_fd(fd: int, text: str) -> None:
 def separate_streams(redacting: ByteFilter | None) -> Iterator[tuple[IO[str], TextIO]]:
     """Keep stdout for results while inside. Everything else that is written to fd 1 or fd 2 reaches stderr, redacted.
 
+    Stdin is empty: what a node reads there is in no key, and may be meant for others, as in `while read` of a shell.
     This includes the output of child processes. Yields two streams: one to stdout, for results alone, and one to stderr
     that is redacted. `sys.stderr` leads to stderr without redaction, for text that has no secrets. Afterwards all
     streams lead where they led before, whatever was raised.
@@ -163,7 +170,7 @@ def separate_streams(redacting: ByteFilter | None) -> Iterator[tuple[IO[str], Te
     Streams that the caller has put in place of `sys.stdout` or `sys.stderr` are used as they are: if they have no
     descriptor, only the yielded streams are redacted. `redacting` is None if there are no secrets.
     """
-    with _separate_stdout() as results, _redact_stderr(redacting) as fallback:
+    with _empty_stdin(), _separate_stdout() as results, _redact_stderr(redacting) as fallback:
         try:
             yield results, fallback
         finally:
@@ -172,6 +179,12 @@ def separate_streams(redacting: ByteFilter | None) -> Iterator[tuple[IO[str], Te
                 with suppress(OSError, ValueError):
                     if stream is not None:
                         stream.flush()
+
+
+@contextmanager
+def _empty_stdin() -> Iterator[None]:
+    with open(os.devnull, "rb") as nothing, _redirected([0], nothing.fileno()):  # noqa: PTH123
+        yield
 
 
 @contextmanager
