@@ -362,3 +362,60 @@ def test_what_a_detached_node_prints_is_lost(
     print("at the end")
     assert sys.stdout is before
     assert capsys.readouterr().out == "the program's\nat the end\n"
+
+
+FORKING = """
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import nfrun
+
+
+def run(name):
+    result = nfrun.load("p.yaml").run(work=name)
+    Path(f"{name}.txt").write_text(f"{result.status} {result['all'].num_rows}")
+
+
+def forked(work):
+    if not (child := os.fork()):
+        work()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def nested():
+    run("child")
+    forked(lambda: run("grandchild"))
+
+
+run("program")
+forked(nested)
+process = multiprocessing.get_context("fork").Process(target=run, args=("process",))
+process.start()
+process.join()
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    pool.map(run, ["pooled"])
+run("again")
+reading, writing = os.pipe()
+if not os.fork():
+    os.close(writing)
+    os.read(reading, 1)  # the end of the program
+    run("orphan")
+"""
+
+
+def test_forked_children_of_a_program_run_pipelines_in_workers_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("def one():\n    return [{'n': 1}]\n")
+    (tmp_path / "p.yaml").write_text(
+        "nodes:\n"
+        "  process: {python: 'steps:one', executor: process}\n"
+        "  thread: {python: 'steps:one', executor: thread}\n"
+        "  all: {sql: 'select * from process, thread', inputs: [process, thread]}\n"
+    )
+    (tmp_path / "program.py").write_text(FORKING)
+    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names = ["program", "child", "grandchild", "process", "pooled", "again", "orphan"]
+    assert {name: (tmp_path / f"{name}.txt").read_text() for name in names} == dict.fromkeys(names, "ok 1")

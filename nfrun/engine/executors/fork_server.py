@@ -53,6 +53,19 @@ def start_server(
         forkserver.ensure_running()
 
 
+def _forget_server() -> None:
+    """In a forked child: have no fork server. That of the parent cannot be asked, nor waited for."""
+    _STARTING._at_fork_reinit()  # type: ignore[attr-defined]  # another thread may have held it
+    _server._lock = threading.Lock()
+    if _server._forkserver_alive_fd is not None:
+        os.close(_server._forkserver_alive_fd)
+    _server._forkserver_address = _server._forkserver_alive_fd = _server._forkserver_pid = None
+    _process.current_process()._config.pop("tempdir", None)  # the parent removes it at its end
+
+
+os.register_at_fork(after_in_child=_forget_server)
+
+
 @contextmanager
 def _changed_environ(changed: Mapping[str, str]) -> Iterator[None]:
     """Change variables for a Python that starts inside, and let no SIGINT interrupt its start."""
@@ -71,6 +84,7 @@ def _changed_environ(changed: Mapping[str, str]) -> Iterator[None]:
 
 
 # Names of the standard library that its type stubs don't have.
+_server: Any = forkserver._forkserver  # type: ignore[attr-defined]
 _util: Any = util
 _process: Any = process
 
@@ -104,6 +118,17 @@ class _Popen(popen_forkserver.Popen):
 class _Process(context.ForkServerProcess):
     # What a node starts there is forked, as on a thread, so that nfrun sees what it opens.
     _start_method = None  # type: ignore[assignment]
+
+    def start(self) -> None:
+        """Start the process, also in a daemon process, as those of `multiprocessing.Pool` are: it ends with it."""
+        config, own = _process.current_process()._config, self._config  # type: ignore[attr-defined]
+        is_daemon = config.pop("daemon", None)
+        own.pop("daemon", None)
+        try:
+            super().start()
+        finally:
+            if is_daemon:
+                config["daemon"] = is_daemon
 
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> _Popen:

@@ -42,6 +42,7 @@ class Worker:
     """
 
     _process_lock = threading.Lock()
+    os.register_at_fork(after_in_child=_process_lock._at_fork_reinit)  # type: ignore[attr-defined]
 
     def __init__(self, serve: Serve, config: Any, environ: Mapping[str, str] = NO_VARIABLES) -> None:
         self._pipe_lock = threading.Lock()
