@@ -19,7 +19,7 @@ from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, OutputId
 from nfrun.core.values import frozen, replace
 from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
-from nfrun.engine.context_variables import run_apart
+from nfrun.engine.context_variables import run_apart, with_settings_kept
 from nfrun.engine.mapped.open_map import CallsFailed, OpenMap
 from nfrun.engine.output_checks import OutputChecks, absent_outputs, failure_of_checks
 from nfrun.logs.print_capture import current_attempt
@@ -102,7 +102,7 @@ class _Attempt(AttemptContext):
         self.settings.contention.begin()
         began = clock()
         try:
-            results = {} if self._made else kind.run(self) if spec.map is None else self._map_results()
+            results = {} if self._made else self._results() if spec.map is None else self._map_results()
             duration = clock() - began
             self.in_nfrun = True
             if results and spec.section not in LAST_SECTIONS:  # nobody could read what these give
@@ -158,6 +158,9 @@ class _Attempt(AttemptContext):
         for ref in outputs.values() if not self._made else ():
             self.settings.store.discard(ref)
         return {}
+
+    def _results(self) -> Mapping[str, Any]:
+        return with_settings_kept(self.settings.memo, lambda: KINDS[self.node.kind].run(self))
 
     def _map_results(self) -> Mapping[str, Any]:
         """Open the input of a mapped node, which gives no results, or put the results of its calls together."""

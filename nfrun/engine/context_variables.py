@@ -1,7 +1,12 @@
-"""Gives each attempt context variables of its own: the settings of decimal and of numpy are such variables."""
+"""Gives each attempt context variables of its own: the settings of decimal and of numpy are such variables.
+
+What it sets of the interpreter, such as the limit of recursion, is put back behind it.
+"""
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
@@ -17,6 +22,29 @@ def run_apart(memo: Mapping[Any, Any], function: Callable[[], T]) -> T:
     """Call the function in a new context that has only the variables that imports have set."""
     imported: _Imported | None = memo.get(_Imported)
     return Context().run(function) if imported is None else Context().run(_with, imported, function)
+
+
+def with_settings_kept(memo: dict[Any, Any], function: Callable[[], T]) -> T:
+    """Call the function, and put back what it has set of the interpreter: nfrun's own code may fail with it.
+
+    The settings of all threads become those at the first attempt: another one may have changed them meanwhile.
+    """
+    first = memo.setdefault(
+        with_settings_kept, (sys.getrecursionlimit(), threading.gettrace(), threading.getprofile())
+    )
+    tracing, profiling = sys.gettrace(), sys.getprofile()
+    try:
+        return function()
+    finally:
+        if sys.getrecursionlimit() != first[0]:
+            sys.setrecursionlimit(first[0])
+        if sys.gettrace() is not tracing:
+            sys.settrace(tracing)
+        if sys.getprofile() is not profiling:
+            sys.setprofile(profiling)
+        if (threading.gettrace(), threading.getprofile()) != first[1:]:
+            threading.settrace(first[1])
+            threading.setprofile(first[2])
 
 
 def new_context(memo: Mapping[Any, Any]) -> Context:

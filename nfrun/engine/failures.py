@@ -46,8 +46,7 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], ba
     if isinstance(error, OSError) and not KINDS[spec.kind].has_user_frames:
         return Failure(cause, type(error).__name__, _text(error), inputs=inputs, errno=number)
     frames = _user_frames(error, folders)
-    notes = [str(note) for note in getattr(error, "__notes__", [])]
-    details = "\n".join([*notes, *(line for cause in _causes(error) for line in _cause_lines(cause, folders))])
+    details = "\n".join([*_notes(error), *(line for cause in _causes(error) for line in _cause_lines(cause, folders))])
     return _with_retries(Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number), error)
 
 
@@ -55,6 +54,13 @@ def failure_without(entry: str, spec: NodeSpec, base: Path) -> Failure:
     """Return the `Failure` of a node for an entry of its `files` of which there is no file."""
     what, hint = describe_missing(entry, folder_of(spec, base))
     return Failure(Cause.NODE, "", f"{what}, which 'files' of the node names", details=hint)
+
+
+def _notes(error: BaseException) -> list[str]:
+    try:
+        return [str(note) for note in error.__notes__]
+    except Exception:  # it has none, or the user's own code is wrong
+        return []
 
 
 def _with_retries(failure: Failure, error: BaseException) -> Failure:

@@ -43,6 +43,8 @@ _NAMES = re.compile(
             "os": "chdir fchdir putenv unsetenv",
             "os.environ": "update setdefault pop popitem clear __setitem__ __delitem__",
             "contextlib": "chdir",
+            "sys": "setrecursionlimit setswitchinterval settrace setprofile",
+            "threading": "settrace setprofile settrace_all_threads setprofile_all_threads stack_size",
             "locale": "setlocale",
             "matplotlib.pyplot": ".+",
             "pylab": ".+",
@@ -57,10 +59,10 @@ _WARNINGS = re.compile(
 )
 WORDS = (
     r"random|sample|pylab|pyplot|manual_seed|set_rng_state|torch|chdir|environ|putenv|unsetenv|setlocale|basicConfig"
-    r"|signal|duckdb|sklearn"
+    r"|signal|duckdb|sklearn|setrecursionlimit|setswitchinterval|settrace|setprofile|stack_size"
 )  # one of these is in every use, if no import gives it another name
 _SUSPECTS = re.compile(
-    r"(?:random|numpy\.random|matplotlib|pylab|torch|locale|sklearn|signal|duckdb)(?:\..*)?|(?:os|contextlib|logging)\..*"
+    r"(?:random|numpy\.random|matplotlib|pylab|torch|locale|sklearn|signal|duckdb)(?:\..*)?|(?:os|contextlib|logging)\..*|sys\.set.+|threading\.s.+"
 )
 
 

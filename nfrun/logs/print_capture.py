@@ -59,7 +59,7 @@ class PrintRouter(io.TextIOBase):
         """
         if has_detached:
             self.fallback, self._over = self._replaced, self._escapes
-        elif getattr(sys, self._stream) is self:
+        elif getattr(sys, self._stream) in (self, None):  # None if a node has set it so
             setattr(sys, self._stream, self._replaced)
 
     @property

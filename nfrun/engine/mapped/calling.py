@@ -15,7 +15,7 @@ from nfrun.core.map_counts import PiecePath
 from nfrun.core.observation import Observation
 from nfrun.core.values import replace
 from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
-from nfrun.engine.context_variables import new_context
+from nfrun.engine.context_variables import new_context, with_settings_kept
 from nfrun.engine.mapped.open_map import CallsFailed, PieceSource
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken, NodeError
@@ -119,7 +119,8 @@ def _call(context: CallContext, open_map: PieceSource, path: PiecePath) -> Failu
         piece = open_map.piece(path)
         call = KINDS[context.node.kind].call_piece
         assert call is not None
-        value = call(context, open_map.table(piece), open_map.inputs)
+        table, inputs = open_map.table(piece), open_map.inputs
+        value = with_settings_kept(settings.memo, lambda: call(context, table, inputs))
         changed = state.changed(context.start_state) if state is not None and context.start_state is not None else ()
         _record(context, open_map, piece, value, time.perf_counter() - began, changed)
     except CallsFailed as failed:
