@@ -30,6 +30,14 @@ class Source:
     file: Path | None = None
 
 
+# What makes Arrow tables of other memory, or other objects of that of Arrow.
+_HOLDERS = frozenset(
+    """py_buffer foreign_buffer from_buffers allocate_buffer BufferReader PythonFile input_stream memory_map
+    create_memory_map open_stream open_file read_message read_record_batch _import_from_c to_numpy __array__ from_dlpack
+    to_pandas df fetchdf fetch_df fetchnumpy""".split()
+)
+
+
 class Sources:
     """Reads the modules of a project, which `index` finds.
 
@@ -55,7 +63,7 @@ class Sources:
     def outside(self, modules: Iterable[str]) -> set[str]:
         """Return the packages outside of the project that any code of the modules imports, also through the project.
 
-        Code that cannot be parsed imports a package called "?".
+        Code that cannot be parsed, or makes tables of memory that it can hold, imports a package called "?".
         """
         found: set[str] = set()
         seen, left = {""}, list(modules)
@@ -71,7 +79,8 @@ class Sources:
                 found.add("?")
             else:
                 if module not in self._imports:
-                    self._imports[module] = frozenset(all_imports(source.tree, source.symbols.package))
+                    imports = frozenset(all_imports(source.tree, source.symbols.package))
+                    self._imports[module] = imports | {"?"} if _holds_memory(source.tree) else imports
                 left.extend(self._imports[module])
         return found
 
@@ -103,3 +112,13 @@ class Sources:
 def with_packages(module: str) -> Iterator[str]:
     """Yield the packages around a module, outermost first, then the module itself."""
     return accumulate(module.split("."), "{}.{}".format)
+
+
+def _holds_memory(tree: ast.Module) -> bool:
+    """Return whether the code names something by which it may hold the memory of a table that it returns."""
+    return any(
+        getattr(node, "attr", None) in _HOLDERS  # pa.py_buffer
+        or (isinstance(node, ast.alias) and node.name in _HOLDERS)
+        or (isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in _HOLDERS)  # getattr
+        for node in ast.walk(tree)
+    )

@@ -29,9 +29,7 @@ def with_settings_kept(memo: dict[Any, Any], function: Callable[[], T]) -> T:
 
     The settings of all threads become those at the first attempt: another one may have changed them meanwhile.
     """
-    first = memo.setdefault(
-        with_settings_kept, (sys.getrecursionlimit(), threading.gettrace(), threading.getprofile())
-    )
+    first = memo.setdefault(with_settings_kept, (sys.getrecursionlimit(), threading.gettrace(), threading.getprofile()))
     tracing, profiling = sys.gettrace(), sys.getprofile()
     try:
         return function()

@@ -1,12 +1,12 @@
 """Freezes what nodes return: copies memory that a node, or who has its objects, could still change.
 
 Arrow shares the memory of numpy arrays, and so that of pandas objects and of polars objects made of them, instead of
-copying it. Memory that Arrow, polars or DuckDB has allocated is immutable.
+copying it. So it does with that of any object which gives its memory to `pa.py_buffer`, such as `array.array`. Memory
+that Arrow, polars or DuckDB has allocated does not change.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Set
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ def frozen_output(table: pa.Table, inputs: Iterable[pa.Table] = ()) -> pa.Table 
 
     A reader is written to its file at once, batch by batch. The memory of the `inputs` is frozen already.
     """
-    if "numpy" not in sys.modules or table.get_total_buffer_size() < _LARGE:
+    if table.get_total_buffer_size() < _LARGE:
         return frozen(table)
     safe = {address for other in inputs for column in other.columns for address in _addresses(column)}
     shared = [i for i in _shareable_columns(table) if not _is_within(table.column(i), safe)]
@@ -36,11 +36,9 @@ def frozen_output(table: pa.Table, inputs: Iterable[pa.Table] = ()) -> pa.Table 
 def frozen(table: pa.Table) -> pa.Table:
     """Return the table with copies of the columns whose memory may belong to an object that can change.
 
-    Texts, booleans and decimals need no copies: numpy has another form for them. Raises FormatError if a file cannot
-    hold a dictionary of the table.
+    Texts, booleans and decimals need a copy only if Arrow says that their memory can change: numpy has another form for
+    them. Raises FormatError if a file cannot hold a dictionary of the table.
     """
-    if "numpy" not in sys.modules:
-        return table
     if table.get_total_buffer_size() < LITTLE:  # ten times as fast, but it copies more of slices
         memory = pa.default_cpu_memory_manager()
         return pa.Table.from_batches([batch.copy_to(memory) for batch in table.to_batches()], table.schema)
@@ -56,8 +54,9 @@ def copied(table: pa.Table) -> pa.Table:
 
 
 def _shareable_columns(table: pa.Table) -> list[int]:
-    """Return the positions of the columns that may share the memory of numpy arrays."""
-    return [i for i, kind in enumerate(table.schema.types) if _is_shareable(kind)]
+    """Return the positions of the columns that may share the memory of objects."""
+    types = table.schema.types
+    return [i for i, kind in enumerate(types) if _is_shareable(kind) or _is_mutable(table.column(i))]
 
 
 def _with_copies(table: pa.Table, shared: list[int]) -> pa.Table:
@@ -76,6 +75,18 @@ def _is_shareable(kind: pa.DataType) -> bool:
     """Return whether an array of the type may share the memory of a numpy array."""
     texts = pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
     return not (texts or pt.is_boolean(kind) or pt.is_null(kind) or pt.is_decimal(kind))
+
+
+def _is_mutable(column: pa.ChunkedArray) -> bool:
+    """Return whether a buffer, or one that it is a part of, can change. That is so of all that Arrow itself builds."""
+    for chunk in column.chunks:
+        for buffer in chunk.buffers():
+            part = buffer
+            while part is not None:
+                if part.is_mutable:
+                    return True
+                part = part.parent
+    return False
 
 
 def _is_within(column: pa.ChunkedArray, safe: Set[int]) -> bool:

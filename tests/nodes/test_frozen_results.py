@@ -239,6 +239,16 @@ SHARED = {
     "by a computed name": {"steps": "import importlib\ndef make(name): return importlib.import_module(name)"},
     "by __import__": {"steps": "def make(): return __import__('num' + 'py').ones(1)"},
     "in a text of code": {"steps": "def make(text): exec(text)"},
+    "memory that it holds": {
+        "steps": "import array, pyarrow as pa\nkept = pa.py_buffer(array.array('b'))\ndef make(): ..."
+    },
+    "memory by another name": {"steps": "from pyarrow import foreign_buffer as wrap\ndef make(): return wrap(1, 1)"},
+    "memory by a text": {"steps": "import pyarrow as pa\ndef make(): return getattr(pa, 'py_buffer')(bytearray())"},
+    "memory of a helper": {
+        "steps": "from helper import f\ndef make(): return f()",
+        "helper": "import pyarrow as pa\ndef f(): return pa.ipc.open_stream(bytearray(9))",
+    },
+    "an array of a column": {"steps": "def make(table): return table.column(0).to_numpy()"},
     "another package": {"steps": "import sklearn\ndef make(): ..."},
     "a module that is not there": {"steps": "import nowhere\ndef make(): ..."},
     "a module that is no source": {"steps": "import helper\ndef make(): ...", "helper": "def ("},
@@ -246,7 +256,7 @@ SHARED = {
 
 
 @pytest.mark.parametrize("name", [*UNSHARED, *SHARED])
-def test_only_code_without_numpy_pandas_and_polars_may_not_share_memory(tmp_path: Path, name: str) -> None:
+def test_only_code_that_can_hold_no_memory_may_not_share_memory(tmp_path: Path, name: str) -> None:
     for module, source in {**UNSHARED, **SHARED}[name].items():
         file = tmp_path / f"{module}.py"
         file.parent.mkdir(exist_ok=True)
