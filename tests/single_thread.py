@@ -41,7 +41,7 @@ class SingleThread:
     def start(self, attempt: NodeStarted) -> None:
         self._queue.put(attempt)
 
-    def stop(self, node: str, attempt: int, call: int = 0) -> None:
+    def stop(self, node: str, attempt: int, call: int = 0, grace: float = 0.0) -> None:
         threading.Thread(target=self._stop_of((node, attempt, call)).cancel, daemon=True).start()
 
     def close(self, grace: float = 0.0) -> None:

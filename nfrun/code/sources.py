@@ -31,10 +31,10 @@ class Source:
 
 
 # What makes Arrow tables of other memory, or other objects of that of Arrow.
-_HOLDERS = frozenset(
-    """py_buffer foreign_buffer from_buffers allocate_buffer BufferReader PythonFile input_stream memory_map
-    create_memory_map open_stream open_file read_message read_record_batch _import_from_c to_numpy __array__ from_dlpack
-    to_pandas df fetchdf fetch_df fetchnumpy""".split()
+_HOLDERS = re.compile(
+    "py_buffer|foreign_buffer|from_buffers|allocate_buffer|BufferReader|PythonFile|input_stream|(create_)?memory_map"
+    "|open_(stream|file)|read_(message|record_batch)|_import_from_c|from_dlpack|to_(numpy|pandas)|__array__|df"
+    "|fetch(_?df|numpy)"
 )
 
 
@@ -116,9 +116,9 @@ def with_packages(module: str) -> Iterator[str]:
 
 def _holds_memory(tree: ast.Module) -> bool:
     """Return whether the code names something by which it may hold the memory of a table that it returns."""
-    return any(
-        getattr(node, "attr", None) in _HOLDERS  # pa.py_buffer
-        or (isinstance(node, ast.alias) and node.name in _HOLDERS)
-        or (isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in _HOLDERS)  # getattr
-        for node in ast.walk(tree)
-    )
+    found = (getattr(node, "attr", None) or getattr(node, "name", None) or _text(node) for node in ast.walk(tree))
+    return any(isinstance(name, str) and _HOLDERS.fullmatch(name) for name in found)
+
+
+def _text(node: ast.AST) -> object:
+    return node.value if isinstance(node, ast.Constant) else None  # for getattr

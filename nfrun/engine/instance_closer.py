@@ -12,6 +12,7 @@ from nfrun.core.events import Event, NodeCancelled, NodeFailed, NodeFinished, No
 from nfrun.core.pipeline import NodeSpec
 from nfrun.system.threads import start_thread
 
+_LOOK_SECONDS = 0.05  # between two looks whether the wait is over
 ClassName = tuple[str, str]  # the folder and the body of the nodes that call it
 # Returns what closes the instances that some process has, except those of the classes that are given, and returns
 # messages about errors; None if it has no others. Does not block.
@@ -49,12 +50,13 @@ class InstanceCloser:
             del self._left[name]
             self._close(self._left.keys())
 
-    def close_all(self) -> None:
-        """Close all instances that are left. Waits for that, and for those that are being closed."""
+    def close_all(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Close all instances that are left. Waits for that, and for those that are being closed, until `is_over()`."""
         self._close(())
         until = time.monotonic() + self._seconds
         while (thread := self._next()) is not None:  # each once: one that hangs is not waited for again
-            thread.join(max(0.0, until - time.monotonic()))
+            while thread.is_alive() and (left := until - time.monotonic()) > 0 and not is_over():
+                thread.join(min(left, _LOOK_SECONDS))
 
     def _close(self, needed: Collection[ClassName]) -> None:
         with self._lock, suppress(HandoffError):  # no thread: the instances end with their process

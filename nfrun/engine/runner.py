@@ -153,12 +153,13 @@ class Run:
         make_executors: Mapping[str, Callable[[OnOutcome], Executor]],
         store: TableStore,
         known: KnownOutcome = lambda start: None,
-        on_end: Callable[[], object] = lambda: None,
+        on_end: Callable[[Callable[[], bool]], object] = lambda is_over: None,
     ) -> RunFinished:
         """Run to the end and return the last event. Call it once.
 
         `make_executors` makes the executors by name. Each gets the function that it calls with each outcome. An attempt
-        whose outcome is `known(start)` goes to none. `on_end` is called before executors close, in the grace period.
+        whose outcome is `known(start)` goes to none. `on_end(is_over)` is called before executors close, in the
+        grace period. It must return once `is_over()`.
         Any exception is a bug in nfrun.
         """
         self._store, self._known = store, known
@@ -172,8 +173,9 @@ class Run:
             is_detached = self._is_detaching()  # the last nodes may still run
             end = self._run_last()
         finally:
-            if not self._has_no_grace():
-                on_end()
+            if self._signals < 2 and not self._is_detaching():
+                signals = self._signals
+                on_end(lambda: self._signals > signals or self._is_detaching())
             for executor in self._executors.values():
                 executor.close(0.0 if self._has_no_grace() else self._grace)
         if is_detached or self._is_detaching():
@@ -392,7 +394,8 @@ class Run:
                     if not event.call:
                         self._on_timeout(event.node, event.attempt)
                 name = placement.get(event.node, DEFAULT_EXECUTOR)
-                self._executors[name].stop(event.node, event.attempt, event.call)
+                grace = 0.0 if event.why == "timeout" else self._grace
+                self._executors[name].stop(event.node, event.attempt, event.call, grace)
         return next_start
 
 

@@ -52,16 +52,17 @@ class CancelToken:
     """Tells an attempt to stop, and calls its callbacks then. Thread-safe.
 
     Callbacks run with the lock held, so that none acts on a process that has ended: its id may have been reused. They
-    must be quick and must not raise.
+    must be quick and must not raise. A coroutine under way is left alone for the seconds of `grace`.
     """
 
-    __slots__ = ("_callbacks", "_killed", "_lock", "cancelled")  # one is made per attempt
+    __slots__ = ("_callbacks", "_killed", "_lock", "cancelled", "grace")  # one is made per attempt
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object] | None]] = []
         self._killed = False
         self.cancelled = False
+        self.grace = 0.0
 
     @property
     def killable(self) -> bool:

@@ -12,6 +12,10 @@ RUN_COROUTINE = "run_coroutine"  # in the memo of a run: what awaits coroutines 
 Key = tuple[tuple[str, str], Hashable]
 
 
+class LoopClosed(Exception):
+    """Raised for a coroutine whose event loop has ended."""
+
+
 class _Turn:
     """Lets the calls for one key make an instance one after the other. `error` is why that failed: the last turn."""
 
@@ -108,6 +112,8 @@ class InstancePool:
                 result = close()
                 if hasattr(result, "__await__"):
                     self._run_coroutine(_closed(result))
+            except LoopClosed:  # with a second signal, say: what the instance has on it has ended, too
+                getattr(result, "close", bool)()
             except Exception as error:
                 return error
         return None

@@ -51,7 +51,7 @@ class Executor(Protocol):
     def start(self, attempt: NodeStarted) -> None:
         """Start an attempt. Never blocks."""
 
-    def stop(self, node: str, attempt: int, call: int = 0) -> None:
+    def stop(self, node: str, attempt: int, call: int = 0, grace: float = 0.0) -> None:
         """Ask an attempt, or one of its calls, to stop, if it is still running. Never blocks."""
 
     def close(self, grace: float = 0.0) -> None:

@@ -23,6 +23,7 @@ from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.executors.base import OnOutcome
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken
+from nfrun.nodes.instances import LoopClosed
 from nfrun.system.threads import start_thread
 
 if TYPE_CHECKING:
@@ -85,13 +86,14 @@ class ThreadExecutor:
         self._enqueue(attempt)
         self._add_threads()
 
-    def stop(self, node: str, attempt: int, call: int = 0) -> None:
-        """Cancel an attempt: signals its child process or cancels its coroutine. Other Python code runs on.
+    def stop(self, node: str, attempt: int, call: int = 0, grace: float = 0.0) -> None:
+        """Cancel an attempt: signals its child process, or cancels its coroutine after `grace` seconds.
 
-        Never blocks.
+        Other Python code runs on. Never blocks.
         """
         key = (node, attempt, call)
         if on_loop := self._on_loop.get(key):
+            on_loop.grace = grace
             on_loop.cancel()  # it only tells the event loop
             return
         with self._lock:
@@ -99,6 +101,7 @@ class ThreadExecutor:
                 self._stopped.add(key)
             # It may not have begun yet: then it begins cancelled.
             cancel_token = self._cancel_tokens.setdefault(key, CancelToken())
+        cancel_token.grace = grace
         try:
             # On a thread of its own: cancel callbacks may wait for a lock, and `stop` must not.
             start_thread(cancel_token.cancel, "nfrun-stop")
@@ -125,8 +128,14 @@ class ThreadExecutor:
         self._loop.close()
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Return the result of a coroutine of no attempt. Once this executor is closed, it has a loop of its own."""
+        """Return the result of a coroutine of no attempt. Raises LoopClosed if the loop that it may need has ended.
+
+        If there was none before this executor was closed, the coroutine has one of its own.
+        """
         if self._closing:
+            if self._loop.was_started:
+                coroutine.close()
+                raise LoopClosed
             import asyncio
 
             return asyncio.run(coroutine)
@@ -246,7 +255,7 @@ class _Loop:
 
         def cancel() -> None:
             # Not the future's cancel(): that returns while the coroutine is still in its `finally`.
-            loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks if task])
+            _later(loop, cancel_token.grace, lambda: [task.cancel() for task in tasks if task])
 
         attempt = current_attempt.get()
         self._running.add(attempt)
@@ -276,7 +285,10 @@ class _Loop:
         async def run() -> Outcome:
             task = asyncio.current_task()
             assert task is not None
-            with cancel_token.on_cancel(lambda: loop.call_soon_threadsafe(task.cancel)):
+            grace = 0.0 if cancel_token.cancelled else None  # it had not begun
+            with cancel_token.on_cancel(
+                lambda: _later(loop, cancel_token.grace if grace is None else grace, task.cancel)
+            ):
                 return await coroutine
 
         def begin() -> None:
@@ -296,6 +308,11 @@ class _Loop:
             self._closed = True
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(type(self._loop).stop, self._loop)
+
+    @property
+    def was_started(self) -> bool:
+        """Whether a coroutine has run on it."""
+        return self._loop is not None
 
     def _started(self) -> asyncio.AbstractEventLoop:
         import asyncio
@@ -320,6 +337,11 @@ class _Loop:
                 loop.run_forever()
         if not asyncio.all_tasks(loop):  # those of detached nodes may still be called by other threads
             loop.close()
+
+
+def _later(loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[], object]) -> None:
+    """Call a function on an event loop, from any thread."""
+    loop.call_soon_threadsafe(lambda: loop.call_later(seconds, function), context=Context())
 
 
 def _refuse_stop() -> NoReturn:
