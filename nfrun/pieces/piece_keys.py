@@ -13,7 +13,7 @@ from nfrun.pieces.cut import Cut
 from nfrun.pieces.piece import Piece
 from nfrun.pieces.row_keys import KEY_BYTES, key_array, row_keys
 from nfrun.pieces.take import take
-from nfrun.tables.digest import Digest
+from nfrun.tables.digest import Digest, dictionary_digests
 
 _VERSION = "nfrun piece key 1"  # raise it with every change that gives the same piece another key
 _FEW = 256  # rows: of smaller pieces, the keys of all rows together take less time than a digest each
@@ -21,8 +21,12 @@ _AT_ONCE = 1 << 16  # rows
 
 
 def piece_keys(table: pa.Table, cut: Cut) -> pa.FixedSizeBinaryArray:
-    """Return the key of each piece: of its rows and columns as the function gets them, and of their schema."""
+    """Return the key of each piece: of its rows and columns as the function gets them, and of their schema.
+
+    A piece has the dictionaries of the whole table, also with values that are not in its rows.
+    """
     schema = _VERSION.encode() + _without_ranges(table.schema).serialize().to_pybytes()
+    schema += " ".join(dictionary_digests(table)).encode()
     return key_array(b"".join(key for first, last in _runs(cut) for key in _keys(table, cut, schema, first, last)))
 
 

@@ -27,10 +27,10 @@ _WITH_NULLS, _PLAIN = b"\1", b"\0"  # end the bytes of a list
 Values = Sequence[bytes | None]  # the bytes of each value, None for null
 
 
-def row_keys(table: pa.Table, columns: Sequence[str]) -> pa.FixedSizeBinaryArray:
-    """Return the key of each row, 16 bytes, by the values in these columns."""
+def row_keys(table: pa.Table, columns: Sequence[str], besides: Iterable[str] = ()) -> pa.FixedSizeBinaryArray:
+    """Return the key of each row, 16 bytes, by the values in these columns, and by texts that count for all rows."""
     chosen = table.select(list(columns))
-    text = json.dumps([_VERSION, *([field.name, _type_text(field.type)] for field in chosen.schema)])
+    text = json.dumps([_VERSION, *([field.name, _type_text(field.type)] for field in chosen.schema), *besides])
     seed = xxh3_64_intdigest(text.encode())
     keys = pa.allocate_buffer(KEY_BYTES * chosen.num_rows)
     writer = pa.FixedSizeBufferWriter(keys)

@@ -29,7 +29,9 @@ from nfrun.pieces.recorder import Recorder, WorkerData
 from nfrun.pieces.results import Results, kept_records
 from nfrun.pieces.row_keys import KEY_BYTES, key_array, row_keys
 from nfrun.pieces.writer import ResultWriter
+from nfrun.tables.digest import dictionary_digests
 
+_WITH_DICTIONARY = ("arrow", "chunked", "pandas", "polars")  # forms of a column that show the values of a dictionary
 _MOST_SHOWN = 60  # characters of a value in a message
 _NO_ROWS = b"no rows".ljust(KEY_BYTES, b"\0")  # the key of the result for an input without rows
 
@@ -231,7 +233,9 @@ class MapWork:
             count = self.rows if self._cut is None else self._cut.count
             return key_array(_numbered(count))
         if self._cut is None:
-            return row_keys(self._table, self._columns or ())
+            columns, form = self._columns or (), self._spec.form
+            shown = [name for name in columns if form is not None and form.batches.get(name) in _WITH_DICTIONARY]
+            return row_keys(self._table, columns, dictionary_digests(self._table.select(shown)))
         return piece_keys(self._table, self._cut)
 
     @property

@@ -61,10 +61,9 @@ class Digest:
         """Return 32 hex digits for the parts of `table` that `hexdigest` ignores but readers see: the schema with
         metadata, nullability and all names, and the (unified) dictionaries. A reader has only the schema."""
         parts = [bytes_checksum(self._schema.serialize())]
-        for i, node in enumerate(self._columns):
-            if "dictionary<" in node.text and isinstance(table, pa.Table):
-                chunks = table.column(i).chunks[:1]  # unified: the other chunks have the same dictionaries
-                parts += [table_digest(pa.table({"": found})) for chunk in chunks for found in _dictionaries(chunk)]
+        if isinstance(table, pa.Table):
+            with_some = [i for i, node in enumerate(self._columns) if "dictionary<" in node.text]
+            parts += dictionary_digests(table.select(with_some)) if with_some else []
         return parts[0] if len(parts) == 1 else text_checksum(" ".join(parts))
 
 
@@ -73,6 +72,12 @@ def table_digest(table: pa.Table) -> str:
     whole = Digest(table.schema)
     whole.add(table)
     return whole.hexdigest()
+
+
+def dictionary_digests(table: pa.Table) -> list[str]:
+    """Return the digests of the dictionaries in a stored table: all chunks of a column have the same."""
+    firsts = [chunk for column in table.columns for chunk in column.chunks[:1]]
+    return [table_digest(pa.table({"": found})) for chunk in firsts for found in _dictionaries(chunk)]
 
 
 class _Node:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nfrun.core.map_spec import KeptRows, MapSpec
+from nfrun.core.map_spec import KeptRows, MapForm, MapSpec
 from nfrun.pieces.piece import Piece
 from nfrun.pieces.work import MapWork
 
@@ -274,3 +274,16 @@ def test_a_call_for_no_rows_that_fails_leaves_no_row(columns: tuple[str, ...] | 
     )
     found.fail(found.piece((0,)), "E", "m", 1)
     assert found.errors().num_rows == 0
+
+
+@pytest.mark.parametrize("form", ["arrow", "chunked", "pandas", "polars", "numpy", "list", "row"])
+def test_a_row_is_computed_again_with_another_dictionary_if_the_function_sees_it(tmp_path: Path, form: str) -> None:
+    shows = form in ("arrow", "chunked", "pandas", "polars")
+    taken = MapForm(takes_table=False, columns=("t",), per_row=form == "row", batches={"t": form} if shows else {})
+    reused = []
+    for words in ("ab", "abc", "ba", "ab"):
+        table = pa.table({"t": pa.DictionaryArray.from_arrays([words.index("a")], list(words)), "u": ["x"]})
+        compute(found := work(table, tmp_path, ("t",), form=taken), lambda rows: [{"b": 1}] * rows.num_rows)
+        reused.append(found.reused)
+        found.close()
+    assert reused == ([0, 0, 0, 1] if shows else [0, 1, 1, 1])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -71,3 +74,36 @@ def test_the_numbers_of_rows_in_the_metadata_of_pandas_do_not_count() -> None:
     few, many = (pa.Table.from_pandas(pd.DataFrame({"n": range(size)})) for size in (300, 400))
     assert few.schema.metadata != many.schema.metadata
     assert keys(few, Cut((0, 10, 300)))[0] == keys(many, Cut((0, 10, 400)))[0]
+
+
+def worded(words: str, form: str) -> pa.Table:
+    """Return a table whose rows have the words a and b, from a dictionary of all the words."""
+    array = pa.DictionaryArray.from_arrays([words.index("a"), words.index("b")] * 150, list(words))
+    forms = {
+        "column": lambda: array,
+        "lists": lambda: pa.ListArray.from_arrays([*range(301)], array),
+        "lists of one size": lambda: pa.FixedSizeListArray.from_arrays(array, 1),
+        "structs": lambda: pa.StructArray.from_arrays([array], ["x"]),
+        "maps": lambda: pa.MapArray.from_arrays([*range(301)], pa.array(range(300)), array),
+        "runs": lambda: pa.RunEndEncodedArray.from_arrays(pa.array(range(1, 301), pa.int32()), array),
+        "of a data frame": lambda: pa.Table.from_pandas(
+            pd.DataFrame({"t": pd.Categorical(["a", "b"] * 150, [*words])})
+        )["t"],
+        "of polars": lambda: pa.table(pl.DataFrame({"t": pl.Series(["a", "b"] * 150, dtype=pl.Enum([*words]))}))["t"],
+    }
+    return pa.table({"n": range(300), "t": forms[form]()})
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["column", "lists", "lists of one size", "structs", "maps", "runs", "of a data frame", "of polars"],
+)
+@pytest.mark.parametrize("how", [{"batch": 2}, {"batch": 300}, {"by": ("n",)}, {"parts": 1}, {"parts": 9}])
+def test_dictionaries_count_with_their_order_and_the_values_that_no_row_has(form: str, how: dict[str, Any]) -> None:
+    found = {}
+    for words in ("ab", "ba", "abc", "abd", "cab"):
+        table = worded(words, form)
+        found[words] = keys(table, cut(table, MapSpec("t", **{"batch": 0, **how})))
+    assert len({key for each in found.values() for key in each}) == sum(map(len, found.values()))
+    table = worded("ab", form)
+    assert keys(table, cut(table, MapSpec("t", **{"batch": 0, **how}))) == found["ab"]
