@@ -30,7 +30,7 @@ from types import ModuleType
 from typing import Any
 
 from nfrun.code.module_finder import find_reserved, is_installed, prefix_of
-from nfrun.code.source_import import SourceLoader, notice_new_files, source_finder
+from nfrun.code.source_import import SourceLoader, notice_new_files, source_finder, sources_by_path
 from nfrun.system.file_search import inner_folder
 
 _PREFIX = "nfrun_run_"
@@ -144,7 +144,8 @@ class FolderModules:
 
     `folders` are relative to `base`, the folder of the pipeline. Its own modules have a space if the run shares the
     process with other runs. If not, they are imported as usual, and those of other folders have the same names in each
-    process of each run: what one of them pickles, another can load.
+    process of each run: what one of them pickles, another can load. Files that code loads by path come from their
+    sources, too.
     """
 
     def __init__(self, base: Path, folders: Iterable[str], *, shares_process: bool = False) -> None:
@@ -154,9 +155,11 @@ class FolderModules:
             inside = re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", folder)
             name = f"{main.name}_in_{inside}" if main is not None else f"{_FOLDER_PREFIX}{inside}"
             self._spaces[folder] = ModuleSpace(inner_folder(base, folder), name, None if main is not None else base)
+        self._base = base
         self._stack = ExitStack()
 
     def __enter__(self) -> FolderModules:
+        self._stack.enter_context(sources_by_path(self._base))
         for space in self._spaces.values():
             self._stack.enter_context(space)
         return self

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
@@ -55,6 +58,36 @@ class SourceLoader(SourceFileLoader):
         if self.builtins is not None:
             vars(module)["__builtins__"] = self.builtins
         super().exec_module(module)
+
+
+_path_stats = SourceFileLoader.path_stats
+_CHANGING = threading.Lock()
+_folders: list[Path] = []  # of those that are inside of `sources_by_path`
+
+
+@contextmanager
+def sources_by_path(folder: Path) -> Iterator[None]:
+    """While inside, load source files without cached bytecode by any loader, as by `spec_from_file_location`.
+
+    Installed ones keep their bytecode: they do not change, and there are many.
+    """
+    with _CHANGING:
+        _folders.append(folder)
+        setattr(SourceFileLoader, "path_stats", _stats_of_installed)  # noqa: B010
+    try:
+        yield
+    finally:
+        with _CHANGING:
+            _folders.remove(folder)
+            if not _folders:
+                setattr(SourceFileLoader, "path_stats", _path_stats)  # noqa: B010
+
+
+def _stats_of_installed(loader: SourceFileLoader, path: str) -> Any:
+    folders = list(_folders)  # other threads may leave
+    if not folders or all(is_installed(Path(path), folder) for folder in folders):
+        return _path_stats(loader, path)
+    raise OSError(f"the modification time of {path} is not used")
 
 
 def source_finder(place: str) -> FileFinder:

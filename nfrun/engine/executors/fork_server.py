@@ -84,7 +84,7 @@ def _changed_environ(changed: Mapping[str, str]) -> Iterator[None]:
 
 
 # Names of the standard library that its type stubs don't have.
-_server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+_server: Any = forkserver._forkserver
 _util: Any = util
 _process: Any = process
 
