@@ -17,7 +17,7 @@ Other packages use:
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `file_names`: `describe_missing`, `may_exist`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`
-- `instances`: `RUN_COROUTINE`, `unused_instances`
+- `instances`: `LoopClosed`, `RUN_COROUTINE`, `unused_instances`
 - `map_form`: `missing_columns`
 - `mapped_run`: `open_work`
 - `pipeline`: `INPUT`

@@ -21,7 +21,7 @@ Other packages use:
 - `csv_files`: `rejected_rows`, `warnings`, `with_guessed_types`
 - `csv_options`: `ASIDE`, `BAD_ROWS`, `CSV_OPTIONS`, `CsvOptions`, `REJECTED`, `wrong_option`
 - `dictionaries`: `has_dictionary`, `without_dictionaries`
-- `digest`: `Digest`
+- `digest`: `Digest`, `dictionary_digests`
 - `file_io`: `read_table`, `write_stream`, `write_table`
 - `file_lists`: `SCHEMAS`
 - `file_outputs`: `hand_on`
