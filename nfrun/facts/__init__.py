@@ -14,5 +14,5 @@ Other packages use:
 - `clocks`: `clocks_in_query`, `draws_in_query`
 - `code_facts`: `CodeFact`, `CodeFacts`, `NO_FACTS`, `shared_variables`, `SharedVariable`
 - `known_facts`: `known_facts`
-- `script_clocks`: `time_in_script`, `time_in_source`, `with_time`
+- `script_clocks`: `time_in_file`, `time_in_script`, `with_time`
 """

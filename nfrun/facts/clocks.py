@@ -1,4 +1,4 @@
-"""Finds where code asks for the time, for the local time zone, or draws what nothing seeds.
+"""Finds where queries and Python code ask for the time, draw what nothing seeds, or use the local time zone.
 
 What only measures or is logged does not count: a duration, a deadline, a line of a log. Reads texts and syntax trees;
 runs nothing. `script_clocks.py` does the same for shell scripts.
@@ -8,190 +8,178 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 
-from nfrun.facts.names import pattern_of
+from nfrun.code.bindings import binds
+from nfrun.facts.code_facts import CodeFact, CodeFacts
+from nfrun.facts.names import Names
 
 # -- queries -----------------------------------------------------------------------------------------------------------
 
-_NESTED = r"[^()]*"
-for _ in range(3):
-    _NESTED = rf"[^()]*(?:\({_NESTED}\)[^()]*)*"
-# Functions of DuckDB and, in texts of Python, of SQLite; `tests/facts/test_clocks.py` asks DuckDB which there are.
+# Of DuckDB and, in texts of Python, of SQLite; `tests/facts/test_clocks.py` asks DuckDB which there are. `age` counts
+# unless it has a second argument after a first one with few brackets.
 _SQL_CLOCK = re.compile(
-    rf"""--[^\n]* | /\*.*?\*/ | "(?:[^"]|"")*" | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$
-    | (?<![\w.$])(?P<clock> (?<!\bas\s)(?:current_(?:date|time|timestamp)|localtime(?:stamp)?)\b(?!\s*\.)
-      | (?:now|today|get_current_time(?:stamp)?|current_local(?:time|timestamp)|transaction_timestamp|uuidv7)\s*\(\s*\)
+    r"""--[^\n]* | /\*.*?\*/ | "(?:[^"]|"")*" | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$
+    | (?P<name>(?<![\w.$])(?<!\bas\s)(?:current_(?:date|time|timestamp)|localtime(?:stamp)?))\b
+    | (?P<call>(?<![\w$])(?:(?:now|today|(?:get_)?current_\w+|transaction_timestamp|uuidv7)\s*\(\s*\)
       | (?:date|time|datetime|julianday|unixepoch|strftime)\s*\((?:'[^']*',\s*)?'now'
-      | age\s*\((?=[^(),]*(?:\({_NESTED}\)[^(),]*)*\)) )
-    | (?<=\.)(?P<method>age\s*\(\s*\)) | '(?:[^']|'')*'""",
+      | age\s*\((?!(?:[^(),]|\([^()]*\))*,)))
+    | '(?:[^']|'')*'""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
-_QUERY = re.compile(r"\b(?:select|insert|create|copy|with)\b", re.IGNORECASE)
-# DuckDB's seed does not reach a sample of a percentage, unless it is one of a reservoir.
-_SAMPLE = re.compile(
-    r"\b(?:using\s+sample|tablesample)\s+(?!reservoir)(?:\w+\s*\(\s*)?[\d.]+\s*(?:%|percent\b)\s*+\)?+\s*+"
-    r"(?!\(\s*(?:\w+\s*,|reservoir)|repeatable)",
-    re.IGNORECASE,
+_SQL_DRAW = re.compile(
+    r"""\b(?P<call>random|(?:gen_random_)?uuid(?:v4)?)\s*\(\s*\) | \b(?:using\s+sample|tablesample)\s+
+    (?>(?:[a-z]+\s*)?\(?\s*[\d.]+\s*(?:(?P<percent>%|percent\b)|rows\b)?\s*\)?)
+    (?!\s*(?:\(\s*\w+\s*,|repeatable))""",
+    re.IGNORECASE | re.VERBOSE,
 )
+_QUERY = re.compile(r"\b(?:select|insert|create|copy|with)\b", re.IGNORECASE)
 
 
 def clocks_in_query(text: str) -> Iterator[str]:
     """Yield what a query asks for the time, such as "now()"."""
     for found in _SQL_CLOCK.finditer(text):
-        if clock := found["clock"] or found["method"]:
-            name = clock.partition("(")[0].rstrip()
-            yield name if name == clock else f"{name}({'' if clock.endswith(')') else '…'})"
+        if found["name"]:
+            yield found["name"]
+        elif call := found["call"]:
+            yield f"{call.partition('(')[0].rstrip()}({'' if call.endswith(')') else '…'})"
 
 
-def draws_in_query(text: str) -> Iterator[str]:
-    """Yield what a query draws without a seed."""
-    if _SAMPLE.search(text):
-        yield "a sample of a percentage without a seed"
+def draws_in_query(text: str, *, seeded: bool = True) -> Iterator[str]:
+    """Yield what a query draws without a seed. The seed of a connection (`seeded`) does not reach percentages."""
+    for found in _SQL_DRAW.finditer(text):
+        if not seeded or found["percent"]:
+            yield f"{found['call']}()" if found["call"] else "a sample without a seed"
 
 
 def clocks_in_text(text: str) -> Iterator[str]:
     """Yield what a text of a program asks for the time, if it may be a query."""
-    if _QUERY.search(text):
-        yield from clocks_in_query(text)
+    return clocks_in_query(text) if _QUERY.search(text) else iter(())
+
+
+def draws_in_text(text: str) -> Iterator[str]:
+    """Yield what a text of a program draws, if it may be a query."""
+    return draws_in_query(text, seeded=False) if _QUERY.search(text) else iter(())
 
 
 # -- Python ------------------------------------------------------------------------------------------------------------
 
 # Names as `Names.of` returns them, of libraries only: those of the project have a colon.
-_NOW = re.compile(r"[\w.]+\.(?:now|utcnow|today|tomorrow|yesterday)")
-_SECONDS = ("time.time", "time.time_ns")  # most code measures with them
-_OF_NOW = {"time.strftime": 1, "email.utils.formatdate": 0} | dict.fromkeys(
-    ("time.localtime", "time.gmtime", "time.ctime", "time.asctime", "email.utils.localtime"), 0
-)  # with at most so many arguments
+_CLOCK = re.compile(r"[\w.]+\.(?:now|utcnow|today|tomorrow|yesterday)|time\.time(?:_ns)?")
+_CLOCK_ALONE = re.compile(r"time\.(?:localtime|gmtime|ctime|asctime)|email\.utils\.(?:localtime|formatdate)")
 _READS_NOW = re.compile(r"pandas\.(?:Timestamp|Period|to_datetime|\w*date_range)|numpy\.datetime64")
-_DRAWS = re.compile(
-    pattern_of(
-        {
-            "uuid": "uuid[14678]",
-            "secrets": r"(?!compare_digest)\w+",
-            "os": "urandom getrandom",
-            "random": "SystemRandom",
-        }
-    )
-)
-_SEEDED = re.compile(
-    pattern_of(
-        {
-            "random": "Random seed",
-            "numpy.random": "seed default_rng RandomState SeedSequence PCG64 PCG64DXSM MT19937 Philox SFC64",
-        }
-    )
-)
+_DRAW = re.compile(r"uuid\.uuid[14678]|secrets\.(?!compare_digest)\w+|os\.(?:urandom|getrandom)|random\.SystemRandom")
+_SEEDED = re.compile(r"random\.(?:Random|seed)|numpy\.random\.(?:seed|default_rng|[A-Z]\w+)")
 _LOCAL = re.compile(
-    pattern_of(
-        {
-            "time": "localtime mktime ctime strftime timezone altzone daylight tzname tzset",
-            "dateutil.tz": "tzlocal gettz",
-            "tzlocal": ".*",
-            "pendulum": r"local\w*",
-            "email.utils": "localtime formatdate",
-            "duckdb": ".*",
-            "*": "fromtimestamp",
-            "": "astimezone timestamp fromtimestamp",
-        }
-    )
+    r"time\.(?:localtime|mktime|ctime|strftime|timezone|altzone|daylight|tzname|tzset)|email\.utils\.\w+"
+    r"|.*\b(?:tzlocal|gettz)\b.*|duckdb\..*"
 )
-_LOGS = frozenset(["echo", "debug", "info", "warning", "warn", "error", "exception", "critical", "log"])
+_LOCAL_METHODS = ("astimezone", None), ("timestamp", 0), ("fromtimestamp", 1)  # with the number of arguments
+_LOGS = frozenset(["echo", "debug", "info", "warning", "warn", "error", "exception", "critical"])
 WORDS = (
-    r"now|utcnow|today|tomorrow|yesterday|time_ns|\w*time|strftime|formatdate|Timestamp|Period|\w*date_range|datetime64"
-    r"|uuid\w*|secrets|urandom|getrandom|\w*Random|seed|default_rng|RandomState|SeedSequence|PCG64\w*|MT19937|Philox"
-    r"|SFC64|timezone|altzone|daylight|tzname|tzset|tzlocal|gettz|local\w*|duckdb|\w*timestamp|astimezone|current_date|age"
-)  # one of these is in every use, if no import gives it another name
+    r"now|utcnow|today|tomorrow|yesterday|\w*[tT]ime\w*|Period|\w*date_range|formatdate|uuid\w*|secrets|\w*random|altzone"
+    r"|daylight|tz\w+|gettz|duckdb|local|current_date|age|sample"
+)  # one of these, or one of `global_state`, is in every use, if no import gives it another name
+_SUSPECT = re.compile(r"\b(?:now|utcnow|today|time|datetime|pandas|Timestamp|uuid\w*|secrets|urandom|duckdb)\b")
 
 
 def is_suspect(name: str) -> bool:
     """Return whether a use of this imported name may ask for the time or draw."""
-    known = (_NOW, _READS_NOW, _DRAWS, _SEEDED, _LOCAL)
-    return name in (*_SECONDS, *_OF_NOW, "secrets") or any(of.fullmatch(name) for of in known)
+    return _SUSPECT.search(name) is not None
 
 
-def is_clock(name: str, call: ast.Call | None) -> bool:
-    """Return whether a use of a name asks for the time. `call` is the call if the name is called."""
-    if _NOW.fullmatch(name):
-        return True
-    if call is None:
-        return False
-    if _READS_NOW.fullmatch(name):
-        given = [*call.args, *(keyword.value for keyword in call.keywords)]
-        return any(isinstance(value, ast.Constant) and value.value in ("now", "today") for value in given)
-    return is_seconds(name) or len(call.args) + len(call.keywords) <= _OF_NOW.get(name, -1)
+def time_in_code(body: ast.AST, names: Names, module: str, package: str, shown: str, *, prints: bool) -> CodeFacts:
+    """Return what Python code in a module asks for the time, draws, and has of the local time zone.
 
-
-def is_seconds(name: str) -> bool:
-    """Return whether a function returns the time as seconds, with which most code measures."""
-    return name in _SECONDS
-
-
-def is_unseeded(name: str, call: ast.Call | None) -> bool:
-    """Return whether a use of a name draws from the randomness of the system."""
-    if call is None or not _SEEDED.fullmatch(name):
-        return _DRAWS.fullmatch(name) is not None
-    given = [*call.args, *(keyword.value for keyword in call.keywords)]
-    return all(isinstance(value, ast.Constant) and value.value is None for value in given)
-
-
-def is_local(name: str, call: ast.Call | None) -> bool:
-    """Return whether a use of a name, or of a method (".astimezone"), depends on the local time zone."""
-    if not _LOCAL.fullmatch(name):
-        return False
-    given = 0 if call is None else len(call.args) + len(call.keywords)
-    return not (name.endswith("fromtimestamp") and given > 1) and not (name == ".timestamp" and (given or call is None))
-
-
-def is_local_text(text: str) -> bool:
-    """Return whether a text of a program names the local time zone, as in `to("local")` and in SQLite."""
-    return text == "local" or "localtime" in text
-
-
-def only_measured(body: ast.AST, moments: Set[int], seconds: Set[int], *, prints: bool = True) -> Set[int]:
-    """Return which of the `moments`, ids of expressions that ask for the time in `body`, only measure or are logged.
-
-    A moment measures where it is subtracted from another one or compared with it, at once or by the variable that has
-    it. If one of the `seconds` is, all of them do. `prints`: what goes to stdout is logged.
+    `shown` is the name of its file. `prints`: what goes to stdout is logged.
     """
-    marks: dict[str, set[int]] = {}  # the moments that variables and attributes have
-    for node in ast.walk(body):
-        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) else None
-        found = {id(part) for part in ast.walk(value) if id(part) in moments} if value is not None else set()
-        if found and value is not None and not any(isinstance(part, ast.Sub) for part in ast.walk(value)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]  # type: ignore[attr-defined]
-            for target in targets:
-                marks.setdefault(_last_name(target), set()).update(found)
+    nodes = [*ast.walk(body)]
+    local_names = {name: names.imported(of) for node in nodes for name, of in binds(node, package) if of}
+    calls = {id(node.func): node for node in nodes if isinstance(node, ast.Call)}
+    docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    asked: list[CodeFact] = []
+    drawn: list[CodeFact] = []
+    local: list[CodeFact] = []
+    moments: dict[int, CodeFact] = {}  # by the id of the expression
+    for node in nodes:
+        where = f"{shown}:{getattr(node, 'lineno', 0)}"
+        if (text := _text(node)) and id(node) not in docs:
+            asked += [CodeFact(what, where) for what in clocks_in_text(text)]
+            drawn += [CodeFact(what, where) for what in draws_in_text(text)]
+            local += [CodeFact(text, where)] if text == "local" or "localtime" in text else []
+        if not isinstance(node, ast.Attribute | ast.Name) or not isinstance(node.ctx, ast.Load):
+            continue
+        name, call = names.of(node, module, local_names), calls.get(id(node))
+        given = [*call.args, *(keyword.value for keyword in call.keywords)] if call else None
+        fact = CodeFact(name or f".{_last_name(node)}", where)
+        if _is_clock(name, given):
+            moments[id(call or node)] = fact
+        if _DRAW.fullmatch(name) or (given is not None and _SEEDED.fullmatch(name) and not any(map(_value, given))):
+            drawn.append(fact)
+        if _LOCAL.fullmatch(name) or any(
+            given is not None and _last_name(node) == method and number in (None, len(given))
+            for method, number in _LOCAL_METHODS
+        ):
+            local.append(fact)
+    harmless = _harmless(nodes, moments.keys(), prints=prints) if moments else ()
+    asked += [fact for moment, fact in moments.items() if moment not in harmless]
+    return CodeFacts(clocks=asked, draws=drawn, local_time=local)
 
-    def is_moment(node: ast.AST) -> bool:
-        return any(id(part) in moments or _last_name(part) in marks for part in ast.walk(node))
 
-    harmless, measured = set[int](), set[int]()
-    for node in ast.walk(body):
-        compared = [node.left, node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) else []
-        compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else compared
-        if compared and all(map(is_moment, compared)):
-            measured.update(map(id, ast.walk(node)))
-        elif isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _is_log(node, prints=prints)):
+def _is_clock(name: str, given: Sequence[ast.expr] | None) -> bool:
+    """Return whether a use of a name asks for the time. `given` are its arguments, None if it is not called."""
+    if given is None or _CLOCK.fullmatch(name):
+        return _CLOCK.fullmatch(name) is not None
+    if _READS_NOW.fullmatch(name):
+        return any(_value(argument) in ("now", "today") for argument in given)
+    return (not given and _CLOCK_ALONE.fullmatch(name) is not None) or (name == "time.strftime" and len(given) < 2)
+
+
+def _harmless(nodes: Sequence[ast.AST], moments: Set[int], *, prints: bool) -> Set[int]:
+    """Return the ids of the expressions in which moments, or variables that have one, only measure or are logged.
+
+    A moment measures where it is subtracted from another one or compared with it, at once or by its variable.
+    """
+    kept: dict[str, set[int]] = {}  # the moments that variables and attributes have
+    for node in nodes:
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                kept.setdefault(_last_name(target), set()).update({*map(id, ast.walk(node.value))} & moments)
+    kept = {name: found for name, found in kept.items() if found}
+    harmless = set[int]()
+    for node in nodes:
+        sides = [node.left, node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) else []
+        sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else sides
+        measures = sides and all(
+            any(id(part) in moments or _last_name(part) in kept for part in ast.walk(side)) for side in sides
+        )
+        if measures or isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _is_log(node, prints=prints)):
             harmless.update(map(id, ast.walk(node)))
-    harmless |= measured
-    uses: dict[str, bool] = {}
-    for node in ast.walk(body):
-        if isinstance(getattr(node, "ctx", None), ast.Load) and (name := _last_name(node)) in marks:
-            uses[name] = uses.get(name, True) and id(node) in harmless
-    kept = set[int]().union(*(marks[name] for name, is_harmless in uses.items() if is_harmless))
-    return (moments & (harmless | kept)) | (seconds if seconds & (measured | kept) else set())
+    loads = [node for node in nodes if isinstance(getattr(node, "ctx", None), ast.Load)]
+    unsafe = {_last_name(node) for node in loads if id(node) not in harmless}
+    safe = {_last_name(node) for node in loads} - unsafe
+    return harmless.union(*(found for name, found in kept.items() if name in safe))
 
 
 def _is_log(call: ast.Call, *, prints: bool) -> bool:
     """Return whether a call logs or prints. `prints`: also to stdout, which is no log of a script."""
-    logs, name = ("stdout", "stderr") if prints else ("stderr",), _last_name(call.func)
-    if name == "print":
-        to = [_last_name(keyword.value) for keyword in call.keywords if keyword.arg == "file"]
-        return all(name in logs for name in to) if to else prints
-    return name in _LOGS or (name.startswith("write") and _last_name(getattr(call.func, "value", call)) in logs)
+    name = _last_name(call.func)
+    if name.startswith(("print", "write")) and "stderr" in ast.unparse(call):
+        return True
+    return name in _LOGS or (prints and name == "print" and all(keyword.arg != "file" for keyword in call.keywords))
 
 
 def _last_name(node: ast.AST) -> str:
     return str(getattr(node, "attr", "") or getattr(node, "id", ""))
+
+
+def _value(node: ast.AST) -> object:
+    """Return the value of a constant, and the node itself if it is none."""
+    return node.value if isinstance(node, ast.Constant) else node
+
+
+def _text(node: ast.AST) -> str:
+    """Return the text that a node is, with a "?" for each value in it."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "?" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

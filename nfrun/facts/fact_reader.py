@@ -81,7 +81,7 @@ class FactReader:
         if not found:
             return CodeFacts(read_variables=lambda variables: self._reads(start, variables))
 
-        def merged(lists: Iterator[list[CodeFact]]) -> Sequence[CodeFact]:
+        def merged(lists: Iterator[Sequence[CodeFact]]) -> Sequence[CodeFact]:
             facts: dict[str, CodeFact] = {}
             for fact in chain(*lists):
                 facts.setdefault(fact.what, fact)
@@ -91,9 +91,9 @@ class FactReader:
             global_state=merged(findings.global_state for findings in found),
             warnings=merged(findings.warnings for findings in found),
             network=merged(findings.network for findings in found),
-            clocks=merged(findings.clocks for findings in found),
-            draws=merged(findings.draws for findings in found),
-            local_time=merged(findings.local_time for findings in found),
+            clocks=merged(findings.time.clocks for findings in found),
+            draws=merged(findings.time.draws for findings in found),
+            local_time=merged(findings.time.local_time for findings in found),
             assigned=self._assigned(start),
             read_variables=lambda variables: self._reads(start, variables),
         )

@@ -7,9 +7,10 @@ import re
 
 from nfrun.code.bindings import COMPREHENSIONS, parts_of
 from nfrun.core.values import field, frozen, mutable, replace
-from nfrun.facts import clocks, global_state
+from nfrun.facts import global_state
 from nfrun.facts.addresses import client_of, hosts_in
-from nfrun.facts.code_facts import CodeFact
+from nfrun.facts.clocks import time_in_code
+from nfrun.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 from nfrun.facts.names import Names, Place, Scope, inner_scope
 from nfrun.facts.unseen_calls import is_opener, is_writer, kind_of_call, may_be_reader
 
@@ -51,9 +52,7 @@ class Findings:
     global_state: list[CodeFact] = field(default_factory=list)
     warnings: list[CodeFact] = field(default_factory=list)
     network: list[CodeFact] = field(default_factory=list)
-    clocks: list[CodeFact] = field(default_factory=list)
-    draws: list[CodeFact] = field(default_factory=list)
-    local_time: list[CodeFact] = field(default_factory=list)
+    time: CodeFacts = NO_FACTS  # its clocks, draws and local time
     assigned: dict[str, CodeFact] = field(default_factory=dict)
     read: dict[str, CodeFact] = field(default_factory=dict)
     unseen: list[UnseenCall] = field(default_factory=list)
@@ -73,8 +72,6 @@ class StatementReader:
         self._package = package
         self._shown = shown
         self._names = names
-        self._moments: dict[int, CodeFact] = {}  # what asks for the time, by the id of the expression
-        self._seconds: set[int] = set()  # of these, what asks for it as seconds
         self.found = Findings()
 
     def read(self, body: ast.AST) -> None:
@@ -100,9 +97,7 @@ class StatementReader:
                 continue
             parts = self._part(node, place, inside)
             left.extend((part, place, inside) for part in reversed(parts))
-        if self._moments:
-            measured = clocks.only_measured(body, self._moments.keys(), self._seconds)
-            self.found.clocks += [fact for moment, fact in self._moments.items() if moment not in measured]
+        self.found.time = time_in_code(body, self._names, self._module, self._package, self._shown, prints=True)
 
     def _part(self, node: ast.AST, place: Place, inside: bool) -> list[ast.AST]:
         """Take one node. Returns the nodes in it that are left to read."""
@@ -140,8 +135,6 @@ class StatementReader:
                 what = f"getattr({looked_in}, …)"
                 self.found.unseen.append(UnseenCall("reader", self._fact(what, node), None, place))
         method = getattr(node.func, "attr", "")
-        if method and clocks.is_local(f".{method}", node):
-            self.found.local_time.append(self._fact(f".{method}", node))
         if method and name.partition(".")[0] != "os":
             if kind_of_call(f".{method}") == "looker":
                 self.found.unseen.append(UnseenCall("looker", self._fact(f".{method}", node), node, place))
@@ -185,7 +178,6 @@ class StatementReader:
             self.found.opened.append(UnseenCall("opener", self._fact(name, node), call, place))
         if call is None:
             self.found.values.add(name)
-        self._time(name, node, inside, call)
         if client := client_of(name):
             self.found.network.append(replace(self._fact(client, node), is_client=True))
         if inside:
@@ -197,17 +189,6 @@ class StatementReader:
             if not is_written and (variable := self._variable(node, place.scope)):
                 self.found.read.setdefault(variable, self._fact(variable, node))
         return name
-
-    def _time(self, name: str, node: ast.expr, inside: bool, call: ast.Call | None) -> None:
-        """Take the use of a name that may ask for the time, or draw."""
-        if clocks.is_clock(name, call) and (inside or not clocks.is_seconds(name)):  # a module may keep when it began
-            asks = node if call is None else call
-            self._moments[id(asks)] = self._fact(name, node)
-            self._seconds |= {id(asks)} if clocks.is_seconds(name) else set()
-        if clocks.is_unseeded(name, call):
-            self.found.draws.append(self._fact(name, node))
-        if clocks.is_local(name, call):
-            self.found.local_time.append(self._fact(name, node))
 
     def _store(self, node: ast.Attribute | ast.Name | ast.Subscript, scope: Scope) -> None:
         """Take an assignment to a name, an attribute or an item, or its removal."""
@@ -230,8 +211,6 @@ class StatementReader:
         if _PATH.fullmatch(text):
             self.found.texts.append((text.replace("\0", "*"), self._module))
         self.found.network += [self._fact(host, node) for host in hosts_in(text)]
-        self.found.clocks += [self._fact(clock, node) for clock in clocks.clocks_in_text(text)]
-        self.found.local_time += [self._fact(text, node)] if clocks.is_local_text(text) else []
 
     def _fact(self, what: str, node: ast.AST) -> CodeFact:
         return CodeFact(what, f"{self._shown}:{getattr(node, 'lineno', 0)}")

@@ -143,8 +143,7 @@ def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
     if facts.commands:
         from nfrun.facts.script_clocks import time_in_script, with_time
 
-        for command in facts.commands:
-            facts = with_time(facts, time_in_script(command.text, node.body))
+        facts = with_time(facts, *(time_in_script(command.text, node.body) for command in facts.commands))
     network = network_of_values(node)
     return replace(facts, network=[*facts.network, *network]) if network else facts
 

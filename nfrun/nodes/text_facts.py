@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.core.pipeline import NodeSpec
-from nfrun.core.values import replace
 from nfrun.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 from nfrun.nodes.folders import from_base
 
@@ -18,39 +16,34 @@ if TYPE_CHECKING:
 
 
 # One of these is in each text that asks for the time, draws or has local time: to look for it in all takes longer.
-_QUERY_WORDS = re.compile(r"\b(?:now|today|age)\b|current_|localtime|_timestamp|uuidv7|sample", re.IGNORECASE)
-_SCRIPT_WORDS = re.compile(
-    rf"{_QUERY_WORDS.pattern}|date|time|TZ|RANDOM|EPOCH|-[acm]min|-newer|%\(|uuidgen|shuf|sort.*-\w*R|random|openssl"
-    r"|python|\b(?:ls|stat)\b",
+_WORDS = re.compile(
+    r"\b(?:now|today|age|ls|stat|TZ)\b|date|time|uuid|sample|random|EPOCH|-[acm]min|-newer|%\(|shuf|sort.*-\w*R|openssl",
     re.IGNORECASE,
 )
 
 
 def query_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
-    """Return what the text of a query, and the values given to it, show."""
+    """Return what the text of a query, and the values given to it, show. Threads of DuckDB draw in another order."""
     network, where = _network(node, node.body), _where(node)
-    if not _QUERY_WORDS.search(node.body):
+    if not _WORDS.search(node.body):
         return CodeFacts(network=network) if network else NO_FACTS
     from nfrun.facts.clocks import clocks_in_query, draws_in_query
 
     asked = [CodeFact(clock, where) for clock in clocks_in_query(node.body)]
-    drawn = [CodeFact(what, where) for what in draws_in_query(node.body)]
+    drawn = [CodeFact(what, where) for what in draws_in_query(node.body, seeded=node.cpus == 1)]
     return CodeFacts(network=network, clocks=asked, draws=drawn)
 
 
 def script_facts(node: NodeSpec, files: Mapping[str, Path]) -> CodeFacts:
     """Return what a script, the values given to it, and the scripts among the `files` that it names show."""
-    if not files and not _SCRIPT_WORDS.search(node.body):
-        return CodeFacts(network=network) if (network := _network(node, node.body)) else NO_FACTS
-    from nfrun.facts.script_clocks import time_in_script, time_in_source, with_time
+    network = _network(node, node.body)
+    if not files and not _WORDS.search(node.body):
+        return CodeFacts(network=network) if network else NO_FACTS
+    from nfrun.facts.script_clocks import time_in_file, time_in_script, with_time
 
-    found = time_in_script(node.body, _where(node), prints=True)
-    for name, path in files.items():
-        if path.suffix in (".py", ".sh", ".bash"):
-            with suppress(OSError, UnicodeDecodeError):
-                read = time_in_source if path.suffix == ".py" else time_in_script
-                found = with_time(found, read(path.read_text("utf-8"), from_base(node)(name)))
-    return replace(found, network=_network(node, node.body))
+    scripts = {name: path for name, path in files.items() if path.suffix in (".py", ".sh", ".bash")}
+    found = [time_in_file(path, from_base(node)(name)) for name, path in scripts.items()]
+    return with_time(CodeFacts(network=network), time_in_script(node.body, _where(node), prints=True), *found)
 
 
 def network_of_values(node: NodeSpec) -> list[CodeFact]:

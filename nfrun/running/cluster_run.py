@@ -154,8 +154,12 @@ def _config(setup: RunSetup, placement: Placement, place: Place) -> HostConfig:
         run_id=setup.started.run,
         pipeline=_shared(pipeline),
         store=place.uri,
-        environ=zone_variable(os.environ)
-        | {**given_thread_variables(os.environ), **setup.thread_variables, **pipeline.env},
+        environ={
+            **zone_variable(os.environ),
+            **given_thread_variables(os.environ),
+            **setup.thread_variables,
+            **pipeline.env,
+        },
         started=setup.started.at,
         folders=folders_of(pipeline.nodes.values()),
         fsync=options.fsync,

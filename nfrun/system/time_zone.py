@@ -9,20 +9,7 @@ from pathlib import Path
 
 from nfrun.system.checksums import bytes_checksum
 
-_UTC = (
-    "",
-    "UTC",
-    "UTC0",
-    "Etc/UTC",
-    "Etc/UCT",
-    "UCT",
-    "Universal",
-    "Etc/Universal",
-    "Zulu",
-    "Etc/Zulu",
-    "Etc/GMT",
-    "GMT",
-)
+_UTC = ("", "UTC", "UTC0", "UCT", "GMT", "Universal", "Zulu")  # also below Etc/
 _FILE = "/etc/localtime"
 _RULES = "rules "  # what begins the digest of a zone without a name
 
@@ -34,7 +21,7 @@ def local_zone(environ: Mapping[str, str]) -> str:
     """
     zone = environ["TZ"].removeprefix(":") if "TZ" in environ else _of_machine()
     zone = zone.rpartition("/zoneinfo/")[2] if zone.startswith("/") else zone
-    return "UTC" if zone in _UTC else zone
+    return "UTC" if zone.removeprefix("Etc/") in _UTC else zone
 
 
 def zone_variable(environ: Mapping[str, str]) -> dict[str, str]:

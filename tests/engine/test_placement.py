@@ -74,6 +74,20 @@ def test_a_node_that_hands_on_what_it_is_given_stays_on_a_thread() -> None:
     assert executors == {"read": "process"}
 
 
+@pytest.mark.parametrize("environ", [{}, {"TZ": "Asia/Tokyo"}])
+@pytest.mark.parametrize("requested", ["file", "auto"])
+def test_code_with_local_time_runs_where_the_time_zone_of_the_file_holds(
+    environ: Mapping[str, str], requested: str, tmp_path: Path
+) -> None:
+    (tmp_path / "m.py").write_text(
+        "from datetime import UTC, datetime\n\ndef f(): return datetime.fromtimestamp(0)\n\n"
+        "def g(): return datetime.fromtimestamp(0, UTC)\n"
+    )
+    nodes = {name: replace(spec, body=f"m:{name}") for name, spec in pipeline(f="auto", g="auto").nodes.items()}
+    placed = Pipeline("p.yaml", str(tmp_path), "p", "", {}, environ, nodes, {})
+    assert place(placed, requested, NONE) == ({"f": "process"} if environ else {})
+
+
 def stats(duration: float, gil_wait: float, process: float | None = None) -> NodeStats:
     return NodeStats({"a": duration}, {"a": duration}, {"a": gil_wait}, {} if process is None else {"a": process})
 

@@ -61,7 +61,9 @@ ROWS: list[Edit] = [
     asks("the time in the file of a query", {"p.yaml": "nodes: {node: {sql: a.sql}}\n", "a.sql": "select\ntoday()"},
          "it asks for the time, today() (a.sql)"),
     asks("a sample of a percentage in a query", {"p.yaml": query("* from range(9) using sample 10%")},
-         "it draws what nfrun cannot seed: a sample of a percentage without a seed (p.yaml:2)"),
+         "it draws what nfrun cannot seed: a sample without a seed (p.yaml:2)"),
+    asks("a query that draws on several threads", {"p.yaml": query("random()", ", resources: {cpu: 2}")},
+         "it draws what nfrun cannot seed: random() (p.yaml:2)"),
     stays("a query that draws with the seed of nfrun", {"p.yaml": query("random(), uuid()")}),
     stays("the time in a query with `cache: true`", {"p.yaml": query("now()", ", cache: true")}),
     stays("the time in a comment of a query", {"p.yaml": query("1 /* now() */")}),
@@ -75,6 +77,8 @@ ROWS: list[Edit] = [
     asks("the seconds in code", python("return {'a': time.time()}"), "it asks for the time, time.time (steps.py:4)"),
     asks("what nothing seeds", python("return {'a': str(uuid.uuid4())}"),
          "it draws what nfrun cannot seed: uuid.uuid4 (steps.py:4)"),
+    asks("what a query in code draws", {"steps.py": "import duckdb\n\ndef f():\n"
+         "    return duckdb.sql('select random() as r').to_arrow_table()\n"}, "random() (steps.py:4)"),
     asks("the time in a helper of another module", {"steps.py": "from other import day\ndef f(): return {'a': day()}\n",
          "other.py": "import datetime\ndef day(): return str(datetime.date.today())\n"}, "(other.py:2)"),
     asks("the time in a class", {"steps.py": "import datetime\nclass A:\n    at = str(datetime.date.today())\n"

@@ -13,7 +13,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.engine.cluster.wire import HostConfig
 from nfrun.history.work_dir import WorkDir
 from nfrun.places.folder import Folder
-from nfrun.running.cluster_run import _code, _with_code
+from nfrun.running.cluster_run import _code, _config, _with_code
 
 
 def packed(base: Path, work: str, store: str) -> set[str]:
@@ -39,3 +39,18 @@ def test_neither_work_folders_nor_outputs_travel(tmp_path: Path, store: str) -> 
         (base / name).touch()
     for work in ("first", "second", "second"):
         assert packed(base, work, store) == {"steps.py", "lock", "runs/a.csv"}
+
+
+@pytest.mark.parametrize(("environ", "zone"), [({}, "Asia/Tokyo"), ({"TZ": "Europe/Berlin"}, "Europe/Berlin")])
+def test_workers_have_the_local_time_zone_of_this_machine_or_that_of_the_file(
+    environ: dict[str, str], zone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    options = SimpleNamespace(fsync=False, grace=5.0)
+    started = SimpleNamespace(run="r", at=0.0)
+    pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, environ, {}, {})
+    setup: Any = SimpleNamespace(
+        pipeline=pipeline, options=options, started=started, thread_variables={}, folder=Path()
+    )
+    placement: Any = SimpleNamespace(arrow_threads=0, packages=())
+    assert _config(setup, placement, Folder(tmp_path)).environ["TZ"] == zone
