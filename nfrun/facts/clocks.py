@@ -52,14 +52,9 @@ def draws_in_query(text: str, *, seeded: bool = True) -> Iterator[str]:
             yield f"{found['call']}()" if found["call"] else "a sample without a seed"
 
 
-def clocks_in_text(text: str) -> Iterator[str]:
-    """Yield what a text of a program asks for the time, if it may be a query."""
-    return clocks_in_query(text) if _QUERY.search(text) else iter(())
-
-
-def draws_in_text(text: str) -> Iterator[str]:
-    """Yield what a text of a program draws, if it may be a query."""
-    return draws_in_query(text, seeded=False) if _QUERY.search(text) else iter(())
+def is_query(text: str) -> bool:
+    """Return whether a text of a program may be a query."""
+    return _QUERY.search(text) is not None
 
 
 # -- Python ------------------------------------------------------------------------------------------------------------
@@ -74,18 +69,20 @@ _LOCAL = re.compile(
     r"time\.(?:localtime|mktime|ctime|strftime|timezone|altzone|daylight|tzname|tzset)|email\.utils\.\w+"
     r"|.*\b(?:tzlocal|gettz)\b.*|duckdb\..*"
 )
-_LOCAL_METHODS = ("astimezone", None), ("timestamp", 0), ("fromtimestamp", 1)  # with the number of arguments
+_LOCAL_CALL = re.compile(r"astimezone/\d+|timestamp/0|fromtimestamp/1")  # with the number of arguments
 _LOGS = frozenset(["echo", "debug", "info", "warning", "warn", "error", "exception", "critical"])
 WORDS = (
     r"now|utcnow|today|tomorrow|yesterday|\w*[tT]ime\w*|Period|\w*date_range|formatdate|uuid\w*|secrets|\w*random|altzone"
     r"|daylight|tz\w+|gettz|duckdb|local|current_date|age|sample"
 )  # one of these, or one of `global_state`, is in every use, if no import gives it another name
-_SUSPECT = re.compile(r"\b(?:now|utcnow|today|time|datetime|pandas|Timestamp|uuid\w*|secrets|urandom|duckdb)\b")
+_SUSPECT = re.compile(
+    r"(?:time|uuid|pandas|email\.utils)\.\w+|os\.\w*random|(?:secrets|duckdb)\b.*|.*\.(?:now|utcnow|today|datetime64)"
+)
 
 
 def is_suspect(name: str) -> bool:
     """Return whether a use of this imported name may ask for the time or draw."""
-    return _SUSPECT.search(name) is not None
+    return _SUSPECT.fullmatch(name) is not None
 
 
 def time_in_code(body: ast.AST, names: Names, module: str, package: str, shown: str, *, prints: bool) -> CodeFacts:
@@ -104,8 +101,9 @@ def time_in_code(body: ast.AST, names: Names, module: str, package: str, shown: 
     for node in nodes:
         where = f"{shown}:{getattr(node, 'lineno', 0)}"
         if (text := _text(node)) and id(node) not in docs:
-            asked += [CodeFact(what, where) for what in clocks_in_text(text)]
-            drawn += [CodeFact(what, where) for what in draws_in_text(text)]
+            if is_query(text):
+                asked += [CodeFact(what, where) for what in clocks_in_query(text)]
+                drawn += [CodeFact(what, where) for what in draws_in_query(text, seeded=False)]
             local += [CodeFact(text, where)] if text == "local" or "localtime" in text else []
         if not isinstance(node, ast.Attribute | ast.Name) or not isinstance(node.ctx, ast.Load):
             continue
@@ -114,12 +112,10 @@ def time_in_code(body: ast.AST, names: Names, module: str, package: str, shown: 
         fact = CodeFact(name or f".{_last_name(node)}", where)
         if _is_clock(name, given):
             moments[id(call or node)] = fact
-        if _DRAW.fullmatch(name) or (given is not None and _SEEDED.fullmatch(name) and not any(map(_value, given))):
+        is_unseeded = given is not None and all(getattr(value, "value", value) is None for value in given)
+        if _DRAW.fullmatch(name) or (is_unseeded and _SEEDED.fullmatch(name)):
             drawn.append(fact)
-        if _LOCAL.fullmatch(name) or any(
-            given is not None and _last_name(node) == method and number in (None, len(given))
-            for method, number in _LOCAL_METHODS
-        ):
+        if _LOCAL.fullmatch(name) or (given is not None and _LOCAL_CALL.fullmatch(f"{_last_name(node)}/{len(given)}")):
             local.append(fact)
     harmless = _harmless(nodes, moments.keys(), prints=prints) if moments else ()
     asked += [fact for moment, fact in moments.items() if moment not in harmless]
@@ -131,7 +127,7 @@ def _is_clock(name: str, given: Sequence[ast.expr] | None) -> bool:
     if given is None or _CLOCK.fullmatch(name):
         return _CLOCK.fullmatch(name) is not None
     if _READS_NOW.fullmatch(name):
-        return any(_value(argument) in ("now", "today") for argument in given)
+        return any(getattr(argument, "value", "") in ("now", "today") for argument in given)
     return (not given and _CLOCK_ALONE.fullmatch(name) is not None) or (name == "time.strftime" and len(given) < 2)
 
 
@@ -171,11 +167,6 @@ def _is_log(call: ast.Call, *, prints: bool) -> bool:
 
 def _last_name(node: ast.AST) -> str:
     return str(getattr(node, "attr", "") or getattr(node, "id", ""))
-
-
-def _value(node: ast.AST) -> object:
-    """Return the value of a constant, and the node itself if it is none."""
-    return node.value if isinstance(node, ast.Constant) else node
 
 
 def _text(node: ast.AST) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.values import replace
-from nfrun.facts.clocks import clocks_in_text, draws_in_text, time_in_code
+from nfrun.facts.clocks import clocks_in_query, draws_in_query, is_query, time_in_code
 from nfrun.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 from nfrun.facts.names import Names
 
@@ -55,8 +55,8 @@ def time_in_script(text: str, where: str, *, prints: bool = False) -> CodeFacts:
     functions = {*_FUNCTION.findall(text)} & {name for found in _READ.findall(text) for name in found}
     prints = prints and not functions and not _CAPTURED.search(text)
     measures = _MEASURES.search(text)
-    query = re.sub("['\"]", " ", text)
-    asked, drawn = [*clocks_in_text(query)], [*draws_in_text(query)]
+    query = re.sub("['\"]", " ", text) if is_query(text) else ""
+    asked, drawn = [*clocks_in_query(query)], [*draws_in_query(query, seeded=False)]
     for piece in _PIECES.split(text):
         left = _QUOTED_OR_LOGGED.sub("", piece)
         if _PRINTS.match(piece) and not re.search(r"[|>\"']", left) and (prints or ">&2" in piece):
