@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from nfrun.core.errors import NotRecorded, SpecError
 from nfrun.core.pipeline import NodeSpec, Pipeline
@@ -56,8 +55,16 @@ def bind_as_in(
         pipeline, document = read_pipeline(file, profile=run.header.profile, given=files)
     set_redactor(Redactor(environ[name] for name in secrets_of(pipeline) if name in environ))
     typed = {name: value for name, value in run.header.params.items() if name in pipeline.params}
-    of_run: dict[str, Any] = {"run_id": run.id, "date": run.header.date}
-    return bind(pipeline, document, given=given, typed=typed, environ=environ, to_run=to_run, **of_run)
+    return bind(
+        pipeline,
+        document,
+        given=given,
+        typed=typed,
+        environ=environ,
+        run_id=run.id,
+        date=run.header.date,
+        to_run=to_run,
+    )
 
 
 def node_of(pipeline: Pipeline, name: str) -> NodeSpec:

@@ -215,9 +215,9 @@ class _Reader(Findings):
 
     def param(self, name: str, value: Any) -> Param:
         param = param_of(name, value)
-        is_long = isinstance(value, dict) and ("params", name) not in self.bad
-        for inner, what, hint in check_param(param) if is_long else ():
-            self.report(("params", name, *inner), what, hint)
+        if isinstance(value, dict) and ("params", name) not in self.bad:
+            for inner, what, hint in check_param(param):
+                self.report(("params", name, *inner), what, hint)
         return param
 
     def last_nodes(
@@ -247,8 +247,10 @@ class _Reader(Findings):
         if kind:
             self.misplaced_settings(path, kind, body)
         inputs = tuple(self.inputs(path, body.get("inputs", [])))
-        for key in with_.keys() & {i.name for i in inputs}:
-            self.report((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
+        given = {i.name for i in inputs}
+        for key in with_:
+            if key in given:
+                self.report((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
         needs = [] if (*path, "needs") in self.wrong else items(body.get("needs"))
         outputs, types = read_outputs(self, path, merged.get("outputs", []))
         settings = self.settings(path, {key: merged[key] for key in WITH_EXPRESSIONS if key in merged})
@@ -299,8 +301,9 @@ class _Reader(Findings):
 
     def condition(self, path: Keys, value: bool | str) -> bool | str:
         """Return what is under `if`. Reports a text that cannot be true or false."""
-        for what, hint in check_condition(value) if isinstance(value, str) else ():
-            self.report(path, what, hint)
+        if isinstance(value, str):
+            for what, hint in check_condition(value):
+                self.report(path, what, hint)
         return value
 
     def kind(self, path: Keys, name: str, body: Mapping[str, Any]) -> str:
