@@ -33,7 +33,7 @@ _SQL_DRAW = re.compile(
     (?!\s*(?:\(\s*\w+\s*,|repeatable))""",
     re.IGNORECASE | re.VERBOSE,
 )
-_QUERY = re.compile(r"\b(?:select|insert|create|copy|with)\b", re.IGNORECASE)
+_QUERY = re.compile(r"\b(?:select|insert|create|copy)\b", re.IGNORECASE)
 
 
 def clocks_in_query(text: str) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _harmless(nodes: Sequence[ast.AST], moments: Set[int], *, prints: bool) -> S
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 kept.setdefault(_last_name(target), set()).update({*map(id, ast.walk(node.value))} & moments)
-    kept = {name: found for name, found in kept.items() if found}
+    kept = {name: found for name, found in kept.items() if name and found}
     harmless = set[int]()
     for node in nodes:
         sides = [node.left, node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) else []

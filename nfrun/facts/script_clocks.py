@@ -40,7 +40,8 @@ _PRINTS = re.compile(r"\s*(?:(?:then|do|else)\s+)?(?:echo|printf(?!\s+-v)|date|l
 _QUOTED_OR_LOGGED = re.compile(r"\"[^\"]*\"|'[^']*'|[12]?>&2|2>>?\s*\S+|>\s*/dev/\S+|>>\s*[^\s$\"']+(?!\S)")
 # A group or a text whose output goes somewhere else; the names of functions, and those whose output does.
 _CAPTURED = re.compile(
-    r"(?:^|[\s;])(?:\}|\)|done|fi|esac)\s*(?:1?>(?!&2|\s*/dev/)|\|(?!\|))|\bexec\s+1?>(?!&2)|(?<!<)<<(?!<)|\$\(\s*\n"
+    r"(?:^|[\s;])(?:\}|\)|done|fi|esac)(?!\w)[^\n;]*?(?:(?<!2)>(?!&2|\s*/dev/)|(?<!\|)\|(?!\|))|\bexec\s+1?>(?!&2)"
+    r"|(?<!<)<<(?!<)|\$\(\s*\n"
 )
 _FUNCTION = re.compile(r"\b(\w+)\s*\(\)")
 _READ = re.compile(r"(?:\$\(|`)\s*(\w+)|^(?=\s*(\w+)\b[^\n\"']*(?:[^2&]>(?!&2)|\|))", re.MULTILINE)
