@@ -61,22 +61,22 @@ def is_query(text: str) -> bool:
 
 # Names as `Names.of` returns them, of libraries only: those of the project have a colon.
 _CLOCK = re.compile(r"[\w.]+\.(?:now|utcnow|today|tomorrow|yesterday)|time\.time(?:_ns)?")
-_CLOCK_ALONE = re.compile(r"time\.(?:localtime|gmtime|ctime|asctime)|email\.utils\.(?:localtime|formatdate)")
+_CLOCK_ALONE = re.compile(r"time\.(?:localtime|gmtime|ctime|asctime)")
 _READS_NOW = re.compile(r"pandas\.(?:Timestamp|Period|to_datetime|\w*date_range)|numpy\.datetime64")
 _DRAW = re.compile(r"uuid\.uuid[14678]|secrets\.(?!compare_digest)\w+|os\.(?:urandom|getrandom)|random\.SystemRandom")
 _SEEDED = re.compile(r"random\.(?:Random|seed)|numpy\.random\.(?:seed|default_rng|[A-Z]\w+)")
 _LOCAL = re.compile(
-    r"time\.(?:localtime|mktime|ctime|strftime|timezone|altzone|daylight|tzname|tzset)|email\.utils\.\w+"
-    r"|.*\b(?:tzlocal|gettz)\b.*|duckdb\..*"
+    r"time\.(?:localtime|mktime|ctime|strftime|timezone|altzone|daylight|tzname|tzset)|duckdb\..*"
+    r"|.*\b(?:tzlocal|gettz)\b.*"
 )
 _LOCAL_CALL = re.compile(r"astimezone/\d+|timestamp/0|fromtimestamp/1")  # with the number of arguments
 _LOGS = frozenset(["echo", "debug", "info", "warning", "warn", "error", "exception", "critical"])
 WORDS = (
-    r"now|utcnow|today|tomorrow|yesterday|\w*[tT]ime\w*|Period|\w*date_range|formatdate|uuid\w*|secrets|\w*random|altzone"
+    r"now|utcnow|today|tomorrow|yesterday|\w*[tT]ime\w*|Period|\w*date_range|uuid\w*|secrets|\w*random|altzone"
     r"|daylight|tz\w+|gettz|duckdb|local|current_date|age|sample"
 )  # one of these, or one of `global_state`, is in every use, if no import gives it another name
 _SUSPECT = re.compile(
-    r"(?:time|uuid|pandas|email\.utils)\.\w+|os\.\w*random|(?:secrets|duckdb)\b.*|.*\.(?:now|utcnow|today|datetime64)"
+    r"(?:time|uuid|pandas)\.\w+|os\.\w*random|(?:secrets|duckdb)\b.*|.*\.(?:now|utcnow|today|datetime64)"
 )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # One of these is in each text that asks for the time, draws or has local time: to look for it in all takes longer.
 _WORDS = re.compile(
-    r"\b(?:now|today|age|ls|stat|TZ)\b|date|time|uuid|sample|random|EPOCH|-[acm]min|-newer|%\(|shuf|sort.*-\w*R|openssl",
+    r"\b(?:now|today|age|ls|stat|TZ)\b|date|time|uuid|sample|random|secrets|EPOCH|-[acm]min|-newer|%\(|shuf|sort.*-\w*R|openssl",
     re.IGNORECASE,
 )
 

@@ -289,7 +289,14 @@ NO_CLOCKS_IN_SCRIPTS = [
     'start=$(date +%s.%N)\nwork\nend=$(date +%s.%N)\necho "$end - $start" | bc',
     "find data -name '*.csv' | sort > x",
 ]
-DRAWS_IN_SCRIPTS = ["echo $RANDOM > x", "uuidgen > x", "head -c 8 /dev/urandom > x", "shuf a > x", "sort -R a > x"]
+DRAWS_IN_SCRIPTS = [
+    "echo $RANDOM > x",
+    "uuidgen > x",
+    "head -c 8 /dev/urandom > x",
+    'python3 -c "import secrets; print(secrets.token_hex())" > x',
+    "shuf a > x",
+    "sort -R a > x",
+]
 NO_DRAWS_IN_SCRIPTS = ["sleep $((RANDOM % 9))", "shuf --random-source=seed a > x", "sort -r a > x", "echo RANDOM > x"]
 
 
