@@ -30,6 +30,8 @@ def to_table(value: Any) -> Any:
     try:
         if isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ())):
             return _frame_table(value)
+        if isinstance(value, getattr(sys.modules.get("polars"), "DataFrame", ())):
+            return _polars_table(value)
         if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
             return pa.table(value)
         if isinstance(value, Mapping):
@@ -66,6 +68,21 @@ def lost_index(value: Any) -> str:
 
 def _index_of(frame: Any) -> Any:
     return frame.index
+
+
+def _polars_table(frame: Any) -> Any:
+    """Return a data frame of polars as an Arrow table. Raises NodeError for one that polars cannot convert.
+
+    Where polars panics, as for null lists of decimals, its Arrow stream would end the process: this can be caught.
+    """
+    import polars
+
+    try:
+        return frame.to_arrow(compat_level=polars.CompatLevel.newest())
+    except polars.exceptions.PanicException as error:
+        schema = ", ".join(f"{name}: {type_}" for name, type_ in frame.schema.items())
+        what = f"polars cannot make an Arrow table of this data frame ({ellipsize(schema, 200)}): {error}"
+        raise NodeError(what, "cast the column to another type, or return another table") from None
 
 
 def _frame_table(frame: Any) -> Any:
