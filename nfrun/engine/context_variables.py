@@ -27,14 +27,15 @@ def run_apart(memo: Mapping[Any, Any], function: Callable[[], T]) -> T:
 def with_settings_kept(memo: dict[Any, Any], function: Callable[[], T]) -> T:
     """Call the function, and put back what it has set of the interpreter: nfrun's own code may fail with it.
 
-    The settings of all threads become those at the first attempt: another one may have changed them meanwhile.
+    A higher limit of recursion stays: a module sets it once, when it is imported, for all of its functions. The
+    settings of all threads become those at the first attempt: another one may have changed them meanwhile.
     """
     first = memo.setdefault(with_settings_kept, (sys.getrecursionlimit(), threading.gettrace(), threading.getprofile()))
     tracing, profiling = sys.gettrace(), sys.getprofile()
     try:
         return function()
     finally:
-        if sys.getrecursionlimit() != first[0]:
+        if sys.getrecursionlimit() < first[0]:
             sys.setrecursionlimit(first[0])
         if sys.gettrace() is not tracing:
             sys.settrace(tracing)

@@ -100,3 +100,20 @@ def test_a_node_that_sets_something_of_the_interpreter_is_in_a_worker(tmp_path: 
     (tmp_path / "p.yaml").write_text("nodes: {n: {python: 'steps:f'}}\n")
     result = nfrun.load(tmp_path / "p.yaml").run()
     assert result["n"]["pid"].to_pylist() != [os.getpid()]
+
+
+@pytest.mark.parametrize("executor", ["thread", "process", "auto"])
+def test_a_higher_limit_that_a_module_sets_holds_for_all_its_nodes(tmp_path: Path, executor: str) -> None:
+    (tmp_path / "deep.py").write_text(
+        "import sys\nsys.setrecursionlimit(9000)\n"
+        "def down(n):\n    return n and 1 + down(n - 1)\n"
+        "def depth(table=None):\n    return {'n': down(4000)}\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        "nodes:\n"
+        f"  first: {{python: 'deep:depth', executor: {executor}}}\n"
+        f"  second: {{python: 'deep:depth', inputs: {{table: first}}, executor: {executor}}}\n"
+    )
+    command = [sys.executable, "-m", "nfrun", "run", "p.yaml"]
+    done = forked.run(command, cwd=tmp_path, text=True, capture_output=True, env={**os.environ})
+    assert done.returncode == 0, done.stderr
