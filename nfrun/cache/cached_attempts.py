@@ -37,10 +37,10 @@ from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import RunCoroutine
-from nfrun.engine.failures import failure_without
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest
 from nfrun.nodes.base import CancelToken
+from nfrun.nodes.declared_files import failure_without
 from nfrun.nodes.external_files import external_outputs
 from nfrun.nodes.registry import KINDS
 

@@ -20,7 +20,6 @@ Other packages use:
 - `executors.base`: `Placement`
 - `executors.health`: `check_workers`
 - `executors.registry`: `CLUSTERS`, `EXECUTORS`
-- `failures`: `failure_without`
 - `node_stats`: `NodeStats`, `NodeStatsFile`, `read_node_stats`
 - `pipeline_run`: `PipelineRun`
 - `placement`: `place_nodes`

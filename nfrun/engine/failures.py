@@ -19,7 +19,6 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
 from nfrun.engine.retry_after import retry_after
 from nfrun.nodes.base import NodeError
-from nfrun.nodes.file_names import describe_missing
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.tables.formats import FormatError
@@ -48,12 +47,6 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], ba
     frames = _user_frames(error, folders)
     details = "\n".join([*_notes(error), *(line for cause in _causes(error) for line in _cause_lines(cause, folders))])
     return _with_retries(Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number), error)
-
-
-def failure_without(entry: str, spec: NodeSpec, base: Path) -> Failure:
-    """Return the `Failure` of a node for an entry of its `files` of which there is no file."""
-    what, hint = describe_missing(entry, folder_of(spec, base))
-    return Failure(Cause.NODE, "", f"{what}, which 'files' of the node names", details=hint)
 
 
 def _notes(error: BaseException) -> list[str]:

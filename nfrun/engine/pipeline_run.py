@@ -24,7 +24,6 @@ from nfrun.engine.attempt_context import Importer, RunCoroutine
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, MakeExecutor, Placement, Preparation
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
-from nfrun.engine.failures import failure_without
 from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.instance_closer import InstanceCloser
 from nfrun.engine.last_nodes import EndReport, LastNodes
@@ -33,7 +32,7 @@ from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken
-from nfrun.nodes.declared_files import declared_files
+from nfrun.nodes.declared_files import declared_files, failure_without
 from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.spare_threads import SpareThreads
 from nfrun.system.kept_files import remove

@@ -12,10 +12,10 @@ Other packages use:
 
 - `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NamedFiles`, `NodeContext`, `NodeDiagnostic`, `NodeError`,
   `output_name`, `seed_of`
-- `declared_files`: `declared_files`, `is_written_before`, `missing_files`, `used_files`
+- `declared_files`: `declared_files`, `failure_without`, `is_written_before`, `missing_files`, `used_files`
 - `duckdb_instances`: `gives_nothing`
 - `external_files`: `external_outputs`, `ExternalInputs`
-- `file_names`: `describe_missing`, `may_exist`
+- `file_names`: `may_exist`
 - `folders`: `folder_of`, `folders_of`, `relative_folder`
 - `instances`: `LoopClosed`, `RUN_COROUTINE`, `unused_instances`
 - `map_form`: `missing_columns`

@@ -9,6 +9,8 @@ from fnmatch import fnmatch
 from glob import has_magic
 from pathlib import Path
 
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure
 from nfrun.core.pipeline import NodeSpec, ancestors, has_expression
 from nfrun.nodes.file_names import describe_missing, is_above
 from nfrun.nodes.folders import folder_of, from_base
@@ -28,6 +30,12 @@ def declared_files(spec: NodeSpec, base: Path, skipped: Collection[str] = ()) ->
             if not is_above(entry, folder):
                 found[entry] = {renamed(name): path for name, path in find_files(entry, folder, skipped).items()}
     return found
+
+
+def failure_without(entry: str, spec: NodeSpec, base: Path) -> Failure:
+    """Return the `Failure` of a node for an entry of its `files` of which there is no file."""
+    what, hint = describe_missing(entry, folder_of(spec, base))
+    return Failure(Cause.NODE, "", f"{what}, which 'files' of the node names", details=hint)
 
 
 def written_files(spec: NodeSpec, base: Path) -> dict[str, Path]:

@@ -22,6 +22,7 @@ from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Open, Types
 
 _DELIMITERS = (";", "\t", "|", ",")
 _EMPTY = [""]
+_VALUE = re.compile(r"\s*(?:[-+.]*\d|true|false|nan|inf)", re.IGNORECASE)
 _YEAR = re.compile("(19|20)[0-9][0-9]")
 _REJECTED = pa.schema([("filename", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
 _ENCODING = "a read node takes its encoding: with: {encoding: cp1252} (of Windows), or latin-1"
@@ -301,6 +302,8 @@ def _value_in_header(table: pa.Table) -> str:
     for field in table.schema:
         if pt.is_string(field.type) or pt.is_null(field.type):
             continue
+        if not _VALUE.match(field.name):  # so that Arrow need not import pandas, as it does for the first array
+            return ""
         try:
             pa.array([field.name]).cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
