@@ -206,7 +206,7 @@ def test_a_signal_while_finally_runs_leaves_a_good_run_good(folder: Folder) -> N
 
 
 def test_nothing_runs_if_the_run_could_not_start(folder: Folder) -> None:
-    assert folder.run(f"nodes:\n  a: {{python: "nothing:here"}}\n{END}")[0] == 2
+    assert folder.run(f"nodes:\n  a: {{python: 'nothing:here'}}\n{END}")[0] == 2
     assert (folder.text("tell"), folder.text("stop")) == ("-", "-")
 
 
