@@ -259,6 +259,10 @@ def wait_until(is_done: Callable[[], object], is_alive: Callable[[], object]) ->
         time.sleep(0.002)  # a loop without a pause would take the time of the process
 
 
+def _is_in(module: Any, folder: Path) -> bool:
+    return (getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}")
+
+
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
     """Run nfrun in this process, for tests that need no process of its own."""
@@ -277,6 +281,10 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             with pytest.raises(SystemExit) as exit_info:
                 main(guarded=False)
             forget_imported()
+            left = {name: module for name, module in [*sys.modules.items()] if _is_in(module, folder)}
+            for name in left:  # it would hide the module of that name of each later test
+                del sys.modules[name]
+            assert not left, [(module, module.__spec__) for module in left.values()]
         os.environ.clear()
         os.environ.update(environ)  # the command sets variables for its nodes
         gc.enable()
