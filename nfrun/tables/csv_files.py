@@ -65,7 +65,7 @@ def _read_rows(source: CsvSource, columns: Sequence[str] | None, types: Types) -
     try:
         return finished(_read_guessing(source, columns, types), options, types), {}
     except pa.ArrowInvalid as error:
-        if options.bad_rows == FAIL or "conversion error" not in str(error):
+        if options.bad_rows == FAIL or not types:
             raise
         try:
             return _without_bad_values(source, columns, types)
@@ -85,7 +85,7 @@ def _without_bad_values(
         for i in bad_values(column, types[name], options):
             bad.setdefault(i, f"'{ellipsize(column[i].as_py(), 40)}' in the column '{name}' is no {types[name]}")
     if bad:
-        table = table.take([i for i in range(table.num_rows) if i not in bad])
+        table = table.take(pa.array([i for i in range(table.num_rows) if i not in bad], pa.int64()))
     for name in texts:
         if name in table.schema.names:
             column = converted(table.column(name), types[name], options)
@@ -257,7 +257,6 @@ def _read_csv(
         include_columns=list(dict.fromkeys(include or [])),
         column_types={**types_to_read(types, options), **dict.fromkeys(as_texts, pa.string())},
         decimal_point=options.decimal,
-        timestamp_parsers=[*options.formats, csv.ISO8601] if options.formats else None,
     )
     if nulls is not None:
         convert.null_values, convert.strings_can_be_null = list(nulls), True

@@ -128,11 +128,13 @@ def _wrong_dates(value: Any) -> tuple[str, str] | None:
         return "'dates' must be a format, or a list of formats", "for example dates: '%d.%m.%Y'"
     for text in formats:
         found = _DIRECTIVES.findall(text)
-        wrong = next((directive for directive in found if directive not in "aAbBcdDeFHIjmMnprRStTuUwWxXyYzZ%"), None)
+        wrong = next((directive for directive in found if directive not in "aAbBcdDeFHImMnprRStTxXyYzZ%"), None)
         wrong = "" if "" in found else wrong
         if wrong is not None or not found:
             what = f"'%{wrong}' is no part of a date" if found else f"'{ellipsize(text)}' has no part of a date"
-            return what, "for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %j %z"
+            return what, "for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %z"
+        if not set("YyFDcx").intersection(found):  # Arrow would take 1900
+            return f"'{ellipsize(text)}' has no year", "for example dates: '%d.%m.%Y'"
     return None
 
 

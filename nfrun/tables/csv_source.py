@@ -67,7 +67,8 @@ class CsvSource:
             if whole is None and len(start) >= _LONGEST_HEADER:
                 raise ValueError("the header is too long")
             options = csv.ReadOptions(use_threads=False, autogenerate_column_names=not self.options.header)
-            table = csv.read_csv(pa.BufferReader(start[:whole]), options, self._parse_options())
+            first = start[:whole] if whole or not start else start + b"\n"
+            table = csv.read_csv(pa.BufferReader(first), options, self._parse_options())
             self._names = table.schema.names
         return self._names
 
@@ -260,17 +261,18 @@ class _Stream:
 
     def __init__(self, blocks: Iterator[pa.Buffer], end: bytes, *, count: bool) -> None:
         self._blocks, self._end, self._count = blocks, end, count
-        self._last = b"\n"
+        self._next: pa.Buffer | None = next(blocks, pa.py_buffer(b""))
         self.lines = 0
 
     def read_buffer(self, _size: int = -1) -> pa.Buffer:
-        block = next(self._blocks, None)
-        if block is None:
-            end, self._end = self._end, b""
-            return pa.py_buffer((b"" if self._last in b"\r\n" else b"\n") + end if end else b"")
-        self._last = block[len(block) - 1 :].to_pybytes()
+        if (block := self._next) is None:
+            return pa.py_buffer(b"")
+        self._next = next(self._blocks, None)
         if self._count:
             self.lines += block.to_pybytes().count(b"\n")
+        if self._next is None:
+            data = block.to_pybytes()
+            block = pa.py_buffer(data + (b"\n" if data[-1:] not in b"\r\n" else b"") + self._end)
         return block
 
     def read(self, size: int = -1) -> bytes:

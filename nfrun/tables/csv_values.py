@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -16,32 +18,28 @@ from nfrun.tables.text_files import Types
 def types_to_read(types: Types, options: CsvOptions) -> Types:
     """Return the types as which Arrow reads columns that `finished` makes those of `types` of."""
 
-    def read_as(type_: pa.DataType) -> pa.DataType:
-        if options.thousands and _is_number(type_):
-            return pa.string()
-        return pa.timestamp("s") if options.formats and pt.is_date(type_) else type_
+    def is_text(type_: pa.DataType) -> bool:
+        return bool(options.thousands and _is_number(type_)) or bool(options.formats and _is_day(type_))
 
-    return {name: read_as(type_) for name, type_ in types.items()}
+    return {name: pa.string() if is_text(type_) else type_ for name, type_ in types.items()}
 
 
 def finished(table: pa.Table, options: CsvOptions, types: Types) -> pa.Table:
-    """Return the table with numbers and dates for what Arrow has read as texts and times. Raises ArrowInvalid."""
+    """Return the table with numbers and dates for what Arrow has read as texts. Raises ArrowInvalid."""
     if not options.thousands and not options.formats:
         return table
     for i, field in enumerate(table.schema):
         column, type_ = table.column(i), types.get(field.name)
         if type_ is not None and type_ != field.type:
             column = _typed(column, type_, options, field.name)
-        elif type_ is None and options.thousands and pt.is_string(field.type):
-            column = _guessed_number(column, options)
-        elif type_ is None and pt.is_timestamp(field.type):
-            column = _guessed_date(column, options)
+        elif type_ is None and pt.is_string(field.type):
+            column = _guessed(column, options)
         table = table.set_column(i, pa.field(field.name, column.type), column)
     return table
 
 
 def converted(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions) -> pa.ChunkedArray:
-    """Return texts or times as values of this type. Raises ArrowInvalid, ArrowNotImplementedError."""
+    """Return texts as values of this type. Raises ArrowInvalid, ArrowNotImplementedError."""
     import pyarrow.compute as pc
 
     if not pt.is_string(column.type) or pt.is_string(type_):
@@ -49,12 +47,35 @@ def converted(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions) 
     texts = _without_missing(column, options)
     if _is_number(type_):
         return _plain(texts, options).cast(type_)
-    if options.formats and (pt.is_date(type_) or pt.is_timestamp(type_)):
-        times = [pc.strptime(texts, format, "us", error_is_null=True) for format in options.formats]
-        found = pc.coalesce(*times)
-        if found.null_count == texts.null_count:
-            return found.cast(type_)
+    if options.formats and _is_day(type_):
+        times = _times(texts, options.formats, "us")
+        if pt.is_timestamp(type_) and (type_.tz is None) != (times.type.tz is None):
+            raise pa.ArrowInvalid("a time has a zone, and the type has none, or the other way round")
+        return times.cast(type_)
+    if pt.is_time(type_):  # for which Arrow has no cast
+        return pc.binary_join_element_wise("1970-01-01T", texts, "").cast(pa.timestamp(type_.unit)).cast(type_)
     return texts.cast(type_)
+
+
+def _times(texts: pa.ChunkedArray, formats: Sequence[str], unit: str) -> pa.ChunkedArray:
+    """Return texts in one of these formats, or in ISO 8601, as times. Raises ArrowInvalid for another one."""
+    import pyarrow.compute as pc
+
+    found = pc.coalesce(*[pc.strptime(texts, format, unit, error_is_null=True) for format in formats])
+    if pc.any(pc.less_equal(pc.day(found), 3)).as_py():  # Arrow makes the 2nd of March of 31.02.
+        for text in texts.filter(pc.match_substring_regex(texts, "29|30|31")).unique().to_pylist():
+            if any(_is_no_day(text, format) for format in formats):
+                raise pa.ArrowInvalid(f"'{text}' is a day that its month does not have")
+    others = pc.if_else(pc.is_null(found), texts, None)
+    return found if others.null_count == len(others) else pc.coalesce(found, others.cast(found.type))
+
+
+def _is_no_day(text: str, format: str) -> bool:
+    try:
+        datetime.strptime(text, format.replace("%e", "%d").replace("%F", "%Y-%m-%d").replace("%D", "%m/%d/%y"))
+    except ValueError as error:
+        return "day is out of range" in str(error)
+    return False
 
 
 def bad_values(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions) -> list[int]:
@@ -76,13 +97,18 @@ def _typed(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions, nam
     try:
         return converted(column, type_, options)
     except pa.ArrowInvalid as error:
-        wrong = column[bad_values(column, type_, options)[0]].as_py()
-        what = f"column '{ellipsize(name)}': CSV conversion error to {type_}: invalid value '{wrong}'"
+        place = bad_values(column, type_, options)[0]
+        row = f"Row #{place + (2 if options.header is True else 1):,}"
+        what = f"column '{ellipsize(name)}': {row}: CSV conversion error to {type_}: invalid value '{column[place]}'"
         raise pa.ArrowInvalid(what) from error
 
 
 def _is_number(type_: pa.DataType) -> bool:
     return bool(pt.is_integer(type_) or pt.is_floating(type_) or pt.is_decimal(type_))
+
+
+def _is_day(type_: pa.DataType) -> bool:
+    return bool(pt.is_date(type_) or pt.is_timestamp(type_))
 
 
 def _without_missing(column: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
@@ -108,28 +134,37 @@ def _plain(texts: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
     return pc.replace_substring_regex(pc.replace_substring(texts, options.decimal, "."), r"^\+", "")
 
 
-def _guessed_number(column: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
-    """Return texts as the numbers that they all are, else as they are."""
+def _guessed(column: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
+    """Return texts as the numbers or times that they all are, else as they are."""
     texts = _without_missing(column, options)
     if texts.null_count == len(texts):
         return column
-    try:
-        plain = _plain(texts, options)
-        doubles = plain.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return column
+    for guess in ([_numbers] if options.thousands else []) + ([_days] if options.formats else []):
+        try:
+            return guess(texts, options)
+        except pa.ArrowInvalid:
+            continue
+    return column
+
+
+def _numbers(texts: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
+    plain = _plain(texts, options)
+    doubles = plain.cast(pa.float64())
     try:
         return plain.cast(pa.int64())
     except pa.ArrowInvalid:
         found = exact(plain, doubles)
-        return column if pt.is_string(found.type) else found
+        if pt.is_string(found.type):
+            raise
+        return found
 
 
-def _guessed_date(column: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
-    """Return times as dates where no format has a time of day, and all times are midnight."""
-    if options.has_times or column.type.tz is not None or column.null_count == len(column):
-        return column
+def _days(texts: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
+    """Return times, as dates where no format has a time of day and all times are midnight."""
+    times = _times(texts, options.formats, "s")
+    if options.has_times or times.type.tz is not None:
+        return times
     try:
-        return column.cast(pa.date32())
+        return times.cast(pa.date32())
     except pa.ArrowInvalid:
-        return column
+        return times

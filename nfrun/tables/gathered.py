@@ -17,6 +17,8 @@ Tables = Mapping[OutputId, pa.Table]
 
 _MIN_ROWS = 2048  # per chunk, on average: with fewer, a reader takes longer for the chunks than to join them
 _LISTED = 3
+# What a column of whole numbers is by its values, such as a sum: those of several tables are the last of these together.
+_WHOLE = (pa.int64(), pa.uint64(), pa.decimal128(38, 0))
 
 
 def put_together(gather: Gather, tables: Tables) -> Any:
@@ -55,7 +57,7 @@ def _concatenated(gather: Gather, tables: Tables) -> pa.Table:
     """Return one table: a column for each axis in `columns`, then the columns of the tables.
 
     Columns are matched by name, in the order of their first appearance. What a table lacks is null. A column without
-    any values, of the type null, fits each type.
+    any values, of the type null, fits each type. Sums that are int64 in one table and decimals in another are decimals.
     """
     items = list(tables.values())
     schema = items[0].schema
@@ -98,6 +100,8 @@ def _common_schema(tables: Tables) -> pa.Schema:
                 nulls.add(name)
             if known is None or pt.is_null(known.type):
                 fields[name], first[name] = field, output
+            elif field.type != known.type and field.type in _WHOLE and known.type in _WHOLE:
+                fields[name] = known.with_type(_WHOLE[-1])
             elif not pt.is_null(field.type) and not field.type.equals(known.type):
                 what = f"'{name}' is {known.type} in the one and {field.type} in the other"
                 raise _misfit([first[name], output], what)
@@ -105,12 +109,11 @@ def _common_schema(tables: Tables) -> pa.Schema:
 
 
 def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the table with the columns of a schema, and nulls for those that it lacks."""
+    """Return the table with the columns of a schema, and nulls for those that it lacks or that have no values."""
     columns = []
     for field in schema:
         i = table.schema.get_field_index(field.name)
-        has = i >= 0 and table.schema.field(i).type.equals(field.type)
-        columns.append(table.column(i) if has else pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
+        columns.append(table.column(i).cast(field.type) if i >= 0 else pa.nulls(table.num_rows, field.type))
     return pa.Table.from_arrays(columns, schema=schema.with_metadata(table.schema.metadata))
 
 

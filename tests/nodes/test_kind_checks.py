@@ -307,15 +307,15 @@ p.yaml:5:34: 'dates' must be a format, or a list of formats
 
 p.yaml:5:34: '%Q' is no part of a date
     5 |   b: {read: x.csv, with: {dates: '%Q'}}
-      |                                  ^^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %j %z
+      |                                  ^^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %z
 
 p.yaml:5:34: 'd.m.Y' has no part of a date
     5 |   b: {read: x.csv, with: {dates: 'd.m.Y'}}
-      |                                  ^^^^^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %j %z
+      |                                  ^^^^^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %z
 
 p.yaml:5:34: '%' is no part of a date
     5 |   b: {read: x.csv, with: {dates: '%'}}
-      |                                  ^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %j %z
+      |                                  ^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %z
 
 p.yaml:5:37: 'bad_rows' must be one of fail, skip, aside
     5 |   b: {read: x.csv, with: {bad_rows: keep}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -263,7 +263,34 @@ def test_numbers_and_dates_as_the_types_that_are_given(tmp_path: Path) -> None:
     assert table.to_pylist()[0] == {"d": date(2024, 12, 31), "n": Decimal("1234.50"), "m": 1000}
     assert table.to_pylist()[1] == {"d": None, "n": None, "m": None}
     told = error(tmp_path, "d;n;m\n31.12.2024;1;x\n", **options)
-    assert told == "column 'm': CSV conversion error to int32: invalid value 'x'"
+    assert told == "column 'm': Row #2: CSV conversion error to int32: invalid value 'x'"
+
+
+@pytest.mark.parametrize("text", ["31.02.2024", "29.02.2023", "31.04.2024 10:00", "30.2.24"])
+def test_a_day_that_its_month_does_not_have_is_no_date(tmp_path: Path, text: str) -> None:
+    dates = ["%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%y"]
+    rows = f"d,n\n01.03.2024,1\n{text},2\n29.02.2024,3\n"
+    assert read(tmp_path, rows, dates=dates).column("d").to_pylist() == ["01.03.2024", text, "29.02.2024"]
+    types = {"d": pa.timestamp("s")}
+    told = error(tmp_path, rows, dates=dates, types=types)
+    assert told == f"column 'd': Row #3: CSV conversion error to timestamp[s]: invalid value '{text}'"
+    kept = read(tmp_path, rows, dates=dates, types=types, bad_rows="skip")
+    assert kept.column("d").to_pylist() == [datetime(2024, 3, 1), datetime(2024, 2, 29)]
+
+
+def test_times_in_several_formats_and_zones(tmp_path: Path) -> None:
+    rows = "d\n31.01.2024\n2024-03-29\n NA\n01/31/24\n"
+    expected = [date(2024, 1, 31), date(2024, 3, 29), None, date(2024, 1, 31)]
+    for types in ({}, {"d": pa.date32()}):
+        assert read(tmp_path, rows, dates=["%d.%m.%Y", "%D"], types=types).column("d").to_pylist() == expected
+    told = error(tmp_path, "d,n\n31.01.2024,1\n", dates="%d.%m.%Y", types={"d": pa.timestamp("s", "UTC")})
+    assert told.endswith("CSV conversion error to timestamp[s, tz=UTC]: invalid value '31.01.2024'")
+    zoned = read(tmp_path, "d,n\n31.01.2024 10:00 +0200,1\n", dates="%d.%m.%Y %H:%M %z")
+    assert zoned.column("d").to_pylist() == [datetime(2024, 1, 31, 8, tzinfo=UTC)]
+
+
+def test_a_header_without_a_line_end_is_a_table_without_rows(tmp_path: Path) -> None:
+    assert (read(tmp_path, "a,b").column_names, read(tmp_path, "a").num_rows) == (["a", "b"], 0)
 
 
 @pytest.mark.parametrize(
@@ -286,6 +313,17 @@ def test_numbers_and_dates_as_the_types_that_are_given(tmp_path: Path) -> None:
             [(3, "2 fields, and the header has 1", "2,3"), (4, "2 fields, and the header has 1", "2,3")],
         ),
         ("1,2\r\n3\r\n", {"header": False}, [(2, "1 field, and the header has 2", "3")]),
+        ("a,b\nx,1\n", {"types": {"a": pa.int64()}}, [(2, "'x' in the column 'a' is no int64", "x,1")]),
+        (
+            "a,b\n1.5,1\n1.005,2\n",
+            {"types": {"a": pa.decimal128(9, 2)}},
+            [(3, "'1.005' in the column 'a' is no decimal128(9, 2)", "1.005,2")],
+        ),
+        (
+            "a,b\n10:00:00,1\nx,2\n",
+            {"types": {"a": pa.time32("s")}},
+            [(3, "'x' in the column 'a' is no time32[s]", "x,2")],
+        ),
     ],
 )
 def test_bad_rows_are_put_aside_with_their_lines(
@@ -339,8 +377,8 @@ def test_dates_and_numbers_as_they_are_written_are_no_bad_rows(tmp_path: Path) -
 
 
 def test_a_type_of_which_pyarrow_casts_no_texts_fails_as_without_the_option(tmp_path: Path) -> None:
-    told = error(tmp_path, "a,b\nx,1\n", bad_rows="skip", types={"a": pa.time64("us")})
-    assert told == "column 'a': Row #2: CSV conversion error to time64[us]: invalid value 'x'"
+    told = error(tmp_path, "a,b\nx,1\n", bad_rows="skip", types={"a": pa.duration("s")})
+    assert told == "column 'a': Row #2: CSV conversion error to duration[s]: invalid value 'x'"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,14 @@ def test_a_column_of_nulls_alone_fits_each_type() -> None:
     assert (whole.schema.field("a").type, whole.column("a").to_pylist()) == (pa.float64(), [None, 0.5, None])
 
 
+def test_sums_of_which_one_is_larger_than_64_bits_are_decimals() -> None:
+    whole, large = pa.int64(), pa.decimal128(38, 0)
+    tables = {LR: pa.table({"a": pa.array([1], whole)}), RF: pa.table({"a": pa.array([2**64], large)})}
+    for order in ([LR, RF], [RF, LR]):
+        together = put_together(gather(("lr", 0), ("rf", 0), columns=()), {cell: tables[cell] for cell in order})
+        assert (together.column("a").type, set(together.column("a").to_pylist())) == (large, {1, 2**64})
+
+
 def test_a_column_is_not_null_only_if_it_is_so_in_all() -> None:
     strict = pa.schema([pa.field("a", pa.int64(), nullable=False)])
     both = {
