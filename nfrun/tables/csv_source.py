@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from itertools import chain
 from typing import Any
 
@@ -197,7 +198,8 @@ class CsvSource:
 
     def _check_fields(self, table: pa.Table) -> None:
         """Look at the quotes of the file if one seems not to be closed, or to be closed by that of another field."""
-        if self.options.quote and any(self._is_doubtful(column) for column in table.columns):
+        texts = [column.cast(kind) for column in table.columns if _is_text(kind := _values_of(column.type))]
+        if self.options.quote and texts and (any(map(self._is_long, texts)) or self._is_closed_by_other(texts)):
             self.check_quotes()
 
     def _check_other_fields(self, convert: Any) -> None:
@@ -209,28 +211,30 @@ class CsvSource:
             types = dict.fromkeys((*left, *convert.include_columns), pa.binary())
             self._check_fields(self.read(csv.ConvertOptions(column_types=types)))
 
-    def _is_doubtful(self, column: pa.ChunkedArray) -> bool:
+    def _is_long(self, column: pa.ChunkedArray) -> bool:
         import pyarrow.compute as pc
 
-        kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
-        if not (pt.is_string(kind) or pt.is_large_string(kind) or pt.is_binary(kind) or pt.is_large_binary(kind)):
-            return False
-        column = column.cast(kind)
         length = pc.binary_length(column)
         longest = pc.max(length).as_py() or 0
-        if longest > MOST_LINES and not self.options.long_fields:
-            if longest > MOST_BYTES:
-                return True
-            long = column.filter(pc.greater(length, MOST_LINES))
-            if (pc.max(pc.count_substring(long, "\n")).as_py() or 0) >= MOST_LINES:
-                return True
-        quote = self.options.quote
-        ends = pc.ends_with(column, quote)
-        if not pc.any(ends).as_py():
+        if longest <= MOST_LINES or self.options.long_fields:
             return False
-        some = column.filter(ends)
-        some = some.filter(pc.match_substring(some, "\n"))
-        return bool(pc.any(pc.equal(pc.bit_wise_and(pc.count_substring(some, quote), 1), 1)).as_py())
+        long = column.filter(pc.greater(length, MOST_LINES))
+        return bool(longest > MOST_BYTES or (pc.max(pc.count_substring(long, "\n")).as_py() or 0) >= MOST_LINES)
+
+    def _is_closed_by_other(self, columns: Sequence[pa.ChunkedArray]) -> bool:
+        """Return whether a row has a field of several lines, and one with a quote at its end that none opens."""
+        import pyarrow.compute as pc
+
+        quote = self.options.quote
+        ends = [pc.ends_with(column, quote) for column in columns]
+        if not any(pc.any(end).as_py() for end in ends):
+            return False
+        rows = reduce(pc.or_kleene, ends)
+        some = [column.filter(rows) for column in columns]
+        odd = [pc.equal(pc.bit_wise_and(pc.count_substring(column, quote), 1), 1) for column in some]
+        open_end = reduce(pc.or_kleene, [pc.and_(pc.ends_with(some[i], quote), odd[i]) for i in range(len(some))])
+        lines = reduce(pc.or_kleene, [pc.match_substring(column, "\n") for column in some])
+        return bool(pc.any(pc.and_kleene(open_end, lines)).as_py())
 
     def rejected(self, wrong: Mapping[int, str]) -> Iterator[Rejected]:
         """Yield the bad rows of the last reading with their places: also those that have something `wrong`.
@@ -252,6 +256,14 @@ class CsvSource:
                     reason, row = wrong.get(row), row + 1
                 if reason is not None:
                     yield Rejected(self._name, record.line, reason, text)
+
+
+def _values_of(type_: pa.DataType) -> pa.DataType:
+    return type_.value_type if pt.is_dictionary(type_) else type_
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(pt.is_string(type_) or pt.is_large_string(type_) or pt.is_binary(type_) or pt.is_large_binary(type_))
 
 
 class _Stream:

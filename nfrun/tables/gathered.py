@@ -17,7 +17,7 @@ Tables = Mapping[OutputId, pa.Table]
 
 _MIN_ROWS = 2048  # per chunk, on average: with fewer, a reader takes longer for the chunks than to join them
 _LISTED = 3
-# What a column of whole numbers is by its values, such as a sum: those of several tables are the last of these together.
+# What a column of whole numbers, such as sums, is by its values. Different ones together are the last of these.
 _WHOLE = (pa.int64(), pa.uint64(), pa.decimal128(38, 0))
 
 

@@ -317,6 +317,10 @@ p.yaml:5:34: '%' is no part of a date
     5 |   b: {read: x.csv, with: {dates: '%'}}
       |                                  ^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %z
 
+p.yaml:5:34: '%d.%m' has no year
+    5 |   b: {read: x.csv, with: {dates: '%d.%m'}}
+      |                                  ^^^^^^^ for example dates: '%d.%m.%Y'
+
 p.yaml:5:37: 'bad_rows' must be one of fail, skip, aside
     5 |   b: {read: x.csv, with: {bad_rows: keep}}
       |                                     ^^^^ aside collects them in the output 'rejected'

@@ -74,6 +74,8 @@ def test_a_quote_that_is_closed_by_that_of_another_field_is_an_error(tmp_path: P
     hint = "where more text follows: double it, or read it with: {quote: ''} if quotes are text"
     told = error(tmp_path, 'a,b\n1,x\n2,"y\n3,"z"\n4,u\n', **options)
     assert told == f"line 3, column 3: the quote is closed on line 4, {hint}"
+    told = error(tmp_path, 'a,b\n1,x\n"2,y\n3,"z, u"\n4,u\n', **options)
+    assert told == f"line 3, column 1: the quote is closed on line 4, {hint}"
 
 
 def test_a_quote_in_a_compressed_file_and_in_one_of_several(tmp_path: Path) -> None:
