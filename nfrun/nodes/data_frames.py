@@ -129,6 +129,10 @@ def pandas_frame(table: Any) -> Any:
     import pyarrow.compute as pc
     import pyarrow.types as pt
 
+    names = table.column_names
+    if len(set(names)) < len(names):  # a type is said by the name of its column
+        frame = pandas_frame(table.rename_columns([*map(str, range(len(names)))]).replace_schema_metadata(None))
+        return frame.set_axis(names, axis="columns")
     nullable: dict[str, Any] = {}
     nested = set()
     for i, field in enumerate(table.schema):

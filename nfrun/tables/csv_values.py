@@ -12,6 +12,7 @@ import pyarrow.types as pt
 from nfrun.core.text import ellipsize
 from nfrun.tables.csv_options import CsvOptions
 from nfrun.tables.exact_numbers import exact
+from nfrun.tables.plain_arrays import times_of_day
 from nfrun.tables.text_files import Types
 
 
@@ -40,8 +41,6 @@ def finished(table: pa.Table, options: CsvOptions, types: Types) -> pa.Table:
 
 def converted(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions) -> pa.ChunkedArray:
     """Return texts as values of this type. Raises ArrowInvalid, ArrowNotImplementedError."""
-    import pyarrow.compute as pc
-
     if not pt.is_string(column.type) or pt.is_string(type_):
         return column.cast(type_)
     texts = _without_missing(column, options)
@@ -52,9 +51,7 @@ def converted(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions) 
         if pt.is_timestamp(type_) and (type_.tz is None) != (times.type.tz is None):
             raise pa.ArrowInvalid("a time has a zone, and the type has none, or the other way round")
         return times.cast(type_)
-    if pt.is_time(type_):  # for which Arrow has no cast
-        return pc.binary_join_element_wise("1970-01-01T", texts, "").cast(pa.timestamp(type_.unit)).cast(type_)
-    return texts.cast(type_)
+    return times_of_day(texts, type_) if pt.is_time(type_) else texts.cast(type_)
 
 
 def _times(texts: pa.ChunkedArray, formats: Sequence[str], unit: str) -> pa.ChunkedArray:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.core.text import ellipsize
+from nfrun.tables.plain_arrays import times_of_day
 
 Types = Mapping[str, pa.DataType]
 # Reads columns of these types: `only` them, or those with the others, whose types are inferred.
@@ -72,7 +73,7 @@ def _with_times(read: Read, times: Types, order: Sequence[str], types: Types) ->
         texts = table.column(name)
         wanted = _zoned(name, type_, texts, name in types) if pt.is_timestamp(type_) else type_
         try:
-            column = texts.cast(wanted)
+            column = times_of_day(texts, wanted) if pt.is_time(wanted) else texts.cast(wanted)
         except pa.ArrowInvalid:  # some are no times
             if name in types:
                 raise

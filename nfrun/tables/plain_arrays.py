@@ -35,6 +35,13 @@ def cast_to(array: pa.Array, kind: pa.DataType) -> pa.Array:
     return array if array.type == kind else array.cast(kind)
 
 
+def times_of_day(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return texts as times of day, which Arrow casts none to. Raises ArrowInvalid."""
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise("1970-01-01T", texts, "").cast(pa.timestamp(kind.unit)).cast(kind)
+
+
 def run_indices(array: pa.Array) -> pa.Array:
     """Return the index of each row's value in a run-end encoded array. `run_end_decode` does not support most types."""
     places: list[int] = []

@@ -259,6 +259,13 @@ def test_whole_numbers_are_what_they_are_beside_nulls(name: str) -> None:
         assert to_table(pandas_frame(to_table(frame)))["n"].to_pylist() == column.to_pylist()
 
 
+@pytest.mark.parametrize("other", [[1.5, 2.5], ["x", "y"], [3, None]])
+def test_columns_of_one_name_have_a_type_each(other: list[object]) -> None:
+    frame = pandas_frame(pa.Table.from_arrays([pa.array([1, None]), pa.array(other)], ["a", "a"]))
+    assert ([*frame.columns], str(frame.dtypes.iloc[0])) == (["a", "a"], "Int64")
+    assert frame.iloc[0].to_list() == [1, other[0]]
+
+
 def test_the_columns_of_a_frame_have_their_names_and_places(trial: Trial) -> None:
     index = pd.Index(pd.array([ID, None], "Int64"), name="id")
     table = to_table(pd.DataFrame({"0": [1, 2], "1": pd.array([None, ID], "Int64"), "l": [[ID, None], []]}, index))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,13 @@ def test_a_type_that_is_given_is_that_of_the_column(tmp_path: Path) -> None:
     berlin = pa.timestamp("us", "Europe/Berlin")
     table = read_table("t.jsonl", base=tmp_path, types={"a": berlin, "b": berlin})
     assert (table.schema.field("a").type, table["a"].to_pylist(), table["b"].to_pylist()) == (berlin, [AT], [None])
+
+
+@pytest.mark.parametrize("type_", [pa.time32("s"), pa.time32("ms"), pa.time64("us"), pa.time64("ns")])
+def test_times_of_day_come_back_by_their_type(tmp_path: Path, type_: pa.DataType) -> None:
+    table = pa.table({"a": pa.array([time(10, 0, 7), None], type_)})
+    write_table(table, tmp_path / "t.jsonl")
+    assert read_table("t.jsonl", base=tmp_path, types={"a": type_}).equals(table)
 
 
 def test_infinity_is_written_and_read(tmp_path: Path) -> None:
