@@ -70,6 +70,11 @@ class TypeName:
         """Whether it takes several of Arrow's types."""
         return self.name in FAMILIES and not self.arguments and not self.inner
 
+    @property
+    def is_one_type(self) -> bool:
+        """Whether it takes one of Arrow's types only, also inside."""
+        return not self.is_family and all(inner.is_one_type for _, inner in self.inner)
+
 
 class TypeNameError(ValueError):
     """A text names no type. `hint` says what may be meant, "" if that is unknown."""

@@ -21,6 +21,8 @@ _UNKNOWN = re.compile(
     r'|^Column "([^"]+)" (?:in (?:EXCLUDE|REPLACE) list not found|referenced in UNPIVOT|does not exist on'
     r"|was selected but was not found|referenced that exists in the SELECT clause)"
 )
+# What it says of a function that is not there. It may be one of an extension that another node has loaded.
+_NO_FUNCTION = re.compile(r'Function with name (\S+) does not exist!\nDid you mean "(?:main\.)?([^"]+)"')
 _ARROW_TYPES = {
     "BOOLEAN": "bool", "TINYINT": "int8", "SMALLINT": "int16", "INTEGER": "int32", "BIGINT": "int64",
     "UTINYINT": "uint8", "USMALLINT": "uint16", "UINTEGER": "uint32", "UBIGINT": "uint64", "FLOAT": "float",
@@ -46,6 +48,7 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
     from nfrun.tables.footers import lacking_columns, may_lack_columns
     from nfrun.tables.plain_arrays import empty_table
 
+    subject = subject or f"the query of '{node.id}'"
     is_known = all(pa.null() not in schema.types for schema in inputs.values())
     may_lack = any(map(may_lack_columns, inputs.values()))
     with _LOCK:  # several runs of a program may plan at once
@@ -62,7 +65,7 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
             schema = _schema(connection.sql(statements[0], params=values), is_known)
             return (lacking_columns(schema) if may_lack else schema), None
         except duckdb.BinderException as error:
-            said, subject = _message(error).partition("\n")[0], subject or f"the query of '{node.id}'"
+            said = _message(error).partition("\n")[0]
             found = _UNKNOWN.search(said)
             if found is None and (not is_known or may_lack or None in values.values()):
                 return None, None
@@ -74,6 +77,15 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
                 what = f"DuckDB refuses {subject}: {ellipsize(said, 200)}"
                 return None, NodeDiagnostic((node.kind,), what, start=start, length=length)
             return None, _missing(node, inputs, column, subject, start, length)
+        except duckdb.CatalogException as error:
+            named = _NO_FUNCTION.search(str(error))
+            if named is None or not closest_match(named[1], [named[2]]):
+                return None, None
+            begin = max(0, node.body.find(statements[0].query))
+            start, length = _place(connection, statements[0], values, named[1]) or (-begin, 0)
+            what = f"{subject} calls '{named[1]}', which is no function of DuckDB"
+            hint = f"did you mean '{named[2]}'?"
+            return None, NodeDiagnostic((node.kind,), what, hint, start=begin + start, length=length)
         except Exception:  # such as a type that DuckDB does not know: a run says what is wrong, if anything is
             return None, None
 

@@ -107,6 +107,14 @@ def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
     return files
 
 
+def _with_types(schema: Any, declared: Any) -> Any:
+    """Return the columns of a table with the declared types of those whose type is not known."""
+    for i, field in enumerate(schema if declared is not None else ()):
+        if str(field.type) == "null" and field.name in declared.names:
+            schema = schema.set(i, declared.field(field.name))
+    return schema
+
+
 def _uses_columns(spec: NodeSpec) -> bool:
     kind = KINDS[spec.kind]
     return kind.columns is not None and kind.uses_columns(spec)
@@ -174,13 +182,19 @@ class _Columns:
                 self._check_contracts(spec, self._findings(spec))
 
     def _add_declared(self, spec: NodeSpec) -> None:
+        """Add the columns of schemas. A name of several types is unknown but where texts are read."""
         for name, contract in spec.contracts.items():
             if contract.columns and OTHERS not in contract.columns:
                 import pyarrow as pa
 
                 from nfrun.contracts.column_types import arrow_type
 
-                types = {column: arrow_type(parse_type(text)[0]) for column, text in contract.columns.items()}
+                is_read = KINDS[spec.kind].has_local_source(spec)
+                names = {column: parse_type(text)[0] for column, text in contract.columns.items()}
+                types = {
+                    column: arrow_type(type_) if is_read or type_.is_one_type else pa.null()
+                    for column, type_ in names.items()
+                }
                 if all(type_ is not None for type_ in types.values()):
                     self._known[OutputId(spec.id, name)] = pa.schema(list(types.items()))
 
@@ -208,7 +222,7 @@ class _Columns:
                     what = f"the schema of '{spec.id}' names the column '{ellipsize(column)}'"
                     _check_name(found, what, "its table", column, schema.names, path)
             if len(found.diagnostics) == before:  # otherwise readers may read what the schema names
-                self._known.setdefault(output, schema)
+                self._known[output] = _with_types(schema, self._known.get(output))
 
     def _check_gathered(self, spec: NodeSpec) -> None:
         """Report axes that become columns of a table, if all cells have a column of this name already."""

@@ -378,6 +378,8 @@ REFUSED = "DuckDB refuses the query of 'd':"
         ("select id from a union select id, name from a", "7:10: {} Set operations can only apply to expressions with"),
         ("select sum(name) from a", "7:18: {} No function matches the given name and argument types 'sum(VARCHAR)'"),
         ("select id from a where at > 5", "7:"),
+        ("select summ(id) from a", "7:18: the query of 'd' calls 'summ', which is no function of DuckDB: did you"),
+        ("select count(*) from rangee(3)", "7:32: the query of 'd' calls 'rangee', which is no function of DuckDB"),
     ],
 )
 def test_what_duckdb_refuses_is_found_before_a_run(tmp_path: Path, query: str, told: str) -> None:
@@ -398,6 +400,21 @@ def test_what_duckdb_refuses_of_unknown_columns_is_no_mistake(tmp_path: Path, re
     text = COLUMNS.replace("{read: a.csv, schema: {id: int64, name: string, at: timestamp}}", read)
     text = text.replace("QUERY", json.dumps(query)).replace("INPUT", "[a, b]").replace("MORE", "")
     assert validated(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "type_", "query"),
+    [
+        ("select 1 as id", "number", "select id & 1 from a"),  # a number may be an integer
+        ("select [1] as id", "list<number>", "select id[1] & 1 from a"),
+        ("select 1 as id", "int64", "select h3_cell_to_lat(id) from a"),  # an extension may have it
+    ],
+)
+def test_a_query_over_columns_of_a_schema_that_may_run_is_no_mistake(
+    tmp_path: Path, made: str, type_: str, query: str
+) -> None:
+    nodes = f"nodes:\n  a: {{sql: '{made}', schema: {{id: '{type_}'}}}}\n  b: {{inputs: a, sql: '{query}'}}\n"
+    assert validated(tmp_path, nodes) == []
 
 
 def test_a_value_that_is_not_known_yet_and_columns_that_may_be_absent_are_no_mistakes(tmp_path: Path) -> None:
