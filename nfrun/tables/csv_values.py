@@ -138,6 +138,7 @@ def _guessed(column: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
         return column
     for guess in ([_numbers] if options.thousands else []) + ([_days] if options.formats else []):
         try:
+            guess(texts.slice(0, 100), options)  # most texts are none
             return guess(texts, options)
         except pa.ArrowInvalid:
             continue
