@@ -47,24 +47,41 @@ def converted(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions) 
     if _is_number(type_):
         return _plain(texts, options).cast(type_)
     if options.formats and _is_day(type_):
-        times = _times(texts, options.formats, "us")
-        if pt.is_timestamp(type_) and (type_.tz is None) != (times.type.tz is None):
+        zone = type_.tz if pt.is_timestamp(type_) else None
+        times = _times(texts, options.formats, pa.timestamp("us", zone))
+        if (zone is None) != (times.type.tz is None):
             raise pa.ArrowInvalid("a time has a zone, and the type has none, or the other way round")
-        return times.cast(type_)
+        return _as_dates(times).cast(type_) if pt.is_date(type_) else times.cast(type_)
     return times_of_day(texts, type_) if pt.is_time(type_) else texts.cast(type_)
 
 
-def _times(texts: pa.ChunkedArray, formats: Sequence[str], unit: str) -> pa.ChunkedArray:
-    """Return texts in one of these formats, or in ISO 8601, as times. Raises ArrowInvalid for another one."""
+def _times(texts: pa.ChunkedArray, formats: Sequence[str], type_: pa.DataType) -> pa.ChunkedArray:
+    """Return texts in one of these formats, or in ISO 8601, as times, with a zone if they have one.
+
+    `type_` is that where no text has one of the formats. Raises ArrowInvalid for another text, and if only some have a
+    zone.
+    """
     import pyarrow.compute as pc
 
-    found = pc.coalesce(*[pc.strptime(texts, format, unit, error_is_null=True) for format in formats])
+    parsed = [pc.strptime(texts, format, type_.unit, error_is_null=True) for format in formats]
+    parsed = [times for times in parsed if times.null_count < len(times)]
+    if len({times.type for times in parsed}) > 1:
+        raise pa.ArrowInvalid("some times have a zone, and others have none")
+    found = pc.coalesce(*parsed) if parsed else pa.chunked_array([pa.nulls(len(texts), type_)])
     if pc.any(pc.less_equal(pc.day(found), 3)).as_py():  # Arrow makes the 2nd of March of 31.02.
         for text in texts.filter(pc.match_substring_regex(texts, "29|30|31")).unique().to_pylist():
             if any(_is_no_day(text, format) for format in formats):
                 raise pa.ArrowInvalid(f"'{text}' is a day that its month does not have")
     others = pc.if_else(pc.is_null(found), texts, None)
     return found if others.null_count == len(others) else pc.coalesce(found, others.cast(found.type))
+
+
+def _as_dates(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the days of times. Raises ArrowInvalid for a time of day, which a cast of Arrow drops."""
+    days = times.cast(pa.date32())
+    if not days.cast(times.type).equals(times):
+        raise pa.ArrowInvalid("a time is no day")
+    return days
 
 
 def _is_no_day(text: str, format: str) -> bool:
@@ -159,10 +176,10 @@ def _numbers(texts: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
 
 def _days(texts: pa.ChunkedArray, options: CsvOptions) -> pa.ChunkedArray:
     """Return times, as dates where no format has a time of day and all times are midnight."""
-    times = _times(texts, options.formats, "s")
+    times = _times(texts, options.formats, pa.timestamp("s"))
     if options.has_times or times.type.tz is not None:
         return times
     try:
-        return times.cast(pa.date32())
+        return _as_dates(times)
     except pa.ArrowInvalid:
         return times

@@ -287,6 +287,16 @@ def test_times_in_several_formats_and_zones(tmp_path: Path) -> None:
         assert read(tmp_path, rows, dates=["%d.%m.%Y", "%D"], types=types).column("d").to_pylist() == expected
     told = error(tmp_path, "d,n\n31.01.2024,1\n", dates="%d.%m.%Y", types={"d": pa.timestamp("s", "UTC")})
     assert told.endswith("CSV conversion error to timestamp[s, tz=UTC]: invalid value '31.01.2024'")
+    told = error(tmp_path, "d,n\n2024-01-31 10:00:00,1\n", dates="%d.%m.%Y", types={"d": pa.date32()})
+    assert told.endswith("CSV conversion error to date32[day]: invalid value '2024-01-31 10:00:00'")
+    some = read(tmp_path, "d,n\n31.01.2024,1\n2024-01-31 10:00:00,2\n", dates="%d.%m.%Y").column("d").to_pylist()
+    assert some == [datetime(2024, 1, 31), datetime(2024, 1, 31, 10)]
+    mixed = "d,n\n31.01.2024 10:00 +0100,1\n31.01.2024 10:00,2\n"
+    texts = read(tmp_path, mixed, dates=["%d.%m.%Y %H:%M %z", "%d.%m.%Y %H:%M"]).column("d")
+    assert texts.to_pylist() == ["31.01.2024 10:00 +0100", "31.01.2024 10:00"]
+    utc = {"d": pa.timestamp("s", "UTC")}
+    iso = read(tmp_path, "d,n\n2024-01-31T10:00:00+02:00,1\n,2\n", dates="%d.%m.%Y", types=utc).column("d").to_pylist()
+    assert iso == [datetime(2024, 1, 31, 8, tzinfo=UTC), None]
     zoned = read(tmp_path, "d,n\n31.01.2024 10:00 +0200,1\n", dates="%d.%m.%Y %H:%M %z")
     assert zoned.column("d").to_pylist() == [datetime(2024, 1, 31, 8, tzinfo=UTC)]
 
