@@ -20,7 +20,7 @@ from nfrun.nodes.made_files import check_apart, check_returned, made_file
 from nfrun.nodes.map_form import check_map_form, map_form
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_, lost_index, to_table
-from nfrun.nodes.text_facts import network_of_values
+from nfrun.nodes.text_facts import network_of_values, with_script
 from nfrun.nodes.user_function import as_frames, awaited, bound, load, parameters_of, values
 
 if TYPE_CHECKING:
@@ -141,9 +141,11 @@ def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
     module, _, function = node.body.partition(":")
     facts = known_facts(code).of(module, function, node.with_)
     if facts.commands:
-        from nfrun.facts.script_clocks import time_in_script, with_time
+        from nfrun.nodes.texts.script_files import script_files
 
-        facts = with_time(facts, *(time_in_script(command.text, node.body) for command in facts.commands))
+        for command in facts.commands:
+            files = script_files(command.text, {}, Path(code.folder), command.folders)
+            facts = with_script(facts, node, command.text, node.body, files)
     network = network_of_values(node)
     return replace(facts, network=[*facts.network, *network]) if network else facts
 

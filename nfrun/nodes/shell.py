@@ -38,7 +38,8 @@ _TAIL = 4096  # bytes of stderr shown in an error, and of a file that are looked
 _SHOWN = 20  # lines of it that are always shown
 _HINTS = {126: " (not executable)", 127: " (command not found)"}  # by exit status of the shell
 _NO_QUOTES = 99  # so deep that quoted texts are not split into words
-_SCRIPTS = re.compile(r"\bpython|\.(?:py|sh|bash)\b")  # in texts that may start a script
+# In texts that may name a script or a query: to look for them in all takes longer.
+_SCRIPTS = re.compile(r"\bpython|\.(?:py|sh|bash|sql)\b|(?<!\S)(?!/dev/)[\w.-]*/[\w./-]+")
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 

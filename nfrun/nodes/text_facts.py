@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.core.pipeline import NodeSpec
 from nfrun.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 from nfrun.nodes.folders import from_base
+from nfrun.system.atomic_files import open_regular_file
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
@@ -20,6 +22,9 @@ _WORDS = re.compile(
     r"\b(?:now|today|age|ls|stat|TZ)\b|date|time|uuid|sample|random|secrets|EPOCH|-[acm]min|-newer|%\(|shuf|sort.*-\w*R|openssl",
     re.IGNORECASE,
 )
+
+
+_SCRIPTS = (".py", ".sh", ".bash")
 
 
 def query_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
@@ -37,13 +42,40 @@ def query_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
 def script_facts(node: NodeSpec, files: Mapping[str, Path]) -> CodeFacts:
     """Return what a script, the values given to it, and the scripts among the `files` that it names show."""
     network = _network(node, node.body)
+    facts = CodeFacts(network=network) if network else NO_FACTS
     if not files and not _WORDS.search(node.body):
-        return CodeFacts(network=network) if network else NO_FACTS
-    from nfrun.facts.script_clocks import time_in_file, time_in_script, with_time
+        return facts
+    return with_script(facts, node, node.body, _where(node), files, prints=True)
 
-    scripts = {name: path for name, path in files.items() if path.suffix in (".py", ".sh", ".bash")}
-    found = [time_in_file(path, from_base(node)(name)) for name, path in scripts.items()]
-    return with_time(CodeFacts(network=network), time_in_script(node.body, _where(node), prints=True), *found)
+
+def with_script(
+    facts: CodeFacts, node: NodeSpec, text: str, where: str, files: Mapping[str, Path], *, prints: bool = False
+) -> CodeFacts:
+    """Return the facts with what a script that a node starts, and the scripts among the `files`, tell of the time.
+
+    `where` is the place of the text. `prints`: its stdout is a log.
+    """
+    from nfrun.facts.script_clocks import time_in_script, with_time
+
+    found = [_time_in_file(path, from_base(node)(name)) for name, path in files.items()]
+    return with_time(facts, time_in_script(text, where, prints=prints), *found)
+
+
+def _time_in_file(path: Path, shown: str) -> CodeFacts:
+    """Return what a file that a script names tells of the time, if it is a script or a query."""
+    from nfrun.facts.clocks import clocks_in_query
+    from nfrun.facts.script_clocks import time_in_file
+
+    with suppress(OSError, UnicodeDecodeError):
+        if path.suffix == ".sql":
+            return CodeFacts(clocks=[CodeFact(clock, shown) for clock in clocks_in_query(path.read_text("utf-8"))])
+        if path.suffix in _SCRIPTS:
+            return time_in_file(path, shown)
+        if not path.suffix:
+            with open_regular_file(path) as file:
+                if file.read(2) == b"#!":
+                    return time_in_file(path, shown)
+    return NO_FACTS
 
 
 def network_of_values(node: NodeSpec) -> list[CodeFact]:

@@ -86,6 +86,15 @@ ROWS: list[Edit] = [
     asks("the time in a script that code starts", {"steps.py": "import subprocess\n"
          "def f(): return {'a': subprocess.run('date +%F', shell=True, capture_output=True, text=True).stdout}\n"},
          "it asks for the time, date (steps:f)"),
+    *(asks(f"the time in {name} that code starts", {"steps.py": "import subprocess\n"
+           f"def f(): return {{'a': subprocess.run({words}, capture_output=True, text=True).stdout}}\n", **files}, what)
+      for name, words, files, what in [
+          ("a shell script", ["bash", "a.sh"], {"a.sh": "date +%F\n"}, "it asks for the time, date (a.sh)"),
+          ("a Python script", ["python3", "a.py"], {"a.py": "import datetime\nprint(datetime.date.today())\n"},
+           "it asks for the time, datetime.date.today (a.py:2)"),
+          ("a script that a script starts", ["bash", "a.sh"], {"a.sh": "bash b.sh\n", "b.sh": "echo $RANDOM\n"},
+           "it draws what nfrun cannot seed: $RANDOM (b.sh)"),
+      ]),
     stays("a duration in code", python("t = time.time(); print(time.time() - t); return {'a': 1}")),
     stays("the time in a line of a log", python("print(dt.datetime.now()); return {'a': 1}")),
     stays("the clock of a library", {"steps.py": "import logging\ndef f(): logging.error('x'); return {'a': 1}\n"}),
@@ -97,6 +106,13 @@ ROWS: list[Edit] = [
          **{"a.py": "import datetime\nprint('a')\nprint(datetime.date.today())\n"}), "datetime.date.today (a.py:3)"),
     asks("the date in a shell script that a script starts", script("sh a.sh > $NFRUN_OUTPUT",
          **{"a.sh": "echo a\necho $(date +%F)\n"}), "it asks for the time, date (a.sh)"),
+    asks("the date in a program in a folder", script("sh bin/days > $NFRUN_OUTPUT",
+         **{"bin/days": "#!/bin/sh\necho a\necho $(date +%F)\n"}), "it asks for the time, date (bin/days)"),
+    asks("the date in a query that a script names", script("cat q.sql > $NFRUN_OUTPUT",
+         **{"q.sql": "select current_date\n"}), "it asks for the time, current_date (q.sql)"),
+    stays("a column of a query that a script names", script("cat q.sql > $NFRUN_OUTPUT",
+          **{"q.sql": "select\ndate\nfrom days\n"})),
+    stays("the word date in data", script("cat data/days > $NFRUN_OUTPUT", **{"data/days": "date\n2026-01-01\n"})),
     stays("the date in the log of a script", script("echo $(date); printf 'a\\n1\\n' > $NFRUN_OUTPUT")),
     # the local time zone
     *(Edit(name=f"the time zone of the machine, for {name}", files=files, environ=BERLIN, runs_again=True,
