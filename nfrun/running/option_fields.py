@@ -300,12 +300,12 @@ def with_file_first(options: type[Options], words: Sequence[str]) -> list[str]:
 
 
 def _is_file(word: str, *, may_be_output: bool) -> bool:
-    """Return whether a word is a pipeline file or another path, and so no node and no run: these have no dots.
+    """Return whether a word is a pipeline file or another path, and so no node and no run.
 
-    An output may be `NODE.yaml`.
+    Of these only an output, as in `NODE.yaml`, and a cell, as in `NODE@x.yaml`, have dots.
     """
     is_yaml = word.lower().endswith((".yaml", ".yml"))
-    if may_be_output:
+    if may_be_output or "@" in word:
         return is_yaml and os.path.exists(word)  # noqa: PTH110  (no Path for each command)
     return is_yaml or (("." in word or word.endswith(os.sep)) and os.path.exists(word))  # noqa: PTH110
 

@@ -50,7 +50,8 @@ def _problem(name: str) -> tuple[str, str] | None:
             return None
     except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
         pass
-    known = sorted(zone for zone in available_timezones() if "/" in zone)
+    # Etc/GMT+1 is an hour behind GMT: not what is meant by GMT+1.
+    known = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/GMT"))
     what = f"there is no time zone '{ellipsize(name)}'"
     if not known:
         return f"{what} on this machine, which has none", "install the names of zones: pip install tzdata"

@@ -78,6 +78,16 @@ def test_what_is_wrong_is_said_of_the_right_word(project: Path, here: Here, word
     assert text == told
 
 
+def test_a_cell_whose_name_ends_as_that_of_a_file_is_a_node(tmp_path: Path, here: Here) -> None:
+    text = PIPELINE.replace("n: {", "n: {matrix: [of], ") + "\nmatrix: {of: [x.yaml]}"
+    (tmp_path / "a@b.yaml").write_text(text)
+    assert here(tmp_path, "run", "a@b.yaml", "-q").returncode == 0
+    for words in (["show"], ["logs"], ["open", "--format", "csv"]):
+        for file in ([], ["a@b.yaml"]):
+            found = here(tmp_path, words[0], *file, "n@x.yaml", *words[1:])
+            assert (found.returncode, found.stderr) == (0, ""), [*words, *file]
+
+
 def test_a_pipeline_that_a_program_has_built_is_known_by_the_file_of_its_name(tmp_path: Path, here: Here) -> None:
     built = nfrun.Pipeline("built", folder=tmp_path)
     built.sql("n", "select 1 as x")

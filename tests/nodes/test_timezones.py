@@ -94,7 +94,7 @@ WRONG = {
     "berlin": "did you mean 'Europe/Berlin'?",
     "New York": "did you mean 'America/New_York'?",
     "posix/Europe/Berlin": "did you mean 'Europe/Berlin'?",  # DuckDB does not know it
-    **dict.fromkeys(("localtime", "CEST", "+02:00", "/etc/passwd"), "write its name as in Europe/Berlin"),
+    **dict.fromkeys(("localtime", "CEST", "+02:00", "GMT+1", "/etc/passwd"), "write its name as in Europe/Berlin"),
 }
 
 
