@@ -136,7 +136,8 @@ def _command_to_go_on(setup: RunSetup, record: RunRecord) -> str:
     left = {name for name, node in record.nodes.items() if node.status != "ok"}
     again = [selector for selector, names in setup.selection.forced.items() if not left.isdisjoint(names)]
     unfinished = {"failed": counts["failed"], "skipped": counts["skipped"] + counts["cancelled"]}
-    return command_to_go_on(setup.started.command, again, [status for status, count in unfinished.items() if count])
+    left_over = [status for status, count in unfinished.items() if count]
+    return command_to_go_on(setup.started.command, again, left_over, setup.started.date)
 
 
 def _makespan(pipeline: Pipeline, record: RunRecord, durations: Mapping[str, float]) -> float:

@@ -310,7 +310,8 @@ class Pipeline:
     once, and in which folder `work` runs are kept. `inputs` are the nodes that a caller may give, and `included` the
     pipelines in other files by the paths that nodes name them by, until their nodes take the place of these.
     `budgets` are the `resources` of the file and, once it is bound, the memory of the machine if a node takes of it.
-    `timezone` is the time zone in which the `date` of the run counts, which is "" until it is bound.
+    `timezone` is the time zone in which the `date` of the run counts, which is "" until it is bound, and where nothing
+    reads it.
     """
 
     file: str

@@ -133,7 +133,7 @@ class RunHeader:
     the machine, and `secrets` are the names of the variables with secrets. `profile` is the one that was
     laid over the file, "" for none. `inputs` are the files that were given with `--input`, those below
     the folder of the pipeline relative to it. `store` is the address of the place into which workers put outputs, ""
-    for none. `date` is that which expressions see. Older journals have none of these.
+    for none. `date` is that which expressions read, "" if none does. Older journals have none of these.
     """
 
     run: str

@@ -43,17 +43,19 @@ def command_again(command: Sequence[str], force: Iterable[str] = (), more: Seque
     return f"{text} (add {' '.join(secret)}: {'a secret' if len(secret) == 1 else 'secrets'})" if secret else text
 
 
-def command_to_go_on(command: Sequence[str], force: Iterable[str], unfinished: Sequence[str]) -> str:
+def command_to_go_on(command: Sequence[str], force: Iterable[str], unfinished: Sequence[str], date: str = "") -> str:
     """Return a command line that goes on from what the run of `command` has finished, and forces what `force` selects.
+
+    `date` is the date of the run, "" if nothing in it has it: on another day the command would be about that day.
 
     A selection by `status:` would mean this run from now on. In its place the command selects the nodes that this run
     was to run and has not finished, by their statuses `unfinished`.
     """
     by_status = [f"status:{status}" for status in unfinished]
     if any("status:" in value for value in _selectors(command)):
-        command = [*_without_selection(command), *(word for selector in by_status for word in ("--only", selector))]
+        command = [*_without(command, _SELECTING), *(word for selector in by_status for word in ("--only", selector))]
     again = [text for selector in force for text in (by_status if "status:" in selector else [selector])]
-    return command_again(command, dict.fromkeys(again))
+    return command_again(command, dict.fromkeys(again), _date_option(command, date))
 
 
 def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
@@ -65,11 +67,12 @@ def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
     files = run.header.inputs
     inputs = [word for name, file in files.items() for word in ("--input", f"{name}={file}")]
     words = [*run.header.command] or ["nfrun", "run", run.file, *inputs]
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--work=") else [word])]
     work = run.folder.parents[1]
     named = next((at for at, word in enumerate(words) if at > 1 and Path(word).name == run.file), None)
     given = words.index("--work") + 1 if "--work" in words[:-1] else None
     beside = work.parent / run.file
-    more = [] if "--keep" in words else ["--keep"]
+    more = [*_date_option(words, run.header.date), *([] if "--keep" in words else ["--keep"])]
     if named is not None and beside.is_file() and (given is None or not Path(words[named]).is_file()):
         words[named] = _as_given(words[named], beside)
     if given is not None:
@@ -78,7 +81,7 @@ def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
         more += ["--work", os.path.relpath(work)]
     folder = work.parent if named is None else Path(words[named]).parent
     words = [_with_input(before, word, files, folder) for before, word in pairwise(["", *words])]
-    return command_again(_without_selection(words), nodes, more)
+    return command_again(_without(words, (*_SELECTING, "--cache-size")), nodes, more)  # --keep takes no size
 
 
 def _selectors(words: Sequence[str]) -> list[str]:
@@ -87,14 +90,18 @@ def _selectors(words: Sequence[str]) -> list[str]:
     return [*after, *(word.partition("=")[2] for word in words if word.partition("=")[0] in _SELECTING)]
 
 
-def _without_selection(words: Sequence[str]) -> list[str]:
-    """Return the words of a command without a selection, which may leave out the nodes that it is for."""
+def _date_option(words: Sequence[str], date: str) -> list[str]:
+    return ["--date", date] if date and all(word.partition("=")[0] != "--date" for word in words) else []
+
+
+def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Return the words of a command without these options, such as a selection, which may leave out nodes."""
     found: list[str] = []
     left = iter(words)
     for word in left:
-        if word in _SELECTING:
+        if word in options:
             next(left, "")
-        elif word.partition("=")[0] not in _SELECTING:
+        elif word.partition("=")[0] not in options:
             found.append(word)
     return found
 

@@ -15,7 +15,7 @@ from nfrun.history.work_dir import WorkDir
 from nfrun.reports.plan_view import REUSE_FORMATS
 from nfrun.running.option_values import slots_of
 from nfrun.running.options import PlanOptions
-from nfrun.running.run_setup import known_checks, of_program
+from nfrun.running.run_setup import NO_DATE, known_checks, of_program
 from nfrun.running.selection import selection_of
 from nfrun.spec.pipeline_warnings import warnings_of
 from nfrun.spec.resolve import resolve
@@ -50,6 +50,8 @@ def plan_pipeline(options: PlanOptions, messages: Messages, program: Program | N
     work.remove_left()
     selection = selection_of(options, pipeline, work)
     messages.warn_all(map(one_line, warnings_of(pipeline)))
+    if options.date and not pipeline.date and shows_reuse:
+        messages.warn(NO_DATE)
     recorded = read_node_stats(work.timings(pipeline)).durations
     plan = plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded)
     decisions = None

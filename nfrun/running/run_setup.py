@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nfrun.running.program import Program
 
 _NO_RUN = 0  # the number in `run.id` while mistakes are looked for, before the run has one
+NO_DATE = "--date has no effect: no expression reads run.date"
 
 
 @frozen
@@ -91,6 +92,8 @@ def set_up_run(
     selection = selection_of(options, pipeline, work)
     if options.force and not selection.force:
         messages.warn("--force has no effect: no node that it names is selected")
+    if options.date and not pipeline.date:
+        messages.warn(NO_DATE)
 
     on_wait = (lambda why: None) if options.quiet else (lambda why: messages(f"nfrun: waiting, because {why}"))
     with work.start_run(pipeline, wait=options.wait, on_wait=on_wait) as start, ExitStack() as stack:

@@ -44,10 +44,10 @@ def bind(
     """Return the pipeline with its parameters bound and all expressions evaluated.
 
     `given` holds parameters as text (`-p`) and wins over `typed`, the values of a params file. The file's `env` is laid
-    over `environ`. `on_run` is called for each text whose expressions may read `run_id`. `date` is that of the run, ""
-    for today. With `to_run=False`, secrets need no value in `environ`, and each has the value MASK. `work` is the work
-    folder, if one was given, and `files_may_lack` is that of `expand_matrix`. Raises SpecError with all problems; if
-    parameters or secrets have one, expressions are not evaluated.
+    over `environ`. `on_run` is called if expressions may read `run_id` or `date`, the date of the run, "" for today;
+    the result has a date only if they may. With `to_run=False`, secrets need no value in `environ`, and each has the
+    value MASK. `work` is the work folder, if one was given, and `files_may_lack` is that of `expand_matrix`. Raises
+    SpecError with all problems; if parameters or secrets have one, expressions are not evaluated.
     """
     diagnostics: list[Diagnostic] = []
     params = bind_params(pipeline, given, typed, diagnostics)
@@ -56,8 +56,12 @@ def bind(
     if diagnostics:
         raise SpecError(diagnostics)
     date = date or date_in(pipeline.timezone)
-    bound = _Run(environ, run_id, date, on_run, to_run).bound(pipeline, document, params, files_may_lack=files_may_lack)
-    bound = replace(bound, date=date)
+    texts: list[str] = []
+    binder = _Run(environ, run_id, date, texts.append, to_run)
+    bound = binder.bound(pipeline, document, params, files_may_lack=files_may_lack)
+    if texts:
+        on_run()
+    bound = replace(bound, date=date if any("date" in text for text in texts) else "")
     span = _spans(bound, document)
     for name in pipeline.inputs:
         if name in bound.nodes and not bound.nodes[name].body:
@@ -115,7 +119,7 @@ class _Run:
     environ: Mapping[str, str]
     run_id: str
     date: str
-    on_run: Callable[[], object]
+    on_run: Callable[[str], object]
     to_run: bool
 
     def bound(

@@ -22,7 +22,7 @@ _MATRIX = {"matrix"}
 def cell_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
     """Return what is wrong with expressions in cells that use nothing but `matrix`. The pipeline is expanded."""
     found: list[Diagnostic] = []
-    binder = NodeBinder(document, found, NOTHING, FunctionLookup(Path(pipeline.folder)), NOTHING, lambda: None)
+    binder = NodeBinder(document, found, NOTHING, FunctionLookup(Path(pipeline.folder)), NOTHING, lambda text: None)
     binder.cells = MatrixNames(pipeline.axes)
     fields: dict[str, dict[str, Any]] = {}
     for spec in pipeline.nodes.values():

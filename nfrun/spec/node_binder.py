@@ -37,7 +37,7 @@ class NodeBinder:
     names: Names
     functions: FunctionLookup
     secrets: Mapping[str, str]
-    on_run: Callable[[], object]
+    on_run: Callable[[str], object]
     checked: dict[tuple[Keys, str], dict[str, Any]] = field(default_factory=dict)
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     cells: MatrixNames = field(default_factory=lambda: MatrixNames({}))
@@ -193,7 +193,7 @@ class NodeBinder:
             if not has_expression(value):
                 return value
             if "run" in value:
-                self.on_run()
+                self.on_run(value)
             try:
                 return evaluate(value, names or self.names)
             except ExpressionError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
+from nfrun.cli.fast_args import parse_plain
 from nfrun.core.values import replace
 from nfrun.history.journal import RunHeader
 from nfrun.lookback.command_again import command_again, command_for_tables, command_to_go_on
@@ -76,6 +78,28 @@ def test_tables_are_made_again_from_the_folder_where_people_are(
     monkeypatch.chdir("/")
     again = command_for_tables(listed(tmp_path, *RUN), ["a"])
     assert again == f"nfrun run {str(tmp_path / 'p.yaml')[1:]} --keep --force a"
+
+
+def test_the_command_of_a_run_with_a_date_is_about_this_date_on_any_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command_to_go_on([*RUN, "-k"], ["a"], [], "2026-01-31") == "nfrun run p.yaml -k --date 2026-01-31 --force a"
+    assert command_to_go_on([*RUN, "--date=2026-01-31"], [], [], "2026-01-31") == "nfrun run p.yaml --date=2026-01-31"
+    (tmp_path / "p.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    run = listed(tmp_path, *RUN)
+    run = replace(run, header=replace(run.header, date="2026-01-31"))
+    assert command_for_tables(run, ["a"]) == "nfrun run p.yaml --date 2026-01-31 --keep --force a"
+
+
+@pytest.mark.parametrize("words", [["--cache-size", "0"], ["--cache-size=0"], ["--work=.nfrun"], ["--work", ".nfrun"]])
+def test_the_command_that_makes_tables_again_is_one_that_a_run_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    (tmp_path / "p.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    again = shlex.split(command_for_tables(listed(tmp_path, *RUN, *words), ["a"]))
+    assert callable(parse_plain(again[1:])), again
 
 
 def test_the_files_of_inputs_are_named_from_where_people_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from nfrun.lookback.run_list import list_runs
 from nfrun.reopen.current_pipeline import bind_as_in
 from nfrun.spec.timezones import date_in
 
+NO_EFFECT = "nfrun: warning: --date has no effect: no expression reads run.date\n"
 INNER = "timezone: Asia/Tokyo\nparams: {p: ''}\nnodes:\n  a: {sql: \"select $d as d\", with: {d: '${{ run.date }}'}}\n"
 PIPELINE = """\
 timezone: Pacific/Kiritimati
@@ -69,6 +70,15 @@ def test_a_run_is_looked_back_at_with_its_own_date(folder: Path, here: Here) -> 
     assert here(folder, "run", "p.yaml", "-q", "--date", "2026-01-31").returncode == 0
     (run,) = list_runs(WorkDir(folder / ".nfrun"))
     assert bind_as_in(run, folder / "p.yaml", given={}, environ=os.environ).nodes["value"].with_ == {"d": "2026-01-31"}
+
+
+def test_a_date_is_recorded_where_an_expression_reads_it(folder: Path, here: Here) -> None:
+    (folder / "other.yaml").write_text("env: {RUN: '${{ run.name }}'}\nnodes: {a: {sql: select 1 as n}}\n")
+    for command in ("run", "plan"):
+        for file, warning in {"p.yaml": "", "other.yaml": NO_EFFECT}.items():
+            done = here(folder, command, file, "--date", "2026-01-31", *["-q"] * (command == "run"))
+            assert (done.returncode, done.stderr) == (0, warning)
+    assert [run.header.date for run in list_runs(WorkDir(folder / ".nfrun"))] == ["", "2026-01-31"]
 
 
 def test_a_program_gives_the_date_too(folder: Path) -> None:
