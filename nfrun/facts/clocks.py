@@ -22,7 +22,7 @@ _SQL_CLOCK = re.compile(
     r"""--[^\n]* | /\*.*?\*/ | "(?:[^"]|"")*" | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$
     | (?P<name>(?<![\w.$])(?<!\bas\s)(?:current_(?:date|time|timestamp)|localtime(?:stamp)?))\b
     | (?P<call>(?<![\w$])(?:(?:now|today|(?:get_)?current_\w+|transaction_timestamp|uuidv7)\s*\(\s*\)
-      | (?:date|time|datetime|julianday|unixepoch|strftime)\s*\((?:'[^']*',\s*)?'now'
+      | (?:date|time|datetime|julianday|unixepoch|strftime)\s*\((?:[^(),]*,)?['\s]*now\b
       | age\s*\((?!(?:[^(),]|\([^()]*\))*,)))
     | '(?:[^']|'')*'""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
@@ -38,6 +38,8 @@ _QUERY = re.compile(r"\b(?:select|insert|create|copy)\b", re.IGNORECASE)
 
 def clocks_in_query(text: str) -> Iterator[str]:
     """Yield what a query asks for the time, such as "now()"."""
+    if re.search(r"\bmacro\b", text, re.IGNORECASE):
+        text = re.sub(r"\bas\s", "as  ", text, flags=re.IGNORECASE)  # what stands behind it is no alias
     for found in _SQL_CLOCK.finditer(text):
         if found["name"]:
             yield found["name"]
@@ -60,7 +62,7 @@ def is_query(text: str) -> bool:
 # -- Python ------------------------------------------------------------------------------------------------------------
 
 # Names as `Names.of` returns them, of libraries only: those of the project have a colon.
-_CLOCK = re.compile(r"[\w.]+\.(?:now|utcnow|today|tomorrow|yesterday)|time\.time(?:_ns)?")
+_CLOCK = re.compile(r"[\w.]+\.(?:now|utcnow|today|tomorrow|yesterday)|time\.(?:time|clock_gettime)(?:_ns)?")
 _CLOCK_ALONE = re.compile(r"time\.(?:localtime|gmtime|ctime|asctime)")
 _READS_NOW = re.compile(r"pandas\.(?:Timestamp|Period|to_datetime|\w*date_range)|numpy\.datetime64")
 _DRAW = re.compile(r"uuid\.uuid[14678]|secrets\.(?!compare_digest)\w+|os\.(?:urandom|getrandom)|random\.SystemRandom")
@@ -69,11 +71,12 @@ _LOCAL = re.compile(
     r"time\.(?:localtime|mktime|ctime|strftime|timezone|altzone|daylight|tzname|tzset)|duckdb\..*"
     r"|.*\b(?:tzlocal|gettz)\b.*"
 )
-_LOCAL_CALL = re.compile(r"astimezone/\d+|timestamp/0|fromtimestamp/1")  # with the number of arguments
+# With the number of arguments; "-" where it is handed on.
+_LOCAL_CALL = re.compile(r"astimezone/.|timestamp/0|fromtimestamp/[-1]")
 _LOGS = frozenset(["echo", "debug", "info", "warning", "warn", "error", "exception", "critical"])
 WORDS = (
     r"now|utcnow|today|tomorrow|yesterday|\w*[tT]ime\w*|Period|\w*date_range|uuid\w*|secrets|\w*random|altzone"
-    r"|daylight|tz\w+|gettz|duckdb|local|current_date|age|sample"
+    r"|daylight|tz\w+|gettz|duckdb|local|(?i:now|today|current_\w+|localtime\w*|julianday|unixepoch|uuid\w*|age|sample)"
 )  # one of these, or one of `global_state`, is in every use, if no import gives it another name
 _SUSPECT = re.compile(
     r"(?:time|uuid|pandas)\.\w+|os\.\w*random|(?:secrets|duckdb)\b.*|.*\.(?:now|utcnow|today|datetime64)"
@@ -115,7 +118,8 @@ def time_in_code(body: ast.AST, names: Names, module: str, package: str, shown: 
         is_unseeded = given is not None and all(getattr(value, "value", value) is None for value in given)
         if _DRAW.fullmatch(name) or (is_unseeded and _SEEDED.fullmatch(name)):
             drawn.append(fact)
-        if _LOCAL.fullmatch(name) or (given is not None and _LOCAL_CALL.fullmatch(f"{_last_name(node)}/{len(given)}")):
+        count = "-" if given is None else len(given)
+        if _LOCAL.fullmatch(name) or _LOCAL_CALL.fullmatch(f"{_last_name(node)}/{count}"):
             local.append(fact)
     harmless = _harmless(nodes, moments.keys(), prints=prints) if moments else ()
     asked += [fact for moment, fact in moments.items() if moment not in harmless]

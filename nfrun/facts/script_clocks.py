@@ -18,7 +18,7 @@ from nfrun.facts.names import Names
 _IGNORED = re.compile(r"(?:^|(?<=\s))#[^\n]*|\\\n")
 _PIECES = re.compile(r"\n|;|&&|\|\||\{\s")
 _DATE = re.compile(
-    r"(?:^|[|&(`!]|\b(?:then|do|else|exec|env|sudo|command)\b)\s*(?:\w+=\S*\s+)*(?:/usr)?(?:/bin/)?g?date\b"
+    r"(?:^|[|&(`!]|\b(?:then|do|else|exec|env|sudo|command|nice|nohup|xargs|timeout\s+\S+)(?!\S))\s*(?:\w+=\S*\s+)*(?:/usr)?(?:/bin/)?g?date\b"
     r"(?![\w.=,/-])([^|)`]*)"
 )
 # Words of `date` that let it tell another time: `-d "$day - 1 day"`, but not `-d "$n days ago"`.

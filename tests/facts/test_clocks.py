@@ -18,6 +18,9 @@ from nfrun.nodes.text_facts import _WORDS
 # -- queries -----------------------------------------------------------------------------------------------------------
 
 QUERIES = {
+    "create macro t() as current_date; select t()": "current_date",
+    "SELECT CURRENT_TIMESTAMP": "CURRENT_TIMESTAMP",
+    "select DATE(now)": "DATE(…)",  # of a script, without its quotes
     "select current_date": "current_date",
     "select CURRENT_TIMESTAMP, 1": "CURRENT_TIMESTAMP",
     "select * from t where day >= current_date - 7": "current_date",
@@ -108,6 +111,7 @@ Moment = dt.datetime
 """
 # The body of the function f, and what it asks.
 CLOCKS = {
+    "return time.clock_gettime(0)": "time.clock_gettime",
     "return date.today()": "datetime.date.today",
     "return datetime.now()": "datetime.datetime.now",
     "return datetime.now(dt.timezone.utc)": "datetime.datetime.now",
@@ -172,6 +176,7 @@ NO_DRAWS = [
     "return secrets.compare_digest(a, b)",
 ]
 LOCAL = [
+    "return [*map(datetime.fromtimestamp, numbers)]",
     "return datetime.fromtimestamp(0)",
     "return time.mktime(parts)",
     "return time.strftime('%F', time.gmtime(0))",
@@ -241,6 +246,9 @@ def test_a_moment_of_a_module_counts(tmp_path: Path) -> None:
 # -- scripts -----------------------------------------------------------------------------------------------------------
 
 SCRIPTS = {
+    "timeout 5 date > day.txt": "date",
+    "nice date > day.txt": "date",
+    "sqlite3 x.db \"select DATE('now')\" > day.txt": "DATE(…)",
     "date +%F > $NFRUN_OUTPUT": "date",
     "day=$(date -u +%F)": "date",
     "cp out.csv out-`date +%F`.csv": "date",
