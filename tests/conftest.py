@@ -260,7 +260,8 @@ def wait_until(is_done: Callable[[], object], is_alive: Callable[[], object]) ->
 
 
 def _is_in(module: Any, folder: Path) -> bool:
-    return (getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}")
+    """Whether it is a module beside a pipeline file in this folder. Packages of plug-ins in it are for their tests."""
+    return (getattr(module, "__file__", None) or "").rpartition(os.sep)[0] == str(folder)
 
 
 @pytest.fixture
