@@ -128,7 +128,7 @@ def test_a_header_has_the_names_that_the_table_will_have(tmp_path: Path, content
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\n", b"a,b", b"\xff\xfea\n1\n", b"PAR1,b\n", b"\xe4,b\n1,2\n", b"a" * (1 << 16) + b"\n1\n"]
+    "content", [b"", b"\n", b"\xff\xfea\n1\n", b"PAR1,b\n", b"\xe4,b\n1,2\n", b"a" * (1 << 16) + b"\n1\n"]
 )
 def test_a_header_that_cannot_be_read_says_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.csv").write_bytes(content)
