@@ -109,7 +109,7 @@ def test_the_columns_in_paths_are_behind_those_of_the_files(tmp_path: Path) -> N
 
 
 HEADERS = (
-    b"a,b\n1,2\n", b"a,b\r\n1,2", b"\xef\xbb\xbfa,b\n1,2\n", b'"a\nb",c\n1,2\n', b'"a"",b",c\n1,2\n',
+    b"a,b\n1,2\n", b"a,b", b"a,b\r\n1,2", b"\xef\xbb\xbfa,b\n1,2\n", b'"a\nb",c\n1,2\n', b'"a"",b",c\n1,2\n',
     b"a,,b\n1,2,3\n", b"a,a\n1,2\n", b"\n\na,b\n1,2\n", b"\r\na,b\r\n1,2", b"a,b\r1,2\r3,4", b'a"x,b\n1,2\n',
     b'a"x,b"\n1,"2"\n', b" a , b \n1,2\n", b"a;b\n1;2\n", b"a\n\n\n", b'"a\n\nb"\n1\n', "\u00e4,\u6771\n1,2\n".encode(),
     b"1,2\n3,4\n", b'"a\r\nb",c\r\n1,2\r\n',
