@@ -20,6 +20,7 @@ Start = Callable[..., "subprocess.Popen[Any]"]
 
 STEPS = """
 import asyncio
+import time
 from pathlib import Path
 
 
@@ -69,6 +70,12 @@ class Client:
 async def plain(context):
     await wait(context, 0)
     return [{"y": 0}]
+
+
+def until_cancelled():
+    while not Path(MARK("cancelled", 0)).exists():
+        time.sleep(0.002)
+    return rows()
 
 
 async def call_that_fails(x: int, context) -> dict:
@@ -178,6 +185,10 @@ def test_a_second_signal_ends_coroutines_at_once(tmp_path: Path, start: Start, p
 
 
 def test_a_timeout_cancels_a_coroutine_at_once(tmp_path: Path, start: Start) -> None:
-    process = start(PLAIN.format("plain").replace("'}", "', timeout: 0.1s}"), "--grace", "600")
-    told = process.communicate()[1]
-    assert (process.returncode, marks(tmp_path, "cancelled")) == (1, [".0"]), told
+    beside = (
+        "  beside: {python: 'steps:until_cancelled', timeout: 60s, executor: thread}\n"  # the run goes on until then
+    )
+    pipeline = PLAIN.format("plain").replace("'}", "', timeout: 0.1s}") + beside
+    told = start(pipeline, "-k", "--grace", "600").communicate()[1]
+    assert marks(tmp_path, "cancelled") == [".0"], told
+    assert "node 'node' failed: Timeout: " in told and "p: failed, 1 ran, 1 failed, " in told

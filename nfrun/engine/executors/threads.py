@@ -341,7 +341,8 @@ class _Loop:
 
 def _later(loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[], object]) -> None:
     """Call a function on an event loop, from any thread."""
-    loop.call_soon_threadsafe(lambda: loop.call_later(seconds, function), context=Context())
+    later = (lambda: loop.call_later(seconds, function)) if seconds else function
+    loop.call_soon_threadsafe(later, context=Context())
 
 
 def _refuse_stop() -> NoReturn:
