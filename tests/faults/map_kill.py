@@ -85,9 +85,11 @@ import asyncio, os, time
 FILES = {FILES}
 """
 STEPS += """
+NOW = vars(time)["time"]  # unseen: a node that asks for the time is not reused
+
 
 def told(what, name, texts):
-    line = f"{what} {time.time()} {name} {','.join(texts)}\\n"
+    line = f"{what} {NOW()} {name} {','.join(texts)}\\n"
     file = os.open(os.environ["FAULTS_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, line.encode())
     os.close(file)
