@@ -97,7 +97,7 @@ def test_an_import_that_hangs_does_not_hang_the_workers(folder: Path) -> None:
 
 
 def test_compiled_code_that_hangs_costs_one_start_of_a_worker(folder: Path) -> None:
-    found = run(folder, "plain", "deadlocks", "other", seconds=0.3, lost=True)
+    found = run(folder, "plain", "deadlocks", "other", seconds=1.0, lost=True)
     assert (found["imported"], found["threads"]) == ([], 1)
 
 
