@@ -284,7 +284,7 @@ def test_a_project_runs_and_is_as_its_readme_says(
     template: str, tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # where nobody answers
-    monkeypatch.delenv("PYTHONPATH")  # hides numpy from the workers that a run starts if its nodes wait for the GIL
+    monkeypatch.delenv("PYTHONPATH")  # it hides numpy, and nodes that wait for the GIL move to workers, which import it
     here(tmp_path, "init", template, FOLDER)
     folder = tmp_path / FOLDER
     (file,) = (path.name for path in folder.glob("*.yaml"))
