@@ -253,10 +253,10 @@ class MapScheduler(Scheduler):
 
     def _stop_starting(self, now: float, why: str, events: list[Event]) -> None:
         super()._stop_starting(now, why, events)
-        for i, calls in list(self._calls.items()):
-            calls.stop()
-            calls.is_queued = False  # the queue is empty now
-            self._go_on(now, i, calls, events)
+        for i in list(self._calls):
+            if (calls := self._calls.get(i)) is not None:  # one that fails may have ended those behind it
+                calls.stop()
+                self._go_on(now, i, calls, events)
 
     # -- timers of calls -------------------------------------------------------------------------------------------
 

@@ -326,6 +326,42 @@ def test_the_rows_of_a_node_that_fails_are_told_also_while_the_run_stops(trials:
     assert stopped
 
 
+def failed_maps() -> MapScheduler:
+    """Return the scheduler of maps whose calls have failed. One slot is left: `a` has it, `b` and `c` wait for it."""
+    s = scheduler_of(make_plan([Node(name, map=MapSpec("x", 1)) for name in "abc"], slots=3))
+    assert isinstance(s, MapScheduler)
+    s.begin(0.0)
+    for name in "abc":
+        s.outcome(1.0, Outcome(name, 1, opened=OpenedMap(Rows(1, 1), 1)))
+    s.set_capacity(2.0, "cpu", 1.0)
+    for name in "cba":
+        events = s.outcome(3.0, Outcome(name, 1, Failure(Cause.NODE, "ValueError", "bad row"), call=1))
+    assert [event.node for event in events if isinstance(event, CallsEnded)] == ["a"]
+    return s
+
+
+def test_each_failed_map_ends_once_while_the_run_stops_for_another_one() -> None:
+    s, started = failed_maps(), list[NodeStarted]()
+    for name in "abc":
+        events = s.outcome(4.0, Outcome(name, 1, Failure(Cause.NODE, "ValueError", "bad row")))
+        assert [event.node for event in events if isinstance(event, NodeFailed)] == [name]
+        started += [event for event in events if isinstance(event, NodeStarted)]
+    assert [type(event) for event in started] == [CallsEnded, CallsEnded]
+    assert s.done and s.running == 0
+
+
+@pytest.mark.parametrize("fails_first", [False, True])
+def test_failed_maps_that_wait_for_a_slot_end_when_the_run_is_cancelled(fails_first: bool) -> None:
+    s = failed_maps()
+    if fails_first:  # then `b` has the slot
+        s.outcome(4.0, Outcome("a", 1, Failure(Cause.NODE, "ValueError", "bad row")))
+    ended = s.cancel(5.0, "Ctrl-C")
+    ended += s.outcome(6.0, Outcome("b" if fails_first else "a", 1, Failure(Cause.CANCELLED, "Cancelled", "Ctrl-C")))
+    assert not [event for event in ended if isinstance(event, NodeStarted)]
+    assert sorted(event.node for event in ended if isinstance(event, ENDS)) == ["b", "c"] if fails_first else [*"abc"]
+    assert s.done and s.running == 0
+
+
 @pytest.mark.parametrize("bad", [(0, 1, 2, 3), (36, 37, 38, 39), (0, 13, 26, 39)])
 def test_whether_too_many_rows_failed_depends_on_all_rows_and_not_on_their_order(bad: tuple[int, ...]) -> None:
     def ends(share: float) -> tuple[int, bool]:
