@@ -13,10 +13,10 @@ import duckdb
 import pyarrow as pa
 
 from bench.measure import Line, Sample, clocked, interleaved, versus
-from nfrun.contracts.built_in import make_check
 from nfrun.core.contracts import Check
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.duckdb_instances import gives_nothing
+from nfrun.tables.contracts.built_in import make_check
 
 ROWS = 10_000_000
 _CUSTOMERS = 1_000_000

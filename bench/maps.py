@@ -23,7 +23,7 @@ from bench.nodes.map_steps import hashed, numbers, rounds_of
 from bench.startup import fresh, without_numpy
 from bench.whole_processes import usage_of
 from nfrun.core.map_spec import KeptRows, MapSpec
-from nfrun.pieces.work import MapWork
+from nfrun.rows.work import MapWork
 
 _ROWS = 10_000
 _SECONDS = 0.001  # that the function takes for a row
@@ -32,8 +32,8 @@ _NEW = 10
 _BATCHES = {64: "<= 0.526", 1: "<= 0.588"}  # the loop takes 1.9 and 1.7 times as long
 _BEYOND_IMPORTS = 0.3  # seconds that a run with a few new rows may take beyond its imports
 _IMPORTS = (
-    "pyarrow.compute, asyncio, nfrun.cli.run_command, nfrun.running.run, nfrun.facts.fact_reader, nfrun.pieces.work, "
-    "nfrun.engine.pipeline_run, nfrun.tables.store, nfrun.spec.loader, nfrun.reports.summary"
+    "pyarrow.compute, asyncio, nfrun.cli.run_command, nfrun.session.run, nfrun.code.facts.fact_reader, "
+    "nfrun.rows.work, nfrun.engine.pipeline_run, nfrun.tables.store, nfrun.pipeline_file.loader, nfrun.reports.summary"
 )
 _MANY = 1_000_000
 _MOST_SECONDS = 1.5  # to open and join a million rows

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nfrun.cli.run_command import run_command
-from nfrun.running.options import RunOptions
+from nfrun.session.options import RunOptions
 from nfrun.system.runtime import cores
 from nfrun.system.std_streams import Messages
 

@@ -17,20 +17,20 @@ from pathlib import Path
 from bench import peers
 from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.peers import Engine, Shape
-from nfrun.cache.run_cache import RunCache
 from nfrun.code.folder_code import FolderCode
+from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.executors.base import Placement
 from nfrun.engine.node_stats import NodeStatsFile, read_node_stats
 from nfrun.engine.pipeline_run import PipelineRun
 from nfrun.engine.placement import place_nodes
+from nfrun.history.cache.run_cache import RunCache
 from nfrun.history.journal import RunHeader
 from nfrun.history.work_dir import LOGS, SCRATCH, WorkDir, new_run_id
-from nfrun.logs.redaction import Redactor
 from nfrun.reports.run_record import RunRecord
+from nfrun.system.logs.redaction import Redactor
 from nfrun.tables.store import TableStore
-from nfrun.watch.run_watch import RunWatch
 
 WORKERS = 2
 _NODES = Path(__file__).parent / "nodes"

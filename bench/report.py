@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.flights import FLIGHTS
 from bench.measure import Line, Sample, holds, interleaved, median, spread
 from bench.startup import fresh
-from tests.page.browser import Browser, why_no_browser
+from tests.lookback.browser import Browser, why_no_browser
 
 _STEPS = """
 import pyarrow as pa

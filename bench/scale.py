@@ -22,7 +22,7 @@ _SECONDS, _BYTES = 10.0, 1e9  # limits for the largest file, with the start of t
 _READ = """
 import sys, time
 from nfrun.core.plan import plan_of
-from nfrun.spec.loader import read_pipeline
+from nfrun.pipeline_file.loader import read_pipeline
 began = time.process_time()
 plan = plan_of(read_pipeline(sys.argv[1])[0])
 ended = time.process_time()

@@ -15,10 +15,10 @@ from bench.blog import TWENTY
 from bench.flights import FLIGHTS
 from bench.measure import Line, holds, median, run_fresh, spread
 from nfrun.history.work_dir import WorkDir
-from nfrun.logs.redaction import Redactor
+from nfrun.lookback.page.recorded import read_recorded
+from nfrun.lookback.page.run_data import run_data
 from nfrun.lookback.run_reference import find_run
-from nfrun.page.recorded import read_recorded
-from nfrun.page.run_data import run_data
+from nfrun.system.logs.redaction import Redactor
 
 _SECONDS = 24.0  # of all nodes together
 _RECORDED, _OTHERS = 2, (1, 4, 8)  # slots

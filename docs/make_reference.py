@@ -18,23 +18,23 @@ import nfrun
 import nfrun.testing
 from nfrun.cli.commands import all_commands
 from nfrun.cli.help_text import _MOST_IN_ONE
+from nfrun.code.watch import seen_files
 from nfrun.core.calls import MOST_RUNNING
 from nfrun.core.event_json import JSON_KEYS, event_name
 from nfrun.core.events import Event
 from nfrun.core.map_spec import MOST_PARTS
 from nfrun.core.values import MISSING, fields
-from nfrun.logs import node_logs
 from nfrun.nodes.python_context import Context
 from nfrun.nodes.texts import script_files
-from nfrun.spec.expression_filters import MAX_DATES, MAX_SIZE
-from nfrun.spec.included_files import MAX_LEVELS
-from nfrun.spec.matrix.cell_ids import MAX_ID
-from nfrun.spec.matrix.cells import MAX_CELLS, MAX_NODES
+from nfrun.pipeline_file.expression_filters import MAX_DATES, MAX_SIZE
+from nfrun.pipeline_file.included_files import MAX_LEVELS
+from nfrun.pipeline_file.matrix.cell_ids import MAX_ID
+from nfrun.pipeline_file.matrix.cells import MAX_CELLS, MAX_NODES
+from nfrun.pipeline_file.yaml import text_file
+from nfrun.pipeline_file.yaml.syntax_messages import MAX_DEPTH
+from nfrun.system.logs import node_logs
 from nfrun.system.units import LONGEST
 from nfrun.tables.table_folders import MOST_PARTITIONS
-from nfrun.watch import seen_files
-from nfrun.yaml import text_file
-from nfrun.yaml.syntax_messages import MAX_DEPTH
 
 DOCS = Path(__file__).parent
 SCHEMAS = DOCS.parent / "schemas"

@@ -4,16 +4,6 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # that of `typing`, which every process would import here
 if TYPE_CHECKING:
-    from nfrun.api.builder import Node as Node
-    from nfrun.api.builder import Output as Output
-    from nfrun.api.builder import Pipeline as Pipeline
-    from nfrun.api.errors import RunFailed as RunFailed
-    from nfrun.api.pipelines import LoadedPipeline as LoadedPipeline
-    from nfrun.api.pipelines import load as load
-    from nfrun.api.plans import Plan as Plan
-    from nfrun.api.results import NodeFailure as NodeFailure
-    from nfrun.api.results import NodeResult as NodeResult
-    from nfrun.api.results import Result as Result
     from nfrun.core.errors import ClusterError as ClusterError
     from nfrun.core.errors import Diagnostic as Diagnostic
     from nfrun.core.errors import Error as Error
@@ -23,14 +13,24 @@ if TYPE_CHECKING:
     from nfrun.core.errors import SpecError as SpecError
     from nfrun.core.errors import UsageError as UsageError
     from nfrun.core.errors import WorkDirLocked as WorkDirLocked
+    from nfrun.session.api.builder import Node as Node
+    from nfrun.session.api.builder import Output as Output
+    from nfrun.session.api.builder import Pipeline as Pipeline
+    from nfrun.session.api.errors import RunFailed as RunFailed
+    from nfrun.session.api.pipelines import LoadedPipeline as LoadedPipeline
+    from nfrun.session.api.pipelines import load as load
+    from nfrun.session.api.plans import Plan as Plan
+    from nfrun.session.api.results import NodeFailure as NodeFailure
+    from nfrun.session.api.results import NodeResult as NodeResult
+    from nfrun.session.api.results import Result as Result
 
 # The modules of the names that Python programs use. They are imported when the name is asked for.
 _MODULES = {
-    **dict.fromkeys(("Node", "Output", "Pipeline"), "nfrun.api.builder"),
-    "RunFailed": "nfrun.api.errors",
-    **dict.fromkeys(("LoadedPipeline", "load"), "nfrun.api.pipelines"),
-    "Plan": "nfrun.api.plans",
-    **dict.fromkeys(("NodeFailure", "NodeResult", "Result"), "nfrun.api.results"),
+    **dict.fromkeys(("Node", "Output", "Pipeline"), "nfrun.session.api.builder"),
+    "RunFailed": "nfrun.session.api.errors",
+    **dict.fromkeys(("LoadedPipeline", "load"), "nfrun.session.api.pipelines"),
+    "Plan": "nfrun.session.api.plans",
+    **dict.fromkeys(("NodeFailure", "NodeResult", "Result"), "nfrun.session.api.results"),
     **dict.fromkeys(
         (
             *("ClusterError", "Diagnostic", "Error", "HandoffError", "NotRecorded", "SelectionError", "SpecError"),

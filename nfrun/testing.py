@@ -4,6 +4,6 @@ The plug-in of pytest that comes with nfrun has the fixture `pipeline`, which ru
 temporary work folder.
 """
 
-from nfrun.api.node_tests import run_node
+from nfrun.session.api.node_tests import run_node
 
 __all__ = ["run_node"]

@@ -34,9 +34,9 @@ from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.threads import _Loop
-from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
 from nfrun.system import working_directory
+from nfrun.system.logs.node_logs import Logs
 from nfrun.system.runtime import cores
 from nfrun.tables.store import TableStore
 
@@ -51,7 +51,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.pop("GITHUB_ACTIONS", None)  # in which nfrun prints for GitHub's runner
 sys.dont_write_bytecode = False
 
-pytest_plugins = ["tests.page.page_fixtures", "tests.places.s3_fixtures"]
+pytest_plugins = ["tests.lookback.page_fixtures", "tests.tables.s3_fixtures"]
 
 STUBS = Path(__file__).with_name("lean")
 _T = TypeVar("_T")

@@ -56,10 +56,10 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         {
             "system.std_streams": "owns them",
             "system.processes.process_exit": "flushes them before the process ends",
-            "logs.print_capture": "puts the router of prints in their place",
+            "system.logs.print_capture": "puts the router of prints in their place",
             "cli.run_reports": "gives stderr to the reporters",
-            "api.node_tests": "prints what a node under test has printed",
-            "api.progress": "gives stderr to the lines of a run, if the program asks for them",
+            "session.api.node_tests": "prints what a node under test has printed",
+            "session.api.progress": "gives stderr to the lines of a run, if the program asks for them",
             "cli.exit_codes": "flushes stdout where a full disk can still be reported",
             "cli.lookback_commands": "asks whether stdout is a terminal, and flushes it before it reads a long journal",
             "cli.commands": "flushes them before it leaves a detached node behind",
@@ -80,12 +80,12 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             "a command",
         )
         | {"cli.completion.answer": "the answer to a shell", "cli.doctor_command": "a command"}
-        | {"api.node_tests": "what a node under test has printed"},
+        | {"session.api.node_tests": "what a node under test has printed"},
     ),
     "prints to a stream": (
         prints_to(given=True),
         {
-            "api.node_tests": "what a node has printed",
+            "session.api.node_tests": "what a node has printed",
             "system.std_streams": "messages",
             "reports.summary": "the stream that it is given",
         },
@@ -116,8 +116,8 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             "system.atomic_files": "owns it",
             "system.atomic_folders": "puts a folder in the place of another",
             "system.kept_files": "moves outputs into the folder of a run",
-            "places.folder": "gives files and folders their final names in a place",
-            "places.host_cache": "gives copies their final names",
+            "tables.places.folder": "gives files and folders their final names in a place",
+            "tables.places.host_cache": "gives copies their final names",
             "history.run_history": "sets a damaged file aside",
             "history.run_index": "sets aside what is no index",
         },

@@ -152,7 +152,7 @@ def test_a_pipeline_runs_and_has_a_page(installed: Installed) -> None:
     assert json.loads(installed.nfrun("plan", "p.yaml", "--json"))["nodes"]["top"]["resume"] == "reuse"
     installed.nfrun("report", "-o", "page.html")
     page = (installed.folder / "page.html").read_text(encoding="utf-8")
-    assert len(page) > sum(file.stat().st_size for file in (ROOT / "nfrun/page/assets").glob("*.js")) / 2
+    assert len(page) > sum(file.stat().st_size for file in (ROOT / "nfrun/lookback/page/assets").glob("*.js")) / 2
     assert (installed.folder / "junit.xml").is_file()
     assert (installed.folder / "trace.json").is_file()
 

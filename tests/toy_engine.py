@@ -9,19 +9,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from nfrun.cluster.base import Cluster, RemoteWorker
+from nfrun.cluster.cluster import ClusterExecutor
+from nfrun.cluster.wire import Begun, Ended, HostConfig, from_text, to_text
 from nfrun.core.events import nfrun_failure
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
-from nfrun.engine.cluster.base import Cluster, RemoteWorker
-from nfrun.engine.cluster.cluster import ClusterExecutor
-from nfrun.engine.cluster.wire import Begun, Ended, HostConfig, from_text, to_text
 from nfrun.engine.executors.base import ExecutorContext, OnOutcome, Placement
-from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
+from nfrun.system.logs.node_logs import Logs
 
 
 class ToyEngine:
-    """Makes each attempt on a thread of this process, by what it has in place of `nfrun.engine.cluster.hosted`."""
+    """Makes each attempt on a thread of this process, by what it has in place of `nfrun.cluster.hosted`."""
 
     name = "toy"
 

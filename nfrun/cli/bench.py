@@ -37,12 +37,12 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, shortened
 from nfrun.core.values import mutable
 from nfrun.nodes.registry import KINDS
+from nfrun.pipeline_file.resolve import resolve
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, interleave
 from nfrun.reports.format_units import format_seconds
 from nfrun.reports.last_line import GO_ON
 from nfrun.reports.summary import KEEP_GOING
-from nfrun.running.option_values import parse_slots
-from nfrun.spec.resolve import resolve
+from nfrun.session.option_values import parse_slots
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.processes.exit_status import describe_exit
 from nfrun.system.processes.signals import SIGNALS, cancel_on_signals

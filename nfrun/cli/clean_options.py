@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nfrun.running.option_fields import (
+from nfrun.session.option_fields import (
     Options,
     cache_size_option,
     command_options,

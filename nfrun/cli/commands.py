@@ -22,9 +22,9 @@ from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, 
 from nfrun.cli.plugins_command import PluginsOptions, plugins
 from nfrun.cli.schema_options import SchemaOptions
 from nfrun.core.errors import SpecError, UsageError
-from nfrun.running.option_fields import Options
-from nfrun.running.option_values import cache_budget, tells_github
-from nfrun.running.options import PlanOptions, RunOptions, ValidateOptions
+from nfrun.session.option_fields import Options
+from nfrun.session.option_values import cache_budget, tells_github
+from nfrun.session.options import PlanOptions, RunOptions, ValidateOptions
 from nfrun.system.processes.process_exit import ImmediateExit
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def _identity(path: Path | None) -> tuple[int, ...]:
 
 def _write_error(path: Path, options: RunOptions, error: BaseException, messages: Messages) -> None:
     """Write the file of `--junit` for a run that has not begun, lest that of an earlier run be taken for it."""
-    from nfrun.logs.event_redaction import redact_diagnostic
-    from nfrun.running.ci_files import write_error, write_problems
-    from nfrun.running.report_files import check_report_files
+    from nfrun.session.ci_files import write_error, write_problems
+    from nfrun.session.report_files import check_report_files
+    from nfrun.system.logs.event_redaction import redact_diagnostic
 
     try:
         check_report_files(options)
@@ -94,7 +94,7 @@ def _worded(error: BaseException) -> str:
 def plan(options: PlanOptions, messages: Messages) -> int:
     """Print the plan of a pipeline, and unless `fresh` which nodes would run and why."""
     from nfrun.reports.plan_view import plan_view
-    from nfrun.running.planning import plan_pipeline
+    from nfrun.session.planning import plan_pipeline
 
     planned = plan_pipeline(options, messages)
     if planned.decisions is not None:
@@ -153,8 +153,8 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
     """Print all problems and warnings of all files. Returns 2 if there are problems, otherwise 0."""
     from nfrun.core.errors import one_line, render_all
     from nfrun.core.text import ellipsize
+    from nfrun.pipeline_file.validate import validate_file
     from nfrun.reports.format_units import format_count
-    from nfrun.spec.validate import validate_file
 
     problems: list[Diagnostic] = []
     all_warnings: list[Diagnostic] = []
@@ -186,7 +186,7 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
         documents.append({"file": str(file), "ok": not diagnostics, **lists})
     cluster = {}
     if options.executor and not problems:
-        from nfrun.running.cluster_run import validate_on_cluster
+        from nfrun.session.cluster_run import validate_on_cluster
 
         line, told = validate_on_cluster(options, valid)
         cluster = {"cluster": {"ok": True, "warnings": told}}
@@ -223,7 +223,7 @@ def version() -> int:
 
 def schema(options: SchemaOptions, messages: Messages) -> int:
     """Print the JSON Schema of pipeline files, or of a document."""
-    from nfrun.spec.schema import document_schema, schema_text
+    from nfrun.pipeline_file.schema import document_schema, schema_text
 
     print(schema_text() if options.what == "pipeline" else document_schema(options.what), end="")
     return EXIT_OK

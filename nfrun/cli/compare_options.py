@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from nfrun.running.option_fields import (
+from nfrun.session.option_fields import (
     Options,
     color_option,
     command_options,
@@ -17,7 +17,7 @@ from nfrun.running.option_fields import (
     pipeline_option,
     slots_option,
 )
-from nfrun.running.option_values import parse_number, parse_slots
+from nfrun.session.option_values import parse_number, parse_slots
 
 
 @command_options

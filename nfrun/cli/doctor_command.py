@@ -11,7 +11,7 @@ from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json
 from nfrun.core.health import NOTE, PROBLEM, HealthCheck
 from nfrun.core.text import format_count
 from nfrun.core.values import asdict
-from nfrun.running.option_fields import (
+from nfrun.session.option_fields import (
     Options,
     color_option,
     command_options,
@@ -39,7 +39,7 @@ class DoctorOptions(Options):
 
 def doctor(options: DoctorOptions, messages: Messages) -> int:
     """Print what was checked and what to do. Returns 1 if there is a problem, and 0 if there are notes at most."""
-    from nfrun.running.health import check_health
+    from nfrun.session.health import check_health
 
     folder, work = _places(options)
     checks: list[HealthCheck] = []

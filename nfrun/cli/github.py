@@ -15,7 +15,7 @@ from nfrun.reports.ci.github_commands import Annotation, HarmlessStream, annotat
 from nfrun.reports.ci.github_report import GitHubReport, Workspace, diagnostic_annotations
 from nfrun.reports.ci.github_summary import summary_of
 from nfrun.reports.run_record import RunRecord
-from nfrun.running.run_setup import RunSetup
+from nfrun.session.run_setup import RunSetup
 
 if TYPE_CHECKING:
     from nfrun.system.std_streams import Messages

@@ -22,8 +22,8 @@ from nfrun.cli.exit_codes import EXIT_OK
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.text import closest_match, ellipsize, escape_controls, on_one_line
-from nfrun.running.option_fields import Options, command_options, declare
-from nfrun.running.option_values import parse_path
+from nfrun.session.option_fields import Options, command_options, declare
+from nfrun.session.option_values import parse_path
 
 if TYPE_CHECKING:
     from nfrun.system.std_streams import Messages
@@ -78,7 +78,7 @@ def init(options: InitOptions, messages: Messages) -> int:
 
 def _project_files(template: str) -> dict[Path, bytes]:
     """Return the contents of the files of a new project, by their paths in it."""
-    from nfrun.spec.schema import schema_text
+    from nfrun.pipeline_file.schema import schema_text
 
     folder = Path(nfrun.__file__).parent / "templates" / template
     ignored = {line.rstrip("/") for line in (folder / ".gitignore").read_text().split()}  # left by trials, by pip

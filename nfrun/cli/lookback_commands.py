@@ -32,12 +32,12 @@ from nfrun.system.std_streams import path_for_stdout, stdout_for_text
 if TYPE_CHECKING:
     from nfrun.history.journal import FinishedOutput
     from nfrun.history.work_dir import WorkDir
-    from nfrun.logs.redaction import Redactor
     from nfrun.lookback.layout import Look
     from nfrun.lookback.recorded_run import RecordedNode
     from nfrun.lookback.run_diff import OutputDiff, RowDiff
     from nfrun.lookback.run_list import ListedRun
-    from nfrun.running.option_fields import Options
+    from nfrun.session.option_fields import Options
+    from nfrun.system.logs.redaction import Redactor
     from nfrun.system.std_streams import Messages
 
 _STDOUT = Path("-")
@@ -108,7 +108,7 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
         output_lines,
     )
     from nfrun.lookback.recorded_run import read_inputs, read_node
-    from nfrun.reopen.first_rows import open_tables
+    from nfrun.lookback.reopen.first_rows import open_tables
 
     node = read_node(run, name)
     inputs = dict(read_inputs(run, node))
@@ -141,7 +141,7 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
 def _path(run: ListedRun, output: FinishedOutput) -> Path | None:
     """Return where an output is on this machine, None if that is nowhere."""
     from nfrun.history.run_history import table_path
-    from nfrun.places.addresses import path_of
+    from nfrun.tables.places.addresses import path_of
 
     if output.stored:
         path = path_of(output.stored)
@@ -186,12 +186,12 @@ def _follow(work: WorkDir, run: ListedRun, node: str, messages: Messages) -> int
 
 def diff(options: DiffOptions, messages: Messages) -> int:
     """Print what differs between two runs. With `exit_code`, returns 1 if something does."""
-    from nfrun.logs.event_redaction import redact_value
     from nfrun.lookback.diff_text import diff_document, diff_lines
+    from nfrun.lookback.reopen.current_pipeline import bound_pipeline
+    from nfrun.lookback.reopen.opened_tables import RunTables
     from nfrun.lookback.run_diff import diff_runs, find_two_runs
     from nfrun.lookback.work_folder import find_work
-    from nfrun.reopen.current_pipeline import bound_pipeline
-    from nfrun.reopen.opened_tables import RunTables
+    from nfrun.system.logs.event_redaction import redact_value
 
     work, pipeline = find_work(options.pipeline, options.work)
     runs = find_two_runs(work, pipeline, options.before, options.after)
@@ -201,7 +201,7 @@ def diff(options: DiffOptions, messages: Messages) -> int:
     def rows(output: OutputDiff) -> RowDiff | str | None:
         if not options.data:
             return None
-        from nfrun.reopen.row_diff import compare_output
+        from nfrun.lookback.reopen.row_diff import compare_output
 
         return compare_output(output, tables, options.key)
 
@@ -215,10 +215,10 @@ def diff(options: DiffOptions, messages: Messages) -> int:
 
 def report(options: ReportOptions, messages: Messages) -> int:
     """Write the page of a run, or its trace, and print the name of its file."""
+    from nfrun.lookback.page.html_page import page_name
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
-    from nfrun.page.html_page import page_name
-    from nfrun.running.report_files import check_report_file, write_report
+    from nfrun.session.report_files import check_report_file, write_report
     from nfrun.system.atomic_files import name_errors
 
     work, pipeline = find_work(options.pipeline, options.work)
@@ -242,8 +242,8 @@ def report(options: ReportOptions, messages: Messages) -> int:
 
 
 def _page(work: WorkDir, run: ListedRun, messages: Messages) -> str:
-    from nfrun.page.html_page import render_page
-    from nfrun.page.run_data import run_data
+    from nfrun.lookback.page.html_page import render_page
+    from nfrun.lookback.page.run_data import run_data
 
     document = run_data(work, run, _redactor(run), [name for name in run.header.secrets if name not in os.environ])
     if hidden := document["run"].get("hidden"):
@@ -252,7 +252,7 @@ def _page(work: WorkDir, run: ListedRun, messages: Messages) -> str:
 
 
 def _trace(run: ListedRun) -> str:
-    from nfrun.page.recorded_trace import recorded_trace
+    from nfrun.lookback.page.recorded_trace import recorded_trace
 
     return "".join(f"{line}\n" for line in recorded_trace(run, _redactor(run)))
 
@@ -260,10 +260,10 @@ def _trace(run: ListedRun) -> str:
 def open_table(options: OpenOptions, messages: Messages) -> int:
     """Print the first rows of a table that a run has left, or write it to stdout or into a file; the path of a file."""
     from nfrun.core.output_types import TABLE, form_of
+    from nfrun.lookback.reopen.current_pipeline import bound_pipeline
+    from nfrun.lookback.reopen.opened_tables import RunTables
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
-    from nfrun.reopen.current_pipeline import bound_pipeline
-    from nfrun.reopen.opened_tables import RunTables
 
     if options.format in ("arrow", "parquet") and options.file is None and sys.stdout.isatty():
         raise UsageError(
@@ -327,10 +327,10 @@ def _write(table: Any, options: OpenOptions, messages: Messages) -> int:
 def shell(options: ShellOptions, messages: Messages) -> int:
     """Start Python with the inputs, the values and the function of a node, and return its exit code."""
     from nfrun.code.module_space import FolderModules
+    from nfrun.lookback.reopen.current_pipeline import bind_as_in, node_of, pipeline_file
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
     from nfrun.nodes.folders import folder_of
-    from nfrun.reopen.current_pipeline import bind_as_in, node_of, pipeline_file
     from nfrun.system.native_threads import arrow_threads, default_thread_variables, thread_variables
 
     work, name = find_work(options.pipeline, options.work)
@@ -344,9 +344,9 @@ def shell(options: ShellOptions, messages: Messages) -> int:
     time.tzset()
     import pyarrow
 
-    from nfrun.reopen.node_shell import NodeShell
-    from nfrun.reopen.opened_tables import RunTables
-    from nfrun.reopen.python_prompt import run_prompt
+    from nfrun.lookback.reopen.node_shell import NodeShell
+    from nfrun.lookback.reopen.opened_tables import RunTables
+    from nfrun.lookback.reopen.python_prompt import run_prompt
 
     if count := arrow_threads(threads):
         pyarrow.set_cpu_count(count)
@@ -368,7 +368,7 @@ def shell(options: ShellOptions, messages: Messages) -> int:
 
 def _redactor(*runs: ListedRun) -> Redactor:
     """Return what masks the values that the secrets of these runs have now."""
-    from nfrun.logs.redaction import Redactor
+    from nfrun.system.logs.redaction import Redactor
 
     names = {name for run in runs for name in run.header.secrets}
     return Redactor(os.environ[name] for name in sorted(names) if name in os.environ)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING
-from nfrun.running.option_fields import (
+from nfrun.session.option_fields import (
     Options,
     color_option,
     command_options,
@@ -18,7 +18,7 @@ from nfrun.running.option_fields import (
     params_option,
     refuse_idle,
 )
-from nfrun.running.option_values import parse_number, parse_path
+from nfrun.session.option_values import parse_number, parse_path
 from nfrun.tables.formats import format_of
 
 _RUN = "a number, an id, last, last-ok, or last~2 for the second before the last"

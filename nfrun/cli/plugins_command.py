@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, print_json
 from nfrun.core.text import on_one_line
-from nfrun.running.option_fields import Options, command_options, flag
+from nfrun.session.option_fields import Options, command_options, flag
 
 if TYPE_CHECKING:
     from nfrun.core.static_half import StaticHalf
@@ -22,7 +22,7 @@ class PluginsOptions(Options):
 
 def plugins(options: PluginsOptions, messages: Messages) -> int:
     """List the kinds of plug-ins with their version, package and description. Returns 2 if one is not usable."""
-    from nfrun.plugins.installed import PluginError, installed_kinds, read_kind
+    from nfrun.nodes.plugins.installed import PluginError, installed_kinds, read_kind
 
     rows: list[tuple[str, str, str, str]] = []
     found: list[dict[str, Any]] = []

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
 from nfrun.cli.run_reports import build_reporters
 from nfrun.engine.runner import Run
-from nfrun.logs.print_capture import capture_prints
-from nfrun.running.options import RunOptions
-from nfrun.running.prepared_run import Caller
-from nfrun.running.run import run_prepared
-from nfrun.running.run_setup import set_up_run
+from nfrun.session.options import RunOptions
+from nfrun.session.prepared_run import Caller
+from nfrun.session.run import run_prepared
+from nfrun.session.run_setup import set_up_run
+from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.processes.signals import cancel_on_signals
 from nfrun.system.std_streams import Messages, separate_streams
 

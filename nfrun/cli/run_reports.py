@@ -19,9 +19,9 @@ from nfrun.core.plan import plan_of, selected_plan
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.reports.run_record import RunRecord
-from nfrun.running.option_values import tells_github
-from nfrun.running.options import RunOptions
-from nfrun.running.run_setup import RunSetup
+from nfrun.session.option_values import tells_github
+from nfrun.session.options import RunOptions
+from nfrun.session.run_setup import RunSetup
 from nfrun.system.checked_json import read_checked, write_checked
 from nfrun.system.runtime import children_time, cores, idle_seconds, peak_rss
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nfrun.running.option_fields import Options, command_options, declare
+from nfrun.session.option_fields import Options, command_options, declare
 
 
 @command_options

@@ -22,9 +22,9 @@ from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSetti
 from nfrun.engine.context_variables import run_apart, with_settings_kept
 from nfrun.engine.mapped.open_map import CallsFailed, OpenMap
 from nfrun.engine.output_checks import OutputChecks, absent_outputs, failure_of_checks
-from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken, NodeError
 from nfrun.nodes.registry import BUILT_IN, KINDS
+from nfrun.system.logs.print_capture import current_attempt
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import Cause, error_text
 from nfrun.core.events import Failure, NodeStarted, nfrun_failure
@@ -18,19 +19,18 @@ from nfrun.engine.attempt_inputs import AttemptInputs, OutputStore
 from nfrun.engine.context_variables import keep_imported
 from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.granted_units import unit_variables
-from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
-from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.folders import folder_of
 from nfrun.system.checksums import FileChecksums, FileLook
 from nfrun.system.kept_files import remove
+from nfrun.system.logs.node_logs import Logs, StreamLog, throttle_detached
+from nfrun.system.logs.print_capture import current_attempt
 from nfrun.system.native_threads import thread_variables
 from nfrun.tables.formats import FormatError
-from nfrun.watch.run_watch import RunWatch
 
 if TYPE_CHECKING:
+    from nfrun.code.watch.process_state import ProcessState, StartState
     from nfrun.engine.mapped.open_map import PieceSource
-    from nfrun.watch.process_state import ProcessState, StartState
 
 # Runs a coroutine on an event loop to its end and returns its result.
 RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -20,7 +20,7 @@ from nfrun.nodes.registry import KINDS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nfrun.contracts.finding import Finding
+    from nfrun.tables.contracts.finding import Finding
 
 _SHOWN_ROWS, _SHOWN_COLUMNS = 5, 8
 _LONGEST_NAME = 80
@@ -76,7 +76,7 @@ class OutputChecks:
 
     def _schema_problems(self, ref: OutputRef, columns: Mapping[str, str]) -> list[str]:
         """Return what in an output is against its schema. A table that is in files is not made if these say it."""
-        from nfrun.contracts.schema_check import columns_without_nulls, problems_of_columns, schema_problems
+        from nfrun.tables.contracts.schema_check import columns_without_nulls, problems_of_columns, schema_problems
 
         if ref.files is not None:
             from nfrun.tables.footers import null_counts, source_schema
@@ -87,9 +87,9 @@ class OutputChecks:
         return list(schema_problems(columns, self._store.open(ref)))
 
     def _finding(self, check: Check, name: str, table: pa.Table) -> Finding:
-        from nfrun.contracts.built_in import make_check
-        from nfrun.contracts.finding import Finding
         from nfrun.nodes.duckdb_instances import gives_nothing
+        from nfrun.tables.contracts.built_in import make_check
+        from nfrun.tables.contracts.finding import Finding
 
         if check.kind in BUILT_IN_CHECKS:
             ask = partial(gives_nothing, self._context)

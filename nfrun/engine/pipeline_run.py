@@ -1,7 +1,7 @@
 """Wires one run together: its store, executor, logs and event dispatcher.
 
 Several runs can be under way in one process, on threads of their own. A run changes nothing that belongs to the
-process, but for the audit hook of `nfrun.watch`, which stays and does nothing while no run is under way. The caller
+process, but for the audit hook of `code.watch`, which stays and does nothing while no run is under way. The caller
 adds what it needs around the nodes, such as signal handlers or the capture of prints.
 """
 
@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.call_events import CallStarted
 from nfrun.core.events import NodeLogged, NodeProgressed, NodeStarted, Outcome, OutputRef, RunFinished
 from nfrun.core.pipeline import NOTHING, Pipeline
@@ -28,21 +29,19 @@ from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.instance_closer import InstanceCloser
 from nfrun.engine.last_nodes import EndReport, LastNodes
 from nfrun.engine.runner import KnownOutcome, Run
-from nfrun.logs.event_redaction import redact_events
-from nfrun.logs.node_logs import Logs
-from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken
 from nfrun.nodes.declared_files import declared_files, failure_without
 from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.spare_threads import SpareThreads
 from nfrun.system.kept_files import remove
+from nfrun.system.logs.event_redaction import redact_events
+from nfrun.system.logs.node_logs import Logs
+from nfrun.system.logs.redaction import Redactor
 from nfrun.system.runtime import cores
-from nfrun.watch.run_watch import RunWatch
 
 if TYPE_CHECKING:
-    from nfrun.engine.cluster.base import Cluster
+    from nfrun.code.watch.process_state import ProcessState
     from nfrun.tables.store import TableStore
-    from nfrun.watch.process_state import ProcessState
 
     WithCache = Callable[[RunAttempt, TableStore, Callable[[Exception], None]], RunAttempt]
 
@@ -53,8 +52,8 @@ class PipelineRun:
     Outputs are in `folder`, log files in `logs`, and scratch folders in `scratch`. `environ` is the whole environment
     of the nodes; in this process, only `context.env` shows it. `placement` says where nodes run. Events pass through
     `gate` before the reporters get them. `importer` is that of `AttemptRunner`. `make_store(run)` makes the store.
-    `given` are outputs of earlier runs that nodes read. `on_error` is that of `EventDispatcher`. `cluster` has the
-    workers of the nodes that are placed on one.
+    `given` are outputs of earlier runs that nodes read. `on_error` is that of `EventDispatcher`. `on_cluster` makes
+    the executor of the nodes that are placed on a cluster.
     """
 
     def __init__(
@@ -78,9 +77,9 @@ class PipelineRun:
         grace: float = GRACE_SECONDS,
         report: EndReport | None = None,
         given: Mapping[str, OutputRef] = NOTHING,
-        cluster: Cluster | None = None,
+        on_cluster: MakeExecutor | None = None,
     ) -> None:
-        self._makers = _executor_makers(Preparation(placement, environ, cluster))
+        self._makers = _executor_makers(Preparation(placement, environ, on_cluster))
         self._folder, self._placement, self._slots = folder, placement, plan.slots
         self._back_pressure, self._instances = BackPressure(), InstanceCloser(pipeline.nodes.values(), grace, on_error)
         all_reporters = (*reporters, *([report] if report else []), self._back_pressure, self._instances)
@@ -200,6 +199,6 @@ def _process_state() -> ProcessState:
     # It draws a random number when it is imported. If a report imported it later, nodes that run then would be blamed.
     import rich.style  # noqa: F401
 
-    from nfrun.watch.process_state import ProcessState  # few runs import it
+    from nfrun.code.watch.process_state import ProcessState  # few runs import it
 
     return ProcessState()

@@ -16,7 +16,7 @@ from nfrun.history.run_index import RunIndex
 from nfrun.system.kept_files import is_inside, remove
 
 if TYPE_CHECKING:
-    from nfrun.places.base import Place
+    from nfrun.tables.places.base import Place
 
 _NEW_SECONDS = 3_600.0
 _MOST_STORED = 1000**4

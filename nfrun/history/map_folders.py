@@ -15,7 +15,7 @@ from pathlib import Path
 from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen, replace
 from nfrun.history.eviction import KeptTable
-from nfrun.pieces.segment_files import segment_totals, segments_in
+from nfrun.rows.segment_files import segment_totals, segments_in
 from nfrun.system.atomic_files import PARTIAL, atomic_write, make_private, read_regular_file
 from nfrun.system.checksums import text_checksum
 

@@ -26,7 +26,7 @@ from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import NotKeepable, content_of
 
 if TYPE_CHECKING:
-    from nfrun.places.stored_outputs import StoredOutputs
+    from nfrun.tables.places.stored_outputs import StoredOutputs
 
 _Item = TypeVar("_Item")
 _MOST_COMPARED = 20  # runs of a profile in which a node is looked for, to say what changed
@@ -214,7 +214,7 @@ class RunHistory:
 
     @cached_property
     def _stored(self) -> StoredOutputs:
-        from nfrun.places.stored_outputs import StoredOutputs  # most journals name none
+        from nfrun.tables.places.stored_outputs import StoredOutputs  # most journals name none
 
         return StoredOutputs()
 

@@ -182,7 +182,7 @@ class WorkDir:
         with suppress(OSError):
             id = (self.path / _STORE_ID).read_text()
             if id:
-                from nfrun.places.host_cache import default_folder  # few runs have a place
+                from nfrun.tables.places.host_cache import default_folder  # few runs have a place
 
                 return Path(id), default_folder()
         return ()

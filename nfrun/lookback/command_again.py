@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from nfrun.core.pipeline import WORK_DIR
-from nfrun.logs.redaction import MASK
 from nfrun.lookback.run_list import ListedRun
+from nfrun.system.logs.redaction import MASK
 
 # Options that run every node, leave no tables, or only change what is shown.
 _LEFT_OUT = ("--fresh", "--json", "-q", "--quiet", "-v", "--verbose", "--github", "--no-github")

@@ -12,10 +12,10 @@ from nfrun.core.errors import NotRecorded
 from nfrun.core.text import escape_controls, file_stem
 from nfrun.core.values import field, frozen
 from nfrun.history.work_dir import LOGS, is_run_id, run_number
-from nfrun.logs.node_logs import LOG, STREAMS
 from nfrun.lookback.recorded_run import read_node
 from nfrun.lookback.run_list import ListedRun
 from nfrun.reports.format_units import format_count
+from nfrun.system.logs.node_logs import LOG, STREAMS
 
 _STREAMS = (*STREAMS, LOG)
 _NAME = re.compile(rf"\.([1-9][0-9]{{0,9}})\.({'|'.join(_STREAMS)})\Z")

@@ -181,7 +181,7 @@ def _no_such_node(run: ListedRun, node: str) -> str:
 def _has_logs(run: ListedRun, node: str) -> bool:
     """Whether a node of a run printed or logged something: a journal says of no node that it has begun."""
     with suppress(OSError):
-        name = re.compile(rf"{re.escape(file_stem(node))}\.[0-9]+\.[a-z]+")  # as `log_path` of nfrun.logs makes them
+        name = re.compile(rf"{re.escape(file_stem(node))}\.[0-9]+\.[a-z]+")  # as `log_path` makes them
         return any(name.fullmatch(path.name) for path in (run.folder / LOGS).iterdir())
     return False
 

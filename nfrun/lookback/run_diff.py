@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from nfrun.cache.change_text import entry_changes
 from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import field, frozen
+from nfrun.history.cache.change_text import entry_changes
 from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
 from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import WorkDir

@@ -42,7 +42,7 @@ def name_of(pipeline: Path, work: WorkDir) -> str:
 
     Raises SpecError if there is neither such a file nor a run of it: its name is mistyped.
     """
-    from nfrun.yaml.text_file import read_text
+    from nfrun.pipeline_file.yaml.text_file import read_text
 
     name = work.name_of_file(pipeline.absolute())
     if pipeline.exists() or next(list_runs(work, name), None) is None:

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun import NodeError as NodeError
+from nfrun.code.facts.code_facts import NO_FACTS, CodeFacts
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.file_source import FileSource
 from nfrun.core.map_spec import MapForm
 from nfrun.core.output_types import form_of
 from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.core.values import KW_ONLY, field, frozen, mutable
-from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
     from nfrun.code.reached_code import Statement
-    from nfrun.logs.node_logs import StreamLog
     from nfrun.system.checksums import FileLook
+    from nfrun.system.logs.node_logs import StreamLog
 
 _Files = Mapping[str, Path]  # by the names to show
 

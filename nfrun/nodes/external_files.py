@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol
 
+from nfrun.code.facts.code_facts import NO_FACTS, CodeFacts
 from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.core.values import replace
-from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.declared_files import declared_files, written_files
 from nfrun.nodes.folders import folder_of, from_base

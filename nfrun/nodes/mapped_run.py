@@ -11,7 +11,7 @@ from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.map_form import check_columns
 
 if TYPE_CHECKING:
-    from nfrun.pieces.work import MapWork
+    from nfrun.rows.work import MapWork
 
 
 def open_work(context: NodeContext, kept: KeptRows | None = None) -> tuple[MapWork, Mapping[str, Any]]:
@@ -20,7 +20,7 @@ def open_work(context: NodeContext, kept: KeptRows | None = None) -> tuple[MapWo
     `kept` says where results of calls are, None to use those of no other run and to leave none. Raises NodeError if
     the input lacks a column, HandoffError, and FormatError.
     """
-    from nfrun.pieces.work import MapWork
+    from nfrun.rows.work import MapWork
 
     node = context.node
     spec, form = node.map, (node.map and node.map.form) or MapForm()
@@ -43,7 +43,7 @@ def run_mapped(
     join: Callable[[NodeSpec, Any], Any] = lambda node, rows: rows,
 ) -> Mapping[str, Any]:
     """Return the table of a mapped node. Uses and keeps no results of other runs; the first error is raised."""
-    from nfrun.pieces.returned import ReturnedError
+    from nfrun.rows.returned import ReturnedError
 
     node = context.node
     work, inputs = open_work(context)

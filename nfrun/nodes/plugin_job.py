@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.static_half import StaticHalf
 from nfrun.nodes.base import CancelToken, NodeContext
-from nfrun.plugins.job import NodeView
+from nfrun.nodes.plugins.job import NodeView
 
 if TYPE_CHECKING:
     import logging

@@ -24,8 +24,8 @@ from nfrun.nodes.text_facts import network_of_values, with_script
 from nfrun.nodes.user_function import as_frames, awaited, bound, load, parameters_of, values
 
 if TYPE_CHECKING:
+    from nfrun.code.facts.code_facts import CodeFacts
     from nfrun.code.fingerprint import Fingerprints
-    from nfrun.facts.code_facts import CodeFacts
 
 
 _IMMUTABLE = frozenset({"pyarrow", "duckdb"})  # packages that allocate the memory of the Arrow tables they make
@@ -136,7 +136,7 @@ def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
 
 
 def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
-    from nfrun.facts.known_facts import known_facts
+    from nfrun.code.facts.known_facts import known_facts
 
     module, _, function = node.body.partition(":")
     facts = known_facts(code).of(module, function, node.with_)

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.contracts.text_types import instead_of
-from nfrun.contracts.type_names import OTHERS, parse_type
 from nfrun.core.errors import HandoffError
 from nfrun.core.output_types import FOLDER
 from nfrun.core.pipeline import NodeSpec, has_expression
@@ -24,6 +22,8 @@ from nfrun.nodes.read_files import check_file, files_in, found_file, layout, mis
 from nfrun.system.os_errors import reason
 from nfrun.system.std_streams import named_descriptor
 from nfrun.tables import formats
+from nfrun.tables.contracts.text_types import instead_of
+from nfrun.tables.contracts.type_names import OTHERS, parse_type
 from nfrun.tables.csv_options import ASIDE, BAD_ROWS, CSV_OPTIONS, REJECTED, CsvOptions, wrong_option
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _types(node: NodeSpec) -> dict[str, Any]:
     columns = _typed(node)
     if not columns:
         return {}
-    from nfrun.contracts.column_types import arrow_type
+    from nfrun.tables.contracts.column_types import arrow_type
 
     found = {name: arrow_type(parse_type(text)[0]) for name, text in columns.items() if name != OTHERS}
     return {name: type_ for name, type_ in found.items() if type_ is not None}

@@ -29,10 +29,10 @@ from nfrun.tables.formats import ARROW, FormatError
 if TYPE_CHECKING:
     import subprocess
 
+    from nfrun.code.facts.code_facts import CodeFacts
     from nfrun.code.fingerprint import Fingerprints
-    from nfrun.facts.code_facts import CodeFacts
-    from nfrun.logs.node_logs import StreamLog
     from nfrun.nodes.texts.shell_words import Command
+    from nfrun.system.logs.node_logs import StreamLog
 
 _TAIL = 4096  # bytes of stderr shown in an error, and of a file that are looked at
 _SHOWN = 20  # lines of it that are always shown
@@ -182,7 +182,7 @@ def _variable(output: str) -> str:
 def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
     import subprocess
 
-    from nfrun.logs.node_logs import STREAMS
+    from nfrun.system.logs.node_logs import STREAMS
     from nfrun.system.pipes import pumping
 
     if context.cancel_token.cancelled:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nfrun.code.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 from nfrun.core.pipeline import NodeSpec
-from nfrun.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 from nfrun.nodes.folders import from_base
 from nfrun.system.atomic_files import open_regular_file
 
@@ -32,7 +32,7 @@ def query_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
     network, where = _network(node, node.body), _where(node)
     if not _WORDS.search(node.body):
         return CodeFacts(network=network) if network else NO_FACTS
-    from nfrun.facts.clocks import clocks_in_query, draws_in_query
+    from nfrun.code.facts.clocks import clocks_in_query, draws_in_query
 
     asked = [CodeFact(clock, where) for clock in clocks_in_query(node.body)]
     drawn = [CodeFact(what, where) for what in draws_in_query(node.body, seeded=node.cpus == 1)]
@@ -55,7 +55,7 @@ def with_script(
 
     `where` is the place of the text. `prints`: its stdout is a log.
     """
-    from nfrun.facts.script_clocks import time_in_script, with_time
+    from nfrun.code.facts.script_clocks import time_in_script, with_time
 
     found = [_time_in_file(path, from_base(node)(name)) for name, path in files.items()]
     return with_time(facts, time_in_script(text, where, prints=prints), *found)
@@ -63,8 +63,8 @@ def with_script(
 
 def _time_in_file(path: Path, shown: str) -> CodeFacts:
     """Return what a file that a script names tells of the time, if it is a script or a query."""
-    from nfrun.facts.clocks import clocks_in_query
-    from nfrun.facts.script_clocks import time_in_file
+    from nfrun.code.facts.clocks import clocks_in_query
+    from nfrun.code.facts.script_clocks import time_in_file
 
     with suppress(OSError, UnicodeDecodeError):
         if path.suffix == ".sql":
@@ -87,7 +87,7 @@ def _network(node: NodeSpec, text: str) -> list[CodeFact]:
     values = [*map(str, node.with_.values())]  # also those of lists and mappings
     if not text and not any("://" in value for value in values):
         return []
-    from nfrun.facts.addresses import network_of_text
+    from nfrun.code.facts.addresses import network_of_text
 
     return network_of_text(text, values, _where(node, text))
 

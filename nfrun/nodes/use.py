@@ -18,7 +18,7 @@ from nfrun.nodes.made_files import check_apart, made_file
 from nfrun.nodes.returned_tables import a_, to_table
 
 if TYPE_CHECKING:
-    from nfrun.plugins.job import Job
+    from nfrun.nodes.plugins.job import Job
 
 # What a module of a plug-in has, for messages.
 _SIGNATURES = {"run": "function run(job)", "Calls": "class Calls", "after": "function after(values, rows)"}
@@ -29,7 +29,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     half = node.plugin
     if half is None:
         return
-    from nfrun.plugins.value_checks import check_values  # few pipelines have plug-ins
+    from nfrun.nodes.plugins.value_checks import check_values  # few pipelines have plug-ins
 
     wrong = [*check_values(half.values, node.with_, f"'{half.name}'")]
     for found in wrong:
@@ -168,7 +168,7 @@ def _installed_here(half: StaticHalf) -> StaticHalf | None:
 
     None if there is no usable one. Raises NodeError if its results may be others.
     """
-    from nfrun.plugins.installed import PluginError, find_kind
+    from nfrun.nodes.plugins.installed import PluginError, find_kind
 
     try:
         own = find_kind(half.name)

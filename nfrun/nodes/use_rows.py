@@ -16,8 +16,8 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
 from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
+from nfrun.nodes.plugins.column_texts import named_columns
 from nfrun.nodes.returned_tables import a_
-from nfrun.plugins.column_texts import named_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa

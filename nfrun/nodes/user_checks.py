@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.contracts.finding import EVIDENCE_ROWS, Finding
 from nfrun.core.contracts import Check
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
@@ -16,6 +15,7 @@ from nfrun.nodes.python import PYTHON, call_check
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.returned_tables import a_, to_table
 from nfrun.nodes.sql import SQL, examine
+from nfrun.tables.contracts.finding import EVIDENCE_ROWS, Finding
 
 THIS = "this"  # the name of the table in queries
 

@@ -10,9 +10,9 @@ from typing import IO, Any
 from nfrun.core.events import NOT_SELECTED, Event, RunFinished
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
-from nfrun.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.reports.shown_places import path_here
+from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
 
 
 def run_document(

@@ -14,7 +14,7 @@ from nfrun.core.text import escape_controls, shortened
 from nfrun.reports.format_units import format_count, format_seconds
 
 if TYPE_CHECKING:
-    from nfrun.cache.reuse_decision import ReuseDecision
+    from nfrun.history.cache.reuse_decision import ReuseDecision
 
 _IF_UNCHANGED = "; reused after all if its inputs turn out the same"
 _MAX_NAME = 30
@@ -194,7 +194,7 @@ def last_sections(pipeline: Pipeline) -> dict[str, Mapping[str, NodeSpec]]:
 
 def none_has_finished(decisions: Mapping[str, ReuseDecision]) -> bool:
     """Return whether no node has finished in any kept run. The reason is then left out of the rows."""
-    from nfrun.cache.reuse_decision import NEVER_FINISHED  # not at the top: `plan --fresh` goes without it
+    from nfrun.history.cache.reuse_decision import NEVER_FINISHED  # not at the top: `plan --fresh` goes without it
 
     reasons: Iterable[str] = (decision.reason for decision in decisions.values())
     return all(reason == NEVER_FINISHED for reason in reasons)

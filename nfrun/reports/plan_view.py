@@ -16,7 +16,7 @@ from nfrun.reports.format_units import format_count, format_seconds
 from nfrun.reports.plan_rows import PlanRows, last_sections, none_has_finished
 
 if TYPE_CHECKING:
-    from nfrun.cache.reuse_decision import ReuseDecision
+    from nfrun.history.cache.reuse_decision import ReuseDecision
 
 _MAX_LEFT_OUT = 12  # names of nodes that are not selected
 REUSE_FORMATS = ("text", "json")  # those that show what would be reused

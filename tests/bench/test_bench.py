@@ -18,7 +18,7 @@ from bench.peers import Engine, Shape
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.plan import make_stages
 from nfrun.nodes.registry import KINDS
-from nfrun.spec.loader import read_pipeline
+from nfrun.pipeline_file.loader import read_pipeline
 
 
 def test_variants_are_interleaved() -> None:

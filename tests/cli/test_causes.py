@@ -86,8 +86,8 @@ def test_an_error_in_nfrun_after_an_error_of_the_node_shows_both_and_is_not_trie
         "tables.store.TableStore.publish",
         "engine.attempt._Attempt._check_outputs",
         "engine.gil_contention.GilContention.end",
-        "logs.node_logs.Logs.end",
-        "cache.cached_attempts.CachedAttempts._miss",
+        "system.logs.node_logs.Logs.end",
+        "history.cache.cached_attempts.CachedAttempts._miss",
     ],
 )
 def test_an_error_in_nfrun_itself_ends_with_70_and_is_not_tried_again(
@@ -169,7 +169,7 @@ def test_a_bug_in_the_gate_of_the_events_fails_the_run(
     def bug(*arguments: object) -> None:
         raise LookupError("oh")
 
-    monkeypatch.setattr("nfrun.cache.journal_writer.JournalWriter.admit", bug)
+    monkeypatch.setattr("nfrun.history.cache.journal_writer.JournalWriter.admit", bug)
     done = here(folder, "run", "p.yaml", "--quiet")
     assert done.returncode == 70
     assert done.stderr.startswith("nfrun: the gate of the events failed: LookupError: oh")

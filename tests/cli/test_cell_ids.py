@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from nfrun.cli.typer_app import app
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
-from nfrun.spec import resolve as resolving
+from nfrun.pipeline_file import resolve as resolving
 
 STEPS = """
 def split(): return {"early": {"n": 1}, "late": {"n": 2}}

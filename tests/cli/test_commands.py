@@ -21,7 +21,7 @@ from nfrun.cli.typer_app import app
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.engine import node_stats
 from nfrun.history import work_dir
-from nfrun.logs.redaction import Redactor
+from nfrun.system.logs.redaction import Redactor
 
 TWO = "name: two\nnodes:\n  a: {run: echo}\n  b: {run: echo, inputs: a}\n"
 MORE_MEMORY = "   end other programs, or raise the memory limit of this process\n"

@@ -122,7 +122,7 @@ def test_workers_that_cannot_be_reached_get_their_orders_through_the_scheduler(
 ) -> None:
     code = """
 from nfrun.__main__ import main
-from nfrun.engine.cluster import dask_channel
+from nfrun.cluster import dask_channel
 async def refuse(address, **options): raise OSError
 dask_channel._connect = refuse
 main()
@@ -253,7 +253,7 @@ def test_every_kind_and_feature_is_the_same_on_a_cluster(tmp_path: Path, cluster
 
 BREAKING = """
 from nfrun.__main__ import main
-from nfrun.engine.cluster.dask_channel import DaskChannel
+from nfrun.cluster.dask_channel import DaskChannel
 hear, broken = DaskChannel.hear, []
 def break_once(channel, messages):
     hear(channel, messages)

@@ -28,7 +28,7 @@ STEPS = "import pyarrow as pa\ndef n(i): return pa.table({'i': [i]})\n"
 # The program of a run that does something to processes when it has listed the workers and asks them.
 ASKING = """
 import os, signal, sys, threading
-from nfrun.engine.cluster.dask_engine import DaskEngine
+from nfrun.cluster.dask_engine import DaskEngine
 
 def ask(self, question, seconds, ask=DaskEngine.ask):
     for pid in {pids}:

@@ -25,8 +25,8 @@ from nfrun.cli.schema_options import SchemaOptions
 from nfrun.cli.typer_app import _words, app
 from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING, Field, fields
-from nfrun.running.option_fields import Options, with_bare_values
-from nfrun.running.options import PlanOptions, RunOptions, ValidateOptions
+from nfrun.session.option_fields import Options, with_bare_values
+from nfrun.session.options import PlanOptions, RunOptions, ValidateOptions
 
 COMMANDS = all_commands()
 

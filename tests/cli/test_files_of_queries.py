@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nfrun.core.pipeline import OutputId
-from nfrun.running.options import RunOptions
-from nfrun.running.run import RunResult, run_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import RunResult, run_pipeline
 from tests.docs.pages import write_files
 
 pytest.importorskip("duckdb")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from conftest import Here
 
-from nfrun.cache.cache_key import CacheKeys
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
+from nfrun.history.cache.cache_key import CacheKeys
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 
 STEPS = """
 import pickle

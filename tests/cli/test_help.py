@@ -13,7 +13,7 @@ from nfrun.cli import other_words
 from nfrun.cli.commands import all_commands
 from nfrun.cli.typer_app import app
 from nfrun.core.values import fields
-from nfrun.running.options import RunOptions
+from nfrun.session.options import RunOptions
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import Here
 
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 
 STEPS = """
 import colorsys, queue, secrets, statistics, traceback, sys

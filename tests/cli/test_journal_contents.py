@@ -12,8 +12,8 @@ import pytest
 
 from nfrun import __version__
 from nfrun.history.journal import JournalContents, read_journal
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 
 SECRET = "hunter-2-hunter"
 STEPS = """

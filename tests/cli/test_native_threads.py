@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from conftest import STUBS, Here
 
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 from nfrun.system.runtime import cores
 from nfrun.system.units import parse_size
 
@@ -240,8 +240,8 @@ def test_numpy_is_loaded_with_the_threads_that_the_node_asks_for(folder: Path) -
 PROGRAM = """
 import os
 from pathlib import Path
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 before = dict(os.environ)
 result = run_pipeline(RunOptions(Path("two.yaml"), executor="process"))
 assert result.end.status == "ok" and dict(os.environ) == before

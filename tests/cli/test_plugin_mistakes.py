@@ -12,7 +12,7 @@ import pytest
 from conftest import Here
 from plugin_site import as_installed, on_path
 
-from nfrun.plugins.static_half import _schema
+from nfrun.nodes.plugins.static_half import _schema
 from tests.docs.pages import ROOT, write_files
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import Here
 from plugin_site import KIND, on_path, write_plugin
 
-from nfrun.plugins import installed
+from nfrun.nodes.plugins import installed
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import forked
 import pytest
 from conftest import Here
 
-from tests.page.test_html_page import data_of
+from tests.lookback.test_html_page import data_of
 
 STEPS = """
 import pyarrow as pa

@@ -17,7 +17,7 @@ from single_thread import SingleThread
 from nfrun.cli.run_command import run_command
 from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.engine.gil_contention import GilContention
-from nfrun.running.options import RunOptions
+from nfrun.session.options import RunOptions
 from nfrun.system.std_streams import Messages
 from nfrun.tables.store import TableStore
 

@@ -13,9 +13,9 @@ import forked
 import pytest
 
 from nfrun.history.work_dir import WorkDir
-from nfrun.running.options import PlanOptions
-from nfrun.running.selection import selection_of
-from nfrun.spec.resolve import resolve
+from nfrun.pipeline_file.resolve import resolve
+from nfrun.session.options import PlanOptions
+from nfrun.session.selection import selection_of
 from tests.docs.pages import ROOT, write_files
 
 PAGE = (ROOT / "docs" / "selection.md").read_text(encoding="utf-8")

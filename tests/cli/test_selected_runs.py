@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from nfrun.core.errors import SelectionError, UsageError
 from nfrun.history.journal import read_journal
 from nfrun.history.work_dir import WorkDir
-from nfrun.running.options import PlanOptions, RunOptions
-from nfrun.running.run import RunResult, run_pipeline
-from nfrun.running.selection import selection_of
-from nfrun.spec.resolve import resolve
+from nfrun.pipeline_file.resolve import resolve
+from nfrun.session.options import PlanOptions, RunOptions
+from nfrun.session.run import RunResult, run_pipeline
+from nfrun.session.selection import selection_of
 
 CHAIN = """
 nodes:

@@ -15,8 +15,8 @@ import pytest
 from conftest import STUBS, Here
 
 from nfrun.engine.node_stats import read_node_stats
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 
 WAIT_FOR = """
 def wait_for(flag):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 from tests.docs.pages import write_files
 
 

@@ -24,8 +24,8 @@ from conftest import Here, wait_until
 import nfrun
 from nfrun.history.journal_text import with_checksum
 from nfrun.history.work_dir import WorkDir
-from nfrun.places.host_cache import HostCache
 from nfrun.system.checksums import file_checksum
+from nfrun.tables.places.host_cache import HostCache
 
 NAP = "nodes:\n  nap: {run: 'echo > ready; while [ ! -e go ]; do sleep 0.01; done'}\n"
 ROWS = """\

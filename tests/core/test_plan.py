@@ -28,7 +28,7 @@ from nfrun.core.plan import (
     with_barriers,
     with_executor_slots,
 )
-from nfrun.spec.references import parse_reference
+from nfrun.pipeline_file.references import parse_reference
 
 # a - b - d    The durations are 1, 5, 1; c below b takes 2. d needs b and c. e needs nothing and takes 4.
 DIAMOND = (

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.docs.pages import PAGES, ROOT
-from tests.page.browser import Browser, why_no_browser
+from tests.lookback.browser import Browser, why_no_browser
 
 pytestmark = pytest.mark.slow
 

@@ -19,9 +19,9 @@ from conftest import Trial, failed
 
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, OutputRef
-from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken, Kind, NodeContext
 from nfrun.nodes.registry import register, unregister
+from nfrun.system.logs.print_capture import current_attempt
 from nfrun.tables.store import TableStore
 
 NUMBERS = pa.table({"n": [1, 2, 3]})
@@ -392,7 +392,7 @@ def test_an_outcome_has_its_times(trial: Trial) -> None:
 
 def test_the_current_attempt_is_set_in_a_node(trial: Trial) -> None:
     source = """
-        from nfrun.logs.print_capture import current_attempt
+        from nfrun.system.logs.print_capture import current_attempt
         async def f():
             return {"node": current_attempt.get()[0]}
     """
@@ -401,7 +401,7 @@ def test_the_current_attempt_is_set_in_a_node(trial: Trial) -> None:
 
 
 def test_an_unfinished_line_is_logged_at_the_end_of_the_attempt(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nfrun.logs.print_capture import PrintRouter
+    from nfrun.system.logs.print_capture import PrintRouter
 
     monkeypatch.setattr("sys.stdout", PrintRouter("stdout", io.StringIO()))
     trial.python("def f(): print('begun', end='')")

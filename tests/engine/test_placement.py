@@ -18,7 +18,7 @@ from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import gains_from_process, place_nodes
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import register, unregister
-from nfrun.spec.resolve import resolve
+from nfrun.pipeline_file.resolve import resolve
 
 NONE = NodeStats({}, {}, {}, {})
 

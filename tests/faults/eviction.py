@@ -17,14 +17,14 @@ from typing import Any
 
 import yaml
 
-from nfrun.cache import run_cache
 from nfrun.core.plan import plan_of
 from nfrun.history import kept_tables
+from nfrun.history.cache import run_cache
 from nfrun.history.eviction import KeptTable
 from nfrun.history.work_dir import WorkDir
-from nfrun.running.options import RunOptions
-from nfrun.running.run import RunResult, run_pipeline
-from nfrun.spec.resolve import resolve
+from nfrun.pipeline_file.resolve import resolve
+from nfrun.session.options import RunOptions
+from nfrun.session.run import RunResult, run_pipeline
 from tests.faults import rig
 from tests.faults.rig import LOG, MARK, Place, Trial
 

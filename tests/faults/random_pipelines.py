@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 from nfrun.system.kept_files import remove
 from tests.faults import rig
 from tests.faults.random_steps import COLUMNS

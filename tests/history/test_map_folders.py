@@ -12,7 +12,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.history.map_folders import FolderUse, folder_uses, kept_segments, leftovers, mark_used, segment_bytes
 from nfrun.history.prune import plan_prune
 from nfrun.history.work_dir import WorkDir
-from nfrun.pieces.segments import SegmentFile, encoded
+from nfrun.rows.segments import SegmentFile, encoded
 
 
 def add(work: Path, definition: str, run: int, *, seconds: float = 1.0, rows: int = 10) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.errors import SpecError
-from nfrun.spec.resolve import resolve
+from nfrun.pipeline_file.resolve import resolve
 
 BASE = """\
 matrix: {i: [0, 1]}

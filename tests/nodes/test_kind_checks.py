@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.errors import SpecError, render_all
-from nfrun.spec.loader import read_pipeline
-from nfrun.spec.validate import validate_file
+from nfrun.pipeline_file.loader import read_pipeline
+from nfrun.pipeline_file.validate import validate_file
 
 STEPS = """\
 def load(): ...

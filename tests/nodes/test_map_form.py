@@ -11,7 +11,7 @@ from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.map_form import check_columns
-from nfrun.spec.resolve import resolve
+from nfrun.pipeline_file.resolve import resolve
 
 
 def cases() -> dict[str, list[str]]:

@@ -18,8 +18,8 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.registry import KINDS, register, unregister
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 
 PIPELINE = """\
 nodes:

@@ -13,9 +13,9 @@ import pytest
 
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.external_files import ExternalInputs
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
-from nfrun.spec.loader import read_pipeline
+from nfrun.pipeline_file.loader import read_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 
 
 class Service(ThreadingHTTPServer):

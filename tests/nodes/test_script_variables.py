@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.errors import SpecError, render
-from nfrun.spec.loader import read_pipeline
+from nfrun.pipeline_file.loader import read_pipeline
 
 HEAD = """\
 nodes:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nfrun.core.errors import Diagnostic, SpecError, one_line, render
-from nfrun.spec.loader import read_pipeline
+from nfrun.pipeline_file.loader import read_pipeline
 
 HEAD = "nodes:\n  flights: {read: f.csv}\n  users: {read: u.csv}\n"
 NODE = "  q:\n    inputs: [flights, users]\n    with: {low: 1, high: 2}\n    sql: "

@@ -11,8 +11,8 @@ import pytest
 from conftest import in_thread
 
 from nfrun.nodes import sql
-from nfrun.running.options import RunOptions
-from nfrun.running.run import RunResult, run_pipeline
+from nfrun.session.options import RunOptions
+from nfrun.session.run import RunResult, run_pipeline
 from nfrun.system.working_directory import thread_directory
 
 duckdb = pytest.importorskip("duckdb")

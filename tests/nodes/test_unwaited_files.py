@@ -8,7 +8,7 @@ import pytest
 from conftest import Here
 
 from nfrun.nodes.unwaited_files import unwaited_files
-from nfrun.spec.loader import read_pipeline
+from nfrun.pipeline_file.loader import read_pipeline
 
 MAKES = {
     "redirection": "make_it > build/x.csv",

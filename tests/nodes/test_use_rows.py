@@ -37,7 +37,7 @@ import asyncio
 
 import nfrun
 import pyarrow.compute as pc
-from nfrun.plugins.column_texts import filled_in
+from nfrun.nodes.plugins.column_texts import filled_in
 
 class Busy(nfrun.NodeError):
     headers = {"Retry-After": "0.01"}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from nfrun.core.plan import SCHEDULES, longest_path, plan_of
+from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.reports.bench_stats import VARIANTS, Spread, as_json, compare, differing, interleave, ratio
-from nfrun.spec.loader import read_pipeline
 from nfrun.tables.handoffs import HANDOFFS
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
+from nfrun.pipeline_file.loader import read_pipeline
+from nfrun.pipeline_file.resolve import resolve
 from nfrun.reports.plan_view import plan_view
-from nfrun.spec.loader import read_pipeline
-from nfrun.spec.resolve import resolve
 
 FILE = """\
 name: etl

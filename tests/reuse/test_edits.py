@@ -16,12 +16,12 @@ import pytest
 from conftest import Here
 from edit import PIPELINE, Edit
 
-from nfrun.cache.run_cache import forecast
 from nfrun.core.plan import plan_of
+from nfrun.history.cache.run_cache import forecast
 from nfrun.history.work_dir import WorkDir
-from nfrun.running.options import RunOptions
-from nfrun.running.run import run_pipeline
-from nfrun.spec.resolve import resolve
+from nfrun.pipeline_file.resolve import resolve
+from nfrun.session.options import RunOptions
+from nfrun.session.run import run_pipeline
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("edits_*.py"))
 ROWS = {f"{module[6:]}: {row.name}": row for module in MODULES for row in importlib.import_module(module).ROWS}

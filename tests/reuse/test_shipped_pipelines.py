@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import nfrun
-from nfrun.cache.cache_key import CacheKeys
-from nfrun.spec.binder import expand
-from nfrun.spec.loader import read_pipeline
+from nfrun.history.cache.cache_key import CacheKeys
+from nfrun.pipeline_file.binder import expand
+from nfrun.pipeline_file.loader import read_pipeline
 
 ROOT = Path(__file__).parents[2]
 FILES = [

@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from nfrun.logs.redaction import Redactor
+from nfrun.system.logs.redaction import Redactor
 from nfrun.system.std_streams import separate_streams
 
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -21,7 +21,7 @@ REDACTOR = Redactor([VALUE])
 GUARDED = """
 import os, subprocess, sys
 from nfrun.system.std_streams import separate_streams
-from nfrun.logs.redaction import Redactor
+from nfrun.system.logs.redaction import Redactor
 
 with separate_streams(Redactor(["hunter2"]).filter()) as (results, fallback):
     os.write(1, b"one hunter2\\n")
@@ -70,7 +70,7 @@ def test_a_background_process_that_keeps_writing_is_not_waited_for() -> None:
     program = textwrap.dedent("""
         import subprocess, sys
         from nfrun.system.std_streams import separate_streams
-        from nfrun.logs.redaction import Redactor
+        from nfrun.system.logs.redaction import Redactor
         with separate_streams(Redactor(["hunter2"]).filter()) as (results, fallback):
             loud = subprocess.Popen(["sh", "-c", "while echo hunter2 again; do :; done"])
             print("mine hunter2", file=fallback)
@@ -87,7 +87,7 @@ def test_a_closed_stderr_pipe_does_not_stop_the_run() -> None:
     program = textwrap.dedent("""
         import os
         from nfrun.system.std_streams import separate_streams
-        from nfrun.logs.redaction import Redactor
+        from nfrun.system.logs.redaction import Redactor
         reading, writing = os.pipe()
         os.close(reading)
         os.dup2(writing, 2)
@@ -104,7 +104,7 @@ def test_a_child_that_a_node_has_forked_is_not_waited_for() -> None:
     program = textwrap.dedent("""
         import os, signal, time
         from nfrun.system.std_streams import separate_streams
-        from nfrun.logs.redaction import Redactor
+        from nfrun.system.logs.redaction import Redactor
         with separate_streams(Redactor(["hunter2"]).filter()):
             child = os.fork()  # the child inherits all pipes
             if not child:
@@ -119,7 +119,7 @@ def test_a_child_that_a_node_has_forked_is_not_waited_for() -> None:
 
 RESTORED = """
 import os, sys
-from nfrun.logs.redaction import Redactor
+from nfrun.system.logs.redaction import Redactor
 from nfrun.system.std_streams import separate_streams
 
 def where():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.logs.redaction import Redactor
+from nfrun.system.logs.redaction import Redactor
 from nfrun.system.std_streams import Messages, best_effort_stream, redirect_std_streams
 
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

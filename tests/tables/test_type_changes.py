@@ -23,14 +23,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_tables import LEAVES, SMALL, TEXT, as_dense, as_runs, as_sparse, filled, or_null
 
-from nfrun.contracts.column_types import is_same_zone
-from nfrun.contracts.text_types import instead_of
-from nfrun.contracts.type_names import TypeNameError, parse_type
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.data_frames import as_frames
 from nfrun.nodes.returned_tables import to_table
 from nfrun.nodes.sql_inputs import sliced
 from nfrun.nodes.sql_types import arrow_table
+from nfrun.tables.contracts.column_types import is_same_zone
+from nfrun.tables.contracts.text_types import instead_of
+from nfrun.tables.contracts.type_names import TypeNameError, parse_type
 from nfrun.tables.file_io import read_table, write_table
 from nfrun.tables.formats import FormatError
 from nfrun.tables.stored_form import as_stored

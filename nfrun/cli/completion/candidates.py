@@ -19,7 +19,7 @@ from nfrun.core.values import fields, frozen
 if TYPE_CHECKING:
     from nfrun.history.work_dir import WorkDir
     from nfrun.lookback.run_list import ListedRun
-    from nfrun.spec.names_in_file import NamesInFile
+    from nfrun.pipeline_file.names_in_file import NamesInFile
 
 _MOST_RUNS = 30
 _SAFE = re.compile(r"[\w@%+=:,./~-]+", re.ASCII)  # no shell gives any of these a meaning inside of a word
@@ -122,7 +122,7 @@ def _first(place: Place, name: str) -> Path | None:
 
 
 def _names(place: Place) -> NamesInFile:
-    from nfrun.spec.names_in_file import NamesInFile, names_in_file
+    from nfrun.pipeline_file.names_in_file import NamesInFile, names_in_file
 
     pipeline = _first(place, "pipeline")
     return NamesInFile() if pipeline is None else names_in_file(pipeline)

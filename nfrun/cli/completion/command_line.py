@@ -8,7 +8,7 @@ from typing import Any
 
 from nfrun.cli.commands import find_command
 from nfrun.core.values import Field, field, fields, frozen
-from nfrun.running.option_fields import with_file_first
+from nfrun.session.option_fields import with_file_first
 
 SHELL_FLAGS = ("--install-completion", "--show-completion")
 _BLANKS = " \t\n"

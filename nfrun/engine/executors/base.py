@@ -16,7 +16,6 @@ from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.instance_closer import FindUnused
 
 if TYPE_CHECKING:
-    from nfrun.engine.cluster.base import Cluster
     from nfrun.tables.store import TableStore
 
 # Takes an outcome and returns the attempt that the calling thread runs next, or None.
@@ -89,12 +88,12 @@ ON_THREADS = Placement()
 class Preparation:
     """What an executor can prepare itself for before the run begins.
 
-    `environ` is the environment of the run. `cluster` is that of a run whose nodes are placed on one.
+    `environ` is the environment of the run. `on_cluster` makes the executor of a run whose nodes are on a cluster.
     """
 
     placement: Placement
     environ: Mapping[str, str]
-    cluster: Cluster | None = None
+    on_cluster: MakeExecutor | None = None
 
 
 @frozen

@@ -20,7 +20,7 @@ from nfrun.engine.mapped.open_map import OpenMap
 from nfrun.nodes.base import CancelToken
 
 if TYPE_CHECKING:
-    from nfrun.pieces.recorder import WorkerData
+    from nfrun.rows.recorder import WorkerData
 
 
 class OrderedAttempts(ABC):

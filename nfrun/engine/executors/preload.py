@@ -19,9 +19,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from nfrun.watch.audit_hook import listening
-from nfrun.watch.counted_files import CountedFiles
-from nfrun.watch.file_access import Access, Use, accesses
+from nfrun.code.watch.audit_hook import listening
+from nfrun.code.watch.counted_files import CountedFiles
+from nfrun.code.watch.file_access import Access, Use, accesses
 
 _VARIABLE = "NFRUN_PRELOAD"  # the seconds that imports may take in all, and the names of the packages
 _STARTS_THREADS = frozenset({"polars"})  # known to do so: finding it out would take another start

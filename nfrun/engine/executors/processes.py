@@ -28,11 +28,11 @@ from nfrun.engine.executors.worker_orders import TAKE_SECONDS, Receivers, Worker
 from nfrun.engine.granted_units import unit_variables
 from nfrun.engine.mapped.open_map import OpenMap
 from nfrun.engine.scratch_folder import make_scratch
-from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.folders import folders_of
 from nfrun.nodes.registry import KINDS
 from nfrun.system.kept_files import remove
+from nfrun.system.logs.node_logs import STREAMS
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore

@@ -40,12 +40,8 @@ def _process(preparation: Preparation) -> MakeExecutor:
 
 
 def _cluster(preparation: Preparation) -> MakeExecutor:
-    from functools import partial
-
-    from nfrun.engine.cluster.cluster import ClusterExecutor
-
-    assert preparation.cluster is not None
-    return partial(ClusterExecutor, preparation.cluster)
+    assert preparation.on_cluster is not None
+    return preparation.on_cluster
 
 
 EXECUTORS: dict[str, PrepareExecutor] = {"thread": _thread, "process": _process, "dask": _cluster}

@@ -21,9 +21,9 @@ from nfrun.core.pipeline import NOTHING
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.executors.base import OnOutcome
-from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.instances import LoopClosed
+from nfrun.system.logs.print_capture import current_attempt
 from nfrun.system.threads import start_thread
 
 if TYPE_CHECKING:

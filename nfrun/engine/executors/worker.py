@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nfrun.code.module_space import FolderModules
+from nfrun.code.watch.process_state import WorkerState
+from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.call_events import CallStarted
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.core.observation import Observation
@@ -31,20 +33,18 @@ from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.executors import preload
 from nfrun.engine.executors.pool import Message
 from nfrun.engine.mapped.open_map import PieceSource, WorkerMap
-from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.instances import RUN_COROUTINE, unused_instances
 from nfrun.nodes.registry import KINDS
+from nfrun.system.logs.node_logs import Logs
 from nfrun.system.runtime import PeakMemory
 from nfrun.system.std_streams import redirect_std_streams
-from nfrun.watch.process_state import WorkerState
-from nfrun.watch.run_watch import RunWatch
 
 if TYPE_CHECKING:
     import asyncio
 
-    from nfrun.pieces.piece import Piece
-    from nfrun.pieces.recorder import WorkerData
+    from nfrun.rows.piece import Piece
+    from nfrun.rows.recorder import WorkerData
 
 _MOST_MAPS = 8  # mapped inputs that a worker keeps open
 

@@ -18,8 +18,8 @@ from nfrun.core.observation import SharedObservation
 from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.executors import pool
 from nfrun.engine.executors.worker import AttemptOrder, CloseOrder
-from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
+from nfrun.system.logs.node_logs import STREAMS
 from nfrun.system.os_errors import reason
 from nfrun.system.pipes import Feed
 from nfrun.system.processes.exit_status import describe_exit

@@ -17,11 +17,11 @@ from nfrun.core.values import replace
 from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
 from nfrun.engine.context_variables import new_context, with_settings_kept
 from nfrun.engine.mapped.open_map import CallsFailed, PieceSource
-from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken, NodeError
 from nfrun.nodes.registry import KINDS
-from nfrun.pieces.piece import Piece
-from nfrun.pieces.returned import ReturnedError, WrongLength
+from nfrun.rows.piece import Piece
+from nfrun.rows.returned import ReturnedError, WrongLength
+from nfrun.system.logs.print_capture import current_attempt
 
 
 class CallContext(AttemptContext):

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nfrun.contracts.type_names import OTHERS
 from nfrun.core.call_events import CallsEnded
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome
@@ -19,12 +18,13 @@ from nfrun.core.retries import FINAL
 from nfrun.core.values import replace
 from nfrun.nodes.base import output_name
 from nfrun.nodes.registry import KINDS
+from nfrun.tables.contracts.type_names import OTHERS
 
 if TYPE_CHECKING:
-    from nfrun.pieces.piece import Piece
-    from nfrun.pieces.recorder import WorkerData
-    from nfrun.pieces.work import MapWork
-    from nfrun.watch.run_watch import RunWatch
+    from nfrun.code.watch.run_watch import RunWatch
+    from nfrun.rows.piece import Piece
+    from nfrun.rows.recorder import WorkerData
+    from nfrun.rows.work import MapWork
 
 
 class CallsFailed(Exception):
@@ -160,7 +160,7 @@ class OpenMap:
         may_have_rows = counts.rows > counts.failed and not spec.explode
         if contract is None or may_have_rows or {*contract.columns} <= {*reader.schema.names, OTHERS}:
             return reader
-        from nfrun.contracts.column_types import with_columns_of
+        from nfrun.tables.contracts.column_types import with_columns_of
 
         table = reader.read_all()
         return table if table.num_rows else with_columns_of(contract.columns, table)

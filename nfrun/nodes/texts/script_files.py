@@ -14,11 +14,11 @@ from glob import has_magic
 from itertools import product
 from pathlib import Path
 
+from nfrun.code.watch.counted_files import CountedFiles
 from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.texts.python_scripts import ScriptNames, names_in_python
 from nfrun.nodes.texts.shell_words import Command, commands, here_documents
 from nfrun.system.file_search import find_files, name_below
-from nfrun.watch.counted_files import CountedFiles
 
 MOST_FILES = 1_000
 _LONGEST = 4_096  # bytes of a path

@@ -18,7 +18,7 @@ LONGEST = 70  # bytes of the path of a folder, in which sockets are two levels b
 
 def reserve_temp_folder() -> None:
     """Choose the path of the folder that `use_temp_folder` makes, here or in a child. Makes nothing yet."""
-    # Named as Python names it, since `nfrun.watch` knows it by that. Without `tempfile`, which imports much.
+    # Named as Python names it, since `nfrun.code.watch` knows it by that. Without `tempfile`, which imports much.
     parent = os.environ.get("TMPDIR") or _SHORT
     _RESERVED[:] = [f"{_SHORT if is_too_long(parent) else parent}/pymp-{os.urandom(4).hex()}"]
 

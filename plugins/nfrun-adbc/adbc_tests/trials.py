@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nfrun.plugins.job import NodeView
+from nfrun.nodes.plugins.job import NodeView
 
 SCHEMES = ("sqlite", "duckdb", "postgresql")
 _DRIVERS = {"sqlite": "sqlite3", "duckdb": "duckdb", "postgresql": "adbc_driver_postgresql"}

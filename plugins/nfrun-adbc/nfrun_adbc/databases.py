@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from nfrun import NodeError
-from nfrun.plugins.job import Job
+from nfrun.nodes.plugins.job import Job
 
 VARIABLE = "ADBC_URI"
 _ALIASES = {"postgres": "postgresql", "sqlite3": "sqlite"}

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nfrun import NodeError, NoRetry
-from nfrun.plugins.column_texts import filled_in
-from nfrun.plugins.job import Job
+from nfrun.nodes.plugins.column_texts import filled_in
+from nfrun.nodes.plugins.job import Job
 
 if TYPE_CHECKING:
     import httpx

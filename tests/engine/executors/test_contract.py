@@ -13,10 +13,10 @@ import pytest
 from single_thread import SingleThread
 from toy_engine import toy_cluster
 
+from nfrun.cluster.cluster import ClusterExecutor
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.engine.attempt import RunAttempt
-from nfrun.engine.cluster.cluster import ClusterExecutor
 from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.nodes.base import CancelToken

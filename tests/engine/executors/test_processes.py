@@ -26,8 +26,8 @@ from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.pool import WorkerPool
 from nfrun.engine.executors.processes import ProcessExecutor, ProcessWorkers
 from nfrun.engine.executors.worker_orders import _ending
-from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
+from nfrun.system.logs.node_logs import Logs
 from nfrun.tables.store import TableStore
 
 NO_TABLES: Mapping[str, pa.Table] = {}

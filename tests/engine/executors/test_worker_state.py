@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from nfrun.code.watch import process_state
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.processes import ProcessWorkers
 from nfrun.nodes.base import CancelToken
 from nfrun.tables.store import TableStore
-from nfrun.watch import process_state
 
 LEAN = str(Path(__file__).parents[2] / "lean")
 STEPS = """

@@ -1,0 +1,92 @@
+"""Defines what an engine is that carries attempts to the workers of a cluster, and what a run needs of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+from nfrun.cluster.wire import HostConfig
+from nfrun.core.pipeline import NOTHING
+from nfrun.core.values import field, frozen
+from nfrun.tables.places.base import Place
+
+# Resources of which each worker has some of its own. All others are budgets of the run.
+PER_WORKER = ("cpu", "memory", "gpu")
+
+
+def shown_amount(name: str, amount: float) -> str:
+    """Return an amount of a resource as it is told."""
+    return f"{amount / 1e9:.3g} GB" if name == "memory" else f"{amount:g}"
+
+
+@frozen
+class RemoteWorker:
+    """A worker of the cluster: its address, how many nodes it runs at once, and what else it has of `PER_WORKER`."""
+
+    address: str
+    slots: float
+    resources: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+
+
+class Engine(Protocol):
+    """Carries attempts to workers. Thread-safe. `name` is that of the executor.
+
+    An attempt runs on the worker that it is submitted to, at most once, and nowhere else. No method but `ask` and
+    `close` blocks, and these have time limits. When the cluster is gone, the engine calls `on_gone(why)` once, which
+    is set after it is made; from then on no attempt ends.
+    """
+
+    name: str
+    on_gone: Callable[[str], object]
+
+    def workers(self) -> Sequence[RemoteWorker]:
+        """Return the workers that there are, as last heard."""
+
+    def submit(
+        self,
+        token: str,
+        worker: str,
+        order: str,
+        shares: bool,
+        on_message: Callable[[str], object],
+        on_end: Callable[[str | None, str], object],
+    ) -> None:
+        """Send an order to a worker. If it `shares` a slot, it takes a part of one only, and others run beside it.
+
+        `on_message` gets the messages of the host, as texts. Then `on_end` is called once: with the text of the host's
+        `Ended`, or with None and why the attempt is lost.
+        """
+
+    def stop(self, token: str, kill: bool) -> None:
+        """Stop an attempt, if it is under way: with SIGTERM, or with SIGKILL if `kill`."""
+
+    def ask(self, question: str, seconds: float) -> Mapping[str, str]:
+        """Return the answers of all workers to a `Question`, by address. One that gives none has a text without `{`."""
+
+    def leave_out(self, workers: Collection[str]) -> None:
+        """Let these not be among `workers()`, until they have left the cluster and joined it again."""
+
+    def close(self, seconds: float = 2.0) -> Sequence[str]:
+        """End the hosts of the run, for which it waits so long, and the connection. Returns what they tell of errors.
+
+        Attempts that are under way end by themselves.
+        """
+
+
+@frozen
+class Cluster:
+    """What a run has on a cluster: the engine, what its hosts share, and the place for outputs.
+
+    If it `uses_all`, its nodes there take all slots of the workers, and none of `-j`. `warn` and `tell` print messages.
+    If it `has_secrets`, workers get nothing to whom it would travel in the open. `made_on` gets the address of the
+    worker of each attempt, by its node and number.
+    """
+
+    engine: Engine
+    config: HostConfig
+    place: Place
+    uses_all: bool = True
+    warn: Callable[[str], object] = lambda message: None
+    has_secrets: bool = False
+    tell: Callable[[str], object] = lambda message: None
+    made_on: dict[tuple[str, int], str] = field(default_factory=dict)

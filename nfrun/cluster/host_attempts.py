@@ -1,0 +1,351 @@
+"""Makes the attempts of one run on a host: unpacks its code, fetches inputs, runs the node, and puts its outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+from nfrun.cluster.code_archive import unpack
+from nfrun.cluster.folder_copies import NamedInCopy, packed_states
+from nfrun.cluster.host_logs import Room, Send, SentLogs
+from nfrun.cluster.wire import Begun, Ended, HostConfig, Progressed, RemoteOrder
+from nfrun.code.module_space import FolderModules
+from nfrun.code.watch.run_watch import RunWatch
+from nfrun.core.call_events import CallStarted
+from nfrun.core.contracts import EVIDENCE
+from nfrun.core.errors import HandoffError, NotStored
+from nfrun.core.events import Outcome, OutputRef, nfrun_failure
+from nfrun.core.pipeline import NOTHING, OutputId
+from nfrun.core.values import replace
+from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.attempt_context import CANCELLED
+from nfrun.engine.executors.fork_server import start_server
+from nfrun.engine.executors.pool import WorkerPool
+from nfrun.engine.executors.processes import PRELOAD
+from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig, serve, with_shared
+from nfrun.engine.executors.worker_orders import Receivers, WorkerOrders
+from nfrun.engine.mapped.open_map import WorkerMap
+from nfrun.nodes.base import CancelToken
+from nfrun.nodes.registry import KINDS
+from nfrun.system.file_search import inner_folder
+from nfrun.system.kept_files import content_of, remove, size_of
+from nfrun.system.logs.node_logs import STREAMS
+from nfrun.system.logs.print_capture import capture_prints
+from nfrun.system.native_threads import given_thread_variables
+from nfrun.system.runtime import available_memory, cores
+from nfrun.tables.places.opening import open_place
+from nfrun.tables.places.stored_outputs import StoredOutputs, put_output
+from nfrun.tables.worker_store import WorkerStore
+
+_CALL_END = 1 << 16  # bytes of the end of what a call of a mapped node prints
+_MOST_INLINE = 1 << 16  # bytes of results of a call, or of failing rows, that are sent through the cluster
+
+
+def start_workers(config: HostConfig) -> None:
+    """Start the fork server of the worker processes in the background, unless it was started."""
+    start_server(PRELOAD, config.packages, given_thread_variables({**os.environ, **config.environ}))
+
+
+class _Lacking(Exception):
+    """The store does not have an input any more, or not all of it: `ref`."""
+
+    def __init__(self, ref: OutputRef) -> None:
+        super().__init__(ref.id)
+        self.ref = ref
+
+
+class HostRun:
+    """Makes the attempts of one run on this host. Safe to call from several threads.
+
+    `folder` is the folder of this host, which is empty. `told` has the folders of this host that are told as others: as
+    those of the machine of the run. Queries may use `memory` bytes together, 0 for all of the machine. Raises
+    HandoffError if the store cannot be read.
+    """
+
+    def __init__(self, config: HostConfig, folder: Path, memory: int = 0) -> None:
+        self._config = config
+        self._place = open_place(config.store)
+        self._stored = StoredOutputs(self._place)
+        self.code, self._work = folder / "code", folder / "work"
+        self._scratch = self._work / "scratch"
+        self.told = {str(self.code): config.root, str(self._work / EVIDENCE): config.evidence}
+        remove(self.code)  # of an earlier try
+        self._work.mkdir(exist_ok=True)
+        self._unpack()
+        self._packed = packed_states(self.code)
+        base = inner_folder(self.code, config.base)
+        base.mkdir(parents=True, exist_ok=True)
+        os.chdir(base)
+        if sys.path[0] != str(base):
+            sys.path.insert(0, str(base))
+        self._environ = {**os.environ, **config.environ}
+        self._pipeline = replace(config.pipeline, folder=str(base))
+        self._outputs = self._place.fresh_folder()  # on the disk of the store, where that is a folder
+        there = available_memory()
+        worker_config = WorkerConfig(
+            self._pipeline,
+            config.run_id,
+            self._outputs,
+            self._scratch,
+            self._environ,
+            config.fsync,
+            cores() if config.arrow_on_all_cores else 0,
+            memory_share=(min(memory or there, there) / there) / max(1, config.workers),
+            work=self._work if config.watches else None,
+            folders=config.folders,
+            started=config.started,
+            unwatched=self._place.kept,
+        )
+        start_workers(config)
+        self._orders = WorkerOrders(
+            WorkerPool(
+                serve, lambda environ: replace(worker_config, environ={**worker_config.environ, **environ}), ahead=1
+            ),
+            config.grace,
+        )
+        # For checks in Python of scripts, which run in this process.
+        self._watch = RunWatch(base, self._work, folders=config.folders, unwatched=self._place.kept)
+        self._modules = FolderModules(base, config.folders)
+        self._around = ExitStack()
+        self._around.enter_context(self._modules)
+        self._around.enter_context(self._watch.watching())
+        self._around.enter_context(capture_prints())
+        self._memo: dict[Any, Any] = {}
+        self._folders: list[Path] = []  # for outputs, which no attempt has now
+        self._rooms: dict[tuple[str, int], dict[str, Room]] = {}  # of mapped nodes, by node and attempt
+        self._lock = threading.Lock()
+
+    def make(self, remote: RemoteOrder, cancel_token: CancelToken, send: Send) -> Ended:
+        """Make an attempt or a call, and return its end. `send` takes what it tells before."""
+        order, token, logs = remote.order, remote.token, self._logs(remote, send)
+        records: list[bytes] = []
+        named: Mapping[str, str] = NOTHING
+        waits: dict[OutputId, float] = {}
+        try:
+            with self._fetched(order, waits) as fetched:
+                base, env = Path(self._pipeline.folder), self._pipeline.env
+                files = NamedInCopy(order.node, base, self._work, env, self._packed)
+                if KINDS[order.node.kind].is_process:
+                    _tell_begin(order, token, send)
+                    outcome = self._make_here(fetched, cancel_token, logs, send, token, records)
+                else:
+                    outcome = self._make_in_worker(remote, fetched, cancel_token, logs, send, records)
+                named = files.read(outcome)
+                outcome = replace(files.seen(outcome), outputs=self._put(outcome.outputs))
+        except _Lacking as lacking:
+            outcome = Outcome(order.start.node, order.start.attempt, lacking=(lacking.ref,), call=order.start.key[2])
+        except (HandoffError, OSError) as error:
+            outcome = order.start.failed_with(CANCELLED if cancel_token.cancelled else nfrun_failure(error))
+        logs.end(order.start.node, order.start.attempt)
+        for output, seconds in outcome.input_waits.items():
+            waits[output] = waits.get(output, 0.0) + seconds
+        outcome = replace(outcome, input_waits=waits)
+        try:
+            return self._ended(token, outcome, b"".join(records), named)
+        except OSError as error:
+            return Ended(token, order.start.failed_with(nfrun_failure(error)))
+
+    def close(self, *, at_once: bool) -> list[str]:
+        """End all worker processes. Unless `at_once`, they close the instances of classes first.
+
+        Returns messages about errors.
+        """
+        messages: list[str] = []
+        if not at_once and (close := self._orders.unused_instances(())) is not None:
+            messages = close()
+        self._orders.close()
+        self._around.close()
+        remove(self._outputs, ignore_errors=True)
+        return messages
+
+    # -- an attempt ------------------------------------------------------------------------------------------------
+
+    def _make_in_worker(
+        self,
+        remote: RemoteOrder,
+        order: AttemptOrder,
+        cancel_token: CancelToken,
+        logs: SentLogs,
+        send: Send,
+        records: list[bytes],
+    ) -> Outcome:
+        token = remote.token
+        calls: dict[str, Callable[..., object]] = {
+            "taken": lambda *key: None,  # a call begins when its function is loaded
+            "begun": lambda *key: _tell_begin(order, token, send),
+            "log": logs.log,
+            "progress": lambda node, done, total: send(Progressed(token, done, total)),
+            "records": records.append,
+        }
+        feeds = [logs.of(order.start.node, order.start.attempt, name).feed for name in STREAMS]
+        return self._orders.make(order, remote.variables, cancel_token, Receivers(calls, feeds))
+
+    def _make_here(
+        self,
+        order: AttemptOrder,
+        cancel_token: CancelToken,
+        logs: SentLogs,
+        send: Send,
+        token: str,
+        records: list[bytes],
+    ) -> Outcome:
+        """Make an attempt at a node that is a process of its own, in this process."""
+        spec, start = order.node, order.start
+        runner = AttemptRunner(
+            replace(self._pipeline, nodes={spec.id: spec}),
+            WorkerStore(Path(order.outputs), fsync=self._config.fsync),
+            self._config.run_id,
+            self._scratch,
+            self._environ,
+            logs,
+            lambda node, done, total: send(Progressed(token, done, total)),
+            memo=self._memo,
+            consumed_here={spec.id: order.consumed},
+            grace=self._config.grace,
+            importer=self._modules.importer,
+            watch=self._watch if self._config.watches else None,
+            started=self._config.started,
+        )
+        if not isinstance(order, CallOrder):
+            return with_shared(runner(start, cancel_token, asyncio.run), self._watch)
+        assert order.data is not None
+        assert isinstance(start, CallStarted)
+        source = WorkerMap(order.data, {})  # the script reads the other inputs as files
+        try:
+            source.take(dict(zip(start.pieces, order.pieces, strict=True)))
+            runner.open_maps[start.key[:2]] = source
+            outcome = runner(start, cancel_token, asyncio.run)
+            records.append(source.take_records())
+            return replace(outcome, cpu=source.cpu, gil_wait=source.gil_wait)
+        finally:
+            source.close()
+
+    @contextmanager
+    def _fetched(self, order: AttemptOrder, waits: dict[OutputId, float]) -> Iterator[AttemptOrder]:
+        """Yield the order with inputs on this machine, and with a folder for its outputs. Adds the seconds to `waits`.
+
+        Raises _Lacking, HandoffError.
+        """
+        used: list[str] = []
+
+        def fetch(stored: str, size: int | None = None) -> str:
+            path = self._stored.get(stored, size)
+            used.append(stored)
+            return str(path)
+
+        try:
+            inputs: dict[str, OutputRef] = {}
+            for id, ref in order.start.inputs.items():
+                began = time.perf_counter()
+                try:
+                    path = fetch(ref.stored or "", ref.size)
+                except NotStored:
+                    raise _Lacking(ref) from None
+                if ref.size is not None and size_of(Path(path)) != ref.size:
+                    raise _Lacking(ref)
+                inputs[id] = replace(ref, path=path, files=None)
+                waits[ref.id] = time.perf_counter() - began
+            order = replace(order, start=replace(order.start, inputs=inputs))
+            if isinstance(order, CallOrder) and order.data is not None:
+                try:
+                    path = fetch(order.data.input)
+                except NotStored:
+                    raise _Lacking(_mapped_input(order)) from None
+                order = replace(order, data=replace(order.data, input=path, sent=True))
+            with self._folder() as folder:
+                yield replace(order, outputs=str(folder))
+        finally:
+            for stored in used:
+                self._stored.release(stored)
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """Yield an empty folder that no other attempt has. It is used again: to remove one may take milliseconds."""
+        with self._lock:
+            folder = self._folders.pop() if self._folders else None
+        if folder is None:
+            folder = self._outputs / os.urandom(6).hex()
+        folder.mkdir(parents=True, exist_ok=True)  # also if the store was removed meanwhile
+        try:
+            yield folder
+        finally:
+            with suppress(OSError):
+                for left in folder.iterdir():  # by an attempt that failed
+                    remove(left, ignore_errors=True)
+            with self._lock:
+                self._folders.append(folder)
+
+    def _put(self, outputs: Mapping[str, OutputRef]) -> dict[str, OutputRef]:
+        """Put outputs into the store. Raises PlaceError, OSError."""
+        found: dict[str, OutputRef] = {}
+        for id, ref in outputs.items():
+            assert ref.path is not None
+            checksum = ref.checksum or content_of(Path(ref.path)).digest
+            found[id] = put_output(self._place, replace(ref, checksum=checksum, files=None))
+        return found
+
+    def _ended(self, token: str, outcome: Outcome, records: bytes, named: Mapping[str, str]) -> Ended:
+        """Return the end of an attempt, with what is long put into the store. Raises OSError."""
+        stored_records, evidence, stored_evidence = "", {}, {}
+        if len(records) > _MOST_INLINE:
+            path = self._outputs / f"{token}.records"
+            path.write_bytes(records)
+            self._place.put(path, stored_records := f"data/calls-{token}.records")
+            records = b""
+        for number, result in enumerate(outcome.checks):
+            if result.path is None:
+                continue
+            path = Path(result.path)
+            if path.stat().st_size > _MOST_INLINE:
+                self._place.put(path, name := f"data/checks-{token}-{number}.arrow")
+                stored_evidence[result.path] = name
+            else:
+                evidence[result.path] = path.read_bytes()
+                path.unlink()
+        return Ended(token, outcome, "", records, stored_records, evidence, stored_evidence, named)
+
+    def _logs(self, remote: RemoteOrder, send: Send) -> SentLogs:
+        start = remote.order.start
+        folder = Path(self._config.logs) if self._config.logs else None
+        if not isinstance(start, CallStarted):
+            return SentLogs(send, remote.token, folder, {})
+        with self._lock:
+            rooms = self._rooms.setdefault(start.key[:2], {})
+        return SentLogs(send, remote.token, folder, rooms, _CALL_END)
+
+    def _unpack(self) -> None:
+        """Unpack the code. Raises PlaceError, HandoffError."""
+        self.code.mkdir()
+        if not self._config.code:
+            return
+        archive = self._place.get(self._config.code)
+        try:
+            unpack(archive, self.code)
+        except BadZipFile as error:
+            raise HandoffError(f"{archive} is damaged: {error}") from None
+        finally:
+            self._place.release(self._config.code)
+
+
+def _mapped_input(order: CallOrder) -> OutputRef:
+    """Return the output that is mapped, of which the run knows more. Raises HandoffError if it is no single output."""
+    spec = order.node.map
+    assert spec is not None
+    over = next(item for item in order.node.inputs if item.name == spec.over)
+    if not over.is_plain:  # outputs that the run has put together
+        raise HandoffError(f"the input '{over.name}' is gone from the store: the next run puts it there again")
+    return OutputRef(over.outputs[0], 0, 0, "")
+
+
+def _tell_begin(order: AttemptOrder, token: str, send: Send) -> None:
+    """Tell that an attempt begins, if anybody needs to know: its timeout counts from then."""
+    if order.node.timeout is not None:
+        send(Begun(token))

@@ -1,0 +1,121 @@
+"""Reads the frames that come to a host, and answers them: makes attempts, stops them, and answers questions."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from nfrun.cluster.answers import answer
+from nfrun.cluster.frames import (
+    ANSWER,
+    ASK,
+    CLOSED,
+    END,
+    ENDED,
+    KILL,
+    MESSAGE,
+    ORDER,
+    STOP,
+    Frame,
+    read_frame,
+    to_bytes,
+)
+from nfrun.cluster.host_attempts import HostRun, start_workers
+from nfrun.cluster.wire import Ended, HostConfig, Message, Question, RemoteOrder, WireError, from_text, to_text
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import nfrun_failure
+from nfrun.nodes.base import CancelToken
+from nfrun.system.kept_threads import KeptThreads
+
+
+class HostLoop:
+    """Serves the frames of one host, whose folder is `folder`. Once it `is_ending`, no attempt tells its end.
+
+    `memory` are the bytes that it may use, 0 for all of the machine.
+    """
+
+    def __init__(self, out: BinaryIO, folder: Path, memory: int) -> None:
+        self._out = out
+        self._folder, self._memory = folder, memory
+        self._writing = threading.Lock()
+        self._threads = KeptThreads("nfrun-host-attempt")
+        self._setting_up = threading.Lock()
+        self._run: HostRun | None = None
+        self.is_ending = False
+        self._tokens: dict[str, CancelToken] = {}
+
+    def serve(self, frames_in: BinaryIO) -> None:
+        """Serve until the end of the frames, or until one of them says so. Raises nothing that a run can cause."""
+        gracefully = False
+        while not gracefully and (frame := read_frame(frames_in)) is not None:
+            if frame.kind == ORDER:
+                self._tokens[frame.name] = token = CancelToken()
+                self._start(self._make, frame, token)
+            elif frame.kind == ASK:
+                self._start(self._answer, frame)
+            elif frame.kind in (STOP, KILL) and (found := self._tokens.get(frame.name)) is not None:
+                # On a thread of its own: callbacks may wait for a lock.
+                self._start(found.kill if frame.kind == KILL else found.cancel)
+            gracefully = frame.kind == END
+        self.is_ending = True
+        messages = self._run.close(at_once=not gracefully) if self._run is not None else []
+        self._write(Frame(CLOSED, text=json.dumps(messages)))
+
+    def _start(self, do: Callable[..., object], *arguments: object) -> None:
+        try:
+            self._threads.start(partial(do, *arguments))
+        except HandoffError:  # no more threads: the others end first
+            do(*arguments)
+
+    def _make(self, frame: Frame, cancel_token: CancelToken) -> None:
+        try:
+            remote: RemoteOrder = from_text(frame.text)
+            told: Mapping[str, str] = {}
+            try:
+                run = self._run_of(remote.config)
+                told = run.told
+                ended = run.make(remote, cancel_token, self._send)
+            except Exception as error:
+                ended = Ended(frame.name, remote.order.start.failed_with(nfrun_failure(error)))
+            text = to_text(ended)
+            for ours, theirs in told.items():
+                text = text.replace(_quoted(ours), _quoted(theirs))
+        except WireError as error:
+            text = to_text(Ended(frame.name, lost=str(error)))
+        del self._tokens[frame.name]
+        if not self.is_ending:
+            self._write(Frame(ENDED, frame.name, text))
+
+    def _run_of(self, config: HostConfig) -> HostRun:
+        with self._setting_up:
+            if self._run is None:
+                self._run = HostRun(config, self._folder, self._memory)
+            return self._run
+
+    def _answer(self, frame: Frame) -> None:
+        try:
+            question: Question = from_text(frame.text)
+            start_workers(question.config)  # meanwhile
+            text = to_text(answer(question, self._folder))
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+        self._write(Frame(ANSWER, frame.name, text))
+
+    def _send(self, message: Message) -> None:
+        self._write(Frame(MESSAGE, message.token, to_text(message)))
+
+    def _write(self, frame: Frame) -> None:
+        data = to_bytes(frame)
+        with self._writing, suppress(OSError, ValueError):  # nobody reads any more: then stdin ends, too
+            self._out.write(data)
+            self._out.flush()
+
+
+def _quoted(path: str) -> str:
+    """Return a path as it stands in JSON."""
+    return json.dumps(path)[1:-1]

@@ -1,0 +1,323 @@
+"""Defines what a run and the hosts of its attempts send to each other, and its form as JSON with a version number.
+
+Values of nfrun's own classes become objects with the name of the class under `$`; fields with their default are left
+out. Nothing is pickled, and no other classes are made from a text.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from nfrun.cluster.frames import VERSION
+from nfrun.core.budgets import Budget
+from nfrun.core.call_events import CallStarted
+from nfrun.core.contracts import Check, CheckResult, Contract
+from nfrun.core.errors import Cause, SourceSpan
+from nfrun.core.events import ChecksStarted, Failure, Frame, NodeStarted, Outcome, OutputRef
+from nfrun.core.file_source import FileSource, SourceFile
+from nfrun.core.map_counts import MapCounts
+from nfrun.core.map_spec import MapForm, MapSpec
+from nfrun.core.observation import Observation, SharedObservation
+from nfrun.core.pipeline import NOTHING, Axis, Gather, Input, NodeSpec, OutputId, Param, Pipeline, Retry
+from nfrun.core.static_half import StaticHalf
+from nfrun.core.values import MISSING, field, fields, frozen, is_value
+from nfrun.engine.executors.worker import AttemptOrder, CallOrder
+from nfrun.rows.piece import Piece
+from nfrun.rows.recorder import WorkerData
+
+_TAG = "$"
+
+
+class WireError(ValueError):
+    """A text is not what this version of nfrun sends."""
+
+
+@frozen
+class HostConfig:
+    """What all attempts of a run on a host share.
+
+    `run` names the run, different from all other runs that may use the cluster, and `run_id` is what its nodes see.
+    `pipeline` has no nodes. `store` is the URI of the place for outputs, in which the archive `code` has the files of
+    the project; `base` is the folder of the pipeline in it, and `root` the absolute path that the top of the archive
+    has on the machine of the run. `environ` has the variables that lie over the environment of the host. `started` is
+    when the run started, in seconds since 1970. `folders`, `fsync`, `arrow_on_all_cores`, `watches`, `workers` and
+    `grace` are those of the run: the folders of `folders_of`, whether files survive a power loss, whether Arrow's pool
+    has a thread for each core of the host, whether it keeps which files nodes open, how many attempts a host makes at
+    once, and the seconds that an attempt has to stop. `packages` are installed packages that its nodes import. `logs`
+    and `evidence` are the folders of the log files and of the files with failing rows on the machine of the run, as
+    messages show them.
+    """
+
+    run: str
+    run_id: str
+    pipeline: Pipeline
+    store: str
+    code: str = ""
+    base: str = ""
+    root: str = ""
+    environ: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    started: float = 0.0
+    folders: tuple[str, ...] = ()
+    fsync: bool = False
+    arrow_on_all_cores: bool = False
+    watches: bool = True
+    workers: int = 1
+    grace: float = 5.0
+    packages: tuple[str, ...] = ()
+    logs: str = ""
+    evidence: str = ""
+
+
+@frozen
+class RemoteOrder:
+    """An attempt, or a call of a mapped node, that a host is to make.
+
+    `token` names this execution: no other one has it, also not of the same attempt. All outputs that the `order` reads
+    are `stored`, and so is the mapped input of a call: `input` of its data is the complete URI. `variables` are those
+    that its process has from its start.
+    """
+
+    token: str
+    config: HostConfig
+    order: AttemptOrder
+    variables: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+
+
+@frozen
+class Begun:
+    """The work of an attempt begins: its timeout counts from now."""
+
+    token: str
+
+
+@frozen
+class Printed:
+    """An attempt has printed. `stream` is `stdout` or `stderr`."""
+
+    token: str
+    stream: str
+    data: bytes
+
+
+@frozen
+class Skipped:
+    """So many bytes of what an attempt has printed or logged are left out, between what was sent and what follows.
+
+    The `stream` of what it has logged is `log`.
+    """
+
+    token: str
+    stream: str
+    bytes: int
+
+
+@frozen
+class Logged:
+    """An attempt has logged lines, each with its level."""
+
+    token: str
+    lines: tuple[tuple[str, str], ...]
+
+
+@frozen
+class Progressed:
+    """An attempt has told its progress."""
+
+    token: str
+    done: float
+    total: float | None
+
+
+@frozen
+class Ended:
+    """An attempt has ended. Without an `outcome` it is lost, and `lost` says why.
+
+    `records` are the results of a call of a mapped node as they stand in a segment; those that are too long lie in the
+    store under the name `stored_records`. `evidence` maps the paths of files with failing rows, as they are in the
+    results of checks, to their bytes; of those that are too long, `stored_evidence` has the names in the store. `named`
+    are the files in the copy of the project that the node may have read, with their checksums.
+    """
+
+    token: str
+    outcome: Outcome | None = None
+    lost: str = ""
+    records: bytes = b""
+    stored_records: str = ""
+    evidence: Mapping[str, bytes] = field(default_factory=lambda: NOTHING)
+    stored_evidence: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    named: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+
+
+@frozen
+class Question:
+    """Asks a worker whether it can make the attempts of a run. `config` is that of the run; its code need not be there.
+
+    The worker imports none of the `modules`, but says which it cannot find. It tells which of the `variables` are set,
+    reads what is in the store under the name `nonce`, and writes it back under another name.
+    """
+
+    config: HostConfig
+    modules: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    nonce: str = ""
+
+
+@frozen
+class Answer:
+    """The answer of a worker to a `Question`.
+
+    `versions` has those of `nfrun`, `python`, and of installed packages, `pyarrow` among them. `read` is what it has
+    read from the store under the name of the nonce, and `written` the name under which it has written that.
+    `store_error` says what of this it could not do. `cpus` and `memory` (bytes) are what the host may use.
+    """
+
+    host: str
+    versions: Mapping[str, str]
+    missing: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    read: str = ""
+    written: str = ""
+    store_error: str = ""
+    cpus: int = 0
+    memory: int = 0
+
+
+Message = Begun | Printed | Skipped | Logged | Progressed | Ended
+
+
+def outcome_of(ended: Ended, start: NodeStarted) -> Outcome:
+    """Return the outcome of an execution; of one that is lost, a failure."""
+    if ended.outcome is not None:
+        return ended.outcome
+    return start.failed_with(Failure(Cause.LOST, "WorkerLost", ended.lost))
+
+
+# -- the form as text --------------------------------------------------------------------------------------------------
+
+
+def to_text(value: Any) -> str:
+    """Return a value as text. Raises WireError for what has no form."""
+    return json.dumps({"version": VERSION, "value": _plain(value)}, separators=(",", ":"))
+
+
+class OrderTexts:
+    """Makes the texts of the orders of a run. What all of them have in common becomes text once."""
+
+    def __init__(self, config: HostConfig) -> None:
+        self._config = json.dumps(_plain(config), separators=(",", ":"))
+
+    def of(self, token: str, order: AttemptOrder, variables: Mapping[str, str]) -> str:
+        """Return what `to_text` returns for the `RemoteOrder`. Raises WireError for what has no form."""
+        rest = {_TAG: "RemoteOrder", "token": token, "order": _plain(order), "variables": _plain(variables)}
+        text = json.dumps(rest, separators=(",", ":"))
+        return f'{{"version":{VERSION},"value":{text[:-1]},"config":{self._config}}}}}'
+
+
+def from_text(text: str) -> Any:
+    """Return the value of a text. Raises WireError if it is of another version, or no text of `to_text`."""
+    try:
+        found = json.loads(text)
+        version = found["version"]
+        if version == VERSION:
+            return _value(found["value"])
+    except WireError:
+        raise
+    except (ValueError, TypeError, KeyError, LookupError, RecursionError, ArithmeticError) as error:
+        raise WireError(f"a message is damaged ({type(error).__name__}: {error})") from None
+    raise WireError(f"a message has version {version!r}, and this nfrun has {VERSION}")
+
+
+def _plain(value: Any) -> Any:
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
+        return value
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if is_value(value):
+        return _plain_value(value)
+    for name, (cls, write, _) in _FORMS.items():
+        if kind is cls:
+            return {_TAG: name, "v": write(value)}
+    if isinstance(value, Mapping):
+        if all(type(key) is str for key in value) and _TAG not in value:
+            return {key: _plain(item) for key, item in value.items()}
+        return {_TAG: "dict", "v": [[_plain(key), _plain(item)] for key, item in value.items()]}
+    if isinstance(value, Path):
+        return {_TAG: "Path", "v": str(value)}
+    raise WireError(f"a {kind.__qualname__} cannot be sent")
+
+
+def _plain_value(value: Any) -> dict[str, Any]:
+    name = type(value).__name__
+    if _CLASSES.get(name) is not type(value):
+        raise WireError(f"a {name} cannot be sent")
+    found: dict[str, Any] = {_TAG: name}
+    for each in fields(value):
+        item = getattr(value, each.name)
+        default = each.default if each.default is not MISSING else None
+        if each.default_factory is not MISSING and not item and item == each.default_factory():
+            continue
+        if each.default is MISSING or type(item) is not type(default) or item != default:
+            found[each.name] = _plain(item)
+    return found
+
+
+def _value(found: Any) -> Any:
+    if isinstance(found, list):
+        return tuple([_value(item) for item in found])
+    if not isinstance(found, dict):
+        return found
+    name = found.get(_TAG)
+    if name is None:
+        return {key: _value(item) for key, item in found.items()}
+    if name == "dict":
+        return {_value(key): _value(item) for key, item in found["v"]}
+    if name in _FORMS:
+        return _FORMS[name][2](found["v"])
+    if (cls := _CLASSES.get(name)) is None:
+        raise WireError(f"a message has a {name!r}, which this nfrun does not know")
+    given = {key: _value(item) for key, item in found.items() if key != _TAG}
+    if unknown := given.keys() - {each.name for each in fields(cls)}:
+        raise WireError(f"a {name!r} has {min(unknown)!r}, which this nfrun does not know")
+    return cls(**given)
+
+
+_CLASSES: dict[str, Any] = {
+    cls.__name__: cls
+    for cls in (
+        *(HostConfig, RemoteOrder, Begun, Printed, Skipped, Logged, Progressed, Ended, Question, Answer),
+        *(AttemptOrder, CallOrder, Piece, WorkerData, NodeStarted, ChecksStarted, CallStarted),
+        *(Pipeline, Axis, Budget, Param, NodeSpec, Input, Gather, Retry, SourceSpan, MapSpec, MapForm, StaticHalf),
+        *(Contract, Check, CheckResult, Outcome, OutputRef, Failure, Frame, MapCounts, FileSource, SourceFile),
+        *(Observation, SharedObservation),
+    )
+}
+# The classes that are no values of ours: how they are written, and read.
+_FORMS: dict[str, tuple[type[Any], Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "id": (OutputId, lambda id: [id.node, id.name], lambda parts: OutputId(*map(_text, parts))),
+    "list": (list, lambda items: [_plain(item) for item in items], lambda items: [_value(item) for item in items]),
+    "set": (
+        frozenset,
+        lambda items: sorted([_plain(item) for item in items], key=json.dumps),
+        lambda items: frozenset([_value(item) for item in items]),
+    ),
+    "bytes": (bytes, lambda data: base64.b64encode(data).decode(), base64.b64decode),
+    "cause": (Cause, str, Cause),
+    "date": (datetime.date, str, datetime.date.fromisoformat),
+    "datetime": (datetime.datetime, datetime.datetime.isoformat, datetime.datetime.fromisoformat),
+    "time": (datetime.time, str, datetime.time.fromisoformat),
+    "decimal": (Decimal, str, Decimal),
+    "Path": (Path, str, Path),
+}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise WireError("a message is damaged (an id is two texts)")
+    return value

@@ -1,0 +1,124 @@
+"""Names the uses of process-global state: generators of random numbers, directory, environment, locale, figures."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from nfrun.code.facts.names import pattern_of
+
+_RANDOM = """seed setstate random uniform triangular randint choice randrange sample shuffle choices normalvariate
+    lognormvariate expovariate vonmisesvariate gammavariate gauss betavariate paretovariate weibullvariate getrandbits
+    randbytes binomialvariate"""
+_NUMPY_OWN = """default_rng Generator BitGenerator SeedSequence RandomState PCG64 PCG64DXSM MT19937 Philox SFC64
+    bit_generator"""  # what draws from a generator of its own
+_TORCH_DRAWS = "rand randn randint randperm normal bernoulli multinomial poisson rand_like randn_like randint_like"
+_SEEDS = {"random_state", "seed", "generator", "rng"}
+_DEFAULT_CONNECTION = r"""aggregate alias append appender arrow begin checkpoint close commit create_function cursor
+    default_connection description df distinct duplicate execute executemany extract_statements fetch\w* filter from_\w+
+    get_table_names install_extension interrupt limit load_extension order pl project query query_df read_\w+ register
+    register_filesystem remove_function rollback set_default_connection sql table table_function to_arrow_\w+
+    unregister unregister_filesystem values view write_csv"""  # of DuckDB, what acts on it
+_GENERATORS = {
+    *(f"random.{name}()" for name in ("Random", "SystemRandom")),
+    *(f"numpy.random.{name}()" for name in ("default_rng", "Generator", "RandomState")),
+}
+# Of scikit-learn, what draws no random numbers: modules, but for some of their names, and names of other modules.
+_SKLEARN_CALM = """base compose cross_decomposition discriminant_analysis exceptions feature_extraction.text frozen
+    isotonic kernel_ridge metrics naive_bayes pipeline preprocessing"""
+_SKLEARN_DRAWS = {"silhouette_score", "KBinsDiscretizer", "QuantileTransformer", "TargetEncoder", "quantile_transform"}
+_SKLEARN_NAMES = "LinearRegression SimpleImputer KNeighborsClassifier KNeighborsRegressor NearestNeighbors"
+
+# Uses of global state, as `Names.of` names them. A module that is used as a value is one as well.
+_MODULES = {"random", "numpy.random", "matplotlib.pyplot", "pylab", "torch.random"}
+_NAMES = re.compile(
+    pattern_of(
+        {
+            "random": _RANDOM,
+            "numpy.random": rf"(?!(?:{'|'.join(_NUMPY_OWN.split())})\b)\w+",
+            "torch": "manual_seed manual_seed_all seed set_rng_state",
+            "torch.cuda": "manual_seed manual_seed_all seed set_rng_state",
+            "torch.random": ".+",
+            "torch.nn.init": ".+",
+            "os": "chdir fchdir putenv unsetenv",
+            "os.environ": "update setdefault pop popitem clear __setitem__ __delitem__",
+            "contextlib": "chdir",
+            "sys": "setrecursionlimit setswitchinterval settrace setprofile",
+            "threading": "settrace setprofile settrace_all_threads setprofile_all_threads stack_size",
+            "locale": "setlocale",
+            "matplotlib.pyplot": ".+",
+            "pylab": ".+",
+            "duckdb": _DEFAULT_CONNECTION,
+        }
+    )
+)
+_WARNINGS = re.compile(
+    pattern_of(
+        {"logging": "basicConfig", "signal": "signal alarm setitimer siginterrupt set_wakeup_fd pthread_sigmask"}
+    )
+)
+WORDS = (
+    r"random|sample|pylab|pyplot|manual_seed|set_rng_state|torch|chdir|environ|putenv|unsetenv|setlocale|basicConfig"
+    r"|signal|duckdb|sklearn|setrecursionlimit|setswitchinterval|settrace|setprofile|stack_size"
+)  # one of these is in every use, if no import gives it another name
+_SUSPECTS = re.compile(
+    r"(?:random|numpy\.random|matplotlib|pylab|torch|locale|sklearn|signal|duckdb)(?:\..*)?|(?:os|contextlib|logging)\..*|sys\.set.+|threading\.s.+"
+)
+
+
+def is_suspect(name: str) -> bool:
+    """Return whether a use of this imported name may use process-global state, or deserve a warning."""
+    return _SUSPECTS.fullmatch(name) is not None
+
+
+def used_state(name: str, call: ast.Call | None) -> str:
+    """Return the process-global state that a use of a name touches, "" if none.
+
+    `name` is what `Names.of` returns, and `call` the call if the name is called.
+    """
+    if name in _MODULES or _NAMES.fullmatch(name):
+        return name
+    if call is None:
+        return ""
+    base, _, last = name.rpartition(".")
+    if name == "unittest.mock.patch.dict" and call.args and _last_name(call.args[0]) == "environ":
+        return "os.environ"
+    if name == "duckdb.connect" and call.args and getattr(call.args[0], "value", "") == ":default:":
+        return name
+    if base == "torch" and last in _TORCH_DRAWS.split():
+        return "" if _has_seed(call) else name
+    if name.startswith("sklearn.") and "()" not in name:
+        return "" if _is_calm(base.removeprefix("sklearn."), last) or _has_seed(call) else name
+    return ""
+
+
+def unseeded_sample(call: ast.Call, receiver: str) -> bool:
+    """Return whether a call of a method `sample` draws from a global generator, as that of a DataFrame does."""
+    is_sample = isinstance(call.func, ast.Attribute) and call.func.attr == "sample"
+    return is_sample and receiver not in _GENERATORS and receiver != "random" and not _has_seed(call)
+
+
+def is_generator(value: str) -> bool:
+    """Return whether the value of a variable, as `Names.of` returns it, is a generator of random numbers."""
+    return value in _GENERATORS
+
+
+def warned_use(name: str) -> str:
+    """Return the name if its use changes the whole process, in a way that is only worth a warning."""
+    return name if _WARNINGS.fullmatch(name) else ""
+
+
+def _last_name(expression: ast.expr) -> str:
+    return getattr(expression, "attr", "") or getattr(expression, "id", "")
+
+
+def _has_seed(call: ast.Call) -> bool:
+    return any(
+        keyword.arg in _SEEDS and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is None)
+        for keyword in call.keywords
+    )
+
+
+def _is_calm(module: str, name: str) -> bool:
+    calm = any(module == part or module.startswith(f"{part}.") for part in _SKLEARN_CALM.split())
+    return (calm and name not in _SKLEARN_DRAWS) or name in _SKLEARN_NAMES.split() or name.startswith("load_")

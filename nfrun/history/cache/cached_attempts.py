@@ -1,0 +1,392 @@
+"""Wraps attempts with a cache lookup: on a hit, the node does not run.
+
+Most hits are decided before the run, see `reuse_decision.py`, and need no attempt, see `hits.py`. Pending nodes are
+looked up here, once the digests of their inputs are known. The table of a hit may have been removed: an attempt that
+reads it does nothing but report what it lacks, and the scheduler has it made again. If that gives another table than
+before, the results that were made of the old one count as removed too: `outdated_results.py` finds them. Also records
+which files nodes read and wrote, which cannot be found out afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
+from nfrun.core.contracts import failed_checks
+from nfrun.core.errors import Cause, HandoffError, NotStored
+from nfrun.core.events import ChecksStarted, Failure, NodeFinished, NodeStarted, Outcome, OutputRef
+from nfrun.core.file_source import DIGEST_OF_FILES
+from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId, Pipeline
+from nfrun.core.values import replace
+from nfrun.engine.attempt import RunAttempt
+from nfrun.engine.attempt_context import RunCoroutine
+from nfrun.history.cache.cache_key import CacheKeys, dependency_digest
+from nfrun.history.cache.check_keys import recorded_results, refusal, with_keys
+from nfrun.history.cache.hits import Hits, reused_ref
+from nfrun.history.cache.kept_rows import RowFolders, with_kept_reads
+from nfrun.history.cache.observed_files import ObservedFiles
+from nfrun.history.cache.outdated_results import OutdatedResults
+from nfrun.history.cache.reuse_decision import (
+    ReuseDecision,
+    has_outputs,
+    lost_refused,
+    made_again_for,
+    miss_reason,
+    usable_entries,
+)
+from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest
+from nfrun.nodes.base import CancelToken
+from nfrun.nodes.declared_files import failure_without
+from nfrun.nodes.external_files import external_outputs
+from nfrun.nodes.registry import KINDS
+
+if TYPE_CHECKING:
+    from nfrun.tables.store import TableStore
+
+
+_MOST_LACKED = 2
+
+
+class CachedAttempts:
+    """Serves cache hits, and calls `run_attempt` for all other attempts.
+
+    Reused journal entries and file checksums are recorded in `observed`. Without a `history`, pending nodes are misses.
+    Nodes that are `given` have results in earlier runs and are not in this one: nothing makes these again.
+    """
+
+    def __init__(
+        self,
+        run_attempt: RunAttempt,
+        pipeline: Pipeline,
+        store: TableStore,
+        keys: CacheKeys,
+        observed: ObservedFiles,
+        hits: Hits,
+        outdated: OutdatedResults,
+        *,
+        history: RunHistory | None,
+        decisions: Mapping[str, ReuseDecision],
+        given: Collection[str] = (),
+        rows: RowFolders | None = None,
+    ) -> None:
+        self._make_attempt = run_attempt
+        self._nodes = pipeline.nodes
+        self._shown = frozenset(pipeline.outputs.values())
+        self._read = {output for spec in pipeline.nodes.values() for item in spec.inputs for output in item.outputs}
+        self._base = Path(pipeline.folder)
+        self._store = store
+        self._keys = keys
+        self._history = history
+        self._decisions = decisions
+        self._given = given
+        self._rows = rows
+        self._observed = observed
+        self._lacked: dict[tuple[str, str], set[object]] = {}  # when a node lacked an output
+        self._missed: set[str] = set()  # nodes that were looked up, without a result to reuse
+        self._hits = hits
+        self._outdated = outdated
+
+    def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
+        """Return the outcome of a cache hit, or run the attempt. Only first attempts can be hits.
+
+        An attempt that holds nothing of the budgets yet does not run: without a hit its outcome is `missed`.
+
+        Raises HandoffError if the file of an input, or of an output that the run shows, cannot be taken over.
+        """
+        if isinstance(start, CallStarted):
+            return self._run_attempt(start, cancel_token, run_coroutine)
+        if isinstance(start, CallsEnded):
+            return self._ended(start, self._run_attempt(start, cancel_token, run_coroutine))
+        if start.node not in self._nodes:  # it runs last, in every run, with what is there
+            there = {id: ref for id, ref in start.inputs.items() if self._store.holds(ref) or self._register(ref)}
+            return self._run_attempt(replace(start, inputs=there), cancel_token, run_coroutine)
+        if outdated := self._outdated.begin(start):
+            self._observed.outdated.update(ref.id.node for ref in outdated)
+            return self._await(start, outdated, "a table that it had read was made again and is another one now")
+        decision = self._decisions.get(start.node)
+        is_lookup = start.granted is None
+        if decision is not None and start.attempt == 1 and (is_lookup or start.node not in self._missed):
+            late = decision.pending or self._outdated.may_differ(start.node)
+            hit = self._late_hit(start, decision) if late else decision.hit
+            if hit is not None and (checked := self._checked_hit(start, hit, cancel_token, run_coroutine)) is not None:
+                return checked
+        if lacking := self._lacking(start):
+            return self._await_removed(start, lacking, f"'{start.node}' reads it")
+        if is_lookup:
+            self._missed.add(start.node)
+            return Outcome(start.node, start.attempt, missed=True)
+        return self._miss(start, cancel_token, run_coroutine)
+
+    def _run_attempt(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
+        """Make an attempt. Where it finds that an input is not in its place any more, the node of that runs again."""
+        try:
+            outcome = self._make_attempt(start, cancel_token, run_coroutine)
+        except NotStored as error:
+            outcome = _lacks(start, tuple(start.inputs[id] for id in error.outputs))
+        if outcome.memory:
+            self._observed.memory[start.node] = max(outcome.memory, self._observed.memory.get(start.node, 0))
+        if outcome.lacking:  # a worker names them as they were sent to it
+            lacking = tuple(start.inputs.get(ref.id, ref) for ref in outcome.lacking)
+            return self._await_removed(start, lacking, f"'{start.node}' reads it")
+        return outcome
+
+    # -- cache miss ------------------------------------------------------------------------------------------------
+
+    def _miss(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
+        spec = self._nodes[start.node]
+        self._observed.inputs.snapshot(spec, anew=start.attempt == 1)
+        if missing := self._observed.inputs.missing(spec):
+            return Outcome(start.node, start.attempt, failure_without(missing, spec, self._base))
+        order = start
+        if spec.map is not None:
+            kept = None if self._rows is None else self._rows.kept_rows(spec, start, self._store)
+            order = MapStarted(start.at, *start.key[:2], start.inputs, start.queue_wait, start.granted, kept)
+        return self._ended(start, self._run_attempt(order, cancel_token, run_coroutine))
+
+    def _ended(self, start: NodeStarted, outcome: Outcome) -> Outcome:
+        """Record what an attempt has used, if it was successful. Returns its outcome, with more about it."""
+        spec = self._nodes[start.node]
+        if outcome.opened is not None:
+            return outcome
+        if outcome.checks and (outcome.failure is None or outcome.outputs):
+            code, referred = self._keys.code.of(spec.folder), self._referred(start)
+            outcome = replace(outcome, checks=with_keys(outcome.checks, spec, code, referred))
+        if outcome.failure is None or outcome.outputs:
+            if spec.map is not None and self._rows is not None:
+                if outcome.failure is None:
+                    self._rows.finished(spec.id)
+                if reads := self._rows.reads(spec.id):
+                    outcome = replace(outcome, observation=with_kept_reads(outcome.observation, reads))
+            seen = outcome.observation
+            if seen is not None:
+                self._observed.seen[spec.id] = seen
+            named = {**external_outputs(spec, self._base), **self._observed.inputs.written(spec)}
+            if wrote := {**named, **(seen.writes if seen is not None else {})}:
+                self._observed.wrote[spec.id] = wrote
+            if outcome.failure is not None:
+                return self._refused(outcome)
+            if spec.id in self._outdated.again and not self._is_as_before(outcome):
+                self._outdated.replaced(spec.id, start.attempt)
+        elif spec.map is not None and self._rows is not None and self._observed.inputs.recheck(spec) is None:
+            self._rows.rule_out(spec.id)
+        elif "" in (self._observed.inputs.snapshot(spec) or {}).values():
+            return replace(outcome, failure=self._with_reuse_hints(outcome.failure, spec))
+        return outcome
+
+    def _refused(self, outcome: Outcome) -> Outcome:
+        """Keep the outputs of an attempt whose checks failed: if these are others in the next run, it need not run."""
+        if not self._store.persistent:
+            return outcome
+        self._observed.refused[outcome.node, outcome.attempt] = NodeFinished.of(0.0, outcome)
+        for ref in outcome.outputs.values():
+            self._store.commit(ref)
+            self._store.release(ref)
+        return replace(outcome, outputs=NOTHING)
+
+    def _with_reuse_hints(self, failure: Failure, spec: NodeSpec) -> Failure:
+        """Add hints to the failure of a node that reads a missing file: which reused nodes may have made that file.
+
+        It is unknown which files a script or a function writes, so every reused node in `needs` is named.
+        """
+        lines = [failure.details] if failure.details else []
+        for need in spec.needs:
+            if need in self._observed.used:
+                lines.append(f"'{need}' was reused and may have made it: '--force {need}' runs it again")
+        return replace(failure, details="\n".join(lines))
+
+    # -- tables of inputs ------------------------------------------------------------------------------------------
+
+    def _lacking(self, start: NodeStarted) -> tuple[OutputRef, ...]:
+        """Register the files of inputs that the store does not hold. Returns the inputs whose files were removed.
+
+        A query reads the user's files, never a table that was made of them: the order of its rows may depend on that.
+        """
+        missing = [ref for ref in start.inputs.values() if not self._store.holds(ref)]
+        reads_source_files = KINDS[self._nodes[start.node].kind].reads_source_files
+        return tuple(
+            ref
+            for ref in missing
+            if (reads_source_files and (ref.digest or "").startswith(DIGEST_OF_FILES)) or not self._register(ref)
+        )
+
+    def _await_removed(self, start: NodeStarted, lacking: tuple[OutputRef, ...], reader: str) -> Outcome:
+        """Return the outcome of an attempt that lacks outputs, as `reader` reads them.
+
+        It is a failure if they were made again too often: something takes them away.
+        """
+        for ref in lacking:  # several calls of an attempt may find it gone
+            times = self._lacked.setdefault((start.node, ref.id), set())
+            times.add(start.attempt if start.key[2] else object())
+        if again := next((ref for ref in lacking if len(self._lacked[start.node, ref.id]) > _MOST_LACKED), None):
+            where = f" from {again.stored or again.path}" if again.stored or again.path else ""
+            what = f"'{again.id}' was removed{where} {_MOST_LACKED + 1} times while the run was under way"
+            return start.failed_with(Failure(Cause.IO, "", what))
+        return self._await(start, lacking, made_again_for(reader))
+
+    def _await(self, start: NodeStarted, lacking: tuple[OutputRef, ...], reason: str) -> Outcome:
+        """Return the outcome of an attempt that needs other nodes to run again first, for this reason."""
+        for maker in dict.fromkeys(ref.id.node for ref in lacking):
+            if maker in self._given:
+                what = f"a table of '{maker}' was removed, or is out of date, since the run began"
+                return start.failed_with(
+                    Failure(Cause.IO, "", f"{what}: '{maker}' is not selected (--until {start.node})")
+                )
+            if maker not in self._observed.used:
+                self._note_lost(maker, lacking)
+            else:
+                self._observed.made_again[maker] = self._observed.used[maker]
+                if self._history is not None:
+                    self._history.forget(self._observed.used[maker])
+            self._observed.reasons[maker] = reason
+            self._outdated.again.add(maker)
+        return _lacks(start, lacking)
+
+    def _is_as_before(self, outcome: Outcome) -> bool:
+        """Return whether a node that ran again gave the tables that it was to make again. Waits for their digests."""
+        before = self._observed.made_again.get(outcome.node)
+        lost = self._outdated.lost.get(outcome.node, {})
+        if before is None and not (lost and lost.keys() >= outcome.outputs.keys()):
+            return False  # readers of its other outputs may have read something else
+        given = {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in outcome.outputs.values()}
+        known = lost if before is None else {output.id: reader_digest(output) for output in before.outputs}
+        return all(given.get(output) == digest for output, digest in known.items())
+
+    def _note_lost(self, maker: str, lacking: Collection[OutputRef]) -> None:
+        """Note the content of outputs that a node of this run has made, and that are gone."""
+        for ref in lacking:
+            if ref.id.node == maker:
+                with suppress(HandoffError):  # it is released: then nobody knows its digest
+                    digest = reader_digest(self._store.wait_digest(ref))
+                    self._outdated.lost.setdefault(maker, {})[ref.id] = digest
+
+    def _register(self, ref: OutputRef) -> bool:
+        """Register an output with the store, where it is. Returns False if it is nowhere."""
+        finished = self._observed.used.get(ref.id.node) if ref.id.node not in self._observed.made_again else None
+        if (source := self._hits.source_of(ref.id.node)) is not None:
+            ref = replace(ref, path=str(source), stored=None)
+        elif finished is not None and self._history is not None:
+            ref = self._found(ref, finished, self._history)
+        if not ref.is_remote and (ref.path is None or not Path(ref.path).exists()):
+            return False
+        self._store.register_file(ref)
+        return True
+
+    def _found(self, ref: OutputRef, finished: FinishedNode, history: RunHistory) -> OutputRef:
+        """Return the reference with where the output of an earlier run is, if it is anywhere."""
+        found = history.find(finished, ref.id) or FoundOutput()
+        return replace(ref, path=None if found.path is None else str(found.path), stored=found.stored)
+
+    def _fetched(self, output: FinishedOutput | None, hit: FinishedNode, attempt: int) -> OutputRef | None:
+        """Register an output of an earlier run that is read now. Returns its reference, None if it is nowhere."""
+        if output is None or self._history is None:
+            return None
+        ref = self._found(reused_ref(output, None, attempt), hit, self._history)
+        if ref.path is None and ref.stored is None:
+            return None
+        self._store.register_file(ref)
+        try:
+            self._store.file(ref)
+        except NotStored:
+            self._history.forget(hit)
+            return None
+        return ref
+
+    # -- cache hit -------------------------------------------------------------------------------------------------
+
+    def _late_hit(self, start: NodeStarted, decision: ReuseDecision) -> FinishedNode | None:
+        """Look up a pending node with the digests of its inputs; waits until they are known.
+
+        Returns the journal entry, or None on a miss. Raises HandoffError.
+        """
+        history = self._history
+        if history is None:
+            return None
+        if not history.has_definition(start.node, self._keys.definition(start.node)):
+            return None  # no key can match, so don't wait for digests
+        spec = self._nodes[start.node]
+        inputs = {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in start.inputs.values()}
+        used, made_again = self._observed.used, self._observed.made_again
+        reused = {need: used.get(need) or made_again.get(need) for need in spec.needs}
+        needs = {need: dependency_digest(entry) for need, entry in reused.items() if entry is not None}
+        if len(needs) < len(spec.needs):
+            return None
+        key_inputs = self._keys.key_inputs(spec.id, inputs=inputs, needs=needs)
+        named = self._observed.inputs.snapshot(spec, anew=True)
+        if named is None:
+            return None
+        # `anew` and with `recheck`: nodes that have ended may have changed files.
+        reasons: list[str] = []
+        recorded = self._observed.files
+        for finished in usable_entries(spec, history, key_inputs, named, recorded, reasons, recheck=True):
+            shown = [output.id for output in finished.outputs if output.id in self._shown]
+            if why := self._refusal(start, finished):
+                reasons.append(why)
+            elif has_outputs(finished, spec, self._read) and all(history.find(finished, id) for id in shown):
+                return finished
+        if last := next((entry for entry in history.of_node(spec.id) if entry.key is not None), None):
+            self._observed.reasons[spec.id] = miss_reason(history, last, key_inputs, named, next(iter(reasons), ""))
+        return None
+
+    def _checked_hit(
+        self, start: NodeStarted, hit: FinishedNode, cancel_token: CancelToken, run_coroutine: RunCoroutine
+    ) -> Outcome | None:
+        """Return the outcome of a cache hit whose checks hold, made again where they are others than then.
+
+        None if a table that is to be checked was removed: then the node runs.
+        """
+        spec = self._nodes[start.node]
+        if not spec.contracts:
+            return self._hits.outcome(start, hit)
+        if why := self._refusal(start, hit):  # what its checks refer to was not known before the run
+            self._observed.reasons[spec.id] = why
+            return None
+        code, referred = self._keys.code.of(spec.folder), self._referred(start)
+        results = recorded_results(spec, hit, code, referred)
+        if results is None:
+            made: dict[str, OutputRef] = {}
+            for name in spec.contracts:
+                ref = self._fetched(hit.output(OutputId(spec.id, name)), hit, start.attempt)
+                if ref is None:
+                    self._observed.reasons[spec.id] = "a check of its table is to be made, and the table is not kept"
+                    return None
+                made[ref.id] = ref
+            inputs = {id: ref for id, ref in start.inputs.items() if id in referred}  # the checks read no others
+            if lacking := self._lacking(replace(start, inputs=inputs)):
+                return self._await_removed(start, lacking, f"a check of '{start.node}' reads it")
+            order = ChecksStarted(start.at, start.node, start.attempt, inputs, made=made)
+            checked = self._run_attempt(order, cancel_token, run_coroutine)
+            if checked.failure is not None and not checked.checks:
+                return checked
+            seen = checked.observation
+            read_more = seen is not None and bool(seen.reads or seen.hosts or seen.obstacle)
+            results = with_keys(checked.checks, spec, code, referred, read_more=read_more)
+            if checked.failure is not None:
+                refused = self._hits.with_homes(hit)
+                self._observed.refused[start.node, start.attempt] = replace(refused, checks=results)
+                return checked
+        hit = replace(hit, checks=results)
+        absent = tuple(output for output in spec.output_ids if output in hit.absent)
+        return replace(self._hits.outcome(start, hit), checks=results, absent=absent)
+
+    def _refusal(self, start: NodeStarted, found: FinishedNode) -> str:
+        """Return why a result whose checks failed cannot be used now, "" for all others."""
+        if not failed_checks(found.checks) or self._history is None:
+            return ""
+        spec = self._nodes[start.node]
+        code = self._keys.code.of(spec.folder)
+        return refusal(spec, found, code, self._referred(start)) or lost_refused(found, self._history)
+
+    def _referred(self, start: NodeStarted) -> dict[OutputId, str]:
+        """Return the reader digests of what the checks of a node refer to; waits until they are known."""
+        spec = self._nodes[start.node]
+        refs = [start.inputs.get(output) for item in spec.references for output in item.outputs]
+        return {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in refs if ref is not None}
+
+
+def _lacks(start: NodeStarted, lacking: tuple[OutputRef, ...]) -> Outcome:
+    """Return the outcome of an attempt, or a call, that lacks outputs which it reads."""
+    return Outcome(start.node, start.attempt, lacking=lacking, call=start.key[2])

@@ -1,0 +1,372 @@
+"""Decides before a run which nodes are cache hits, and gives the reason for each miss.
+
+A node downstream of a miss may still be a hit, once the digests of its inputs are known. It is marked `pending`, and
+`cached_attempts.py` decides during the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from nfrun.code.function_lookup import PROGRAM
+from nfrun.code.watch.recorded_files import RecordedFiles
+from nfrun.core.contracts import failed_checks
+from nfrun.core.map_counts import MapCounts
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.core.plan import Plan
+from nfrun.core.values import frozen
+from nfrun.history.cache.cache_key import FOR_EFFECT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
+from nfrun.history.cache.change_text import changes, files_as_inputs
+from nfrun.history.cache.check_keys import checks_to_make, has_new_checks, refusal
+from nfrun.history.cache.observed_files import ObservedFiles
+from nfrun.history.index_tables import definition_of
+from nfrun.history.journal import FinishedNode
+from nfrun.history.run_history import RunHistory, reader_digest
+from nfrun.nodes.folders import folder_of
+from nfrun.nodes.registry import KINDS
+from nfrun.system.checksums import LAYOUT, shown_name
+
+NO_CACHE = "it has 'cache: false'"
+NEVER_FINISHED = "it has not finished in any run that is kept"
+
+
+@frozen
+class ReuseDecision:
+    """Whether a node is a cache hit, and otherwise the reason why it runs.
+
+    `hit` is the journal entry that is reused, None on a miss. `reason` is for people. It is empty on a hit, except for
+    a node that is not selected and waits for a check. `pending`: the node becomes a hit during the run, or stays one,
+    if its inputs turn out to be those of an earlier run. `made_again` is the journal entry of a node that runs only
+    because a table of it was removed. `checks` are those of its checks that are made on the tables that are there.
+    `rows` counts the rows of a mapped node that runs, if these are known before.
+    """
+
+    reason: str
+    hit: FinishedNode | None = None
+    pending: bool = False
+    made_again: FinishedNode | None = None
+    checks: tuple[str, ...] = ()
+    rows: MapCounts | None = None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the node is surely reused, whatever other nodes give."""
+        return self.hit is not None and not self.pending
+
+
+def runs_for_effect(spec: NodeSpec, found: FinishedNode) -> bool:
+    """Return whether a node exists for its effect, such as a script that uploads a file: it gave no output.
+
+    Or its kind says so. Such a node runs in every run, unless it has `cache: true`.
+    """
+    return spec.cache is not True and has_effect(spec, found)
+
+
+def has_effect(spec: NodeSpec, found: FinishedNode) -> bool:
+    """Return whether a node gave no output, or its kind says that it exists for its effect."""
+    return not found.outputs or KINDS[spec.kind].runs_for_effect(spec)
+
+
+def decide_reuse(
+    pipeline: Pipeline,
+    plan: Plan,
+    keys: CacheKeys,
+    history: RunHistory,
+    observed: ObservedFiles,
+    *,
+    force: Collection[str] = (),
+    selected: Collection[str] | None = None,
+) -> dict[str, ReuseDecision]:
+    """Decide for every node, in the order of the stages, whether it is reused. The nodes in `force` run.
+
+    If only some nodes are `selected`, no table of another one is made again. Of the others, the decisions say what they
+    would do if they were selected: only the results of those that are surely reused are those of the present pipeline.
+    """
+    return _ReuseDecider(pipeline, plan, keys, history, observed, force, selected).decide()
+
+
+class _ReuseDecider:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        plan: Plan,
+        keys: CacheKeys,
+        history: RunHistory,
+        observed: ObservedFiles,
+        force: Collection[str],
+        selected: Collection[str] | None,
+    ) -> None:
+        self._nodes = pipeline.nodes
+        self._folder = Path(pipeline.folder)
+        self._selected = pipeline.nodes if selected is None else selected
+        self._shown = pipeline.outputs
+        self._last = pipeline.last_nodes.values()
+        self._order = [name for stage in plan.stages for name in stage]
+        self._keys = keys
+        self._history = history
+        self._observed = observed
+        self._force = force
+        self._read = {output for spec in self._nodes.values() for item in spec.inputs for output in item.outputs}
+        self._dependents: dict[str, list[str]] = {name: [] for name in self._nodes}
+        for name, spec in self._nodes.items():
+            for need in spec.upstream:
+                self._dependents[need].append(name)
+        self._match: dict[str, FinishedNode] = {}
+        self._reader_digests: dict[OutputId, str] = {}
+        self._reasons: dict[str, str] = {}  # of those that run
+        self._pending: set[str] = set()
+        self._made_again: dict[str, str] = {}  # the reasons of nodes that run only because a table was removed
+        # Hits that depend on such a node, which may give other tables now, and hits of which a check is to be made.
+        self._unsure: set[str] = set()
+        self._checks: dict[str, tuple[str, ...]] = {}  # of nodes that are selected: those that are to be made
+        # Nodes that are not selected, and the node of which a check is to be made before their results count.
+        self._to_check: dict[str, str] = {}
+
+    def decide(self) -> dict[str, ReuseDecision]:
+        for name in self._order:
+            why = self._look_up(name)
+            if why:
+                self._reasons[name] = why
+        self._propagate_misses()
+        self._require_tables()
+        return {name: self._decision(name) for name in self._order}
+
+    def _decision(self, name: str) -> ReuseDecision:
+        if name in self._reasons:
+            return ReuseDecision(self._reasons[name], pending=self._is_pending(name))
+        if name in self._made_again:
+            return ReuseDecision(self._made_again[name], made_again=self._match[name])
+        if self._unsure and not self._unsure.isdisjoint(self._nodes[name].upstream):
+            self._unsure.add(name)
+        if name in self._selected:
+            checks = self._checks.get(name, ())
+            return ReuseDecision("", self._match[name], pending=name in self._unsure, checks=checks)
+        upstream = (self._to_check[need] for need in self._nodes[name].upstream if need in self._to_check)
+        checked = self._to_check.get(name) or next(upstream, "")
+        if checked:
+            self._to_check[name] = checked
+        why = f"a check of '{checked}' is to be made first" if checked else ""
+        return ReuseDecision(why, self._match[name], pending=name in self._unsure)
+
+    def _is_pending(self, name: str) -> bool:
+        # A node under `needs` passes no content to this one, so there is none that could turn out to be unchanged.
+        return name in self._pending and not any(need in self._reasons for need in self._nodes[name].needs)
+
+    # -- cache lookup ------------------------------------------------------------------------------------------------
+
+    def _look_up(self, name: str) -> str:
+        """Look the node up in the history. Returns the reason for a miss, empty on a hit."""
+        spec = self._nodes[name]
+        if name in self._force:
+            return "--force"
+        if spec.cache is False:
+            return "no module has its function" if spec.body.startswith(f"{PROGRAM}:") else NO_CACHE
+        if not (entries := self._history.of_node(name)):
+            return NEVER_FINISHED
+        if obstacle := self._keys.obstacle(name):
+            return obstacle
+        definition = self._keys.definition(name)
+        last = next((end for end in entries if end.key is not None), None)  # the key inputs of others are unknown
+        if last and not self._history.has_definition(name, definition):
+            for end in (self._history.compared(last), last):  # a run that ends now may have another one
+                if changed := changes(definition_of(end.key_inputs), definition):
+                    return changed + self._history.since(end)
+        runs = next((need for need in spec.upstream if need not in self._match), None)
+        if runs is not None:
+            return self._upstream_reason(name, runs)
+        files = self._observed.inputs.snapshot(spec)
+        if files is None:
+            return self._observed.obstacle(spec)
+        inputs = {output: self._reader_digests[output] for output in self._read_by(spec)}
+        needs = {need: dependency_digest(self._match[need]) for need in spec.needs}
+        key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs)
+        reasons: list[str] = []
+        for entry in usable_entries(spec, self._history, key_inputs, files, self._observed.files, reasons):
+            if why := self._refusal(spec, entry):
+                reasons.append(why)
+            elif has_outputs(entry, spec, self._read):
+                self._match[name] = entry
+                self._add_digests(spec, entry)
+                return ""
+        if not last:
+            return "its code or inputs changed while it last ran"
+        return miss_reason(self._history, last, key_inputs, files, next(iter(reasons), ""))
+
+    def _refusal(self, spec: NodeSpec, entry: FinishedNode) -> str:
+        code = self._keys.code.of(spec.folder)
+        return refusal(spec, entry, code, self._reader_digests) or lost_refused(entry, self._history)
+
+    def _add_digests(self, spec: NodeSpec, entry: FinishedNode) -> None:
+        """Add the outputs of a reused node that are not absent.
+
+        Where a check of it is to be made again, that may make an output absent, so its readers are not sure.
+        """
+        absent = entry.absent if spec.contracts else ()
+        self._reader_digests.update((o.id, reader_digest(o)) for o in entry.outputs if o.id not in absent)
+        if not spec.contracts:
+            return
+        code = self._keys.code.of(spec.folder)
+        if spec.id in self._selected:
+            if checks := checks_to_make(spec, entry, code, self._reader_digests):
+                self._unsure.add(spec.id)
+                self._checks[spec.id] = checks
+        elif has_new_checks(spec, entry, code, self._reader_digests):
+            self._unsure.add(spec.id)
+            self._to_check[spec.id] = spec.id
+
+    def _read_by(self, spec: NodeSpec) -> list[OutputId]:
+        """Return the outputs of reused nodes that a node reads, if those of the others are absent."""
+        known = self._reader_digests.__contains__
+        return [output for item in spec.inputs for output in item.read(known)]
+
+    # -- effects of a miss on other nodes ----------------------------------------------------------------------------
+
+    def _propagate_misses(self) -> None:
+        """Let the nodes run that depend on one that runs, because their inputs may change."""
+        left = [name for name in self._order if name in self._reasons]
+        while left:
+            name = left.pop()
+            for dependent in self._dependents[name]:
+                if dependent not in self._reasons:
+                    self._reasons[dependent] = self._upstream_reason(dependent, name)
+                    left.append(dependent)
+
+    def _upstream_reason(self, name: str, runs: str) -> str:
+        what = "which runs" if runs in self._selected else "which is out of date"
+        if runs in self._nodes[name].needs:
+            return f"it needs '{runs}', {what}"
+        self._pending.add(name)
+        return f"it reads '{runs}', {what}"
+
+    # -- tables that were removed ------------------------------------------------------------------------------------
+
+    def _require_tables(self) -> None:
+        """Let nodes run again whose tables were removed, if the run shows them or a node reads them that surely runs.
+
+        If a pending node turns out to run, its attempt reports the tables that it lacks, see `cached_attempts.py`.
+        """
+        runs = [name for name in self._order if name in self._reasons and name in self._selected]
+        left = [name for name in runs if not self._may_be_hit(name)]
+        left += [output.node for output in self._shown.values() if self._require_output(output, "the run shows it")]
+        left += [
+            name
+            for name in self._checks
+            for output in self._nodes[name].contracts
+            if self._require_output(OutputId(name, output), "a check of it is to be made")
+        ]
+        left += [
+            output.node
+            for spec in self._last
+            for item in spec.inputs
+            for output in item.outputs
+            if self._require_output(output, f"'{spec.id}' reads it")
+        ]
+        while left:
+            name = left.pop()
+            for output in self._read_by(self._nodes[name]):
+                if self._require_output(output, f"'{name}' reads it"):
+                    left.append(output.node)
+        self._unsure.update(self._made_again)
+
+    def _may_be_hit(self, name: str) -> bool:
+        if not self._is_pending(name):
+            return False
+        return self._history.has_definition(name, self._keys.definition(name))
+
+    def _require_output(self, output: OutputId, reader: str) -> bool:
+        """Return whether the node of a needed output must make it again. `reader` is the part of the reason about it.
+
+        A node that had no such output then would not have it now.
+        """
+        name = output.node
+        if name not in self._selected or name in self._reasons or name in self._made_again:
+            return False
+        if self._match[name].output(output) is None:
+            return False
+        spec = self._nodes[name]
+        if KINDS[spec.kind].source_path(spec, folder_of(spec, self._folder)) is not None:
+            return False  # its file is there, as its key says
+        if self._history.find(self._match[name], output) is not None:
+            return False
+        self._made_again[name] = made_again_for(reader)
+        return True
+
+
+def made_again_for(reader: str) -> str:
+    """Return why a node runs whose table was removed; `reader` says who needs it."""
+    return f"its table is made again, as {reader}"
+
+
+def has_outputs(entry: FinishedNode, spec: NodeSpec, read: Collection[OutputId]) -> bool:
+    """Return whether the node had those of its outputs that are `read`."""
+    given = {output.id for output in entry.outputs}
+    return all(output in given for output in spec.output_ids if output in read)
+
+
+def lost_refused(entry: FinishedNode, history: RunHistory) -> str:
+    """Return why a result whose checks failed cannot be used: a table of it was removed. "" for all others."""
+    failed = failed_checks(entry.checks)
+    if not failed or all(history.find(entry, output.id) for output in entry.outputs):
+        return ""
+    return f"its check '{failed[0].name}' failed, and its table is not kept"
+
+
+def usable_entries(
+    spec: NodeSpec,
+    history: RunHistory,
+    key_inputs: KeyInputs,
+    named: Mapping[str, str],
+    recorded: RecordedFiles,
+    reasons: list[str],
+    *,
+    recheck: bool = False,
+) -> Iterator[FinishedNode]:
+    """Yield the journal entries of a node that can be reused. Adds to `reasons` why others with its key cannot.
+
+    `key_inputs` are the node's without its files, and `named` the checksums of the files that it names. The files that
+    the code read and wrote must be unchanged. If those that it read are, an obstacle also rules out all older entries,
+    and so does that the node ran for its effect.
+    """
+    # By the named files that a node wrote, which are not in its key.
+    keys = {frozenset[str](): cache_key(with_files(key_inputs, named, ()))}
+    for entry in history.of_key(spec.id, keys[frozenset()]):
+        written = frozenset(named.keys() & entry.wrote.keys())
+        if written not in keys:
+            keys[written] = cache_key(with_files(key_inputs, named, written))
+        if entry.key != keys[written]:
+            continue
+        files = recorded.now(entry.reads, recheck=recheck)
+        if runs_for_effect(spec, entry):
+            reasons.append(f"{'' if entry.outputs else 'it gave no output, so '}{FOR_EFFECT}")
+            break
+        elif has_effect(spec, entry) and entry not in history.of_node(spec.id)[:1]:
+            reasons.append("it has done something else since then")
+            break
+        elif entry.map is not None and entry.map.failed:
+            rows = "row" if entry.map.failed == 1 else "rows"
+            reasons.append(f"{entry.map.failed:,} {rows} had failed")
+        elif files != entry.reads:
+            changed = [name for name in entry.reads if files[name] != entry.reads[name]]
+            reasons.append(changes(files_as_inputs(entry.reads, changed), files_as_inputs(files, changed)))
+        elif entry.obstacle and spec.cache is not True:
+            reasons.append(entry.obstacle)
+            break
+        elif wrong := [
+            name for name, now in recorded.now(entry.wrote, recheck=recheck).items() if now != entry.wrote[name]
+        ]:
+            what = f"the folder {shown_name(wrong[0])}" if wrong[0].endswith(LAYOUT) else f"the file {wrong[0]}"
+            reasons.append(f"{what}, which it wrote, is gone or has changed")
+        else:
+            yield entry
+
+
+def miss_reason(
+    history: RunHistory, last: FinishedNode, key_inputs: KeyInputs, named: Mapping[str, str], why: str
+) -> str:
+    """Return why a node runs that has ended before. `last` is its last journal entry; the others are as above."""
+    last = history.compared(last)
+    key_inputs = with_files(key_inputs, named, last.wrote)
+    if last.key == cache_key(key_inputs):
+        return why or "its earlier run lacks an output that is read now"
+    return changes(last.key_inputs, key_inputs) + history.since(last)

@@ -1,0 +1,76 @@
+"""Opens the tables that a run has left, to show their first rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.errors import HandoffError, NotRecorded
+from nfrun.core.output_types import FOLDER, TABLE, form_of
+from nfrun.history.journal import FinishedOutput
+from nfrun.history.run_history import table_path
+from nfrun.lookback.command_again import command_for_tables
+from nfrun.lookback.reopen.fetched_outputs import fetched
+from nfrun.lookback.run_list import ListedRun
+from nfrun.tables.places.addresses import path_of
+
+_ROWS = 25  # the most that are shown
+
+
+def open_tables(run: ListedRun, outputs: Iterable[FinishedOutput]) -> tuple[dict[FinishedOutput, Any], dict[str, str]]:
+    """Return the tables of outputs that can be opened, and a note for each of the others by id.
+
+    It says why it cannot be opened, or is the path of a file.
+    """
+    tables: dict[FinishedOutput, Any] = {}
+    notes: dict[str, str] = {}
+    for output in outputs:
+        try:
+            if output.type != TABLE:
+                notes[output.id] = str(find_output(run, output))
+                continue
+            tables[output] = open_table(run, output)
+        except (NotRecorded, HandoffError) as error:
+            notes[output.id] = str(error)
+    return tables, notes
+
+
+def open_table(run: ListedRun, output: FinishedOutput) -> Any:
+    """Return the table in the file of an output, memory-mapped, after checking its first rows.
+
+    Raises NotRecorded if there is no file, and HandoffError if it is damaged.
+    """
+    path = find_output(run, output)
+    import pyarrow as pa
+
+    from nfrun.tables.ipc import open_file
+
+    table = open_file(path, output.size)
+    try:
+        table.slice(0, _ROWS).validate(full=True)
+    except pa.ArrowException as error:
+        raise HandoffError(f"{path.name} is damaged: {error}") from error
+    return table
+
+
+def find_output(run: ListedRun, output: FinishedOutput) -> Path:
+    """Return the path of an output. Raises NotRecorded if there is no file."""
+    if output.stored:
+        path = fetched(output)
+        if path is None:
+            again = command_for_tables(run, [output.id.node])
+            what = f"its {form_of(output.type)} is not at {path_of(output.stored) or output.stored} any more"
+            raise NotRecorded(f"{what}; to make it again: {again}")
+        return path
+    if output.file is None:
+        show = f"'nfrun open {output.id} --run {run.number}'"
+        raise NotRecorded(f"no file of it is kept; {show} shows it if what its node read is unchanged")
+    path = table_path(run.folder, output)
+    is_there = (
+        path is not None and not path.is_symlink() and (path.is_dir() if output.type == FOLDER else path.is_file())
+    )
+    if path is None or not is_there:
+        again = command_for_tables(run, [output.id.node])
+        raise NotRecorded(f"its {form_of(output.type)} is no longer there; to make it again: {again}")
+    return path

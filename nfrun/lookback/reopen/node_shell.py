@@ -1,0 +1,163 @@
+"""Makes the names of `nfrun shell`: a node's inputs and values, what its kind offers, and `rerun`.
+
+Nothing here writes into the work folder: what a rerun writes for its node is in a scratch folder that the shell has.
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+import nfrun
+from nfrun.code.source_import import forget_imported
+from nfrun.code.watch.process_state import WorkerState
+from nfrun.core.errors import error_text
+from nfrun.core.pipeline import NodeSpec
+from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
+from nfrun.lookback.reopen.rerun_context import RerunContext, whole_table
+from nfrun.nodes.base import NodeError, output_name, seed_of
+from nfrun.nodes.registry import KINDS
+from nfrun.reports.format_units import format_count
+from nfrun.system.logs.node_logs import STREAMS, Logs
+from nfrun.tables.gathered import flattened
+
+_PACKAGE = str(Path(nfrun.__file__).parent)
+
+
+class NodeShell:
+    """The names in a shell about a node, while the `with` block lasts.
+
+    `inputs` are its tables by the names that it has for them, and `environ` its whole environment. `run` is the id of
+    the run that the tables are from. `say` shows a line: what the node logs, and what its script prints.
+    `import_module` imports the modules of the node, if not as usual: under the names that they have in a run, so that
+    what a run has pickled can be loaded.
+    """
+
+    def __init__(
+        self,
+        node: NodeSpec,
+        folder: Path,
+        run: str,
+        environ: Mapping[str, str],
+        inputs: Mapping[str, Any],
+        say: Callable[[str], object],
+        import_module: Callable[[str], ModuleType] | None = None,
+    ) -> None:
+        self._node = node
+        self._folder = folder
+        self._run = run
+        self._environ = environ
+        self._given = {**inputs, **node.with_}
+        self._say = say
+        self._import_module = import_module
+        self._state = WorkerState()
+        self._state.seed = seed_of(node)
+        self._reruns = 0
+        self.names: dict[str, Any] = {"__name__": "__main__"}
+
+    def __enter__(self) -> NodeShell:
+        self._scratch = tempfile.TemporaryDirectory(prefix="nfrun-shell-", ignore_cleanup_errors=True)
+        self.names["rerun"] = self.rerun
+        self.names |= self._given
+        try:
+            with self._context(self._node, {}) as context:
+                self._offer(context)
+        except (Exception, SystemExit) as error:  # the user may mend it and go on
+            self._say(f"nfrun: the code of the node cannot be loaded: {type(error).__name__}: {error_text(error)}")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.names.clear()
+        gc.collect()
+        self._scratch.cleanup()
+
+    def banner(self, title: str) -> str:
+        """Return the names in the shell, for people."""
+        lines = [title]
+        gathers = {item.name: item.gather for item in self._node.inputs if item.gather and item.gather.form == "dict"}
+        for name, value in self._given.items():
+            rows = getattr(value, "num_rows", None)
+            shown = f" = {ellipsize(repr(value))}" if rows is None else f"  {format_count(rows, 'row')}"
+            if name in gathers:
+                cells = format_count(len(list(flattened(gathers[name], value))), "cell")
+                shown = f"  {cells}, by {', '.join(gathers[name].axes)}"
+            lines.append(f"  {name}{shown}")
+        own = [name for name in self.names if not name.startswith("__") and name not in self._given]
+        lines.append(f"  {', '.join(own)}")
+        these = " with these as they are now," if self._given else ","
+        return "\n".join([*lines, f"rerun() runs the node{these} with its code read again"])
+
+    def rerun(self, **given: Any) -> Any:
+        """Run the node with its inputs and values as they are now. Returns its table, or a dictionary of its tables.
+
+        `given` replaces inputs and values for this call. The code of the node is imported again.
+        """
+        try:
+            forget_imported()
+            return self._result(self._node, given)
+        except Exception as error:
+            _leave_out_ours(error)
+            raise
+
+    def query(self, text: str, **given: Any) -> Any:
+        """Run another query on the inputs and values as they are now. `given` replaces some for this call."""
+        try:
+            return self._result(replace(self._node, body=text), given)
+        except Exception as error:
+            _leave_out_ours(error)
+            raise
+
+    def _result(self, node: NodeSpec, given: Mapping[str, Any]) -> Any:
+        unknown = [name for name in given if name not in self._given]
+        if unknown:
+            listed = ", ".join(self._given) or "none"
+            raise TypeError(f"the node has no input or value '{unknown[0]}': it has {listed}")
+        self._reruns += 1
+        with self._context(node, given) as context:
+            self._offer(context)
+            found = {name: whole_table(value) for name, value in KINDS[node.kind].run(context).items()}
+        return found.get(output_name(node)) if len(node.outputs) < 2 else found
+
+    def _offer(self, context: RerunContext) -> None:
+        """Put what the kind offers into the shell, such as the function as it was just imported."""
+        offered = KINDS[self._node.kind].shell_names(context, self.query)
+        self.names |= {name: value for name, value in offered.items() if name not in self._given}
+
+    @contextmanager
+    def _context(self, node: NodeSpec, given: Mapping[str, Any]) -> Iterator[RerunContext]:
+        """Yield what the kind gets for a rerun, with the inputs and values as they stand in the shell."""
+        now = {**self._given, **{name: self.names[name] for name in self._given if name in self.names}, **given}
+        logs = Logs(lambda node, level, line: self._say(line if level in STREAMS else f"{level}: {line}"))
+        start = self._state.reset()
+        context = RerunContext(
+            replace(node, with_={name: now[name] for name in node.with_}),
+            self._folder,
+            self._run,
+            self._environ,
+            {item.name: now[item.name] for item in node.inputs if item.name in now},
+            logs,
+            Path(self._scratch.name) / f"rerun_{self._reruns}",
+            lambda: self._state.begin(start),
+            import_module=self._import_module,
+        )
+        try:
+            yield context
+        finally:
+            context.memo.clear()
+            logs.close()
+
+
+def _leave_out_ours(error: Exception) -> None:
+    """Leave nfrun's own frames out of the traceback down to the user's code, and add the details as a note."""
+    if isinstance(error, NodeError) and error.details:
+        error.add_note(error.details)
+    found: TracebackType | None = error.__traceback__
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        found = found.tb_next
+    error.__traceback__ = found

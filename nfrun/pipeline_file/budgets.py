@@ -1,0 +1,161 @@
+"""Reads the budgets of a file, and checks what nodes take of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
+
+from nfrun.core.budgets import Budget
+from nfrun.core.errors import Diagnostic, SpecError
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import replace
+from nfrun.pipeline_file.findings import Findings
+from nfrun.pipeline_file.parameters import env_text
+from nfrun.pipeline_file.settings import setting_path
+from nfrun.pipeline_file.yaml.document import Document, Keys
+from nfrun.system.runtime import available_memory
+from nfrun.system.units import parse_size
+
+_MEMORY = "memory"
+_PERIODS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_RATE = re.compile(r"([0-9.]+)(k?)/(s|min|h)")
+_SMALLEST_SIZE = 1000  # bytes: a smaller number lacks its unit
+_SIZES = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
+# The variables of scripts are called like budgets, so no budget is called like another variable.
+_TAKEN = (
+    *("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT", "NFRUN_OUTPUT", "NFRUN_STATUS", "NFRUN_FAILED", "NFRUN_REPORT"),
+    *("NFRUN_PROFILE", "NFRUN_CACHE_SIZE"),
+)
+_TAKEN_FAMILIES = ("NFRUN_INPUT_", "NFRUN_OUTPUT_", "NFRUN_WITH_")
+
+
+def read_budgets(found: Findings, at: Keys = ()) -> dict[str, Budget]:
+    """Return the budgets at the top of a file, or in its profile `at` a path, without those that have a problem."""
+    given = found.document.root
+    for step in (*at, "resources"):
+        given = given.get(step)
+    budgets: dict[str, Budget] = {}
+    names: dict[str, str] = {}
+    for name, value in given.items() if isinstance(given, dict) else ():
+        path: Keys = (*at, "resources", name)
+        if path in found.bad:
+            continue
+        first = names.setdefault(name.lower(), name)
+        if name == "cpu":
+            found.report(path, "the budget of 'cpu' is -j", "remove it, and give -j to the command", at_key=True)
+        elif (variable := f"NFRUN_{name.upper()}") in _TAKEN or variable.startswith(_TAKEN_FAMILIES):
+            what = f"'{name}' cannot be the name of a budget: ${variable} is another variable"
+            found.report(path, what, "rename it", at_key=True)
+        elif first != name:
+            found.report(path, f"'{name}' differs from '{first}' only in case", "rename one", at_key=True)
+        elif (budget := _budget(name, value)).per and name == _MEMORY:
+            found.report(path, "the budget of 'memory' is a size, not a rate", "for example memory: 12GB")
+        elif budget.is_size and 0 < budget.amount < _SMALLEST_SIZE:
+            found.report(path, *_no_size(name, budget.amount))
+        else:
+            budgets[name] = budget
+    return budgets
+
+
+def _budget(name: str, value: float | str) -> Budget:
+    """Return the budget for a number, a size or a rate, which matches the schema."""
+    text = env_text(value)
+    if rate := _RATE.fullmatch(text):
+        return Budget(float(rate[1]) * (1000 if rate[2] else 1), text, per=_PERIODS[rate[3]])
+    is_size = isinstance(value, str) or name == _MEMORY
+    return Budget(float(parse_size(value) if isinstance(value, str) else value), text, is_size=is_size)
+
+
+def _no_size(name: str, amount: float) -> tuple[str, str]:
+    return f"'{name}' is a size, and this is {amount:g}", f"write {amount:g}GB"
+
+
+def check_amounts(
+    nodes: Mapping[str, NodeSpec], budgets: Mapping[str, Budget], document: Document, run: str = ""
+) -> Iterator[tuple[Keys, str, str, bool]]:
+    """Yield what is wrong with the amounts that nodes take: the path, the message, the hint, and whether at the key.
+
+    `run` is the name of the file that has the budgets, if it is not that of the nodes.
+    """
+    for spec in nodes.values():
+        for name, amount in spec.amounts.items():
+            path = setting_path(document.root, (spec.section, spec.local_name), ("resources", name))
+            budget = budgets.get(name)
+            if budget is None and name != _MEMORY:
+                yield path, f"there is no budget for '{ellipsize(name)}'", _no_budget(name, amount, budgets, run), True
+            elif (budget is None or budget.is_size) and amount < _SMALLEST_SIZE:
+                yield path, *_no_size(name, amount), False
+            elif budget is not None and amount > budget.most:
+                there = budget.text or _shown(budget, budget.amount)
+                yield (
+                    path,
+                    f"'{spec.declared}' takes {_shown(budget, amount)} of '{name}', and there is {there}",
+                    "",
+                    False,
+                )
+
+
+def _no_budget(name: str, amount: float, budgets: Mapping[str, Budget], run: str) -> str:
+    cpu = ["cpu"] if name.startswith("c") else []  # 'gpu' is no misspelling of it
+    guess = closest_match(name, [*cpu, _MEMORY, *budgets])
+    if guess:
+        return f"did you mean '{guess}'?"
+    return (
+        f"say at the top of {run or 'the file'} how much there is: resources: {{{ellipsize(name)}: {max(1, amount):g}}}"
+    )
+
+
+def refused_amounts(pipeline: Pipeline, document: Document, budgets: Mapping[str, Budget]) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the amounts that nodes take of the budgets, in all files of the pipeline."""
+    nodes: dict[str, dict[str, NodeSpec]] = {}
+    for name, spec in pipeline.nodes.items():
+        if spec.amounts:
+            nodes.setdefault(spec.source.file, {})[name] = spec
+    for file, specs in nodes.items():
+        own = document.others.get(file, document)
+        run = "" if own is document else PurePath(document.file).name
+        for path, what, hint, at_key in check_amounts(specs, budgets, own, run):
+            yield Diagnostic((own.key_span if at_key else own.span)(*path), what, hint)
+
+
+def _shown(budget: Budget, amount: float) -> str:
+    """Return an amount as people write it."""
+    if not budget.is_size:
+        return f"{amount:.15g}"
+    unit = next((unit for unit, size in _SIZES.items() if amount >= size), "B")
+    return f"{amount / _SIZES.get(unit, 1):.4g}{unit}"
+
+
+def with_memory(pipeline: Pipeline, *, far: bool = False) -> Pipeline:
+    """Return the pipeline with the machine's memory as a budget, if nodes take memory and the file gives no budget.
+
+    If nodes may run `far` from this machine, the budget is at least what a node takes: see `with_memory_here`.
+    """
+    takes = [spec.amounts[_MEMORY] for spec in pipeline.nodes.values() if _MEMORY in spec.amounts]
+    if _MEMORY in pipeline.budgets or not takes:
+        return pipeline
+    there = float(available_memory())
+    budget = Budget(max(there, *takes) if far else there, is_size=True)
+    return replace(pipeline, budgets={**pipeline.budgets, _MEMORY: budget})
+
+
+def with_memory_here(pipeline: Pipeline, here: Iterable[str]) -> Pipeline:
+    """Return the pipeline whose nodes `here` take of this machine's memory, unless the file gives a budget.
+
+    Raises SpecError if one of them takes more than there is.
+    """
+    budget, there = pipeline.budgets.get(_MEMORY), float(available_memory())
+    if budget is None or budget.text:
+        return pipeline
+    takes = [(spec, spec.amounts.get(_MEMORY, 0.0)) for name in here if (spec := pipeline.nodes.get(name))]
+    has = f"of 'memory', and this machine, where it runs, has {_shown(budget, there)}"
+    refused = [
+        Diagnostic(spec.source, f"'{spec.declared}' takes {_shown(budget, amount)} {has}", "")
+        for spec, amount in takes
+        if amount > there
+    ]
+    if refused:
+        raise SpecError(refused)
+    return replace(pipeline, budgets={**pipeline.budgets, _MEMORY: replace(budget, amount=there)})

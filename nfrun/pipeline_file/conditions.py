@@ -1,0 +1,159 @@
+"""Checks the values of `if`, and takes disabled nodes out of a pipeline.
+
+These are the nodes whose `if` is false, and those that lack their outputs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline, has_expression
+from nfrun.core.plan import make_stages
+from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
+from nfrun.pipeline_file.expressions import is_one_expression
+from nfrun.pipeline_file.parameters import env_text
+
+_WRITTEN = {**dict.fromkeys(("yes", "on", "1"), "true"), **dict.fromkeys(("no", "off", "0"), "false")}
+_BRACES = re.compile(r"\$\{\{|\}\}")
+_IF_IS_FALSE = "its 'if' is false"
+
+
+def check_condition(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the message and the hint for a text under `if` that is not one whole expression."""
+    if is_one_expression(text):
+        return
+    words = " ".join(_BRACES.sub(" ", text).split())
+    hint = f"write ${{{{ {ellipsize(words)} }}}}"
+    if words.lower() in ("true", "false"):
+        hint = "remove the quotes" if not has_expression(text) else f"write {words.lower()}"
+    elif words.lower() in _WRITTEN:
+        hint = f"write {_WRITTEN[words.lower()]}"
+    yield "'if' must be true, false or one expression", hint
+
+
+def check_value(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the message and the hint for the value of the expression under `if`, unless it is true or false."""
+    if isinstance(value, bool):
+        return
+    shown = json.dumps(value, ensure_ascii=False) if isinstance(value, str | list | dict) else env_text(value) or "null"
+    compared = f"== '{value}'" if isinstance(value, str) else "!= 0" if isinstance(value, int | float) else ""
+    if isinstance(value, list | dict):
+        compared = "| length > 0"
+    hint = f"compare it: ${{{{ … {compared or '!= none'} }}}}"
+    yield f"'if' must be true or false, and this is {ellipsize(shown)}", ellipsize(hint, 200)
+
+
+def without_disabled(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline without the nodes that are disabled: `disabled` has their reasons.
+
+    A node whose `if` is false is disabled, and so is one with an input that is absent, unless it says what to do then.
+    What planning knows not to be needed is left out of the inputs of the others, too.
+    """
+    if pipeline.last_nodes:
+        pipeline = _without_disabled_last(pipeline)
+    nodes = pipeline.nodes
+    if all(spec.if_ is True and all(item.is_plain for item in spec.opened) for spec in nodes.values()):
+        return pipeline
+    found = _Nodes({}, {}, set())
+    for stage in make_stages({name: spec.upstream for name, spec in nodes.items()}):
+        for name in stage:
+            found.add(nodes[name])
+    kept = {name: found.nodes[name] for name in nodes if name in found.nodes}
+    outputs: Mapping[str, OutputId] = {n: id for n, id in pipeline.outputs.items() if id.node in kept}
+    absent = {name: id for name, id in pipeline.outputs.items() if name not in outputs}
+    if not pipeline.names_outputs:
+        outputs, absent = unread_outputs(kept), {}
+    disabled = {name: found.disabled[name] for name in nodes if name in found.disabled}
+    pipeline = _without_inputs(pipeline, disabled)
+    specs = {name: nodes[name] for name in disabled}
+    return replace(
+        pipeline,
+        nodes=kept,
+        outputs=outputs,
+        absent_outputs=absent,
+        disabled={**disabled, **pipeline.disabled},
+        disabled_nodes={**specs, **pipeline.disabled_nodes},
+    )
+
+
+def _without_disabled_last(pipeline: Pipeline) -> Pipeline:
+    on_failure, finally_ = (
+        {n: spec for n, spec in nodes.items() if spec.if_} for nodes in (pipeline.on_failure, pipeline.finally_)
+    )
+    specs = {name: spec for name, spec in pipeline.last_nodes.items() if not spec.if_}
+    disabled = dict.fromkeys(specs, _IF_IS_FALSE)
+    return replace(pipeline, on_failure=on_failure, finally_=finally_, disabled=disabled, disabled_nodes=specs)
+
+
+def _without_inputs(pipeline: Pipeline, disabled: Mapping[str, str]) -> Pipeline:
+    """Return the pipeline whose last nodes read nothing that is disabled."""
+
+    def without(spec: NodeSpec) -> NodeSpec:
+        return replace(spec, inputs=tuple(item for item in spec.inputs if item.output.node not in disabled))
+
+    on_failure, finally_ = (
+        {name: without(spec) for name, spec in nodes.items()} for nodes in (pipeline.on_failure, pipeline.finally_)
+    )
+    return replace(pipeline, on_failure=on_failure, finally_=finally_)
+
+
+def unread_outputs(nodes: Mapping[str, NodeSpec]) -> dict[str, OutputId]:
+    """Return the outputs that no node reads, which a file without `outputs` shows, by their ids."""
+    read = {output for spec in nodes.values() for item in spec.inputs for output in item.outputs}
+    return {id: id for spec in nodes.values() for id in spec.output_ids if id not in read}
+
+
+class _Nodes:
+    """The nodes that stay, the reasons of those that are disabled, and the names of those that may turn out absent.
+
+    Nodes are added in an order in which each comes after all that it depends on.
+    """
+
+    def __init__(self, nodes: dict[str, NodeSpec], disabled: dict[str, str], unsure: set[str]) -> None:
+        self.nodes, self.disabled, self.unsure = nodes, disabled, unsure
+
+    def add(self, spec: NodeSpec) -> None:
+        """Add a node as it is without what is disabled, or as disabled."""
+        if spec.if_ is False:
+            self.disabled[spec.id] = f"the 'if' of '{spec.disabled_by}' is false" if spec.disabled_by else _IF_IS_FALSE
+            return
+        inputs = []
+        for item in spec.inputs:
+            if (present := self._present(item)) is not None:
+                inputs.append(present)
+            elif not item.optional:
+                what = "all that it gathers" if item.gather else f"'{item.output}'"
+                either = f" or '{item.alternative}'" if item.alternative else ""
+                self.disabled[spec.id] = f"it reads {what}{either}, which {'are' if either else 'is'} disabled"
+                return
+        needs = tuple(need for need in spec.needs if need not in self.disabled)
+        references = tuple([item for item in spec.references if self._present(item) is not None])
+        if (tuple(inputs), references, needs) != (spec.inputs, spec.references, spec.needs):
+            spec = replace(spec, inputs=tuple(inputs), references=references, needs=needs)
+        self.nodes[spec.id] = spec
+        skips = any(check.severity == "skip" for contract in spec.contracts.values() for check in contract.checks)
+        if skips or spec.continue_on_error or any(self._may_be_absent(item) for item in inputs if not item.optional):
+            self.unsure.add(spec.id)
+
+    def _present(self, item: Input) -> Input | None:
+        """Return the input as far as it is not disabled, None if all of it is."""
+        alternative = item.alternative if item.alternative and item.alternative.node not in self.disabled else None
+        if item.gather is not None:
+            cells = {output: at for output, at in item.gather.cells.items() if output.node not in self.disabled}
+            first = replace(item, gather=replace(item.gather, cells=cells), alternative=None) if cells else None
+        else:
+            first = None if item.output.node in self.disabled else replace(item, alternative=None)
+        if first is None:
+            if alternative is None:
+                return None
+            return replace(item, output=alternative, alternative=None, gather=None)
+        if alternative is not None and self._may_be_absent(first):
+            return replace(first, alternative=alternative)
+        return first
+
+    def _may_be_absent(self, item: Input) -> bool:
+        return all(output.node in self.unsure for output in item.outputs)

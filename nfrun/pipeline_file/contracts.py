@@ -1,0 +1,281 @@
+"""Reads `schema` and `checks` of nodes and their outputs, and reports what is wrong with them.
+
+A value that holds an expression is checked once it is evaluated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.contracts import CHECKS, OF_TABLES, Check, Contract, default_name
+from nfrun.core.output_types import form_of
+from nfrun.core.pipeline import NOTHING, Input, NodeSpec, OutputId
+from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
+from nfrun.nodes.registry import KINDS
+from nfrun.nodes.user_checks import check_problems
+from nfrun.pipeline_file.findings import Findings
+from nfrun.pipeline_file.matrix.axes import DeclaredAxes
+from nfrun.pipeline_file.references import hint_for, parse_reference, resolved
+from nfrun.pipeline_file.settings import is_evaluated
+from nfrun.pipeline_file.yaml.document import Document, Keys
+from nfrun.tables.contracts.check_values import reference_of, value_problems
+from nfrun.tables.contracts.type_names import OTHERS, TypeNameError, parse_type
+
+KEYS = ("schema", "checks")
+_SHARE = re.compile(r"\s*[0-9]{1,3}(\.[0-9]{1,9})?\s*%\s*")
+
+
+def without_problems(found: Findings, path: Keys, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a node that have no problem.
+
+    Of outputs, columns and checks, those beside one that has a problem stay, so that all mistakes are told at once. An
+    output that has one stays as a table of which nothing is said: it may be read.
+    """
+    kept: dict[str, Any] = {}
+    for key, value in body.items():
+        at = (*path, key)
+        if at not in (found.wrong if key in KEYS else found.bad):
+            kept[key] = value
+        elif key == "outputs" and isinstance(value, dict) and at not in found.wrong:
+            kept[key] = {name: _output_without_problems(found, (*at, name), form) for name, form in value.items()}
+    return kept
+
+
+def _output_without_problems(found: Findings, path: Keys, form: Any) -> Any:
+    if path not in found.bad:
+        return form
+    return without_problems(found, path, form) if isinstance(form, dict) and path not in found.wrong else {}
+
+
+def read_contracts(
+    found: Findings,
+    path: Keys,
+    body: Mapping[str, Any],
+    outputs: tuple[str, ...],
+    types: Mapping[str, str],
+    functions: FunctionLookup,
+) -> Mapping[str, Contract]:
+    """Return the contracts of a node by the names of its outputs.
+
+    `outputs` are these names, and `types` has the types of those that are no tables.
+    """
+    if not any(key in body for key in KEYS) and not isinstance(body.get("outputs"), dict):
+        return NOTHING
+    if kind := next((key for key in body if key in KINDS and KINDS[key].is_expanded), None):
+        for key in KEYS:
+            if key in body:
+                what = f"a '{kind}' node has no '{key}'"
+                found.report((*path, key), what, "it stands at the nodes of the other file", at_key=True)
+        return NOTHING
+    contracts: dict[str, Contract] = {}
+    own = {key: body[key] for key in KEYS if key in body}
+    if own and len(outputs) > 1:
+        key = next(iter(own))
+        what = f"a node with {len(outputs)} outputs has '{key}' under each of them"
+        found.report((*path, key), what, f"outputs: {{{outputs[0]}: {{{key}: …}}, …}}", at_key=True)
+    elif own:
+        contracts[outputs[0] if outputs else ""] = _contract(found, path, own, functions)
+    given = body.get("outputs")
+    for name, value in given.items() if isinstance(given, dict) else ():
+        if isinstance(value, dict) and any(key in value for key in KEYS):
+            if name in contracts:
+                key = next(key for key in KEYS if key in value)
+                what = f"'{key}' stands at the node and at its output, too"
+                found.report((*path, "outputs", name, key), what, "keep one", at_key=True)
+            contracts[name] = _contract(found, (*path, "outputs", name), value, functions)
+    for name in [name for name in contracts if types.get(name)]:
+        at: Keys = (*path, "outputs", name)
+        key = next((key for key in KEYS if key in own), "") or next(key for key in KEYS if key in (given or {})[name])
+        what = f"'{name}' is a {form_of(types[name])}, and only a table has '{key}'"
+        found.report((*path, key) if key in own else (*at, key), what, "check it in a node that reads it", at_key=True)
+        del contracts[name]
+    return {name: contract for name, contract in contracts.items() if contract.columns or contract.checks}
+
+
+def _contract(found: Findings, path: Keys, body: Mapping[str, Any], functions: FunctionLookup) -> Contract:
+    columns, checks = body.get("schema"), body.get("checks")
+    return Contract(
+        dict(_columns(found, (*path, "schema"), columns)) if isinstance(columns, dict) else {},
+        tuple(_checks(found, (*path, "checks"), checks, functions)) if isinstance(checks, list) else (),
+    )
+
+
+def _columns(found: Findings, path: Keys, columns: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, text in columns.items():
+        where = (*path, name)
+        if where in found.bad or not isinstance(text, str):
+            continue
+        if name == OTHERS and text.strip() not in ("any", "any?"):
+            found.report(where, f"'{OTHERS}' admits columns of any type", f'write "{OTHERS}": any')
+            continue
+        try:
+            parse_type(text)
+        except TypeNameError as error:
+            found.report(where, str(error), error.hint)
+        else:
+            yield name, text
+
+
+def _checks(found: Findings, path: Keys, checks: list[Any], functions: FunctionLookup) -> Iterator[Check]:
+    names: dict[str, int] = {}
+    for i, entry in enumerate(checks):
+        where = (*path, i)
+        if where in found.bad or not isinstance(entry, dict):
+            continue
+        kinds = [key for key in entry if key in CHECKS]
+        if len(kinds) != 1:
+            what = f"a check has one of {', '.join(CHECKS)}"
+            second = (*where, kinds[1]) if kinds else where
+            found.report(second, what, "make it several checks" if kinds else "", at_key=bool(kinds))
+            continue
+        check = _check(kinds[0], entry, i)
+        wrong = len(found.diagnostics)
+        _check_entry(found, where, check, entry)
+        if is_evaluated(check.value):
+            for steps, what, hint in value_problems(check.kind, check.value):
+                found.report((*where, check.kind, *steps), what, hint)
+            if len(found.diagnostics) == wrong:
+                for each in check_problems(check, functions):
+                    found.report((*where, *each.path), each.message, each.hint, at_key=each.at_key)
+        if check.name in names:
+            if "name" in entry:
+                what = f"two checks are called '{ellipsize(check.name)}'"
+                found.report((*where, "name"), what, "their failing rows have a file by this name: rename one")
+            names[check.name] += 1
+            check = replace(check, name=f"{check.name} ({names[check.name]})")
+        names.setdefault(check.name, 1)
+        if len(found.diagnostics) == wrong:
+            yield check
+
+
+def _check(kind: str, entry: Mapping[str, Any], index: int) -> Check:
+    return Check(
+        kind,
+        entry[kind],
+        str(entry.get("name") or default_name(kind, entry[kind])),
+        entry.get("severity", "error"),
+        entry.get("allow", 0),
+        entry.get("with") or {},
+        index,
+    )
+
+
+def _check_entry(found: Findings, path: Keys, check: Check, entry: Mapping[str, Any]) -> None:
+    """Check what stands beside the check itself."""
+    if "allow" in entry and _is_more_than_all(entry["allow"]):
+        found.report((*path, "allow"), f"'allow' cannot be {ellipsize(entry['allow'])}", "at most 100%: of all rows")
+    if "allow" in entry and check.kind in OF_TABLES:
+        what = f"'{check.kind}' is about the whole table, so there are no failing rows to allow"
+        found.report((*path, "allow"), what, "remove 'allow'", at_key=True)
+    if "with" in entry and not takes_values(check.kind):
+        what = f"a check '{check.kind}' takes no values"
+        found.report((*path, "with"), what, "only those of sql and python do: remove 'with'", at_key=True)
+
+
+def takes_values(kind: str) -> bool:
+    """Return whether a check of this kind has `with`: it runs code of the user."""
+    return kind in KINDS
+
+
+def is_bound(check: Check) -> bool:
+    """Return whether there are no expressions left in a check."""
+    return all(is_evaluated(value) for value in (check.value, check.allow, dict(check.with_)))
+
+
+def bound_contract(
+    contract: Contract, path: Keys, value: Callable[[Any, Keys], Any], report: Callable[[Keys, str, str], object]
+) -> Contract:
+    """Return a contract with the values of its checks evaluated. `path` is that of the checks.
+
+    `value(value, path)` evaluates, and returns None after it has reported a problem. Reports wrong values.
+    """
+    return replace(contract, checks=tuple([_bound(check, path, value, report) for check in contract.checks]))
+
+
+def _bound(
+    check: Check, path: Keys, value: Callable[[Any, Keys], Any], report: Callable[[Keys, str, str], object]
+) -> Check:
+    if is_bound(check):
+        return check
+    at = (*path, check.index)
+    parts = {check.kind: check.value, "allow": check.allow, "with": dict(check.with_)}
+    found = {key: value(part, (*at, key)) for key, part in parts.items()}
+    if any(part is None for part in found.values()):
+        return check
+    bound = replace(check, value=found[check.kind], allow=found["allow"], with_=found["with"])
+    for steps, what, hint in bound_problems(bound):
+        report((*at, *steps), what, hint)
+    return bound
+
+
+def bound_problems(check: Check) -> Iterator[tuple[Keys, str, str]]:
+    """Yield what is wrong with a check whose expressions are evaluated: the steps to it, the message and the hint."""
+    for steps, what, hint in value_problems(check.kind, check.value):
+        yield (check.kind, *steps), what, hint
+    allow = check.allow
+    is_count = isinstance(allow, int) and not isinstance(allow, bool) and allow >= 0
+    if not is_count and (not (isinstance(allow, str) and _SHARE.fullmatch(allow)) or _is_more_than_all(allow)):
+        shown = f"'{ellipsize(allow)}'" if isinstance(allow, str) else ellipsize(str(allow))
+        yield ("allow",), f"'allow' cannot be {shown}", "a number of rows, or a share such as 1%"
+
+
+def _is_more_than_all(allow: Any) -> bool:
+    """Return whether a share is more than 100 %."""
+    return isinstance(allow, str) and bool(_SHARE.fullmatch(allow)) and float(allow.strip().removesuffix("%")) > 100
+
+
+def checks_path(document: Document, node: str, output: str, key: str = "checks") -> Keys:
+    """Return the path of the checks, or of the schema, of an output: under it, or at the node."""
+    outputs = document.root["nodes"][node].get("outputs")
+    form = outputs.get(output) if isinstance(outputs, dict) else None
+    if isinstance(form, dict) and key in form:
+        return ("nodes", node, "outputs", output, key)
+    return ("nodes", node, key)
+
+
+def resolve_check_references(found: Findings, nodes: dict[str, NodeSpec], declared: DeclaredAxes) -> None:
+    """Find the outputs that checks refer to, and report what they cannot refer to. A node may refer to itself."""
+    for name, spec in list(nodes.items()):
+        if not spec.contracts:
+            continue
+        inputs = []
+        for output, contract in spec.contracts.items():
+            for check in contract.checks:
+                if check.kind != "references" or not is_evaluated(check.value):
+                    continue
+                for column, text in check.value.items():
+                    path = (*checks_path(found.document, name, output), check.index, check.kind, column)
+                    ref = parse_reference(reference_of(text)[0])
+                    if ref.node == name:
+                        continue
+                    if (referred := _referred(found, name, ref, nodes, declared, path)) is not None:
+                        inputs.append(Input(check.input_name(output, column), referred, optional=True))
+        if inputs:
+            nodes[name] = replace(spec, references=tuple(inputs))
+
+
+def _referred(
+    found: Findings,
+    name: str,
+    ref: OutputId,
+    nodes: Mapping[str, NodeSpec],
+    declared: DeclaredAxes,
+    path: Keys,
+) -> OutputId | None:
+    """Return the output that a check refers to, None if it cannot."""
+    if ref.node not in found.document.root["nodes"]:
+        what = f"a check of '{ellipsize(name)}' refers to '{ellipsize(ref)}', which is not defined"
+        found.report(path, what, hint_for(found, ref, name, nodes))
+        return None
+    output = resolved(found, name, ref, nodes, path)
+    seen = declared.seen_by(name)
+    left = [axis for axis in declared.of_nodes.get(ref.node, ()) if axis not in seen]
+    if left and ref.node not in declared.unclear:
+        what = f"'{ellipsize(ref.node)}' has the axis '{left[0]}', which '{ellipsize(name)}' does not have"
+        found.report(path, what, "refer to a node that gathers its cells")
+        return None
+    return output

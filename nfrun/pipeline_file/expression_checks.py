@@ -1,0 +1,178 @@
+"""Checks the expressions of a pipeline file: whether they are allowed where they stand, and which names they use.
+
+Nothing is evaluated. `expressions.py` checks the text of each expression; this module supplies the names that the file
+defines and locates the problems in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from nfrun.core.contracts import BUILT_IN_CHECKS
+from nfrun.core.errors import Diagnostic
+from nfrun.core.pipeline import EXPRESSION_START, LAST_SECTIONS, has_expression
+from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
+from nfrun.nodes.registry import KINDS
+from nfrun.pipeline_file.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
+from nfrun.pipeline_file.inputs import as_of_node
+from nfrun.pipeline_file.matrix.axes import NO_AXES, DeclaredAxes
+from nfrun.pipeline_file.profiles import inside_profile
+from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
+from nfrun.pipeline_file.yaml.document import Document, Keys, entries
+
+_INSTEAD = {
+    "inputs": "what a node reads is fixed; put values under 'with'",
+    "needs": "what a node needs is fixed",
+    "outputs": "what there is to read is fixed",
+    "secrets": "write the names of environment variables",
+    "tags": "tags are fixed",
+    "resources": "what there is stands here as a number, a size or a rate; what a node takes may be an expression",
+    "matrix": "which axes there are is fixed, and what 'exclude' names; the values of axes may be an expression",
+}
+_SECTIONS = ("nodes", *LAST_SECTIONS)
+_SAME_GRAPH = "the graph is the same in every run"
+_MAX_DIAGNOSTICS = 10  # per string: the time to locate one in the file grows with the string
+_PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets|matrix)\b")
+
+
+def _strings(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """Yield each string that contains `{{` in a nested value, with its path.
+
+    Recursion is safe: documents are at most 64 levels deep.
+    """
+    for key, item in entries(value):
+        if not isinstance(item, str):
+            yield from _strings(item, (*path, key))
+        elif "{{" in item:
+            yield (*path, key), item
+
+
+def check_expressions(
+    document: Document, broken: Mapping[Keys, object], axes: DeclaredAxes = NO_AXES
+) -> Iterator[tuple[Keys, Diagnostic]]:
+    """Yield the problems with the file's expressions, each with its path; at most 10 per string.
+
+    `broken` holds the paths that the schema rejects; values inside them are skipped. `axes` are those of the nodes.
+    """
+    root = document.root if isinstance(document.root, dict) else {}
+    names = _Names(root, broken, axes)
+    for path, value in _strings(root):
+        if any(path[:i] in broken for i in range(1, len(path))) or str(path[0]).startswith("x-"):
+            continue
+        for diagnostic in islice(_check_string(as_of_node(inside_profile(path)), value, names), _MAX_DIAGNOSTICS):
+            is_whole = diagnostic.name == "matrix"  # the caret of other messages about axes is under whole values, too
+            where = (
+                document.span(*path) if is_whole else document.span_within(path, diagnostic.start, diagnostic.length)
+            )
+            yield path, Diagnostic(where, diagnostic.message, diagnostic.hint)
+
+
+class _Names:
+    """Holds the names that expressions may use in this file.
+
+    A top-level name maps to its keys, or to None where they are not known.
+    """
+
+    def __init__(self, root: Mapping[str, Any], broken: Mapping[Keys, object], axes: DeclaredAxes) -> None:
+        self._axes = axes
+        params, secrets, env = root.get("params"), root.get("secrets"), root.get("env")
+        # An unknown key at the top of the file may be a misspelt 'params' or 'secrets'.
+        unknown: list[str] | None = None if any(len(path) == 1 for path in broken) else []
+        self._known: dict[str, Collection[str] | None] = {
+            "params": list(params) if isinstance(params, dict) else unknown,
+            "env": None,
+            "run": ("id", "date", "name", "folder"),
+        }
+        items = [item for item in secrets if isinstance(item, str)] if isinstance(secrets, list) else []
+        self._secrets = None if any(path[:1] == ("secrets",) for path in broken) else items or unknown
+        self._withheld = {name: f"write ${{{{ secrets.{ellipsize(name)} }}}}" for name in items}
+        self._secret_env = [key for key, value in entries(env) if isinstance(value, str) and has_secret(value)]
+
+    def at(
+        self, path: Keys
+    ) -> tuple[Mapping[str, Collection[str] | None], Mapping[str, str], Mapping[str, tuple[str, str]]]:
+        """Return what expressions see in the value at this path.
+
+        These are the names, the hint for each key of `env` that is withheld there, and the message and the hint for
+        names that other places have.
+        """
+        known, elsewhere = self._known, self._matrix(path)
+        if not elsewhere:
+            known = {**known, "matrix": None if path[1] in self._axes.unclear else self._axes.seen_by(str(path[1]))}
+        if _makes_graph(path):
+            known = {**known, "run": ("name", "folder")}
+        if path[0] == "env":
+            return {**known, "secrets": self._secrets}, self._withheld, elsewhere
+        withheld = {**dict.fromkeys(self._secret_env, "write here what 'env' of the file has for it"), **self._withheld}
+        if _is_env(path):
+            return {**known, "secrets": self._secrets}, withheld, elsewhere
+        return known, dict.fromkeys(withheld, SECRET_INSTEAD), elsewhere
+
+    def _matrix(self, path: Keys) -> dict[str, tuple[str, str]]:
+        """Return the message and the hint for `matrix` in the value at this path, nothing if expressions see it."""
+        if path[0] != "nodes" or path[2:3] == ("matrix",):
+            return {"matrix": ("there is no 'matrix' here", "it is in the nodes that have axes")}
+        node = str(path[1])
+        if node in self._axes.unclear or self._axes.of_nodes.get(node):
+            return {}
+        what = f"'{ellipsize(node)}' has no axes, so there is no 'matrix' here"
+        return {"matrix": (what, f"give it some: matrix: {next(iter(self._axes.axes), '{name: [a, b]}')}")}
+
+
+def _check_string(path: Keys, value: str, names: _Names) -> Iterator[ExpressionDiagnostic]:
+    """Yield the problems in the string at `path`."""
+    if may_stand(path):
+        for found in _PLAIN_JINJA.finditer(value):
+            yield ExpressionDiagnostic(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
+        graph = _makes_graph(path)
+        for diagnostic in check(value, *names.at(path)):
+            if graph and (key := re.fullmatch("'run' has no '(id|date)'", diagnostic.message)):
+                yield replace(diagnostic, message=f"'{graph}' does not see 'run.{key[1]}'", hint=_SAME_GRAPH)
+            else:
+                yield diagnostic
+    elif has_expression(value):
+        start = value.index(EXPRESSION_START)
+        length = max(len(EXPRESSION_START), value.find("}}", start) + 2 - start)
+        hint = SECRET_INSTEAD if has_secret(value[start : start + length]) else _hint_at(path)
+        yield ExpressionDiagnostic(start, length, "an expression is not evaluated here", hint)
+
+
+def may_stand(path: Keys) -> bool:
+    """Whether expressions are evaluated in the value at this path."""
+    key = path[2] if path[0] in _SECTIONS and len(path) > 2 else ""
+    if key == "matrix" or path[0] == "matrix":
+        inner = path[3:] if key else path[1:]
+        return bool(inner) and isinstance(inner[0], str) and inner[0] != "exclude" and inner[1:2] != ("of",)
+    if path[0] == "defaults" and len(path) > 1 and path[1] in WITH_EXPRESSIONS:
+        return True
+    if "checks" in path[2:5] and path[0] in _SECTIONS:
+        inner = path[path.index("checks", 2) + 2 :]
+        return bool(inner) and inner[0] in (*BUILT_IN_CHECKS, "with", "allow") and inner[0] != "references"
+    is_template = key in KINDS and KINDS[str(key)].is_template
+    return _is_env(path) or is_template or key in ("with", "files", "if", *WITH_EXPRESSIONS)
+
+
+def _makes_graph(path: Keys) -> str:
+    """Return the key whose value at this path decides which nodes and edges there are, "" if it does not."""
+    keys = [key for key in (*path[:1], *path[2:3]) if key in ("matrix", "if")]
+    return str(keys[0]) if keys and path[0] in ("matrix", *_SECTIONS) else ""
+
+
+def _is_env(path: Keys) -> bool:
+    """Whether this is the path of an environment variable. Secrets are allowed only there."""
+    return path[:1] == ("env",) or path[:2] == ("defaults", "env") or (path[0] in _SECTIONS and path[2:3] == ("env",))
+
+
+def _hint_at(path: Keys) -> str:
+    """Return the hint for an expression in a place where none is evaluated."""
+    key = str(path[2] if path[0] in _SECTIONS and len(path) > 2 else path[0])
+    names = ("with", "env", "files", "if", *WITH_EXPRESSIONS, *(name for name, of in KINDS.items() if of.is_template))
+    *places, last = [f"'{name}'" for name in names]
+    if key == "params":
+        return f"a parameter has a plain value; put the expression where it is used: {', '.join(places)} or {last}"
+    hint = KINDS[key].expression_hint if key in KINDS else _INSTEAD.get(key)
+    return hint or f"expressions stand in {', '.join(places)} and {last}"

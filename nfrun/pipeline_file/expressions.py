@@ -1,0 +1,353 @@
+"""Checks and evaluates `${{ ... }}`: sandboxed Jinja expressions over params, env, run and secrets.
+
+The sandbox limits the size of what an expression can produce. `expression_checks.py` applies `check` to a pipeline
+file, `binder.py` applies `evaluate` to a pipeline.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache, lru_cache
+from string import Formatter
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from nfrun.core.pipeline import EXPRESSION_START
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import field, frozen
+from nfrun.pipeline_file.expression_filters import FILTERS, MAX_SIZE, SIZED, new_filters, result_size, size_of
+from nfrun.pipeline_file.parameters import env_text
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import SandboxedEnvironment
+
+SECRET_INSTEAD = "put it under 'env': python and run nodes read the variable"
+_EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}""")
+# The usual expressions are checked and evaluated here, since importing Jinja takes longer than reading most files.
+_MEMBER = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
+_ENTRY = re.compile(r"(matrix|params)\.([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
+_PLAIN = (str, int, float, list, tuple, dict, type(None))
+_MAX_GUESSES = 300  # among more names, a closest match for each mistake takes too long
+_WIDE = re.compile("[0-9]{5}")  # a format width of five or more digits
+# Names that users of other tools expect, with the hint for each.
+_FOREIGN_NAMES = {
+    **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "read the output of a node with 'inputs'"),
+    "env_var": "take it from the environment: env.NAME",
+    **dict.fromkeys(("github", "var", "vars"), "make it a parameter: params.name"),
+    **dict.fromkeys(("ds", "now", "today", "date"), "the date of the run is run.date"),
+    **dict.fromkeys(("len", "str", "int", "float", "round"), "there are no functions, but filters: value | length"),
+    "range": "there are no functions, but filters: 3 | range",
+    "null": "write none",
+}
+
+
+@frozen
+class ExpressionDiagnostic:
+    """A problem in a text. `start` and `length` count characters; `hint` is "" if there is none.
+
+    `name` is the top-level name whose key is the problem, or that is out of place; "" for other problems.
+    """
+
+    start: int
+    length: int
+    message: str
+    hint: str = ""
+    name: str = field(default="", compare=False)
+
+
+class ExpressionError(ValueError):
+    """Raised for an expression that cannot be evaluated; its text says why.
+
+    `start` and `length` locate the expression in the evaluated text, in characters.
+    """
+
+    start = 0
+    length = 1
+
+
+def is_one_expression(text: str) -> bool:
+    """Whether the text is one whole expression, so that its value keeps its type."""
+    return _EXPRESSION.fullmatch(text.strip()) is not None
+
+
+def names_in(text: str) -> set[str]:
+    """Return the top-level names in the expressions of a text in which `check` finds no problem."""
+    return {name for match in _EXPRESSION.finditer(text) for name in _names_of(match[1].strip())}
+
+
+@lru_cache(maxsize=1_000)
+def _names_of(code: str) -> frozenset[str]:
+    if member := _MEMBER.fullmatch(code) or _ENTRY.fullmatch(code):
+        return frozenset([member[1]])
+    from jinja2 import nodes
+
+    return frozenset([name.name for name in _environment().parse("{{ " + code + " }}").find_all(nodes.Name)])
+
+
+def has_secret(text: str) -> bool:
+    """Whether the text uses a secret. Reliable only for text in which `check` finds no problem."""
+    return any(_is_secret(match[1].strip()) for match in _EXPRESSION.finditer(text))
+
+
+def _is_secret(code: str) -> bool:
+    return code.startswith("secrets.") and _MEMBER.fullmatch(code) is not None
+
+
+def check(
+    text: str,
+    names: Mapping[str, Collection[str] | None],
+    withheld: Mapping[str, str] = MappingProxyType({}),
+    elsewhere: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> Iterator[ExpressionDiagnostic]:
+    """Yield the problems of the expressions in the text, without evaluating any.
+
+    `names` maps each top-level name to its keys, or to None if they are known only at run time. `withheld` maps the
+    keys of `env` that expressions cannot read because they are secret to the hint for each. `elsewhere` has the message
+    and the hint for each top-level name that expressions in other places have.
+    """
+    end = 0
+    while (start := text.find(EXPRESSION_START, end)) >= 0:
+        match = _EXPRESSION.match(text, start)
+        if match is None:
+            yield ExpressionDiagnostic(start, 3, "this expression has no end", "close it with }}")
+            return
+        end = match.end()
+        for what, hint, name in _check_one(match[1].strip(), names, withheld, elsewhere):
+            yield ExpressionDiagnostic(start, end - start, what, hint, name)
+
+
+def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Evaluate the expressions in the text.
+
+    A text that is one expression gives the expression's value with its type; any other text gives a string. Raises
+    ExpressionError.
+    """
+
+    whole = _EXPRESSION.fullmatch(text, len(text) - len(text.lstrip()), len(text.rstrip()))
+
+    def value_of(match: re.Match[str]) -> Any:
+        try:
+            value = _value(match[1].strip(), names)
+            return value if whole else _as_text(value, match[1].strip())
+        except ExpressionError as error:
+            error.start, error.length = match.start(), len(match[0])
+            raise
+
+    return value_of(whole) if whole else _EXPRESSION.sub(value_of, text)
+
+
+def _as_text(value: Any, code: str) -> str:
+    """Return the value as part of a string. Raises ExpressionError for null, lists and mappings."""
+    if value is None or isinstance(value, list | dict):
+        raise ExpressionError(f"'{ellipsize(code)}' is {_type_name(value)}, which cannot be part of a text")
+    return env_text(value)
+
+
+def _check_one(
+    code: str,
+    names: Mapping[str, Collection[str] | None],
+    withheld: Mapping[str, str],
+    elsewhere: Mapping[str, tuple[str, str]],
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the message, hint and top-level name of each problem of one expression: the text between the braces."""
+    if (member := _MEMBER.fullmatch(code) or _ENTRY.fullmatch(code)) and member[1] in names:
+        name, key = member[1], member[2]
+        keys = names[name]
+        if (keys is None or key in keys) and not (".__" in code or (name == "env" and key in withheld)):
+            return
+
+    from jinja2 import nodes
+    from jinja2.exceptions import TemplateSyntaxError
+
+    if not code:
+        yield "this expression is empty", f"write one of {', '.join(names)}", ""
+        return
+    try:
+        tree = _environment().parse("{{ " + code + " }}")
+        found = dict.fromkeys(_check_tree(tree, code, names, withheld, elsewhere))
+        yield from found
+        if not found and not list(tree.find_all(nodes.Name)):  # its value is fixed
+            _value(code, {})
+    except ExpressionError as error:
+        yield str(error), "", ""
+    except RecursionError:
+        yield f"'{ellipsize(code)}' is nested too deeply", "", ""
+    except TemplateSyntaxError as error:
+        why = (error.message or "syntax error").replace("end of print statement", "end of expression")
+        yield f"'{ellipsize(code)}' is not an expression: {ellipsize(re.sub(' at [0-9]+$', '', why), 100)}", "", ""
+
+
+def _check_tree(
+    tree: Any,
+    code: str,
+    names: Mapping[str, Collection[str] | None],
+    withheld: Mapping[str, str],
+    elsewhere: Mapping[str, tuple[str, str]],
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the message, hint and top-level name for each unknown name, filter, test or key, and misplaced secret."""
+    from jinja2 import nodes
+
+    for name in tree.find_all(nodes.Name):
+        if name.name == "secrets" and name.name not in names:
+            yield "a secret can be used in 'env' only", SECRET_INSTEAD, ""
+        elif name.name == "secrets" and not _is_secret(code):
+            # A secret changed by an operator or filter could not be recognised, and so not redacted.
+            yield (
+                "a secret must be a whole expression",
+                "write ${{ secrets.NAME }}, and other text before or after it",
+                "",
+            )
+        elif name.name in elsewhere:
+            yield *elsewhere[name.name], name.name
+        elif name.name not in names:
+            hint = _FOREIGN_NAMES.get(name.name) or _suggest(name.name, names)
+            yield f"there is nothing called '{ellipsize(name.name)}' in expressions", hint, ""
+    for kind, what, known in ((nodes.Filter, "filter", FILTERS), (nodes.Test, "test", _environment().tests)):
+        for use in tree.find_all(kind):
+            if use.name not in known:
+                yield f"there is no {what} '{ellipsize(use.name)}' in expressions", _suggest(use.name, known), ""
+    for use in (*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)):
+        key = use.attr if isinstance(use, nodes.Getattr) else getattr(use.arg, "value", None)
+        keys = names.get(use.node.name) if isinstance(use.node, nodes.Name) else None
+        if isinstance(key, str) and key.startswith("__"):
+            yield f"'{ellipsize(key)}' is out of reach of expressions", "", ""
+        elif isinstance(key, str) and isinstance(use.node, nodes.Name) and use.node.name == "env" and key in withheld:
+            yield f"'{ellipsize(key)}' is secret, and not in 'env' of expressions", withheld[key], ""
+        elif keys is not None and isinstance(key, str) and key not in keys:
+            declare = f"name it at the top of the file: secrets: [{ellipsize(key)}]"
+            hint = declare if use.node.name == "secrets" and not keys else _suggest(key, keys)
+            yield f"'{use.node.name}' has no '{ellipsize(key)}'", hint, use.node.name
+
+
+def _suggest(word: str, known: Collection[str]) -> str:
+    """Return the hint for an unknown word: the closest match, or else the known words."""
+    if len(known) <= _MAX_GUESSES and (guess := closest_match(word, known)):
+        return f"did you mean '{ellipsize(guess)}'?"
+    return f"there is {ellipsize(', '.join(known), 300)}" if known else "the file has none"
+
+
+def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Evaluate one expression to plain data. Raises ExpressionError, whatever goes wrong."""
+    if (member := _MEMBER.fullmatch(code)) and member[2] in (known := names.get(member[1], {})):
+        return _plain(known[member[2]], code, [MAX_SIZE])
+    if entry := _ENTRY.fullmatch(code):
+        value = names.get(entry[1], {}).get(entry[2])
+        if isinstance(value, Mapping) and entry[3] in value:
+            return _plain(value[entry[3]], code, [MAX_SIZE])
+
+    from jinja2 import Undefined
+    from jinja2.exceptions import TemplateError
+
+    try:
+        value = _compiled(code)(**names)
+        if isinstance(value, Undefined):
+            str(value)  # a strict undefined raises an error that says what is missing
+        return _plain(value, code, [MAX_SIZE])
+    except ExpressionError:
+        raise
+    except TemplateError as error:
+        why = re.sub(r"^'\w+ object' has no attribute", "there is no", error.message or type(error).__name__)
+        raise ExpressionError(f"'{ellipsize(code)}': {ellipsize(why, 200)}") from None
+    except RecursionError:
+        raise ExpressionError(f"'{ellipsize(code)}' is nested too deeply") from None
+    except Exception as error:  # the operators of the values may raise anything
+        raise ExpressionError(f"'{ellipsize(code)}': {type(error).__name__}: {ellipsize(str(error), 200)}") from None
+
+
+def _plain(value: Any, code: str, left: list[int]) -> Any:
+    """Return the value as data that YAML can express. Raises ExpressionError for anything else, such as a function.
+
+    `left` holds the number of values still allowed. It is counted because a list that contains one list many times is
+    small in memory, but not when copied.
+    """
+    left[0] -= 1
+    if left[0] < 0:
+        raise ExpressionError(f"'{ellipsize(code)}' is too large")
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ExpressionError(f"'{ellipsize(code)}' is not a finite number")
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item, code, left) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, code, left) for key, item in value.items()}
+    raise ExpressionError(f"'{ellipsize(code)}' is {_type_name(value)}, not a value")
+
+
+def _type_name(value: Any) -> str:
+    return "null" if value is None else f"a {type(value).__name__}"
+
+
+@lru_cache(maxsize=1_000)
+def _compiled(code: str) -> Callable[..., Any]:
+    """Return the function that evaluates an expression. Compiling takes 20 times as long: cells share it."""
+    return _environment().compile_expression(code, undefined_to_none=False)
+
+
+@cache
+def _environment() -> SandboxedEnvironment:
+    """Return the Jinja sandbox, with limits on the size of powers, products, formats and widths."""
+    from jinja2 import StrictUndefined
+    from jinja2.exceptions import SecurityError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Bounded(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset({"*", "**", "%"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            if operator == "**" and (abs(left) > MAX_SIZE or abs(right) > 64):
+                raise SecurityError("this power is too large")
+            if operator == "%" and isinstance(left, str) and (_WIDE.search(left) or "*" in left):
+                raise SecurityError("this format is too wide")
+            if operator == "%" and isinstance(left, str) and left.count("%") * size_of(right) > MAX_SIZE:
+                raise SecurityError("this text is too large")
+            if operator == "*":
+                for one, other in ((left, right), (right, left)):
+                    if isinstance(one, SIZED) and isinstance(other, int) and size_of(one) * other > MAX_SIZE:
+                        raise SecurityError("this product is too large")
+            return super().call_binop(context, operator, left, right)
+
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            """Return the value of a mapping before its method of that name: a parameter may be called `items`."""
+            is_key = isinstance(obj, Mapping) and attribute in obj
+            return obj[attribute] if is_key else super().getattr(obj, attribute)
+
+        def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
+            if any(isinstance(arg, int) and abs(arg) > 9_999 for arg in (*args, *kwargs.values())):
+                raise SecurityError("this width is too large")
+            if isinstance(text := getattr(obj, "__self__", None), str):
+                args = tuple([arg if isinstance(arg, _PLAIN) else list(arg) for arg in args])  # an iterator
+                if result_size(text, obj.__name__, args, kwargs) > MAX_SIZE:
+                    raise SecurityError("this text is too large")
+            if getattr(obj, "__name__", "") in ("encode", "to_bytes"):
+                raise SecurityError("bytes are not allowed")
+            return super().call(context, obj, *args, **kwargs)
+
+        def wrap_str_format(self, value: Any) -> Any:
+            text, wrapped = getattr(value, "__self__", None), super().wrap_str_format(value)
+            if wrapped is None or not isinstance(text, str):
+                return wrapped
+            if _WIDE.search(text):
+                raise SecurityError("this format is too wide")
+
+            def bounded(*args: Any, **kwargs: Any) -> str:
+                if any("{" in (spec or "") for _, _, spec, _ in Formatter().parse(text)):  # a width from the values
+                    raise SecurityError("this format is too wide")
+                if text.count("{") * size_of([*args, *kwargs.values()]) > MAX_SIZE:
+                    raise SecurityError("this text is too large")
+                return str(wrapped(*args, **kwargs))
+
+            return bounded
+
+    # An optimized one writes the values of constant expressions, such as long ranges, into the code that it compiles.
+    environment = Bounded(undefined=StrictUndefined, autoescape=False, optimized=False)
+    environment.globals.clear()
+    known = {**environment.filters, **new_filters(environment.filters)}
+    environment.filters = {name: known[name] for name in FILTERS}
+    return environment

@@ -1,0 +1,223 @@
+"""Finds nodes that use one file in no fixed order: two that write it, or one that reads what another may be writing.
+
+Files are compared by their real paths: a node may name a file through `..`, an absolute path or a symbolic link. Files
+need not exist.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from functools import cache
+from glob import has_magic
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.errors import SourceSpan
+from nfrun.core.pipeline import NodeSpec, Param, ancestors, has_expression
+from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
+from nfrun.nodes.folders import folder_of
+from nfrun.nodes.registry import KINDS
+from nfrun.pipeline_file.expressions import ExpressionError, evaluate
+from nfrun.pipeline_file.kept_folders import handed_on_work_folders, replaced_folders
+from nfrun.pipeline_file.yaml.document import Keys
+
+# By real path: the node, and the path as the node has it. That of a folder ends in `/`.
+_Writers = dict[str, tuple[str, str]]
+_RealPath = Callable[[str | os.PathLike[str]], str]
+_Place = Callable[[str], SourceSpan]  # of the body of a node
+
+
+def with_default_paths(
+    nodes: Mapping[str, NodeSpec],
+    params: Mapping[str, Param],
+    matrix_of: Callable[[NodeSpec], Mapping[str, Any]] | None = None,
+) -> dict[str, NodeSpec]:
+    """Return the nodes with the expressions in their paths evaluated, as far as the defaults of parameters allow.
+
+    `matrix_of` gives what expressions of a cell see as `matrix`.
+    """
+    names: dict[str, Mapping[str, Any]] = {
+        "params": {name: param.default for name, param in params.items() if not param.required}
+    }
+    found = dict(nodes)
+    for name, spec in nodes.items():
+        if has_expression(spec.body) and spec.kind and KINDS[spec.kind].is_template:
+            if matrix_of and spec.of:
+                names["matrix"] = matrix_of(spec)
+            with suppress(ExpressionError):
+                found[name] = replace(spec, body=str(evaluate(spec.body, names)))
+    return found
+
+
+def file_conflicts(
+    nodes: Mapping[str, NodeSpec], folder: Path, span: Callable[..., SourceSpan], works: Sequence[Path] = ()
+) -> Iterator[tuple[Keys, str, str]]:
+    """Yield the path of a value of a node, a message and a hint for each conflict. `span` is that of the document.
+
+    Nodes without a valid body are left out. Two texts with the same expressions are one path. `folder` is that of the
+    pipeline, and `works` are work folders other than the usual one.
+    """
+
+    def place(name: str) -> SourceSpan:
+        return span("nodes", nodes[name].declared, nodes[name].kind)
+
+    real_path = _real_paths()
+    writers: _Writers = {}
+    known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
+    yield from replaced_folders(known, folder, works)
+    yield from handed_on_work_folders(known, folder, works)
+    yield from _between_writers(known, folder, writers, real_path, place)
+    if writers:
+        yield from _with_readers(known, nodes, folder, writers, real_path, place)
+
+
+def _between_writers(
+    nodes: Mapping[str, NodeSpec], folder: Path, writers: _Writers, real_path: _RealPath, place: _Place
+) -> Iterator[tuple[Keys, str, str]]:
+    """Add the writers of all files, and yield those of one file, or of a file in the folder of another."""
+    told: set[str] = set()  # nodes with cells that write the same file
+    for name, spec in nodes.items():
+        for file, path in _outputs(spec, folder):
+            first, same = writers.setdefault(real_path(path), (name, file))
+            declared = nodes[name].declared
+            if first != name and nodes[first].declared == declared and _differ_on_own_axis(nodes[first], spec):
+                if declared not in told:
+                    told.add(declared)
+                    yield ("nodes", declared, spec.kind), *_between_cells(nodes[first], spec, file)
+            elif first != name:
+                one = "" if file == same else f"'{ellipsize(file)}' and '{ellipsize(same)}' are one file: "
+                yield (
+                    ("nodes", declared, spec.kind),
+                    f"node '{first}' ({place(first)}) writes this file too",
+                    f"{one}rename one",
+                )
+    for (name, file), (other, above) in _inside(writers):
+        declared = nodes[name].declared
+        if declared not in told:
+            told.add(declared)
+            what = f"node '{other}' ({place(other)}) writes the folder '{ellipsize(above)}', which holds '{file}'"
+            yield ("nodes", declared, nodes[name].kind), what, "write to another folder"
+
+
+def _with_readers(
+    known: Mapping[str, NodeSpec],
+    nodes: Mapping[str, NodeSpec],
+    folder: Path,
+    writers: _Writers,
+    real_path: _RealPath,
+    place: _Place,
+) -> Iterator[tuple[Keys, str, str]]:
+    """Yield the nodes that may read what another one is writing."""
+    for name, spec in known.items():
+        # A pattern under 'files' leaves out what other nodes write.
+        named = [(spec.kind, path) for path in KINDS[spec.kind].named_files(spec)]
+        named += [("files", path.rstrip("/")) for path in spec.files if not has_magic(path)]
+        found = {
+            pair: key for key, path in named for pair in _written(path, folder_of(spec, folder), writers, real_path)
+        }
+        before = ancestors(name, nodes) if found else set()
+        waits_not: set[str] = set()  # nodes with cells for which this one does not wait
+        for (writer, file), key in found.items():
+            declared = nodes[writer].declared
+            if (
+                writer != name
+                and writer not in before
+                and declared not in waits_not
+                and name not in ancestors(writer, nodes)
+            ):
+                waits_not.add(declared)
+                what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read, and"
+                yield (
+                    ("nodes", spec.declared, key),
+                    f"{what} neither waits for the other",
+                    f"make it wait: needs: [{declared}]",
+                )
+
+
+def _outputs(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files and folders that a node writes, but not what is in such a folder now."""
+    found = KINDS[spec.kind].external_outputs(spec, folder_of(spec, folder))
+    own = {str(path) for path in found.values()} if len(found) > 1 else ()
+    for file, path in found.items():
+        if not any(str(above) in own for above in path.parents):
+            yield f"{file}/" if spec.body == f"{file}/" else file, path
+
+
+def _inside(writers: _Writers) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """Yield what nodes write into the folders of others, with these."""
+    if any(file.endswith("/") for _, file in writers.values()):
+        for path, writer in writers.items():
+            for above in _above(path, writers):
+                yield writer, above
+
+
+def _above(path: str, writers: _Writers) -> Iterator[tuple[str, str]]:
+    """Yield the writers of the folders around a path."""
+    while (path := os.path.dirname(path)) not in ("", "/"):  # noqa: PTH120  (Path.parents takes longer)
+        if path in writers:
+            yield writers[path]
+
+
+def _differ_on_own_axis(first: NodeSpec, second: NodeSpec) -> bool:
+    """Whether two cells have different values on an axis of their file, and not only of files that include it."""
+    return any(first.cell[name] != second.cell[name] for name in second.axes)
+
+
+def _between_cells(first: NodeSpec, second: NodeSpec, file: str) -> tuple[str, str]:
+    """Return the message and hint for two cells of a node that write one file."""
+    axis = next(name for name in second.axes if first.cell[name] != second.cell[name])
+    what = f"'{first.id}' and '{second.id}' write the same file '{ellipsize(file)}'"
+    return what, f"put ${{{{ matrix.{axis} }}}} into the path"
+
+
+def _real_paths() -> _RealPath:
+    """Return a function that is `os.path.realpath`, but resolves each folder once."""
+    folders = cache(os.path.realpath)
+
+    def real_path(path: str | os.PathLike[str]) -> str:
+        above, name = os.path.split(path)
+        found = os.path.join(folders(above), name)  # noqa: PTH118
+        return os.path.realpath(path) if name in ("", ".", "..") or os.path.islink(found) else found  # noqa: PTH114
+
+    return real_path
+
+
+def _written(named: str, folder: Path, writers: _Writers, real_path: _RealPath) -> Iterator[tuple[str, str]]:
+    """Yield the writers of what is meant by a path or a glob pattern. A folder with `/` is all that is in it."""
+    if (real := real_path(folder / named)) in writers:
+        yield writers[real]
+    elif has_magic(named):
+        parts = Path(named).parts
+        first = next(i for i, part in enumerate(parts) if has_magic(part))
+        above = os.path.realpath(folder.joinpath(*parts[:first])).rstrip(os.sep) + os.sep
+        yield from _above(above, writers)
+        for path, writer in writers.items():
+            inside = path.startswith(above) and not has_expression(writer[1])
+            if inside and _may_match(Path(path[len(above) :]).parts, parts[first:], is_folder=writer[1].endswith("/")):
+                yield writer
+    else:
+        yield from _above(real, writers)
+        if named.endswith("/"):
+            yield from (writer for path, writer in writers.items() if path.startswith(f"{real}/"))
+
+
+def _may_match(names: Sequence[str], pattern: Sequence[str], *, is_folder: bool) -> bool:
+    """Return whether a pattern may match a file, or one in a folder, by the names of the path."""
+    lengths = range(1, len(pattern)) if is_folder else ()
+    beginnings = [[*pattern[:length], *(["*"] if pattern[length - 1] == "**" else [])] for length in lengths]
+    return _matches(names, pattern) or any(_matches(names, beginning) for beginning in beginnings)
+
+
+def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether the names of a path match the parts of a pattern, as in `glob`."""
+    if not names or not pattern:
+        return not names and not pattern
+    if pattern[0] == "**":
+        is_hidden = names[0].startswith(".")
+        return _matches(names, pattern[1:]) or (not is_hidden and _matches(names[1:], pattern))
+    is_hidden = names[0].startswith(".") and not pattern[0].startswith(".")
+    return not is_hidden and fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])

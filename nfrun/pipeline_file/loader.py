@@ -1,0 +1,402 @@
+"""Reads a pipeline file into a `Pipeline` and reports every problem in the file at once.
+
+The user's Python code is read as source, never imported or run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nfrun.code.distributions import Distributions
+from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.budgets import Budget
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, Input, NodeSpec, Param, Pipeline
+from nfrun.core.text import ellipsize
+from nfrun.core.values import field, mutable, replace
+from nfrun.nodes.base import Kind
+from nfrun.nodes.registry import KINDS, owners_of_settings, written_kinds
+from nfrun.pipeline_file.body_files import read_body_files, span_in_body
+from nfrun.pipeline_file.budgets import check_amounts, read_budgets
+from nfrun.pipeline_file.columns import check_columns
+from nfrun.pipeline_file.conditions import check_condition
+from nfrun.pipeline_file.contracts import checks_path, read_contracts, resolve_check_references, without_problems
+from nfrun.pipeline_file.edge_types import type_inputs
+from nfrun.pipeline_file.expression_checks import check_expressions
+from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_paths
+from nfrun.pipeline_file.findings import Findings, in_file_order
+from nfrun.pipeline_file.included_files import Including, documents_of, read_included, with_place
+from nfrun.pipeline_file.inputs import with_inputs
+from nfrun.pipeline_file.known_checks import KnownChecks
+from nfrun.pipeline_file.map_settings import unbound_map
+from nfrun.pipeline_file.maps import add_map_forms, check_map_entries, check_maps, outputs_of
+from nfrun.pipeline_file.matrix.axes import NO_AXES, DeclaredAxes, read_axes
+from nfrun.pipeline_file.matrix.inputs import long_form_inside_out, match_inputs
+from nfrun.pipeline_file.node_names import check_names, read_outputs
+from nfrun.pipeline_file.packages import read_packages
+from nfrun.pipeline_file.parameters import check_param, env_text, param_of
+from nfrun.pipeline_file.plugin_nodes import with_plugins
+from nfrun.pipeline_file.profiles import check_profiles, with_profile
+from nfrun.pipeline_file.references import (
+    input_refs,
+    items,
+    long_input,
+    report_cycles,
+    resolve_last_references,
+    resolve_references,
+    shown_outputs,
+)
+from nfrun.pipeline_file.schema import check_schema
+from nfrun.pipeline_file.settings import WITH_EXPRESSIONS, fields_of, is_evaluated, merged_resources, setting_path
+from nfrun.pipeline_file.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, means_map, node_keys
+from nfrun.pipeline_file.timezones import read_timezone
+from nfrun.pipeline_file.yaml.document import Document, Keys, load
+from nfrun.system.runtime import gc_paused
+
+
+def read_pipeline(
+    path: str | os.PathLike[str],
+    functions: FunctionLookup | None = None,
+    on_warning: Callable[[Diagnostic], object] | None = None,
+    profile: str = "",
+    given: Mapping[str, str] = NOTHING,
+    known: KnownChecks | None = None,
+    document: Document | None = None,
+) -> tuple[Pipeline, Document]:
+    """Return the pipeline in the file, its expressions not yet evaluated, and the YAML document.
+
+    `functions` looks up functions beside the file, whose `document` may be given. `profile` is laid over it, and its
+    inputs are `given`. What is `known` to be in order is not checked again. With `on_warning`, also makes slow checks,
+    and passes their warnings. Raises SpecError with all problems of it and its sub-pipelines, in file order.
+    """
+    warnings: list[Diagnostic] = []
+    functions = functions or FunctionLookup(Path(path).absolute().parent)
+    chain_of_files = ((os.path.realpath(path), Path(path).name),)
+    fields: dict[str, Any] = {"functions": functions, "profile": profile, "given": given, "warnings": warnings}
+
+    def read(*, thorough: bool) -> tuple[Pipeline, Document]:
+        more: dict[str, Any] = {"including": Including(chain_of_files), "known": known or KnownChecks()}
+        return _read(_Reader(document or load(path), thorough=thorough, **fields, **more))
+
+    with gc_paused():
+        try:
+            found = read(thorough=on_warning is not None)
+        except SpecError:
+            read(thorough=True)  # the slow checks may find more, and all mistakes are told at once
+            raise
+    for warning in warnings if on_warning is not None else ():
+        on_warning(warning)  # type: ignore[misc]
+    return found
+
+
+def _read(reader: _Reader) -> tuple[Pipeline, Document]:
+    """Return the pipeline of a reader and its document. Raises SpecError."""
+    pipeline = reader.read(Path(reader.document.file).absolute().parent)
+    if reader.diagnostics or pipeline is None:
+        raise SpecError(in_file_order(reader.document.file, reader.diagnostics))
+    return pipeline, reader.document
+
+
+@mutable
+class _Reader(Findings):
+    """Builds the pipeline of one document. `owners` maps settings of single kinds to the kind.
+
+    `axes` are those of its matrix, and `excluded` the combinations of their values that have no cells.
+    """
+
+    functions: FunctionLookup = field(kw_only=True)
+    known: KnownChecks = field(kw_only=True)
+    thorough: bool = False
+    profile: str = ""
+    given: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    including: Including = field(default_factory=Including)
+    owners: Mapping[str, Kind] = field(default_factory=owners_of_settings)
+    distributions: Distributions = field(default_factory=Distributions)
+    axes: DeclaredAxes = NO_AXES
+    excluded: tuple[Mapping[str, Any], ...] = ()
+
+    def read(self, folder: Path) -> Pipeline | None:
+        """Return the pipeline, None if the document is not a mapping."""
+        self.schema_and_expressions()
+        if not isinstance(self.document.root, dict):
+            return None
+        check_profiles(self)
+        if self.profile:
+            self.document = with_profile(self, self.profile)
+        sections = ("inputs", "nodes", *LAST_SECTIONS)
+        check_names(self, {section: self.mapping(self.document.root, section) for section in sections})
+        self.document = with_inputs(self, self.given)
+        root = self.document.root
+        bodies = self.mapping(root, "nodes")
+        params = {name: self.param(name, value) for name, value in self.mapping(root, "params").items()}
+        defaults = self.mapping(root, "defaults")
+        nodes = {name: self.node(name, body, defaults) for name, body in bodies.items() if isinstance(body, dict)}
+        read_body_files(self, nodes, folder)
+        with_plugins(self, nodes)
+        included = read_included(self, nodes, self.including, self.read_other)
+        self.document = replace(self.document, others=documents_of(included.values()))
+        resolve_references(self, nodes)
+        resolve_check_references(self, nodes, self.axes)
+        match_inputs(self, nodes, self.axes, {name: of.default for name, of in params.items() if not of.required})
+        type_inputs(self, nodes, {body: other for body, (other, _) in included.items()})
+        report_cycles(self, nodes)
+        check_maps(self, nodes)
+        self.kinds(nodes, list(bodies))
+        add_map_forms(nodes, self.functions)
+        check_columns(self, nodes if self.thorough else {})
+        budgets = read_budgets(self)
+        if len(self.including.chain) == 1:  # budgets count in the file that is run only
+            self.amounts(nodes, budgets)
+        last = {section: self.last_nodes(section, defaults, nodes) for section in LAST_SECTIONS}
+        self.files(nodes, params, folder)
+        name = str(root.get("name", Path(self.document.file).stem))
+        if "name" in root and ("name",) not in self.bad and not name.isprintable():
+            self.report(("name",), "a pipeline's name is printable text on one line")
+        return Pipeline(
+            file=self.document.file,
+            folder=str(folder),
+            name=name,
+            description=str(root.get("description", "")),
+            params=params,
+            env={key: env_text(value) for key, value in self.mapping(root, "env").items()},
+            nodes=nodes,
+            outputs=shown_outputs(self, nodes),
+            names_outputs="outputs" in self.document.root,
+            secrets=tuple(name for _, name in items(root.get("secrets"))),
+            axes=self.axes.axes,
+            excluded=self.excluded,
+            on_failure=last["on_failure"],
+            finally_=last["finally"],
+            profile=self.profile,
+            jobs=root.get("jobs"),
+            work=root.get("work", ""),
+            budgets=budgets,
+            timezone=read_timezone(self, (), root),
+            inputs=tuple(self.mapping(root, "inputs")),
+            included={body: other for body, (other, _) in included.items()},
+        )
+
+    def read_other(
+        self, file: Path, shown: str, including: Including, included: tuple[SourceSpan, ...]
+    ) -> tuple[Pipeline, Document]:
+        """Return the pipeline in a file that a node of this one names, and its document. Raises SpecError."""
+        try:
+            document = replace(load(file, shown), included=included)
+            functions = self.functions.beside(Path(shown).absolute().parent)
+            more: dict[str, Any] = {"thorough": self.thorough, "warnings": self.warnings, "known": self.known}
+            return _read(_Reader(document, functions=functions, including=including, **more))
+        except SpecError as error:
+            raise with_place(error, included) from None
+
+    def mapping(self, value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        """Return the mapping under `key`, {} if there is none or it is not a mapping (then a schema problem)."""
+        found = value.get(key)
+        return found if isinstance(found, dict) else {}
+
+    def schema_and_expressions(self) -> None:
+        """Add the problems that the schema, the axes and the expression checks find, from one of them at each path."""
+        broken = dict(check_schema(self.document, self.known))
+        for path in broken:
+            self.mark_wrong(path)
+            if len(path) == 3 and path[0] == "nodes" and path[2] not in node_keys():
+                self.unclear.add(str(path[1]))
+        if isinstance(self.document.root, dict):
+            self.axes, self.excluded = read_axes(self)
+        told: set[Keys] = set()
+        for path, diagnostic in [*check_expressions(self.document, broken, self.axes), *broken.items()]:
+            if path not in told or path not in broken:
+                self.diagnostics.append(diagnostic)
+            told.add(path)
+            self.mark_wrong(path)
+
+    def param(self, name: str, value: Any) -> Param:
+        param = param_of(name, value)
+        if isinstance(value, dict) and ("params", name) not in self.bad:
+            for inner, what, hint in check_param(param):
+                self.report(("params", name, *inner), what, hint)
+        return param
+
+    def last_nodes(
+        self, section: str, defaults: Mapping[str, Any], nodes: Mapping[str, NodeSpec]
+    ) -> dict[str, NodeSpec]:
+        """Return the nodes of `on_failure` or `finally`; all their inputs are optional."""
+        usual = {key: value for key, value in defaults.items() if key in LAST_SETTINGS}
+        bodies = self.mapping(self.document.root, section).items()
+        found = {name: self.node(name, body, usual, section) for name, body in bodies if isinstance(body, dict)}
+        with_plugins(self, found)
+        resolve_last_references(self, found, nodes)
+        type_inputs(self, found, {}, nodes)
+        self.kinds(found, list(nodes))
+        return found
+
+    def node(self, name: str, body: Mapping[str, Any], defaults: Mapping[str, Any], section: str = "nodes") -> NodeSpec:
+        """Return the node with `defaults` merged in, without the values that have a problem."""
+        path: Keys = (section, name)
+        kind = self.kind(path, name, body)
+        merged = {**defaults, **body}
+        if self.bad:
+            merged = {key: value for key, value in defaults.items() if ("defaults", key) not in self.bad}
+            merged |= without_problems(self, path, body)
+        if "resources" in merged and "resources" in defaults and ("defaults", "resources") not in self.bad:
+            merged["resources"] = merged_resources(defaults["resources"], merged["resources"])
+        with_ = self.mapping(merged, "with")
+        if kind:
+            self.misplaced_settings(path, kind, body)
+        inputs = tuple(self.inputs(path, body.get("inputs", [])))
+        given = {i.name for i in inputs}
+        for key in with_:
+            if key in given:
+                self.report((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
+        needs = [] if (*path, "needs") in self.wrong else items(body.get("needs"))
+        outputs, types = read_outputs(self, path, merged.get("outputs", []))
+        settings = self.settings(path, {key: merged[key] for key in WITH_EXPRESSIONS if key in merged})
+        return NodeSpec(
+            id=name,
+            kind=kind,
+            body=str(merged.get(kind, "")),
+            inputs=inputs,
+            with_=with_,
+            outputs=outputs_of(outputs, settings.get("map"), kind, with_),
+            types=types,
+            contracts=read_contracts(self, path, merged, outputs, types, self.functions),
+            needs=tuple(need for step, need in needs if (*path, "needs", *step) not in self.wrong),
+            env={
+                key: env_text(value)
+                for part in (defaults, body)
+                for key, value in self.mapping(part, "env").items()
+                if isinstance(value, str | int | float)
+            },
+            format=merged.get("format", "arrow"),
+            **settings,
+            description=str(merged.get("description", "")),
+            axes=self.axes.of_nodes.get(name, ()),
+            tags=tuple(merged.get("tags", ())),
+            settings={key: merged[key] for key in self.owners if key in merged and key not in SETTINGS},
+            packages=tuple(read_packages(self, path, merged.get("packages", []), self.distributions)),
+            files=tuple(file for step, file in items(body.get("files")) if (*path, "files", *step) not in self.bad),
+            if_=self.condition((*path, "if"), merged.get("if", True)),
+            continue_on_error=merged.get("continue_on_error", False),
+            section=section,
+            timezone=read_timezone(self, path, body),
+            source=self.document.start_of_entry(section, name),
+        )
+
+    def settings(self, path: Keys, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a node for its settings; those with expressions are the field `unbound`."""
+
+        def report(steps: Keys, what: str) -> None:
+            self.report(setting_path(self.document.root, path, steps), what)
+
+        if "map" in settings:
+            check_map_entries(self, path, settings["map"])
+        unbound = {key: value for key, value in settings.items() if not is_evaluated(value)}
+        fields = fields_of({key: value for key, value in settings.items() if key not in unbound}, report)
+        if "map" in unbound:
+            fields["map"] = unbound_map(unbound["map"])
+        return {**fields, "unbound": unbound} if unbound else fields
+
+    def condition(self, path: Keys, value: bool | str) -> bool | str:
+        """Return what is under `if`. Reports a text that cannot be true or false."""
+        if isinstance(value, str):
+            for what, hint in check_condition(value):
+                self.report(path, what, hint)
+        return value
+
+    def kind(self, path: Keys, name: str, body: Mapping[str, Any]) -> str:
+        """Return the kind key of a node, "" if it has none or several."""
+        kinds = [key for key in body if key in KINDS and KINDS[key].is_written]
+        if len(kinds) > 1:
+            what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
+            self.report((*path, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
+        elif not kinds and not any(means_kind(key) for key in body if key not in node_keys()):
+            hint = f"give it one of {', '.join(written_kinds() if path[0] == 'nodes' else LAST_KINDS)}"
+            self.report(path, f"node '{ellipsize(name)}' has no kind", hint, at_key=True)
+        return kinds[0] if len(kinds) == 1 else ""
+
+    def misplaced_settings(self, path: Keys, kind: str, body: Mapping[str, Any]) -> None:
+        """Reject the settings that only nodes of other kinds have."""
+        for key, owner in self.owners.items():
+            if key in body and key not in KINDS[kind].settings:
+                usual = (f"only a '{owner.name}' node has '{key}'", "remove it")
+                what, hint = owner.misplaced_settings.get(key, usual)
+                self.report((*path, key), what, KINDS[kind].setting_hints.get(key, hint), at_key=True)
+
+    def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
+        """Yield the inputs of a node. Rejects duplicate names, and names that are no identifiers."""
+        seen: set[str] = set()
+        for step, what, hint in long_form_inside_out(value):
+            self.report((*path, "inputs", *step), what, hint, at_key=True)
+            return
+        for step, name, ref in input_refs(value):
+            where: Keys = (*path, "inputs", *step)
+            if where in self.bad:
+                continue
+            if name in seen:
+                hint = f"name them: inputs: {{{name}: {ref}, other: …}}"
+                self.report(where, f"two inputs are called '{name}'", hint)
+            elif not name.isidentifier():
+                hint = f"name it: inputs: {{{re.sub(r'[^A-Za-z0-9_]', '_', name)}: {ref}}}"
+                self.report(where, f"'{ellipsize(name)}' cannot be the name of an input", hint)
+            seen.add(name)
+            long = value[name] if isinstance(value, dict) else None
+            yield Input(name, ref) if not isinstance(long, dict) else long_input(name, ref, long)
+
+    def kinds(self, nodes: Mapping[str, NodeSpec], names: Sequence[str]) -> None:
+        """Run the checks of each node's kind. `names` are those of all nodes."""
+        for name, spec in nodes.items():
+            path: Keys = (spec.section, name)
+            if not spec.kind or not spec.body or (*path, spec.kind) in self.bad or (*path, "map") in self.bad:
+                continue
+            wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
+            kind = KINDS[spec.kind]
+            found = list(kind.check(spec, self.functions))
+            if self.thorough and kind.examine and all(each.is_warning for each in found):
+                found += kind.examine(spec, names)  # what follows from a mistake is not told again
+            for diagnostic in found:
+                # The kind does not see values that have a problem, so it may miss one of them.
+                if diagnostic.path[0] in wrong or (diagnostic.counts and (wrong or name in self.unclear)):
+                    continue
+                if name in self.unclear and any(map(means_map, self.document.root[spec.section][name])):
+                    continue  # it may be called with columns
+                where: Keys = (*path, *self.as_written(spec, diagnostic.path))
+                named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
+                there = spec.body_file and diagnostic.path == (spec.kind,) and diagnostic.length
+                self.report(
+                    where,
+                    diagnostic.message,
+                    diagnostic.hint,
+                    at_key=named,
+                    start=diagnostic.start,
+                    length=diagnostic.length,
+                    is_warning=diagnostic.is_warning,
+                    span=span_in_body(spec, self.document.file, diagnostic.start, diagnostic.length) if there else None,
+                )
+
+    def amounts(self, nodes: Mapping[str, NodeSpec], budgets: Mapping[str, Budget]) -> None:
+        """Reject amounts above their budgets. Those made by expressions are checked once they are known."""
+        if ("resources",) not in self.bad:
+            for path, what, hint, at_key in check_amounts(nodes, budgets, self.document):
+                self.report(path, what, hint, at_key=at_key)
+
+    def files(self, nodes: Mapping[str, NodeSpec], params: Mapping[str, Param], folder: Path) -> None:
+        """Reject conflicts about files that fixed paths and the defaults of parameters show.
+
+        The binder looks at the files of nodes with an `if`: two of them may write one file, if one is disabled.
+        """
+        sure = {name: spec if spec.if_ is True else replace(spec, body="") for name, spec in nodes.items()}
+        for path, what, hint in file_conflicts(with_default_paths(sure, params), folder, self.document.span):
+            self.report(path, what, hint)
+
+    def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
+        """Convert the path of an input, by its name, or of a column of a schema to its path in the file."""
+        if inner[0] == "schema":  # it may stand under an output
+            output = spec.outputs[0] if spec.outputs else ""
+            return (*checks_path(self.document, spec.id, output, "schema")[2:], *inner[1:])
+        value = self.document.root[spec.section][spec.id].get("inputs")
+        if len(inner) < 2 or inner[0] != "inputs" or isinstance(value, dict):
+            return inner
+        return next(("inputs", *step) for step, name, _ in input_refs(value) if name == inner[1])

@@ -1,0 +1,104 @@
+"""Reads which names a pipeline file has, quickly and without checking it: for the completion in shells.
+
+A file that is being edited may be wrong anywhere. What cannot be read is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.pipeline import LAST_SECTIONS, has_expression
+from nfrun.core.values import field, frozen
+from nfrun.pipeline_file.matrix.cell_ids import id_of, key_of
+from nfrun.pipeline_file.yaml.document import load
+
+_MOST_CELLS = 10_000  # of a node
+
+
+@frozen
+class NamesInFile:
+    """The names that a pipeline file has.
+
+    `nodes` have their cells, empty where the file alone does not tell them. `bodies` are those of the nodes. `params`
+    have the values that they may have, and `helps` what they are for. `last_nodes` run at the end of every run.
+    """
+
+    nodes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    bodies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    last_nodes: tuple[str, ...] = ()
+    params: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    helps: Mapping[str, str] = field(default_factory=dict)
+    profiles: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+def names_in_file(path: Path) -> NamesInFile:
+    """Return the names that a pipeline file has. Raises SpecError if it cannot be read, or is no YAML."""
+    root = _mapping(load(path).root)
+    bodies = {name: _mapping(body) for name, body in _mapping(root.get("nodes")).items()}
+    inputs = _mapping(root.get("inputs"))
+    params = _mapping(root.get("params"))
+    axes = _axes(root, bodies)
+    return NamesInFile(
+        nodes={name: _cells(name, body.get("matrix"), axes) for name, body in bodies.items()}
+        | dict.fromkeys(inputs, ()),
+        bodies=bodies,
+        last_nodes=tuple([name for section in LAST_SECTIONS for name in _mapping(root.get(section))]),
+        params={name: tuple(_values(param)) for name, param in params.items()},
+        helps={name: str(_mapping(param).get("help", "")) for name, param in params.items()},
+        profiles=tuple(_mapping(root.get("profiles"))),
+        inputs=tuple(inputs),
+        tags=tuple(dict.fromkeys([tag for body in (root.get("defaults"), *bodies.values()) for tag in _tags(body)])),
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _values(param: Any) -> Iterator[str]:
+    """Yield the values that a parameter may have: its `enum`, true and false, or else its default."""
+    declared = param if isinstance(param, dict) else {"default": param}
+    default, choices = declared.get("default"), declared.get("enum")
+    if isinstance(choices, list):
+        yield from map(_text, choices)
+    elif declared.get("type") == "boolean" or isinstance(default, bool):
+        yield from ("true", "false")
+    elif isinstance(default, str | int | float) and not has_expression(str(default)):
+        yield _text(default)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _tags(body: Any) -> list[str]:
+    tags = _mapping(body).get("tags")
+    return [tags] if isinstance(tags, str) else [tag for tag in tags or () if isinstance(tag, str)]
+
+
+def _axes(root: Mapping[str, Any], bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Return the ids of the values of each axis in the order of their declarations, () where the file has no list."""
+    axes: dict[str, tuple[str, ...]] = {}
+    for matrix in (root.get("matrix"), *(body.get("matrix") for body in bodies.values())):
+        for name, source in _mapping(matrix).items():
+            values = source if isinstance(source, list) else []
+            keys = [key_of(value) for value in values]
+            known = all(isinstance(key, str | int | float) and not has_expression(str(key)) for key in keys)
+            axes.setdefault(name, tuple(map(id_of, keys)) if known else ())
+    # What is excluded takes a matrix as a whole to tell.
+    return dict.fromkeys(axes, ()) if "exclude" in axes else axes
+
+
+def _cells(node: str, matrix: Any, axes: Mapping[str, tuple[str, ...]]) -> Sequence[str]:
+    """Return the ids of the cells of a node, the last axis varying fastest; () where they are not known."""
+    named = [matrix] if isinstance(matrix, str) else [*matrix] if isinstance(matrix, list | dict) else []
+    own = [axes[name] for name in axes if name in named]
+    if not own or len(own) != len(named) or prod(map(len, own)) > _MOST_CELLS:
+        return ()
+    return ["@".join([node, *ids]) for ids in product(*own)]

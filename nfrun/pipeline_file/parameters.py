@@ -1,0 +1,227 @@
+"""Reads the parameters that a pipeline file declares, and checks and binds their values.
+
+A value comes from the command line as text, from a params file (YAML or JSON), or from the parameter's default.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.pipeline import Param, Pipeline
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.pipeline_file.yaml.document import load, parse
+from nfrun.pipeline_file.yaml.text_file import read_text, refuse
+
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+
+
+def type_of(value: Any) -> str:
+    """Return the JSON Schema type of a value read from a file, such as "integer"."""
+    return _TYPES.get(type(value), "array" if isinstance(value, list) else "object")
+
+
+def has_type(value: Any, type_name: str) -> bool:
+    """Whether a value read from a file has the JSON Schema type `type_name`; an integer is also a number."""
+    return type_of(value) == type_name or (type_name == "number" and type_of(value) == "integer")
+
+
+def param_of(name: str, value: Any) -> Param:
+    """Return the parameter declared by `value`: the default (short form) or a mapping (long form).
+
+    Reads an invalid mapping as far as possible; the schema and `check_param` report its problems.
+    """
+    if not isinstance(value, dict):
+        return Param(name, type_of(value), value)
+    choices = value.get("enum")
+    choices = tuple(choices) if isinstance(choices, list) else ()
+    default = value.get("default")
+    example = default if "default" in value else choices[0] if choices else None
+    return Param(
+        name=name,
+        type=str(value.get("type") or ("string" if example is None else type_of(example))),
+        default=default,
+        required="default" not in value,
+        enum=choices,
+        help=str(value.get("help", "")),
+    )
+
+
+def check_param(param: Param) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Yield the problems of a parameter's long form: path in the mapping, message and hint ("" if none)."""
+    name = ellipsize(param.name)
+    for i, choice in enumerate(param.enum):
+        if not has_type(choice, param.type):
+            what = f"'{name}' is of type {param.type}, and this value of type {type_of(choice)}"
+            yield ("enum", i), what, ""
+    if param.required:
+        return
+    if not has_type(param.default, param.type):
+        what = f"the default of '{name}' must be of type {param.type}, and is of type {type_of(param.default)}"
+        yield ("default",), what, _hint(param)
+    elif param.enum and param.default not in param.enum:
+        guess = closest_match(str(param.default), map(str, param.enum))
+        hint = (
+            f"did you mean '{ellipsize(guess)}'?"
+            if guess
+            else f"there is {ellipsize(', '.join(map(str, param.enum)), 100)}"
+        )
+        yield ("default",), f"the default of '{name}' is not one of its 'enum'", hint
+
+
+def _hint(param: Param) -> str:
+    """Return the hint for a default of the wrong type."""
+    default = param.default
+    if param.type == "integer" and isinstance(default, float) and default.is_integer():
+        return f"write {int(default)}, or type: number"
+    if param.type == "string" and isinstance(default, bool | int | float):
+        return "put it in quotes"
+    if param.type == "boolean" and isinstance(default, str):
+        return "write true or false"
+    if param.type in ("integer", "number") and isinstance(default, str):
+        return "write a number, without quotes, or type: string"
+    return ""
+
+
+def read_params_file(path: Path | None) -> dict[str, Any]:
+    """Return the parameters in a JSON file (by its ending) or YAML file, {} if `path` is None. Raises SpecError."""
+    if path is None:
+        return {}
+    if path.suffix.lower() == ".json":
+        root, where = _json(path), SourceSpan(str(path))
+    else:
+        document = load(path)
+        root, where = document.root, document.span()
+    if not isinstance(root, dict):
+        raise SpecError([Diagnostic(where, "a file of parameters is a mapping of names to values")])
+    return root
+
+
+def _json(path: Path) -> Any:
+    """Read a JSON file. Raises SpecError.
+
+    The YAML parser does not read all JSON as JSON means it: `\\ud83d\\ude00` is one character in JSON.
+    """
+    import json
+
+    name = str(path)
+    text = read_text(path, name)
+    try:
+        root = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_parse_number,
+            parse_float=_parse_number,
+            parse_int=_parse_number,
+        )
+        json.dumps(root, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        lines = text.split("\n")  # the error counts lines by newlines alone
+        where = SourceSpan(name, error.lineno, error.colno, 1, lines[error.lineno - 1].rstrip("\r"))
+        raise SpecError([Diagnostic(where, f"this is not JSON: {error.msg}")]) from None
+    except UnicodeEncodeError:
+        refuse(name, "this file has bytes or escapes that are not text", "save it as UTF-8")
+    except RecursionError:
+        refuse(name, "this file is nested too deeply", "")
+    except ValueError as error:
+        refuse(name, str(error), "")
+    return root
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs as a dict. Raises ValueError for a duplicate key."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"the key '{ellipsize(twice)}' is there more than once")
+    return found
+
+
+def _parse_number(text: str) -> int | float:
+    """Parse a JSON number. Raises ValueError if it is not finite, or an integer that does not fit in 64 bits."""
+    if text.lstrip("-").isdecimal():
+        if len(text) <= 20 and -(2**63) <= (integer := int(text)) < 2**63:
+            return integer
+    elif math.isfinite(number := float(text)):
+        return number
+    raise ValueError(f"{ellipsize(text)} is no number that a parameter can have")
+
+
+def env_text(value: Any) -> str:
+    """Return a value as the text of an environment variable; null, true and false are in lower case."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def bind_params(
+    pipeline: Pipeline, given: Mapping[str, str], typed: Mapping[str, Any], diagnostics: list[Diagnostic]
+) -> dict[str, Any]:
+    """Return the value of every parameter: from `given` (text, `-p`), else `typed` (a params file), else its default.
+
+    Adds a diagnostic to `diagnostics` for each unknown, missing or invalid parameter.
+    """
+    values: dict[str, Any] = {}
+    for name in dict.fromkeys([*typed, *given]):
+        if name not in pipeline.params:
+            guess = closest_match(name, pipeline.params)
+            hint = f"did you mean '{guess}'?" if guess else f"its parameters: {', '.join(pipeline.params) or 'none'}"
+            diagnostics.append(
+                Diagnostic(SourceSpan(pipeline.file), f"the pipeline has no parameter '{ellipsize(name)}'", hint)
+            )
+    for name, param in pipeline.params.items():
+        if name in given:
+            value, wrong = _from_text(given[name], param.type)
+            shown = f"'{ellipsize(given[name])}'"
+        elif name in typed:
+            value, wrong = typed[name], not has_type(typed[name], param.type)
+            shown = "nothing" if value is None else ellipsize(env_text(value))
+        elif param.required:
+            hint = f"give it with -p {name}=…" + (f" ({param.help})" if param.help else "")
+            diagnostics.append(Diagnostic(SourceSpan(pipeline.file), f"the parameter '{name}' has no value", hint))
+            continue
+        else:
+            value, wrong, shown = param.default, False, ""
+        if wrong:
+            what = f"the parameter '{name}' must be of type {param.type}, not {shown}"
+            diagnostics.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
+        elif param.enum and value not in param.enum:
+            listed = ", ".join(env_text(choice) for choice in param.enum)
+            what = f"the parameter '{name}' must be one of {listed}, not {shown}"
+            diagnostics.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
+        values[name] = _plain(value)
+    return values
+
+
+def default_names(pipeline: Pipeline, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return what expressions see before parameters are bound: of these, the defaults alone."""
+    params = {name: _plain(param.default) for name, param in pipeline.params.items() if not param.required}
+    visible = {key: value for key, value in environ.items() if key not in pipeline.secrets}
+    return {"params": params, "env": visible, "run": {"name": pipeline.name, "folder": pipeline.folder}}
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as plain dicts and lists, without offsets."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _from_text(given: str, type_name: str) -> tuple[Any, bool]:
+    """Convert text to a value of type `type_name`. Returns the value, and whether the text is invalid."""
+    if type_name == "string":
+        return given, False
+    if type_name == "boolean":
+        word = given.strip().lower()
+        return word in _TRUE, word not in _TRUE + _FALSE
+    try:
+        value = parse(given, "the command line").root
+    except SpecError:
+        return None, True
+    return value, not has_type(value, type_name)

@@ -1,0 +1,284 @@
+"""Checks a document against the JSON Schema of pipeline files.
+
+jsonschema_rs accepts valid files fast. For the others jsonschema finds the errors and `suggestions.py` gives the hints.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import nfrun
+from nfrun.core.errors import Diagnostic, SourceSpan
+from nfrun.core.pipeline import has_expression
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import frozen, replace
+from nfrun.nodes.base import Kind
+from nfrun.nodes.registry import written_kinds
+from nfrun.pipeline_file import suggestions
+from nfrun.pipeline_file.known_checks import KnownChecks
+from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
+from nfrun.pipeline_file.yaml.document import Document, Keys
+from nfrun.system.checksums import text_checksum
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator, ValidationError
+
+_MAX_ERRORS = 1000  # errors; a file with more repeats one mistake, made by a program
+
+
+@frozen
+class SchemaDiagnostic:
+    """A violation of the schema by the value at `path`, or by its key if `at_key`.
+
+    `rule` is the schema keyword, or "empty" for an empty value.
+    """
+
+    path: Keys
+    rule: str
+    message: str
+    hint: str = ""
+    at_key: bool = False
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of pipeline files as text, with all kinds of node. Raises FileNotFoundError.
+
+    This is the text of `pipeline.schema.json` unless kinds are registered that are not in it.
+    """
+    return _schema_with(*written_kinds().values())
+
+
+@cache
+def _schema_with(*kinds: Kind) -> str:
+    """Return the text of `pipeline.schema.json`, with those of the kinds that it lacks.
+
+    In a wheel the file is in the package, in a checkout in the folder `schemas` next to the package.
+    """
+    text = document_schema("pipeline")
+    schema = json.loads(text)
+    node = schema["$defs"]["node"]
+    of_kinds = {key: part for kind in kinds for key, part in {kind.name: kind.schema, **kind.settings}.items()}
+    if of_kinds.keys() <= node["properties"].keys():
+        return text
+    node["properties"] = {**of_kinds, **node["properties"]}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+@cache
+def document_schema(name: str) -> str:
+    """Return the text of the schema with this name. Raises FileNotFoundError."""
+    here, file = Path(nfrun.__file__).parent, f"{name}.schema.json"
+    places = (here / file, here.parent / "schemas" / file)
+    return next((path for path in places if path.is_file()), places[0]).read_text(encoding="utf-8")
+
+
+def schema_digest() -> str:
+    """Return a digest of what `schema_text` is made from, which takes a tenth of the time."""
+    kinds = [(kind.name, kind.schema, kind.settings) for kind in written_kinds().values()]
+    return text_checksum(f"{kinds!r} {document_schema('pipeline')}")
+
+
+@cache
+def _validator(text: str) -> Draft202012Validator:
+    """Return the jsonschema validator for this schema, which is slow but lists the errors."""
+    from jsonschema import Draft202012Validator
+
+    schema = json.loads(text)
+    return Draft202012Validator(_inlined(schema, schema["$defs"]))
+
+
+@cache
+def _fast_validator(text: str) -> Any:
+    """Return the jsonschema_rs validator for this schema, which is fast and is used for a yes or no.
+
+    If it rejects a document, jsonschema finds the errors, or accepts it after all. Importing jsonschema takes as long
+    as starting and reading a small file without it. It needs 6 s for 100,000 nodes, the fast validator 0.1 s.
+    jsonschema accepts every document that the fast validator accepts. The reverse is not true: `\\w` matches only
+    ASCII in the fast validator.
+    """
+    # jsonschema_rs imports this too, and panics if Ctrl-C comes meanwhile.
+    import decimal  # noqa: F401
+
+    from jsonschema_rs import Draft202012Validator
+
+    return Draft202012Validator(json.loads(text))
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """Return the schema with each reference replaced by its definition, and `\\Z` for `$` at the end of a pattern.
+
+    Following references takes a third of the validation time. In Python `$` also matches before a final newline.
+    """
+    if isinstance(schema, list):
+        return [_inlined(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
+    inlined = {key: _inlined(value, definitions) for key, value in schema.items() if key != "$defs"}
+    if (either := schema.get("anyOf")) and either[-1] == {"$ref": "#/$defs/expression"}:
+        del inlined["anyOf"]  # `_is_unevaluated` admits expressions, and messages are about values
+        inlined |= _inlined(either[0], definitions)
+    if isinstance(pattern := inlined.get("pattern"), str):
+        inlined["pattern"] = re.sub(r"\$\Z", r"\\Z", pattern)
+    return inlined
+
+
+def check_schema(document: Document, known: KnownChecks) -> Iterator[tuple[Keys, Diagnostic]]:
+    """Yield each violation of the schema by the document: its path and its diagnostic."""
+    digest = schema_digest()
+    if known.accepted(digest, document.root):
+        return
+    if _fast_validator(schema_text()).is_valid(document.root):
+        known.accept(digest, document.root)
+        return
+    all_errors = _validator(schema_text()).iter_errors(document.root)
+    errors = islice((error for error in all_errors if not _is_unevaluated(error)), _MAX_ERRORS)
+    violations = [found for error in errors for found in _diagnostics_of(error)]
+    cut: set[Keys] = set()  # texts that a comma cuts: each is one mistake
+    for found in _merge_unindented(document, violations):
+        where = document.key_span(*found.path) if found.at_key else document.span(*found.path)
+        hint = found.hint
+        if text := _text_before(document, found, where):
+            hint = f"put the value of '{text[-1]}' in quotes: without them it ends at a ',' inside {{ }}"
+            if text in cut:
+                continue
+            cut.add(text)
+        yield found.path, Diagnostic(where, found.message, hint)
+
+
+def _is_unevaluated(error: ValidationError) -> bool:
+    """Whether the error is about an expression in a setting, which is checked when its value is known."""
+    path, text = list(error.absolute_path), error.instance
+    key = path[1] if path[:1] == ["defaults"] and len(path) > 1 else path[2] if len(path) > 2 else ""
+    return isinstance(text, str) and key in WITH_EXPRESSIONS and has_expression(text)
+
+
+def check_setting(key: str, value: Any) -> Iterator[SchemaDiagnostic]:
+    """Yield each violation of the schema by a setting of a node, with the path from the setting to the value."""
+    whole = {"nodes": {"node": {key: value}}}
+    for error in _validator(schema_text()).iter_errors(whole):
+        for found in _diagnostics_of(error):
+            yield replace(found, path=found.path[3:])
+
+
+def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
+    """Yield the diagnostics for one error of jsonschema."""
+    from nfrun.nodes.plugins.worded import first_twice, shown, words_of_value  # most files have no errors
+
+    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
+    rule, expected, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
+    path: Keys = tuple(error.absolute_path)
+    name = suggestions.name_of(path)
+    if "propertyNames" in error.absolute_schema_path:
+        what = f"'{ellipsize(value)}' cannot be the name of {suggestions.thing_in(path)}"
+        yield SchemaDiagnostic((*path, value), rule, what, schema.get("patternErrorMessage", ""), at_key=True)
+    elif rule == "additionalProperties":
+        yield from _unknown_keys(path, value, list(schema.get("properties", {})))
+    elif rule == "required":
+        stray_nodes = [key for key in value if suggestions.is_stray_node(path, value, key)]
+        for key in expected:
+            # A misspelling of this key is already reported as an unknown key.
+            if key not in value and not any(
+                suggestions.meant(k, [key]) for k in value if k not in schema["properties"]
+            ):
+                hint = f"indent '{ellipsize(stray_nodes[0])}' and the other nodes below 'nodes:'" if stray_nodes else ""
+                yield SchemaDiagnostic(path, rule, f"{name} needs '{key}'", hint or suggestions.example(path, schema))
+    elif rule in ("type", "enum") and value is None:
+        hint = f"one of {', '.join(expected)}" if rule == "enum" else suggestions.example(path, schema)
+        yield SchemaDiagnostic(path, "empty", f"{name} is empty", hint)
+    elif rule == "type":
+        yield SchemaDiagnostic(path, rule, words_of_value(error, name), suggestions.wrong_type(path, value, schema))
+    elif rule == "enum":
+        guess = closest_match(value, expected) or suggestions.meant(value, expected) if isinstance(value, str) else None
+        hint = (
+            f"did you mean '{guess}'?" if guess else suggestions.KEYS.get(value, "") if isinstance(value, str) else ""
+        )
+        what = f"one of {', '.join(expected)}" if len(expected) > 1 else f"'{expected[0]}'"
+        yield SchemaDiagnostic(path, rule, f"{name} must be {what}, not {shown(value)}", hint)
+    elif rule in ("minProperties", "minItems") or (rule == "pattern" and not value.strip()):
+        yield SchemaDiagnostic(path, "empty", f"{name} is empty", suggestions.example(path, schema))
+    elif rule == "pattern":
+        what = schema.get("patternErrorWhat", "").format(ellipsize(value)) or words_of_value(error, name)
+        yield SchemaDiagnostic(path, rule, what, suggestions.repair(path, value, schema))
+    elif rule == "uniqueItems":
+        twice = first_twice(value)
+        yield SchemaDiagnostic((*path, twice), rule, f"{name} has {shown(value[twice])} twice")
+    elif rule == "maxLength":
+        yield SchemaDiagnostic(path, rule, f"{name} is longer than {expected} characters")
+    else:
+        what = words_of_value(error, name) or f"{name}: {ellipsize(error.message, 200)}"
+        yield SchemaDiagnostic(path, rule, what)
+
+
+def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[SchemaDiagnostic]:
+    """Yield a diagnostic for each key that is not in `known`; a single one for a parameter with such keys only."""
+    unknown = [key for key in value if key not in known and not suggestions.is_stray_node(path, value, key)]
+    all_unknown = unknown == list(value) and not any(suggestions.meant(key, known) for key in unknown)
+    if all_unknown and len(path) == 2 and path[0] == "params":
+        what = f"{suggestions.name_of(path)} has none of {', '.join(known)}"
+        yield SchemaDiagnostic(path, "additionalProperties", what, "a mapping as default is written default: {…}")
+        return
+    for key in unknown:
+        what = f"'{ellipsize(key)}' is not a key of {suggestions.place_of(path)}"
+        if len(path) == 2 and path[0] == "profiles":
+            what = f"a profile has no '{ellipsize(key)}'"
+        if len(path) > 1 and path[-2] == "checks":
+            what = f"there is no check '{ellipsize(key)}'"
+        yield SchemaDiagnostic(
+            (*path, key), "additionalProperties", what, suggestions.unknown_key(key, value[key], known, path), True
+        )
+
+
+def _text_before(document: Document, found: SchemaDiagnostic, where: SourceSpan) -> Keys:
+    """Return the path of the text that goes on at an unknown key, as in `{sql: select a, b}`; () if none does."""
+    after = where.text[where.column - 1 + where.length :].lstrip()
+    if (
+        found.rule != "additionalProperties"
+        or not after.startswith((",", "}"))
+        or found.hint.startswith("write a space")
+    ):
+        return ()
+    parent = document.root
+    for step in found.path[:-1]:
+        parent = parent[step]
+    siblings = list(parent)
+    before = [key for key in siblings[: siblings.index(found.path[-1])] if parent[key] is not None]
+    is_text = before and parent[found.path[-1]] is None and isinstance(parent[before[-1]], str)
+    return (*found.path[:-1], before[-1]) if is_text else ()
+
+
+def _merge_unindented(document: Document, violations: list[SchemaDiagnostic]) -> list[SchemaDiagnostic]:
+    """Merge the diagnostics of an empty key and of the unknown keys after it, which should be indented below it.
+
+    This is one mistake, and it is reported at the empty key.
+    """
+    by_path = {found.path: found for found in violations}
+    dropped: set[Keys] = set()
+    for found in violations:
+        if found.rule != "empty" or not found.path:
+            continue
+        around, key = found.path[:-1], found.path[-1]
+        parent = document.root
+        for step in around:
+            parent = parent[step]
+        siblings = list(parent)
+        unindented = []
+        for sibling in siblings[siblings.index(key) + 1 :] if isinstance(key, str) else []:
+            stray = by_path.get((*around, sibling))
+            if stray is None or not (stray.rule == "additionalProperties" or suggestions.is_node_key(stray.path)):
+                break
+            unindented.append(stray)
+        if unindented:
+            dropped.update(stray.path for stray in unindented)
+            first = unindented[0].path
+            line = document.key_span(*first).line
+            hint = f"indent what belongs to it: '{ellipsize(str(first[-1]))}' (line {line})"
+            by_path[found.path] = replace(found, hint=hint)
+    return [by_path.get(found.path, found) for found in violations if found.path not in dropped]

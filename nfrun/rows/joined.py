@@ -1,0 +1,254 @@
+"""Puts the result of a mapped node together: the rows of all calls, in the order of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import accumulate
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from nfrun.core.values import frozen
+from nfrun.rows.piece import counted
+from nfrun.rows.results import Results
+from nfrun.rows.returned import UNNAMED
+from nfrun.rows.schemas import Conflict, as_schema, common_schema, with_dictionaries, without_dictionaries
+from nfrun.rows.take import take
+from nfrun.tables.formats import FormatError
+
+_BLOCK_ROWS = 1 << 16
+_BLOCK_BYTES = 8 << 20
+_SCATTERED = 2  # blocks that need a record, on average
+_LARGE = 32 << 20  # bytes of results that are not copied together; and of a block of those
+
+
+@frozen
+class Found:
+    """The results to join, in their order: the position of each in `results`. `name` is that of the node.
+
+    `rows` are the numbers of the input's rows that they belong to, None for all rows.
+    """
+
+    results: Results
+    positions: pa.Array
+    rows: pa.Array | None
+    name: str
+
+    def table(self, number: int) -> pa.Table:
+        """Return the rows of a record. A column without a name gets that of the node."""
+        table = self.results.records[number].table()
+        if UNNAMED not in table.schema.names:
+            return table
+        return table.rename_columns([column or self.name for column in table.schema.names])
+
+    def has_values(self, number: int) -> bool:
+        """Return whether a record has columns; the function may have given None for each of its rows."""
+        schema = self.results.records[number].table().schema
+        return schema.names != [UNNAMED] or not pt.is_null(schema.field(0).type)
+
+
+def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None) -> pa.RecordBatchReader:
+    """Return the rows of the input with the new columns of each; a new one takes the place of one of the same name.
+
+    `keep` are the columns of the input that stay, None for all. A batch has 65,536 rows, or more if rows give several;
+    fewer if these take more than 8 MiB. Raises FormatError.
+    """
+    encoded = _schema(found, "row")
+    new = without_dictionaries(encoded)
+    kept = given if keep is None else given.select(list(keep))
+    schema, places = _with_new(kept.schema, new)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start, positions, records in _blocks(found, new):
+            table, parents = records.take(positions)
+            rows = _rows_of(found, kept, start, len(positions))
+            columns = [*rows.columns] if parents is None else [*take(rows, parents).columns]
+            for place, column in zip(places, table.columns, strict=True):
+                columns[place : place + 1] = [column]
+            yield from _batches(columns, schema)
+
+    return with_dictionaries(pa.RecordBatchReader.from_batches(schema, batches()), encoded)
+
+
+def joined_pieces(found: Found) -> pa.RecordBatchReader:
+    """Return the tables of the pieces, one behind the other. Raises FormatError if they do not fit."""
+    encoded = _schema(found, "piece")
+    schema = without_dictionaries(encoded)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        opened: tuple[int, pa.Table, list[int]] | None = None
+        records = found.results.records_of(found.positions).to_pylist()
+        for position, number in zip(found.positions.to_pylist(), records, strict=True):
+            if opened is None or opened[0] != number:
+                record = found.results.records[number]
+                starts = [0, *accumulate(record.counts.to_pylist())] if record.counts is not None else []
+                opened = number, as_schema(found.table(number), schema), starts
+            unit = position - found.results.starts[number]
+            start, stop = opened[2][unit : unit + 2] if opened[2] else (unit, unit + 1)
+            yield from opened[1].slice(start, stop - start).to_batches()
+
+    return with_dictionaries(pa.RecordBatchReader.from_batches(schema, batches()), encoded)
+
+
+def _schema(found: Found, unit: str) -> pa.Schema:
+    """Return the columns of all results, in the order in which the rows of the input give them.
+
+    A row for which the function gave None has nulls in the columns of the others. Raises FormatError with the number of
+    the first `unit`, from 1, of each of two results that do not fit together.
+    """
+    import pyarrow.compute as pc
+
+    used = found.results.used_by(found.positions)
+    used = [*filter(found.has_values, used)] or used
+    try:
+        return common_schema([found.table(i).schema for i in used])
+    except Conflict as error:
+        records = found.results.records_of(found.positions)
+        firsts = [pc.index(records, used[i]).as_py() for i in (error.one, error.other)]
+        rows = [first if found.rows is None else found.rows[first].as_py() for first in firsts]
+        what = " and ".join(f"{unit} {row + 1:,}" for row in rows)
+        raise FormatError(f"the results of {what} of '{found.name}' cannot be put together: {error}") from None
+
+
+def _with_new(kept: pa.Schema, new: pa.Schema) -> tuple[pa.Schema, list[int]]:
+    """Return the input's columns and the new ones as a schema, and the place of each new one."""
+    fields, places = list(kept), []
+    for field in new:
+        place = kept.get_field_index(field.name)
+        places.append(len(fields) if place < 0 else place)
+        fields[places[-1] : places[-1] + 1] = [field]
+    return pa.schema(fields, kept.metadata), places
+
+
+class _Records:
+    """The records of some results, with the columns of `schema`."""
+
+    def __init__(self, found: Found, numbers: Sequence[int], schema: pa.Schema) -> None:
+        self._results, self._numbers = found.results, pa.array(numbers, pa.int64())
+        records = [found.results.records[i] for i in numbers]
+        self._tables = [as_schema(found.table(i), schema) for i in numbers]
+        self._table = pa.concat_tables(self._tables)
+        self._ends: pa.Array | None = None  # of the tables, if rows are taken from each by itself
+        # The index of a result among those of these records: less by the results of the records left out before it.
+        offsets = [*accumulate((len(record.keys) for record in records), initial=0)][:-1]
+        starts = [found.results.starts[i] for i in numbers]
+        self._shifts = pa.array([start - offset for start, offset in zip(starts, offsets, strict=True)], pa.int64())
+        self._counts = None
+        if any(record.counts is not None for record in records):
+            self._counts = pa.concat_arrays([_counts(record.counts, len(record.keys)) for record in records])
+
+    def take(self, positions: pa.Array) -> tuple[pa.Table, pa.Array | None]:
+        """Return the rows of some results, and for each the index of its result; None if each result is one row."""
+        import pyarrow.compute as pc
+
+        places = pc.index_in(self._results.records_of(positions), value_set=self._numbers)
+        units = pc.subtract(positions, self._shifts.take(places))
+        if self._counts is None:
+            return self._rows(units), None
+        starts = pc.subtract(pc.cumulative_sum(self._counts), self._counts)
+        parents, within = _parents(self._counts.take(units))
+        return self._rows(pc.add(starts.take(units).take(parents), within)), parents
+
+    def scatter(self, size: int) -> None:
+        """Prepare for rows from all records at once, which are not adjacent. `size` is that of the records, in bytes.
+
+        Arrow copies all chunks of a column into one, each time that it takes rows of several. So that is done here
+        once, or if they are large, never.
+        """
+        if size <= _LARGE:
+            self._table = self._table.combine_chunks()
+        else:
+            self._ends = pa.array([*accumulate(table.num_rows for table in self._tables)], pa.int64())
+
+    def _rows(self, rows: pa.Array) -> pa.Table:
+        """Return the rows with these numbers, in all tables together."""
+        import pyarrow.compute as pc
+
+        if self._ends is None or not len(rows):
+            return _taken(self._table, rows)
+        tables = pc.search_sorted(self._ends, rows, side="right")
+        order = pc.array_sort_indices(tables)
+        ordered, sizes = rows.take(order), tables.take(order).value_counts()
+        parts, start = [], 0
+        for number, size in zip(sizes.field("values").to_pylist(), sizes.field("counts").to_pylist(), strict=True):
+            first = self._ends[number - 1].as_py() if number else 0
+            parts.append(take(self._tables[number], pc.subtract(ordered.slice(start, size), first)))
+            start += size
+        return take(_in_one_chunk(pa.concat_tables(parts)), pc.array_sort_indices(order))
+
+
+def _parents(counts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return the index of each list and the index in it, for each item of lists with these lengths."""
+    import pyarrow.compute as pc
+
+    ends = pc.cumulative_sum(counts)
+    total = ends[-1].as_py() if len(ends) else 0
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), ends])
+    items = counted(total)
+    parents = pc.list_parent_indices(pa.LargeListArray.from_arrays(offsets, items)).cast(pa.int64())
+    return parents, pc.subtract(items, offsets.take(parents))
+
+
+def _counts(counts: pa.Array | None, keys: int) -> pa.Array:
+    return pa.array([1] * keys, pa.int64()) if counts is None else counts
+
+
+def _taken(table: pa.Table, rows: pa.Array) -> pa.Table:
+    """Return these rows: a view if they are all adjacent, as where nothing has changed since an earlier run."""
+    import pyarrow.compute as pc
+
+    size = len(rows)
+    if size and rows[-1].as_py() - rows[0].as_py() == size - 1:
+        first = rows[0].as_py()
+        if pc.subtract(rows, first).equals(counted(size)):
+            return table.slice(first, size)
+    return take(table, rows)
+
+
+def _rows_of(found: Found, kept: pa.Table, start: int, size: int) -> pa.Table:
+    if found.rows is None:
+        return kept.slice(start, size)
+    return take(kept, found.rows.slice(start, size))
+
+
+def _blocks(found: Found, schema: pa.Schema) -> Iterator[tuple[int, pa.Array, _Records]]:
+    """Yield the results block by block: the index of the first, their positions, and the records with them.
+
+    If the rows were computed in another order, so that most blocks need most records, these are opened once, for larger
+    blocks.
+    """
+    records = {number: found.results.records[number] for number in found.results.used_by(found.positions)}
+    units = sum(len(record.keys) for record in records.values())
+    size = sum(record.body.size for record in records.values())
+    step = _block_rows(units, size, _BLOCK_BYTES)
+    used = [sorted(found.results.used_by(block)) for _, block in _slices(found.positions, step)]
+    whole = None
+    if sum(map(len, used)) > _SCATTERED * len(records) + len(used):
+        whole = _Records(found, sorted(records), schema)
+        whole.scatter(size)
+        step = _block_rows(units, size, _LARGE)
+    for i, (start, block) in enumerate(_slices(found.positions, step)):
+        yield start, block, whole or _Records(found, used[i], schema)
+
+
+def _slices(positions: pa.Array, step: int) -> Iterator[tuple[int, pa.Array]]:
+    """Yield the slices of an array with `step` values, each with the index of its first one."""
+    for start in range(0, len(positions), step):
+        yield start, positions.slice(start, step)
+
+
+def _block_rows(units: int, size: int, most: int) -> int:
+    """Return how many results a block has, of at most so many bytes, if `units` results have `size` bytes."""
+    return int(max(1, min(_BLOCK_ROWS, most * units // max(1, size))))
+
+
+def _batches(columns: Sequence[pa.ChunkedArray], schema: pa.Schema) -> list[pa.RecordBatch]:
+    found: list[pa.RecordBatch] = _in_one_chunk(pa.Table.from_arrays(list(columns), schema=schema)).to_batches()
+    return found
+
+
+def _in_one_chunk(table: pa.Table) -> pa.Table:
+    with suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):  # unions, or more than 2 GB of text
+        return table.combine_chunks()
+    return table

@@ -1,0 +1,378 @@
+"""The data of a mapped node: which pieces of the input are to be computed, and the result as a whole."""
+
+from __future__ import annotations
+
+import os
+import threading
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, takewhile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from nfrun.core.errors import HandoffError
+from nfrun.core.map_spec import KeptRows, MapSpec
+from nfrun.core.text import ellipsize
+from nfrun.rows.compaction import compact, remove_replaced
+from nfrun.rows.cut import Cut, adjacent_or_listed, cut
+from nfrun.rows.failed import CallError, failed_rows, failed_slices
+from nfrun.rows.halves import Halves, halved_key, part_of
+from nfrun.rows.joined import Found, joined_pieces, joined_rows
+from nfrun.rows.key_lookup import are_distinct, positions_in
+from nfrun.rows.piece import Piece
+from nfrun.rows.piece_keys import piece_keys
+from nfrun.rows.read_files import ENDING as READS
+from nfrun.rows.read_files import ReadFiles
+from nfrun.rows.recorder import Recorder, WorkerData
+from nfrun.rows.results import Results, kept_records
+from nfrun.rows.row_keys import KEY_BYTES, key_array, row_keys
+from nfrun.rows.writer import ResultWriter
+from nfrun.tables.digest import dictionary_digests
+
+_WITH_DICTIONARY = ("arrow", "chunked", "pandas", "polars")  # forms of a column that show the values of a dictionary
+_MOST_SHOWN = 60  # characters of a value in a message
+_NO_ROWS = b"no rows".ljust(KEY_BYTES, b"\0")  # the key of the result for an input without rows
+
+
+class MapWork:
+    """The pieces of an input and their results.
+
+    `columns` are those of the input that the function takes, None if it takes the table. `name` is that of the node,
+    and of the column that the function does not name. Results are written to segments as `kept` says. Unless
+    `spec.reuse` is false, results are found by the values that the function gets, so equal rows are computed once.
+
+    A unit is a row if the function takes columns, otherwise a piece of the `Cut`. A piece is named by its path: `(3,)`
+    is the fourth that is computed, `(3, 1)` its second half. Halves of a batch of the table are units of their own when
+    the results are joined, and in a later run if some of them have a result. `record` may be called from several
+    threads at once. Raises HandoffError if results cannot be read.
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        spec: MapSpec,
+        columns: Sequence[str] | None,
+        kept: KeptRows,
+        *,
+        name: str,
+    ) -> None:
+        self._table, self._spec, self._columns, self._name = table, spec, columns, name
+        self._folder = folder = Path(kept.folder)
+        self._run = kept.run
+        self._files = f"{kept.run}-{os.urandom(6).hex()}"
+        self._reads = ReadFiles(folder / f"{self._files}{READS}")
+        writer = ResultWriter(folder, self._files)
+        self._recorder = Recorder(spec.explode, writer)
+        self.record, self.add_records = self._recorder.record, writer.add_records
+        self._cut = None if columns is not None else cut(table, spec)
+        self._batch = 1 if self._cut is not None else spec.rows_per_call
+        self._keys = self._unit_keys()
+        self._key_data = memoryview(self._keys.buffers()[1])
+        self._uses_kept = spec.reuse and kept.use_kept
+        self._kept = Results(kept_records(folder, without=kept.outdated) if self._uses_kept else [])
+        self._halves = Halves(table, self._note_halved, by_content=spec.reuse)
+        if self._kept.records and self._cut is not None and spec.batch:
+            self._recall_halves(self._cut)
+            self._take_halves()
+        # Where the results of units are, and which units to compute. None: no unit has one, and all are to be computed.
+        # There may be millions of units, so that neither these nor the sums below are lists.
+        self._found = self._kept.find(self._keys) if self._kept.records else None
+        self._missing, covered = self._plan()
+        # The number of rows of the input that the units before each one stand for.
+        self._covered: Sequence[int] = range(self._to_compute + 1)
+        if covered is not None:
+            self._covered = array("q", accumulate(covered, initial=0))
+        pa.default_memory_pool().release_unused()
+        self._failed: dict[bytes, CallError] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of the input."""
+        return int(self._table.num_rows)
+
+    @property
+    def reused(self) -> int:
+        """The number of rows whose results lie in the folder already."""
+        return self.rows - self._covered[-1]
+
+    @property
+    def different(self) -> int | None:
+        """The number of different rows to compute; None if the function is called for pieces of the table."""
+        return self._to_compute if self._cut is None and self.rows else None
+
+    @property
+    def count(self) -> int:
+        """The number of pieces to compute, none of them halved."""
+        return -(-self._to_compute // self._batch)
+
+    def rows_of(self, path: Sequence[int]) -> int:
+        """Return how many rows of the input a piece stands for; rows that are equal are computed once."""
+        first, last = self._range(path)
+        rows = self._covered[last] - self._covered[first]
+        if self._cut is None or len(path) == 1:
+            return rows
+        start, stop = self._rows_of_part(path)
+        whole_start, whole_stop = self._rows_of_part(path[:1])
+        return rows // (whole_stop - whole_start) * (stop - start)
+
+    def can_halve(self, path: Sequence[int]) -> bool:
+        """Return whether a piece has halves: more than one row, and it is no group and no part."""
+        if self._cut is None:
+            first, last = self._range(path)
+        else:
+            first, last = self._rows_of_part(path) if self._spec.batch else (0, 0)
+        return last - first > 1
+
+    def piece(self, path: Sequence[int]) -> Piece:
+        """Return the piece with this path."""
+        first, last = self._range(path)
+        if self._cut is not None:
+            unit = self._unit(path)
+            start, stop, listed = self._cut.rows(unit)
+            start, stop, key = self._halves.part((start, stop, self._key_bytes(unit, unit + 1)), path[1:])
+            return Piece(key, start, stop, listed, row_wise=False)
+        if not self.rows:
+            return Piece(_NO_ROWS)
+        if self._missing is None:
+            return Piece(self._key_bytes(first, last), first, last)
+        units = self._missing.slice(first, last - first)
+        start, stop, listed = adjacent_or_listed(units)
+        if listed:
+            keys = b"".join(self._key_bytes(row, row + 1) for row in units.to_pylist())
+        else:
+            keys = self._key_bytes(start, stop)
+        return Piece(keys, start, stop, listed)
+
+    def table(self, piece: Piece) -> pa.Table:
+        """Return the rows of a piece, as a view of the input if they are adjacent."""
+        return piece.table(self._table)
+
+    def for_worker(self, path: str) -> WorkerData:
+        """Return what a worker process needs. `path` is the Arrow IPC file of the input."""
+        return WorkerData(path, str(self._folder), self._files, self._spec.explode, self._reads.reads)
+
+    def note_reads(self, reads: Mapping[str, str], obstacle: str = "") -> None:
+        """Keep which files a call was seen to read, with their checksums: its result counts while they are unchanged.
+
+        With an `obstacle`, no later run uses results of this one. Raises HandoffError.
+        """
+        with self._lock:
+            self._reads.add(reads, obstacle)
+
+    def fail(self, piece: Piece, error: str, message: str, attempts: int) -> None:
+        """Note that there is no result for a piece: the type of the error, its message, and the number of attempts."""
+        with self._lock:
+            for start in range(0, len(piece.keys), KEY_BYTES):
+                key = piece.keys[start : start + KEY_BYTES]
+                self._failed[key] = CallError(error, message, attempts)
+
+    def made(self, pieces: Sequence[Piece]) -> int:
+        """Return how many of these pieces, from the first on, workers have kept a result of."""
+        there = Results(kept_records(self._folder, self._files))
+        found = (there.find(key_array(piece.keys)).null_count == 0 for piece in pieces)
+        return sum(takewhile(bool, found))
+
+    def row_text(self, piece: Piece) -> tuple[int, str]:
+        """Return the number of the first row, from 1, and its values in the columns of the key, for a message."""
+        first = piece.numbers()[0]
+        names = self._columns if self._columns is not None else self._spec.by
+        values = self._table.slice(first, 1).select(list(names)).to_pylist()[0]
+        shown = [f"{name}: {_shown(value)}" for name, value in values.items()]
+        return first + 1, ", ".join(shown)
+
+    def joined(self) -> pa.RecordBatchReader:
+        """Return the whole result, without the rows that failed, when all calls have ended.
+
+        Raises HandoffError if a result is not there, and FormatError if the results do not fit together.
+        """
+        self._recorder.flush()
+        self._take_halves()
+        results, found, rows = self._kept, self._found, None
+        if found is None or found.null_count:
+            results, found = self._with_new()
+            found = self._without_failed(found)
+        pa.default_memory_pool().release_unused()  # what the look-ups needed, for millions of rows much
+        if found.null_count:
+            rows = self._units_there(found)
+            found = found.take(rows)
+        if self._cut is not None:
+            return joined_pieces(Found(results, found, rows, self._name))
+        return joined_rows(Found(results, found, rows, self._name), self._table, self._spec.keep)
+
+    def errors(self) -> pa.Table:
+        """Return a row for each row of the input that failed, or each piece: its key, `error`, `message`, `attempts`.
+
+        The key are the columns that the function takes, or those of the group. A piece that is no group has the number
+        of its first row, from 1, and of its rows.
+        """
+        self._take_halves()
+        units = self._failed_units()
+        if self._cut is None:
+            return failed_rows(self._table.select(list(self._columns or ())), units)
+        failed = [(Piece(b"", *self._cut.rows(unit)), call) for unit, call in units.items()]
+        if not self._spec.by:
+            return failed_slices((piece.numbers()[0] + 1, piece.rows, call) for piece, call in failed)
+        firsts = {number: call for piece, call in failed for number in self._group_starts(piece)}
+        return failed_rows(self._table.select(list(self._spec.by)), firsts)
+
+    def close(self) -> None:
+        """Write all results, close the segment, and put small ones together. Raises HandoffError."""
+        self._recorder.close()
+        if self._spec.reuse and self._to_compute:
+            if not self._uses_kept:
+                remove_replaced(self._folder, self._files)
+            compact(self._folder)
+
+    def _unit_keys(self) -> pa.FixedSizeBinaryArray:
+        if not self.rows and self._cut is None:
+            return key_array(_NO_ROWS)
+        if not self._spec.reuse:
+            count = self.rows if self._cut is None else self._cut.count
+            return key_array(_numbered(count))
+        if self._cut is None:
+            columns, form = self._columns or (), self._spec.form
+            shown = [name for name in columns if form is not None and form.batches.get(name) in _WITH_DICTIONARY]
+            return row_keys(self._table, columns, dictionary_digests(self._table.select(shown)))
+        return piece_keys(self._table, self._cut)
+
+    @property
+    def _to_compute(self) -> int:
+        """The number of units to compute."""
+        return len(self._keys if self._missing is None else self._missing)
+
+    def _plan(self) -> tuple[pa.Array | None, Iterable[int] | None]:
+        """Return the units to compute, in ascending order, and how many rows of the input each stands for.
+
+        None: all units, and one row each.
+        """
+        import pyarrow.compute as pc
+
+        found = self._found
+        if found is None and self._cut is None and self.rows and (not self._spec.reuse or are_distinct(self._keys)):
+            return None, None  # for millions of rows, the steps below need much memory
+        found = pa.nulls(len(self._keys), pa.int64()) if found is None else found
+        missing = pc.indices_nonzero(found.is_null()).cast(pa.int64())
+        if not len(missing):
+            return missing, None
+        keys = self._keys.take(missing)
+        same = positions_in(keys, keys)  # the first unit with the same key
+        firsts = same.value_counts()
+        units = missing.take(firsts.field("values"))
+        if self._cut is None:
+            is_one_each = self.rows and len(units) == len(missing)
+            return units, None if is_one_each else firsts.field("counts").to_pylist() if self.rows else [0]
+        sizes = [b - a for a, b in zip(self._cut.bounds, self._cut.bounds[1:], strict=False)]
+        covered = dict.fromkeys(firsts.field("values").to_pylist(), 0)
+        for unit, first in zip(missing.to_pylist(), same.to_pylist(), strict=True):
+            covered[first] += sizes[unit]
+        return units, covered.values()
+
+    def _range(self, path: Sequence[int]) -> tuple[int, int]:
+        """Return the range of a piece in the units to compute."""
+        first = path[0] * self._batch
+        last = min(first + self._batch, self._to_compute)
+        return (first, last) if self._cut is not None else part_of(first, last, path[1:])
+
+    def _unit(self, path: Sequence[int]) -> int:
+        """Return the number of the unit that a piece is, or is a part of."""
+        return path[0] if self._missing is None else int(self._missing[path[0]].as_py())
+
+    def _rows_of_part(self, path: Sequence[int]) -> tuple[int, int]:
+        """Return the range of a batch of the table, or of a part of it, in the rows."""
+        assert self._cut is not None
+        return part_of(*self._cut.rows(self._unit(path))[:2], path[1:])
+
+    def _recall_halves(self, cut: Cut) -> None:
+        """Cut batches without a result as an earlier run has called them, if there are results of these parts."""
+        found = self._kept.find(self._keys)
+        parts = [
+            (cut.bounds[unit], cut.bounds[unit + 1], self._key_bytes(unit, unit + 1))
+            for unit, position in enumerate(found.to_pylist())
+            if position is None
+        ]
+        self._halves.recall(self._kept, parts)
+
+    def _take_halves(self) -> None:
+        """Make units of the halves that were called."""
+        if self._halves and self._cut is not None:
+            self._cut, self._keys = self._halves.take(self._cut, self._keys)
+            self._key_data = memoryview(self._keys.buffers()[1])
+            self._found = self._kept.find(self._keys) if self._kept.records else None
+
+    def _note_halved(self, key: bytes) -> None:
+        if self._spec.reuse:
+            self._recorder.note(halved_key(key))
+
+    def _key_bytes(self, first: int, last: int) -> bytes:
+        return bytes(self._key_data[KEY_BYTES * first : KEY_BYTES * last])
+
+    def _with_new(self) -> tuple[Results, pa.Array]:
+        """Return the results that were kept with those of this run behind them, and the position of that of each unit.
+
+        A unit that has none has no position.
+        """
+        import pyarrow.compute as pc
+
+        new = Results(kept_records(self._folder, self._files))
+        keys = self._keys if self._found is None else self._keys.filter(self._found.is_null())
+        positions = new.find(keys)
+        if self._spec.reuse and positions.null_count > len(self._failed):
+            # Another run has put a segment of a worker that died together with others.
+            new = Results(kept_records(self._folder, since=self._run))
+            positions = new.find(keys)
+        if self._found is None:
+            return new, positions
+        found = pc.replace_with_mask(self._found, self._found.is_null(), pc.add(positions, self._kept.starts[-1]))
+        return Results([*self._kept.records, *new.records]), found
+
+    def _units_there(self, found: pa.Array) -> pa.Array:
+        """Return the units that have a result. Raises HandoffError if others than the failed ones have none."""
+        import pyarrow.compute as pc
+
+        missing = pc.indices_nonzero(found.is_null()).to_pylist()
+        lost = [unit for unit in missing if self._key_bytes(unit, unit + 1) not in self._failed]
+        if lost:
+            what = f"{len(lost):,} {'rows' if self._cut is None else 'pieces'} of '{self._name}'"
+            raise HandoffError(f"the results of {what} are gone from {self._folder}")
+        return pc.indices_nonzero(found.is_valid()).cast(pa.int64())
+
+    def _without_failed(self, found: pa.Array) -> pa.Array:
+        """Return where the results are, none for failed rows: a call that took too long may have left one."""
+        import pyarrow.compute as pc
+
+        if not self._failed:
+            return found
+        failed = positions_in(self._keys, key_array(b"".join(self._failed))).is_valid()
+        return pc.if_else(failed, pa.scalar(None, found.type), found)
+
+    def _failed_units(self) -> dict[int, CallError]:
+        """Return the units that failed, also those that are equal to one whose call did."""
+        import pyarrow.compute as pc
+
+        keys = list(self._failed)
+        if not keys or not self.rows:
+            return {}
+        same = positions_in(self._keys, key_array(b"".join(keys)))
+        units = pc.indices_nonzero(same.is_valid()).to_pylist()
+        return {unit: self._failed[keys[same[unit].as_py()]] for unit in units}
+
+    def _group_starts(self, piece: Piece) -> list[int]:
+        """Return the first row of each group in a piece."""
+        numbers = piece.numbers()
+        groups = row_keys(piece.table(self._table), self._spec.by)
+        return [numbers[i] for i in positions_in(groups, groups).unique().to_pylist()]
+
+
+def _numbered(count: int) -> bytes:
+    """Return the keys of units that are found by number."""
+    keys = array("q", bytes(KEY_BYTES * count))
+    keys[::2] = array("q", range(count))
+    return keys.tobytes()
+
+
+def _shown(value: Any) -> str:
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return ellipsize(text, _MOST_SHOWN)

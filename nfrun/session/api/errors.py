@@ -1,0 +1,88 @@
+"""The errors of the Python API: those of nfrun, with the names that Python programs know, and without secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from nfrun.core.errors import Error, HandoffError, SelectionError, SpecError, UsageError
+from nfrun.core.pipeline import NOTHING
+from nfrun.core.text import shortened
+from nfrun.core.values import fields, replace
+from nfrun.session.api.messages import ProgramMessages
+
+
+class RunFailed(Error):
+    """Raised by `Result.check`: a run did not end well. `result` is what `run` has returned."""
+
+    def __init__(self, message: str, result: Any) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+@contextmanager
+def errors_for_programs(options: Any = None, names: Mapping[str, str] = NOTHING) -> Iterator[ProgramMessages]:
+    """Raise errors of nfrun with the words of Python for options, and SpecError without secrets.
+
+    `options` is the class of the options, and `names` has for arguments the fields of it, if these are called
+    otherwise. Yields the messages of the call.
+    """
+    __tracebackhide__ = True  # pytest shows the line of the program
+    messages = ProgramMessages()
+    try:
+        yield messages
+    except SpecError as error:
+        from nfrun.system.logs.event_redaction import redact_diagnostic
+
+        found = [redact_diagnostic(diagnostic, messages.redact) for diagnostic in error.diagnostics]
+        words = [replace(d, message=_in_python(d.message, names), hint=_in_python(d.hint, names)) for d in found]
+        raise SpecError(words) from None
+    except UsageError as error:
+        argument = _argument(error.option, options, names)
+        raise UsageError(f"{argument}: {_in_python(str(error), names)}", argument) from None
+    except SelectionError as error:
+        raise SelectionError(_in_python(str(error), names)) from None
+    except HandoffError as error:
+        error.args = (_in_python(str(error), names),)
+        raise
+
+
+def _in_python(text: str, names: Mapping[str, str]) -> str:
+    """Return a message with arguments in the place of options: `until="save"` for `--until save`."""
+    if "-" not in text:
+        return text
+    from nfrun.session.options import RunOptions  # here, as few messages have an option
+
+    text = re.sub(r"-p (\w+)=…", r'params={"\1": …}', text)
+    text = re.sub(r"--input (\w+)=FILE", r'inputs={"\1": …}', text)
+    by_flag = {flag: field for field in fields(RunOptions) for flag in field.metadata["flags"] if len(flag) > 2}
+
+    def argument(found: re.Match[str]) -> str:
+        field = by_flag.get(found[1])
+        if field is None:
+            return found[0]
+        name = _argument(found[1], RunOptions, names)
+        if field.metadata["kind"] is bool:
+            return f"{name}=True{found[2] or ''}"
+        value = (found[2] or "").strip()
+        return f'{name}="{value}"' if value else name
+
+    return re.sub(r"(--[a-z-]+)( [\w./@*:+-]*[\w*+])?", argument, text)
+
+
+def _argument(option: str, options: Any, names: Mapping[str, str]) -> str:
+    """Return the name of the argument for an option, the option itself if there is none."""
+    by_field = {field: name for name, field in names.items()}
+    for found in fields(options) if options is not None else ():
+        if option in found.metadata["flags"]:
+            return by_field.get(found.name, found.name)
+    return option
+
+
+def only_here(executor: str, functions: Iterable[str]) -> UsageError:
+    """Return the error for functions that cannot be called on this executor, as no other process can import them."""
+    listed = shortened([f"'{name}'" for name in functions], 4)
+    what = f"no other process can import {listed}: put such functions into a module, or leave out executor={executor!r}"
+    return UsageError(what, "--executor")

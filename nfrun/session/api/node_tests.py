@@ -1,0 +1,172 @@
+"""Runs one node of a pipeline file with given inputs: for tests, and to try a node out."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.errors import SpecError, UsageError
+from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import NOTHING, Input, NodeSpec, Pipeline
+from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.nodes.registry import KINDS
+from nfrun.pipeline_file.binder import expand
+from nfrun.pipeline_file.built_document import BuiltPipeline
+from nfrun.pipeline_file.loader import read_pipeline
+from nfrun.pipeline_file.node_part import input_name, node_part
+from nfrun.session.api.errors import errors_for_programs
+from nfrun.session.api.pipelines import LoadedPipeline, PathLike
+from nfrun.session.api.results import Result
+
+_MOST_LISTED = 8
+
+
+class NodePipeline(LoadedPipeline):
+    """A node of a file alone, as a pipeline whose inputs are those of the node."""
+
+    def __init__(self, path: PathLike, id: str, given: Mapping[str, Any], with_: Mapping[str, Any]) -> None:
+        super().__init__(path)
+        pipeline, document = read_pipeline(self.path)
+        self.node = _node(pipeline, id, partial(expand, pipeline, document, os.environ))
+        _check_given(self.node, given)
+        _check_values(self.node, with_)
+        # Where an input is not given, the node goes without it.
+        types = {item.name: item.type for item in self.node.inputs if item.name in given}
+        self._known = {input_name(self.node.id, item.name): _columns_of(pipeline, item) for item in self.node.inputs}
+        self._part = BuiltPipeline(node_part(document, self.node.id, types, with_), {})
+
+    def _columns(self, name: str) -> Mapping[str, str]:
+        return self._known.get(name, {})
+
+    def _built(self) -> BuiltPipeline | None:
+        return self._part
+
+
+def run_node(
+    file: PathLike,
+    id: str,
+    inputs: Mapping[str, Any] = NOTHING,
+    *,
+    params: Mapping[str, Any] = NOTHING,
+    with_: Mapping[str, Any] = NOTHING,
+    profile: str | None = None,
+    work: PathLike | None = None,
+) -> Any:
+    """Run one node of a pipeline file with its checks, on a thread of this process, and return its output.
+
+    `inputs` are tables, rows or paths by the names that the node has for them; `with_` values win over those of the
+    file. `id` may be a cell, such as `score@DE`. What the node waits for, its condition, and checks that compare with
+    other nodes are left out. Returns the table or the path of its one output, None if it made none, and a mapping by
+    names if it has several outputs. The run stays in the work folder `work`; without it, nothing stays when Python
+    ends.
+
+    Raises RunFailed if the node or a check of it fails, and what `run` raises.
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test
+    with errors_for_programs():
+        pipeline = NodePipeline(file, id, inputs, with_)
+    keeps_files = any(pipeline.node.type_of(name) != TABLE for name in pipeline.node.outputs)
+    folder = Path(work) if work is not None else Path(tempfile.mkdtemp(prefix="nfrun-"))
+    given = {input_name(pipeline.node.id, name): value for name, value in inputs.items()}
+    result = None
+    try:
+        result = pipeline.run(
+            params=params, inputs=given, profile=profile, work=folder, executor="thread", until=id, fresh=True
+        )
+        _print_logs(result, id)
+        return outputs_of(result.check(), pipeline.node, id)
+    except UsageError as error:
+        if error.option != "until":
+            raise
+        raise UsageError(str(error).replace("until: ", "id: ", 1), "id") from None
+    finally:
+        is_read_later = keeps_files or (
+            result is not None and result.status != "ok"
+        )  # files, or rows that failed checks
+        remove = partial(shutil.rmtree, folder, ignore_errors=True)
+        if work is None and is_read_later:
+            atexit.register(remove)
+        elif work is None:
+            remove()  # tables are mapped, so they outlive the names of their files
+
+
+def _print_logs(result: Result, id: str) -> None:
+    """Print what the node has printed: a test that captures prints, or shows those of a failed test, gets it."""
+    for name in (name for name in result.nodes if name == id):
+        print(result.nodes[name].log(), end="")
+        print(result.nodes[name].log("stderr"), end="", file=sys.stderr)
+
+
+def outputs_of(result: Result, node: NodeSpec, id: str) -> Any:
+    """Return the output of a node that has run, or all of them by their names."""
+    made = {name: result[f"{id}.{name}" if name else id] for name in node.outputs or ("",) if result.has(id, name)}
+    return made if len(node.outputs) > 1 else next(iter(made.values()), None)
+
+
+def _node(pipeline: Pipeline, id: str, expanded: Callable[[], Pipeline]) -> NodeSpec:
+    """Return the node of this id, or that of which it is a cell. Raises UsageError."""
+    if not isinstance(id, str):
+        raise UsageError(f"{ellipsize(repr(id), 60)} is no id of a node", "id")
+    name = id if id in pipeline.nodes else id.partition("@")[0]
+    node = pipeline.nodes.get(name)
+    if node is None:
+        guess = closest_match(name, pipeline.nodes)
+        hint = f"did you mean '{guess}'?" if guess else f"the nodes are {shortened([*pipeline.nodes], _MOST_LISTED)}"
+        inside = " (of a sub-pipeline, name its own file)" if "/" in id else ""
+        raise UsageError(f"there is no node '{ellipsize(id)}'{inside}; {hint}", "id")
+    if node.axes and name == id:
+        what = f"'{id}' has the {'axis' if len(node.axes) == 1 else 'axes'} {', '.join(node.axes)}"
+        raise UsageError(f"{what}: name one cell of it, such as '{_first_cell(node, expanded)}'", "id")
+    return node
+
+
+def _first_cell(node: NodeSpec, expanded: Callable[[], Pipeline]) -> str:
+    """Return the id of a cell of a node; with … for its values if those of the axes cannot be told before a run."""
+    try:
+        cells = [*expanded().nodes]
+    except SpecError:
+        cells = []
+    return next((id for id in cells if id.startswith(f"{node.id}@")), f"{node.id}{'@…' * len(node.axes)}")
+
+
+def _check_given(node: NodeSpec, given: Mapping[str, Any]) -> None:
+    """Raise UsageError if inputs are given that the node does not have, or lack that it needs."""
+    names = [item.name for item in node.inputs]
+    for name in given:
+        if name not in names:
+            guess = closest_match(str(name), names)
+            hint = f"did you mean '{guess}'?" if guess else f"its inputs are {', '.join(names) or 'none'}"
+            raise UsageError(f"'{node.id}' has no input {name!r}; {hint}", "inputs")
+    if lacking := [item.name for item in node.inputs if item.name not in given and not item.optional]:
+        raise UsageError(f"'{node.id}' also reads {shortened(lacking, _MOST_LISTED)}", "inputs")
+    if dicts := [item.name for item in node.inputs if _is_dict(item) and item.name in given]:
+        raise UsageError(
+            f"'{dicts[0]}' is a mapping of cells, which cannot be given: call the function itself", "inputs"
+        )
+
+
+def _check_values(node: NodeSpec, with_: Mapping[str, Any]) -> None:
+    """Raise UsageError for a value that the node does not have. Of a function, the reader checks what it takes."""
+    for name in with_ if not KINDS[node.kind].has_user_frames else ():
+        if name not in node.with_:
+            guess = closest_match(str(name), node.with_)
+            hint = f"did you mean '{guess}'?" if guess else f"its values are {', '.join(node.with_) or 'none'}"
+            raise UsageError(f"'{node.id}' has no value {name!r}; {hint}", "with_")
+
+
+def _columns_of(pipeline: Pipeline, item: Input) -> Mapping[str, str]:
+    """Return the types of the columns that the file says of what an input reads, none without a schema."""
+    spec = pipeline.nodes.get(item.output.node)
+    contract = spec.contracts.get(item.output.name) if spec is not None and item.gather is None else None
+    return contract.columns if contract is not None else {}
+
+
+def _is_dict(item: Input) -> bool:
+    return item.gather is not None and item.gather.form == "dict"

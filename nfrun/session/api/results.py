@@ -1,0 +1,330 @@
+"""The result of a run in a Python program: its nodes, its failures, and its outputs, opened when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nfrun.core.contracts import CheckResult
+from nfrun.core.errors import Error, NotRecorded, UsageError
+from nfrun.core.events import Frame
+from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import Gather, NodeSpec, OutputId, column_type
+from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.values import frozen, replace
+from nfrun.history.work_dir import LOGS
+from nfrun.reports.last_line import last_line
+from nfrun.reports.run_record import NodeRecord, RunRecord
+from nfrun.session.api.calls import shown_file
+from nfrun.session.api.errors import RunFailed
+from nfrun.session.prepared_run import RunResult
+from nfrun.session.run_setup import RunSetup
+
+if TYPE_CHECKING:
+    from nfrun.lookback.run_list import ListedRun
+
+_MOST_LISTED = 8
+_MOST_SHOWN, _MOST_ROWS, _MOST_COLUMNS = 5, 5, 10  # outputs in HTML, rows and columns of each
+
+
+@frozen
+class NodeFailure:
+    """Why a node failed. `type` and `message` are those of the error; `traceback` is the text that `nfrun run` prints.
+
+    `frames` are those of the user's code, the innermost last: `file`, `line`, `function` and `source`. `place` is where
+    the node stands (`file:line:column`). `tolerated`: the failure does not let the run fail (`continue_on_error`).
+    """
+
+    node: str
+    type: str
+    message: str
+    traceback: str
+    place: str
+    frames: tuple[Frame, ...]
+    tolerated: bool
+
+    def __str__(self) -> str:
+        return self.traceback
+
+    def _repr_html_(self) -> str:
+        from nfrun.session.api.html import failure_html
+
+        error = f"{self.type}: {self.message}" if self.type else self.message
+        return failure_html(self.node, error, self.traceback)
+
+
+@frozen
+class NodeResult:
+    """How a node ended.
+
+    `status` is `ok`, `reused`, `failed`, `skipped`, `cancelled`, `disabled` or `not_selected`. `took` is in seconds,
+    over all `attempts`. `rows` and `bytes` are sums over its outputs. `because` is the node for which it was skipped,
+    or why it is disabled. `checks` are the results of its checks, and `failure` says why it failed, None if it did not.
+    """
+
+    id: str
+    status: str
+    took: float
+    attempts: int
+    rows: int
+    bytes: int
+    because: str
+    checks: tuple[CheckResult, ...]
+    failure: NodeFailure | None
+    _run: Callable[[], ListedRun]
+
+    def log(self, stream: str = "stdout") -> str:
+        """Return what its last attempt has written to `stdout` or `stderr`, or logged (`log`); "" for nothing.
+
+        Of a node that was reused, it is what it wrote when it ran. Raises UsageError for another stream.
+        """
+        from nfrun.lookback.log_files import find_logs
+        from nfrun.system.logs.node_logs import LOG, STREAMS
+
+        if stream not in (*STREAMS, LOG):
+            raise UsageError(f"stream: {stream!r} is none of {', '.join((*STREAMS, LOG))}", "stream")
+        with suppress(NotRecorded, FileNotFoundError):
+            if file := find_logs(self._run(), self.id).files.get(stream):
+                return file.read_text("utf-8", errors="replace")
+        return ""
+
+
+class Result(Mapping[str, Any]):
+    """A run that has ended. As a mapping it has the outputs of the pipeline: a `pyarrow.Table`, mapped, or a Path.
+
+    `status` is `ok`, `failed` or `cancelled`. `error` says why, if that is no failure of a node. `run` is the id of the
+    run, and `number` its number in the work folder. `took` is in seconds. `warnings` are those of `nfrun run`.
+    Any other output is there by its id: `result["split.large"]`, `result["score@lr@0"]`. The files of outputs stay in
+    the work folder as those of any run do; NotRecorded says if one is gone, or if there never was one.
+    """
+
+    def __init__(self, setup: RunSetup, found: RunResult, warnings: tuple[str, ...], *, interrupted: bool) -> None:
+        self._setup, self._record = setup, found.record
+        self._interrupted = interrupted
+        self.run, self.number = setup.started.run, setup.started.number
+        self.status: str = found.end.status
+        self.error: str = found.end.error or ""
+        self.took: float = found.end.at
+        self.warnings = warnings
+
+    # -- nodes -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def nodes(self) -> Mapping[str, NodeResult]:
+        """How each node ended, by its id, in the order of the file."""
+        return _Nodes(self._setup, self._record, lambda: self._listed)
+
+    @cached_property
+    def failures(self) -> tuple[NodeFailure, ...]:
+        """The failures of all nodes that failed, in the order in which they did."""
+        return tuple(failure for name in self._record.failed if (failure := self.nodes[name].failure) is not None)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many nodes have each status."""
+        return {status: count for status, count in self._record.counts().items() if count}
+
+    def check(self) -> Result:
+        """Return the result if the run has ended well.
+
+        Otherwise raises RunFailed, with all failures in its text, or KeyboardInterrupt if Ctrl-C has cancelled the run.
+        """
+        __tracebackhide__ = True
+        if self.status == "ok":
+            return self
+        if self._interrupted:
+            raise KeyboardInterrupt(self._line)
+        failures = [failure.traceback for failure in self.failures if not failure.tolerated]
+        raise RunFailed("\n\n".join([self._line, *([self.error] if self.error else []), *failures]), self)
+
+    # -- outputs ---------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> Any:
+        if not isinstance(name, str):
+            raise TypeError(f"an output has a name, and {ellipsize(repr(name))} is none")
+        named = self._setup.pipeline.outputs.get(name)
+        output = self._tables.output_id(name) if named is None else named
+        return self._tables.tables([output])[output]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, output in self._setup.pipeline.outputs.items() if output in self._record.refs)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def has(self, node: str, output: str = "") -> bool:
+        """Return whether a node has an output in this run, its only one or the one of this name."""
+        return OutputId(node, output) in self._record.refs
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == each for each in self)
+
+    def gather(self, node: str, form: str = "concat", *, columns: Sequence[str] | None = None) -> Any:
+        """Return the outputs of all cells of a node together, as a node with `gather` reads them.
+
+        `concat` gives one table, with a first column for each axis, or for those in `columns`; `dict` a mapping by the
+        values on the axes, nested. `node` may be `node.output`. Cells without the output are left out. Raises
+        NotRecorded if there is none, UsageError for a wrong argument, and ValueError if the tables do not fit together.
+        """
+        from nfrun.tables.formats import FormatError
+        from nfrun.tables.gathered import put_together
+
+        if form not in ("concat", "dict"):
+            raise UsageError(f"form: {form!r} is neither 'concat' nor 'dict'", "form")
+        gather = self._gather(node, form, columns)
+        there = [output for output in gather.cells if output in self._record.refs]
+        if not there:
+            raise NotRecorded(f"no cell of '{node}' has an output in run {self.number}")
+        if form == "concat" and (other := next((o for o in there if self._record.refs[o].type != TABLE), None)):
+            raise ValueError(f"'{other}' is a file, and only tables are put together (form='dict')")
+        try:
+            return put_together(gather, self._tables.tables(there))
+        except FormatError as error:
+            raise ValueError(str(error)) from None
+
+    def _gather(self, node: str, form: str, shown: Sequence[str] | None) -> Gather:
+        named = (name for name in self._matrices if node.startswith(f"{name}."))
+        name = node if node in self._matrices else next(named, node)
+        output, cells = node.removeprefix(name).removeprefix("."), self._matrices.get(name)
+        if not cells:
+            guess = closest_match(name, self._matrices)
+            some = shortened([*self._matrices], _MOST_LISTED) or "none"
+            some = f"nodes with cells: {some}"
+            raise NotRecorded(f"'{ellipsize(name)}' has no cells; {f'did you mean {guess!r}?' if guess else some}")
+        outputs = {cell.outputs for cell in cells}
+        if not output and any(len(names) > 1 and "" not in names for names in outputs):
+            raise NotRecorded(f"'{name}' has several outputs: name one, as in '{name}.{next(iter(outputs))[0]}'")
+        axes = tuple(cells[0].cell)
+        found = {_output(cell, output): tuple(cell.cell.values()) for cell in cells}
+        if wrong := next((axis for axis in shown or () if axis not in axes), None):
+            raise UsageError(f"columns: '{name}' has no axis {wrong!r}; it has {', '.join(axes)}", "columns")
+        columns = {
+            axis: column_type(values[i] for values in found.values())
+            for i, axis in enumerate(axes)
+            if form == "concat" and (shown is None or axis in shown)
+        }
+        return Gather(form, axes, found, columns)
+
+    @cached_property
+    def _matrices(self) -> dict[str, list[NodeSpec]]:
+        found: dict[str, list[NodeSpec]] = {}
+        for spec in self._setup.pipeline.nodes.values():
+            if spec.of:
+                found.setdefault(spec.of, []).append(spec)
+        return found
+
+    @cached_property
+    def _listed(self) -> ListedRun:
+        from nfrun.lookback.run_reference import find_run
+
+        work = self._setup.work
+        return find_run(work, work.pipeline_name(self._setup.pipeline), self.run)
+
+    @cached_property
+    def _tables(self) -> Any:
+        from nfrun.lookback.reopen.opened_tables import RunTables
+
+        return RunTables(self._setup.work, self._listed, lambda: self._setup.pipeline)
+
+    # -- forms -----------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of `nfrun run --json`."""
+        from nfrun.reports.json_document import run_document
+        from nfrun.system.runtime import peak_rss
+
+        setup = self._setup
+        return run_document(self._record, setup.pipeline, self.run, setup.folder / LOGS, StringIO(), peak_rss).as_json()
+
+    @property
+    def _line(self) -> str:
+        return last_line(self._record, self._setup.pipeline.name)
+
+    def __repr__(self) -> str:
+        return f"<run {self.number} of {self._line}>"
+
+    def _repr_html_(self) -> str:
+        from nfrun.session.api.html import result_html
+
+        run = self._setup.pipeline.name, self.number, self.status, self.took
+        failures = [failure._repr_html_() for failure in self.failures]
+        outputs = {name: self._first_rows(name) for name in islice(self, _MOST_SHOWN)}
+        return result_html(run, self.error, failures, outputs, len(self) - len(outputs), self._record, self.warnings)
+
+    def _first_rows(self, name: str) -> list[list[str]]:
+        """Return the columns of an output and its first rows as texts, without secrets; its path if it is no table."""
+        from nfrun.reports.table_preview import cell_text
+
+        ref = self._record.refs[self._setup.pipeline.outputs[name]]
+        try:
+            found = self[name]
+        except (Error, OSError):
+            return [[ref.schema or ref.type]]
+        if isinstance(found, Path):
+            return [[str(found)]]
+        redact, table = self._setup.redactor, found.select(range(min(_MOST_COLUMNS, found.num_columns)))
+        rows = [[cell_text(value, redact) for value in row.values()] for row in table.slice(0, _MOST_ROWS).to_pylist()]
+        more = [["…"] * table.num_columns] if found.num_rows > len(rows) else []
+        return [[*map(redact, table.column_names)], *rows, *more]
+
+
+class _Nodes(Mapping[str, NodeResult]):
+    """The nodes of a run. A node is described when it is asked for."""
+
+    def __init__(self, setup: RunSetup, record: RunRecord, run: Callable[[], ListedRun]) -> None:
+        self._setup, self._record, self._run = setup, record, run
+        disabled = setup.pipeline.disabled
+        left_out = [name for name in record.plan.not_selected if name not in record.nodes]
+        self._others = {
+            **{name: NodeRecord(0, "not_selected") for name in left_out},
+            **{name: NodeRecord(0, "disabled", because=why) for name, why in disabled.items()},
+        }
+
+    def __getitem__(self, name: str) -> NodeResult:
+        record = self._record.nodes.get(name) or self._others.get(name)
+        if record is None:
+            guess = closest_match(str(name), [*self])
+            raise NotRecorded(f"there is no node {name!r}{f'; did you mean {guess!r}?' if guess else ''}")
+        return NodeResult(
+            id=name,
+            status=record.status,
+            took=record.duration,
+            attempts=record.attempts,
+            rows=record.rows,
+            bytes=record.bytes,
+            because=record.because,
+            checks=record.checks,
+            failure=self._failure(name, record),
+            _run=self._run,
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._record.names, *self._others])
+
+    def __len__(self) -> int:
+        return len(self._record.nodes) + len(self._others)
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{name!r}: {self[name].status}' for name in self)}}}"
+
+    def _failure(self, name: str, record: NodeRecord) -> NodeFailure | None:
+        from nfrun.reports.summary import failure_text
+
+        if record.failure is None or record.status != "failed":
+            return None
+        frames = tuple(replace(frame, file=shown_file(frame.file)) for frame in record.failure.frames)
+        failure = replace(record.failure, frames=frames)
+        place = str(self._setup.pipeline.spec_of(name).source)
+        skipped = [other for other, node in self._record.nodes.items() if node.because == name]
+        text = failure_text(name, replace(record, failure=failure), place, skipped).strip()
+        return NodeFailure(name, failure.type, failure.message, text, place, frames, record.tolerated)
+
+
+def _output(cell: NodeSpec, name: str) -> OutputId:
+    """Return the id of an output of a cell; without a name of its only one."""
+    return OutputId(cell.id, name or (cell.outputs[0] if cell.outputs else ""))

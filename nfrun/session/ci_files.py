@@ -1,0 +1,110 @@
+"""Builds the reporters that write files for CI systems and viewers of traces. Few runs have any."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from json import dumps
+from pathlib import Path
+from shlex import join
+from xml.etree.ElementTree import Element, ElementTree
+
+from nfrun import __version__
+from nfrun.core.errors import Diagnostic
+from nfrun.engine.event_dispatch import Reporter
+from nfrun.history.work_dir import LOGS
+from nfrun.lookback.log_files import last_lines, log_line
+from nfrun.reports.ci.junit import JUnitFile, RunFacts, error_xml, problems_xml
+from nfrun.reports.ci.trace import TraceFile
+from nfrun.reports.run_record import RunRecord
+from nfrun.session.report_files import write_report
+from nfrun.session.run_setup import RunSetup
+from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
+from nfrun.system.runtime import used_memory
+
+_MOST_LINES = 100  # of a stream of a node that failed
+
+
+def ci_files(
+    setup: RunSetup, record: RunRecord, executors: Mapping[str, str], made_on: Mapping[tuple[str, int], str]
+) -> Iterator[Reporter]:
+    """Yield the reporters of the options `--junit` and `--trace`.
+
+    `executors` has those of nodes that do not run on threads, and `made_on` the worker of each attempt on a cluster.
+    """
+    options = setup.options
+    if options.junit is not None:
+        yield _junit(setup, record, options.junit)
+    if options.trace is not None:
+        yield _trace(setup, executors, made_on, options.trace)
+
+
+def _junit(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
+    started, pipeline, logs = setup.started, setup.pipeline, setup.folder / LOGS
+    at = datetime.fromtimestamp(started.at or 0, UTC).isoformat(timespec="seconds")
+    params = {f"param.{name}": v if isinstance(v, str) else dumps(v) for name, v in (started.params or {}).items()}
+
+    def log_tail(node: str, attempt: int) -> Sequence[str]:
+        found = {stream: log_path(logs, node, attempt, stream) for stream in (*STREAMS, LOG)}
+        lines = []
+        for stream, file in found.items():
+            with suppress(OSError):
+                lines += [log_line(stream, line) for line in last_lines(file, _MOST_LINES)]
+        return lines
+
+    facts = RunFacts(at, started.host, {**_facts(setup), **params})
+    write = partial(_write_xml, path)
+    report = JUnitFile(
+        record, pipeline, facts, write, place=lambda n: str(pipeline.spec_of(n).source), log_tail=log_tail
+    )
+    report.name = f"{report.name} ({path})"
+    return report
+
+
+def write_problems(path: Path, pipeline: Path, problems: Iterable[Diagnostic]) -> None:
+    """Write the file of `--junit` for a pipeline file that cannot run, and whose problems it has. Raises OSError."""
+    _write_xml(path, problems_xml(str(pipeline), problems))
+
+
+def write_error(path: Path, pipeline: Path, kind: str, message: str) -> None:
+    """Write the file of `--junit` for a run that ended before its first node. Raises OSError."""
+    _write_xml(path, error_xml(str(pipeline), kind, message))
+
+
+def _write_xml(path: Path, tree: ElementTree[Element]) -> None:
+    write_report(path, lambda file: tree.write(file, encoding="UTF-8", xml_declaration=True))
+
+
+def _trace(
+    setup: RunSetup, executors: Mapping[str, str], made_on: Mapping[tuple[str, int], str], path: Path
+) -> Reporter:
+    def write(lines: Iterable[str]) -> None:
+        write_report(path, lambda file: file.writelines(f"{line}\n".encode() for line in lines))
+
+    report = TraceFile(
+        write,
+        title=setup.pipeline.name,
+        facts=_facts(setup),
+        kind_of=lambda node: setup.pipeline.spec_of(node).kind_shown,
+        executor_of=lambda node: executors.get(node, ""),
+        worker_of=made_on.get,
+        memory=used_memory,
+    )
+    report.name = f"{report.name} ({path})"
+    return report
+
+
+def _facts(setup: RunSetup) -> dict[str, str]:
+    """Return what both files say of the run, by name."""
+    started = setup.started
+    facts = {
+        "run": started.run,
+        "command": join(started.command),
+        "profile": started.profile,
+        "nfrun": __version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+    }
+    return {name: text for name, text in facts.items() if text}

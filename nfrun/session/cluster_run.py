@@ -1,0 +1,279 @@
+"""Opens the cluster on which a run places nodes: its workers, the place for outputs, and the code that travels."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nfrun import __version__
+from nfrun.cluster.addresses import is_private
+from nfrun.cluster.slots import most_slots
+from nfrun.code.folder_code import FolderCode
+from nfrun.core.contracts import EVIDENCE
+from nfrun.core.errors import ClusterError
+from nfrun.core.pipeline import WORK_DIR, NodeSpec, Pipeline
+from nfrun.core.values import replace
+from nfrun.engine.executors.registry import CLUSTERS
+from nfrun.engine.node_stats import NodeStats
+from nfrun.engine.placement import place_nodes
+from nfrun.history.work_dir import LOGS, is_ours
+from nfrun.nodes.folders import folder_of, folders_of
+from nfrun.nodes.registry import KINDS
+from nfrun.session.cluster_options import STORE, check_cluster, cluster_address, cluster_store
+from nfrun.session.option_values import slots_of
+from nfrun.session.options import ValidateOptions
+from nfrun.session.run_setup import RunSetup
+from nfrun.system.kept_files import remove
+from nfrun.system.native_threads import given_thread_variables
+from nfrun.system.runtime import cores
+from nfrun.system.time_zone import zone_variable
+
+_SECRET = re.compile(r"\$\{\{-?\s*secrets\.")  # an expression that is a secret
+_TRIES = 5  # to pack files while none of them changes
+
+if TYPE_CHECKING:
+    from nfrun.cluster.base import Cluster, Engine
+    from nfrun.cluster.code_archive import CodeFiles
+    from nfrun.cluster.wire import HostConfig
+    from nfrun.engine.executors.base import Placement
+    from nfrun.tables.places.base import Place
+
+
+@contextmanager
+def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | None]:
+    """Connect to the cluster, ask its workers, and put the code there. None if no node is placed on it.
+
+    Raises ClusterError and PlaceError.
+    """
+    options, pipeline = setup.options, setup.pipeline
+    placed = [spec for name, spec in pipeline.nodes.items() if placement.executors.get(name) in CLUSTERS]
+    if not placed:
+        yield None
+        return
+    from nfrun.cluster.base import Cluster
+    from nfrun.cluster.folder_copies import left_behind
+    from nfrun.cluster.preflight import Needs, preflight
+    from nfrun.tables.places.opening import open_place
+
+    place = open_place(setup.started.store)
+    address = cluster_address(options.address, os.environ)
+    config, secret = _config(setup, placement, place), _with_secrets(setup, placed)
+    with _engine(address, config.run, slots_of(options.slots, pipeline)) as engine:
+        slots = most_slots(engine.workers())
+        cluster = Cluster(
+            engine,
+            replace(config, workers=int(slots)),
+            place,
+            uses_all=options.slots is None and pipeline.jobs is None,
+            warn=setup.messages.warn,
+            has_secrets=bool(secret),
+            tell=setup.messages,
+        )
+        told = _told_in_the_open(secret, [address, *(worker.address for worker in engine.workers())])
+        code = _code(pipeline, setup.work.path, place)
+        problems, warnings = left_behind(placed, _base(pipeline), {*code.files.values()})
+        needs = Needs(
+            *(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__}),
+            *((*told, *problems), tuple(warnings)),
+        )
+        for warning in preflight(cluster, needs):
+            setup.messages.warn(warning)
+        yield replace(cluster, config=_with_code(cluster.config, code, pipeline, setup, place))
+
+
+def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline]) -> tuple[str, list[str]]:
+    """Ask the workers whether they can run the pipelines. Returns a line about them, and warnings.
+
+    Raises UsageError, ClusterError and PlaceError.
+    """
+    from nfrun.cluster.base import Cluster
+    from nfrun.cluster.folder_copies import left_behind
+    from nfrun.cluster.preflight import Needs, preflight
+    from nfrun.cluster.wire import HostConfig
+    from nfrun.tables.places.opening import open_place
+
+    check_cluster(options)
+    address = cluster_address(options.address, os.environ)
+    files = [one for pipeline in pipelines for one in (pipeline, *_included(pipeline))]
+    place = open_place(cluster_store(options.store, os.environ, address, Path(files[0].folder, WORK_DIR, STORE)))
+    placed: list[NodeSpec] = []
+    modules: dict[str, None] = {}
+    problems: list[str] = []
+    warnings: list[str] = []
+    travel = {path for one in files for path in _traveling(one, Path(one.folder, WORK_DIR), place)}
+    for one in files:
+        executors = place_nodes(one, CLUSTERS[0], NodeStats({}, {}, {}, {}), FolderCode(Path(one.folder))).executors
+        specs = [spec for name, spec in one.nodes.items() if executors.get(name) in CLUSTERS]
+        placed += specs
+        lacking, hidden = left_behind(specs, _base(one), travel)
+        problems += lacking
+        warnings += hidden
+        modules.update(dict.fromkeys(_modules(one, specs)))
+    run = f"validate-{os.urandom(6).hex()}"
+    with _engine(address, run, cores()) as engine:
+        config = HostConfig(run, run, _shared(files[0]), place.uri)
+        secret = _told_in_the_open(naming_secrets(files, placed), [address, *(w.address for w in engine.workers())])
+        needs = Needs(
+            *(tuple(modules), tuple(placed), {**_versions(), "nfrun": __version__}),
+            *((*secret, *problems), tuple(warnings)),
+        )
+        warnings = preflight(Cluster(engine, config, place), needs)
+        workers = engine.workers()
+    slots = sum(worker.slots for worker in workers)
+    many = "" if len(workers) == 1 else "s"
+    return f"{address or 'a cluster on this machine'}: ok, {len(workers)} worker{many}, {slots:g} threads", warnings
+
+
+def _included(pipeline: Pipeline) -> Iterator[Pipeline]:
+    for other in pipeline.included.values():
+        yield other
+        yield from _included(other)
+
+
+@contextmanager
+def _engine(address: str, run: str, slots: int) -> Iterator[Engine]:
+    from nfrun.cluster.dask_engine import DaskEngine
+
+    engine = DaskEngine(address, run, slots)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _config(setup: RunSetup, placement: Placement, place: Place) -> HostConfig:
+    from nfrun.cluster.wire import HostConfig
+
+    pipeline, options = setup.pipeline, setup.options
+    return HostConfig(
+        run=f"{setup.started.run}-{os.urandom(6).hex()}",
+        run_id=setup.started.run,
+        pipeline=_shared(pipeline),
+        store=place.uri,
+        environ={
+            **zone_variable(os.environ),
+            **given_thread_variables(os.environ),
+            **setup.thread_variables,
+            **pipeline.env,
+        },
+        started=setup.started.at,
+        folders=folders_of(pipeline.nodes.values()),
+        fsync=options.fsync,
+        arrow_on_all_cores=placement.arrow_threads > 0,
+        watches=True,
+        grace=options.grace,
+        packages=tuple(placement.packages),
+        logs=str(setup.folder / LOGS),
+        evidence=str(setup.folder / EVIDENCE),
+    )
+
+
+def _shared(pipeline: Pipeline) -> Pipeline:
+    """Return what attempts need of the pipeline beside their node. It travels with each of them."""
+    return Pipeline(
+        pipeline.file,
+        pipeline.folder,
+        pipeline.name,
+        description="",
+        params={},
+        env=pipeline.env,
+        nodes={},
+        outputs=pipeline.outputs if pipeline.names_outputs else {},
+        redacted_env=pipeline.redacted_env,
+        names_outputs=pipeline.names_outputs,
+        budgets=pipeline.budgets,
+    )
+
+
+def _with_code(config: HostConfig, code: CodeFiles, pipeline: Pipeline, setup: RunSetup, place: Place) -> HostConfig:
+    """Put the archive with the code into the store, unless it is there. Raises ClusterError and PlaceError."""
+    base, folder = _base(pipeline), place.fresh_folder()
+    try:
+        for _ in range(_TRIES):
+            if place.size(code.name) is not None:
+                break
+            if code.pack(folder / "code.zip"):
+                place.put(folder / "code.zip", code.name)
+                break
+            code = _code(pipeline, setup.work.path, place)
+        else:
+            raise ClusterError(f"the files in {base} change while they are packed for the cluster: try again")
+    finally:
+        remove(folder, ignore_errors=True)
+    return replace(config, code=code.name, base=os.path.relpath(base, code.root), root=str(code.root))
+
+
+def _base(pipeline: Pipeline) -> Path:
+    return Path(pipeline.folder).absolute()
+
+
+def _code_parts(pipeline: Pipeline, work: Path, place: Place) -> tuple[list[Path], list[Path]]:
+    """Return the folders whose files travel, and those in them that are left out."""
+    base = _base(pipeline)
+    folders = [base, *dict.fromkeys(folder_of(spec, base) for spec in pipeline.nodes.values() if spec.folder)]
+    # The store has folders of other work folders, too, unless it is around the project.
+    around = [path.parent for path in place.kept if not base.is_relative_to(path.parent)]
+    return folders, [work, *place.kept, *around]
+
+
+def _code(pipeline: Pipeline, work: Path, place: Place) -> CodeFiles:
+    """Return the files that travel to workers, with their digest. Raises ClusterError."""
+    from nfrun.cluster.code_archive import find_code
+
+    return find_code(*_code_parts(pipeline, work, place), is_left_out=is_ours)
+
+
+def _traveling(pipeline: Pipeline, work: Path, place: Place) -> set[Path]:
+    """Return the paths of the files that travel to workers. Raises ClusterError."""
+    from nfrun.cluster.code_archive import find_files
+
+    return {*find_files(*_code_parts(pipeline, work, place), is_left_out=is_ours)[1].values()}
+
+
+def _modules(pipeline: Pipeline, placed: list[NodeSpec]) -> tuple[str, ...]:
+    """Return the installed modules without which the nodes cannot run."""
+    base = Path(pipeline.folder)
+    found: dict[str, None] = {}
+    for spec in placed:
+        found.update(dict.fromkeys(KINDS[spec.kind].needed_modules(spec, folder_of(spec, base))))
+    return tuple(found)
+
+
+def _versions() -> Mapping[str, str]:
+    import platform
+    from importlib.metadata import version
+
+    return {"python": platform.python_version(), "pyarrow": version("pyarrow")}
+
+
+def _with_secrets(setup: RunSetup, placed: list[NodeSpec]) -> list[str]:
+    """Return the parts of the pipeline that hold secrets and are sent to workers."""
+    from nfrun.cluster.wire import to_text
+
+    found = ["'env' of the file"] if setup.pipeline.redacted_env else []
+    for spec in placed:
+        text = to_text(spec)
+        if spec.redacted_env or setup.redactor(text) != text:
+            found.append(f"node '{spec.id}'")
+    return found
+
+
+def naming_secrets(files: Iterable[Pipeline], placed: Iterable[NodeSpec]) -> list[str]:
+    """Return the parts of these files that name secrets and are sent to workers. Only an `env` can name them."""
+
+    def names_some(env: Mapping[str, str]) -> bool:
+        return any(_SECRET.search(str(value)) for value in env.values())
+
+    nodes = [f"node '{spec.id}'" for spec in placed if names_some(spec.env)]
+    return ["'env' of the file"] * any(names_some(pipeline.env) for pipeline in files) + nodes
+
+
+def _told_in_the_open(secret: Iterable[str], addresses: Iterable[str]) -> tuple[str, ...]:
+    """Return a problem for each part with secrets, if an address is on another machine and not encrypted."""
+    far = next((address for address in addresses if not is_private(address)), "")
+    why = f"and {far} sends what it gets as plain text: use TLS (tls://)"
+    return tuple(f"{who} has a secret, {why}" for who in secret) if far else ()

@@ -1,0 +1,264 @@
+"""Declares the options of a run, of a plan and of `nfrun validate`: their flags, help and defaults.
+
+An option is one field of a value. `cli/fast_args.py` parses the command line by these declarations, and
+`cli/typer_app.py` makes the help of them. Both make the options from texts, Python programs make them from values. The
+checks are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.errors import UsageError
+from nfrun.core.values import MISSING
+from nfrun.engine.executors.registry import CLUSTERS, EXECUTORS
+from nfrun.session.option_fields import (
+    KEPT,
+    SELECTION,
+    SHOWN,
+    WORKING,
+    Options,
+    address_option,
+    cache_size_option,
+    color_option,
+    command_options,
+    date_option,
+    declare,
+    exclude_option,
+    flag,
+    force_option,
+    fresh_option,
+    from_option,
+    github_option,
+    inputs_option,
+    json_option,
+    no_github_option,
+    only_option,
+    params_file_option,
+    params_option,
+    pipeline_option,
+    profile_option,
+    refuse_idle,
+    resume_option,
+    slots_option,
+    store_option,
+    until_option,
+    verify_option,
+    work_option,
+)
+from nfrun.session.option_values import FOREVER, MAX_DAYS, parse_path, parse_seconds, parse_wait
+from nfrun.system.units import parse_size
+from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
+
+
+def _file_option(name: str, help_text: str) -> Any:
+    """Declare an option with the path of a file that a run writes."""
+    return declare(name, parse=parse_path, completes="file", metavar="FILE", help=help_text, group=SHOWN)
+
+
+@command_options
+class RunOptions(Options):
+    """The options of `nfrun run`. `memory` is None for a quarter of the memory, `slots` for those of the profile.
+
+    A `schedule` or a `handoff` that is given is there for comparison. It means `fresh`, unless that is given too, or
+    `resume` or `force` says that other nodes are reused.
+    """
+
+    pipeline: Path = pipeline_option(default=MISSING)
+    given: Mapping[str, str] = params_option()
+    params_file: Path | None = params_file_option()
+    profile: str | None = profile_option()
+    date: str | None = date_option()
+    inputs: Mapping[str, str] = inputs_option()
+    only: Sequence[str] = only_option()
+    from_: Sequence[str] = from_option()
+    until: Sequence[str] = until_option()
+    exclude: Sequence[str] = exclude_option()
+    force: Sequence[str] = force_option()
+    fresh: bool = fresh_option(default=None)
+    resume: bool = resume_option()
+    verify: bool = verify_option()
+    keep_going: bool = flag(
+        "-k", "--keep-going", help="After a failure, run what does not depend on it.", group=SELECTION
+    )
+    quiet: bool = flag("-q", "--quiet", help="Print failures only.", group=SHOWN)
+    verbose: bool = flag(
+        "-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.", group=SHOWN
+    )
+    color: str = color_option()
+    json: bool = json_option()
+    report: Path | None = _file_option("--report", "Write a page about the run, for browsers: one HTML file.")
+    events: Path | None = _file_option("--events", "Write every event as a line of JSON.")
+    junit: Path | None = _file_option("--junit", "Write nodes and checks as test cases for CI systems.")
+    trace: Path | None = _file_option("--trace", "Write when what ran, for ui.perfetto.dev.")
+    github: bool = github_option()
+    no_github: bool = no_github_option()
+    slots: int | None = slots_option(default=None)
+    executor: str = declare(
+        "--executor",
+        default="file",
+        choices=("file", *EXECUTORS, "auto"),
+        help="Where nodes run. file: as the file says; auto: in processes those that need one or gain by it; dask: on "
+        "the workers of a cluster.",
+        group=WORKING,
+    )
+    memory: int | None = declare(
+        "--memory",
+        default="auto",
+        parse=lambda size: None if size == "auto" else parse_size(str(size)),
+        wrong="neither auto nor a size such as 512MB, 1GiB or 2000000000",
+        metavar="SIZE|auto",
+        help="How much memory may be taken by tables that wait to be written (2GB, 1GiB). auto: a quarter of it.",
+        group=WORKING,
+    )
+    grace: float = declare(
+        "--grace",
+        default="5s",
+        parse=parse_seconds,
+        wrong=f"not a duration such as 10s, 500ms, 2m or 0, at most {MAX_DAYS}d",
+        metavar="DURATION",
+        help="How long a node may take to stop before it is killed (10s, 2m, 0).",
+        group=WORKING,
+    )
+    wait: float = declare(
+        "--wait",
+        default="0",
+        parse=parse_wait,
+        wrong=f"not a duration such as 30s, 10m or 2h, at most {MAX_DAYS}d",
+        bare=FOREVER,
+        metavar="[DURATION]",
+        show_default=False,
+        help="Wait until another run of the pipeline has ended, for this long at most (10m, 2h).",
+        group=WORKING,
+    )
+    address: str | None = address_option()
+    store: str | None = store_option()
+    schedule: str = declare(
+        "--schedule",
+        choices=("eager", "staged", "sequential"),  # the keys of SCHEDULES, whose import delays the help
+        help="When a node starts. eager, the default: when its inputs are there; the others are for comparison. "
+        "If it is given, all nodes run.",
+        group=WORKING,
+    )
+    handoff: str = declare(
+        "--handoff",
+        choices=HANDOFFS,
+        help="How tables are handed on. auto, the default: by reference, files behind; mmap: through files only; "
+        "memory: no files; json: as text, for comparison. If it is given, all nodes run.",
+        group=WORKING,
+    )
+    work: Path | None = work_option()
+    keep: bool = flag("--keep", help="Remove no tables at the end of this run, however much they take.", group=KEPT)
+    cache_size: int | None = cache_size_option()
+    fsync: bool = flag(
+        "--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.", group=KEPT
+    )
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        refuse_idle(
+            ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
+            ("--verbose", self.quiet and self.verbose, "--quiet prints failures only"),
+            ("--cache-size", self.keep and self.cache_size is not None, "--keep removes no tables"),
+        )
+        check_cluster_options(self)
+        check_github_options(self)
+        compares = self.schedule is not None or self.handoff is not None
+        implied = compares and not self.resume and not self.force
+        chosen = {"schedule": self.schedule or "eager", "handoff": self.handoff or "auto"}
+        for name, value in {**chosen, "fresh": implied if self.fresh is None else self.fresh}.items():
+            setattr(self, name, value)
+        for option, needs_files in (
+            ("--resume", self.resume),
+            ("--force", self.force),
+            ("--keep", self.keep),
+            ("--durable", self.fsync),
+            ("--report", self.report),
+        ):
+            if needs_files and self.handoff not in PERSISTENT_HANDOFFS:
+                raise UsageError(f"--handoff {self.handoff} leaves no files of tables", option)
+
+
+def check_cluster_options(options: RunOptions | ValidateOptions) -> None:
+    """Raise UsageError if options of clusters are given without one."""
+    for option, value in (("--address", options.address), ("--store", options.store)):
+        if value is not None and options.executor not in CLUSTERS:
+            raise UsageError(f"it is for clusters: give --executor {CLUSTERS[0]}, too", option)
+
+
+def check_github_options(options: RunOptions | ValidateOptions) -> None:
+    """Raise UsageError if something is to be told to GitHub and not."""
+    if options.github and options.no_github:
+        raise UsageError("--no-github turns off what --github turns on: give one of them", "--github")
+
+
+@command_options
+class PlanOptions(Options):
+    """The options of `nfrun plan`."""
+
+    pipeline: Path = pipeline_option(default=MISSING)
+    given: Mapping[str, str] = params_option()
+    params_file: Path | None = params_file_option()
+    profile: str | None = profile_option()
+    date: str | None = date_option()
+    inputs: Mapping[str, str] = inputs_option()
+    only: Sequence[str] = only_option()
+    from_: Sequence[str] = from_option()
+    until: Sequence[str] = until_option()
+    exclude: Sequence[str] = exclude_option()
+    force: Sequence[str] = force_option(help="Show what would run if these nodes did. Repeatable.")
+    fresh: bool = fresh_option(help="Show the plan alone, whatever earlier runs have finished.")
+    resume: bool = resume_option(help="Show which nodes would run, and why. This is the default.")
+    verify: bool = verify_option()
+    format: str = declare(
+        "--format", default="text", choices=("text", "json", "mermaid", "dot"), help="How to show it.", group=SHOWN
+    )
+    json: bool = json_option()
+    verbose: bool = flag("-v", "--verbose", help="Show each cell of a matrix.", group=SHOWN)
+    slots: int | None = slots_option(default=None)
+    work: Path | None = work_option()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        shows_graph = self.format in ("mermaid", "dot")
+        refuse_idle(
+            ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
+            ("--force", bool(self.fresh and self.force), "--fresh shows the plan alone"),
+            ("--verify", self.fresh and self.verify, "--fresh shows the plan alone"),
+            ("--verbose", shows_graph and self.verbose, f"--format {self.format} has no rows"),
+        )
+        if self.json and self.format not in ("text", "json"):
+            raise UsageError(f"it means --format json, and --format {self.format} is given: give one of them", "--json")
+        if self.json or self.format == "json":
+            for name, value in {"json": True, "format": "json"}.items():
+                setattr(self, name, value)
+
+
+@command_options
+class ValidateOptions(Options):
+    """The options of `nfrun validate`."""
+
+    files: list[Path] = declare(
+        kind=list[Path],
+        default=MISSING,
+        parse=lambda files: [*map(parse_path, files)],
+        completes="pipeline file",
+        metavar="FILE",
+        help="Pipeline files.",
+    )
+    strict: bool = flag("--strict", help="Warnings count as problems.")
+    json: bool = json_option()
+    executor: str | None = declare(
+        "--executor", choices=CLUSTERS, help="Also ask the workers of a cluster whether they can run the pipelines."
+    )
+    address: str | None = address_option()
+    store: str | None = store_option()
+    github: bool = github_option()
+    no_github: bool = no_github_option()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        check_cluster_options(self)
+        check_github_options(self)

@@ -1,0 +1,108 @@
+"""Plans a pipeline: reads it, selects nodes, and finds out which of them would run, and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from nfrun.core.errors import SpecError, one_line, render_all
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.plan import Plan, plan_of, selected_plan
+from nfrun.core.values import frozen
+from nfrun.engine.node_stats import read_node_stats
+from nfrun.history.work_dir import WorkDir
+from nfrun.pipeline_file.pipeline_warnings import warnings_of
+from nfrun.pipeline_file.resolve import resolve
+from nfrun.reports.plan_view import REUSE_FORMATS
+from nfrun.session.option_values import slots_of
+from nfrun.session.options import PlanOptions
+from nfrun.session.run_setup import NO_DATE, known_checks, of_program
+from nfrun.session.selection import selection_of
+from nfrun.system.std_streams import Messages
+
+if TYPE_CHECKING:
+    from nfrun.history.cache.reuse_decision import ReuseDecision
+    from nfrun.session.program import Program
+
+
+@frozen
+class Planned:
+    """A planned pipeline: its plan, of the selected nodes, and the seconds that nodes took in earlier runs.
+
+    `decisions` says which nodes would run, and why. It is None where that is not asked for, or not known.
+    """
+
+    pipeline: Pipeline
+    plan: Plan
+    recorded: Mapping[str, float]
+    decisions: Mapping[str, ReuseDecision] | None
+
+
+def plan_pipeline(options: PlanOptions, messages: Messages, program: Program | None = None) -> Planned:
+    """Plan a pipeline, and find out which nodes would run if `options.format` shows it. Nothing runs or is written.
+
+    What killed runs left in the work folder is removed. `program` is what only a program gives. Secrets are redacted
+    in `messages` as soon as they are known. Raises SpecError, UsageError, SelectionError and OSError.
+    """
+    pipeline, shows_reuse = _to_plan(options, messages, program)
+    work = WorkDir.of_pipeline(pipeline, options.work)
+    work.remove_left()
+    selection = selection_of(options, pipeline, work)
+    messages.warn_all(map(one_line, warnings_of(pipeline)))
+    if options.date and not pipeline.date and shows_reuse:
+        messages.warn(NO_DATE)
+    recorded = read_node_stats(work.timings(pipeline)).durations
+    plan = plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded)
+    decisions = None
+    if shows_reuse:
+        from nfrun.history.cache.run_cache import forecast
+
+        force, selected = selection.force, selection.nodes
+        decisions = forecast(pipeline, plan, work, messages.warn, force=force, verify=options.verify, selected=selected)
+    if selection.nodes is not None:
+        plan = selected_plan(plan, selection.nodes)
+    return Planned(pipeline, plan, recorded, decisions)
+
+
+def _to_plan(options: PlanOptions, messages: Messages, program: Program | None) -> tuple[Pipeline, bool]:
+    """Return the pipeline to plan, and whether it can be said what would run.
+
+    Where a parameter has no value, these are the nodes as far as the defaults tell them. Raises SpecError.
+    """
+    read: list[Pipeline] = []
+    known, _ = known_checks(options)
+
+    def resolved(given: Mapping[str, str] | None) -> Pipeline:
+        return resolve(
+            options.pipeline,
+            given=given,
+            params_file=options.params_file,
+            environ=os.environ,
+            run_id="plan",
+            date=options.date,
+            to_run=False,
+            set_redactor=messages.set_redactor,
+            on_read=read.append,
+            profile=options.profile,
+            inputs=options.inputs,
+            known=known,
+            work=options.work,
+            columns=True,
+            **of_program(program),
+        ).pipeline
+
+    shows_reuse = not options.fresh and options.format in REUSE_FORMATS
+    asked = bool(options.given or options.params_file or (program and program.params))
+    try:
+        spec = resolved(options.given)  # the values of parameters may disable nodes
+    except SpecError as error:
+        if asked or options.resume or any((options.force, options.only, options.from_, options.until, options.exclude)):
+            raise
+        if not any(param.required for one in read for param in one.params.values()):
+            raise  # all values are known: a run has the same problems
+        spec = resolved(None)  # the stages are known without the values of parameters
+        if shows_reuse:
+            messages.warn(f"what would run is not known:\n{render_all(error.diagnostics)}")
+        shows_reuse = False
+    return spec, shows_reuse

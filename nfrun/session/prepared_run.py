@@ -1,0 +1,262 @@
+"""Puts a prepared run together: the engine, its store, cache, cluster and reporters. `run.py` opens what it needs."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from nfrun.core.errors import Cause
+from nfrun.core.events import RunFinished
+from nfrun.core.pipeline import OutputId
+from nfrun.core.plan import with_lookups
+from nfrun.core.values import frozen
+from nfrun.engine.attempt_context import Importer
+from nfrun.engine.event_dispatch import Reporter
+from nfrun.engine.node_stats import NodeStatsFile
+from nfrun.engine.pipeline_run import PipelineRun
+from nfrun.engine.runner import Run
+from nfrun.history.cache.run_cache import RunCache
+from nfrun.history.work_dir import LOGS, SCRATCH
+from nfrun.nodes.registry import KINDS
+from nfrun.reports.run_record import RunRecord
+from nfrun.session.recorded_plan import record_plan
+from nfrun.session.run_setup import RunSetup
+from nfrun.system.atomic_files import atomic_write
+from nfrun.system.native_threads import arrow_threads
+from nfrun.system.runtime import collect_rarely, peak_rss
+from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_class
+from nfrun.tables.late_store import LateStore
+
+if TYPE_CHECKING:
+    from nfrun.cluster.base import Cluster
+    from nfrun.engine.executors.base import MakeExecutor, Placement
+    from nfrun.reports.end_report import EndReport
+    from nfrun.tables.places.base import Place
+    from nfrun.tables.store import TableStore
+    from nfrun.tables.stored_files import StoredFiles
+
+# Opens an output by its id; None if it cannot be read.
+OpenTable: TypeAlias = Callable[[OutputId], Any]
+# Returns why nodes are not reused, by node, "" if an earlier run has told it. It is called at the end of the run.
+Obstacles: TypeAlias = Callable[[], Mapping[str, str]]
+# Returns the bytes that kept tables take, and the budget, if that is less. It is called at the end of the run.
+OverBudget: TypeAlias = Callable[[], "tuple[int, int] | None"]
+BuildReporters: TypeAlias = Callable[
+    [RunRecord, OpenTable, Mapping[str, str], Obstacles, OverBudget], Iterable[Reporter]
+]
+Around: TypeAlias = Callable[[Run], AbstractContextManager[object]]
+_MOST_FETCHED = 16_000_000  # bytes of a table that is fetched from object storage to show its first rows
+
+
+@frozen
+class Caller:
+    """Who runs a pipeline: a command, which owns its process, or a program.
+
+    `build_reporters(record, table, placement, obstacles, over_budget)` gets the executors of nodes that do not run on
+    threads as `placement`. `obstacles()` returns why nodes are not reused, and `over_budget()` that of `RunCache`.
+    Nodes run inside of `around(run)`. `in_program`: other runs and a program's own modules may be in this process.
+    Such a caller gets the tables of the pipeline's outputs with the result if it `takes_tables`.
+    """
+
+    build_reporters: BuildReporters
+    around: Around
+    in_program: bool = False
+    takes_tables: bool = True
+
+
+@frozen
+class RunResult:
+    """The result of a run. `record` has the nodes and the stages, and in `refs` the references of all outputs.
+
+    `end` is the last event, as it was reported: a run whose journal is not complete did not end with `ok`. `detached`
+    nodes still run, each on a thread. `stopped_reporters` has the cause of each reporter that failed, by its name.
+    `tables` has the outputs of the pipeline by name, None for those that the run does not have; a command takes none.
+    """
+
+    end: RunFinished
+    record: RunRecord
+    detached: int
+    stopped_reporters: Mapping[str, Cause]
+    tables: Mapping[str, Any]
+
+
+class PreparedRun:
+    """A prepared run with all that it needs. Call `go` once."""
+
+    def __init__(
+        self,
+        setup: RunSetup,
+        caller: Caller,
+        importer: Importer,
+        cache: RunCache | None,
+        placement: Placement,
+        cluster: Cluster | None,
+    ) -> None:
+        self._setup, self._caller, self._cache = setup, caller, cache
+        self._placement, self._cluster = placement, cluster
+        plan, nodes = with_lookups(setup.plan, cache.may_be_reused) if cache else setup.plan, setup.pipeline.nodes
+        self._record = RunRecord(
+            plan, {name: spec.of for name, spec in nodes.items() if spec.of and name in plan.nodes}
+        )
+        self._run = PipelineRun(
+            setup.pipeline,
+            plan,
+            setup.started.run,
+            folder=setup.folder,
+            logs=setup.folder / LOGS,
+            scratch=setup.folder / SCRATCH,
+            environ={**os.environ, **setup.thread_variables, **setup.pipeline.env},
+            reporters=self._reporters(),
+            make_store=self._store,
+            redactor=setup.redactor,
+            on_error=setup.messages,
+            report=_end_report(setup, self._record),
+            placement=placement,
+            gate=cache and cache.gate,
+            importer=importer,
+            keep_going=setup.options.keep_going,
+            grace=setup.options.grace,
+            given=cache.given if cache else {},
+            on_cluster=_on_cluster(cluster) if cluster else None,
+        )
+
+    def go(self) -> RunResult:
+        """Run to the end, and return the result."""
+        run, cache, tables = self._run, self._cache, dict[str, Any]()
+        if cache is not None:
+            record_plan(self._setup, self._placement, in_program=self._caller.in_program)
+            if self._cluster is not None:
+                cache.note_workers(self._cluster.made_on)
+        hooks = (cache.with_cache, cache.watch, cache.known_outcome) if cache else ()
+        # A command shows the first tables only, and returns none.
+        takes_tables = self._caller.in_program and self._caller.takes_tables
+        returned = self._setup.pipeline.outputs if takes_tables else {}
+        try:
+            end = run.go(self._caller.around, *hooks)
+        finally:
+            run.close(lambda: tables.update({name: self._table(output) for name, output in returned.items()}))
+        if cache is not None:
+            end = cache.end or end
+            if run.dispatcher.gate_error is not None:
+                end = end.with_error(run.dispatcher.gate_error)
+        return RunResult(end, self._record, run.run.detached, run.dispatcher.stopped, tables)
+
+    def _reporters(self) -> Iterator[Reporter]:
+        setup, cache, executors = self._setup, self._cache, self._placement.executors
+        yield self._record
+        if setup.events is not None:
+            from nfrun.reports.events_file import EventsFile
+
+            yield EventsFile(setup.events)
+        if setup.options.junit is not None or setup.options.trace is not None:
+            from nfrun.session.ci_files import ci_files
+
+            made_on = self._cluster.made_on if self._cluster else {}
+            yield from ci_files(setup, self._record, executors, made_on)
+        notes = (lambda: cache.obstacles, lambda: cache.over_budget) if cache else (dict, lambda: None)
+        yield from self._caller.build_reporters(self._record, self._shown, executors, *notes)
+        yield NodeStatsFile(setup.timings, setup.recorded, executors, lambda: cache.changed_state if cache else None)
+
+    def _table(self, output: OutputId) -> Any:
+        """Open an output by its id; None if it cannot be read."""
+        with suppress(Exception):  # a failed preview must not fail the run
+            ref, store = self._record.refs[output], self._run.store
+            if (ref.path or ref.stored) and not store.holds(ref):  # of a node that was reused
+                store.register_file(ref)
+            return store.open(ref)
+        return None
+
+    def _shown(self, output: OutputId) -> Any:
+        """Open an output to show its first rows, unless it is large and far away."""
+        ref = self._record.refs[output]
+        is_far = ref.is_remote and not (ref.stored or "").startswith("file:")
+        return None if is_far and (ref.size or 0) > _MOST_FETCHED else self._table(output)
+
+    def _store(self, run: Run) -> TableStore:
+        """Make the table store of the run. Inputs that are read as files are written first.
+
+        The store of a run in which no node runs is made when a table is read, if at all.
+        """
+        setup, nodes, in_program = self._setup, self._setup.pipeline.nodes, self._caller.in_program
+        options, retained, cluster = setup.options, setup.plan.retained, self._cluster
+        file_readers = [
+            spec
+            for name, spec in nodes.items()
+            if name in self._placement.executors or KINDS[spec.kind].reads_files(spec)
+        ]
+        # A source is there to be read again. With `cache: true` and as a result that the run shows, its table is kept.
+        reads = [
+            spec
+            for spec in nodes.values()
+            if (KINDS[spec.kind].has_local_source(spec) or KINDS[spec.kind].hands_on) and not spec.cache
+        ]
+        unwritten = frozenset(output for spec in reads for output in spec.output_ids) - retained
+
+        def make() -> TableStore:
+            from nfrun.tables.stored_files import LateStoredFiles
+
+            store = store_class(options.handoff) if in_program else _store_class(setup)
+            return store(
+                setup.folder,
+                mode=options.handoff,
+                retained=retained,
+                write_first=frozenset(id for spec in file_readers for item in spec.inputs for id in item.outputs),
+                budget=options.memory,
+                persistent=options.handoff in PERSISTENT_HANDOFFS,
+                unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),
+                fsync=options.fsync,
+                stored=LateStoredFiles(_stored_outputs) if cluster is None else _stored_outputs(cluster.place),
+                on_published=run.output_published,
+                on_error=run.abort,
+            )
+
+        may_run = self._cache is None or len(self._cache.reused_nodes) < len(nodes)
+        if (may_run or setup.pipeline.last_nodes) and not in_program and not gc.isenabled():  # it is off at start-up
+            collect_rarely()
+        return make() if may_run else cast("TableStore", LateStore(make, fsync=options.fsync))
+
+
+def _on_cluster(cluster: Cluster) -> MakeExecutor:
+    from nfrun.cluster.cluster import ClusterExecutor
+
+    return partial(ClusterExecutor, cluster)
+
+
+def _end_report(setup: RunSetup, record: RunRecord) -> EndReport | None:
+    """Return the reporter that writes the document of the run for its last nodes; None without such nodes."""
+    if not setup.pipeline.last_nodes:
+        return None
+    from nfrun.reports.end_report import EndReport
+    from nfrun.reports.json_document import run_document
+
+    logs, scratch = setup.folder / LOGS, setup.folder / SCRATCH
+    document = run_document(record, setup.pipeline, setup.started.run, logs, StringIO(), peak_rss)
+    return EndReport(scratch / "report.json", document.as_json, _write_report)
+
+
+def _write_report(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)  # the folder of the run may have been removed
+    with atomic_write(path, private=True) as partial:
+        Path(partial).write_text(text, encoding="utf-8")
+
+
+def _stored_outputs(place: Place | None = None) -> StoredFiles:
+    from nfrun.tables.places.stored_outputs import StoredOutputs  # few runs have outputs in places that machines share
+
+    return StoredOutputs(place)
+
+
+def _store_class(setup: RunSetup) -> type[TableStore]:
+    """Import the class of the store, and with it Arrow, with the settings of a command that owns its process."""
+    store = store_class(setup.options.handoff)
+    if threads := arrow_threads(setup.thread_variables):
+        import pyarrow
+
+        pyarrow.set_cpu_count(threads)
+    return store

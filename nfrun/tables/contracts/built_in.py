@@ -1,0 +1,211 @@
+"""Makes the built-in checks on a table: how many rows fail, which, and why the check does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from nfrun.core.contracts import Check
+from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.values import frozen
+from nfrun.system.units import to_seconds
+from nfrun.tables.contracts.check_values import reference_of
+from nfrun.tables.contracts.column_types import held_type
+from nfrun.tables.contracts.columns import plain_column, ticks
+from nfrun.tables.contracts.finding import EVIDENCE_ROWS, Finding
+from nfrun.tables.contracts.large_tables import GivesNothing, none_agree, none_lacks_match, unknown
+from nfrun.tables.contracts.literals import LiteralError
+from nfrun.tables.contracts.row_checks import (
+    Mask,
+    null_rows,
+    rows_not_in,
+    rows_outside,
+    rows_unlike,
+    rows_without_match,
+)
+from nfrun.tables.contracts.unique import rows_that_agree
+
+_SLICE = 1 << 16  # rows
+_MOST_LISTED = 8  # columns, in a message
+
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+@frozen
+class _Given:
+    """What checks compare a table with, and what asks DuckDB about long tables."""
+
+    others: Mapping[str, pa.Table | None]
+    gives_nothing: GivesNothing
+
+
+def make_check(
+    check: Check,
+    table: pa.Table,
+    others: Mapping[str, pa.Table | None],
+    started: float,
+    gives_nothing: GivesNothing = unknown,
+) -> Finding:
+    """Make a built-in check. A check that cannot be made, since a column is missing or of another kind, does not hold.
+
+    `others` has the tables that `references` name, by column, None for one that is absent: then no row fails.
+    `started` is when the run started, in seconds since 1970. `gives_nothing` asks DuckDB about long tables.
+    """
+    try:
+        if check.kind == "rows":
+            return _rows(check.value, table)
+        if check.kind == "fresh":
+            return _fresh(check.value, table, started)
+        mask = _CHECKS[check.kind](table, check.value, _Given(others, gives_nothing))
+        return rows_found(table, mask)
+    except LiteralError as error:
+        return Finding(False, reason=str(error))
+
+
+def rows_found(table: pa.Table, mask: Mask | None) -> Finding:
+    """Return the finding for the rows that fail, None if none does."""
+    failing = 0 if mask is None else pc.sum(mask).as_py() or 0
+    if mask is None or not failing:
+        return Finding(True, 0)
+    parts, left, place = [], EVIDENCE_ROWS, 0
+    while left > 0 and place < len(mask):  # in slices: most of a long table need not be copied
+        part = _filtered(table.slice(place, _SLICE), mask.slice(place, _SLICE)).slice(0, left)
+        parts.append(part)
+        left -= part.num_rows
+        place += _SLICE
+    return Finding(False, failing, pa.concat_tables(parts))
+
+
+def _filtered(table: pa.Table, mask: Mask) -> pa.Table:
+    """Return the rows of the mask, with columns in their plain form where Arrow cannot filter them as they are."""
+    try:
+        return table.filter(mask)
+    except pa.ArrowNotImplementedError:
+        plain = {field.name: plain_column(table.column(i)) for i, field in enumerate(table.schema)}
+        return pa.table({name: column.filter(mask) for name, column in plain.items()})
+
+
+def column_of(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """Return the column. Raises LiteralError if there is none, or several."""
+    count = table.schema.names.count(name)
+    if count == 1:
+        return table.column(name)
+    guess = closest_match(name, table.schema.names)
+    there = shortened([ellipsize(other) for other in table.schema.names], _MOST_LISTED) or "none"
+    hint = f" (did you mean '{ellipsize(guess)}'?)" if guess else f" (there is {there})"
+    raise LiteralError(f"there is no column '{name}'{hint}" if not count else f"there are {count} columns '{name}'")
+
+
+def _any_of(masks: Sequence[Mask]) -> Mask | None:
+    found: Mask | None = None
+    for mask in masks:
+        found = mask if found is None else pc.or_(found, mask)
+    return found
+
+
+def _each(
+    test: Callable[[pa.ChunkedArray, Any], Mask],
+) -> Callable[[pa.Table, Mapping[str, Any], _Given], Mask | None]:
+    """Return the check that a mapping of columns stands for: a row fails if a value fails in one of them."""
+
+    def make(table: pa.Table, value: Mapping[str, Any], given: _Given) -> Mask | None:
+        return _any_of([_named(test, name, table, wanted) for name, wanted in value.items()])
+
+    return make
+
+
+def _named(test: Callable[[pa.ChunkedArray, Any], Mask], name: str, table: pa.Table, wanted: Any) -> Mask:
+    column = column_of(table, name)
+    if pt.is_null(held_type(column.type)):  # of a file whose column is empty: nulls fail no check of values
+        return pa.chunked_array([pa.repeat(False, len(column))])
+    try:
+        return test(column, wanted)
+    except LiteralError as error:
+        raise LiteralError(f"'{name}': {error}") from error
+
+
+def _not_null(table: pa.Table, value: str | Sequence[str], given: _Given) -> Mask | None:
+    columns = [column_of(table, name) for name in names_of(value)]
+    return _any_of([null_rows(column) for column in columns if column.null_count or pt.is_dictionary(column.type)])
+
+
+def _unique(table: pa.Table, value: str | Sequence[str], given: _Given) -> Mask | None:
+    columns = [column_of(table, name) for name in names_of(value)]
+    return None if none_agree(columns, given.gives_nothing) else rows_that_agree(columns)
+
+
+def _references(table: pa.Table, value: Mapping[str, str], given: _Given) -> Mask | None:
+    masks = []
+    for name, wanted in value.items():
+        other = given.others.get(name)
+        if other is None:
+            continue
+        column, there = column_of(table, name), column_of(other, reference_of(wanted)[1])
+        if not none_lacks_match(column, there, given.gives_nothing):
+            masks.append(_named(rows_without_match, name, table, there))
+    return _any_of(masks)
+
+
+def names_of(value: str | Sequence[str]) -> list[str]:
+    """Return the columns of a check that takes one or a list."""
+    return [value] if isinstance(value, str) else list(value)
+
+
+_CHECKS: Mapping[str, Callable[[pa.Table, Any, _Given], Mask | None]] = {
+    "not_null": _not_null,
+    "unique": _unique,
+    "enum": _each(rows_not_in),
+    "range": _each(rows_outside),
+    "match": _each(rows_unlike),
+    "references": _references,
+}
+
+
+def _rows(value: Any, table: pa.Table) -> Finding:
+    count = table.num_rows
+    least, most = (value, value) if isinstance(value, int) else (value.get("min", 0), value.get("max"))
+    if least <= count and (most is None or count <= most):
+        return Finding(True)
+    side = f"at least {least:,}" if count < least else f"at most {most or 0:,}"
+    wanted = f"exactly {least:,}" if least == most else side
+    return Finding(False, reason=f"{count:,} row{'' if count == 1 else 's'}, and not {wanted}")
+
+
+def _fresh(value: Mapping[str, Any], table: pa.Table, started: float) -> Finding:
+    for name, age in value.items():
+        column = plain_column(column_of(table, name))
+        if pt.is_null(column.type):
+            return Finding(False, reason=f"'{name}' has no value")
+        if not (pt.is_timestamp(column.type) or pt.is_date(column.type)):
+            raise LiteralError(f"'{name}': 'fresh' is for timestamps and dates, and not for {column.type}")
+        latest = pc.max(ticks(column)).as_py()
+        if latest is None:
+            return Finding(False, reason=f"'{name}' has no value")
+        seconds = latest * 86400 if pt.is_date32(column.type) else latest / _PER_SECOND[_unit(column.type)]
+        if started - seconds > to_seconds(age):
+            shown = f"{_moment(seconds)} (UTC), {_age(started - seconds)} before the start of the run"
+            return Finding(False, reason=f"the latest '{name}' is {shown}")
+    return Finding(True)
+
+
+def _unit(type_: pa.DataType) -> str:
+    return "ms" if pt.is_date64(type_) else type_.unit
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "seconds").removesuffix("+00:00")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.0f} s since 1970"
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f}".removesuffix(".0") + f" {unit}"
+    return f"{seconds:.0f} s"

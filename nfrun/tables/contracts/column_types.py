@@ -1,0 +1,174 @@
+"""Compares the types of Arrow columns with those that pipeline files name, and makes Arrow types of the names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import cache
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from nfrun.tables.contracts.type_names import DECIMALS, OTHERS, PLAIN, TypeName, parse_type
+
+# Names of UTC, known also on a machine without a database of time zones. `Etc/` may stand in front.
+_UTC = ("UTC", "Z", "ZULU", "UCT", "UNIVERSAL", "GMT", "GREENWICH")
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
+_WEEKS = 70 * 52  # from 1970, in which two zones are compared
+
+
+def _is_string(type_: pa.DataType) -> bool:
+    return bool(pt.is_string(type_) or pt.is_large_string(type_) or pt.is_string_view(type_))
+
+
+def _is_binary(type_: pa.DataType) -> bool:
+    plain = pt.is_binary(type_) or pt.is_large_binary(type_) or pt.is_binary_view(type_)
+    return bool(plain or pt.is_fixed_size_binary(type_))
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(
+        pt.is_list(type_)
+        or pt.is_large_list(type_)
+        or pt.is_fixed_size_list(type_)
+        or pt.is_list_view(type_)
+        or pt.is_large_list_view(type_)
+    )
+
+
+_FAMILIES: dict[str, Callable[[pa.DataType], bool]] = {
+    "integer": pt.is_integer,
+    "number": lambda type_: pt.is_integer(type_) or pt.is_floating(type_) or pt.is_decimal(type_),
+    "string": _is_string,
+    "boolean": pt.is_boolean,
+    "date": pt.is_date,
+    "timestamp": pt.is_timestamp,
+    "binary": _is_binary,
+    "list": _is_list,
+    "struct": pt.is_struct,
+    "any": lambda type_: True,
+}
+# What a family is where text is read.
+_READ_AS = {
+    "integer": "int64", "number": "double", "string": "utf8", "boolean": "bool", "date": "date32",
+}  # fmt: skip
+
+
+def matches(name: TypeName, type_: pa.DataType) -> bool:
+    """Return whether a column of an Arrow type has the type of this name.
+
+    A family takes every encoding: dictionaries, runs and extension types count as what they hold. Types inside a list,
+    a struct, a map or a dictionary are compared alike.
+    """
+    if name.is_family:
+        return _FAMILIES[name.name](held_type(type_))
+    if isinstance(type_, pa.BaseExtensionType):
+        type_ = type_.storage_type
+    if pt.is_timestamp(type_) and name.name == "timestamp" and len(name.arguments) == 2:
+        unit, zone = name.arguments
+        return type_.unit == unit and type_.tz is not None and is_same_zone(type_.tz, str(zone))
+    if not name.inner:
+        return bool(type_.equals(arrow_type(name)))
+    if name.name == "dictionary":
+        (_, values), (_, indices) = name.inner
+        same = pt.is_dictionary(type_) and type_.ordered == bool(name.arguments[0])
+        return same and matches(values, type_.value_type) and matches(indices, type_.index_type)
+    if name.name == "struct":
+        same = pt.is_struct(type_) and [field.name for field in type_] == [field for field, _ in name.inner]
+        return same and all(matches(inner, type_.field(i).type) for i, (_, inner) in enumerate(name.inner))
+    if name.name == "map":
+        (_, key), (_, value) = name.inner
+        return bool(pt.is_map(type_)) and matches(key, type_.key_type) and matches(value, type_.item_type)
+    if not _is_list(type_) or not matches(name.inner[0][1], type_.value_type):
+        return False
+    same_kind = str(type_).partition("<")[0] == name.name
+    return same_kind and (name.name != "fixed_size_list" or type_.list_size == name.arguments[0])
+
+
+@cache
+def is_same_zone(one: str, other: str) -> bool:
+    """Return whether two time zones are one under two names: with the same offsets from UTC since 1970."""
+    if one == other:
+        return True
+    try:
+        first, second = _zone(one), _zone(other)
+    except (KeyError, ValueError, OSError):  # this machine does not know it
+        return False
+    start = datetime(1970, 1, 1, tzinfo=UTC)
+    weeks = (start + timedelta(weeks=week) for week in range(_WEEKS))
+    return all(at.astimezone(first).utcoffset() == at.astimezone(second).utcoffset() for at in weeks)
+
+
+def _zone(name: str) -> tzinfo:
+    """Return a time zone. Raises KeyError, ValueError, OSError if it is not known."""
+    if name.upper().removeprefix("ETC/") in _UTC:
+        return UTC
+    if found := _OFFSET.fullmatch(name):
+        sign, hours, minutes = found.groups()
+        offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
+        return timezone(-offset if sign == "-" else offset)
+    return ZoneInfo(name)
+
+
+def with_columns_of(schema: Mapping[str, str], table: pa.Table) -> pa.Table:
+    """Return a table without rows with those columns of a schema, too, which it lacks.
+
+    Where the schema names no single type, it is that of which text is read, or null. The types must be valid.
+    """
+    for name, text in schema.items():
+        if name != OTHERS and name not in table.schema.names:
+            type_ = arrow_type(parse_type(text)[0]) or pa.null()
+            table = table.append_column(name, pa.array([], type_))
+    return table
+
+
+def held_type(type_: pa.DataType) -> pa.DataType:
+    """Return the type of the values of a column: that inside a dictionary, runs of values or an extension type."""
+    while True:
+        if isinstance(type_, pa.BaseExtensionType):
+            type_ = type_.storage_type
+        elif pt.is_dictionary(type_) or pt.is_run_end_encoded(type_):
+            type_ = type_.value_type
+        else:
+            return type_
+
+
+def arrow_type(name: TypeName) -> pa.DataType | None:
+    """Return the Arrow type of this name; of a family the one as which text is read, None if it has none."""
+    if name.inner:
+        return _nested_type(name)
+    if name.name in DECIMALS:
+        return getattr(pa, name.name)(*name.arguments)
+    if name.name == "fixed_size_binary":
+        return pa.binary(name.arguments[0])
+    if name.arguments and name.name not in ("date32", "date64"):
+        unit, *zone = name.arguments
+        return getattr(pa, name.name)(unit, *zone)
+    if name.name == "timestamp":
+        return pa.timestamp("us")
+    if name.name == "binary":
+        return pa.binary()
+    known = PLAIN.get(_READ_AS.get(name.name, name.name))
+    return getattr(pa, known)() if known else None
+
+
+def _nested_type(name: TypeName) -> pa.DataType | None:
+    inner = [arrow_type(type_) for _, type_ in name.inner]
+    if any(type_ is None for type_ in inner):
+        return None
+    if name.name == "struct":
+        return pa.struct([(field, type_) for (field, _), type_ in zip(name.inner, inner, strict=True)])
+    if name.name == "map":
+        return pa.map_(*inner)
+    if name.name == "dictionary":
+        return pa.dictionary(inner[1], inner[0], bool(name.arguments[0]))
+    if name.name == "fixed_size_list":
+        return pa.list_(inner[0], name.arguments[0])
+    return {
+        "list": pa.list_,
+        "large_list": pa.large_list,
+        "list_view": pa.list_view,
+        "large_list_view": pa.large_list_view,
+    }[name.name](inner[0])

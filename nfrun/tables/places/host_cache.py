@@ -1,0 +1,243 @@
+"""Keeps copies of what is in object storage on this machine, for all processes of its user.
+
+A copy is fetched once, whichever processes ask for it. The folder is bounded: what has not been used for longest goes
+first, but nothing that a process uses now. Locks are on open files, so that they end with their process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from nfrun.system.atomic_files import PARTIAL, is_same_file, make_private
+from nfrun.system.kept_files import make_read_only, remove, size_of
+from nfrun.tables.places.base import NAMED
+
+_MOST_BYTES = 10 * 1000**3
+_MOST_LOCKED = 200  # open files in this process: the system may allow no more than 1,024 in all
+UNFINISHED = f"{PARTIAL}.d"  # the end of the folder into which a copy is fetched
+_FRESH = "fresh"  # has the folders for files that are to be put
+_OLD_SECONDS = 86_400.0  # after which a folder in it was left by a process that was killed
+
+
+def default_folder() -> Path:
+    """Return the folder of the user for copies of outputs. It need not be there.
+
+    Where the user has no home, as in a container, it is in the folder for temporary files.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    home = os.path.expanduser("~")  # noqa: PTH111  (a Path raises an error without a home)
+    if not os.path.isabs(base):  # noqa: PTH117
+        base = os.path.join(home, ".cache") if os.access(home, os.W_OK) else _temporary()  # noqa: PTH118
+    return Path(base, "nfrun", "stores")
+
+
+def _temporary() -> str:
+    """Return a folder below that for temporary files, which no other user can have made."""
+    import tempfile  # few users have no home
+
+    name = f"nfrun-{os.getuid()}"
+    path = Path(tempfile.gettempdir(), name)
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
+            return str(path)
+    except OSError:
+        pass
+    return tempfile.mkdtemp(prefix=f"{name}-")
+
+
+def boot_name() -> str:
+    """Return the name of the folder for copies that were made since this machine started.
+
+    Copies are not synced to the disk: after a power loss, those of before may be cut off, and are only removed.
+    """
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return "copies"
+
+
+class HostCache:
+    """The copies of one place in a folder. Thread-safe. Methods raise OSError.
+
+    The folder is one of several in that of a boot, see `boot_name`, which is in that of all copies. These take at most
+    `budget` bytes together; None is 10 GB, or a tenth of the disk space that they could take, if that is less.
+    """
+
+    def __init__(self, folder: Path, budget: int | None = None) -> None:
+        self.folder = folder
+        self._all = folder.parent.parent
+        self._budget = budget
+        self._lock = threading.Lock()
+        self._used: dict[str, tuple[int, int]] = {}  # names in use: how often, and the open file with the lock, or -1
+
+    def get(self, name: str, fetch: Callable[[Path], Path], size: int | None = None) -> Path:
+        """Return the path of a copy, which stays until it is released as often.
+
+        If there is none, `fetch(folder)` gets an empty folder, and returns the path in it of what it has fetched.
+        Whoever asks for the same name waits meanwhile. A copy that does not have `size` bytes is damaged.
+        """
+        path = self.folder / name
+        while (found := self._in_use(path, name)) is None:
+            self._fetch(path, fetch)
+        if size is not None and size_of(found) != size:
+            self.release(name)
+            remove(path)
+            return self.get(name, fetch)
+        return found
+
+    def release(self, name: str) -> None:
+        """End one use of a copy."""
+        with self._lock:
+            count, file = self._used.pop(name, (0, -1))
+            if count > 1:
+                self._used[name] = count - 1, file
+            elif file >= 0:
+                os.close(file)
+
+    def forget(self, name: str) -> None:
+        """Remove a copy. Who uses it may have opened it, or does without."""
+        remove(self.folder / name)
+
+    def adopt(self, path: Path, name: str) -> None:
+        """Keep a file or folder as a copy, or remove it if it cannot be moved.
+
+        It takes the place of another file, whose readers have it open. A folder only if that is damaged and not in use.
+        """
+        final = self.folder / name
+        with suppress(OSError):
+            make_private(final.parent)
+            if not final.is_dir() or (size_of(final) != size_of(path) and _removed_unused(final)):
+                _place(path, final)
+                self._evict(final)
+        remove(path, ignore_errors=True)
+
+    def fresh_folder(self) -> Path:
+        """Make a folder on the disk of the copies, for files that are to be put."""
+        folder = self._all / _FRESH / os.urandom(8).hex()
+        make_private(folder)
+        return folder
+
+    def _in_use(self, path: Path, name: str) -> Path | None:
+        """Count one use more, and return the path; None if there is no copy."""
+        with self._lock:
+            count, file = self._used.get(name, (0, -1))
+            if file >= 0:
+                self._used[name] = count + 1, file
+                return path
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_SH)  # waits for who removes it
+        if not is_same_file(file, path):
+            os.close(file)
+            return None
+        os.utime(path)
+        with self._lock:
+            count, known = self._used.get(name, (0, -1))
+            if known >= 0 or len(self._used) >= _MOST_LOCKED:  # then only the order of uses protects it
+                os.close(file)
+                file = known
+            self._used[name] = count + 1, file
+        return path
+
+    def _fetch(self, path: Path, fetch: Callable[[Path], Path]) -> None:
+        """Fetch a copy, unless another thread or process does that: then wait for it."""
+        lock_file = path.with_name(path.name + PARTIAL)
+        folder = path.with_name(path.name + UNFINISHED)
+        make_private(path.parent)
+        lock = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not is_same_file(lock, lock_file):
+                return
+            try:
+                if not os.path.lexists(path):
+                    remove(folder)
+                    folder.mkdir(mode=0o700)
+                    _place(fetch(folder), path)
+                    self._evict(path)
+            finally:
+                remove(folder, ignore_errors=True)
+                remove(lock_file, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+    def _evict(self, new: Path) -> None:
+        """Remove copies until the others fit the budget, but not the new one. What is in use stays."""
+        copies: list[tuple[float, int, Path]] = []
+        for path in self._copies():
+            with suppress(OSError):
+                copies.append((path.lstat().st_mtime, size_of(path), path))
+        total = sum(size for _, size, _ in copies)
+        budget = self._budget
+        if budget is None:
+            disk = os.statvfs(self.folder)
+            budget = min(_MOST_BYTES, (disk.f_bavail * disk.f_frsize + total) // 10)
+        for _, size, path in sorted(copies):
+            if total <= budget:
+                return
+            if path != new and _removed_unused(path):
+                total -= size
+
+    def _copies(self) -> Iterator[Path]:
+        """Yield the copies of all places. Removes what killed processes have left unfinished."""
+        above = _entries(self._all)
+        for folder in (each for fresh in above if fresh.name == _FRESH for each in _entries(fresh)):
+            with suppress(OSError):
+                if time.time() - folder.lstat().st_mtime > _OLD_SECONDS:
+                    remove(folder, ignore_errors=True)
+        places = [place for boot in above if boot.name != _FRESH for place in _entries(boot)]
+        for path in (each for place in places for inner in _entries(place) for each in _entries(inner)):
+            if path.name.endswith(UNFINISHED):
+                if not path.with_name(path.name.removesuffix(".d")).exists():
+                    remove(path, ignore_errors=True)
+            elif path.name.endswith(PARTIAL):
+                _removed_unused(path)
+            elif path.name.endswith(NAMED):
+                yield from (each for each in _entries(path) if PARTIAL not in each.name)
+            else:
+                yield path
+
+
+def _place(path: Path, final: Path) -> None:
+    """Give a file or folder its final name, and make it read-only."""
+    if not path.is_dir():
+        make_read_only(path)
+    path.rename(final)
+    if final.is_dir():
+        make_read_only(final)
+
+
+def _removed_unused(path: Path) -> bool:
+    """Remove a copy that no process uses. Returns whether it was removed."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_same_file(file, path):
+            remove(path)
+            return True
+    except OSError:
+        pass
+    finally:
+        os.close(file)
+    return False
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.is_symlink())  # what links lead to is not ours
+    except OSError:
+        return []

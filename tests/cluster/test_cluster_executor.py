@@ -1,0 +1,318 @@
+"""Tests of attempts on a cluster, over an engine without one: where they are placed, and what is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from toy_engine import ToyEngine, toy_cluster
+
+from nfrun.cluster import attempts
+from nfrun.cluster.base import RemoteWorker
+from nfrun.cluster.cluster import ClusterExecutor
+from nfrun.cluster.slots import Slot
+from nfrun.cluster.wire import Logged, Printed, to_text
+from nfrun.core.errors import Cause, ClusterError
+from nfrun.core.events import NodeStarted, Outcome
+from nfrun.core.pipeline import NodeSpec
+from nfrun.core.values import replace
+from nfrun.nodes.base import CancelToken
+from nfrun.system.logs.node_logs import Logs
+
+
+def node(name: str = "n", **settings: Any) -> NodeSpec:
+    return NodeSpec(name, "python", "m:f", (), {}, (), (), {}, **settings)
+
+
+class Trial:
+    """A cluster without a network. Attempts block until `go` if they are in `held`."""
+
+    def __init__(self, *workers: RemoteWorker, nodes: tuple[NodeSpec, ...] = (), **settings: Any) -> None:
+        self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self.begun: SimpleQueue[tuple[str, int, int]] = SimpleQueue()
+        self.errors: list[Exception] = []
+        self.lines: list[tuple[str, str, str]] = []
+        self.held: set[str] = set()
+        self.go = threading.Event()
+        found: tuple[ClusterExecutor, ToyEngine] = toy_cluster(
+            self._make,
+            self._on_outcome,
+            workers or (RemoteWorker("a", 1.0), RemoteWorker("b", 1.0)),
+            {spec.id: spec for spec in nodes},
+            lambda *key: self.begun.put(key),
+            self.errors.append,
+            Logs(lambda *line: self.lines.append(line)),
+            **settings,
+        )
+        self.executor, self.engine = found
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            self.executor.start(NodeStarted(0.0, name, 1))
+
+    def outcome(self) -> Outcome:
+        return self.outcomes.get(timeout=10)
+
+    def await_begun(self, count: int) -> list[str]:
+        return sorted(self.begun.get(timeout=10)[0] for _ in range(count))
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        self.outcomes.put(outcome)
+
+    def _make(self, start: NodeStarted, token: CancelToken, run_coroutine: Any) -> Outcome:
+        if start.node in self.held:
+            with token.on_cancel(self.go.set):
+                assert self.go.wait(10)
+        return Outcome(start.node, start.attempt)
+
+
+Make = Callable[..., Trial]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    made: list[Trial] = []
+
+    def make(*workers: RemoteWorker, **settings: Any) -> Trial:
+        made.append(Trial(*workers, **settings))
+        return made[-1]
+
+    yield make
+    for trial in made:
+        trial.go.set()
+        trial.executor.close()
+        assert trial.engine.hosted.ended
+
+
+def test_attempts_are_spread_over_the_workers_as_far_as_these_have_room(make: Make) -> None:
+    trial = make()
+    trial.held = {"x", "y", "z"}
+    trial.start("x", "y", "z")
+    assert trial.await_begun(2) == ["x", "y"]
+    assert sorted(trial.engine.placed.values()) == ["a", "b"]
+    assert trial.begun.empty()
+    trial.go.set()
+    assert sorted(trial.outcome().node for _ in range(3)) == ["x", "y", "z"]
+    assert trial.await_begun(1) == ["z"]
+
+
+def test_an_attempt_can_be_stopped_and_killed_before_its_worker_may_have_begun_it(make: Make) -> None:
+    trial = make()
+    submit: Any = trial.engine.submit
+    stopped: list[bool] = []
+
+    def look(*order: Any) -> None:
+        (token,) = trial.executor._cancel_tokens.values()
+        assert token.killable
+        token.cancel()  # the worker does not know the attempt yet
+        submit(*order)
+
+    trial.engine.submit = look  # type: ignore[method-assign]
+    trial.engine.stop = lambda token, kill: stopped.append(kill)  # type: ignore[method-assign]
+    trial.start("x")
+    assert trial.outcome().failure is None
+    assert stopped == [False, False], "it is told again when the worker knows it"
+
+
+def test_a_worker_that_joins_is_used_and_capacity_follows(make: Make) -> None:
+    trial = make(RemoteWorker("a", 1.0, {"memory": 8.0}))
+    assert (trial.executor.capacity(0.0), trial.executor.amounts(0.0)) == (1.0, {"memory": 8.0, "gpu": 0.0})
+    trial.held = {"x"}
+    trial.start("x")
+    trial.await_begun(1)
+    trial.start("y")
+    trial.engine.join(RemoteWorker("b", 2.0, {"gpu": 1.0}))
+    assert (trial.executor.capacity(0.0), trial.executor.amounts(0.0)) == (3.0, {"memory": 8.0, "gpu": 1.0})
+    assert trial.outcome().node == "y"
+    assert [*trial.engine.placed.values()] == ["a", "b"]
+
+
+def test_an_attempt_is_lost_with_its_worker_and_the_others_are_not(make: Make) -> None:
+    trial = make()
+    trial.held = {"x", "y"}
+    trial.start("x", "y")
+    trial.await_begun(2)
+    trial.engine.leave("a")
+    lost = trial.outcome()
+    assert lost.failure is not None
+    assert (lost.failure.cause, lost.failure.message) == (Cause.LOST, "its worker a has left the cluster")
+    trial.go.set()
+    assert trial.outcome().failure is None
+
+
+def test_an_attempt_that_no_worker_has_taken_goes_to_another_one(make: Make) -> None:
+    trial = make(RemoteWorker("a", 1.0), nodes=(node("x", timeout=60.0),))
+    submit = trial.engine.submit
+
+    def leave_first(token: str, worker: str, *rest: Any) -> None:
+        if worker == "a":
+            trial.engine.join(RemoteWorker("b", 1.0))
+            trial.engine.placed[token] = worker
+            del trial.engine._workers["a"]
+            rest[-1](None, "its worker a has left the cluster")
+        else:
+            submit(token, worker, *rest)
+
+    trial.engine.submit = leave_first  # type: ignore[method-assign]
+    trial.start("x")
+    assert trial.outcome().failure is None
+    assert [*trial.engine.placed.values()] == ["a", "b"]
+
+
+def test_a_worker_that_does_not_answer_gets_nothing_else_before_it_does(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "_KILL_SECONDS", 0.0)
+    told: list[str] = []
+    trial = make(RemoteWorker("a", 4.0), RemoteWorker("b", 1.0), warn=told.append)
+    orders: Any = trial.executor._attempts
+    orders._runner = replace(orders._runner, grace=0.0)
+    trial.held, trial.engine.stop = {"x", "y", "z"}, lambda token, kill: None  # type: ignore[method-assign]
+    answers, give_back = threading.Event(), orders._slots.give_back
+
+    def note(slot: Slot) -> None:
+        give_back(slot)
+        if slot.worker == "a":
+            answers.set()
+
+    orders._slots.give_back = note
+    trial.start("x")
+    trial.await_begun(1)
+    trial.executor.stop("x", 1)
+    assert trial.outcome().failure is not None
+    assert told == ["worker a does not answer: nothing else runs there until it does"]
+    trial.start("y", "z")
+    trial.await_begun(1)
+    assert [*trial.engine.placed.values()] == ["a", "b"], "one waits, although a has three slots"
+    trial.go.set()  # now the first one ends, too
+    assert sorted(trial.outcome().node for _ in range(2)) == ["y", "z"]
+    assert answers.wait(10)
+    trial.start("last")
+    assert trial.outcome().failure is None
+    assert [*trial.engine.placed.values()][-1] == "a"
+
+
+def test_the_run_ends_once_when_the_cluster_is_gone_and_its_attempts_are_cancelled(make: Make) -> None:
+    trial = make()
+    trial.held = {"x", "y"}
+    trial.start("x", "y", "z")
+    trial.await_begun(2)
+    trial.engine.vanish()
+    assert [(type(error), str(error)) for error in trial.errors] == [(ClusterError, "the toy is gone")]
+    for name in "xyz":  # as the run does for the error
+        trial.executor.stop(name, 1)
+    assert {trial.outcome().failure.cause for _ in range(3)} == {Cause.CANCELLED}  # type: ignore[union-attr]
+
+
+def test_what_an_attempt_takes_is_counted_for_each_worker(make: Make) -> None:
+    gpu, memory = node("gpu", amounts={"gpu": 1.0}), node("memory", amounts={"memory": 6.0})
+    workers = RemoteWorker("a", 4.0, {"memory": 8.0}), RemoteWorker("b", 4.0, {"memory": 4.0, "gpu": 2.0})
+    trial = make(*workers, nodes=(gpu, memory))
+    trial.held = {"gpu", "memory"}
+    for attempt in (1, 2, 3):
+        trial.executor.start(NodeStarted(0.0, "gpu", attempt))
+    assert trial.await_begun(2) == ["gpu", "gpu"]
+    trial.start("memory")
+    assert trial.await_begun(1) == ["memory"]
+    assert [*trial.engine.placed.values()] == ["b", "b", "a"]
+    orders = trial.engine.hosted.orders
+    found = [(order.order.start.granted, order.variables.get("CUDA_VISIBLE_DEVICES")) for order in orders]
+    assert sorted(found[:2], key=str) == [({"gpu": (0,)}, "0"), ({"gpu": (1,)}, "1")]
+    assert found[2] == ({}, None)
+
+
+def test_an_attempt_gets_a_whole_worker_at_most_and_shares_a_slot_if_it_asks_for_a_part(make: Make) -> None:
+    trial = make(RemoteWorker("a", 2.0), nodes=(node("large", cpu=8.0), node("small", cpu=0.1)))
+    assert trial.executor.own["cpu"] == 2.0
+    trial.start("large")
+    trial.outcome()
+    trial.start("small")
+    trial.outcome()
+    assert trial.engine.shares == [False, True]
+
+
+def test_a_cluster_without_workers_is_told_once(make: Make) -> None:
+    told: list[str] = []
+    trial = make(RemoteWorker("a", 1.0), warn=told.append)
+    trial.engine.leave("a")
+    for now in (1.0, 5.9, 6.0, 7.0):
+        assert trial.executor.capacity(now) == 0.0
+        assert bool(told) == (now >= 6.0)
+    trial.engine.join(RemoteWorker("b", 1.0))
+    assert trial.executor.capacity(8.0) == 1.0
+    assert told == ["the cluster has no workers any more: the run waits until some join"]
+
+
+def test_a_node_that_waits_for_what_no_worker_has_any_more_is_told_once(make: Make) -> None:
+    told: list[str] = []
+    waiting: list[str] = []
+    nodes = node("x", amounts={"gpu": 2.0, "memory": 8e9}), node("small", amounts={"gpu": 1.0}), node("plain")
+    trial = make(
+        RemoteWorker("a", 1.0, {"gpu": 2.0, "memory": 9e9}), nodes=nodes, warn=told.append, waiting=lambda: waiting
+    )
+    trial.engine.join(RemoteWorker("b", 1.0, {"gpu": 2.0, "memory": 1e9}))
+    trial.engine.join(RemoteWorker("c", 1.0, {"gpu": 1.0, "memory": 9e9}))
+    assert trial.executor.capacity(0.0) == 3.0
+    trial.engine.leave("a")
+    for now in (1.0, 6.0):
+        trial.executor.capacity(now)
+    assert told == [], "no node waits: all that take so much may have ended"
+    waiting += ["small", "plain", "x"]
+    for now in (6.1, 6.2):
+        trial.executor.capacity(now)
+    assert told == ["node 'x' takes 8 GB of 'memory' and 2 of 'gpu', and no worker has that: it waits until one joins"]
+
+
+def test_an_attempt_that_is_on_its_way_to_a_worker_counts_among_those_that_wait(make: Make) -> None:
+    told: list[str] = []
+    gpu = node("x", amounts={"gpu": 1.0})
+    trial = make(RemoteWorker("a", 1.0, {"gpu": 1.0}), RemoteWorker("b", 1.0), nodes=(gpu,), warn=told.append)
+    trial.engine.leave("a")
+    trial.start("x")
+    trial.executor.capacity(0.0)
+    until = time.monotonic() + 10
+    while not told and time.monotonic() < until:
+        trial.executor.capacity(5.0)
+    assert told == ["node 'x' takes 1 of 'gpu', and no worker has that: it waits until one joins"]
+    trial.executor.stop("x", 1)
+    assert trial.outcome().failure is not None
+
+
+def test_what_hosts_tell_at_the_end_is_told() -> None:
+    told: list[str] = []
+    trial = Trial(warn=told.append)
+    trial.engine.hosted.messages = ["nfrun: close() of an instance failed: ValueError: x"]
+    trial.executor.close()
+    assert told == ["nfrun: close() of an instance failed: ValueError: x"]
+
+
+def test_a_given_number_of_jobs_counts_for_workers_too(make: Make) -> None:
+    assert "cpu" not in make(uses_all=False).executor.own
+
+
+def test_an_end_that_cannot_be_read_is_a_lost_attempt(make: Make) -> None:
+    trial = make()
+    trial.engine.hosted.make = lambda order, send: '{"version": 99, "value": null}'
+    trial.start("x")
+    failure = trial.outcome().failure
+    assert failure is not None
+    assert (failure.cause, failure.message) == (Cause.LOST, "a message has version 99, and this nfrun has 1")
+
+
+def test_prints_and_lines_are_passed_on_and_what_cannot_be_read_is_not(make: Make) -> None:
+    trial = make()
+    trial.held = {"x"}
+    trial.start("x")
+    trial.await_begun(1)
+    (token,) = trial.engine.placed
+    send = trial.engine.hosted.send
+    send("nonsense")
+    send(to_text(Printed(token, "stdout", b"out\n")))
+    send(to_text(Logged(token, (("info", "one"), ("warning", "two")))))
+    trial.go.set()
+    assert trial.outcome().failure is None
+    assert trial.lines == [("x", "stdout", "out"), ("x", "info", "one"), ("x", "warning", "two")]

@@ -1,0 +1,197 @@
+"""What an earlier run has read of the code counts while the code is the same, and is read anew otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nfrun
+from nfrun.code import module_index
+from nfrun.code.facts.code_facts import shared_variables
+from nfrun.code.facts.known_facts import known_facts
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.folder_code import FolderCode
+from nfrun.code.sources import Sources
+from nfrun.history.cache import remembered_code
+from nfrun.history.cache.remembered_code import restore_code, save_code
+
+STEPS = """\
+import random
+
+import helpers
+
+CACHE = {}
+
+
+def a():
+    CACHE["a"] = random.random()
+    return helpers.twice(1), "https://example.com/"
+
+
+def b():
+    return CACHE
+
+
+def c():
+    return helpers.load("c")
+"""
+HELPERS = """\
+import importlib
+
+
+def twice(x):
+    return 2 * x
+
+
+def load(name):
+    return importlib.import_module(f"loaded_by_name.{name}")
+"""
+FUNCTIONS = ("a", "b", "c")
+ROOT = Path(nfrun.__file__).parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "loaded_by_name").mkdir(parents=True)
+    (folder / "steps.py").write_text(STEPS)
+    (folder / "helpers.py").write_text(HELPERS)
+    (folder / "loaded_by_name" / "c.py").write_text("X = 1\n")
+    return folder
+
+
+def found_by(code: Fingerprints) -> dict[str, Any]:
+    """All that the code shows, and saves."""
+    facts = {name: known_facts(code).of("steps", name) for name in FUNCTIONS}
+    return {
+        "digests": [code.of("steps", name) for name in FUNCTIONS],
+        "packages": [code.packages("steps", name) for name in FUNCTIONS],
+        "facts": [[*f.global_state, *f.warnings, *f.network, *f.assigned.items()] for f in facts.values()],
+        "shared": {name: str(variable) for name, variable in shared_variables(facts).items()},
+    }
+
+
+def read_and_saved(folder: Path) -> dict[str, Any]:
+    code = FolderCode(folder)
+    found = found_by(code.of(""))
+    save_code(code, folder / "saved" / "code.json")
+    return found
+
+
+def restored(folder: Path) -> Fingerprints:
+    code = FolderCode(folder)
+    restore_code(code, folder / "saved" / "code.json")
+    return code.of("")
+
+
+def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(self: Sources, module: str) -> None:
+        raise AssertionError(f"{module} is read")
+
+    monkeypatch.setattr(Sources, "_read", read)
+
+
+def test_unchanged_code_is_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_and_saved(folder)
+    assert found["shared"] == {"b": "it reads CACHE (steps.py:14), which 'a' assigns (steps.py:9)"}
+    no_reading(monkeypatch)
+    every = FolderCode(folder)
+    restore_code(every, folder / "saved" / "code.json")
+    code = every.of("")
+    assert found_by(code) == found
+    assert all(code.is_current("steps", name) for name in FUNCTIONS)
+    saved = (folder / "saved" / "code.json").stat()
+    save_code(every, folder / "saved" / "code.json")
+    assert (folder / "saved" / "code.json").stat() == saved  # there was nothing new to save
+
+
+def test_code_of_another_folder_is_remembered_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "in").mkdir()
+    (folder / "in/steps.py").write_text("def a(): return 2\n")
+    (folder / "in/other.py").write_text("import steps\ndef f(): return steps.a()\n")
+    code, path = FolderCode(folder), folder / "saved" / "code.json"
+    found = [code.of("").of("steps", "a"), code.of("in").of("other", "f")]
+    assert sorted(found[1]) == ["other:f", "steps:a"]
+    save_code(code, path)
+    (folder / "steps.py").write_text("def a(): return 3\n")  # the code of one folder has changed
+    again = FolderCode(folder)
+    restore_code(again, path, ["in", "gone"])
+    assert again.of("").of("steps", "a") != found[0]
+    no_reading(monkeypatch)
+    assert again.of("in").of("other", "f") == found[1]
+    alone = FolderCode(folder)
+    restore_code(alone, path)
+    with pytest.raises(AssertionError, match="is read"):
+        alone.of("in").of("other", "f")
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a function": lambda folder: (folder / "steps.py").write_text(STEPS.replace("helpers.twice(1)", "CACHE")),
+    "a helper": lambda folder: (folder / "helpers.py").write_text(HELPERS.replace("2 * x", "3 * x")),
+    "a comment": lambda folder: (folder / "helpers.py").write_text(f"# first\n{HELPERS}"),
+    "a module that hides another": lambda folder: (
+        (folder / "helpers").mkdir() or (folder / "helpers" / "__init__.py").write_text("def twice(x): return x\n")
+    ),
+    "a module that is gone": lambda folder: (folder / "helpers.py").unlink(),
+    "a module that may be loaded by name": lambda folder: (folder / "loaded_by_name" / "d.py").write_text(""),
+    "a module that was loaded by name": lambda folder: (folder / "loaded_by_name" / "c.py").write_text("X = 2\n"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_changed_code_is_read_anew(folder: Path, change: Callable[[Path], object]) -> None:
+    read_and_saved(folder)
+    change(folder)
+    assert found_by(restored(folder)) == found_by(Fingerprints(folder))
+
+
+def test_code_that_changes_after_it_was_taken_over_is_not_current(folder: Path) -> None:
+    read_and_saved(folder)
+    code = restored(folder)
+    (folder / "helpers.py").write_text(HELPERS.replace("2 * x", "3 * x"))
+    code.reached("steps", "a")  # reads the new code
+    assert not code.is_current("steps", "a")
+
+
+def test_code_with_too_many_modules_to_compare_is_not_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_index, "_MANY", 0)
+    read_and_saved(folder)
+    assert not (folder / "saved" / "code.json").exists()
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "x\n{}\n", "cut"])
+def test_a_damaged_file_counts_as_empty(folder: Path, damage: str) -> None:
+    found = read_and_saved(folder)
+    saved = folder / "saved" / "code.json"
+    saved.write_text(saved.read_text()[:-9] if damage == "cut" else damage)
+    assert found_by(restored(folder)) == found
+
+
+def test_the_file_is_for_its_owner_alone(folder: Path) -> None:
+    read_and_saved(folder)
+    assert (folder / "saved" / "code.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_all_modules_that_read_code_are_those_of_a_reader() -> None:
+    of_readers = {
+        f"nfrun.{path.relative_to(ROOT).with_suffix('').as_posix().replace('/', '.')}".removesuffix(".__init__")
+        for pattern in remembered_code._READERS
+        for path in ROOT.glob(pattern)
+    }
+    for name in sorted(of_readers):
+        if name.startswith(("nfrun.code.", "nfrun.code.facts.")):
+            text = Path(import_module(name).__file__ or "").read_text()
+            assert {*re.findall(r"^ *from (nfrun\.[\w.]+) import", text, re.MULTILINE)} <= of_readers, name
+
+
+def test_what_another_nfrun_has_read_does_not_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_and_saved(folder)
+    monkeypatch.setattr(remembered_code, "_reader", lambda: "another")
+    no_reading(monkeypatch)
+    with pytest.raises(AssertionError, match="steps is read"):
+        found_by(restored(folder))

@@ -1,0 +1,79 @@
+"""What the values of axes alone make wrong: `validate` tells it as `plan` and `run` do, once for all cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nfrun.core.errors import Diagnostic, SpecError
+from nfrun.pipeline_file.resolve import resolve
+from nfrun.pipeline_file.validate import validate_file
+
+AXES = "params: {n: 1}\nmatrix: {m: [{id: a}, {id: b, C: 1, t: 3 moons}], fold: [0, 1]}\nnodes:\n  "
+# Each is a node and what is told of it.
+CASES = r"""
+x: {matrix: m, run: x, with: {c: "${{ matrix.m.C }}"}}
+4:37: 'matrix.m.C': there is no 'C' (for m: a; what only some values have stands before | default(…))
+
+x: {matrix: m, run: x, env: {A: "${{ matrix.m.C }}"}}
+4:36: 'matrix.m.C': there is no 'C' (for m: a; what only some values have stands before | default(…))
+
+x: {matrix: fold, run: x, if: "${{ matrix.fold }}"}
+4:33: 'if' must be true or false, and this is 0 (compare it: ${{ … != 0 }})
+
+x: {matrix: m, run: x, timeout: "${{ matrix.m.t | default('3s') }}"}
+4:35: 'timeout' cannot be '3 moons' (write 200ms, 30s, 10m, 1.5h, or a number of seconds)
+
+x: {matrix: fold, run: x, resources: {cpu: "${{ matrix.fold }}"}}
+4:46: 'cpu' must be more than 0, not 0
+
+x: {matrix: fold, run: x, executor: "${{ matrix.fold }}"}
+4:39: 'executor' must be one of thread, process, auto, not 0
+
+x: {matrix: fold, run: x, files: ["${{ matrix.fold }}"]}
+4:37: this is no name of a file: 0
+
+x: {matrix: m, read: "${{ matrix.m.id }}.foo"}
+4:24: the ending of this file does not tell its format (known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv})
+
+x: {matrix: fold, read: "${{ matrix.fold }}"}
+4:27: 'read' must be a string, and this is 0
+""".strip("\n").split("\n\n")  # noqa: E501
+
+
+def told(folder: Path, act: Callable[[Path], object]) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        act(folder / "p.yaml")
+    found = caught.value.diagnostics
+    return [f"{d.span.line}:{d.span.column}: {d.message}{f' ({d.hint})' if d.hint else ''}" for d in found]
+
+
+def bound(file: Path) -> object:
+    return resolve(file, given={}, params_file=None, environ={}, run_id="r", to_run=False)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_value_that_is_wrong_for_its_place_is_told_once(tmp_path: Path, case: str) -> None:
+    text, expected = case.split("\n")
+    (tmp_path / "p.yaml").write_text(f"{AXES}{text}\n")
+    warnings: list[Diagnostic] = []
+    assert told(tmp_path, lambda file: validate_file(file, warnings.append)) == [expected]
+    assert told(tmp_path, bound) == [expected]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'x: {matrix: fold, run: x, if: "${{ matrix.fold == params.n }}"}',
+        'x: {matrix: fold, run: x, with: {a: "${{ matrix.fold // params.n }}", b: "${{ env.B }}"}}',
+        'x: {matrix: m, run: x, timeout: "${{ matrix.m.t if params.n == 2 else 3 }}"}',
+        'x: {matrix: m, read: "${{ matrix.m.id }}.foo", with: {format: csv}, continue_on_error: true}',
+        'x: {matrix: m, read: "${{ matrix.m.id }}.foo", with: {format: "${{ params.n ~ \'csv\' }}"}}',
+        'x: {matrix: m, run: x, with: {c: "${{ matrix.m.C | default(3) }}"}}',
+    ],
+)
+def test_what_depends_on_more_than_axes_is_left_to_plan(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.yaml").write_text(f"{AXES}{text}\n")
+    validate_file(tmp_path / "p.yaml", lambda warning: None)

@@ -1,0 +1,124 @@
+"""Mistakes that people make in YAML, in flow style and in block style: each message has a place and says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nfrun.core.errors import SpecError, render
+from nfrun.pipeline_file.loader import read_pipeline
+
+SPACE = "a tab where YAML needs spaces|use spaces to indent and to separate"
+COLON = "a ': ' inside a value|put the whole value in quotes"
+EXPRESSION = 'an expression in { } or [ ] without quotes|put the whole value in quotes: "${{ … }}"'
+MORE = "more text after the end of a value|put the whole value in quotes; inside '…' write '' for a quote"
+COMMA = "is not a key of a node|put the value of '{}' in quotes: without them it ends at a ',' inside {{ }}"
+
+# The lines of a node, and the place, message and hint. The node begins in line 2.
+MISTAKES = [
+    ("a: {run: echo a: b}", f"2:18: {COLON}; if 'a' is a key, write a ',' before it"),
+    ("a: {run: echo 'a: b'}", f"2:19: {COLON}; if 'a' is a key, write a ',' before it"),
+    ('a: {run: "a": b}', f"2:15: {COLON}"),
+    ("a: {run: x needs: y}", f"2:19: {COLON}; if 'needs' is a key, write a ',' before it"),
+    ("a: {run: x; needs: y}", f"2:20: {COLON}; if 'needs' is a key, write a ',' before it"),
+    ("a: {python: steps: f}", f"2:20: {COLON}; if 'steps' is a key, write a ',' before it"),
+    ("a: {sql: select a, b from t}", f"2:22: 'b from t' {COMMA.format('sql')}"),
+    ("a: {sql: select a, b, c from t}", f"2:22: 'b' {COMMA.format('sql')}"),
+    ("a: {read: ${{ params.f }}}", f"2:13: {EXPRESSION}"),
+    ("a: {read: data/${{ params.f }}.csv, needs: x}", f"2:18: {EXPRESSION}"),
+    ("a: {run: x, with: {y: ${{ params.y }}}}", f"2:25: {EXPRESSION}"),
+    ("a: {run: x, files: [${{ params.y }}, z]}", f"2:23: {EXPRESSION}"),
+    ("a: {run: jq '.a[0]'}", "2:18: a '[' inside a value|put the whole value in quotes"),
+    ("a: {run: awk '{print $1}' x}", "2:17: a '{' inside a value|put the whole value in quotes"),
+    ('a: {run: "echo" b}', f"2:19: {MORE}"),
+    ("a: {run: 'it's'}", f"2:16: {MORE}"),
+    ('a: {sql: "select 1" inputs: x}',
+     "2:23: more text after the end of a value"
+     "|put the whole value in quotes; if 'inputs' is a key, write a ',' before it"),
+    ("a: {run: x}}", "2:14: this '}' closes nothing|remove it, or open it before"),
+    ("a: {run: x,, needs: y}", "2:14: there is nothing before this ','|remove it"),
+    ("a: {run: [echo, b}", "2:12: this '[' is not closed, or a ',' is missing inside it|close it with ']'"),
+    ("a: {run: x", "2:6: this '{' is not closed, or a ',' is missing inside it|close it with '}'"),
+    ("a: {run: cat x #y}", "2:6: this '{' is not closed, or a ',' is missing inside it"
+     "|close it with '}'; ' #' starts a comment: a text that has it needs quotes"),
+    ("a: {run:x}", "2:7: 'run:x' is not a key of a node|write a space after the ':', as in 'run: x'"),
+    ("a: {run: x, needs:y}", "2:15: 'needs:y' is not a key of a node|write a space after the ':', as in 'needs: y'"),
+    ("a:{run: x}", "2:11: node 'a:{run' must be a mapping, not 'x}'|write a space after the ':'"),
+    ("a: {run: {{ params.x }}}",
+     "2:13: '{{' starts a mapping inside a mapping|put the whole value in quotes: \"{{ … }}\""),
+    ("a: {run: x} needs: y", f"2:15: {MORE}"),
+    ("a:\n\trun: x", f"3:3: {SPACE}"),
+    ("a:\n  run:\tx", f"3:9: {SPACE}"),
+    ("a:\n  run: echo a: b", f"3:16: {COLON}"),
+    ("a:\n  run: curl http://x/y: z", f"3:25: {COLON}"),
+    ("a:\n  sql: select {'x': 1}", f"3:21: {COLON}"),
+    ("a:\r\n  run: x: y\r", f"3:11: {COLON}"),
+    ("a:\n  run:x\n  needs: y", "4:5: a key cannot stand here"
+     "|check the indentation, and that the line above has its ':'"),
+    ("a:\n  run: x\n  needs y", "4:5: there is no ': ' after this key"
+     "|write 'key: value', with a space after the colon"),
+    ("a:\n  run: 'x' | y", f"3:14: {MORE}"),
+    ('a:\n  run: "x" && y', f"3:14: {MORE}"),
+    ("a:\n  run: [ -f x ] && y", f"3:19: {MORE}"),
+    ("a:\n  run: {x} y", f"3:14: {MORE}"),
+    ("a:\n  run: %x", "3:10: a value cannot start with '%'|put the whole value in quotes"),
+    ("a:\n  run: @x", "3:10: a value cannot start with '@'|put the whole value in quotes"),
+    ("a:\n  run: `x`", "3:10: a value cannot start with '`'|put the whole value in quotes"),
+    ("a:\n  run: ? x", "3:10: a value cannot start with '? '|put the whole value in quotes"),
+    ("a:\n  run: *x", "3:10: the alias '*x' has no anchor '&x' above it"
+     "|put the value in quotes if '*' is part of it"),
+    ("a:\n  read: *.csv", "3:11: '*' at the start of a value makes it an anchor or alias"
+     "|put the whole value in quotes"),
+    ("a:\n  run: !x y", "3:10: the tag '!x' is not supported"
+     "|remove it; to make a value a string, put it in quotes"),
+    ("a:\n  run: > x", "3:12: 'x' cannot follow '|' or '>'|start the text on the next line"),
+    ("a:\n  run: - x", "3:10: a list cannot start here"
+     "|put each '- ' on a line of its own; a text that starts with '- ' needs quotes"),
+    ("a:\n  - run: x", "3:5: node 'a' must be a mapping, not a list|a node is no list: remove the '- '"),
+    ("a: read:x.csv", "2:6: node 'a' must be a mapping, not 'read:x.csv'|write a space after 'read:'"),
+    ("a:\n  python:steps:f", "3:5: node 'a' must be a mapping, not 'python:steps:f'|write a space after 'python:'"),
+    ("a: pyton:steps:f", "2:6: node 'a' must be a mapping, not 'pyton:steps:f'|write a space after 'pyton:'"),
+    ("a: steps:f", "2:6: node 'a' must be a mapping, not 'steps:f'|did you mean {python: steps:f}?"),
+    ("a: {read: “x.csv”}", "2:13: the ending of this file does not tell its format"
+     "|the quotes are not those of a keyboard, so they are part of the name: remove them, or write \""),
+    ("a:\n  run: x\n - needs: y", "4:4: this line does not fit the mapping above it"
+     "|the keys of a mapping start in the same column"),
+    ("a:\n run: x\n  needs: y", "4:5: a key cannot stand here"
+     "|check the indentation, and that the line above has its ':'"),
+    ('a:\n  run: "C:\\data"', "3:13: '\\d' is no escape in double quotes"
+     "|write '\\\\' for a backslash, or use single quotes"),
+    ("a:\n  run: 'x\n  needs: y", "3:10: this quote is never closed"
+     "|end the value with the same quote; inside '…' write '' for a quote"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("node", "message"), MISTAKES, ids=[repr(node) for node, _ in MISTAKES])
+def test_mistakes(tmp_path: Path, node: str, message: str) -> None:
+    text = "nodes:\n" + "".join(f"  {line}\n" for line in node.split("\n"))
+    (tmp_path / "p.yaml").write_bytes(text.encode())
+    with pytest.raises(SpecError) as caught:
+        read_pipeline(tmp_path / "p.yaml")
+    (found,) = caught.value.diagnostics
+    place, said = render(found).removeprefix(f"{tmp_path}/p.yaml:").split(": ", 1)
+    assert f"{place}: {said.partition(chr(10))[0]}|{found.hint}" == message
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        "a: {run: 'echo a: b'}",
+        'a: {sql: "select a, b from t"}',
+        "a: {sql: 'select ''a: b'''}",
+        "a:\n  sql: select a, b",
+        "a: {run: http://x/y:z}",
+        "a: {run: a:b}",
+        "a: {run: x#y}",
+        "a:\n  run: echo [x] {y}, z",
+        "a:\n  run: echo ${{x",
+    ],
+)
+def test_what_is_no_mistake(tmp_path: Path, node: str) -> None:
+    text = "nodes:\n" + "".join(f"  {line}\n" for line in node.split("\n"))
+    (tmp_path / "p.yaml").write_text(text.replace("${{x", "$x"))
+    assert len(read_pipeline(tmp_path / "p.yaml")[0].nodes) == 1

@@ -1,0 +1,53 @@
+"""Moves what a local run has left into a place that machines share, as a run on a cluster leaves it there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nfrun.core.events import OutputRef
+from nfrun.core.values import replace
+from nfrun.history.journal import FinishedOutput, Journal, read_journal
+from nfrun.history.work_dir import JOURNAL, WorkDir
+from nfrun.tables.places.base import Place
+from nfrun.tables.places.stored_outputs import put_output
+
+
+def move_outputs(work: WorkDir, place: Place) -> list[str]:
+    """Move the outputs of all runs into the place. Returns their addresses there."""
+    addresses: dict[str, str] = {}
+
+    def moved(output: FinishedOutput, folder: Path) -> FinishedOutput:
+        if output.file is None:
+            return output
+        path = folder.parent / (output.home or folder.name) / output.file
+        ref = OutputRef(
+            output.id,
+            output.rows,
+            output.bytes,
+            output.schema,
+            str(path),
+            output.digest,
+            size=output.size,
+            checksum=output.checksum,
+            schema_digest=output.schema_digest,
+            type=output.type,
+        )
+        if str(path) not in addresses:
+            addresses[str(path)] = put_output(place, ref).stored or ""
+        return replace(output, file=None, home="", stored=addresses[str(path)])
+
+    for folder in work.run_folders():
+        found = read_journal(folder)
+        (folder / JOURNAL).unlink()
+        journal = Journal(folder)
+        assert found.started is not None
+        journal.started(replace(found.started, store=place.uri))
+        for node in found.finished:
+            journal.finished(replace(node, outputs=tuple(moved(output, folder) for output in node.outputs)))
+        journal.unfinished(found.unfinished)
+        if found.ending is not None:
+            ending = found.ending
+            journal.ended(ending.status, at=ending.at, duration=ending.duration, counts=ending.counts)
+        journal.close()
+    (work.path / "index.db").unlink(missing_ok=True)
+    return list(dict.fromkeys(addresses.values()))
