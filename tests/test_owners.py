@@ -123,7 +123,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         },
     ),
     "names a temporary file": (says(".partial", ".tmp"), {"system.atomic_files": "owns them"}),
-    "says how a process ended": (says("exited with status", "killed by"), {"system.processes.exit_status": "owns it"}),
+    "says how a process ended": (says("exited with status", "killed by"), {"system.processes.process_tree": "owns it"}),
 }
 
 

@@ -44,7 +44,7 @@ from nfrun.reports.last_line import GO_ON
 from nfrun.reports.summary import KEEP_GOING
 from nfrun.session.option_values import parse_slots
 from nfrun.system.native_threads import default_thread_variables
-from nfrun.system.processes.exit_status import describe_exit
+from nfrun.system.processes.process_tree import describe_exit
 from nfrun.system.processes.signals import SIGNALS, cancel_on_signals
 from nfrun.system.runtime import cores
 from nfrun.system.std_streams import Messages

@@ -65,7 +65,7 @@ def _write_error(path: Path, options: RunOptions, error: BaseException, messages
     """Write the file of `--junit` for a run that has not begun, lest that of an earlier run be taken for it."""
     from nfrun.session.ci_files import write_error, write_problems
     from nfrun.session.report_files import check_report_files
-    from nfrun.system.logs.event_redaction import redact_diagnostic
+    from nfrun.system.logs.redaction import redact_diagnostic
 
     try:
         check_report_files(options)

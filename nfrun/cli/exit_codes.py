@@ -85,7 +85,7 @@ def report_errors(*, as_json: bool = False, wait: float | None = None, github: b
     except UsageError:
         raise
     except SpecError as error:
-        from nfrun.system.logs.event_redaction import redact_diagnostic
+        from nfrun.system.logs.redaction import redact_diagnostic
 
         found = tuple(redact_diagnostic(diagnostic, messages.redact) for diagnostic in error.diagnostics)
         leave(EXIT_USAGE, render_all(found), error.summary, found)

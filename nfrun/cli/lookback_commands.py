@@ -191,7 +191,7 @@ def diff(options: DiffOptions, messages: Messages) -> int:
     from nfrun.lookback.reopen.opened_tables import RunTables
     from nfrun.lookback.run_diff import diff_runs, find_two_runs
     from nfrun.lookback.work_folder import find_work
-    from nfrun.system.logs.event_redaction import redact_value
+    from nfrun.system.logs.redaction import redact_value
 
     work, pipeline = find_work(options.pipeline, options.work)
     runs = find_two_runs(work, pipeline, options.before, options.after)

@@ -30,7 +30,7 @@ from nfrun.cluster.wire import Ended, HostConfig, Message, Question, RemoteOrder
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import nfrun_failure
 from nfrun.nodes.base import CancelToken
-from nfrun.system.kept_threads import KeptThreads
+from nfrun.system.threads import KeptThreads
 
 
 class HostLoop:

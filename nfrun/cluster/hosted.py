@@ -32,7 +32,7 @@ from nfrun.cluster.frames import (
     read_frame,
 )
 from nfrun.system.pipes import pump
-from nfrun.system.processes.exit_status import describe_exit
+from nfrun.system.processes.process_tree import describe_exit
 
 IDLE_SECONDS = 60.0  # without attempts
 LEASE_SECONDS = 2.0  # for which nobody wants an attempt any more

@@ -76,7 +76,7 @@ class OutputChecks:
 
     def _schema_problems(self, ref: OutputRef, columns: Mapping[str, str]) -> list[str]:
         """Return what in an output is against its schema. A table that is in files is not made if these say it."""
-        from nfrun.tables.contracts.schema_check import columns_without_nulls, problems_of_columns, schema_problems
+        from nfrun.tables.contracts.built_in import columns_without_nulls, problems_of_columns, schema_problems
 
         if ref.files is not None:
             from nfrun.tables.footers import null_counts, source_schema

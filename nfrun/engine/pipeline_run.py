@@ -34,9 +34,8 @@ from nfrun.nodes.declared_files import declared_files, failure_without
 from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.spare_threads import SpareThreads
 from nfrun.system.kept_files import remove
-from nfrun.system.logs.event_redaction import redact_events
 from nfrun.system.logs.node_logs import Logs
-from nfrun.system.logs.redaction import Redactor
+from nfrun.system.logs.redaction import Redactor, redact_events
 from nfrun.system.runtime import cores
 
 if TYPE_CHECKING:

@@ -22,8 +22,7 @@ from nfrun.nodes.read_files import check_file, files_in, found_file, layout, mis
 from nfrun.system.os_errors import reason
 from nfrun.system.std_streams import named_descriptor
 from nfrun.tables import formats
-from nfrun.tables.contracts.text_types import instead_of
-from nfrun.tables.contracts.type_names import OTHERS, parse_type
+from nfrun.tables.contracts.type_names import OTHERS, instead_of, parse_type
 from nfrun.tables.csv_options import ASIDE, BAD_ROWS, CSV_OPTIONS, REJECTED, CsvOptions, wrong_option
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, Node
 from nfrun.nodes.map_form import check_names
 from nfrun.nodes.text_facts import script_facts
 from nfrun.system.os_errors import is_out_of_resources, reason
-from nfrun.system.processes.exit_status import describe_exit
-from nfrun.system.processes.process_tree import wait_group_exit
+from nfrun.system.processes.process_tree import describe_exit, wait_group_exit
 from nfrun.system.threads import start_timer
 from nfrun.tables.formats import ARROW, FormatError
 

@@ -36,14 +36,15 @@ def check_health(folder: Path, work: Path, pipeline: Path | None) -> Iterator[He
     reuse. Raises OSError.
     """
     from nfrun.engine.executors.health import check_workers
-    from nfrun.system.health.disks import check_disk, check_temporary
-    from nfrun.system.health.machine import (
+    from nfrun.system.health import (
         check_bytecode,
         check_cores,
+        check_disk,
         check_imports,
         check_limits,
         check_memory,
         check_processes,
+        check_temporary,
         check_threads,
     )
 

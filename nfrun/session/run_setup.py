@@ -30,8 +30,7 @@ from nfrun.session.options import PlanOptions, RunOptions
 from nfrun.session.report_files import check_report_files, make_report_folders
 from nfrun.session.selection import Selection, selection_of
 from nfrun.system.file_search import name_below
-from nfrun.system.logs.event_redaction import redact_value
-from nfrun.system.logs.redaction import Redactor
+from nfrun.system.logs.redaction import Redactor, redact_value
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BufferedReader
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.types as pt
 
+from nfrun.core.text import ellipsize
 from nfrun.tables.formats import FormatError
-from nfrun.tables.json_types import read_exactly
+from nfrun.tables.plain_arrays import times_of_day
 
 Open = Callable[[], Any]  # returns the bytes of the file as a stream of pyarrow
 Types = Mapping[str, Any]  # types of Arrow by column
@@ -66,3 +70,202 @@ def with_file_name(table: pa.Table, name: str) -> pa.Table:
     if FILE_NAME in table.schema.names:
         raise FormatError(f"{name} has a column '{FILE_NAME}' already: leave the option '{FILE_NAME}' out")
     return table.append_column(FILE_NAME, pa.repeat(pa.scalar(name, pa.string()), table.num_rows))
+
+
+# ------------------------------------------------------------------ types that hold what JSON says
+
+# Arrow's reader drops time zones, and makes floats of whole numbers that 64 bits do not hold.
+
+# Reads columns of these types: `only` them, or those with the others, whose types are inferred.
+Read = Callable[[Types, bool], pa.Table]
+
+_ZONED = r"[T ]\d\d[:\d.]*(Z|[+-]\d\d(:?\d\d)?)$"
+_FIRST = 1 << 16  # bytes
+_EXACT = 2**53  # up to here a double is each whole number
+_WHOLE = (pa.uint64(), pa.decimal128(38, 0), pa.decimal256(76, 0))
+
+
+def read_exactly(read: Read, open_file: Callable[[], Any], types: Types) -> pa.Table:
+    """Return the table that `read` gives, without a value that the file has in another way.
+
+    Of columns whose type is not given: times that all have a zone are in UTC, and texts where only some have one. Whole
+    numbers beyond int64 are uint64 or decimals. Raises ValueError for times that have a zone against their type, or
+    none, and for a whole number that would become another one among fractions.
+    """
+    first = _first_columns(open_file)
+    times = {name: type_ for name, type_ in {**first, **types}.items() if pt.is_timestamp(type_)}
+    times |= {name: type_ for name, type_ in types.items() if pt.is_date(type_) or pt.is_time(type_)}
+    table = _with_times(read, times, [*types, *first], types)
+    nested = {
+        field.name: field.type
+        for field in table.schema
+        if any(map(pt.is_timestamp, _leaf_types(field.type))) and field.name not in times
+    }
+    if nested:
+        texts = read({name: _with_leaves(type_, _text_of_time) for name, type_ in nested.items()}, True)
+        zoned = {name: _zoned(name, type_, texts.column(name), name in types) for name, type_ in nested.items()}
+        table = _replaced(table, read, {name: type_ for name, type_ in zoned.items() if type_ != nested[name]})
+    for name in table.column_names:
+        if name not in types and any(map(_has_large, _leaves(table.column(name)))):
+            table = _with_whole_numbers(name, table, read, open_file)
+    return table
+
+
+def _first_columns(open_file: Callable[[], Any]) -> Types:
+    """Return the types of the columns in the first rows."""
+    from pyarrow import json as arrow_json
+
+    with open_file() as stream:
+        start = stream.read(_FIRST)
+    try:
+        schema = arrow_json.read_json(pa.BufferReader(start[: start.rfind(b"\n") + 1])).schema
+    except pa.ArrowInvalid:
+        return {}
+    return dict(zip(schema.names, schema.types, strict=True))
+
+
+def _with_times(read: Read, times: Types, order: Sequence[str], types: Types) -> pa.Table:
+    """Return the table. Columns of times and dates, of which these are known, are read once, as texts."""
+    table = read({**types, **dict.fromkeys(times, pa.string())}, False)
+    table = table.select(list(dict.fromkeys([*order, *table.column_names])))
+    for name, type_ in times.items():
+        texts = table.column(name)
+        wanted = _zoned(name, type_, texts, name in types) if pt.is_timestamp(type_) else type_
+        try:
+            column = times_of_day(texts, wanted) if pt.is_time(wanted) else texts.cast(wanted)
+        except pa.ArrowInvalid:  # some are no times
+            if name in types:
+                raise
+            continue
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
+
+
+def _replaced(table: pa.Table, read: Read, types: Types) -> pa.Table:
+    """Return the table with these columns read again. Raises `ArrowException`."""
+    again = read(types, True) if types else table.select([])
+    for name in again.column_names:
+        table = table.set_column(table.schema.get_field_index(name), again.schema.field(name), again.column(name))
+    return table
+
+
+def _text_of_time(type_: pa.DataType) -> pa.DataType:
+    return pa.string() if pt.is_timestamp(type_) else type_
+
+
+def _zoned(name: str, type_: pa.DataType, texts: pa.ChunkedArray, is_given: bool) -> pa.DataType:
+    """Return the type of a column with times, whose texts are given. Raises ValueError if it is not that given."""
+    import pyarrow.compute as pc
+
+    found = []
+    for leaf, column in zip(_leaf_types(type_), _leaves(texts), strict=True):
+        found.append(leaf)
+        if not pt.is_timestamp(leaf):
+            continue
+        has_zone = pc.match_substring_regex(column, _ZONED)
+        if is_given:
+            wrong = column.filter(pc.not_equal(has_zone, leaf.tz is not None))
+            if len(wrong):
+                has, and_type = ("no time zone", "one") if leaf.tz else ("a time zone", "none")
+                what = f"'{ellipsize(wrong[0].as_py(), 40)}' has {has}, and {leaf} has {and_type}"
+                raise ValueError(f"column '{ellipsize(name)}': {what}")
+        elif pc.any(has_zone).as_py():
+            found[-1] = pa.timestamp(leaf.unit, "UTC") if pc.all(has_zone).as_py() else pa.string()
+    leaves = iter(found)
+    return _with_leaves(type_, lambda _: next(leaves))
+
+
+def _has_large(leaf: pa.ChunkedArray) -> bool:
+    import pyarrow.compute as pc
+
+    if not pt.is_floating(leaf.type):
+        return False
+    return bool(pc.any(pc.and_(pc.is_finite(leaf), pc.greater_equal(pc.abs(leaf), _EXACT))).as_py())
+
+
+def _with_whole_numbers(name: str, table: pa.Table, read: Read, open_file: Callable[[], Any]) -> pa.Table:
+    """Return the table with whole numbers of a column that has large floats, if the file has these."""
+    import pyarrow.compute as pc
+
+    column = table.column(name)
+    is_large = [_has_large(leaf) for leaf in _leaves(column)]
+    for whole in _WHOLE:
+        places = iter(is_large)
+        types = {name: _with_leaves(column.type, lambda leaf: whole if next(places) else leaf)}  # noqa: B023
+        try:
+            found = _replaced(table, read, types)
+        except pa.ArrowInvalid:  # a fraction, or too many digits
+            continue
+        if pt.is_uint64(whole):
+            return found
+        pairs = zip(_leaves(found.column(name)), _leaves(column), is_large, strict=True)
+        changed = [
+            pc.any(pc.not_equal(one, other.cast(pa.string()).cast(whole))).as_py() for one, other, has in pairs if has
+        ]
+        return found if any(changed) else table
+    _check_whole_numbers(name, open_file)
+    return table
+
+
+class _Lost(str):
+    """A whole number that no double is."""
+
+
+def _whole_number(text: str) -> float | str:
+    from decimal import Decimal
+
+    value = float(text)
+    return value if Decimal(repr(value)) == Decimal(text) else _Lost(text)
+
+
+def _check_whole_numbers(name: str, open_file: Callable[[], Any]) -> None:
+    """Raise ValueError for a whole number in a column of floats that would become another one."""
+    with open_file() as stream:
+        for number, line in enumerate(BufferedReader(stream), 1):
+            try:
+                row = json.loads(line, parse_int=_whole_number) if line.strip() else {}
+            except ValueError:  # several values in a line, which Arrow reads
+                continue
+            for lost in _lost_in(row.get(name)):
+                raise ValueError(
+                    f"column '{ellipsize(name)}' has {ellipsize(lost, 40)} in line {number}, which no double is, beside"
+                    " numbers that are no whole ones: write it as a text, or give its type in a schema:"
+                    f" {{{ellipsize(name)}: double}}"
+                )
+
+
+def _lost_in(value: Any) -> Iterator[str]:
+    if isinstance(value, _Lost):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _lost_in(inner)
+
+
+def _leaf_types(type_: pa.DataType) -> list[pa.DataType]:
+    """Return the types inside of lists and structs, in the order in which `_leaves` has their values."""
+    if pt.is_list(type_) or pt.is_struct(type_):
+        return [leaf for i in range(type_.num_fields) for leaf in _leaf_types(type_.field(i).type)]
+    return [type_]
+
+
+def _with_leaves(type_: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """Return a type with others in place of those inside of lists and structs."""
+    if pt.is_list(type_):
+        return pa.list_(_with_leaves(type_.value_type, change))
+    if pt.is_struct(type_):
+        return pa.struct([(field.name, _with_leaves(field.type, change)) for field in type_])
+    return change(type_)
+
+
+def _leaves(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
+    """Yield the values inside of lists and structs, those of each field of a struct by themselves."""
+    import pyarrow.compute as pc
+
+    if pt.is_list(column.type):
+        yield from _leaves(pc.list_flatten(column))
+    elif pt.is_struct(column.type):
+        for i in range(column.type.num_fields):
+            yield from _leaves(pc.struct_field(column, [i]))
+    else:
+        yield column

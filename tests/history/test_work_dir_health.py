@@ -20,7 +20,7 @@ from nfrun.history.journal import VERSION, FinishedNode, FinishedOutput, RunHead
 from nfrun.history.lock_files import close_lock, lockers, open_lock
 from nfrun.history.work_dir import SCRATCH, WorkDir, new_run_id
 from nfrun.session.health import check_clock
-from nfrun.system.health.mounts import Mount
+from nfrun.system.health import Mount
 
 
 @pytest.fixture

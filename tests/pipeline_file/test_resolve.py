@@ -8,8 +8,7 @@ import pytest
 
 from nfrun.core.errors import SpecError, render_all
 from nfrun.pipeline_file.resolve import resolve
-from nfrun.system.logs.event_redaction import redact_diagnostic
-from nfrun.system.logs.redaction import Redactor
+from nfrun.system.logs.redaction import Redactor, redact_diagnostic
 
 TEXT = """\
 params: {n: {type: integer, default: 1}, m: 2}

@@ -91,7 +91,7 @@ def test_the_command(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
     checks = {check["about"]: check for check in found["checks"]}
     assert checks["workers"]["text"].startswith("the first worker process starts in ")
     assert checks["reuse"]["text"] == "p.yaml, run 1: 1 ran, 0 reused"
-    monkeypatch.setattr("nfrun.system.health.machine.check_imports", lambda packages: HealthCheck("imports", OK, "x"))
+    monkeypatch.setattr("nfrun.system.health.check_imports", lambda packages: HealthCheck("imports", OK, "x"))
     monkeypatch.setenv("NFRUN_CACHE_SIZE", "much")
     done = here(tmp_path, "doctor", "p.yaml", "--work", "elsewhere")
     assert (done.returncode, done.stderr) == (1, "")
@@ -104,7 +104,7 @@ def test_the_command(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 
 
 def test_wrong_arguments(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nfrun.system.health.machine.check_imports", lambda packages: HealthCheck("imports", OK, "x"))
+    monkeypatch.setattr("nfrun.system.health.check_imports", lambda packages: HealthCheck("imports", OK, "x"))
     done = here(tmp_path, "doctor", "missing.yaml")
     assert (done.returncode, done.stderr) == (2, "missing.yaml: there is no such file\n   check the path\n")
     (tmp_path / "table.csv").write_text("a,b\n")

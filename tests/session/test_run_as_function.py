@@ -307,7 +307,7 @@ def test_a_run_that_raises_leaves_no_open_file_and_no_thread(
     elif broken_part == "journal":
         monkeypatch.setattr("nfrun.history.cache.run_cache.sync", raise_broken)
     else:
-        module = {"store": "tables.checksum_thread", "dispatcher": "engine.event_dispatch"}[broken_part]
+        module = {"store": "tables.store", "dispatcher": "engine.event_dispatch"}[broken_part]
         monkeypatch.setattr(f"nfrun.{module}.start_thread", raise_broken)
     events = file.parent / "events.jsonl"
     before = threading.enumerate()  # other tests may have left some

@@ -21,8 +21,7 @@ from nfrun.core.events import (
     OutputRef,
     RunFinished,
 )
-from nfrun.system.logs.event_redaction import redact_diagnostic, redact_events, redacted
-from nfrun.system.logs.redaction import Redactor
+from nfrun.system.logs.redaction import Redactor, redact_diagnostic, redact_events, redacted
 
 VALUE = "hunter2"
 REDACTOR = Redactor([VALUE])

@@ -6,7 +6,7 @@ import threading
 from functools import partial
 from queue import SimpleQueue
 
-from nfrun.system.kept_threads import KeptThreads
+from nfrun.system.threads import KeptThreads
 
 
 def test_threads_are_kept_for_the_next_calls() -> None:

@@ -12,20 +12,23 @@ from types import SimpleNamespace
 import pytest
 
 from nfrun.core.health import NOTE, OK, PROBLEM
-from nfrun.system import cgroups, runtime
+from nfrun.system import cgroups, health, runtime
 from nfrun.system.cgroups import cpu_quota, memory_kills, memory_left, memory_limit, processes_left
-from nfrun.system.health import disks, machine
-from nfrun.system.health.disks import Trial, check_disk, check_temporary, try_folder
-from nfrun.system.health.machine import (
+from nfrun.system.health import (
+    Mount,
+    Trial,
     check_bytecode,
     check_cores,
+    check_disk,
     check_imports,
     check_limits,
     check_memory,
     check_processes,
+    check_temporary,
     check_threads,
+    mount_of,
+    try_folder,
 )
-from nfrun.system.health.mounts import Mount, mount_of
 
 
 def write(root: Path, **files: str) -> Path:
@@ -96,7 +99,7 @@ def test_memory_is_at_most_that_of_the_container(monkeypatch: pytest.MonkeyPatch
 
 def test_cores_are_told_with_what_takes_them_away(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"cores": 2, "allowed_cores": 4, "cpu_quota": 1.5}.items():
-        monkeypatch.setattr(machine, name, lambda value=value: value)
+        monkeypatch.setattr(health, name, lambda value=value: value)
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     monkeypatch.setattr(os, "getloadavg", lambda: (3.14, 0, 0))
     found = check_cores(4)
@@ -114,14 +117,14 @@ def test_cores_are_told_with_what_takes_them_away(monkeypatch: pytest.MonkeyPatc
 
 
 def test_memory_that_is_short_or_was_exhausted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "available_memory", lambda: 8_000_000_000)
-    monkeypatch.setattr(machine, "memory_left", lambda: 500_000_000)
+    monkeypatch.setattr(health, "available_memory", lambda: 8_000_000_000)
+    monkeypatch.setattr(health, "memory_left", lambda: 500_000_000)
     (tmp_path / "meminfo").write_text("MemTotal: 8000 kB\nMemAvailable:    400000 kB\n")
     advice = "or let fewer nodes run at once: -j, 'resources: {memory: …}'"
     found = check_memory(tmp_path / "meminfo")
     assert (found.level, found.text, found.advice) == (NOTE, "8.0 GB, 410 MB free", f"end other programs, {advice}")
-    monkeypatch.setattr(machine, "memory_left", lambda: None)
-    monkeypatch.setattr(machine, "memory_kills", lambda: 2)
+    monkeypatch.setattr(health, "memory_left", lambda: None)
+    monkeypatch.setattr(health, "memory_kills", lambda: 2)
     found = check_memory(tmp_path / "missing")
     text = "8.0 GB; the system has ended a process here because memory ran out (2 so far)"
     assert (found.level, found.text, found.advice) == (NOTE, text, f"give the container more memory, {advice}")
@@ -131,10 +134,10 @@ def test_limits_on_files_and_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda what: (256, 4096))
     found = check_limits()
     assert (found.level, found.text, found.advice) == (NOTE, "256 open files", "'ulimit -n 1024' allows more")
-    monkeypatch.setattr(machine, "processes_left", lambda: 7)
+    monkeypatch.setattr(health, "processes_left", lambda: 7)
     found = check_limits()
     assert (found.level, found.text) == (PROBLEM, "256 open files, 7 more processes and threads")
-    monkeypatch.setattr(machine, "processes_left", lambda: None)
+    monkeypatch.setattr(health, "processes_left", lambda: None)
     monkeypatch.setattr(resource, "getrlimit", lambda what: (resource.RLIM_INFINITY,) * 2)
     assert (check_limits().level, check_limits().text) == (OK, "any number of open files")
 
@@ -150,7 +153,7 @@ def test_threads_of_native_libraries() -> None:
 
 
 def test_processes_that_cannot_be_kept_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "find_prctl", lambda: None)
+    monkeypatch.setattr(health, "find_prctl", lambda: None)
     assert (
         check_processes().text == "the system call prctl is not to be had: children of nodes may outlive a killed run"
     )
@@ -183,10 +186,10 @@ def test_imports_that_take_long_or_fail(tmp_path: Path, monkeypatch: pytest.Monk
     assert check_imports(["killed_one"]).text == (
         "killed_one cannot be imported: was killed by SIGSEGV; compiled code in it crashed"
     )
-    monkeypatch.setattr(machine, "_SLOW_IMPORT", 0.0)
-    monkeypatch.setattr(machine, "is_busy", lambda: False)
+    monkeypatch.setattr(health, "_SLOW_IMPORT", 0.0)
+    monkeypatch.setattr(health, "is_busy", lambda: False)
     assert check_imports(["quick_one"]).level == NOTE
-    monkeypatch.setattr(machine, "_IMPORT_SECONDS", 0.5)
+    monkeypatch.setattr(health, "_IMPORT_SECONDS", 0.5)
     assert check_imports(["endless_one"]).text == "endless_one cannot be imported: it takes more than 0.5 s"
 
 
@@ -234,7 +237,7 @@ def of_type(tmp_path: Path, type: str) -> Path:
 def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = SimpleNamespace(f_bavail=40, f_frsize=1_000_000_000, f_favail=5_000_000, f_files=6_000_000)
     monkeypatch.setattr(os, "statvfs", lambda folder: there)
-    monkeypatch.setattr(disks, "try_folder", lambda folder: Trial(0.0002, 0.0))
+    monkeypatch.setattr(health, "try_folder", lambda folder: Trial(0.0002, 0.0))
 
     def level_and_advice(type: str = "ext4") -> tuple[str, str]:
         disk, clock = check_disk(tmp_path, "the work folder", of_type(tmp_path, type))
@@ -247,10 +250,10 @@ def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytes
     assert level_and_advice("tmpfs") == (NOTE, memory)
     layer = f"it goes with the container, and the next one runs all nodes: mount a volume at {tmp_path}"
     assert level_and_advice("overlay") == (NOTE, layer)
-    monkeypatch.setattr(disks, "try_folder", lambda folder: Trial(0.02, 0.0))
-    monkeypatch.setattr(disks, "is_busy", lambda: True)
+    monkeypatch.setattr(health, "try_folder", lambda folder: Trial(0.02, 0.0))
+    monkeypatch.setattr(health, "is_busy", lambda: True)
     assert level_and_advice() == (OK, "")
-    monkeypatch.setattr(disks, "is_busy", lambda: False)
+    monkeypatch.setattr(health, "is_busy", lambda: False)
     assert level_and_advice() == (NOTE, "each node waits for several files: keep the runs on a local disk: --work DIR")
     there.f_favail = 2_000
     assert level_and_advice()[0] == NOTE
@@ -286,7 +289,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path, monkeypatc
     def refuse(prefix: str, dir: Path) -> str:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(disks.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(health.tempfile, "mkdtemp", refuse)
     (found,) = check_disk(tmp_path, "the work folder", of_type(tmp_path, "ext4"))
     text = f"{tmp_path} (ext4): the work folder cannot be written there: Read-only file system"
     assert (found.level, found.text, found.advice) == (PROBLEM, text, "keep the runs on a local disk: --work DIR")
@@ -294,7 +297,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path, monkeypatc
 
 def test_a_clock_that_differs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = os.stat(tmp_path).st_mtime  # noqa: PTH116
-    monkeypatch.setattr(disks.time, "time", lambda: now + 3600)
+    monkeypatch.setattr(health.time, "time", lambda: now + 3600)
     clock = check_disk(tmp_path, "the work folder")[1]
     assert clock.level == NOTE
     assert clock.text.startswith(f"that of {tmp_path} is ") and clock.text.endswith(" behind this machine's")

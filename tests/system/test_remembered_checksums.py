@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 import nfrun.system.checksums
-from nfrun.system.checksums import FileChecksums, file_checksum
-from nfrun.system.remembered_checksums import RememberedChecksums
+from nfrun.system.checksums import FileChecksums, RememberedChecksums, file_checksum
 
 
 class Trial:
@@ -147,7 +146,7 @@ def test_a_pipe_in_place_of_the_checksums_is_ignored(trial: Trial) -> None:
 
 
 def test_the_longest_unused_files_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nfrun.system.remembered_checksums._MOST", 2)
+    monkeypatch.setattr("nfrun.system.checksums._MOST", 2)
     memory = RememberedChecksums(tmp_path / "m")
     for inode in (1, 2, 1, 3):
         memory.put((0, inode), (1, 2, 3), str(inode))
@@ -192,7 +191,7 @@ def test_two_runs_at_once_both_add_what_they_have_learned(tmp_path: Path) -> Non
 
 def test_many_runs_that_save_at_once_leave_an_intact_file(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from nfrun.system.remembered_checksums import RememberedChecksums\n"
+        "import sys; from pathlib import Path; from nfrun.system.checksums import RememberedChecksums\n"
         "for turn in range(30):\n"
         "    memory = RememberedChecksums(Path(sys.argv[1]))\n"
         "    assert memory.get((0, 0), (0, 0, 0)) == 'first', turn\n"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.core.contracts import Check
-from nfrun.tables.contracts import large_tables
+from nfrun.tables.contracts import row_checks
 from nfrun.tables.contracts.built_in import make_check
 
 FLOATS = st.sampled_from([0.0, -0.0, 1.0, 1.5, -2.0, math.nan, -math.nan, math.inf, -math.inf, 5e-324])
@@ -110,7 +110,7 @@ def test_unique(large: int, columns: list[Any]) -> None:
     counts = Counter(keys)
     expected = [i for i, key in enumerate(keys) if None not in key and counts[key] > 1]
     if not large:
-        if large_tables.none_agree([table[name] for name in names], ask, large):
+        if row_checks.none_agree([table[name] for name in names], ask, large):
             assert expected == []
     else:
         assert failing("unique", names, table) == expected
@@ -124,7 +124,7 @@ def test_references(large: int, data: Any, kind: Any) -> None:
     known = {comparable(value) for value in other.to_pylist()}
     expected = [i for i, v in enumerate(column.to_pylist()) if v is not None and comparable(v) not in known]
     if not large:
-        assert large_tables.none_lacks_match(column, other, ask, large) <= (not expected)
+        assert row_checks.none_lacks_match(column, other, ask, large) <= (not expected)
     else:
         assert failing("references", {"c": "o(id)"}, numbered(c=column), {"c": pa.table({"id": other})}) == expected
 
@@ -156,8 +156,8 @@ def test_enum(data: Any) -> None:
 
 def test_duckdb_answers_where_it_can() -> None:
     """Otherwise the two laws above would hold for a function that never knows."""
-    assert large_tables.none_agree([pa.chunked_array([[2, 1, 3, None, None]])], ask, 0)
-    assert large_tables.none_agree([pa.chunked_array([["a", "a"]]), pa.chunked_array([[1.0, 2.0]])], ask, 0)
-    assert large_tables.none_lacks_match(pa.chunked_array([[1, None]]), pa.chunked_array([[2, 1]]), ask, 0)
-    assert not large_tables.none_agree([pa.chunked_array([[2, 1, 2]])], ask, 0)
-    assert not large_tables.none_agree([pa.chunked_array([[2, 1, 3]])], ask)
+    assert row_checks.none_agree([pa.chunked_array([[2, 1, 3, None, None]])], ask, 0)
+    assert row_checks.none_agree([pa.chunked_array([["a", "a"]]), pa.chunked_array([[1.0, 2.0]])], ask, 0)
+    assert row_checks.none_lacks_match(pa.chunked_array([[1, None]]), pa.chunked_array([[2, 1]]), ask, 0)
+    assert not row_checks.none_agree([pa.chunked_array([[2, 1, 2]])], ask, 0)
+    assert not row_checks.none_agree([pa.chunked_array([[2, 1, 3]])], ask)

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import csv
 
 from nfrun.tables.csv_options import CsvOptions
-from nfrun.tables.csv_records import lines_of, records
+from nfrun.tables.csv_source import lines_of, records
 
 
 @pytest.mark.parametrize("escape", ["", "\\"])

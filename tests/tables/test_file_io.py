@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import nfrun.tables.file_writers
+import nfrun.tables.file_io
 import nfrun.tables.text_files
 from nfrun.tables.csv_options import CSV_OPTIONS, CsvOptions
 from nfrun.tables.file_io import read_table, write_table
@@ -378,7 +378,7 @@ def test_types_of_csv_come_from_all_rows(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_jsonl_of_many_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nfrun.tables.file_writers, "_BATCH", 7)
+    monkeypatch.setattr(nfrun.tables.file_io, "_BATCH", 7)
     table = pa.table({"a": list(range(100)), "ö": ["ü"] * 100})
     write_table(table, tmp_path / "t.jsonl")
     assert (tmp_path / "t.jsonl").read_text(encoding="utf-8").startswith('{"a":0,"ö":"ü"}\n{"a":1,')
@@ -683,7 +683,7 @@ def test_an_interrupted_write_leaves_the_old_file(
 
     write_table(PEOPLE, tmp_path / "t.jsonl.gz")
     before = (tmp_path / "t.jsonl.gz").read_bytes()
-    monkeypatch.setattr("nfrun.tables.file_writers._WRITERS", {"jsonl": write_half})
+    monkeypatch.setattr("nfrun.tables.file_io._WRITERS", {"jsonl": write_half})
     with pytest.raises(type(error)):
         write_table(PEOPLE, tmp_path / "t.jsonl.gz")
     assert [p.name for p in tmp_path.iterdir()] == ["t.jsonl.gz"]

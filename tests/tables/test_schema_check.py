@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 
-from nfrun.tables.contracts.schema_check import schema_problems
+from nfrun.tables.contracts.built_in import schema_problems
 
 TABLE = pa.table(
     {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nfrun.tables.places.service_errors import explained
+from nfrun.tables.places.objects import explained
 
 GOOGLE = "google::cloud::Status(UNAVAILABLE: Retry policy exhausted, with a last message of "
 CASES = {

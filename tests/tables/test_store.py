@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-import nfrun.tables.checksum_thread
 import nfrun.tables.output_files
+import nfrun.tables.store
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
@@ -171,7 +171,7 @@ def test_a_persistent_store_publishes_checksums_and_reads_a_file_at_most_once_fo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     read: list[str] = []
-    module = nfrun.tables.checksum_thread
+    module = nfrun.tables.store
     monkeypatch.setattr(module, "file_checksum", lambda path: read.append(path) or file_checksum(path))
     emitted = StoreEvents()
     store = TableStore(tmp_path / "run", mode=mode, persistent=True, on_published=emitted.published.append)
@@ -199,7 +199,7 @@ def test_a_persistent_store_publishes_checksums_and_reads_a_file_at_most_once_fo
 
 
 def test_the_run_waits_for_checksums_and_readers_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocker = WriteBlocker(monkeypatch, nfrun.tables.checksum_thread, "file_checksum")
+    blocker = WriteBlocker(monkeypatch, nfrun.tables.store, "file_checksum")
     emitted = StoreEvents()
     store = TableStore(tmp_path / "run", persistent=True, on_published=emitted.published.append)
     large = pa.table({f"n{i}": range(500) for i in range(50)})  # of many parts

@@ -11,8 +11,7 @@ import pytest
 from pyarrow import csv, json
 
 from nfrun.tables.contracts.column_types import arrow_type
-from nfrun.tables.contracts.text_types import instead_of
-from nfrun.tables.contracts.type_names import DECIMALS, PLAIN, UNITS, parse_type
+from nfrun.tables.contracts.type_names import DECIMALS, PLAIN, UNITS, instead_of, parse_type
 
 NAMES = [
     *PLAIN,

@@ -29,8 +29,7 @@ from nfrun.nodes.returned_tables import to_table
 from nfrun.nodes.sql_inputs import sliced
 from nfrun.nodes.sql_types import arrow_table
 from nfrun.tables.contracts.column_types import is_same_zone
-from nfrun.tables.contracts.text_types import instead_of
-from nfrun.tables.contracts.type_names import TypeNameError, parse_type
+from nfrun.tables.contracts.type_names import TypeNameError, instead_of, parse_type
 from nfrun.tables.file_io import read_table, write_table
 from nfrun.tables.formats import FormatError
 from nfrun.tables.stored_form import as_stored

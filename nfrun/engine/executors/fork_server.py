@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import connection, context, forkserver, popen_forkserver, process, reduction, spawn, util
 from typing import Any
 
-from nfrun.system.processes.temp_folder import use_temp_folder
+from nfrun.system.processes.process_exit import use_temp_folder
 
 _STARTING = threading.Lock()  # of the fork server: its start changes `os.environ` for a moment
 _PRELOAD = "nfrun.engine.executors.preload"

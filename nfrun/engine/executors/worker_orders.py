@@ -22,7 +22,7 @@ from nfrun.nodes.base import CancelToken
 from nfrun.system.logs.node_logs import STREAMS
 from nfrun.system.os_errors import reason
 from nfrun.system.pipes import Feed
-from nfrun.system.processes.exit_status import describe_exit
+from nfrun.system.processes.process_tree import describe_exit
 from nfrun.system.threads import start_timer
 
 # For a worker to start and to take its attempt. That takes 0.1 s, on a machine without memory left several seconds. A

@@ -11,7 +11,7 @@ from nfrun.history.cache.cache_key import FOR_EFFECT
 from nfrun.history.cache.reuse_decision import NEVER_FINISHED, NO_CACHE
 from nfrun.history.journal import JournalContents, read_ends, read_journal
 from nfrun.history.work_dir import WorkDir, pipeline_file
-from nfrun.system.health.mounts import mount_of
+from nfrun.system.health import mount_of
 
 _MOST_LISTED = 4
 

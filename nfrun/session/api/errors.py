@@ -34,7 +34,7 @@ def errors_for_programs(options: Any = None, names: Mapping[str, str] = NOTHING)
     try:
         yield messages
     except SpecError as error:
-        from nfrun.system.logs.event_redaction import redact_diagnostic
+        from nfrun.system.logs.redaction import redact_diagnostic
 
         found = [redact_diagnostic(diagnostic, messages.redact) for diagnostic in error.diagnostics]
         words = [replace(d, message=_in_python(d.message, names), hint=_in_python(d.hint, names)) for d in found]

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from nfrun.system.processes.temp_folder import remove_temp_folder
-
 _LEFT_SECONDS = 0.5  # for threads and processes left by nodes to end, as idle pools do at exit
 _HOOKS_SECONDS = 5.0  # for exit hooks of libraries
+_SHORT = "/tmp"
+LONGEST = 70  # bytes of the path of a folder, in which sockets are two levels below: they have at most 107
+
+_RESERVED: list[str] = []  # the folder of this process; empty if nobody removes it after a kill
 
 
 class ImmediateExit(SystemExit):
@@ -102,3 +104,59 @@ def _leave_now(code: int) -> NoReturn:
             child.kill()
     remove_temp_folder()
     os._exit(code)
+
+
+# ------------------------------------------------------------------ the folder of sockets
+
+# `multiprocessing` keeps its sockets in a folder, and removes it only in a process that comes to its end by itself. So
+# the supervisor knows its name, and removes it after a kill.
+
+
+def reserve_temp_folder() -> None:
+    """Choose the path of the folder that `use_temp_folder` makes, here or in a child. Makes nothing yet."""
+    # Named as Python names it, since `nfrun.code.watch` knows it by that. Without `tempfile`, which imports much.
+    parent = os.environ.get("TMPDIR") or _SHORT
+    _RESERVED[:] = [f"{_SHORT if is_too_long(parent) else parent}/pymp-{os.urandom(4).hex()}"]
+
+
+def use_temp_folder() -> None:
+    """Make the reserved folder that of `multiprocessing`. Does nothing if none is reserved, or it has one.
+
+    Without a reserved one, it has one of its own where that of temporary files has a path too long for sockets.
+    """
+    from multiprocessing import process, util
+    from shutil import rmtree
+
+    config: dict[str, Any] = process.current_process()._config  # type: ignore[attr-defined]
+    if "tempdir" in config:
+        return
+    if not _RESERVED and not is_too_long(os.environ.get("TMPDIR", "")):
+        return
+    folder = _RESERVED[0] if _RESERVED else f"{_SHORT}/pymp-{os.urandom(4).hex()}"
+    with suppress(OSError):  # then it makes its own
+        os.mkdir(folder, 0o700)  # noqa: PTH102
+        config["tempdir"] = folder
+        util.Finalize(None, rmtree, (folder, True), exitpriority=-100)  # after all that uses it
+
+
+def remove_reserved_folder() -> None:
+    """Remove the reserved folder, after the processes that use it have ended."""
+    for path in _RESERVED:
+        _remove(path)
+
+
+def remove_temp_folder() -> None:
+    """Remove the folder that `multiprocessing` has in this process. Call it where exit hooks do not run."""
+    if module := sys.modules.get("multiprocessing.process"):
+        _remove(module.current_process()._config.get("tempdir") or "")
+
+
+def is_too_long(folder: str) -> bool:
+    return len(os.fsencode(folder)) > LONGEST
+
+
+def _remove(path: str) -> None:
+    if path and os.path.lexists(path):
+        from shutil import rmtree
+
+        rmtree(path, ignore_errors=True)

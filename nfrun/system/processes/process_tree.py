@@ -1,4 +1,4 @@
-"""Finds and kills all descendants of this process, on Linux, and waits for process groups.
+"""Finds and kills all descendants of this process, on Linux, waits for process groups, and says how processes ended.
 
 A process that adopts orphans (a "child subreaper") stays an ancestor of all that it has started: also of processes in
 a session of their own, forked twice, or ignoring every signal but SIGKILL.
@@ -9,13 +9,22 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 _PATIENCE_SECONDS = 5.0  # for a killed process that does not exit: it waits in the kernel, for instance for a disk
 _LOOK_SECONDS = 0.001  # between two rounds of killing
 _GROUP_LOOK_SECONDS = 0.01  # between two looks at a process group
 _ENDED = (b"Z", b"X")
+_HINTS = {
+    "SIGKILL": "; the system does that when memory runs out",
+    "SIGSEGV": "; compiled code in it crashed",
+    "SIGBUS": "; compiled code in it crashed",
+    "SIGABRT": "; compiled code in it aborted",
+}
+PARENT_DEATH_SIGNAL, DUMPABLE, ADOPTS_ORPHANS = 1, 4, 36  # from <linux/prctl.h>
+
+Prctl = Callable[[int, int], int]  # asks Linux for something that concerns this process
 
 
 def kill_descendants(patience: float = _PATIENCE_SECONDS) -> None:
@@ -85,3 +94,25 @@ def wait_group_exit(group: int, seconds: float) -> bool:
             time.sleep(_GROUP_LOOK_SECONDS)
     except (ProcessLookupError, PermissionError):
         return True
+
+
+def describe_exit(status: int) -> str:
+    """Return how a process ended: `exited with status 3`, `was killed by SIGTERM`, or `was killed by signal 40`.
+
+    `status` is the exit status, or the negative number of the signal. Common signals come with their usual cause.
+    """
+    if status >= 0:
+        return f"exited with status {status}"
+    name = next((known.name for known in signal.Signals if known == -status), f"signal {-status}")
+    return f"was killed by {name}{_HINTS.get(name, '')}"
+
+
+def find_prctl() -> Prctl | None:
+    """Return the system call of that name, which gives 0 on success; None if it is not available."""
+    try:
+        import ctypes
+
+        call = ctypes.CDLL(None).prctl
+    except (ImportError, OSError, AttributeError):
+        return None
+    return lambda what, value: int(call(what, ctypes.c_ulong(value), *[ctypes.c_ulong()] * 3))

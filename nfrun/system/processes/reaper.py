@@ -16,9 +16,8 @@ from pathlib import Path
 from shutil import rmtree
 from typing import NoReturn
 
-from nfrun.system.processes.prctl import ADOPTS_ORPHANS, PARENT_DEATH_SIGNAL, find_prctl
-from nfrun.system.processes.process_tree import kill_descendants
-from nfrun.system.processes.temp_folder import remove_reserved_folder, reserve_temp_folder
+from nfrun.system.processes.process_exit import remove_reserved_folder, reserve_temp_folder
+from nfrun.system.processes.process_tree import ADOPTS_ORPHANS, PARENT_DEATH_SIGNAL, find_prctl, kill_descendants
 
 _END_SECONDS = 5.0  # for the second process to end by itself at the end of the pipe
 

@@ -20,10 +20,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from nfrun.system.processes.exit_status import describe_exit
-from nfrun.system.processes.prctl import ADOPTS_ORPHANS, DUMPABLE, PARENT_DEATH_SIGNAL, Prctl, find_prctl
-from nfrun.system.processes.process_tree import kill_descendants
-from nfrun.system.processes.temp_folder import remove_reserved_folder, reserve_temp_folder
+from nfrun.system.processes.process_exit import remove_reserved_folder, reserve_temp_folder
+from nfrun.system.processes.process_tree import (
+    ADOPTS_ORPHANS,
+    DUMPABLE,
+    PARENT_DEATH_SIGNAL,
+    Prctl,
+    describe_exit,
+    find_prctl,
+    kill_descendants,
+)
 from nfrun.system.std_streams import StrayOutput, write_fd
 
 _REACT_SECONDS = 2.0  # a runner that does not react to a signal for so long is stuck

@@ -1,10 +1,10 @@
-"""Finds the rows that fail a check of single values: `not_null`, `enum`, `range`, `match` and `references`."""
+"""Finds the rows that fail a check of values: `not_null`, `unique`, `enum`, `range`, `match` and `references`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +14,9 @@ from nfrun.tables.contracts.columns import is_text, plain_column, ticks
 from nfrun.tables.contracts.literals import LiteralError, bound, equal_value
 
 Mask = Any  # a chunked array of bool without nulls: true where a row fails
+LARGE = 1_000_000  # rows
+# Asks DuckDB whether a query over tables, given by name, gives no row; False if that is not known.
+GivesNothing: TypeAlias = "Callable[[str, Mapping[str, pa.Table]], bool]"
 
 
 def null_rows(column: pa.ChunkedArray) -> Mask:
@@ -135,3 +138,115 @@ def _is_nan(column: pa.ChunkedArray) -> Mask:
 def _fail_unless(holds: pa.ChunkedArray, column: pa.ChunkedArray) -> Mask:
     """Return the rows that are not null and where `holds` is false or null."""
     return pc.and_(pc.is_valid(column), pc.invert(pc.fill_null(holds, False)))
+
+
+# ------------------------------------------------------------------ unique
+
+
+def rows_that_agree(columns: Sequence[pa.ChunkedArray]) -> Mask:
+    """Return the rows that agree with another one in all columns. Rows with a null are left out; NaN agrees with NaN.
+
+    Raises LiteralError for columns of lists, structs and maps.
+    """
+    plain = [one_zero(ticks(plain_column(column))) for column in columns]
+    for column in plain:
+        if pt.is_nested(column.type):
+            raise LiteralError(f"'unique' is not for {column.type}")
+    if len(plain) == 1 and is_rising(plain[0]):
+        return pa.chunked_array([pa.repeat(False, len(plain[0]))])
+    keys = plain[0] if len(plain) == 1 else _numbered(plain)
+    if pt.is_null(keys.type):
+        return pa.chunked_array([pa.repeat(False, len(keys))])
+    counts = pa.table({"key": keys}).group_by("key").aggregate([([], "count_all")])
+    several = counts.filter(pc.greater(counts["count_all"], 1))["key"].drop_null()
+    return pc.and_(pc.is_valid(keys), pc.is_in(keys, value_set=several))
+
+
+def is_rising(column: pa.ChunkedArray) -> bool:
+    """Return whether each value of a column of whole numbers is greater than the one before: then none is twice."""
+    if not pt.is_integer(column.type) or column.null_count:
+        return False
+    before: pa.Scalar | None = None
+    for chunk in column.chunks:
+        if not len(chunk):
+            continue
+        if before is not None and not pc.less(before, chunk[0]).as_py():
+            return False
+        if not pc.all(pc.less(chunk[:-1], chunk[1:])).as_py() and len(chunk) > 1:
+            return False
+        before = chunk[-1]
+    return True
+
+
+def _numbered(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """Return one number a row, the same where the rows agree in all columns, null where one has a null."""
+    whole = _codes(columns[0])
+    for column in columns[1:]:
+        codes = _codes(column)
+        count = (pc.max(codes).as_py() or 0) + 1
+        # Both numbers are below 2 ** 31, since a dictionary has no more values.
+        whole = _codes(pa.chunked_array([pc.add(pc.multiply(whole, count), codes)]))
+    return pa.chunked_array([whole])
+
+
+def _codes(column: pa.ChunkedArray) -> pa.Array:
+    """Return the numbers of the values in the order in which they appear."""
+    encoded = column.combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):  # texts of more than 2 GB
+        encoded = column.cast(pa.large_string() if pt.is_string(column.type) else pa.large_binary()).combine_chunks()
+    return encoded.dictionary_encode().indices.cast(pa.int64())
+
+
+# ------------------------------------------------------------------ long tables
+
+# DuckDB answers faster than Arrow whether keys are unique, or there. Only a yes counts. After a no, or where DuckDB
+# cannot tell, Arrow finds the rows, so that the answers are the same.
+
+
+def unknown(query: str, tables: Mapping[str, pa.Table]) -> bool:
+    """Return False: there is no DuckDB to ask."""
+    return False
+
+
+def none_agree(columns: Sequence[pa.ChunkedArray], gives_nothing: GivesNothing, large: int = LARGE) -> bool:
+    """Return whether no two rows agree in all columns, as far as that is known; False if it is not."""
+    if len(columns[0]) < large:
+        return False
+    plain = [one_zero(ticks(plain_column(column))) for column in columns]
+    if not all(_is_exact(column.type) for column in plain):
+        return False
+    if any(is_rising(column) for column in plain):
+        return True
+    names = [f"c{i}" for i in range(len(plain))]
+    there = " and ".join(f"{name} is not null" for name in names)
+    query = f"select 1 from this where {there} group by {', '.join(names)} having count(*) > 1 limit 1"
+    return gives_nothing(query, {"this": pa.table(plain, names)})
+
+
+def none_lacks_match(
+    column: pa.ChunkedArray, other: pa.ChunkedArray, gives_nothing: GivesNothing, large: int = LARGE
+) -> bool:
+    """Return whether each value is null or in the other column, as far as that is known; False if it is not."""
+    if len(column) + len(other) < large:
+        return False
+    try:
+        mine, others = comparable(plain_column(column), plain_column(other))
+    except LiteralError:
+        return False
+    mine, others = ticks(mine), ticks(others)
+    if not _is_exact(mine.type):
+        return False
+    query = "select 1 from this anti join other using (c) where c is not null limit 1"
+    return gives_nothing(query, {"this": pa.table([mine], ["c"]), "other": pa.table([others], ["c"])})
+
+
+def _is_exact(type_: pa.DataType) -> bool:
+    """Return whether DuckDB has a type for these values that keeps each of them as it is."""
+    return bool(
+        pt.is_integer(type_)
+        or pt.is_float32(type_)
+        or pt.is_float64(type_)
+        or pt.is_boolean(type_)
+        or pt.is_string(type_)
+        or pt.is_large_string(type_)
+    )

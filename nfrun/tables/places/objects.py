@@ -20,10 +20,10 @@ from typing import Any
 
 from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import content_of, is_inside, remove
+from nfrun.system.os_errors import reason
 from nfrun.tables.places.addresses import address_of
 from nfrun.tables.places.base import FOLDER_MARK, TEMPORARY, FileGone, PlacedFile, PlaceError
 from nfrun.tables.places.host_cache import HostCache, boot_name, default_folder
-from nfrun.tables.places.service_errors import explained
 
 SMALL = 5_000_000  # bytes of an object that is written with one request, without a look whether it is there
 _PART = 16 << 20  # bytes that are fetched with one request
@@ -273,3 +273,41 @@ def _is_unpacked(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path)
             shutil.copyfileobj(content, file)
         path.chmod(0o755 if entry.mode & 0o100 else 0o644)
     return True
+
+
+# ------------------------------------------------------------------ errors
+
+_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY")
+_KEYS = "check the keys in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+_AWS = re.compile(r"AWS Error ([A-Z_]+)[^:]*: *(.*)", re.DOTALL)
+_EXPLAINED = {
+    "NO_SUCH_BUCKET": "there is no such bucket",
+    "ACCESS_DENIED": f"access is denied: {_KEYS}, and what they may do there",
+    "INVALID_ACCESS_KEY_ID": f"the service does not know the key: {_KEYS}",
+    "SIGNATURE_DOES_NOT_MATCH": f"the secret key is wrong: {_KEYS}",
+    "INVALID_CLIENT_TOKEN_ID": f"the service does not know the key: {_KEYS}",
+    "UNRECOGNIZED_CLIENT": f"the service does not know the key: {_KEYS}",
+    "NETWORK_CONNECTION": "the service cannot be reached",
+}
+_GOOGLE = {
+    "OAuth2 access token": "there are no credentials: set GOOGLE_APPLICATION_CREDENTIALS, or log in with gcloud",
+    "CURL error": "the service cannot be reached",
+}
+_LONGEST = 300  # characters
+
+
+def explained(error: BaseException) -> str:
+    """Return what is wrong, for people."""
+    if isinstance(error, OSError) and error.errno and error.strerror and "AWS Error" not in str(error):
+        return reason(error)
+    if "google::cloud" in str(error):
+        for what, why in _GOOGLE.items():
+            if what in str(error):
+                return why
+    found = _AWS.search(str(error))
+    if found is not None and found[1] in _EXPLAINED:
+        return _EXPLAINED[found[1]]
+    text = " ".join((found[2] or found[1] if found is not None else str(error)).split())
+    for value in filter(None, map(os.environ.get, _SECRETS)):
+        text = text.replace(value, "***")
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from nfrun.system.processes.exit_status import describe_exit
+from nfrun.system.processes.process_tree import describe_exit
 
 
 @pytest.mark.parametrize(

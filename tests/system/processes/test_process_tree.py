@@ -16,7 +16,7 @@ BEGIN = """
 import os, subprocess, sys
 from pathlib import Path
 from nfrun.system.processes.process_tree import descendants, kill_descendants
-from nfrun.system.processes.prctl import ADOPTS_ORPHANS, find_prctl
+from nfrun.system.processes.process_tree import ADOPTS_ORPHANS, find_prctl
 
 assert find_prctl()(ADOPTS_ORPHANS, 1) == 0
 pid_folder = Path(sys.argv[1])

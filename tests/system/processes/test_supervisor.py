@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nfrun.system.processes import supervisor as module
-from nfrun.system.processes.exit_status import describe_exit
+from nfrun.system.processes.process_tree import describe_exit
 from nfrun.system.processes.supervisor import _PID_BYTES, _REACTED, _Supervisor, supervise
 from nfrun.system.std_streams import StrayOutput
 

@@ -19,7 +19,7 @@ def test_sockets_have_a_short_path_also_where_that_of_temporary_files_is_long(
     folder.mkdir()
     reserve = "reserve_temp_folder(); " if is_reserved else ""
     code = (
-        f"from nfrun.system.processes.temp_folder import *; {reserve}use_temp_folder()\n"
+        f"from nfrun.system.processes.process_exit import *; {reserve}use_temp_folder()\n"
         "from multiprocessing.connection import Listener; import os\n"
         "with Listener(family='AF_UNIX') as it: print(os.path.dirname(os.path.dirname(it.address)))"
     )
