@@ -25,7 +25,7 @@ tables 7881
 code 7070
 rows 2675
 nodes 7641
-pipeline_file 8305
+pipeline_file 8152
 engine 4884
 cluster 3487
 history 6529

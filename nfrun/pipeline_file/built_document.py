@@ -8,7 +8,7 @@ from typing import Any
 from nfrun.core.errors import SourceSpan
 from nfrun.core.values import field, frozen, replace
 from nfrun.pipeline_file.yaml.document import Document, Keys
-from nfrun.pipeline_file.yaml.offset_parser import Source
+from nfrun.pipeline_file.yaml.parser import Source
 
 CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # characters that no file has, not even escaped
 
@@ -21,10 +21,7 @@ class BuiltDocument(Document):
 
     def span(self, *path: str | int) -> SourceSpan:
         """Return the place of the call that gave the value at `path`."""
-        for i in range(len(path) if self.moved else 0, 0, -1):
-            if path[:i] in self.moved:
-                path = (*self.moved[path[:i]], *path[i:])
-                break
+        path = self.written(path)
         found = next((self.places[path[:i]] for i in range(len(path), -1, -1) if path[:i] in self.places), None)
         return found or SourceSpan(self.file)
 

@@ -195,22 +195,15 @@ def bind_params(
             listed = ", ".join(env_text(choice) for choice in param.enum)
             what = f"the parameter '{name}' must be one of {listed}, not {shown}"
             diagnostics.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
-        values[name] = _plain(value)
+        values[name] = value
     return values
 
 
 def default_names(pipeline: Pipeline, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Return what expressions see before parameters are bound: of these, the defaults alone."""
-    params = {name: _plain(param.default) for name, param in pipeline.params.items() if not param.required}
+    params = {name: param.default for name, param in pipeline.params.items() if not param.required}
     visible = {key: value for key, value in environ.items() if key not in pipeline.secrets}
     return {"params": params, "env": visible, "run": {"name": pipeline.name, "folder": pipeline.folder}}
-
-
-def _plain(value: Any) -> Any:
-    """Return the value as plain dicts and lists, without offsets."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _from_text(given: str, type_name: str) -> tuple[Any, bool]:

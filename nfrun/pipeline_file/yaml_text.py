@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from nfrun.core.errors import SpecError
 from nfrun.pipeline_file.yaml.document import parse
-from nfrun.pipeline_file.yaml.fast_parser import plain_values
 
 _ORDER = (
     *("name", "description", "params", "env", "secrets", "timezone", "inputs", "matrix", "resources", "defaults"),
@@ -44,8 +44,10 @@ def _is_plain(text: str) -> bool:
     """Return whether nfrun reads a text without quotes as this text, on a line and inside of `{}`."""
     if not text.isprintable() or any(sign in text for sign in "{}[],#&*!|>'\"%@`\\"):
         return False
-    read = [found and found[0] for found in map(plain_values, (f"- {text}", f"{{a: {text}}}"))]
-    return read == [[[text]], [{"a": text}]]
+    try:
+        return [parse(written, "").root for written in (f"- {text}", f"{{a: {text}}}")] == [[text], {"a": text}]
+    except SpecError:
+        return False
 
 
 def _is_block(text: str) -> bool:

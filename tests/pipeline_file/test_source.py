@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any, NoReturn
 
 import pytest
 
 from nfrun.core.errors import SourceSpan
 from nfrun.pipeline_file.loader import read_pipeline
-from nfrun.pipeline_file.yaml import document
-from nfrun.pipeline_file.yaml.document import load
-from nfrun.pipeline_file.yaml.fast_parser import plain_values
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 PLAIN = """\
@@ -40,20 +36,16 @@ def sources(folder: Path, text: str) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_of_plain_and_quoted_names(tmp_path: Path, end: str) -> None:
-    text = PLAIN.replace("\n", end)
-    assert plain_values(text) is not None
-    assert sources(tmp_path, text) == {"a": (5, 3), "b": (6, 3), "c": (9, 5), "d": (11, 3)}
+    assert sources(tmp_path, PLAIN.replace("\n", end)) == {"a": (5, 3), "b": (6, 3), "c": (9, 5), "d": (11, 3)}
 
 
 def test_of_a_file_in_one_line_with_wide_characters(tmp_path: Path) -> None:
     text = "\ufeff{name: é😀, nodes: {a: {sql: select 1}, b: {sql: select 2}}}"
-    assert plain_values(text.lstrip("\ufeff")) is not None
     assert sources(tmp_path, text) == {"a": (1, 20), "b": (1, 40)}
 
 
-def test_of_files_that_the_fast_parser_leaves_to_the_full_one(tmp_path: Path) -> None:
+def test_of_files_with_anchors_and_tabs(tmp_path: Path) -> None:
     text = PLAIN.replace("select 1", "select\t1") + "  e: &e {sql: select 1}\n  f: *e\n  &g g: {sql: select 1}\n"
-    assert plain_values(text) is None
     assert sources(tmp_path, text) == {
         **{"a": (5, 3), "b": (6, 3), "c": (9, 5), "d": (11, 3)},
         **{"e": (12, 3), "f": (13, 3), "g": (14, 6)},
@@ -66,18 +58,6 @@ def test_it_is_the_span_of_the_key_without_the_line(path: Path) -> None:
     for name, spec in pipeline.nodes.items():
         span = document.key_span("nodes", name)
         assert spec.source == SourceSpan(str(path), span.line, span.column)
-
-
-def test_a_file_is_not_parsed_twice_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: Any) -> NoReturn:
-        raise AssertionError("a second parse")
-
-    monkeypatch.setattr(document, "parse_with_offsets", refuse)
-    nodes = "".join(f"  n{i}: {{sql: select 1}}\n" for i in range(2_000))
-    found = sources(tmp_path, f"nodes:\n{nodes}")
-    assert found == {f"n{i}": (i + 2, 3) for i in range(2_000)}
-    with pytest.raises(AssertionError, match="a second parse"):
-        load(tmp_path / "p.yaml").key_span("nodes", "n0")
 
 
 def test_it_goes_to_workers_and_makes_no_difference_between_nodes(tmp_path: Path) -> None:

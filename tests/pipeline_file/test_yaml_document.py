@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from yaml._yaml import CParser
 
 from nfrun.core.errors import SpecError, render
-from nfrun.pipeline_file.yaml import offset_parser
 from nfrun.pipeline_file.yaml.document import Document, load, parse
-from nfrun.pipeline_file.yaml.fast_parser import plain_values
+from nfrun.pipeline_file.yaml.parser import MAX_PROBLEMS, Source
 from nfrun.pipeline_file.yaml.syntax_messages import BREAK
 from nfrun.pipeline_file.yaml.text_file import MAX_BYTES
 
@@ -325,7 +324,7 @@ def test_all_diagnostics_come_together_and_a_syntax_error_last() -> None:
 def test_the_number_of_diagnostics_is_limited() -> None:
     with pytest.raises(SpecError) as caught:
         parse("[" + "{1: 1}, " * 5000 + "]", "p.yaml")
-    assert len(caught.value.diagnostics) == offset_parser.MAX_PROBLEMS
+    assert len(caught.value.diagnostics) == MAX_PROBLEMS
     assert len({id(p.span.text) for p in caught.value.diagnostics}) == 1
 
 
@@ -427,7 +426,7 @@ BREAKS = ["a", "é", "😀", "'", " ", "- ", ": ", "\n", "\r", "\r\n", "\u2028",
 @given(st.lists(st.sampled_from(BREAKS), max_size=40))
 def test_lines_and_columns_are_those_of_libyaml(parts: list[str]) -> None:
     text = "".join(parts)
-    source = offset_parser.Source("p.yaml", text)
+    source = Source("p.yaml", text)
     try:
         for event in iter(CParser(text).get_event, None):
             if type(event) is yaml.ScalarEvent:
@@ -476,22 +475,6 @@ def check_parse(text: str) -> None:
             shown.encode()
     else:
         check_spans(found, text.lstrip("\ufeff"))
-    check_the_fast_parser(text.lstrip("\ufeff"))
-
-
-def check_the_fast_parser(text: str) -> None:
-    """Check that text which the fast parser accepts has no errors and gives the same values in the full parser."""
-    plain = plain_values(text)
-    if plain is not None:
-        values, marks = plain
-        source = offset_parser.Source("p.yaml", text)
-        long = offset_parser.parse_with_offsets(source, text)
-        assert repr(values) == repr(long)  # repr distinguishes 1, 1.0 and True, and shows the order of keys
-        for section, inner in long[0].items() if long and isinstance(long[0], dict) else ():
-            for key, (offset, _) in inner.offsets.items() if isinstance(inner, dict) else ():
-                if isinstance(inner[key], dict | list):
-                    mark, span = marks[section, key], source.span(offset)
-                    assert (mark.line + 1, mark.column + 1) == (span.line, span.column)
 
 
 @given(st.text())
@@ -649,40 +632,6 @@ def test_parse_leaves_garbage_collection_as_it_was() -> None:
         gc.enable()
     diagnostics_of("a: [")
     assert gc.isenabled()
-
-
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "pipelines").rglob("*.yaml")), ids=lambda path: path.name
-)
-def test_the_example_pipelines_use_the_fast_parser(path: Path) -> None:
-    assert plain_values(path.read_text(encoding="utf-8")) is not None
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["a: &x 1", "a: [&x 1, *x]", "a: !t 1", "a: ! 1", "a:\t1", "a: 1\na: 2", "a: [", "1: a", "~: a", "<<: {a: 1}",
-     "? [a]\n: b", "[a]: b", "? {a: 1}\n", "a: .nan", "a: 99999999999999999999", 'a: "\\e"', "a\x07", "a: 1\n---\nb: 1",
-     "é: \x85", "a: \ufffe", "[" * 65 + "]" * 65, "&x {}", "&x []"],
-)  # fmt: skip
-def test_the_fast_parser_rejects_files_that_are_not_plain(text: str) -> None:
-    assert plain_values(text) is None
-
-
-@pytest.mark.parametrize(
-    "text", ["", "# a\n", "a", "- a\n", "'é': 😀", 'a: "\\t"', "[" * 64 + "]" * 64, "---\na: 1\n..."]
-)
-def test_the_fast_parser_gives_the_same_values(text: str) -> None:
-    assert plain_values(text) is not None
-    check_the_fast_parser(text)
-
-
-def test_offsets_are_parsed_on_first_use() -> None:
-    found = parse("a: [1, {b: 2}]", "p.yaml")
-    assert found._source.placed is None
-    assert found.span("a", 1, "b").column == 12
-    offset_nodes = found._source.placed
-    assert found.key_span("a", 1, "b").column == 9
-    assert found._source.placed is offset_nodes is not None
 
 
 @given(

@@ -1,5 +1,5 @@
 """Reads YAML files into plain values, and knows where in the file each value stands.
 
-`text_file.py` reads and decodes a file. `document.py` makes a `Document` of it: `fast_parser.py` parses plain YAML, and
-`offset_parser.py` all YAML, with the offset of each value. `syntax_messages.py` words the errors of the syntax.
+`text_file.py` reads and decodes a file. `document.py` makes a `Document` of it, with the values and the offset of each
+that `parser.py` builds from libyaml's events. `syntax_messages.py` words the errors of the syntax.
 """

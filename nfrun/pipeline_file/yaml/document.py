@@ -1,23 +1,16 @@
-"""Reads a YAML file into a `Document`: plain values, and the span of each in the file.
-
-`fast_parser.py` reads plain files without offsets. Other files, and spans for messages, take `offset_parser.py`.
-"""
+"""Reads a YAML file into a `Document`: plain values, and the span of each in the file."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import SourceSpan
 from nfrun.core.values import field, frozen, replace
-from nfrun.pipeline_file.yaml.fast_parser import plain_values
-from nfrun.pipeline_file.yaml.offset_parser import LENGTH, Map, Offset, Seq, Source, parse_with_offsets
-from nfrun.pipeline_file.yaml.scalars import place_in_scalar
+from nfrun.pipeline_file.yaml.parser import LENGTH, Offset, Source, parse_source, place_in_scalar
 from nfrun.pipeline_file.yaml.text_file import read_text, refuse
-from nfrun.system.runtime import gc_paused
 
 Keys = tuple[str | int, ...]  # the steps to a value: keys of mappings and indices of lists
 
@@ -29,7 +22,6 @@ class Document:
     `moved` has for values of `root` that the file has elsewhere the path there, by the path in `root`.
     `others` are the documents of pipelines that nodes name, by their files. `included` are the places that include the
     file, the nearest first.
-    Only messages need spans, and most files cause none: the first request for a span parses a plain file again.
     """
 
     file: str
@@ -64,36 +56,24 @@ class Document:
         return self._placed(self._source.span(((offset >> 32) + place[0]) << 32 | place[1]))
 
     def start_of_entry(self, section: str, key: str) -> SourceSpan:
-        """Return where the entry `key` of the top-level mapping `section` starts: a span without the line's text.
-
-        If its value is a mapping or a list, this takes no second parse of the file.
-        """
-        place = self.moved.get((section, key), (section, key))
-        if mark := self._source.marks.get((str(place[0]), str(place[1]))):
-            return self._placed(SourceSpan(self.file, mark.line + 1, mark.column + 1))
-        return replace(self.key_span(section, key), length=1, text="")
+        """Return where the entry `key` of the top-level mapping `section` starts: a span without the line's text."""
+        start = self._find((section, key))[0] >> 32
+        line, first = self._source.line(start)
+        return self._placed(SourceSpan(self.file, line, start - first + 1))
 
     def _placed(self, span: SourceSpan) -> SourceSpan:
         return replace(span, included=self.included) if self.included else span
 
     def _find(self, path: Keys) -> tuple[Offset, Offset, Any]:
         """Return the offset of the key, that of the value, and the value."""
-        top = self._source.placed or parse_with_offsets(self._source, self._source.text)
-        value, key, offset = top[0], top.offsets[0], top.offsets[0]
+        return self._source.find(self.written(path))
+
+    def written(self, path: Keys) -> Keys:
+        """Return the path of a value in the file: another one than in `root` if it is moved."""
         for i in range(len(path) if self.moved else 0, 0, -1):
             if path[:i] in self.moved:
-                path = (*self.moved[path[:i]], *path[i:])
-                break
-        for step in path:
-            if isinstance(value, Map) and isinstance(step, str) and step in value.offsets:
-                key, offset = value.offsets[step]
-                value = value[step]
-            elif isinstance(value, Seq) and isinstance(step, int) and 0 <= step < len(value):
-                key = offset = value.offsets[step]
-                value = value[step]
-            else:
-                break
-        return key, offset, value
+                return (*self.moved[path[:i]], *path[i:])
+        return path
 
 
 def entries(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -107,15 +87,10 @@ def parse(text: str, file: str) -> Document:
     Raises SpecError with all problems, in file order. The search ends at the first syntax error, at a second document,
     at nesting or aliases over the limit (MAX_DEPTH, MAX_ALIASED), and after MAX_PROBLEMS.
     """
-    # Remove the byte order mark: libyaml skips it without counting it, so all columns would be off by one.
-    text = text.lstrip("\ufeff")
-    source = Source(file, text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text))
-    with gc_paused():
-        plain = plain_values(text)
-        top, source.marks = plain or (parse_with_offsets(source, text), {})
-    if not top or top[0] is None:
+    source = parse_source(text, file)
+    if not source.top or source.top[0] is None:
         refuse(file, "the file is empty", "a pipeline file has at least 'nodes:'")
-    return Document(file, top[0], source)
+    return Document(file, source.top[0], source)
 
 
 def load(path: str | os.PathLike[str], shown: str | None = None) -> Document:
