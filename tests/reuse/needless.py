@@ -29,6 +29,7 @@ from projects import projects, touched  # noqa: E402
 
 ROOT = TESTS.parent
 WAITS = ("it reads '", "it follows '")  # how the reason of a node begins that waits for another one
+USAGE = 2
 NO_DATA = (".py", ".md", ".pyc", ".log")
 Again = dict[str, list[str]]  # by data file, the nodes that run again
 
@@ -82,8 +83,9 @@ def measured(names: list[str]) -> Iterator[tuple[str, Again]]:
                 yield name, of_project(folder, "p.yaml", [*project.readers])
         for name, (source, pipeline) in shipped().items():
             if not names or name in names:
-                folder = Path(scratch, name.replace("/", "-"))
-                shutil.copytree(source, folder, ignore=shutil.ignore_patterns(".nfrun", "__pycache__"))
+                top = Path(scratch, name.replace("/", "-"))
+                shutil.copytree(source.parent, top, ignore=shutil.ignore_patterns(".nfrun", "__pycache__"))
+                folder = top / source.name
                 files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != pipeline)
                 data = [str(path.relative_to(folder)) for path in files if path.suffix not in NO_DATA]
                 yield name, of_project(folder, pipeline, data)
@@ -101,6 +103,8 @@ def told(name: str, ours: Again, theirs: Again | None) -> Iterator[str]:
     """Yield the lines about one project."""
     readers = projects()[name].readers if name in projects() else None
     runs = sum(len(nodes) for file, nodes in ours.items() if file)
+    if not ours:
+        return
     head = f"{name}: {runs} runs of nodes after {len(ours) - 1} changes"
     if readers is not None:
         needless = sum(len({*nodes} - readers[file]) for file, nodes in ours.items() if file)

@@ -57,7 +57,7 @@ def touched(content: bytes, name: str) -> bytes:
         return content + b"-- touched\n"
     if name.endswith((".sh", ".yaml")) or content.startswith(b"#!"):
         return content + b"# touched\n"
-    return content + (content.splitlines(keepends=True)[-1] if name.endswith((".csv", ".jsonl")) and content else b" ")
+    return content + b"\n"
 
 
 _NUMBERS = range(10)
