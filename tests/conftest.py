@@ -35,7 +35,7 @@ from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.threads import _Loop
 from nfrun.nodes.base import CancelToken
-from nfrun.system import working_directory
+from nfrun.system import runtime
 from nfrun.system.logs.node_logs import Logs
 from nfrun.system.runtime import cores
 from nfrun.tables.store import TableStore
@@ -182,14 +182,14 @@ def one_directory() -> Iterator[None]:
 
     A query would give it one of its own for good, and threads of libraries, as those of polars, do not follow that.
     """
-    own, process = working_directory._has_own_directory, os.getpid()
+    own, process = runtime._has_own_directory, os.getpid()
 
     def has_own_directory() -> bool:
         is_of_tests = os.getpid() == process and threading.current_thread() is threading.main_thread()
         return not is_of_tests and own()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(working_directory, "_has_own_directory", has_own_directory)
+        patch.setattr(runtime, "_has_own_directory", has_own_directory)
         yield
 
 

@@ -141,7 +141,7 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
 def _path(run: ListedRun, output: FinishedOutput) -> Path | None:
     """Return where an output is on this machine, None if that is nowhere."""
     from nfrun.history.run_history import table_path
-    from nfrun.tables.places.addresses import path_of
+    from nfrun.tables.places.base import path_of
 
     if output.stored:
         path = path_of(output.stored)

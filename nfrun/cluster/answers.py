@@ -13,7 +13,7 @@ from pathlib import Path
 import nfrun
 from nfrun.cluster.wire import Answer, Question
 from nfrun.system.runtime import available_memory, cores
-from nfrun.tables.places.opening import open_place
+from nfrun.tables.places.folder import open_place
 
 _PACKAGES = ("pyarrow", "pandas", "polars")  # that give other digests in other versions
 

@@ -41,7 +41,7 @@ from nfrun.system.logs.node_logs import STREAMS
 from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import available_memory, cores
-from nfrun.tables.places.opening import open_place
+from nfrun.tables.places.folder import open_place
 from nfrun.tables.places.stored_outputs import StoredOutputs, put_output
 from nfrun.tables.worker_store import WorkerStore
 

@@ -193,7 +193,7 @@ class _Attempt(AttemptContext):
         if not isinstance(value, pa.RecordBatchReader):
             if self.node.kind in BUILT_IN:  # these return tables that nobody can change
                 return value
-            from nfrun.tables.frozen import frozen_output
+            from nfrun.tables.stored_form import frozen_output
 
             return frozen_output(value)
 

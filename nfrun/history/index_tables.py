@@ -206,8 +206,10 @@ class JournalRows:
 
 def _place_and_name(address: str) -> tuple[str, str]:
     """Return the place and the name there of an address in a journal, "" for what is no address."""
-    from nfrun.tables.places.addresses import place_and_name  # most journals have none
-    from nfrun.tables.places.base import PlaceError
+    from nfrun.tables.places.base import (
+        PlaceError,
+        place_and_name,  # most journals have none
+    )
 
     try:
         return place_and_name(address)

@@ -16,8 +16,7 @@ from nfrun.history.kept_tables import budget_of_place, kept_in_place
 from nfrun.history.present_address import present_address
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import WorkDir
-from nfrun.tables.places.addresses import address_of, place_and_name
-from nfrun.tables.places.base import PlaceError
+from nfrun.tables.places.base import PlaceError, address_of, place_and_name
 
 if TYPE_CHECKING:
     from nfrun.tables.places.base import Place
@@ -85,7 +84,7 @@ def list_places(
 
     Calls `on_error(error)` for one that cannot be listed, which is left out.
     """
-    from nfrun.tables.places.opening import open_place
+    from nfrun.tables.places.folder import open_place
 
     found = []
     for address in places_of(work, journals):

@@ -198,7 +198,7 @@ def _frozen(context: NodeContext, value: Any, arguments: Mapping[str, Any]) -> A
     is_reader = hasattr(type(table), "read_next_batch")  # its batches are copied when they are read
     if is_reader or isinstance(value, Mapping | list | tuple) or any(table is item for item in inputs):
         return table
-    from nfrun.tables.frozen import frozen_output
+    from nfrun.tables.stored_form import frozen_output
 
     return frozen_output(table, inputs)
 

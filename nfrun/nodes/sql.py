@@ -139,7 +139,7 @@ def _in_folder(context: NodeContext) -> Iterator[None]:
         return
 
     from nfrun.nodes.texts.sql_files import files_elsewhere
-    from nfrun.system.working_directory import thread_directory
+    from nfrun.system.runtime import thread_directory
 
     only_here, in_both = files_elsewhere(context.node.body, context.node.with_, context.folder)
     with nullcontext(False) if only_here else thread_directory(context.folder) as moved:

@@ -134,7 +134,7 @@ def sliced(table: Any) -> Any:
     DuckDB would give the indices of these.
     """
     if "fixed_size_list<" in (types := str(table.schema)) and "dictionary<" in types:
-        from nfrun.tables.dictionaries import without_dictionaries
+        from nfrun.tables.stored_form import without_dictionaries
 
         table = without_dictionaries(table)
     if table.num_rows <= SLICE_ROWS or not table.num_columns:

@@ -203,7 +203,7 @@ def _output(context: NodeContext, name: str, value: Any) -> Any:
     table = to_table(value)
     if hasattr(table, "read_next_batch"):  # its batches are written as they come
         return table
-    from nfrun.tables.frozen import frozen_output
+    from nfrun.tables.stored_form import frozen_output
 
     return frozen_output(table)
 

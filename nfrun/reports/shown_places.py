@@ -9,7 +9,7 @@ def path_here(ref: OutputRef) -> str | None:
     """Return the path of an output on this machine, also in a folder that machines share; None if it is in no file."""
     if ref.path is not None or ref.stored is None:
         return ref.path
-    from nfrun.tables.places.addresses import path_of  # few runs have a place that machines share
+    from nfrun.tables.places.base import path_of  # few runs have a place that machines share
 
     return path_of(ref.stored)
 

@@ -18,8 +18,8 @@ from nfrun.rows.returned import Computed, computed_by_type, computed_rows
 from nfrun.rows.row_keys import KEY_BYTES
 from nfrun.rows.segments import encoded
 from nfrun.rows.writer import ResultWriter, SentResults
-from nfrun.tables.frozen import frozen as frozen_table
 from nfrun.tables.ipc import open_file
+from nfrun.tables.stored_form import frozen as frozen_table
 from nfrun.tables.stored_form import read_all
 
 

@@ -14,7 +14,7 @@ import pyarrow.types as pt
 
 from nfrun.core.values import frozen
 from nfrun.rows.row_types import only_rows, rows_by_type
-from nfrun.tables.frozen import frozen as frozen_table
+from nfrun.tables.stored_form import frozen as frozen_table
 
 UNNAMED = ""  # the name of a column that the function does not name: it gets that of the node
 

@@ -15,7 +15,7 @@ from nfrun.core.values import frozen
 from nfrun.rows.plain_rows import PlainRows, together
 from nfrun.rows.returned import Computed
 from nfrun.rows.segments import SegmentFile, encoded, records_in
-from nfrun.tables.dictionaries import has_dictionary
+from nfrun.tables.stored_form import has_dictionary
 
 _DELAY = 0.03  # seconds; a result is on disk 50 ms after its call has ended
 _MOST_BYTES = 4 << 20  # that wait to be written

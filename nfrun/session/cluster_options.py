@@ -28,8 +28,8 @@ def check_cluster(options: RunOptions | ValidateOptions) -> None:
 
 def place_of(options: RunOptions, work: WorkDir) -> Place:
     """Return the place for the outputs of runs in a work folder. Raises UsageError, PlaceError and OSError."""
-    from nfrun.tables.places.addresses import path_of
-    from nfrun.tables.places.opening import open_place
+    from nfrun.tables.places.base import path_of
+    from nfrun.tables.places.folder import open_place
 
     default = work.path / STORE
     store = cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), default)

@@ -57,7 +57,7 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
     from nfrun.cluster.base import Cluster
     from nfrun.cluster.folder_copies import left_behind
     from nfrun.cluster.preflight import Needs, preflight
-    from nfrun.tables.places.opening import open_place
+    from nfrun.tables.places.folder import open_place
 
     place = open_place(setup.started.store)
     address = cluster_address(options.address, os.environ)
@@ -94,7 +94,7 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     from nfrun.cluster.folder_copies import left_behind
     from nfrun.cluster.preflight import Needs, preflight
     from nfrun.cluster.wire import HostConfig
-    from nfrun.tables.places.opening import open_place
+    from nfrun.tables.places.folder import open_place
 
     check_cluster(options)
     address = cluster_address(options.address, os.environ)

@@ -126,8 +126,10 @@ def parse_address(address: str) -> str:
 
 def parse_store(store: str) -> str:
     """Return the address of a place for outputs: a URI, or an absolute path. Raises ValueError."""
-    from nfrun.tables.places.addresses import check_address  # few runs have a store
-    from nfrun.tables.places.base import PlaceError
+    from nfrun.tables.places.base import (
+        PlaceError,
+        check_address,  # few runs have a store
+    )
 
     try:
         check_address(store)

@@ -30,16 +30,13 @@ from nfrun.session.run_setup import RunSetup
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.native_threads import arrow_threads
 from nfrun.system.runtime import collect_rarely, peak_rss
-from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_class
-from nfrun.tables.late_store import LateStore
+from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, LateStore, store_class
 
 if TYPE_CHECKING:
     from nfrun.cluster.base import Cluster
     from nfrun.engine.executors.base import MakeExecutor, Placement
     from nfrun.reports.end_report import EndReport
-    from nfrun.tables.places.base import Place
     from nfrun.tables.store import TableStore
-    from nfrun.tables.stored_files import StoredFiles
 
 # Opens an output by its id; None if it cannot be read.
 OpenTable: TypeAlias = Callable[[OutputId], Any]
@@ -199,7 +196,7 @@ class PreparedRun:
         unwritten = frozenset(output for spec in reads for output in spec.output_ids) - retained
 
         def make() -> TableStore:
-            from nfrun.tables.stored_files import LateStoredFiles
+            from nfrun.tables.places.stored_outputs import StoredOutputs
 
             store = store_class(options.handoff) if in_program else _store_class(setup)
             return store(
@@ -211,7 +208,7 @@ class PreparedRun:
                 persistent=options.handoff in PERSISTENT_HANDOFFS,
                 unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),
                 fsync=options.fsync,
-                stored=LateStoredFiles(_stored_outputs) if cluster is None else _stored_outputs(cluster.place),
+                stored=StoredOutputs(None if cluster is None else cluster.place),
                 on_published=run.output_published,
                 on_error=run.abort,
             )
@@ -244,12 +241,6 @@ def _write_report(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)  # the folder of the run may have been removed
     with atomic_write(path, private=True) as partial:
         Path(partial).write_text(text, encoding="utf-8")
-
-
-def _stored_outputs(place: Place | None = None) -> StoredFiles:
-    from nfrun.tables.places.stored_outputs import StoredOutputs  # few runs have outputs in places that machines share
-
-    return StoredOutputs(place)
 
 
 def _store_class(setup: RunSetup) -> type[TableStore]:

@@ -23,11 +23,19 @@ from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.core.text import format_count, format_seconds, format_size, shortened
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
-from nfrun.system.cgroups import cpu_quota, memory_kills, memory_left, processes_left
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.processes.process_exit import LONGEST, is_too_long
 from nfrun.system.processes.process_tree import describe_exit, find_prctl
-from nfrun.system.runtime import allowed_cores, available_memory, cores, is_busy
+from nfrun.system.runtime import (
+    allowed_cores,
+    available_memory,
+    cores,
+    cpu_quota,
+    is_busy,
+    memory_kills,
+    memory_left,
+    processes_left,
+)
 
 _LITTLE_MEMORY = 1_000_000_000
 _FEW_FILES = 1024

@@ -1,4 +1,4 @@
-"""Measures and sets what this process uses: cores, memory, CPU time, the garbage collector."""
+"""Measures and sets what this process uses, and may use: cores, memory, CPU time, the garbage collector, its folder."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-
-from nfrun.system.cgroups import cpu_quota, memory_limit
 
 _BUSY = 1.5  # processes that want a core, per core
 _GC_THRESHOLD = 10_000  # new objects between two collections of the youngest generation
 _MANY_OBJECTS = 5_000  # fewer new objects are scanned faster than all frozen ones are counted
+_MOUNTED = "sys/fs/cgroup"
+_OF_PROCESS = "proc/self/cgroup"
+_UNLIMITED = 1 << 60  # bytes; version 1 says the largest number of pages for no limit
+_CLONE_FS = 0x200  # of the system call `unshare`
 
 
 def cores() -> int:
@@ -155,3 +158,123 @@ def process_began() -> float:
         ticks = int(after_name.split()[19])  # field 22: since the system started
         return min(now, now - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK"))
     return now
+
+
+# ------------------------------------------------------------------ the control groups of Linux, as of a container
+
+
+def cpu_quota(root: str = "") -> float | None:
+    """Return how many cores' worth of time this process and those beside it may use; None without a limit."""
+    found = []
+    for folder in _folders("cpu", root):
+        with suppress(OSError, ValueError):  # the file says "max" if there is no limit
+            quota, period = map(int, _read(folder, "cpu.max").split())
+            found.append(quota / period)
+        with suppress(OSError, ValueError):
+            quota, period = (int(_read(folder, f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
+            found += [quota / period] if quota > 0 else []
+    return min(found, default=None)
+
+
+def memory_limit(root: str = "") -> int | None:
+    """Return how many bytes this process and those beside it may use; None without a limit."""
+    found = []
+    for folder in _folders("memory", root):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with suppress(OSError, ValueError):
+                found.append(int(_read(folder, name)))
+    return min([limit for limit in found if limit < _UNLIMITED], default=None)
+
+
+def memory_left(root: str = "") -> int | None:
+    """Return how many bytes of the limit are not used; None without a limit. Cached files do not count as used."""
+    left = []
+    for folder in _folders("memory", root):
+        for most, used, cached in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            with suppress(OSError, ValueError, KeyError):
+                limit = int(_read(folder, most))
+                files = int(dict(line.split() for line in _read(folder, "memory.stat").splitlines())[cached])
+                left += [limit - int(_read(folder, used)) + files] if limit < _UNLIMITED else []
+    return min(left, default=None)
+
+
+def memory_kills(root: str = "") -> int:
+    """Return how many processes of this group the system has ended because its memory ran out."""
+
+    def kills(text: str) -> int:
+        return int(dict(line.split() for line in text.splitlines())["oom_kill"])
+
+    own = next(iter(_folders("memory", root)), None)
+    for name in ("memory.events", "memory.oom_control"):
+        with suppress(OSError, ValueError, KeyError):
+            if own is not None:
+                return kills(_read(own, name))
+    return 0
+
+
+def processes_left(root: str = "") -> int | None:
+    """Return how many more processes and threads may be started here; None without a limit."""
+    left = []
+    for folder in _folders("pids", root):
+        with suppress(OSError, ValueError):
+            left.append(int(_read(folder, "pids.max")) - int(_read(folder, "pids.current")))
+    return min(left, default=None)
+
+
+@cache
+def _folders(controller: str, root: str) -> tuple[str, ...]:
+    """Return the folders of the groups with this process, the innermost first. All limits on the way count.
+
+    In a container the path may be one of the machine outside: then only the outermost folder is there. Runs ask a few
+    times, so it is found once.
+    """
+    found: dict[str, None] = {}
+    with suppress(OSError, ValueError):
+        for line in Path(f"{root}/{_OF_PROCESS}").read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and controller not in controllers.split(","):
+                continue
+            for mounted in (controller, controllers) if controllers else ("unified", ""):
+                top = f"{root}/{_MOUNTED}/{mounted}".rstrip("/")
+                inner = path.strip("/")
+                while inner:
+                    found[f"{top}/{inner}"] = None
+                    inner = inner.rpartition("/")[0]
+                found[top] = None
+    return tuple([folder for folder in found if Path(folder).is_dir()])
+
+
+def _read(folder: str, name: str) -> str:
+    """Return the content of a file of a group. Raises OSError."""
+    return Path(folder, name).read_text(encoding="utf-8")
+
+
+# ------------------------------------------------------------------ the working directory
+
+
+@contextmanager
+def thread_directory(folder: Path) -> Iterator[bool]:
+    """Make `folder` the working directory of this thread, and of threads that it starts, within the `with` block.
+
+    Yields whether that was possible: only Linux can do it, and some containers forbid it. Then nothing is changed.
+    """
+    if not _has_own_directory():
+        yield False
+        return
+    before = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(folder)
+        yield True
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+def _has_own_directory() -> bool:
+    """Give this thread a working directory of its own, for as long as it lives. Returns whether it has one."""
+    import ctypes  # here: every command imports this module
+
+    return sys.platform == "linux" and bool(ctypes.CDLL(None).unshare(_CLONE_FS) == 0)

@@ -16,10 +16,9 @@ import pyarrow.types as pt
 from nfrun.core.text import ellipsize
 from nfrun.tables.csv_options import FAIL, CsvOptions, wrong_option
 from nfrun.tables.csv_source import CsvSource, Rejected
-from nfrun.tables.exact_numbers import exact, may_be_inexact
 from nfrun.tables.formats import FormatError, endings
 from nfrun.tables.plain_arrays import times_of_day
-from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Open, Types
+from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Open, Types, exact, may_be_inexact
 
 _DELIMITERS = (";", "\t", "|", ",")
 _EMPTY = [""]

@@ -24,8 +24,6 @@ from nfrun.system.atomic_files import atomic_write
 from nfrun.tables.csv_files import csv_options, read_csv
 from nfrun.tables.csv_options import CsvOptions
 from nfrun.tables.csv_source import CsvSource, Rejected
-from nfrun.tables.dictionaries import with_plain_words
-from nfrun.tables.exact_numbers import check_doubles
 from nfrun.tables.file_lists import read_lines, read_row
 from nfrun.tables.formats import (
     COMPRESSIONS,
@@ -40,7 +38,8 @@ from nfrun.tables.formats import (
 from nfrun.tables.json_values import encode_line, in_range, is_bytes, json_form, json_values
 from nfrun.tables.local_files import local_source, resolve_files
 from nfrun.tables.partitions import Partitions, partitions_of
-from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, read_jsonl, with_file_name
+from nfrun.tables.stored_form import with_plain_words
+from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, check_doubles, read_jsonl, with_file_name
 
 _MAGIC = {
     b"PAR1": "a Parquet file",

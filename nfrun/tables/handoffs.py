@@ -1,9 +1,16 @@
-"""Lists the handoffs, which are the ways to pass tables from node to node, and imports their stores on demand."""
+"""Lists the handoffs, which are the ways to pass tables from node to node, and makes their stores on demand.
+
+A run that reuses everything needs no table, and so imports no Arrow.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+
+from nfrun.core.events import OutputRef
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
@@ -18,3 +25,47 @@ def store_class(handoff: str) -> type[TableStore]:
     """Import the class of the store that passes tables by this handoff."""
     module, name = _OTHER_STORES.get(handoff, ("nfrun.tables.store", "TableStore"))
     return cast("type[TableStore]", getattr(import_module(module), name))
+
+
+class LateStore:
+    """Stands for a `TableStore`, which `make` makes when a table is handed on or read first.
+
+    Until then it holds no tables, so there are none to commit, release or write.
+    """
+
+    def __init__(self, make: Callable[[], TableStore], *, fsync: bool) -> None:
+        self.fsync = fsync
+        self._make = make
+        self._made: TableStore | None = None
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the store, which is made now if it was not before."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return getattr(self._made, name)
+
+    def commit(self, ref: OutputRef) -> None:
+        """Commit an output, see `TableStore`."""
+        if self._made is not None:
+            self._made.commit(ref)
+
+    def release(self, ref: OutputRef) -> None:
+        """Release an output, see `TableStore`."""
+        if self._made is not None:
+            self._made.release(ref)
+
+    def discard(self, ref: OutputRef) -> None:
+        """Drop an output, see `TableStore`."""
+        if self._made is not None:
+            self._made.discard(ref)
+
+    def flushed(self, seconds: float | None = None) -> bool:
+        """Wait until there is nothing to write, see `TableStore`."""
+        return self._made is None or self._made.flushed(seconds)
+
+    def close(self, *, wait: bool = True) -> None:
+        """Close the store, see `TableStore`."""
+        if self._made is not None:
+            self._made.close(wait=wait)

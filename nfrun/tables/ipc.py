@@ -16,8 +16,7 @@ from nfrun.core.values import frozen, replace
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.checksums import HashedFile, bytes_checksum
 from nfrun.system.os_errors import reason
-from nfrun.tables.frozen import LITTLE
-from nfrun.tables.stored_form import is_plain, joined_batches, registered_reader, with_stored_types
+from nfrun.tables.stored_form import LITTLE, is_plain, joined_batches, registered_reader, with_stored_types
 
 if TYPE_CHECKING:
     from nfrun.tables.digest import Digest

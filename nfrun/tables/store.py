@@ -28,12 +28,12 @@ from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import remove
 from nfrun.system.runtime import available_memory
 from nfrun.system.threads import start_thread
-from nfrun.tables.file_outputs import file_output
 from nfrun.tables.file_table import FileTable
 from nfrun.tables.ipc import open_file
 from nfrun.tables.output_files import (
     StoredOutput,
     Value,
+    file_output,
     gone,
     in_memory,
     is_written_at_once,
@@ -41,7 +41,7 @@ from nfrun.tables.output_files import (
     write_output,
     write_stored,
 )
-from nfrun.tables.stored_files import NO_STORED_FILES, StoredFile, StoredFiles
+from nfrun.tables.places.stored_outputs import StoredFile, StoredOutputs
 from nfrun.tables.stored_form import as_registered
 from nfrun.tables.write_queue import Key, WriteQueue
 
@@ -80,7 +80,7 @@ class TableStore:
         persistent: bool = False,
         unwritten: frozenset[str] = frozenset(),
         fsync: bool = False,
-        stored: StoredFiles = NO_STORED_FILES,
+        stored: StoredOutputs | None = None,
         on_published: Callable[[OutputRef], None] = lambda ref: None,
         on_error: Callable[[HandoffError], None] = lambda error: None,
     ) -> None:
@@ -89,8 +89,8 @@ class TableStore:
         self.persistent = persistent
         self._unwritten = unwritten
         self.fsync = fsync
-        self._stored, self._on_published = stored, on_published
-        self.place = stored.place
+        self._stored, self._on_published = stored or StoredOutputs(), on_published
+        self.place = self._stored.place
         self._on_error = on_error
         self._entries: dict[Key, StoredOutput] = {}
         budget = available_memory() // 4 if budget is None else budget

@@ -8,13 +8,14 @@ the table: it may have registered some. `read_all` makes a table of a reader.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Set
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.types as pt
 
-from nfrun.tables.dictionaries import has_dictionary, with_one_dictionary_each, with_plain_words
-from nfrun.tables.frozen import HUGE, copied, frozen
+from nfrun.tables.formats import FormatError
 
 MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they save
 _MIN_BYTES = 8 << 20  # a batch of fewer rows is not joined with others if it has as many
@@ -146,3 +147,207 @@ def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
         return [pa.concat_batches(batches)]
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # sparse unions, or more than 2 GB of text
         return batches
+
+
+LITTLE = 1 << 12  # bytes, one page
+HUGE = 1 << 30  # bytes; copying as much might take more memory than there is
+_LARGE = 1 << 20  # bytes; to copy a smaller table takes less time than to compare it with the inputs
+
+
+def frozen_output(table: pa.Table, inputs: Iterable[pa.Table] = ()) -> pa.Table | pa.RecordBatchReader:
+    """Return the output of a node as `frozen` does, but as a reader if the copies would take 1 GiB or more.
+
+    A reader is written to its file at once, batch by batch. The memory of the `inputs` is frozen already.
+    """
+    if table.get_total_buffer_size() < _LARGE:
+        return frozen(table)
+    safe = {address for other in inputs for column in other.columns for address in _addresses(column)}
+    shared = [i for i in _shareable_columns(table) if not _is_within(table.column(i), safe)]
+    if sum(table.column(i).nbytes for i in shared) >= HUGE:
+        return table.to_reader()
+    return _with_copies(table, shared)
+
+
+def frozen(table: pa.Table) -> pa.Table:
+    """Return the table with copies of the columns whose memory may belong to an object that can change.
+
+    Texts, booleans and decimals need a copy only if Arrow says that their memory can change: numpy has another form for
+    them. Raises FormatError if a file cannot hold a dictionary of the table.
+    """
+    if table.get_total_buffer_size() < LITTLE:  # ten times as fast, but it copies more of slices
+        memory = pa.default_cpu_memory_manager()
+        return pa.Table.from_batches([batch.copy_to(memory) for batch in table.to_batches()], table.schema)
+    return _with_copies(table, _shareable_columns(table))
+
+
+def copied(table: pa.Table) -> pa.Table:
+    """Return the table in new memory, with the extension types that are registered now."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
+
+
+def _shareable_columns(table: pa.Table) -> list[int]:
+    """Return the positions of the columns that may share the memory of objects."""
+    types = table.schema.types
+    return [i for i, kind in enumerate(types) if _is_shareable(kind) or _is_mutable(table.column(i))]
+
+
+def _with_copies(table: pa.Table, shared: list[int]) -> pa.Table:
+    if not shared:
+        return table
+    fields = list(table.schema)
+    if any(has_dictionary(fields[i].type) for i in shared):
+        table = with_one_dictionary_each(table)
+    columns, copy = table.columns, copied(table.select(shared))
+    for i, column, field in zip(shared, copy.columns, copy.schema, strict=True):
+        columns[i], fields[i] = column, field
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields, table.schema.metadata))
+
+
+def _is_shareable(kind: pa.DataType) -> bool:
+    """Return whether an array of the type may share the memory of a numpy array."""
+    texts = pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+    return not (texts or pt.is_boolean(kind) or pt.is_null(kind) or pt.is_decimal(kind))
+
+
+def _is_mutable(column: pa.ChunkedArray) -> bool:
+    """Return whether a buffer, or one that it is a part of, can change. That is so of all that Arrow itself builds."""
+    for chunk in column.chunks:
+        for buffer in chunk.buffers():
+            part = buffer
+            while part is not None:
+                if part.is_mutable:
+                    return True
+                part = part.parent
+    return False
+
+
+def _is_within(column: pa.ChunkedArray, safe: Set[int]) -> bool:
+    """Return whether all buffers of the column are at safe addresses. Unknown for dictionaries, so they are not."""
+    return not has_dictionary(column.type) and safe >= {*_addresses(column)}
+
+
+def _addresses(column: pa.ChunkedArray) -> Iterator[int]:
+    """Yield the addresses of the column's buffers, without those of dictionaries."""
+    for chunk in column.chunks:
+        yield from (buffer.address for buffer in chunk.buffers() if buffer)
+
+
+def has_dictionary(kind: pa.DataType) -> bool:
+    """Return whether the type contains a dictionary."""
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    parts = [kind.field(i).type for i in range(kind.num_fields)]
+    return isinstance(kind, pa.DictionaryType) or any(has_dictionary(part) for part in parts)
+
+
+def with_plain_words(table: pa.Table) -> pa.Table:
+    """Return the table with dictionaries of plain strings and bytes in place of views of them, as polars makes these.
+
+    Arrow can neither decode nor sort nor write those.
+    """
+    if not re.search("dictionary<values=(string|binary)_view", str(table.schema)):
+        return table
+    for i, field in enumerate(table.schema):
+        kind = _plain_type(field.type)
+        if kind != field.type:
+            chunks = [_plain_words(chunk) for chunk in table.column(i).chunks]
+            table = table.set_column(i, field.with_type(kind), pa.chunked_array(chunks, kind))
+    return table
+
+
+def without_dictionaries(table: pa.Table) -> pa.Table:
+    """Return the table with plain values in place of dictionaries inside of lists and structs."""
+    for i, field in enumerate(table.schema):
+        kind = _with_dictionaries(field.type, lambda kind: kind.value_type)
+        if pt.is_nested(field.type) and kind != field.type:
+            table = table.set_column(i, field.with_type(kind), table.column(i).cast(kind))
+    return table
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type with dictionaries of strings and bytes in place of views of them."""
+
+    def plain(kind: pa.DataType) -> pa.DataType:
+        values = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind.value_type, kind.value_type)
+        return pa.dictionary(kind.index_type, values, kind.ordered)
+
+    return _with_dictionaries(kind, plain)
+
+
+def _with_dictionaries(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """Return the type with others in place of dictionaries, also inside of lists and structs."""
+    if pt.is_dictionary(kind):
+        return change(kind)
+    if pt.is_struct(kind):
+        return pa.struct([field.with_type(_with_dictionaries(field.type, change)) for field in kind])
+    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
+        field = kind.value_field.with_type(_with_dictionaries(kind.value_type, change))
+        if pt.is_fixed_size_list(kind):
+            return pa.list_(field, kind.list_size)
+        return pa.list_(field) if pt.is_list(kind) else pa.large_list(field)
+    return kind
+
+
+def _plain_words(array: pa.Array) -> pa.Array:
+    kind = _plain_type(array.type)
+    if kind == array.type:
+        return array
+    if pt.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(
+            array.indices, array.dictionary.cast(kind.value_type), ordered=kind.ordered
+        )
+    if pt.is_struct(kind):
+        fields = [_plain_words(array.field(i)) for i in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(fields, fields=list(kind), mask=array.is_null())
+    children, own = [_plain_words(array.values)], 1 if pt.is_fixed_size_list(kind) else 2
+    return pa.Array.from_buffers(kind, len(array), array.buffers()[:own], offset=array.offset, children=children)
+
+
+def with_one_dictionary_each(table: pa.Table) -> pa.Table:
+    """Give the chunks of each column the same dictionary. Raises FormatError."""
+    for i, field in enumerate(table.schema):
+        column, kind = table.column(i), field.type
+        if not has_dictionary(kind):
+            continue
+        if isinstance(kind, pa.DictionaryType) and has_dictionary(kind.value_type):
+            raise FormatError(
+                f"the values of the dictionary column '{field.name}' contain dictionaries ({kind}), "
+                "which an Arrow file cannot hold: decode the column with dictionary_decode()"
+            )
+        try:
+            column = pa.table([column], pa.schema([field])).unify_dictionaries().column(0)
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:  # of lists and structs, or with nulls
+            found = _merged(column) if isinstance(kind, pa.DictionaryType) else None
+            if found is None:
+                raise FormatError(
+                    f"the chunks of the column '{field.name}' ({kind}) have different dictionaries, which cannot be "
+                    f"put together ({str(error).rstrip('.')}): decode it, or give all chunks the same dictionary"
+                ) from None
+            column = found
+        table = table.set_column(i, field, column)
+    return table
+
+
+def _merged(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Put the dictionaries of the chunks one behind the other; None if the type of the indices is too small."""
+    import pyarrow.compute as pc
+
+    kind = column.type
+    dictionaries: list[pa.Array] = []
+    moved: list[pa.Array] = []
+    for chunk in column.chunks:
+        index = next((i for i, known in enumerate(dictionaries) if known.equals(chunk.dictionary)), len(dictionaries))
+        if index == len(dictionaries):
+            dictionaries.append(chunk.dictionary)
+        moved.append(pc.add(chunk.indices.cast(pa.int64()), sum(map(len, dictionaries[:index]))))
+    whole = pa.concat_arrays(dictionaries)
+    with suppress(pa.ArrowInvalid):
+        chunks = [
+            pa.DictionaryArray.from_arrays(indices.cast(kind.index_type), whole, ordered=kind.ordered)
+            for indices in moved
+        ]
+        return pa.chunked_array(chunks, kind)
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from io import BufferedReader
 from typing import Any, TypeVar
 
@@ -81,7 +82,8 @@ Read = Callable[[Types, bool], pa.Table]
 
 _ZONED = r"[T ]\d\d[:\d.]*(Z|[+-]\d\d(:?\d\d)?)$"
 _FIRST = 1 << 16  # bytes
-_EXACT = 2**53  # up to here a double is each whole number
+_EXACT = float(1 << 53)  # up to here, a double holds each whole number
+_DIGITS = 38  # of a decimal128
 _WHOLE = (pa.uint64(), pa.decimal128(38, 0), pa.decimal256(76, 0))
 
 
@@ -106,7 +108,7 @@ def read_exactly(read: Read, open_file: Callable[[], Any], types: Types) -> pa.T
         zoned = {name: _zoned(name, type_, texts.column(name), name in types) for name, type_ in nested.items()}
         table = _replaced(table, read, {name: type_ for name, type_ in zoned.items() if type_ != nested[name]})
     for name in table.column_names:
-        if name not in types and any(map(_has_large, _leaves(table.column(name)))):
+        if name not in types and any(map(may_be_inexact, _leaves(table.column(name)))):
             table = _with_whole_numbers(name, table, read, open_file)
     return table
 
@@ -175,20 +177,12 @@ def _zoned(name: str, type_: pa.DataType, texts: pa.ChunkedArray, is_given: bool
     return _with_leaves(type_, lambda _: next(leaves))
 
 
-def _has_large(leaf: pa.ChunkedArray) -> bool:
-    import pyarrow.compute as pc
-
-    if not pt.is_floating(leaf.type):
-        return False
-    return bool(pc.any(pc.and_(pc.is_finite(leaf), pc.greater_equal(pc.abs(leaf), _EXACT))).as_py())
-
-
 def _with_whole_numbers(name: str, table: pa.Table, read: Read, open_file: Callable[[], Any]) -> pa.Table:
     """Return the table with whole numbers of a column that has large floats, if the file has these."""
     import pyarrow.compute as pc
 
     column = table.column(name)
-    is_large = [_has_large(leaf) for leaf in _leaves(column)]
+    is_large = [may_be_inexact(leaf) for leaf in _leaves(column)]
     for whole in _WHOLE:
         places = iter(is_large)
         types = {name: _with_leaves(column.type, lambda leaf: whole if next(places) else leaf)}  # noqa: B023
@@ -269,3 +263,54 @@ def _leaves(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
             yield from _leaves(pc.struct_field(column, [i]))
     else:
         yield column
+
+
+# ------------------------------------------------------------------ whole numbers past 64 bits
+
+
+def may_be_inexact(column: pa.ChunkedArray) -> bool:
+    """Return whether a column has doubles that stand for several whole numbers."""
+    import pyarrow.compute as pc
+
+    if not pt.is_floating(column.type):
+        return False
+    return bool(pc.any(pc.and_(pc.is_finite(column), pc.greater_equal(pc.abs(column), _EXACT))).as_py())
+
+
+def check_doubles(columns: Sequence[pa.ChunkedArray]) -> None:
+    """Raise ArrowInvalid for decimals that are not read as doubles, since others would become the same."""
+    import pyarrow.compute as pc
+
+    for column in columns:
+        if pt.is_decimal128(column.type) and (pc.max(pc.abs(column.cast(pa.float64()))).as_py() or 0) >= _EXACT:
+            raise pa.ArrowInvalid("a decimal is larger than whole numbers in doubles")
+
+
+def exact(texts: pa.ChunkedArray, doubles: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return numbers that are given as texts: the doubles that Arrow makes of them, unless one is another number.
+
+    Then they are uint64, or decimals, or else texts. A number with an exponent is a double, and counts as one.
+    """
+    import pyarrow.compute as pc
+
+    large = pc.fill_null(pc.greater_equal(pc.abs(doubles), _EXACT), False)
+    if not any(_is_other(text) for text in texts.filter(large).to_pylist()):
+        return doubles
+    numbers = pc.ascii_trim_whitespace(texts)
+    point = pc.find_substring(numbers, ".")
+    length = pc.binary_length(numbers)
+    scale = pc.max(pc.if_else(pc.less(point, 0), 0, pc.subtract(pc.subtract(length, point), 1))).as_py()
+    whole = pc.max(pc.if_else(pc.less(point, 0), length, point)).as_py()
+    if whole + scale > _DIGITS:  # Arrow would cut it
+        return texts
+    for type_ in ([pa.uint64()] if not scale else []) + [pa.decimal128(_DIGITS, scale)]:
+        try:
+            return numbers.cast(type_)
+        except pa.ArrowInvalid:
+            continue
+    return texts
+
+
+def _is_other(text: str) -> bool:
+    """Return whether the double that is nearest to a number is written otherwise, so that others become the same."""
+    return "e" not in text.lower() and Decimal(text.strip()) != Decimal(repr(float(text)))

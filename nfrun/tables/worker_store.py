@@ -13,10 +13,9 @@ from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import OutputId
 from nfrun.system.kept_files import remove
-from nfrun.tables.file_outputs import file_output
 from nfrun.tables.file_table import read_source
 from nfrun.tables.ipc import open_file
-from nfrun.tables.output_files import Value, output_path, write_output
+from nfrun.tables.output_files import Value, file_output, output_path, write_output
 from nfrun.tables.stored_form import as_stored
 
 

@@ -13,7 +13,7 @@ from conftest import in_thread
 from nfrun.nodes import sql
 from nfrun.session.options import RunOptions
 from nfrun.session.run import RunResult, run_pipeline
-from nfrun.system.working_directory import thread_directory
+from nfrun.system.runtime import thread_directory
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -90,7 +90,7 @@ def test_a_query_is_reused_by_the_file_that_it_reads(folder: Path) -> None:
 def test_where_the_directory_cannot_be_changed_a_wrong_file_is_not_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nfrun.system.working_directory._has_own_directory", lambda: False)
+    monkeypatch.setattr("nfrun.system.runtime._has_own_directory", lambda: False)
     failure = run(folder, "from 'x.csv'").record.nodes["q"].failure
     assert failure is not None
     message = "DuckDB would read x.csv in the working directory, not the one in the pipeline's folder"

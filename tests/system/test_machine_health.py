@@ -12,8 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from nfrun.core.health import NOTE, OK, PROBLEM
-from nfrun.system import cgroups, health, runtime
-from nfrun.system.cgroups import cpu_quota, memory_kills, memory_left, memory_limit, processes_left
+from nfrun.system import health, runtime
 from nfrun.system.health import (
     Mount,
     Trial,
@@ -29,6 +28,7 @@ from nfrun.system.health import (
     mount_of,
     try_folder,
 )
+from nfrun.system.runtime import cpu_quota, memory_kills, memory_left, memory_limit, processes_left
 
 
 def write(root: Path, **files: str) -> Path:
@@ -320,5 +320,5 @@ def test_the_folder_of_temporary_files(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_this_machine_is_read_without_an_error() -> None:
     assert runtime.cores() >= 1 and runtime.available_memory() > 0
-    assert (cgroups.cpu_quota() or 1.0) > 0
+    assert (runtime.cpu_quota() or 1.0) > 0
     assert check_memory().level in (OK, NOTE)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.tables.places.addresses import address_of, place_and_name
-from nfrun.tables.places.base import PlaceError
-from nfrun.tables.places.opening import open_place
+from nfrun.tables.places.base import PlaceError, address_of, place_and_name
+from nfrun.tables.places.folder import open_place
 
 PLACES = ["file:///srv/a%20b/data/7f", "s3://bucket/x/data/7f?endpoint_override=localhost%3A9000&scheme=http"]
 

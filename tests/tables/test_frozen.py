@@ -17,12 +17,10 @@ import pyarrow.compute as pc
 import pytest
 
 from nfrun.core.pipeline import OutputId
-from nfrun.tables.dictionaries import with_one_dictionary_each
 from nfrun.tables.digest import table_digest
 from nfrun.tables.formats import FormatError
-from nfrun.tables.frozen import frozen, frozen_output
 from nfrun.tables.store import TableStore
-from nfrun.tables.stored_form import MIN_ROWS
+from nfrun.tables.stored_form import MIN_ROWS, frozen, frozen_output, with_one_dictionary_each
 from nfrun.tables.worker_store import WorkerStore
 
 OUTPUT = OutputId("a")
@@ -70,7 +68,7 @@ SHARED: dict[str, Callable[[Any], pa.Array | pa.ChunkedArray]] = {
 @pytest.mark.parametrize("name", SHARED)
 @pytest.mark.parametrize("little", [0, 1 << 12])
 def test_a_frozen_table_does_not_change_with_the_array(monkeypatch: pytest.MonkeyPatch, name: str, little: int) -> None:
-    monkeypatch.setattr("nfrun.tables.frozen.LITTLE", little)  # small tables are copied in another way
+    monkeypatch.setattr("nfrun.tables.stored_form.LITTLE", little)  # small tables are copied in another way
     array = np.arange(4).view("f8")  # as integers: 0, 1, 2, 3
     table = pa.table({"t": SHARED[name](array)})
     before, digest = seen(table), table_digest(table)
@@ -173,7 +171,7 @@ def test_another_dictionary_for_known_indices_is_copied() -> None:
 def test_what_would_take_too_much_memory_to_copy_is_written_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nfrun.tables.frozen.HUGE", 1 << 20)
+    monkeypatch.setattr("nfrun.tables.stored_form.HUGE", 1 << 20)
     known = pa.table({"a": pa.array(range(200_000))})
     assert isinstance(frozen_output(known, [known]), pa.Table)
     array = np.arange(200_000)

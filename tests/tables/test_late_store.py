@@ -12,7 +12,7 @@ import pytest
 
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
-from nfrun.tables.late_store import LateStore
+from nfrun.tables.handoffs import LateStore
 from nfrun.tables.store import TableStore
 
 OUTPUT = OutputId("n")

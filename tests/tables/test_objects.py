@@ -22,9 +22,9 @@ from nfrun.core.pipeline import OutputId
 from nfrun.system.checksums import file_checksum, text_checksum
 from nfrun.system.kept_files import content_of
 from nfrun.tables.places.base import FileGone, PlaceError
+from nfrun.tables.places.folder import open_place
 from nfrun.tables.places.host_cache import boot_name
 from nfrun.tables.places.objects import Objects, _packed, _unpacked
-from nfrun.tables.places.opening import open_place
 from nfrun.tables.places.stored_outputs import output_name
 from tests.tables.s3_server import S3Server
 
@@ -78,7 +78,7 @@ def test_a_small_object_is_written_with_one_request_and_read_with_two_by_all_of_
 
 FETCH = """
 import sys
-from nfrun.tables.places.opening import open_place
+from nfrun.tables.places.folder import open_place
 
 sys.stdin.readline()
 open_place(sys.argv[1]).get(sys.argv[2])
@@ -284,7 +284,7 @@ def overwrite(place: Objects, name: str, data: bytes) -> None:
 UPLOAD = """
 import sys
 from pathlib import Path
-from nfrun.tables.places.opening import open_place
+from nfrun.tables.places.folder import open_place
 
 open_place(sys.argv[1]).put(Path(sys.argv[2]), sys.argv[3], moved=False)
 """

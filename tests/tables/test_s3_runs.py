@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.tables.places.opening import open_place
+from nfrun.tables.places.folder import open_place
 from tests.tables.moved_runs import move_outputs
 from tests.tables.s3_server import KEYS, S3Server
 from tests.tables.test_stored_runs import Here, Trial, digests

@@ -25,10 +25,9 @@ from nfrun.core.pipeline import OutputId
 from nfrun.system.checksums import file_checksum
 from nfrun.tables.digest import Digest, table_digest
 from nfrun.tables.formats import FormatError
-from nfrun.tables.frozen import LITTLE
 from nfrun.tables.ipc import open_file, write_file
 from nfrun.tables.store import TableStore
-from nfrun.tables.stored_form import MIN_ROWS
+from nfrun.tables.stored_form import LITTLE, MIN_ROWS
 
 MODES = ("auto", "mmap", "memory")
 MANY = pa.table({"n": pa.array(range(1000), pa.int64())})

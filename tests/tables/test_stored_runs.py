@@ -16,8 +16,7 @@ from nfrun.history.journal_text import verified_object, with_checksum
 from nfrun.history.kept_tables import remove_stored_over_budget
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import JOURNAL, WorkDir
-from nfrun.tables.places.folder import Folder
-from nfrun.tables.places.opening import open_place
+from nfrun.tables.places.folder import Folder, open_place
 from tests.tables.moved_runs import move_outputs
 
 Here = Callable[..., Any]

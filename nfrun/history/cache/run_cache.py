@@ -211,7 +211,7 @@ class RunCache:
             self._warn(f"tables over the budget cannot be removed: {error}")
 
     def _remove_stored(self) -> None:
-        from nfrun.tables.places.opening import open_place  # few runs have a place
+        from nfrun.tables.places.folder import open_place  # few runs have a place
 
         remove_stored_over_budget(open_place(self._store), self._index, self._budget)
 

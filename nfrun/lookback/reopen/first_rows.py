@@ -13,7 +13,7 @@ from nfrun.history.run_history import table_path
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.reopen.fetched_outputs import fetched
 from nfrun.lookback.run_list import ListedRun
-from nfrun.tables.places.addresses import path_of
+from nfrun.tables.places.base import path_of
 
 _ROWS = 25  # the most that are shown
 

@@ -12,8 +12,8 @@ from nfrun.lookback.reopen.rerun_context import RerunContext
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
-from nfrun.tables.file_outputs import hand_on
 from nfrun.tables.formats import FormatError
+from nfrun.tables.output_files import hand_on
 
 
 def has_source(pipeline: Pipeline, output: OutputId) -> bool:

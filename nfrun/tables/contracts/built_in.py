@@ -16,9 +16,8 @@ from nfrun.core.values import frozen
 from nfrun.system.units import to_seconds
 from nfrun.tables.contracts.check_values import reference_of
 from nfrun.tables.contracts.column_types import held_type, matches
-from nfrun.tables.contracts.columns import null_count, plain_column, ticks
+from nfrun.tables.contracts.columns import PER_SECOND, LiteralError, null_count, plain_column, ticks
 from nfrun.tables.contracts.finding import EVIDENCE_ROWS, Finding
-from nfrun.tables.contracts.literals import LiteralError
 from nfrun.tables.contracts.row_checks import (
     GivesNothing,
     Mask,
@@ -36,8 +35,6 @@ from nfrun.tables.contracts.type_names import OTHERS, parse_type
 
 _SLICE = 1 << 16  # rows
 _MOST_LISTED = 8  # columns, in a message
-
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 @frozen
@@ -190,7 +187,7 @@ def _fresh(value: Mapping[str, Any], table: pa.Table, started: float) -> Finding
         latest = pc.max(ticks(column)).as_py()
         if latest is None:
             return Finding(False, reason=f"'{name}' has no value")
-        seconds = latest * 86400 if pt.is_date32(column.type) else latest / _PER_SECOND[_unit(column.type)]
+        seconds = latest * 86400 if pt.is_date32(column.type) else latest / PER_SECOND[_unit(column.type)]
         if started - seconds > to_seconds(age):
             shown = f"{_moment(seconds)} (UTC), {_age(started - seconds)} before the start of the run"
             return Finding(False, reason=f"the latest '{name}' is {shown}")

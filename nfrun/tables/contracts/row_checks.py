@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from nfrun.tables.contracts.columns import is_text, plain_column, ticks
-from nfrun.tables.contracts.literals import LiteralError, bound, equal_value
+from nfrun.tables.contracts.columns import LiteralError, bound, equal_value, is_text, plain_column, ticks
 
 Mask = Any  # a chunked array of bool without nulls: true where a row fails
 LARGE = 1_000_000  # rows

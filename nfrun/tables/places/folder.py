@@ -1,4 +1,4 @@
-"""Keeps files in a folder that all machines see by the same path, such as one on a network file system."""
+"""Opens places, and keeps files in a folder that all machines see by the same path, as on a network file system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from pathlib import Path
 from nfrun.system.atomic_files import make_folders
 from nfrun.system.kept_files import is_inside, make_read_only, remove, size_of
 from nfrun.system.os_errors import reason
-from nfrun.tables.places.base import NAMED, TEMPORARY, FileGone, PlacedFile, PlaceError
+from nfrun.tables.places.base import (
+    NAMED,
+    TEMPORARY,
+    FileGone,
+    Place,
+    PlacedFile,
+    PlaceError,
+    check_address,
+    path_of,
+    scheme_of,
+)
 
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
@@ -173,3 +183,23 @@ def _rename(staged: Path, final: Path) -> None:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         remove(staged)
+
+
+def open_place(uri: str, cache: Path | None = None) -> Place:
+    """Return the place at a path or a URI. Nothing is made, and object storage is not asked for anything.
+
+    `cache` is the folder for copies of what is fetched from object storage, None for that of the user on this machine.
+    Raises PlaceError if there can be no such place.
+    """
+    check_address(uri)
+    scheme = scheme_of(uri)
+    if scheme not in ("", "file"):
+        from nfrun.tables.places.objects import Objects  # it imports modules for archives and threads
+
+        base, mark, options = uri.partition("?")
+        return Objects(f"{scheme}{base[len(scheme) :].rstrip('/')}{mark}{options}", cache)
+    folder = Path(os.path.abspath(path_of(uri) or uri))  # noqa: PTH100  (links stay: their targets may differ between machines)
+    above = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not above.is_dir():
+        raise PlaceError(f"the store {folder} cannot be a folder: {above} is a file")
+    return Folder(folder)

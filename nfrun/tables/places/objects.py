@@ -21,8 +21,7 @@ from typing import Any
 from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import content_of, is_inside, remove
 from nfrun.system.os_errors import reason
-from nfrun.tables.places.addresses import address_of
-from nfrun.tables.places.base import FOLDER_MARK, TEMPORARY, FileGone, PlacedFile, PlaceError
+from nfrun.tables.places.base import FOLDER_MARK, TEMPORARY, FileGone, PlacedFile, PlaceError, address_of
 from nfrun.tables.places.host_cache import HostCache, boot_name, default_folder
 
 SMALL = 5_000_000  # bytes of an object that is written with one request, without a look whether it is there

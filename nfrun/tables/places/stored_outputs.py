@@ -6,16 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import OutputRef
 from nfrun.core.output_types import FOLDER, TABLE, ending_of
 from nfrun.core.values import replace
-from nfrun.system.atomic_folders import copy_file, copy_folder
 from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import NotKeepable, content_of, remove
-from nfrun.tables.places.addresses import address_of, place_and_name
-from nfrun.tables.places.base import FOLDER_MARK, NAMED, FileGone, Place, PlaceError
+from nfrun.tables.places.base import FOLDER_MARK, NAMED, FileGone, Place, PlaceError, address_of, place_and_name
 
 _PROGRAM = " program"  # stands in what readers see of a file that can be executed
 
@@ -114,7 +113,8 @@ class StoredOutputs:
 
         Threads that put the same output wait for one of them. A checksum that is not known is taken.
         """
-        assert self.place is not None
+        if self.place is None:
+            raise HandoffError(f"there is no place for the output '{ref.id}'")
         with _handoff_errors():
             if ref.checksum is None:
                 ref = replace(ref, checksum=content_of(Path(ref.path or "")).digest)
@@ -131,7 +131,7 @@ class StoredOutputs:
         return self._opened(uri), name
 
     def _opened(self, uri: str) -> Place:
-        from nfrun.tables.places.opening import open_place
+        from nfrun.tables.places.folder import open_place
 
         with self._lock:
             if uri not in self._places:
@@ -147,6 +147,8 @@ def _put_copy(place: Place, ref: OutputRef) -> OutputRef:
     folder = place.fresh_folder()
     try:
         copy = folder / "copy"
+        from nfrun.system.atomic_folders import copy_file, copy_folder  # it imports modules for archives
+
         (copy_folder if path.is_dir() else copy_file)(path, copy)
         if content_of(copy).digest != ref.checksum:
             raise HandoffError(f"{path} was changed while the run was reading it: start the run again")
@@ -165,3 +167,58 @@ def _handoff_errors() -> Iterator[None]:
         raise HandoffError(str(error), error) from error
     except (OSError, NotKeepable) as error:
         raise HandoffError(f"cannot read {getattr(error, 'filename', None)}: {error}", error) from error
+
+
+class StoredFile:
+    """The file or folder of an output that is in a place. Thread-safe."""
+
+    def __init__(self, ref: OutputRef, files: StoredOutputs) -> None:
+        self._ref = ref
+        self._stored = ref.stored or ""
+        self._files = files
+        self._lock = threading.Lock()
+        self._path: Path | None = None
+        self._table: Any = None
+        self._released = False
+
+    def path(self) -> Path:
+        """Return its path on this machine, and fetch it if that was not done before. Raises HandoffError, NotStored."""
+        with self._lock:
+            return self._fetched()
+
+    def open(self) -> Any:
+        """Return the table, mapped once for all readers, or the path. Raises HandoffError, NotStored."""
+        if self._ref.type != TABLE:
+            return self.path()
+        from nfrun.tables.ipc import open_file  # it imports Arrow
+
+        with self._lock:
+            if self._table is None:
+                self._table = open_file(self._fetched(), self._ref.size)
+            return self._table
+
+    def release(self) -> None:
+        """End the use of the path. Does not wait for who is fetching it now."""
+        self._released = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._end_use()
+            finally:
+                self._lock.release()
+
+    def _fetched(self) -> Path:
+        if self._path is None:
+            try:
+                self._path = self._files.get(self._stored, self._ref.size)
+            except NotStored as error:
+                error.outputs.append(self._ref.id)
+                raise
+        path = self._path
+        if self._released:  # while it was fetched
+            self._end_use()
+        return path
+
+    def _end_use(self) -> None:
+        if self._path is not None:
+            self._path = None
+            self._files.release(self._stored)
