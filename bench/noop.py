@@ -85,7 +85,7 @@ def _run(
         reporters=[record, NodeStatsFile(timings, read_node_stats(timings))],
         make_store=lambda run: TableStore(
             folder,
-            mode=handoff,
+            mode=handoff if journal else "memory",
             retained=plan.retained,
             on_published=run.output_published,
             on_error=run.abort,

@@ -21,7 +21,7 @@ import nfrun
 LAYERS = """
 core 4174
 system 4032
-tables 7743
+tables 7719
 code 7070
 rows 2675
 nodes 7641

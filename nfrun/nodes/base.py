@@ -349,8 +349,6 @@ class Kind:
     may_run_last: bool = False
     # Whether each attempt is a process of its own. It needs no worker process and does not wait for the GIL.
     is_process: bool = False
-    # Whether a node reads its inputs as files (`NodeContext.file`), so that these are written first.
-    reads_files: Callable[[NodeSpec], bool] = lambda node: False
     # Whether nodes read the files behind an input themselves (`NodeContext.files`), so that its table need not be made.
     reads_source_files: bool = False
     # Whether nodes change things outside of the run, so that `bench` asks before it runs them repeatedly.

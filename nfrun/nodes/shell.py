@@ -366,7 +366,6 @@ RUN = Kind(
     join_pieces=join_pieces,
     may_run_last=True,
     is_process=True,
-    reads_files=lambda node: node.format == "arrow",
     has_side_effects=lambda node: True,
     missing_output=lambda name: f"wrote nothing to ${_variable(name)}",
 )

@@ -176,17 +176,12 @@ class PreparedRun:
         return None if is_far and (ref.size or 0) > _MOST_FETCHED else self._table(output)
 
     def _store(self, run: Run) -> TableStore:
-        """Make the table store of the run. Inputs that are read as files are written first.
+        """Make the table store of the run.
 
         The store of a run in which no node runs is made when a table is read, if at all.
         """
         setup, nodes, in_program = self._setup, self._setup.pipeline.nodes, self._caller.in_program
         options, retained, cluster = setup.options, setup.plan.retained, self._cluster
-        file_readers = [
-            spec
-            for name, spec in nodes.items()
-            if name in self._placement.executors or KINDS[spec.kind].reads_files(spec)
-        ]
         # A source is there to be read again. With `cache: true` and as a result that the run shows, its table is kept.
         reads = [
             spec
@@ -203,7 +198,6 @@ class PreparedRun:
                 setup.folder,
                 mode=options.handoff,
                 retained=retained,
-                write_first=frozenset(id for spec in file_readers for item in spec.inputs for id in item.outputs),
                 budget=options.memory,
                 persistent=options.handoff in PERSISTENT_HANDOFFS,
                 unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),

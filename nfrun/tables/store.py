@@ -56,13 +56,12 @@ class TableStore:
     - `mmap`: the file is written before anyone reads, and all readers map it.
     - `memory`: a file is written only if `file` asks for one.
 
-    The digest of each output in `retained` is always computed and, unless the mode is `memory`, its file written. In
-    `auto`, outputs in `retained` and `write_first` (whose files will be asked for) are written at once, the others
-    only under pressure. At most `budget` bytes are queued for writing (default: a quarter of the memory); beyond that,
-    `publish` waits. With `persistent`, which needs a mode with files, every output is written at once and its file
-    stays after its last reader, so that another run can reuse it; but of the outputs in `unwritten`, only the digest is
-    computed, and a file that `file` asks for goes with the table. With `fsync`, files survive a power loss. `stored`
-    fetches outputs that are in a place which machines share; there they stay.
+    The digest of each output in `retained` is always computed, and its file stays when the store is closed. At most
+    `budget` bytes are queued for writing (default: a quarter of the memory); beyond that, `publish` waits. With
+    `persistent`, which needs a mode with files, every file stays after its last reader, so that another run can reuse
+    it; but of the outputs in `unwritten`, only the digest is computed, and a file that `file` asks for goes with the
+    table. With `fsync`, files survive a power loss. `stored` fetches outputs that are in a place which machines share;
+    there they stay.
 
     `on_published(ref)` is called once for each output that is committed and written or hashed, in a persistent store
     with the checksum of its file; `on_error(error)` when one cannot be written. They run on threads of the store or
@@ -75,7 +74,6 @@ class TableStore:
         *,
         mode: str = "auto",
         retained: frozenset[str] = frozenset(),
-        write_first: frozenset[str] = frozenset(),
         budget: int | None = None,
         persistent: bool = False,
         unwritten: frozenset[str] = frozenset(),
@@ -94,7 +92,7 @@ class TableStore:
         self._on_error = on_error
         self._entries: dict[Key, StoredOutput] = {}
         budget = available_memory() // 4 if budget is None else budget
-        self._write_queue = WriteQueue(budget, retained | write_first, persistent=persistent)
+        self._write_queue = WriteQueue(budget)
         self._closed = False
         self._lock = threading.Lock()
         self._change = threading.Condition(self._lock)
@@ -214,8 +212,6 @@ class TableStore:
                 entry.file_requested = True
                 if entry.key not in self._write_queue:  # kept in memory, or already hashed without a file
                     self._writer.add(entry)
-                elif self._write_queue.prioritize(entry.key):
-                    self._writer.wake()
                 self._change.wait_for(lambda: entry.key not in self._write_queue)
             # The output can be released during the wait: a detached attempt may still be running.
             if entry is None or entry.released:
@@ -266,7 +262,7 @@ class TableStore:
     def flushed(self, seconds: float | None = None) -> bool:
         """Wait until there is nothing to write, hash or unlink now. Return False if that takes more than `seconds`.
 
-        Outputs that are written only under pressure do not count. Without `seconds`, wait without limit.
+        Without `seconds`, wait without limit.
         """
         queue, checksums = self._write_queue, self._checksums
         with self._lock:
@@ -440,18 +436,14 @@ class WriterThread:
         self._work.notify()
 
     def add(self, output: StoredOutput) -> None:
-        """Queue an output, at once if its file is requested. Raises HandoffError if the thread cannot be started."""
-        if self._thread is None:
-            self.wake()  # before the output is queued
-        self._queue.add(output.key, output.bytes, urgent=output.file_requested)
-        if self._queue.has_work():
-            self.wake()
+        """Queue an output. Raises HandoffError if the thread cannot be started."""
+        self.wake()  # before the output is queued; the lock is held until it is
+        self._queue.add(output.key, output.bytes)
 
     def wait_for_room(self, size: int, is_closed: Callable[[], bool]) -> None:
-        """Wait until the queue has room for so many bytes, or `is_closed`. Raises HandoffError as `wake` does."""
+        """Wait until the queue has room for so many bytes, or `is_closed`."""
         if not self._queue.has_room(size):
             self._queue.waiters += 1
-            self.wake()
             pa.default_memory_pool().release_unused()  # of the inputs of nodes that have ended
             try:
                 self._change.wait_for(lambda: is_closed() or self._queue.has_room(size))

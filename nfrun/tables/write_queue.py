@@ -13,19 +13,13 @@ Key = tuple[str, int]  # an output id and the attempt that produced it
 class WriteQueue:
     """Queues the outputs to write (or only to hash) and the files to unlink.
 
-    Outputs in `write_first` are written at once, in the order of `add`; with `persistent`, all outputs are. The others
-    are written only under pressure, oldest first: while more than half of `budget` bytes are queued or kept in memory,
-    or a publisher waits for room. Most of them are released before that, and writing them would slow down other nodes.
-    An output counts as queued until `finish`, also while it is being written.
+    Outputs are written in the order of `add`. One counts as queued until `finish`, also while it is being written.
     """
 
-    def __init__(self, budget: int, write_first: frozenset[str] = frozenset(), *, persistent: bool = False) -> None:
+    def __init__(self, budget: int) -> None:
         self._budget = budget
-        self._write_first = write_first
-        self._persistent = persistent
         self._sizes: dict[Key, int] = {}  # bytes of each queued output
-        self._queue: OrderedDict[Key, None] = OrderedDict()  # to write at once
-        self._later: OrderedDict[Key, None] = OrderedDict()  # to write only under pressure, to free their memory
+        self._queue: OrderedDict[Key, None] = OrderedDict()
         self._writing: Key | None = None
         self._trash: deque[str] = deque()
         self.bytes = 0  # of all queued outputs
@@ -52,34 +46,24 @@ class WriteQueue:
         return self._temporary > self._budget // 4
 
     def under_pressure(self) -> bool:
-        """Return whether outputs must be written to free their memory."""
+        """Return whether publishers wait for memory, or will soon."""
         return self.waiters > 0 or self.bytes + self.kept > self._budget // 2
 
     def has_work(self) -> bool:
         """Return whether `next` would return a task."""
-        return bool(self._trash or self._queue or (self._later and self.under_pressure()))
+        return bool(self._trash or self._queue)
 
-    def add(self, key: Key, size: int, *, urgent: bool = False) -> None:
-        """Queue an output of `size` bytes. With `urgent` it is written at once."""
+    def add(self, key: Key, size: int) -> None:
+        """Queue an output of `size` bytes."""
         self._sizes[key] = size
         self.bytes += size
-        at_once = urgent or self._persistent or key[0] in self._write_first
-        (self._queue if at_once else self._later)[key] = None
-
-    def prioritize(self, key: Key) -> bool:
-        """Write the output at once, if it was queued for later. Return whether it was."""
-        if key not in self._later:
-            return False
-        del self._later[key]
         self._queue[key] = None
-        return True
 
     def cancel(self, key: Key) -> bool:
         """Remove the output from the queue. Return False if it is being written: `finish` is still to be called."""
         if key == self._writing:
             return False
         self._queue.pop(key, None)
-        self._later.pop(key, None)
         self.bytes -= self._sizes.pop(key, 0)
         return True
 
@@ -94,9 +78,9 @@ class WriteQueue:
         """
         if self._trash:  # first: unlinking frees the disk space that writing needs
             return self._trash.popleft()
-        if not self.has_work():
+        if not self._queue:
             return None
-        self._writing, _ = (self._queue or self._later).popitem(last=False)
+        self._writing, _ = self._queue.popitem(last=False)
         return self._writing
 
     def finish(self, key: Key) -> None:

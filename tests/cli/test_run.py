@@ -19,7 +19,6 @@ from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.engine.gil_contention import GilContention
 from nfrun.session.options import RunOptions
 from nfrun.system.std_streams import Messages
-from nfrun.tables.store import TableStore
 
 STEPS = """
 import threading
@@ -90,22 +89,3 @@ def test_gil_waits_are_sampled_while_nodes_run(folder: Path, monkeypatch: pytest
     monkeypatch.setattr("builtins.looked", looked, raising=False)
     run(folder, "  a: {python: 'steps_of_launch:wait'}\n")
     assert looked.is_set()
-
-
-def test_outputs_read_in_other_processes_are_written_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_first: list[frozenset[str]] = []
-
-    class Recording(TableStore):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            write_first.append(options["write_first"])
-            super().__init__(*arguments, **options)
-
-    monkeypatch.setattr("nfrun.tables.store.TableStore", Recording)
-    nodes = "".join(f"  {name}: {{python: 'steps_of_launch:numbers'}}\n" for name in "abcd") + (
-        "  thread: {python: 'steps_of_launch:count', inputs: {table: a}}\n"
-        "  process: {python: 'steps_of_launch:count', inputs: {table: b}, executor: process}\n"
-        "  arrow: {run: 'test -s \"$NFRUN_INPUT_table\"', inputs: {table: c}}\n"
-        "  csv: {run: 'test -s \"$NFRUN_INPUT_table\"', inputs: {table: d}, format: csv}\n"
-    )
-    run(folder, nodes)
-    assert write_first == [{"b", "c"}]

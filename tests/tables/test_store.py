@@ -220,7 +220,7 @@ def test_the_run_waits_for_checksums_and_readers_do_not(tmp_path: Path, monkeypa
 
 def test_auto_gives_the_same_table_object_while_it_is_written(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     blocker = WriteBlocker(monkeypatch)
-    store, emitted = make(write_first=frozenset("a"))
+    store, emitted = make()
     ref = store.publish("a", 1, MANY)
     assert (ref.rows, ref.bytes, ref.schema, ref.digest) == (1000, 8000, "n: int64", None)
     blocker.started.wait(10)
@@ -236,7 +236,7 @@ def test_auto_gives_the_same_table_object_while_it_is_written(make: Any, monkeyp
 
 
 def test_auto_drops_the_table_when_its_file_is_written(make: Any) -> None:
-    store, _ = make(write_first=frozenset("a"))
+    store, _ = make()
     table = pa.table({"n": [1]})
     table_ref = weakref.ref(table)
     store.publish("a", 1, table)
@@ -249,7 +249,7 @@ def test_auto_drops_the_table_when_its_file_is_written(make: Any) -> None:
 def test_a_table_that_fits_a_page_is_copied_and_not_mapped(make: Any) -> None:
     import ctypes
 
-    store, emitted = make(write_first=frozenset("ab"))
+    store, emitted = make()
     numbers = (ctypes.c_int64 * 2)(1, 2)
     little = pa.table({"n": pa.Array.from_buffers(pa.int64(), 2, [None, pa.py_buffer(numbers)])})
     large = pa.table({"n": range(LITTLE)})
@@ -264,7 +264,7 @@ def test_a_table_that_fits_a_page_is_copied_and_not_mapped(make: Any) -> None:
 
 
 def test_an_output_ref_of_a_file_of_few_parts_has_its_checksum(make: Any) -> None:
-    store, emitted = make(write_first=frozenset("abc"), mode="mmap")
+    store, emitted = make(mode="mmap")
     store.publish("a", 1, pa.table({"n": [1]}))
     store.publish("b", 1, pa.table({"n": range(1_000_000)}))
     store.publish("c", 1, pa.table({f"n{i}": range(500) for i in range(50)}))
@@ -344,7 +344,7 @@ def test_digests_do_not_depend_on_the_mode_or_the_chunks(make: Any, mode: str) -
 
 def test_an_output_released_before_its_write_is_not_written(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     blocker = WriteBlocker(monkeypatch)
-    store, emitted = make(write_first=frozenset("ab"))
+    store, emitted = make()
     first, second = store.publish("a", 1, MANY), store.publish("b", 1, MANY)
     assert blocker.started.wait(10)
     store.release(second)
@@ -371,7 +371,7 @@ def test_a_release_during_a_write_stops_the_write(make: Any, monkeypatch: pytest
 
     monkeypatch.setattr(Digest, "add", add)
     batch = pa.record_batch({"n": pa.array([1], pa.int64()).take(pa.array([0] * MIN_ROWS, pa.int32()))})
-    store, emitted = make(write_first=frozenset("a"))
+    store, emitted = make()
     ref = store.publish("a", 1, pa.Table.from_batches([batch] * 5))
     assert started.wait(10)
     assert [name.rpartition(".")[2] for name in files(store)] == ["partial"]
@@ -453,7 +453,7 @@ def test_a_reader_keeps_its_mapping_after_the_file_is_gone(make: Any) -> None:
 
 def test_a_release_ends_the_wait_for_the_file(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     blocker = WriteBlocker(monkeypatch)
-    store, _ = make(budget=10_000, write_first=frozenset({"busy"}))
+    store, _ = make(budget=10_000)
     busy = store.publish("busy", 1, MANY.slice(0, 1))
     assert blocker.started.wait(10)
     ref = store.publish("a", 1, MANY)
@@ -477,60 +477,6 @@ def test_a_release_drops_the_table(make: Any) -> None:
     gc.collect()
     assert table_ref() is None
     assert store._write_queue.bytes == 0
-
-
-# ------------------------------------------------------------------ outputs that may wait
-
-
-def test_an_output_that_may_wait_is_not_written_while_there_is_room(make: Any) -> None:
-    store, emitted = make(budget=16_000)
-    ref = store.publish("a", 1, MANY)
-    assert store.flushed(10)
-    assert store.open(ref) is MANY
-    assert files(store) == []
-    assert open_file(store.file(ref)).equals(MANY)
-    assert store.flushed(10)
-    assert files(store) == ["a.1.arrow"]
-    assert [r.digest for r in emitted.published] == [table_digest(MANY)]
-    store.release(ref)
-    assert store.flushed(10)
-    assert files(store) == []
-    assert store._write_queue.bytes == 0
-
-
-def test_the_oldest_outputs_are_written_when_more_than_half_of_the_budget_waits(make: Any) -> None:
-    store, emitted = make(budget=30_000)
-    refs = [store.publish(name, 1, MANY) for name in "abc"]
-    assert store.flushed(10)
-    assert [r.id for r in emitted.published] == ["a", "b"]
-    assert files(store) == ["a.1.arrow", "b.1.arrow"]
-    assert [store.open(ref) is MANY for ref in refs] == [False, False, True]
-    assert store._write_queue.bytes == 8_000
-    store.release(refs[2])
-    assert (store._write_queue.bytes, ("c", 1) in store._write_queue) == (0, False)
-
-
-def test_outputs_that_may_wait_are_written_to_make_room_for_a_waiter(make: Any) -> None:
-    store, emitted = make(budget=20_000)
-    store.publish("a", 1, MANY)
-    assert store.flushed(10)
-    assert files(store) == []
-    thread, results = in_thread(lambda: store.publish("b", 1, pa.concat_tables([MANY, MANY])))
-    thread.join(10)
-    assert results[0].id == "b"
-    assert emitted.published[0].id == "a"
-
-
-def test_retained_outputs_are_written_first(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocker = WriteBlocker(monkeypatch)
-    store, _ = make(budget=40_000, retained=frozenset({"first", "kept"}))
-    store.publish("first", 1, MANY)
-    assert blocker.started.wait(10)
-    for name in ("x", "y", "kept"):
-        store.publish(name, 1, MANY)
-    blocker.open.set()
-    assert store.flushed(10)
-    assert blocker.paths == ["first.1.arrow", "kept.1.arrow"]
 
 
 # ------------------------------------------------------------------ the budget
@@ -569,7 +515,7 @@ def test_memory_has_no_budget_and_no_queue(make: Any) -> None:
 
 def test_a_release_makes_room(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     blocker = WriteBlocker(monkeypatch)
-    store, _ = make(budget=10_000, write_first=frozenset("a"))
+    store, _ = make(budget=10_000)
     store.publish("a", 1, MANY.slice(0, 10))
     assert blocker.started.wait(10)
     ref = store.publish("b", 1, MANY)
@@ -631,7 +577,7 @@ def test_a_failed_write_of_a_released_output_is_not_reported(make: Any, monkeypa
     original = pa.OSFile
     monkeypatch.setattr(pa, "OSFile", lambda path, mode: original("/dev/full", mode))
     blocker = WriteBlocker(monkeypatch)
-    store, emitted = make(write_first=frozenset("a"))
+    store, emitted = make()
     ref = store.publish("a", 1, MANY)
     assert blocker.started.wait(10)
     store.release(ref)
