@@ -59,7 +59,9 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
         for name, command in commands.items()
     }
     for name, line in lines.items():
-        variants[name] = partial(fresh, [script], {**environ, "_NFRUN_COMPLETE": "bash", "_NFRUN_LINE": line})
+        words = line.split()
+        asked = {"_NFRUN_COMPLETE": "complete_bash", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+        variants[name] = partial(fresh, [script], {**environ, **asked})
     interleaved(variants, 1)  # a warm-up round, which compiles the bytecode
     found = interleaved(variants, max(repeat, 3))
     for ours, theirs, bar, by in (

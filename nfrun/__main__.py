@@ -15,12 +15,11 @@ def main(*, guarded: bool = True) -> NoReturn:
     import gc
     import os
 
-    if "_NFRUN_COMPLETE" in os.environ:  # set by the shell functions in `cli/completion/shell_scripts.py`
+    if "_NFRUN_COMPLETE" in os.environ:  # a shell asks what may stand at the cursor: typer's function for it sets this
         gc.disable()
-        from nfrun.cli.completion.answer import answer_shell
+        from nfrun.cli.typer_app import main as typer_main
 
-        answer_shell(os.environ)
-        sys.exit()
+        typer_main()
     report_code = None
     at_once = False
     try:

@@ -32,7 +32,7 @@ history 6529
 reports 3986
 lookback 4946
 session 4502
-cli 3162
+cli 2732
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
 MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two

@@ -75,11 +75,10 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
                 "cli.init_command",
                 "cli.lookback_commands",
                 "cli.plugins_command",
-                "cli.typer_app",
             ),
             "a command",
         )
-        | {"cli.completion.answer": "the answer to a shell", "cli.doctor_command": "a command"}
+        | {"cli.completion": "the answer to a shell", "cli.doctor_command": "a command"}
         | {"session.api.node_tests": "what a node under test has printed"},
     ),
     "prints to a stream": (

@@ -11,8 +11,18 @@ from typing import Any
 from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
+from nfrun.cli.commands import find_command
+from nfrun.cli.completion import help_for_shells
+from nfrun.session.option_fields import plain_words
+
 _MOST_IN_ONE = 12  # options without headings
 _COLUMN = 30  # characters of the names; a longer one has a line of its own
+
+
+def keep_texts(params: Iterable[Any]) -> None:
+    """Let typer make no values of the texts on a command line: it imports pydantic for it, which takes 100 ms."""
+    for param in params:
+        param.process_value = lambda ctx, value: value
 
 
 class CommandHelp(TyperCommand):
@@ -25,7 +35,15 @@ class CommandHelp(TyperCommand):
         return [*pieces[:1], *["[FILE]"] * takes_file, *pieces[1:]]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words, of which typer would take the last value of each option. Raises BadParameter."""
+        """Parse the words in the forms that typer knows, and refuse options given twice. Raises BadParameter."""
+        found = find_command(str(self.name))
+        assert found is not None
+        if ctx.resilient_parsing:  # a shell asks for the next word, of which it tells no part
+            keep_texts(self.get_params(ctx))
+            words = plain_words(found[1], [*args, "next"])
+            valued = [flag for param in self.params if not getattr(param, "is_flag", False) for flag in param.opts]
+            return super().parse_args(ctx, words if args and args[-1] in valued else words[:-1])
+        args = plain_words(found[1], args)
         *_, order = self.make_parser(ctx).parse_args([*args])
         left = super().parse_args(ctx, args)
         for param in order:
@@ -36,6 +54,13 @@ class CommandHelp(TyperCommand):
                 what = f"it is given more than once, and takes one value{also}"
                 raise BadParameter(what, ctx=ctx, param_hint=param.opts[0])
         return left
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Return the options that begin so, for a shell."""
+        found: list[Any] = super().shell_complete(ctx, incomplete)
+        for item in found:
+            item.help = help_for_shells(item.help or "")
+        return found
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and the options."""
@@ -54,6 +79,12 @@ class CommandHelp(TyperCommand):
 
 class GroupHelp(TyperGroup):
     """A group whose commands are listed first, under their panels."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words before a command."""
+        if ctx.resilient_parsing:
+            keep_texts(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands and the options."""

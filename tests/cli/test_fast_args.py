@@ -22,7 +22,7 @@ from nfrun.cli.fast_args import parse_plain
 from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
 from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, ReportOptions, RunsOptions, ShowOptions
 from nfrun.cli.schema_options import SchemaOptions
-from nfrun.cli.typer_app import _words, app
+from nfrun.cli.typer_app import app
 from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING, Field, fields
 from nfrun.session.option_fields import Options, with_bare_values
@@ -51,7 +51,7 @@ def parse_fast(words: list[str]) -> Options | None:
 def parse_with_typer(words: list[str]) -> Options | None:
     """Return the options that typer makes of a command line, None if it makes none."""
     with caught() as calls:
-        found = CliRunner().invoke(app, _words(words))
+        found = CliRunner().invoke(app, words)
     assert found.exit_code == (0 if calls or "--help" in words else 2), found.output
     return calls[0] if calls else None
 
@@ -249,7 +249,7 @@ def test_an_option_that_takes_one_value_is_refused_if_it_is_given_twice(command:
     for twice in ([first, value, last, value], [first, value, f"{last}={value}"]):
         words = [command, *ARGUMENTS[command], *twice]
         assert parse_fast(words) is None, words
-        found = CliRunner().invoke(app, _words(words))
+        found = CliRunner().invoke(app, words)
         assert found.exit_code == 2
         assert f"for {first}: it is given more than once, and takes one value" in " ".join(found.output.split()), words
 
@@ -275,13 +275,13 @@ def test_an_option_that_takes_one_value_is_refused_if_it_is_given_twice(command:
     }.items(),
 )
 def test_what_would_count_for_nothing_is_refused(words: str, told: str) -> None:
-    found = CliRunner().invoke(app, _words(words.split()))
+    found = CliRunner().invoke(app, words.split())
     assert found.exit_code == 2
     assert found.output.endswith(f"Error: Invalid value {told}\n")
 
 
 def test_help_is_shown_whatever_else_is_wrong() -> None:
-    found = CliRunner().invoke(app, _words(["run", "a.yaml", "-j", "2", "-j", "4", "--help"]))
+    found = CliRunner().invoke(app, ["run", "a.yaml", "-j", "2", "-j", "4", "--help"])
     assert (found.exit_code, found.output.partition("\n")[0]) == (0, "Usage: nfrun run [OPTIONS] PIPELINE")
 
 

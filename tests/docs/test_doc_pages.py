@@ -21,6 +21,7 @@ NOT_RUN = {
     "a prompt": 1,
     "a part of a file; the tests of triage and rag run the files": 1,
     "a service runs it": 5,
+    "it changes the files of your shell": 1,
     "it is another tool": 4,
     "installs packages into your environment; a test of plug-ins does it in one of its own": 2,
     "needs Kubernetes": 1,
