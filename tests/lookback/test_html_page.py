@@ -15,7 +15,7 @@ import nfrun
 from nfrun.lookback.page.html_page import BEGIN, render_page
 from tests.lookback.documents import HOSTILE, document, hostile, many, node, shop
 
-ASSETS = Path(nfrun.__file__).parent / "page" / "assets"
+ASSETS = Path(nfrun.__file__).parent / "lookback" / "page" / "assets"
 
 
 class Read(HTMLParser):

@@ -200,7 +200,9 @@ def test_the_plug_in_imports_nothing_that_takes_long() -> None:
         "import sys, pytest; old = {*sys.modules}; import nfrun.session.api.pytest_plugin; print({*sys.modules} - old)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert set(re.findall(r"'([\w.]+)'", shown)) == {"nfrun", "nfrun.session.api", "nfrun.session.api.pytest_plugin"}
+    assert set(re.findall(r"'([\w.]+)'", shown)) == {
+        *("nfrun", "nfrun.session", "nfrun.session.api", "nfrun.session.api.pytest_plugin")
+    }
 
 
 def test_the_plug_in_is_an_entry_point_of_pytest() -> None:
