@@ -44,7 +44,6 @@ from bench import (
     tpch,
     tpch_peers,
     watch,
-    what_if,
 )
 from bench.measure import Line, machine, print_line
 
@@ -78,7 +77,6 @@ SUITES = {
     "tpch": tpch.measure,
     "tpch_peers": tpch_peers.measure,
     "watch": watch.measure,
-    "what_if": what_if.measure,
 }
 
 

@@ -1,9 +1,9 @@
 """Edits random projects again and again, kills some runs, and compares each run with a run from nothing.
 
-A project has some of the nodes of `file_readers.txt`, each with a folder of files. An edit changes, adds, removes, swaps
-or touches files, changes the code that names them, or a variable of the environment. Promised: a run that reuses has
-the same tables as a run of a copy of the project that reuses nothing. Counted are nodes that ran again and gave the
-same table as before.
+A project has some of the nodes of `file_readers.txt`, each with a folder of files. An edit changes, adds, removes,
+swaps or touches files, changes the code that names them, or a variable of the environment. Promised: a run that reuses
+has the same tables as a run of a copy of the project that reuses nothing. Counted are nodes that ran again and gave
+the same table as before.
 """
 
 from __future__ import annotations

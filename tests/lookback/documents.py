@@ -60,7 +60,7 @@ def document(nodes: list[Document], edges: list[list[str]] = (), **run: Any) -> 
 
 
 def shop(**run: Any) -> Document:
-    """A run with all that a page can show: a failure, a matrix, a sub-pipeline, media, checks, what if, change."""
+    """A run with all that a page can show: a failure, a matrix, a sub-pipeline, media, checks, change."""
     rows = [[1, "DE", 12.5], [2, "FR", None], [3, "IT", 99.0]]
     columns = [
         {
@@ -251,19 +251,6 @@ def shop(**run: Any) -> Document:
         },
     }
     made = document(nodes, edges, **(dict(about) | run))
-    made["what_if"] = {
-        "slots": [
-            {"slots": 1, "seconds": 3.9},
-            {"slots": 2, "seconds": 2.6},
-            {"slots": 4, "seconds": 2.24},
-            {"slots": 8, "seconds": 2.1},
-        ],
-        "best": 2.1,
-        "faster": [
-            {"node": "score", "saves": 0.26, "text": "if it took half as long"},
-            {"node": "load/clean", "saves": 0.15, "text": "if it took half as long"},
-        ],
-    }
     made["change"] = {
         "against": {"number": 11},
         "seconds": 0.42,
@@ -411,11 +398,6 @@ def hostile() -> Document:
         profile=text,
         executor=text,
     )
-    made["what_if"] = {
-        "slots": [{"slots": 1, "seconds": 1.0}],
-        "best": 1.0,
-        "faster": [{"node": text, "saves": 1, "text": text}],
-    }
     made["change"] = {
         "against": text,
         "seconds": 1,

@@ -69,10 +69,9 @@ def media(context):
     (folder / "a.txt").write_text("a")
     return {"page": b"<h1>All well</h1>", "site": folder}
 """
-# Drawn, but in none of the runs of this test: on a cluster, of a file that was removed, of scripts, with a profile, and
-# of runs that a faster node would make shorter by much, which depends on their times.
+# Drawn, but in none of the runs of this test: on a cluster, of a file that was removed, of scripts, and
+# with a profile.
 RARE = {"nodes.worker", "nodes.memory", "nodes.outputs.gone", "nodes.error.details", "run.profile"}
-RARE |= {f"what_if.faster.{key}" for key in ("node", "saves", "text")}
 # Not drawn by themselves: a text beside them says it, or they are for those who read the document.
 NOT_DRAWN = {
     "version": "for readers of the document",
@@ -80,8 +79,6 @@ NOT_DRAWN = {
     "run.critical_path.queued": "the sentence has it",
     "run.critical_path.retrying": "the sentence has it",
     "run.overhead.idle": "the sentence has it",
-    "what_if.faster.saves_all": "its text has it",
-    "what_if.recorded.predicted": "for the benchmark of predictions",
 }
 
 

@@ -42,8 +42,8 @@ def row(name: str) -> str:
 def test_all_parts_are_drawn_without_a_word_on_the_console(show: Show) -> None:
     browser = show(shop())
     assert browser.said() == []
-    assert browser.texts("main h2") == ["What failed", "Timeline", "Graph", "Nodes", "What if", "Change since run 11"]
-    assert browser.texts("#nav a") == ["Failures", "Timeline", "Graph", "Nodes", "What if", "Change"]
+    assert browser.texts("main h2") == ["What failed", "Timeline", "Graph", "Nodes", "Change since run 11"]
+    assert browser.texts("#nav a") == ["Failures", "Timeline", "Graph", "Nodes", "Change"]
     assert browser.attribute("#parts", "aria-busy") == "false"
 
 
@@ -359,24 +359,8 @@ def test_arrows_walk_along_the_edges_of_the_graph(show: Show) -> None:
     assert browser.texts(PANE_TITLE) == ["load/clean"]
 
 
-def test_what_if_and_change_are_shown(show: Show) -> None:
+def test_a_change_is_shown(show: Show) -> None:
     browser = show(shop())
-    assert browser.texts("#what-if .guess span") == [
-        "this run",
-        "2.24 s",
-        "1 slot",
-        "3.90 s",
-        "2 slots",
-        "2.60 s",
-        "4 slots",
-        "2.24 s",
-        "8 slots",
-        "2.10 s",
-    ]
-    assert browser.texts("#what-if tr") == [
-        "score−260 msif it took half as long",
-        "load/clean−150 msif it took half as long",
-    ]
     assert browser.texts("#change tbody tr")[0] == "scorethe function steps:score changed310 ms520 ms"
     assert "420 ms longer" in browser.texts("#change .head")[0]
 
@@ -613,14 +597,6 @@ def test_what_a_node_and_its_outputs_lack_is_said(show: Show) -> None:
     browser.driver.execute_script("location.hash = '#node=b'")
     browser.wait("document.querySelector('#pane h2 bdi').textContent === 'b'")
     assert "it had not begun" in browser.texts("#pane")[0]
-
-
-def test_a_prediction_says_what_bounds_it_and_how_it_was_made(show: Show) -> None:
-    made = shop()
-    made["what_if"] |= {"limit": "Nodes used 8 s of CPU time.", "how": "In virtual time."}
-    browser = show(made)
-    assert browser.texts("#what-if .limit") == ["Nodes used 8 s of CPU time."]
-    assert browser.texts("#what-if details p") == ["In virtual time."]
 
 
 def test_edges_of_nodes_without_outputs_and_circles_of_folds_are_drawn(show: Show) -> None:

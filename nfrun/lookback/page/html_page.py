@@ -34,7 +34,7 @@ _SCRIPTS = (
     *("table_rows", "table"),
     *("axis", "timeline_rows", "timeline_bars", "timeline_input", "timeline"),
     *("layout", "graph_boxes", "graph_input", "graph"),
-    *("what_if", "main"),
+    *("change", "main"),
 )
 _LONGEST_LINE = 200  # of the script and the styles in a page
 _ENDS, _BEGINS = tuple(",;{([}>?:&|="), tuple(")]}.?:&|")

@@ -19,7 +19,6 @@ from nfrun.lookback.page.node_data import node_data
 from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Recorded, read_recorded
 from nfrun.lookback.page.run_times import overhead, path_data, path_of
 from nfrun.lookback.page.under_way import add_under_way
-from nfrun.lookback.page.what_if_data import what_if_data
 from nfrun.lookback.run_list import ListedRun, count_nodes
 from nfrun.system.logs.redaction import Redactor
 from nfrun.system.runtime import gc_paused
@@ -58,7 +57,6 @@ def _document(work: WorkDir, found: Recorded, *, has_contents: bool) -> dict[str
         "run": {**_run(found), "critical_path": path_data(found, path)},
         "nodes": list(nodes.values()),
         "edges": [list(edge) for edge in found.graph.edges()],
-        "what_if": what_if_data(found, path.nodes),
         "change": change_data(work, found.run, found.journal),
     }
     if unended:

@@ -117,7 +117,6 @@ if (run.nodes.length) {
   add(timeline(run, { open }));
   add(graph(run, { open }));
   add(table);
-  add(whatIf(run));
   add(change(run));
 } else parts.append(h("p", { class: "note" }, "No node of this run is recorded."));
 parts.setAttribute("aria-busy", "false");
@@ -143,7 +142,6 @@ const TITLES = {
   timeline: "Timeline",
   graph: "Graph",
   nodes: "Nodes",
-  "what-if": "What if",
   change: "Change",
 };
 for (const [id, title] of Object.entries(TITLES)) {
@@ -204,7 +202,6 @@ addEventListener("keydown", (event) => {
 let after = [];
 addEventListener("beforeprint", () => {
   after = drawn.map((each) => each.print?.()).filter(Boolean);
-  for (const found of document.querySelectorAll(".how")) found.open = true;
 });
 addEventListener("afterprint", () => {
   for (const each of after) each();
