@@ -173,7 +173,7 @@ def _missing(
         without = "its table does not have" if tables[0].node == node.id else f"'{tables[0]}' does not have"
     guess = closest_match(column, known)
     hint = f"did you mean '{ellipsize(guess)}'?" if guess else ""
-    from nfrun.tables.file_lists import SCHEMAS  # few runs need it
+    from nfrun.tables.file_io import SCHEMAS  # few runs need it
 
     if not hint and any({*schema.names} <= {*known} for schema in SCHEMAS.values()):  # of texts and files: none says it
         hint = f"it has {ellipsize(', '.join(known), 120)}"

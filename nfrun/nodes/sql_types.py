@@ -59,11 +59,11 @@ def _with_int64(kind: Any) -> Any:
     import pyarrow as pa
     import pyarrow.types as pt
 
-    if pt.is_map(kind):
-        return pa.map_(_with_int64(kind.key_type), _with_int64(kind.item_type))
-    if pt.is_struct(kind):
-        return pa.struct([field.with_type(_with_int64(field.type)) for field in kind])
-    if pt.is_list(kind) or pt.is_fixed_size_list(kind):
-        field = kind.value_field.with_type(_with_int64(kind.value_type))
-        return pa.list_(field, kind.list_size if pt.is_fixed_size_list(kind) else -1)
-    return pa.int64() if kind == pa.decimal128(38, 0) else kind
+    from nfrun.tables.plain_arrays import with_inner_types
+
+    def narrow(kind: Any) -> Any:
+        if pt.is_map(kind):
+            return pa.map_(_with_int64(kind.key_type), _with_int64(kind.item_type))
+        return pa.int64() if kind == pa.decimal128(38, 0) else kind
+
+    return with_inner_types(kind, narrow)

@@ -11,13 +11,12 @@ import errno
 import fcntl
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nfrun.system.atomic_files import atomic_write, make_folders, sync, temporary_names
-from nfrun.system.kept_files import remove
+from nfrun.system.kept_files import remove, remove_unlocked
 
 _AT_FDCWD, _EXCHANGE = -100, 2
 
@@ -122,7 +121,7 @@ def _make_locked(target: Path) -> tuple[Path, int]:
         try:
             partial.mkdir()
         except FileExistsError:
-            if not _remove_abandoned(partial):
+            if not remove_unlocked(partial, os.O_DIRECTORY):
                 continue
             partial.mkdir()
         lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -131,21 +130,6 @@ def _make_locked(target: Path) -> tuple[Path, int]:
             return partial, lock
         os.close(lock)
     raise AssertionError
-
-
-def _remove_abandoned(folder: Path) -> bool:
-    """Remove the folder of a writer that was killed. Returns whether it was removed."""
-    with suppress(OSError):
-        if not stat.S_ISDIR(folder.lstat().st_mode):
-            return False
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove(folder)
-            return True
-        finally:
-            os.close(lock)
-    return False
 
 
 def _exchanged(new: Path, old: Path) -> bool:

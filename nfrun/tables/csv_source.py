@@ -18,6 +18,7 @@ import pyarrow.types as pt
 from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
 from nfrun.tables.csv_options import ASIDE, FAIL, CsvOptions
+from nfrun.tables.plain_arrays import held_type
 from nfrun.tables.text_files import BLOCK, Open, growing
 
 _LONGEST_HEADER = 1 << 16  # bytes of a CSV file that are read for its header alone
@@ -199,7 +200,7 @@ class CsvSource:
 
     def _check_fields(self, table: pa.Table) -> None:
         """Look at the quotes of the file if one seems not to be closed, or to be closed by that of another field."""
-        texts = [column.cast(kind) for column in table.columns if _is_text(kind := _values_of(column.type))]
+        texts = [column.cast(kind) for column in table.columns if _is_text(kind := held_type(column.type))]
         if self.options.quote and texts and (any(map(self._is_long, texts)) or self._is_closed_by_other(texts)):
             self.check_quotes()
 
@@ -257,10 +258,6 @@ class CsvSource:
                     reason, row = wrong.get(row), row + 1
                 if reason is not None:
                     yield Rejected(self._name, record.line, reason, text)
-
-
-def _values_of(type_: pa.DataType) -> pa.DataType:
-    return type_.value_type if pt.is_dictionary(type_) else type_
 
 
 def _is_text(type_: pa.DataType) -> bool:

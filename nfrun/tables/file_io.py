@@ -1,4 +1,4 @@
-"""Reads and writes tables as Parquet, CSV, JSON lines and Arrow files.
+"""Reads and writes tables as Parquet, CSV, JSON lines and Arrow files, and reads lines of texts and rows about files.
 
 A round trip through `arrow` keeps everything. `parquet` changes a few units and encodings: dates in ms become days,
 times in s become ms, dictionaries of other types than strings and bytes become plain. `jsonl` and `csv` keep what text
@@ -21,10 +21,10 @@ import pyarrow.types as pt
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
+from nfrun.system.checksums import bytes_checksum, stream_checksum
 from nfrun.tables.csv_files import csv_options, read_csv
 from nfrun.tables.csv_options import CsvOptions
 from nfrun.tables.csv_source import CsvSource, Rejected
-from nfrun.tables.file_lists import read_lines, read_row
 from nfrun.tables.formats import (
     COMPRESSIONS,
     ENDINGS,
@@ -52,6 +52,12 @@ _MAGIC = {
 }
 _ARROW_FILE = b"ARROW1"  # the beginning of a file that is no stream
 _BATCH = 65536  # rows converted to JSON at a time
+_ROW = [("path", pa.string()), ("name", pa.string()), ("size", pa.int64()), ("digest", pa.string())]
+SCHEMAS = {
+    "text": pa.schema([("line", pa.string())]),
+    "files": pa.schema(_ROW),
+    "bytes": pa.schema([*_ROW, ("content", pa.large_binary())]),
+}
 _EXPECTED = {"parquet": ("a Parquet file",), "arrow": ("an Arrow file", "an Arrow stream")}
 
 
@@ -124,19 +130,23 @@ def read_files(
     return table if columns is None else table.select(selected_columns(table.schema.names, columns, files[0].name))
 
 
-def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int] | None:
+def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int | None]:
     """Return the schema and the number of rows of a Parquet or Arrow file, of which only the ends are read.
 
-    None for an Arrow stream, which has no end that says them. Raises FormatError, OSError.
+    An Arrow stream has no end that says how many rows it has: None. Raises FormatError, OSError.
     """
+    rows: int | None = None
     with _reasons(f"{file.name} cannot be read as {format}"):
         _check_beginning(file, format)
         with file.open() as source:
             if format == "arrow":
                 if source.read(len(_ARROW_FILE)) != _ARROW_FILE:
-                    return None
-                with pa.ipc.open_file(source) as reader:
-                    schema, rows = reader.schema, reader.count_rows()
+                    source.seek(0)
+                    with pa.ipc.open_stream(source) as stream:
+                        schema = stream.schema
+                else:
+                    with pa.ipc.open_file(source) as reader:
+                        schema, rows = reader.schema, reader.count_rows()
             else:
                 from pyarrow.parquet import ParquetFile
 
@@ -507,3 +517,34 @@ def _with_zone(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
     kind = column.type
     return pc.dictionary_decode(column) if pt.is_dictionary(kind) and pt.is_timestamp(kind.value_type) else column
+
+
+# ------------------------------------------------------------------ files that are no tables
+
+
+def read_lines(name: str, open_file: Callable[[], Any]) -> pa.Table:
+    """Return a table with the column `line`: the lines of a text in UTF-8, without their ends.
+
+    `open_file()` returns the text as a stream. Raises FormatError.
+    """
+    with open_file() as stream:
+        data = stream.read()
+    try:
+        lines = data.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        what = f"{name} is no text in UTF-8: see its line {number:,}"
+        raise FormatError(f"{what} ('format: bytes' reads any file)") from error
+    if not lines[-1]:
+        lines.pop()  # what is behind the last end of a line
+    return pa.table({"line": [line.removesuffix("\r") for line in lines]}, schema=SCHEMAS["text"])
+
+
+def read_row(name: str, open_file: Callable[[], Any], *, with_content: bool) -> pa.Table:
+    """Return one row with `path`, `name`, `size` and `digest` of a file, and its bytes as `content` if asked for."""
+    with open_file() as stream:
+        data = stream.read() if with_content else None
+        size, digest = (len(data), bytes_checksum(data)) if data is not None else stream_checksum(stream)
+    row = {"path": [name], "name": [name.rpartition("/")[2]], "size": [size], "digest": [digest], "content": [data]}
+    schema = SCHEMAS["bytes" if with_content else "files"]
+    return pa.table({column: row[column] for column in schema.names}, schema=schema)

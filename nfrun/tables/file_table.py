@@ -113,15 +113,13 @@ def open_files(
     kind = kinds.pop() or ""
     partitions = partitions_of(local_source(source) or "", [file.name for file in files], types)
     looks = [look(Path(file.path)) for file in files]
-    shapes = [shape for file in files if (shape := file_shape(file, kind)) is not None]
-    if len(shapes) < len(files):
+    shapes = [file_shape(file, kind) for file in files]
+    rows = [count for _, count in shapes if count is not None]
+    if len(rows) < len(files):
         return None
     schema = shapes[0][0]
-    if (
-        not len(schema)
-        or not all(seen.checksum for seen in looks)
-        or not all(found.equals(schema) for found, _ in shapes[1:])
-    ):
+    is_one = len(schema) and all(found.equals(schema) for found, _ in shapes[1:])
+    if not is_one or not all(seen.checksum for seen in looks):
         return None
     if partitions is not None:
         schema = partitions.add_to(schema.empty_table(), files[0].name).schema
@@ -145,7 +143,7 @@ def open_files(
         registered_schema(schema).serialize().to_pybytes(),
         tuple(in_paths),
     )
-    return FileTable(found, sum(rows for _, rows in shapes))
+    return FileTable(found, sum(rows))
 
 
 def read_source(source: FileSource) -> pa.Table:

@@ -13,8 +13,7 @@ import pyarrow.types as pt
 
 from nfrun.core.file_source import FileSource
 from nfrun.tables.csv_options import CsvOptions
-from nfrun.tables.file_io import InputFile, csv_header
-from nfrun.tables.file_lists import SCHEMAS
+from nfrun.tables.file_io import SCHEMAS, InputFile, csv_header, file_shape
 from nfrun.tables.file_table import check_unchanged
 from nfrun.tables.formats import format_of
 from nfrun.tables.partitions import partitions_of
@@ -159,15 +158,4 @@ def _schema_of(file: InputFile, format: str, csv: CsvOptions, types: Mapping[str
         return SCHEMAS[format]
     if format == "csv":
         return pa.schema([(name, types.get(name, pa.null())) for name in csv_header(file, csv)])
-    with file.open() as source:
-        if format == "parquet":
-            from pyarrow.parquet import ParquetFile
-
-            with ParquetFile(source) as parquet:
-                return parquet.schema_arrow
-        if source.read(6) == b"ARROW1":
-            with pa.ipc.open_file(source) as reader:
-                return reader.schema
-        source.seek(0)
-        with pa.ipc.open_stream(source) as stream:
-            return stream.schema
+    return file_shape(file, format)[0]

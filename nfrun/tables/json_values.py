@@ -22,9 +22,8 @@ encode_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def is_bytes(kind: pa.DataType) -> bool:
     """Return whether values of the type are bytes, which JSON cannot represent."""
-    return bool(
-        pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_fixed_size_binary(kind) or pt.is_binary_view(kind)
-    )
+    plain = pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_binary_view(kind)
+    return bool(plain or pt.is_fixed_size_binary(kind))
 
 
 @frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -19,6 +20,29 @@ def unsigned(value: int, kind: pa.DataType) -> pa.Scalar:
     """Return a scalar of an unsigned type, and without an import of pandas, as `pa.scalar` has one."""
     data = value.to_bytes(kind.bit_width // 8, sys.byteorder)
     return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(data)])[0]
+
+
+def held_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values of a column: that inside a dictionary, runs of values or an extension type."""
+    while True:
+        if isinstance(kind, pa.BaseExtensionType):
+            kind = kind.storage_type
+        elif pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
+            kind = kind.value_type
+        else:
+            return kind
+
+
+def with_inner_types(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """Return the type with what `change` makes of the types inside of lists and structs, or of the type itself."""
+    if pt.is_struct(kind):
+        return pa.struct([field.with_type(with_inner_types(field.type, change)) for field in kind])
+    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
+        field = kind.value_field.with_type(with_inner_types(kind.value_type, change))
+        if pt.is_fixed_size_list(kind):
+            return pa.list_(field, kind.list_size)
+        return pa.list_(field) if pt.is_list(kind) else pa.large_list(field)
+    return change(kind)
 
 
 def wide_type(kind: pa.DataType) -> pa.DataType:

@@ -9,13 +9,14 @@ the table: it may have registered some. `read_all` makes a table of a reader.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.tables.formats import FormatError
+from nfrun.tables.plain_arrays import with_inner_types
 
 MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they save
 _MIN_BYTES = 8 << 20  # a batch of fewer rows is not joined with others if it has as many
@@ -261,7 +262,7 @@ def with_plain_words(table: pa.Table) -> pa.Table:
 def without_dictionaries(table: pa.Table) -> pa.Table:
     """Return the table with plain values in place of dictionaries inside of lists and structs."""
     for i, field in enumerate(table.schema):
-        kind = _with_dictionaries(field.type, lambda kind: kind.value_type)
+        kind = with_inner_types(field.type, lambda kind: kind.value_type if pt.is_dictionary(kind) else kind)
         if pt.is_nested(field.type) and kind != field.type:
             table = table.set_column(i, field.with_type(kind), table.column(i).cast(kind))
     return table
@@ -271,24 +272,12 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     """Return the type with dictionaries of strings and bytes in place of views of them."""
 
     def plain(kind: pa.DataType) -> pa.DataType:
+        if not pt.is_dictionary(kind):
+            return kind
         values = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind.value_type, kind.value_type)
         return pa.dictionary(kind.index_type, values, kind.ordered)
 
-    return _with_dictionaries(kind, plain)
-
-
-def _with_dictionaries(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
-    """Return the type with others in place of dictionaries, also inside of lists and structs."""
-    if pt.is_dictionary(kind):
-        return change(kind)
-    if pt.is_struct(kind):
-        return pa.struct([field.with_type(_with_dictionaries(field.type, change)) for field in kind])
-    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
-        field = kind.value_field.with_type(_with_dictionaries(kind.value_type, change))
-        if pt.is_fixed_size_list(kind):
-            return pa.list_(field, kind.list_size)
-        return pa.list_(field) if pt.is_list(kind) else pa.large_list(field)
-    return kind
+    return with_inner_types(kind, plain)
 
 
 def _plain_words(array: pa.Array) -> pa.Array:

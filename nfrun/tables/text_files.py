@@ -13,7 +13,7 @@ import pyarrow.types as pt
 
 from nfrun.core.text import ellipsize
 from nfrun.tables.formats import FormatError
-from nfrun.tables.plain_arrays import times_of_day
+from nfrun.tables.plain_arrays import times_of_day, with_inner_types
 
 Open = Callable[[], Any]  # returns the bytes of the file as a stream of pyarrow
 Types = Mapping[str, Any]  # types of Arrow by column
@@ -104,7 +104,7 @@ def read_exactly(read: Read, open_file: Callable[[], Any], types: Types) -> pa.T
         if any(map(pt.is_timestamp, _leaf_types(field.type))) and field.name not in times
     }
     if nested:
-        texts = read({name: _with_leaves(type_, _text_of_time) for name, type_ in nested.items()}, True)
+        texts = read({name: with_inner_types(type_, _text_of_time) for name, type_ in nested.items()}, True)
         zoned = {name: _zoned(name, type_, texts.column(name), name in types) for name, type_ in nested.items()}
         table = _replaced(table, read, {name: type_ for name, type_ in zoned.items() if type_ != nested[name]})
     for name in table.column_names:
@@ -174,7 +174,7 @@ def _zoned(name: str, type_: pa.DataType, texts: pa.ChunkedArray, is_given: bool
         elif pc.any(has_zone).as_py():
             found[-1] = pa.timestamp(leaf.unit, "UTC") if pc.all(has_zone).as_py() else pa.string()
     leaves = iter(found)
-    return _with_leaves(type_, lambda _: next(leaves))
+    return with_inner_types(type_, lambda _: next(leaves))
 
 
 def _with_whole_numbers(name: str, table: pa.Table, read: Read, open_file: Callable[[], Any]) -> pa.Table:
@@ -185,7 +185,7 @@ def _with_whole_numbers(name: str, table: pa.Table, read: Read, open_file: Calla
     is_large = [may_be_inexact(leaf) for leaf in _leaves(column)]
     for whole in _WHOLE:
         places = iter(is_large)
-        types = {name: _with_leaves(column.type, lambda leaf: whole if next(places) else leaf)}  # noqa: B023
+        types = {name: with_inner_types(column.type, lambda leaf: whole if next(places) else leaf)}  # noqa: B023
         try:
             found = _replaced(table, read, types)
         except pa.ArrowInvalid:  # a fraction, or too many digits
@@ -241,15 +241,6 @@ def _leaf_types(type_: pa.DataType) -> list[pa.DataType]:
     if pt.is_list(type_) or pt.is_struct(type_):
         return [leaf for i in range(type_.num_fields) for leaf in _leaf_types(type_.field(i).type)]
     return [type_]
-
-
-def _with_leaves(type_: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
-    """Return a type with others in place of those inside of lists and structs."""
-    if pt.is_list(type_):
-        return pa.list_(_with_leaves(type_.value_type, change))
-    if pt.is_struct(type_):
-        return pa.struct([(field.name, _with_leaves(field.type, change)) for field in type_])
-    return change(type_)
 
 
 def _leaves(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:

@@ -15,7 +15,7 @@ from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import frozen
 from nfrun.system.units import to_seconds
 from nfrun.tables.contracts.check_values import reference_of
-from nfrun.tables.contracts.column_types import held_type, matches
+from nfrun.tables.contracts.column_types import matches
 from nfrun.tables.contracts.columns import PER_SECOND, LiteralError, null_count, plain_column, ticks
 from nfrun.tables.contracts.finding import EVIDENCE_ROWS, Finding
 from nfrun.tables.contracts.row_checks import (
@@ -32,6 +32,7 @@ from nfrun.tables.contracts.row_checks import (
     unknown,
 )
 from nfrun.tables.contracts.type_names import OTHERS, parse_type
+from nfrun.tables.plain_arrays import held_type
 
 _SLICE = 1 << 16  # rows
 _MOST_LISTED = 8  # columns, in a message

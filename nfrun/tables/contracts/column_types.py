@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.tables.contracts.type_names import DECIMALS, OTHERS, PLAIN, TypeName, parse_type
+from nfrun.tables.json_values import is_bytes
+from nfrun.tables.plain_arrays import held_type
 
 # Names of UTC, known also on a machine without a database of time zones. `Etc/` may stand in front.
 _UTC = ("UTC", "Z", "ZULU", "UCT", "UNIVERSAL", "GMT", "GREENWICH")
@@ -21,11 +23,6 @@ _WEEKS = 70 * 52  # from 1970, in which two zones are compared
 
 def _is_string(type_: pa.DataType) -> bool:
     return bool(pt.is_string(type_) or pt.is_large_string(type_) or pt.is_string_view(type_))
-
-
-def _is_binary(type_: pa.DataType) -> bool:
-    plain = pt.is_binary(type_) or pt.is_large_binary(type_) or pt.is_binary_view(type_)
-    return bool(plain or pt.is_fixed_size_binary(type_))
 
 
 def _is_list(type_: pa.DataType) -> bool:
@@ -45,7 +42,7 @@ _FAMILIES: dict[str, Callable[[pa.DataType], bool]] = {
     "boolean": pt.is_boolean,
     "date": pt.is_date,
     "timestamp": pt.is_timestamp,
-    "binary": _is_binary,
+    "binary": is_bytes,
     "list": _is_list,
     "struct": pt.is_struct,
     "any": lambda type_: True,
@@ -124,17 +121,6 @@ def with_columns_of(schema: Mapping[str, str], table: pa.Table) -> pa.Table:
     return table
 
 
-def held_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type of the values of a column: that inside a dictionary, runs of values or an extension type."""
-    while True:
-        if isinstance(type_, pa.BaseExtensionType):
-            type_ = type_.storage_type
-        elif pt.is_dictionary(type_) or pt.is_run_end_encoded(type_):
-            type_ = type_.value_type
-        else:
-            return type_
-
-
 def arrow_type(name: TypeName) -> pa.DataType | None:
     """Return the Arrow type of this name; of a family the one as which text is read, None if it has none."""
     if name.inner:
@@ -166,9 +152,4 @@ def _nested_type(name: TypeName) -> pa.DataType | None:
         return pa.dictionary(inner[1], inner[0], bool(name.arguments[0]))
     if name.name == "fixed_size_list":
         return pa.list_(inner[0], name.arguments[0])
-    return {
-        "list": pa.list_,
-        "large_list": pa.large_list,
-        "list_view": pa.list_view,
-        "large_list_view": pa.large_list_view,
-    }[name.name](inner[0])
+    return getattr(pa, "list_" if name.name == "list" else name.name)(inner[0])

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.system.atomic_files import PARTIAL, is_same_file, make_private
-from nfrun.system.kept_files import make_read_only, remove, size_of
+from nfrun.system.kept_files import make_read_only, remove, remove_unlocked, size_of
 from nfrun.tables.places.base import NAMED
 
 _MOST_BYTES = 10 * 1000**3
@@ -114,7 +114,7 @@ class HostCache:
         final = self.folder / name
         with suppress(OSError):
             make_private(final.parent)
-            if not final.is_dir() or (size_of(final) != size_of(path) and _removed_unused(final)):
+            if not final.is_dir() or (size_of(final) != size_of(path) and remove_unlocked(final)):
                 _place(path, final)
                 self._evict(final)
         remove(path, ignore_errors=True)
@@ -186,7 +186,7 @@ class HostCache:
         for _, size, path in sorted(copies):
             if total <= budget:
                 return
-            if path != new and _removed_unused(path):
+            if path != new and remove_unlocked(path):
                 total -= size
 
     def _copies(self) -> Iterator[Path]:
@@ -202,7 +202,7 @@ class HostCache:
                 if not path.with_name(path.name.removesuffix(".d")).exists():
                     remove(path, ignore_errors=True)
             elif path.name.endswith(PARTIAL):
-                _removed_unused(path)
+                remove_unlocked(path)
             elif path.name.endswith(NAMED):
                 yield from (each for each in _entries(path) if PARTIAL not in each.name)
             else:
@@ -216,24 +216,6 @@ def _place(path: Path, final: Path) -> None:
     path.rename(final)
     if final.is_dir():
         make_read_only(final)
-
-
-def _removed_unused(path: Path) -> bool:
-    """Remove a copy that no process uses. Returns whether it was removed."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if is_same_file(file, path):
-            remove(path)
-            return True
-    except OSError:
-        pass
-    finally:
-        os.close(file)
-    return False
 
 
 def _entries(folder: Path) -> list[Path]:

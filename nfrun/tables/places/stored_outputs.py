@@ -48,12 +48,11 @@ def put_output(place: Place, ref: OutputRef, *, moved: bool = True) -> OutputRef
 class StoredOutputs:
     """Fetches outputs from the places in which they are, and puts others into the `place` of a run. Thread-safe.
 
-    `cache` is as in `open_place`. Methods raise HandoffError, and `get` raises NotStored if nothing intact is there.
+    Methods raise HandoffError, and `get` raises NotStored if nothing intact is there.
     """
 
-    def __init__(self, place: Place | None = None, cache: Path | None = None) -> None:
+    def __init__(self, place: Place | None = None) -> None:
         self.place = place
-        self._cache = cache
         self._places = {} if place is None else {place.uri: place}
         # By name, id and attempt: the address, once it is put. What another attempt gives is put again, since it may
         # have been removed.
@@ -135,7 +134,7 @@ class StoredOutputs:
 
         with self._lock:
             if uri not in self._places:
-                self._places[uri] = open_place(uri, self._cache)
+                self._places[uri] = open_place(uri)
             return self._places[uri]
 
 
