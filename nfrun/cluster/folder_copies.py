@@ -17,8 +17,7 @@ from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.core.values import replace
 from nfrun.nodes.base import NamedFiles
-from nfrun.nodes.declared_files import declared_files
-from nfrun.nodes.external_files import ExternalInputs, external_outputs
+from nfrun.nodes.external_files import ExternalInputs, declared_files, external_outputs
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import FileChecksums

@@ -30,7 +30,7 @@ from nfrun.engine.instance_closer import InstanceCloser
 from nfrun.engine.last_nodes import EndReport, LastNodes
 from nfrun.engine.runner import KnownOutcome, Run
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken
-from nfrun.nodes.declared_files import declared_files, failure_without
+from nfrun.nodes.external_files import declared_files, failure_without
 from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.spare_threads import SpareThreads
 from nfrun.system.kept_files import remove

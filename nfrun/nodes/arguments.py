@@ -1,16 +1,24 @@
-"""Compares what a node gives to its function or class with what that takes, as the source shows it."""
+"""Compares what a node gives to its function or class with what that takes, as the source shows it.
+
+The function of a mapped node takes the table of a piece or columns of it: values of one row, or batches.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from nfrun.code.function_lookup import FunctionLookup, LookupResult
 from nfrun.code.signatures import ClassSignature, Signature
+from nfrun.core.map_spec import MapForm
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.base import NodeDiagnostic
+from nfrun.core.values import frozen
+from nfrun.nodes.base import NodeDiagnostic, NodeError
 
 _OF_ROWS = re.compile(r"(?:str|int|float|bool|bytes|list)\b")  # of annotations that no table has
+_ANY = ("Any", "typing.Any", "object")  # annotations that admit a table, too
+_VALUE = "value"  # as `form_of` in annotations.py returns it
 Given = Mapping[str, OutputId | None]  # what a node gives: names of inputs with their outputs, of values with None
 
 
@@ -96,3 +104,187 @@ def split_given(given: Given, init: Signature) -> tuple[dict[str, OutputId | Non
 def listed(names: Collection[str]) -> str:
     """Return names in quotes, with commas between them."""
     return ", ".join([f"'{name}'" for name in names])
+
+
+@frozen
+class _Call:
+    """What is called for a piece: its name, what it takes, what the node gives to it, and the columns it takes."""
+
+    name: str
+    signature: Signature
+    given: Given
+    columns: tuple[str, ...]
+
+
+def map_form(node: NodeSpec, lookup: FunctionLookup) -> MapForm | None:
+    """Return what the function of a mapped node takes, None if its source does not show it."""
+    module, _, name = node.body.partition(":")
+    call = _call_of(node, lookup.defined(module, name))
+    if call is None:
+        return None
+    signature, kinds = call.signature, {name: _kind_of(call, name) for name in call.columns}
+    is_per_row, usual = _VALUE in kinds.values(), next(filter(None, kinds.values()), "list")
+    return MapForm(
+        takes_table=not call.columns,
+        columns=tuple([name for name in call.columns if name in signature.required]),
+        optional=tuple([name for name in call.columns if name not in signature.required]),
+        per_row=is_per_row,
+        batches={} if is_per_row else {name: kind or usual for name, kind in kinds.items()},
+        is_async=signature.is_async,
+    )
+
+
+def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[NodeDiagnostic]:
+    """Check that the function can be called for the pieces of the input, and with what else the node gives."""
+    assert node.map is not None
+    call = _call_of(node, found)
+    if found.class_ is not None and found.class_.init and node.map.over in found.class_.init.names:
+        what = f"'{node.map.over}' is cut into pieces, and {_name(node)}.__init__() takes it as a whole"
+        yield NodeDiagnostic(("python",), what, "take the pieces in __call__")
+    elif found.class_ is not None:
+        yield from check_class(node, _name(node), found.class_, call.columns if call else (), node.map.over)
+    elif call is not None:
+        yield from check_arguments(node, call.name, call.signature, call.given, call.columns)
+    if call is not None and not call.signature.positional_only:
+        yield from _check_columns(node, call)
+        yield from _check_settings(node, call)
+    elif call is None and not found.message and not (found.class_ and found.class_.is_whole):
+        what = f"the source does not show what '{node.body}' takes"
+        yield NodeDiagnostic(("python",), what, "define it with def or class: def f(text: str): …")
+
+
+def check_columns(node: NodeSpec, names: Sequence[str]) -> None:
+    """Raise NodeError if the mapped input, with columns of these names, lacks one, or has two of one name."""
+    assert node.map is not None
+    check_names(f"'{node.map.over}'", names, "rename one of them in the node before")
+    for column in (*node.map.by, *(node.map.keep or ())):
+        if column not in names:
+            what = f"'map' of '{node.id}' names the column '{ellipsize(column)}', which '{node.map.over}' does not have"
+            raise NodeError(what, _instead(column, names))
+    for found in missing_columns(node, names):
+        raise NodeError(found.message, found.hint)
+
+
+def check_names(table: str, names: Sequence[str], hint: str = "rename one of them") -> None:
+    """Raise NodeError if two columns of a `table` have one name."""
+    if len({*names}) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        what = f"{table} has two columns called '{ellipsize(twice)}', and a map joins columns by name"
+        raise NodeError(what, hint)
+
+
+def missing_columns(node: NodeSpec, names: Sequence[str]) -> Iterator[NodeDiagnostic]:
+    """Yield an error for each column that the function takes and that the mapped input does not have."""
+    assert node.map is not None
+    form = node.map.form or MapForm()
+    for column in form.columns if form.named_in(names) else form.optional:
+        if column not in names and node.plugin is not None:
+            from nfrun.nodes.use_rows import missing_in_texts  # few nodes are of plug-ins
+
+            what, path, start = missing_in_texts(node, node.plugin, column)
+            yield NodeDiagnostic(path, what, _instead(column, names), start=start, length=len(column) + 2)
+        elif column not in names:
+            what = f"{_name(node)}() takes the column '{ellipsize(column)}', which '{node.map.over}' does not have"
+            yield NodeDiagnostic((node.kind,), what, _instead(column, names))
+
+
+def _instead(column: str, names: Sequence[str]) -> str:
+    guess = closest_match(column, names)
+    there = f"there is {ellipsize(', '.join(names), 100)}" if names else "it has no columns"
+    return f"did you mean '{ellipsize(guess)}'?" if guess else there
+
+
+def _name(node: NodeSpec) -> str:
+    return node.body.partition(":")[2]
+
+
+def _call_of(node: NodeSpec, found: LookupResult) -> _Call | None:
+    """Return what is called for a piece, None if the source does not show it."""
+    assert node.map is not None
+    given, name, over = given_by(node), _name(node), node.map.over
+    signature = found.likely
+    if found.class_ is not None:
+        signature, name = found.class_.call, f"{name}.__call__"
+        given = split_given(given, found.class_.init)[1] if found.class_.init else given
+    if signature is None:
+        return None
+    free = [name for name in signature.names if name not in given and name != "context"]
+    for stray in [name for name in given if name not in signature.names and name != over]:
+        if guess := closest_match(stray, free):  # it is misspelled, and no column
+            free.remove(guess)
+    if over in signature.names or (signature.takes_kwargs and not free):
+        return _Call(name, signature, given, ())
+    return _Call(name, signature, {key: ref for key, ref in given.items() if key != over}, tuple(free))
+
+
+def _check_columns(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
+    """Check that the annotations tell whether the function takes values of one row or batches of columns."""
+    assert node.map is not None
+    over, takes_over = node.map.over, node.map.over in call.signature.names or call.signature.takes_kwargs
+    if not call.columns and not takes_over:
+        what = f"{call.name}() takes neither '{over}' nor columns of it"
+        hint = f"name an argument '{over}' for the table of a piece, or like a column: text: str for each row"
+        yield NodeDiagnostic(("python",), what, hint)
+        return
+    takes = over if over in call.signature.names else next(filter(_is_of_others, call.signature.annotations), over)
+    of_table = call.signature.annotations.get(takes, _ANY[0])
+    if not call.columns and of_table not in _ANY and _kind_of(call, takes):
+        what = f"{call.name}() takes '{takes}: {ellipsize(of_table)}', and it is given a table"
+        hint = "if it means a column of this name, call the input otherwise: inputs: {rows: …}, map: rows"
+        if takes != over:
+            hint = f"name the columns that it takes, such as text: {ellipsize(of_table)}"
+        yield NodeDiagnostic(("python",), what, hint)
+        return
+    written = {name: call.signature.annotations[name] for name in call.columns if name in call.signature.annotations}
+    kinds = {name: _kind_of(call, name) for name in written}
+    for name in [name for name, kind in kinds.items() if not kind]:
+        what = f"the annotation of '{name}: {ellipsize(written[name])}' does not tell a value from a batch of them"
+        hint = "write str or the like for the value of a row; list[str], pa.Array or np.ndarray for a batch"
+        if written[name].endswith("Table") or closest_match(over, [name]):
+            hint = f"an argument called '{over}' gets the table of a piece; others are columns"
+        yield NodeDiagnostic(("python",), what, hint)
+        return
+    values = [name for name, kind in kinds.items() if kind == _VALUE]
+    batches = [name for name in kinds if name not in values]
+    if values and batches:
+        what = f"{call.name}() takes '{values[0]}' of one row and '{batches[0]}' of a batch"
+        yield NodeDiagnostic(("python",), what, "annotate both as values, or both as lists")
+    elif call.columns and not kinds:
+        hint = f"annotate it: {call.columns[0]}: str for each row, {call.columns[0]}: list[str] for a batch"
+        if closest_match(over, call.columns):
+            hint = f"an argument called '{over}' gets the table of a piece; a column is annotated: text: str"
+        what = f"{call.name}() takes the column '{call.columns[0]}', and does not say in what form"
+        yield NodeDiagnostic(("python",), what, hint)
+
+
+def _check_settings(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
+    """Check that the entries of `map` fit a function of columns, or one of the table."""
+    map = node.map
+    assert map is not None
+    if call.columns:
+        for key in [key for key, value in (("by", map.by), ("parts", map.parts)) if value]:
+            what = f"'{key}' is for functions of the table, and {call.name}() takes {listed(call.columns)}"
+            hint = f"take the table: {call.name}({map.over}), or leave '{key}' out"
+            yield NodeDiagnostic(("map", key), what, hint, at_key=True)
+            return
+    elif call.signature is not None:
+        for key in [key for key, value in (("explode", map.explode), ("keep", map.keep is not None)) if value]:
+            what = f"'{key}' is for functions of columns, and {call.name}() takes the table '{map.over}'"
+            hint = "return as many rows as there are" if key == "explode" else "return the columns that stay"
+            yield NodeDiagnostic(("map", key), what, hint, at_key=True)
+
+
+def _kind_of(call: _Call, column: str) -> str:
+    """Return `value` or the form of batches for the annotation of a column, "" if it tells neither."""
+    from nfrun.nodes.annotations import form_of  # it reads syntax trees, which only mapped nodes need
+
+    text = call.signature.annotations.get(column)
+    if text is None:
+        others = [text for name, text in call.signature.annotations.items() if not _is_of_others(name)]
+        return _VALUE if any(form_of(other) == _VALUE for other in others) else ""
+    return form_of(text)
+
+
+def _is_of_others(name: str) -> bool:
+    """Return whether an annotation is that of all arguments that have no name of their own: `**more`."""
+    return name.startswith("**")

@@ -16,7 +16,7 @@ from typing import Any
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import UTC
 from nfrun.nodes.base import NodeContext, NodeError
-from nfrun.nodes.sql_inputs import sliced
+from nfrun.nodes.sql_tables import sliced
 from nfrun.system.runtime import available_memory
 
 _MEMORY_SHARE = 0.8  # of the memory of the machine or the container, for all instances of a run

@@ -1,14 +1,13 @@
-"""Opens the input of a mapped node; and runs one as a whole, one call after the other: what `nfrun shell` does."""
+"""Opens the input of a mapped node, and runs one as a whole, one call after the other: what `nfrun shell` does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.map_spec import KeptRows, MapForm
-from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.base import NodeContext, NodeError, output_name
-from nfrun.nodes.map_form import check_columns
+from nfrun.nodes.arguments import check_columns
+from nfrun.nodes.base import Kind, NodeContext, NodeError, output_name
 
 if TYPE_CHECKING:
     from nfrun.rows.work import MapWork
@@ -37,21 +36,18 @@ def open_work(context: NodeContext, kept: KeptRows | None = None) -> tuple[MapWo
     return MapWork(table, spec, columns, kept, name=node.local_name), inputs
 
 
-def run_mapped(
-    context: NodeContext,
-    call_piece: Callable[[NodeContext, Any, Mapping[str, Any]], Any],
-    join: Callable[[NodeSpec, Any], Any] = lambda node, rows: rows,
-) -> Mapping[str, Any]:
+def run_mapped(kind: Kind, context: NodeContext) -> Mapping[str, Any]:
     """Return the table of a mapped node. Uses and keeps no results of other runs; the first error is raised."""
     from nfrun.rows.returned import ReturnedError
 
     node = context.node
+    assert kind.call_piece is not None
     work, inputs = open_work(context)
     try:
         for i in range(work.count):
             piece = work.piece((i,))
-            work.record(piece, call_piece(context, work.table(piece), inputs))
-        return {output_name(node): join(node, work.joined()).read_all()}
+            work.record(piece, kind.call_piece(context, work.table(piece), inputs))
+        return {output_name(node): kind.join_pieces(node, work.joined()).read_all()}
     except ReturnedError as error:
         raise NodeError(str(error), error.details) from None
     finally:

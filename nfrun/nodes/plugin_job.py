@@ -35,7 +35,7 @@ class NodeJob:
 
     @cached_property
     def log(self) -> logging.Logger:
-        from nfrun.nodes.node_logger import node_logger  # it imports logging
+        from nfrun.nodes.python_context import node_logger  # it imports logging
 
         return node_logger(self._context)
 

@@ -1,4 +1,7 @@
-"""The kind `python`: imports a function, calls it with the inputs, and turns its result into tables."""
+"""The kind `python`: imports a function, calls it with the inputs, and turns its result into tables.
+
+In a node with a `map` it is called for each piece of an input. `user_function.py` loads it and binds its arguments.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import PROGRAM, FunctionLookup
 from nfrun.code.missing_imports import import_hint, packages_at_import
+from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
-from nfrun.nodes.arguments import check_arguments, check_class, given_by, listed
+from nfrun.nodes.arguments import check_arguments, check_class, check_map_form, check_names, given_by, listed, map_form
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
-from nfrun.nodes.made_files import check_apart, check_returned, made_file
-from nfrun.nodes.map_form import check_map_form, map_form
 from nfrun.nodes.python_context import own_context
-from nfrun.nodes.returned_tables import a_, lost_index, to_table
+from nfrun.nodes.returned_tables import a_, check_apart, check_returned, lost_index, made_file, to_table
 from nfrun.nodes.text_facts import network_of_values, with_script
-from nfrun.nodes.user_function import as_frames, awaited, bound, load, parameters_of, values
+from nfrun.nodes.user_function import Loaded, as_frames, awaited, bound, bound_shared, load, parameters_of, values
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from nfrun.code.facts.code_facts import CodeFacts
     from nfrun.code.fingerprint import Fingerprints
 
-
 _IMMUTABLE = frozenset({"pyarrow", "duckdb"})  # packages that allocate the memory of the Arrow tables they make
+_LARGEST = 2**53  # up to here a float is each whole number
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
@@ -57,10 +61,6 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
 
 def run(context: NodeContext) -> Mapping[str, Any]:
     """Import the function, call it, await it if it is `async`, and return its result as tables."""
-    if context.node.map is not None:
-        from nfrun.nodes.mapped_run import run_mapped
-
-        return run_mapped(context, _call_piece)
     node, loaded = context.node, load(context)
     tables: dict[str, Any] = {
         item.name: context.table(item.name) for item in node.inputs if not item.optional or context.has_input(item.name)
@@ -101,18 +101,6 @@ def _shell_names(context: NodeContext, query: object) -> Mapping[str, Any]:
 
         function = taking_tables(function, loaded.frames)
     return {**own, context.node.body.partition(":")[2]: function}
-
-
-def _call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
-    from nfrun.nodes.mapped_python import call_piece  # few nodes are mapped
-
-    return call_piece(context, piece, inputs)
-
-
-async def _call_piece_async(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
-    from nfrun.nodes.mapped_python import call_piece_async
-
-    return await call_piece_async(context, piece, inputs)
 
 
 def _corrections(body: str) -> Iterator[str]:
@@ -212,6 +200,149 @@ def _tables(argument: Any) -> Iterator[Any]:
         yield argument
 
 
+def call_piece(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any]) -> Any:
+    """Return what the function returns for a piece: a table if it takes the table, otherwise values of the rows.
+
+    `inputs` are all others, by name. A function that takes single values is called for each row, and its results are a
+    list. The user's code begins with `context.begin()`: an instance of a class is made before that. Raises NodeError,
+    and what the function raises.
+    """
+    map, loaded = _map(context), load(context)
+    form = map.form or MapForm()
+    with bound(context, loaded, _tables_of_call(map, form, piece, inputs)) as function:
+        context.begin(imported=loaded.is_new)
+        if form.takes_table:
+            return _table(awaited(context, function()))
+        if not form.per_row:
+            return awaited(context, function(**_batches(form, piece)))
+        return [_listed(map, awaited(context, function(**row))) for row in _rows(context, loaded, piece, inputs)]
+
+
+async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any]) -> Any:
+    """Return the same as `call_piece`, from a coroutine on the event loop, for an async function."""
+    map, loaded = _map(context), load(context)
+    form = map.form or MapForm()
+    function = await bound_shared(context, loaded, _tables_of_call(map, form, piece, inputs))
+    context.begin(imported=loaded.is_new)
+    if form.takes_table:
+        return _table(await _result(function()))
+    if not form.per_row:
+        return await _result(function(**_batches(form, piece)))
+    return [_listed(map, await _result(function(**row))) for row in _rows(context, loaded, piece, inputs)]
+
+
+def _table(returned: Any) -> Any:
+    """Return the table that a function gives for a piece. Raises NodeError if it cannot be joined with others."""
+    table = to_table(returned)
+    check_names("the table that the function returned", table.schema.names)
+    return table
+
+
+async def _result(returned: Any) -> Any:
+    """Return what an async function gives, also if a decorator has made another function of it."""
+    from inspect import isawaitable
+
+    return await returned if isawaitable(returned) else returned
+
+
+def _listed(map: MapSpec, result: Any) -> Any:
+    """Return what a function gives for a row; where that is several rows, it may yield them."""
+    return list(result) if map.explode and hasattr(result, "__next__") else result
+
+
+def _map(context: NodeContext) -> MapSpec:
+    assert context.node.map is not None
+    return context.node.map
+
+
+def _tables_of_call(map: MapSpec, form: MapForm, piece: pa.Table, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the tables for a call. Those in mappings are in mappings of its own, which it may change."""
+    given = {name: _own(value) for name, value in inputs.items()}
+    return {**given, map.over: piece} if form.takes_table else given
+
+
+def _rows(context: NodeContext, loaded: Loaded, piece: pa.Table, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the arguments for each row, until the attempt is told to stop: its values, and copies of mutable ones."""
+    form = _map(context).form or MapForm()
+    names = form.named_in(piece.column_names)
+    # Those that a call could change for the next row. Others are taken by `__init__` of a class.
+    given = {**context.node.with_, **inputs}
+    own = {name: value for name, value in given.items() if isinstance(value, dict | list) and name not in loaded.init}
+    for row in zip(*[piece.column(name).to_pylist() for name in names], strict=True):
+        if context.cancel_token.cancelled:
+            raise NodeError("stopped")
+        yield {**dict(zip(names, row, strict=True)), **_own(own)}
+
+
+def _own(value: Any) -> Any:
+    """Return a copy of nested mappings and lists, with the tables and other values that they have."""
+    if isinstance(value, dict):
+        return {key: _own(item) for key, item in value.items()}
+    return [_own(item) for item in value] if isinstance(value, list) else value
+
+
+def _batches(form: MapForm, piece: pa.Table) -> dict[str, Any]:
+    """Return the columns in the forms that the function takes."""
+    return {
+        name: _FORMS[form.batches.get(name, "list")](piece.column(name)) for name in form.named_in(piece.column_names)
+    }
+
+
+def _array(column: pa.ChunkedArray) -> Any:
+    """Return a column as one array."""
+    found = column.combine_chunks()
+    if not hasattr(found, "chunks"):
+        return found
+    import pyarrow as pa
+
+    return found.chunk(0) if found.num_chunks else pa.array([], found.type)
+
+
+def _numpy(column: pa.ChunkedArray) -> Any:
+    """Return a column as a numpy array; lists of a fixed size without nulls have two dimensions."""
+    import pyarrow.types as pt
+
+    array = _array(column)
+    if pt.is_fixed_size_list(array.type) and not array.null_count:
+        flat = array.flatten()
+        if not flat.null_count:
+            return flat.to_numpy(zero_copy_only=False).reshape(len(array), array.type.list_size)
+    if pt.is_integer(array.type) and array.null_count:  # numpy has floats then
+        import pyarrow.compute as pc
+
+        ends = pc.min_max(array).as_py()
+        if max(abs(ends["min"] or 0), abs(ends["max"] or 0)) > _LARGEST:
+            what = "an array of numpy has no nulls beside whole numbers beyond 2**53, which no float is"
+            raise NodeError(what, "take a list, a pd.Series or a pa.Array")
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _polars(column: pa.ChunkedArray) -> Any:
+    import polars
+
+    return polars.from_arrow(column)
+
+
+def _pandas(column: pa.ChunkedArray) -> Any:
+    import pyarrow as pa
+
+    from nfrun.nodes.data_frames import pandas_frame
+
+    series = pandas_frame(pa.table([column], [""]))[""]
+    series.name = None
+    return series
+
+
+_FORMS: Mapping[str, Callable[[Any], Any]] = {
+    "list": lambda column: column.to_pylist(),
+    "arrow": _array,
+    "chunked": lambda column: column,
+    "numpy": _numpy,
+    "pandas": _pandas,
+    "polars": _polars,
+}
+
+
 PYTHON = Kind(
     name="python",
     schema={
@@ -225,8 +356,8 @@ PYTHON = Kind(
     check=check,
     missing=_missing,
     run=run,
-    call_piece=_call_piece,
-    call_piece_async=_call_piece_async,
+    call_piece=call_piece,
+    call_piece_async=call_piece_async,
     synonyms=("function", "call", "callable", "python_callable", "func"),
     corrections=_corrections,
     expression_hint="which function runs is fixed; put values under 'with'",

@@ -84,6 +84,24 @@ class Context:
 
 def own_context(context: NodeContext) -> Context:
     """Return the context for the function of an attempt."""
-    from nfrun.nodes.node_logger import node_logger  # it imports logging
-
     return Context(context.run, context.node.id, context.attempt, context.environ, node_logger(context), context)
+
+
+def node_logger(context: NodeContext) -> logging.Logger:
+    """Return the logger whose lines are those of the node."""
+    import logging
+
+    class Forward(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                lines = self.format(record).split("\n")
+            except Exception:  # the arguments do not fit the text: logging never ends a program
+                self.handleError(record)
+                return
+            for line in lines:
+                context.log(record.levelname.lower(), line)
+
+    # Not from getLogger: that keeps every logger for ever, and parent loggers would print the line a second time.
+    logger = logging.Logger(f"nfrun.{context.node.id}")
+    logger.addHandler(Forward())
+    return logger

@@ -19,7 +19,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.file_source import SourceFile
 from nfrun.core.values import frozen
 from nfrun.nodes.spare_threads import SpareThreads
-from nfrun.nodes.sql_inputs import ROW_NUMBER, SLICE_ROWS, QueryInput, Scan
+from nfrun.nodes.sql_tables import ROW_NUMBER, SLICE_ROWS, QueryInput, Scan
 from nfrun.system.threads import start_thread
 
 _PART_ROWS = 4 * SLICE_ROWS  # at least; each part costs some milliseconds

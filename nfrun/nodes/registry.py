@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
-from nfrun.nodes.base import Kind
+from nfrun.nodes.base import Kind, NodeContext
 from nfrun.nodes.pipeline import INPUT, PIPELINE
 from nfrun.nodes.python import PYTHON
 from nfrun.nodes.read import READ
@@ -42,3 +43,13 @@ def register(kind: Kind) -> None:
 def unregister(name: str) -> None:
     """Remove a kind. Raises KeyError if there is none of this name."""
     del _kinds[name]
+
+
+def run_whole(context: NodeContext) -> Mapping[str, Any]:
+    """Return the outputs of a node, of a mapped one after all calls, one after the other. Raises what these raise."""
+    kind = KINDS[context.node.kind]
+    if context.node.map is None:
+        return kind.run(context)
+    from nfrun.nodes.mapped_run import run_mapped  # few nodes are mapped
+
+    return run_mapped(kind, context)

@@ -17,8 +17,8 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec
+from nfrun.nodes.arguments import check_names
 from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError, output_name
-from nfrun.nodes.map_form import check_names
 from nfrun.nodes.text_facts import script_facts
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.processes.process_tree import describe_exit, wait_group_exit
@@ -66,10 +66,6 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     Raises NodeError, with the end of stderr, if the script fails or a signal ends it, and HandoffError if its input
     or output files cannot be written or read.
     """
-    if context.node.map is not None:
-        from nfrun.nodes.mapped_run import run_mapped
-
-        return run_mapped(context, call_piece, join_pieces)
     return _run_script(context, context.node.outputs or ("",), {})
 
 

@@ -26,8 +26,7 @@ from nfrun.nodes.base import (
     output_name,
     seed_of,
 )
-from nfrun.nodes.sql_inputs import ArrowFiles, QueryInput, Scan, bind_inputs, with_names
-from nfrun.nodes.sql_types import arrow_table
+from nfrun.nodes.sql_tables import ArrowFiles, QueryInput, Scan, arrow_table, bind_inputs, bind_needed, with_names
 from nfrun.nodes.text_facts import query_facts
 from nfrun.system.os_errors import os_error_in
 
@@ -93,7 +92,7 @@ def _with_file_values(node: NodeSpec) -> NodeSpec:
 
 
 def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path]) -> tuple[Any, NodeDiagnostic | None]:
-    from nfrun.nodes.sql_columns import columns_of_query
+    from nfrun.nodes.sql_check import columns_of_query
 
     return columns_of_query(node, inputs)
 
@@ -237,8 +236,6 @@ def _executed(
                 pass
         query = partial(_run_query, context, statements[-1], wanted[-1])
         if any(isinstance(item.value, ArrowFiles) for item in inputs):
-            from nfrun.nodes.needed_columns import bind_needed
-
             inputs = bind_needed(connection, inputs, statements[-1].query, wanted[-1])
         if new_cursor is not None and len(statements) == 1:
             from nfrun.nodes.query_parts import parts_of, run_parts

@@ -14,8 +14,7 @@ from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
-from nfrun.nodes.made_files import check_apart, made_file
-from nfrun.nodes.returned_tables import a_, to_table
+from nfrun.nodes.returned_tables import a_, check_apart, made_file, to_table
 
 if TYPE_CHECKING:
     from nfrun.nodes.plugins.job import Job
@@ -76,10 +75,6 @@ def _listed(forms: Collection[str]) -> str:
 
 def run(context: NodeContext) -> Mapping[str, Any]:
     """Import the plug-in's module, call its `run(job)`, and return what it made."""
-    if context.node.map is not None:
-        from nfrun.nodes.mapped_run import run_mapped
-
-        return run_mapped(context, call_piece, _join_pieces)
     result = _called(context, _job(context))
     return _outputs(context, result)
 

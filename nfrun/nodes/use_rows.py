@@ -55,8 +55,8 @@ def missing_in_texts(node: NodeSpec, half: StaticHalf, column: str) -> tuple[str
 
 async def call_row(context: NodeContext, module: Any, piece: pa.Table, inputs: Mapping[str, Any], *, new: bool) -> Any:
     """Return what the plug-in's instance gives for each row of a piece, as a list. Raises what it raises."""
+    from nfrun.nodes.instances import shared_instance
     from nfrun.nodes.plugin_job import NodeJob
-    from nfrun.nodes.shared_instances import shared_instance
     from nfrun.nodes.user_function import pool_of
 
     node = context.node

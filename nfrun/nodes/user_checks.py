@@ -87,7 +87,7 @@ def query_columns(check: Check, node: NodeSpec, schema: Any) -> NodeDiagnostic |
     """Return which column the query of a check reads that the table with this schema does not have."""
     if check.kind != SQL.name:
         return None
-    from nfrun.nodes.sql_columns import columns_of_query
+    from nfrun.nodes.sql_check import columns_of_query
 
     return columns_of_query(node_of(check, node), {THIS: schema}, f"a check of '{node.id}'")[1]
 

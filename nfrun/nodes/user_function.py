@@ -93,7 +93,7 @@ async def bound_shared(context: NodeContext, loaded: Loaded, tables: Mapping[str
     arguments = dict(as_frames(arguments, loaded.frames))
     if not loaded.is_class:
         return partial(loaded.function, **arguments)
-    from nfrun.nodes.shared_instances import shared_instance  # it imports asyncio
+    from nfrun.nodes.instances import shared_instance  # it imports asyncio
 
     key = _instance_key(context, of_class)
 

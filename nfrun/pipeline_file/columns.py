@@ -18,9 +18,9 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import make_stages
 from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.nodes.arguments import missing_columns
 from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.folders import folder_of
-from nfrun.nodes.map_form import missing_columns
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.user_checks import query_columns, query_problems
 from nfrun.pipeline_file.body_files import span_in_text

@@ -12,9 +12,8 @@ from nfrun.code.missing_imports import install_hint
 from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.declared_files import is_written_before, missing_files
-from nfrun.nodes.file_names import may_exist
-from nfrun.nodes.folders import folder_of
+from nfrun.nodes.external_files import is_written_before, missing_files
+from nfrun.nodes.folders import folder_of, may_exist
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.user_checks import missing_for
 from nfrun.pipeline_file.contracts import checks_path

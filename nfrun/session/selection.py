@@ -11,7 +11,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.selection import NodeGraph, select
 from nfrun.core.values import frozen
 from nfrun.history.work_dir import WorkDir
-from nfrun.nodes.declared_files import used_files
+from nfrun.nodes.external_files import used_files
 from nfrun.session.options import PlanOptions, RunOptions
 
 _FLAGS = {"only": "--only", "from_": "--from", "until": "--until", "exclude": "--exclude"}

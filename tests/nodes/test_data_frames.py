@@ -12,7 +12,7 @@ from conftest import Here, Trial, failed
 
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.data_frames import frames_of, pandas_frame, taking_tables
-from nfrun.nodes.mapped_python import _FORMS
+from nfrun.nodes.python import _FORMS
 from nfrun.nodes.returned_tables import to_table
 from nfrun.nodes.user_function import parameters_of
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nfrun.nodes.base import NodeError
-from nfrun.nodes.made_files import check_apart, made_file
+from nfrun.nodes.returned_tables import check_apart, made_file
 from tests.conftest import Trial, failed
 
 

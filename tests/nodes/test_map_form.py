@@ -9,8 +9,8 @@ import pytest
 from nfrun.core.errors import SpecError
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.pipeline import NodeSpec
+from nfrun.nodes.arguments import check_columns
 from nfrun.nodes.base import NodeError
-from nfrun.nodes.map_form import check_columns
 from nfrun.pipeline_file.resolve import resolve
 
 

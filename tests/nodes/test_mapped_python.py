@@ -18,11 +18,11 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId
 from nfrun.core.values import replace
+from nfrun.nodes.arguments import map_form
 from nfrun.nodes.base import CancelToken, NodeError
 from nfrun.nodes.instances import InstancePool, Key
-from nfrun.nodes.map_form import map_form
-from nfrun.nodes.mapped_python import call_piece, call_piece_async
-from nfrun.nodes.python import PYTHON
+from nfrun.nodes.python import call_piece, call_piece_async
+from nfrun.nodes.registry import run_whole
 from nfrun.nodes.user_function import pool_of
 
 PIECE = pa.table({"id": [1, 2, 3], "text": ["a", None, "ccc"]})
@@ -339,11 +339,11 @@ def test_a_mapped_node_can_be_run_as_a_whole(tmp_path: Path) -> None:
     call = Call(tmp_path, "def f(text: str, names): return (text or '') + str(len(names))", "names")
     tables = {"rows": PIECE, "names": PIECE}
     call.made.table, call.made.scratch, call.made.has_input = tables.__getitem__, lambda: tmp_path, lambda name: True
-    found = PYTHON.run(call.made)[""]
+    found = run_whole(call.made)[""]
     assert found.to_pylist() == [{**row, "n": f"{row['text'] or ''}3"} for row in PIECE.to_pylist()]
     tables["rows"] = PIECE.select(["id"])
     with pytest.raises(NodeError, match=r"f\(\) takes the column 'text', which 'rows' does not have"):
-        PYTHON.run(call.made)
+        run_whole(call.made)
 
 
 def test_a_function_may_yield_the_rows_of_a_row(tmp_path: Path) -> None:

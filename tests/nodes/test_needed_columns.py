@@ -12,8 +12,8 @@ from conftest import Trial, failed
 from test_sql_inputs import COLUMNS
 
 from nfrun.core.errors import Cause
-from nfrun.nodes import needed_columns
-from nfrun.nodes.sql_inputs import ArrowFiles, QueryInput
+from nfrun.nodes import sql_tables
+from nfrun.nodes.sql_tables import ArrowFiles, QueryInput
 from nfrun.system.checksums import FileChecksums
 from nfrun.tables import file_table
 from nfrun.tables.file_io import write_table
@@ -144,7 +144,7 @@ def test_all_columns_are_read_if_the_plan_needs_others_when_there_are_rows(
     trial: Trial, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans = iter([{"a"}, {"a", "b"}])
-    monkeypatch.setattr(needed_columns, "_columns_read", lambda *_: next(plans))
+    monkeypatch.setattr(sql_tables, "_columns_read", lambda *_: next(plans))
     found = trial.table(trial.run("sql", "select a, b from t", {"t": in_files(trial.folder, "t", T)}))
     assert found == T.select(["a", "b"])
     assert read == ["a", "*"]
@@ -204,7 +204,7 @@ def test_damaged_files_are_refused_or_read(tmp_path: Path, compression: str | No
             for name in ("s", "l", "d") if files is not None else ():
                 item = QueryInput("t", ArrowFiles(files.source))
                 item.bind(connection)
-                for bound in needed_columns.bind_needed(connection, [item], f"select {name} from t", {}):
+                for bound in sql_tables.bind_needed(connection, [item], f"select {name} from t", {}):
                     bound.bind(connection)
                 connection.sql(f"select {name} from t").to_arrow_table()
             read += 1

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Trial, failed
 
-from nfrun.nodes import sql_inputs
+from nfrun.nodes import sql_tables
 from nfrun.system.checksums import FileChecksums
 from nfrun.tables.file_io import read_table
 from nfrun.tables.file_table import FileTable, open_files
@@ -64,13 +64,13 @@ def in_files(folder: Path, table: pa.Table, **options: Any) -> FileTable:
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Return, for each input in files, whether DuckDB reads the files."""
     found: list[bool] = []
-    original = sql_inputs._is_same_in_arrow
+    original = sql_tables._is_same_in_arrow
 
     def noting(*arguments: Any) -> bool:
         found.append(original(*arguments))
         return found[-1]
 
-    monkeypatch.setattr(sql_inputs, "_is_same_in_arrow", noting)
+    monkeypatch.setattr(sql_tables, "_is_same_in_arrow", noting)
     return found
 
 
@@ -191,7 +191,7 @@ def test_files_of_other_partitions_are_not_read(trial: Trial, filter: str, files
 def test_a_file_that_is_changed_while_a_query_reads_it_fails_the_node(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = sql_inputs.bind_inputs
+    original = sql_tables.bind_inputs
 
     def then_changed(*arguments: Any, **options: Any) -> Any:
         scanned = original(*arguments, **options)
@@ -210,23 +210,23 @@ def test_messages_of_duckdb_name_the_file_of_the_user(trial: Trial) -> None:
     path.write_bytes(path.read_bytes())
     source = files.source
     message = f"IO Error: cannot read {source.files[0].path}"
-    assert sql_inputs.with_names(message, [source]) == "IO Error: cannot read t.parquet"
+    assert sql_tables.with_names(message, [source]) == "IO Error: cannot read t.parquet"
 
 
 def test_a_large_table_reaches_duckdb_in_slices_that_share_its_memory() -> None:
     table = pa.table({"n": pa.array(range(300_000), pa.int64())})
-    slices = sql_inputs.sliced(table)
+    slices = sql_tables.sliced(table)
     assert slices == table
     assert [len(chunk) for chunk in slices["n"].chunks] == [122_880, 122_880, 54_240]
     address = table["n"].chunks[0].buffers()[1].address
     assert all(chunk.buffers()[1].address == address for chunk in slices["n"].chunks)
     small = pa.table({"n": [1]})
-    assert sql_inputs.sliced(small) is small
+    assert sql_tables.sliced(small) is small
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_the_types_that_are_known_are_those_that_duckdb_gives(name: str) -> None:
-    known = sql_inputs._known_type(pa.field(name, COLUMNS[name].type))
+    known = sql_tables._known_type(pa.field(name, COLUMNS[name].type))
     if known is not None:
         assert str(duckdb.from_arrow(pa.table({name: COLUMNS[name]})).types[0]) == known
 
@@ -235,7 +235,7 @@ def test_files_of_plain_types_are_scanned_without_looking_at_arrow(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That would import pandas where it is installed: a third of a second."""
-    plain = [name for name in COLUMNS if sql_inputs._known_type(pa.field(name, COLUMNS[name].type))]
+    plain = [name for name in COLUMNS if sql_tables._known_type(pa.field(name, COLUMNS[name].type))]
     assert len(plain) > 10
     monkeypatch.setattr(duckdb.DuckDBPyConnection, "from_arrow", None)
     files = in_files(trial.folder, pa.table({name: COLUMNS[name] for name in plain}))

@@ -11,7 +11,7 @@ from conftest import Trial, failed
 
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.nodes import query_parts
-from nfrun.nodes.sql_columns import columns_of_query
+from nfrun.nodes.sql_check import columns_of_query
 
 pytest.importorskip("duckdb")
 

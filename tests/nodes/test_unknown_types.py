@@ -12,7 +12,7 @@ import pytest
 from random_seeds import seeds
 
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
-from nfrun.nodes.sql_columns import columns_of_query
+from nfrun.nodes.sql_check import columns_of_query
 
 TYPES = (pa.int64(), pa.float64(), pa.string(), pa.date32(), pa.timestamp("us"), pa.bool_(), pa.time64("us"))
 CONNECTION = duckdb.connect(config={"threads": 1})

@@ -9,7 +9,7 @@ import pytest
 
 from nfrun.core.errors import Diagnostic, SpecError, render_all
 from nfrun.core.pipeline import Pipeline
-from nfrun.nodes.declared_files import used_files
+from nfrun.nodes.external_files import used_files
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.pipeline_file.validate import validate_file
 

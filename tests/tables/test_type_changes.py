@@ -26,8 +26,7 @@ from random_tables import LEAVES, SMALL, TEXT, as_dense, as_runs, as_sparse, fil
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.data_frames import as_frames
 from nfrun.nodes.returned_tables import to_table
-from nfrun.nodes.sql_inputs import sliced
-from nfrun.nodes.sql_types import arrow_table
+from nfrun.nodes.sql_tables import arrow_table, sliced
 from nfrun.tables.contracts.column_types import is_same_zone
 from nfrun.tables.contracts.type_names import TypeNameError, instead_of, parse_type
 from nfrun.tables.file_io import read_table, write_table

@@ -15,7 +15,7 @@ _NFRUN = os.path.dirname(nfrun.__file__)
 _CALLERS = frozenset(
     os.path.join(_NFRUN, name)
     for name in (
-        *("nodes/python.py", "nodes/user_function.py", "nodes/instances.py", "nodes/mapped_python.py", "nodes/use.py"),
+        *("nodes/python.py", "nodes/user_function.py", "nodes/instances.py", "nodes/use.py"),
         "engine/executors/threads.py",
     )
 )

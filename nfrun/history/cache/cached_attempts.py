@@ -40,8 +40,7 @@ from nfrun.history.cache.reuse_decision import (
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest
 from nfrun.nodes.base import CancelToken
-from nfrun.nodes.declared_files import failure_without
-from nfrun.nodes.external_files import external_outputs
+from nfrun.nodes.external_files import external_outputs, failure_without
 from nfrun.nodes.registry import KINDS
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.lookback.reopen.rerun_context import RerunContext, whole_table
 from nfrun.nodes.base import NodeError, output_name, seed_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import KINDS, run_whole
 from nfrun.reports.format_units import format_count
 from nfrun.system.logs.node_logs import STREAMS, Logs
 from nfrun.tables.gathered import flattened
@@ -121,7 +121,7 @@ class NodeShell:
         self._reruns += 1
         with self._context(node, given) as context:
             self._offer(context)
-            found = {name: whole_table(value) for name, value in KINDS[node.kind].run(context).items()}
+            found = {name: whole_table(value) for name, value in run_whole(context).items()}
         return found.get(output_name(node)) if len(node.outputs) < 2 else found
 
     def _offer(self, context: RerunContext) -> None:

@@ -1,8 +1,16 @@
-"""Gives DuckDB the inputs of a query: files as scans, of which it reads what the query needs, and Arrow tables."""
+"""Gives DuckDB the inputs of a query, and takes its result.
+
+Parquet files are scans, of which DuckDB reads what the query needs, and other inputs are Arrow tables. DuckDB cannot
+read Arrow files, but knows which columns it would read: the query is planned over tables without rows, these columns
+are read and checked like those of a whole table, and the others are nulls, which take no memory. They stay in their
+places, so that the query means the same as over the whole table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +25,7 @@ SLICE_ROWS = 122_880
 _LONGEST_NAME = 255  # bytes
 ROW_NUMBER = "file_row_number"  # the column of DuckDB's that has the number of the row in its file
 # The types that DuckDB gives columns of Arrow. There are more, and it is asked for these.
-_KNOWN_TYPES = {
+KNOWN_TYPES = {
     "bool": "BOOLEAN",
     "int8": "TINYINT",
     "int16": "SMALLINT",
@@ -173,7 +181,7 @@ def _known_type(field: Any) -> str | None:
     if field.metadata and b"ARROW:extension:name" in field.metadata:
         return None
     is_decimal = kind.startswith("decimal128(")
-    return kind.replace("decimal128", "DECIMAL").replace(" ", "") if is_decimal else _KNOWN_TYPES.get(kind)
+    return kind.replace("decimal128", "DECIMAL").replace(" ", "") if is_decimal else KNOWN_TYPES.get(kind)
 
 
 def _scan(context: NodeContext, name: str, source: FileSource) -> Scan | None:
@@ -235,3 +243,162 @@ def _text(text: str) -> str:
 
 def _name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
+
+
+# What DuckDB would hand on as its own bytes, or as another number or time.
+_CAST = {
+    "BIT": "VARCHAR",
+    "BIGNUM": "VARCHAR",
+    "VARIANT": "VARCHAR",
+    "TIME WITH TIME ZONE": "VARCHAR",
+    "UHUGEINT": "HUGEINT",
+}
+# A type, also inside of another one, and no name of a field, which has a blank or a quote behind it.
+_CAST_IN = re.compile(rf"\b({'|'.join(_CAST)})(?=[\[\]),]|$)")
+_HUGE_IN = re.compile(r"\bU?HUGEINT(?=[\[\]),]|$)")
+
+
+def arrow_table(result: Any) -> Any:
+    """Return the table of a relation of DuckDB. Raises NodeError, `duckdb.Error`.
+
+    Whole numbers of 128 bits, such as those of `sum`, are int64 if all of their column fit, otherwise decimals of 38
+    digits.
+    """
+    names, types = result.columns, [str(type_) for type_ in result.types]
+    wanted = [_CAST_IN.sub(lambda found: _CAST[found[1]], type_) for type_ in types]
+    if wanted != types:
+        pairs = enumerate(zip(wanted, types, strict=True), 1)
+        columns = ", ".join([f"#{i}" if new == old else f"#{i}::{new}" for i, (new, old) in pairs])
+        table = result.project(columns).to_arrow_table().rename_columns(names)
+    else:
+        table = result.to_arrow_table()
+    for i, type_ in enumerate(types):
+        if _HUGE_IN.search(type_) and "DECIMAL(38,0)" not in type_:  # which is the same in Arrow
+            table = table.set_column(i, names[i], _narrowed(names[i], table.column(i)))
+    return table
+
+
+def _narrowed(name: str, column: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return column.cast(_with_int64(column.type))
+    except pa.ArrowInvalid:  # a value is too large
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            what = f"the column '{name}' has a whole number of more than 38 digits, which tables do not have"
+            raise NodeError(what, f'make texts of them: "{name}"::varchar') from None
+        return column
+
+
+def _with_int64(kind: Any) -> Any:
+    """Return the type of a column of DuckDB's with int64 in place of whole numbers of 128 bits."""
+    import pyarrow as pa
+    import pyarrow.types as pt
+
+    from nfrun.tables.plain_arrays import with_inner_types
+
+    def narrow(kind: Any) -> Any:
+        if pt.is_map(kind):
+            return pa.map_(_with_int64(kind.key_type), _with_int64(kind.item_type))
+        return pa.int64() if kind == pa.decimal128(38, 0) else kind
+
+    return with_inner_types(kind, narrow)
+
+
+def bind_needed(
+    connection: Any, inputs: Sequence[QueryInput], query: str, values: Mapping[str, Any]
+) -> Sequence[QueryInput]:
+    """Return the inputs with tables in place of Arrow files, and bind these.
+
+    Raises FormatError, HandoffError, `duckdb.Error`.
+    """
+    needed = _columns_read(connection, inputs, query, values)
+    found = _bind_tables(connection, inputs, needed)
+    if needed is not None:
+        read = _columns_read(connection, found, query, values)
+        if read is None or not read <= needed:  # the plan is another one, now that there are rows
+            found = _bind_tables(connection, inputs, None)
+    return found
+
+
+def _bind_tables(connection: Any, inputs: Sequence[QueryInput], needed: Collection[str] | None) -> list[QueryInput]:
+    found = []
+    for item in inputs:
+        found.append(item)
+        if isinstance(item.value, ArrowFiles):
+            found[-1] = _with_table(item, needed)
+            found[-1].bind(connection)
+    return found
+
+
+def _columns_read(
+    connection: Any, inputs: Sequence[QueryInput], query: str, values: Mapping[str, Any]
+) -> set[str] | None:
+    """Return the names of the columns that the plan of a query reads of Arrow tables; None if they are not known."""
+    import duckdb
+
+    try:
+        (_, plan), *_ = connection.execute(f"explain (format json) {query}", values).fetchall()
+    except duckdb.Error:  # the query says it better
+        return None
+    read: set[str] = set()
+    for scan in _scans(json.loads(plan)):
+        columns = scan["extra_info"].get("Projections", ())
+        read.update([columns] if isinstance(columns, str) else columns)
+    names = {name for item in inputs if (schema := _schema(item)) is not None for name in schema.names}
+    # A part of a struct is 'column.part'.
+    found = {name for name in names if any(text == name or text.startswith(f"{name}.") for text in read)}
+    is_known = all(any(text == name or text.startswith(f"{name}.") for name in found) for text in read)
+    return found if is_known else None
+
+
+def _scans(value: Any) -> Iterator[dict[str, Any]]:
+    for plan in value:
+        if plan["name"] == "PYTHON_ARROW_SCAN":
+            yield plan
+        yield from _scans(plan["children"])
+
+
+def _schema(item: QueryInput) -> Any:
+    from nfrun.tables.footers import source_schema
+
+    if isinstance(item.value, ArrowFiles):
+        return source_schema(item.value.source)
+    return getattr(item.value, "schema", None)  # none of a scan
+
+
+def _with_table(item: QueryInput, needed: Collection[str] | None) -> QueryInput:
+    """Return the input with a table that has at least the needed columns, all of them if that is None."""
+    if not isinstance(item.value, ArrowFiles):
+        return item
+    from nfrun.tables.file_table import read_source
+    from nfrun.tables.plain_arrays import empty_table
+
+    source, schema = item.value.source, _schema(item)
+    wanted = [name for name in schema.names if needed is None or name in needed]
+    if len({name.lower() for name in schema.names}) < len(schema.names) or len(wanted) == len(schema.names):
+        return QueryInput(item.name, read_source(source))
+    if not wanted:  # the query does not read this input
+        return QueryInput(item.name, empty_table(schema))
+    return QueryInput(item.name, _with_nulls(read_source(replace(source, columns=tuple(wanted))), schema))
+
+
+def _with_nulls(table: Any, schema: Any) -> Any:
+    """Return the table with all columns of the schema. Those that it lacks are nulls."""
+    import pyarrow as pa
+
+    longest = min(SLICE_ROWS, table.num_rows)
+    nulls = {field.type: pa.nulls(longest, field.type) for field in schema if field.name not in table.column_names}
+    batches = [
+        pa.RecordBatch.from_arrays(
+            [
+                batch.column(field.name) if field.name in table.column_names else nulls[field.type].slice(0, len(batch))
+                for field in schema
+            ],
+            schema=schema,
+        )
+        for batch in table.to_batches(max_chunksize=SLICE_ROWS)
+    ]
+    return pa.Table.from_batches(batches, schema)
