@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from nfrun.core.errors import SpecError as SpecError
     from nfrun.core.errors import UsageError as UsageError
     from nfrun.core.errors import WorkDirLocked as WorkDirLocked
+    from nfrun.nodes.job import Job as Job
+    from nfrun.nodes.job import NodeView as NodeView
+    from nfrun.nodes.job import filled_in as filled_in
     from nfrun.session.api.builder import Node as Node
     from nfrun.session.api.builder import Output as Output
     from nfrun.session.api.builder import Pipeline as Pipeline
@@ -24,8 +27,9 @@ if TYPE_CHECKING:
     from nfrun.session.api.results import NodeResult as NodeResult
     from nfrun.session.api.results import Result as Result
 
-# The modules of the names that Python programs use. They are imported when the name is asked for.
+# The modules of the names that Python programs and plug-ins use. They are imported when the name is asked for.
 _MODULES = {
+    **dict.fromkeys(("Job", "NodeView", "filled_in"), "nfrun.nodes.job"),
     **dict.fromkeys(("Node", "Output", "Pipeline"), "nfrun.session.api.builder"),
     "RunFailed": "nfrun.session.api.errors",
     **dict.fromkeys(("LoadedPipeline", "load"), "nfrun.session.api.pipelines"),

@@ -223,9 +223,9 @@ def version() -> int:
 
 def schema(options: SchemaOptions, messages: Messages) -> int:
     """Print the JSON Schema of pipeline files, or of a document."""
-    from nfrun.pipeline_file.schema import document_schema, schema_text
+    from nfrun.pipeline_file.schema import schema_text
 
-    print(schema_text() if options.what == "pipeline" else document_schema(options.what), end="")
+    print(schema_text(options.what), end="")
     return EXIT_OK
 
 

@@ -22,7 +22,7 @@ class PluginsOptions(Options):
 
 def plugins(options: PluginsOptions, messages: Messages) -> int:
     """List the kinds of plug-ins with their version, package and description. Returns 2 if one is not usable."""
-    from nfrun.nodes.plugins.installed import PluginError, installed_kinds, read_kind
+    from nfrun.nodes.plugins import PluginError, installed_kinds, read_kind
 
     rows: list[tuple[str, str, str, str]] = []
     found: list[dict[str, Any]] = []

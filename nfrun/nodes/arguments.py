@@ -179,7 +179,7 @@ def missing_columns(node: NodeSpec, names: Sequence[str]) -> Iterator[NodeDiagno
     form = node.map.form or MapForm()
     for column in form.columns if form.named_in(names) else form.optional:
         if column not in names and node.plugin is not None:
-            from nfrun.nodes.use_rows import missing_in_texts  # few nodes are of plug-ins
+            from nfrun.nodes.use import missing_in_texts  # few nodes are of plug-ins
 
             what, path, start = missing_in_texts(node, node.plugin, column)
             yield NodeDiagnostic(path, what, _instead(column, names), start=start, length=len(column) + 2)

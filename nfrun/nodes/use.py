@@ -1,4 +1,10 @@
-"""The kind `use`: a kind of node that an installed package has. Calls the `run(job)` of its module."""
+"""The kind `use`: a kind of node that an installed package has. Calls the `run(job)` of its module.
+
+A plug-in that is called for each row of a mapped input has a class `Calls` instead. One instance makes all calls of a
+node, on the event loop: `Calls(job)` is made on a thread, `await calls(job, row)` returns the new columns of a row, and
+`close()`, if there is one, is called at the end. If the static half has values for what follows the calls,
+`after(values, rows)` gets all values and a block of rows of the result, and returns these with more columns.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +20,15 @@ from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.instances import shared_instance
 from nfrun.nodes.returned_tables import a_, check_apart, made_file, to_table
+from nfrun.nodes.schemas import check_value, has_expressions
+from nfrun.nodes.user_function import pool_of
 
 if TYPE_CHECKING:
-    from nfrun.nodes.plugins.job import Job
+    import pyarrow as pa
+
+    from nfrun.nodes.job import Job
 
 # What a module of a plug-in has, for messages.
 _SIGNATURES = {"run": "function run(job)", "Calls": "class Calls", "after": "function after(values, rows)"}
@@ -28,18 +39,14 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     half = node.plugin
     if half is None:
         return
-    from nfrun.nodes.plugins.value_checks import check_values  # few pipelines have plug-ins
-
-    wrong = [*check_values(half.values, node.with_, f"'{half.name}'")]
+    wrong = [*check_value(half.values, node.with_, f"'{half.name}'", evaluated=False)]
     for found in wrong:
         at_top = not found.path and not node.with_  # there may be no `with` to point at
         path = (node.kind,) if at_top else ("with", *found.path)
         yield NodeDiagnostic(path, found.message, found.hint, found.at_key or (bool(node.with_) and not found.path))
     yield from _check_inputs(node, half)
     if half.columns_in:
-        from nfrun.nodes.use_rows import check_rows  # few plug-ins are called for each row
-
-        yield from check_rows(node, half, {found.path[0] for found in wrong if found.path})
+        yield from _check_rows(node, half, {found.path[0] for found in wrong if found.path})
     if node.map is not None and not half.maps:
         yield NodeDiagnostic(("map",), f"'{half.name}' has no 'map'", "it reads its inputs as a whole", at_key=True)
     if node.section in LAST_SECTIONS and "thread" not in half.executors:
@@ -65,6 +72,22 @@ def _check_inputs(node: NodeSpec, half: StaticHalf) -> Iterator[NodeDiagnostic]:
             yield NodeDiagnostic(("inputs", item.name), what)
 
 
+def _check_rows(node: NodeSpec, half: StaticHalf, wrong: Collection[str | int]) -> Iterator[NodeDiagnostic]:
+    """Check that a node can be called for each row. `wrong` are the values that are no such values."""
+    if node.map is None:
+        over = node.inputs[0].name if node.inputs else "INPUT"
+        yield NodeDiagnostic((node.kind,), f"'{half.name}' is called for each row of an input", f"write map: {over}")
+        return
+    for key, given in (("by", node.map.by), ("parts", node.map.parts), ("explode", node.map.explode)):
+        if given:
+            what = f"'{half.name}' is called for each row, and has no '{key}'"
+            yield NodeDiagnostic(("map", key), what, "remove it", at_key=True)
+    texts = [name for name in half.columns_in if name in node.with_ and name not in wrong]
+    if texts and not _named_columns(node, half) and not has_expressions([node.with_[name] for name in texts]):
+        what = f"'{texts[0]}' names no column of '{node.map.over}': each row would get the same"
+        yield NodeDiagnostic(("with", texts[0]), what, "write {name} where the column is to stand")
+
+
 def _counted(count: int) -> str:
     return "one input" if count == 1 else f"{count} inputs"
 
@@ -75,51 +98,62 @@ def _listed(forms: Collection[str]) -> str:
 
 def run(context: NodeContext) -> Mapping[str, Any]:
     """Import the plug-in's module, call its `run(job)`, and return what it made."""
-    result = _called(context, _job(context))
-    return _outputs(context, result)
+    from nfrun.nodes.job import Job  # few pipelines have plug-ins
+
+    return _outputs(context, _called(context, Job(context, _half(context))))
 
 
 def call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
     """Return the table that the plug-in makes of a piece. `inputs` are all others, by name."""
-    assert context.node.map is not None
     if _half(context).columns_in:
         return context.run_coroutine(call_piece_async(context, piece, inputs))
-    result = _called(context, _job(context, {**inputs, context.node.map.over: piece}, context.node.map.over))
+    result = _called(context, _job_of_call(context, piece, inputs))
     (name,) = _half(context).outputs or ("",)
     if not isinstance(result, Mapping) or [*result] != [name]:
         raise NodeError(f"run() of '{context.node.body}' returned {_returned(result)}, not {{'{name}': a table}}")
     return to_table(result[name])
 
 
-async def call_piece_async(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Any:
-    """Return what a plug-in gives for the rows of a piece, from a coroutine on the event loop."""
-    from nfrun.nodes.use_rows import call_row
-
+async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any]) -> Any:
+    """Return what the plug-in's instance gives for each row of a piece, as a list. Raises what it raises."""
+    node, job = context.node, _job_of_call(context, piece, inputs)
     module, is_new = _loaded(context, "Calls")
-    return await call_row(context, module, piece, inputs, new=is_new)
+    key = (node.folder, node.body), ("plug-in", node.id)
+    instance = await shared_instance(pool_of(context.memo), key, lambda: module.Calls(job))
+    context.begin(imported=is_new)
+    for name in _half(context).after:
+        job.node.values.pop(name, None)
+    assert node.map is not None and node.map.form is not None
+    return [await instance(job, row) for row in piece.select(list(node.map.form.columns)).to_pylist()]
 
 
 def _map_form(node: NodeSpec) -> MapForm:
+    """Return what the calls take: a table, or the columns that values name."""
     if node.plugin is None or not node.plugin.columns_in:
         return MapForm()
-    from nfrun.nodes.use_rows import form_of_rows
+    names = _named_columns(node, node.plugin)
+    return MapForm(takes_table=False, columns=tuple(names), per_row=True, is_async=True)
 
-    return form_of_rows(node, node.plugin)
+
+def _named_columns(node: NodeSpec, half: StaticHalf) -> Mapping[str, tuple[tuple[str | int, ...], int]]:
+    from nfrun.nodes.job import named_columns
+
+    return named_columns({name: node.with_.get(name) for name in half.columns_in})
 
 
 def _join_pieces(node: NodeSpec, rows: Any) -> Any:
     """Return the rows of all calls, with what the plug-in adds to them."""
     if node.plugin is None or not node.plugin.after:
         return rows
-    from nfrun.nodes.use_rows import joined_rows
-
     return joined_rows(node, _imported(node.plugin, "after"), rows)
 
 
-def _job(context: NodeContext, inputs: Mapping[str, Any] | None = None, over: str = "") -> Job:
-    from nfrun.nodes.plugin_job import NodeJob
+def _job_of_call(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> Job:
+    from nfrun.nodes.job import Job
 
-    return NodeJob(context, _half(context), inputs, over)
+    assert context.node.map is not None
+    over = context.node.map.over
+    return Job(context, _half(context), {**inputs, over: piece}, over)
 
 
 def _half(context: NodeContext) -> StaticHalf:
@@ -163,7 +197,7 @@ def _installed_here(half: StaticHalf) -> StaticHalf | None:
 
     None if there is no usable one. Raises NodeError if its results may be others.
     """
-    from nfrun.nodes.plugins.installed import PluginError, find_kind
+    from nfrun.nodes.plugins import PluginError, find_kind
 
     try:
         own = find_kind(half.name)
@@ -222,6 +256,47 @@ def _has_effects(node: NodeSpec) -> bool:
 
 def _revision(node: NodeSpec) -> Mapping[str, str]:
     return {"revision": str(node.plugin.revision)} if node.plugin is not None else {}
+
+
+def missing_in_texts(node: NodeSpec, half: StaticHalf, column: str) -> tuple[str, tuple[str | int, ...], int]:
+    """Return what to say of a column that is not there, the path of the text that names it, and where in the text."""
+    assert node.map is not None
+    path, start = _named_columns(node, half)[column]
+    what = f"'{half.name}' names the column '{ellipsize(column)}', which '{node.map.over}' does not have"
+    return what, ("with", *path), start
+
+
+def joined_rows(node: NodeSpec, module: Any, rows: Any) -> Any:
+    """Return the rows of all calls as `after` of the plug-in's module gives them, block by block. Raises NodeError."""
+    import pyarrow as pa
+
+    def after(block: pa.Table) -> pa.Table:
+        found = module.after(dict(node.with_), block)
+        if not isinstance(found, pa.Table):
+            raise NodeError(f"after() of '{node.body}' returned {a_(found)}, not a table")
+        if len(found) != len(block):
+            raise NodeError(f"after() of '{node.body}' returned {_rows_in(len(found))}, and it got {len(block)}")
+        return found
+
+    schema = after(rows.schema.empty_table()).schema
+
+    def blocks() -> Iterator[Any]:
+        for batch in rows:
+            found = after(pa.Table.from_batches([batch]))
+            if found.schema != schema:
+                what = f"after() of '{node.body}' returned the columns {_columns(found.schema)}, and {_columns(schema)}"
+                raise NodeError(f"{what} for a table without rows")
+            yield from found.to_batches()
+
+    return pa.RecordBatchReader.from_batches(schema, blocks())
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)
+
+
+def _rows_in(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows} rows"
 
 
 USE = Kind(

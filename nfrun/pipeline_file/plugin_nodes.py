@@ -23,7 +23,7 @@ def with_plugins(found: Findings, nodes: dict[str, NodeSpec]) -> None:
         path: Keys = (spec.section, name)
         if not spec.kind or not KINDS[spec.kind].is_plugin or (*path, spec.kind) in found.bad or not spec.body:
             continue
-        from nfrun.nodes.plugins.installed import PluginError, find_kind  # it imports importlib.metadata
+        from nfrun.nodes.plugins import PluginError, find_kind  # it imports importlib.metadata
 
         try:
             half = known[spec.body] = known.get(spec.body) or find_kind(spec.body)

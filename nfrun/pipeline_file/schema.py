@@ -10,16 +10,15 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import nfrun
 from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import written_kinds
+from nfrun.nodes.schemas import document_schema, fast_validator
 from nfrun.pipeline_file import suggestions
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
@@ -46,12 +45,12 @@ class SchemaDiagnostic:
     at_key: bool = False
 
 
-def schema_text() -> str:
-    """Return the JSON Schema of pipeline files as text, with all kinds of node. Raises FileNotFoundError.
+def schema_text(name: str = "pipeline") -> str:
+    """Return the text of a JSON Schema. Raises FileNotFoundError.
 
-    This is the text of `pipeline.schema.json` unless kinds are registered that are not in it.
+    That of pipeline files is the text of `pipeline.schema.json` unless kinds are registered that are not in it.
     """
-    return _schema_with(*written_kinds().values())
+    return _schema_with(*written_kinds().values()) if name == "pipeline" else document_schema(name)
 
 
 @cache
@@ -70,14 +69,6 @@ def _schema_with(*kinds: Kind) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-@cache
-def document_schema(name: str) -> str:
-    """Return the text of the schema with this name. Raises FileNotFoundError."""
-    here, file = Path(nfrun.__file__).parent, f"{name}.schema.json"
-    places = (here / file, here.parent / "schemas" / file)
-    return next((path for path in places if path.is_file()), places[0]).read_text(encoding="utf-8")
-
-
 def schema_digest() -> str:
     """Return a digest of what `schema_text` is made from, which takes a tenth of the time."""
     kinds = [(kind.name, kind.schema, kind.settings) for kind in written_kinds().values()]
@@ -91,23 +82,6 @@ def _validator(text: str) -> Draft202012Validator:
 
     schema = json.loads(text)
     return Draft202012Validator(_inlined(schema, schema["$defs"]))
-
-
-@cache
-def _fast_validator(text: str) -> Any:
-    """Return the jsonschema_rs validator for this schema, which is fast and is used for a yes or no.
-
-    If it rejects a document, jsonschema finds the errors, or accepts it after all. Importing jsonschema takes as long
-    as starting and reading a small file without it. It needs 6 s for 100,000 nodes, the fast validator 0.1 s.
-    jsonschema accepts every document that the fast validator accepts. The reverse is not true: `\\w` matches only
-    ASCII in the fast validator.
-    """
-    # jsonschema_rs imports this too, and panics if Ctrl-C comes meanwhile.
-    import decimal  # noqa: F401
-
-    from jsonschema_rs import Draft202012Validator
-
-    return Draft202012Validator(json.loads(text))
 
 
 def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
@@ -135,7 +109,9 @@ def check_schema(document: Document, known: KnownChecks) -> Iterator[tuple[Keys,
     digest = schema_digest()
     if known.accepted(digest, document.root):
         return
-    if _fast_validator(schema_text()).is_valid(document.root):
+    # Every document that the fast validator accepts is valid. The reverse is not true: its `\w` matches only ASCII.
+    # Then jsonschema accepts the document after all. It needs 6 s for 100,000 nodes, the fast one 0.1 s.
+    if fast_validator(schema_text()).is_valid(document.root):
         known.accept(digest, document.root)
         return
     all_errors = _validator(schema_text()).iter_errors(document.root)
@@ -170,7 +146,7 @@ def check_setting(key: str, value: Any) -> Iterator[SchemaDiagnostic]:
 
 def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
     """Yield the diagnostics for one error of jsonschema."""
-    from nfrun.nodes.plugins.worded import first_twice, shown, words_of_value  # most files have no errors
+    from nfrun.nodes.schema_words import first_twice, shown, words_of_value  # most files have no errors
 
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     rule, expected, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)

@@ -160,7 +160,7 @@ def _numbers(text: str) -> list[int]:
 
 def check_plugins() -> Iterator[HealthCheck]:
     """Check whether the kinds of node that installed packages have can be used. Yields nothing if there are none."""
-    from nfrun.nodes.plugins.installed import PluginError, installed_kinds, read_kind
+    from nfrun.nodes.plugins import PluginError, installed_kinds, read_kind
 
     names = []
     for name, entries in installed_kinds().items():

@@ -12,7 +12,7 @@ import pytest
 from conftest import Here
 from plugin_site import as_installed, on_path
 
-from nfrun.nodes.plugins.static_half import _schema
+from nfrun.nodes.schemas import document_schema
 from tests.docs.pages import ROOT, write_files
 
 
@@ -60,5 +60,5 @@ def test_its_mistakes_are_told_before_a_run(here: Here, package: Path, old: str,
 def test_the_table_has_all_keys_of_a_static_half() -> None:
     page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     table = page[page.index("## The static half") : page.index("## The running half")]
-    keys = {*json.loads(_schema())["properties"]} - {"$schema", "description"}
+    keys = {*json.loads(document_schema("kind"))["properties"]} - {"$schema", "description"}
     assert {*re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)} == keys

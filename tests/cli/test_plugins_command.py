@@ -10,7 +10,7 @@ import pytest
 from conftest import Here
 from plugin_site import KIND, on_path, write_plugin
 
-from nfrun.nodes.plugins import installed
+from nfrun.nodes import plugins
 
 
 @pytest.fixture
@@ -18,12 +18,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of packages, beside which no others have kinds."""
     folder = tmp_path / "site"
     folder.mkdir()
-    every = installed.installed_kinds
+    every = plugins.installed_kinds
 
     def own() -> dict[str, object]:
         return {name: entries for name, entries in every().items() if name.startswith("toy.")}
 
-    monkeypatch.setattr(installed, "installed_kinds", own)
+    monkeypatch.setattr(plugins, "installed_kinds", own)
     with on_path(folder):
         yield folder
 
@@ -51,10 +51,10 @@ def test_one_that_is_not_usable_is_told(here: Here, site: Path) -> None:
 
 def test_an_error_without_a_hint_ends_with_its_message(here: Here, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_kind(name: str, entries: object) -> object:
-        raise installed.PluginError("it cannot be read")
+        raise plugins.PluginError("it cannot be read")
 
     write_plugin(site)
-    monkeypatch.setattr(installed, "read_kind", read_kind)
+    monkeypatch.setattr(plugins, "read_kind", read_kind)
     assert here(site, "plugins").stderr == "it cannot be read\n"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.nodes.plugins.column_texts import filled_in, named_columns
+from nfrun.nodes.job import filled_in, named_columns
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from plugin_site import KIND, on_path, write_plugin
 
-from nfrun.nodes.plugins import installed
-from nfrun.nodes.plugins.installed import PluginError, find_kind
+from nfrun.nodes import plugins
+from nfrun.nodes.plugins import PluginError, find_kind
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_what_is_not_installed_is_told_with_the_nearest_names(site: Path) -> Non
 
 
 def test_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installed, "installed_kinds", dict)
+    monkeypatch.setattr(plugins, "installed_kinds", dict)
     where = "it is in the package nfrun-adbc: pip install './plugins/nfrun-adbc[all]' in a checkout of nfrun"
     assert problem("adbc.write") == ("no installed package has the kind 'adbc.write'", where)
     assert problem("adbc.quer@1")[1] == f"did you mean 'adbc.query' or 'adbc.write'? {where}"

@@ -10,7 +10,8 @@ from jsonschema import Draft202012Validator
 from plugin_site import KIND
 
 from nfrun.core.static_half import StaticHalf
-from nfrun.nodes.plugins.static_half import StaticHalfError, _schema, read_static_half
+from nfrun.nodes.plugins import PluginError, read_static_half
+from nfrun.nodes.schemas import document_schema
 
 
 def read(data: Any) -> StaticHalf:
@@ -23,7 +24,7 @@ def without(*keys: str, **more: Any) -> dict[str, Any]:
 
 
 def test_the_schema_is_one() -> None:
-    Draft202012Validator.check_schema(json.loads(_schema()))
+    Draft202012Validator.check_schema(json.loads(document_schema("kind")))
 
 
 def test_all_keys_are_read() -> None:
@@ -69,7 +70,7 @@ def test_a_kind_that_is_called_for_each_row() -> None:
     ],
 )
 def test_a_kind_that_cannot_be_called_for_each_row(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(StaticHalfError) as raised:
+    with pytest.raises(PluginError) as raised:
         read({**KIND, **changes})
     assert str(raised.value) == message
 
@@ -141,7 +142,7 @@ def test_inputs_without_bounds_are_any_number() -> None:
     ],
 )
 def test_what_is_wrong_is_said(data: Any, message: str, hint: str) -> None:
-    with pytest.raises(StaticHalfError) as error:
+    with pytest.raises(PluginError) as error:
         read(data)
     assert (str(error.value), error.value.hint) == (message, hint)
 
@@ -150,5 +151,5 @@ def test_what_is_wrong_is_said(data: Any, message: str, hint: str) -> None:
     "values", [{"type": "object", "properties": {"a": {"type": "txt"}}}, {"type": "object", "required": 1}]
 )
 def test_a_schema_of_values_that_is_none_is_an_error(values: Any) -> None:
-    with pytest.raises(StaticHalfError, match=r"^with: it is no JSON Schema: "):
+    with pytest.raises(PluginError, match=r"^with: it is no JSON Schema: "):
         read({**KIND, "with": values})

@@ -14,7 +14,7 @@ from plugin_site import on_path, write_plugin
 from nfrun.core.values import replace
 from nfrun.nodes import use
 from nfrun.nodes.base import NodeError
-from nfrun.nodes.plugins.installed import find_kind
+from nfrun.nodes.plugins import find_kind
 
 ANY: Mapping[str, Any] = {"api": 1, "version": "1", "revision": 1, "with": {"type": "object"}, "inputs": {}}
 

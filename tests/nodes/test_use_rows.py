@@ -14,7 +14,7 @@ from conftest import Here
 from plugin_site import on_path, write_plugin
 
 from nfrun.nodes.base import NodeError
-from nfrun.nodes.use_rows import joined_rows
+from nfrun.nodes.use import joined_rows
 from nfrun.testing import run_node
 
 KIND: Mapping[str, Any] = {
@@ -37,7 +37,7 @@ import asyncio
 
 import nfrun
 import pyarrow.compute as pc
-from nfrun.nodes.plugins.column_texts import filled_in
+from nfrun import filled_in
 
 class Busy(nfrun.NodeError):
     headers = {"Retry-After": "0.01"}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from plugin_site import KIND
 
-from nfrun.nodes.plugins.static_half import read_static_half
-from nfrun.nodes.plugins.value_checks import check_values
-from nfrun.nodes.plugins.worded import Violation
+from nfrun.nodes.plugins import read_static_half
+from nfrun.nodes.schema_words import Violation
+from nfrun.nodes.schemas import check_value
 
 SCHEMA = {
     "type": "object",
@@ -33,7 +33,7 @@ SCHEMA = {
 
 
 def found(values: dict[str, Any]) -> list[Violation]:
-    return list(check_values(SCHEMA, values, "'toy.x'"))
+    return list(check_value(SCHEMA, values, "'toy.x'", evaluated=False))
 
 
 def test_values_that_fit_have_no_problems() -> None:
@@ -83,13 +83,15 @@ def test_values_with_expressions_wait_until_these_are_evaluated(values: dict[str
 def test_what_is_wrong_beside_an_expression_is_said_at_once() -> None:
     messages = [each.message for each in found({"sql": EXPRESSION, "mode": 1, "rwos": EXPRESSION})]
     assert messages == ["'toy.x' has no 'rwos'", "'mode' must be replace or append, not 1"]
-    assert [each.message for each in check_values(KIND["with"], {"order": EXPRESSION}, "'k'")] == ["'k' needs 'times'"]
+    assert [each.message for each in check_value(KIND["with"], {"order": EXPRESSION}, "'k'", evaluated=False)] == [
+        "'k' needs 'times'"
+    ]
 
 
 def test_a_pattern_that_python_does_not_know() -> None:
     schema = {"type": "object", "properties": {"word": {"type": "string", "pattern": "^\\p{L}+$"}}}
-    assert list(check_values(schema, {"word": "Ärger"}, "'toy.x'")) == []
-    (wrong,) = check_values(schema, {"word": "1"}, "'toy.x'")
+    assert list(check_value(schema, {"word": "Ärger"}, "'toy.x'", evaluated=False)) == []
+    (wrong,) = check_value(schema, {"word": "1"}, "'toy.x'", evaluated=False)
     assert (wrong.path, wrong.message.endswith('does not match "^\\p{L}+$"')) == (("word",), True)
 
 
@@ -103,8 +105,8 @@ def test_a_value_that_is_a_json_schema_is_checked_as_one() -> None:
         package="toy 1",
     )
     right = {"type": "object", "properties": {"n": {"type": ["integer", "null"]}}}
-    assert [*check_values(half.values, {"form": right}, "'toy.x'")] == []
-    (found,) = check_values(half.values, {"form": {"properties": {"n": {"type": "integr"}}}}, "'toy.x'")
+    assert [*check_value(half.values, {"form": right}, "'toy.x'", evaluated=False)] == []
+    (found,) = check_value(half.values, {"form": {"properties": {"n": {"type": "integr"}}}}, "'toy.x'", evaluated=False)
     assert found == Violation(
         ("form", "properties", "n", "type"),
         "'type' must be array, boolean, integer, null, number, object or string, not 'integr'",

@@ -11,7 +11,7 @@ from conftest import Here
 
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.engine.executors import health as executors_health
-from nfrun.nodes.plugins.installed import PluginError
+from nfrun.nodes.plugins import PluginError
 from nfrun.session import health
 from nfrun.session.health import check_plugins, check_variables, check_versions
 
@@ -49,10 +49,10 @@ def test_plugins_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(name: str, entries: object) -> object:
         raise PluginError("the kind 'x.y' is broken", "upgrade x")
 
-    monkeypatch.setattr("nfrun.nodes.plugins.installed.installed_kinds", dict)
+    monkeypatch.setattr("nfrun.nodes.plugins.installed_kinds", dict)
     assert list(check_plugins()) == []
-    monkeypatch.setattr("nfrun.nodes.plugins.installed.installed_kinds", lambda: {"x.y": ()})
-    monkeypatch.setattr("nfrun.nodes.plugins.installed.read_kind", read)
+    monkeypatch.setattr("nfrun.nodes.plugins.installed_kinds", lambda: {"x.y": ()})
+    monkeypatch.setattr("nfrun.nodes.plugins.read_kind", read)
     (found,) = check_plugins()
     assert (found.level, found.text, found.advice) == (PROBLEM, "the kind 'x.y' is broken", "upgrade x")
 

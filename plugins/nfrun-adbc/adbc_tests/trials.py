@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nfrun.nodes.plugins.job import NodeView
+from nfrun import Job, NodeView
 
 SCHEMES = ("sqlite", "duckdb", "postgresql")
 _DRIVERS = {"sqlite": "sqlite3", "duckdb": "duckdb", "postgresql": "adbc_driver_postgresql"}
@@ -32,7 +32,7 @@ class Stop:
         yield
 
 
-class TrialJob:
+class TrialJob(Job):
     """A `Job` with a table as its only input."""
 
     def __init__(self, folder: Path, uri: str | None, values: Mapping[str, Any], table: pa.Table | None = None) -> None:

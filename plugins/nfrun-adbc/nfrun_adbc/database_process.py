@@ -20,8 +20,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from nfrun import NodeError
-from nfrun.nodes.plugins.job import Job
+from nfrun import Job, NodeError
 from nfrun_adbc.databases import VARIABLE, file_of, locked, scheme_of
 
 _CHILD = Path(__file__).with_name("database_child.py")

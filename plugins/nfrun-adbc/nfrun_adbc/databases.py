@@ -21,8 +21,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from nfrun import NodeError
-from nfrun.nodes.plugins.job import Job
+from nfrun import Job, NodeError
 
 VARIABLE = "ADBC_URI"
 _ALIASES = {"postgres": "postgresql", "sqlite3": "sqlite"}

@@ -13,8 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from nfrun import NodeError
-from nfrun.nodes.plugins.job import Job
+from nfrun import Job, NodeError
 from nfrun_adbc.column_types import as_taken, type_in
 from nfrun_adbc.database_process import reader_apart
 from nfrun_adbc.databases import Database, connected, scheme_of, uri_of

@@ -12,9 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nfrun import NodeError, NoRetry
-from nfrun.nodes.plugins.column_texts import filled_in
-from nfrun.nodes.plugins.job import Job
+from nfrun import Job, NodeError, NoRetry, filled_in
 
 if TYPE_CHECKING:
     import httpx
