@@ -24,7 +24,7 @@ system 4031
 tables 7663
 code 7070
 rows 2675
-nodes 7641
+nodes 7370
 pipeline_file 8152
 engine 4884
 cluster 3487
@@ -152,7 +152,7 @@ def test_the_docstring_of_a_package_is_all_that_it_has() -> None:
 def test_nfrun_itself_imports_nothing_until_a_name_is_asked_for() -> None:
     tree = trees()["__init__"]
     assert not [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert {package_of(name) for name in inner("__init__")} == {"session", "core"}
+    assert {package_of(name) for name in inner("__init__")} == {"session", "nodes", "core"}
 
 
 def test_the_command_line_does_not_know_the_api_of_programs() -> None:

@@ -36,7 +36,7 @@ from nfrun.cli.exit_codes import (
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, shortened
 from nfrun.core.values import mutable
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, interleave
 from nfrun.reports.format_units import format_seconds
@@ -275,7 +275,7 @@ def _confirm(pipeline: Pipeline, options: BenchOptions, messages: Messages) -> N
     Raises BenchStopped if the answer is not yes, or if there is no terminal to ask on.
     """
     specs = {**pipeline.nodes, **pipeline.last_nodes}
-    nodes = [name for name, spec in specs.items() if KINDS[spec.kind].has_side_effects(spec)]
+    nodes = [name for name, spec in specs.items() if kind_of(spec).runs.has_side_effects]
     if not nodes or options.yes:
         return
     listed = shortened([f"'{name}'" for name in nodes], 3)

@@ -19,7 +19,7 @@ from nfrun.core.values import replace
 from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.external_files import ExternalInputs, declared_files, external_outputs
 from nfrun.nodes.folders import folder_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import FileChecksums
 
 _OTHERS = "?"  # in place of the checksum of a file that nodes have changed in the copy: it is none of the project
@@ -49,7 +49,7 @@ def left_behind(specs: Iterable[NodeSpec], base: Path, travel: Collection[Path])
                 continue
             is_hidden = not name.startswith("..") and any(part.startswith(".") for part in PurePath(name).parts)
             told = _LEFT_BEHIND.format(spec.declared, name, " (it is hidden)" if is_hidden else "")
-            is_sure = not is_hidden and (path in sure or not KINDS[spec.kind].is_process)
+            is_sure = not is_hidden and (path in sure or not kind_of(spec).runs.is_process)
             (problems if is_sure else warnings).append(told)
     return problems, warnings
 
@@ -57,7 +57,7 @@ def left_behind(specs: Iterable[NodeSpec], base: Path, travel: Collection[Path])
 def _named_files(spec: NodeSpec, base: Path) -> Iterator[Path]:
     """Yield the files that the text of a node names and does not write, but for those with an absolute path."""
     folder = folder_of(spec, base)
-    named = KINDS[spec.kind].external_inputs(spec, folder) or NOTHING
+    named = kind_of(spec).outside.inputs(spec, folder) or NOTHING
     written = {_whole(folder / name) for name in named.written} if isinstance(named, NamedFiles) else set()
     text = f"{spec.body} {dict(spec.with_)} {dict(spec.env)}"
     for name, path in named.items():
@@ -89,7 +89,7 @@ class NamedInCopy:
     ) -> None:
         self._spec, self._base, self._packed = spec, base, packed
         self._files = ExternalInputs(base, work, env)
-        self._is_remote = bool(KINDS[spec.kind].remote_input(spec))  # to ask for its version takes a request
+        self._is_remote = bool(kind_of(spec).outside.remote(spec))  # to ask for its version takes a request
         self._before = NOTHING if self._is_remote else self._files.snapshot(spec) or NOTHING
 
     def seen(self, outcome: Outcome) -> Outcome:
@@ -121,7 +121,7 @@ def with_changes(
 
     `read` are the files that it may have read there, with their checksums. `base` is the folder of the pipeline.
     """
-    if outcome.failure is not None and not KINDS[spec.kind].remote_input(spec):
+    if outcome.failure is not None and not kind_of(spec).outside.remote(spec):
         named = ExternalInputs(base, checksums=checksums).snapshot(spec) or NOTHING
         read = {**dict.fromkeys(named, ""), **read}
     for told in _differences(read, base, checksums, has_failed=outcome.failure is not None):

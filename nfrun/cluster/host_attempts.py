@@ -34,7 +34,7 @@ from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig,
 from nfrun.engine.executors.worker_orders import Receivers, WorkerOrders
 from nfrun.engine.mapped.open_map import WorkerMap
 from nfrun.nodes.base import CancelToken
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.system.file_search import inner_folder
 from nfrun.system.kept_files import content_of, remove, size_of
 from nfrun.system.logs.node_logs import STREAMS
@@ -133,7 +133,7 @@ class HostRun:
             with self._fetched(order, waits) as fetched:
                 base, env = Path(self._pipeline.folder), self._pipeline.env
                 files = NamedInCopy(order.node, base, self._work, env, self._packed)
-                if KINDS[order.node.kind].is_process:
+                if kind_of(order.node).runs.is_process:
                     _tell_begin(order, token, send)
                     outcome = self._make_here(fetched, cancel_token, logs, send, token, records)
                 else:

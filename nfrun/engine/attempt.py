@@ -23,7 +23,7 @@ from nfrun.engine.context_variables import run_apart, with_settings_kept
 from nfrun.engine.mapped.open_map import CallsFailed, OpenMap
 from nfrun.engine.output_checks import OutputChecks, absent_outputs, failure_of_checks
 from nfrun.nodes.base import CancelToken, NodeError
-from nfrun.nodes.registry import BUILT_IN, KINDS
+from nfrun.nodes.registry import BUILT_IN, kind_of
 from nfrun.system.logs.print_capture import current_attempt
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class _Attempt(AttemptContext):
         self._made = start.made if isinstance(start, ChecksStarted) else NOTHING  # only its checks are to be made
 
     def make(self) -> Outcome:
-        spec, kind = self.node, KINDS[self.node.kind]
+        spec, kind = self.node, kind_of(self.node)
         outputs: dict[str, OutputRef] = dict(self._made)
         publish_wait = 0.0
         clock = time.perf_counter
@@ -128,7 +128,7 @@ class _Attempt(AttemptContext):
         cpu, gil_wait = self.settings.contention.end()
         # Samples are rare, so a wait may belong to the attempt before: limit it. A process of its own needs no GIL;
         # only the thread that reads its output does.
-        gil_wait = 0.0 if kind.is_process else min(gil_wait, max(0.0, duration - cpu))
+        gil_wait = 0.0 if kind.runs.is_process else min(gil_wait, max(0.0, duration - cpu))
         if self._opened is not None:
             return Outcome(spec.id, self.attempt, opened=self._opened)
         if self.failure is not None and self.inputs.lost:  # whatever the node made of that error
@@ -160,7 +160,7 @@ class _Attempt(AttemptContext):
         return {}
 
     def _results(self) -> Mapping[str, Any]:
-        return with_settings_kept(self.settings.memo, lambda: KINDS[self.node.kind].run(self))
+        return with_settings_kept(self.settings.memo, lambda: kind_of(self.node).runs.run(self))
 
     def _map_results(self) -> Mapping[str, Any]:
         """Open the input of a mapped node, which gives no results, or put the results of its calls together."""
@@ -222,7 +222,7 @@ class _Attempt(AttemptContext):
         """Raise NodeError if an output is missing that a node reads or the file names."""
         for output in self.settings.consumed.get(self.node.id, ()) if not self._made else ():
             if output not in outputs:
-                what = KINDS[self.node.kind].missing_output(output.name)
+                what = kind_of(self.node).runs.missing_output(output.name)
                 pipeline = self.settings.pipeline
                 named = pipeline.names_outputs and output in pipeline.outputs.values()
                 why = "'outputs' of the file names it" if named else f"other nodes read '{output}'"
@@ -230,7 +230,7 @@ class _Attempt(AttemptContext):
 
     def _publish(self, results: dict[str, Any], outputs: dict[str, OutputRef]) -> None:
         """Hand the results to the store, and add what refers to them to `outputs`."""
-        store, moved = self.settings.store, KINDS[self.node.kind].moves_files(self.node)
+        store, moved = self.settings.store, kind_of(self.node).outside.moves_files(self.node)
         for output in [OutputId(self.node.id, name) for name in results]:
             # Popped, so that no reference here keeps a table alive after the store drops it.
             if isinstance(results[output.name], Path):

@@ -20,7 +20,7 @@ from nfrun.core.values import replace
 from nfrun.engine.retry_after import retry_after
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.folders import folder_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.tables.formats import FormatError
 
 _MOST_FRAMES = 12
@@ -42,7 +42,7 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], ba
     folders = base, folder_of(spec, base)
     number = error.errno if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) else None
     cause = Cause.NODE if number is None else Cause.IO
-    if isinstance(error, OSError) and not KINDS[spec.kind].has_user_frames:
+    if isinstance(error, OSError) and not kind_of(spec).runs.calls_code:
         return Failure(cause, type(error).__name__, _text(error), inputs=inputs, errno=number)
     frames = _user_frames(error, folders)
     details = "\n".join([*_notes(error), *(line for cause in _causes(error) for line in _cause_lines(cause, folders))])

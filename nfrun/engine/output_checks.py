@@ -107,7 +107,7 @@ class OutputChecks:
 
     def _told(self, check: Check, error: BaseException) -> str:
         """Return what an error of a check says, and where in the user's code it was raised."""
-        text, is_code = error_text(error), KINDS[check.kind].has_user_frames
+        text, is_code = error_text(error), KINDS[check.kind].runs.calls_code
         if isinstance(error, NodeError):
             return f"{text} ({error.details})" if is_code and error.details else f"{text} {error.details}"
         from nfrun.engine.failures import user_place

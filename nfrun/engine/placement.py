@@ -11,7 +11,7 @@ from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.registry import CLUSTERS, DEFAULT_EXECUTOR, WORKER_PROCESSES
 from nfrun.engine.node_stats import NodeStats
-from nfrun.nodes.registry import BUILT_IN, KINDS
+from nfrun.nodes.registry import BUILT_IN, kind_of
 from nfrun.system.native_threads import arrow_threads, thread_variables
 
 _HARMLESS = frozenset({"pyarrow", "numpy"})  # these change process-global state only if the code of the node shows it
@@ -46,10 +46,10 @@ def place_nodes(
     for name, spec in pipeline.nodes.items():
         if name in reused:
             continue
-        kind, its_code = KINDS[spec.kind], code.of(spec.folder)
+        kind, its_code = kind_of(spec), code.of(spec.folder)
         made_by = spec.kind, spec.folder, spec.body
         if made_by not in may_share:
-            may_share[made_by] = kind.may_share_memory(spec, its_code)
+            may_share[made_by] = kind.code.may_share_memory(spec, its_code)
         if not may_share[made_by]:
             unshared.add(name)
         executor = _executor_of(spec, requested, recorded, its_code, has_zone="TZ" in pipeline.env)
@@ -61,10 +61,10 @@ def place_nodes(
         if is_apart and _has_own_threads(spec):
             worker_environ[name] = thread_variables(spec.cpus, pipeline.env)
         elif is_apart:
-            packages.update(dict.fromkeys(kind.imports(spec, its_code)))
+            packages.update(dict.fromkeys(kind.code.imports(spec, its_code)))
             packages.update({"pyarrow.compute": None} if spec.map is not None else {})
         elif executor == DEFAULT_EXECUTOR and not watches_threads:
-            tops = {module.partition(".")[0] for module in kind.imports(spec, its_code)}
+            tops = {module.partition(".")[0] for module in kind.code.imports(spec, its_code)}
             watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, its_code)
     in_pool = arrow_threads(added_variables)
     in_files = _in_files(pipeline, reused, retained, executors)
@@ -73,13 +73,13 @@ def place_nodes(
 
 def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fingerprints, *, has_zone: bool) -> str:
     """Return the executor of a node, see `place_nodes`. `has_zone`: the file has a time zone for all processes."""
-    kind = KINDS[spec.kind]
-    is_known = spec.kind in BUILT_IN and not kind.hands_on  # a worker would write a copy
+    kind = kind_of(spec)
+    is_known = spec.kind in BUILT_IN and not kind.outside.hands_on  # a worker would write a copy
     if requested in CLUSTERS:
-        stays = kind.stays_here(spec) or spec.executor == DEFAULT_EXECUTOR
+        stays = kind.outside.stays_here(spec) or spec.executor == DEFAULT_EXECUTOR
         return requested if is_known and not stays else DEFAULT_EXECUTOR
-    own = kind.executors(spec)
-    in_worker = is_known and not kind.is_process and any(name != DEFAULT_EXECUTOR for name in own)
+    own = kind.runs.executors
+    in_worker = is_known and not kind.runs.is_process and any(name != DEFAULT_EXECUTOR for name in own)
     if DEFAULT_EXECUTOR not in own:
         return WORKER_PROCESSES[0]
     executor = (spec.executor if requested == "file" else requested) or "auto"
@@ -90,7 +90,7 @@ def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fing
             _has_own_threads(spec)
             or changes_state(spec, recorded, code)
             or gains_from_process(spec.id, recorded)
-            or (has_zone and bool(kind.code_facts(spec, code).local_time))  # threads of a program have another one
+            or (has_zone and bool(kind.code.facts(spec, code).local_time))  # threads of a program have another one
         )
         return WORKER_PROCESSES[0] if needs_process else DEFAULT_EXECUTOR
     return DEFAULT_EXECUTOR if executor in WORKER_PROCESSES and not in_worker else executor
@@ -101,21 +101,21 @@ def _queries_local_files(spec: NodeSpec, pipeline: Pipeline) -> bool:
 
     On a worker it would get the tables, whose rows a query may give in another order.
     """
-    if not KINDS[spec.kind].reads_source_files:
+    if not kind_of(spec).runs.reads_source_files:
         return False
     left = [output.node for item in spec.inputs for output in item.outputs]
     while left:
         found = pipeline.nodes.get(left.pop())
-        if found is not None and KINDS[found.kind].has_local_source(found):
+        if found is not None and kind_of(found).outside.is_source(found):
             return True
-        if found is not None and KINDS[found.kind].hands_on:
+        if found is not None and kind_of(found).outside.hands_on:
             left += [output.node for item in found.inputs for output in item.outputs]
     return False
 
 
 def _has_own_threads(spec: NodeSpec) -> bool:
     """Whether native libraries have another number of threads in the node than in others."""
-    return spec.cpus > 1 and KINDS[spec.kind].loads_libraries
+    return spec.cpus > 1 and kind_of(spec).runs.calls_code
 
 
 def _in_files(
@@ -125,11 +125,11 @@ def _in_files(
     found = {
         name
         for name, spec in pipeline.nodes.items()
-        if KINDS[spec.kind].has_local_source(spec) and not spec.cache and not set(spec.output_ids) & set(retained)
+        if kind_of(spec).outside.is_source(spec) and not spec.cache and not set(spec.output_ids) & set(retained)
     }
     for name, spec in (*pipeline.nodes.items(), *pipeline.last_nodes.items()):
         for item in spec.inputs if name not in reused else ():
-            if not KINDS[spec.kind].reads_source_files or item.gather or executors.get(name) in CLUSTERS:
+            if not kind_of(spec).runs.reads_source_files or item.gather or executors.get(name) in CLUSTERS:
                 found.difference_update(output.node for output in item.outputs)
     return found
 
@@ -141,7 +141,7 @@ def calls_on_loop(spec: NodeSpec) -> bool:
 
 def changes_state(spec: NodeSpec, recorded: NodeStats, code: Fingerprints) -> bool:
     """Whether the node uses state that all nodes of a process share, by its code or by what an earlier run saw."""
-    return spec.id in recorded.changed_state or bool(KINDS[spec.kind].code_facts(spec, code).global_state)
+    return spec.id in recorded.changed_state or bool(kind_of(spec).code.facts(spec, code).global_state)
 
 
 def gains_from_process(name: str, recorded: NodeStats) -> bool:

@@ -1,4 +1,4 @@
 """The kinds of node: `python`, `sql`, `run`, `read`, `write`, `pipeline` and `use`, one module each.
 
-`base` defines what a kind is (`Kind`) and what it gets for an attempt (`NodeContext`). `registry` lists the kinds.
+`kind` defines what a kind is, and `base` what it gets for an attempt. `registry` lists the kinds.
 """

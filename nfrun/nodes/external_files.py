@@ -20,7 +20,7 @@ from nfrun.core.pipeline import NOTHING, NodeSpec, ancestors, has_expression
 from nfrun.core.values import replace
 from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.folders import describe_missing, folder_of, from_base, is_above
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import MISSING, FileChecksums, FileLook, text_checksum
 from nfrun.system.file_search import find_files
 
@@ -41,7 +41,7 @@ class WrittenFiles(Protocol):
 
 
 class ExternalInputs:
-    """Checksums of the files that nodes read, taken before the node runs: `Kind.external_inputs` and `NodeSpec.files`.
+    """Checksums of the files that nodes read, taken before the node runs: `Outside.inputs` and `NodeSpec.files`.
 
     A file that several nodes read is read once for its checksum. File names are relative to `base`, the folder of the
     pipeline. Files in the folder `work` are left out of folders and patterns, and so is what other nodes write, as
@@ -176,11 +176,11 @@ class ExternalInputs:
         return {name: look for name, look in files.items() if name not in others}
 
     def _look(self, spec: NodeSpec, *, recheck: bool = False) -> Mapping[str, FileLook] | None:
-        kind, look = KINDS[spec.kind], self._checksums.look
-        if self._env and kind.is_process:
+        kind, look = kind_of(spec), self._checksums.look
+        if self._env and kind.runs.is_process:
             spec = replace(spec, env={**self._env, **spec.env})
         folder = folder_of(spec, self._base)
-        files = kind.external_inputs(spec, folder)
+        files = kind.outside.inputs(spec, folder)
         if files is not None and ((facts := self.code_facts(spec)).files or facts.looked_at or facts.commands):
             files = self._named_by_code(files, facts, folder)
         if files is not None and spec.folder:
@@ -188,7 +188,7 @@ class ExternalInputs:
         if isinstance(files, NamedFiles):
             self._named[spec.id] = files
         unknown = files is None or (isinstance(files, NamedFiles) and files.obstacle and not spec.files)
-        if files is None and (version := self._remote_versions.of(uri := kind.remote_input(spec))):
+        if files is None and (version := self._remote_versions.of(uri := kind.outside.remote(spec))):
             return {_public(uri): FileLook(text_checksum(version), ()), **dict(self._declared(spec, recheck))}
         if files is None or unknown:
             return {} if spec.cache else None
@@ -284,7 +284,7 @@ def failure_without(entry: str, spec: NodeSpec, base: Path) -> Failure:
 
 def written_files(spec: NodeSpec, base: Path) -> dict[str, Path]:
     """Return the files that the pipeline file says a node writes, by the name to show."""
-    found = KINDS[spec.kind].external_outputs(spec, folder_of(spec, base))
+    found = kind_of(spec).outside.outputs(spec, folder_of(spec, base))
     renamed = from_base(spec)
     return {renamed(name): path for name, path in found.items()}
 
@@ -294,9 +294,9 @@ def used_files(spec: NodeSpec, base: Path) -> set[str]:
 
     Names below `base` are relative to it.
     """
-    kind, folder, renamed = KINDS[spec.kind], folder_of(spec, base), from_base(spec)
-    named = {*kind.named_files(spec), *kind.external_outputs(spec, folder), *spec.files}
-    named.update(kind.external_inputs(spec, folder) or ())
+    kind, folder, renamed = kind_of(spec), folder_of(spec, base), from_base(spec)
+    named = {*kind.outside.named(spec), *kind.outside.outputs(spec, folder), *spec.files}
+    named.update(kind.outside.inputs(spec, folder) or ())
     found = {*map(renamed, named)}.union(*declared_files(spec, base).values())
     return {os.path.normpath(name).removeprefix(f"{base}{os.sep}") for name in found}
 
@@ -328,14 +328,14 @@ def _holds(folder: str | Path, path: str | Path) -> bool:
 
 
 def _may_write(node: NodeSpec, entry: str, base: Path, needed: Collection[str]) -> bool:
-    kind = KINDS[node.kind]
-    if kind.has_user_frames or kind.is_expanded or (kind.is_process and node.id in needed):
+    kind = kind_of(node)
+    if kind.runs.calls_code or kind.runs.is_expanded or (kind.runs.is_process and node.id in needed):
         return node.id in needed  # what code and scripts write is not known: only `needs` tells that it may matter
-    if kind.is_template and has_expression(node.body):
+    if kind.says.is_template and has_expression(node.body):
         return True
     pattern, real = os.path.normpath(entry), os.path.realpath(base / entry)
     for name, path in written_files(node, base).items():
         if fnmatch(os.path.normpath(name), pattern) or _holds(real, path) or _holds(path, real):
             return True
     last = Path(pattern).name
-    return not kind.is_template and (has_magic(last) or last in node.body)
+    return not kind.says.is_template and (has_magic(last) or last in node.body)

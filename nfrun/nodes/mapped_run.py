@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.map_spec import KeptRows, MapForm
 from nfrun.nodes.arguments import check_columns
-from nfrun.nodes.base import Kind, NodeContext, NodeError, output_name
+from nfrun.nodes.base import NodeContext, NodeError, output_name
+from nfrun.nodes.kind import Kind
 
 if TYPE_CHECKING:
     from nfrun.rows.work import MapWork
@@ -41,13 +42,13 @@ def run_mapped(kind: Kind, context: NodeContext) -> Mapping[str, Any]:
     from nfrun.rows.returned import ReturnedError
 
     node = context.node
-    assert kind.call_piece is not None
+    assert kind.maps is not None
     work, inputs = open_work(context)
     try:
         for i in range(work.count):
             piece = work.piece((i,))
-            work.record(piece, kind.call_piece(context, work.table(piece), inputs))
-        return {output_name(node): kind.join_pieces(node, work.joined()).read_all()}
+            work.record(piece, kind.maps.call(context, work.table(piece), inputs))
+        return {output_name(node): kind.maps.join(node, work.joined()).read_all()}
     except ReturnedError as error:
         raise NodeError(str(error), error.details) from None
     finally:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nfrun.nodes.base import Kind, NodeContext, check_gathered, output_name
-
-
-def _run(context: NodeContext) -> Mapping[str, Any]:
-    raise AssertionError("a pipeline node is expanded when planning")
+from nfrun.nodes.base import NodeContext, check_gathered, output_name
+from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
 
 
 def _hand_on(context: NodeContext) -> Mapping[str, Any]:
@@ -19,30 +16,18 @@ def _hand_on(context: NodeContext) -> Mapping[str, Any]:
 
 PIPELINE = Kind(
     name="pipeline",
-    schema={
-        "title": "Another pipeline",
-        "description": "A pipeline file, relative to this one. Its nodes take the place of this node. 'inputs' give "
-        "its inputs, 'with' its params; what its 'outputs' name can be read.",
-        "type": "string",
-        "pattern": r"\.ya?ml$",
-        "patternErrorMessage": "write the path of a pipeline file, such as clean.yaml",
-        "examples": ["clean.yaml"],
-    },
-    check=lambda node, lookup: check_gathered(node),
-    run=_run,
-    no_map="it stands at the nodes of the other file",
-    expression_hint="which files are read is the same in every run",
-    synonyms=("subpipeline", "sub_pipeline", "subworkflow", "workflow", "include", "dag_file"),
-    is_expanded=True,
-    uses_environment=False,
+    says=Says(
+        check=lambda node, lookup: check_gathered(node),
+        no_map="it stands at the nodes of the other file",
+        synonyms=("subpipeline", "sub_pipeline", "subworkflow", "workflow", "include", "dag_file"),
+        expression_hint="which files are read is the same in every run",
+    ),
 )
 
 INPUT = Kind(
     name="input",
-    schema={},
-    run=_hand_on,
-    is_written=False,
-    hands_on=True,
-    columns=lambda node, inputs, files: (next(iter(inputs.values()), None), None),
-    uses_environment=False,
+    says=Says(schema=None, columns=lambda node, inputs, files: (next(iter(inputs.values()), None), None)),
+    runs=Runs(_hand_on),
+    outside=Outside(hands_on=True),
+    code=Code(uses_environment=False),
 )

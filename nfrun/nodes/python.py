@@ -19,7 +19,8 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
 from nfrun.nodes.arguments import check_arguments, check_class, check_map_form, check_names, given_by, listed, map_form
-from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.kind import Code, Kind, Maps, Runs, Says
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_, check_apart, check_returned, lost_index, made_file, to_table
 from nfrun.nodes.text_facts import network_of_values, with_script
@@ -345,32 +346,22 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
 
 PYTHON = Kind(
     name="python",
-    schema={
-        "title": "Python function",
-        "description": "module:function, looked up beside the pipeline file first.",
-        "type": "string",
-        "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
-        "patternErrorMessage": "write module:function, such as steps:split",
-        "examples": ["steps:split"],
-    },
-    check=check,
-    missing=_missing,
-    run=run,
-    call_piece=call_piece,
-    call_piece_async=call_piece_async,
-    synonyms=("function", "call", "callable", "python_callable", "func"),
-    corrections=_corrections,
-    expression_hint="which function runs is fixed; put values under 'with'",
-    key_inputs=_key_inputs,
-    is_current=lambda node, code: code.is_current(*node.body.split(":")),
-    code_facts=_code_facts,
-    reached=lambda node, code: code.reached(*node.body.split(":")),
-    loads_libraries=True,
-    needed_modules=lambda node, folder: packages_at_import(node.body.partition(":")[0], folder),
-    imports=lambda node, code: (PROGRAM,) if _is_given(node) else code.installed_imports(*node.body.split(":")),
-    may_share_memory=lambda node, code: _is_given(node) or not code.imports_only(_IMMUTABLE, *node.body.split(":")),
-    map_form=map_form,
-    may_run_last=True,
-    has_user_frames=True,
-    shell_names=_shell_names,
+    says=Says(
+        check=check,
+        missing=_missing,
+        synonyms=("function", "call", "callable", "python_callable", "func"),
+        corrections=_corrections,
+        expression_hint="which function runs is fixed; put values under 'with'",
+    ),
+    runs=Runs(run, calls_code=True, shell_names=_shell_names),
+    code=Code(
+        key=_key_inputs,
+        is_current=lambda node, code: code.is_current(*node.body.split(":")),
+        imports=lambda node, code: (PROGRAM,) if _is_given(node) else code.installed_imports(*node.body.split(":")),
+        needed_modules=lambda node, folder: packages_at_import(node.body.partition(":")[0], folder),
+        facts=_code_facts,
+        reached=lambda node, code: code.reached(*node.body.split(":")),
+        may_share_memory=lambda node, code: _is_given(node) or not code.imports_only(_IMMUTABLE, *node.body.split(":")),
+    ),
+    maps=Maps(map_form, call_piece, call_async=call_piece_async),
 )

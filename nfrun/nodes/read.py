@@ -19,8 +19,9 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.folders import describe_missing
+from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
 from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import NotKeepable, layout_of
 from nfrun.system.os_errors import reason
@@ -372,31 +373,25 @@ def _form(node: NodeSpec) -> str:
 
 READ = Kind(
     name="read",
-    schema={
-        "title": "Read a file",
-        "description": "A file, a glob or a URI (parquet, csv, jsonl, arrow), relative to the pipeline file. "
-        "May hold ${{ expressions }}.",
-        "type": "string",
-        "pattern": r"\S",
-        "examples": ["data/*.parquet"],
-    },
-    check=check,
-    missing=_missing,
-    run=run,
-    no_map="it reads nothing of other nodes; map over its table in the node behind it",
-    setting_hints={"format": "the file's extension sets it"},
-    synonyms=("source", "seed", "load", "path", "file"),
-    is_template=True,
-    added_outputs=added_outputs,
-    external_inputs=_files,
-    remote_input=lambda node: node.body,
-    named_files=_named,
-    has_local_source=_has_local_source,
-    stays_here=_has_local_source,
-    source_path=source_path,
-    columns=_columns,
-    footers=_footers,
-    packages=("pyarrow",),
-    key_inputs=_key_inputs,
-    uses_environment=False,
+    says=Says(
+        check=check,
+        missing=_missing,
+        columns=_columns,
+        footers=_footers,
+        added_outputs=added_outputs,
+        setting_hints={"format": "the file's extension sets it"},
+        no_map="it reads nothing of other nodes; map over its table in the node behind it",
+        synonyms=("source", "seed", "load", "path", "file"),
+        is_template=True,
+    ),
+    runs=Runs(run),
+    outside=Outside(
+        inputs=_files,
+        named=_named,
+        remote=lambda node: node.body,
+        is_source=_has_local_source,
+        source_path=source_path,
+        stays_here=_has_local_source,
+    ),
+    code=Code(key=_key_inputs, packages=("pyarrow",), uses_environment=False),
 )

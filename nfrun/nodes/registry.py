@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from nfrun.nodes.base import Kind, NodeContext
+from nfrun.core.pipeline import NodeSpec
+from nfrun.nodes.base import NodeContext
+from nfrun.nodes.kind import Kind
 from nfrun.nodes.pipeline import INPUT, PIPELINE
 from nfrun.nodes.python import PYTHON
 from nfrun.nodes.read import READ
 from nfrun.nodes.shell import RUN
 from nfrun.nodes.sql import SQL
-from nfrun.nodes.use import USE
+from nfrun.nodes.use import USE, kind_of_plugin
 from nfrun.nodes.write import WRITE
 
 _kinds = {kind.name: kind for kind in (PYTHON, SQL, RUN, READ, WRITE, PIPELINE, USE, INPUT)}
@@ -20,14 +22,19 @@ KINDS: Mapping[str, Kind] = MappingProxyType(_kinds)  # by name; also shows kind
 BUILT_IN = frozenset(_kinds)  # the kinds that worker processes have too
 
 
+def kind_of(spec: NodeSpec) -> Kind:
+    """Return the kind of a node; of a plug-in, what its static half says."""
+    return KINDS[spec.kind] if spec.plugin is None else kind_of_plugin(spec.plugin)
+
+
 def written_kinds() -> dict[str, Kind]:
     """Return the kinds that nodes in a file may have, by name."""
-    return {name: kind for name, kind in _kinds.items() if kind.is_written}
+    return {name: kind for name, kind in _kinds.items() if kind.says.schema is not None}
 
 
 def owners_of_settings() -> dict[str, Kind]:
     """Return the kind for each key that not all nodes have; the first, if several kinds have it."""
-    return {key: kind for kind in reversed(_kinds.values()) for key in kind.settings}
+    return {key: kind for kind in reversed(_kinds.values()) for key in kind.says.settings}
 
 
 def register(kind: Kind) -> None:
@@ -47,9 +54,9 @@ def unregister(name: str) -> None:
 
 def run_whole(context: NodeContext) -> Mapping[str, Any]:
     """Return the outputs of a node, of a mapped one after all calls, one after the other. Raises what these raise."""
-    kind = KINDS[context.node.kind]
+    kind = kind_of(context.node)
     if context.node.map is None:
-        return kind.run(context)
+        return kind.runs.run(context)
     from nfrun.nodes.mapped_run import run_mapped  # few nodes are mapped
 
     return run_mapped(kind, context)

@@ -18,7 +18,8 @@ from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.arguments import check_names
-from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.base import NamedFiles, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.kind import Code, Kind, Maps, Outside, Runs, Says
 from nfrun.nodes.text_facts import script_facts
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.processes.process_tree import describe_exit, wait_group_exit
@@ -333,35 +334,26 @@ def _end_of(errors: StreamLog) -> str:
 
 RUN = Kind(
     name="run",
-    schema={
-        "title": "Shell script",
-        "description": "Inputs are files at $NFRUN_INPUT_<name>, values $NFRUN_WITH_<name>; "
-        "the output goes to $NFRUN_OUTPUT.",
-        "type": "string",
-        "pattern": r"\S",
-        "examples": ["sort $NFRUN_INPUT_flights > $NFRUN_OUTPUT"],
-    },
-    check=check,
-    run=run,
-    settings={"format": {"$ref": "#/$defs/format"}, "env": {"$ref": "#/$defs/env"}},
-    misplaced_settings={
-        "format": ("'format' is what a shell script reads and writes; only a 'run' node has it", "remove it"),
-        "env": (
-            "'env' of a node reaches only a 'run' or 'use' node: the others share one process",
-            "put it under 'env' of the file",
-        ),
-    },
-    synonyms=("command", "cmd", "shell", "script", "scripts", "bash", "bash_command", "sh", "commands"),
-    expression_hint="put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
-    external_inputs=_external_inputs,
-    named_files=_named_files,
-    key_inputs=lambda node, code: {"format": node.format},
-    code_facts=_code_facts,
-    map_form=lambda node, lookup: MapForm(),
-    call_piece=call_piece,
-    join_pieces=join_pieces,
-    may_run_last=True,
-    is_process=True,
-    has_side_effects=lambda node: True,
-    missing_output=lambda name: f"wrote nothing to ${_variable(name)}",
+    says=Says(
+        check=check,
+        settings={"format": {"$ref": "#/$defs/format"}, "env": {"$ref": "#/$defs/env"}},
+        misplaced_settings={
+            "format": ("'format' is what a shell script reads and writes; only a 'run' node has it", "remove it"),
+            "env": (
+                "'env' of a node reaches only a 'run' or 'use' node: the others share one process",
+                "put it under 'env' of the file",
+            ),
+        },
+        synonyms=("command", "cmd", "shell", "script", "scripts", "bash", "bash_command", "sh", "commands"),
+        expression_hint="put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
+    ),
+    runs=Runs(
+        run,
+        is_process=True,
+        has_side_effects=True,
+        missing_output=lambda name: f"wrote nothing to ${_variable(name)}",
+    ),
+    outside=Outside(inputs=_external_inputs, named=_named_files),
+    code=Code(key=lambda node, code: {"format": node.format}, facts=_code_facts),
+    maps=Maps(lambda node, lookup: MapForm(), call_piece, join=join_pieces),
 )

@@ -17,7 +17,6 @@ from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
 from nfrun.nodes.base import (
-    Kind,
     NodeContext,
     NodeDiagnostic,
     NodeError,
@@ -26,6 +25,7 @@ from nfrun.nodes.base import (
     output_name,
     seed_of,
 )
+from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
 from nfrun.nodes.sql_tables import ArrowFiles, QueryInput, Scan, arrow_table, bind_inputs, bind_needed, with_names
 from nfrun.nodes.text_facts import query_facts
 from nfrun.system.os_errors import os_error_in
@@ -277,35 +277,29 @@ def _named_files(node: NodeSpec) -> Iterator[str]:
 
 SQL = Kind(
     name="sql",
-    schema={
-        "title": "SQL query",
-        "description": "DuckDB query, or a file with one (x.sql). Inputs are tables, 'with' values are bound as $name.",
-        "type": "string",
-        "pattern": r"\S",
-        "examples": ["select * from flights", "models/late.sql"],
-    },
-    check=check,
-    examine=examine,
-    columns=_columns,
-    missing=_missing,
-    needed_modules=lambda node, folder: ("duckdb",),
-    run=run,
-    no_map="DuckDB uses all cores by itself",
-    file_ending=".sql",
-    synonyms=("query", "duckdb", "select"),
-    expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",
-    external_inputs=_external_inputs,
-    named_files=_named_files,
-    reads_source_files=True,
-    settings={"timezone": {"$ref": "#/$defs/timezone"}},
-    misplaced_settings={
-        "timezone": (
-            "'timezone' of a node is that of its query: only a 'sql' node has it",
-            "Python and scripts follow TZ: put it under 'env' of the file",
-        )
-    },
-    key_inputs=lambda node, code: {"timezone": node.timezone},
-    packages=("duckdb",),
-    code_facts=query_facts,
-    shell_names=lambda context, query: {"query": query},
+    says=Says(
+        check=check,
+        examine=examine,
+        columns=_columns,
+        missing=_missing,
+        settings={"timezone": {"$ref": "#/$defs/timezone"}},
+        misplaced_settings={
+            "timezone": (
+                "'timezone' of a node is that of its query: only a 'sql' node has it",
+                "Python and scripts follow TZ: put it under 'env' of the file",
+            )
+        },
+        no_map="DuckDB uses all cores by itself",
+        file_ending=".sql",
+        synonyms=("query", "duckdb", "select"),
+        expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",
+    ),
+    runs=Runs(run, reads_source_files=True, shell_names=lambda context, query: {"query": query}),
+    outside=Outside(inputs=_external_inputs, named=_named_files),
+    code=Code(
+        key=lambda node, code: {"timezone": node.timezone},
+        packages=("duckdb",),
+        needed_modules=lambda node, folder: ("duckdb",),
+        facts=query_facts,
+    ),
 )

@@ -50,6 +50,17 @@ _KEYWORDS = """
 select from where group order having limit join left right inner outer cross using union distinct with values
 insert create table window qualify offset between describe summarize pivot unpivot
 """
+# What DuckDB says of a column that is not there.
+_UNKNOWN = re.compile(
+    r'Referenced column "?([^"\n]+?)"? (?:was )?not found|does not have a column named "([^"]+)"'
+    r'|^Column "([^"]+)" (?:in (?:EXCLUDE|REPLACE) list not found|referenced in UNPIVOT|does not exist on'
+    r"|was selected but was not found|referenced that exists in the SELECT clause)"
+)
+# What it says of a function that is not there. It may be one of an extension that another node has loaded.
+_NO_FUNCTION = re.compile(r'Function with name (\S+) does not exist!\nDid you mean "(?:main\.)?([^"]+)"')
+# By the types of DuckDB. "string" comes last of those that are texts.
+_ARROW_TYPES = {"HUGEINT": "int64", **{known: arrow for arrow, known in reversed(KNOWN_TYPES.items())}}
+_LOCK = threading.Lock()
 
 
 def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[NodeDiagnostic]:
@@ -277,19 +288,6 @@ def _is_built_in(name: str) -> bool:
 def _index(text: str, position: int) -> int:
     """Return the index of the character at a position in bytes."""
     return position if text.isascii() else len(text.encode()[:position].decode(errors="ignore"))
-
-
-# What DuckDB says of a column that is not there.
-_UNKNOWN = re.compile(
-    r'Referenced column "?([^"\n]+?)"? (?:was )?not found|does not have a column named "([^"]+)"'
-    r'|^Column "([^"]+)" (?:in (?:EXCLUDE|REPLACE) list not found|referenced in UNPIVOT|does not exist on'
-    r"|was selected but was not found|referenced that exists in the SELECT clause)"
-)
-# What it says of a function that is not there. It may be one of an extension that another node has loaded.
-_NO_FUNCTION = re.compile(r'Function with name (\S+) does not exist!\nDid you mean "(?:main\.)?([^"]+)"')
-# By the types of DuckDB. "string" comes last of those that are texts.
-_ARROW_TYPES = {"HUGEINT": "int64", **{known: arrow for arrow, known in reversed(KNOWN_TYPES.items())}}
-_LOCK = threading.Lock()
 
 
 def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "") -> tuple[Any, NodeDiagnostic | None]:

@@ -44,6 +44,17 @@ KNOWN_TYPES = {
     "date32[day]": "DATE",
     "timestamp[us]": "TIMESTAMP",
 }
+# What DuckDB would hand on as its own bytes, or as another number or time.
+_CAST = {
+    "BIT": "VARCHAR",
+    "BIGNUM": "VARCHAR",
+    "VARIANT": "VARCHAR",
+    "TIME WITH TIME ZONE": "VARCHAR",
+    "UHUGEINT": "HUGEINT",
+}
+# A type, also inside of another one, and no name of a field, which has a blank or a quote behind it.
+_CAST_IN = re.compile(rf"\b({'|'.join(_CAST)})(?=[\[\]),]|$)")
+_HUGE_IN = re.compile(r"\bU?HUGEINT(?=[\[\]),]|$)")
 
 
 @frozen
@@ -243,19 +254,6 @@ def _text(text: str) -> str:
 
 def _name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
-
-
-# What DuckDB would hand on as its own bytes, or as another number or time.
-_CAST = {
-    "BIT": "VARCHAR",
-    "BIGNUM": "VARCHAR",
-    "VARIANT": "VARCHAR",
-    "TIME WITH TIME ZONE": "VARCHAR",
-    "UHUGEINT": "HUGEINT",
-}
-# A type, also inside of another one, and no name of a field, which has a blank or a quote behind it.
-_CAST_IN = re.compile(rf"\b({'|'.join(_CAST)})(?=[\[\]),]|$)")
-_HUGE_IN = re.compile(r"\bU?HUGEINT(?=[\[\]),]|$)")
 
 
 def arrow_table(result: Any) -> Any:

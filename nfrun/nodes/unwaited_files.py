@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.folders import from_base
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 
 _MAKES = (">", "tee", "touch", "truncate", "-o", "-O", "--out", "of=")  # without one of these a script makes no file
 
@@ -76,9 +76,9 @@ def _after(node: str, sought: Set[str], readers: Mapping[str, Set[str]]) -> set[
 
 
 def _made(spec: NodeSpec, folder: Path) -> set[str]:
-    if not KINDS[spec.kind].is_process or not any(sign in spec.body for sign in _MAKES):
+    if not kind_of(spec).runs.is_process or not any(sign in spec.body for sign in _MAKES):
         return set()
-    words = set(KINDS[spec.kind].named_files(spec))  # none after a `cd`
+    words = set(kind_of(spec).outside.named(spec))  # none after a `cd`
     if not words:
         return set()
     from nfrun.nodes.shell import script_commands
@@ -89,7 +89,7 @@ def _made(spec: NodeSpec, folder: Path) -> set[str]:
 
 
 def _named(spec: NodeSpec, folder: Path) -> set[str]:
-    return _paths(spec, folder, [*KINDS[spec.kind].named_files(spec), *spec.files])
+    return _paths(spec, folder, [*kind_of(spec).outside.named(spec), *spec.files])
 
 
 def _paths(spec: NodeSpec, folder: Path, words: list[str]) -> set[str]:

@@ -19,8 +19,10 @@ from nfrun.core.output_types import TABLE, ending_of, form_of
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
-from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.core.values import replace
+from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.instances import shared_instance
+from nfrun.nodes.kind import Code, Kind, Maps, Outside, Runs, Says
 from nfrun.nodes.returned_tables import a_, check_apart, made_file, to_table
 from nfrun.nodes.schemas import check_value, has_expressions
 from nfrun.nodes.user_function import pool_of
@@ -244,20 +246,6 @@ def _returned(result: Any) -> str:
     return f"a mapping of {names or 'nothing'}"
 
 
-def _obstacle(node: NodeSpec) -> str:
-    if node.plugin is None or not node.plugin.external:
-        return ""
-    return f"'{node.body}' reads what lies outside of the run, and nfrun cannot see whether it has changed"
-
-
-def _has_effects(node: NodeSpec) -> bool:
-    return node.plugin is not None and node.plugin.effects
-
-
-def _revision(node: NodeSpec) -> Mapping[str, str]:
-    return {"revision": str(node.plugin.revision)} if node.plugin is not None else {}
-
-
 def missing_in_texts(node: NodeSpec, half: StaticHalf, column: str) -> tuple[str, tuple[str | int, ...], int]:
     """Return what to say of a column that is not there, the path of the text that names it, and where in the text."""
     assert node.map is not None
@@ -301,33 +289,35 @@ def _rows_in(rows: int) -> str:
 
 USE = Kind(
     name="use",
-    schema={
-        "title": "A kind of a plug-in",
-        "description": "NAME or NAME@MAJOR of a kind that an installed package has, such as adbc.query.",
-        "type": "string",
-        "pattern": r"^[A-Za-z][A-Za-z0-9_.-]*(@[0-9]+)?$",
-        "patternErrorMessage": "write the name of a kind, such as adbc.query or adbc.query@1",
-        "examples": ["adbc.query"],
-    },
-    check=check,
-    run=run,
-    call_piece=call_piece,
-    call_piece_async=call_piece_async,
-    join_pieces=_join_pieces,
-    map_form=lambda node, lookup: _map_form(node),
-    settings={"env": {"$ref": "#/$defs/env"}},
-    synonyms=("plugin", "plug_in", "plug-in", "provider"),
-    expression_hint="which plug-in runs is fixed; put values under 'with'",
-    is_plugin=True,
-    may_run_last=True,
-    key_inputs=lambda node, code: _revision(node),
-    obstacle=_obstacle,
-    runs_for_effect=_has_effects,
-    executors=lambda node: node.plugin.executors if node.plugin is not None else ("thread",),
-    stays_here=lambda node: node.plugin is None or "process" not in node.plugin.executors,
-    imports=lambda node, code: (node.plugin.module,) if node.plugin is not None else (),
-    needed_modules=lambda node, folder: (node.plugin.module,) if node.plugin is not None else (),
-    loads_libraries=True,
-    has_side_effects=_has_effects,
-    has_user_frames=True,
+    says=Says(
+        check=check,
+        settings={"env": {"$ref": "#/$defs/env"}},
+        synonyms=("plugin", "plug_in", "plug-in", "provider"),
+        expression_hint="which plug-in runs is fixed; put values under 'with'",
+    ),
+    runs=Runs(run, calls_code=True),
+    maps=Maps(
+        lambda node, lookup: _map_form(node),
+        call_piece,
+        call_async=call_piece_async,
+        join=_join_pieces,
+    ),
 )
+
+
+def kind_of_plugin(half: StaticHalf) -> Kind:
+    """Return the kind of the nodes of a plug-in: `use`, and what the static half says."""
+    unseen = f"'{half.name}' reads what lies outside of the run, and nfrun cannot see whether it has changed"
+    runs = replace(
+        USE.runs,
+        executors=half.executors,
+        has_side_effects=half.effects,
+        for_effect=half.effects,
+        obstacle=unseen if half.external else "",
+    )
+    code = Code(
+        key=lambda node, code: {"revision": str(half.revision)},
+        imports=lambda node, code: (half.module,),
+        needed_modules=lambda node, folder: (half.module,),
+    )
+    return replace(USE, runs=runs, outside=Outside(stays_here=lambda node: "process" not in half.executors), code=code)

@@ -42,7 +42,7 @@ def nodes_of_checks(node: NodeSpec) -> Iterator[NodeSpec]:
     """Yield nodes that do what those checks of a node do that call functions of the user."""
     for contract in node.contracts.values():
         for check in contract.checks:
-            if check.kind in KINDS and KINDS[check.kind].has_user_frames and isinstance(check.value, str):
+            if check.kind in KINDS and KINDS[check.kind].runs.calls_code and isinstance(check.value, str):
                 yield node_of(check, node)
 
 
@@ -79,7 +79,7 @@ def missing_for(
 ) -> Iterator[NodeDiagnostic]:
     """Yield what a check of a node needs and this machine does not have, such as a package."""
     kind = KINDS.get(check.kind)
-    for found in kind.missing(node_of(check, node), lookup, may_appear) if kind is not None else ():
+    for found in kind.says.missing(node_of(check, node), lookup, may_appear) if kind is not None else ():
         yield replace(found, message=found.message.replace(f"a {check.kind} node", f"a {check.kind} check"))
 
 
@@ -133,7 +133,7 @@ class _CheckContext:
 
 def _by_query(context: Any) -> Finding:
     """The rows that the query gives fail."""
-    failing = SQL.run(context)[""]
+    failing = SQL.runs.run(context)[""]
     return _rows(failing)
 
 

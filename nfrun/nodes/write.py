@@ -15,10 +15,23 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, check_gathered, check_makes_tables, output_name
+from nfrun.nodes.base import NodeContext, NodeDiagnostic, check_gathered, check_makes_tables, output_name
 from nfrun.nodes.folders import from_base
+from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
+
+_OPTIONS = ("format", "mode", "partition", "replace")
+_OF_COLUMNS = {"partition": "country", "replace": "day"}  # with an example of a column
+_MODES = ("replace", "partitions")
+# Modes that other tools have: what is against them, and what to use.
+_OTHER_MODES = {
+    "append": (
+        "a second run would write the rows twice",
+        "mode: partitions replaces the partitions that the input has",
+    ),
+    "upsert": ("files have no keys", "join the old and the new rows in a sql node, and write them with mode: replace"),
+}
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
@@ -151,19 +164,6 @@ def _written_files(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
     return found
 
 
-_OPTIONS = ("format", "mode", "partition", "replace")
-_OF_COLUMNS = {"partition": "country", "replace": "day"}  # with an example of a column
-_MODES = ("replace", "partitions")
-# Modes that other tools have: what is against them, and what to use.
-_OTHER_MODES = {
-    "append": (
-        "a second run would write the rows twice",
-        "mode: partitions replaces the partitions that the input has",
-    ),
-    "upsert": ("files have no keys", "join the old and the new rows in a sql node, and write them with mode: replace"),
-}
-
-
 def check_options(node: NodeSpec) -> Iterator[NodeDiagnostic]:
     """Check the names and values under `with`, also while expressions stand there."""
     if node.inputs and node.inputs[0].type != TABLE:
@@ -277,24 +277,16 @@ def check_partition(
 
 WRITE = Kind(
     name="write",
-    schema={
-        "title": "Write a file or a folder",
-        "description": "The file or folder/ that its one input is written to, all of it or nothing. May hold "
-        "${{ expressions }}.",
-        "type": "string",
-        "pattern": r"\S",
-        "examples": ["out/late.parquet", "out/late/"],
-    },
-    check=check,
-    run=run,
-    no_map="it writes its table as a whole",
-    columns=check_partition,
-    uses_columns=lambda node: "partition" in node.with_,
-    setting_hints={"format": "the file's extension sets it"},
-    synonyms=("sink", "save", "target"),
-    is_template=True,
-    external_outputs=_written_files,
-    uses_environment=False,
-    has_side_effects=lambda node: True,
-    stays_here=lambda node: True,
+    says=Says(
+        check=check,
+        columns=check_partition,
+        uses_columns=lambda node: "partition" in node.with_,
+        setting_hints={"format": "the file's extension sets it"},
+        no_map="it writes its table as a whole",
+        synonyms=("sink", "save", "target"),
+        is_template=True,
+    ),
+    runs=Runs(run, has_side_effects=True),
+    outside=Outside(outputs=_written_files, stays_here=lambda node: True),
+    code=Code(uses_environment=False),
 )

@@ -34,7 +34,7 @@ def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path
 
     def text_of(body: Any, kind: str, path: Keys) -> str | None:
         """Return the text of the file that a body names, None if it names none that can be read."""
-        if kind not in KINDS or path in findings.bad or not _is_file_name(body, KINDS[kind].file_ending):
+        if kind not in KINDS or path in findings.bad or not _is_file_name(body, KINDS[kind].says.file_ending):
             return None
         file = body.strip()
         try:

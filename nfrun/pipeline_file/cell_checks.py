@@ -9,7 +9,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline, has_expression
 from nfrun.core.values import replace
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.binder import each_once
 from nfrun.pipeline_file.expressions import names_in
 from nfrun.pipeline_file.matrix.resolution import MatrixNames
@@ -41,7 +41,7 @@ def _of_matrix_alone(spec: NodeSpec) -> dict[str, Any]:
         for name in ("with_", "env", "unbound")
     }
     # A path is checked together with the options under `with`.
-    is_known = KINDS[spec.kind].is_template and _names(spec.body) <= _MATRIX and len(kept["with_"]) == len(spec.with_)
+    is_known = kind_of(spec).says.is_template and _names(spec.body) <= _MATRIX and len(kept["with_"]) == len(spec.with_)
     body = spec.body if is_known else ""
     files = spec.files if _names([*spec.files]) <= _MATRIX else ()
     if_ = spec.if_ if _names(spec.if_) <= _MATRIX else True

@@ -21,7 +21,7 @@ from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.nodes.arguments import missing_columns
 from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.folders import folder_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import KINDS, kind_of
 from nfrun.nodes.user_checks import query_columns, query_problems
 from nfrun.pipeline_file.body_files import span_in_text
 from nfrun.pipeline_file.contracts import checks_path, is_bound
@@ -57,10 +57,10 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
     """
     nodes = pipeline.nodes
     kinds = [KINDS[kind] for kind in {spec.kind for spec in nodes.values()}]
-    if not any(kind.columns for kind in kinds) and not any(spec.contracts for spec in nodes.values()):
+    if not any(kind.says.columns for kind in kinds) and not any(spec.contracts for spec in nodes.values()):
         return []
     files = _footers(nodes, Path(pipeline.folder))
-    if not files and not _has_columns(nodes) and not any(kind.examine for kind in kinds):
+    if not files and not _has_columns(nodes) and not any(kind.says.examine for kind in kinds):
         return []
     of_files = [(nodes[name].with_, _states(found.values())) for name, found in files.items()]
     content = repr([*map(_content, nodes.values()), *of_files])
@@ -98,7 +98,7 @@ def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
     left = _MOST_FILES
     for name, spec in nodes.items():
         is_wanted = spec.contracts or spec.with_.get("columns") or not named.isdisjoint(spec.output_ids)
-        found = KINDS[spec.kind].footers(spec, folder_of(spec, base)) if is_wanted else {}
+        found = kind_of(spec).says.footers(spec, folder_of(spec, base)) if is_wanted else {}
         left -= len(found)
         if left < 0:
             break
@@ -116,14 +116,14 @@ def _with_types(schema: Any, declared: Any) -> Any:
 
 
 def _uses_columns(spec: NodeSpec) -> bool:
-    kind = KINDS[spec.kind]
-    return kind.columns is not None and kind.uses_columns(spec)
+    kind = kind_of(spec)
+    return kind.says.columns is not None and kind.says.uses_columns(spec)
 
 
 def _has_columns(nodes: Mapping[str, NodeSpec]) -> bool:
     """Return whether columns may be known of a node without files: of its schema, or of a query that reads no table."""
     return any(
-        spec.contracts or (not spec.inputs and KINDS[spec.kind].columns and not KINDS[spec.kind].has_local_source(spec))
+        spec.contracts or (not spec.inputs and kind_of(spec).says.columns and not kind_of(spec).outside.is_source(spec))
         for spec in nodes.values()
         if spec.kind
     )
@@ -131,14 +131,14 @@ def _has_columns(nodes: Mapping[str, NodeSpec]) -> bool:
 
 def _content(spec: NodeSpec) -> object:
     """Return all of a node that matters for columns; nothing of a node that knows of none."""
-    kind = KINDS[spec.kind]
-    if kind.columns is None and not spec.contracts and spec.map is None:
+    kind = kind_of(spec)
+    if kind.says.columns is None and not spec.contracts and spec.map is None:
         return None
     inputs = [(item.name, item.type, *item.outputs, item.is_plain) for item in spec.inputs]
     contracts = [(name, dict(of.columns), [*map(_check_content, of.checks)]) for name, of in spec.contracts.items()]
-    body = spec.body if kind.columns is not None else ""
+    body = spec.body if kind.says.columns is not None else ""
     cut = spec.map and (spec.map.over, spec.map.by, spec.map.keep, spec.map.form)
-    used = [*spec.with_] if kind.examine is not None else ()
+    used = [*spec.with_] if kind.says.examine is not None else ()
     columns, partition = spec.with_.get("columns"), spec.with_.get("partition")
     return spec.id, spec.kind, body, inputs, contracts, columns, partition, cut, used
 
@@ -189,7 +189,7 @@ class _Columns:
 
                 from nfrun.tables.contracts.column_types import arrow_type
 
-                is_read = KINDS[spec.kind].has_local_source(spec)
+                is_read = kind_of(spec).outside.is_source(spec)
                 names = {column: parse_type(text)[0] for column, text in contract.columns.items()}
                 types = {
                     column: arrow_type(type_) if is_read or type_.is_one_type else pa.null()
@@ -199,7 +199,7 @@ class _Columns:
                     self._known[OutputId(spec.id, name)] = pa.schema(list(types.items()))
 
     def _add_result(self, spec: NodeSpec) -> None:
-        find = KINDS[spec.kind].columns
+        find = kind_of(spec).says.columns
         inputs = {item.name: self._schema_of(item) for item in spec.inputs if item.type == TABLE}
         if find is None or any(schema is None for schema in inputs.values()):
             return
@@ -322,7 +322,7 @@ def _query_problems(spec: NodeSpec, known: Findings) -> Iterator[tuple[NodeDiagn
 
 def _examined(spec: NodeSpec, others: Sequence[str], seen: set[object]) -> Iterator[tuple[NodeDiagnostic, Keys, str]]:
     """Yield what is wrong with the query of a node, as `_query_problems` does; nothing of one like those `seen`."""
-    examine = KINDS[spec.kind].examine
+    examine = kind_of(spec).says.examine
     place = spec.source.file, spec.section, spec.local_name
     if examine is not None and place not in seen:  # other cells have the same
         seen.add(place)

@@ -65,7 +65,7 @@ def read_contracts(
     """
     if not any(key in body for key in KEYS) and not isinstance(body.get("outputs"), dict):
         return NOTHING
-    if kind := next((key for key in body if key in KINDS and KINDS[key].is_expanded), None):
+    if kind := next((key for key in body if key in KINDS and KINDS[key].runs.is_expanded), None):
         for key in KEYS:
             if key in body:
                 what = f"a '{kind}' node has no '{key}'"

@@ -152,7 +152,7 @@ def may_stand(path: Keys) -> bool:
     if "checks" in path[2:5] and path[0] in _SECTIONS:
         inner = path[path.index("checks", 2) + 2 :]
         return bool(inner) and inner[0] in (*BUILT_IN_CHECKS, "with", "allow") and inner[0] != "references"
-    is_template = key in KINDS and KINDS[str(key)].is_template
+    is_template = key in KINDS and KINDS[str(key)].says.is_template
     return _is_env(path) or is_template or key in ("with", "files", "if", *WITH_EXPRESSIONS)
 
 
@@ -170,9 +170,16 @@ def _is_env(path: Keys) -> bool:
 def _hint_at(path: Keys) -> str:
     """Return the hint for an expression in a place where none is evaluated."""
     key = str(path[2] if path[0] in _SECTIONS and len(path) > 2 else path[0])
-    names = ("with", "env", "files", "if", *WITH_EXPRESSIONS, *(name for name, of in KINDS.items() if of.is_template))
+    names = (
+        "with",
+        "env",
+        "files",
+        "if",
+        *WITH_EXPRESSIONS,
+        *(name for name, of in KINDS.items() if of.says.is_template),
+    )
     *places, last = [f"'{name}'" for name in names]
     if key == "params":
         return f"a parameter has a plain value; put the expression where it is used: {', '.join(places)} or {last}"
-    hint = KINDS[key].expression_hint if key in KINDS else _INSTEAD.get(key)
+    hint = KINDS[key].says.expression_hint if key in KINDS else _INSTEAD.get(key)
     return hint or f"expressions stand in {', '.join(places)} and {last}"

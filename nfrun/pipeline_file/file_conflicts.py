@@ -20,7 +20,7 @@ from nfrun.core.pipeline import NodeSpec, Param, ancestors, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.folders import folder_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate
 from nfrun.pipeline_file.kept_folders import handed_on_work_folders, replaced_folders
 from nfrun.pipeline_file.yaml.document import Keys
@@ -45,7 +45,7 @@ def with_default_paths(
     }
     found = dict(nodes)
     for name, spec in nodes.items():
-        if has_expression(spec.body) and spec.kind and KINDS[spec.kind].is_template:
+        if has_expression(spec.body) and spec.kind and kind_of(spec).says.is_template:
             if matrix_of and spec.of:
                 names["matrix"] = matrix_of(spec)
             with suppress(ExpressionError):
@@ -114,7 +114,7 @@ def _with_readers(
     """Yield the nodes that may read what another one is writing."""
     for name, spec in known.items():
         # A pattern under 'files' leaves out what other nodes write.
-        named = [(spec.kind, path) for path in KINDS[spec.kind].named_files(spec)]
+        named = [(spec.kind, path) for path in kind_of(spec).outside.named(spec)]
         named += [("files", path.rstrip("/")) for path in spec.files if not has_magic(path)]
         found = {
             pair: key for key, path in named for pair in _written(path, folder_of(spec, folder), writers, real_path)
@@ -140,7 +140,7 @@ def _with_readers(
 
 def _outputs(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files and folders that a node writes, but not what is in such a folder now."""
-    found = KINDS[spec.kind].external_outputs(spec, folder_of(spec, folder))
+    found = kind_of(spec).outside.outputs(spec, folder_of(spec, folder))
     own = {str(path) for path in found.values()} if len(found) > 1 else ()
     for file, path in found.items():
         if not any(str(above) in own for above in path.parents):

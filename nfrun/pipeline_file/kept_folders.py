@@ -10,7 +10,7 @@ from pathlib import Path
 from nfrun.core.output_types import FOLDER
 from nfrun.core.pipeline import WORK_DIR, NodeSpec
 from nfrun.nodes.folders import folder_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.yaml.document import Keys
 
 _HINT = "name another one: write: out/site/"
@@ -51,7 +51,9 @@ def handed_on_work_folders(
         places.append(folder / WORK_DIR)
     inside = [os.path.realpath(path) for path in places]
     for spec in nodes.values():
-        path = KINDS[spec.kind].source_path(spec, folder_of(spec, folder)) if FOLDER in spec.types.values() else None
+        path = (
+            kind_of(spec).outside.source_path(spec, folder_of(spec, folder)) if FOLDER in spec.types.values() else None
+        )
         if path is not None and any(_is_in(work, os.path.realpath(path)) for work in inside):
             what = "the work folder is in this folder, which therefore changes during the run"
             yield ("nodes", spec.declared, spec.kind), what, "hand on a folder of its own: read: data/"
@@ -61,7 +63,7 @@ def _folder_of(spec: NodeSpec, folder: Path) -> Path | None:
     """Return the folder that a node writes, None if it writes none."""
     if not spec.kind or not spec.body.endswith("/"):
         return None
-    found = KINDS[spec.kind].external_outputs(spec, folder_of(spec, folder))
+    found = kind_of(spec).outside.outputs(spec, folder_of(spec, folder))
     return next(iter(found.values()), None)
 
 

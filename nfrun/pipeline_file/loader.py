@@ -18,8 +18,8 @@ from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, Input, NodeSpec, Param, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, mutable, replace
-from nfrun.nodes.base import Kind
-from nfrun.nodes.registry import KINDS, owners_of_settings, written_kinds
+from nfrun.nodes.kind import Kind
+from nfrun.nodes.registry import KINDS, kind_of, owners_of_settings, written_kinds
 from nfrun.pipeline_file.body_files import read_body_files, span_in_body
 from nfrun.pipeline_file.budgets import check_amounts, read_budgets
 from nfrun.pipeline_file.columns import check_columns
@@ -308,7 +308,7 @@ class _Reader(Findings):
 
     def kind(self, path: Keys, name: str, body: Mapping[str, Any]) -> str:
         """Return the kind key of a node, "" if it has none or several."""
-        kinds = [key for key in body if key in KINDS and KINDS[key].is_written]
+        kinds = [key for key in body if key in KINDS and KINDS[key].says.schema is not None]
         if len(kinds) > 1:
             what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
             self.report((*path, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
@@ -320,10 +320,10 @@ class _Reader(Findings):
     def misplaced_settings(self, path: Keys, kind: str, body: Mapping[str, Any]) -> None:
         """Reject the settings that only nodes of other kinds have."""
         for key, owner in self.owners.items():
-            if key in body and key not in KINDS[kind].settings:
+            if key in body and key not in KINDS[kind].says.settings:
                 usual = (f"only a '{owner.name}' node has '{key}'", "remove it")
-                what, hint = owner.misplaced_settings.get(key, usual)
-                self.report((*path, key), what, KINDS[kind].setting_hints.get(key, hint), at_key=True)
+                what, hint = owner.says.misplaced_settings.get(key, usual)
+                self.report((*path, key), what, KINDS[kind].says.setting_hints.get(key, hint), at_key=True)
 
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
         """Yield the inputs of a node. Rejects duplicate names, and names that are no identifiers."""
@@ -352,10 +352,10 @@ class _Reader(Findings):
             if not spec.kind or not spec.body or (*path, spec.kind) in self.bad or (*path, "map") in self.bad:
                 continue
             wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
-            kind = KINDS[spec.kind]
-            found = list(kind.check(spec, self.functions))
-            if self.thorough and kind.examine and all(each.is_warning for each in found):
-                found += kind.examine(spec, names)  # what follows from a mistake is not told again
+            kind = kind_of(spec)
+            found = list(kind.says.check(spec, self.functions))
+            if self.thorough and kind.says.examine and all(each.is_warning for each in found):
+                found += kind.says.examine(spec, names)  # what follows from a mistake is not told again
             for diagnostic in found:
                 # The kind does not see values that have a problem, so it may miss one of them.
                 if diagnostic.path[0] in wrong or (diagnostic.counts and (wrong or name in self.unclear)):

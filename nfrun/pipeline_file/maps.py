@@ -12,7 +12,7 @@ from nfrun.core.pipeline import Input, NodeSpec
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeDiagnostic
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import KINDS, kind_of
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.map_settings import FIXED, is_unbound
 from nfrun.pipeline_file.yaml.document import Keys
@@ -20,7 +20,7 @@ from nfrun.pipeline_file.yaml.document import Keys
 
 def outputs_of(outputs: tuple[str, ...], map: MapSpec | None, kind: str, with_: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of a node's outputs with that of the failed rows, if it collects them, or those of its kind."""
-    added = (ERRORS,) if map is not None and map.collects else KINDS[kind].added_outputs(with_) if kind else ()
+    added = (ERRORS,) if map is not None and map.collects else KINDS[kind].says.added_outputs(with_) if kind else ()
     return (*(outputs or ("",)), *added) if added else outputs
 
 
@@ -51,16 +51,16 @@ def check_maps(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
 def add_map_forms(nodes: dict[str, NodeSpec], functions: FunctionLookup) -> None:
     """Add to the `map` of each node what its function takes."""
     for name, spec in nodes.items():
-        find = KINDS[spec.kind].map_form if spec.map is not None and spec.kind else None
-        if spec.map is not None and find is not None and spec.body:
-            nodes[name] = replace(spec, map=replace(spec.map, form=find(spec, functions)))
+        maps = kind_of(spec).maps if spec.map is not None and spec.kind else None
+        if spec.map is not None and maps is not None and spec.body:
+            nodes[name] = replace(spec, map=replace(spec.map, form=maps.form(spec, functions)))
 
 
 def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[NodeDiagnostic]:
     assert spec.map is not None
     where = ("map", "over") if isinstance(body["map"], dict) else ("map",)
-    if spec.kind and KINDS[spec.kind].map_form is None:
-        yield NodeDiagnostic(("map",), f"a {spec.kind} node has no 'map'", KINDS[spec.kind].no_map, at_key=True)
+    if spec.kind and kind_of(spec).maps is None:
+        yield NodeDiagnostic(("map",), f"a {spec.kind} node has no 'map'", kind_of(spec).says.no_map, at_key=True)
         return
     over = next((item for item in spec.inputs if item.name == spec.map.over), None)
     if over is None:

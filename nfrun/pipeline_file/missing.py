@@ -14,7 +14,7 @@ from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.external_files import is_written_before, missing_files
 from nfrun.nodes.folders import folder_of, may_exist
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.nodes.user_checks import missing_for
 from nfrun.pipeline_file.contracts import checks_path
 from nfrun.pipeline_file.references import items
@@ -48,7 +48,7 @@ def missing(
             yield from _missing_packages(spec, document, distributions)
         may_appear = partial(_may_appear, spec=spec, nodes=pipeline.nodes, base=folder, absent=absent)
         lookup = functions.beside(folder_of(spec, folder))
-        for found in KINDS[spec.kind].missing(spec, lookup, may_appear) if spec.body else ():
+        for found in kind_of(spec).says.missing(spec, lookup, may_appear) if spec.body else ():
             span = (document.key_span if found.at_key else document.span)(spec.section, spec.local_name, *found.path)
             yield Diagnostic(span, found.message, found.hint)
         for name in spec.plugin.env if spec.plugin is not None else ():

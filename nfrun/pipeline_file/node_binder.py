@@ -14,7 +14,7 @@ from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import EXPRESSION_START, NOTHING, NodeSpec, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, mutable, replace
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.conditions import check_value
 from nfrun.pipeline_file.contracts import bound_contract, checks_path, is_bound
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate, has_secret
@@ -54,10 +54,10 @@ class NodeBinder:
 
     def evaluated(self, spec: NodeSpec) -> NodeSpec:
         """Return the node with its expressions evaluated with the names that it sees."""
-        kind = KINDS[spec.kind]
+        kind = kind_of(spec)
         path, before = (spec.section, spec.declared), len(self.diagnostics)
         body, env, redacted = spec.body, spec.env, spec.redacted_env
-        if kind.is_template and has_expression(body):
+        if kind.says.is_template and has_expression(body):
             value = self.value(body, (*path, spec.kind))
             if not isinstance(value, str):
                 what = f"'{spec.kind}' must be a string, and this is {ellipsize(env_text(value))}"
@@ -81,15 +81,15 @@ class NodeBinder:
         if body is spec.body and not env and not with_ and not files and not settings and if_ is spec.if_:
             return spec
         bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted, files=files, if_=if_, **settings)
-        if (kind.is_template or kind.is_plugin) and body and len(self.diagnostics) == before:
+        if (kind.says.is_template or spec.plugin) and body and len(self.diagnostics) == before:
             # The loader could not check a file ending, an option or a value that an expression produces.
-            for found in kind.check(bound, self.functions):
+            for found in kind.says.check(bound, self.functions):
                 if found.is_warning:  # `validate` tells it where no expression gives the values
                     continue
-                span = self.document.key_span if found.at_key and kind.is_plugin else self.document.span
+                span = self.document.key_span if found.at_key and spec.plugin else self.document.span
                 self.report(span(*path, *found.path), found.message, found.hint)
-        if kind.is_plugin and bound.map is not None and kind.map_form is not None:  # values may name columns
-            bound = replace(bound, map=replace(bound.map, form=kind.map_form(bound, self.functions)))
+        if spec.plugin and bound.map is not None and kind.maps is not None:  # values may name columns
+            bound = replace(bound, map=replace(bound.map, form=kind.maps.form(bound, self.functions)))
         return bound
 
     def settings(self, spec: NodeSpec) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from nfrun.code.module_finder import OURS, hidden_files
 from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.nodes.unwaited_files import unwaited_files
 from nfrun.nodes.user_checks import nodes_of_checks
 from nfrun.system.file_search import inner_folder
@@ -22,7 +22,7 @@ def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
     nodes make for others that do not wait for them.
     """
     base, shown = Path(pipeline.folder), Path(pipeline.file).parent
-    for folder in dict.fromkeys(spec.folder for spec in pipeline.nodes.values() if KINDS[spec.kind].has_user_frames):
+    for folder in dict.fromkeys(spec.folder for spec in pipeline.nodes.values() if kind_of(spec).runs.calls_code):
         for name in hidden_files(inner_folder(base, folder)):
             file, module = inner_folder(shown, folder) / name, name.removesuffix(".py")
             why = (
@@ -40,7 +40,7 @@ def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
 
 def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
     """Yield the warnings about the code that the nodes reach. Reads all code. Files are shown relative to `base`."""
-    nodes = {name: spec for name, spec in pipeline.nodes.items() if KINDS[spec.kind].has_user_frames}
+    nodes = {name: spec for name, spec in pipeline.nodes.items() if kind_of(spec).runs.calls_code}
     checks = [node for spec in pipeline.nodes.values() for node in nodes_of_checks(spec)]
     if not nodes and not checks:
         return
@@ -49,9 +49,9 @@ def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
 
     code = Fingerprints(Path(pipeline.folder), base)
     missing = MissingImports(code)
-    facts = {name: KINDS[spec.kind].code_facts(spec, code) for name, spec in nodes.items()}
+    facts = {name: kind_of(spec).code.facts(spec, code) for name, spec in nodes.items()}
     for spec in (*nodes.values(), *checks):
-        for module, where in missing.of(KINDS[spec.kind].reached(spec, code)):
+        for module, where in missing.of(kind_of(spec).code.reached(spec, code)):
             what = f"{where} imports '{module}', which is not installed"
             yield Diagnostic(spec.source, what, import_hint(module, Path(pipeline.folder)))
     for name, found in facts.items():

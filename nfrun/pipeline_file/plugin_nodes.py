@@ -11,7 +11,7 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.use import USE
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.yaml.document import Keys
 
@@ -21,7 +21,7 @@ def with_plugins(found: Findings, nodes: dict[str, NodeSpec]) -> None:
     known: dict[str, StaticHalf] = {}
     for name, spec in nodes.items():
         path: Keys = (spec.section, name)
-        if not spec.kind or not KINDS[spec.kind].is_plugin or (*path, spec.kind) in found.bad or not spec.body:
+        if spec.kind != USE.name or (*path, spec.kind) in found.bad or not spec.body:
             continue
         from nfrun.nodes.plugins import PluginError, find_kind  # it imports importlib.metadata
 

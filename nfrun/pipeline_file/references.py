@@ -9,7 +9,7 @@ from nfrun.core.pipeline import NOTHING, Gather, Input, NodeSpec, OutputId
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.conditions import unread_outputs
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.subpipelines import includes
@@ -174,7 +174,7 @@ def resolved(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, Node
     if OutputId(node, ref.name or named[0] if named else "") in found.of_cells:
         found.report(path, f"{other} has this output for each of its cells", "gather them there, and show that")
         return None
-    has_added = nodes[node].map is not None or KINDS[nodes[node].kind].added_outputs(nodes[node].with_)
+    has_added = nodes[node].map is not None or kind_of(nodes[node]).says.added_outputs(nodes[node].with_)
     if not ref.name and len(named) > 1 and not has_added:
         listed = " or ".join(f"'{node}.{n}'" for n in named[:5])
         found.report(path, f"node '{node}' has {len(named)} outputs", f"say which: {listed}")

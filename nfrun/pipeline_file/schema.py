@@ -16,7 +16,7 @@ from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen, replace
-from nfrun.nodes.base import Kind
+from nfrun.nodes.kind import Kind
 from nfrun.nodes.registry import written_kinds
 from nfrun.nodes.schemas import document_schema, fast_validator
 from nfrun.pipeline_file import suggestions
@@ -62,7 +62,9 @@ def _schema_with(*kinds: Kind) -> str:
     text = document_schema("pipeline")
     schema = json.loads(text)
     node = schema["$defs"]["node"]
-    of_kinds = {key: part for kind in kinds for key, part in {kind.name: kind.schema, **kind.settings}.items()}
+    of_kinds = {
+        key: part for kind in kinds for key, part in {kind.name: kind.says.schema, **kind.says.settings}.items()
+    }
     if of_kinds.keys() <= node["properties"].keys():
         return text
     node["properties"] = {**of_kinds, **node["properties"]}
@@ -71,7 +73,7 @@ def _schema_with(*kinds: Kind) -> str:
 
 def schema_digest() -> str:
     """Return a digest of what `schema_text` is made from, which takes a tenth of the time."""
-    kinds = [(kind.name, kind.schema, kind.settings) for kind in written_kinds().values()]
+    kinds = [(kind.name, kind.says.schema, kind.says.settings) for kind in written_kinds().values()]
     return text_checksum(f"{kinds!r} {document_schema('pipeline')}")
 
 

@@ -14,7 +14,7 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.folders import relative_folder
 from nfrun.nodes.pipeline import INPUT
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.conditions import unread_outputs
 from nfrun.pipeline_file.matrix.cell_ids import MAX_ID
 from nfrun.system.file_search import inner_folder
@@ -192,4 +192,4 @@ def _inside(item: Input, prefix: str) -> Input:
 
 def includes(spec: NodeSpec) -> bool:
     """Whether nodes of another file take the place of this one."""
-    return bool(spec.kind) and KINDS[spec.kind].is_expanded
+    return bool(spec.kind) and kind_of(spec).runs.is_expanded

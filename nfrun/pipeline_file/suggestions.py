@@ -16,7 +16,7 @@ from nfrun.nodes.registry import KINDS, written_kinds
 from nfrun.pipeline_file.yaml.document import Keys
 from nfrun.tables.formats import format_of
 
-# For each word of nfrun, the words that other tools use for it. Kinds of node have theirs in `Kind.synonyms`.
+# For each word of nfrun, the words that other tools use for it. Kinds of node have theirs in `Says.synonyms`.
 _SYNONYMS = {
     "nodes": ("steps", "tasks", "jobs", "stages", "models", "flow", "dag", "ops"),
     "needs": ("depends_on", "depends", "dependencies", "dependency", "requires", "after", "upstream", "wait_for"),
@@ -155,7 +155,7 @@ KEYS = {
     "stage": "stages follow from 'inputs' and 'needs'",
 }
 # What nodes can have that run when all others have ended.
-LAST_KINDS = [name for name, kind in KINDS.items() if kind.may_run_last]
+LAST_KINDS = [name for name, kind in KINDS.items() if kind.runs.may_be_last]
 LAST_SETTINGS = ("if", "continue_on_error", "format", "retries", "timeout", "env", "description")
 _NOT_LAST = {
     **dict.fromkeys(written_kinds(), f"only {', '.join(LAST_KINDS[:-1])} and {LAST_KINDS[-1]} nodes run at the end"),
@@ -200,14 +200,14 @@ _THINGS = {
 
 def node_keys() -> list[str]:
     """Return the keys that a node may have: a kind, what all nodes have, and settings of single kinds."""
-    of_kinds = [key for kind in written_kinds().values() for key in kind.settings]
+    of_kinds = [key for kind in written_kinds().values() for key in kind.says.settings]
     return list(dict.fromkeys([*written_kinds(), *_GRAPH_KEYS, *SETTINGS, *of_kinds]))
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:
     """Return the entry of `known` that `word` is a synonym or a misspelling of, None if there is none."""
     choices = list(known)
-    synonyms = {**_SYNONYMS, **{name: kind.synonyms for name, kind in KINDS.items()}}
+    synonyms = {**_SYNONYMS, **{name: kind.says.synonyms for name, kind in KINDS.items()}}
     return next((key for key in choices if word.lower() in synonyms.get(key, ())), None) or closest_match(word, choices)
 
 
@@ -359,7 +359,7 @@ def _candidates(key: str, value: str) -> Iterator[str]:
     """Yield possible corrections of a text, the likeliest first."""
     yield value.strip()
     if key in KINDS:
-        yield from KINDS[key].corrections(value)
+        yield from KINDS[key].says.corrections(value)
     elif key == "needs":
         yield value.partition(".")[0]
     elif size := re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kKmMgGtT])(i?)[bB]?\s*", value):

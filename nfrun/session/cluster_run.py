@@ -22,7 +22,7 @@ from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import place_nodes
 from nfrun.history.work_dir import LOGS, is_ours
 from nfrun.nodes.folders import folder_of, folders_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.session.cluster_options import STORE, check_cluster, cluster_address, cluster_store
 from nfrun.session.option_values import slots_of
 from nfrun.session.options import ValidateOptions
@@ -239,7 +239,7 @@ def _modules(pipeline: Pipeline, placed: list[NodeSpec]) -> tuple[str, ...]:
     base = Path(pipeline.folder)
     found: dict[str, None] = {}
     for spec in placed:
-        found.update(dict.fromkeys(KINDS[spec.kind].needed_modules(spec, folder_of(spec, base))))
+        found.update(dict.fromkeys(kind_of(spec).code.needed_modules(spec, folder_of(spec, base))))
     return tuple(found)
 
 

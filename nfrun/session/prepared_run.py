@@ -23,7 +23,7 @@ from nfrun.engine.pipeline_run import PipelineRun
 from nfrun.engine.runner import Run
 from nfrun.history.cache.run_cache import RunCache
 from nfrun.history.work_dir import LOGS, SCRATCH
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.recorded_plan import record_plan
 from nfrun.session.run_setup import RunSetup
@@ -183,11 +183,7 @@ class PreparedRun:
         setup, nodes, in_program = self._setup, self._setup.pipeline.nodes, self._caller.in_program
         options, retained, cluster = setup.options, setup.plan.retained, self._cluster
         # A source is there to be read again. With `cache: true` and as a result that the run shows, its table is kept.
-        reads = [
-            spec
-            for spec in nodes.values()
-            if (KINDS[spec.kind].has_local_source(spec) or KINDS[spec.kind].hands_on) and not spec.cache
-        ]
+        reads = [spec for spec in nodes.values() if not kind_of(spec).outside.moves_files(spec) and not spec.cache]
         unwritten = frozenset(output for spec in reads for output in spec.output_ids) - retained
 
         def make() -> TableStore:

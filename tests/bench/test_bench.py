@@ -17,7 +17,7 @@ from bench.nodes import steps
 from bench.peers import Engine, Shape
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.plan import make_stages
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.loader import read_pipeline
 
 
@@ -115,7 +115,7 @@ def test_the_fits_draw_by_seeds_of_their_own_so_that_they_run_on_threads() -> No
     pipeline, _ = read_pipeline(digits.PIPELINE / "digits.yaml")
     assert "score" in pipeline.nodes
     code = Fingerprints(digits.PIPELINE)
-    facts = [KINDS[spec.kind].code_facts(spec, code) for spec in pipeline.nodes.values()]
+    facts = [kind_of(spec).code.facts(spec, code) for spec in pipeline.nodes.values()]
     assert [found.global_state for found in facts if found.global_state] == []
 
 

@@ -27,7 +27,7 @@ def test_the_places_of_expressions_have_the_kinds_that_are_templates() -> None:
     text = (REFERENCE / "expressions.md").read_text(encoding="utf-8")
     places = text[text.index("**Where.**") : text.index("**What it sees.**")]
     kinds = written_kinds()
-    assert set(kinds).intersection(re.findall(r"`(\w+)`", places)) == {k for k in kinds if kinds[k].is_template}
+    assert set(kinds).intersection(re.findall(r"`(\w+)`", places)) == {k for k in kinds if kinds[k].says.is_template}
 
 
 def test_the_page_on_expressions_has_all_filters() -> None:

@@ -19,7 +19,8 @@ from conftest import Trial, failed
 
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, OutputRef
-from nfrun.nodes.base import CancelToken, Kind, NodeContext
+from nfrun.nodes.base import CancelToken, NodeContext
+from nfrun.nodes.kind import Kind, Runs, Says
 from nfrun.nodes.registry import register, unregister
 from nfrun.system.logs.print_capture import current_attempt
 from nfrun.tables.store import TableStore
@@ -334,7 +335,7 @@ def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
 @pytest.fixture
 def registered() -> Iterator[Callable[[Callable[[NodeContext], dict[str, Any]]], None]]:
     """A function that registers a kind `try`, until the end of the test."""
-    yield lambda run: register(Kind(name="try", schema={}, run=run))
+    yield lambda run: register(Kind("try", Says(schema={}), Runs(run)))
     unregister("try")
 
 

@@ -16,7 +16,7 @@ from nfrun.engine.executors.base import ON_THREADS, Placement
 from nfrun.engine.executors.registry import CLUSTERS, DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import gains_from_process, place_nodes
-from nfrun.nodes.base import Kind
+from nfrun.nodes.kind import Kind, Runs, Says
 from nfrun.nodes.registry import register, unregister
 from nfrun.pipeline_file.resolve import resolve
 
@@ -45,7 +45,7 @@ def test_on_a_cluster_files_of_this_machine_and_nodes_on_threads_stay_here() -> 
     nodes["here"] = replace(nodes["function"], id="here", executor="thread")
     nodes["process"] = replace(nodes["function"], id="process", executor="process")
     with_toy = Pipeline("p.yaml", ".", "p", "", {}, {}, nodes, {})
-    kind = Kind(name="toy", schema={}, run=lambda context: {})
+    kind = Kind("toy", Says(schema={}), Runs(lambda context: {}))
     register(kind)
     try:
         executors = place(with_toy, "dask", NONE)

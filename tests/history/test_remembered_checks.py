@@ -75,7 +75,7 @@ def test_what_is_known_to_be_in_order_is_not_checked_again(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = remembered(file, tmp_path / "code" / "p.checks.json")
-    monkeypatch.setattr(schema, "_fast_validator", refuse)
+    monkeypatch.setattr(schema, "fast_validator", refuse)
     monkeypatch.setattr("nfrun.code.names_reader._module", refuse)
     assert problems(file, known) == []
     assert not known.is_new and not known.modules.is_new

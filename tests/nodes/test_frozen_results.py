@@ -18,7 +18,7 @@ from nfrun.core.events import NodeStarted
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import place_nodes
-from nfrun.nodes.base import Kind
+from nfrun.nodes.kind import Kind, Runs, Says
 from nfrun.tables.digest import Digest, table_digest
 
 HEAD = """
@@ -268,8 +268,8 @@ def test_only_code_that_can_hold_no_memory_may_not_share_memory(tmp_path: Path, 
 
 
 def test_a_node_of_a_registered_kind_may_share_memory(tmp_path: Path) -> None:
-    kind = Kind(name="other", schema={}, run=lambda context: {})
-    assert kind.may_share_memory(NodeSpec("n", "other", "", (), {}, (), (), {}), Fingerprints(tmp_path))
+    kind = Kind("other", Says(schema={}), Runs(lambda context: {}))
+    assert kind.code.may_share_memory(NodeSpec("n", "other", "", (), {}, (), (), {}), Fingerprints(tmp_path))
 
 
 @pytest.mark.parametrize("unshared", [True, False])

@@ -150,7 +150,7 @@ def test_tables_that_do_not_fit_fail_the_node_and_their_shapes_are_shown(trial: 
 def test_sql_and_write_read_nothing_but_tables(tmp_path: Path) -> None:
     def found(kind: str, body: str, item: Input) -> list[NodeDiagnostic]:
         spec = NodeSpec("best", kind, body, (item,), {}, (), (), {})
-        return list(KINDS[kind].check(spec, FunctionLookup(tmp_path)))
+        return list(KINDS[kind].says.check(spec, FunctionLookup(tmp_path)))
 
     for kind, body in (("sql", "from scores"), ("write", "a.csv")):
         form, optional = gathering("dict"), gathering("concat", optional=True)

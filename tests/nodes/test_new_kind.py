@@ -16,8 +16,9 @@ from conftest import Here
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
-from nfrun.nodes.registry import KINDS, register, unregister
+from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
+from nfrun.nodes.registry import KINDS, register, unregister, written_kinds
 from nfrun.session.options import RunOptions
 from nfrun.session.run import run_pipeline
 
@@ -49,20 +50,21 @@ def run(context: NodeContext) -> Mapping[str, Any]:
 
 TAIL_LINES = Kind(
     name="tail_lines",
-    schema={
-        "title": "Last lines",
-        "description": "The last lines of a text file.",
-        "type": "string",
-        "pattern": r"\S",
-        "examples": ["events.txt"],
-    },
-    settings={"last": {"title": "Lines", "description": "How many lines.", "type": "integer", "minimum": 1}},
-    check=check,
-    run=run,
-    synonyms=("ending_lines",),
-    is_template=True,
-    external_inputs=lambda node, folder: {node.body: folder / node.body},
-    missing_output=lambda name: "found no lines",
+    says=Says(
+        schema={
+            "title": "Last lines",
+            "description": "The last lines of a text file.",
+            "type": "string",
+            "pattern": r"\S",
+            "examples": ["events.txt"],
+        },
+        settings={"last": {"title": "Lines", "description": "How many lines.", "type": "integer", "minimum": 1}},
+        check=check,
+        synonyms=("ending_lines",),
+        is_template=True,
+    ),
+    runs=Runs(run, missing_output=lambda name: "found no lines"),
+    outside=Outside(inputs=lambda node, folder: {node.body: folder / node.body}),
 )
 
 
@@ -146,7 +148,7 @@ def test_a_pipeline_with_it_is_valid(here: Here, pipeline: Path) -> None:
             "{inputs: last}",
             "p.yaml:5:3: node 'shown' has no kind\n"
             "    5 |   shown: {inputs: last}\n"
-            f"      |   ^^^^^ give it one of {', '.join(k for k in KINDS if KINDS[k].is_written)}, tail_lines\n",
+            f"      |   ^^^^^ give it one of {', '.join(written_kinds())}, tail_lines\n",
         ),
     ],
 )
@@ -218,11 +220,10 @@ def versions() -> Iterator[list[str]]:
     register(
         Kind(
             name="touch_file",
-            schema={"title": "Touch", "description": "Writes a file.", "type": "string"},
-            run=touch,
-            external_outputs=lambda node, folder: {node.body: folder / node.body},
-            key_inputs=lambda node, code: {"version": found[0]},
-            has_side_effects=lambda node: True,
+            says=Says(schema={"title": "Touch", "description": "Writes a file.", "type": "string"}),
+            runs=Runs(touch, has_side_effects=True),
+            outside=Outside(outputs=lambda node, folder: {node.body: folder / node.body}),
+            code=Code(key=lambda node, code: {"version": found[0]}),
         )
     )
     yield found
@@ -271,8 +272,8 @@ def test_its_failures_are_shown(here: Here, pipeline: Path, lines: str, message:
 def test_the_printed_schema_has_it_and_the_file_of_the_others_is_unchanged(here: Here, pipeline: Path) -> None:
     printed = here(pipeline.parent, "schema").stdout
     node = json.loads(printed)["$defs"]["node"]["properties"]
-    assert node["tail_lines"] == TAIL_LINES.schema
-    assert node["last"] == TAIL_LINES.settings["last"]
+    assert node["tail_lines"] == TAIL_LINES.says.schema
+    assert node["last"] == TAIL_LINES.says.settings["last"]
     unregister("tail_lines")
     without = here(pipeline.parent, "schema").stdout
     register(TAIL_LINES)
@@ -297,7 +298,7 @@ def test_a_table_of_a_registered_kind_does_not_change_afterwards(tmp_path: Path)
         return {"": context.table("first")}
 
     (tmp_path / "p.yaml").write_text("nodes:\n  first: {array: a}\n  second: {array: b, inputs: first}\n")
-    register(Kind(name="array", schema={"title": "Array", "type": "string", "examples": ["a"]}, run=make))
+    register(Kind("array", Says(schema={"title": "Array", "type": "string", "examples": ["a"]}), Runs(make)))
     try:
         (table,) = run_pipeline(RunOptions(tmp_path / "p.yaml")).tables.values()
     finally:

@@ -16,7 +16,7 @@ import pytest
 
 from nfrun.core.errors import SpecError, one_line
 from nfrun.history.cache.remembered_code import restore_checks, save_checks
-from nfrun.nodes import sql_check, sql_columns
+from nfrun.nodes import sql_check
 from nfrun.pipeline_file import columns
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.resolve import resolve
@@ -462,10 +462,8 @@ def test_what_is_in_order_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch
     save_checks(known, Path("saved.json"))
     known = restore_checks(Path("saved.json"))
     calls: list[str] = []
-    asked = sql_columns.columns_of_query
-    monkeypatch.setattr(
-        sql_columns, "columns_of_query", lambda node, *more: calls.append(node.id) or asked(node, *more)
-    )
+    asked = sql_check.columns_of_query
+    monkeypatch.setattr(sql_check, "columns_of_query", lambda node, *more: calls.append(node.id) or asked(node, *more))
     assert planned(text, known) == [] and not calls and not known.is_new
     other = text.replace("select id", "select name")
     assert planned(other, known) == [] and calls == ["b"] and known.is_new

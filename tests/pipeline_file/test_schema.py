@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from nfrun.core.errors import SpecError, render_all
 from nfrun.nodes.registry import written_kinds
+from nfrun.nodes.schemas import fast_validator
 from nfrun.pipeline_file import schema
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.schema import check_setting, schema_text
@@ -1037,7 +1038,7 @@ def diagnostics_of(text: str) -> str:
 def check_the_fast_validator(root: Any) -> None:
     """Check that both validators agree. Only jsonschema accepts non-ASCII Python names."""
     valid = schema._validator(schema_text()).is_valid(root)
-    if schema._fast_validator(schema_text()).is_valid(root):
+    if fast_validator(schema_text()).is_valid(root):
         assert valid
     else:
         assert not valid or not json.dumps(root, ensure_ascii=False).isascii()
@@ -1149,7 +1150,8 @@ def test_the_schema_and_the_code_have_the_same_names() -> None:
     node = SCHEMA["$defs"]["node"]["properties"]
     assert set(node) == set(node_keys())
     for kind in written_kinds().values():  # editors read the file, which therefore has the schemas of all kinds
-        assert {key: node[key] for key in (kind.name, *kind.settings)} == {kind.name: kind.schema, **kind.settings}
+        assert {"title", "description", "examples"} <= node[kind.name].keys()
+        assert {key: node[key] for key in kind.says.settings} == kind.says.settings
     assert SCHEMA["properties"]["nodes"]["description"].endswith(f" exactly one of {', '.join(written_kinds())}.")
     assert SCHEMA["$defs"]["format"]["enum"] == list(FORMATS)
     for key, part in SCHEMA["$defs"]["defaults"]["properties"].items():
@@ -1395,7 +1397,7 @@ text = schema.schema_text()
 sys.modules.pop("decimal", None)
 sys.meta_path.insert(0, Stop())
 try:
-    schema._fast_validator(text)
+    schema.fast_validator(text)
 except KeyboardInterrupt:
     print("interrupted")
 """

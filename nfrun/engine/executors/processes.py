@@ -30,7 +30,7 @@ from nfrun.engine.mapped.open_map import OpenMap
 from nfrun.engine.scratch_folder import make_scratch
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.folders import folders_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.system.kept_files import remove
 from nfrun.system.logs.node_logs import STREAMS
 
@@ -148,7 +148,7 @@ class ProcessWorkers(OrderedAttempts):
 
     def _order(self, start: NodeStarted, input_waits: dict[OutputId, float]) -> AttemptOrder:
         inputs: dict[str, OutputRef] = {}
-        reads_source_files = KINDS[self._runner.pipeline.nodes[start.node].kind].reads_source_files
+        reads_source_files = kind_of(self._runner.pipeline.nodes[start.node]).runs.reads_source_files
         for output, ref in start.inputs.items():
             began = time.perf_counter()
             if ref.files is not None and reads_source_files:

@@ -35,7 +35,7 @@ from nfrun.engine.executors.pool import Message
 from nfrun.engine.mapped.open_map import PieceSource, WorkerMap
 from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.instances import RUN_COROUTINE, unused_instances
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.system.logs.node_logs import Logs
 from nfrun.system.runtime import PeakMemory
 from nfrun.system.std_streams import redirect_std_streams
@@ -272,7 +272,7 @@ class _Worker:
             on_begun=lambda *key: outbox.send("begun", *key),
         )
         self.state.seed = seed_of(spec)
-        self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0
+        self.state.threads = spec.cpus if kind_of(spec).runs.calls_code else 0
         self._cancel_token = CancelToken()
         streams = self._redirect_output()
         self._peak.begin()

@@ -18,7 +18,7 @@ from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSetti
 from nfrun.engine.context_variables import new_context, with_settings_kept
 from nfrun.engine.mapped.open_map import CallsFailed, PieceSource
 from nfrun.nodes.base import CancelToken, NodeError
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.rows.piece import Piece
 from nfrun.rows.returned import ReturnedError, WrongLength
 from nfrun.system.logs.print_capture import current_attempt
@@ -83,13 +83,13 @@ async def make_call_on_loop(settings: AttemptSettings, start: CallStarted, cance
     """Make a call of a coroutine function on the event loop of this thread. Never raises."""
     open_map = settings.open_maps[start.node, start.attempt]
     context = CallContext(settings, start, cancel_token, _refuse)
-    call = KINDS[context.node.kind].call_piece_async
-    assert call is not None
+    maps = kind_of(context.node).maps
+    assert maps is not None and maps.call_async is not None
     failure: Failure | None = None
     began = time.perf_counter()
     try:
         piece = open_map.piece(start.pieces[0])
-        value = await call(context, open_map.table(piece), open_map.inputs)
+        value = await maps.call_async(context, open_map.table(piece), open_map.inputs)
         _record(context, open_map, piece, value, time.perf_counter() - began)
     except CallsFailed as failed:
         failure = failed.failure
@@ -117,10 +117,10 @@ def _call(context: CallContext, open_map: PieceSource, path: PiecePath) -> Failu
     began = time.perf_counter()
     try:
         piece = open_map.piece(path)
-        call = KINDS[context.node.kind].call_piece
-        assert call is not None
+        maps = kind_of(context.node).maps
+        assert maps is not None
         table, inputs = open_map.table(piece), open_map.inputs
-        value = with_settings_kept(settings.memo, lambda: call(context, table, inputs))
+        value = with_settings_kept(settings.memo, lambda: maps.call(context, table, inputs))
         changed = state.changed(context.start_state) if state is not None and context.start_state is not None else ()
         _record(context, open_map, piece, value, time.perf_counter() - began, changed)
     except CallsFailed as failed:

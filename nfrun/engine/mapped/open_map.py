@@ -17,7 +17,7 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.retries import FINAL
 from nfrun.core.values import replace
 from nfrun.nodes.base import output_name
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.tables.contracts.type_names import OTHERS
 
 if TYPE_CHECKING:
@@ -116,18 +116,16 @@ class OpenMap:
     def results(self, order: CallsEnded) -> Mapping[str, Any]:
         """Return the outputs by name when all calls have ended. Raises CallsFailed, NodeError, HandoffError."""
         self._counts = order.counts
-        work, spec, kind = self.work, self._node.map, KINDS[self._node.kind]
-        assert spec is not None
+        work, spec, kind = self.work, self._node.map, kind_of(self._node)
+        assert spec is not None and kind.maps is not None
         self.note_shared()
-        unnamed = "ScriptFailed" if kind.is_process else "WrongResult"  # what nfrun itself has told
+        unnamed = "ScriptFailed" if kind.runs.is_process else "WrongResult"  # what nfrun itself has told
         for failed in order.failed:
             work.fail(work.piece(failed.piece), failed.type or unnamed, failed.message, failed.attempts)
         if order.failure is not None:
             raise CallsFailed(self._failure(order, order.failure))
         name = output_name(self._node)
-        found: dict[str, Any] = {
-            name: self._with_schema(name, kind.join_pieces(self._node, work.joined()), order.counts)
-        }
+        found: dict[str, Any] = {name: self._with_schema(name, kind.maps.join(self._node, work.joined()), order.counts)}
         if spec.collects:
             found[ERRORS] = work.errors()
         return found

@@ -20,7 +20,7 @@ from nfrun.code.folder_code import FolderCode
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.history.journal import FinishedNode
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import text_checksum
 from nfrun.system.time_zone import local_zone
 
@@ -77,7 +77,7 @@ class CacheKeys:
         spec, facts = self._pipeline.nodes[node], self.facts(node)
         if spec.cache:
             return ""
-        own = KINDS[spec.kind].obstacle(spec)
+        own = kind_of(spec).runs.obstacle
         return own or _time(facts) or self._shared_by(node) or _unseen_hosts(facts) or _unknown_files(spec, facts)
 
     def calls_obstacle(self, node: str) -> str:
@@ -90,7 +90,7 @@ class CacheKeys:
         if spec.cache:
             return ""
         facts = self.facts(node)
-        own = FOR_EFFECT if KINDS[spec.kind].runs_for_effect(spec) else "" if facts.network else _time(facts)
+        own = FOR_EFFECT if kind_of(spec).runs.for_effect else "" if facts.network else _time(facts)
         return own or self._shared_by(node) or _unknown_files(spec, facts)
 
     def _shared_by(self, node: str) -> str:
@@ -116,13 +116,13 @@ class CacheKeys:
         """Return what the code or the text of the node shows without being run."""
         if node not in self._facts:
             spec = self._pipeline.nodes[node]
-            self._facts[node] = KINDS[spec.kind].code_facts(spec, self.code.of(spec.folder))
+            self._facts[node] = kind_of(spec).code.facts(spec, self.code.of(spec.folder))
         return self._facts[node]
 
     def reached(self, node: str) -> Sequence[Sequence[Statement]]:
         """Return the statements of the project's code that the node reaches, by module."""
         spec = self._pipeline.nodes[node]
-        return KINDS[spec.kind].reached(spec, self.code.of(spec.folder))
+        return kind_of(spec).code.reached(spec, self.code.of(spec.folder))
 
     def file_of(self, node: str, module: str) -> Path | None:
         """Return the file of a module that the node reaches; None if it has no file or is not of the project."""
@@ -131,25 +131,26 @@ class CacheKeys:
     def is_current(self, node: str) -> bool:
         """Return whether the code behind the node's definition is unchanged, checked once after each `refresh`."""
         spec = self._pipeline.nodes[node]
-        return KINDS[spec.kind].is_current(spec, self.code.of(spec.folder))
+        return kind_of(spec).code.is_current(spec, self.code.of(spec.folder))
 
     def refresh(self) -> None:
         """Make the next `is_current` calls read the source files again."""
         self.code.refresh()
 
     def _define(self, spec: NodeSpec) -> KeyInputs:
-        kind = KINDS[spec.kind]
+        kind = kind_of(spec)
         key_inputs = {"scheme": _SCHEME, "node": spec.id, "kind": spec.kind, "text": text_checksum(spec.body)}
         if spec.folder:  # files of these names are others there
             key_inputs["folder"] = spec.folder
         key_inputs["outputs"] = ",".join(
             [f"{name}: {spec.types[name]}" if name in spec.types else name for name in spec.outputs]
         )
-        key_inputs |= kind.key_inputs(spec, self.code.of(spec.folder))
+        key_inputs |= kind.code.key(spec, self.code.of(spec.folder))
         key_inputs |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         key_inputs |= {f"setting {name}": text_checksum(_canonical(value)) for name, value in spec.settings.items()}
         key_inputs |= {
-            f"{_PACKAGE}{name}": self._distributions.version(name) or "" for name in (*spec.packages, *kind.packages)
+            f"{_PACKAGE}{name}": self._distributions.version(name) or ""
+            for name in (*spec.packages, *kind.code.packages)
         }
         if spec.map is not None:
             key_inputs["map"] = _map_digest(spec.map)
@@ -159,7 +160,7 @@ class CacheKeys:
         for item in spec.inputs:
             if item.gather:
                 key_inputs[f"cells {item.name}"] = _cells_digest(item.gather, spec.id)
-        if kind.uses_environment:
+        if kind.code.uses_environment:
             env = {**self._pipeline.env, **self._pipeline.redacted_env, **spec.env, **spec.redacted_env}
             if spec.plugin is not None and spec.map is None:  # such as which database it is about
                 named = [name for name in spec.plugin.env if name not in self._pipeline.secrets]

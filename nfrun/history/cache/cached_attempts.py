@@ -41,7 +41,7 @@ from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs, failure_without
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
@@ -205,7 +205,7 @@ class CachedAttempts:
         A query reads the user's files, never a table that was made of them: the order of its rows may depend on that.
         """
         missing = [ref for ref in start.inputs.values() if not self._store.holds(ref)]
-        reads_source_files = KINDS[self._nodes[start.node].kind].reads_source_files
+        reads_source_files = kind_of(self._nodes[start.node]).runs.reads_source_files
         return tuple(
             ref
             for ref in missing

@@ -74,16 +74,16 @@ def _describe(key_inputs: Iterable[str], one: str, several: str) -> str:
     return f"{shortened(words, 4)} {one if len(words) == 1 else several}" if words else ""
 
 
-def _describe_one(kind: str, name: str) -> str:
+def _describe_one(part: str, name: str) -> str:
     """Describe a key input in words. `code/fingerprint.py` lists the names of items of code."""
-    if kind == "file" and name == WORKING_DIRECTORY:
+    if part == "file" and name == WORKING_DIRECTORY:
         return "the working directory"
-    if kind == "file" and name.endswith(("/", "//**")):  # see `watch/recorded_files.py`
+    if part == "file" and name.endswith(("/", "//**")):  # see `watch/recorded_files.py`
         where = name.removesuffix("**").rstrip("/")
         return f"the list of files {'that match' if name.endswith(('//', '//**')) else 'in'} {where}"
     module, _, item = name.partition(":")
-    if kind == "code" and item in _ITEMS:
+    if part == "code" and item in _ITEMS:
         return _ITEMS[item].format(module or "the folder")
-    if kind == "code" and item != item.lower():
+    if part == "code" and item != item.lower():
         return f"the definition {name}"  # a class or a constant, judging by its capitals
-    return _WORDS[kind].format(name) if kind in _WORDS else f"its {kind} {name}".rstrip()
+    return _WORDS[part].format(name) if part in _WORDS else f"its {part} {name}".rstrip()

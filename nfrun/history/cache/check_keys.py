@@ -153,11 +153,11 @@ def _code_inputs(spec: NodeSpec, check: Check, code: Fingerprints) -> list[tuple
     known = f"check {json.dumps([check.kind, check.value, dict(check.with_), spec.timezone])}"
     if known not in code.memo:
         kind, node = KINDS[check.kind], node_of(check, spec)
-        facts = kind.code_facts(node, code)
+        facts = kind.code.facts(node, code)
         reads_unseen = (facts.files, facts.unknown_files, facts.looked_at, facts.commands, facts.network)
         other = (facts.clocks, facts.draws, facts.local_time)
-        reads_more = any(reads_unseen) or any(other) or kind.external_inputs(node, Path(code.folder))
-        versions = {f"package {name}": code.distributions.version(name) or "" for name in kind.packages}
-        code.memo[known] = None if reads_more else sorted({**kind.key_inputs(node, code), **versions}.items())
+        reads_more = any(reads_unseen) or any(other) or kind.outside.inputs(node, Path(code.folder))
+        versions = {f"package {name}": code.distributions.version(name) or "" for name in kind.code.packages}
+        code.memo[known] = None if reads_more else sorted({**kind.code.key(node, code), **versions}.items())
     found: list[tuple[str, str]] | None = code.memo[known]
     return found

@@ -17,7 +17,7 @@ from nfrun.history.cache.reuse_decision import ReuseDecision
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import RunHistory, table_path
 from nfrun.nodes.folders import folder_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.system.atomic_files import sync
 
 
@@ -89,7 +89,7 @@ class Hits:
     def source_of(self, node: str) -> Path | None:
         """Return the path of the file or folder that a node hands on where it is, None if it makes what it gives."""
         spec = self._nodes[node]
-        return KINDS[spec.kind].source_path(spec, folder_of(spec, self._base))
+        return kind_of(spec).outside.source_path(spec, folder_of(spec, self._base))
 
     def _with_home(self, finished: FinishedNode, output: FinishedOutput) -> tuple[FinishedOutput, Path | None]:
         """Return the output with where it is: for a shown one, where it still is, and its file on this machine."""

@@ -19,7 +19,7 @@ from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import RunHistory
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.nodes.folders import folders_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.system.file_search import inner_folder
 
 
@@ -81,7 +81,7 @@ def handed_on_to(spec: NodeSpec, nodes: Mapping[str, NodeSpec]) -> Iterator[Node
     for item in spec.inputs:
         for output in item.outputs if item.type != TABLE else ():
             maker = nodes[output.node]
-            if KINDS[maker.kind].hands_on:
+            if kind_of(maker).outside.hands_on:
                 yield from handed_on_to(maker, nodes)
-            elif KINDS[maker.kind].has_local_source(maker):
+            elif kind_of(maker).outside.is_source(maker):
                 yield maker

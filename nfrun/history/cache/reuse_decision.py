@@ -24,7 +24,7 @@ from nfrun.history.index_tables import definition_of
 from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import RunHistory, reader_digest
 from nfrun.nodes.folders import folder_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import LAYOUT, shown_name
 
 NO_CACHE = "it has 'cache: false'"
@@ -65,7 +65,7 @@ def runs_for_effect(spec: NodeSpec, found: FinishedNode) -> bool:
 
 def has_effect(spec: NodeSpec, found: FinishedNode) -> bool:
     """Return whether a node gave no output, or its kind says that it exists for its effect."""
-    return not found.outputs or KINDS[spec.kind].runs_for_effect(spec)
+    return not found.outputs or kind_of(spec).runs.for_effect
 
 
 def decide_reuse(
@@ -285,7 +285,7 @@ class _ReuseDecider:
         if self._match[name].output(output) is None:
             return False
         spec = self._nodes[name]
-        if KINDS[spec.kind].source_path(spec, folder_of(spec, self._folder)) is not None:
+        if kind_of(spec).outside.source_path(spec, folder_of(spec, self._folder)) is not None:
             return False  # its file is there, as its key says
         if self._history.find(self._match[name], output) is not None:
             return False

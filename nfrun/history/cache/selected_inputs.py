@@ -15,7 +15,7 @@ from nfrun.core.values import field, frozen
 from nfrun.history.cache.reuse_decision import ReuseDecision
 from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import RunHistory
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 
 
 @frozen
@@ -52,7 +52,7 @@ def find_selected_inputs(
         elif _reads_source_files(reader, decision.hit) or any(
             history.find(decision.hit, output) is None for output in reads
         ):
-            if KINDS[pipeline.nodes[name].kind].has_local_source(pipeline.nodes[name]):
+            if kind_of(pipeline.nodes[name]).outside.is_source(pipeline.nodes[name]):
                 sources[name] = decision.hit
             else:
                 wrong.append(_message(name, reader, "its table is not kept", ", or keep it (cache: true)"))
@@ -84,7 +84,7 @@ def _needed(pipeline: Pipeline, selected: Collection[str]) -> Iterator[tuple[Nod
 def _reads_source_files(reader: NodeSpec, hit: FinishedNode) -> bool:
     """Return whether the reader is a query over the files that were read: it reads them, not the table."""
     of_files = any(output.digest.startswith(DIGEST_OF_FILES) for output in hit.outputs)
-    return of_files and KINDS[reader.kind].reads_source_files
+    return of_files and kind_of(reader).runs.reads_source_files
 
 
 def _reads(reader: NodeSpec, name: str) -> list[OutputId]:

@@ -22,7 +22,7 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.lookback.reopen.rerun_context import RerunContext, whole_table
 from nfrun.nodes.base import NodeError, output_name, seed_of
-from nfrun.nodes.registry import KINDS, run_whole
+from nfrun.nodes.registry import kind_of, run_whole
 from nfrun.reports.format_units import format_count
 from nfrun.system.logs.node_logs import STREAMS, Logs
 from nfrun.tables.gathered import flattened
@@ -126,7 +126,7 @@ class NodeShell:
 
     def _offer(self, context: RerunContext) -> None:
         """Put what the kind offers into the shell, such as the function as it was just imported."""
-        offered = KINDS[self._node.kind].shell_names(context, self.query)
+        offered = kind_of(self._node).runs.shell_names(context, self.query)
         self.names |= {name: value for name, value in offered.items() if name not in self._given}
 
     @contextmanager

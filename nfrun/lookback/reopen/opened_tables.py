@@ -26,7 +26,7 @@ from nfrun.lookback.recorded_run import Node, ends_of, which_cell
 from nfrun.lookback.reopen.fetched_outputs import fetched
 from nfrun.lookback.reopen.source_tables import has_source, if_content_of, read_source
 from nfrun.lookback.run_list import ListedRun
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import shown_name
 from nfrun.tables.formats import FormatError
 
@@ -209,7 +209,7 @@ class RunTables:
         recorded = self._found(output)[1]
         pipeline = self._pipeline() if recorded.file is None and not recorded.stored else None
         spec = pipeline.nodes.get(output.node) if pipeline is not None else None
-        return spec if spec is not None and KINDS[spec.kind].hands_on else None
+        return spec if spec is not None and kind_of(spec).outside.hands_on else None
 
     def _removed(self, outputs: Sequence[OutputId]) -> NotRecorded:
         listed = shortened([f"'{output}'" for output in outputs], _MAX_LISTED)

@@ -11,7 +11,7 @@ from nfrun.history.run_history import reader_digest
 from nfrun.lookback.reopen.rerun_context import RerunContext
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.folders import folder_of
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.tables.formats import FormatError
 from nfrun.tables.output_files import hand_on
 
@@ -19,7 +19,7 @@ from nfrun.tables.output_files import hand_on
 def has_source(pipeline: Pipeline, output: OutputId) -> bool:
     """Return whether the node of an output only reads files of this machine, which are its source."""
     spec = pipeline.nodes.get(output.node)
-    return spec is not None and KINDS[spec.kind].has_local_source(spec)
+    return spec is not None and kind_of(spec).outside.is_source(spec)
 
 
 def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
@@ -31,7 +31,7 @@ def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
 
     spec = pipeline.nodes[output.id.node]
     try:
-        value = KINDS[spec.kind].run(RerunContext(spec, folder_of(spec, Path(pipeline.folder))))[output.id.name]
+        value = kind_of(spec).runs.run(RerunContext(spec, folder_of(spec, Path(pipeline.folder))))[output.id.name]
         if isinstance(value, FileTable):
             value.load()
         if isinstance(value, Path):

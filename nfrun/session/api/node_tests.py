@@ -16,7 +16,7 @@ from nfrun.core.errors import SpecError, UsageError
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, Input, NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.binder import expand
 from nfrun.pipeline_file.built_document import BuiltPipeline
 from nfrun.pipeline_file.loader import read_pipeline
@@ -154,7 +154,7 @@ def _check_given(node: NodeSpec, given: Mapping[str, Any]) -> None:
 
 def _check_values(node: NodeSpec, with_: Mapping[str, Any]) -> None:
     """Raise UsageError for a value that the node does not have. Of a function, the reader checks what it takes."""
-    for name in with_ if not KINDS[node.kind].has_user_frames else ():
+    for name in with_ if not kind_of(node).runs.calls_code else ():
         if name not in node.with_:
             guess = closest_match(str(name), node.with_)
             hint = f"did you mean '{guess}'?" if guess else f"its values are {', '.join(node.with_) or 'none'}"
