@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.errors import SpecError
+from nfrun.nodes.registry import written_kinds
 from nfrun.pipeline_file.loader import read_pipeline
 
 FILE = "a file is read by a node of its own, as in 'read: data.csv', or stands under 'files'"
 LAST = "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
-KINDS = "the kind is a key: python, sql, run, read, write, pipeline, use"
+KINDS = f"the kind is a key: {', '.join(written_kinds())}"
 
 HINTS = {
     "run: x, deps: [steps.py]": "did you mean 'files'? nodes that it waits for go under 'needs'",
