@@ -24,7 +24,7 @@ system 4031
 tables 7663
 code 7070
 rows 2675
-nodes 7361
+nodes 7364
 pipeline_file 8152
 engine 4884
 cluster 3487

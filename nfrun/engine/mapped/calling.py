@@ -18,7 +18,7 @@ from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSetti
 from nfrun.engine.context_variables import new_context, with_settings_kept
 from nfrun.engine.mapped.open_map import CallsFailed, PieceSource
 from nfrun.nodes.base import CancelToken, NodeError
-from nfrun.nodes.registry import kind_of
+from nfrun.nodes.registry import KINDS
 from nfrun.rows.piece import Piece
 from nfrun.rows.returned import ReturnedError, WrongLength
 from nfrun.system.logs.print_capture import current_attempt
@@ -83,7 +83,7 @@ async def make_call_on_loop(settings: AttemptSettings, start: CallStarted, cance
     """Make a call of a coroutine function on the event loop of this thread. Never raises."""
     open_map = settings.open_maps[start.node, start.attempt]
     context = CallContext(settings, start, cancel_token, _refuse)
-    maps = kind_of(context.node).maps
+    maps = KINDS[context.node.kind].maps
     assert maps is not None and maps.call_async is not None
     failure: Failure | None = None
     began = time.perf_counter()
@@ -117,7 +117,7 @@ def _call(context: CallContext, open_map: PieceSource, path: PiecePath) -> Failu
     began = time.perf_counter()
     try:
         piece = open_map.piece(path)
-        maps = kind_of(context.node).maps
+        maps = KINDS[context.node.kind].maps
         assert maps is not None
         table, inputs = open_map.table(piece), open_map.inputs
         value = with_settings_kept(settings.memo, lambda: maps.call(context, table, inputs))
