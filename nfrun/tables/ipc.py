@@ -14,7 +14,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.values import frozen, replace
 from nfrun.system.atomic_files import atomic_write
-from nfrun.system.checksums import HashedFile, bytes_checksum
+from nfrun.system.checksums import HashedFile, bytes_checksum, file_checksum
 from nfrun.system.os_errors import reason
 from nfrun.tables.stored_form import LITTLE, is_plain, joined_batches, registered_reader, with_stored_types
 
@@ -31,16 +31,15 @@ class WrittenFile:
     """Describes a written file.
 
     `bytes` is the size in memory and `size` that of the file, both in bytes. `digest` and `schema_digest` are those of
-    `Digest`. `checksum` covers the bytes of the file; None for a reader and for a large table of many parts. `whole`
-    holds the bytes of the file; None if they are more than a page (4 KiB), or if `checksum` is None.
+    `Digest`. `checksum` covers the bytes of the file. `whole` holds them; None if they are more than a page (4 KiB).
     """
 
     rows: int
     bytes: int
     size: int
     digest: str
-    checksum: str | None = None
-    schema_digest: str | None = None
+    checksum: str
+    schema_digest: str
     whole: pa.Buffer | None = None
 
     def described(self, ref: OutputRef) -> OutputRef:
@@ -82,8 +81,8 @@ def write_file(
     checksum = whole = None
     with atomic_write(path, private=True, fsync=fsync) as partial:
         # A Python file takes the GIL for every buffer and every few bytes of padding. While other nodes compute in
-        # Python, each GIL wait takes 5 ms. So only tables of few buffers are hashed while they are written: reading the
-        # file again for that takes as long as writing it.
+        # Python, each GIL wait takes 5 ms. So only tables of few buffers are hashed while they are written. Other files
+        # are read again for that.
         with _created(partial) as file:
             if known >= RESERVE_BYTES and isinstance(table, pa.Table):
                 reserved = _reserve(partial, known)
@@ -105,6 +104,7 @@ def write_file(
                 size = file.tell()
         if size < reserved:
             os.truncate(partial, size)
+        checksum = checksum or file_checksum(partial)
     if whole is not None and whole.size > LITTLE:
         whole = None
     return WrittenFile(rows, total, size, content.hexdigest(), checksum, content.schema_digest(table), whole)

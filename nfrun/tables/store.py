@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +23,6 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.system.atomic_files import remove_partials
-from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import remove
 from nfrun.system.runtime import available_memory
 from nfrun.system.threads import start_thread
@@ -63,9 +61,9 @@ class TableStore:
     table. With `fsync`, files survive a power loss. `stored` fetches outputs that are in a place which machines share;
     there they stay.
 
-    `on_published(ref)` is called once for each output that is committed and written or hashed, in a persistent store
-    with the checksum of its file; `on_error(error)` when one cannot be written. They run on threads of the store or
-    the caller's thread, and must not raise. `on_published` runs with the store's lock held: it must not call the store.
+    `on_published(ref)` is called once for each output that is committed and written or hashed; `on_error(error)` when
+    one cannot be written. They run on the thread of the store or the caller's thread, and must not raise.
+    `on_published` runs with the store's lock held: it must not call the store.
     """
 
     def __init__(
@@ -97,7 +95,6 @@ class TableStore:
         self._lock = threading.Lock()
         self._change = threading.Condition(self._lock)
         self._writer = WriterThread(self._change, self._lock, self._write_queue, self._entries, self._write)
-        self._checksums = ChecksumThread(self._change, on_published) if persistent else None
 
     # -- called by nodes -------------------------------------------------------------------------------------------
 
@@ -237,7 +234,7 @@ class TableStore:
             if entry is not None:
                 entry.committed = True
                 if entry.ref.digest is not None:
-                    self._complete(entry)
+                    self._on_published(entry.ref)
 
     def release(self, ref: OutputRef) -> None:
         """Drop an output that has no more readers: its table, its file, and its place in the write queue.
@@ -264,11 +261,8 @@ class TableStore:
 
         Without `seconds`, wait without limit.
         """
-        queue, checksums = self._write_queue, self._checksums
         with self._lock:
-            return self._change.wait_for(
-                lambda: not (queue.has_work() or self._writer.busy or (checksums and checksums.pending)), seconds
-            )
+            return self._change.wait_for(lambda: not (self._write_queue.has_work() or self._writer.busy), seconds)
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the writer thread and drop all tables. Only the files of retained outputs stay, or all if persistent.
@@ -287,8 +281,6 @@ class TableStore:
             self._change.notify_all()
             self._writer.stop()
         self._writer.join(wait=wait)
-        if self._checksums is not None:
-            self._checksums.close()
         with self._lock:
             while self._entries:
                 self._entries.popitem()[1].end_use()
@@ -355,13 +347,6 @@ class TableStore:
                 self._write_queue.unlink(path)
                 self._writer.wake()
 
-    def _complete(self, entry: StoredOutput) -> None:
-        """Publish a committed output; in a persistent store, when the checksum of its file is taken."""
-        if entry.ref.checksum is None and self._checksums is not None and not entry.temporary:
-            self._checksums.add(entry, self._path_of(entry.ref))
-        else:
-            self._on_published(entry.ref)
-
     # -- the writer thread -----------------------------------------------------------------------------------------
 
     def _write(self, entry: StoredOutput) -> None:
@@ -372,7 +357,7 @@ class TableStore:
             released, first = entry.released, entry.ref.digest is None
             entry.ref, entry.written, entry.error = done.ref, done.written, done.error
             if first and entry.committed and not done.error and not released:
-                self._complete(entry)
+                self._on_published(entry.ref)
             if done.written and (released or (entry.no_readers and entry.temporary)):
                 self._write_queue.unlink(path)
             if released or entry.no_readers:
@@ -399,7 +384,7 @@ class TableStore:
             entry.files, entry.stored = FileTable(ref.files, ref.rows) if ref.files else None, stored
 
 
-# ------------------------------------------------------------------ its threads
+# ------------------------------------------------------------------ its thread
 
 
 class WriterThread:
@@ -483,39 +468,3 @@ class WriterThread:
                 if under_pressure or self._queue.under_pressure():
                     # Allocators keep freed memory, glibc's up to several times the budget, until asked to return it.
                     pa.default_memory_pool().release_unused()
-
-
-class ChecksumThread:
-    """Reads the files of outputs one by one, and puts their checksums into the references, so that no one waits for it.
-
-    `on_taken(ref)` is called for each that is not released, with the lock of `change` held; then `change` is notified.
-    The checksum stays None if the file cannot be read: the journal writer, which needs it, reports the error. `pending`
-    counts the outputs that are not done; read it with the lock held.
-    """
-
-    def __init__(self, change: threading.Condition, on_taken: Callable[[OutputRef], None]) -> None:
-        self.pending = 0
-        self._change = change
-        self._on_taken = on_taken
-        self._queue: SimpleQueue[tuple[StoredOutput, str] | None] = SimpleQueue()
-        start_thread(self._run, "nfrun-checksums")
-
-    def add(self, output: StoredOutput, path: str) -> None:
-        """Queue an output whose file is at `path`. Call it with the lock held."""
-        self.pending += 1
-        self._queue.put((output, path))
-
-    def close(self) -> None:
-        """End the thread once the queue is empty."""
-        self._queue.put(None)
-
-    def _run(self) -> None:
-        while (task := self._queue.get()) is not None:
-            output, path = task
-            with suppress(Exception):
-                output.ref = replace(output.ref, checksum=file_checksum(path))
-            with self._change:
-                self.pending -= 1
-                if not output.released:
-                    self._on_taken(output.ref)
-                self._change.notify_all()

@@ -307,8 +307,10 @@ def test_a_run_that_raises_leaves_no_open_file_and_no_thread(
     elif broken_part == "journal":
         monkeypatch.setattr("nfrun.history.cache.run_cache.sync", raise_broken)
     else:
-        module = {"store": "tables.store", "dispatcher": "engine.event_dispatch"}[broken_part]
-        monkeypatch.setattr(f"nfrun.{module}.start_thread", raise_broken)
+        name = {"store": "tables.store.available_memory", "dispatcher": "engine.event_dispatch.start_thread"}[
+            broken_part
+        ]
+        monkeypatch.setattr(f"nfrun.{name}", raise_broken)
     events = file.parent / "events.jsonl"
     before = threading.enumerate()  # other tests may have left some
     with pytest.raises(LookupError, match="broken") as error:
@@ -317,7 +319,7 @@ def test_a_run_that_raises_leaves_no_open_file_and_no_thread(
     assert not [path for path in descriptors if path.startswith(f"{file.parent}")], error  # which holds all frames
     left = [each for each in threading.enumerate() if each.name.startswith("nfrun-") and each not in before]
     for thread in left:
-        thread.join(10 if thread.name == "nfrun-checksums" else 0)
+        thread.join(0)
     assert not [thread.name for thread in left if thread.is_alive()]
 
 
