@@ -21,7 +21,7 @@ import nfrun
 LAYERS = """
 core 4174
 system 4031
-tables 7612
+tables 7588
 code 7070
 rows 2675
 nodes 7364

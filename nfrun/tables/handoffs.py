@@ -10,14 +10,13 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from nfrun.core.events import OutputRef
-
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
 
 DEFAULT_HANDOFF = "auto"
 PERSISTENT_HANDOFFS = ("auto", "mmap")  # those that leave files, which a later run can reuse
 _OTHER_STORES = {"json": ("nfrun.tables.json_store", "JsonStore")}
+_WITHOUT_TABLES = {"commit": None, "release": None, "discard": None, "flushed": True, "close": None}  # what they return
 HANDOFFS = (*PERSISTENT_HANDOFFS, "memory", *_OTHER_STORES)
 
 
@@ -40,32 +39,9 @@ class LateStore:
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the store, which is made now if it was not before."""
+        """Return an attribute of the store. It is made now if a store without tables does not do."""
         with self._lock:
-            if self._made is None:
-                self._made = self._make()
+            if self._made is None and name in _WITHOUT_TABLES:
+                return lambda *_, **__: _WITHOUT_TABLES[name]
+            self._made = self._made or self._make()
         return getattr(self._made, name)
-
-    def commit(self, ref: OutputRef) -> None:
-        """Commit an output, see `TableStore`."""
-        if self._made is not None:
-            self._made.commit(ref)
-
-    def release(self, ref: OutputRef) -> None:
-        """Release an output, see `TableStore`."""
-        if self._made is not None:
-            self._made.release(ref)
-
-    def discard(self, ref: OutputRef) -> None:
-        """Drop an output, see `TableStore`."""
-        if self._made is not None:
-            self._made.discard(ref)
-
-    def flushed(self, seconds: float | None = None) -> bool:
-        """Wait until there is nothing to write, see `TableStore`."""
-        return self._made is None or self._made.flushed(seconds)
-
-    def close(self, *, wait: bool = True) -> None:
-        """Close the store, see `TableStore`."""
-        if self._made is not None:
-            self._made.close(wait=wait)
