@@ -25,7 +25,7 @@ tables 7588
 code 7070
 rows 2675
 nodes 7364
-pipeline_file 8152
+pipeline_file 7626
 engine 4884
 cluster 3487
 history 6529

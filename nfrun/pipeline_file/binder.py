@@ -5,24 +5,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
-from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
+from nfrun.core.pipeline import NOTHING, UTC, NodeSpec, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen, replace
-from nfrun.pipeline_file.conditions import without_disabled
+from nfrun.pipeline_file.conditions import of_sections, without_disabled
 from nfrun.pipeline_file.file_conflicts import file_conflicts
-from nfrun.pipeline_file.included_files import value_problem
-from nfrun.pipeline_file.matrix.resolution import MatrixNames, expand_matrix
+from nfrun.pipeline_file.matrix.expansion import MatrixNames, expand_matrix
 from nfrun.pipeline_file.node_binder import Names, NodeBinder
-from nfrun.pipeline_file.node_counts import too_many_included, too_many_nodes
-from nfrun.pipeline_file.parameters import bind_params, default_names
-from nfrun.pipeline_file.subpipelines import expand_included, includes
-from nfrun.pipeline_file.timezones import date_in
+from nfrun.pipeline_file.parameters import bind_params, default_names, value_problem
+from nfrun.pipeline_file.references import includes
+from nfrun.pipeline_file.subpipelines import check_count, expand_included, too_many_included
 from nfrun.pipeline_file.yaml.document import Document
 from nfrun.system.logs.redaction import MASK
 
@@ -62,7 +61,13 @@ def bind(
     if texts:
         on_run()
     bound = replace(bound, date=date if any("date" in text for text in texts) else "")
-    span = _spans(bound, document)
+    by_name = {spec.declared: spec for spec in bound.nodes.values()}
+
+    def span(section: str | int, node: str | int, *path: str | int) -> SourceSpan:
+        """Return the span of a value of a node of any file of the pipeline."""
+        spec = by_name[str(node)]
+        return document.others.get(spec.source.file, document).span(section, spec.local_name, *path)
+
     for name in pipeline.inputs:
         if name in bound.nodes and not bound.nodes[name].body:
             where = document.key_span("inputs", name)
@@ -79,8 +84,7 @@ def bind(
 def expand(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Pipeline:
     """Return the pipeline with its cells and the nodes of other pipelines, as far as defaults tell them, not bound."""
     names = default_names(pipeline, environ)
-    if wrong := too_many_nodes(pipeline, document, names):
-        raise SpecError([wrong])
+    check_count(pipeline, document, names)
     pipeline = expand_matrix(pipeline, document, names)
     other = {
         body: expand(included, document.others[included.file], environ) for body, included in pipeline.included.items()
@@ -99,17 +103,6 @@ def each_once(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
     """Return one problem for each place: a default is evaluated for each node, and others for each cell."""
     first = {found.span: found for found in reversed(diagnostics)}
     return list(reversed(first.values()))
-
-
-def _spans(pipeline: Pipeline, document: Document) -> Callable[..., SourceSpan]:
-    """Return the function from the path of a value of a node, of any file of the pipeline, to its span."""
-    by_name = {spec.declared: spec for spec in pipeline.nodes.values()}
-
-    def span(section: str, node: str, *path: str | int) -> SourceSpan:
-        spec = by_name[node]
-        return document.others.get(spec.source.file, document).span(section, spec.local_name, *path)
-
-    return span
 
 
 @frozen
@@ -152,17 +145,12 @@ class _Run:
         binder.names = {**names, "env": visible}
         if diagnostics and pipeline.axes:
             raise SpecError(diagnostics)
-        if wrong := too_many_nodes(pipeline, document, binder.names):
-            raise SpecError([wrong])
+        check_count(pipeline, document, binder.names)
         pipeline = expand_matrix(pipeline, document, binder.names, files_may_lack=files_may_lack)
         binder.cells = MatrixNames(pipeline.axes)
         nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
-        bound = replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params)
-        on_failure, finally_ = (
-            {name: binder.node(spec) for name, spec in section.items()}
-            for section in (pipeline.on_failure, pipeline.finally_)
-        )
-        bound = replace(bound, on_failure=on_failure, finally_=finally_)
+        last = of_sections(pipeline, binder.node)
+        bound = replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params, **last)
         if pipeline.included and not diagnostics:
             bound = self.with_included(bound, document, binder)
         if diagnostics:
@@ -182,7 +170,7 @@ class _Run:
             other = pipeline.included[spec.body]
             before = len(binder.diagnostics)
             for name, value in spec.with_.items():
-                if problem := value_problem(spec, other, name, value):
+                if problem := value_problem(other.params[name], value, spec.body):
                     binder.report(document.span("nodes", spec.declared, "with", name), *problem)
             of = document.others[other.file]
             binder.diagnostics += _missing_secrets(other, of, self.environ) if self.to_run else ()
@@ -221,3 +209,13 @@ def _missing_secrets(pipeline: Pipeline, document: Document, environ: Mapping[st
         if not environ.get(name, "").strip():
             what = f"the secret '{name}' is {'empty' if name in environ else 'not set'}"
             yield Diagnostic(document.span("secrets", i), what, f"give it a value: export {name}=…")
+
+
+def date_in(timezone: str) -> str:
+    """Return the date of today in a time zone, such as 2026-01-31."""
+    if timezone == UTC:
+        return time.strftime("%Y-%m-%d", time.gmtime())
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    return datetime.now(ZoneInfo(timezone)).date().isoformat()

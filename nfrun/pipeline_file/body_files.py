@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import SourceSpan
 from nfrun.core.pipeline import NodeSpec
-from nfrun.core.text import closest_match
 from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
 from nfrun.pipeline_file.contracts import checks_path
-from nfrun.pipeline_file.findings import Findings
+from nfrun.pipeline_file.findings import Findings, closest_file
 from nfrun.pipeline_file.yaml.document import Keys
 from nfrun.system.os_errors import reason
 
@@ -34,7 +32,8 @@ def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path
 
     def text_of(body: Any, kind: str, path: Keys) -> str | None:
         """Return the text of the file that a body names, None if it names none that can be read."""
-        if kind not in KINDS or path in findings.bad or not _is_file_name(body, KINDS[kind].says.file_ending):
+        ending = KINDS[kind].says.file_ending if kind in KINDS and path not in findings.bad else ""
+        if not (ending and isinstance(body, str) and body.strip().lower().endswith(ending) and len(body.split()) == 1):
             return None
         file = body.strip()
         try:
@@ -58,21 +57,12 @@ def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path
             nodes[name] = replace(nodes[name], contracts=contracts)
 
 
-def span_in_body(spec: NodeSpec, pipeline_file: str, start: int, length: int) -> SourceSpan:
-    """Return the span of characters of a body that is in a file of its own, from the index `start` on."""
-    return span_in_text(spec.body, spec.body_file, pipeline_file, start, length)
-
-
 def span_in_text(text: str, file: str, pipeline_file: str, start: int, length: int) -> SourceSpan:
     """Return the span of characters, from the index `start` on, of a text that is in a `file` of its own."""
     begin = text.rfind("\n", 0, start) + 1
     line = text[begin:].partition("\n")[0].rstrip("\r")
     shown = os.path.join(os.path.dirname(pipeline_file), file)  # noqa: PTH118, PTH120  (the name as it is given)
     return SourceSpan(shown, text.count("\n", 0, start) + 1, start - begin + 1, length, line)
-
-
-def _is_file_name(body: Any, ending: str) -> bool:
-    return bool(ending) and isinstance(body, str) and body.strip().lower().endswith(ending) and len(body.split()) == 1
 
 
 def _text(file: str, folder: Path, kind: str) -> str:
@@ -84,7 +74,9 @@ def _text(file: str, folder: Path, kind: str) -> str:
         if path.is_dir():
             raise _Unreadable(f"'{file}' is a folder", "name a file in it")
         if not path.exists():
-            raise _Unreadable(f"there is no file '{file}'", _closest(file, folder))
+            near = closest_file(Path(file), folder, [path.suffix.lower()])
+            hint = f"did you mean '{near}'?" if near else "a path is relative to the pipeline file"
+            raise _Unreadable(f"there is no file '{file}'", hint)
         if not path.is_file():  # reading a pipe would block
             raise _Unreadable(f"'{file}' is not an ordinary file", "name a file with the text")
         if path.stat().st_size > _MAX_BYTES:
@@ -100,19 +92,3 @@ def _text(file: str, folder: Path, kind: str) -> str:
     if not text.strip():
         raise _Unreadable(f"'{file}' is empty", f"write what belongs under '{kind}' into it")
     return text
-
-
-def _closest(file: str, folder: Path) -> str:
-    """Return the hint for a missing file: one with a similar name, in its folder or in one with a similar name."""
-    path = Path(file)
-    with suppress(OSError):
-        parent = path.parent
-        if not (folder / parent).is_dir():
-            siblings = [found.name for found in (folder / parent).parent.iterdir() if found.is_dir()]
-            parent = parent.with_name(closest_match(parent.name, siblings) or parent.name)
-        endings = [found.name for found in (folder / parent).iterdir() if found.suffix.lower() == path.suffix.lower()]
-        # Compared without their endings, which would make any two names look alike.
-        names = {Path(name).stem: name for name in endings}
-        if guess := closest_match(path.stem, names):
-            return f"did you mean '{parent / names[guess]}'?"
-    return "a path is relative to the pipeline file"

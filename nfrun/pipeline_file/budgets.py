@@ -8,10 +8,11 @@ from pathlib import PurePath
 
 from nfrun.core.budgets import Budget
 from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
+from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
-from nfrun.pipeline_file.findings import Findings
+from nfrun.nodes.base import NodeDiagnostic
+from nfrun.pipeline_file.findings import Findings, did_you_mean
 from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.settings import setting_path
 from nfrun.pipeline_file.yaml.document import Document, Keys
@@ -31,8 +32,11 @@ _TAKEN = (
 _TAKEN_FAMILIES = ("NFRUN_INPUT_", "NFRUN_OUTPUT_", "NFRUN_WITH_")
 
 
-def read_budgets(found: Findings, at: Keys = ()) -> dict[str, Budget]:
-    """Return the budgets at the top of a file, or in its profile `at` a path, without those that have a problem."""
+def read_budgets(found: Findings, at: Keys = (), nodes: Mapping[str, NodeSpec] = NOTHING) -> dict[str, Budget]:
+    """Return the budgets at the top of a file, or in its profile `at` a path, without those that have a problem.
+
+    Rejects amounts of `nodes` above them. Those made by expressions are checked once they are known.
+    """
     given = found.document.root
     for step in (*at, "resources"):
         given = given.get(step)
@@ -42,7 +46,12 @@ def read_budgets(found: Findings, at: Keys = ()) -> dict[str, Budget]:
         path: Keys = (*at, "resources", name)
         if path in found.bad:
             continue
-        first = names.setdefault(name.lower(), name)
+        first, text = names.setdefault(name.lower(), name), env_text(value)
+        if rate := _RATE.fullmatch(text):
+            budget = Budget(float(rate[1]) * (1000 if rate[2] else 1), text, per=_PERIODS[rate[3]])
+        else:
+            is_size, amount = isinstance(value, str) or name == _MEMORY, value
+            budget = Budget(float(parse_size(amount) if isinstance(amount, str) else amount), text, is_size=is_size)
         if name == "cpu":
             found.report(path, "the budget of 'cpu' is -j", "remove it, and give -j to the command", at_key=True)
         elif (variable := f"NFRUN_{name.upper()}") in _TAKEN or variable.startswith(_TAKEN_FAMILIES):
@@ -50,22 +59,15 @@ def read_budgets(found: Findings, at: Keys = ()) -> dict[str, Budget]:
             found.report(path, what, "rename it", at_key=True)
         elif first != name:
             found.report(path, f"'{name}' differs from '{first}' only in case", "rename one", at_key=True)
-        elif (budget := _budget(name, value)).per and name == _MEMORY:
+        elif budget.per and name == _MEMORY:
             found.report(path, "the budget of 'memory' is a size, not a rate", "for example memory: 12GB")
         elif budget.is_size and 0 < budget.amount < _SMALLEST_SIZE:
             found.report(path, *_no_size(name, budget.amount))
         else:
             budgets[name] = budget
+    for wrong in check_amounts(nodes, budgets, found.document) if ("resources",) not in found.bad else ():
+        found.add(wrong)
     return budgets
-
-
-def _budget(name: str, value: float | str) -> Budget:
-    """Return the budget for a number, a size or a rate, which matches the schema."""
-    text = env_text(value)
-    if rate := _RATE.fullmatch(text):
-        return Budget(float(rate[1]) * (1000 if rate[2] else 1), text, per=_PERIODS[rate[3]])
-    is_size = isinstance(value, str) or name == _MEMORY
-    return Budget(float(parse_size(value) if isinstance(value, str) else value), text, is_size=is_size)
 
 
 def _no_size(name: str, amount: float) -> tuple[str, str]:
@@ -74,8 +76,8 @@ def _no_size(name: str, amount: float) -> tuple[str, str]:
 
 def check_amounts(
     nodes: Mapping[str, NodeSpec], budgets: Mapping[str, Budget], document: Document, run: str = ""
-) -> Iterator[tuple[Keys, str, str, bool]]:
-    """Yield what is wrong with the amounts that nodes take: the path, the message, the hint, and whether at the key.
+) -> Iterator[NodeDiagnostic]:
+    """Yield what is wrong with the amounts that nodes take, each with its path in the document.
 
     `run` is the name of the file that has the budgets, if it is not that of the nodes.
     """
@@ -84,27 +86,17 @@ def check_amounts(
             path = setting_path(document.root, (spec.section, spec.local_name), ("resources", name))
             budget = budgets.get(name)
             if budget is None and name != _MEMORY:
-                yield path, f"there is no budget for '{ellipsize(name)}'", _no_budget(name, amount, budgets, run), True
+                cpu = ["cpu"] if name.startswith("c") else []  # 'gpu' is no misspelling of it
+                example = f"resources: {{{ellipsize(name)}: {max(1, amount):g}}}"
+                instead = f"say at the top of {run or 'the file'} how much there is: {example}"
+                hint = did_you_mean(name, [*cpu, _MEMORY, *budgets], instead)
+                yield NodeDiagnostic(path, f"there is no budget for '{ellipsize(name)}'", hint, at_key=True)
             elif (budget is None or budget.is_size) and amount < _SMALLEST_SIZE:
-                yield path, *_no_size(name, amount), False
+                yield NodeDiagnostic(path, *_no_size(name, amount))
             elif budget is not None and amount > budget.most:
                 there = budget.text or _shown(budget, budget.amount)
-                yield (
-                    path,
-                    f"'{spec.declared}' takes {_shown(budget, amount)} of '{name}', and there is {there}",
-                    "",
-                    False,
-                )
-
-
-def _no_budget(name: str, amount: float, budgets: Mapping[str, Budget], run: str) -> str:
-    cpu = ["cpu"] if name.startswith("c") else []  # 'gpu' is no misspelling of it
-    guess = closest_match(name, [*cpu, _MEMORY, *budgets])
-    if guess:
-        return f"did you mean '{guess}'?"
-    return (
-        f"say at the top of {run or 'the file'} how much there is: resources: {{{ellipsize(name)}: {max(1, amount):g}}}"
-    )
+                what = f"'{spec.declared}' takes {_shown(budget, amount)} of '{name}', and there is {there}"
+                yield NodeDiagnostic(path, what)
 
 
 def refused_amounts(pipeline: Pipeline, document: Document, budgets: Mapping[str, Budget]) -> Iterator[Diagnostic]:
@@ -116,8 +108,8 @@ def refused_amounts(pipeline: Pipeline, document: Document, budgets: Mapping[str
     for file, specs in nodes.items():
         own = document.others.get(file, document)
         run = "" if own is document else PurePath(document.file).name
-        for path, what, hint, at_key in check_amounts(specs, budgets, own, run):
-            yield Diagnostic((own.key_span if at_key else own.span)(*path), what, hint)
+        for found in check_amounts(specs, budgets, own, run):
+            yield Diagnostic(own.place(found.path, at_key=found.at_key), found.message, found.hint)
 
 
 def _shown(budget: Budget, amount: float) -> str:

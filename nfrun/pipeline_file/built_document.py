@@ -1,4 +1,4 @@
-"""A pipeline document that a program has built: its values, and where in the program each was given."""
+"""Documents that are not a whole file: those that a program has built, and single nodes of a file with given inputs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nfrun.core.errors import SourceSpan
+from nfrun.core.output_types import TABLE
 from nfrun.core.values import field, frozen, replace
-from nfrun.pipeline_file.yaml.document import Document, Keys
-from nfrun.pipeline_file.yaml.parser import Source
+from nfrun.pipeline_file.yaml.document import Document, Keys, Source
 
 CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # characters that no file has, not even escaped
 
@@ -52,3 +52,50 @@ class BuiltPipeline:
 def built_document(file: str, root: Mapping[str, Any], places: Mapping[Keys, SourceSpan]) -> BuiltDocument:
     """Return a document with these values, as if they stood in `file`, which need not exist."""
     return BuiltDocument(file, root, Source(file, ""), places=places)
+
+
+_KEPT = ("name", "params", "env", "secrets", "resources", "defaults", "profiles")
+# Keys of the node that are about other nodes, or about whether it runs at all.
+_LEFT_OUT = ("inputs", "needs", "if", "continue_on_error", "cache", "executor", "tags")
+_DEFAULTS_LEFT_OUT = ("continue_on_error", "cache", "executor")
+
+
+def node_part(document: Document, node: str, types: Mapping[str, str], with_: Mapping[str, Any]) -> Document:
+    """Return the document of a file with this node alone.
+
+    `types` has the types of its inputs, each of which becomes an input of the file, called `input_name`. `with_` has
+    values in place of those that the file gives. Problems have the places that they have in the file.
+    """
+    root = document.root
+    body = {key: value for key, value in root["nodes"][node].items() if key not in _LEFT_OUT}
+    body["inputs"] = {name: input_name(node, name) for name in types}
+    if with_:
+        body["with"] = {**body.get("with", {}), **with_}
+    body = _alone(body)
+    if isinstance(body.get("outputs"), dict):
+        body["outputs"] = {name: _alone(value) for name, value in body["outputs"].items()}
+    part = {key: root[key] for key in _KEPT if key in root}
+    if "defaults" in part:
+        part["defaults"] = {key: value for key, value in part["defaults"].items() if key not in _DEFAULTS_LEFT_OUT}
+    # The axes that the file declares at its top, or in other nodes than this one.
+    others = [other for name, other in root["nodes"].items() if name != node and isinstance(other, dict)]
+    declared = [matrix for of in (root, *others) if isinstance(matrix := of.get("matrix"), dict)]
+    if axes := {axis: source for matrix in declared for axis, source in matrix.items()}:
+        part["matrix"] = axes
+    given = {
+        input_name(node, name): {} if type == TABLE else {"outputs": {"file": type}} for name, type in types.items()
+    }
+    return replace(document, root={**part, **({"inputs": given} if given else {}), "nodes": {node: body}})
+
+
+def input_name(node: str, name: str) -> str:
+    """Return the name of the input of the file for an input of the node: its own, unless the node has that name."""
+    return name if name.lower() != node.lower() else f"given_{name}"
+
+
+def _alone(value: Any) -> Any:
+    """Return a node or an output with those checks that are about its table alone."""
+    if not isinstance(value, dict) or "checks" not in value:
+        return value
+    checks = [check for check in value["checks"] if not (isinstance(check, dict) and "references" in check)]
+    return {**value, "checks": checks}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import make_stages
 from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.values import replace
 from nfrun.nodes.arguments import missing_columns
 from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.folders import folder_of
@@ -44,7 +44,7 @@ def check_columns(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
     is_right = not found.diagnostics
     for spec in nodes.values():
         for diagnostic, path, query in _query_problems(spec, found):
-            _report(found, spec, path, query, diagnostic)
+            _report(found, path, query, diagnostic)
     if is_right and _has_columns(nodes):
         _Columns(nodes, lambda spec: found, {}).check()
 
@@ -64,7 +64,7 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
         return []
     of_files = [(nodes[name].with_, _states(found.values())) for name, found in files.items()]
     content = repr([*map(_content, nodes.values()), *of_files])
-    if known.has_columns(content):
+    if known.has(content):
         return []
     others = {pipeline.file: Findings(document)}
 
@@ -79,20 +79,29 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
         names.setdefault(spec.source.file, []).append(spec.local_name)
     seen: set[object] = set()
     for spec in nodes.values():
-        examined = _examined(spec, names[spec.source.file], seen)
-        for diagnostic, path, query in (*_query_problems(spec, findings(spec)), *examined):
+        wrong = [*_query_problems(spec, findings(spec))]
+        examine, place = kind_of(spec).says.examine, (spec.source.file, spec.section, spec.local_name)
+        if examine is not None and place not in seen:  # other cells have the same query
+            seen.add(place)
+            wrong += [(one, (*place[1:], *one.path), spec.body) for one in examine(spec, names[spec.source.file])]
+        for diagnostic, path, query in wrong:
             if not diagnostic.is_warning:
-                _report(findings(spec), spec, path, query, diagnostic)
+                _report(findings(spec), path, query, diagnostic)
     _Columns(nodes, findings, files).check()
     problems = {found.span: found for one in others.values() for found in reversed(one.diagnostics)}
     if not problems:
-        known.keep_columns(content)
+        known.keep(content)
     return in_file_order(pipeline.file, problems.values())
 
 
 def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
     """Return the files that say which columns the tables of nodes have, where columns of these are named."""
-    using = (spec for spec in nodes.values() if spec.map or _uses_columns(spec))
+    kinds = {spec.kind: kind_of(spec) for spec in nodes.values()}
+    using = (
+        spec
+        for spec in nodes.values()
+        if spec.map or (kinds[spec.kind].says.columns and kinds[spec.kind].says.uses_columns(spec))
+    )
     named = {output for spec in using for item in spec.inputs for output in item.outputs}
     files: dict[str, Mapping[str, Path]] = {}
     left = _MOST_FILES
@@ -105,19 +114,6 @@ def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
         if found:
             files[name] = found
     return files
-
-
-def _with_types(schema: Any, declared: Any) -> Any:
-    """Return the columns of a table with the declared types of those whose type is not known."""
-    for i, field in enumerate(schema if declared is not None else ()):
-        if str(field.type) == "null" and field.name in declared.names:
-            schema = schema.set(i, declared.field(field.name))
-    return schema
-
-
-def _uses_columns(spec: NodeSpec) -> bool:
-    kind = kind_of(spec)
-    return kind.says.columns is not None and kind.says.uses_columns(spec)
 
 
 def _has_columns(nodes: Mapping[str, NodeSpec]) -> bool:
@@ -135,16 +131,17 @@ def _content(spec: NodeSpec) -> object:
     if kind.says.columns is None and not spec.contracts and spec.map is None:
         return None
     inputs = [(item.name, item.type, *item.outputs, item.is_plain) for item in spec.inputs]
-    contracts = [(name, dict(of.columns), [*map(_check_content, of.checks)]) for name, of in spec.contracts.items()]
+    checks = [
+        (name, check.kind, *((check.value, [*check.with_]) if check.kind in KINDS else _named(check)))
+        for name, of in spec.contracts.items()
+        for check in of.checks
+    ]
+    contracts = [(name, dict(of.columns)) for name, of in spec.contracts.items()], checks
     body = spec.body if kind.says.columns is not None else ""
     cut = spec.map and (spec.map.over, spec.map.by, spec.map.keep, spec.map.form)
     used = [*spec.with_] if kind.says.examine is not None else ()
     columns, partition = spec.with_.get("columns"), spec.with_.get("partition")
     return spec.id, spec.kind, body, inputs, contracts, columns, partition, cut, used
-
-
-def _check_content(check: Check) -> object:
-    return (check.kind, check.value, [*check.with_]) if check.kind in KINDS else (check.kind, *_named(check))
 
 
 def _states(files: Iterable[Path]) -> object:
@@ -211,7 +208,7 @@ class _Columns:
         schema, wrong = self._made[key]
         found = self._findings(spec)
         if wrong is not None:
-            _report(found, spec, (spec.section, spec.local_name, *wrong.path), spec.body, wrong)
+            _report(found, (spec.section, spec.local_name, *wrong.path), spec.body, wrong)
         elif schema is not None:
             output = spec.output_ids[0]
             contract = spec.contracts.get(output.name)
@@ -222,7 +219,11 @@ class _Columns:
                     what = f"the schema of '{spec.id}' names the column '{ellipsize(column)}'"
                     _check_name(found, what, "its table", column, schema.names, path)
             if len(found.diagnostics) == before:  # otherwise readers may read what the schema names
-                self._known[output] = _with_types(schema, self._known.get(output))
+                declared: Any = self._known.get(output)
+                for i, column in enumerate(schema if declared is not None else ()):
+                    if str(column.type) == "null" and column.name in declared.names:
+                        schema = schema.set(i, declared.field(column.name))
+                self._known[output] = schema
 
     def _check_gathered(self, spec: NodeSpec) -> None:
         """Report axes that become columns of a table, if all cells have a column of this name already."""
@@ -253,8 +254,11 @@ class _Columns:
                 where = (*path, key, i) if is_list else (*path, key)
                 _check_name(found, what, f"'{of_input.output}'", column, schema.names, where)
         for wrong in missing_columns(spec, schema.names):
-            report = _report if spec.plugin is None else _report_in_text
-            report(found, spec, (spec.section, spec.local_name, *wrong.path), spec.body, wrong)
+            at: Keys = (spec.section, spec.local_name, *wrong.path)
+            if spec.plugin is None:
+                _report(found, at, spec.body, wrong)
+            else:
+                _report_in_text(found, spec, at, wrong)
 
     def _schema_of(self, item: Input) -> Any:
         """Return the columns that what is read under an input may have, None if they are not known."""
@@ -295,19 +299,15 @@ class _Columns:
                     for column in _named(check):
                         _check_name(found, f"{what} '{ellipsize(column)}'", "its table", column, schema.names, path)
                     if check.kind in KINDS and is_bound(check) and (wrong := query_columns(check, spec, schema)):
-                        _report(found, spec, path, check.value, wrong)
+                        _report(found, path, check.value, wrong)
                 if check.kind == "references" and is_bound(check):
-                    self._check_referred(found, spec, name, check, path)
-
-    def _check_referred(self, found: Findings, spec: NodeSpec, output: str, check: Check, path: Keys) -> None:
-        """Report columns of other outputs that a check compares with and that are not there."""
-        referred = {item.name: item.output for item in spec.references}
-        for column, text in check.value.items():
-            other = referred.get(check.input_name(output, column), OutputId(spec.id, output))
-            schema, name = self._known.get(other), reference_of(text)[1]
-            if schema is not None:
-                what = f"a check of '{spec.id}' refers to the column '{ellipsize(name)}'"
-                _check_name(found, what, f"'{other}'", name, schema.names, (*path, column))
+                    referred = {item.name: item.output for item in spec.references}
+                    for column, text in check.value.items():
+                        other = referred.get(check.input_name(name, column), OutputId(spec.id, name))
+                        theirs, named = self._known.get(other), reference_of(text)[1]
+                        if theirs is not None:
+                            what = f"a check of '{spec.id}' refers to the column '{ellipsize(named)}'"
+                            _check_name(found, what, f"'{other}'", named, theirs.names, (*path, column))
 
 
 def _query_problems(spec: NodeSpec, known: Findings) -> Iterator[tuple[NodeDiagnostic, Keys, str]]:
@@ -320,29 +320,18 @@ def _query_problems(spec: NodeSpec, known: Findings) -> Iterator[tuple[NodeDiagn
                     yield found, (*path, *found.path), check.value
 
 
-def _examined(spec: NodeSpec, others: Sequence[str], seen: set[object]) -> Iterator[tuple[NodeDiagnostic, Keys, str]]:
-    """Yield what is wrong with the query of a node, as `_query_problems` does; nothing of one like those `seen`."""
-    examine = kind_of(spec).says.examine
-    place = spec.source.file, spec.section, spec.local_name
-    if examine is not None and place not in seen:  # other cells have the same
-        seen.add(place)
-        for found in examine(spec, others):
-            yield found, (spec.section, spec.local_name, *found.path), spec.body
-
-
-def _report(found: Findings, spec: NodeSpec, path: Keys, query: str, wrong: NodeDiagnostic) -> None:
+def _report(found: Findings, path: Keys, query: str, wrong: NodeDiagnostic) -> None:
     """Report a problem of a query, in the file that has its text if it is one of its own."""
-    report = partial(found.report, path, wrong.message, wrong.hint, at_key=wrong.at_key, is_warning=wrong.is_warning)
     value: Any = found.document.root
     for step in path:
         value = value[step]
+    span = None
     if wrong.length and isinstance(value, str) and value != query:
-        report(span=span_in_text(query, value.strip(), found.document.file, wrong.start, wrong.length))
-    else:
-        report(start=wrong.start, length=wrong.length)
+        span = span_in_text(query, value.strip(), found.document.file, wrong.start, wrong.length)
+    found.add(replace(wrong, path=path), span=span)
 
 
-def _report_in_text(found: Findings, spec: NodeSpec, path: Keys, query: str, wrong: NodeDiagnostic) -> None:
+def _report_in_text(found: Findings, spec: NodeSpec, path: Keys, wrong: NodeDiagnostic) -> None:
     """Report a word in a value of a node: where it is written, or where the expression stands that gives it."""
     text: Any = {"with": spec.with_}
     written: Any = found.document.root[spec.section][spec.local_name]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline, has_expression
@@ -54,7 +54,10 @@ def without_disabled(pipeline: Pipeline) -> Pipeline:
     What planning knows not to be needed is left out of the inputs of the others, too.
     """
     if pipeline.last_nodes:
-        pipeline = _without_disabled_last(pipeline)
+        specs = {name: spec for name, spec in pipeline.last_nodes.items() if not spec.if_}
+        disabled = dict.fromkeys(specs, _IF_IS_FALSE)
+        sections = of_sections(pipeline, lambda spec: spec if spec.if_ else None)
+        pipeline = replace(pipeline, **sections, disabled=disabled, disabled_nodes=specs)
     nodes = pipeline.nodes
     if all(spec.if_ is True and all(item.is_plain for item in spec.opened) for spec in nodes.values()):
         return pipeline
@@ -68,10 +71,14 @@ def without_disabled(pipeline: Pipeline) -> Pipeline:
     if not pipeline.names_outputs:
         outputs, absent = unread_outputs(kept), {}
     disabled = {name: found.disabled[name] for name in nodes if name in found.disabled}
-    pipeline = _without_inputs(pipeline, disabled)
     specs = {name: nodes[name] for name in disabled}
+
+    def without(spec: NodeSpec) -> NodeSpec:
+        return replace(spec, inputs=tuple(item for item in spec.inputs if item.output.node not in disabled))
+
     return replace(
         pipeline,
+        **of_sections(pipeline, without),
         nodes=kept,
         outputs=outputs,
         absent_outputs=absent,
@@ -80,25 +87,13 @@ def without_disabled(pipeline: Pipeline) -> Pipeline:
     )
 
 
-def _without_disabled_last(pipeline: Pipeline) -> Pipeline:
-    on_failure, finally_ = (
-        {n: spec for n, spec in nodes.items() if spec.if_} for nodes in (pipeline.on_failure, pipeline.finally_)
-    )
-    specs = {name: spec for name, spec in pipeline.last_nodes.items() if not spec.if_}
-    disabled = dict.fromkeys(specs, _IF_IS_FALSE)
-    return replace(pipeline, on_failure=on_failure, finally_=finally_, disabled=disabled, disabled_nodes=specs)
-
-
-def _without_inputs(pipeline: Pipeline, disabled: Mapping[str, str]) -> Pipeline:
-    """Return the pipeline whose last nodes read nothing that is disabled."""
-
-    def without(spec: NodeSpec) -> NodeSpec:
-        return replace(spec, inputs=tuple(item for item in spec.inputs if item.output.node not in disabled))
-
-    on_failure, finally_ = (
-        {name: without(spec) for name, spec in nodes.items()} for nodes in (pipeline.on_failure, pipeline.finally_)
-    )
-    return replace(pipeline, on_failure=on_failure, finally_=finally_)
+def of_sections(pipeline: Pipeline, change: Callable[[NodeSpec], NodeSpec | None]) -> dict[str, Any]:
+    """Return the nodes that run when all others have ended, changed, as fields of the pipeline."""
+    sections = {"on_failure": pipeline.on_failure, "finally_": pipeline.finally_}
+    return {
+        section: {name: changed for name, spec in nodes.items() if (changed := change(spec)) is not None}
+        for section, nodes in sections.items()
+    }
 
 
 def unread_outputs(nodes: Mapping[str, NodeSpec]) -> dict[str, OutputId]:

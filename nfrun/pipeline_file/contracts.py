@@ -12,7 +12,7 @@ from typing import Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.contracts import CHECKS, OF_TABLES, Check, Contract, default_name
 from nfrun.core.output_types import form_of
-from nfrun.core.pipeline import NOTHING, Input, NodeSpec, OutputId
+from nfrun.core.pipeline import NOTHING, Input, NodeSpec
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
@@ -41,14 +41,15 @@ def without_problems(found: Findings, path: Keys, body: Mapping[str, Any]) -> di
         if at not in (found.wrong if key in KEYS else found.bad):
             kept[key] = value
         elif key == "outputs" and isinstance(value, dict) and at not in found.wrong:
-            kept[key] = {name: _output_without_problems(found, (*at, name), form) for name, form in value.items()}
+            kept[key] = {
+                name: form
+                if (*at, name) not in found.bad
+                else without_problems(found, (*at, name), form)
+                if isinstance(form, dict) and (*at, name) not in found.wrong
+                else {}
+                for name, form in value.items()
+            }
     return kept
-
-
-def _output_without_problems(found: Findings, path: Keys, form: Any) -> Any:
-    if path not in found.bad:
-        return form
-    return without_problems(found, path, form) if isinstance(form, dict) and path not in found.wrong else {}
 
 
 def read_contracts(
@@ -132,15 +133,24 @@ def _checks(found: Findings, path: Keys, checks: list[Any], functions: FunctionL
             second = (*where, kinds[1]) if kinds else where
             found.report(second, what, "make it several checks" if kinds else "", at_key=bool(kinds))
             continue
-        check = _check(kinds[0], entry, i)
+        kind, allow = kinds[0], entry.get("allow", 0)
+        name = str(entry.get("name") or default_name(kind, entry[kind]))
+        check = Check(kind, entry[kind], name, entry.get("severity", "error"), allow, entry.get("with") or {}, i)
         wrong = len(found.diagnostics)
-        _check_entry(found, where, check, entry)
+        if _is_more_than_all(allow):
+            found.report((*where, "allow"), f"'allow' cannot be {ellipsize(allow)}", "at most 100%: of all rows")
+        if "allow" in entry and kind in OF_TABLES:
+            what = f"'{kind}' is about the whole table, so there are no failing rows to allow"
+            found.report((*where, "allow"), what, "remove 'allow'", at_key=True)
+        if "with" in entry and kind not in KINDS:
+            what = f"a check '{kind}' takes no values"
+            found.report((*where, "with"), what, "only those of sql and python do: remove 'with'", at_key=True)
         if is_evaluated(check.value):
             for steps, what, hint in value_problems(check.kind, check.value):
                 found.report((*where, check.kind, *steps), what, hint)
             if len(found.diagnostics) == wrong:
                 for each in check_problems(check, functions):
-                    found.report((*where, *each.path), each.message, each.hint, at_key=each.at_key)
+                    found.add(each, where)
         if check.name in names:
             if "name" in entry:
                 what = f"two checks are called '{ellipsize(check.name)}'"
@@ -150,35 +160,6 @@ def _checks(found: Findings, path: Keys, checks: list[Any], functions: FunctionL
         names.setdefault(check.name, 1)
         if len(found.diagnostics) == wrong:
             yield check
-
-
-def _check(kind: str, entry: Mapping[str, Any], index: int) -> Check:
-    return Check(
-        kind,
-        entry[kind],
-        str(entry.get("name") or default_name(kind, entry[kind])),
-        entry.get("severity", "error"),
-        entry.get("allow", 0),
-        entry.get("with") or {},
-        index,
-    )
-
-
-def _check_entry(found: Findings, path: Keys, check: Check, entry: Mapping[str, Any]) -> None:
-    """Check what stands beside the check itself."""
-    if "allow" in entry and _is_more_than_all(entry["allow"]):
-        found.report((*path, "allow"), f"'allow' cannot be {ellipsize(entry['allow'])}", "at most 100%: of all rows")
-    if "allow" in entry and check.kind in OF_TABLES:
-        what = f"'{check.kind}' is about the whole table, so there are no failing rows to allow"
-        found.report((*path, "allow"), what, "remove 'allow'", at_key=True)
-    if "with" in entry and not takes_values(check.kind):
-        what = f"a check '{check.kind}' takes no values"
-        found.report((*path, "with"), what, "only those of sql and python do: remove 'with'", at_key=True)
-
-
-def takes_values(kind: str) -> bool:
-    """Return whether a check of this kind has `with`: it runs code of the user."""
-    return kind in KINDS
 
 
 def is_bound(check: Check) -> bool:
@@ -193,26 +174,21 @@ def bound_contract(
 
     `value(value, path)` evaluates, and returns None after it has reported a problem. Reports wrong values.
     """
-    return replace(contract, checks=tuple([_bound(check, path, value, report) for check in contract.checks]))
 
-
-def _bound(
-    check: Check, path: Keys, value: Callable[[Any, Keys], Any], report: Callable[[Keys, str, str], object]
-) -> Check:
-    if is_bound(check):
+    def bound(check: Check) -> Check:
+        at, parts = (*path, check.index), {check.kind: check.value, "allow": check.allow, "with": dict(check.with_)}
+        found = {key: value(part, (*at, key)) for key, part in parts.items()}
+        if any(part is None for part in found.values()):
+            return check
+        check = replace(check, value=found[check.kind], allow=found["allow"], with_=found["with"])
+        for steps, what, hint in _bound_problems(check):
+            report((*at, *steps), what, hint)
         return check
-    at = (*path, check.index)
-    parts = {check.kind: check.value, "allow": check.allow, "with": dict(check.with_)}
-    found = {key: value(part, (*at, key)) for key, part in parts.items()}
-    if any(part is None for part in found.values()):
-        return check
-    bound = replace(check, value=found[check.kind], allow=found["allow"], with_=found["with"])
-    for steps, what, hint in bound_problems(bound):
-        report((*at, *steps), what, hint)
-    return bound
+
+    return replace(contract, checks=tuple([check if is_bound(check) else bound(check) for check in contract.checks]))
 
 
-def bound_problems(check: Check) -> Iterator[tuple[Keys, str, str]]:
+def _bound_problems(check: Check) -> Iterator[tuple[Keys, str, str]]:
     """Yield what is wrong with a check whose expressions are evaluated: the steps to it, the message and the hint."""
     for steps, what, hint in value_problems(check.kind, check.value):
         yield (check.kind, *steps), what, hint
@@ -252,30 +228,18 @@ def resolve_check_references(found: Findings, nodes: dict[str, NodeSpec], declar
                     ref = parse_reference(reference_of(text)[0])
                     if ref.node == name:
                         continue
-                    if (referred := _referred(found, name, ref, nodes, declared, path)) is not None:
+                    if ref.node not in found.document.root["nodes"]:
+                        what = f"a check of '{ellipsize(name)}' refers to '{ellipsize(ref)}', which is not defined"
+                        found.report(path, what, hint_for(found, ref, name, nodes))
+                        continue
+                    referred, seen = resolved(found, name, ref, nodes, path), declared.seen_by(name)
+                    left = [axis for axis in declared.of_nodes.get(ref.node, ()) if axis not in seen]
+                    if left and ref.node not in declared.unclear:
+                        what = (
+                            f"'{ellipsize(ref.node)}' has the axis '{left[0]}', which '{ellipsize(name)}' does not have"
+                        )
+                        found.report(path, what, "refer to a node that gathers its cells")
+                    elif referred is not None:
                         inputs.append(Input(check.input_name(output, column), referred, optional=True))
         if inputs:
             nodes[name] = replace(spec, references=tuple(inputs))
-
-
-def _referred(
-    found: Findings,
-    name: str,
-    ref: OutputId,
-    nodes: Mapping[str, NodeSpec],
-    declared: DeclaredAxes,
-    path: Keys,
-) -> OutputId | None:
-    """Return the output that a check refers to, None if it cannot."""
-    if ref.node not in found.document.root["nodes"]:
-        what = f"a check of '{ellipsize(name)}' refers to '{ellipsize(ref)}', which is not defined"
-        found.report(path, what, hint_for(found, ref, name, nodes))
-        return None
-    output = resolved(found, name, ref, nodes, path)
-    seen = declared.seen_by(name)
-    left = [axis for axis in declared.of_nodes.get(ref.node, ()) if axis not in seen]
-    if left and ref.node not in declared.unclear:
-        what = f"'{ellipsize(ref.node)}' has the axis '{left[0]}', which '{ellipsize(name)}' does not have"
-        found.report(path, what, "refer to a node that gathers its cells")
-        return None
-    return output

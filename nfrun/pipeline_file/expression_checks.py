@@ -18,9 +18,8 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
 from nfrun.pipeline_file.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
-from nfrun.pipeline_file.inputs import as_of_node
 from nfrun.pipeline_file.matrix.axes import NO_AXES, DeclaredAxes
-from nfrun.pipeline_file.profiles import inside_profile
+from nfrun.pipeline_file.overlays import as_of_node, inside_profile
 from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
 from nfrun.pipeline_file.yaml.document import Document, Keys, entries
 
@@ -65,9 +64,7 @@ def check_expressions(
             continue
         for diagnostic in islice(_check_string(as_of_node(inside_profile(path)), value, names), _MAX_DIAGNOSTICS):
             is_whole = diagnostic.name == "matrix"  # the caret of other messages about axes is under whole values, too
-            where = (
-                document.span(*path) if is_whole else document.span_within(path, diagnostic.start, diagnostic.length)
-            )
+            where = document.place(path, start=diagnostic.start, length=0 if is_whole else diagnostic.length)
             yield path, Diagnostic(where, diagnostic.message, diagnostic.hint)
 
 

@@ -1,5 +1,6 @@
 """Finds nodes that use one file in no fixed order: two that write it, or one that reads what another may be writing.
 
+Also finds nodes that would replace a folder that must stay (of the pipeline, the run), or hand on the work folder.
 Files are compared by their real paths: a node may name a file through `..`, an absolute path or a symbolic link. Files
 need not exist.
 """
@@ -16,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import SourceSpan
-from nfrun.core.pipeline import NodeSpec, Param, ancestors, has_expression
+from nfrun.core.output_types import FOLDER
+from nfrun.core.pipeline import WORK_DIR, NodeSpec, Param, ancestors, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate
-from nfrun.pipeline_file.kept_folders import handed_on_work_folders, replaced_folders
 from nfrun.pipeline_file.yaml.document import Keys
 
 # By real path: the node, and the path as the node has it. That of a folder ends in `/`.
@@ -68,8 +69,7 @@ def file_conflicts(
     real_path = _real_paths()
     writers: _Writers = {}
     known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
-    yield from replaced_folders(known, folder, works)
-    yield from handed_on_work_folders(known, folder, works)
+    yield from _kept_folders(known, folder, works)
     yield from _between_writers(known, folder, writers, real_path, place)
     if writers:
         yield from _with_readers(known, nodes, folder, writers, real_path, place)
@@ -84,10 +84,14 @@ def _between_writers(
         for file, path in _outputs(spec, folder):
             first, same = writers.setdefault(real_path(path), (name, file))
             declared = nodes[name].declared
-            if first != name and nodes[first].declared == declared and _differ_on_own_axis(nodes[first], spec):
+            # Cells that differ on an axis of their file, and not only of files that include it, are one mistake.
+            axes = spec.axes if first != name and nodes[first].declared == declared else ()
+            axis = next((axis for axis in axes if nodes[first].cell[axis] != spec.cell[axis]), "")
+            if axis:
                 if declared not in told:
                     told.add(declared)
-                    yield ("nodes", declared, spec.kind), *_between_cells(nodes[first], spec, file)
+                    what = f"'{first}' and '{name}' write the same file '{ellipsize(file)}'"
+                    yield ("nodes", declared, spec.kind), what, f"put ${{{{ matrix.{axis} }}}} into the path"
             elif first != name:
                 one = "" if file == same else f"'{ellipsize(file)}' and '{ellipsize(same)}' are one file: "
                 yield (
@@ -95,7 +99,9 @@ def _between_writers(
                     f"node '{first}' ({place(first)}) writes this file too",
                     f"{one}rename one",
                 )
-    for (name, file), (other, above) in _inside(writers):
+    has_folders = any(file.endswith("/") for _, file in writers.values())
+    inside = ((*writer, *above) for path, writer in writers.items() if has_folders for above in _above(path, writers))
+    for name, file, other, above in inside:
         declared = nodes[name].declared
         if declared not in told:
             told.add(declared)
@@ -147,31 +153,11 @@ def _outputs(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, Path]]:
             yield f"{file}/" if spec.body == f"{file}/" else file, path
 
 
-def _inside(writers: _Writers) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
-    """Yield what nodes write into the folders of others, with these."""
-    if any(file.endswith("/") for _, file in writers.values()):
-        for path, writer in writers.items():
-            for above in _above(path, writers):
-                yield writer, above
-
-
 def _above(path: str, writers: _Writers) -> Iterator[tuple[str, str]]:
     """Yield the writers of the folders around a path."""
     while (path := os.path.dirname(path)) not in ("", "/"):  # noqa: PTH120  (Path.parents takes longer)
         if path in writers:
             yield writers[path]
-
-
-def _differ_on_own_axis(first: NodeSpec, second: NodeSpec) -> bool:
-    """Whether two cells have different values on an axis of their file, and not only of files that include it."""
-    return any(first.cell[name] != second.cell[name] for name in second.axes)
-
-
-def _between_cells(first: NodeSpec, second: NodeSpec, file: str) -> tuple[str, str]:
-    """Return the message and hint for two cells of a node that write one file."""
-    axis = next(name for name in second.axes if first.cell[name] != second.cell[name])
-    what = f"'{first.id}' and '{second.id}' write the same file '{ellipsize(file)}'"
-    return what, f"put ${{{{ matrix.{axis} }}}} into the path"
 
 
 def _real_paths() -> _RealPath:
@@ -221,3 +207,46 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
         return _matches(names, pattern[1:]) or (not is_hidden and _matches(names[1:], pattern))
     is_hidden = names[0].startswith(".") and not pattern[0].startswith(".")
     return not is_hidden and fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
+
+
+def _kept_folders(
+    nodes: Mapping[str, NodeSpec], folder: Path, works: Sequence[Path]
+) -> Iterator[tuple[Keys, str, str]]:
+    """Yield what is wrong with nodes that write a folder in a place that must stay, or hand on the work folder.
+
+    What is written takes the place of the whole folder. In work folders, nothing may be replaced either.
+    """
+    there = folder / WORK_DIR
+    for spec in nodes.values():
+        path = (
+            kind_of(spec).outside.source_path(spec, folder_of(spec, folder)) if FOLDER in spec.types.values() else None
+        )
+        inside = [*works, *([there] if not works or there.exists() else [])] if path is not None else []
+        if any(_is_in(os.path.realpath(work), os.path.realpath(path)) for work in inside if path is not None):
+            what = "the work folder is in this folder, which therefore changes during the run"
+            yield ("nodes", spec.declared, spec.kind), what, "hand on a folder of its own: read: data/"
+    written = [spec for spec in nodes.values() if spec.body.endswith("/")]
+    outputs = [(spec, kind_of(spec).outside.outputs(spec, folder_of(spec, folder))) for spec in written]
+    kept: dict[str, str] = {}  # what must stay, by real path
+    if any(found for _, found in outputs):
+        files = [Path(file).resolve().parent for file in {spec.source.file for spec in nodes.values()} if file]
+        kept = {os.path.realpath(path): "the pipeline file" for path in (folder, *files)}
+        kept |= {os.path.realpath(folder_of(spec, folder)): "the pipeline file" for spec in nodes.values()}
+        with suppress(OSError):  # it may be gone
+            kept.setdefault(os.path.realpath("."), "the current directory")
+        for work in (*works, there):
+            kept.setdefault(os.path.realpath(work), "the work folder")
+    for spec, found in outputs:
+        for path in [*found.values()][:1]:
+            target = os.path.realpath(path)
+            what = next((f"{what} is in this one" for real, what in kept.items() if _is_in(real, target)), "")
+            if what:
+                what = f"what is written takes the place of a folder, and {what}"
+            elif any(_is_in(target, os.path.realpath(work)) for work in (*works, there)):
+                what = "this folder is in the work folder, which nfrun alone writes to"
+            if what:
+                yield ("nodes", spec.declared, spec.kind), what, "name another one: write: out/site/"
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import OutputId
+from nfrun.core.text import closest_match
 from nfrun.core.values import field, mutable
 from nfrun.pipeline_file.yaml.document import Document, Keys
+
+if TYPE_CHECKING:
+    from nfrun.nodes.base import NodeDiagnostic
 
 
 @mutable
@@ -49,21 +55,41 @@ class Findings:
 
         A `span` is where it stands in another file.
         """
-        where = self.document.key_span(*path) if at_key else self.document.span(*path)
-        if span is not None:
-            where = span
-        elif length:
-            where = self.document.span_within(path, start, length)
-        if is_warning:
-            self.warnings.append(Diagnostic(where, what, hint))
-        else:
-            self.diagnostics.append(Diagnostic(where, what, hint))
+        where = span or self.document.place(path, at_key=at_key, start=start, length=length)
+        (self.warnings if is_warning else self.diagnostics).append(Diagnostic(where, what, hint))
+        if not is_warning:
             self.mark_wrong(path)
+
+    def add(self, found: NodeDiagnostic, at: Keys = (), span: SourceSpan | None = None) -> None:
+        """Add what is wrong with a node whose path is `at`. A `span` is where it stands in another file."""
+        how: dict[str, Any] = {"at_key": found.at_key, "start": found.start, "length": found.length, "span": span}
+        self.report((*at, *found.path), found.message, found.hint, is_warning=found.is_warning, **how)
 
     def mark_wrong(self, path: Keys) -> None:
         """Mark the path as wrong, and it and the paths above it as bad."""
         self.wrong.add(path)
         self.bad.update(path[:i] for i in range(1, len(path) + 1))
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return the hint for a word that there is not: the most similar one that there is, or else another hint."""
+    guess = closest_match(word, known)
+    return f"did you mean '{guess}'?" if guess else otherwise
+
+
+def closest_file(path: Path, folder: Path, endings: Collection[str]) -> Path | None:
+    """Return the path of a file with a similar name, also in a folder with a similar name; None if there is none."""
+    with suppress(OSError, ValueError):
+        parent = path.parent
+        if not (folder / parent).is_dir():
+            siblings = [found.name for found in (folder / parent).parent.iterdir() if found.is_dir()]
+            parent = parent.with_name(closest_match(parent.name, siblings) or parent.name)
+        files = sorted(file.name for file in (folder / parent).iterdir() if file.suffix.lower() in endings)
+        # Compared without their endings, which would make any two names look alike.
+        names = {Path(name).stem: name for name in files}
+        if guess := closest_match(path.stem, names):
+            return parent / names[guess]
+    return None
 
 
 def in_file_order(file: str, found: Iterable[Diagnostic]) -> list[Diagnostic]:

@@ -11,36 +11,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nfrun.code.distributions import Distributions
+from nfrun.code.distributions import Distributions, normalized
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.budgets import Budget
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
-from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, Input, NodeSpec, Param, Pipeline
-from nfrun.core.text import ellipsize
+from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, UTC, Input, NodeSpec, Param, Pipeline
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.kind import Kind
 from nfrun.nodes.registry import KINDS, kind_of, owners_of_settings, written_kinds
-from nfrun.pipeline_file.body_files import read_body_files, span_in_body
-from nfrun.pipeline_file.budgets import check_amounts, read_budgets
+from nfrun.pipeline_file.body_files import read_body_files, span_in_text
+from nfrun.pipeline_file.budgets import read_budgets
 from nfrun.pipeline_file.columns import check_columns
 from nfrun.pipeline_file.conditions import check_condition
 from nfrun.pipeline_file.contracts import checks_path, read_contracts, resolve_check_references, without_problems
-from nfrun.pipeline_file.edge_types import type_inputs
 from nfrun.pipeline_file.expression_checks import check_expressions
 from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_paths
 from nfrun.pipeline_file.findings import Findings, in_file_order
-from nfrun.pipeline_file.included_files import Including, documents_of, read_included, with_place
-from nfrun.pipeline_file.inputs import with_inputs
 from nfrun.pipeline_file.known_checks import KnownChecks
-from nfrun.pipeline_file.map_settings import unbound_map
 from nfrun.pipeline_file.maps import add_map_forms, check_map_entries, check_maps, outputs_of
 from nfrun.pipeline_file.matrix.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.pipeline_file.matrix.inputs import long_form_inside_out, match_inputs
-from nfrun.pipeline_file.node_names import check_names, read_outputs
-from nfrun.pipeline_file.packages import read_packages
+from nfrun.pipeline_file.overlays import check_profiles, with_inputs, with_profile
 from nfrun.pipeline_file.parameters import check_param, env_text, param_of
 from nfrun.pipeline_file.plugin_nodes import with_plugins
-from nfrun.pipeline_file.profiles import check_profiles, with_profile
 from nfrun.pipeline_file.references import (
     input_refs,
     items,
@@ -49,12 +43,21 @@ from nfrun.pipeline_file.references import (
     resolve_last_references,
     resolve_references,
     shown_outputs,
+    type_inputs,
 )
 from nfrun.pipeline_file.schema import check_schema
-from nfrun.pipeline_file.settings import WITH_EXPRESSIONS, fields_of, is_evaluated, merged_resources, setting_path
+from nfrun.pipeline_file.settings import (
+    WITH_EXPRESSIONS,
+    fields_of,
+    is_evaluated,
+    merged_resources,
+    setting_path,
+    unbound_map,
+)
+from nfrun.pipeline_file.subpipelines import Including, documents_of, read_included, with_place
 from nfrun.pipeline_file.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, means_map, node_keys
-from nfrun.pipeline_file.timezones import read_timezone
 from nfrun.pipeline_file.yaml.document import Document, Keys, load
+from nfrun.system.atomic_files import PARTIAL
 from nfrun.system.runtime import gc_paused
 
 
@@ -148,9 +151,8 @@ class _Reader(Findings):
         self.kinds(nodes, list(bodies))
         add_map_forms(nodes, self.functions)
         check_columns(self, nodes if self.thorough else {})
-        budgets = read_budgets(self)
-        if len(self.including.chain) == 1:  # budgets count in the file that is run only
-            self.amounts(nodes, budgets)
+        # The budgets of the file that is run count.
+        budgets = read_budgets(self, (), nodes if len(self.including.chain) == 1 else {})
         last = {section: self.last_nodes(section, defaults, nodes) for section in LAST_SECTIONS}
         self.files(nodes, params, folder)
         name = str(root.get("name", Path(self.document.file).stem))
@@ -362,25 +364,14 @@ class _Reader(Findings):
                     continue
                 if name in self.unclear and any(map(means_map, self.document.root[spec.section][name])):
                     continue  # it may be called with columns
-                where: Keys = (*path, *self.as_written(spec, diagnostic.path))
-                named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
-                there = spec.body_file and diagnostic.path == (spec.kind,) and diagnostic.length
-                self.report(
-                    where,
-                    diagnostic.message,
-                    diagnostic.hint,
-                    at_key=named,
-                    start=diagnostic.start,
-                    length=diagnostic.length,
-                    is_warning=diagnostic.is_warning,
-                    span=span_in_body(spec, self.document.file, diagnostic.start, diagnostic.length) if there else None,
-                )
-
-    def amounts(self, nodes: Mapping[str, NodeSpec], budgets: Mapping[str, Budget]) -> None:
-        """Reject amounts above their budgets. Those made by expressions are checked once they are known."""
-        if ("resources",) not in self.bad:
-            for path, what, hint, at_key in check_amounts(nodes, budgets, self.document):
-                self.report(path, what, hint, at_key=at_key)
+                inner = self.as_written(spec, diagnostic.path)
+                named = diagnostic.at_key and len(inner) == len(diagnostic.path)
+                span = None
+                if spec.body_file and diagnostic.path == (spec.kind,) and diagnostic.length:
+                    span = span_in_text(
+                        spec.body, spec.body_file, self.document.file, diagnostic.start, diagnostic.length
+                    )
+                self.add(replace(diagnostic, path=inner, at_key=named), path, span)
 
     def files(self, nodes: Mapping[str, NodeSpec], params: Mapping[str, Param], folder: Path) -> None:
         """Reject conflicts about files that fixed paths and the defaults of parameters show.
@@ -400,3 +391,95 @@ class _Reader(Findings):
         if len(inner) < 2 or inner[0] != "inputs" or isinstance(value, dict):
             return inner
         return next(("inputs", *step) for step, name, _ in input_refs(value) if name == inner[1])
+
+
+_DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
+_OF_MACHINES = ("localtime", "posix", "right/")  # time zones that machines know, and DuckDB does not
+_OWN_ENDINGS = (PARTIAL, ".bad")
+
+
+def check_names(found: Findings, sections: Mapping[str, Mapping[str, Any]]) -> None:
+    """Reject node names that differ only in case, or not at all, and names of Windows devices."""
+    seen: dict[str, tuple[str, str]] = {}
+    for place in ((section, name) for section, nodes in sections.items() for name in nodes):
+        name, first = place[1], seen.setdefault(place[1].lower(), place)
+        line = "" if first == place else f"(line {found.document.key_span(*first).line})"
+        if first[1] != name:
+            what = f"'{ellipsize(name)}' differs from '{ellipsize(first[1])}' {line} only in case"
+            found.report(place, what, "files would clash on some systems: rename one", at_key=True)
+        elif first != place:
+            found.report(place, f"there is a node '{ellipsize(name)}' already {line}", "rename one", at_key=True)
+        if name.lower() in _DEVICES:
+            found.report(place, f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
+
+
+def read_outputs(found: Findings, path: Keys, value: Any) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return the names of the outputs of the node at `path`, and the types of those that are no tables.
+
+    Rejects names that differ only in case, and endings that mark files of nfrun.
+    """
+    seen: dict[str, str] = {}
+    for step, name in enumerate(value):
+        if seen.setdefault(name.lower(), name) != name:
+            what = f"'{name}' differs from '{seen[name.lower()]}' only in case"
+            at: Keys = (*path, "outputs", name if isinstance(value, dict) else step)
+            hint = "files would clash on some systems: rename one"
+            found.report(at, what, hint, at_key=isinstance(value, dict))
+    types: dict[str, str] = {}
+    for name, form in value.items() if isinstance(value, dict) else ():
+        kind = form.get("type", TABLE) if isinstance(form, dict) else form
+        if kind.endswith(_OWN_ENDINGS):
+            what = f"'{kind}' is the ending of files that nfrun has not finished or does not use"
+            found.report((*path, "outputs", name, "type"), what, "name another")
+        elif kind != TABLE:
+            types[name] = kind
+    return tuple(value), types or NOTHING
+
+
+def read_packages(found: Findings, path: Keys, names: list[str], distributions: Distributions) -> Iterator[str]:
+    """Yield the packages of the node at `path`. Rejects those in editable mode, and names given twice."""
+    seen: dict[str, str] = {}
+    for i, name in enumerate(names):
+        where, key = (*path, "packages", i), normalized(name)
+        if distributions.is_editable(name):
+            what = f"the package '{name}' is installed in editable mode, so its version does not tell its content"
+            found.report(where, what, "remove it: the code that a Python node imports from it counts anyway")
+        elif seen.setdefault(key, name) != name:
+            found.report(where, f"'{name}' and '{seen[key]}' are the same package", "remove one")
+        yield key
+
+
+def read_timezone(found: Findings, path: Keys, values: Mapping[str, Any]) -> str:
+    """Return the time zone of the file, or of the node at `path`: that of the file if it has none of its own.
+
+    `values` are those of the file or the node. Reports a zone that there is not.
+    """
+    where = (*path, "timezone")
+    if where in found.bad or "timezone" not in values:
+        return str(found.document.root.get("timezone", UTC))
+    name = values["timezone"]
+    if wrong := _zone_problem(name):
+        found.report(where, *wrong)
+    return str(name)
+
+
+def _zone_problem(name: str) -> tuple[str, str] | None:
+    """Return what is wrong with the name of a time zone, and a hint; None if there is such a zone."""
+    if name == UTC:
+        return None
+    from zoneinfo import ZoneInfo, available_timezones
+
+    try:
+        ZoneInfo(name)
+        if not name.startswith(_OF_MACHINES):
+            return None
+    except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        pass
+    # Etc/GMT+1 is an hour behind GMT: not what is meant by GMT+1.
+    known = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/GMT"))
+    what = f"there is no time zone '{ellipsize(name)}'"
+    if not known:
+        return f"{what} on this machine, which has none", "install the names of zones: pip install tzdata"
+    place = f"/{name.rpartition('/')[2].replace(' ', '_').lower()}"
+    guess = next((zone for zone in known if zone.lower().endswith(place)), None) or closest_match(name, known)
+    return what, f"did you mean '{guess}'?" if guess else "write its name as in Europe/Berlin"

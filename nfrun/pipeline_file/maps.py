@@ -8,13 +8,13 @@ from typing import Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.map_spec import ERRORS, MapSpec
 from nfrun.core.output_types import TABLE, form_of
-from nfrun.core.pipeline import Input, NodeSpec
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.pipeline import NodeSpec
+from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.registry import KINDS, kind_of
-from nfrun.pipeline_file.findings import Findings
-from nfrun.pipeline_file.map_settings import FIXED, is_unbound
+from nfrun.pipeline_file.findings import Findings, did_you_mean
+from nfrun.pipeline_file.settings import FIXED, is_evaluated
 from nfrun.pipeline_file.yaml.document import Keys
 
 
@@ -28,7 +28,7 @@ def check_map_entries(found: Findings, path: Keys, value: str | Mapping[str, Any
     """Reject expressions in entries of a `map` that are fixed, and entries that do not go together."""
     fixed: dict[Keys, Any] = {("map",): value} if isinstance(value, str) else {("map", k): value.get(k) for k in FIXED}
     for steps, item in fixed.items():
-        if is_unbound(item):
+        if not is_evaluated(item):
             hint = "which input is cut" if steps[-1] in ("map", "over") else f"'{steps[-1]}'"
             found.report((*path, *steps), "an expression is not evaluated here", f"{hint} is the same in every run")
     if isinstance(value, str):
@@ -45,7 +45,7 @@ def check_maps(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
     for name, spec in nodes.items():
         if spec.map is not None and ("nodes", name, "map") not in found.bad:
             for wrong in _problems(spec, found.document.root["nodes"][name]):
-                found.report(("nodes", name, *wrong.path), wrong.message, wrong.hint, at_key=wrong.at_key)
+                found.add(wrong, ("nodes", name))
 
 
 def add_map_forms(nodes: dict[str, NodeSpec], functions: FunctionLookup) -> None:
@@ -64,30 +64,26 @@ def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[NodeDiagnosti
         return
     over = next((item for item in spec.inputs if item.name == spec.map.over), None)
     if over is None:
-        guess = closest_match(spec.map.over, [item.name for item in spec.inputs])
-        hint = f"did you mean '{guess}'?" if guess else _listed([item.name for item in spec.inputs])
+        names = [item.name for item in spec.inputs]
+        hint = did_you_mean(spec.map.over, names, f"there is {', '.join(names)}" if names else "it has no inputs")
         what = f"'{spec.declared}' has no input '{ellipsize(spec.map.over)}' to map over"
         yield NodeDiagnostic(where, what, hint)
-    elif wrong := _not_cut(over):
-        yield NodeDiagnostic(where, *wrong)
+    elif over.gather and over.gather.form == "dict":
+        what = f"'{over.name}' is gathered as a mapping, and a map cuts one table"
+        yield NodeDiagnostic(where, what, "gather: concat")
+    elif over.type != TABLE:
+        what = f"'{over.name}' is a {form_of(over.type)}, and a map cuts a table"
+        yield NodeDiagnostic(where, what, "read it in a node before this one")
+    elif over.optional:
+        what = f"'{over.name}' is optional, and a map needs something to cut"
+        yield NodeDiagnostic(where, what, "leave 'optional' out")
     if not spec.map.collects and isinstance(body["map"], dict) and "max_failed" in body["map"]:
         what = "'max_failed' counts failed rows that are collected"
         yield NodeDiagnostic(("map", "max_failed"), what, "on_error: collect", at_key=True)
-    yield from _output_problems(spec, where)
+    yield from _output_problems(spec)
 
 
-def _not_cut(over: Input) -> tuple[str, str] | None:
-    """Return why an input cannot be cut, and what to do; None if it can."""
-    if over.gather and over.gather.form == "dict":
-        return f"'{over.name}' is gathered as a mapping, and a map cuts one table", "gather: concat"
-    if over.type != TABLE:
-        return f"'{over.name}' is a {form_of(over.type)}, and a map cuts a table", "read it in a node before this one"
-    if over.optional:
-        return f"'{over.name}' is optional, and a map needs something to cut", "leave 'optional' out"
-    return None
-
-
-def _output_problems(spec: NodeSpec, where: tuple[str, ...]) -> Iterator[NodeDiagnostic]:
+def _output_problems(spec: NodeSpec) -> Iterator[NodeDiagnostic]:
     assert spec.map is not None
     own = [name for name in spec.outputs if name]
     if spec.map.collects:
@@ -104,7 +100,3 @@ def _output_problems(spec: NodeSpec, where: tuple[str, ...]) -> Iterator[NodeDia
     if len(own) > 1:
         what = f"a node with a 'map' has one output, and this one has {len(own)}"
         yield NodeDiagnostic(("outputs",), what, "return one table, and split it in a node behind", at_key=True)
-
-
-def _listed(names: list[str]) -> str:
-    return f"there is {', '.join(names)}" if names else "it has no inputs"

@@ -1,24 +1,31 @@
-"""Finds what nodes need and this machine does not have: files, packages, services."""
+"""Finds what nodes need and this machine does not have, and probable mistakes in a pipeline and its folder.
+
+What is missing are files, packages and services. `validate` warns of all, a run refuses what it lacks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 
 from nfrun.code.distributions import Distributions
+from nfrun.code.facts.code_facts import shared_variables
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.code.missing_imports import install_hint
-from nfrun.core.errors import Diagnostic
+from nfrun.code.missing_imports import import_hint, install_hint
+from nfrun.code.module_finder import OURS, hidden_files
+from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.nodes.external_files import is_written_before, missing_files
 from nfrun.nodes.folders import folder_of, may_exist
 from nfrun.nodes.registry import kind_of
-from nfrun.nodes.user_checks import missing_for
+from nfrun.nodes.unwaited_files import unwaited_files
+from nfrun.nodes.user_checks import missing_for, nodes_of_checks
 from nfrun.pipeline_file.contracts import checks_path
+from nfrun.pipeline_file.findings import did_you_mean
 from nfrun.pipeline_file.references import items
-from nfrun.pipeline_file.yaml.document import Document
+from nfrun.pipeline_file.yaml.document import Document, Keys
+from nfrun.system.file_search import inner_folder
 
 
 def missing(
@@ -44,13 +51,23 @@ def missing(
                     continue
                 span = document.span("nodes", spec.local_name, "files", *steps.get(entry, ()))
                 yield Diagnostic(span, ellipsize(what, 200), hint)
-        if spec.packages:
-            yield from _missing_packages(spec, document, distributions)
-        may_appear = partial(_may_appear, spec=spec, nodes=pipeline.nodes, base=folder, absent=absent)
+        for i, name in enumerate(spec.packages):
+            if distributions.version(name) is None:
+                hint = install_hint(name) or did_you_mean(name, distributions.names(), "install it, or remove it here")
+                span = document.span("nodes", spec.local_name, "packages", i)
+                yield Diagnostic(span, f"no package '{ellipsize(name)}' is installed", hint)
+
+        def may_appear(entry: str, spec: NodeSpec = spec) -> bool:
+            """Return whether a file may be missing: a node before writes it, or the run tells that it lacks it."""
+            is_written = is_written_before(entry, spec, pipeline.nodes, folder)
+            if not is_written and absent is not None:
+                absent.append(spec.id)
+            return is_written or absent is not None
+
         lookup = functions.beside(folder_of(spec, folder))
         for found in kind_of(spec).says.missing(spec, lookup, may_appear) if spec.body else ():
-            span = (document.key_span if found.at_key else document.span)(spec.section, spec.local_name, *found.path)
-            yield Diagnostic(span, found.message, found.hint)
+            path: Keys = (spec.section, spec.local_name, *found.path)
+            yield Diagnostic(document.place(path, at_key=found.at_key), found.message, found.hint)
         for name in spec.plugin.env if spec.plugin is not None else ():
             if name not in spec.env and name not in pipeline.env and not environ.get(name):
                 what = f"'{spec.body}' needs the variable {name}, which is not set"
@@ -60,24 +77,61 @@ def missing(
             for check in contract.checks:
                 path = (*checks_path(document, spec.local_name, output), check.index)
                 for found in missing_for(check, spec, lookup, may_appear):
-                    span = (document.key_span if found.at_key else document.span)(*path, *found.path)
-                    yield Diagnostic(span, found.message, found.hint)
+                    place = document.place((*path, *found.path), at_key=found.at_key)
+                    yield Diagnostic(place, found.message, found.hint)
 
 
-def _may_appear(
-    entry: str, spec: NodeSpec, nodes: Mapping[str, NodeSpec], base: Path, absent: list[str] | None
-) -> bool:
-    if is_written_before(entry, spec, nodes, base):
-        return True
-    if absent is not None:
-        absent.append(spec.id)
-    return absent is not None
+def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
+    """Yield the warnings about the files beside the pipeline and the others whose nodes it has, and about those which
+    nodes make for others that do not wait for them.
+    """
+    base, shown = Path(pipeline.folder), Path(pipeline.file).parent
+    for folder in dict.fromkeys(spec.folder for spec in pipeline.nodes.values() if kind_of(spec).runs.calls_code):
+        for name in hidden_files(inner_folder(base, folder)):
+            file, module = inner_folder(shown, folder) / name, name.removesuffix(".py")
+            why = (
+                f"nfrun uses a package '{module}'"
+                if module in OURS
+                else f"the standard library has a module '{module}'"
+            )
+            yield Diagnostic(SourceSpan(str(file)), f"this file is never imported, as {why}", "rename it")
+    for spec, name, writer in unwaited_files(pipeline.nodes, base):
+        other = writer.declared
+        what = f"'{spec.declared}' names '{ellipsize(name)}', which '{other}' makes, and neither waits for the other"
+        hint = f"needs: [{other}], or hand the file on: write it to $NFRUN_OUTPUT, and name it under 'inputs'"
+        yield Diagnostic(spec.source, what, hint)
 
 
-def _missing_packages(spec: NodeSpec, document: Document, distributions: Distributions) -> Iterator[Diagnostic]:
-    for i, name in enumerate(spec.packages):
-        if distributions.version(name) is None:
-            guess = closest_match(name, distributions.names())
-            hint = install_hint(name) or (f"did you mean '{guess}'?" if guess else "install it, or remove it here")
-            span = document.span("nodes", spec.local_name, "packages", i)
-            yield Diagnostic(span, f"no package '{ellipsize(name)}' is installed", hint)
+def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
+    """Yield the warnings about the code that the nodes reach. Reads all code. Files are shown relative to `base`."""
+    nodes = {name: spec for name, spec in pipeline.nodes.items() if kind_of(spec).runs.calls_code}
+    checks = [node for spec in pipeline.nodes.values() for node in nodes_of_checks(spec)]
+    if not nodes and not checks:
+        return
+    from nfrun.code.fingerprint import Fingerprints
+    from nfrun.code.reached_imports import MissingImports
+
+    code = Fingerprints(Path(pipeline.folder), base)
+    missing = MissingImports(code)
+    facts = {name: kind_of(spec).code.facts(spec, code) for name, spec in nodes.items()}
+    for spec in (*nodes.values(), *checks):
+        for module, where in missing.of(kind_of(spec).code.reached(spec, code)):
+            what = f"{where} imports '{module}', which is not installed"
+            yield Diagnostic(spec.source, what, import_hint(module, Path(pipeline.folder)))
+    for name, found in facts.items():
+        spec = nodes[name]
+        for fact in found.global_state if spec.executor == "thread" else ():
+            what = f"'{name}' has 'executor: thread' and uses {fact.what} ({fact.where}), which all threads share"
+            yield Diagnostic(spec.source, what, "without 'executor' it runs in a process")
+        for fact in found.warnings:
+            yield Diagnostic(_span(fact.where), f"{fact.what} in '{name}' affects all nodes in its process")
+    for name, shared in shared_variables(facts).items():
+        what = f"'{name}' reads {shared.variable}, which '{shared.other}' assigns ({shared.assigned.where})"
+        hint = "it is never reused, and what it reads may depend on timing"
+        yield Diagnostic(_span(shared.read.where), what, hint)
+
+
+def _span(where: str) -> SourceSpan:
+    """Return the span of a place such as "steps.py:12"."""
+    file, _, line = where.rpartition(":")
+    return SourceSpan(file, int(line))

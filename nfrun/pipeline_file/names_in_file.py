@@ -13,7 +13,7 @@ from typing import Any
 
 from nfrun.core.pipeline import LAST_SECTIONS, has_expression
 from nfrun.core.values import field, frozen
-from nfrun.pipeline_file.matrix.cell_ids import id_of, key_of
+from nfrun.pipeline_file.matrix.axis_values import id_of, key_of
 from nfrun.pipeline_file.yaml.document import load
 
 _MOST_CELLS = 10_000  # of a node
@@ -44,6 +44,8 @@ def names_in_file(path: Path) -> NamesInFile:
     inputs = _mapping(root.get("inputs"))
     params = _mapping(root.get("params"))
     axes = _axes(root, bodies)
+    tags = [_mapping(body).get("tags") or () for body in (root.get("defaults"), *bodies.values())]
+    named = [[tag] if isinstance(tag, str) else tag for tag in tags]
     return NamesInFile(
         nodes={name: _cells(name, body.get("matrix"), axes) for name, body in bodies.items()}
         | dict.fromkeys(inputs, ()),
@@ -53,7 +55,7 @@ def names_in_file(path: Path) -> NamesInFile:
         helps={name: str(_mapping(param).get("help", "")) for name, param in params.items()},
         profiles=tuple(_mapping(root.get("profiles"))),
         inputs=tuple(inputs),
-        tags=tuple(dict.fromkeys([tag for body in (root.get("defaults"), *bodies.values()) for tag in _tags(body)])),
+        tags=tuple(dict.fromkeys([tag for tags in named for tag in tags if isinstance(tag, str)])),
     )
 
 
@@ -75,11 +77,6 @@ def _values(param: Any) -> Iterator[str]:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _tags(body: Any) -> list[str]:
-    tags = _mapping(body).get("tags")
-    return [tags] if isinstance(tags, str) else [tag for tag in tags or () if isinstance(tag, str)]
 
 
 def _axes(root: Mapping[str, Any], bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:

@@ -18,7 +18,7 @@ from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.conditions import check_value
 from nfrun.pipeline_file.contracts import bound_contract, checks_path, is_bound
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate, has_secret
-from nfrun.pipeline_file.matrix.resolution import MatrixNames, seen_by_graph
+from nfrun.pipeline_file.matrix.expansion import MatrixNames, seen_by_graph
 from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.references import items
 from nfrun.pipeline_file.schema import check_setting
@@ -63,8 +63,12 @@ class NodeBinder:
                 what = f"'{spec.kind}' must be a string, and this is {ellipsize(env_text(value))}"
                 self.report(self.document.span(*path, spec.kind), what)
                 return spec
-            if diagnostic := _check_folder(spec, value):
-                self.report(self.document.span(*path, spec.kind), *diagnostic)
+            # If the text before the first expression names a folder, the path must stay inside of it.
+            folder = body.partition(EXPRESSION_START)[0].rpartition("/")[0]
+            if folder and not PurePosixPath(normpath(value)).is_relative_to(normpath(folder)):
+                what = f"'{ellipsize(value)}' leads out of the folder '{ellipsize(folder)}'"
+                hint = "give the name of something in it, or have the whole path in one expression"
+                self.report(self.document.span(*path, spec.kind), what, hint)
             body = value
         if env:
             own = self.document.root[spec.section][spec.declared].get("env", {})
@@ -86,8 +90,8 @@ class NodeBinder:
             for found in kind.says.check(bound, self.functions):
                 if found.is_warning:  # `validate` tells it where no expression gives the values
                     continue
-                span = self.document.key_span if found.at_key and spec.plugin else self.document.span
-                self.report(span(*path, *found.path), found.message, found.hint)
+                place = self.document.place((*path, *found.path), at_key=found.at_key and spec.plugin is not None)
+                self.report(place, found.message, found.hint)
         if spec.plugin and bound.map is not None and kind.maps is not None:  # values may name columns
             bound = replace(bound, map=replace(bound.map, form=kind.maps.form(bound, self.functions)))
         return bound
@@ -216,15 +220,3 @@ class NodeBinder:
 
     def report(self, where: SourceSpan, what: str, hint: str = "") -> None:
         self.diagnostics.append(Diagnostic(where, what, hint))
-
-
-def _check_folder(spec: NodeSpec, path: str) -> tuple[str, str] | None:
-    """Return the message and hint for a path made by expressions that leads out of its folder, or else None.
-
-    If the text before the first expression names a folder, the path must stay inside that folder.
-    """
-    folder = spec.body.partition(EXPRESSION_START)[0].rpartition("/")[0]
-    if folder and not PurePosixPath(normpath(path)).is_relative_to(normpath(folder)):
-        hint = "give the name of something in it, or have the whole path in one expression"
-        return f"'{ellipsize(path)}' leads out of the folder '{ellipsize(folder)}'", hint
-    return None

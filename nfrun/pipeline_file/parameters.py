@@ -13,6 +13,7 @@ from typing import Any
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import Param, Pipeline
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.pipeline_file.findings import did_you_mean
 from nfrun.pipeline_file.yaml.document import load, parse
 from nfrun.pipeline_file.yaml.text_file import read_text, refuse
 
@@ -74,6 +75,16 @@ def check_param(param: Param) -> Iterator[tuple[tuple[str | int, ...], str, str]
         yield ("default",), f"the default of '{name}' is not one of its 'enum'", hint
 
 
+def value_problem(param: Param, value: Any, of: str = "") -> tuple[str, str] | None:
+    """Return the message and the hint for a value that a parameter cannot have, `of` a pipeline in another file."""
+    named = f"the parameter '{ellipsize(param.name)}'" + (f" of '{ellipsize(of)}'" if of else "")
+    if not has_type(value, param.type):
+        return f"{named} must be of type {param.type}, not {type_of(value)}", param.help
+    if param.enum and value not in param.enum:
+        return f"{named} must be one of {ellipsize(', '.join(map(env_text, param.enum)), 200)}", param.help
+    return None
+
+
 def _hint(param: Param) -> str:
     """Return the hint for a default of the wrong type."""
     default = param.default
@@ -109,16 +120,17 @@ def _json(path: Path) -> Any:
     """
     import json
 
-    name = str(path)
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found, keys = dict(pairs), [key for key, _ in pairs]
+        if len(found) < len(keys):
+            twice = next(key for key in found if keys.count(key) > 1)
+            raise ValueError(f"the key '{ellipsize(twice)}' is there more than once")
+        return found
+
+    name, numbers = str(path), dict.fromkeys(("parse_constant", "parse_float", "parse_int"), _parse_number)
     text = read_text(path, name)
     try:
-        root = json.loads(
-            text,
-            object_pairs_hook=_unique_keys,
-            parse_constant=_parse_number,
-            parse_float=_parse_number,
-            parse_int=_parse_number,
-        )
+        root = json.loads(text, object_pairs_hook=unique, **numbers)  # type: ignore[arg-type]
         json.dumps(root, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         lines = text.split("\n")  # the error counts lines by newlines alone
@@ -131,16 +143,6 @@ def _json(path: Path) -> Any:
     except ValueError as error:
         refuse(name, str(error), "")
     return root
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the pairs as a dict. Raises ValueError for a duplicate key."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in found if keys.count(key) > 1)
-        raise ValueError(f"the key '{ellipsize(twice)}' is there more than once")
-    return found
 
 
 def _parse_number(text: str) -> int | float:
@@ -170,8 +172,7 @@ def bind_params(
     values: dict[str, Any] = {}
     for name in dict.fromkeys([*typed, *given]):
         if name not in pipeline.params:
-            guess = closest_match(name, pipeline.params)
-            hint = f"did you mean '{guess}'?" if guess else f"its parameters: {', '.join(pipeline.params) or 'none'}"
+            hint = did_you_mean(name, pipeline.params, f"its parameters: {', '.join(pipeline.params) or 'none'}")
             diagnostics.append(
                 Diagnostic(SourceSpan(pipeline.file), f"the pipeline has no parameter '{ellipsize(name)}'", hint)
             )

@@ -9,10 +9,10 @@ from nfrun.core.map_spec import ERRORS
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.static_half import StaticHalf
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.use import USE
-from nfrun.pipeline_file.findings import Findings
+from nfrun.pipeline_file.findings import Findings, did_you_mean
 from nfrun.pipeline_file.yaml.document import Keys
 
 
@@ -56,8 +56,7 @@ def _problems(
     for i, name in enumerate(own):
         step: Keys = (name,) if isinstance(given, dict) else (i,)
         if name not in half.outputs:
-            guess = closest_match(name, half.outputs)
-            hint = f"did you mean '{guess}'?" if guess else f"it makes {', '.join(half.outputs) or 'none'}"
+            hint = did_you_mean(name, half.outputs, f"it makes {', '.join(half.outputs) or 'none'}")
             yield step, f"'{half.name}' has no output '{ellipsize(name)}'", hint
             continue
         form = given[name] if isinstance(given, dict) else None

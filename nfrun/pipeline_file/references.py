@@ -1,18 +1,21 @@
-"""Resolves the references between nodes: reads their text, checks that what they name exists, and finds cycles."""
+"""Resolves the references between nodes: reads their text, checks that what they name exists, and finds cycles.
+
+Says of each input whether it is a table, a file or a folder, and rejects what cannot be put together or given.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nfrun.core.pipeline import NOTHING, Gather, Input, NodeSpec, OutputId
+from nfrun.core.output_types import TABLE, form_of
+from nfrun.core.pipeline import NOTHING, Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.conditions import unread_outputs
 from nfrun.pipeline_file.findings import Findings
-from nfrun.pipeline_file.subpipelines import includes
 from nfrun.pipeline_file.suggestions import FILE_HINTS, looks_like_file
 from nfrun.pipeline_file.yaml.document import Keys, entries
 
@@ -46,6 +49,11 @@ def input_refs(value: Any) -> Iterator[tuple[Keys, str, OutputId]]:
         if isinstance(text, str):
             ref = parse_reference(text)
             yield step, str(step[0]) if isinstance(value, dict) else ref.name or ref.node, ref
+
+
+def includes(spec: NodeSpec) -> bool:
+    """Whether nodes of another file take the place of this one."""
+    return bool(spec.kind) and kind_of(spec).runs.is_expanded
 
 
 def long_input(name: str, ref: OutputId, form: Mapping[str, Any]) -> Input:
@@ -104,13 +112,12 @@ def resolve_references(found: Findings, nodes: dict[str, NodeSpec]) -> None:
 def resolve_last_references(found: Findings, last: dict[str, NodeSpec], nodes: Mapping[str, NodeSpec]) -> None:
     """Check what nodes read that run when all others have ended. All of it is optional."""
     for name, spec in last.items():
-        steps = {given: step for step, given, _ in input_refs(found.document.root[spec.section][name].get("inputs"))}
         inputs = []
         for item in spec.inputs:
-            output = resolved(found, name, item.output, nodes, (spec.section, name, "inputs", *steps[item.name]))
+            path = input_path(found, spec, item)
+            output = resolved(found, name, item.output, nodes, path)
             if output and output.node in nodes and nodes[output.node].axes:
                 what = f"'{output.node}' is a node for each of its cells, and a node under '{spec.section}' reads one"
-                path: Keys = (spec.section, name, "inputs", *steps[item.name])
                 found.report(path, what, "gather them in a node, and read that")
             elif output:
                 inputs.append(replace(item, output=output, optional=True))
@@ -205,3 +212,66 @@ def hint_for(found: Findings, ref: OutputId, name: str, nodes: Mapping[str, Node
 
 def _listed(names: Any) -> str:
     return ", ".join(f"'{ellipsize(name)}'" for name in names)
+
+
+def type_inputs(
+    found: Findings,
+    nodes: dict[str, NodeSpec],
+    included: Mapping[str, Pipeline],
+    made_by: Mapping[str, NodeSpec] | None = None,
+) -> None:
+    """Give the inputs of nodes their types: those of the outputs that they read, of the nodes `made_by` if given.
+
+    `included` are the pipelines that nodes name, by their bodies.
+    """
+    makers = nodes if made_by is None else made_by
+    if not any(spec.types for spec in makers.values()) and not any(
+        other.nodes[name].types for other in included.values() for name in other.inputs
+    ):
+        return
+
+    def type_of(output: OutputId) -> str:
+        return makers[output.node].type_of(output.name) if output.node in makers else TABLE
+
+    for name, spec in nodes.items():
+        inputs = tuple(
+            [item if (kind := type_of(item.output)) == item.type else replace(item, type=kind) for item in spec.inputs]
+        )
+        if inputs != spec.inputs:
+            nodes[name] = replace(spec, inputs=inputs)
+        for item in inputs:
+            _check_gathered(found, spec, item)
+            if item.alternative and form_of(type_of(item.alternative)) != form_of(item.type):
+                what = f"'{item.alternative}' is a {form_of(type_of(item.alternative))}"
+                what += f", and '{item.output}' is a {form_of(item.type)}"
+                found.report(input_path(found, spec, item, "else"), what, "both must be tables, files or folders")
+        if includes(spec) and spec.body in included:
+            _check_given(found, nodes[name], included[spec.body])
+
+
+def _check_gathered(found: Findings, spec: NodeSpec, item: Input) -> None:
+    if item.gather and item.gather.form == "concat" and item.type != TABLE:
+        what = f"'{item.output}' is a {form_of(item.type)}, and only tables are put together"
+        found.report(input_path(found, spec, item, "gather"), what, "gather: dict")
+
+
+def _check_given(found: Findings, spec: NodeSpec, other: Pipeline) -> None:
+    """Check that a node gives another pipeline tables, files and folders as that expects them."""
+    for item in spec.inputs:
+        own = other.nodes.get(item.name) if item.name in other.inputs else None
+        expected = form_of(own.type_of(own.outputs[0])) if own and own.outputs else TABLE
+        if own is not None and form_of(item.type) != expected:
+            what = f"'{ellipsize(spec.body)}' reads its input '{item.name}' as a {expected}"
+            what += f", and '{item.output}' is a {form_of(item.type)}"
+            hint = f"in {ellipsize(spec.body)}: inputs: {{{item.name}: {{outputs: {{{item.name}: {item.type}}}}}}}"
+            found.report(input_path(found, spec, item), what, hint)
+
+
+def input_path(found: Findings, spec: NodeSpec, item: Input, *inner: str | int) -> Keys:
+    """Return the path of a value of an input in the long form, or that of the input in its short form."""
+    value = found.document.root[spec.section][spec.id]["inputs"]
+    if isinstance(value, dict):
+        long = isinstance(value.get(item.name), dict)
+        return (spec.section, spec.id, "inputs", item.name, *(inner if long else ()))
+    step = next(step for step, name, _ in input_refs(value) if name == item.name)
+    return (spec.section, spec.id, "inputs", *step)

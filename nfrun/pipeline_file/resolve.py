@@ -17,8 +17,8 @@ from nfrun.pipeline_file.findings import in_file_order
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.missing import missing
+from nfrun.pipeline_file.overlays import VARIABLE
 from nfrun.pipeline_file.parameters import read_params_file
-from nfrun.pipeline_file.profiles import VARIABLE
 from nfrun.system.logs.redaction import Redactor
 
 if TYPE_CHECKING:

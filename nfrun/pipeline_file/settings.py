@@ -9,9 +9,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nfrun.core.map_spec import MapSpec
+from nfrun.core.map_spec import DEFAULT_BATCH, FAIL, MapSpec
 from nfrun.core.pipeline import NO_RETRY, Retry, has_expression
-from nfrun.pipeline_file.map_settings import map_of
 from nfrun.pipeline_file.yaml.document import Keys, entries
 from nfrun.system.units import LONGEST, parse_size, to_seconds
 
@@ -34,15 +33,29 @@ def fields_of(settings: Mapping[str, Any], report: Report) -> dict[str, Any]:
     if "timeout" in settings:
         fields["timeout"] = _seconds(("timeout",), settings["timeout"], report)
     if "retries" in settings:
-        fields["retry"] = _retry(settings["retries"], report)
+        given = settings["retries"]
+        given = given if isinstance(given, dict) else {"max": given}
+        retries: dict[str, Any] = {"max": int(given["max"])}
+        for key in [key for key in given if key != "max"]:
+            is_delay = key.endswith("delay")
+            retries[key] = _seconds(("retries", key), given[key], report) if is_delay else float(given[key])
+        fields["retry"] = Retry(**retries) if given != {"max": 0} else NO_RETRY
     if "executor" in settings:
         fields["executor"] = settings["executor"]
     if "cache" in settings:
         fields["cache"] = settings["cache"]
     if "resources" in settings:
-        fields |= _resources(settings["resources"], report)
+        amounts = {"cpu": 1.0}
+        for name, value in settings["resources"].items():
+            amounts[name] = float(parse_size(value) if isinstance(value, str) else value)
+            if not math.isfinite(amounts[name]):
+                report(("resources", name), f"'{name}' must be a number or a size, not {amounts[name]}")
+        fields["cpu"] = amounts.pop("cpu")
+        fields["amounts"] = {name: amount for name, amount in amounts.items() if amount and math.isfinite(amount)}
     if "map" in settings:
-        fields["map"] = _map(settings["map"], report)
+        fields["map"] = map_of(settings["map"])
+        if isinstance(most := fields["map"].max_failed, float) and most > 1:
+            report(("map", "max_failed"), "'max_failed' is more than 100%")
     return fields
 
 
@@ -63,24 +76,6 @@ def merged_resources(*parts: Any) -> dict[str, Any]:
     return {name: value for part in parts if isinstance(part, dict) for name, value in part.items()}
 
 
-def _resources(given: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    amounts: dict[str, float] = {}
-    for name, value in given.items():
-        amount = float(parse_size(value) if isinstance(value, str) else value)
-        if not math.isfinite(amount):
-            report(("resources", name), f"'{name}' must be a number or a size, not {amount}")
-        elif name != "cpu" and amount:
-            amounts[name] = amount
-    return {"cpu": float(given.get("cpu", 1.0)), "amounts": amounts}
-
-
-def _map(given: str | Mapping[str, Any], report: Report) -> MapSpec:
-    found = map_of(given)
-    if isinstance(found.max_failed, float) and found.max_failed > 1:
-        report(("map", "max_failed"), "'max_failed' is more than 100%")
-    return found
-
-
 def _seconds(path: Keys, value: str | float, report: Report) -> float:
     """Convert a duration to seconds. Rejects one longer than a year."""
     found = to_seconds(value)
@@ -89,13 +84,37 @@ def _seconds(path: Keys, value: str | float, report: Report) -> float:
     return found
 
 
-def _retry(value: Any, report: Report) -> Retry:
-    if not isinstance(value, dict):
-        return Retry(max=int(value)) if value else NO_RETRY
-    settings: dict[str, Any] = {"max": int(value["max"])}
-    for key, setting in value.items():
-        if key.endswith("delay"):
-            settings[key] = _seconds(("retries", key), setting, report)
-        elif key != "max":
-            settings[key] = float(setting)
-    return Retry(**settings)
+# The entries that decide which outputs there are, and with what the function is called. They are no expressions.
+FIXED = ("over", "on_error", "explode")
+_IN_PLACE = {"batch": DEFAULT_BATCH, "parts": 1}  # until the expressions are evaluated
+
+
+def map_of(value: str | Mapping[str, Any]) -> MapSpec:
+    """Return the map for what a node has under `map`, which matches the schema and holds no expressions."""
+    if isinstance(value, str):
+        return MapSpec(value)
+    by, parts, keep = _names(value.get("by", ())), value.get("parts", 0), value.get("keep")
+    most = value.get("max_failed", "10%")  # a number of rows, or a percentage
+    return MapSpec(
+        over=value["over"],
+        batch=value.get("batch", 0 if by or parts else DEFAULT_BATCH),
+        by=by,
+        parts=parts,
+        keep=None if keep is None else _names(keep),
+        explode=value.get("explode", False),
+        on_error=value.get("on_error", FAIL),
+        max_failed=most if isinstance(most, int) else float(most.strip().rstrip("% ")) / 100,
+        reuse=value.get("reuse", True),
+    )
+
+
+def unbound_map(value: str | Mapping[str, Any]) -> MapSpec:
+    """Return the map with other values in the place of those whose expressions are not evaluated yet."""
+    if isinstance(value, str):
+        return MapSpec(value)
+    known = {key: item for key, item in value.items() if key in ("over", "by") or is_evaluated(item)}
+    return map_of({**{key: item for key, item in _IN_PLACE.items() if key in value}, **known})
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -1,22 +1,33 @@
-"""Replaces the nodes of a pipeline that are other pipelines by the nodes of these.
+"""Reads the pipeline files that nodes name, and replaces these nodes by the nodes of those pipelines.
 
-Nothing behind this knows of sub-pipelines, except by `/` in ids and the files in `NodeSpec.source`.
+Checks what the nodes give to the pipelines, and counts all nodes before any is made. Nothing behind this
+knows of sub-pipelines, except by `/` in ids and the files in `NodeSpec.source`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import NOTHING, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import ellipsize
-from nfrun.core.values import replace
+from nfrun.core.values import field, frozen, mutable, replace
 from nfrun.nodes.folders import relative_folder
 from nfrun.nodes.pipeline import INPUT
-from nfrun.nodes.registry import kind_of
-from nfrun.pipeline_file.conditions import unread_outputs
-from nfrun.pipeline_file.matrix.cell_ids import MAX_ID
+from nfrun.nodes.registry import KINDS
+from nfrun.pipeline_file.conditions import of_sections, unread_outputs
+from nfrun.pipeline_file.findings import Findings, closest_file, did_you_mean
+from nfrun.pipeline_file.matrix.axis_values import MAX_ID, MAX_NODES
+from nfrun.pipeline_file.matrix.expansion import count_cells, product_text, seen_by_graph
+from nfrun.pipeline_file.matrix.values import find_values
+from nfrun.pipeline_file.parameters import value_problem
+from nfrun.pipeline_file.references import includes, input_path
+from nfrun.pipeline_file.settings import is_evaluated
+from nfrun.pipeline_file.yaml.document import Document, Keys
 from nfrun.system.file_search import inner_folder
 
 _Report = Callable[[NodeSpec, str, str], object]  # takes a node, the message and the hint
@@ -48,18 +59,12 @@ def expand_included(pipeline: Pipeline, made: Mapping[str, Pipeline], report: _R
         nodes |= found
     shown = {name: outputs.get(id, id) for name, id in pipeline.outputs.items()}
     secrets = dict.fromkeys([*pipeline.secrets, *(name for other in made.values() for name in other.secrets)])
-    last = (
-        {name: expansion.rewired(spec) for name, spec in section.items()}
-        for section in (pipeline.on_failure, pipeline.finally_)
-    )
-    on_failure, finally_ = last
     return replace(
         pipeline,
         nodes=nodes,
         outputs=shown if pipeline.names_outputs else unread_outputs(nodes),
         secrets=tuple(secrets),
-        on_failure=on_failure,
-        finally_=finally_,
+        **of_sections(pipeline, expansion.rewired),
     )
 
 
@@ -92,16 +97,8 @@ class _Expansion:
     def input(self, item: Input) -> Input:
         """Return an input that reads what a node of another pipeline gives."""
         of = self.outputs
-        if not any(output in of for output in (item.output, *item.outputs)):
-            return item
-        gather = item.gather and Gather(
-            item.gather.form,
-            item.gather.axes,
-            {of.get(output, output): cell for output, cell in item.gather.cells.items()},
-            item.gather.columns,
-        )
-        alternative = item.alternative and of.get(item.alternative, item.alternative)
-        return replace(item, output=of.get(item.output, item.output), gather=gather, alternative=alternative)
+        is_inner = any(output in of for output in (item.output, *item.outputs))
+        return _renamed(item, lambda output: of.get(output, output)) if is_inner else item
 
     def nodes_of(self, including: NodeSpec) -> Iterator[NodeSpec]:
         """Yield the nodes that take the place of a node, those that the including file gives first."""
@@ -179,17 +176,237 @@ def _moved(spec: NodeSpec, prefix: str) -> NodeSpec:
 
 def _inside(item: Input, prefix: str) -> Input:
     """Return an input of a node of another pipeline as it is in this one."""
+    return _renamed(item, lambda output: OutputId(prefix + output.node, output.name))
 
-    def renamed(output: OutputId) -> OutputId:
-        return OutputId(prefix + output.node, output.name)
 
-    gather = item.gather and replace(
-        item.gather, cells={renamed(output): cell for output, cell in item.gather.cells.items()}
+def _renamed(item: Input, name: Callable[[OutputId], OutputId]) -> Input:
+    """Return an input that reads other outputs in the place of its own."""
+    gather = item.gather and replace(item.gather, cells={name(output): at for output, at in item.gather.cells.items()})
+    return replace(
+        item, output=name(item.output), gather=gather, alternative=item.alternative and name(item.alternative)
     )
-    alternative = item.alternative and renamed(item.alternative)
-    return replace(item, output=renamed(item.output), gather=gather, alternative=alternative)
 
 
-def includes(spec: NodeSpec) -> bool:
-    """Whether nodes of another file take the place of this one."""
-    return bool(spec.kind) and kind_of(spec).runs.is_expanded
+MAX_LEVELS = 16
+_ENDINGS = (".yaml", ".yml")
+# What a node that is another pipeline may have beside its kind.
+_KEYS = frozenset(("inputs", "with", "matrix", "if", "needs", "tags", "continue_on_error", "description"))
+
+Read = Callable[[Path, str, "Including", tuple[SourceSpan, ...]], tuple[Pipeline, Document]]
+
+
+@mutable
+class Including:
+    """The files that lead to the one that is read, each with its name to show, and all that have been read.
+
+    A file with a mistake is None there: its problems are told already.
+    """
+
+    chain: tuple[tuple[str, str], ...] = ()
+    known: dict[str, tuple[Pipeline, Document] | None] = field(default_factory=dict)
+
+
+def read_included(
+    found: Findings, nodes: dict[str, NodeSpec], including: Including, read: Read
+) -> dict[str, tuple[Pipeline, Document]]:
+    """Return the pipelines that nodes name, by the paths in the file, and give these nodes the outputs of them."""
+    others: dict[str, tuple[Pipeline, Document]] = {}
+    for name, spec in nodes.items():
+        path: Keys = ("nodes", name)
+        if not includes(spec):
+            continue
+        for key in found.document.root["nodes"][name]:
+            if key not in (spec.kind, *_KEYS) and (*path, key) not in found.bad:
+                what = f"a {spec.kind} node has no '{ellipsize(key)}'"
+                found.report((*path, key), what, f"it stands in {ellipsize(spec.body) or 'its file'}", at_key=True)
+        other = _read(found, (*path, spec.kind), spec.body, including, read) if spec.body else None
+        if other is None:
+            found.unclear.add(name)
+            continue
+        others[spec.body] = other
+        pipeline = other[0]
+        types = {
+            shown: kind
+            for shown, output in pipeline.outputs.items()
+            if output.node in pipeline.nodes and (kind := pipeline.nodes[output.node].type_of(output.name)) != TABLE
+        }
+        nodes[name] = replace(spec, outputs=tuple(pipeline.outputs) if pipeline.names_outputs else (), types=types)
+        found.of_cells.update(
+            OutputId(name, shown)
+            for shown, output in pipeline.outputs.items()
+            if output.node in pipeline.nodes and pipeline.nodes[output.node].axes
+        )
+        _check_inputs(found, path, spec, pipeline)
+        _check_values(found, path, spec, pipeline)
+    return others
+
+
+def _read(found: Findings, path: Keys, body: str, including: Including, read: Read) -> tuple[Pipeline, Document] | None:
+    """Return the pipeline in the file that a node names. Reports why there is none."""
+    if path in found.bad:
+        return None
+    file = found.folder / body
+    real, names = os.path.realpath(file), [real for real, _ in including.chain]
+    shown = os.path.join(os.path.dirname(found.document.file), body)  # noqa: PTH118, PTH120
+    if os.path.realpath(plain := os.path.normpath(shown)) == real:
+        shown = plain
+    if real in names:
+        circle = " -> ".join([*(name for _, name in including.chain[names.index(real) :]), Path(body).name])
+        found.report(path, f"'{ellipsize(body)}' includes itself: {ellipsize(circle, 300)}")
+        return None
+    if file.is_dir():
+        found.report(path, f"'{ellipsize(body, 200)}' is a folder", "name a file in it")
+        return None
+    if not file.is_file():
+        near = closest_file(Path(body), found.folder, _ENDINGS)
+        found.report(path, f"there is no file '{ellipsize(body, 200)}'", f"did you mean '{near}'?" if near else "")
+        return None
+    if len(including.chain) > MAX_LEVELS:
+        found.report(
+            path, f"'{ellipsize(body)}' is at level {len(including.chain)} of sub-pipelines, and at most {MAX_LEVELS}"
+        )
+        return None
+    known = os.path.join(os.path.realpath(file.parent), file.name)  # noqa: PTH118  (a link has the folder that it is in)
+    if known not in including.known:
+        place = found.document.span(*path)
+        inner = Including((*including.chain, (real, Path(body).name)), including.known)
+        try:
+            including.known[known] = read(file, shown, inner, (replace(place, included=()), *place.included))
+        except SpecError as error:
+            including.known[known] = None
+            found.diagnostics += error.diagnostics
+            found.mark_wrong(path)
+    return including.known[known]
+
+
+def with_place(error: SpecError, included: tuple[SourceSpan, ...]) -> SpecError:
+    """Return the error with the places that include the file, where its problems do not have them."""
+    return SpecError(
+        [
+            d if d.span.included or not included else replace(d, span=replace(d.span, included=included))
+            for d in error.diagnostics
+        ]
+    )
+
+
+def _check_inputs(found: Findings, path: Keys, spec: NodeSpec, other: Pipeline) -> None:
+    for item in spec.inputs:
+        if item.name not in other.inputs:
+            hint = did_you_mean(item.name, other.inputs, f"its inputs: {', '.join(other.inputs) or 'none'}")
+            what = f"'{ellipsize(spec.body)}' has no input '{ellipsize(item.name)}'"
+            named = isinstance(found.document.root["nodes"][spec.id]["inputs"], dict)
+            found.report(input_path(found, spec, item), what, hint, at_key=named)
+    given = {item.name for item in spec.inputs}
+    for name in other.inputs if (*path, "inputs") not in found.bad else ():
+        if name not in given and not other.nodes[name].body:
+            what = f"'{ellipsize(spec.body)}' must be given the input '{name}'"
+            found.report((*path, spec.kind), what, f"inputs: {{{name}: NODE}}")
+
+
+def _check_values(found: Findings, path: Keys, spec: NodeSpec, other: Pipeline) -> None:
+    for name, value in spec.with_.items():
+        where = (*path, "with", name)
+        if name not in other.params:
+            hint = did_you_mean(name, other.params, f"its parameters: {', '.join(other.params) or 'none'}")
+            found.report(where, f"'{ellipsize(spec.body)}' has no parameter '{ellipsize(name)}'", hint, at_key=True)
+        elif is_evaluated(value) and (wrong := value_problem(other.params[name], value, spec.body)):
+            found.report(where, *wrong)
+    for name, param in other.params.items() if (*path, "with") not in found.bad else ():
+        if param.required and name not in spec.with_:
+            what = f"'{ellipsize(spec.body)}' must be given the parameter '{name}'"
+            found.report((*path, spec.kind), what, f"with: {{{name}: …}}")
+
+
+def documents_of(included: Iterable[tuple[Pipeline, Document]]) -> dict[str, Document]:
+    """Return the documents of other pipelines, and of those that they include, by their files."""
+    found: dict[str, Document] = {}
+    for _, document in included:
+        found |= {document.file: document, **document.others}
+    return found
+
+
+_Names = Mapping[str, Mapping[str, Any]]
+
+
+@frozen
+class _Count:
+    """How many nodes a pipeline has, or at least if not `is_exact`.
+
+    `largest` is the node with most of them, and `text` says how many cells it has.
+    """
+
+    nodes: int
+    largest: str
+    text: str
+    is_exact: bool
+
+
+def with_included(pipeline: Pipeline, document: Document) -> list[tuple[Pipeline, Document]]:
+    """Return the pipeline and all that it includes, directly or through others, each file once, with its document."""
+    found = {pipeline.file: (pipeline, document)}
+    left = [pipeline]
+    for one in left:
+        new = [other for other in one.included.values() if other.file not in found]
+        found |= {other.file: (other, document.others[other.file]) for other in new}
+        left += new
+    return [*found.values()]
+
+
+def check_count(pipeline: Pipeline, document: Document, names: _Names = NOTHING) -> None:
+    """Raise SpecError if a pipeline, or one that it includes, has too many nodes with those that it includes.
+
+    `names` are those that the expressions of its axes see. An axis whose values are not known counts as one value.
+    """
+    known: dict[str, _Count] = {}
+    for one, its in with_included(pipeline, document)[::-1] if pipeline.included else ():
+        count = _counted(one, names if one is pipeline else NOTHING, known)
+        if one.included and count.nodes > MAX_NODES:
+            raise SpecError([_diagnostic(one, its, count)])
+
+
+def too_many_included(
+    pipeline: Pipeline, document: Document, given: Iterable[tuple[NodeSpec, Mapping[str, Any]]]
+) -> Diagnostic | None:
+    """Return what is wrong if a pipeline has too many nodes with those that its cells include.
+
+    `given` has the nodes that include others, each with the values of the parameters there.
+    """
+    total, known = len(pipeline.nodes), dict[str, _Count]()
+    for spec, params in given:
+        other = pipeline.included[spec.body]
+        count = _counted(other, NOTHING, known)
+        if not count.is_exact:
+            count = _counted(other, {"params": params}, dict(known))
+        total += count.nodes - 1
+        if total > MAX_NODES:
+            text = f"'{spec.id}' has {count.nodes:,}, and there {count.text}"
+            return _diagnostic(pipeline, document, _Count(total, spec.declared, text, is_exact=False))
+    return None
+
+
+def _diagnostic(pipeline: Pipeline, document: Document, count: _Count) -> Diagnostic:
+    has = "has" if count.is_exact else "has at least"
+    what = f"the pipeline {has} {count.nodes:,} nodes, and at most {MAX_NODES:,}: {count.text}"
+    body = document.root["nodes"][count.largest]
+    key = "matrix" if "matrix" in body else next(key for key in body if key in KINDS)
+    return Diagnostic(document.span("nodes", count.largest, key), what)
+
+
+def _counted(pipeline: Pipeline, names: _Names, known: dict[str, _Count]) -> _Count:
+    """Count the nodes. `known` has the counts of others by their files, and gets that of this one."""
+    if pipeline.file in known and not names:
+        return known[pipeline.file]
+    axes, _ = find_values(pipeline, seen_by_graph(names), reads_data=False)
+    cells, lengths = count_cells(replace(pipeline, axes=axes))
+    others = {body: _counted(other, NOTHING, known) for body, other in pipeline.included.items()}
+    inner = {name: others[spec.body] for name, spec in pipeline.nodes.items() if includes(spec) and spec.body in others}
+    nodes = {name: count * (inner[name].nodes if name in inner else 1) for name, count in cells.items()}
+    largest = max(nodes, key=nodes.__getitem__)
+    spec = pipeline.nodes[largest]
+    text = f"'{largest}' has {cells[largest]:,} ({product_text(spec.axes, lengths)})" if spec.axes else f"'{largest}'"
+    if largest in inner:
+        each = f"of {inner[largest].nodes:,} nodes each" if spec.axes else f"has {inner[largest].nodes:,} nodes"
+        text = f"{text} {each}, and there {inner[largest].text}"
+    is_exact = all(axis.values for axis in axes.values()) and all(count.is_exact for count in others.values())
+    known[pipeline.file] = _Count(sum(nodes.values()), largest, text, is_exact)
+    return known[pipeline.file]

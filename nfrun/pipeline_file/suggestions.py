@@ -89,15 +89,14 @@ _SYNONYMS = {
     "object": ("dict", "map", "mapping"),
 }
 
-_LATER = (*("include", "dask"),)
 _MAP_KEYS = (
     *("batch", "batch_size", "chunk_size", "chunksize", "over", "by", "group_by", "parts", "keep", "explode"),
     "max_failed",
 )
 KEYS = {
-    **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
+    **dict.fromkeys(("include", "dask"), "nfrun cannot do that yet"),
     **dict.fromkeys(
-        (
+        [
             "strategy",
             "foreach",
             "for_each",
@@ -108,7 +107,7 @@ KEYS = {
             "with_items",
             "partitions",
             "mapspec",
-        ),
+        ],
         "known values make a 'matrix': {fold: [0, 1, 2]}; for the rows of an input there is 'map': {over: rows}",
     ),
     **dict.fromkeys(
@@ -122,10 +121,23 @@ KEYS = {
         ("gather", "where", "columns"), "it stands in an input: inputs: {name: {from: node, gather: concat}}"
     ),
     **dict.fromkeys(
-        (
-            *("max_parallel", "max-parallel", "concurrency", "pool", "pools", "queue", "semaphore", "max_concurrency"),
-            *("rate_limit", "rate-limit", "ratelimit", "rate", "throttle", "rps", "max_active_tasks"),
-        ),
+        [
+            "max_parallel",
+            "max-parallel",
+            "concurrency",
+            "pool",
+            "pools",
+            "queue",
+            "semaphore",
+            "max_concurrency",
+            "rate_limit",
+            "rate-limit",
+            "ratelimit",
+            "rate",
+            "throttle",
+            "rps",
+            "max_active_tasks",
+        ],
         "'resources' limits what runs at once: {api: 4} or {api: 50/s} at the top, and {api: 1} in a node",
     ),
     "uses": "a plug-in is 'use: NAME', another pipeline 'pipeline: other.yaml'; of actions there is none",
@@ -251,13 +263,18 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     """Return the hint for an unknown key of the mapping at `path`, whose keys are `known`."""
     if len(path) == 2 and path[0] in LAST_SECTIONS and key in _NOT_LAST:
         return _NOT_LAST[key]
-    if len(path) == 2 and path[0] == "profiles":
-        return _unknown_in_profile(key, known)
-    if len(path) > 1 and path[-2] == "checks":
-        guess = meant(key, known)
-        return f"did you mean '{guess}'?" if guess else f"there is {', '.join(known)}"
-    if len(path) > 2 and path[-1] == "map" and (hint := _unknown_in_map(key, known)):
-        return hint
+    in_map, in_profile = len(path) > 2 and path[-1] == "map", len(path) == 2 and path[0] == "profiles"
+    if in_map and key in ("timeout", "retries", "resources", "executor"):
+        return "it stands at the node, beside 'map': each call has it"
+    if in_profile and key in _GRAPH:
+        return "what differs in the graph is an 'if' over a parameter"
+    if in_profile and key in _DEFAULTS:
+        return "it stands under 'defaults' of the profile"
+    if in_profile or in_map or (len(path) > 1 and path[-2] == "checks"):
+        if guess := meant(key, known):
+            return f"did you mean '{guess}'?"
+        if not in_map:
+            return f"there is {', '.join(known)}"
     if len(path) == 2 and path[0] == "nodes" and key.lower() in _AT_THE_END:
         return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
@@ -276,25 +293,9 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     return f"there is {', '.join(others[:_MAX_LISTED])}, …: 'nfrun schema' has all"
 
 
-def _unknown_in_map(key: str, known: list[str]) -> str:
-    if key in ("timeout", "retries", "resources", "executor"):
-        return "it stands at the node, beside 'map': each call has it"
-    guess = meant(key, known)
-    return f"did you mean '{guess}'?" if guess else ""
-
-
 def means_map(key: str) -> bool:
     """Whether a key of a node that is unknown was probably meant as its map, or as a part of that."""
     return key in _MAP_KEYS or (key not in node_keys() and closest_match(key, node_keys()) == "map")
-
-
-def _unknown_in_profile(key: str, known: list[str]) -> str:
-    if key in _GRAPH:
-        return "what differs in the graph is an 'if' over a parameter"
-    if key in _DEFAULTS:
-        return "it stands under 'defaults' of the profile"
-    guess = meant(key, known)
-    return f"did you mean '{guess}'?" if guess else f"there is {', '.join(known)}"
 
 
 def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import Pipeline
+from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline, has_expression
+from nfrun.core.values import replace
+from nfrun.nodes.registry import kind_of
+from nfrun.pipeline_file.binder import each_once
 from nfrun.pipeline_file.budgets import refused_amounts
 from nfrun.pipeline_file.built_document import BuiltPipeline
-from nfrun.pipeline_file.cell_checks import cell_problems
+from nfrun.pipeline_file.expressions import names_in
+from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_paths
 from nfrun.pipeline_file.loader import read_pipeline
-from nfrun.pipeline_file.matrix.resolution import matrix_problems
-from nfrun.pipeline_file.missing import missing
-from nfrun.pipeline_file.node_counts import too_many_nodes
+from nfrun.pipeline_file.matrix.expansion import MatrixNames, Problems, diagnostic_of, expand
+from nfrun.pipeline_file.matrix.values import find_values
+from nfrun.pipeline_file.missing import code_warnings, missing, warnings_of
+from nfrun.pipeline_file.node_binder import NodeBinder
 from nfrun.pipeline_file.parameters import default_names
-from nfrun.pipeline_file.pipeline_warnings import code_warnings, warnings_of
 from nfrun.pipeline_file.resolve import functions_of
-from nfrun.pipeline_file.yaml.document import Document
+from nfrun.pipeline_file.subpipelines import check_count, with_included
+from nfrun.pipeline_file.yaml.document import Document, entries
+
+_MATRIX = {"matrix"}
 
 
 def validate_file(
@@ -37,15 +44,14 @@ def validate_file(
     found: list[Diagnostic] = []
     given = None if built is None else built.document
     pipeline, document = read_pipeline(file, functions, found.append, document=given)
-    if wrong := too_many_nodes(pipeline, document, default_names(pipeline, {})):
-        raise SpecError([wrong])
-    files = list(_with_included(pipeline, document))
+    check_count(pipeline, document, default_names(pipeline, {}))
+    files = with_included(pipeline, document)
     # The file itself was checked when it was read.
     amounts = [problem for one, _ in files[1:] for problem in refused_amounts(one, document, pipeline.budgets)]
     if amounts:
         raise SpecError(amounts)
     for one, its in files:
-        found += matrix_problems(one, its, partial(cell_problems, document=its))
+        found += matrix_problems(one, its)
         found += [*missing(one, its, functions.beside(Path(one.folder)), environ), *warnings_of(one)]
         told = {warning.message for warning in found}
         for warning in code_warnings(one, Path(pipeline.folder)):
@@ -57,11 +63,68 @@ def validate_file(
     return pipeline
 
 
-def _with_included(pipeline: Pipeline, document: Document) -> Iterator[tuple[Pipeline, Document]]:
-    """Yield the pipeline and all that it includes, each file once."""
-    left, seen = [pipeline], {pipeline.file}
-    for one in left:
-        yield one, document.others.get(one.file, document)
-        new = [other for other in one.included.values() if other.file not in seen]
-        seen.update(other.file for other in new)
-        left += new
+def matrix_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
+    """Return warnings of the files that axes lack, as far as the defaults of the parameters tell them.
+
+    Raises SpecError with what is wrong with the values of axes and with the cells, where these are known.
+    """
+    if not pipeline.axes:
+        return []
+    axes, wrong = find_values(pipeline, default_names(pipeline, {}), reads_data=False)
+    may_be_given = any(param.required for param in pipeline.params.values())
+    certain = [] if may_be_given else [problem for problem in wrong if not problem.missing]
+    problems: Problems = []
+    expanded = replace(pipeline, axes=axes)
+    if not certain and all(axis.values for axis in axes.values()):
+        expanded = expand(expanded, problems)
+    errors = [diagnostic_of(problem, document) for problem in certain]
+    errors += [Diagnostic(document.span(*path), what, hint) for path, what, hint in problems]
+    if errors:
+        raise SpecError(errors)
+    if expanded.nodes is not pipeline.nodes:
+        sure = {name: spec if spec.if_ is True else replace(spec, body="") for name, spec in expanded.nodes.items()}
+        nodes = with_default_paths(sure, pipeline.params, MatrixNames(axes).of)
+        clashes = file_conflicts(nodes, Path(pipeline.folder), document.span)
+        errors += [Diagnostic(document.span(*path), what, hint) for path, what, hint in clashes]
+        errors += cell_problems(expanded, document)
+    if errors:
+        raise SpecError(errors)
+    return [diagnostic_of(problem, document) for problem in wrong if problem.missing]
+
+
+def cell_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
+    """Return what is wrong with expressions in cells that use nothing but `matrix`. The pipeline is expanded."""
+    found: list[Diagnostic] = []
+    binder = NodeBinder(document, found, NOTHING, FunctionLookup(Path(pipeline.folder)), NOTHING, lambda text: None)
+    binder.cells = MatrixNames(pipeline.axes)
+    fields: dict[str, dict[str, Any]] = {}
+    for spec in pipeline.nodes.values():
+        if spec.of:
+            if spec.of not in fields:
+                fields[spec.of] = _of_matrix_alone(spec)
+            if fields[spec.of]:
+                binder.node(replace(spec, **fields[spec.of]))
+    return each_once(found)
+
+
+def _of_matrix_alone(spec: NodeSpec) -> dict[str, Any]:
+    """Return the fields with expressions of a cell without values that see more than `matrix`, {} if none is left."""
+    kept = {
+        name: {key: value for key, value in getattr(spec, name).items() if _names(value) <= _MATRIX}
+        for name in ("with_", "env", "unbound")
+    }
+    # A path is checked together with the options under `with`.
+    is_known = kind_of(spec).says.is_template and _names(spec.body) <= _MATRIX and len(kept["with_"]) == len(spec.with_)
+    body = spec.body if is_known else ""
+    files = spec.files if _names([*spec.files]) <= _MATRIX else ()
+    if_ = spec.if_ if _names(spec.if_) <= _MATRIX else True
+    if not any(map(_names, (body, [*files], if_, *kept.values()))):
+        return {}
+    return {"body": body, "files": files, "if_": if_, "redacted_env": NOTHING, **kept}
+
+
+def _names(value: Any) -> set[str]:
+    """Return the top-level names in the expressions of a nested value."""
+    if isinstance(value, str):
+        return names_in(value) if has_expression(value) else set()
+    return {name for _, item in entries(value) for name in _names(item)}

@@ -12,7 +12,7 @@ from nfrun.core.plan import Plan, plan_of, selected_plan
 from nfrun.core.values import frozen
 from nfrun.engine.node_stats import read_node_stats
 from nfrun.history.work_dir import WorkDir
-from nfrun.pipeline_file.pipeline_warnings import warnings_of
+from nfrun.pipeline_file.missing import warnings_of
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.reports.plan_view import REUSE_FORMATS
 from nfrun.session.option_values import slots_of

@@ -23,7 +23,7 @@ from nfrun.history.cache.remembered_code import restore_checks, save_checks
 from nfrun.history.journal import RunHeader
 from nfrun.history.work_dir import WorkDir, new_run_id
 from nfrun.pipeline_file.known_checks import KnownChecks
-from nfrun.pipeline_file.pipeline_warnings import warnings_of
+from nfrun.pipeline_file.missing import warnings_of
 from nfrun.pipeline_file.resolve import Resolved, resolve
 from nfrun.session.option_values import cache_budget, slots_of
 from nfrun.session.options import PlanOptions, RunOptions

@@ -9,7 +9,7 @@ import pytest
 
 from nfrun.cli import exit_codes
 from nfrun.nodes.registry import written_kinds
-from nfrun.pipeline_file.expression_filters import FILTERS
+from nfrun.pipeline_file.expressions import FILTERS
 from tests.docs.pages import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"

@@ -132,13 +132,13 @@ def test_a_damaged_file_and_one_of_another_nfrun_count_as_empty(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = tmp_path / "code" / "p.checks.json"
-    assert remembered(file, saved).documents
+    assert remembered(file, saved).digests
     text = saved.read_text()
-    saved.write_text(text.replace('"documents"', '"documentz"'))
-    assert not restore_checks(saved).documents
+    saved.write_text(text.replace('"digests"', '"digestz"'))
+    assert not restore_checks(saved).digests
     saved.write_text(text)
     monkeypatch.setattr(remembered_code, "_reader", lambda: "another")
-    assert not restore_checks(saved).documents
-    assert not restore_checks(tmp_path / "none.json").documents
+    assert not restore_checks(saved).digests
+    assert not restore_checks(tmp_path / "none.json").digests
     _write(saved, folders={"": [{}, {}]})  # the file about the code, in the place of this one
-    assert not restore_checks(saved).documents
+    assert not restore_checks(saved).digests

@@ -7,8 +7,7 @@ import tracemalloc
 
 import pytest
 
-from nfrun.pipeline_file.expression_filters import MAX_DATES, dates
-from nfrun.pipeline_file.expressions import ExpressionError, evaluate
+from nfrun.pipeline_file.expressions import MAX_DATES, ExpressionError, dates, evaluate
 
 
 @pytest.mark.parametrize(

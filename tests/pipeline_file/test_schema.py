@@ -88,7 +88,7 @@ p.yaml:5:7: 'http' is not a key of a node
 
 p.yaml:5:17: there is no file 'x.yaml'
     5 |   b: {pipeline: x.yaml}
-      |                 ^^^^^^ did you mean 'p.yaml'?
+      |                 ^^^^^^
 
 p.yaml:5:15: node 'b' has 2 kinds: run, python
     5 |   b: {run: x, python: m:f}

@@ -325,7 +325,7 @@ WRONG = {
     "stands in clean.yaml)",
     "pipeline: a.yaml": "a.yaml:2:16: 'a.yaml' includes itself: a.yaml -> a.yaml",
     "pipeline: broken.yaml": "broken.yaml:1:1: a pipeline file needs 'nodes' < a.yaml:2:16",
-    "pipeline: none.yaml": "a.yaml:2:16: there is no file 'none.yaml' (did you mean 'needy.yaml'?)",
+    "pipeline: none.yaml": "a.yaml:2:16: there is no file 'none.yaml'",
     "pipeline: dta/other.yaml": "a.yaml:2:16: there is no file 'dta/other.yaml' (did you mean 'data/other.yaml'?)",
     "pipeline: ../none/x.yaml": "a.yaml:2:16: there is no file '../none/x.yaml'",
     "pipeline: data/folder.yaml": "a.yaml:2:16: 'data/folder.yaml' is a folder (name a file in it)",
@@ -459,7 +459,7 @@ def test_the_limit_holds_for_all_files_together(folder: Path, file: str, text: s
 
 
 def test_axes_that_depend_on_what_is_given_count_with_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nfrun.pipeline_file.node_counts.MAX_NODES", 20)
+    monkeypatch.setattr("nfrun.pipeline_file.subpipelines.MAX_NODES", 20)
     written("wide.yaml", "params: {n: 1}\nnodes:\n  f: {run: x, matrix: {a: '${{ params.n | range }}'}}\n")
     of = "nodes:\n  x: {pipeline: wide.yaml, matrix: {m: [5, 7, LAST]}, with: {n: '${{ matrix.m }}'}}\n"
     written("a.yaml", of.replace("LAST", "8"))

@@ -14,7 +14,7 @@ import nfrun
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.reopen.current_pipeline import bind_as_in
 from nfrun.lookback.run_list import list_runs
-from nfrun.pipeline_file.timezones import date_in
+from nfrun.pipeline_file.binder import date_in
 
 NO_EFFECT = "nfrun: warning: --date has no effect: no expression reads run.date\n"
 INNER = "timezone: Asia/Tokyo\nparams: {p: ''}\nnodes:\n  a: {sql: \"select $d as d\", with: {d: '${{ run.date }}'}}\n"

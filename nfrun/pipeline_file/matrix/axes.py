@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nfrun.core.pipeline import Axis, has_expression
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
-from nfrun.pipeline_file.findings import Findings
-from nfrun.pipeline_file.matrix.cell_ids import key_of, text_of
+from nfrun.pipeline_file.findings import Findings, did_you_mean
+from nfrun.pipeline_file.matrix.axis_values import check_values, indices, is_literal, key_of, text_of, with_values
 from nfrun.pipeline_file.matrix.file_names import capture_names, find_files, pattern_problem
-from nfrun.pipeline_file.matrix.literal_values import check_values, indices, is_literal, with_values
 from nfrun.pipeline_file.references import items
 from nfrun.pipeline_file.yaml.document import Keys
 
@@ -129,10 +128,9 @@ def _check_of(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> None:
     if has_expression(axis.of):
         return  # reported where expressions are checked
     if parent is None:
-        guess = closest_match(axis.of, above)
         there = f"there is {', '.join(above)}" if above else "it follows from an axis that is declared before it"
-        hint = f"did you mean '{guess}'?" if guess else there
-        found.report(path, f"there is no axis '{ellipsize(axis.of)}' above this one", hint)
+        what = f"there is no axis '{ellipsize(axis.of)}' above this one"
+        found.report(path, what, did_you_mean(axis.of, above, there))
         return
     values: tuple[Any, ...] = parent.values
     if isinstance(parent.source, dict) and not has_expression(pattern := str(parent.source.get("files", "${{"))):
@@ -199,10 +197,8 @@ def _parents(axes: Mapping[str, Axis], name: str) -> list[str]:
 
 
 def _hint(name: str, axes: Mapping[str, Axis]) -> str:
-    guess = closest_match(name, axes)
-    if guess:
-        return f"did you mean '{guess}'?"
-    return f"there is {', '.join(axes)}" if axes else "declare it at the top of the file: matrix: {name: [a, b]}"
+    there = f"there is {', '.join(axes)}" if axes else "declare it at the top of the file: matrix: {name: [a, b]}"
+    return did_you_mean(name, axes, there)
 
 
 def _excluded(found: Findings, path: Keys, axes: Mapping[str, Axis], broken: set[str]) -> Iterator[Mapping[str, Any]]:
@@ -232,6 +228,5 @@ def value_problem(axis: Axis, value: Any, known: Mapping[str, int] | None) -> tu
         return f"a value of the axis '{axis.name}' is named by its value or id", f"write {axis.name}: …"
     if known is None or (text := text_of(key)) in known:
         return None
-    guess = closest_match(text, known)
-    hint = f"did you mean '{guess}'?" if guess else f"there is {ellipsize(', '.join(known), 200)}"
+    hint = did_you_mean(text, known, f"there is {ellipsize(', '.join(known), 200)}")
     return f"the axis '{axis.name}' has no value '{ellipsize(text)}'", hint

@@ -11,14 +11,13 @@ from typing import Any
 
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Axis, Gather, Input, NodeSpec, has_expression
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate
-from nfrun.pipeline_file.findings import Findings
+from nfrun.pipeline_file.findings import Findings, did_you_mean
 from nfrun.pipeline_file.matrix.axes import DeclaredAxes, value_problem, with_followers
-from nfrun.pipeline_file.matrix.cell_ids import key_of, text_of
-from nfrun.pipeline_file.matrix.literal_values import indices
-from nfrun.pipeline_file.references import input_refs
+from nfrun.pipeline_file.matrix.axis_values import indices, key_of, text_of
+from nfrun.pipeline_file.references import input_path
 from nfrun.pipeline_file.yaml.document import Keys
 
 
@@ -54,15 +53,6 @@ class _Matcher:
         self.found, self.declared, self.defaults = found, declared, defaults
         self.known = {name: indices(axis) for name, axis in declared.axes.items() if axis.values}
 
-    def path(self, spec: NodeSpec, item: Input, *inner: str | int) -> Keys:
-        """Return the path of a value of an input in the long form, or that of the input in its short form."""
-        value = self.found.document.root["nodes"][spec.id]["inputs"]
-        if isinstance(value, dict):
-            long = isinstance(value.get(item.name), dict)
-            return ("nodes", spec.id, "inputs", item.name, *(inner if long else ()))
-        step = next(step for step, name, _ in input_refs(value) if name == item.name)
-        return ("nodes", spec.id, "inputs", *step)
-
     def input(self, spec: NodeSpec, item: Input) -> Input:
         """Check one input. Returns it with the axes that it gathers."""
         producer = item.output.node
@@ -78,11 +68,11 @@ class _Matcher:
         if item.gather is None:
             self.no_columns(spec, item)
             if left:
-                self.found.report(self.path(spec, item, "from"), *self.not_gathered(spec, item, left))
+                self.found.report(input_path(self.found, spec, item, "from"), *self.not_gathered(spec, item, left))
             return item
         if not left:
             what = f"there is nothing to gather: '{ellipsize(producer)}' has no axis that '{spec.id}' does not have"
-            self.found.report(self.path(spec, item, "gather"), what, "remove 'gather'")
+            self.found.report(input_path(self.found, spec, item, "gather"), what, "remove 'gather'")
             return item
         return self.gathered(spec, item, left, has)
 
@@ -90,7 +80,7 @@ class _Matcher:
         """Reject `columns` of an input that gathers nothing."""
         value = self.found.document.root["nodes"][spec.id]["inputs"]
         if isinstance(value, dict) and isinstance(value[item.name], dict) and "columns" in value[item.name]:
-            path = self.path(spec, item, "columns")
+            path = input_path(self.found, spec, item, "columns")
             self.found.report(path, "only 'gather: concat' has 'columns'", "remove it", at_key=True)
 
     def gathered(self, spec: NodeSpec, item: Input, left: list[str], has: Sequence[str]) -> Input:
@@ -103,14 +93,13 @@ class _Matcher:
             return replace(
                 item, gather=Gather(form, tuple(left), {}, dict.fromkeys(left if form == "concat" else (), ""))
             )
-        path = self.path(spec, item, "columns")
+        path = input_path(self.found, spec, item, "columns")
         if form != "concat":
             self.found.report(path, "only 'gather: concat' has 'columns'", "remove it", at_key=True)
         named = [axis for axis in has if axis in columns]
         for i, axis in enumerate(columns if path not in self.found.wrong else ()):
             if axis not in has:
-                guess = closest_match(str(axis), left) if isinstance(axis, str) else None
-                hint = f"did you mean '{guess}'?" if guess else f"there is {', '.join(left)}"
+                hint = did_you_mean(axis if isinstance(axis, str) else "", left, f"there is {', '.join(left)}")
                 what = f"'{ellipsize(item.output.node)}' has no axis '{ellipsize(str(axis))}'"
                 self.found.report((*path, i), what, hint)
             elif axis in columns[:i]:
@@ -122,13 +111,11 @@ class _Matcher:
         self, spec: NodeSpec, item: Input, axis: str, value: Any, has: Sequence[str], seen: Sequence[str]
     ) -> bool:
         """Report what is wrong with one entry of `where`. Returns whether something is."""
-        path, name = self.path(spec, item, "where", axis), item.output.node
+        path, name = input_path(self.found, spec, item, "where", axis), item.output.node
         values = value if isinstance(value, list) else [value]
         known = self.known.get(axis) if axis not in self.declared.broken else None
         if axis not in has:
-            guess = closest_match(axis, has)
-            there = f"it has {', '.join(has)}" if has else "it has none: remove this"
-            hint = f"did you mean '{guess}'?" if guess else there
+            hint = did_you_mean(axis, has, f"it has {', '.join(has)}" if has else "it has none: remove this")
             self.found.report(path, f"'{ellipsize(name)}' has no axis '{ellipsize(axis)}'", hint, at_key=True)
         elif not values:
             self.found.report(path, f"no value of '{axis}' is left", "name at least one")
@@ -153,7 +140,7 @@ class _Matcher:
         left = [axis for axis in self.declared.of_nodes.get(other.node, ()) if axis not in seen]
         if left:
             what = f"{_has(other.node, left)}, which '{spec.id}' does not have"
-            self.found.report(self.path(spec, item, "else"), what, "name a node without it")
+            self.found.report(input_path(self.found, spec, item, "else"), what, "name a node without it")
 
     def not_gathered(self, spec: NodeSpec, item: Input, left: list[str]) -> tuple[str, str]:
         """Return the message and hint for an input with axes that the reader lacks."""

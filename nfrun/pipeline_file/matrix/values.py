@@ -13,11 +13,10 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen, replace
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate
 from nfrun.pipeline_file.matrix.axes import no_entry
-from nfrun.pipeline_file.matrix.cell_ids import key_of, text_of
-from nfrun.pipeline_file.matrix.cells import MAX_NODES
+from nfrun.pipeline_file.matrix.axis_values import MAX_NODES, OWN_ID, check_values, key_of, shown, text_of, with_values
 from nfrun.pipeline_file.matrix.file_names import find_files, hint_for, pattern_problem
-from nfrun.pipeline_file.matrix.literal_values import OWN_ID, check_values, with_values
 from nfrun.pipeline_file.parameters import env_text
+from nfrun.pipeline_file.settings import is_evaluated
 from nfrun.pipeline_file.yaml.document import Keys
 
 Names = Mapping[str, Mapping[str, Any]]
@@ -76,12 +75,12 @@ class _Finder:
     def found(self) -> Axis:
         """Return the axis with its values. Raises _Unknown."""
         axis, source = self.axis, self.axis.source
-        if axis.values and not _has_any(source):
+        if axis.values and is_evaluated(source):
             return axis
         if not isinstance(source, dict):
             values = self.evaluated(source, axis.path)
             if not isinstance(values, list):
-                what = f"the axis '{axis.name}' must be a list of values, and this is {_shown(values)}"
+                what = f"the axis '{axis.name}' must be a list of values, and this is {shown(values)}"
                 raise _Unknown(
                     ValueProblem(axis.path, what, "3 | range is [0, 1, 2]" if isinstance(values, int) else "")
                 )
@@ -177,7 +176,7 @@ class _Finder:
         for number, row in enumerate(table.to_pylist(), 1):
             values = {key: _plain(value) for key, value in row.items()}
             if not isinstance(id := values[column], str | int) or isinstance(id, bool) or id == "":
-                what = f"the 'id' in row {number} of '{ellipsize(file)}' is {_shown(id)}"
+                what = f"the 'id' in row {number} of '{ellipsize(file)}' is {shown(id)}"
                 raise _Unknown(ValueProblem(path, what, "an id is a string or a whole number"))
             yield {**values, "id": id}
 
@@ -201,15 +200,6 @@ class _Finder:
         )
 
 
-def _has_any(source: Any) -> bool:
-    """Whether there is an expression in a nested value."""
-    if isinstance(source, dict):
-        source = list(source.values())
-    return (
-        any(map(_has_any, source)) if isinstance(source, list) else isinstance(source, str) and has_expression(source)
-    )
-
-
 def _plain(value: Any) -> Any:
     """Return a value of a table as data that YAML can express."""
     if value is None or isinstance(value, str | int | float | bool):
@@ -219,9 +209,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else str(value)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return f"'{ellipsize(value)}'"
-    return "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else env_text(value)

@@ -2,17 +2,113 @@
 
 from __future__ import annotations
 
+import bisect
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.errors import SourceSpan
+from yaml import YAMLError, events
+from yaml._yaml import CParser
+
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, frozen, replace
-from nfrun.pipeline_file.yaml.parser import LENGTH, Offset, Source, parse_source, place_in_scalar
-from nfrun.pipeline_file.yaml.text_file import read_text, refuse
+from nfrun.pipeline_file.yaml.syntax_messages import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
+from nfrun.pipeline_file.yaml.text_file import ASCII, NOT_TEXT, read_text, refuse
+from nfrun.system.runtime import gc_paused
+
+MAX_ALIASED = 100_000
+MAX_PROBLEMS = 1_000
+
+# An offset is one int, the cheapest form: index of the first character << 32 | length in characters. Lines and columns
+# are computed only when something needs them.
+Offset = int
+LENGTH = 0xFFFF_FFFF
+
+# Strings, compiled when a file needs them. Matching TEXT is faster than searching for other characters.
+_TEXT = "[\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*"
+_CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+_ESCAPE = r"(?s)\\(?:x(.{2})|u(.{4})|U(.{8})|(.))"
+_COMMENT_OR_TAB = "#[^\r\n\u2028\u2029]*|\t+"
+_ANCHOR = "&[0-9A-Za-z_-]+(?:[ \t\r\n\u2028\u2029]|#[^\r\n\u2028\u2029]*)*"
+_TAG = r"!\S*"
+_OPEN = object()  # in place of the value of an anchor that is not complete
+
+# Plain scalars are those of the core schema of YAML 1.2: https://yaml.org/spec/1.2.2/#103-core-schema
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INT = re.compile("[-+]?[0-9]+")
+_BASED = "0o[0-7]+|0x[0-9a-fA-F]+"
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+_NOT_FINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+_NUMERIC = "-+.0123456789"
+_SUSPECT = f"{_NUMERIC}~nNtTfF"  # a plain scalar that starts with anything else is a string
 
 Keys = tuple[str | int, ...]  # the steps to a value: keys of mappings and indices of lists
+
+
+class Source:
+    """Holds the text of a file, its values, and where each of them stands.
+
+    `top` is a list with the document, empty if there are only comments. `places` has the offsets of the items of a list
+    or, in turn, of the keys and the values of a mapping, by the `id` of that.
+    """
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.text = text
+        self.top: list[Any] = []
+        self.places: dict[int, list[Offset]] = {}
+        self._starts: list[int] = []
+        # Diagnostics in one line share one string: 1,000 copies of a line of 10 MB would fill the memory.
+        self._lines: dict[int, str] = {}
+        self._indices: dict[int, dict[str, int]] = {}
+
+    def find(self, path: tuple[str | int, ...]) -> tuple[Offset, Offset, Any]:
+        """Return the offset of the key at `path`, that of the value, and the value, of the last step that exists."""
+        value, key = self.top[0], self.places[id(self.top)][0]
+        offset = key
+        for step in path:
+            if type(value) is dict and step in value:
+                i = self._index(value)[str(step)]
+                key, offset = self.places[id(value)][i : i + 2]
+                offset = offset if offset & LENGTH else key  # an empty value has the place of its key
+            elif type(value) is list and type(step) is int and 0 <= step < len(value):
+                key = offset = self.places[id(value)][step]
+            else:
+                break
+            value = value[step]
+        return key, offset, value
+
+    def _index(self, value: dict[str, Any]) -> dict[str, int]:
+        """Return where the key of each entry of a mapping is among its places."""
+        found = self._indices.get(id(value))
+        if found is None:
+            found = self._indices[id(value)] = dict(zip(value, range(0, 2 * len(value), 2), strict=True))
+        return found
+
+    def line(self, index: int) -> tuple[int, int]:
+        """Return the number, from 1, of the line with the character at `index`, and the line's start."""
+        if not self._starts:
+            self._starts = [0, *(m.end() for m in BREAK.finditer(self.text))]
+        number = bisect.bisect_right(self._starts, index)
+        return number, self._starts[number - 1]
+
+    def span(self, offset: Offset) -> SourceSpan:
+        number, first = self.line(offset >> 32)
+        if number not in self._lines:
+            end = BREAK.search(self.text, first)
+            self._lines[number] = self.text[first : end.start() if end else None]
+        text = self._lines[number]
+        column = (offset >> 32) - first + 1
+        return SourceSpan(self.file, number, column, max(1, min(offset & LENGTH, len(text) - column + 1)), text)
 
 
 @frozen
@@ -55,6 +151,12 @@ class Document:
             return self._placed(self._source.span(offset))
         return self._placed(self._source.span(((offset >> 32) + place[0]) << 32 | place[1]))
 
+    def place(self, path: Keys, *, at_key: bool = False, start: int = 0, length: int = 0) -> SourceSpan:
+        """Return the span of the value at `path`, of its key if `at_key`, or of `length` characters of the value."""
+        if length:
+            return self.span_within(path, start, length)
+        return self.key_span(*path) if at_key else self.span(*path)
+
     def start_of_entry(self, section: str, key: str) -> SourceSpan:
         """Return where the entry `key` of the top-level mapping `section` starts: a span without the line's text."""
         start = self._find((section, key))[0] >> 32
@@ -87,7 +189,19 @@ def parse(text: str, file: str) -> Document:
     Raises SpecError with all problems, in file order. The search ends at the first syntax error, at a second document,
     at nesting or aliases over the limit (MAX_DEPTH, MAX_ALIASED), and after MAX_PROBLEMS.
     """
-    source = parse_source(text, file)
+    # Remove the byte order mark: libyaml skips it without counting it, so all columns would be off by one.
+    text = text.lstrip("\ufeff")
+    source = Source(file, text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text))
+    builder = _Builder(source)
+    with gc_paused(), suppress(_SearchEnded):
+        try:
+            builder.build(CParser(builder.clean(text)).get_event)
+            builder.tabs(len(text))
+        except YAMLError as error:
+            start, length, what, hint = explain(error, source.text)
+            builder.diagnostics.append(Diagnostic(source.span(start << 32 | length), what, hint))
+    if builder.diagnostics:
+        raise SpecError(sorted(builder.diagnostics, key=lambda p: (p.span.line, p.span.column)))
     if not source.top or source.top[0] is None:
         refuse(file, "the file is empty", "a pipeline file has at least 'nodes:'")
     return Document(file, source.top[0], source)
@@ -100,3 +214,266 @@ def load(path: str | os.PathLike[str], shown: str | None = None) -> Document:
     """
     name = os.fspath(path) if shown is None else shown
     return parse(read_text(Path(path), name), name)
+
+
+class _SearchEnded(Exception):
+    """Raised to end the search for problems."""
+
+
+class _Builder:
+    """Builds the values of a source from libyaml's events, and collects the problems."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.text = source.text
+        self.diagnostics: list[Diagnostic] = []
+        self.anchors: dict[str, Any] = {}
+        self.sizes: dict[int, tuple[int, int]] = {}  # of the collections that aliases repeat
+        self.aliased = 0
+        self.has_tabs = "\t" in source.text
+        self.checked_to = 0  # index up to which tabs were checked
+
+    def add(self, start: int, length: int, what: str, hint: str) -> None:
+        self.diagnostics.append(Diagnostic(self.source.span(start << 32 | length), what, hint))
+        if len(self.diagnostics) >= MAX_PROBLEMS:
+            raise _SearchEnded
+
+    def build(self, get_event: Callable[[], Any]) -> None:
+        """Add the values to the source. Raises _SearchEnded and YAMLError."""
+        scalar, mapping, sequence = events.ScalarEvent, events.MappingStartEvent, events.SequenceStartEvent
+        ends = events.MappingEndEvent, events.SequenceEndEvent
+        text, places, has_tabs = self.text, self.source.places, self.has_tabs
+        keys: dict[str, str] = {}  # nodes repeat the same few keys, so they share one string each
+        box: Any = self.source.top
+        spots = places[id(box)] = []
+        key: str | None = None
+        start, anchor = 0, None  # of the box
+        above: list[tuple[Any, list[Offset], str | None, int, str | None]] = []
+        # One loop with few calls: 100,000 nodes are 1.8 million events, and libyaml needs only 0.5 us for each.
+        for event in iter(get_event, None):
+            kind = type(event)
+            if kind is scalar:
+                value, at, end = event.value, event.start_mark.index, event.end_mark.index
+                if has_tabs or event.tag is not None or event.anchor is not None:
+                    value, at = self.unusual(event, at, end)
+                elif not value.isprintable() if event.style else value[:1] in _SUSPECT:
+                    value = self.scalar(event, at, end)
+                length = end - at
+            elif kind is mapping or kind is sequence:
+                above.append((box, spots, key, start, anchor))
+                start, anchor, key = event.start_mark.index, event.anchor, None
+                if len(above) > MAX_DEPTH:
+                    # Stop here: libyaml's time grows with the square of the depth.
+                    self.add(start, 1, *TOO_DEEP)
+                    raise _SearchEnded
+                if anchor is not None or event.tag is not None:
+                    start = self.properties(event, start)
+                box = {} if kind is mapping else []
+                spots = places[id(box)] = []
+                continue
+            elif kind in ends:
+                value, at, length = box, start, 1
+                if text[at] in "{[":
+                    length = event.end_mark.index - at
+                elif spots and type(box) is dict:  # a mapping is underlined at its first key, a list at its first dash
+                    length = spots[0] & LENGTH
+                if anchor is not None:
+                    self.anchors[anchor] = box
+                box, spots, key, start, anchor = above.pop()
+            elif kind is events.AliasEvent:
+                value, at, length = self.alias(event, len(above))
+            elif kind is events.DocumentStartEvent and self.source.top:
+                self.add(event.start_mark.index, 3, "a second document starts here", "a file holds only one")
+                break
+            else:
+                continue
+
+            spots.append(at << 32 | length)
+            if type(box) is list:
+                box.append(value)
+            elif key is not None:
+                box[key] = value
+                key = None
+            elif type(value) is str and value not in box and value != "<<":
+                key = keys.setdefault(value, value)
+            else:
+                key = self.check_key(box, value, at, length)
+
+    def unusual(self, event: Any, start: int, end: int) -> tuple[Any, int]:
+        """Return the value of a scalar that may have an anchor or a tag, or be behind tabs, and where it starts."""
+        if event.anchor is not None or event.tag is not None:
+            start = min(self.properties(event, start), end)
+        value = self.scalar(event, start, end)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = value
+        self.tabs(start)
+        self.checked_to = end
+        return value, start
+
+    def scalar(self, event: Any, start: int, end: int) -> Any:
+        """Return the value of a scalar. Refuses numbers that are too large, and escapes of control characters."""
+        if event.style == '"' and re.search(_CONTROL, event.value):
+            for found in re.compile(_ESCAPE).finditer(self.text, start, end):
+                code = found[1] or found[2] or found[3]
+                if re.match(_CONTROL, chr(int(code, 16))) if code else found[4] in "0abvfreN":
+                    what = f"the escape '{found[0]}' makes a control character"
+                    self.add(found.start(), len(found[0]), what, r"only newline (\n) and tab (\t) are allowed")
+        try:
+            return event.value if event.style else plain_scalar(event.value)
+        except ValueError as error:
+            self.add(start, end - start, *error.args)
+            return event.value
+
+    def properties(self, event: Any, start: int) -> int:
+        """Return the start of the value itself, which for libyaml starts at its anchor or tag. Refuses tags."""
+        if event.anchor is not None:
+            self.anchors[event.anchor] = _OPEN
+        if event.tag is not None and (tag := re.compile(_TAG).search(self.text, start)):
+            what = f"the tag '{ellipsize(tag[0])}' is not supported"
+            self.add(tag.start(), len(tag[0]), what, "remove it; to make a value a string, put it in quotes")
+        return found.end() if (found := re.compile(_ANCHOR).match(self.text, start)) else start
+
+    def alias(self, event: Any, depth: int) -> tuple[Any, int, int]:
+        """Return the value of an alias that is inside `depth` mappings and lists, its start and its length."""
+        name, start = event.anchor, event.start_mark.index
+        shown, length, value = ellipsize(name), event.end_mark.index - start, self.anchors.get(name, _OPEN)
+        size, levels = self.size(value)
+        if value is not _OPEN and depth + levels <= MAX_DEPTH:
+            self.aliased += size
+            if self.aliased <= MAX_ALIASED:
+                return value, start, length
+            self.add(start, length, f"aliases expand to more than {MAX_ALIASED:,} values", "repeat less")
+            raise _SearchEnded
+        if value is not _OPEN:
+            what, hint = f"nesting deeper than {MAX_DEPTH} levels, aliases expanded", "write it flatter"
+        elif name in self.anchors:
+            what, hint = f"the alias '*{shown}' is inside its own anchor", "an alias can only repeat what is complete"
+        else:
+            what = f"the alias '*{shown}' has no anchor '&{shown}' above it"
+            known = closest_match(name[:80], islice(self.anchors, 100))  # not all: that could take minutes
+            hint = f"did you mean '*{ellipsize(known)}'?" if known else "put the value in quotes if '*' is part of it"
+        self.add(start, length, what, hint)
+        return "", start, length
+
+    def size(self, value: Any) -> tuple[int, int]:
+        """Return how many values are in a value, keys and itself counted, and how many levels, aliases expanded."""
+        if not isinstance(value, dict | list):
+            return 1, 0
+        if id(value) not in self.sizes:
+            inner = [self.size(item) for item in (value.values() if isinstance(value, dict) else value)]
+            count = 1 + sum(size for size, _ in inner) + (len(value) if isinstance(value, dict) else 0)
+            self.sizes[id(value)] = count, 1 + max((levels for _, levels in inner), default=0)
+        return self.sizes[id(value)]
+
+    def check_key(self, box: dict[str, Any], value: Any, start: int, length: int) -> str:
+        """Add a problem and return a placeholder unlike any key in the file. Returns a quoted "<<" as it is."""
+        written, hint = self.text[start : start + min(length, 100)], "put it in quotes if it is text"
+        if isinstance(value, str) and value in box:
+            first = self.source.places[id(box)][2 * [*box].index(value)]
+            what = f"'{ellipsize(value)}' is already defined in line {self.source.line(first >> 32)[0]}"
+            hint = "rename or remove one of the two"
+        elif value == "<<" and not written.startswith("<<"):
+            return "<<"  # in quotes it is a string like any other
+        elif value == "<<":
+            what = "the merge key '<<' is not part of YAML 1.2"
+            hint = "write the keys out, or use 'defaults:' for what all nodes share"
+        elif isinstance(value, dict) and start and self.text.startswith("{{", start - 1):
+            what, hint = "'{{' starts a mapping inside a mapping", f'{QUOTE}: "{{{{ … }}}}"'
+        elif isinstance(value, dict | list):
+            what = f"a {'mapping' if isinstance(value, dict) else 'list'} cannot be a key"
+        elif not written:
+            what, hint = "the key is empty", "write a name before the ':'"
+        else:
+            kind = {bool: "a boolean", int: "an integer", float: "a number"}.get(type(value), "null")
+            what, hint = f"this key is {kind}, not a string", f'put it in quotes: "{ellipsize(written)}"'
+        self.add(start, length, what, hint)
+        return f"\0{start}"
+
+    def tabs(self, end: int) -> None:
+        """Refuse the tabs before `end` that are outside scalars and comments."""
+        for found in re.compile(_COMMENT_OR_TAB).finditer(self.text, self.checked_to, end) if self.has_tabs else ():
+            if found[0][0] == "\t":
+                self.add(found.start(), len(found[0]), *TAB)
+
+    def clean(self, text: str) -> str:
+        """Return `text` with the characters that are not text replaced one by one, and add them to the problems."""
+        if re.fullmatch(ASCII if text.isascii() else _TEXT, text):
+            return text
+        for found in re.finditer(NOT_TEXT, text):
+            code, length = ord(found[0][0]), len(found[0])
+            if 0xDC80 <= code <= 0xDCFF:
+                what, hint = f"the byte 0x{code - 0xDC00:02x} is not UTF-8", "save the file as UTF-8"
+            else:
+                what, hint = f"the {'character' if code >= 0xD800 else 'control character'} U+{code:04X}", "remove it"
+            self.add(found.start(), length, what, hint)
+        return re.sub(NOT_TEXT, lambda m: "\ufffd" * len(m[0]), text)
+
+
+def plain_scalar(text: str) -> bool | int | float | str | None:
+    """Return the value of a plain scalar in the YAML 1.2 core schema.
+
+    Raises ValueError(message, hint) for an integer beyond 64 bits, and for a float that is too large or not finite.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _NUMERIC:
+        return text
+    if _INT.fullmatch(text):
+        # Count the digits first: int() raises ValueError above 4,300 digits.
+        if len(text.lstrip("+-0")) <= 19 and -(2**63) <= (number := int(text)) < 2**63:
+            return number
+    elif re.fullmatch(_BASED, text):
+        if (number := int(text[2:], 8 if text[1] == "o" else 16)) < 2**63:
+            return number
+    elif re.fullmatch(_FLOAT, text):
+        if abs(real := float(text)) != float("inf"):
+            return real
+        raise ValueError("this number is too large", "put it in quotes if it is text; the largest is about 1.8e308")
+    elif re.fullmatch(_NOT_FINITE, text):
+        raise ValueError(f"'{text}' is not a finite number", "put it in quotes if it is text")
+    else:
+        return text
+    raise ValueError("this integer does not fit in 64 bits", "put it in quotes if it is text; the largest is 2^63 - 1")
+
+
+# In double and in single quotes, what stands for one character; elsewhere each stands for itself.
+_DOUBLE = r"(?s)\\(?:x(?P<x>.{2})|u(?P<u>.{4})|U(?P<U>.{8})|(?P<letter>.))|\S"
+_SINGLE = r"''|\S"
+_BLANKS = "0abtnvfreN_LP \r\n"  # escapes of white space, and those that no file may have
+
+
+def place_in_scalar(written: str, value: str, start: int, length: int) -> tuple[int, int] | None:
+    """Return the index and the length in a scalar's text of `length` characters of its value, from `start` on.
+
+    A file folds, indents and escapes values, but all characters other than white space stay in their order. Returns
+    None if this is not the text of the value.
+    """
+    style, begin, end, pattern = written[:1], 0, len(written), r"\S"
+    if style in ("|", ">"):
+        begin = written.find("\n") + 1 or end  # after the header, which may have a comment
+    elif style in ('"', "'"):
+        begin, end, pattern = 1, end - 1, _DOUBLE if style == '"' else _SINGLE
+    units = re.compile(pattern)
+    if _dense(units.sub(_meaning, written[begin:end])) != _dense(value):
+        return None
+    before, count = len(_dense(value[:start])), max(1, len(_dense(value[start : start + length])))
+    before = max(0, min(before, len(_dense(value)) - 1))
+    places = (unit.span() for unit in units.finditer(written, begin, end) if not _meaning(unit).isspace())
+    found = list(islice(places, before, before + count))
+    return (found[0][0], found[-1][1] - found[0][0]) if found else None
+
+
+def _dense(text: str) -> str:
+    return "".join(text.split())
+
+
+def _meaning(unit: re.Match[str]) -> str:
+    """Return the character that a part of a scalar's text stands for; a blank for any white space."""
+    if unit[0] == "''":
+        return "'"
+    if unit[0][0] != "\\" or unit.lastgroup is None:
+        return unit[0]
+    escaped = unit[unit.lastgroup]
+    if unit.lastgroup != "letter":
+        return chr(int(escaped, 16))
+    return " " if escaped in _BLANKS else escaped

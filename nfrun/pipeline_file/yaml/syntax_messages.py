@@ -9,7 +9,7 @@ from nfrun.core.text import ellipsize
 
 MAX_DEPTH = 64
 
-# The line breaks of libyaml except NEL, a control character that `parser.py` replaces beforehand.
+# The line breaks of libyaml except NEL, a control character that `document.py` replaces beforehand.
 BREAK = re.compile("\r\n|[\r\n\u2028\u2029]")
 _WORD = re.compile(r"\w[^\s:]*|.?", re.DOTALL)
 

@@ -18,9 +18,8 @@ from nfrun.core.pipeline import NOTHING, Input, NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.binder import expand
-from nfrun.pipeline_file.built_document import BuiltPipeline
+from nfrun.pipeline_file.built_document import BuiltPipeline, input_name, node_part
 from nfrun.pipeline_file.loader import read_pipeline
-from nfrun.pipeline_file.node_part import input_name, node_part
 from nfrun.session.api.errors import errors_for_programs
 from nfrun.session.api.pipelines import LoadedPipeline, PathLike
 from nfrun.session.api.results import Result

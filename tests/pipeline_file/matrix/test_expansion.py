@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import nfrun.pipeline_file.matrix.cells as cells_module
+import nfrun.pipeline_file.matrix.expansion as cells_module
 from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import Axis, Gather, Input, NodeSpec, OutputId, Pipeline
+from nfrun.pipeline_file.matrix.axis_values import with_values
 from nfrun.pipeline_file.matrix.expansion import Problems, expand
-from nfrun.pipeline_file.matrix.literal_values import with_values
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.pipeline_file.validate import validate_file
 
