@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from nfrun.core.errors import Diagnostic as Diagnostic
     from nfrun.core.errors import Error as Error
     from nfrun.core.errors import HandoffError as HandoffError
+    from nfrun.core.errors import NodeError as NodeError
+    from nfrun.core.errors import NoRetry as NoRetry
     from nfrun.core.errors import NotRecorded as NotRecorded
+    from nfrun.core.errors import Retry as Retry
     from nfrun.core.errors import SelectionError as SelectionError
     from nfrun.core.errors import SpecError as SpecError
     from nfrun.core.errors import UsageError as UsageError
@@ -37,8 +40,8 @@ _MODULES = {
     **dict.fromkeys(("NodeFailure", "NodeResult", "Result"), "nfrun.session.api.results"),
     **dict.fromkeys(
         (
-            *("ClusterError", "Diagnostic", "Error", "HandoffError", "NotRecorded", "SelectionError", "SpecError"),
-            *("UsageError", "WorkDirLocked"),
+            *("ClusterError", "Diagnostic", "Error", "HandoffError", "NoRetry", "NodeError", "NotRecorded", "Retry"),
+            *("SelectionError", "SpecError", "UsageError", "WorkDirLocked"),
         ),
         "nfrun.core.errors",
     ),
@@ -56,39 +59,3 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return [*globals(), *_MODULES]
-
-
-class Retry(Exception):
-    """Raised by a function to be called again, `after` seconds at the earliest, if the node has retries left.
-
-    A longer wait than `max_delay` of the retries fails the call. The wait may also come from an exception with HTTP
-    headers: `.response.headers["Retry-After"]`.
-    """
-
-    def __init__(self, message: str = "", *, after: float = 0.0) -> None:
-        super().__init__(message or f"it asks to be called again after {after:g} s")
-        self.after = after
-
-
-class NoRetry(Exception):
-    """Raised by a function that is not to be called again, whatever retries are left: it would fail in the same way.
-
-    With `every_row`, a node with a `map` fails at once: each other row would fail, too, as with a wrong password.
-    """
-
-    every_row = False
-
-    def __init__(self, message: str = "", *, every_row: bool = False) -> None:
-        super().__init__(message)
-        self.every_row = self.every_row or every_row  # a class that inherits from this one may have it
-
-
-class NodeError(Exception):
-    """Raised by a plug-in, if a node failed for a reason that the message explains: it is shown without a traceback.
-
-    `details` is shown below the message, and the name of a class that inherits from this one before it.
-    """
-
-    def __init__(self, message: str, details: str = "") -> None:
-        super().__init__(message)
-        self.details = details

@@ -133,6 +133,12 @@ def test_imports_go_up_the_list_only() -> None:
             assert allowed, f"nfrun.{module} imports nfrun.{other}"
 
 
+def test_packages_take_nothing_from_nfrun_itself_but_its_version() -> None:
+    for module in PATHS:
+        if module != "__main__":
+            assert imported(module).get(".__init__", set()) <= {"__version__"}, module
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     TopologicalSorter({module: inner(module) for module in PATHS}).prepare()  # raises CycleError
 

@@ -17,6 +17,7 @@ _LINE_LIMIT = 160
 _TEXT_LIMIT = 4_000
 # What the dynamic linker says where there is no memory for a module. Python's ImportError has this text, but no errno.
 _NO_MEMORY = ("failed to map segment", "Cannot allocate memory")
+_SHOWN_IN = "nfrun"  # the module of the errors that users raise, in tracebacks and pickles
 
 
 class Cause(StrEnum):
@@ -156,6 +157,47 @@ class NotRecorded(Error, KeyError):
 
 class SelectionError(Error):
     """Raised if selected nodes need results of other nodes that no earlier run has left."""
+
+
+class Retry(Exception):
+    """Raised by a function to be called again, `after` seconds at the earliest, if the node has retries left.
+
+    A longer wait than `max_delay` of the retries fails the call. The wait may also come from an exception with HTTP
+    headers: `.response.headers["Retry-After"]`.
+    """
+
+    __module__ = _SHOWN_IN
+
+    def __init__(self, message: str = "", *, after: float = 0.0) -> None:
+        super().__init__(message or f"it asks to be called again after {after:g} s")
+        self.after = after
+
+
+class NoRetry(Exception):
+    """Raised by a function that is not to be called again, whatever retries are left: it would fail in the same way.
+
+    With `every_row`, a node with a `map` fails at once: each other row would fail, too, as with a wrong password.
+    """
+
+    __module__ = _SHOWN_IN
+    every_row = False
+
+    def __init__(self, message: str = "", *, every_row: bool = False) -> None:
+        super().__init__(message)
+        self.every_row = self.every_row or every_row  # a class that inherits from this one may have it
+
+
+class NodeError(Exception):
+    """Raised by a plug-in, if a node failed for a reason that the message explains: it is shown without a traceback.
+
+    `details` is shown below the message, and the name of a class that inherits from this one before it.
+    """
+
+    __module__ = _SHOWN_IN
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 def render(diagnostic: Diagnostic) -> str:

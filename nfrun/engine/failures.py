@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import errno
 import importlib
+import math
 import os
 import sysconfig
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nfrun
 from nfrun.code.module_space import with_short_names
-from nfrun.core.errors import Cause, HandoffError, error_text
+from nfrun.core.errors import Cause, HandoffError, NodeError, NoRetry, Retry, error_text
 from nfrun.core.events import Failure, Frame, nfrun_failure
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
-from nfrun.engine.retry_after import retry_after
-from nfrun.nodes.base import NodeError
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
 from nfrun.tables.formats import FormatError
@@ -58,7 +58,7 @@ def _notes(error: BaseException) -> list[str]:
 
 def _with_retries(failure: Failure, error: BaseException) -> Failure:
     """Return a failure with what its error says of other attempts."""
-    if isinstance(error, nfrun.NoRetry):
+    if isinstance(error, NoRetry):
         return replace(failure, is_final=True, is_certain=error.every_row)
     after = retry_after(error)
     return failure if after is None else replace(failure, retry_after=after)
@@ -143,3 +143,43 @@ def _text(error: BaseException) -> str:
         return f"the node called sys.exit({'' if error.code is None else error_text(error)})"
     is_empty = isinstance(error, asyncio.CancelledError) and not error.args
     return "" if is_empty else with_short_names(error_text(error))
+
+
+_HEADERS = ("Retry-After", "retry-after")
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Return the seconds to wait before the next attempt, None if the error does not say.
+
+    `nfrun.Retry` says it in `after`, and errors of HTTP libraries in the header `Retry-After` of `response.headers` or
+    `headers`: as seconds or as a date.
+    """
+    if isinstance(error, Retry):
+        return _seconds(error.after)
+    for holder in (getattr(error, "response", None), error):
+        headers = getattr(holder, "headers", None)
+        if headers is None or not hasattr(headers, "get"):
+            continue
+        try:
+            found = next((value for name in _HEADERS if (value := headers.get(name)) is not None), None)
+            return None if found is None else _seconds_of_header(str(found))
+        except Exception:  # headers of a library that are no mapping after all
+            return None
+    return None
+
+
+def _seconds_of_header(text: str) -> float | None:
+    try:
+        return _seconds(float(text))
+    except ValueError:
+        pass
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return _seconds(max(0.0, parsedate_to_datetime(text.strip()).timestamp() - time.time()))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _seconds(value: float) -> float | None:
+    return float(value) if math.isfinite(value) and value >= 0 else None

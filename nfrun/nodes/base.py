@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nfrun import NodeError as NodeError
+from nfrun.core.errors import NodeError as NodeError
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import form_of
 from nfrun.core.pipeline import NOTHING, NodeSpec

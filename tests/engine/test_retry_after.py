@@ -15,9 +15,8 @@ from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import Retry as Retries
 from nfrun.core.retries import delay_after
-from nfrun.engine import retry_after as module
-from nfrun.engine.failures import failure_of
-from nfrun.engine.retry_after import retry_after
+from nfrun.engine import failures as module
+from nfrun.engine.failures import failure_of, retry_after
 
 
 class Response:
