@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.measure import Line, holds, interleaved, median, spread, versus
 from bench.reuse import write_nodes
 from bench.startup import fresh
-from nfrun.history.journal_text import with_checksum
+from nfrun.history.journal import with_checksum
 from nfrun.history.work_dir import JOURNAL
 
 _RUNS, _BAR = 300, "<= 1.3"

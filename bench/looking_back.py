@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.measure import Line, holds, interleaved, median, spread
 from bench.scale import write
 from bench.startup import fresh
-from nfrun.history.journal_text import with_checksum
+from nfrun.history.journal import with_checksum
 
 _NODES, _EARLIER = 10_000, 100
 _SECONDS = 0.5  # beyond the imports

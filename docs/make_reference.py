@@ -20,8 +20,7 @@ from nfrun.cli.commands import all_commands
 from nfrun.cli.help_text import _MOST_IN_ONE
 from nfrun.code.watch import seen_files
 from nfrun.core.calls import MOST_RUNNING
-from nfrun.core.event_json import JSON_KEYS, event_name
-from nfrun.core.events import Event
+from nfrun.core.events import JSON_KEYS, Event, event_name
 from nfrun.core.map_spec import MOST_PARTS
 from nfrun.core.values import MISSING, fields
 from nfrun.nodes.python_context import Context

@@ -14,10 +14,8 @@ from typing import Any
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import WORK_DIR, OutputId
-from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader, UnfinishedNode
-from nfrun.history.journal_text import with_checksum
-from nfrun.history.lock_files import close_lock, open_lock, write_holder
-from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
+from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader, UnfinishedNode, with_checksum
+from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir, close_lock, open_lock, write_holder
 from nfrun.system.logs.node_logs import log_path
 
 START = 1_700_000_000.0  # seconds since 1970: 2023-11-14 22:13:20 UTC

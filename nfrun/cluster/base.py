@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
@@ -90,3 +91,14 @@ class Cluster:
     has_secrets: bool = False
     tell: Callable[[str], object] = lambda message: None
     made_on: dict[tuple[str, int], str] = field(default_factory=dict)
+
+
+def is_local(address: str) -> bool:
+    """Return whether an address is on this machine, as far as can be told; "" is that of a cluster of the run's own."""
+    host = address.partition("://")[2].rpartition(":")[0].strip("[]")
+    return not address or host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+
+
+def is_private(address: str) -> bool:
+    """Return whether what is sent to an address is encrypted or stays on this machine."""
+    return address.startswith("tls://") or is_local(address)

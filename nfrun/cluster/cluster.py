@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
 
-from nfrun.cluster.addresses import is_private
-from nfrun.cluster.attempts import RemoteAttempts
-from nfrun.cluster.base import PER_WORKER, Cluster, shown_amount
-from nfrun.cluster.slots import WorkerSlots
+from nfrun.cluster.base import PER_WORKER, Cluster, is_private, shown_amount
+from nfrun.cluster.folder_copies import with_changes
+from nfrun.cluster.slots import Slot, WorkerSlots
+from nfrun.cluster.wire import (
+    Begun,
+    Ended,
+    Logged,
+    Message,
+    OrderTexts,
+    Printed,
+    Progressed,
+    Skipped,
+    WireError,
+    from_text,
+    outcome_of,
+)
+from nfrun.core.errors import Cause, ClusterError, HandoffError
+from nfrun.core.events import CallStarted, Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.pipeline import NodeSpec, OutputId
+from nfrun.core.values import replace
+from nfrun.engine.attempt_context import CANCELLED, make_scratch, unit_variables
+from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.executors.base import ExecutorContext, OnOutcome
+from nfrun.engine.executors.ordered_attempts import OrderedAttempts
 from nfrun.engine.executors.threads import ThreadExecutor
+from nfrun.engine.executors.worker import AttemptOrder, CallOrder
+from nfrun.nodes.base import CancelToken
+from nfrun.rows.open_map import OpenMap
+from nfrun.system.checksums import FileChecksums
+from nfrun.system.threads import start_timer
 
 _CLOSE_SECONDS = 1.5  # for the hosts to end, at least
 _TOLD_SECONDS = 5.0  # without workers, until it is said
 
 
 Needs = tuple[tuple[str, float], ...]
+_KILL_SECONDS = 2.0  # for an attempt that was killed to tell that it has ended
+_MOST_MOVES = 3  # of an attempt from a worker that vanishes to another
+_GONE_SECONDS = 10.0  # for the run to stop the attempts of a cluster that is gone
 
 
 class ClusterExecutor(ThreadExecutor):
@@ -75,3 +110,274 @@ class ClusterExecutor(ThreadExecutor):
         self._attempts.close()
         for message in self._engine.close(max(grace, _CLOSE_SECONDS)):
             self._tell(message)
+
+
+class RemoteAttempts(OrderedAttempts):
+    """Makes attempts on the workers of a cluster. Safe to call from several threads.
+
+    The outputs of an attempt stay in the store, and the references to them come back. An executor can use it in place
+    of `runner`. `slots` has the room of the workers.
+    """
+
+    def __init__(self, cluster: Cluster, context: ExecutorContext, slots: WorkerSlots) -> None:
+        self._engine, self._texts = cluster.engine, OrderTexts(cluster.config)
+        self._warn, self._made_on = cluster.warn, cluster.made_on
+        super().__init__(context.runner)
+        self._store = context.store
+        self._worker_environ = context.placement.worker_environ
+        self._on_begun, self._on_error = context.on_begun, context.on_error
+        self._slots = slots
+        self._made_by: dict[str, str] = {}  # the workers that have the files of outputs at hand
+        self._executions: dict[str, _Execution] = {}  # those under way, by token
+        self.waiting: list[str] = []  # nodes whose attempts wait for a worker with room
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._checksums = FileChecksums()
+        self._gone = ""  # why the cluster is gone
+        self._engine.on_gone = self._end_all
+
+    def close(self) -> None:
+        """End the wait for all attempts."""
+        self._slots.close()
+        for execution in list(self._executions.values()):
+            execution.end("")
+
+    # -- a mapped node --------------------------------------------------------------------------------------------
+
+    def _mapped_input(self, spec: NodeSpec, start: NodeStarted) -> str:
+        assert spec.map is not None
+        over = next(item for item in spec.inputs if item.name == spec.map.over)
+        refs = [ref for output in over.outputs if (ref := start.inputs.get(output)) is not None]
+        if over.is_plain and refs[0].files is None:
+            (ref,) = refs
+        else:  # several outputs are put together, or a table was read from other files
+            inputs = AttemptInputs(spec, start.inputs, self._store)
+            path = inputs.file(over.name, lambda: make_scratch(self._runner.scratch, spec.id, start.attempt))
+            ref = OutputRef(OutputId(spec.id, f"input {next(self._numbers)}"), 0, 0, "", str(path))
+        stored = self._store.stored(ref).stored
+        assert stored is not None
+        return stored
+
+    def _make_calls(self, order: CallOrder, open_map: OpenMap, cancel_token: CancelToken) -> Outcome:
+        """Make calls on a worker. Their results are kept as soon as they come."""
+        outcome, _ = self._make(order, cancel_token)
+        return replace(outcome, observation=None)  # of a worker that was lost, nobody knows which calls it has made
+
+    def _keep_records(self, start: CallStarted, ended: Ended, outcome: Outcome) -> None:
+        """Keep what calls have given. Raises HandoffError."""
+        open_map = self._runner.open_maps.get(start.key[:2])
+        if not isinstance(open_map, OpenMap):
+            return  # the node has ended meanwhile
+        open_map.used(outcome.cpu, outcome.gil_wait)
+        if outcome.observation is not None:
+            open_map.note(outcome.observation)
+        records = self._taken(ended.stored_records) if ended.stored_records else ended.records
+        if records:
+            open_map.add_records(records)
+
+    def _taken(self, name: str) -> bytes:
+        """Return what a host has put into the store under a name, and remove it there. Raises PlaceError."""
+        place = self._store.place
+        assert place is not None
+        data: bytes = place.get(name).read_bytes()
+        place.release(name)
+        place.remove([name])
+        return data
+
+    # -- an attempt ------------------------------------------------------------------------------------------------
+
+    def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
+        outcome, worker = self._make(order, cancel_token)
+        return replace(outcome, outputs=self._register_outputs(outcome, worker))
+
+    def _order(self, start: NodeStarted, input_waits: dict[OutputId, float]) -> AttemptOrder:
+        runner, spec = self._runner, self._runner.pipeline.nodes[start.node]
+        inputs: dict[str, OutputRef] = {}
+        for output, ref in start.inputs.items():
+            began = time.perf_counter()
+            inputs[output] = replace(self._store.stored(ref), path=None, files=None)
+            input_waits[ref.id] = time.perf_counter() - began
+        consumed = runner.consumed.get(spec.id, ())
+        return AttemptOrder(
+            spec, replace(start, inputs=inputs), consumed, spec.id in runner.unshared, spec.id in runner.in_files
+        )
+
+    def _make(self, order: AttemptOrder, cancel_token: CancelToken) -> tuple[Outcome, str]:
+        """Have a worker make the attempt, and return its outcome and the worker's address.
+
+        If a worker vanishes that is known not to have begun it yet, another one gets it, a few times.
+        """
+        spec, start = order.node, order.start
+        needs = {"cpu": spec.cpu, **{name: spec.amounts[name] for name in PER_WORKER if name in spec.amounts}}
+        near = [self._made_by[output] for output in start.inputs if output in self._made_by]
+        for moves_left in reversed(range(_MOST_MOVES + 1)):
+            self.waiting.append(spec.id)
+            slot = self._slots.take(needs, lambda: not cancel_token.cancelled and not self._gone, near)
+            self.waiting.remove(spec.id)
+            if slot is None:
+                return self._cancelled(start, cancel_token), ""
+            execution = _Execution(self._receive, partial(self._slots.give_back, slot))
+            self._execute(execution, order, slot, cancel_token)
+            if execution.ended is not None:
+                return self._outcome(execution.ended, start), slot.worker
+            if cancel_token.cancelled or self._gone or not execution.why:
+                return self._cancelled(start, cancel_token), ""
+            if execution.has_begun or spec.timeout is None or not moves_left:  # without a timeout no begin is told
+                break
+        return start.failed_with(Failure(Cause.LOST, "WorkerLost", execution.why)), ""
+
+    def _execute(self, execution: _Execution, order: AttemptOrder, slot: Slot, cancel_token: CancelToken) -> None:
+        """Submit the order, and pass on what comes back until the attempt has ended or is lost."""
+        if not isinstance(order.start, CallStarted):
+            self._made_on[order.start.key[:2]] = slot.worker
+        granted = dict(order.start.granted or {})
+        if slot.held:
+            granted["gpu"] = slot.units
+        order = replace(order, start=replace(order.start, granted=granted))
+        variables = {**self._worker_environ.get(order.node.id, {}), **unit_variables(granted, {})}
+        text = self._texts.of(execution.token, order, variables)
+        stop = partial(self._engine.stop, execution.token)
+        timers: list[threading.Timer] = []
+
+        def later(seconds: float, do: Callable[[], object]) -> None:
+            timer = threading.Timer(seconds, do)
+            timer.daemon = True
+            timers.append(timer)
+            start_timer(timer)
+
+        def give_up() -> None:  # the worker may hang, or be out of reach
+            if self._slots.avoid(slot.worker):
+                self._warn(f"worker {slot.worker} does not answer: nothing else runs there until it does")
+            execution.end("")
+
+        def kill() -> None:
+            stop(True)
+            later(_KILL_SECONDS, give_up)
+
+        def end() -> None:
+            stop(False)
+            later(self._runner.grace, kill)
+
+        with self._lock:
+            self._executions[execution.token] = execution
+        try:
+            if not self._gone:
+                given = execution.token, slot.worker, text, slot.needs["cpu"] < 1
+                # Before the order is there: what runs and cannot be killed yet gets no grace when the run ends.
+                with cancel_token.on_cancel(end, kill):
+                    self._engine.submit(*given, execution.inbox.put, execution.on_end)
+                    if cancel_token.cancelled:  # the worker may not know a stop that came before the order
+                        stop(False)
+                    execution.listen(partial(self._pass_on, order))
+        finally:
+            del self._executions[execution.token]
+            for timer in timers:
+                timer.cancel()
+
+    def _pass_on(self, order: AttemptOrder, message: Message) -> None:
+        """Carry out a message of the host."""
+        start, logs = order.start, self._runner.logs
+        node, attempt = start.node, start.attempt
+        if isinstance(message, Begun):
+            self._on_begun(*start.key)
+        elif isinstance(message, Printed):
+            logs.of(node, attempt, message.stream).feed(message.data)
+        elif isinstance(message, Skipped):
+            logs.of(node, attempt, message.stream).skip(message.bytes)
+        elif isinstance(message, Logged):
+            for level, line in message.lines:
+                logs.log(node, attempt, level, line)
+        elif isinstance(message, Progressed):
+            self._runner.progress(node, message.done, message.total)
+
+    def _receive(self, ended: Ended) -> None:
+        """Take what shared code has used. On the thread of the engine: a later attempt may use it."""
+        seen = ended.outcome and ended.outcome.observation
+        if seen and self._runner.watch is not None:
+            self._runner.watch.receive(seen.shared)
+
+    def _outcome(self, ended: Ended, start: NodeStarted) -> Outcome:
+        """Return the outcome of an attempt, with all that came with it kept. Raises HandoffError."""
+        outcome = outcome_of(ended, start)
+        if isinstance(start, CallStarted):
+            self._keep_records(start, ended, outcome)
+        stored = {path: self._taken(name) for path, name in ended.stored_evidence.items()}
+        for name, data in {**ended.evidence, **stored}.items():
+            path = Path(os.path.normpath(name))
+            if path.is_relative_to(self._runner.evidence):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+        spec, base = self._runner.pipeline.spec_of(start.node), self._runner.folder
+        return with_changes(outcome, ended.named, spec, base, self._checksums)
+
+    def _register_outputs(self, outcome: Outcome, worker: str) -> Mapping[str, OutputRef]:
+        """Register the outputs of an attempt in the store. If one fails, discards them all and raises HandoffError."""
+        registered: dict[str, OutputRef] = {}
+        try:
+            for output, ref in outcome.outputs.items():
+                registered[output] = self._store.register_file(ref)
+                self._made_by[ref.id] = worker
+        except HandoffError:
+            for ref in outcome.outputs.values():
+                self._store.discard(ref)
+            raise
+        return registered
+
+    def _cancelled(self, start: NodeStarted, cancel_token: CancelToken) -> Outcome:
+        """Return the outcome of an attempt that was stopped. If the cluster is gone, the run is told to stop first."""
+        if self._gone and not cancel_token.cancelled:
+            stopped = threading.Event()
+            with cancel_token.on_cancel(stopped.set):
+                stopped.wait(_GONE_SECONDS)
+        return start.failed_with(CANCELLED)
+
+    def _end_all(self, why: str) -> None:
+        """End the run: the cluster is gone."""
+        with self._lock:
+            self._gone = why
+            under_way = list(self._executions.values())
+        self._on_error(ClusterError(why))
+        self._slots.wake()
+        for execution in under_way:
+            execution.end("")
+
+
+class _Execution:
+    """One execution of an attempt on a worker. `receive` gets what the host sends at the end, before anyone else.
+
+    `on_over` is called when the worker has told of the end, or has left: until then nothing else goes there, also if
+    nobody waits any more. When it is over, `ended` is what the host has sent. Without that, `why` says why the attempt
+    is lost; it is "" if nobody waits for it any more. `has_begun` is whether anything has come from the worker.
+    """
+
+    def __init__(self, receive: Callable[[Ended], object], on_over: Callable[[], object]) -> None:
+        self.token = os.urandom(8).hex()
+        self.inbox: SimpleQueue[str | None] = SimpleQueue()
+        self.ended: Ended | None = None
+        self.why = ""
+        self.has_begun = False
+        self._receive, self._on_over = receive, on_over
+
+    def on_end(self, text: str | None, why: str) -> None:
+        """Take the end of the attempt, as `Engine.submit` tells it."""
+        try:
+            if text is not None:
+                ended: Ended = from_text(text)
+                self._receive(ended)
+                self.ended = ended
+        except WireError as error:
+            self.has_begun, why = True, str(error)
+        self._on_over()
+        self.end(why)
+
+    def end(self, why: str) -> None:
+        """Wait for the attempt no more."""
+        self.why = why
+        self.inbox.put(None)
+
+    def listen(self, pass_on: Callable[[Message], object]) -> None:
+        """Pass on messages until the attempt has ended or is lost."""
+        while (text := self.inbox.get()) is not None:
+            self.has_begun = True
+            with suppress(HandoffError, WireError):  # what it tells of itself decides nothing
+                pass_on(from_text(text))

@@ -16,13 +16,11 @@ from typing import Any
 
 from nfrun.cluster.frames import VERSION
 from nfrun.core.budgets import Budget
-from nfrun.core.call_events import CallStarted
 from nfrun.core.contracts import Check, CheckResult, Contract
 from nfrun.core.errors import Cause, SourceSpan
-from nfrun.core.events import ChecksStarted, Failure, Frame, NodeStarted, Outcome, OutputRef
+from nfrun.core.events import CallStarted, ChecksStarted, Failure, Frame, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import FileSource, SourceFile
-from nfrun.core.map_counts import MapCounts
-from nfrun.core.map_spec import MapForm, MapSpec
+from nfrun.core.map_spec import MapCounts, MapForm, MapSpec
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.core.pipeline import NOTHING, Axis, Gather, Input, NodeSpec, OutputId, Param, Pipeline, Retry
 from nfrun.core.static_half import StaticHalf

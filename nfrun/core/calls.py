@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome, OutputRef
-from nfrun.core.map_counts import FailedCall, MapCounts, OpenedMap, PiecePath
-from nfrun.core.map_spec import MapSpec
+from nfrun.core.map_spec import FailedCall, MapCounts, MapSpec, OpenedMap, PiecePath
 from nfrun.core.pipeline import NOTHING, Retry
 from nfrun.core.retries import FINAL, delay_after
 

@@ -1,22 +1,36 @@
 """Defines outcomes, which go into the scheduler, and events, which come out of it.
 
-Times (`at`) are seconds since the run began; durations and waits are seconds. `event_json.py` has their JSON form.
+Times (`at`) are seconds since the run began; durations and waits are seconds. Their JSON form (`to_json`) is a
+promise to users of `--events`: fields may be added, but none is renamed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Any
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
 from nfrun.core.file_source import FileSource
-from nfrun.core.map_counts import MapCounts, OpenedMap
+from nfrun.core.map_spec import FailedCall, KeptRows, MapCounts, OpenedMap, PiecePath
 from nfrun.core.observation import Observation
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, OutputId
-from nfrun.core.values import field, frozen, replace
+from nfrun.core.values import field, fields, frozen, is_value, replace
 
 GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process
+# JSON keys that differ from the name of the field. Users rely on them.
+JSON_KEYS = {
+    "cause": "kind",
+    "duration": "took",
+    "publish_wait": "published",
+    "input_waits": "opened",
+    "queue_wait": "queued",
+    "gil_wait": "locked",
+    "schema_digest": "traits",
+}
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 @frozen
@@ -398,3 +412,65 @@ Event = (
 STATUSES = ("ok", "reused", "failed", "skipped", "cancelled")  # that a node ends with
 
 NOT_SELECTED = "not_selected"  # the status of a node that a selection leaves out
+
+
+@frozen
+class MapStarted(NodeStarted):
+    """Orders the input of a mapped node to be opened. `kept` has results of earlier runs, None to keep nothing."""
+
+    kept: KeptRows | None = None
+
+
+@frozen
+class CallStarted(NodeStarted):
+    """Orders calls of a mapped node's function, one after the other: one for each of these pieces of its input.
+
+    `call` counts the orders of the attempt from 1, and `tries` the calls for a piece: of several, it is the first for
+    each. With `on_loop` the call is a coroutine, and the only one.
+    """
+
+    call: int = 0
+    pieces: tuple[PiecePath, ...] = ()
+    tries: int = 1
+    on_loop: bool = False
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        return self.node, self.attempt, self.call
+
+
+@frozen
+class CallsEnded(NodeStarted):
+    """Orders the results of a mapped node's calls to be put together.
+
+    `failed` are the calls whose rows are handed on as errors. With a `failure` the node
+    fails: that of the call for `piece`, or of no single one.
+    """
+
+    counts: MapCounts = MapCounts(0)
+    failed: tuple[FailedCall, ...] = ()
+    failure: Failure | None = None
+    piece: PiecePath = ()
+
+
+def event_name(kind: type[Any]) -> str:
+    """Return the name of an event in JSON: `node_started` for `NodeStarted`."""
+    return _WORD.sub("_", kind.__name__).lower()
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """Convert an event to JSON values: its name under `event`, then its fields."""
+    return {"event": event_name(type(event)), **_plain(event)}
+
+
+def _plain(value: Any) -> Any:
+    if is_value(value):
+        given = ((f.name, getattr(value, f.name)) for f in fields(value))
+        # Of an OutputRef. The node says what it reads, and few outputs are stored.
+        shown = ((name, found) for name, found in given if name != "files" and not (name == "stored" and found is None))
+        return {JSON_KEYS.get(name, name): _plain(found) for name, found in shown}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return Cause.IO if value is Cause.PERMISSION else value  # `errno` tells them apart

@@ -11,19 +11,20 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Mapping
 
-from nfrun.core.call_events import CallsEnded, CallStarted
 from nfrun.core.calls import Calls
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
     CallEnded,
+    CallsEnded,
+    CallStarted,
     Event,
     Failure,
     NodeProgressed,
     Outcome,
     OutputRef,
 )
-from nfrun.core.map_counts import PiecePath
+from nfrun.core.map_spec import PiecePath
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan
 from nfrun.core.retries import FINAL

@@ -11,25 +11,34 @@ from contextvars import Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
-from nfrun.core.events import ChecksStarted, Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
+from nfrun.core.events import (
+    CallsEnded,
+    CallStarted,
+    ChecksStarted,
+    Failure,
+    MapStarted,
+    NodeStarted,
+    Outcome,
+    OutputRef,
+    nfrun_failure,
+)
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, OutputId
 from nfrun.core.values import frozen, replace
 from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
 from nfrun.engine.context_variables import run_apart, with_settings_kept
-from nfrun.engine.mapped.open_map import CallsFailed, OpenMap
 from nfrun.engine.output_checks import OutputChecks, absent_outputs, failure_of_checks
 from nfrun.nodes.base import CancelToken, NodeError
 from nfrun.nodes.registry import BUILT_IN, kind_of
+from nfrun.rows.open_map import CallsFailed, OpenMap
 from nfrun.system.logs.print_capture import current_attempt
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nfrun.core.map_counts import OpenedMap
+    from nfrun.core.map_spec import OpenedMap
 
 # Runs one attempt and returns its outcome. An executor makes a failure of what it raises: `nfrun_failure`.
 RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
@@ -45,7 +54,7 @@ class AttemptRunner(AttemptSettings):
         `run_coroutine` runs a coroutine on the executor's event loop.
         """
         if isinstance(start, CallStarted):
-            from nfrun.engine.mapped.calling import make_calls
+            from nfrun.engine.map_calls import make_calls
 
             return make_calls(self, start, cancel_token, run_coroutine)
         attempt = _Attempt(self, start, cancel_token, run_coroutine)
@@ -69,7 +78,7 @@ class AttemptRunner(AttemptSettings):
         self, start: CallStarted, cancel_token: CancelToken
     ) -> tuple[Coroutine[Any, Any, Outcome], Context]:
         """Return the coroutine that makes a call on the event loop and gives its outcome, and its context variables."""
-        from nfrun.engine.mapped.calling import context_of, make_call_on_loop
+        from nfrun.engine.map_calls import context_of, make_call_on_loop
 
         return make_call_on_loop(self, start, cancel_token), context_of(self, start)
 
@@ -168,8 +177,11 @@ class _Attempt(AttemptContext):
             opened = self.settings.open_maps.pop(self._start.key[:2])
             assert isinstance(opened, OpenMap)
             self._closed = opened
-            return opened.results(self._start)
-        from nfrun.engine.mapped.opening import open_map
+            kind = kind_of(self.node)
+            assert kind.maps is not None
+            unnamed = "ScriptFailed" if kind.runs.is_process else "WrongResult"  # what nfrun itself has told
+            return opened.results(self._start, kind.maps.join, unnamed)
+        from nfrun.engine.map_calls import open_map
 
         self._opened = open_map(self, self._start.kept if isinstance(self._start, MapStarted) else None)
         return {}

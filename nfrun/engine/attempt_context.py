@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.contracts import EVIDENCE
-from nfrun.core.errors import Cause, error_text
+from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, NodeStarted, nfrun_failure
 from nfrun.core.file_source import FileSource
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, NodeSpec, OutputId, Pipeline
+from nfrun.core.text import file_stem
 from nfrun.core.values import field, frozen
 from nfrun.engine.attempt_inputs import AttemptInputs, OutputStore
 from nfrun.engine.context_variables import keep_imported
 from nfrun.engine.gil_contention import GilContention
-from nfrun.engine.granted_units import unit_variables
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.folders import folder_of
 from nfrun.system.checksums import FileChecksums, FileLook
@@ -30,7 +30,8 @@ from nfrun.tables.formats import FormatError
 
 if TYPE_CHECKING:
     from nfrun.code.watch.process_state import ProcessState, StartState
-    from nfrun.engine.mapped.open_map import PieceSource
+    from nfrun.rows.open_map import PieceSource
+
 
 # Runs a coroutine on an event loop to its end and returns its result.
 RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -40,6 +41,7 @@ Progress = Callable[[str, float, float | None], None]
 Importer = Callable[[str], Callable[[str], Any] | None]
 
 _PROGRESS_SECONDS = 0.1  # at least, between two progress events of an attempt
+_GPU, _CUDA = "gpu", "CUDA_VISIBLE_DEVICES"
 
 
 @frozen
@@ -198,8 +200,6 @@ class AttemptContext:
 
     def scratch(self) -> Path:
         if self._folder is None:
-            from nfrun.engine.scratch_folder import make_scratch  # few attempts need it
-
             self._folder = make_scratch(self.settings.scratch, self.node.id, self.attempt)
         return self._folder
 
@@ -247,3 +247,28 @@ class AttemptContext:
             return failure_of(error, self.node, tuple(self.inputs.described()), self.settings.folder)
         except Exception as broken:
             return nfrun_failure(broken, Failure(Cause.NODE, type(error).__name__, error_text(error)))
+
+
+def make_scratch(scratch: Path, node: str, attempt: int) -> Path:
+    """Make a folder for an attempt in the folder `scratch`, which the run may lack. Raises HandoffError."""
+    import tempfile  # few attempts need it, and it imports `random`
+
+    try:
+        scratch.mkdir(exist_ok=True)  # the folder of the run may have been removed
+        return Path(tempfile.mkdtemp(prefix=f"{file_stem(node)}.{attempt}.", dir=scratch))
+    except OSError as error:
+        what = f"cannot make a folder for the node '{node}' in {scratch}"
+        raise HandoffError(f"{what}: {error.strerror}", error) from error
+
+
+def unit_variables(granted: Mapping[str, tuple[int, ...]] | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `NFRUN_<BUDGET>` for each budget of which units are held, such as `0,1`; of `gpu` also what CUDA reads.
+
+    If `environ`, that of the run, shows CUDA some devices only, the units are numbers in that list.
+    """
+    variables = {f"NFRUN_{name.upper()}": ",".join(map(str, units)) for name, units in (granted or {}).items()}
+    if granted and _GPU in granted:
+        visible = [device.strip() for device in environ.get(_CUDA, "").split(",") if device.strip()]
+        devices = [visible[unit] if unit < len(visible) else str(unit) for unit in granted[_GPU]]
+        variables[_CUDA] = ",".join(devices)
+    return variables

@@ -7,18 +7,28 @@ adds what it needs around the nodes, such as signal handlers or the capture of p
 
 from __future__ import annotations
 
+import threading
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nfrun.code.watch.run_watch import RunWatch
-from nfrun.core.call_events import CallStarted
-from nfrun.core.events import NodeLogged, NodeProgressed, NodeStarted, Outcome, OutputRef, RunFinished
+from nfrun.core.events import (
+    AllNodesEnded,
+    CallStarted,
+    Event,
+    NodeLogged,
+    NodeProgressed,
+    NodeStarted,
+    Outcome,
+    OutputRef,
+    RunFinished,
+)
 from nfrun.core.pipeline import NOTHING, Pipeline
-from nfrun.core.plan import Plan
+from nfrun.core.plan import Plan, last_plan
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.attempt_context import Importer, RunCoroutine
@@ -27,7 +37,6 @@ from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, MakeExecuto
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.instance_closer import InstanceCloser
-from nfrun.engine.last_nodes import EndReport, LastNodes
 from nfrun.engine.runner import KnownOutcome, Run
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken
 from nfrun.nodes.external_files import declared_files, failure_without
@@ -201,3 +210,52 @@ def _process_state() -> ProcessState:
     from nfrun.code.watch.process_state import ProcessState  # few runs import it
 
     return ProcessState()
+
+
+class EndReport(Protocol):
+    """The reporter that writes the document of the run to `path` when all nodes have ended, and sets `written`."""
+
+    path: Path
+    written: threading.Event
+
+    def event(self, event: Event) -> None:
+        """Take an event."""
+
+
+class LastNodes:
+    """The last nodes of a run. `variables` are environment variables for them, which are known when they start.
+
+    They wait for the report for `grace` seconds at most.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        plan: Plan,
+        emit: Callable[[Event], object],
+        report: EndReport | None,
+        grace: float,
+    ) -> None:
+        self._pipeline, self._plan, self._emit = pipeline, plan, emit
+        self._report, self._grace = report, grace
+        self.variables: dict[str, str] = {}
+
+    def plans(self, end: RunFinished, failed: Collection[str], longest: Callable[[], float | None]) -> Iterator[Plan]:
+        """Yield the plans that run one after the other, for a run that ended like this.
+
+        `failed` are the nodes that failed. `longest()` returns the seconds that a node may take, None before a signal.
+        """
+        is_failure = end.status == "failed" and longest() is None
+        on_failure = self._pipeline.on_failure if is_failure else NOTHING
+        if not on_failure and not self._pipeline.finally_:
+            return
+        self.variables |= {
+            "NFRUN_STATUS": end.status,
+            "NFRUN_FAILED": " ".join(name for name in self._plan.nodes if name in failed),
+        }
+        self._emit(AllNodesEnded(end.at, end))
+        if self._report is not None and self._report.written.wait(self._grace):  # not if the disk hangs
+            self.variables["NFRUN_REPORT"] = str(self._report.path)
+        for specs in (on_failure, self._pipeline.finally_):
+            if specs:
+                yield last_plan(specs.values(), self._plan, longest())

@@ -16,10 +16,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from nfrun.core.call_events import CallsEnded, CallStarted
 from nfrun.core.events import (
     AttemptStopped,
     CallEnded,
+    CallsEnded,
+    CallStarted,
     Event,
     NodeFinished,
     NodeStarted,

@@ -12,8 +12,7 @@ from xxhash import xxh3_64_intdigest
 
 from nfrun.core.events import NOT_SELECTED
 from nfrun.core.values import frozen
-from nfrun.history.journal import OF_ANOTHER_VERSION, RESULTS, VERSION, RunHeader, header_of
-from nfrun.history.journal_text import journal_lines
+from nfrun.history.journal import OF_ANOTHER_VERSION, RESULTS, VERSION, RunHeader, header_of, journal_lines
 
 if TYPE_CHECKING:
     import sqlite3  # imported where it is used: most commands need no index

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.contracts import CheckResult, failed_checks
 from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, Frame
-from nfrun.core.map_counts import MapCounts
-from nfrun.core.pipeline import NOTHING
-from nfrun.core.values import asdict, field, frozen
-from nfrun.history.finished_output import FinishedOutput as FinishedOutput  # others have it from here
-from nfrun.history.finished_output import output_line, output_of_line
-from nfrun.history.journal_text import verified_object, with_checksum
-from nfrun.history.line_fields import LineFields
+from nfrun.core.events import Failure, Frame, NodeFinished
+from nfrun.core.map_spec import MapCounts
+from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import NOTHING, OutputId
+from nfrun.core.values import asdict, field, fields, frozen, values_of
 from nfrun.history.work_dir import JOURNAL
 from nfrun.system.atomic_files import is_same_file, open_regular_file, read_regular_file
+from nfrun.system.checksums import line_checksum
+
+# JSON keys that differ from the field names. They stay, so that existing journals remain readable.
+_JSON_KEYS = {"key_inputs": "parts", "duration": "took", "schema_digest": "traits", "cell": "matrix"}
+
 
 VERSION = 1
 RESULTS = ("finished", "refused")  # events of lines with a result; the checks of a refused one failed
@@ -33,6 +36,84 @@ OF_ANOTHER_VERSION = (TypeError, LookupError, AttributeError, ValueError)  # wha
 
 
 RUNS_LAST = "it runs when all other nodes have ended"  # the reason of the nodes under `on_failure` and `finally`
+_CHECK = ', "check": "'
+_CHECK_LENGTH = len(_CHECK) + 16 + len('"}')
+STORE = "store"  # the folder for places in a work folder
+_SECOND = 1_000_000  # lines have whole microseconds, which are written three times as fast as fractions
+
+
+class LineFields:
+    """The fields of a class of values that a line has, by their JSON keys, but for those that are `left_out`."""
+
+    def __init__(self, cls: type[Any], *left_out: str) -> None:
+        names = [each.name for each in fields(cls) if each.name not in left_out]
+        self._names = {_JSON_KEYS.get(name, name): name for name in names}
+        self._values = values_of(*names)
+
+    def as_json(self, value: Any) -> dict[str, Any]:
+        """Return the fields by their JSON keys. Not `asdict`: it copies all values, which takes ten times as long."""
+        return dict(zip(self._names, self._values(value), strict=True))
+
+    def of_line(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a line by the names of their fields, without those that a newer nfrun has added."""
+        names = self._names
+        return {names[key]: value for key, value in line.items() if key in names}
+
+
+@frozen
+class FinishedOutput:
+    """An output of a finished node.
+
+    `file` is the name of its Arrow file, None where the run did not need the file. It is in the folder of the run
+    `home`, "" for the run of this journal. `size` is in bytes, and `checksum` is that of the whole file. `shown`: it is
+    among the outputs of the pipeline. `checksum` of an output that is no table is its digest. One in a place that
+    machines share has no `file`, but an address `stored`. The other fields are as in `nfrun.core.events.OutputRef`.
+    """
+
+    id: OutputId
+    rows: int
+    bytes: int
+    schema: str
+    digest: str
+    size: int
+    checksum: str
+    file: str | None = None
+    schema_digest: str = ""
+    home: str = ""
+    shown: bool = False
+    type: str = TABLE
+    stored: str = ""
+
+
+@frozen
+class NodeTimes:
+    """When the last attempt at a node started and ended, in seconds since the run began, and what it did meanwhile.
+
+    All others are seconds: `queued` from when it was ready until it started, `inputs` it waited for its inputs, and
+    `handoff` to hand on its outputs. `cpu` and `gil_wait` are as in `Outcome`.
+    """
+
+    started: float
+    ended: float
+    queued: float
+    inputs: float = 0.0
+    handoff: float = 0.0
+    cpu: float = 0.0
+    gil_wait: float = 0.0
+
+
+@frozen
+class FailedAttempt:
+    """An attempt at a node after which another one was made, which was ready after `delay` more seconds.
+
+    It was `queued` before. Times are as in `NodeTimes`.
+    """
+
+    started: float
+    ended: float
+    delay: float
+    queued: float
+    error: str
 
 
 @frozen
@@ -50,7 +131,7 @@ class FinishedNode:
     why the node ran. `reused`: the node was a cache hit. Then `duration` and `attempts` are those of the run `home`, in
     which it ran, and `reason` is "". `home` is "" for the run of this journal. A cell has its matrix under `of`, and in
     `cell` its value on each axis. `checks` are the results of its checks, each with its key. `map` counts the rows of a
-    mapped node. `times` and `failed` are what `times_of_line` and `attempts_of_line` of `node_times.py` read. `memory`
+    mapped node. `times` and `failed` are what `times_of_line` and `attempts_of_line` read. `memory`
     is the peak of its worker process in bytes, 0 if it had none, and `worker` the address of the worker of a cluster
     that made the last attempt. A node that was reused has none of these.
 
@@ -395,3 +476,107 @@ def _failure(found: Mapping[str, Any]) -> Failure:
     frames = tuple([Frame(**_FRAME.of_line(frame)) for frame in found["frames"]])
     values = {"cause": Cause(found["cause"]), "frames": frames, "inputs": tuple(found["inputs"])}
     return Failure(**{**_FAILURE.of_line(found), **values})
+
+
+def with_checksum(text: str) -> bytes:
+    """Turn a JSON object into a line of a journal, with its checksum."""
+    return f'{text[:-1]}{_CHECK}{line_checksum(text.encode())}"}}\n'.encode()
+
+
+def journal_lines(data: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield the lines of a journal that are whole: where each begins, its length in bytes, and its object."""
+    start = 0
+    for line in data.split(b"\n"):
+        if found := verified_object(line):
+            yield start, len(line), found
+        start += len(line) + 1
+
+
+def verified_object(line: bytes) -> dict[str, Any]:
+    """Return the object in a line; empty where the checksum does not match."""
+    text, check = line[:-_CHECK_LENGTH] + b"}", line[-_CHECK_LENGTH:]
+    if check != f'{_CHECK}{line_checksum(text)}"}}'.encode():
+        return {}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def present_address(address: str, run: Path) -> str:
+    """Return the address of a place, or of what is in it, that a run with this folder has written to its journal."""
+    head, mark, rest = address.rpartition(f"/{STORE}/")
+    if not mark or not head.startswith("file:"):
+        return address
+    id, _, name = rest.partition("/")
+    place = _present(f"{head}{mark}{id}", id, run.parent.parent)
+    return f"{place}/{name}" if name else place
+
+
+@cache
+def _present(address: str, id: str, work: Path) -> str:
+    from urllib.parse import unquote, urlsplit
+
+    here = work / STORE / id
+    is_moved = not os.path.isdir(unquote(urlsplit(address).path)) and here.is_dir()  # noqa: PTH112
+    return here.absolute().as_uri() if is_moved else address
+
+
+_OUTPUT, _TABLE = LineFields(FinishedOutput), LineFields(FinishedOutput, "type", "stored")  # most are such tables
+
+
+def output_line(output: FinishedOutput) -> dict[str, Any]:
+    """Return an output as the line of its node has it."""
+    return (_OUTPUT if output.stored or output.type != TABLE else _TABLE).as_json(output)
+
+
+def output_of_line(node: str, found: Mapping[str, Any], folder: Path) -> FinishedOutput:
+    """Return an output in the line of a node; its id there is that of the node, and a dot and its name if it has one.
+
+    `folder` is that of the run.
+    """
+    values = {**_OUTPUT.of_line(found), "id": OutputId(node, found["id"][len(node) + 1 :])}
+    if values.get("stored"):
+        values["stored"] = present_address(values["stored"], folder)
+    return FinishedOutput(**values)
+
+
+def line_of_times(started: float, queued: float, end: NodeFinished) -> tuple[int, ...]:
+    """Return the times of a node that has finished as its line has them."""
+    waits = end.input_waits
+    return (
+        int(started * _SECOND),
+        int(end.at * _SECOND),
+        int(queued * _SECOND),
+        int(sum(waits.values()) * _SECOND) if waits else 0,
+        int(end.publish_wait * _SECOND),
+        int(end.cpu * _SECOND),
+        int(end.gil_wait * _SECOND),
+    )
+
+
+def line_of_end(started: float, queued: float, ended: float) -> tuple[int, ...]:
+    """Return the times of a node that did not finish as its line has them."""
+    return int(started * _SECOND), int(ended * _SECOND), int(queued * _SECOND)
+
+
+def line_of_attempt(attempt: FailedAttempt) -> tuple[int, int, int, int, str]:
+    """Return a failed attempt as the line of its node has it."""
+    times = attempt.started, attempt.ended, attempt.delay, attempt.queued
+    started, ended, delay, queued = [int(value * _SECOND) for value in times]
+    return started, ended, delay, queued, attempt.error
+
+
+def times_of_line(times: Sequence[int]) -> NodeTimes | None:
+    """Return the times in the line of a node, None where it has none, as in the journals of an older nfrun."""
+    known = [value / _SECOND for value in times[: len(NodeTimes.__match_args__)]]
+    return NodeTimes(*known) if len(known) >= 3 else None
+
+
+def attempts_of_line(attempts: Sequence[Sequence[Any]]) -> tuple[FailedAttempt, ...]:
+    """Return the failed attempts in the line of a node."""
+    found = [([time / _SECOND for time in attempt[:4]], str(attempt[4])) for attempt in attempts]
+    return tuple(
+        [FailedAttempt(started, ended, delay, queued, error) for (started, ended, delay, queued), error in found]
+    )

@@ -1,25 +1,40 @@
-"""Finds the tables that earlier runs have left, and removes those that are over the budget of the work folder."""
+"""Finds the tables, and the results of calls, that earlier runs have left, and removes what is over the budget.
+
+The results of the calls of mapped nodes are segments, in a folder for each definition. Beside them lie the files that
+the calls have read (`.reads`), and for each pipeline that uses the folder a file (`.used`) with the number of its last
+run that did, and whether a node with `cache: true` did.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.core.values import replace
-from nfrun.history.eviction import KeptTable, default_budget, tables_to_remove
+from nfrun.core.errors import HandoffError
+from nfrun.core.values import frozen, replace
 from nfrun.history.index_tables import IndexedTable
-from nfrun.history.map_folders import segment_bytes
+from nfrun.history.journal import read_ends
 from nfrun.history.run_index import RunIndex
+from nfrun.history.work_dir import INPUTS, WorkDir
+from nfrun.rows.segment_files import segment_totals, segments_in
+from nfrun.system.atomic_files import PARTIAL, atomic_write, make_private, read_regular_file
+from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import is_inside, remove
 
 if TYPE_CHECKING:
     from nfrun.tables.places.base import Place
 
+
 _NEW_SECONDS = 3_600.0
 _MOST_STORED = 1000**4
+_MOST_BYTES = 10 * 1000**3
+MAP = "map"
+_USED = ".used"
 
 
 def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
@@ -127,3 +142,187 @@ def _is_first(seen: set[tuple[str, ...]], key: tuple[str, ...]) -> bool:
     is_new = key not in seen
     seen.add(key)
     return is_new
+
+
+@frozen
+class KeptTable:
+    """A table that is kept, in one file.
+
+    `size` is that of the file in bytes, and `seconds` is how long it takes to make the table again. `last_used` is the
+    number of the last run that has it as an output. A table that `is_protected` is never removed. `result` is the cache
+    key and the output id under which it is found, None if no journal names it.
+    """
+
+    path: Path
+    size: int
+    seconds: float
+    last_used: int
+    is_protected: bool = False
+    result: tuple[str, str] | None = None
+
+    @property
+    def seconds_per_byte(self) -> float:
+        """How long it takes to make a byte of the table again."""
+        return self.seconds / max(1, self.size)
+
+
+def tables_to_remove(tables: Iterable[KeptTable], budget: int) -> list[KeptTable]:
+    """Return the tables to remove, so that at most `budget` bytes stay: those that take the least time per byte first.
+
+    Among equals, those go first that have not been used for longest. Protected tables stay, whatever they take.
+    """
+    kept = list(tables)
+    total = sum(table.size for table in kept)
+    removed = []
+    if total > budget:
+        removable = (table for table in kept if not table.is_protected)
+        for table in sorted(removable, key=lambda t: (t.seconds_per_byte, t.last_used, t.path)):
+            removed.append(table)
+            total -= table.size
+            if total <= budget:
+                break
+    return removed
+
+
+def default_budget(free: int, kept: int) -> int:
+    """Return the budget if none is given: 10 GB, or a tenth of the disk space that tables could take, if that is less.
+
+    `free` is the free space and `kept` the size of all tables, in bytes.
+    """
+    return min(_MOST_BYTES, (free + kept) // 10)
+
+
+def remove_old_inputs(work: WorkDir, keep: Collection[Path], budget: int | None) -> None:
+    """Remove given tables until the others take at most `budget` bytes, None for the default of kept tables.
+
+    Those in `keep`, and those of runs under way, stay. Ignores errors: a later call removes what this one leaves.
+    """
+    found: list[tuple[float, int, Path]] = []
+    with suppress(OSError), os.scandir(work.path / INPUTS) as entries:
+        for entry in entries:
+            status = entry.stat()
+            found.append((status.st_mtime, status.st_size, Path(entry.path)))
+    total = sum(size for _, size, _ in found)
+    if not found or total <= (budget or 0):
+        return
+    with suppress(OSError):
+        disk = os.statvfs(work.path)
+        limit = default_budget(disk.f_bavail * disk.f_frsize, total) if budget is None else budget
+        if total <= limit or not is_inside(work.path / INPUTS / "any", work.path):
+            return
+        headers = [read_ends(work.path / "runs" / run)[0] for run in work.runs_under_way()]
+        used = {Path(file).name for header in headers if header is not None for file in header.inputs.values()}
+        for _, size, path in sorted(found):
+            if total > limit and path not in keep and path.name not in used:
+                remove(path)
+                total -= size
+
+
+@frozen
+class FolderUse:
+    """The use of a folder by one pipeline, in its last run that used it, which has this `number`.
+
+    `cached`: one of the nodes has `cache: true`. `unfinished`: one of them has not ended well.
+    """
+
+    pipeline: str
+    number: int
+    cached: bool = False
+    unfinished: bool = False
+
+
+def mark_used(folder: Path, use: FolderUse) -> None:
+    """Note in the folder of a definition that a run uses it, once a run. Raises OSError."""
+    path = folder / f"{text_checksum(use.pipeline)}{_USED}"
+    known = _use(path)
+    if known is not None and known.number == use.number:
+        use = replace(use, cached=use.cached or known.cached)
+    if known == use:
+        return
+    make_private(folder)
+    with atomic_write(path, private=True) as partial:
+        found = {"file": use.pipeline, "number": use.number, "cached": use.cached, "unfinished": use.unfinished}
+        Path(partial).write_text(json.dumps(found), encoding="utf-8")
+
+
+def segment_bytes(work: Path) -> int:
+    """Return how many bytes all segments take."""
+    return sum(_size(path) for folder in map_folders(work) for path in _segments(folder))
+
+
+def kept_segments(work: Path, last_runs: Mapping[str, int], busy: Collection[str] = ()) -> list[KeptTable]:
+    """Return the segments in the work folder. `last_runs` has the number of the last run of each pipeline.
+
+    Protected are those of nodes with `cache: true`, those of nodes that have not ended well in the last run of their
+    pipeline, and all that runs of the `busy` pipelines may use.
+    """
+    found = []
+    for folder in map_folders(work):
+        uses = folder_uses(folder)
+        protected = any(
+            use.cached or use.pipeline in busy or (use.unfinished and use.number >= last_runs.get(use.pipeline, 0))
+            for use in uses
+        )
+        number = max((use.number for use in uses), default=0)
+        for path in _segments(folder):
+            seconds = 0.0 if protected else segment_totals(path)[1]
+            found.append(KeptTable(path, _size(path), seconds, number, protected))
+    return found
+
+
+def map_folders(work: Path) -> list[Path]:
+    """Return the folders of all definitions, by name."""
+    try:
+        found = sorted((work / MAP).iterdir())
+    except OSError:
+        return []
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
+
+
+def folder_uses(folder: Path) -> list[FolderUse]:
+    """Return the uses of the folder of a definition, without those whose file is damaged."""
+    with suppress(OSError):
+        return [use for path in sorted(folder.glob(f"*{_USED}")) if (use := _use(path)) is not None]
+    return []
+
+
+def leftovers(folder: Path, removed: Collection[Path]) -> Sequence[Path]:
+    """Return what else can go when some segments of a folder are removed: the folder itself if none are left.
+
+    Otherwise unfinished files, and the files that say what calls read whose segments are gone.
+    """
+    left = [path.name for path in _segments(folder) if path not in removed]
+    if not left:
+        return [folder]
+    others = _entries(folder)
+    reads = [
+        path for path in others if path.suffix == ".reads" and not any(name.startswith(path.stem) for name in left)
+    ]
+    return [*reads, *(path for path in others if path.name.endswith(PARTIAL))]
+
+
+def _segments(folder: Path) -> list[Path]:
+    with suppress(HandoffError):
+        return segments_in(folder)
+    return []
+
+
+def _entries(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
+
+
+def _use(path: Path) -> FolderUse | None:
+    with suppress(OSError, ValueError, RecursionError, AttributeError):
+        found = json.loads(read_regular_file(path))
+        pipeline, number = found.get("file"), found.get("number")
+        if isinstance(pipeline, str) and isinstance(number, int):
+            return FolderUse(pipeline, number, found.get("cached") is True, found.get("unfinished") is True)
+    return None
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return os.stat(path).st_size  # noqa: PTH116
+    return 0

@@ -11,12 +11,21 @@ from typing import Any
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import NotRecorded
 from nfrun.core.events import Failure
-from nfrun.core.map_counts import MapCounts
+from nfrun.core.map_spec import MapCounts
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import closest_match, ellipsize, file_stem, shortened
 from nfrun.core.values import field, frozen
-from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
-from nfrun.history.node_times import FailedAttempt, NodeTimes, attempts_of_line, times_of_line
+from nfrun.history.journal import (
+    FailedAttempt,
+    FinishedNode,
+    FinishedOutput,
+    JournalContents,
+    NodeTimes,
+    UnfinishedNode,
+    attempts_of_line,
+    read_journal,
+    times_of_line,
+)
 from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import LOGS
 from nfrun.lookback.run_list import KILLED, RUNNING, ListedRun

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import IO
 
-from nfrun.core.event_json import to_json
-from nfrun.core.events import Event
+from nfrun.core.events import Event, to_json
 from nfrun.reports.line_reporter import LineReporter
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from nfrun.core.map_counts import MapCounts
+from nfrun.core.map_spec import MapCounts
 from nfrun.core.output_types import TABLE
 from nfrun.core.text import format_count as format_count
 from nfrun.core.text import format_seconds as format_seconds

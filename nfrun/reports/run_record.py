@@ -23,7 +23,7 @@ from nfrun.core.events import (
     OutputRef,
     RunFinished,
 )
-from nfrun.core.map_counts import MapCounts
+from nfrun.core.map_spec import MapCounts
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.plan import Plan, longest_path
 from nfrun.core.values import field, mutable

@@ -19,11 +19,11 @@ from nfrun.core.errors import HandoffError
 from nfrun.rows.key_lookup import positions_in
 from nfrun.rows.read_files import ENDING as READS
 from nfrun.rows.read_files import files_read, write_reads
+from nfrun.rows.recorder import Result, join_results
 from nfrun.rows.returned import Computed
 from nfrun.rows.row_keys import key_array
 from nfrun.rows.segment_files import ENDING, HEADER, START, is_segment, segment_totals, segments_in
 from nfrun.rows.segments import Record, encoded, read_segment
-from nfrun.rows.writer import Result, join_results
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.os_errors import reason
 

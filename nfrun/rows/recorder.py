@@ -1,26 +1,31 @@
-"""Records what the function returned for a piece, in the process that called it."""
+"""Keeps what the function returned for a piece, and writes it to a segment: in the background, or at once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
 from nfrun.rows.piece import Piece
-from nfrun.rows.plain_rows import PlainRows, plain_rows, together
 from nfrun.rows.read_files import ENDING as READS
 from nfrun.rows.read_files import ReadFiles
-from nfrun.rows.returned import Computed, computed_by_type, computed_rows
+from nfrun.rows.returned import Computed, PlainRows, computed_by_type, computed_rows, plain_rows, together
 from nfrun.rows.row_keys import KEY_BYTES
-from nfrun.rows.segments import encoded
-from nfrun.rows.writer import ResultWriter, SentResults
+from nfrun.rows.segments import SegmentFile, encoded, records_in
 from nfrun.tables.ipc import open_file
 from nfrun.tables.stored_form import frozen as frozen_table
-from nfrun.tables.stored_form import read_all
+from nfrun.tables.stored_form import has_dictionary, read_all
+
+_DELAY = 0.03  # seconds; a result is on disk 50 ms after its call has ended
+_MOST_BYTES = 4 << 20  # that wait to be written
 
 
 class Recorder:
@@ -121,3 +126,175 @@ class WorkerPieces:
     def table(self, piece: Piece) -> pa.Table:
         """Return the rows of a piece, as a view of the file if they are adjacent."""
         return piece.table(self._whole)
+
+
+@frozen
+class Result:
+    """The result of calls: the keys of their units, their rows, and how many seconds they took."""
+
+    keys: bytes
+    computed: Computed
+    seconds: float
+
+
+class ResultWriter:
+    """Writes results to a segment of its own. Thread-safe. A result has the keys, the rows and the seconds of a call.
+
+    With `at_once`, a result is on disk when `add` returns. Otherwise results that arrive within 30 ms become one
+    record, so that results of single rows take little space. If much waits, `add` writes it, so that the memory is
+    bounded. Nothing is synced: results survive the end of the process, not that of the machine.
+    """
+
+    def __init__(self, folder: Path, name: str, *, at_once: bool = False) -> None:
+        self._file = SegmentFile(folder, name)
+        self._at_once = at_once
+        self._waiting: list[tuple[bytes, Computed | PlainRows, float]] = []
+        self._waiting_bytes = 0
+        self._error: HandoffError | None = None
+        self._closed = False
+        self._change = threading.Condition()
+        self._writing = threading.Lock()  # held while the file is written; taken before `_change`
+        self._thread: threading.Thread | None = None
+
+    def add(self, keys: bytes, computed: Computed | PlainRows, seconds: float) -> None:
+        """Write the result of a call. Raises HandoffError, also for an earlier result that could not be written."""
+        with self._change:
+            self._raise_error()
+            if self._closed:
+                return  # of a call that was given up
+            self._waiting.append((keys, computed, seconds))
+            self._waiting_bytes += computed.nbytes
+            is_full = self._at_once or self._waiting_bytes > _MOST_BYTES
+            if not is_full:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="nfrun-map-results", daemon=True)
+                    self._thread.start()
+                if len(self._waiting) == 1:  # later ones wait with it: each wake-up takes the GIL
+                    self._change.notify()
+        if is_full:
+            self.flush()
+
+    def add_records(self, records: bytes) -> None:
+        """Write results of calls that another machine has made, as `SentResults` gave them. Raises HandoffError."""
+        known = list(records_in(pa.py_buffer(records)))
+        if sum(record.size for record in known) != len(records) or not all(record.is_intact() for record in known):
+            raise HandoffError("the results of a call were damaged on their way")
+        with self._writing:
+            if not self._closed:
+                self._file.append(records)
+
+    def flush(self) -> None:
+        """Write all results that were added. Raises HandoffError."""
+        with self._writing:
+            with self._change:
+                waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            if waiting:
+                self._file.append(_encoded(waiting))
+        with self._change:
+            self._raise_error()
+
+    def close(self) -> None:
+        """Write what is left, and close the file. Raises HandoffError."""
+        with self._change:
+            self._closed = True
+            self._change.notify()
+        try:
+            self.flush()
+        finally:
+            if self._thread is not None:
+                self._thread.join()
+            with self._writing:
+                self._file.close()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: bool(self._waiting) or self._closed)
+                if self._closed:
+                    return
+                until = time.monotonic() + _DELAY
+                self._change.wait_for(lambda: self._closed, max(0.0, until - time.monotonic()))
+            try:
+                self.flush()
+            except HandoffError as error:
+                with self._change:
+                    self._error = error
+
+
+class SentResults:
+    """Keeps results of calls in memory, in the form of records, until they are taken. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._records: list[bytes] = []
+
+    def add(self, keys: bytes, computed: Computed | PlainRows, seconds: float) -> None:
+        """Keep the result of a call."""
+        self._records.append(_encoded([(keys, computed, seconds)]))
+
+    def take(self) -> bytes:
+        """Return the records of all results since the last time, for `ResultWriter.add_records`."""
+        taken, self._records = self._records, []
+        return b"".join(taken)
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Drop the results."""
+        self._records.clear()
+
+
+def _encoded(waiting: Iterable[tuple[bytes, Computed | PlainRows, float]]) -> bytes:
+    return b"".join(map(_record, join_results(_results(waiting))))
+
+
+def _results(waiting: Iterable[tuple[bytes, Computed | PlainRows, float]]) -> list[Result]:
+    """Return the results as tables: of plain rows with the same columns, one."""
+    found: list[Result] = []
+    groups: dict[tuple[tuple[str, type], ...], list[tuple[bytes, PlainRows, float]]] = {}
+    for keys, computed, seconds in waiting:
+        if isinstance(computed, PlainRows):
+            groups.setdefault(computed.kinds, []).append((keys, computed, seconds))
+        else:
+            found.append(Result(keys, computed, seconds))
+    for group in groups.values():
+        table = together([plain for _, plain, _ in group])
+        found.append(Result(b"".join([keys for keys, *_ in group]), Computed(table), sum(each[2] for each in group)))
+    return found
+
+
+def _record(result: Result) -> bytes:
+    return encoded(result.keys, result.computed.counts, result.computed.table, result.seconds)
+
+
+def join_results(results: Sequence[Result]) -> list[Result]:
+    """Join the results whose tables have the same columns."""
+    groups: list[list[Result]] = []
+    for result in results:
+        group = next((group for group in groups if _fits(group[0].computed, result.computed)), None)
+        if group is None:
+            groups.append([result])
+        else:
+            group.append(result)
+    return [_together(group) if len(group) > 1 else group[0] for group in groups]
+
+
+def _fits(one: Computed, other: Computed) -> bool:
+    if (one.counts is None) != (other.counts is None) or not one.table.schema.equals(other.table.schema, True):
+        return False
+    return not has_dictionary(pa.struct(one.table.schema))
+
+
+def _together(results: Sequence[Result]) -> Result:
+    counts = [result.computed.counts for result in results]
+    whole = pa.concat_tables([result.computed.table for result in results])
+    with suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):  # unions, or more than 2 GB of text
+        whole = whole.combine_chunks()
+    every = None if counts[0] is None else tuple(count for found in counts for count in found or ())
+    keys, seconds = b"".join(result.keys for result in results), sum(result.seconds for result in results)
+    return Result(keys, Computed(whole, every), seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.core.values import frozen
-from nfrun.rows.row_types import only_rows, rows_by_type
 from nfrun.tables.stored_form import frozen as frozen_table
 
 UNNAMED = ""  # the name of a column that the function does not name: it gets that of the node
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes})  # Arrow's type follows from that of the value
+_MOST_ROWS = 16  # of more rows, a table is made at once
+_MOST = 1 << 63
 
 
 class ReturnedError(Exception):
@@ -211,3 +213,144 @@ def _a(value: Any) -> str:
     """Return the name of the type of a value, with its article."""
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
+def rows_by_type(value: Any, *, explode: bool) -> list[list[int]]:
+    """Return the indices of the rows by the types of their values, in the order of the first row of each.
+
+    `value` is what a function returned for several rows. Empty if all rows have the same types, or if the function has
+    given Arrow's or numpy's types. Raises `ArrowException` for values that Arrow has no type for.
+    """
+    kinds = _kinds(value, explode)
+    if kinds is None or len(set(kinds)) < 2:
+        return []
+    groups: dict[Hashable, list[int]] = {}
+    for i, kind in enumerate(kinds):
+        groups.setdefault(kind, []).append(i)
+    return [*groups.values()]
+
+
+def only_rows(value: Any, rows: Sequence[int]) -> Any:
+    """Return what a function returned for some of its rows. `value` is a mapping of columns, or a list of rows."""
+    if not isinstance(value, Mapping):
+        found = [value[i] for i in rows]
+        return [None if isinstance(row, Mapping) and not row else row for row in found]
+    columns = {}
+    for name, values in value.items():
+        is_list = isinstance(values, list | tuple | range)
+        columns[name] = [values[i] for i in rows] if is_list else pa.array(values).take(pa.array(rows))
+    return columns
+
+
+def _kinds(value: Any, explode: bool) -> Sequence[Hashable] | None:
+    """Return the types of the values of each row, None if they are the same for all rows."""
+    if isinstance(value, Mapping):
+        found = [kinds for values in value.values() if (kinds := _kinds_of(values)) is not None]
+        return [*zip(*found, strict=True)] if found and len({*map(len, found)}) == 1 else None
+    if not isinstance(value, list | tuple):
+        return None
+    if explode:
+        return [_kind(row) if row else None for row in value]  # a row without new rows gives no columns
+    if any(isinstance(row, Mapping) for row in value):
+        if any(row is not None and not isinstance(row, Mapping) for row in value):
+            return None  # an error
+        return [_mapping_kind(row or {}) for row in value]
+    return _kinds_of(value)
+
+
+def _kinds_of(values: Any) -> Sequence[Hashable] | None:
+    if not isinstance(values, list | tuple):
+        return None
+    types = {*map(type, values)}
+    if len(types) < 2 and types <= _PLAIN:
+        return None
+    return [_kind(each) for each in values]
+
+
+def _mapping_kind(row: Mapping[Any, Any]) -> tuple[Hashable, ...]:
+    return tuple((str(name), _kind(value)) for name, value in row.items())
+
+
+def _kind(value: Any) -> Any:
+    """Return what the type that Arrow gives to one value depends on."""
+    kind: Any = type(value)
+    return kind if kind in _PLAIN else str(pa.infer_type([value]))
+
+
+@frozen
+class PlainRows:
+    """The new columns of some rows, one row for each: the name and the type of each column, and its values."""
+
+    kinds: tuple[tuple[str, type], ...]
+    columns: tuple[Sequence[Any], ...]
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the values take in a table."""
+        return sum(
+            sum(map(len, values)) if kind in (str, bytes) else 8 * len(values)
+            for (_, kind), values in zip(self.kinds, self.columns, strict=True)
+        )
+
+
+def plain_rows(value: Any, rows: int) -> PlainRows | None:
+    """Return what a row-wise function returned for a few rows, if it is plain: then it makes columns of these types.
+
+    Plain are a mapping of columns, a list of mappings and a list of values, in which all values of a column have one
+    type: text, bytes, a number or a bool. None for all else, right or wrong.
+    """
+    columns = _plain_columns(value, rows)
+    if not columns:
+        return None
+    for name, values in columns.items():
+        if type(name) is not str or type(values) not in (list, tuple) or len(values) != rows:
+            return None
+        kind = type(values[0])
+        is_plain = _TAKES.get(kind)
+        if is_plain is None or not all(type(each) is kind and is_plain(each) for each in values):
+            return None
+    kinds = tuple([(name, type(values[0])) for name, values in columns.items()])
+    return PlainRows(kinds, tuple([(*values,) for values in columns.values()]))
+
+
+def together(found: Sequence[PlainRows]) -> pa.Table:
+    """Return a table of rows with the same columns."""
+    columns = [[each for plain in found for each in plain.columns[i]] for i in range(len(found[0].kinds))]
+    return pa.table({name: pa.array(values) for (name, _), values in zip(found[0].kinds, columns, strict=True)})
+
+
+def _plain_columns(value: Any, rows: int) -> Mapping[Any, Any] | None:
+    """Return the columns of what a function returned, None if they are not plain."""
+    if not 0 < rows <= _MOST_ROWS:
+        return None
+    if type(value) is dict:
+        return value
+    if type(value) is not list or len(value) != rows:
+        return None
+    if type(value[0]) is not dict:
+        return {UNNAMED: value}
+    names = [*value[0]]
+    if not all(type(row) is dict and [*row] == names for row in value):
+        return None
+    return {name: [row[name] for row in value] for name in names}
+
+
+def _is_text(value: str) -> bool:
+    """Return whether the text has a form in UTF-8."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# By type: whether Arrow takes the value.
+_TAKES: Mapping[type, Callable[[Any], bool]] = {
+    str: _is_text,
+    int: lambda value: -_MOST <= value < _MOST,
+    float: lambda value: True,
+    bool: lambda value: True,
+    bytes: lambda value: True,
+}

@@ -16,19 +16,15 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.core.text import ellipsize
 from nfrun.rows.compaction import compact, remove_replaced
-from nfrun.rows.cut import Cut, adjacent_or_listed, cut
-from nfrun.rows.failed import CallError, failed_rows, failed_slices
-from nfrun.rows.halves import Halves, halved_key, part_of
-from nfrun.rows.joined import Found, joined_pieces, joined_rows
+from nfrun.rows.cut import Cut, Halves, adjacent_or_listed, cut, halved_key, part_of, piece_keys
+from nfrun.rows.joined import CallError, Found, failed_rows, failed_slices, joined_pieces, joined_rows
 from nfrun.rows.key_lookup import are_distinct, positions_in
 from nfrun.rows.piece import Piece
-from nfrun.rows.piece_keys import piece_keys
 from nfrun.rows.read_files import ENDING as READS
 from nfrun.rows.read_files import ReadFiles
-from nfrun.rows.recorder import Recorder, WorkerData
+from nfrun.rows.recorder import Recorder, ResultWriter, WorkerData
 from nfrun.rows.results import Results, kept_records
 from nfrun.rows.row_keys import KEY_BYTES, key_array, row_keys
-from nfrun.rows.writer import ResultWriter
 from nfrun.tables.digest import dictionary_digests
 
 _WITH_DICTIONARY = ("arrow", "chunked", "pandas", "polars")  # forms of a column that show the values of a dictionary

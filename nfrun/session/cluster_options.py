@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from nfrun.cluster.addresses import is_local
+from nfrun.cluster.base import is_local
 from nfrun.core.errors import UsageError
 from nfrun.history.work_dir import WorkDir
 from nfrun.session.option_values import parse_address, parse_store

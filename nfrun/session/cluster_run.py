@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun import __version__
-from nfrun.cluster.addresses import is_private
+from nfrun.cluster.base import is_private
 from nfrun.cluster.slots import most_slots
 from nfrun.code.folder_code import FolderCode
 from nfrun.core.contracts import EVIDENCE

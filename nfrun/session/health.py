@@ -66,8 +66,7 @@ def check_health(folder: Path, work: Path, pipeline: Path | None) -> Iterator[He
 
 
 def _check_work(folder: Path, work: Path, pipeline: Path | None) -> Iterator[HealthCheck]:
-    from nfrun.history.cache.health import check_reuse, check_unseen
-    from nfrun.history.health import check_work_dir
+    from nfrun.history.health import check_reuse, check_unseen, check_work_dir
     from nfrun.history.work_dir import WorkDir
     from nfrun.pipeline_file.modeline import check_modeline
 

@@ -18,18 +18,19 @@ from nfrun.core.plan import with_lookups
 from nfrun.core.values import frozen
 from nfrun.engine.attempt_context import Importer
 from nfrun.engine.event_dispatch import Reporter
+from nfrun.engine.executors.base import Placement
 from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun
 from nfrun.engine.runner import Run
 from nfrun.history.cache.run_cache import RunCache
+from nfrun.history.run_plan import Circumstances, write_run_plan
 from nfrun.history.work_dir import LOGS, SCRATCH
 from nfrun.nodes.registry import kind_of
 from nfrun.reports.run_record import RunRecord
-from nfrun.session.recorded_plan import record_plan
 from nfrun.session.run_setup import RunSetup
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.native_threads import arrow_threads
-from nfrun.system.runtime import collect_rarely, peak_rss
+from nfrun.system.runtime import available_memory, collect_rarely, cores, peak_rss, process_began
 from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, LateStore, store_class
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from nfrun.engine.executors.base import MakeExecutor, Placement
     from nfrun.reports.end_report import EndReport
     from nfrun.tables.store import TableStore
+
 
 # Opens an output by its id; None if it cannot be read.
 OpenTable: TypeAlias = Callable[[OutputId], Any]
@@ -241,3 +243,21 @@ def _store_class(setup: RunSetup) -> type[TableStore]:
 
         pyarrow.set_cpu_count(threads)
     return store
+
+
+def record_plan(setup: RunSetup, placement: Placement, *, in_program: bool) -> None:
+    """Write the plan of a run into its folder. Without room for it the run goes on: no node depends on it."""
+    options, system = setup.options, os.uname()
+    on = Circumstances(
+        began=setup.started.at if in_program else process_began(),
+        slots=setup.plan.slots,
+        executor=options.executor,
+        schedule=options.schedule,
+        keep_going=options.keep_going,
+        cores=cores(),
+        memory=available_memory(),
+        platform=f"{system.sysname} {system.release} {system.machine}",
+    )
+    redact = setup.redactor if setup.redactor else None
+    with suppress(OSError):
+        write_run_plan(setup.folder, setup.pipeline, setup.plan, on, executors=placement.executors, redact=redact)

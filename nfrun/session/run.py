@@ -1,12 +1,12 @@
 """Runs a pipeline file: `run_pipeline` is a function for any Python program, `run_prepared` for one that prepares it.
 
-`run_setup.py` prepares the run before, `opened_cache.py` opens its cache, and `prepared_run.py` puts it together.
+`run_setup.py` prepares the run before, and `prepared_run.py` puts it together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,25 +14,29 @@ from typing import TYPE_CHECKING
 
 from nfrun.code.folder_code import FolderCode
 from nfrun.code.module_space import FolderModules
+from nfrun.core.errors import Cause, ClusterError, SelectionError, SpecError, cause_of
+from nfrun.core.plan import SCHEDULES, Plan
+from nfrun.core.text import shortened
 from nfrun.core.values import replace
 from nfrun.engine.attempt_context import Importer
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.placement import place_nodes
 from nfrun.engine.runner import Run
+from nfrun.history.cache.reuse_decision import plan_without_results
 from nfrun.history.cache.run_cache import RunCache
 from nfrun.nodes.folders import folders_of
 from nfrun.pipeline_file.budgets import with_memory_here
-from nfrun.session.opened_cache import open_cache, plan_of_run
 from nfrun.session.options import RunOptions
 from nfrun.session.prepared_run import Around, BuildReporters, Caller, PreparedRun, RunResult
+from nfrun.session.report_files import write_report
 from nfrun.session.run_setup import RunSetup, set_up_run
 from nfrun.system.std_streams import Messages
+from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 
 if TYPE_CHECKING:
     from nfrun.cluster.base import Cluster
     from nfrun.engine.executors.base import Placement
-    from nfrun.session.run_page import RunPage
 
 
 def run_pipeline(options: RunOptions, reporters: Iterable[Reporter] = (), around: Around = nullcontext) -> RunResult:
@@ -74,7 +78,7 @@ def run_in_program(
 
 def run_prepared(setup: RunSetup, caller: Caller) -> RunResult:
     """Run a prepared pipeline for a caller, and return its result."""
-    page = _page(setup)
+    write_page = _page(setup)
     base, folders = Path(setup.pipeline.folder), folders_of(setup.pipeline.nodes.values())
     with FolderModules(base, folders, shares_process=caller.in_program) as modules, open_cache(setup) as cache:
         if cache is not None and caller.in_program:
@@ -84,18 +88,36 @@ def run_prepared(setup: RunSetup, caller: Caller) -> RunResult:
         setup = _with_memory_here(setup, placement)
         with _cluster(setup, placement) as cluster:
             result = PreparedRun(setup, caller, _importer(setup, modules), cache, placement, cluster).go()
-    cause = page and page.write()
-    return (
-        replace(result, stopped_reporters={**result.stopped_reporters, page.name: cause}) if page and cause else result
-    )
+    stopped = write_page()
+    return replace(result, stopped_reporters={**result.stopped_reporters, **stopped}) if stopped else result
 
 
-def _page(setup: RunSetup) -> RunPage | None:
-    if setup.options.report is None:
-        return None
-    from nfrun.session.run_page import RunPage
+def _page(setup: RunSetup) -> Callable[[], Mapping[str, Cause]]:
+    """Return what writes the page of the run, if it has one, after the last line of the journal.
 
-    return RunPage(setup, setup.options.report)
+    It says why the page cannot be written, and returns the cause by the name of the report.
+    """
+    path = setup.options.report
+    if path is None:
+        return dict
+    # Before nodes run: they may hide these modules by files of their own.
+    from nfrun.lookback.page.html_page import render_page
+    from nfrun.lookback.page.run_data import run_data
+    from nfrun.lookback.run_reference import find_run
+
+    def write() -> Mapping[str, Cause]:
+        name = f"of the page ({path})"
+        try:
+            run = find_run(setup.work, None, setup.started.run)
+            page = render_page(run_data(setup.work, run, setup.redactor))
+            write_report(path, lambda file: file.write(page.encode()))
+        except Exception as error:
+            why = isinstance(error, OSError) and error.strerror
+            setup.messages(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")
+            return {name: cause_of(error)}
+        return {}
+
+    return write
 
 
 def _importer(setup: RunSetup, modules: FolderModules) -> Importer:
@@ -142,3 +164,71 @@ def _cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | None]:
 
     with open_cluster(setup, placement) as cluster:
         yield cluster
+
+
+@contextmanager
+def open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
+    """Open the cache of the run; None if its handoff leaves no files for a later run.
+
+    Raises OSError and SelectionError.
+    """
+    options = setup.options
+    if options.handoff not in PERSISTENT_HANDOFFS:
+        if ignored := [name for name, spec in setup.pipeline.nodes.items() if spec.cache]:
+            what = "node '{}' says" if len(ignored) == 1 else "nodes {} say"
+            what = what.format(shortened(ignored, 4))
+            setup.messages.warn(f"{what} 'cache: true', but --handoff {options.handoff} keeps nothing")
+        yield None
+        return
+    with _without_folder(setup.folder):
+        cache = RunCache(
+            setup.pipeline,
+            setup.plan,
+            setup.work,
+            setup.folder,
+            setup.started,
+            fresh=options.fresh,
+            force=setup.selection.force,
+            keep=options.keep,
+            budget=setup.budget,
+            fsync=options.fsync,
+            verify=options.verify,
+            warn=setup.messages.warn,
+            redact=setup.redactor,
+            selected=setup.selection.nodes,
+        )
+    try:
+        yield cache
+    except _refusals():  # before any node runs
+        cache.forget()
+        raise
+    finally:
+        cache.close()
+
+
+def plan_of_run(setup: RunSetup, cache: RunCache | None) -> Plan:
+    """Return the plan of the nodes that take part in the run. Raises SelectionError."""
+    options, plan, selected = setup.options, cache.plan if cache else setup.plan, setup.selection.nodes
+    if cache is None and selected is not None:
+        why = f"--handoff {options.handoff} uses no results of earlier runs"
+        with _without_folder(setup.folder):
+            plan = plan_without_results(setup.pipeline, plan, selected, why)
+    return SCHEDULES[options.schedule](plan)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return the errors by which a run is refused: by a cluster, its place, or what this machine lacks for a node."""
+    from nfrun.tables.places.base import PlaceError  # few runs have a place
+
+    return ClusterError, PlaceError, SpecError
+
+
+@contextmanager
+def _without_folder(folder: Path) -> Iterator[None]:
+    """Remove the folder of a run, which is empty, if the selected nodes cannot run."""
+    try:
+        yield
+    except SelectionError:
+        with suppress(OSError):
+            folder.rmdir()
+        raise

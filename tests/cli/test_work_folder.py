@@ -22,7 +22,7 @@ import pytest
 from conftest import Here, wait_until
 
 import nfrun
-from nfrun.history.journal_text import with_checksum
+from nfrun.history.journal import with_checksum
 from nfrun.history.work_dir import WorkDir
 from nfrun.system.checksums import file_checksum
 from nfrun.tables.places.host_cache import HostCache

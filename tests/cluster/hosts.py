@@ -15,8 +15,7 @@ import pyarrow as pa
 
 from nfrun.cluster import hosted
 from nfrun.cluster.wire import Ended, HostConfig, Printed, RemoteOrder, from_text, to_text
-from nfrun.core.call_events import CallStarted
-from nfrun.core.events import NodeStarted, Outcome, OutputRef
+from nfrun.core.events import CallStarted, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from toy_engine import ToyEngine, toy_cluster
 
-from nfrun.cluster import attempts
+from nfrun.cluster import cluster as cluster_module
 from nfrun.cluster.base import RemoteWorker
 from nfrun.cluster.cluster import ClusterExecutor
 from nfrun.cluster.slots import Slot
@@ -166,7 +166,7 @@ def test_an_attempt_that_no_worker_has_taken_goes_to_another_one(make: Make) -> 
 def test_a_worker_that_does_not_answer_gets_nothing_else_before_it_does(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "_KILL_SECONDS", 0.0)
+    monkeypatch.setattr(cluster_module, "_KILL_SECONDS", 0.0)
     told: list[str] = []
     trial = make(RemoteWorker("a", 4.0), RemoteWorker("b", 1.0), warn=told.append)
     orders: Any = trial.executor._attempts

@@ -20,8 +20,8 @@ from hosts import Trial
 import nfrun
 from nfrun.cluster import host_attempts, hosted
 from nfrun.cluster.frames import ORDER, Frame
-from nfrun.cluster.host_folder import make_folder
-from nfrun.cluster.host_logs import Room, SentLogs
+from nfrun.cluster.host import make_folder
+from nfrun.cluster.host_attempts import Room, SentLogs
 from nfrun.cluster.wire import (
     Answer,
     HostConfig,
@@ -328,7 +328,7 @@ def replayed(logs: Logs, messages: list[Message]) -> None:
 def test_what_was_sent_gives_the_log_files_and_lines_of_a_local_run(
     tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("nfrun.system.logs.node_logs", "nfrun.cluster.host_logs"):
+    for module in ("nfrun.system.logs.node_logs", "nfrun.cluster.host_attempts"):
         monkeypatch.setattr(f"{module}.KEEP_BYTES", FEW)
     rooms = {stream: Room(FEW) for stream in (*STREAMS, LOG)}
     text = "".join(f"line {i}\n" for i in range(size // 6))[:size].encode()

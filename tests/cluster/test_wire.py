@@ -25,10 +25,9 @@ from nfrun.cluster.wire import (
     outcome_of,
     to_text,
 )
-from nfrun.core.call_events import CallStarted
 from nfrun.core.contracts import Check, CheckResult, Contract
 from nfrun.core.errors import Cause, SourceSpan
-from nfrun.core.events import ChecksStarted, Failure, Frame, NodeStarted, Outcome, OutputRef
+from nfrun.core.events import CallStarted, ChecksStarted, Failure, Frame, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import FileSource, SourceFile
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.observation import Observation, SharedObservation

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from nfrun.core.errors import Cause
-from nfrun.core.event_json import JSON_KEYS, event_name, to_json
 from nfrun.core.events import (
+    JSON_KEYS,
     NOTHING,
     AllNodesEnded,
     AttemptStopped,
@@ -33,6 +33,8 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
     RunStarted,
+    event_name,
+    to_json,
 )
 
 REF = OutputRef("a.left", 3, 24, "x: int64", "/tmp/a.arrow", "xxh3:1", 2, 512)

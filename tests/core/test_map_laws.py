@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from nfrun.core.budgets import Budget
-from nfrun.core.call_events import CallsEnded, CallStarted
 from nfrun.core.calls import Calls
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
     CallEnded,
+    CallsEnded,
+    CallStarted,
     Event,
     Failure,
     NodeCancelled,
@@ -31,9 +32,8 @@ from nfrun.core.events import (
     Outcome,
     OutputRef,
 )
-from nfrun.core.map_counts import OpenedMap, PiecePath
 from nfrun.core.map_scheduler import MapScheduler, scheduler_of
-from nfrun.core.map_spec import MapSpec
+from nfrun.core.map_spec import MapSpec, OpenedMap, PiecePath
 from nfrun.core.pipeline import OutputId, Retry
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.scheduler import Scheduler

@@ -8,8 +8,7 @@ import pickle
 
 import pytest
 
-from nfrun.core.event_json import to_json
-from nfrun.core.events import NodeFinished, OutputRef
+from nfrun.core.events import NodeFinished, OutputRef, to_json
 from nfrun.core.pipeline import NodeSpec, OutputId
 
 IDS = [

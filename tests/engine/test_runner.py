@@ -18,7 +18,6 @@ from single_thread import SingleThread
 import nfrun.tables.output_files
 from bench.random_plans import random_plan
 from nfrun.core.errors import Cause, HandoffError
-from nfrun.core.event_json import event_name
 from nfrun.core.events import (
     AttemptStopped,
     Event,
@@ -34,6 +33,7 @@ from nfrun.core.events import (
     OutputRef,
     OutputReleased,
     RunFinished,
+    event_name,
 )
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, make_plan

@@ -18,10 +18,8 @@ from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.history.cache.cache_key import CacheKeys, cache_key
-from nfrun.history.cache.cached_attempts import CachedAttempts
-from nfrun.history.cache.hits import Hits
+from nfrun.history.cache.cached_attempts import CachedAttempts, Hits, OutdatedResults
 from nfrun.history.cache.observed_files import ObservedFiles
-from nfrun.history.cache.outdated_results import OutdatedResults
 from nfrun.history.cache.reuse_decision import ReuseDecision
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import FoundOutput, reader_digest
@@ -236,7 +234,7 @@ def test_with_fsync_the_files_of_a_hit_and_their_folders_are_synced(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr("nfrun.history.cache.hits.sync", lambda path: synced.append(Path(path)))
+    monkeypatch.setattr("nfrun.history.cache.cached_attempts.sync", lambda path: synced.append(Path(path)))
     finished = replace(trial.add_finished(A, {}), folder=trial.path / "earlier-0", wrote={"out.csv": "c"})
     trial.attempt("a", ReuseDecision("", finished))
     assert synced == []

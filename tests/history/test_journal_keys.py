@@ -15,8 +15,8 @@ from nfrun.history.journal import (
     RunHeader,
     UnfinishedNode,
     read_journal,
+    with_checksum,
 )
-from nfrun.history.journal_text import with_checksum
 from nfrun.history.work_dir import JOURNAL
 
 LINES = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
-from nfrun.history.cache.journal_lines import finished_output
+from nfrun.history.cache.journal_writer import finished_output
 
 
 def test_an_output_in_a_shared_place_has_its_address_and_its_checksum_and_no_file() -> None:

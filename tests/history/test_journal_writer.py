@@ -17,7 +17,6 @@ from nfrun.code.watch.attribution import Attribution
 from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, HandoffError
-from nfrun.core.event_json import event_name
 from nfrun.core.events import (
     Event,
     Failure,
@@ -33,20 +32,24 @@ from nfrun.core.events import (
     OutputRef,
     OutputReleased,
     RunFinished,
+    event_name,
 )
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.history.cache.cache_key import CacheKeys, cache_key
 from nfrun.history.cache.journal_writer import JournalWriter
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.journal import (
+    FailedAttempt,
     FinishedNode,
     FinishedOutput,
     Journal,
     JournalContents,
+    NodeTimes,
     UnfinishedNode,
+    attempts_of_line,
     read_journal,
+    times_of_line,
 )
-from nfrun.history.node_times import FailedAttempt, NodeTimes, attempts_of_line, times_of_line
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.pipeline_file.references import parse_reference
 from nfrun.system.checksums import file_checksum

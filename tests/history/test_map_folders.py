@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from nfrun.core.pipeline import Pipeline
-from nfrun.history.map_folders import FolderUse, folder_uses, kept_segments, leftovers, mark_used, segment_bytes
+from nfrun.history.kept_tables import FolderUse, folder_uses, kept_segments, leftovers, mark_used, segment_bytes
 from nfrun.history.prune import plan_prune
 from nfrun.history.work_dir import WorkDir
 from nfrun.rows.segments import SegmentFile, encoded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nfrun.core.events import NodeStarted, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
-from nfrun.history.cache.outdated_results import OutdatedResults
+from nfrun.history.cache.cached_attempts import OutdatedResults
 
 READS = {"m": "", "r": "m", "k": "r", "s": "m", "j": "ks", "x": "", "y": "x"}
 

@@ -12,9 +12,8 @@ import pytest
 from written_run import write_run
 
 from nfrun.core.pipeline import OutputId, Pipeline
-from nfrun.history.given_tables import remove_old_inputs
 from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader, UnfinishedNode
-from nfrun.history.kept_tables import kept_tables, remove_over_budget
+from nfrun.history.kept_tables import kept_tables, remove_old_inputs, remove_over_budget
 from nfrun.history.prune import plan_prune
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir

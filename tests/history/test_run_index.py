@@ -29,8 +29,8 @@ from nfrun.history.journal import (
     RunHeader,
     UnfinishedNode,
     read_journal,
+    with_checksum,
 )
-from nfrun.history.journal_text import with_checksum
 from nfrun.history.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
 from nfrun.history.run_index import CHECKSUM, INDEX, RunIndex
 from nfrun.history.work_dir import JOURNAL, WorkDir
@@ -506,7 +506,7 @@ def test_a_folder_merged_from_two_has_the_runs_of_both(trial: Trial, tmp_path: P
 def test_a_locked_index_is_left_alone_and_brought_up_to_date_later(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nfrun.history.index_file._BUSY_SECONDS", 0)
+    monkeypatch.setattr("nfrun.history.run_index._BUSY_SECONDS", 0)
     trial.run(finished("a", "k1"))
     with closing(sqlite3.connect(trial.file, isolation_level=None)) as other:
         other.execute("begin exclusive")

@@ -22,8 +22,7 @@ import pytest
 
 from nfrun.core.errors import HandoffError, WorkDirLocked
 from nfrun.core.pipeline import Pipeline
-from nfrun.history.lock_files import close_lock, open_lock, write_holder
-from nfrun.history.work_dir import RunStart, WorkDir, new_run_id, run_number
+from nfrun.history.work_dir import RunStart, WorkDir, close_lock, new_run_id, open_lock, run_number, write_holder
 from nfrun.system.atomic_files import read_regular_file
 
 RUN = "3-20260101-000000"

@@ -14,11 +14,9 @@ from written_run import write_run
 
 from nfrun.core.health import NOTE, OK, PROBLEM
 from nfrun.core.pipeline import OutputId, Pipeline
-from nfrun.history.cache.health import check_reuse, check_unseen
-from nfrun.history.health import check_work_dir
+from nfrun.history.health import check_reuse, check_unseen, check_work_dir
 from nfrun.history.journal import VERSION, FinishedNode, FinishedOutput, RunHeader
-from nfrun.history.lock_files import close_lock, lockers, open_lock
-from nfrun.history.work_dir import SCRATCH, WorkDir, new_run_id
+from nfrun.history.work_dir import SCRATCH, WorkDir, close_lock, lockers, new_run_id, open_lock
 from nfrun.session.health import check_clock
 from nfrun.system.health import Mount
 
@@ -176,12 +174,12 @@ def test_what_is_meant_to_run_is_not_told(reason: str, work: WorkDir) -> None:
 
 
 def test_what_is_not_seen_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nfrun.history.cache.health.mount_of", lambda path: Mount("/", "ext4"))
+    monkeypatch.setattr("nfrun.history.health.mount_of", lambda path: Mount("/", "ext4"))
     assert check_unseen(tmp_path).level == OK
-    monkeypatch.setattr("nfrun.history.cache.health.mount_of", lambda path: Mount("/", "tmpfs"))
+    monkeypatch.setattr("nfrun.history.health.mount_of", lambda path: Mount("/", "tmpfs"))
     found = check_unseen(tmp_path)
     assert found.text == f"{tmp_path} is in memory (tmpfs): writes to large files through a mapping change no times"
-    monkeypatch.setattr("nfrun.history.cache.health.mount_of", lambda path: Mount("/", "nfs4"))
+    monkeypatch.setattr("nfrun.history.health.mount_of", lambda path: Mount("/", "nfs4"))
     monkeypatch.setattr("sys.platform", "darwin")
     found = check_unseen(tmp_path)
     assert found.text == (

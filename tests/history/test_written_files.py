@@ -5,7 +5,7 @@ from __future__ import annotations
 from entries_of_nodes import EntriesOfNodes
 
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
-from nfrun.history.cache.written_files import WrittenFiles
+from nfrun.history.cache.observed_files import WrittenFiles
 from nfrun.history.journal import FinishedNode
 
 

@@ -14,8 +14,7 @@ from typing import Any
 import forked
 from conftest import Here
 
-from nfrun.history.journal import read_ends
-from nfrun.history.journal_text import with_checksum
+from nfrun.history.journal import read_ends, with_checksum
 from nfrun.history.work_dir import JOURNAL
 
 STEPS = """

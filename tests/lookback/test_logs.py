@@ -9,8 +9,7 @@ import pytest
 from conftest import Here
 from kept_runs import Kept, failure, finished
 
-from nfrun.history.journal import UnfinishedNode
-from nfrun.history.journal_text import with_checksum
+from nfrun.history.journal import UnfinishedNode, with_checksum
 from nfrun.history.work_dir import JOURNAL
 from nfrun.lookback.log_follower import follow
 

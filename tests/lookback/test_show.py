@@ -13,8 +13,7 @@ from conftest import Here
 from kept_runs import Kept, failure, finished, output
 
 from nfrun.core.events import Frame
-from nfrun.history.journal import UnfinishedNode
-from nfrun.history.node_times import FailedAttempt
+from nfrun.history.journal import FailedAttempt, UnfinishedNode
 from nfrun.lookback.recorded_run import RecordedNode
 from nfrun.lookback.run_view import node_json
 from nfrun.tables.ipc import write_file

@@ -8,7 +8,7 @@ import pytest
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import Event, Failure, NodeFailed, NodeFinished, NodeProgressed, NodeStarted, RunFinished
-from nfrun.core.map_counts import MapCounts
+from nfrun.core.map_spec import MapCounts
 from nfrun.core.plan import Node, make_plan
 from nfrun.reports.format_units import format_rows
 from nfrun.reports.last_line import last_line

@@ -10,12 +10,10 @@ import pyarrow as pa
 import pytest
 
 from nfrun.rows.piece import Piece
-from nfrun.rows.plain_rows import PlainRows, plain_rows, together
-from nfrun.rows.recorder import Recorder
+from nfrun.rows.recorder import Recorder, ResultWriter
 from nfrun.rows.results import kept_records
-from nfrun.rows.returned import computed_rows
+from nfrun.rows.returned import PlainRows, computed_rows, plain_rows, together
 from nfrun.rows.row_keys import KEY_BYTES
-from nfrun.rows.writer import ResultWriter
 
 PLAIN: list[Any] = [
     {"a": [1, -(1 << 63)], "b": ("x", "é")},

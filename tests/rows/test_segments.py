@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 
 from nfrun.core.errors import HandoffError
+from nfrun.rows.recorder import ResultWriter
 from nfrun.rows.results import Results, kept_records
 from nfrun.rows.returned import Computed
 from nfrun.rows.row_keys import key_array
 from nfrun.rows.segment_files import ALIGNED, segment_totals, segments_in
 from nfrun.rows.segments import SegmentFile, encoded, read_segment
-from nfrun.rows.writer import ResultWriter
 
 
 def key(number: int) -> bytes:

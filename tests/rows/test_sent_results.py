@@ -9,10 +9,9 @@ import pytest
 
 from nfrun.core.errors import HandoffError
 from nfrun.rows.piece import Piece
-from nfrun.rows.recorder import Recorder, WorkerData
+from nfrun.rows.recorder import Recorder, ResultWriter, SentResults, WorkerData
 from nfrun.rows.results import Results, kept_records
 from nfrun.rows.row_keys import key_array
-from nfrun.rows.writer import ResultWriter, SentResults
 from nfrun.tables.ipc import write_file
 
 KEYS = [bytes([i]) * 16 for i in range(4)]

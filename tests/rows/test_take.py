@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from nfrun.rows.take import take
+from nfrun.rows.piece import take
 
 ENDS = pa.array([1, 3, 5], pa.int32())
 NO_VALUES = pa.DictionaryArray.from_arrays(pa.array([0, 1, None], pa.int16()), pa.nulls(2))

@@ -11,7 +11,7 @@ import pytest
 from conftest import Here
 
 import nfrun
-from nfrun.cluster.addresses import is_local
+from nfrun.cluster.base import is_local
 from nfrun.core.errors import UsageError
 from nfrun.nodes.sql import INSTALL
 from nfrun.session import cluster_options

@@ -10,7 +10,6 @@ import pytest
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, Diagnostic, SourceSpan
-from nfrun.core.event_json import to_json
 from nfrun.core.events import (
     Event,
     Failure,
@@ -20,6 +19,7 @@ from nfrun.core.events import (
     NodeStarted,
     OutputRef,
     RunFinished,
+    to_json,
 )
 from nfrun.system.logs.redaction import Redactor, redact_diagnostic, redact_events, redacted
 

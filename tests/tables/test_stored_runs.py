@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.history.journal_text import verified_object, with_checksum
+from nfrun.history.journal import verified_object, with_checksum
 from nfrun.history.kept_tables import remove_stored_over_budget
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import JOURNAL, WorkDir

@@ -9,15 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from nfrun.core.call_events import CallStarted
-from nfrun.core.events import ChecksStarted, NodeStarted, Outcome
+from nfrun.core.events import CallStarted, ChecksStarted, NodeStarted, Outcome
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.attempt_context import RunCoroutine
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder
-from nfrun.engine.mapped.open_map import OpenMap
 from nfrun.nodes.base import CancelToken
+from nfrun.rows.open_map import OpenMap
 
 if TYPE_CHECKING:
     from nfrun.rows.recorder import WorkerData

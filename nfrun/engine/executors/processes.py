@@ -17,6 +17,7 @@ from nfrun.core.events import NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.attempt_context import make_scratch, unit_variables
 from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.executors import pool
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, OnOutcome, Placement
@@ -25,12 +26,10 @@ from nfrun.engine.executors.ordered_attempts import OrderedAttempts
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig, serve
 from nfrun.engine.executors.worker_orders import TAKE_SECONDS, Receivers, WorkerOrders
-from nfrun.engine.granted_units import unit_variables
-from nfrun.engine.mapped.open_map import OpenMap
-from nfrun.engine.scratch_folder import make_scratch
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.folders import folders_of
 from nfrun.nodes.registry import kind_of
+from nfrun.rows.open_map import OpenMap
 from nfrun.system.kept_files import remove
 from nfrun.system.logs.node_logs import STREAMS
 

@@ -14,9 +14,8 @@ from contextvars import Context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nfrun.core.call_events import CallStarted
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
+from nfrun.core.events import CallStarted, NodeStarted, Outcome, nfrun_failure
 from nfrun.core.pipeline import NOTHING
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import CANCELLED

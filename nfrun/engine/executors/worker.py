@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from nfrun.code.module_space import FolderModules
 from nfrun.code.watch.process_state import WorkerState
 from nfrun.code.watch.run_watch import RunWatch
-from nfrun.core.call_events import CallStarted
-from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
+from nfrun.core.events import CallStarted, NodeStarted, Outcome, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.values import frozen, replace
@@ -32,10 +31,10 @@ from nfrun.engine.attempt_context import RunCoroutine
 from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.executors import preload
 from nfrun.engine.executors.pool import Message
-from nfrun.engine.mapped.open_map import PieceSource, WorkerMap
 from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.instances import RUN_COROUTINE, unused_instances
 from nfrun.nodes.registry import kind_of
+from nfrun.rows.open_map import PieceSource, WorkerMap
 from nfrun.system.logs.node_logs import Logs
 from nfrun.system.runtime import PeakMemory
 from nfrun.system.std_streams import redirect_std_streams

@@ -1,34 +1,43 @@
 """Wraps attempts with a cache lookup: on a hit, the node does not run.
 
-Most hits are decided before the run, see `reuse_decision.py`, and need no attempt, see `hits.py`. Pending nodes are
+Most hits are decided before the run, see `reuse_decision.py`, and need no attempt: `Hits`. Pending nodes are
 looked up here, once the digests of their inputs are known. The table of a hit may have been removed: an attempt that
 reads it does nothing but report what it lacks, and the scheduler has it made again. If that gives another table than
-before, the results that were made of the old one count as removed too: `outdated_results.py` finds them. Also records
+before, the results that were made of the old one count as removed too: `OutdatedResults`. Also records
 which files nodes read and wrote, which cannot be found out afterwards.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.core.call_events import CallsEnded, CallStarted, MapStarted
 from nfrun.core.contracts import failed_checks
 from nfrun.core.errors import Cause, HandoffError, NotStored
-from nfrun.core.events import ChecksStarted, Failure, NodeFinished, NodeStarted, Outcome, OutputRef
+from nfrun.core.events import (
+    CallsEnded,
+    CallStarted,
+    ChecksStarted,
+    Failure,
+    MapStarted,
+    NodeFinished,
+    NodeStarted,
+    Outcome,
+    OutputRef,
+)
 from nfrun.core.file_source import DIGEST_OF_FILES
+from nfrun.core.map_spec import MapCounts
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import RunCoroutine
 from nfrun.history.cache.cache_key import CacheKeys, dependency_digest
 from nfrun.history.cache.check_keys import recorded_results, refusal, with_keys
-from nfrun.history.cache.hits import Hits, reused_ref
 from nfrun.history.cache.kept_rows import RowFolders, with_kept_reads
 from nfrun.history.cache.observed_files import ObservedFiles
-from nfrun.history.cache.outdated_results import OutdatedResults
 from nfrun.history.cache.reuse_decision import (
     ReuseDecision,
     has_outputs,
@@ -38,10 +47,14 @@ from nfrun.history.cache.reuse_decision import (
     usable_entries,
 )
 from nfrun.history.journal import FinishedNode, FinishedOutput
-from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest
+from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest, table_path
 from nfrun.nodes.base import CancelToken
-from nfrun.nodes.external_files import external_outputs, failure_without
+from nfrun.nodes.external_files import failure_without
+from nfrun.nodes.external_files import external_outputs
+from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
+from nfrun.system.atomic_files import sync
+from nfrun.nodes.external_files import external_outputs, failure_without
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
@@ -389,3 +402,173 @@ class CachedAttempts:
 def _lacks(start: NodeStarted, lacking: tuple[OutputRef, ...]) -> Outcome:
     """Return the outcome of an attempt, or a call, that lacks outputs which it reads."""
     return Outcome(start.node, start.attempt, lacking=lacking, call=start.key[2])
+
+
+class Hits:
+    """Makes the outcomes of cache hits, and records their journal entries in `observed`.
+
+    With `fsync`, the files of a hit are synced, since the run that wrote them may have run without that.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        observed: ObservedFiles,
+        outdated: OutdatedResults,
+        *,
+        history: RunHistory | None,
+        decisions: Mapping[str, ReuseDecision],
+        fsync: bool,
+    ) -> None:
+        self._nodes = pipeline.nodes
+        self._shown = frozenset(pipeline.outputs.values())
+        self._base = Path(pipeline.folder)
+        self._observed = observed
+        self._outdated = outdated
+        self._history = history
+        self._decisions = decisions
+        self._fsync = fsync
+
+    def known(self, start: NodeStarted) -> Outcome | None:
+        """Return the outcome of a hit that was decided before the run, if that takes no work; None for all others."""
+        decision = self._decisions.get(start.node)
+        if decision is None or decision.hit is None or decision.pending or start.attempt > 1:
+            return None
+        if self._fsync or self._nodes[start.node].contracts or self._outdated.may_differ(start.node):
+            return None
+        self._outdated.begin(start)
+        with suppress(OSError):  # then the attempt meets it again, and reports it
+            return self.outcome(start, decision.hit)
+        return None
+
+    def outcome(self, start: NodeStarted, finished: FinishedNode) -> Outcome:
+        """Return an outcome with `reused` set, and the outputs of an earlier run. Raises HandoffError.
+
+        No file is opened here, but when a node reads it or the run shows it. Then `OutputRef.path` says where it is.
+        """
+        found = [self._with_home(finished, output) for output in finished.outputs]
+        refs: dict[str, OutputRef] = {}
+        counts = None if finished.map is None else MapCounts(finished.map.rows, finished.map.rows)
+        if counts is not None or any(
+            output is not own for (output, _), own in zip(found, finished.outputs, strict=True)
+        ):
+            finished = replace(finished, outputs=tuple(output for output, _ in found), map=counts)
+        self._observed.used[start.node] = finished
+        source = self.source_of(start.node)
+        for output, file in found:
+            is_used = output.shown or self._fsync
+            path = source or file or (table_path(finished.folder, output) if is_used else None)
+            refs[output.id] = reused_ref(output, path, start.attempt)
+            if path is not None and self._fsync and output.file:
+                self._sync(path, f"the output '{output.id}' ({output.size:,} bytes)")
+        for name in finished.wrote if self._fsync else ():
+            self._sync(self._base / name, name)
+        return Outcome(start.node, start.attempt, outputs=refs, reused=True, map=counts)
+
+    def with_homes(self, finished: FinishedNode) -> FinishedNode:
+        """Return an entry of an earlier run whose outputs say which run has their files."""
+        return replace(finished, outputs=tuple([self._with_home(finished, output)[0] for output in finished.outputs]))
+
+    def source_of(self, node: str) -> Path | None:
+        """Return the path of the file or folder that a node hands on where it is, None if it makes what it gives."""
+        spec = self._nodes[node]
+        return kind_of(spec).outside.source_path(spec, folder_of(spec, self._base))
+
+    def _with_home(self, finished: FinishedNode, output: FinishedOutput) -> tuple[FinishedOutput, Path | None]:
+        """Return the output with where it is: for a shown one, where it still is, and its file on this machine."""
+        found = self._history.find(finished, output.id) if self._history and output.id in self._shown else None
+        path, stored = (found.path, found.stored or "") if found else (None, output.stored)
+        file, shown = output.file, output.id in self._shown
+        home = output.home or (finished.folder.name if file and finished.folder is not None else "")
+        if path is not None:
+            file, home = path.name, path.parent.name
+        elif stored:
+            file, home = None, ""
+        if (file, home, shown, stored) == (output.file, output.home, output.shown, output.stored):
+            return output, path  # as in most runs; to make another one takes as long as all the rest
+        return replace(output, file=file, home=home, shown=shown, stored=stored), path
+
+    def _sync(self, path: Path, what: str) -> None:
+        """Fsync a file of an earlier run and its folders, since that run may have run without fsync."""
+        try:
+            with suppress(FileNotFoundError):  # it was removed, and is made again if a node reads it
+                sync(path)
+                sync(path.parent)
+                sync(path.parent.parent)
+        except OSError as error:
+            raise HandoffError(f"cannot reuse {what}: {error.strerror}", error) from None
+
+
+def reused_ref(output: FinishedOutput, path: Path | None = None, attempt: int = 1) -> OutputRef:
+    """Return the reference to an output of an earlier run. `path` is its file, if it is known already."""
+    return OutputRef(
+        output.id,
+        output.rows,
+        output.bytes,
+        output.schema,
+        None if path is None else str(path),
+        output.digest,
+        attempt,
+        output.size,
+        output.checksum,
+        output.schema_digest,
+        type=output.type,
+        stored=(output.stored or None) if path is None else None,
+    )
+
+
+class OutdatedResults:
+    """The results that no node may read any more, so that no node reads two versions of a table. Thread-safe.
+
+    A node that draws without a seed gives another table when a removed one is made again. Some results may have been
+    made of the old one by then: reused or computed. `again` has the nodes that run again although they have ended.
+    `lost` has the reader digests of outputs that this run has made, and that are gone, by id and node.
+    """
+
+    def __init__(self, nodes: Mapping[str, NodeSpec]) -> None:
+        self._nodes = nodes
+        self.again: set[str] = set()
+        self.lost: dict[str, dict[OutputId, str]] = {}
+        self._lock = threading.Lock()
+        self._changes = 0  # how many tables have become other ones
+        self._newest: dict[str, int] = {}  # the attempts that made these tables, by node
+        self._after: dict[str, int] = {}  # the last change that concerns a node: that of a table behind which it is
+        self._begun: dict[str, int] = {}  # how many changes there had been when a node started
+
+    def begin(self, start: NodeStarted) -> tuple[OutputRef, ...]:
+        """Record that an attempt starts, unless inputs of it are outdated. Returns these."""
+        node, before = start.node, self._begun.get(start.node, 0)
+        self._begun[node] = self._changes  # first, so that a change that comes now counts for this attempt
+        if node not in self._after:
+            return ()
+        with self._lock:
+            outdated = tuple(ref for ref in start.inputs.values() if self._is_outdated(ref))
+            if outdated:
+                self._begun[node] = before
+        return outdated
+
+    def _is_outdated(self, ref: OutputRef) -> bool:
+        node = ref.id.node
+        return ref.attempt < self._newest.get(node, 0) or self._begun.get(node, 0) < self._after.get(node, 0)
+
+    def may_differ(self, node: str) -> bool:
+        """Return whether the node depends on a table whose content has changed in this run."""
+        return node in self._after
+
+    def replaced(self, node: str, attempt: int) -> None:
+        """Record that this attempt gave a node another table than its readers have had so far."""
+        readers: dict[str, list[str]] = {}
+        for name, spec in self._nodes.items():
+            for made_by in dict.fromkeys(output.node for item in spec.inputs for output in item.outputs):
+                readers.setdefault(made_by, []).append(name)
+        with self._lock:
+            self._changes += 1
+            self._newest[node] = attempt
+            left = [node]
+            seen = {node}
+            while left:
+                for reader in readers.get(left.pop(), ()):
+                    if reader not in seen:
+                        seen.add(reader)
+                        self._after[reader] = self._changes
+                        left.append(reader)

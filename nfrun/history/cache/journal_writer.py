@@ -11,8 +11,10 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
+from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
     NOT_SELECTED,
@@ -30,14 +32,24 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
+from nfrun.core.output_types import TABLE, file_name
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import replace
-from nfrun.history.cache.attempt_times import AttemptTimes
 from nfrun.history.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
-from nfrun.history.cache.journal_lines import finished_output, reused_node
 from nfrun.history.cache.observed_files import ObservedFiles, handed_on_to
-from nfrun.history.journal import RUNS_LAST, FinishedNode, Journal, UnfinishedNode
+from nfrun.history.journal import (
+    RUNS_LAST,
+    FailedAttempt,
+    FinishedNode,
+    FinishedOutput,
+    Journal,
+    UnfinishedNode,
+    line_of_attempt,
+    line_of_end,
+    line_of_times,
+)
 from nfrun.history.run_history import reader_digest
+from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
 _UNFINISHED = {NodeFailed: "failed", NodeSkipped: "skipped", NodeCancelled: "cancelled"}
@@ -395,3 +407,90 @@ class JournalWriter:
         refs = self._inputs.get(spec.id, {}).values()
         inputs = {ref.id: reader_digest(ref if ref.digest else self._published[ref.id, ref.attempt]) for ref in refs}
         return with_files(self._keys.key_inputs(spec.id, inputs=inputs, needs=known), files)
+
+
+class AttemptTimes:
+    """The attempts at nodes that have not ended. A node whose fields are taken is forgotten."""
+
+    def __init__(self) -> None:
+        # When the first and the last attempt started, the number of the last, and how long that was queued.
+        self._starts: dict[str, tuple[float, float, int, float]] = {}
+        self._failed: dict[str, list[tuple[int, int, int, int, str]]] = {}
+
+    def note(self, event: Event) -> None:
+        """Note that an attempt starts, or that it failed and another one follows."""
+        if isinstance(event, NodeStarted):
+            known = self._starts.get(event.node)
+            self._starts[event.node] = known[0] if known else event.at, event.at, event.attempt, event.queue_wait
+        elif isinstance(event, NodeRetrying):
+            _, started, _, queued = self._starts[event.node]
+            failed = FailedAttempt(started, event.at, event.delay, queued, event.failure.error)
+            self._failed.setdefault(event.node, []).append(line_of_attempt(failed))
+
+    def forget(self, node: str) -> None:
+        """Forget a node that runs again, since its table is to be made again."""
+        del self._starts[node]
+        self._failed.pop(node, None)
+
+    def reused(self, node: str) -> float:
+        """Return when the attempt at a node started that was a cache hit."""
+        return self._starts.pop(node, (0.0,))[0]
+
+    def finished(self, end: NodeFinished) -> dict[str, Any]:
+        """Return the fields `started`, `times` and `failed` of the line of a node that has finished."""
+        first, last, _, queued = self._starts.pop(end.node, (0.0, 0.0, 0, 0.0))
+        failed = tuple(self._failed.pop(end.node)) if end.node in self._failed else ()
+        return {"started": first, "times": line_of_times(last, queued, end), "failed": failed}
+
+    def unfinished(self, node: str, at: float) -> tuple[int, float, dict[str, Any]]:
+        """Return the attempts at a node that did not finish, the seconds of the last one, and the same fields."""
+        if node not in self._starts:
+            return 0, 0.0, {}
+        first, last, attempts, queued = self._starts.pop(node)
+        failed = tuple(self._failed.pop(node, ()))
+        return attempts, at - last, {"started": first, "times": line_of_end(last, queued, at), "failed": failed}
+
+
+def reused_node(used: FinishedNode, spec: NodeSpec, started: float, checks: tuple[CheckResult, ...]) -> FinishedNode:
+    """Return the entry of a node with the result of an earlier run, whose entry is `used`."""
+    return replace(
+        used,
+        reused=True,
+        cached=spec.cache is True,
+        started=started,
+        reason="",
+        home=used.home or (used.folder.name if used.folder is not None else ""),
+        of=spec.of,
+        cell=spec.cell,
+        checks=checks,
+        times=(),
+        failed=(),
+        memory=0,
+        worker="",
+    )
+
+
+def finished_output(ref: OutputRef, folder: Path, shown: Collection[str]) -> FinishedOutput:
+    """Return the entry of an output. `folder` is that of the run, and `shown` are the outputs that it shows.
+
+    Raises OSError if the file of the output cannot be read.
+    """
+    file = None if ref.path is None else ref.path.rpartition(os.sep)[2]
+    if ref.type != TABLE and Path(ref.path or "") != folder / file_name(ref.id, ref.attempt, ref.type):
+        file = None  # it is a source of the user's, or the output of another node
+    # There is none if the store could not read the file: this raises that error.
+    checksum = (ref.checksum or "") if file is None or ref.is_remote else ref.checksum or file_checksum(ref.path or "")
+    return FinishedOutput(
+        ref.id,
+        ref.rows,
+        ref.bytes,
+        ref.schema,
+        ref.digest or "",
+        ref.size or 0,
+        checksum,
+        file,
+        ref.schema_digest or "",
+        shown=ref.id in shown,
+        type=ref.type,
+        stored=(ref.stored or "") if ref.is_remote else "",
+    )

@@ -20,25 +20,23 @@ from nfrun.core.plan import Plan, selected_plan
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.history.cache.cache_key import CacheKeys
-from nfrun.history.cache.cached_attempts import CachedAttempts
+from nfrun.history.cache.cached_attempts import CachedAttempts, Hits, OutdatedResults, reused_ref
 from nfrun.history.cache.check_keys import read_check_code
-from nfrun.history.cache.hits import Hits, reused_ref
 from nfrun.history.cache.journal_writer import JournalWriter
 from nfrun.history.cache.kept_rows import RowFolders
 from nfrun.history.cache.observed_files import ObservedFiles
-from nfrun.history.cache.outdated_results import OutdatedResults
 from nfrun.history.cache.remembered_code import restore_code, save_code
-from nfrun.history.cache.reuse_decision import ReuseDecision, decide_reuse
-from nfrun.history.cache.selected_inputs import SelectedInputs, find_selected_inputs
+from nfrun.history.cache.reuse_decision import ReuseDecision, SelectedInputs, decide_reuse, find_selected_inputs
 from nfrun.history.index_tables import JournalRows
 from nfrun.history.journal import Journal, RunHeader, UnfinishedNode
 from nfrun.history.kept_tables import (
+    MAP,
+    kept_segments,
     kept_tables,
     may_be_over_budget,
     remove_over_budget,
     remove_stored_over_budget,
 )
-from nfrun.history.map_folders import MAP, kept_segments
 from nfrun.history.run_history import RunHistory
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import CHECKSUMS, JOURNAL, WorkDir
@@ -351,7 +349,7 @@ def forecast(
         if selected is not None:
             find_selected_inputs(pipeline, selected, found, history)
         if any(spec.map is not None for spec in pipeline.nodes.values()):
-            from nfrun.history.cache.new_rows import with_row_counts
+            from nfrun.history.cache.kept_rows import with_row_counts
 
             found = with_row_counts(found, pipeline, keys, observed, work.path / MAP)
         return found

@@ -7,8 +7,7 @@ from typing import Any
 from nfrun.core.contracts import CheckResult
 from nfrun.core.events import Failure
 from nfrun.core.values import asdict
-from nfrun.history.journal import FinishedOutput
-from nfrun.history.node_times import FailedAttempt
+from nfrun.history.journal import FailedAttempt, FinishedOutput
 from nfrun.history.work_dir import run_number
 from nfrun.lookback.page.definitions import Definitions, place_of
 from nfrun.lookback.page.recorded import Recorded

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import frozen, replace
-from nfrun.history.journal import FinishedOutput, JournalContents, read_journal
-from nfrun.history.node_times import NodeTimes
+from nfrun.history.journal import FinishedOutput, JournalContents, NodeTimes, read_journal
 from nfrun.history.run_plan import PlannedNode, RunPlan, read_run_plan
 from nfrun.lookback.page.critical_path import Span
 from nfrun.lookback.page.recorded_graph import RecordedGraph, graph_of, planned_graph

@@ -22,7 +22,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
-from nfrun.history.node_times import NodeTimes, attempts_of_line
+from nfrun.history.journal import NodeTimes, attempts_of_line
 from nfrun.history.run_plan import PlannedNode
 from nfrun.lookback.page.recorded import Recorded, read_recorded
 from nfrun.lookback.page.under_way import add_under_way

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, Unpack
 
@@ -16,12 +17,14 @@ from nfrun.nodes.read import READ
 from nfrun.pipeline_file.built_document import CONTROL, BuiltPipeline, built_document
 from nfrun.session.api.calls import calling_folder, calling_place
 from nfrun.session.api.errors import errors_for_programs
-from nfrun.session.api.functions import GivenFunctions
+from nfrun.session.api.given import GivenFunctions, NotPlain, plain_value
 from nfrun.session.api.pipelines import PathLike, RunnablePipeline
-from nfrun.session.api.plain_values import NotPlain, plain_value
+from nfrun.system.atomic_files import atomic_write
 
 Keys: TypeAlias = "tuple[str | int, ...]"  # the steps to a value of the document
 Function: TypeAlias = "Callable[..., Any] | str"
+_ENDINGS = (".yaml", ".yml")
+_FIRST_LINE = "# Written by to_yaml of nfrun, which replaces this file: edit the program, or remove this line.\n"
 
 
 @mutable
@@ -247,7 +250,6 @@ class Pipeline(RunnablePipeline, _Nodes):
         SpecError if the pipeline is wrong, or a function of it cannot be imported by a name; UsageError and OSError.
         """
         from nfrun.pipeline_file.yaml_text import yaml_text
-        from nfrun.session.api.yaml_file import write_built
 
         with errors_for_programs():
             self._read()
@@ -255,7 +257,7 @@ class Pipeline(RunnablePipeline, _Nodes):
             raise SpecError([found.diagnostic for found in self._functions.given.values()])
         text = yaml_text(self._root)
         if path is not None:
-            write_built(Path(path), text)
+            _write_built(Path(path), text)
         return text
 
     def __repr__(self) -> str:
@@ -348,3 +350,22 @@ class Pipeline(RunnablePipeline, _Nodes):
 def _key(argument: str) -> str:
     """Return the key of a file for an argument: `if` for `if_`."""
     return argument.removesuffix("_")
+
+
+def _write_built(path: Path, text: str) -> None:
+    """Write the text of a pipeline, below a line that says where it is from.
+
+    Raises UsageError if the path is no name of a pipeline file, or has a file without this line; and OSError.
+    """
+    if path.suffix.lower() not in _ENDINGS:
+        raise UsageError(f"path: '{path}' is no name of a pipeline file: end it in .yaml", "path")
+    if not path.parent.is_dir():
+        raise UsageError(f"path: there is no folder '{path.parent}'", "path")
+    found = None
+    with suppress(FileNotFoundError):
+        found = path.read_bytes()
+    if found is not None and not found.startswith(_FIRST_LINE.encode()):
+        what = f"path: '{path}' is there, and to_yaml has not written it"
+        raise UsageError(f"{what}: remove it, or name another file", "path")
+    with atomic_write(path) as partial:
+        Path(partial).write_text(_FIRST_LINE + text, encoding="utf-8")

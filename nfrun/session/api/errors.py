@@ -1,7 +1,8 @@
-"""The errors of the Python API: those of nfrun, with the names that Python programs know, and without secrets."""
+"""The errors and messages of the Python API: with the names that Python programs know, and without secrets."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,9 +10,11 @@ from typing import Any
 
 from nfrun.core.errors import Error, HandoffError, SelectionError, SpecError, UsageError
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.text import shortened
+from nfrun.core.text import escape_controls, shortened
 from nfrun.core.values import fields, replace
-from nfrun.session.api.messages import ProgramMessages
+from nfrun.system.std_streams import Messages
+
+_LOGGER = "nfrun"
 
 
 class RunFailed(Error):
@@ -86,3 +89,21 @@ def only_here(executor: str, functions: Iterable[str]) -> UsageError:
     listed = shortened([f"'{name}'" for name in functions], 4)
     what = f"no other process can import {listed}: put such functions into a module, or leave out executor={executor!r}"
     return UsageError(what, "--executor")
+
+
+class ProgramMessages(Messages):
+    """Logs messages with the logger `nfrun`, as warnings. Secrets are redacted. `warnings` has those so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warnings: list[str] = []
+
+    def __call__(self, text: str, end: str = "\n") -> str:
+        """Log a message. Returns it as it is shown."""
+        shown = escape_controls(self.redact(text)).removeprefix("nfrun: ")
+        logging.getLogger(_LOGGER).warning("%s", shown)
+        return shown
+
+    def warn(self, text: str) -> None:
+        """Log a warning and keep it."""
+        self.warnings.append(self(f"nfrun: warning: {text}").removeprefix("warning: "))

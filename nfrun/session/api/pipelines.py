@@ -17,10 +17,8 @@ from nfrun.engine.runner import Run
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.resolve import functions_of
 from nfrun.pipeline_file.validate import validate_file
-from nfrun.session.api.errors import errors_for_programs
-from nfrun.session.api.given_inputs import GivenInputs
-from nfrun.session.api.messages import ProgramMessages
-from nfrun.session.api.plain_values import plain_params
+from nfrun.session.api.errors import ProgramMessages, errors_for_programs
+from nfrun.session.api.given import GivenInputs, plain_params
 from nfrun.session.api.results import Result
 from nfrun.session.options import PlanOptions, RunOptions
 from nfrun.session.program import Program
@@ -32,7 +30,8 @@ from nfrun.system.runtime import gc_paused
 if TYPE_CHECKING:
     from nfrun.core.pipeline import Pipeline
     from nfrun.pipeline_file.built_document import BuiltPipeline
-    from nfrun.session.api.plans import Plan
+    from nfrun.session.planning import Planned
+
 
 Selectors: TypeAlias = "str | Collection[str]"
 PathLike: TypeAlias = "str | os.PathLike[str]"
@@ -70,7 +69,6 @@ class RunnablePipeline(ABC):
         """
         given = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
         __tracebackhide__ = True
-        from nfrun.session.api.plans import Plan
         from nfrun.session.planning import plan_pipeline
 
         with errors_for_programs(PlanOptions, _FIELDS) as messages, self._inputs(inputs, profile, work) as files:
@@ -254,3 +252,40 @@ def _run(
 
     found = run_in_program(setup, progress_of(setup, progress), around, takes_tables=False)
     return Result(setup, found, tuple(messages.warnings), interrupted=bool(caught))
+
+
+class Plan:
+    """What a run would do. `str` shows it as `nfrun plan` does; `warnings` are those of that command."""
+
+    def __init__(self, planned: Planned, warnings: tuple[str, ...]) -> None:
+        self._planned = planned
+        self.warnings = warnings
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The ids of the nodes that would run, in the order of the file. All of them if no reason was looked for."""
+        planned = self._planned
+        decisions = planned.decisions or {}
+        names = [name for name in planned.pipeline.nodes if name in planned.plan.nodes]
+        return tuple(name for name in names if name not in decisions or not decisions[name].hit)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of `nfrun plan --format json`."""
+        from nfrun.reports.plan_view import as_json
+
+        return dict(as_json(self._planned.pipeline, self._planned.plan, self._planned.decisions))
+
+    def __str__(self) -> str:
+        from nfrun.reports.plan_view import plan_view
+
+        planned = self._planned
+        return plan_view(planned.pipeline, planned.plan, "text", planned.recorded, planned.decisions)
+
+    def __repr__(self) -> str:
+        count, runs = len(self._planned.plan.nodes), len(self.runs)
+        return f"<plan of {self._planned.pipeline.name}: {runs} of {count} nodes would run>"
+
+    def _repr_html_(self) -> str:
+        from nfrun.session.api.html import plan_html
+
+        return plan_html(self._planned)

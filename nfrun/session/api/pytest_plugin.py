@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from nfrun.session.api.plans import Plan
+    from nfrun.session.api.pipelines import Plan
     from nfrun.session.api.results import Result
 
 

@@ -24,7 +24,7 @@ from nfrun.core.events import (
     OutputRef,
     RunStarted,
 )
-from nfrun.core.map_counts import MapCounts
+from nfrun.core.map_spec import MapCounts
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.text import cell_width

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from contextvars import Context
 from typing import Any
 
-from nfrun.core.call_events import CallStarted
 from nfrun.core.calls import ORDER_SECONDS
 from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, Outcome, nfrun_failure
-from nfrun.core.map_counts import PiecePath
+from nfrun.core.events import CallStarted, Failure, Outcome, nfrun_failure
+from nfrun.core.map_spec import KeptRows, OpenedMap, PiecePath
 from nfrun.core.observation import Observation
 from nfrun.core.values import replace
 from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
 from nfrun.engine.context_variables import new_context, with_settings_kept
-from nfrun.engine.mapped.open_map import CallsFailed, PieceSource
 from nfrun.nodes.base import CancelToken, NodeError
+from nfrun.nodes.mapped_run import open_work
 from nfrun.nodes.registry import KINDS
+from nfrun.rows.open_map import CallsFailed, OpenMap, PieceSource
 from nfrun.rows.piece import Piece
 from nfrun.rows.returned import ReturnedError, WrongLength
 from nfrun.system.logs.print_capture import current_attempt
@@ -161,3 +161,16 @@ def _record(
 def _refuse(coroutine: Any) -> Any:
     coroutine.close()
     raise RuntimeError("a coroutine is awaited on the event loop")
+
+
+def open_map(context: AttemptContext, kept: KeptRows | None) -> OpenedMap:
+    """Cut the input of a mapped node into pieces, and look up which have results. Raises as `open_work` does."""
+    began = time.perf_counter()
+    node, settings = context.node, context.settings
+    for key in [key for key in list(settings.open_maps) if key[0] == node.id]:  # of an attempt whose input was gone
+        settings.open_maps.pop(key).close()
+    work, inputs = open_work(context, kept)
+    opened = OpenMap(node, work, inputs, began, context.remove_scratch, settings.watch)
+    settings.open_maps[node.id, context.logged] = opened
+    is_async = node.map is not None and node.map.form is not None and node.map.form.is_async
+    return OpenedMap(work, work.rows, work.reused, is_async)

@@ -7,17 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nfrun.core.call_events import CallsEnded
 from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, Outcome
-from nfrun.core.map_counts import MapCounts, PiecePath
-from nfrun.core.map_spec import ERRORS
+from nfrun.core.events import CallsEnded, Failure, Outcome
+from nfrun.core.map_spec import ERRORS, MapCounts, PiecePath
 from nfrun.core.observation import Observation, merged
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.retries import FINAL
 from nfrun.core.values import replace
-from nfrun.nodes.base import output_name
-from nfrun.nodes.registry import kind_of
 from nfrun.tables.contracts.type_names import OTHERS
 
 if TYPE_CHECKING:
@@ -113,19 +109,21 @@ class OpenMap:
             for shared in found:
                 self.work.note_reads(shared.seen.reads, shared.seen.obstacle)
 
-    def results(self, order: CallsEnded) -> Mapping[str, Any]:
-        """Return the outputs by name when all calls have ended. Raises CallsFailed, NodeError, HandoffError."""
+    def results(self, order: CallsEnded, join: Callable[[NodeSpec, Any], Any], unnamed: str) -> Mapping[str, Any]:
+        """Return the outputs by name when all calls have ended. Raises CallsFailed, HandoffError, and as `join` does.
+
+        `join(node, rows)` is that of the kind. `unnamed` is the type of an error that has no name of its own.
+        """
         self._counts = order.counts
-        work, spec, kind = self.work, self._node.map, kind_of(self._node)
-        assert spec is not None and kind.maps is not None
+        work, spec = self.work, self._node.map
+        assert spec is not None
         self.note_shared()
-        unnamed = "ScriptFailed" if kind.runs.is_process else "WrongResult"  # what nfrun itself has told
         for failed in order.failed:
             work.fail(work.piece(failed.piece), failed.type or unnamed, failed.message, failed.attempts)
         if order.failure is not None:
             raise CallsFailed(self._failure(order, order.failure))
-        name = output_name(self._node)
-        found: dict[str, Any] = {name: self._with_schema(name, kind.maps.join(self._node, work.joined()), order.counts)}
+        name = self._node.output_ids[0].name
+        found: dict[str, Any] = {name: self._with_schema(name, join(self._node, work.joined()), order.counts)}
         if spec.collects:
             found[ERRORS] = work.errors()
         return found

@@ -1,1 +1,0 @@
-"""Mapped nodes in the engine: opening the input, making the calls, and putting the results together."""

@@ -1,0 +1,292 @@
+"""What a Python program gives: inputs, plain values, and functions."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from glob import has_magic
+from pathlib import Path
+from typing import Any
+
+from nfrun.code.function_lookup import PROGRAM
+from nfrun.code.module_finder import find_module
+from nfrun.core.errors import Diagnostic, SourceSpan, UsageError
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.text import ellipsize
+from nfrun.core.values import frozen
+from nfrun.history.kept_tables import remove_old_inputs
+from nfrun.history.work_dir import WorkDir
+from nfrun.nodes.base import NodeError
+from nfrun.nodes.returned_tables import a_, to_table
+from nfrun.session.api.calls import shown_cell
+
+
+class GivenInputs:
+    """The inputs of a run. `paths` has the file of each.
+
+    A table becomes an Arrow file in the work folder, whose name is the digest of its content: the same table is the
+    same input in each run. `read()` returns the pipeline, which may name its work folder; `work` wins over that.
+    `columns(name)` returns the types of the columns that an input is known to have, for a list without rows.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Any],
+        read: Callable[[], Pipeline],
+        work: Path | None,
+        columns: Callable[[str], Mapping[str, str]],
+    ) -> None:
+        if not isinstance(inputs, Mapping):
+            raise UsageError(f"{ellipsize(repr(inputs), 60)} is no mapping of names to tables or paths", "--input")
+        self._tables: dict[Path, Any] = {}
+        self.paths: dict[str, str] = {}
+        self._work: WorkDir | None = None
+        for name, value in inputs.items():
+            if isinstance(value, str | os.PathLike):
+                self.paths[name] = _path(name, os.fspath(value))
+                continue
+            self._work = self._work or WorkDir.of_pipeline(read(), work)
+            has_rows = not isinstance(value, list | tuple) or len(value) > 0
+            table = _table(name, value) if has_rows else _no_rows(columns(name))
+            path = self._work.given_input(_digest(table))
+            self._tables[path] = table
+            self.paths[name] = str(path)
+
+    def write(self) -> None:
+        """Write the tables that are in no file yet. Raises OSError."""
+        for path, table in self._tables.items():
+            if not path.exists():
+                from nfrun.tables.ipc import write_file
+
+                assert self._work is not None
+                self._work.make()
+                write_file(table, path)
+            else:
+                with suppress(OSError):
+                    os.utime(path)  # those that were given longest ago are removed first
+
+    def remove_old(self, budget: int | None) -> None:
+        """Remove tables of earlier runs if all take more than the budget, None for the default."""
+        if self._work is not None:
+            remove_old_inputs(self._work, self._tables, budget)
+
+
+def _path(name: str, path: str) -> str:
+    """Return the path or URI of an input. Raises UsageError if it is a path of one file that is not there."""
+    if path and "://" not in path and not has_magic(path) and not os.path.lexists(path):
+        raise UsageError(f"'{name}': there is no file '{path}'", "--input")
+    return path
+
+
+def _table(name: str, value: Any) -> Any:
+    """Return a value as a table. Raises UsageError."""
+    try:
+        found = to_table(value)
+    except NodeError as error:
+        why = str(error).removeprefix("the function returned ")
+        what = f"'{name}' is {why}"
+        raise UsageError(f"{what} (give a path, a table, or a list of mappings)", "--input") from None
+    table = _with_plain_texts(found.read_all() if hasattr(found, "read_all") else found)
+    # What pandas notes of its index is no content: rows and frames with the same columns are the same table.
+    more = {key: text for key, text in (table.schema.metadata or {}).items() if key != b"pandas"}
+    return table.replace_schema_metadata(more or None)
+
+
+def _with_plain_texts(table: Any) -> Any:
+    """Return a table with one type for texts, whatever made it: pandas gives large_string, polars string_view.
+
+    A column whose texts are too long for that (more than 2 GB in a chunk) stays as it is.
+    """
+    import pyarrow as pa
+
+    for i, field in enumerate(table.schema):
+        if field.type in (pa.large_string(), pa.string_view()):
+            with suppress(pa.ArrowInvalid):
+                table = table.set_column(i, field.with_type(pa.string()), table.column(i).cast(pa.string()))
+    return table
+
+
+def _no_rows(columns: Mapping[str, str]) -> Any:
+    """Return a table without rows, with these columns."""
+    import pyarrow as pa
+
+    from nfrun.tables.contracts.column_types import arrow_type
+    from nfrun.tables.contracts.type_names import OTHERS, parse_type
+
+    types = {name: arrow_type(parse_type(text)[0]) for name, text in columns.items() if name != OTHERS}
+    return pa.schema({name: type or pa.null() for name, type in types.items()}.items()).empty_table()
+
+
+def _digest(table: Any) -> str:
+    from nfrun.system.checksums import text_checksum
+    from nfrun.tables.digest import Digest
+    from nfrun.tables.stored_form import with_stored_types
+
+    stored = with_stored_types(table)
+    digest = Digest(stored.schema)
+    digest.add(stored)
+    return text_checksum(f"{digest.hexdigest()} {digest.schema_digest(stored)}")
+
+
+class NotPlain(ValueError):
+    """A file cannot have a value. The text says what it is; `keys` lead to it from the outer value."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.keys: tuple[str, ...] = ()
+
+
+def plain_value(value: Any, written: Callable[[Any], Any] = lambda value: value) -> Any:
+    """Return a value as a file has it: dicts, lists, texts, numbers, booleans and null.
+
+    Tuples become lists, paths texts, and dates texts as in ISO 8601. `written(value)` returns what a file has for an
+    object. Raises NotPlain for other values.
+    """
+    value = written(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if value.encode(errors="ignore").decode() != value:
+            raise NotPlain("a text with bytes that are not UTF-8")
+        return str(value)
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise NotPlain(f"{ellipsize(str(value))}, an integer that does not fit in 64 bits")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise NotPlain(f"{value}, which is no number that a file can have")
+        return float(value)
+    if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        if wrong := next((key for key in value if not isinstance(key, str)), None):
+            raise NotPlain(f"a mapping with the key {ellipsize(repr(wrong))}, which is no text")
+        return {str(key): _inner(str(key), item, written) for key, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_inner(str(i), item, written) for i, item in enumerate(value)]
+    raise NotPlain(f"{ellipsize(repr(value), 60)}, {a_(value)}")
+
+
+def _inner(key: str, value: Any, written: Callable[[Any], Any]) -> Any:
+    try:
+        return plain_value(value, written)
+    except NotPlain as error:
+        error.keys = (key, *error.keys)
+        raise
+
+
+def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of parameters. Raises UsageError."""
+    if not isinstance(params, Mapping):
+        raise UsageError(f"{ellipsize(repr(params), 60)} is no mapping of names to values", "--param")
+    if wrong := [name for name in params if not isinstance(name, str)]:
+        raise UsageError(f"{ellipsize(repr(wrong[0]), 60)} is no name of a parameter", "--param")
+    try:
+        return {name: _inner(name, value, lambda value: value) for name, value in params.items()}
+    except NotPlain as error:
+        what = f"a file cannot have the value of '{'.'.join(error.keys)}': it is {error}"
+        raise UsageError(what, "--param") from None
+
+
+@frozen
+class GivenFunction:
+    """A function that no module has by a name. `diagnostic` says why. `name` is that in the notebook, if it has one."""
+
+    function: Callable[..., Any]
+    diagnostic: Diagnostic
+    name: str = ""
+
+    def now(self) -> Callable[..., Any]:
+        """Return the function that its cell has now: another one, if the cell was edited and run again.
+
+        Only cells and lines at a prompt are looked at, as they are there to be run again. One `def` that runs several
+        times, as in a loop, makes functions that differ in their defaults, and each node keeps its own.
+        """
+        found = vars(sys.modules["__main__"]).get(self.name) if self.name else None
+        old, new = _code_of(self.function), _code_of(found)
+        is_of_main = getattr(found, "__module__", None) == "__main__" and isinstance(found, type(self.function))
+        if not is_of_main or old is new or not (shown_cell(old) and shown_cell(new)):
+            return self.function
+        return found  # type: ignore[return-value]
+
+    def change(self, nodes: str) -> str:
+        """Return a text for `nodes` if the function has other code now, "" if not."""
+        old, new = _code_of(self.function), _code_of(self.now())
+        if old == new:
+            return ""
+        return (
+            f"{nodes} with '{self.name}' as it is now, in {shown_cell(new)}, "
+            "not as it was when the pipeline was built: build it again to be rid of this warning"
+        )
+
+
+class GivenFunctions:
+    """The functions of a pipeline in `folder`. `given` are those that no module has, by the names that they get."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.given: dict[str, GivenFunction] = {}
+
+    def written(
+        self, function: Callable[..., Any], place: SourceSpan, *, keep: bool = True
+    ) -> tuple[str, Diagnostic | None]:
+        """Return the text for a function in a file and, if no module has it, why. Such functions are kept if `keep`."""
+        why = self._why_not(function)
+        if not why:
+            return f"{function.__module__}:{function.__qualname__}", None
+        shown = getattr(function, "__qualname__", type(function).__name__)
+        hint = "put it into a module beside the pipeline, and give it by its name"
+        diagnostic = Diagnostic(place, f"'{ellipsize(shown)}' cannot be imported by a name: {why}", hint)
+        if not keep:
+            return shown, diagnostic
+        for name, found in self.given.items():
+            if found.function is function:
+                return f"{PROGRAM}:{name}", diagnostic
+        name = self._new_name(shown)
+        in_main = (
+            getattr(function, "__module__", None) == "__main__" and vars(sys.modules["__main__"]).get(shown) is function
+        )
+        self.given[name] = GivenFunction(function, diagnostic, shown if in_main else "")
+        return f"{PROGRAM}:{name}", diagnostic
+
+    def _why_not(self, function: Callable[..., Any]) -> str:
+        """Return why a function cannot be imported by a name, "" if it can."""
+        module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+        if not isinstance(module, str) or not isinstance(name, str):
+            return f"it is an object of the class {type(function).__name__}"
+        if name == "<lambda>":
+            return "it is a lambda"
+        if "<locals>" in name:
+            return "it is defined inside of a function"
+        if not name.isidentifier():
+            return "it is an attribute of a class"
+        if module == "__main__":
+            return "it is in the script or the notebook that is running"
+        loaded = sys.modules.get(module)
+        if getattr(loaded, name, None) is not function:
+            return f"the module '{module}' has another '{name}'"
+        found, file = find_module(module, self._folder), getattr(loaded, "__file__", None)
+        if found is None or (file and found.origin and Path(found.origin).resolve() != Path(file).resolve()):
+            return f"'{module}' is another module, or none, for a pipeline in {self._folder}"
+        return ""
+
+    def _new_name(self, shown: str) -> str:
+        base = re.sub(r"\W", "", re.sub(r".*\.", "", shown)) or "function"
+        base = base if base.isidentifier() else f"f_{base}"
+        number = sum(1 for name in self.given if re.fullmatch(rf"{re.escape(base)}(_\d+)?", name))
+        return f"{base}_{number + 1}" if number else base
+
+
+def _code_of(function: Any) -> Any:
+    """Return the code of a function, below its decorators, or that of the calls of a class; None if it has none."""
+    called = function.__call__ if isinstance(function, type) else function
+    return getattr(inspect.unwrap(called), "__code__", None) if callable(called) else None
