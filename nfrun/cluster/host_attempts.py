@@ -33,7 +33,7 @@ from nfrun.engine.executors.worker import AttemptOrder, CallOrder, WorkerConfig,
 from nfrun.engine.executors.worker_orders import Receivers, WorkerOrders
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.registry import kind_of
-from nfrun.rows.open_map import WorkerMap
+from nfrun.rows.recorder import WorkerMap
 from nfrun.system.file_search import inner_folder
 from nfrun.system.kept_files import content_of, remove, size_of
 from nfrun.system.logs.node_logs import KEEP_BYTES, LOG, STREAMS, Logs, StreamLog, log_path

@@ -9,7 +9,7 @@ that calls read is gone, no other call starts, and the node begins again when th
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping
+from typing import Any
 
 from nfrun.core.calls import Calls
 from nfrun.core.errors import Cause
@@ -22,10 +22,8 @@ from nfrun.core.events import (
     Failure,
     NodeProgressed,
     Outcome,
-    OutputRef,
 )
 from nfrun.core.map_spec import PiecePath
-from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan
 from nfrun.core.retries import FINAL
 from nfrun.core.scheduler import Scheduler, State
@@ -41,16 +39,8 @@ class MapScheduler(Scheduler):
     nothing.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        keep_going: bool = False,
-        seed: int = 0,
-        begins_later: Collection[str] = (),
-        given: Mapping[str, OutputRef] = NOTHING,
-    ) -> None:
-        super().__init__(plan, keep_going=keep_going, seed=seed, begins_later=begins_later, given=given)
+    def __init__(self, plan: Plan, *, seed: int = 0, **more: Any) -> None:
+        super().__init__(plan, seed=seed, **more)
         self._seed = seed
         self._timeouts = {i: node.timeout for i, node in enumerate(self._nodes) if node.map is not None}
         self._nodes = [replace(node, timeout=None) if node.map is not None else node for node in self._nodes]
@@ -297,15 +287,7 @@ class MapScheduler(Scheduler):
         return call in calls.running if call else calls.waiting.get(piece) == when
 
 
-def scheduler_of(
-    plan: Plan,
-    *,
-    keep_going: bool = False,
-    seed: int = 0,
-    begins_later: Collection[str] = (),
-    given: Mapping[str, OutputRef] = NOTHING,
-) -> Scheduler:
+def scheduler_of(plan: Plan, **more: Any) -> Scheduler:
     """Return the scheduler of a plan, with the arguments of `Scheduler`."""
-    mapped = any(node.map is not None for node in plan.nodes.values())
-    kind = MapScheduler if mapped else Scheduler
-    return kind(plan, keep_going=keep_going, seed=seed, begins_later=begins_later, given=given)
+    is_mapped = any(node.map is not None for node in plan.nodes.values())
+    return (MapScheduler if is_mapped else Scheduler)(plan, **more)

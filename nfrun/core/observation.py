@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.values import field, frozen
+from nfrun.core.values import field, frozen, replace
 
 
 @frozen
@@ -47,6 +47,11 @@ def merged(found: Sequence[Observation]) -> Observation | None:
         next((each.obstacle for each in found if each.obstacle), ""),
         tuple(shared for each in found for shared in each.shared),
     )
+
+
+def with_state(seen: Observation, changed: tuple[str, ...], obstacle: str) -> Observation:
+    """Return what calls have used, with the process state that they changed, and why results cannot be used again."""
+    return replace(seen, state=(*seen.state, *changed), obstacle=obstacle or seen.obstacle)
 
 
 @frozen

@@ -31,7 +31,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.plan import Node, Plan
-from nfrun.core.ready_queue import queue_of
+from nfrun.core.ready_queue import ReadyQueue
 from nfrun.core.retries import FINAL, Retries
 
 State = Enum("State", "WAITING READY RUNNING CALLING BACKOFF FINISHED FAILED SKIPPED CANCELLED")
@@ -89,7 +89,7 @@ class Scheduler:
                 self._needed_by[self._index[name]].append(i)
             for name in node.order_only:
                 self._order_only_dependents[self._index[name]].append(i)
-        self._ready = queue_of(plan)
+        self._ready = ReadyQueue(plan)
         self.slots_in_use: Callable[[], float] = lambda: self._ready.in_use("cpu")
         self.waiting: Callable[[], list[str]] = lambda: [self._nodes[i].name for i in self._ready.nodes()]  # to start
         # (time, node, number of its start, whether it ends a back-off; otherwise it is the timeout of the attempt)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.contracts import CheckResult
-from nfrun.core.errors import Cause
+from nfrun.core.errors import Cause, NodeError
 from nfrun.core.events import (
     CallsEnded,
     CallStarted,
@@ -27,10 +27,16 @@ from nfrun.core.events import (
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, OutputId
 from nfrun.core.values import frozen, replace
-from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
-from nfrun.engine.context_variables import run_apart, with_settings_kept
+from nfrun.engine.attempt_context import (
+    CANCELLED,
+    AttemptContext,
+    AttemptSettings,
+    RunCoroutine,
+    run_apart,
+    with_settings_kept,
+)
 from nfrun.engine.output_checks import OutputChecks, absent_outputs, failure_of_checks
-from nfrun.nodes.base import CancelToken, NodeError
+from nfrun.nodes.base import CancelToken
 from nfrun.nodes.registry import BUILT_IN, kind_of
 from nfrun.rows.open_map import CallsFailed, OpenMap
 from nfrun.system.logs.print_capture import current_attempt

@@ -5,41 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nfrun.core.errors import HandoffError, NotStored
+from nfrun.core.errors import HandoffError, NodeError, NotStored
 from nfrun.core.events import OutputRef
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE, ending_of, form_of
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId
-from nfrun.nodes.base import NodeError
 
+if TYPE_CHECKING:
+    from nfrun.tables.store import TableStore
+    from nfrun.tables.worker_store import WorkerStore
 
-class OutputStore(Protocol):
-    """Passes outputs between nodes: `TableStore` in the run's process, `WorkerStore` in a worker process."""
-
-    fsync: bool
-
-    def publish(self, output: OutputId, attempt: int, value: Any) -> OutputRef:
-        """Store an output. Raises HandoffError."""
-
-    def publish_file(self, output: OutputId, attempt: int, path: Path, type: str, *, moved: bool) -> OutputRef:
-        """Take over an output that is a file or folder; unless `moved`, it stays where it is.
-
-        Raises FormatError, HandoffError.
-        """
-
-    def open(self, ref: OutputRef) -> Any:
-        """Return the table, or the path of a file or folder. Raises HandoffError."""
-
-    def files(self, ref: OutputRef) -> FileSource:
-        """Return the files that hold the table of `ref.files`. Raises HandoffError."""
-
-    def file(self, ref: OutputRef) -> Path:
-        """Return the path of the Arrow IPC file, once it is written. Raises HandoffError."""
-
-    def discard(self, ref: OutputRef) -> None:
-        """Remove an output whose attempt does not count."""
+    OutputStore: TypeAlias = TableStore | WorkerStore  # passes outputs between nodes, in the run's process or a worker
 
 
 class AttemptInputs:

@@ -5,23 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextvars import Context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.calls import ORDER_SECONDS
-from nfrun.core.errors import Cause
+from nfrun.core.errors import Cause, NodeError
 from nfrun.core.events import CallStarted, Failure, Outcome, nfrun_failure
 from nfrun.core.map_spec import KeptRows, OpenedMap, PiecePath
 from nfrun.core.observation import Observation
 from nfrun.core.values import replace
-from nfrun.engine.attempt_context import CANCELLED, AttemptContext, AttemptSettings, RunCoroutine
-from nfrun.engine.context_variables import new_context, with_settings_kept
-from nfrun.nodes.base import CancelToken, NodeError
+from nfrun.engine.attempt_context import (
+    CANCELLED,
+    AttemptContext,
+    AttemptSettings,
+    RunCoroutine,
+    new_context,
+    with_settings_kept,
+)
+from nfrun.nodes.base import CancelToken
 from nfrun.nodes.mapped_run import open_work
 from nfrun.nodes.registry import KINDS
-from nfrun.rows.open_map import CallsFailed, OpenMap, PieceSource
+from nfrun.rows.open_map import CallsFailed, OpenMap
 from nfrun.rows.piece import Piece
 from nfrun.rows.returned import ReturnedError, WrongLength
 from nfrun.system.logs.print_capture import current_attempt
+
+if TYPE_CHECKING:
+    from nfrun.engine.attempt_context import PieceSource
 
 
 class CallContext(AttemptContext):

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, Contract, failed_checks, row_text
-from nfrun.core.errors import Cause, HandoffError, error_text
+from nfrun.core.errors import Cause, HandoffError, NodeError, error_text
 from nfrun.core.events import Failure, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.text import ellipsize, file_stem
-from nfrun.engine.attempt_inputs import OutputStore
-from nfrun.nodes.base import NodeContext, NodeError
+from nfrun.nodes.base import NodeContext
 from nfrun.nodes.registry import KINDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from nfrun.engine.attempt_inputs import OutputStore
     from nfrun.tables.contracts.finding import Finding
 
 _SHOWN_ROWS, _SHOWN_COLUMNS = 5, 8

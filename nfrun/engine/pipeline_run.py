@@ -54,6 +54,16 @@ if TYPE_CHECKING:
     WithCache = Callable[[RunAttempt, TableStore, Callable[[Exception], None]], RunAttempt]
 
 
+class EndReport(Protocol):
+    """The reporter that writes the document of the run to `path` when all nodes have ended, and sets `written`."""
+
+    path: Path
+    written: threading.Event
+
+    def event(self, event: Event) -> None:
+        """Take an event."""
+
+
 class PipelineRun:
     """One run of a bound pipeline: call `go`, and then `close`. `run` has `cancel` and `detached`.
 
@@ -95,7 +105,8 @@ class PipelineRun:
         self._emit = redact_events(redactor, self.dispatcher.emit)
         self._logs = Logs(self._log, logs, redactor.filter, self._back_pressure.has_room)
         contention = GilContention()
-        last = LastNodes(pipeline, plan, self._emit, report, grace)
+        self._pipeline, self._plan, self._report, self._grace = pipeline, plan, report, grace
+        self._end_variables: dict[str, str] = {}  # for the last nodes, which are known when they start
         self.run = Run(
             plan,
             self._emit,
@@ -105,7 +116,7 @@ class PipelineRun:
             grace=grace,
             on_timeout=self._logs.detach,
             on_wake=contention.look,
-            last_plans=last.plans,
+            last_plans=self._last_plans,
             given=given,
         )
         self.store = self._made(make_store)
@@ -117,7 +128,7 @@ class PipelineRun:
             process_state=_process_state() if placement.watches_threads else None,
             unshared=placement.unshared,
             in_files=placement.in_files,
-            end_variables=last.variables,
+            end_variables=self._end_variables,
             on_begun=self.run.begun,
         )
         self._runner.memo[SpareThreads] = SpareThreads(min(cores(), plan.slots), self.run.slots_in_use)
@@ -159,6 +170,28 @@ class PipelineRun:
         with around(self.run), nullcontext() if watch is None else watch.watching():
             makers = {name: partial(make, context) for name, make in self._makers.items()}
             return self.run.go(makers, self.store, known or (lambda start: None), self._instances.close_all)
+
+    def _last_plans(
+        self, end: RunFinished, failed: Collection[str], longest: Callable[[], float | None]
+    ) -> Iterator[Plan]:
+        """Yield the plans that run one after the other when all nodes have ended, for a run that ended like this.
+
+        `failed` are the nodes that failed. `longest()` returns the seconds that a node may take, None before a signal.
+        """
+        is_failure = end.status == "failed" and longest() is None
+        on_failure = self._pipeline.on_failure if is_failure else NOTHING
+        if not on_failure and not self._pipeline.finally_:
+            return
+        self._end_variables |= {
+            "NFRUN_STATUS": end.status,
+            "NFRUN_FAILED": " ".join(name for name in self._plan.nodes if name in failed),
+        }
+        self._emit(AllNodesEnded(end.at, end))
+        if self._report is not None and self._report.written.wait(self._grace):  # not if the disk hangs
+            self._end_variables["NFRUN_REPORT"] = str(self._report.path)
+        for specs in (on_failure, self._pipeline.finally_):
+            if specs:
+                yield last_plan(specs.values(), self._plan, longest())
 
     def _with_files(self, run_attempt: RunAttempt) -> RunAttempt:
         """Let nodes fail of which a declared file is missing, as a cache does."""
@@ -210,52 +243,3 @@ def _process_state() -> ProcessState:
     from nfrun.code.watch.process_state import ProcessState  # few runs import it
 
     return ProcessState()
-
-
-class EndReport(Protocol):
-    """The reporter that writes the document of the run to `path` when all nodes have ended, and sets `written`."""
-
-    path: Path
-    written: threading.Event
-
-    def event(self, event: Event) -> None:
-        """Take an event."""
-
-
-class LastNodes:
-    """The last nodes of a run. `variables` are environment variables for them, which are known when they start.
-
-    They wait for the report for `grace` seconds at most.
-    """
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        plan: Plan,
-        emit: Callable[[Event], object],
-        report: EndReport | None,
-        grace: float,
-    ) -> None:
-        self._pipeline, self._plan, self._emit = pipeline, plan, emit
-        self._report, self._grace = report, grace
-        self.variables: dict[str, str] = {}
-
-    def plans(self, end: RunFinished, failed: Collection[str], longest: Callable[[], float | None]) -> Iterator[Plan]:
-        """Yield the plans that run one after the other, for a run that ended like this.
-
-        `failed` are the nodes that failed. `longest()` returns the seconds that a node may take, None before a signal.
-        """
-        is_failure = end.status == "failed" and longest() is None
-        on_failure = self._pipeline.on_failure if is_failure else NOTHING
-        if not on_failure and not self._pipeline.finally_:
-            return
-        self.variables |= {
-            "NFRUN_STATUS": end.status,
-            "NFRUN_FAILED": " ".join(name for name in self._plan.nodes if name in failed),
-        }
-        self._emit(AllNodesEnded(end.at, end))
-        if self._report is not None and self._report.written.wait(self._grace):  # not if the disk hangs
-            self.variables["NFRUN_REPORT"] = str(self._report.path)
-        for specs in (on_failure, self._pipeline.finally_):
-            if specs:
-                yield last_plan(specs.values(), self._plan, longest())

@@ -16,10 +16,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
-from nfrun.rows.key_lookup import positions_in
 from nfrun.rows.read_files import ENDING as READS
 from nfrun.rows.read_files import files_read, write_reads
 from nfrun.rows.recorder import Result, join_results
+from nfrun.rows.results import positions_in
 from nfrun.rows.returned import Computed
 from nfrun.rows.row_keys import key_array
 from nfrun.rows.segment_files import ENDING, HEADER, START, is_segment, segment_totals, segments_in

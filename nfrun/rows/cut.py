@@ -11,9 +11,8 @@ from xxhash import xxh3_128_digest
 
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.values import frozen
-from nfrun.rows.key_lookup import positions_in, second_halves
 from nfrun.rows.piece import Piece, take
-from nfrun.rows.results import Results
+from nfrun.rows.results import Results, positions_in, second_halves
 from nfrun.rows.row_keys import KEY_BYTES, key_array, row_keys
 from nfrun.tables.digest import Digest, dictionary_digests
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import CallsEnded, Failure, Outcome
 from nfrun.core.map_spec import ERRORS, MapCounts, PiecePath
-from nfrun.core.observation import Observation, merged
+from nfrun.core.observation import Observation, merged, with_state
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.retries import FINAL
 from nfrun.core.values import replace
@@ -18,8 +18,6 @@ from nfrun.tables.contracts.type_names import OTHERS
 
 if TYPE_CHECKING:
     from nfrun.code.watch.run_watch import RunWatch
-    from nfrun.rows.piece import Piece
-    from nfrun.rows.recorder import WorkerData
     from nfrun.rows.work import MapWork
 
 
@@ -29,36 +27,6 @@ class CallsFailed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
-
-
-class PieceSource(Protocol):
-    """Where a call gets its piece from, and where its result goes. `inputs` are the other inputs, by name."""
-
-    inputs: Mapping[str, Any]
-
-    def piece(self, path: PiecePath) -> Piece:
-        """Return the piece of a call."""
-
-    def table(self, piece: Piece) -> Any:
-        """Return the rows of a piece as a `pyarrow.Table`."""
-
-    def record(self, piece: Piece, value: Any, seconds: float) -> None:
-        """Keep the result of a call that took so many seconds. Raises ReturnedError, FormatError, HandoffError."""
-
-    def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
-        """Add what calls have used, and the process state that they changed. Raises HandoffError.
-
-        The `obstacle` is why their results cannot be used again.
-        """
-
-    def note_shared(self) -> None:
-        """Add what code that the node shares with others has used until now. Raises HandoffError."""
-
-    def used(self, cpu: float, gil_wait: float) -> None:
-        """Add the CPU and GIL wait seconds of an order of calls."""
-
-    def close(self) -> None:
-        """Write all results. Raises HandoffError."""
 
 
 class OpenMap:
@@ -92,17 +60,23 @@ class OpenMap:
         self._counts: MapCounts | None = None
 
     def used(self, cpu: float, gil_wait: float) -> None:
+        """Add the CPU and GIL wait seconds of an order of calls."""
         with self._lock:
             self._cpu += cpu
             self._gil_wait += gil_wait
 
     def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
-        seen = _with_state(seen, changed, obstacle)
+        """Add what calls have used, and the process state that they changed. Raises HandoffError.
+
+        The `obstacle` is why their results cannot be used again.
+        """
+        seen = with_state(seen, changed, obstacle)
         with self._lock:
             self._observed.append(seen)
             self.work.note_reads(seen.reads, seen.obstacle)
 
     def note_shared(self) -> None:
+        """Add what code that the node shares with others has used until now. Raises HandoffError."""
         with self._lock:
             found = self._watch.shared_with(self._node.id, self._known) if self._watch is not None else ()
             self._known += len(found)
@@ -143,6 +117,7 @@ class OpenMap:
         )
 
     def close(self) -> None:
+        """Write all results. Raises HandoffError."""
         self.work.close()
         self._on_close()
 
@@ -188,58 +163,6 @@ class OpenMap:
         if piece.rows == 1:
             return f"row {first:,} {of}", sample
         return f"{piece.rows:,} rows {of}, from row {first:,} on,", sample
-
-
-class WorkerMap:
-    """The pieces of a mapped input in a worker process, which gets those of an order by `take`.
-
-    `seen` is what the calls of the last order have used. `on_piece` is called with the piece of each call.
-    """
-
-    def __init__(
-        self,
-        data: WorkerData,
-        inputs: Mapping[str, Any],
-        watch: RunWatch | None = None,
-        on_piece: Callable[[Piece], object] = lambda piece: None,
-    ) -> None:
-        self.inputs = inputs
-        self._watch, self._known = watch, 0
-        self._on_piece = on_piece
-        self._order: Mapping[PiecePath, Piece] = {}
-        self._pieces = data.open()
-        self.table = self._pieces.table
-        self.record, self.take_records = self._pieces.record, self._pieces.take_records
-        self.close = self._pieces.close
-        self.seen: Observation | None = None
-        self.cpu = self.gil_wait = 0.0  # of the last order
-
-    def take(self, order: Mapping[PiecePath, Piece]) -> None:
-        """Begin an order of calls for these pieces."""
-        self._order, self.seen = order, None
-
-    def piece(self, path: PiecePath) -> Piece:
-        piece = self._order[path]
-        self._on_piece(piece)
-        return piece
-
-    def used(self, cpu: float, gil_wait: float) -> None:
-        self.cpu, self.gil_wait = cpu, gil_wait
-
-    def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
-        seen = _with_state(seen, changed, obstacle)
-        self.seen = seen if self.seen is None else merged([self.seen, seen])
-        self._pieces.note_reads(seen.reads, seen.obstacle)
-
-    def note_shared(self) -> None:
-        found = self._watch.shared_with("", self._known) if self._watch is not None else ()
-        self._known += len(found)
-        for shared in found:
-            self._pieces.note_reads(shared.seen.reads, shared.seen.obstacle)
-
-
-def _with_state(seen: Observation, changed: tuple[str, ...], obstacle: str) -> Observation:
-    return replace(seen, state=(*seen.state, *changed), obstacle=obstacle or seen.obstacle)
 
 
 def _share(most: int | float) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
+from nfrun.core.map_spec import PiecePath
+from nfrun.core.observation import Observation, merged, with_state
 from nfrun.core.values import frozen
 from nfrun.rows.piece import Piece
 from nfrun.rows.read_files import ENDING as READS
@@ -24,15 +27,18 @@ from nfrun.tables.ipc import open_file
 from nfrun.tables.stored_form import frozen as frozen_table
 from nfrun.tables.stored_form import has_dictionary, read_all
 
+if TYPE_CHECKING:
+    from nfrun.code.watch.run_watch import RunWatch
+
 _DELAY = 0.03  # seconds; a result is on disk 50 ms after its call has ended
 _MOST_BYTES = 4 << 20  # that wait to be written
 
 
-class Recorder:
-    """Writes results of pieces to a segment of its own. With `explode`, a row gives several. Thread-safe."""
+class Recorder(ABC):
+    """Keeps results of pieces. With `explode`, a row gives several."""
 
-    def __init__(self, explode: bool, writer: ResultWriter | SentResults) -> None:
-        self._explode, self._writer = explode, writer
+    def __init__(self, *, explode: bool) -> None:
+        self._explode = explode
 
     def record(self, piece: Piece, value: Any, seconds: float = 0.0) -> None:
         """Keep what the function returned for a piece: a table or reader if it takes the table.
@@ -42,28 +48,28 @@ class Recorder:
         """
         if not piece.row_wise:
             table = read_all(value) if isinstance(value, pa.RecordBatchReader) else frozen_table(value)
-            self._writer.add(piece.keys, Computed(table, (table.num_rows,)), seconds)
+            self.add(piece.keys, Computed(table, (table.num_rows,)), seconds)
         elif not piece.rows:
             table = computed_rows(value, 0, explode=self._explode).table
-            self._writer.add(piece.keys, Computed(table, (table.num_rows,)), seconds)
+            self.add(piece.keys, Computed(table, (table.num_rows,)), seconds)
         elif not self._explode and (plain := plain_rows(value, piece.rows)) is not None:
-            self._writer.add(piece.keys, plain, seconds)
+            self.add(piece.keys, plain, seconds)
         else:
             parts = computed_by_type(value, piece.rows, explode=self._explode)
             for rows, computed in parts:
-                self._writer.add(_keys_of(piece, rows), computed, seconds / len(parts))
+                self.add(_keys_of(piece, rows), computed, seconds / len(parts))
 
     def note(self, key: bytes) -> None:
         """Keep a key that stands for no rows. Raises HandoffError."""
-        self._writer.add(key, Computed(pa.table({}), (0,)), 0.0)
+        self.add(key, Computed(pa.table({}), (0,)), 0.0)
 
-    def flush(self) -> None:
-        """Write all results. Raises HandoffError."""
-        self._writer.flush()
+    @abstractmethod
+    def add(self, keys: bytes, computed: Computed | PlainRows, seconds: float) -> None:
+        """Keep the result of a call: the keys of its units, their rows, and the seconds that it took."""
 
+    @abstractmethod
     def close(self) -> None:
-        """Write all results and close the segment. Raises HandoffError."""
-        self._writer.close()
+        """Keep what is left, and nothing more."""
 
 
 def _keys_of(piece: Piece, rows: Sequence[int]) -> bytes:
@@ -88,45 +94,6 @@ class WorkerData:
     reads: Mapping[str, str]
     sent: bool = False
 
-    def open(self) -> WorkerPieces:
-        """Map the input. Raises HandoffError."""
-        # The first table that a process makes of values takes a hundred times as long: that shall not delay the first
-        # result.
-        encoded(b"", None, together([PlainRows((("", str),), (("",),))]), 0.0)
-        whole = open_file(Path(self.input))
-        if self.sent:
-            results = SentResults()
-            return WorkerPieces(whole, Recorder(self.explode, results), lambda reads, obstacle: None, results.take)
-        files, folder = f"{self.files}-{os.urandom(6).hex()}", Path(self.folder)
-        reads = ReadFiles(folder / f"{files}{READS}", self.reads)
-        writer = ResultWriter(folder, files, at_once=True)
-        return WorkerPieces(whole, Recorder(self.explode, writer), reads.add)
-
-
-class WorkerPieces:
-    """The input of a mapped node in a worker process, and a segment of its own for results.
-
-    A result is in the segment when `record` returns, so that nothing is sent to the run's process, unless it is taken
-    by `take_records`.
-    """
-
-    def __init__(
-        self,
-        whole: pa.Table,
-        recorder: Recorder,
-        note_reads: Callable[[Mapping[str, str], str], None],
-        take_records: Callable[[], bytes] = bytes,
-    ) -> None:
-        self._whole = whole
-        self.note_reads = note_reads
-        self.take_records = take_records
-        self.record = recorder.record
-        self.close = recorder.close
-
-    def table(self, piece: Piece) -> pa.Table:
-        """Return the rows of a piece, as a view of the file if they are adjacent."""
-        return piece.table(self._whole)
-
 
 @frozen
 class Result:
@@ -137,15 +104,16 @@ class Result:
     seconds: float
 
 
-class ResultWriter:
-    """Writes results to a segment of its own. Thread-safe. A result has the keys, the rows and the seconds of a call.
+class ResultWriter(Recorder):
+    """Writes results to a segment of its own. Thread-safe.
 
     With `at_once`, a result is on disk when `add` returns. Otherwise results that arrive within 30 ms become one
     record, so that results of single rows take little space. If much waits, `add` writes it, so that the memory is
     bounded. Nothing is synced: results survive the end of the process, not that of the machine.
     """
 
-    def __init__(self, folder: Path, name: str, *, at_once: bool = False) -> None:
+    def __init__(self, folder: Path, name: str, *, explode: bool = False, at_once: bool = False) -> None:
+        super().__init__(explode=explode)
         self._file = SegmentFile(folder, name)
         self._at_once = at_once
         self._waiting: list[tuple[bytes, Computed | PlainRows, float]] = []
@@ -226,10 +194,11 @@ class ResultWriter:
                     self._error = error
 
 
-class SentResults:
+class SentResults(Recorder):
     """Keeps results of calls in memory, in the form of records, until they are taken. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, explode: bool = False) -> None:
+        super().__init__(explode=explode)
         self._records: list[bytes] = []
 
     def add(self, keys: bytes, computed: Computed | PlainRows, seconds: float) -> None:
@@ -241,12 +210,79 @@ class SentResults:
         taken, self._records = self._records, []
         return b"".join(taken)
 
-    def flush(self) -> None:
-        """Do nothing."""
-
     def close(self) -> None:
         """Drop the results."""
         self._records.clear()
+
+
+class WorkerMap:
+    """The pieces of a mapped input in a worker process, which gets those of an order by `take`.
+
+    It has the methods of `OpenMap` by which calls are made. A result is in a segment of its own when `record` returns,
+    so that nothing is sent to the run's process, unless it is taken by `take_records`. `seen` is what the calls of the
+    last order have used. `on_piece` is called with the piece of each call. Raises HandoffError if the input cannot be
+    mapped.
+    """
+
+    def __init__(
+        self,
+        data: WorkerData,
+        inputs: Mapping[str, Any],
+        watch: RunWatch | None = None,
+        on_piece: Callable[[Piece], object] = lambda piece: None,
+    ) -> None:
+        # The first table that a process makes of values takes a hundred times as long: that shall not delay the first
+        # result.
+        encoded(b"", None, together([PlainRows((("", str),), (("",),))]), 0.0)
+        self.inputs = inputs
+        self._watch, self._known = watch, 0
+        self._on_piece = on_piece
+        self._order: Mapping[PiecePath, Piece] = {}
+        self._whole = open_file(Path(data.input))
+        self._reads: ReadFiles | None = None
+        self.take_records: Callable[[], bytes] = bytes
+        results: Recorder
+        if data.sent:
+            results = sent = SentResults(explode=data.explode)
+            self.take_records = sent.take
+        else:
+            files, folder = f"{data.files}-{os.urandom(6).hex()}", Path(data.folder)
+            self._reads = ReadFiles(folder / f"{files}{READS}", data.reads)
+            results = ResultWriter(folder, files, explode=data.explode, at_once=True)
+        self.record, self.close = results.record, results.close
+        self.seen: Observation | None = None
+        self.cpu = self.gil_wait = 0.0  # of the last order
+
+    def take(self, order: Mapping[PiecePath, Piece]) -> None:
+        """Begin an order of calls for these pieces."""
+        self._order, self.seen = order, None
+
+    def piece(self, path: PiecePath) -> Piece:
+        piece = self._order[path]
+        self._on_piece(piece)
+        return piece
+
+    def table(self, piece: Piece) -> pa.Table:
+        """Return the rows of a piece, as a view of the file if they are adjacent."""
+        return piece.table(self._whole)
+
+    def used(self, cpu: float, gil_wait: float) -> None:
+        self.cpu, self.gil_wait = cpu, gil_wait
+
+    def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
+        seen = with_state(seen, changed, obstacle)
+        self.seen = seen if self.seen is None else merged([self.seen, seen])
+        self._note_reads(seen)
+
+    def note_shared(self) -> None:
+        found = self._watch.shared_with("", self._known) if self._watch is not None else ()
+        self._known += len(found)
+        for shared in found:
+            self._note_reads(shared.seen)
+
+    def _note_reads(self, seen: Observation) -> None:
+        if self._reads is not None:
+            self._reads.add(seen.reads, seen.obstacle)
 
 
 def _encoded(waiting: Iterable[tuple[bytes, Computed | PlainRows, float]]) -> bytes:

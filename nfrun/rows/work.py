@@ -18,12 +18,11 @@ from nfrun.core.text import ellipsize
 from nfrun.rows.compaction import compact, remove_replaced
 from nfrun.rows.cut import Cut, Halves, adjacent_or_listed, cut, halved_key, part_of, piece_keys
 from nfrun.rows.joined import CallError, Found, failed_rows, failed_slices, joined_pieces, joined_rows
-from nfrun.rows.key_lookup import are_distinct, positions_in
 from nfrun.rows.piece import Piece
 from nfrun.rows.read_files import ENDING as READS
 from nfrun.rows.read_files import ReadFiles
-from nfrun.rows.recorder import Recorder, ResultWriter, WorkerData
-from nfrun.rows.results import Results, kept_records
+from nfrun.rows.recorder import ResultWriter, WorkerData
+from nfrun.rows.results import Results, are_distinct, kept_records, positions_in
 from nfrun.rows.row_keys import KEY_BYTES, key_array, row_keys
 from nfrun.tables.digest import dictionary_digests
 
@@ -59,9 +58,8 @@ class MapWork:
         self._run = kept.run
         self._files = f"{kept.run}-{os.urandom(6).hex()}"
         self._reads = ReadFiles(folder / f"{self._files}{READS}")
-        writer = ResultWriter(folder, self._files)
-        self._recorder = Recorder(spec.explode, writer)
-        self.record, self.add_records = self._recorder.record, writer.add_records
+        self._recorder = ResultWriter(folder, self._files, explode=spec.explode)
+        self.record, self.add_records = self._recorder.record, self._recorder.add_records
         self._cut = None if columns is not None else cut(table, spec)
         self._batch = 1 if self._cut is not None else spec.rows_per_call
         self._keys = self._unit_keys()

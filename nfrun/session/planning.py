@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,10 @@ from nfrun.core.values import frozen
 from nfrun.engine.node_stats import read_node_stats
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.missing import warnings_of
-from nfrun.pipeline_file.resolve import resolve
 from nfrun.reports.plan_view import REUSE_FORMATS
 from nfrun.session.option_values import slots_of
 from nfrun.session.options import PlanOptions
-from nfrun.session.run_setup import NO_DATE, known_checks, of_program
+from nfrun.session.run_setup import NO_DATE, known_checks, resolve_options
 from nfrun.session.selection import selection_of
 from nfrun.system.std_streams import Messages
 
@@ -74,23 +72,8 @@ def _to_plan(options: PlanOptions, messages: Messages, program: Program | None) 
     known, _ = known_checks(options)
 
     def resolved(given: Mapping[str, str] | None) -> Pipeline:
-        return resolve(
-            options.pipeline,
-            given=given,
-            params_file=options.params_file,
-            environ=os.environ,
-            run_id="plan",
-            date=options.date,
-            to_run=False,
-            set_redactor=messages.set_redactor,
-            on_read=read.append,
-            profile=options.profile,
-            inputs=options.inputs,
-            known=known,
-            work=options.work,
-            columns=True,
-            **of_program(program),
-        ).pipeline
+        more = {"given": given, "run_id": "plan", "to_run": False, "on_read": read.append}
+        return resolve_options(options, messages, known, program, **more).pipeline
 
     shows_reuse = not options.fresh and options.format in REUSE_FORMATS
     asked = bool(options.given or options.params_file or (program and program.params))

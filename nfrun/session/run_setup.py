@@ -195,12 +195,23 @@ def known_checks(options: RunOptions | PlanOptions) -> tuple[KnownChecks, Path]:
 def _resolve(
     options: RunOptions, run_id: str, messages: Messages, known: KnownChecks, program: Program | None
 ) -> Resolved:
+    more = {"given": options.given, "far": options.executor in CLUSTERS, "absent": []}
+    return resolve_options(options, messages, known, program, run_id=run_id, **more)
+
+
+def resolve_options(
+    options: RunOptions | PlanOptions, messages: Messages, known: KnownChecks, program: Program | None, **more: Any
+) -> Resolved:
+    """Resolve the pipeline of a run or a plan, with `more` arguments of `resolve`. `program` is what a program gives.
+
+    Secrets are redacted in `messages` as soon as they are known. Raises SpecError.
+    """
+    if program is not None:
+        more |= {"values": program.params, "built": program.built}
     return resolve(
         options.pipeline,
-        given=options.given,
         params_file=options.params_file,
         environ=os.environ,
-        run_id=run_id,
         date=options.date,
         set_redactor=messages.set_redactor,
         profile=options.profile,
@@ -208,15 +219,8 @@ def _resolve(
         known=known,
         work=options.work,
         columns=True,
-        far=options.executor in CLUSTERS,
-        absent=[],
-        **of_program(program),
+        **more,
     )
-
-
-def of_program(program: Program | None) -> dict[str, Any]:
-    """Return the arguments of `resolve` that a program gives."""
-    return {} if program is None else {"values": program.params, "built": program.built}
 
 
 def _close(events: IO[str] | None) -> None:

@@ -299,10 +299,9 @@ def test_a_reused_node_that_runs_again_takes_what_it_needs() -> None:
     assert seen == [("a", 1, None), ("b", 1, None), ("a", 2, unit), ("b", 1, None), ("b", 1, unit)]
 
 
-def test_a_plan_without_budgets_has_the_plain_queue() -> None:
+def test_a_plan_without_budgets_looks_nothing_up() -> None:
     plan = make_plan([Node("a")])
     assert with_lookups(plan, ["a"]) is plan
-    assert type(Scheduler(plan)._ready).__name__ == "ReadyQueue"
 
 
 def test_more_than_there_is_is_refused() -> None:

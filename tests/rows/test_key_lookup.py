@@ -7,8 +7,8 @@ import random
 import pyarrow as pa
 import pytest
 
-from nfrun.rows import key_lookup
-from nfrun.rows.key_lookup import are_distinct, positions_in
+from nfrun.rows import results
+from nfrun.rows.results import are_distinct, positions_in
 from nfrun.rows.row_keys import key_array
 
 
@@ -22,7 +22,7 @@ def positions(keys: list[bytes], known: list[bytes]) -> list[int | None]:
 @pytest.fixture(params=["in one part", "in many parts"])
 def chance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> random.Random:
     if request.param == "in many parts":
-        monkeypatch.setattr(key_lookup, "_PART_KEYS", 4)
+        monkeypatch.setattr(results, "_PART_KEYS", 4)
     return random.Random(7)
 
 

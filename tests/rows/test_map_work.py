@@ -12,6 +12,7 @@ import pytest
 
 from nfrun.core.map_spec import KeptRows, MapForm, MapSpec
 from nfrun.rows.piece import Piece
+from nfrun.rows.recorder import WorkerMap
 from nfrun.rows.work import MapWork
 
 TABLE = pa.table({"a": [1, 2, 3, 4, 5, 6, 2, None], "t": list("abcdefgh")})
@@ -249,7 +250,7 @@ def test_a_worker_process_maps_the_input_and_writes_results_at_once(tmp_path: Pa
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, TABLE.schema) as writer:
         writer.write_table(TABLE)
     found = work(TABLE, tmp_path / "s")
-    worker = pickle.loads(pickle.dumps(found.for_worker(str(path)))).open()
+    worker = WorkerMap(pickle.loads(pickle.dumps(found.for_worker(str(path)))), {})
     for i in range(found.count):
         piece = found.piece((i,))
         worker.record(piece, tens(worker.table(piece)))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from nfrun.rows.piece import Piece
-from nfrun.rows.recorder import Recorder, ResultWriter
+from nfrun.rows.recorder import ResultWriter
 from nfrun.rows.results import kept_records
 from nfrun.rows.returned import PlainRows, computed_rows, plain_rows, together
 from nfrun.rows.row_keys import KEY_BYTES
@@ -78,12 +78,11 @@ def test_what_the_function_changes_later_does_not_count() -> None:
 
 def test_the_results_of_many_calls_become_one_table_for_all_columns_of_one_type(tmp_path: Path) -> None:
     writer = ResultWriter(tmp_path, "0000000001-a")
-    recorder = Recorder(False, writer)
     returned = [[{"a": i, "b": "x" * i}] if i % 3 else [{"a": i / 2}] for i in range(30)]
     with writer._writing:  # the thread waits until all have been added
         for i, value in enumerate(returned):
-            recorder.record(Piece(i.to_bytes(KEY_BYTES, "little"), i, i + 1), value, 0.25)
-    recorder.close()
+            writer.record(Piece(i.to_bytes(KEY_BYTES, "little"), i, i + 1), value, 0.25)
+    writer.close()
     records = kept_records(tmp_path)
     assert 2 <= len(records) <= 4
     found = {

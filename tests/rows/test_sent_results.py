@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from nfrun.core.errors import HandoffError
+from nfrun.core.observation import Observation
 from nfrun.rows.piece import Piece
-from nfrun.rows.recorder import Recorder, ResultWriter, SentResults, WorkerData
+from nfrun.rows.recorder import ResultWriter, SentResults, WorkerData, WorkerMap
 from nfrun.rows.results import Results, kept_records
 from nfrun.rows.row_keys import key_array
 from nfrun.tables.ipc import write_file
@@ -20,16 +21,15 @@ KEYS = [bytes([i]) * 16 for i in range(4)]
 def records() -> bytes:
     """The results of two calls, of which the second gives rows of two types."""
     sent = SentResults()
-    recorder = Recorder(False, sent)
-    recorder.record(Piece(KEYS[0], 0, 1), [{"n": 1}])
-    recorder.record(Piece(b"".join(KEYS[1:3]), 1, 3), [{"n": 2}, {"n": "3"}])
+    sent.record(Piece(KEYS[0], 0, 1), [{"n": 1}])
+    sent.record(Piece(b"".join(KEYS[1:3]), 1, 3), [{"n": 2}, {"n": "3"}])
     return sent.take()
 
 
 def test_sent_results_are_found_like_those_of_this_machine(tmp_path: Path) -> None:
     writer = ResultWriter(tmp_path, "1-a")
     writer.add_records(records())
-    Recorder(False, writer).record(Piece(KEYS[3], 3, 4), [{"n": 4}])
+    writer.record(Piece(KEYS[3], 3, 4), [{"n": 4}])
     writer.close()
     found = Results(kept_records(tmp_path))
     assert found.find(key_array(b"".join(KEYS))).null_count == 0
@@ -38,7 +38,7 @@ def test_sent_results_are_found_like_those_of_this_machine(tmp_path: Path) -> No
 
 def test_results_are_taken_once() -> None:
     sent = SentResults()
-    Recorder(False, sent).record(Piece(KEYS[0], 0, 1), [{"n": 1}])
+    sent.record(Piece(KEYS[0], 0, 1), [{"n": 1}])
     assert sent.take()
     assert sent.take() == b""
 
@@ -69,10 +69,11 @@ def test_results_of_a_call_that_was_given_up_come_too_late(tmp_path: Path) -> No
 
 def test_the_worker_of_a_cluster_writes_no_results(tmp_path: Path) -> None:
     write_file(pa.table({"n": [1, 2]}), tmp_path / "input.arrow")
-    pieces = WorkerData(str(tmp_path / "input.arrow"), str(tmp_path / "nowhere"), "x", False, {}, sent=True).open()
+    data = WorkerData(str(tmp_path / "input.arrow"), str(tmp_path / "nowhere"), "x", False, {}, sent=True)
+    pieces = WorkerMap(data, {})
     piece = Piece(KEYS[0] + KEYS[1], 0, 2)
     pieces.record(piece, {"m": pieces.table(piece)["n"]}, 0.5)
-    pieces.note_reads({"f.txt": "1"}, "")
+    pieces.note(Observation({"f.txt": "1"}))
     assert pieces.take_records()
     pieces.close()
     assert not (tmp_path / "nowhere").exists()

@@ -34,7 +34,6 @@ from nfrun.engine.executors.pool import Message
 from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.instances import RUN_COROUTINE, unused_instances
 from nfrun.nodes.registry import kind_of
-from nfrun.rows.open_map import PieceSource, WorkerMap
 from nfrun.system.logs.node_logs import Logs
 from nfrun.system.runtime import PeakMemory
 from nfrun.system.std_streams import redirect_std_streams
@@ -42,8 +41,9 @@ from nfrun.system.std_streams import redirect_std_streams
 if TYPE_CHECKING:
     import asyncio
 
+    from nfrun.engine.attempt_context import PieceSource
     from nfrun.rows.piece import Piece
-    from nfrun.rows.recorder import WorkerData
+    from nfrun.rows.recorder import WorkerData, WorkerMap
 
 _MOST_MAPS = 8  # mapped inputs that a worker keeps open
 
@@ -322,6 +322,8 @@ class _Worker:
 
     def _map_of(self, order: CallOrder, runner: AttemptRunner) -> WorkerMap:
         """Return the open input of a mapped node, with the pieces of these calls. Raises HandoffError, FormatError."""
+        from nfrun.rows.recorder import WorkerMap  # here: the run's process needs no Arrow yet
+
         key = order.start.key[:2]
         source = self._maps.pop(key, None)
         if source is None:

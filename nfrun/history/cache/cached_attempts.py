@@ -49,12 +49,10 @@ from nfrun.history.cache.reuse_decision import (
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest, table_path
 from nfrun.nodes.base import CancelToken
-from nfrun.nodes.external_files import failure_without
-from nfrun.nodes.external_files import external_outputs
+from nfrun.nodes.external_files import external_outputs, failure_without
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
 from nfrun.system.atomic_files import sync
-from nfrun.nodes.external_files import external_outputs, failure_without
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore

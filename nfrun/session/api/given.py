@@ -16,13 +16,12 @@ from typing import Any
 
 from nfrun.code.function_lookup import PROGRAM
 from nfrun.code.module_finder import find_module
-from nfrun.core.errors import Diagnostic, SourceSpan, UsageError
+from nfrun.core.errors import Diagnostic, NodeError, SourceSpan, UsageError
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
 from nfrun.history.kept_tables import remove_old_inputs
 from nfrun.history.work_dir import WorkDir
-from nfrun.nodes.base import NodeError
 from nfrun.nodes.returned_tables import a_, to_table
 from nfrun.session.api.calls import shown_cell
 
