@@ -26,12 +26,12 @@ code 7070
 rows 2758
 nodes 7364
 pipeline_file 7626
-engine 4576
-cluster 3432
+engine 4577
+cluster 3431
 history 6301
-reports 3986
-lookback 4946
-session 4381
+reports 3985
+lookback 4801
+session 4376
 cli 2732
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
