@@ -17,7 +17,7 @@ from pathlib import Path
 from bench import peers
 from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.peers import Engine, Shape
-from nfrun.code.folder_code import FolderCode
+from nfrun.code.fingerprint import FolderCode
 from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of

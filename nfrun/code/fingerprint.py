@@ -15,13 +15,68 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.distributions import Distributions
-from nfrun.code.known_digests import KnownDigests
-from nfrun.code.module_index import ModuleIndex
+from nfrun.code.module_index import ModuleIndex, listing_name
 from nfrun.system.checksums import file_checksum
+from nfrun.system.file_search import inner_folder
 
 if TYPE_CHECKING:
     from nfrun.code.reached_code import ReachedCode, Statement
     from nfrun.code.symbols import Symbols
+
+_MOST = 500_000  # digests that are kept: more take longer to read than to compute
+
+
+class KnownDigests:
+    """The digests of functions by item of code, and the modules and lists of `index` that were looked up for them.
+
+    A function is a pair, its module and its name. `is_new`: there are digests that were not taken over.
+    """
+
+    def __init__(self, index: ModuleIndex) -> None:
+        self._index = index
+        self._digests: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._lookups: dict[tuple[str, str], Sequence[str]] = {}
+        self.is_new = False
+
+    def get(self, function: tuple[str, str]) -> Mapping[str, str] | None:
+        """Return the digests of a function; None if they are not known."""
+        return self._digests.get(function)
+
+    def add(self, function: tuple[str, str], digests: Mapping[str, str], lookups: Sequence[str]) -> Mapping[str, str]:
+        """Keep the digests of a function, and return them."""
+        self._digests[function], self._lookups[function] = digests, lookups
+        self.is_new = True
+        return digests
+
+    def lookups(self, module: str, function: str) -> Sequence[str]:
+        """Return the modules and lists behind the digests of a function."""
+        return self._lookups.get((module, function), ())
+
+    def as_json(self) -> dict[str, object]:
+        """Return all digests as JSON, for `restore` in a later run; {} if there are too many."""
+        if sum(map(len, self._digests.values())) > _MOST:
+            return {}
+        groups = dict[tuple[str, ...], int]()  # most functions share their lookups with others
+        functions = [
+            [*function, digests, groups.setdefault(tuple(self._lookups[function]), len(groups))]
+            for function, digests in self._digests.items()
+        ]
+        states = self._index.states()
+        if any(name not in states for names in groups for name in names if name.endswith(listing_name(""))):
+            return {}  # a list of modules is too long to be compared
+        return {"states": states, "lookups": list(groups), "functions": functions}
+
+    def restore(self, saved: Mapping[str, Any]) -> bool:
+        """Take over what `as_json` has returned in an earlier run, before anything is looked up in this one.
+
+        Returns False, and takes over nothing, if any file behind it has changed, appeared or disappeared.
+        """
+        if not saved or not self._index.find_all(saved["states"]):
+            return False
+        for module, name, digests, group in saved["functions"]:
+            self._digests[module, name] = digests
+            self._lookups[module, name] = saved["lookups"][group]
+        return True
 
 
 class Fingerprints:
@@ -118,3 +173,30 @@ class Fingerprints:
     def refresh(self) -> None:
         """Make the next `is_current` calls read the files again."""
         self._index.refresh()
+
+
+class FolderCode:
+    """The fingerprints of the code in each folder, by its path relative to `base`, the folder of the pipeline.
+
+    Modules of one name in the folders of a pipeline do not meet.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._known = {"": Fingerprints(base)}
+
+    def of(self, folder: str) -> Fingerprints:
+        """Return the fingerprints of the code that nodes in `folder` reach, "" for the folder of the pipeline."""
+        if folder not in self._known:
+            self._known[folder] = Fingerprints(inner_folder(self._base, folder), self._base)
+        return self._known[folder]
+
+    @property
+    def known(self) -> Mapping[str, Fingerprints]:
+        """Those that were asked for, by folder."""
+        return self._known
+
+    def refresh(self) -> None:
+        """Make the next `is_current` calls read the files again."""
+        for code in self._known.values():
+            code.refresh()

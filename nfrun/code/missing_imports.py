@@ -140,7 +140,7 @@ def _place_of(package: str, folder: Path) -> str:
 
 def _by_tree(text: bytes, package: str) -> Iterator[tuple[str, int]]:
     """Yield the modules that a module imports whenever it is loaded, with the lines."""
-    from nfrun.code.always_imported import always_imported
+    from nfrun.code.bindings import always_imported
     from nfrun.code.names_reader import parse
 
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):

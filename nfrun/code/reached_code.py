@@ -209,15 +209,13 @@ class ReachedCode:
     def _follow(self, module: str, symbols: Symbols, used: Uses) -> Iterator[Item]:
         """Yield the items that the used names, imports and computed module names lead to."""
         anywhere = used.is_dynamic
-        packages = dict(used.dynamic_packages)
-        if any(imported.loads_more("") for imported in symbols.star_imports):
-            packages[""] = None
+        loads_any = used.loads_any or any(imported.loads_more("") for imported in symbols.star_imports)
         for name in used.names:
             yield from self._resolve(module, name)
             bound = symbols.imports.get(name.partition(".")[0], ())
             anywhere = anywhere or any(imported.is_dynamic or is_query(imported.name) for imported, _ in bound)
             if not is_by_name(name) and any(imported.loads_more(name.partition(".")[2]) for imported, _ in bound):
-                packages[""] = None
+                loads_any = True
         for imported, rest in used.imports:
             yield from _targets(imported, rest)
             anywhere = anywhere or imported.is_dynamic
@@ -228,10 +226,8 @@ class ReachedCode:
         if anywhere:
             yield module, _WHOLE
             yield from _named(used.texts, symbols.package)
-        for package in packages:
-            yield f"{symbols.package}{package}".rstrip(".") if package.startswith(".") else package, _BELOW
-        if "" in packages:  # the module's package may lie outside the pipeline's folder
-            yield module.partition(".")[0], _BELOW
+        if loads_any:  # the module's package may lie outside the pipeline's folder
+            yield from (("", _BELOW), (module.partition(".")[0], _BELOW))
 
     def _resolve(self, module: str, name: str) -> list[Item]:
         """Return the items that a name with its attributes leads to; [] if the module has no such name."""

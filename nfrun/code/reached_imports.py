@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nfrun.code.always_imported import always_imported
-from nfrun.code.bindings import FUNCTIONS
+from nfrun.code.bindings import FUNCTIONS, always_imported
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.code.missing_imports import finds_modules_itself, shown_file
 from nfrun.code.module_finder import find_module

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.values import field, frozen, mutable
+from nfrun.core.values import field, fields, frozen, mutable
 
 if TYPE_CHECKING:
     import inspect
@@ -66,40 +66,28 @@ class ModuleNames:
     dynamic: bool = False
 
 
-def signature_to_json(signature: Signature | None) -> Any:
-    """Return a signature as JSON, with the line in the place of the file and line."""
-    if signature is None:
+def _to_json(found: Signature | ClassSignature | None) -> Any:
+    """Return what a function or class takes as JSON, with the line in the place of the file and line."""
+    if found is None:
         return None
-    s = signature
-    line = s.where.rpartition(":")[2]
-    return [line, s.names, s.required, s.positional_only, s.takes_kwargs, s.is_async, dict(s.annotations), s.unreturned]
+    values = [getattr(found, each.name) for each in fields(found)[1:]]
+    return [found.where.rpartition(":")[2], *(_to_json(v) if isinstance(v, Signature) else v for v in values)]
 
 
-def signature_from_json(saved: Any, file: str) -> Signature | None:
-    """Return the signature of a function in `file` that `signature_to_json` has returned as JSON."""
+def _signature(saved: Any, file: str) -> Signature | None:
+    """Return the signature of a function in `file` of what `_to_json` has returned."""
     if not saved:
         return None
-    line, names, required, positional_only, takes_kwargs, is_async, *more = saved
-    where = f"{file}:{line}"
-    return Signature(where, tuple(names), tuple(required), tuple(positional_only), takes_kwargs, is_async, *more)
-
-
-def class_to_json(found: ClassSignature) -> Any:
-    """Return a class as JSON, as `signature_to_json` does with a function."""
-    line = found.where.rpartition(":")[2]
-    return [line, signature_to_json(found.init), signature_to_json(found.call), found.is_whole]
-
-
-def class_from_json(saved: Any, file: str) -> ClassSignature:
-    """Return the class in `file` that `class_to_json` has returned as JSON."""
-    line, init, call, is_whole = saved
-    return ClassSignature(f"{file}:{line}", signature_from_json(init, file), signature_from_json(call, file), is_whole)
+    line, *more = saved
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in more]
+    return Signature(f"{file}:{line}", *values)
 
 
 def module_to_json(module: ModuleNames) -> list[Any]:
     """Return the names of a module as JSON."""
-    functions = {name: signature_to_json(found) for name, found in module.functions.items()}
-    classes = {name: class_to_json(found) for name, found in module.classes.items()}
+    functions, classes = (
+        {name: _to_json(one) for name, one in found.items()} for found in (module.functions, module.classes)
+    )
     imported = [[*module.imported], module.from_others]
     return [functions, [*module.decorated], classes, [*module.others], *imported, module.dynamic]
 
@@ -107,11 +95,15 @@ def module_to_json(module: ModuleNames) -> list[Any]:
 def module_from_json(saved: list[Any], file: str) -> ModuleNames:
     """Return the names of the module in `file` that `module_to_json` has returned as JSON."""
     functions, decorated, classes, others, imported, from_others, dynamic = saved
+
+    def class_of(line: str, init: Any, call: Any, is_whole: bool) -> ClassSignature:
+        return ClassSignature(f"{file}:{line}", _signature(init, file), _signature(call, file), is_whole)
+
     return ModuleNames(
         file,
-        {name: signature_from_json(parts, file) for name, parts in functions.items()},
+        {name: _signature(parts, file) for name, parts in functions.items()},
         set(decorated),
-        {name: class_from_json(parts, file) for name, parts in classes.items()},
+        {name: class_of(*parts) for name, parts in classes.items()},
         dict.fromkeys(others),
         set(imported),
         {name: (module, inner) for name, (module, inner) in from_others.items()},

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from nfrun.code.fingerprint import Fingerprints
-from nfrun.code.folder_code import FolderCode
+from nfrun.code.fingerprint import Fingerprints, FolderCode
 from nfrun.core.events import GIL_WAIT_SECONDS
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.engine.executors.base import Placement

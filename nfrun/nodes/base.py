@@ -202,7 +202,8 @@ class NamedFiles(dict[str, Path]):
 
     `by_pattern` are those that a pattern or a folder has found, and `written` names that the text seems to write to.
     `touched` are names and patterns of files and folders of which the text seems to change the times, but not the
-    content. `obstacle` says why not all files are known, "" if they are. It does not count for a node with `files`.
+    content. `variables` are the names of the variables of the environment that the text and the code among the files
+    read. `obstacle` says why not all files are known, "" if they are. It does not count for a node with `files`.
     """
 
     def __init__(self, files: Mapping[str, Path] = NOTHING, obstacle: str = "") -> None:
@@ -210,6 +211,7 @@ class NamedFiles(dict[str, Path]):
         self.by_pattern: set[str] = set()
         self.written: set[str] = set()
         self.touched: set[str] = set()
+        self.variables: set[str] = set()
         self.obstacle = obstacle
 
     def renamed(self, rename: Callable[[str], str]) -> NamedFiles:

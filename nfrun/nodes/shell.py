@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,15 +30,12 @@ if TYPE_CHECKING:
 
     from nfrun.code.facts.code_facts import CodeFacts
     from nfrun.code.fingerprint import Fingerprints
-    from nfrun.nodes.texts.shell_words import Command
+    from nfrun.nodes.texts.script_words import Command
     from nfrun.system.logs.node_logs import StreamLog
 
 _TAIL = 4096  # bytes of stderr shown in an error, and of a file that are looked at
 _SHOWN = 20  # lines of it that are always shown
 _HINTS = {126: " (not executable)", 127: " (command not found)"}  # by exit status of the shell
-_NO_QUOTES = 99  # so deep that quoted texts are not split into words
-# In texts that may name a script or a query: to look for them in all takes longer.
-_SCRIPTS = re.compile(r"\bpython|\.(?:py|sh|bash|sql)\b|(?<!\S)(?!/dev/)[\w.-]*/[\w./-]+")
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
@@ -304,24 +300,46 @@ def _external_inputs(node: NodeSpec, folder: Path) -> NamedFiles:
     return script_files(node.body, {**public, **_values(node)}, folder)
 
 
+def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
+    """Return the format, and digests of the variables of this environment that the script and its scripts read."""
+    from nfrun.system.checksums import text_checksum
+
+    read = _named_by(node, code).variables
+    return {
+        "format": node.format,
+        **{f"variable {name}": text_checksum(os.environ[name]) for name in sorted(read) if name in os.environ},
+    }
+
+
 def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
-    return script_facts(node, _external_inputs(node, Path(code.folder)) if _SCRIPTS.search(node.body) else {})
+    return script_facts(node, _named_by(node, code))
+
+
+def _named_by(node: NodeSpec, code: Fingerprints) -> NamedFiles:
+    """Return the files and variables that the script of a node names when the run begins."""
+    known = "script", node.body, *_values(node).items(), *node.env.items()
+    if known not in code.memo:
+        code.memo[known] = _external_inputs(node, Path(code.folder))
+    found: NamedFiles = code.memo[known]
+    return found
 
 
 def script_commands(node: NodeSpec) -> Iterator[Command]:
     """Yield the commands of the script of a node, with its quoted texts as one word each."""
-    from nfrun.nodes.texts.shell_words import commands
+    from nfrun.nodes.texts.script_words import commands
 
-    return commands(node.body, _values(node), depth=_NO_QUOTES)
+    return commands(node.body, _values(node), nested=False)
 
 
 def _named_files(node: NodeSpec) -> Iterator[str]:
     """Yield the words of the script that may be paths, as they stand in the pipeline's folder: none after a `cd`."""
+    from nfrun.nodes.texts.script_words import OWN
+
     found = list(script_commands(node))
     if not any(word in ("cd", "pushd") for command in found for word in command.words):
         for command in found:
             if command.words[:1] not in (["echo"], ["printf"]) or command.written:
-                yield from (word for word in command.words if "*" not in word)
+                yield from (word for word in command.words if not {"*", OWN} & {*word})
 
 
 def _end_of(errors: StreamLog) -> str:
@@ -354,6 +372,6 @@ RUN = Kind(
         missing_output=lambda name: f"wrote nothing to ${_variable(name)}",
     ),
     outside=Outside(inputs=_external_inputs, named=_named_files),
-    code=Code(key=lambda node, code: {"format": node.format}, facts=_code_facts),
+    code=Code(key=_key_inputs, facts=_code_facts),
     maps=Maps(lambda node, lookup: MapForm(), call_piece, join=join_pieces),
 )

@@ -82,7 +82,7 @@ def _made(spec: NodeSpec, folder: Path) -> set[str]:
     if not words:
         return set()
     from nfrun.nodes.shell import script_commands
-    from nfrun.nodes.texts.script_files import made_words
+    from nfrun.nodes.texts.script_words import made_words
 
     found = [word for command in script_commands(spec) for word in made_words(command) if word in words]
     return _paths(spec, folder, found)

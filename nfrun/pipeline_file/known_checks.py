@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nfrun.code.known_modules import KnownModules
+from nfrun.code.function_lookup import KnownModules
 from nfrun.core.values import field, mutable
 from nfrun.system.checksums import text_checksum
 

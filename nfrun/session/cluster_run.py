@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nfrun import __version__
 from nfrun.cluster.base import is_private
 from nfrun.cluster.slots import most_slots
-from nfrun.code.folder_code import FolderCode
+from nfrun.code.fingerprint import FolderCode
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import WORK_DIR, NodeSpec, Pipeline

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from nfrun.code.folder_code import FolderCode
+from nfrun.code.fingerprint import FolderCode
 from nfrun.code.module_space import FolderModules
 from nfrun.core.errors import Cause, ClusterError, SelectionError, SpecError, cause_of
 from nfrun.core.plan import SCHEDULES, Plan

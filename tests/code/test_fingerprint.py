@@ -435,8 +435,6 @@ LOADED = {
     "by a list": "def f(n): return __import__('plug', fromlist=[n])",
     "within": "def f(n):\n from importlib import import_module as i\n return i(f'plug.{n}').run()",
     "through another": "def g(n): return __import__(f'plug.{n}')\ndef f(n): return g(n)",
-}
-LOADED_FROM_ANYWHERE = {
     "by a name": "from importlib import import_module\nP = 'plug.'\ndef f(n): return import_module(P + n).run()",
     "under another name": "from importlib import import_module as i\ndef f(n): return i(f'plug.{n}').run()",
     "as a value": "from importlib import import_module\ndef f(n): return map(import_module, n)",
@@ -448,9 +446,7 @@ LOADED_FROM_ANYWHERE = {
 }
 
 
-@pytest.mark.parametrize(
-    "text", [*LOADED.values(), *LOADED_FROM_ANYWHERE.values()], ids=[*LOADED, *LOADED_FROM_ANYWHERE]
-)
+@pytest.mark.parametrize("text", LOADED.values(), ids=LOADED)
 def test_modules_that_may_be_loaded_by_a_computed_name_count(trial: Trial, text: str) -> None:
     files = {"steps.py": text, **PLUGIN}
     before = trial.fingerprint_of(files)
@@ -458,12 +454,10 @@ def test_modules_that_may_be_loaded_by_a_computed_name_count(trial: Trial, text:
     assert before != trial.fingerprint_of({**files, "plug/a.py": "def run(): return 2\n"})
     assert before != trial.fingerprint_of({**files, "plug/b.py": ""}), "one more"
     assert before != trial.fingerprint_of({**files, "plug/deep/b.py": ""})
-    anywhere = text in LOADED_FROM_ANYWHERE.values()
-    assert (before != trial.fingerprint_of({**files, "other.py": "def run(): return 8\n"})) == anywhere
-    assert (before != trial.fingerprint_of({**files, "odd-one/x.y.py": "1"})) == anywhere
-    if anywhere:
-        odd = [trial.fingerprint_of({**files, "odd-one/x.y.py": text}) for text in ("1", "2")]
-        assert odd[0] != odd[1], "which may be run by its path"
+    assert before != trial.fingerprint_of({**files, "other.py": "def run(): return 8\n"}), "it may be any module"
+    assert before != trial.fingerprint_of({**files, "odd-one/x.y.py": "1"})
+    odd = [trial.fingerprint_of({**files, "odd-one/x.y.py": text}) for text in ("1", "2")]
+    assert odd[0] != odd[1], "which may be run by its path"
     for ignored in (".hidden/x.py", "node_modules/x.py", "plug/__pycache__/x.py", "plug/data.txt"):
         assert before == trial.fingerprint_of({**files, ignored: "1"})
     assert before == trial.fingerprint_of({**files, "env/pyvenv.cfg": "", "env/lib/x.py": ""})
@@ -477,7 +471,6 @@ def test_modules_that_may_be_loaded_by_a_computed_name_count(trial: Trial, text:
         "def f(): return __import__('plug.a', fromlist=['run'])",
         "import importlib.metadata\ndef f(): return importlib.metadata.version('x')",
         "from importlib import resources\ndef f(): return resources.files('x')",
-        "import importlib\ndef f(n): return importlib.import_module(f'json.{n}')",
     ],
 )
 def test_a_literal_module_name_does_not_make_other_modules_count(trial: Trial, text: str) -> None:
@@ -492,7 +485,6 @@ def test_modules_of_the_own_package_loaded_by_a_computed_name_count(trial: Trial
     files = {"p/steps.py": text, "p/__init__.py": "", "p/a.py": G, "b.py": G}
     before = trial.fingerprint_of(files, module="p.steps")
     assert before != trial.fingerprint_of(replace_in(files, "return 1", "return 2"), module="p.steps")
-    assert before == trial.fingerprint_of({**files, "b.py": ""}, module="p.steps")
     for other in (text.replace("__package__", "n"), text.replace("f'.{n}'", "'..b'")):
         files["p/steps.py"] = other
         assert trial.fingerprint_of(files, module="p.steps") != trial.fingerprint_of(

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from nfrun.code.watch import process_state
 from nfrun.code.watch.process_state import RANDOM, ProcessState, listed
 
 
@@ -114,15 +113,6 @@ def test_a_program_may_have_replaced_the_function_that_seeds(monkeypatch: pytest
     marks = state.reset()
     random.random()
     assert state.changed(marks) == (RANDOM,)
-
-
-def test_the_generator_is_read_in_another_way_where_it_lies_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_state, "_STATE_BYTES", 1)
-    state = ProcessState()
-    start = state.reset()
-    assert state.changed(start) == ()
-    random.random()
-    assert state.changed(start) == ("random's generator",)
 
 
 @pytest.mark.parametrize(("names", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.code.folder_code import FolderCode
+from nfrun.code.fingerprint import FolderCode
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.executors.base import ON_THREADS, Placement
 from nfrun.engine.executors.registry import CLUSTERS, DEFAULT_EXECUTOR, EXECUTORS

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 from conftest import Here, Trial, failed
 
-from nfrun.code.fingerprint import Fingerprints
-from nfrun.code.folder_code import FolderCode
+from nfrun.code.fingerprint import Fingerprints, FolderCode
 from nfrun.code.source_import import import_for_process
 from nfrun.core.errors import Cause
 from nfrun.core.events import NodeStarted

@@ -275,12 +275,17 @@ ROWS = [
         f"{HERE}def load(name): return (HERE / name).read_text()\n"
         "def f(): return {'n': load('data/a.csv')}\ndef g(): return {'n': load('data/b.csv')}",
         {"data/b.csv": "2"}, ["b"], p=TWO, **{"data/b.csv": "1"}),
-    row("what the function reads for another node, as neither a logger nor a named tuple keeps anything",
-        f"{HERE}import logging\nfrom collections import namedtuple\nLOG = logging.getLogger('x')\n"
-        "NAMES = ['a', 'b']\nRow = namedtuple('Row', 'n')\ndef load(name):\n    LOG.info(NAMES)\n    print(NAMES)\n"
-        "    return Row((HERE / name).read_text())\n"
-        "def f(): return {'n': load('data/a.csv').n}\ndef g(): return {'n': load('data/b.csv').n}",
+    row("what the function reads for another node, as a logger keeps nothing",
+        f"{HERE}import logging\nLOG = logging.getLogger('x')\n"
+        "NAMES = ['a', 'b']\ndef load(name):\n    LOG.info(NAMES)\n    print(NAMES)\n"
+        "    return (HERE / name).read_text()\n"
+        "def f(): return {'n': load('data/a.csv')}\ndef g(): return {'n': load('data/b.csv')}",
         {"data/b.csv": "2"}, ["b"], p=TWO, **{"data/b.csv": "1"}),
+    row("what a function reads that calls a variable, as that may keep it",
+        f"{HERE}from collections import namedtuple\nRow = namedtuple('Row', 'n')\n"
+        "def load(name): return Row((HERE / name).read_text())\n"
+        "def f(): return {'n': load('data/a.csv').n}\ndef g(): return {'n': load('data/b.csv').n}",
+        {"data/b.csv": "2"}, ["a", "b"], p=TWO, **{"data/b.csv": "1"}),
     row("a warning and a traceback that show the source", "import warnings, traceback\ndef f():\n"
         "    warnings.warn('x')\n    try: 1 / 0\n    except ArithmeticError: traceback.format_exc()\n"
         "    return {'n': 1}\n",

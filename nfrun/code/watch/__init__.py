@@ -5,6 +5,6 @@
 `counted_files.py` decides which files count. `forked_children.py` has what forked child processes open. `seen_files.py`
 decides at the end of an attempt which files are inputs and which are outputs. `recorded_files.py` gives files their
 names in the journal and takes their checksums. `attribution.py` finds the nodes for which files count that shared code
-opened, with what `kept_objects.py` says of that code. `process_state.py` sees changes of state that all nodes of a
-process share, and `default_connection.py` use of DuckDB's default connection.
+opened. `process_state.py` sees changes of state that all nodes of a
+process share.
 """

@@ -13,7 +13,7 @@ import nfrun
 from nfrun.core.pipeline import WORK_IGNORED, WORK_PARTS
 from nfrun.system.file_search import PYTHON_FOLDERS
 
-_SYSTEM = ("/usr", "/etc", "/proc", "/sys", "/dev")
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/etc", "/proc", "/sys", "/dev")
 _NAMES = PYTHON_FOLDERS | {".git"}  # of folders that never count
 
 

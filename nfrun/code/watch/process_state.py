@@ -7,9 +7,8 @@ attempt at a time, and each begins with the same state.
 from __future__ import annotations
 
 import _locale
-import _random
-import ctypes
 import os
+import pickle
 import random
 import sys
 import time
@@ -20,8 +19,6 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any, NamedTuple
 
-from nfrun.code.watch.default_connection import DefaultConnection
-
 RANDOM = "random's generator"
 NUMPY = "numpy's global random generator"
 DIRECTORY = "the working directory"
@@ -29,7 +26,6 @@ ENVIRON = "the environment variables"
 LOCALE = "the locale"
 FIGURES = "pyplot's figures"
 
-_STATE_BYTES = 624 * 4 + 4  # of a Mersenne Twister: its words and its position
 _OURS = frozenset({b"PYTHONSAFEPATH", b"PYTHONHASHSEED", b"NFRUN_PRELOAD"})  # set while a fork server starts
 _SEEDED_ON_IMPORT = ("numpy.random", "torch", "polars", "duckdb")
 
@@ -37,11 +33,11 @@ _SEEDED_ON_IMPORT = ("numpy.random", "torch", "polars", "duckdb")
 class StartState(NamedTuple):
     """The states of both generators, and the number of imported modules, when an attempt or the node's code began.
 
-    The state of numpy's generator is empty if numpy is not imported.
+    The state of numpy's generator is None if numpy is not imported.
     """
 
-    random: bytes
-    numpy: bytes
+    random: object
+    numpy: object
     modules: int
 
 
@@ -60,14 +56,12 @@ class ProcessState:
     def __init__(self) -> None:
         self._adopt()
         self._figures = _figures()
-        self._random = _random_reader()
         if "numpy" in sys.modules:  # so that the first use of its generator is seen
             import numpy.random  # noqa: F401
-        self._numpy: tuple[object, Callable[[], bytes]] = (None, bytes)
 
     def reset(self) -> StartState:
         """Return the state when an attempt begins."""
-        return StartState(self._random(), self._numpy_state(), len(sys.modules))
+        return StartState(random.getstate(), _numpy_state(), len(sys.modules))
 
     def begin(self, start: StartState) -> StartState:
         """Call this when the attempt has imported the node's modules. `start` is what `reset` returned."""
@@ -77,8 +71,8 @@ class ProcessState:
 
     def changed(self, start: StartState) -> tuple[str, ...]:
         """Return the names of what has changed: the generators since `start`, all else since this object was made."""
-        found = [RANDOM] if self._random() != start.random else []
-        if start.numpy and self._numpy_state() != start.numpy:
+        found = [RANDOM] if random.getstate() != start.random else []
+        if start.numpy is not None and _numpy_state() != start.numpy:
             found.append(NUMPY)
         if _directory() != self._directory:
             found.append(DIRECTORY)
@@ -107,17 +101,6 @@ class ProcessState:
         self._directory = _directory()
         self._environ = dict(_environ())
         self._locale = _locale.setlocale(_locale.LC_ALL)
-
-    def _numpy_state(self) -> bytes:
-        module = sys.modules.get("numpy.random.mtrand")
-        if module is None:
-            return b""
-        generator = module._rand._bit_generator
-        known, read = self._numpy
-        if known is not generator:
-            read = _numpy_reader(generator)
-            self._numpy = generator, read
-        return read()
 
 
 class WorkerState(ProcessState):
@@ -227,6 +210,12 @@ def _directory() -> str:
         return ""
 
 
+def _numpy_state() -> bytes | None:
+    """Return the state of numpy's global generator, None if it is not imported."""
+    module = sys.modules.get("numpy.random.mtrand")
+    return None if module is None else pickle.dumps(module.get_state(legacy=False))
+
+
 def _environ() -> Mapping[bytes, bytes]:
     """Return the environment as bytes, as `os.environ` stores it: comparing it takes a hundredth of the time."""
     environ: Any = os.environ
@@ -254,26 +243,46 @@ def _pyplot_settings() -> dict[str, Any] | None:
         return dict(getattr(sys.modules.get("matplotlib"), "rcParams", {}))
 
 
-def _random_reader() -> Callable[[], bytes]:
-    """Return what reads the state of the generator behind `random.random` and the like.
+class DefaultConnection:
+    """The connection behind `duckdb.sql` and the like. With several `threads`, the order of rows would change."""
 
-    `random.getstate` makes 625 numbers of it, which takes sixty times as long.
-    """
-    generator: Any = random._inst  # not `random.seed.__self__`: others replace `seed`
-    header, padding = object.__basicsize__, 4
-    if _random.Random.__basicsize__ == header + _STATE_BYTES + padding:
-        read = _reader(id(generator) + header)
-        if int.from_bytes(read()[:4], sys.byteorder) == generator.getstate()[1][-1]:
-            return read
-    return lambda: repr(generator.getstate()).encode()
+    def __init__(self, threads: int) -> None:
+        import duckdb
 
+        self._connection = duckdb.connect(config={"threads": threads})
+        self._threads = threads
+        self._used = False
+        self._transaction = self._begin_transaction()
+        duckdb.set_default_connection(self._connection)
 
-def _numpy_reader(generator: Any) -> Callable[[], bytes]:
-    if type(generator).__name__ == "MT19937":
-        return _reader(generator.ctypes.state_address)
-    return lambda: repr(generator.state).encode()
+    def begin(self, seed: float, threads: int) -> None:
+        """Seed what queries draw, by a number from 0 to 1, and set the number of threads."""
+        import duckdb
 
+        was_used = self.used
+        with suppress(duckdb.Error):
+            self._connection.execute("select setseed(?)", [seed]).fetchall()
+            if threads != self._threads:
+                self._connection.execute(f"set threads = {threads}")
+                self._threads = threads
+            if not was_used:
+                self._transaction = self._begin_transaction()
 
-def _reader(address: int) -> Callable[[], bytes]:
-    memory = (ctypes.c_char * _STATE_BYTES).from_address(address)
-    return lambda: memory.raw
+    @property
+    def used(self) -> bool:
+        """Whether anything but this object has used the connection, or has replaced it."""
+        import duckdb
+
+        if not self._used:
+            last = self._transaction
+            try:
+                self._transaction = self._begin_transaction()
+                self._used = self._transaction != last + 1 or duckdb.default_connection() is not self._connection
+            except duckdb.Error:  # it is closed, or has a result that was not read to its end
+                self._used = True
+        return self._used
+
+    def _begin_transaction(self) -> int:
+        """Return the number of a new transaction: every use of the instance takes one."""
+        rows: list[Any] = self._connection.execute("select txid_current()").fetchall()
+        return int(rows[0][0])

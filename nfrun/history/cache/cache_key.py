@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun import __version__
 from nfrun.code.facts.code_facts import CodeFacts, SharedVariable, shared_variables
-from nfrun.code.folder_code import FolderCode
+from nfrun.code.fingerprint import FolderCode
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.history.journal import FinishedNode
@@ -146,6 +146,8 @@ class CacheKeys:
             [f"{name}: {spec.types[name]}" if name in spec.types else name for name in spec.outputs]
         )
         key_inputs |= kind.code.key(spec, self.code.of(spec.folder))
+        for name in self._pipeline.secrets:  # a new one gives the same results
+            key_inputs.pop(f"variable {name}", None)
         key_inputs |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         key_inputs |= {f"setting {name}": text_checksum(_canonical(value)) for name, value in spec.settings.items()}
         key_inputs |= {

@@ -15,7 +15,7 @@ from typing import Any
 
 import nfrun
 from nfrun.code.facts.known_facts import known_facts
-from nfrun.code.folder_code import FolderCode
+from nfrun.code.fingerprint import FolderCode
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.system.checked_json import read_checked, write_checked
 from nfrun.system.checksums import bytes_checksum, text_checksum

@@ -1,7 +1,7 @@
 """Finds the files that a SQL text may read, by the names in it. It tokenizes the text; it does not parse SQL.
 
-If unsure, it finds a file too many. It misses names that the query computes (`'a' || '.csv'`, escapes in
-`E'…'`).
+If unsure, it finds a file too many. Of names that the query computes, such as `'d/' || $p || '.csv'`, what is not
+known stands for anything.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.nodes.base import NamedFiles
-from nfrun.nodes.texts.sql_arguments import computed_names
 from nfrun.tables.formats import format_of
 
 # Comments (they may hold quotes), strings in all notations, values, and dotted names, which may name files unquoted.
@@ -33,6 +32,16 @@ _FOLDER = re.compile(r"\b(?:(?:read_\w+|\w+_scan)\s*\(\s*\[?|(?:im|ex)port\s+dat
 _ATTACH = re.compile(r"\battach\s+(?:or\s+replace\s+)?(?:database\s+)?(?:if\s+not\s+exists\s+)?$", re.IGNORECASE)
 _WRITTEN = re.compile(r"\b(?:to|export\s+database)\s*$", re.IGNORECASE)
 _URI = re.compile("file:(?://(?:localhost)?)?(?=/)")
+_PLAIN = re.compile(r"""--[^\n]* | /\*.*?\*/ | '(?:[^']|'')*' | "(?:[^"]|"")*" """, re.DOTALL | re.VERBOSE)
+_READ = re.compile(r"\b(read_\w+|\w+_scan|glob)\s*\(", re.IGNORECASE)
+_SET = re.compile(r"\bset\s+(?:session\s+|global\s+)?variable\s+(\w+)\s*(?:=|\bto\b)", re.IGNORECASE)
+# The parts of an expression that gives names of files.
+_PART = re.compile(
+    r"""[eE]?'(?P<text>(?:[^']|'')*)' | "(?P<quoted>[^"]*)" | \$(?P<tag>\w*)\$(?P<dollars>.*?)\$(?P=tag)\$
+    | \$(?P<value>\w+)(?:\s*::\s*\w+)? | (?i:getvariable)\s*\(\s*'(?P<variable>[^']*)'\s*\)
+    | (?P<sign>[()\[\],;]) | [^\s|'"$()\[\],;]+""",
+    re.DOTALL | re.VERBOSE,
+)
 _LONGEST = 4096  # bytes of a path
 
 
@@ -44,7 +53,7 @@ def sql_files(text: str, values: Mapping[str, Any], base: Path) -> NamedFiles:
     is an obstacle if the text computes a name of which nothing is known.
     """
     found = NamedFiles()
-    computed = list(computed_names(text, values))
+    computed = list(_computed_names(text, values))
     for function in (function for function, pattern in computed if not pattern):
         found.obstacle = f"nfrun cannot know which files {function} reads: name them under 'files'"
     for name, before in dict.fromkeys([*_names(text, values), *((name, "read_text(") for _, name in computed)]):
@@ -128,3 +137,40 @@ def _files(name: str, base: Path, folder: bool) -> Iterator[tuple[str, Path]]:
     for match in sorted(glob(name, root_dir=base, recursive=True, include_hidden=True)):  # noqa: PTH207
         if (base / match).is_file():
             yield match, base / match
+
+
+def _computed_names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the functions that read files, each with the names that it gets: patterns, "" if nothing is known."""
+    # The same text without what may hold the signs that are looked for.
+    plain = _PLAIN.sub(lambda found: found[0][0] + "_" * (len(found[0]) - 1), text)
+    variables: dict[str, list[str]] = {}
+    for found in _SET.finditer(plain):
+        variables.setdefault(found[1].lower(), []).extend(_argument(text[found.end() :], values, variables))
+    for found in _READ.finditer(plain):
+        for name in _argument(text[found.end() :], values, variables):
+            yield found[1], "" if name.startswith("*") else name
+
+
+def _argument(text: str, values: Mapping[str, Any], variables: Mapping[str, list[str]]) -> list[str]:
+    """Return what the expression at the beginning of the text may give, with `*` for what is not known."""
+    found: list[str] = []
+    current, depth, is_list = [""], 0, False
+    for part in _PART.finditer(text):
+        kind, sign = part.lastgroup, part["sign"]
+        depth += (sign == "(") - (sign == ")")
+        if depth < 0 or sign == ";" or (not depth and sign == "," and not is_list):
+            break
+        if depth or sign == ")":  # what a function gives
+            choices = ["*"]
+        elif sign:
+            is_list = sign != "]"
+            found, current = [*found, *current], [""]
+            continue
+        elif kind == "value" and isinstance(value := values.get(part["value"]), str | int | list):
+            choices = [str(item) for item in (value if isinstance(value, list) else [value])]
+        elif kind == "variable":
+            choices = variables.get(part["variable"].lower(), ["*"])
+        else:
+            choices = [part[kind].replace("''", "'")] if kind in ("text", "quoted", "dollars") else ["*"]
+        current = [re.sub(r"\*+", "*", before + choice) for before in current for choice in choices]
+    return [name for name in (*found, *current) if name]
