@@ -18,17 +18,8 @@ _READING = {"len", "sorted", "list", "tuple", "set", "dict", "frozenset", "sum",
 _READING |= {"str", "int", "float", "bool", "bytes", "any", "all", "reversed", "isinstance", "repr"}
 _READING |= {"get", "keys", "values", "items", "index", "count", "copy", "deepcopy", "join", "joinpath", "split"}
 _READING |= {"strip", "format", "lower", "upper", "replace", "startswith", "endswith", "encode", "decode", "union"}
-_READING |= {
-    "resolve",
-    "absolute",
-    "with_suffix",
-    "with_name",
-    "exists",
-    "is_file",
-    "is_dir",
-    "read_text",
-    "read_bytes",
-}
+_READING |= {"resolve", "absolute", "with_suffix", "with_name", "exists", "is_file", "is_dir"}
+_READING |= {"read_text", "read_bytes"}
 _READING |= {"debug", "info", "warning", "error", "exception", "log", "print"}
 _CHANGING = {"iadd", "ior", "setitem", "delitem", "heappush", "heappop", "heapify", "insort", "shuffle", "setattr"}
 _CONSTANTS = {"getLogger", "compile", "Path", "PurePath", "namedtuple", "TypeVar", "ParamSpec", "NewType", "frozenset"}

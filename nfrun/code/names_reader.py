@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nfrun.code.signatures import ClassSignature, ModuleNames, Signature
+from nfrun.code.symbols import symbols_of
 
 _DATACLASS = ("dataclass", "define", "frozen", "mutable")  # decorators that make `__init__` of the fields
 _DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
@@ -62,68 +63,33 @@ def _decoded(data: bytes) -> str:
 
 
 def _module(tree: ast.Module, file: str, package: str) -> ModuleNames:
-    """Collect the names that a module binds, in one pass."""
+    """Collect the names that a module binds."""
+    symbols = symbols_of(tree, package)
     module = ModuleNames(file)
-    for statement in _statements(tree.body):
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            is_clear = statement.name not in module.functions
-            module.functions[statement.name] = signature_of(statement, file) if is_clear else None
-            if statement.decorator_list:
-                module.decorated.add(statement.name)
-            module.dynamic = module.dynamic or statement.name == "__getattr__"
-        else:
-            if isinstance(statement, ast.ClassDef):
-                module.classes[statement.name] = class_signature(statement, file, module.classes)
-            if isinstance(statement, ast.Import):
-                module.imported.update(_bound(statement))
-            if isinstance(statement, ast.ImportFrom):
-                other = _absolute(statement, package)
-                module.from_others.update({a.asname or a.name: (other, a.name) for a in statement.names})
-            module.others.update(dict.fromkeys(_bound(statement)))
-            module.dynamic = module.dynamic or any(name.id in _DYNAMIC_CALLS for name in _names_in(statement))
-    module.dynamic = module.dynamic or "*" in module.others
+    for name, definitions in symbols.definitions.items():
+        for body in (definition.body for definition in definitions):
+            if isinstance(body, Function):
+                module.functions[name] = None if name in module.functions else signature_of(body, file)
+                module.decorated |= {name} if body.decorator_list else set()
+            elif isinstance(body, ast.ClassDef):
+                module.classes[name] = class_signature(body, file, module.classes)
+            if not isinstance(body, Function) and name != "__doc__":
+                module.others[name] = None
+    for name, bound in symbols.imports.items():
+        for imported, _ in bound:
+            module.others[name] = None
+            if imported.name:
+                module.from_others[name] = imported.module, imported.name
+            else:
+                module.imported.add(name)
+    bodies = [definition.body for found in (*symbols.definitions.values(), symbols.module_body) for definition in found]
+    code = [part for body in bodies if not isinstance(body, (Function, ast.ClassDef)) for part in ast.walk(body)]
+    module.dynamic = (
+        "__getattr__" in module.functions
+        or any(star.name == "*" for star in symbols.star_imports)
+        or any(isinstance(part, ast.Name) and part.id in _DYNAMIC_CALLS for part in code)
+    )
     return module
-
-
-def _absolute(statement: ast.ImportFrom, package: str) -> str:
-    """Return the name of the module that a statement in a module of a package imports from."""
-    if not statement.level:
-        return statement.module or ""
-    steps = package.split(".")
-    around = steps[: len(steps) + 1 - statement.level]
-    return ".".join([*around, *([statement.module] if statement.module else [])])
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a module, with those inside `if`, `try`, `with` and loops, but not inside definitions."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        for name in ("body", "orelse", "finalbody"):
-            yield from _statements(getattr(statement, name, []))
-        for handler in getattr(statement, "handlers", []):
-            yield from _statements(handler.body)
-        for case in getattr(statement, "cases", []):
-            yield from _statements(case.body)
-
-
-def _bound(statement: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement other than a function definition binds in the module."""
-    if isinstance(statement, ast.ClassDef):
-        yield statement.name
-    elif isinstance(statement, ast.Import | ast.ImportFrom):
-        for alias in statement.names:
-            yield alias.asname or alias.name.split(".")[0]
-    else:
-        yield from (name.id for name in _names_in(statement) if isinstance(name.ctx, ast.Store))
-
-
-def _names_in(statement: ast.stmt) -> Iterator[ast.Name]:
-    """Yield the names in a statement, without those in statements nested in it."""
-    for part in ast.iter_child_nodes(statement):
-        if not isinstance(part, ast.stmt | ast.ExceptHandler | ast.match_case):
-            yield from (name for name in ast.walk(part) if isinstance(name, ast.Name))
 
 
 def signature_of(function: Function, file: str, *, is_method: bool = False) -> Signature:

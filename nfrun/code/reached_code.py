@@ -120,16 +120,22 @@ class ReachedCode:
     def _reach(self, items: Iterable[Item], skip: str | Item = "") -> Iterator[tuple[Item, _Step]]:
         """Yield the items and all items that they lead to, except `skip`, or those that have it as their name."""
         seen: set[Item] = set()
+        wholes: set[str] = set()  # modules
         left, whole = list(items), list[Item]()  # whole modules first: then their definitions need not be read again
         while whole or left:
             item = whole.pop() if whole else left.pop()
-            if item in seen or skip in (item, item[1]) or ((item[0], _WHOLE) in seen and self._is_definition(*item)):
+            module, name = item
+            if item in seen or (skip and skip in (item, name)) or (module in wholes and self._is_definition(*item)):
                 continue
             seen.add(item)
-            step = self._steps.get(item) or self._steps.setdefault(item, self._step(*item))
+            if name == _WHOLE:
+                wholes.add(module)
+            if (step := self._steps.get(item)) is None:
+                step = self._steps[item] = self._step(module, name)
             yield item, step
             for following in step.following:
-                (whole if following[1] in (_WHOLE, _BELOW) else left).append(following)
+                if following not in seen:
+                    (whole if following[1] in (_WHOLE, _BELOW) else left).append(following)
 
     def _is_definition(self, module: str, name: str) -> bool:
         source = self._sources.get(module)

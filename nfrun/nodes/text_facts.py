@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.code.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.folders import from_base
-from nfrun.system.atomic_files import open_regular_file
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
@@ -22,9 +20,6 @@ _WORDS = re.compile(
     r"\b(?:now|today|age|ls|stat|TZ)\b|date|time|uuid|sample|random|secrets|EPOCH|-[acm]min|-newer|%\(|shuf|sort.*-\w*R|openssl",
     re.IGNORECASE,
 )
-
-
-_SCRIPTS = (".py", ".sh", ".bash")
 
 
 def query_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
@@ -55,27 +50,10 @@ def with_script(
 
     `where` is the place of the text. `prints`: its stdout is a log.
     """
-    from nfrun.code.facts.script_clocks import time_in_script, with_time
+    from nfrun.code.facts.script_clocks import time_in_file, time_in_script, with_time
 
-    found = [_time_in_file(path, from_base(node)(name)) for name, path in files.items()]
+    found = [time_in_file(path, from_base(node)(name)) for name, path in files.items()]
     return with_time(facts, time_in_script(text, where, prints=prints), *found)
-
-
-def _time_in_file(path: Path, shown: str) -> CodeFacts:
-    """Return what a file that a script names tells of the time, if it is a script or a query."""
-    from nfrun.code.facts.clocks import clocks_in_query
-    from nfrun.code.facts.script_clocks import time_in_file
-
-    with suppress(OSError, UnicodeDecodeError):
-        if path.suffix == ".sql":
-            return CodeFacts(clocks=[CodeFact(clock, shown) for clock in clocks_in_query(path.read_text("utf-8"))])
-        if path.suffix in _SCRIPTS:
-            return time_in_file(path, shown)
-        if not path.suffix:
-            with open_regular_file(path) as file:
-                if file.read(2) == b"#!":
-                    return time_in_file(path, shown)
-    return NO_FACTS
 
 
 def network_of_values(node: NodeSpec) -> list[CodeFact]:
