@@ -319,6 +319,11 @@ COMPUTED = {  # by what the query reads: `d/x.csv`, or nobody knows
     "a name in a list": ("from read_csv(['y.csv', 'd/' || $p || '.csv'])", "{p: x}"),
     "a variable": ("set variable p = 'd/' || 'x.csv'; from read_csv(getvariable('p'))", "{}"),
     "a variable in a name": ("set variable p = 'x'; from read_csv('d/' || getvariable('p') || '.csv')", "{}"),
+    "a query in a query": ("from query('from read_csv(''d/x.csv'')')", "{}"),
+    "a query in dollars": ("from query($$from read_csv('d/x.csv')$$)", "{}"),
+    "a table by its name": ("from query_table(['d/x.csv'])", "{}"),
+    "a folder to search": ("set file_search_path = 'd'; from read_csv('x.csv')", "{}"),
+    "one of several folders to search": ("set file_search_path to 'e,d'; from read_csv('x.csv')", "{}"),
     "what is not known in a name": ("from read_csv('d/' || lower('X') || '.csv')", "{}"),
 }
 for what, (text, values) in COMPUTED.items():

@@ -75,13 +75,13 @@ class _Search:
 
     def search(self, text: str) -> None:
         for place in (self.variables.get("PATH") or os.environ.get("PATH", "")).split(":"):
-            if os.path.abspath(os.path.join(self.folder, place)).startswith(f"{self.folder}/"):
+            if place and (not place.startswith("/") or place.startswith(f"{self.folder}/")):
                 self.enter(place)  # with tools of the project
         for name, value in self.variables.items():
             for word in value.split(":"):
                 self.enter(word)
             if not _PATHS.match(f"{name}="):
-                self.name(value, self.places)
+                self.text(value, self.places)
         self.found.variables.update(read_variables(text))
         self.text(text, self.places)
         while self.left:
@@ -114,8 +114,8 @@ class _Search:
             for part in (word, *_SPLIT.split(word)):
                 self.enter(re.sub(r"^-[A-Z]", "", part.replace(OWN, ".")))
         for word in words:
-            if not _PATHS.match(word):
-                self.name(word, [*places, *self.places])
+            for each in {word, _PLACEHOLDER.sub("*", word)} if not _PATHS.match(word) else ():
+                self.name(each, [*places, *self.places])
         for package, names, whole in _IMPORT.findall(text):
             for name in _SPLIT.split(names):
                 self.module(f"{package}.{name}" if package else name, [*places, *self.places])

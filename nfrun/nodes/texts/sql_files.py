@@ -32,6 +32,7 @@ _FOLDER = re.compile(r"\b(?:(?:read_\w+|\w+_scan)\s*\(\s*\[?|(?:im|ex)port\s+dat
 _ATTACH = re.compile(r"\battach\s+(?:or\s+replace\s+)?(?:database\s+)?(?:if\s+not\s+exists\s+)?$", re.IGNORECASE)
 _WRITTEN = re.compile(r"\b(?:to|export\s+database)\s*$", re.IGNORECASE)
 _URI = re.compile("file:(?://(?:localhost)?)?(?=/)")
+_SEARCHED = re.compile(r"\bfile_search_path\s*(?:=|\bto\b)\s*'([^']*)'", re.IGNORECASE)
 _PLAIN = re.compile(r"""--[^\n]* | /\*.*?\*/ | '(?:[^']|'')*' | "(?:[^"]|"")*" """, re.DOTALL | re.VERBOSE)
 _READ = re.compile(r"\b(read_\w+|\w+_scan|glob)\s*\(", re.IGNORECASE)
 _SET = re.compile(r"\bset\s+(?:session\s+|global\s+)?variable\s+(\w+)\s*(?:=|\bto\b)", re.IGNORECASE)
@@ -56,7 +57,10 @@ def sql_files(text: str, values: Mapping[str, Any], base: Path) -> NamedFiles:
     computed = list(_computed_names(text, values))
     for function in (function for function, pattern in computed if not pattern):
         found.obstacle = f"nfrun cannot know which files {function} reads: name them under 'files'"
-    for name, before in dict.fromkeys([*_names(text, values), *((name, "read_text(") for _, name in computed)]):
+    names = [*_names(text, values), *((name, "read_text(") for _, name in computed)]
+    places = [place for found in _SEARCHED.findall(text) for place in found.split(",")]
+    names += [(os.path.join(place, name), before) for place in places for name, before in names]  # noqa: PTH118
+    for name, before in dict.fromkeys(names):
         if len(name) <= _LONGEST:
             with suppress(OSError, ValueError):
                 named = os.path.expanduser(_URI.sub("", name, count=1))  # noqa: PTH111
@@ -107,7 +111,10 @@ def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if kind == "value":
             yield from ((name, before) for name in _texts(values.get(token[kind])))
         else:
-            yield _string(token), before
+            string = _string(token)
+            yield string, before
+            if kind in ("text", "escaped", "dollars") and re.search("['\"$]", string):  # a query in a query
+                yield from _names(string, values)
 
 
 def _string(token: re.Match[str]) -> str:

@@ -42,6 +42,9 @@ FILES = {
     "lib/pkg2/__main__.py": "",
     "imports.py": "import pkg2",
     "Makefile": "out: in.csv\n\tsort in.csv > out\n",
+    "read.R": "x <- read.csv('in.csv')",
+    "read.pl": "open(my $f, '<', \"data.csv\");",
+    "list": "in.csv\n",
     "circle.py": "import circle\n'circle.py'",
     "venv/pyvenv.cfg": "",
     "venv/bin/tool.py": "",
@@ -89,6 +92,17 @@ CASES = {
     "PYTHONPATH=lib python imports.py": {"imports.py", "lib/pkg2/__init__.py", "lib/pkg2/__main__.py"},
     "python imports.py": {"imports.py"},
     "make out": {"Makefile", "in.csv"},
+    "for f in conf/x parts/a; do cat $f.*; done": {"conf/x.yaml", "parts/a.csv"},
+    "for name in x y; do cat conf/$name.yaml; done": {"conf/x.yaml", "conf/y.yaml"},
+    "D=conf; cat $D/x.yaml": {"conf/x.yaml", "conf/y.yaml"},  # a folder that is named counts
+    "F=parts/a; G=$F; cat $G.csv": {"parts/a.csv"},
+    "cat $(ls -d sub)/../in.csv": {"in.csv", "sub/run.py", "sub/beside.txt"},
+    "cat ${NOT_SET:-in.csv} ${NOT_SET:=data.csv}": {"in.csv", "data.csv"},
+    "ROOT=$(git rev-parse --show-toplevel); cat $ROOT/in.csv": {"in.csv"},
+    "python3 - <<EOF\nopen('conf/%s.yaml' % n)\nEOF": {"conf/x.yaml", "conf/y.yaml"},
+    "Rscript read.R": {"read.R", "in.csv"},
+    "perl read.pl": {"read.pl", "data.csv"},
+    "./list": {"list", "in.csv"},
     "python appends.py": {"appends.py"},
     "echo x >> in.csv; echo y 2>>data.csv; echo z | tee -a in.csv": set(),
     "echo x >> in.csv; wc -l in.csv": {"in.csv"},
@@ -168,3 +182,13 @@ def test_headers_that_c_files_include(tmp_path: Path, command: str) -> None:
     (tmp_path / "src/u.c").write_text('#include <other.h>\n#include "a.h"\n # include "deep.h"\n#include "gone.h"\n')
     (tmp_path / "src/a.h").write_text('#include "b.h"\n#include "../src/a.h"\n')
     assert set(script_files(command, {}, tmp_path)) == {*names}, "also <other.h>: a file too many is better than stale"
+
+
+def test_a_tool_of_the_project_that_the_path_finds_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "bin").mkdir()
+    (folder / "bin/convert").write_text("#!/bin/sh\ncat in.csv")
+    (folder / "bin/unused").touch()
+    assert set(script_files("convert", {}, folder)) == set()
+    monkeypatch.setenv("PATH", f"{folder}/bin:/usr/bin")
+    assert set(script_files("convert", {}, folder)) == {"bin/convert", "in.csv"}
+    assert set(script_files("convert", {"PATH": "/usr/bin"}, folder)) == set()
