@@ -22,9 +22,9 @@ LAYERS = """
 core 4023
 system 4031
 tables 7588
-code 7070
-rows 2758
-nodes 7364
+code 6911
+rows 2675
+nodes 7329
 pipeline_file 7626
 engine 4577
 cluster 3431
