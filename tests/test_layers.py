@@ -22,7 +22,7 @@ LAYERS = """
 core 4023
 system 4031
 tables 7588
-code 6911
+code 6908
 rows 2675
 nodes 7329
 pipeline_file 7626

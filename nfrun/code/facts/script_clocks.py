@@ -14,7 +14,6 @@ from nfrun.code.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 from nfrun.code.facts.names import Names
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.values import replace
-from nfrun.system.atomic_files import open_regular_file
 
 _SCRIPTS = (".py", ".sh", ".bash", ".sql")
 _IGNORED = re.compile(r"(?:^|(?<=\s))#[^\n]*|\\\n")
@@ -81,13 +80,11 @@ def time_in_file(path: Path, shown: str) -> CodeFacts:
     Nothing for other files: a script has an ending of one, or none and `#!` at its start.
     """
     try:
-        if path.suffix:
-            if path.suffix not in _SCRIPTS:
+        if path.suffix not in ("", *_SCRIPTS):
+            return NO_FACTS
+        with path.open("rb") as file:
+            if not path.suffix and file.read(2) != b"#!":
                 return NO_FACTS
-        else:
-            with open_regular_file(path) as file:
-                if file.read(2) != b"#!":
-                    return NO_FACTS
         text = path.read_text("utf-8")
         if path.suffix == ".sql":
             return CodeFacts(clocks=[CodeFact(clock, shown) for clock in clocks_in_query(text)])
