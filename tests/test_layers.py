@@ -22,13 +22,13 @@ LAYERS = """
 core 4023
 system 4031
 tables 7588
-code 6908
+code 6927
 rows 2675
 nodes 7329
 pipeline_file 7626
 engine 4577
 cluster 3431
-history 6301
+history 6303
 reports 3985
 lookback 4801
 session 4376

@@ -36,6 +36,8 @@ _PYTHON = re.compile(r"(.*/)?python[\d.]*")
 
 _NAMES = (ast.Attribute, ast.Name)
 _IMPORTS = (ast.Import, ast.ImportFrom)
+_COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")  # names of code
+_OPTIMIZED = 1  # the flag of code of functions, not of classes; the import of `inspect` takes long
 _MAY_QUOTE = (*FUNCTIONS, ast.Call, ast.arg, ast.AnnAssign)  # code in a text
 
 
@@ -58,7 +60,7 @@ class Uses:
 def uses(body: ast.AST, package: str) -> Uses:
     """Collect what a statement uses, without names that are local to functions and comprehensions in it."""
     found = Uses()
-    local = _local_names(body)
+    quoted_names, in_queries = set[str](), set[str]()
     imported_here: dict[str, list[Imported]] = {}
     read: list[tuple[str, str, ast.Call | None]] = []  # names, with their attributes and the call of each
     left: list[ast.AST] = [body]
@@ -66,7 +68,9 @@ def uses(body: ast.AST, package: str) -> Uses:
     while left:
         node = left.pop()
         if isinstance(node, _MAY_QUOTE):
-            left.extend(_quoted(node))
+            quoted = [*_quoted(node)]
+            quoted_names.update(part.id for each in quoted for part in ast.walk(each) if isinstance(part, ast.Name))
+            left += quoted
         if isinstance(node, _NAMES):
             name, rest, owner = _path(node)
             read.append((name, rest, calls.get(node)))
@@ -75,8 +79,6 @@ def uses(body: ast.AST, package: str) -> Uses:
             for name, imported in imports_of(node, package):
                 found.loads.update(dict.fromkeys(imported.loads))
                 imported_here.setdefault(name, []).append(imported)
-                if name not in local:  # bound in the module by a loop or `global`: any code may use it
-                    found.imports[imported, ""] = None
         elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             found.loads_any = True
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -85,10 +87,16 @@ def uses(body: ast.AST, package: str) -> Uses:
             left += parts_of(node)
         if isinstance(node, ast.Call):
             calls[node.func] = node
-            read += _named_in_query(node, found)
+            named = [*_named_in_query(node, found)]
+            in_queries.update(name for name, _, _ in named)
+            read += named
         if isinstance(node, ast.ClassDef):  # its imports are used as its attributes
             bound = (imported for part in scope(node.body) for _, imported in binds(part, package))
             found.imports.update(((imported, ""), None) for imported in bound if imported)
+    local = _local_names(body, in_queries) - quoted_names  # an annotation means those of the module
+    for name, bound_here in imported_here.items():
+        if name not in local:  # bound in the module by a loop or `global`: any code may use it
+            found.imports.update(((imported, ""), None) for imported in bound_here)
     for name, rest, call in read:
         _take_name(name, rest, call, imported_here.get(name, []), found, local)
     has_option = not found.texts.keys().isdisjoint(("-m", "-c"))
@@ -107,8 +115,12 @@ def is_by_name(name: str) -> bool:
     return name.rpartition(".")[2] in IMPORT_FUNCTIONS
 
 
-def _local_names(body: ast.AST) -> Set[str]:
-    """Return the names that functions and comprehensions bind, as Python's compiler sees it; none of the module."""
+def _local_names(body: ast.AST, in_queries: Set[str]) -> Set[str]:
+    """Return the names that functions and comprehensions bind, as Python's compiler sees it; none of the module.
+
+    The compiler does not see the names `in_queries`. They are local if the whole statement is one function that binds
+    them: of several functions, nobody knows which has the query.
+    """
     place: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
     statement = body.value if isinstance(body, ast.keyword) else body
     if isinstance(statement, ast.withitem):
@@ -116,15 +128,22 @@ def _local_names(body: ast.AST) -> Set[str]:
     elif isinstance(statement, ast.expr):
         statement = ast.Expr(statement, **place)
     tree = statement if isinstance(statement, ast.Module) else ast.Module([statement], [])  # type: ignore[list-item]
-    local, outer = set[str](), set[str]()
+    local, outer, own = set[str](), set[str](), list[set[str]]()
     with suppress(SyntaxError, TypeError, ValueError, RecursionError, MemoryError), ignored_warnings():
         left = [compile(tree, "", "exec", dont_inherit=True, optimize=0)]
         while left:
             code = left.pop()
             local.update(code.co_varnames, code.co_cellvars)
             outer.update(code.co_names)
+            if code.co_flags & _OPTIMIZED and code.co_name not in _COMPREHENSIONS:
+                own.append({*code.co_varnames, *code.co_cellvars})
             left += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return local - outer
+    if (
+        in_queries and len(own) == 1 and isinstance(body, FUNCTIONS)
+    ):  # from Python 3.12 on, with those of comprehensions
+        targets = (part.target for part in ast.walk(body) if isinstance(part, ast.comprehension))
+        in_queries = in_queries - own[0].difference(getattr(n, "id", "") for each in targets for n in ast.walk(each))
+    return local - outer - in_queries
 
 
 def _path(node: ast.Attribute | ast.Name) -> tuple[str, str, list[ast.AST]]:

@@ -599,6 +599,46 @@ import duckdb, pyarrow as pa
 T = pa.table({'a': [1]})
 def f(): return duckdb.connect().sql('select * from T').to_arrow_table()
 
+## a table in a query of a class, of which another method has such a local name | [1] | [2]
+import duckdb, pyarrow as pa
+T = pa.table({'a': [1]})
+class Reader:
+ def other(self, T): return T
+ def rows(self): return duckdb.connect().sql('select * from T').to_arrow_table()
+def f(): return Reader().rows()
+
+## a table in a query beside an inner function with such a local name | [1] | [2]
+import duckdb, pyarrow as pa
+T = pa.table({'a': [1]})
+def f():
+ def other(T): return T
+ return duckdb.connect().sql('select * from T').to_arrow_table()
+
+## a table in a query beside a lambda with such a name | [1] | [2]
+import duckdb, pyarrow as pa
+T = pa.table({'a': [1]})
+def f():
+ other = lambda T: T
+ return duckdb.connect().sql('select * from T').to_arrow_table()
+
+## a table in a query beside a comprehension with such a name | [1] | [2]
+import duckdb, pyarrow as pa
+T = pa.table({'a': [1]})
+def f():
+ others = [T for T in 'xy']
+ return duckdb.connect().sql('select * from T').to_arrow_table()
+
+## a name in a frame's query beside a loop in a comprehension | N = 1 | N = 2
+import pandas as pd
+N = 1
+def f(): return pd.DataFrame({'a': [len([N for N in 'ab']), 1]}).query('a > @N')
+
+## a class in a quoted annotation, beside an argument of its name
+import dataclasses, typing
+class T:
+ n: int = 1
+def f(T: "T" = None): return {'a': 1}
+
 ## a table in a query of a relation
 import duckdb, pyarrow as pa
 T = pa.table({'a': [1]})
