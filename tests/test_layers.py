@@ -24,7 +24,7 @@ system 4031
 tables 7588
 code 6927
 rows 2675
-nodes 7329
+nodes 7321
 pipeline_file 7626
 engine 4577
 cluster 3431

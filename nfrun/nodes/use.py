@@ -296,12 +296,7 @@ USE = Kind(
         expression_hint="which plug-in runs is fixed; put values under 'with'",
     ),
     runs=Runs(run, calls_code=True),
-    maps=Maps(
-        lambda node, lookup: _map_form(node),
-        call_piece,
-        call_async=call_piece_async,
-        join=_join_pieces,
-    ),
+    maps=Maps(lambda node, lookup: _map_form(node), call_piece, call_async=call_piece_async, join=_join_pieces),
 )
 
 

@@ -150,10 +150,8 @@ class CacheKeys:
             key_inputs.pop(f"variable {name}", None)
         key_inputs |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         key_inputs |= {f"setting {name}": text_checksum(_canonical(value)) for name, value in spec.settings.items()}
-        key_inputs |= {
-            f"{_PACKAGE}{name}": self._distributions.version(name) or ""
-            for name in (*spec.packages, *kind.code.packages)
-        }
+        packages = (*spec.packages, *kind.code.packages)
+        key_inputs |= {f"{_PACKAGE}{name}": self._distributions.version(name) or "" for name in packages}
         if spec.map is not None:
             key_inputs["map"] = _map_digest(spec.map)
             columns = [contract.columns for contract in spec.contracts.values() if contract.columns]
