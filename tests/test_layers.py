@@ -25,7 +25,7 @@ tables 7588
 code 6927
 rows 2675
 nodes 7321
-pipeline_file 7626
+pipeline_file 7590
 engine 4577
 cluster 3431
 history 6303

@@ -19,19 +19,11 @@ class BuiltDocument(Document):
 
     places: Mapping[Keys, SourceSpan] = field(default_factory=dict)
 
-    def span(self, *path: str | int) -> SourceSpan:
-        """Return the place of the call that gave the value at `path`."""
+    def place(self, path: Keys, *, at_key: bool = False, start: int = 0, length: int = 0) -> SourceSpan:
+        """Return the place of the call that gave the value at `path`: it has no place for each key or character."""
         path = self.written(path)
         found = next((self.places[path[:i]] for i in range(len(path), -1, -1) if path[:i] in self.places), None)
         return found or SourceSpan(self.file)
-
-    def key_span(self, *path: str | int) -> SourceSpan:
-        """Return what `span` does: a call has no place for each key."""
-        return self.span(*path)
-
-    def span_within(self, path: Keys, start: int, length: int) -> SourceSpan:
-        """Return what `span` does."""
-        return self.span(*path)
 
     def start_of_entry(self, section: str, key: str) -> SourceSpan:
         """Return the place of the call that made the entry, without the text of the line."""

@@ -167,14 +167,8 @@ def _is_env(path: Keys) -> bool:
 def _hint_at(path: Keys) -> str:
     """Return the hint for an expression in a place where none is evaluated."""
     key = str(path[2] if path[0] in _SECTIONS and len(path) > 2 else path[0])
-    names = (
-        "with",
-        "env",
-        "files",
-        "if",
-        *WITH_EXPRESSIONS,
-        *(name for name, of in KINDS.items() if of.says.is_template),
-    )
+    templates = [name for name, of in KINDS.items() if of.says.is_template]
+    names = ("with", "env", "files", "if", *WITH_EXPRESSIONS, *templates)
     *places, last = [f"'{name}'" for name in names]
     if key == "params":
         return f"a parameter has a plain value; put the expression where it is used: {', '.join(places)} or {last}"

@@ -14,10 +14,11 @@ from string import Formatter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.pipeline import EXPRESSION_START
+from nfrun.core.pipeline import EXPRESSION_START, has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, frozen
 from nfrun.pipeline_file.parameters import env_text
+from nfrun.pipeline_file.yaml.document import Keys
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -137,6 +138,17 @@ def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
             raise
 
     return value_of(whole) if whole else _EXPRESSION.sub(value_of, text)
+
+
+def evaluate_all(value: Any, path: Keys, evaluated: Callable[[str, Keys], Any]) -> Any:
+    """Return a nested value with its expressions evaluated by a function that gets the text and the path of each."""
+    if isinstance(value, str):
+        return evaluated(value, path) if has_expression(value) else value
+    if isinstance(value, dict):
+        return {key: evaluate_all(item, (*path, key), evaluated) for key, item in value.items()}
+    if isinstance(value, list):
+        return [evaluate_all(item, (*path, i), evaluated) for i, item in enumerate(value)]
+    return value
 
 
 def _as_text(value: Any, code: str) -> str:

@@ -43,12 +43,10 @@ def names_in_file(path: Path) -> NamesInFile:
     bodies = {name: _mapping(body) for name, body in _mapping(root.get("nodes")).items()}
     inputs = _mapping(root.get("inputs"))
     params = _mapping(root.get("params"))
-    axes = _axes(root, bodies)
     tags = [_mapping(body).get("tags") or () for body in (root.get("defaults"), *bodies.values())]
     named = [[tag] if isinstance(tag, str) else tag for tag in tags]
     return NamesInFile(
-        nodes={name: _cells(name, body.get("matrix"), axes) for name, body in bodies.items()}
-        | dict.fromkeys(inputs, ()),
+        nodes=_cells(root, bodies) | dict.fromkeys(inputs, ()),
         bodies=bodies,
         last_nodes=tuple([name for section in LAST_SECTIONS for name in _mapping(root.get(section))]),
         params={name: tuple(_values(param)) for name, param in params.items()},
@@ -79,23 +77,19 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _axes(root: Mapping[str, Any], bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Return the ids of the values of each axis in the order of their declarations, () where the file has no list."""
+def _cells(root: Mapping[str, Any], bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Sequence[str]]:
+    """Return the ids of the cells of each node, the last axis varying fastest; () where the file does not tell them."""
     axes: dict[str, tuple[str, ...]] = {}
     for matrix in (root.get("matrix"), *(body.get("matrix") for body in bodies.values())):
         for name, source in _mapping(matrix).items():
-            values = source if isinstance(source, list) else []
-            keys = [key_of(value) for value in values]
+            keys = [key_of(value) for value in (source if isinstance(source, list) else [])]
             known = all(isinstance(key, str | int | float) and not has_expression(str(key)) for key in keys)
             axes.setdefault(name, tuple(map(id_of, keys)) if known else ())
-    # What is excluded takes a matrix as a whole to tell.
-    return dict.fromkeys(axes, ()) if "exclude" in axes else axes
-
-
-def _cells(node: str, matrix: Any, axes: Mapping[str, tuple[str, ...]]) -> Sequence[str]:
-    """Return the ids of the cells of a node, the last axis varying fastest; () where they are not known."""
-    named = [matrix] if isinstance(matrix, str) else [*matrix] if isinstance(matrix, list | dict) else []
-    own = [axes[name] for name in axes if name in named]
-    if not own or len(own) != len(named) or prod(map(len, own)) > _MOST_CELLS:
-        return ()
-    return ["@".join([node, *ids]) for ids in product(*own)]
+    cells: dict[str, Sequence[str]] = dict.fromkeys(bodies, ())
+    for node, body in bodies.items() if "exclude" not in axes else ():  # what is excluded takes a matrix as a whole
+        matrix = body.get("matrix")
+        named = [matrix] if isinstance(matrix, str) else [*matrix] if isinstance(matrix, list | dict) else []
+        own = [axes[name] for name in axes if name in named]
+        if own and len(own) == len(named) and prod(map(len, own)) <= _MOST_CELLS:
+            cells[node] = ["@".join([node, *ids]) for ids in product(*own)]
+    return cells

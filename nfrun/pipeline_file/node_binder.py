@@ -17,7 +17,7 @@ from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.conditions import check_value
 from nfrun.pipeline_file.contracts import bound_contract, checks_path, is_bound
-from nfrun.pipeline_file.expressions import ExpressionError, evaluate, has_secret
+from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all, has_secret
 from nfrun.pipeline_file.matrix.expansion import MatrixNames, seen_by_graph
 from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.references import items
@@ -193,23 +193,18 @@ class NodeBinder:
 
         An expression that fails adds a problem and gives "".
         """
-        if isinstance(value, str):
-            if not has_expression(value):
-                return value
-            if "run" in value:
-                self.on_run(value)
+
+        def evaluated(text: str, path: Keys) -> Any:
+            if "run" in text:
+                self.on_run(text)
             try:
-                return evaluate(value, names or self.names)
+                return evaluate(text, names or self.names)
             except ExpressionError as error:
-                self.report(
-                    self.document.span_within(path, error.start, error.length), str(error), self.hint(str(error))
-                )
+                place = self.document.place(path, start=error.start, length=error.length)
+                self.report(place, str(error), self.hint(str(error)))
                 return ""
-        if isinstance(value, dict):
-            return {key: self.value(item, (*path, key)) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.value(item, (*path, i)) for i, item in enumerate(value)]
-        return value
+
+        return evaluate_all(value, path, evaluated)
 
     def hint(self, message: str) -> str:
         """Return the hint for an expression that fails: the cell, if it may be that a value lacks an entry."""

@@ -240,19 +240,15 @@ def type_inputs(
         if inputs != spec.inputs:
             nodes[name] = replace(spec, inputs=inputs)
         for item in inputs:
-            _check_gathered(found, spec, item)
+            if item.gather and item.gather.form == "concat" and item.type != TABLE:
+                what = f"'{item.output}' is a {form_of(item.type)}, and only tables are put together"
+                found.report(input_path(found, spec, item, "gather"), what, "gather: dict")
             if item.alternative and form_of(type_of(item.alternative)) != form_of(item.type):
                 what = f"'{item.alternative}' is a {form_of(type_of(item.alternative))}"
                 what += f", and '{item.output}' is a {form_of(item.type)}"
                 found.report(input_path(found, spec, item, "else"), what, "both must be tables, files or folders")
         if includes(spec) and spec.body in included:
             _check_given(found, nodes[name], included[spec.body])
-
-
-def _check_gathered(found: Findings, spec: NodeSpec, item: Input) -> None:
-    if item.gather and item.gather.form == "concat" and item.type != TABLE:
-        what = f"'{item.output}' is a {form_of(item.type)}, and only tables are put together"
-        found.report(input_path(found, spec, item, "gather"), what, "gather: dict")
 
 
 def _check_given(found: Findings, spec: NodeSpec, other: Pipeline) -> None:

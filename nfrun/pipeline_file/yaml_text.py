@@ -35,7 +35,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    if "\n" in text and text.isprintable() is False and _is_block(text):
+    # A text of several lines stands under its key as it is, if it can.
+    is_whole = all(line == line.rstrip() and line.isprintable() for line in text.split("\n"))
+    if "\n" in text and is_whole and not text.startswith((" ", "\n")):
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if _is_plain(text) else '"')
 
@@ -48,13 +50,6 @@ def _is_plain(text: str) -> bool:
         return [parse(written, "").root for written in (f"- {text}", f"{{a: {text}}}")] == [[text], {"a": text}]
     except SpecError:
         return False
-
-
-def _is_block(text: str) -> bool:
-    """Return whether a text of several lines can stand under its key as it is."""
-    return all(line == line.rstrip() and all(c.isprintable() for c in line) for line in text.split("\n")) and not (
-        text.startswith((" ", "\n"))
-    )
 
 
 _Dumper.add_representer(str, _represent_text)

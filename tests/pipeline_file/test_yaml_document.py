@@ -649,10 +649,10 @@ def test_the_place_of_each_character_of_a_text(text: str, style: str | None, wid
     value, whole = document.root["a"]["v"], document.span("a", "v")
     lines = BREAK.split(written)
     for i, char in enumerate(value):
-        span = document.span_within(("a", "v"), i, 1)
+        span = document.place(("a", "v"), start=i, length=1)
         if not char.isspace() and isinstance(value, str):
             assert (span.line, span.column) >= (whole.line, whole.column)
             found = lines[span.line - 1][span.column - 1 : span.column - 1 + span.length]
             assert found in (char, "''") or found.startswith("\\")
-            before = document.span_within(("a", "v"), i - 1, 1) if i and not value[i - 1].isspace() else None
+            before = document.place(("a", "v"), start=i - 1, length=1) if i and not value[i - 1].isspace() else None
             assert before is None or (before.line, before.column) < (span.line, span.column)

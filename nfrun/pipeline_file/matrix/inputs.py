@@ -66,7 +66,10 @@ class _Matcher:
         pinned = [axis for axis, value in item.where.items() if not isinstance(value, list)]
         left = [axis for axis in own if axis not in seen and axis not in pinned]
         if item.gather is None:
-            self.no_columns(spec, item)
+            path = input_path(self.found, spec, item, "columns")
+            value = self.found.document.root["nodes"][spec.id]["inputs"]
+            if isinstance(value, dict) and isinstance(value[item.name], dict) and "columns" in value[item.name]:
+                self.found.report(path, "only 'gather: concat' has 'columns'", "remove it", at_key=True)
             if left:
                 self.found.report(input_path(self.found, spec, item, "from"), *self.not_gathered(spec, item, left))
             return item
@@ -75,13 +78,6 @@ class _Matcher:
             self.found.report(input_path(self.found, spec, item, "gather"), what, "remove 'gather'")
             return item
         return self.gathered(spec, item, left, has)
-
-    def no_columns(self, spec: NodeSpec, item: Input) -> None:
-        """Reject `columns` of an input that gathers nothing."""
-        value = self.found.document.root["nodes"][spec.id]["inputs"]
-        if isinstance(value, dict) and isinstance(value[item.name], dict) and "columns" in value[item.name]:
-            path = input_path(self.found, spec, item, "columns")
-            self.found.report(path, "only 'gather: concat' has 'columns'", "remove it", at_key=True)
 
     def gathered(self, spec: NodeSpec, item: Input, left: list[str], has: Sequence[str]) -> Input:
         """Return an input with the axes that it gathers and its columns."""

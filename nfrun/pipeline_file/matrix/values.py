@@ -8,10 +8,10 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.pipeline import Axis, Pipeline, has_expression
+from nfrun.core.pipeline import Axis, Pipeline
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen, replace
-from nfrun.pipeline_file.expressions import ExpressionError, evaluate
+from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all
 from nfrun.pipeline_file.matrix.axes import no_entry
 from nfrun.pipeline_file.matrix.axis_values import MAX_NODES, OWN_ID, check_values, key_of, shown, text_of, with_values
 from nfrun.pipeline_file.matrix.file_names import find_files, hint_for, pattern_problem
@@ -95,16 +95,14 @@ class _Finder:
 
     def evaluated(self, value: Any, path: Keys) -> Any:
         """Return a nested value with its expressions evaluated. Raises _Unknown."""
-        if isinstance(value, str) and has_expression(value):
+
+        def evaluated(text: str, path: Keys) -> Any:
             try:
-                return evaluate(value, self.names)
+                return evaluate(text, self.names)
             except ExpressionError as error:
                 raise _Unknown(ValueProblem(path, str(error), start=error.start, length=error.length)) from None
-        if isinstance(value, dict):
-            return {key: self.evaluated(item, (*path, key)) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.evaluated(item, (*path, i)) for i, item in enumerate(value)]
-        return value
+
+        return evaluate_all(value, path, evaluated)
 
     def checked(self, values: list[Any], path: Keys | None) -> Axis:
         """Return the axis with these values. Their problems are at `path`, or each at its value. Raises _Unknown."""

@@ -127,35 +127,27 @@ class Document:
     others: Mapping[str, Document] = field(default_factory=dict)
     included: tuple[SourceSpan, ...] = ()
 
-    def span(self, *path: str | int) -> SourceSpan:
-        """Return the span of the value at `path`, as in `span("nodes", "join", "inputs", 0)`.
+    def place(self, path: Keys, *, at_key: bool = False, start: int = 0, length: int = 0) -> SourceSpan:
+        """Return the span of the value at `path`, of its key if `at_key`, or of `length` characters from `start` on.
 
         An empty value (`key:`) has the span of its key. A value given by an alias has the span of the alias; the values
         inside it have theirs at the anchor. A path that does not exist gives the span of its last existing step.
+        Characters are those of a string; if it is behind an alias, returns the span of the whole value.
         """
-        return self._placed(self._source.span(self._find(path)[1]))
+        key, offset, value = self._find(path)
+        if length and isinstance(value, str):
+            written = self._source.text[offset >> 32 : (offset >> 32) + (offset & LENGTH)]
+            if (inner := place_in_scalar(written, value, start, length)) is not None:
+                offset = ((offset >> 32) + inner[0]) << 32 | inner[1]
+        return self._placed(self._source.span(key if at_key and not length else offset))
+
+    def span(self, *path: str | int) -> SourceSpan:
+        """Return the span of the value at `path`, as in `span("nodes", "join", "inputs", 0)`."""
+        return self.place(path)
 
     def key_span(self, *path: str | int) -> SourceSpan:
         """Return the span of the key that the last step of `path` names, of the value if that step is an index."""
-        return self._placed(self._source.span(self._find(path)[0]))
-
-    def span_within(self, path: Keys, start: int, length: int) -> SourceSpan:
-        """Return the span of `length` characters from the index `start` in the string at `path`.
-
-        If the string is behind an alias, returns the span of the whole value.
-        """
-        offset, value = self._find(path)[1:]
-        written = self._source.text[offset >> 32 : (offset >> 32) + (offset & LENGTH)]
-        place = place_in_scalar(written, value, start, length) if isinstance(value, str) else None
-        if place is None:
-            return self._placed(self._source.span(offset))
-        return self._placed(self._source.span(((offset >> 32) + place[0]) << 32 | place[1]))
-
-    def place(self, path: Keys, *, at_key: bool = False, start: int = 0, length: int = 0) -> SourceSpan:
-        """Return the span of the value at `path`, of its key if `at_key`, or of `length` characters of the value."""
-        if length:
-            return self.span_within(path, start, length)
-        return self.key_span(*path) if at_key else self.span(*path)
+        return self.place(path, at_key=True)
 
     def start_of_entry(self, section: str, key: str) -> SourceSpan:
         """Return where the entry `key` of the top-level mapping `section` starts: a span without the line's text."""
