@@ -20,7 +20,7 @@ from typing import IO, Any, TextIO
 
 import nfrun
 from nfrun import __version__
-from nfrun.cli.compare_options import BenchOptions
+from nfrun.cli.command_options import BenchOptions
 from nfrun.cli.consoles import is_colored
 from nfrun.cli.exit_codes import (
     EXIT_BUG,

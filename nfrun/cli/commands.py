@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nfrun import __version__
-from nfrun.cli.clean_options import CleanOptions
-from nfrun.cli.compare_options import BenchOptions
+from nfrun.cli.command_options import BenchOptions, CleanOptions, SchemaOptions
 from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
 from nfrun.cli.plugins_command import PluginsOptions, plugins
-from nfrun.cli.schema_options import SchemaOptions
 from nfrun.core.errors import SpecError, UsageError
 from nfrun.session.option_fields import Options
 from nfrun.session.option_values import cache_budget, tells_github

@@ -48,7 +48,6 @@ class InitOptions(Options):
     folder: Path = declare(
         default=".",
         parse=partial(parse_path, what="folder"),
-        completes="folder",
         metavar="DIR",
         help="The folder of the project. It is made if it is missing. Left out: the working directory.",
     )

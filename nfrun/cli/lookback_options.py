@@ -27,7 +27,6 @@ _pipeline_file = partial(
     declare,
     "--pipeline",
     parse=parse_path,
-    completes="pipeline file",
     metavar="FILE",
     help="The pipeline file whose runs are meant. It may also stand first. Default: all runs in the work folder that "
     "is here.",
@@ -36,7 +35,6 @@ _work = partial(
     declare,
     "--work",
     parse=partial(parse_path, what="folder"),
-    completes="folder",
     metavar="DIR",
     help="The work folder. Default: .nfrun beside the pipeline file or in the working directory.",
 )
@@ -133,7 +131,6 @@ class ReportOptions(Options):
     file: Path | None = declare(
         *("-o", "--output"),
         parse=parse_path,
-        completes="file",
         metavar="FILE",
         help="Write this file; '-' is stdout. Default: PIPELINE-NUMBER.html in the working directory.",
     )
@@ -167,7 +164,6 @@ class OpenOptions(Options):
     file: Path | None = declare(
         *("-o", "--output"),
         parse=parse_path,
-        completes="file",
         metavar="FILE",
         help="Write a file, in the format of its ending; an output that is no table is copied.",
     )

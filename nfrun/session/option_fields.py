@@ -16,11 +16,8 @@ from nfrun.session.option_values import (
     NO_CACHE_SIZE,
     parse_address,
     parse_cache_size,
-    parse_date,
-    parse_inputs,
     parse_params,
     parse_path,
-    parse_profile,
     parse_selectors,
     parse_slots,
     parse_store,
@@ -29,19 +26,7 @@ from nfrun.session.option_values import (
 _Command = TypeVar("_Command")
 
 # What options name, beside their choices. `nodes` are those of a file, by selectors; `node` and `output` are recorded.
-COMPLETED = (
-    "",
-    "pipeline file",
-    "file",
-    "folder",
-    "profile",
-    "params",
-    "inputs",
-    "nodes",
-    "node",
-    "output",
-    "run",
-)
+COMPLETED = ("", "profile", "params", "inputs", "nodes", "node", "output", "run")
 
 # The headings of options in the help of commands that have many.
 PARAMETERS, SELECTION = "Parameters and inputs", "Which nodes run"
@@ -110,9 +95,7 @@ def refuse_idle(*options: tuple[str, bool, str]) -> None:
 
 
 flag = partial(declare, kind=bool, default=False)
-pipeline_option = partial(
-    declare, kind=Path, parse=parse_path, completes="pipeline file", metavar="PIPELINE", help="The pipeline file."
-)
+pipeline_option = partial(declare, kind=Path, parse=parse_path, metavar="PIPELINE", help="The pipeline file.")
 params_option = partial(
     declare,
     *("-p", "--param"),
@@ -122,15 +105,6 @@ params_option = partial(
     completes="params",
     metavar="NAME=VALUE",
     help="Set a parameter of the pipeline.",
-    group=PARAMETERS,
-)
-params_file_option = partial(
-    declare,
-    "--params-file",
-    parse=parse_path,
-    completes="file",
-    metavar="FILE",
-    help="Parameters from a YAML or JSON file.",
     group=PARAMETERS,
 )
 slots_option = partial(
@@ -143,41 +117,10 @@ slots_option = partial(
     help="How many nodes run at once. auto, the default: as many as cores, at least 4.",
     group=WORKING,
 )
-inputs_option = partial(
-    declare,
-    "--input",
-    kind=list[str],
-    default=(),
-    parse=parse_inputs,
-    completes="inputs",
-    metavar="NAME=FILE",
-    help="Read this file for an input of the pipeline.",
-    group=PARAMETERS,
-)
-profile_option = partial(
-    declare,
-    "--profile",
-    parse=parse_profile,
-    completes="profile",
-    metavar="NAME",
-    help="Use this profile of the file. Default: NFRUN_PROFILE.",
-    group=PARAMETERS,
-)
-date_option = partial(
-    declare,
-    "--date",
-    parse=parse_date,
-    wrong="not a date such as 2026-01-31",
-    metavar="DATE",
-    help="The date that ${{ run.date }} gives, for a run of another day (2026-01-31). Default: today, in the time zone "
-    "of the file.",
-    group=PARAMETERS,
-)
 work_option = partial(
     declare,
     "--work",
     parse=partial(parse_path, what="folder"),
-    completes="folder",
     metavar="DIR",
     help="Where runs are kept. Default: .nfrun beside the pipeline file.",
     group=KEPT,
@@ -214,14 +157,6 @@ force_option = partial(
     "--force",
     help="Run these nodes, whatever earlier runs have finished, if they are selected. Repeatable.",
 )
-only_option = partial(
-    selectors_option,
-    "--only",
-    help="Select these nodes alone: ids, or tag:, kind:, file:, status:, with * and ?. Repeatable.",
-)
-from_option = partial(selectors_option, "--from", help="Select these nodes and what needs them. Repeatable.")
-until_option = partial(selectors_option, "--until", help="Select these nodes and what they need. Repeatable.")
-exclude_option = partial(selectors_option, "--exclude", help="Do not select these nodes. Repeatable.")
 resume_option = partial(
     declare,
     "--resume",
@@ -229,9 +164,6 @@ resume_option = partial(
     default=False,
     help="Reuse what earlier runs have finished. This is the default.",
     group=SELECTION,
-)
-verify_option = partial(
-    flag, "--verify", help="Read all files that nodes read, also large ones that seem unchanged.", group=SELECTION
 )
 json_option = partial(flag, "--json", help="One JSON document on stdout, and nothing else.", group=SHOWN)
 color_option = partial(
@@ -264,7 +196,6 @@ store_option = partial(
     declare,
     "--store",
     parse=parse_store,
-    completes="folder",
     metavar="PATH|URI",
     help="With --executor dask: where outputs are, for all workers: a shared folder, or s3://bucket/folder. "
     "Default: NFRUN_STORE.",

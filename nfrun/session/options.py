@@ -16,6 +16,7 @@ from nfrun.core.values import MISSING
 from nfrun.engine.executors.registry import CLUSTERS, EXECUTORS
 from nfrun.session.option_fields import (
     KEPT,
+    PARAMETERS,
     SELECTION,
     SHOWN,
     WORKING,
@@ -24,62 +25,107 @@ from nfrun.session.option_fields import (
     cache_size_option,
     color_option,
     command_options,
-    date_option,
     declare,
-    exclude_option,
     flag,
     force_option,
     fresh_option,
-    from_option,
     github_option,
-    inputs_option,
     json_option,
     no_github_option,
-    only_option,
-    params_file_option,
     params_option,
     pipeline_option,
-    profile_option,
     refuse_idle,
     resume_option,
+    selectors_option,
     slots_option,
     store_option,
-    until_option,
-    verify_option,
     work_option,
 )
-from nfrun.session.option_values import FOREVER, MAX_DAYS, parse_path, parse_seconds, parse_wait
+from nfrun.session.option_values import (
+    FOREVER,
+    MAX_DAYS,
+    parse_date,
+    parse_inputs,
+    parse_path,
+    parse_profile,
+    parse_seconds,
+    parse_wait,
+)
 from nfrun.system.units import parse_size
 from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
 
 
 def _file_option(name: str, help_text: str) -> Any:
     """Declare an option with the path of a file that a run writes."""
-    return declare(name, parse=parse_path, completes="file", metavar="FILE", help=help_text, group=SHOWN)
+    return declare(name, parse=parse_path, metavar="FILE", help=help_text, group=SHOWN)
 
 
 @command_options
-class RunOptions(Options):
-    """The options of `nfrun run`. `memory` is None for a quarter of the memory, `slots` for those of the profile.
+class SelectionOptions(Options):
+    """The options that `nfrun run` and `nfrun plan` share. `slots` is None for those of the profile."""
+
+    pipeline: Path = pipeline_option(default=MISSING)
+    given: Mapping[str, str] = params_option()
+    params_file: Path | None = declare(
+        "--params-file",
+        parse=parse_path,
+        metavar="FILE",
+        help="Parameters from a YAML or JSON file.",
+        group=PARAMETERS,
+    )
+    profile: str | None = declare(
+        "--profile",
+        parse=parse_profile,
+        completes="profile",
+        metavar="NAME",
+        help="Use this profile of the file. Default: NFRUN_PROFILE.",
+        group=PARAMETERS,
+    )
+    date: str | None = declare(
+        "--date",
+        parse=parse_date,
+        wrong="not a date such as 2026-01-31",
+        metavar="DATE",
+        help="The date that ${{ run.date }} gives, for a run of another day (2026-01-31). Default: today, in the time "
+        "zone of the file.",
+        group=PARAMETERS,
+    )
+    inputs: Mapping[str, str] = declare(
+        "--input",
+        kind=list[str],
+        default=(),
+        parse=parse_inputs,
+        completes="inputs",
+        metavar="NAME=FILE",
+        help="Read this file for an input of the pipeline.",
+        group=PARAMETERS,
+    )
+    only: Sequence[str] = selectors_option(
+        "--only", help="Select these nodes alone: ids, or tag:, kind:, file:, status:, with * and ?. Repeatable."
+    )
+    from_: Sequence[str] = selectors_option("--from", help="Select these nodes and what needs them. Repeatable.")
+    until: Sequence[str] = selectors_option("--until", help="Select these nodes and what they need. Repeatable.")
+    exclude: Sequence[str] = selectors_option("--exclude", help="Do not select these nodes. Repeatable.")
+    force: Sequence[str] = force_option()
+    fresh: bool = fresh_option()
+    resume: bool = resume_option()
+    verify: bool = flag(
+        "--verify", help="Read all files that nodes read, also large ones that seem unchanged.", group=SELECTION
+    )
+    json: bool = json_option()
+    slots: int | None = slots_option(default=None)
+    work: Path | None = work_option()
+
+
+@command_options
+class RunOptions(SelectionOptions):
+    """The options of `nfrun run`. `memory` is None for a quarter of the memory.
 
     A `schedule` or a `handoff` that is given is there for comparison. It means `fresh`, unless that is given too, or
     `resume` or `force` says that other nodes are reused.
     """
 
-    pipeline: Path = pipeline_option(default=MISSING)
-    given: Mapping[str, str] = params_option()
-    params_file: Path | None = params_file_option()
-    profile: str | None = profile_option()
-    date: str | None = date_option()
-    inputs: Mapping[str, str] = inputs_option()
-    only: Sequence[str] = only_option()
-    from_: Sequence[str] = from_option()
-    until: Sequence[str] = until_option()
-    exclude: Sequence[str] = exclude_option()
-    force: Sequence[str] = force_option()
     fresh: bool = fresh_option(default=None)
-    resume: bool = resume_option()
-    verify: bool = verify_option()
     keep_going: bool = flag(
         "-k", "--keep-going", help="After a failure, run what does not depend on it.", group=SELECTION
     )
@@ -88,14 +134,12 @@ class RunOptions(Options):
         "-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.", group=SHOWN
     )
     color: str = color_option()
-    json: bool = json_option()
     report: Path | None = _file_option("--report", "Write a page about the run, for browsers: one HTML file.")
     events: Path | None = _file_option("--events", "Write every event as a line of JSON.")
     junit: Path | None = _file_option("--junit", "Write nodes and checks as test cases for CI systems.")
     trace: Path | None = _file_option("--trace", "Write when what ran, for ui.perfetto.dev.")
     github: bool = github_option()
     no_github: bool = no_github_option()
-    slots: int | None = slots_option(default=None)
     executor: str = declare(
         "--executor",
         default="file",
@@ -149,7 +193,6 @@ class RunOptions(Options):
         "memory: no files; json: as text, for comparison. If it is given, all nodes run.",
         group=WORKING,
     )
-    work: Path | None = work_option()
     keep: bool = flag("--keep", help="Remove no tables at the end of this run, however much they take.", group=KEPT)
     cache_size: int | None = cache_size_option()
     fsync: bool = flag(
@@ -195,30 +238,16 @@ def check_github_options(options: RunOptions | ValidateOptions) -> None:
 
 
 @command_options
-class PlanOptions(Options):
+class PlanOptions(SelectionOptions):
     """The options of `nfrun plan`."""
 
-    pipeline: Path = pipeline_option(default=MISSING)
-    given: Mapping[str, str] = params_option()
-    params_file: Path | None = params_file_option()
-    profile: str | None = profile_option()
-    date: str | None = date_option()
-    inputs: Mapping[str, str] = inputs_option()
-    only: Sequence[str] = only_option()
-    from_: Sequence[str] = from_option()
-    until: Sequence[str] = until_option()
-    exclude: Sequence[str] = exclude_option()
     force: Sequence[str] = force_option(help="Show what would run if these nodes did. Repeatable.")
     fresh: bool = fresh_option(help="Show the plan alone, whatever earlier runs have finished.")
     resume: bool = resume_option(help="Show which nodes would run, and why. This is the default.")
-    verify: bool = verify_option()
     format: str = declare(
         "--format", default="text", choices=("text", "json", "mermaid", "dot"), help="How to show it.", group=SHOWN
     )
-    json: bool = json_option()
     verbose: bool = flag("-v", "--verbose", help="Show each cell of a matrix.", group=SHOWN)
-    slots: int | None = slots_option(default=None)
-    work: Path | None = work_option()
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
@@ -244,7 +273,6 @@ class ValidateOptions(Options):
         kind=list[Path],
         default=MISSING,
         parse=lambda files: [*map(parse_path, files)],
-        completes="pipeline file",
         metavar="FILE",
         help="Pipeline files.",
     )

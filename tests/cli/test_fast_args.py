@@ -15,13 +15,11 @@ from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from nfrun.cli.clean_options import CleanOptions
+from nfrun.cli.command_options import BenchOptions, CleanOptions, SchemaOptions
 from nfrun.cli.commands import all_commands
-from nfrun.cli.compare_options import BenchOptions
 from nfrun.cli.fast_args import parse_plain
 from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
 from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, ReportOptions, RunsOptions, ShowOptions
-from nfrun.cli.schema_options import SchemaOptions
 from nfrun.cli.typer_app import app
 from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING, Field, fields

@@ -1,4 +1,4 @@
-"""Declares the options of `nfrun bench`."""
+"""Declares the options of `nfrun clean`, `nfrun schema` and `nfrun bench`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nfrun.session.option_fields import (
     Options,
+    cache_size_option,
     color_option,
     command_options,
     declare,
@@ -15,9 +16,41 @@ from nfrun.session.option_fields import (
     json_option,
     params_option,
     pipeline_option,
+    refuse_idle,
     slots_option,
+    work_option,
 )
 from nfrun.session.option_values import parse_number, parse_slots
+
+
+@command_options
+class CleanOptions(Options):
+    """The options of `nfrun clean`."""
+
+    pipeline: Path | None = pipeline_option(
+        help="The pipeline file whose work folder is meant. Left out: .nfrun in the working directory."
+    )
+    work: Path | None = work_option()
+    cache_size: int | None = cache_size_option()
+    all: bool = flag("--all", help="Remove all runs, or those of PIPELINE, with tables of 'cache: true' nodes too.")
+    dry_run: bool = flag("--dry-run", help="Only list what would be removed.")
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        refuse_idle(("--cache-size", self.all and self.cache_size is not None, "--all removes all tables"))
+
+
+@command_options
+class SchemaOptions(Options):
+    """The options of `nfrun schema`."""
+
+    what: str = declare(
+        default="pipeline",
+        choices=("pipeline", "kind", "plan", "run", "show", "validate"),
+        metavar="WHAT",
+        help="pipeline: a pipeline file, the default; kind: the static half of a plug-in; plan, run, show, validate: "
+        "what these commands print with --json.",
+    )
 
 
 @command_options
