@@ -61,9 +61,9 @@ def build_reporters(
     yield _summary(setup, results, err, record, previews.of, placement, obstacles, over_budget)
     yield previews
     if options.json:
-        from nfrun.reports.json_document import run_document
+        from nfrun.reports.json_document import RunDocument
 
-        yield run_document(record, pipeline, setup.started.run, setup.folder / LOGS, results, peak_rss)
+        yield RunDocument(record, pipeline, setup.started.run, setup.folder / LOGS, peak_rss, results)
     if github:
         yield github_report(setup, record, sys.stderr, partial(_command_to_go_on, setup, record))
 

@@ -9,27 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.events import AllNodesEnded, Event, RunFinished
+from nfrun.core.values import field, mutable
 
 
+@mutable
 class EndReport:
     """A reporter that writes what `document(end)` returns to `path` when all nodes have ended, and sets `written`.
 
     `write(path, text)` writes the file.
     """
 
+    path: Path
+    document: Callable[[RunFinished], dict[str, Any]]
+    write: Callable[[Path, str], object]
+    written: threading.Event = field(default_factory=threading.Event)
+
     name = "for the last nodes"
     event_types = (AllNodesEnded,)
-
-    def __init__(
-        self, path: Path, document: Callable[[RunFinished], dict[str, Any]], write: Callable[[Path, str], object]
-    ) -> None:
-        self.path = path
-        self.written = threading.Event()
-        self._document = document
-        self._write = write
 
     def event(self, event: Event) -> None:
         """Write the document. Raises OSError."""
         if isinstance(event, AllNodesEnded):
-            self._write(self.path, json.dumps(self._document(event.end), indent=2) + "\n")
+            self.write(self.path, json.dumps(self.document(event.end), indent=2) + "\n")
             self.written.set()

@@ -3,68 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from nfrun.core.events import NOT_SELECTED, Event, RunFinished
 from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.values import mutable
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.reports.shown_places import path_here
 from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
 
 
-def run_document(
-    record: RunRecord, pipeline: Pipeline, run: str, logs: Path, stream: IO[str], peak_rss: Callable[[], int]
-) -> RunDocument:
-    """Return the reporter for a run of a pipeline. `run` is its id."""
-    return RunDocument(
-        record,
-        stream,
-        run=run,
-        name=pipeline.name,
-        outputs=pipeline.outputs,
-        logs=logs,
-        peak_rss=peak_rss,
-        disabled=pipeline.disabled,
-        nodes={**pipeline.nodes, **pipeline.disabled_nodes},
-    )
-
-
+@mutable
 class RunDocument:
-    """A reporter that writes the document when the run has ended.
+    """A reporter that writes the document to `stream` when the run has ended.
 
-    `nodes` are those of the pipeline, `outputs` maps the shown names to output ids, and `disabled` the nodes that
-    planning has taken out to the reasons. `logs` is the folder with the logs of nodes. `peak_rss()` returns the peak
-    memory of the process in bytes.
+    `run` is the id of the run, `logs` the folder with the logs of nodes. `peak_rss()` returns the peak memory of the
+    process in bytes.
     """
 
+    record: RunRecord
+    pipeline: Pipeline
+    run: str
+    logs: Path
+    peak_rss: Callable[[], int]
+    stream: IO[str] | None = None
+
     name = "on stdout"
-
-    def __init__(
-        self,
-        record: RunRecord,
-        stream: IO[str],
-        *,
-        run: str,
-        name: str,
-        outputs: Mapping[str, str],
-        logs: Path,
-        peak_rss: Callable[[], int],
-        disabled: Mapping[str, str] = NOTHING,
-        nodes: Mapping[str, NodeSpec] = NOTHING,
-    ) -> None:
-        self._record = record
-        self._stream = stream
-        self._run = run
-        self._name = name
-        self._specs = nodes
-        self._outputs = outputs
-        self._logs = logs
-        self._peak_rss = peak_rss
-        self._disabled = disabled
-
     event_types = ()
 
     def event(self, event: Event) -> None:
@@ -72,18 +39,18 @@ class RunDocument:
 
     def close(self) -> None:
         """Write the document."""
-        json.dump(self.as_json(), self._stream, indent=2)
-        self._stream.write("\n")
-        self._stream.flush()
+        assert self.stream is not None
+        self.stream.write(json.dumps(self.as_json(), indent=2) + "\n")
+        self.stream.flush()
 
     def as_json(self, end: RunFinished | None = None) -> dict[str, Any]:
         """Return the document. Times are seconds, rounded to microseconds. `end` is that of a run that goes on."""
-        record, end = self._record, self._record.end or end
+        record, end = self.record, self.record.end or end
         # Leave out outputs without a digest: a run that was cut short may have refs that were never published.
-        refs = {name: ref for name, id in self._outputs.items() if (ref := record.refs.get(id)) and ref.digest}
+        refs = {name: ref for name, id in self.pipeline.outputs.items() if (ref := record.refs.get(id)) and ref.digest}
         return {
-            "run": self._run,
-            "name": self._name,
+            "run": self.run,
+            "name": self.pipeline.name,
             "status": end.status if end else "failed",
             "error": (end.error or None) if end else "the run did not end",
             "counts": record.counts(),
@@ -91,7 +58,7 @@ class RunDocument:
             "sequential_s": _round(record.sequential),
             "critical_path_s": _round(record.critical_path()[1]),
             "critical_path": record.critical_path()[0],
-            "peak_rss_bytes": self._peak_rss(),
+            "peak_rss_bytes": self.peak_rss(),
             "stages": [
                 {
                     "index": stage.index,
@@ -110,7 +77,7 @@ class RunDocument:
                 },
                 **{
                     name: self._absent_node(name, NodeRecord(0, "disabled", because=reason))
-                    for name, reason in self._disabled.items()
+                    for name, reason in self.pipeline.disabled.items()
                 },
             },
             "outputs": {
@@ -130,9 +97,9 @@ class RunDocument:
         return {**self._node(name, node), "stage": None}
 
     def _node(self, name: str, node: NodeRecord) -> dict[str, Any]:
-        spec = self._specs.get(name)
+        spec = self.pipeline.nodes.get(name) or self.pipeline.disabled_nodes.get(name)
         failure = node.failure
-        logs = {stream: log_path(self._logs, name, node.attempts, stream) for stream in (*STREAMS, LOG)}
+        logs = {stream: log_path(self.logs, name, node.attempts, stream) for stream in (*STREAMS, LOG)}
         return {
             **({"of": spec.of, "matrix": dict(spec.cell)} if spec and spec.of else {}),
             "status": node.status,

@@ -13,13 +13,14 @@ from typing import Any
 from nfrun import __version__
 from nfrun.core.events import Event, OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
-from nfrun.core.values import asdict
+from nfrun.core.values import KW_ONLY, asdict, field, mutable
 from nfrun.reports.table_preview import Preview, preview_of
 
 _MOST = 100  # outputs of a pipeline: a run shows six
 _LONGEST = 1_000  # characters of a cell: tables with longer ones are opened each time
 
 
+@mutable
 class KnownPreviews:
     """Returns what is shown of outputs, and keeps it when it is closed as a reporter.
 
@@ -28,25 +29,17 @@ class KnownPreviews:
     table of the same content and schema. One with a text that `redact` changes is not kept.
     """
 
+    read: Callable[[], dict[str, Any]]
+    write: Callable[[dict[str, Any]], object]
+    _: KW_ONLY
+    refs: Mapping[str, OutputRef]
+    table: Callable[[str], Any]
+    redact: Callable[[str], str]
+    _saved: dict[str, Any] | None = None
+    _shown: dict[str, Any] = field(default_factory=dict)
+
     name = "of previews"
     event_types = ()
-
-    def __init__(
-        self,
-        read: Callable[[], dict[str, Any]],
-        write: Callable[[dict[str, Any]], object],
-        *,
-        refs: Mapping[str, OutputRef],
-        table: Callable[[str], Any],
-        redact: Callable[[str], str],
-    ) -> None:
-        self._read = read
-        self._write = write
-        self._refs = refs
-        self._table = table
-        self._redact = redact
-        self._saved: dict[str, Any] | None = None
-        self._shown: dict[str, Any] = {}
 
     def event(self, event: Event) -> None:
         """Do nothing: it needs no events."""
@@ -54,13 +47,13 @@ class KnownPreviews:
     def of(self, id: str) -> Preview | None:
         """Return what is shown of an output, None if it cannot be opened."""
         if self._saved is None:
-            self._saved = self._read()
-        content = _content(self._refs[id])
+            self._saved = self.read()
+        content = _content(self.refs[id])
         found = self._saved.get(id, {})
         if content and found.get("content") == content:
             self._shown[id] = found
             return Preview(**found["preview"])
-        table = self._table(id)
+        table = self.table(id)
         if table is None:
             return None
         preview = preview_of(table)
@@ -74,12 +67,12 @@ class KnownPreviews:
         if not self._shown.items() <= saved.items():
             others = [(id, found) for id, found in saved.items() if id not in self._shown]
             with suppress(OSError):  # the next run opens the tables again
-                self._write(dict([*others, *self._shown.items()][-_MOST:]))
+                self.write(dict([*others, *self._shown.items()][-_MOST:]))
 
     def _may_be_kept(self, preview: Preview) -> bool:
         texts = [text for text in chain(preview.names, *preview.cells) if isinstance(text, str)]
         values = [str(value) for value in chain(*preview.cells) if isinstance(value, float)]
-        return all(len(text) <= _LONGEST and self._redact(text) == text for text in (*texts, *values))
+        return all(len(text) <= _LONGEST and self.redact(text) == text for text in (*texts, *values))
 
 
 def _content(ref: OutputRef) -> list[str]:

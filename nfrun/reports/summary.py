@@ -10,8 +10,8 @@ from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
 from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import ellipsize, escape_controls, shortened
+from nfrun.core.values import KW_ONLY, field, mutable
 from nfrun.reports.cells import alike_failures, folded, shortened_cells
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
@@ -40,6 +40,7 @@ _IDLE_CORE = 0.5  # of the wall time: if cores were idle for less, nodes may hav
 _FASTER = 1.1  # a speed-up over one node at a time that is worth a line
 
 
+@mutable
 class Summary:
     """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
@@ -56,57 +57,38 @@ class Summary:
     failure, "" if there is none.
     """
 
+    record: RunRecord
+    out: IO[str]
+    err: IO[str]
+    _: KW_ONLY
+    pipeline: str
+    console: Callable[[IO[str]], Console | PlainConsole]
+    import_console: Callable[[], object] = lambda: None
+    outputs: Mapping[str, str]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    preview: Callable[[str], Preview | None]
+    place: Callable[[str], str]
+    obstacles: Callable[[], Mapping[str, str]] = dict
+    over_budget: Callable[[], tuple[int, int] | None] = lambda: None
+    cpu: Callable[[], float]
+    children_cpu: Callable[[], float]
+    makespan: Callable[[Mapping[str, float]], float]
+    idle: Callable[[], float | None]
+    kept_on_threads: Callable[[str], bool] = lambda node: False
+    quiet: bool = False
+    redact: Callable[[str], str] = str
+    command: Callable[[], str] = str
+    event_types: tuple[type[Event], ...] = field(init=False)
+    _idle_before: float | None = field(init=False)
+    _cpu_before: float = field(init=False)
+    _children_cpu_before: float = field(init=False)
+    _has_imported: bool = False
+
     name = "on stdout"
 
-    def __init__(
-        self,
-        record: RunRecord,
-        out: IO[str],
-        err: IO[str],
-        *,
-        pipeline: str,
-        console: Callable[[IO[str]], Console | PlainConsole],
-        import_console: Callable[[], object] = lambda: None,
-        outputs: Mapping[str, str],
-        absent: Mapping[str, str] = NOTHING,
-        preview: Callable[[str], Preview | None],
-        place: Callable[[str], str],
-        obstacles: Callable[[], Mapping[str, str]] = dict,
-        over_budget: Callable[[], tuple[int, int] | None] = lambda: None,
-        cpu: Callable[[], float],
-        children_cpu: Callable[[], float],
-        makespan: Callable[[Mapping[str, float]], float],
-        idle: Callable[[], float | None],
-        kept_on_threads: Callable[[str], bool] = lambda node: False,
-        quiet: bool = False,
-        redact: Callable[[str], str] = str,
-        command: Callable[[], str] = str,
-    ) -> None:
-        self._pipeline = pipeline
-        self._command = command
-        self._record = record
-        self._out = out
-        self._err = err
-        self._console = console
-        self._outputs = outputs
-        self._absent = absent
-        self._preview = preview
-        self._place = place
-        self._obstacles = obstacles
-        self._over_budget = over_budget
-        self._quiet = quiet
-        self._redact = redact
-        self._cpu = cpu
-        self._makespan = makespan
-        self._idle = idle
-        self._kept_on_threads = kept_on_threads
-        self._idle_before = idle()
-        self._cpu_before = cpu()
-        self._children_cpu = children_cpu
-        self._children_cpu_before = children_cpu()
-        self.event_types = () if quiet else (NodeFinished,)
-        self._import_console = import_console
-        self._has_imported = False
+    def __post_init__(self) -> None:
+        self._idle_before, self._cpu_before, self._children_cpu_before = self.idle(), self.cpu(), self.children_cpu()
+        self.event_types = () if self.quiet else (NodeFinished,)
 
     def event(self, event: Event) -> None:
         """Import what the consoles need early, if the nodes leave time for it. The record keeps the state.
@@ -116,18 +98,18 @@ class Summary:
         """
         if self._has_imported:
             return
-        before = self._cpu()
+        before = self.cpu()
         if before - self._cpu_before < _COMPUTING * event.at:
-            self._import_console()
+            self.import_console()
             self._has_imported = True
-            self._cpu_before += self._cpu() - before  # the import is not work of the nodes
+            self._cpu_before += self.cpu() - before  # the import is not work of the nodes
 
     def close(self) -> None:
         """Print the summary, and the failures and the last line even if the rest of it cannot be printed."""
         try:
-            if not self._quiet:
-                used = self._cpu() - self._cpu_before + self._children_cpu() - self._children_cpu_before
-                out, err = self._console(self._out), self._console(self._err)
+            if not self.quiet:
+                used = self.cpu() - self._cpu_before + self.children_cpu() - self._children_cpu_before
+                out, err = self.console(self.out), self.console(self.err)
                 self._print_stages(err)
                 self._print_speed(err, used)
                 self._print_outputs(out)
@@ -135,14 +117,14 @@ class Summary:
                 self._print_warnings(err)
         finally:
             self._print_failures()
-            is_ok = self._record.end is not None and self._record.end.status == "ok"
-            if not self._quiet or not is_ok:
-                self._print_error(last_line(self._record, self._pipeline, "" if is_ok else self._command()))
+            is_ok = self.record.end is not None and self.record.end.status == "ok"
+            if not self.quiet or not is_ok:
+                self._print_error(last_line(self.record, self.pipeline, "" if is_ok else self.command()))
 
     # -- timings ---------------------------------------------------------------------------------------------------
 
     def _print_stages(self, err: Console | PlainConsole) -> None:
-        stages = self._record.stages_that_ran()
+        stages = self.record.stages_that_ran()
         if not stages:
             return
         shown = stages[:_MAX_STAGES]
@@ -155,9 +137,9 @@ class Summary:
         for heading in _FIGURES[: max(1, fit)]:
             table.add_column(heading, justify="right", no_wrap=True)
         for stage, cells in zip(shown, figures, strict=True):
-            folds = folded(stage.names, self._record.cells)
+            folds = folded(stage.names, self.record.cells)
             names = ", ".join(folds[:6]) + (", …" if len(folds) > 6 else "")
-            ran, count = len(stage.names), self._record.stage_counts[stage.index].nodes
+            ran, count = len(stage.names), self.record.stage_counts[stage.index].nodes
             names = f"{ran} of {count}: {names}" if ran < count else f"{ran}: {names}" if len(folds) > 1 else names
             table.add_row(str(stage.index + 1), shrinking_cell(err, names), *cells[: max(1, fit)])
         err.print(table)
@@ -165,8 +147,8 @@ class Summary:
             print_line(err, f"… and {format_count(len(stages) - _MAX_STAGES, 'more stage')}", "dim")
 
     def _print_speed(self, err: Console | PlainConsole, cpu: float) -> None:
-        record = self._record
-        obstacles = self._obstacles()
+        record = self.record
+        obstacles = self.obstacles()
         new: dict[tuple[str, str], list[str]] = {}  # the cells of a matrix have one line if they have one reason
         for name, why in obstacles.items():
             if why:
@@ -180,7 +162,7 @@ class Summary:
         if others := [*more, *(name for name, why in obstacles.items() if not why)]:
             also, listed = "also " if new else "", shortened_cells(others, record.cells, _MAX_LISTED)
             print_line(err, f"{also}not reused: {listed} ('nfrun plan' says why)", "dim")
-        if (found := self._over_budget()) is not None:
+        if (found := self.over_budget()) is not None:
             kept, budget = map(format_size, found)
             what = f"kept tables take {kept}, more than the budget of {budget}"
             print_line(err, f"{what}: outputs of the last runs and of 'cache: true' nodes are not removed", "dim")
@@ -200,7 +182,7 @@ class Summary:
 
     def _speed(self, wall: float, cpu: float) -> Iterator[tuple[str, str]]:
         """Yield a line that compares the run with one node at a time, where that can be known."""
-        record = self._record
+        record = self.record
         if record.sequential < _SHORTEST_WORK:
             return
         # Nodes that compute at the same time slow each other down, unless each had a core: then the CPU time of their
@@ -216,20 +198,20 @@ class Summary:
 
     def _had_idle_core(self, wall: float) -> bool:
         """Whether a node that wanted a core got one. Other programs may have used the cores that the nodes did not."""
-        idle = self._idle()
+        idle = self.idle()
         return idle is None or self._idle_before is None or idle - self._idle_before >= _IDLE_CORE * wall
 
     def _gil_waits(self, wall: float) -> list[str]:
         """Return lines with the nodes that waited for the GIL, and the estimated duration of a run in processes."""
-        nodes = self._record.nodes
+        nodes = self.record.nodes
         waited = sorted((n for n in nodes if nodes[n].gil_wait >= GIL_WAIT_SECONDS), key=lambda n: -nodes[n].gil_wait)
         if not waited:
             return []
-        in_processes = self._makespan({name: node.duration - node.gil_wait for name, node in nodes.items()})
+        in_processes = self.makespan({name: node.duration - node.gil_wait for name, node in nodes.items()})
         if in_processes >= _HINT_SHARE * wall:
             return []
         waits = [f"{n} {format_seconds(nodes[n].gil_wait)} of {format_seconds(nodes[n].duration)}" for n in waited]
-        how = "--executor auto" if all(map(self._kept_on_threads, waited)) else "the next run does that"
+        how = "--executor auto" if all(map(self.kept_on_threads, waited)) else "the next run does that"
         return [
             f"waited for Python's lock: {shortened(waits, 4)}",
             f"in processes about {format_seconds(in_processes)} instead of {format_seconds(wall)}: {how}",
@@ -239,8 +221,8 @@ class Summary:
 
     def _print_outputs(self, out: Console | PlainConsole) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}  # an output of a matrix is one of each cell: `scores@lr@0`, …
-        for name, id in self._outputs.items():
-            if id in self._record.refs:
+        for name, id in self.outputs.items():
+            if id in self.record.refs:
                 groups.setdefault(name.partition("@")[0], []).append((name, id))
         for shown, ((name, id), *others) in islice(groups.items(), _MAX_OUTPUTS):
             self._print_output(out, name, id)
@@ -250,15 +232,15 @@ class Summary:
             out.print(f"\n… and {format_count(more, 'more output')}")
 
     def _print_output(self, out: Console | PlainConsole, name: str, id: str) -> None:
-        ref = self._record.refs[id]
+        ref = self.record.refs[id]
         where = shown_place(ref)
         if ref.type != TABLE:
             print_file(out, name, ref.type, ref.bytes, where)
             return
         try:
-            preview = self._preview(id)
+            preview = self.preview(id)
             if preview is not None:
-                print_preview(out, name, preview, where, self._redact)
+                print_preview(out, name, preview, where, self.redact)
             elif ref.is_remote:  # it is too large to be fetched for this
                 print_file(out, name, ref.type, ref.bytes, where)
         except OSError:  # of the stream
@@ -268,9 +250,9 @@ class Summary:
 
     def _print_absent(self, err: Console | PlainConsole) -> None:
         """Say which outputs of the file are absent after a good run, and why."""
-        why = {name: f"node '{node}' is disabled" for name, node in self._absent.items()}
-        for name, id in self._outputs.items():
-            node = self._record.nodes.get(getattr(id, "node", id))
+        why = {name: f"node '{node}' is disabled" for name, node in self.absent.items()}
+        for name, id in self.outputs.items():
+            node = self.record.nodes.get(getattr(id, "node", id))
             if node is not None and node.tolerated:
                 why[name] = f"node '{getattr(id, 'node', id)}' {'failed' if node.status == 'failed' else 'was skipped'}"
             elif node is not None and id in node.absent:
@@ -282,14 +264,14 @@ class Summary:
     def _print_warnings(self, err: Console | PlainConsole) -> None:
         """Tell which checks with `severity: warn` do not hold; those of the cells of a matrix count together."""
         found: dict[tuple[str, str], list[tuple[str, CheckResult]]] = {}
-        for name, node in self._record.nodes.items():
+        for name, node in self.record.nodes.items():
             for check in node.checks:
                 if check.severity == "warn" and not check.ok:
-                    found.setdefault((self._record.cells.get(name, name), check.name), []).append((name, check))
+                    found.setdefault((self.record.cells.get(name, name), check.name), []).append((name, check))
         for (name, check), *more in islice(found.values(), _MAX_WARNINGS):
             also = f" (and {format_count(len(more), 'more cell')})" if more else ""
             what = f"warning: node '{name}' failed its check '{check.name}'{also}: {escape_controls(check.text)}"
-            print_line(err, f"{self._place(name)}: {what}", "yellow")
+            print_line(err, f"{self.place(name)}: {what}", "yellow")
         if len(found) > _MAX_WARNINGS:
             more_checks = format_count(len(found) - _MAX_WARNINGS, "more check")
             print_line(err, f"… and {more_checks} with 'severity: warn' failed: 'nfrun show' lists them", "yellow")
@@ -298,7 +280,7 @@ class Summary:
 
     def _print_failures(self) -> None:
         """Print what went wrong, with the failures last, because people read the end first."""
-        record = self._record
+        record = self.record
         cancelled = record.named("cancelled")
         failed = sorted(record.named("failed"), key=lambda name: not record.nodes[name].tolerated)
         if record.end and record.end.error:
@@ -311,13 +293,13 @@ class Summary:
             behind = (name, *others)
             skipped = [other for other in record.named("skipped") if record.nodes[other].because in behind]
             folds = folded(skipped, record.cells)
-            self._print_error(failure_text(name, record.nodes[name], self._place(name), folds, others))
+            self._print_error(failure_text(name, record.nodes[name], self.place(name), folds, others))
         if more := sum(map(len, groups[: -len(shown)] if shown else [])):
             self._print_error(f"\n… and {format_count(more, 'more node')} failed: 'nfrun show' lists them all")
 
     def _print_cancelled(self, cancelled: Sequence[str]) -> None:
         """Say which nodes a run that failed has not started, and which were under way when it was interrupted."""
-        nodes = self._record.nodes
+        nodes = self.record.nodes
         started = [name for name in cancelled if nodes[name].started is not None]
         for what, names in (
             ("interrupted while they ran, after the failure", [n for n in started if nodes[n].failure is None]),
@@ -326,10 +308,10 @@ class Summary:
         ):
             if names:
                 end = "" if what.startswith("interrupted") else KEEP_GOING
-                self._print_error(f"{what}: {shortened_cells(names, self._record.cells, _MAX_LISTED)}{end}")
+                self._print_error(f"{what}: {shortened_cells(names, self.record.cells, _MAX_LISTED)}{end}")
 
     def _print_error(self, text: str) -> None:
-        print(text, file=self._err, flush=True)
+        print(text, file=self.err, flush=True)
 
 
 def _figures(stage: StageRecord) -> list[str]:

@@ -56,12 +56,7 @@ def _junit(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
         return lines
 
     facts = RunFacts(at, started.host, {**_facts(setup), **params})
-    write = partial(_write_xml, path)
-    report = JUnitFile(
-        record, pipeline, facts, write, place=lambda n: str(pipeline.spec_of(n).source), log_tail=log_tail
-    )
-    report.name = f"{report.name} ({path})"
-    return report
+    return JUnitFile(record, pipeline, facts, partial(_write_xml, path), log_tail, f"of test cases ({path})")
 
 
 def write_problems(path: Path, pipeline: Path, problems: Iterable[Diagnostic]) -> None:
@@ -84,8 +79,9 @@ def _trace(
     def write(lines: Iterable[str]) -> None:
         write_report(path, lambda file: file.writelines(f"{line}\n".encode() for line in lines))
 
-    report = TraceFile(
+    return TraceFile(
         write,
+        name=f"of the trace ({path})",
         title=setup.pipeline.name,
         facts=_facts(setup),
         kind_of=lambda node: setup.pipeline.spec_of(node).kind_shown,
@@ -93,8 +89,6 @@ def _trace(
         worker_of=made_on.get,
         memory=used_memory,
     )
-    report.name = f"{report.name} ({path})"
-    return report
 
 
 def _facts(setup: RunSetup) -> dict[str, str]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -222,10 +221,10 @@ def _end_report(setup: RunSetup, record: RunRecord) -> EndReport | None:
     if not setup.pipeline.last_nodes:
         return None
     from nfrun.reports.end_report import EndReport
-    from nfrun.reports.json_document import run_document
+    from nfrun.reports.json_document import RunDocument
 
     logs, scratch = setup.folder / LOGS, setup.folder / SCRATCH
-    document = run_document(record, setup.pipeline, setup.started.run, logs, StringIO(), peak_rss)
+    document = RunDocument(record, setup.pipeline, setup.started.run, logs, peak_rss)
     return EndReport(scratch / "report.json", document.as_json, _write_report)
 
 

@@ -34,7 +34,7 @@ from nfrun.core.events import (
     RunFinished,
     RunStarted,
 )
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher
 from nfrun.reports.console import console
@@ -138,9 +138,9 @@ def test_nodes_that_did_not_run_have_no_times() -> None:
 def test_the_json_document(record: RunRecord, tmp_path: Path) -> None:
     (tmp_path / "a.1.stderr").touch()
     out = io.StringIO()
-    document = RunDocument(
-        record, out, run="r1", name="p", outputs={"result": "c", "gone": "x"}, logs=tmp_path, peak_rss=lambda: 7
-    )
+    outputs = {"result": OutputId("c"), "gone": OutputId("x")}
+    pipeline = Pipeline("p.yaml", "", "p", "", params={}, env={}, nodes={}, outputs=outputs)
+    document = RunDocument(record, pipeline, "r1", tmp_path, lambda: 7, out)
     document.close()
     found = json.loads(out.getvalue())
     assert out.getvalue().endswith("}\n")

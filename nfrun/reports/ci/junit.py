@@ -13,7 +13,7 @@ from nfrun.core.errors import Cause, Diagnostic, render
 from nfrun.core.events import NOT_SELECTED, Event, Failure, NodeCancelled, NodeRetrying
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import ellipsize, escape_controls
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen, mutable
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.reports.summary import failure_text
 
@@ -42,36 +42,26 @@ class RunFacts:
     properties: Mapping[str, str]
 
 
+@mutable
 class JUnitFile:
     """A reporter that writes the file when the run has ended, however it ended.
 
-    `write(tree)` writes the XML. `place(node)` returns the `file:line:column` of a node, and `log_tail(node, attempt)`
-    the last lines of what an attempt printed and logged. Each sub-pipeline is a suite, and a cell has the name of its
+    `write(tree)` writes the XML, and `log_tail(node, attempt)` returns the last lines of what an attempt printed and
+    logged. Each sub-pipeline is a suite, and a cell has the name of its
     matrix in its class. Nodes that are not selected are not in the file.
     """
 
-    name = "of test cases"
-    event_types = (NodeRetrying, NodeCancelled)
+    record: RunRecord
+    pipeline: Pipeline
+    facts: RunFacts
+    write: Callable[[ElementTree[Element]], object]
+    log_tail: Callable[[str, int], Sequence[str]]
+    name: str = "of test cases"
+    _earlier: dict[str, list[Failure]] = field(default_factory=dict)  # of attempts that were retried
+    _cancelled: dict[str, str] = field(default_factory=dict)
+    _logs_left: int = _MOST_LOGS
 
-    def __init__(
-        self,
-        record: RunRecord,
-        pipeline: Pipeline,
-        facts: RunFacts,
-        write: Callable[[ElementTree[Element]], object],
-        *,
-        place: Callable[[str], str],
-        log_tail: Callable[[str, int], Sequence[str]],
-    ) -> None:
-        self._record = record
-        self._pipeline = pipeline
-        self._facts = facts
-        self._write = write
-        self._place = place
-        self._log_tail = log_tail
-        self._earlier: dict[str, list[Failure]] = {}  # of attempts that were retried
-        self._cancelled: dict[str, str] = {}
-        self._logs_left = _MOST_LOGS
+    event_types = (NodeRetrying, NodeCancelled)
 
     def event(self, event: Event) -> None:
         """Keep what the record does not: the failures of earlier attempts, and why nodes were cancelled."""
@@ -84,14 +74,14 @@ class JUnitFile:
         """Write the file."""
         root = self.as_xml()
         indent(root)
-        self._write(ElementTree(root))
+        self.write(ElementTree(root))
 
     def as_xml(self) -> Element:
         """Return the `testsuites`."""
-        record, suites = self._record, dict[str, Element]()
+        record, suites = self.record, dict[str, Element]()
         cases = {name: self._node_cases(name, record.nodes[name]) for name in record.names}
-        specs = self._pipeline.disabled_nodes
-        cases |= {name: self._disabled_case(specs[name], why) for name, why in self._pipeline.disabled.items()}
+        specs = self.pipeline.disabled_nodes
+        cases |= {name: self._disabled_case(specs[name], why) for name, why in self.pipeline.disabled.items()}
         suites[self._top] = Element("testsuite", name=self._top)
         for name, found in cases.items():
             title = self._suite_of(name)
@@ -100,7 +90,7 @@ class JUnitFile:
         root = Element("testsuites", name=self._top)
         for suite in suites.values():
             _count(suite, suite)
-            suite.attrib |= {"timestamp": self._facts.started, "hostname": _text(self._facts.host) or "localhost"}
+            suite.attrib |= {"timestamp": self.facts.started, "hostname": _text(self.facts.host) or "localhost"}
             if suite.get("name") == self._top:
                 suite.insert(0, self._properties())
             root.append(suite)
@@ -111,7 +101,7 @@ class JUnitFile:
 
     @property
     def _top(self) -> str:
-        return _text(self._pipeline.name)
+        return _text(self.pipeline.name)
 
     def _suite_of(self, name: str) -> str:
         """Return the suite of a node: the names of the pipeline and of the sub-pipelines, without their cells."""
@@ -119,8 +109,8 @@ class JUnitFile:
         return "/".join([self._top, *groups])
 
     def _properties(self) -> Element:
-        counts = self._record.counts()
-        of_run = {**self._facts.properties, **{f"nodes.{status}": str(number) for status, number in counts.items()}}
+        counts = self.record.counts()
+        of_run = {**self.facts.properties, **{f"nodes.{status}": str(number) for status, number in counts.items()}}
         properties = Element("properties")
         for name, value in of_run.items():
             SubElement(properties, "property", name=name, value=_text(value))
@@ -133,7 +123,7 @@ class JUnitFile:
 
     def _run_case(self) -> Iterator[Element]:
         """Yield a case for a run that went wrong beside its nodes, or was cancelled: else its file would be green."""
-        end = self._record.end
+        end = self.record.end
         if end is not None and end.status != "cancelled" and not end.error:
             return
         what = "the run did not end" if end is None else escape_controls(end.error or "the run was cancelled")
@@ -152,7 +142,7 @@ class JUnitFile:
     # -- nodes -----------------------------------------------------------------------------------------------------
 
     def _node_cases(self, name: str, node: NodeRecord) -> list[Element]:
-        spec = self._pipeline.spec_of(name)
+        spec = self.pipeline.spec_of(name)
         if node.status == NOT_SELECTED:
             return []
         case = self._case(self._class_of(spec), name, node.duration if node.ran else 0.0)
@@ -170,13 +160,13 @@ class JUnitFile:
         checks = [self._check_case(spec, check, said, tolerated=node.tolerated) for check in node.checks]
         if node.status == "failed" and self._logs_left:
             self._logs_left -= 1
-            said += self._log_tail(name, node.attempts)
+            said += self.log_tail(name, node.attempts)
         if said:
             SubElement(case, "system-out").text = _text("\n".join(said))
         return [case, *checks]
 
     def _add_failure(self, case: Element, name: str, node: NodeRecord, failure: Failure) -> None:
-        text = failure_text(name, node, self._place(name), ()).strip("\n")
+        text = failure_text(name, node, str(self.pipeline.spec_of(name).source), ()).strip("\n")
         if node.tolerated:
             message = _message(f"{_TOLERATED}: {failure.error}")
             SubElement(case, "skipped", message=message).text = _text(text)
@@ -195,7 +185,7 @@ class JUnitFile:
         case = self._case(f"{self._class_of(spec)}.{spec.id.rpartition('/')[2]}", f"{check.name}{output}")
         if check.ok:
             return case
-        lines = [f"{self._place(spec.id)}: the check '{check.name}' of node '{spec.id}': {check.text}"]
+        lines = [f"{spec.source}: the check '{check.name}' of node '{spec.id}': {check.text}"]
         lines += [f"the first failing rows are in {check.path}"] if check.path else []
         if check.severity == "error" and tolerated:
             SubElement(case, "skipped", message=_message(f"{_TOLERATED}: {check.text}")).text = _text("\n".join(lines))

@@ -20,7 +20,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.lanes import assign_lanes
 from nfrun.core.text import escape_controls
-from nfrun.core.values import field, mutable
+from nfrun.core.values import KW_ONLY, field, mutable
 
 TRACE_BEGIN = '{"traceEvents"'  # the first characters of every file
 # Perfetto takes numbers of threads for those of the whole machine, so each process has so many. The first has what was
@@ -45,6 +45,7 @@ class _Slice:
     facts: dict[str, object] = field(default_factory=dict)
 
 
+@mutable
 class TraceFile:
     """A reporter that writes the file when the run has ended: attempts on the threads of their slots.
 
@@ -56,7 +57,24 @@ class TraceFile:
     slot that is free: events have none.
     """
 
-    name = "of the trace"
+    write: Callable[[Iterable[str]], object]
+    _: KW_ONLY
+    title: str
+    facts: Mapping[str, str]
+    kind_of: Callable[[str], str]
+    executor_of: Callable[[str], str]
+    worker_of: Callable[[tuple[str, int]], str | None] = lambda attempt: None
+    memory: Callable[[], int | None]
+    clock: Callable[[], float] = time.monotonic
+    name: str = "of the trace"
+    _began: float = 0.0
+    _running: dict[str, _Slice] = field(default_factory=dict)
+    _slices: list[_Slice] = field(default_factory=list)
+    _reused: list[tuple[int, str]] = field(default_factory=list)
+    _samples: list[tuple[int, int]] = field(default_factory=list)
+    _last: int = 0
+    _status: str = "running"
+
     event_types = (
         RunStarted,
         NodeStarted,
@@ -69,39 +87,14 @@ class TraceFile:
     )
     interval = 0.25
 
-    def __init__(
-        self,
-        write: Callable[[Iterable[str]], object],
-        *,
-        title: str,
-        facts: Mapping[str, str],
-        kind_of: Callable[[str], str],
-        executor_of: Callable[[str], str],
-        worker_of: Callable[[tuple[str, int]], str | None] = lambda attempt: None,
-        memory: Callable[[], int | None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._write = write
-        self._title = title
-        self._facts = facts
-        self._kind_of = kind_of
-        self._executor_of = executor_of
-        self._worker_of = worker_of
-        self._memory = memory
-        self._clock = clock
-        self._began = clock()
-        self._running: dict[str, _Slice] = {}
-        self._slices: list[_Slice] = []
-        self._reused: list[tuple[int, str]] = []
-        self._samples: list[tuple[int, int]] = []
-        self._last = 0
-        self._status = "running"
+    def __post_init__(self) -> None:
+        self._began = self.clock()
 
     def event(self, event: Event) -> None:
         """Keep what the file shows of an event."""
         now = self._at(event.at)
         if isinstance(event, RunStarted):
-            self._began = self._clock() - event.at
+            self._began = self.clock() - event.at
         elif isinstance(event, NodeStarted):
             inputs = tuple((ref.id.node, str(ref.id)) for ref in event.inputs.values())
             ready = self._at(event.at - event.queue_wait)
@@ -118,14 +111,14 @@ class TraceFile:
 
     def tick(self) -> None:
         """Sample the memory."""
-        if (used := self._memory()) is not None:
-            self._samples.append((self._at(self._clock() - self._began), used))
+        if (used := self.memory()) is not None:
+            self._samples.append((self._at(self.clock() - self._began), used))
 
     def close(self) -> None:
         """Write the file. What has not ended ends with the run."""
         for left in self._running.values():
             self._end(left, self._last, None)
-        self._write(self.lines())
+        self.write(self.lines())
 
     def _at(self, seconds: float) -> int:
         at = max(0, round(seconds * 1e6))
@@ -152,14 +145,14 @@ class TraceFile:
         self._slices.append(found)
 
     def _place_of(self, found: _Slice) -> str:
-        worker = self._worker_of((found.node, found.attempt))
-        return f"worker {worker}" if worker else _PLACES.get(self._executor_of(found.node), "")
+        worker = self.worker_of((found.node, found.attempt))
+        return f"worker {worker}" if worker else _PLACES.get(self.executor_of(found.node), "")
 
     # -- the file --------------------------------------------------------------------------------------------------
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the file."""
-        facts = {name: escape_controls(text) for name, text in self._facts.items()} | {"status": self._status}
+        facts = {name: escape_controls(text) for name, text in self.facts.items()} | {"status": self._status}
         yield f"{TRACE_BEGIN}: ["
         before = ""
         for event in self._events():
@@ -185,7 +178,7 @@ class TraceFile:
         yield from self._counters(slices)
 
     def _names(self, pid: int, place: str, slots: int) -> Iterator[dict[str, Any]]:
-        title = escape_controls(f"{self._title}: {place}" if place else self._title)
+        title = escape_controls(f"{self.title}: {place}" if place else self.title)
         first = pid * _THREADS
         threads = {first: "reused"} if pid == 1 and self._reused else {}
         threads |= {first + slot: f"slot {slot}" for slot in range(1, slots + 1)}
@@ -198,7 +191,7 @@ class TraceFile:
     def _slice(self, found: _Slice, pid: int, tid: int) -> Iterator[dict[str, Any]]:
         on = {"pid": pid, "tid": tid}
         args = {
-            "kind": self._kind_of(found.node),
+            "kind": self.kind_of(found.node),
             "status": found.status,
             "attempt": found.attempt,
             "queued_s": (found.start - found.ready) / 1e6,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -235,11 +234,11 @@ class Result(Mapping[str, Any]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of `nfrun run --json`."""
-        from nfrun.reports.json_document import run_document
+        from nfrun.reports.json_document import RunDocument
         from nfrun.system.runtime import peak_rss
 
         setup = self._setup
-        return run_document(self._record, setup.pipeline, self.run, setup.folder / LOGS, StringIO(), peak_rss).as_json()
+        return RunDocument(self._record, setup.pipeline, self.run, setup.folder / LOGS, peak_rss).as_json()
 
     @property
     def _line(self) -> str:

@@ -38,8 +38,7 @@ def written(tmp_path: Path, events: list[Event] = EVENTS, name: str = "shop") ->
         made,
         FACTS,
         write,
-        place=lambda node: str(made.spec_of(node).source),
-        log_tail=log_tail,
+        log_tail,
     )
     for event in events:
         if isinstance(event, report.event_types):
