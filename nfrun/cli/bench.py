@@ -21,7 +21,6 @@ from typing import IO, Any, TextIO
 import nfrun
 from nfrun import __version__
 from nfrun.cli.command_options import BenchOptions
-from nfrun.cli.consoles import is_colored
 from nfrun.cli.exit_codes import (
     EXIT_BUG,
     EXIT_FAILED,
@@ -152,11 +151,10 @@ def bench(options: BenchOptions, messages: Messages) -> int:
         )
     else:
         from nfrun.reports.bench_table import blog_rows, print_comparison, rows
-        from nfrun.reports.console import console
+        from nfrun.reports.printing import printer_on
 
         table = rows(found[0]) if options.pipeline else blog_rows(*found)
-        out = console(sys.stdout, colored=is_colored(sys.stdout, options.color))
-        print_comparison(out, found, table, measured_on, _bar_character(sys.stdout))
+        print_comparison(printer_on(sys.stdout, options.color), found, table, measured_on, _bar_character(sys.stdout))
     return EXIT_OK
 
 

@@ -124,14 +124,14 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
     tables, missing = open_tables(run, node.outputs)
     _print(output_lines(node, missing, shown))
     if tables:
-        from nfrun.cli.consoles import console_on
+        from nfrun.reports.printing import printer_on
         from nfrun.reports.table_preview import print_table
 
         sys.stdout.flush()
-        console = console_on(sys.stdout, options.color)
+        printer = printer_on(sys.stdout, options.color)
         redact = _redactor(run)
         for output, table in tables.items():
-            print_table(console, output.id, table, str(_path(run, output) or output.stored), redact)
+            print_table(printer, output.id, table, str(_path(run, output) or output.stored), redact)
     _print(check_lines(node, shown))
     _print(failure_of_node(run, node))
     _print(log_tails(files, shown))
@@ -288,13 +288,13 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
         return EXIT_OK
     table = tables.tables([output])[output]
     if options.format == "text" and options.file is None:
-        from nfrun.cli.consoles import console_on
+        from nfrun.reports.printing import printer_on
         from nfrun.reports.table_preview import print_table
 
-        console = console_on(sys.stdout, options.color)
+        printer = printer_on(sys.stdout, options.color)
         path = tables.path(output)
         shown = None if path is None else str(path)
-        print_table(console, output, table, shown, _redactor(run), rows=options.rows, wide=options.wide)
+        print_table(printer, output, table, shown, _redactor(run), rows=options.rows, wide=options.wide)
         return EXIT_OK
     return _write(table if options.rows is None else table.slice(0, options.rows), options, messages)
 
@@ -381,8 +381,8 @@ def _print(lines: Iterable[str]) -> None:
 
 def look(color: str) -> Look:
     """Return how to lay out text on stdout."""
-    from nfrun.cli.consoles import is_colored
     from nfrun.lookback.layout import Look
+    from nfrun.reports.printing import is_colored
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return Look(width, is_colored(sys.stdout, color))

@@ -13,11 +13,11 @@ from functools import partial
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
-from nfrun.cli.consoles import console_on, is_colored, is_plain
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of, selected_plan
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
+from nfrun.reports.printing import is_colored, is_plain, printer_on
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.option_values import tells_github
 from nfrun.session.options import RunOptions
@@ -90,7 +90,7 @@ def _summary(
         results,
         err,
         pipeline=pipeline.name,
-        console=partial(console_on, color=options.color),
+        console=partial(printer_on, color=options.color),
         import_console=partial(import_module, "nfrun.reports.console") if with_rich else lambda: None,
         outputs={} if options.json else pipeline.outputs,
         absent={} if options.json else {name: id.node for name, id in pipeline.absent_outputs.items()},

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from rich.console import Console, JustifyMethod
-
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import frozen
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Spread, ratio
-from nfrun.reports.console import new_table, shrinking_cell
 from nfrun.reports.format_units import format_count, format_seconds, format_size
-from nfrun.reports.printing import fitting_columns, print_line
+from nfrun.reports.printing import Printer, fitting_columns
 
 _BAR_WIDTH = 40  # characters of a terminal for the slowest variant
 _MAX_NAME = 24
@@ -57,7 +54,7 @@ def rows(of: Comparison) -> list[Row]:
 
 
 def print_comparison(
-    console: Console,
+    console: Printer,
     comparisons: Sequence[Comparison],
     table: Sequence[Row],
     machine: Mapping[str, object],
@@ -70,7 +67,7 @@ def print_comparison(
         _print_bars(console, comparison, block)
     for comparison in comparisons:
         for line in verdict(comparison):
-            print_line(console, line)
+            console.print_line(line)
 
 
 def verdict(comparison: Comparison) -> list[str]:
@@ -98,13 +95,13 @@ def verdict(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _print_head(console: Console, comparisons: Sequence[Comparison], machine: Mapping[str, object]) -> None:
-    print_line(console, machine_line(machine))
+def _print_head(console: Printer, comparisons: Sequence[Comparison], machine: Mapping[str, object]) -> None:
+    console.print_line(machine_line(machine))
     repeat = comparisons[0].runs // len(VARIANTS)
     runs = f"medians of {format_count(repeat, 'run')}" if repeat > 1 else "1 run"
-    print_line(console, f"{runs} of each variant, in turns, each in a process of its own")
+    console.print_line(f"{runs} of each variant, in turns, each in a process of its own")
     for variant in VARIANTS:
-        print_line(console, f"  {variant.name + ':':<8}{variant.description}", "dim")
+        console.print_line(f"  {variant.name + ':':<8}{variant.description}", "dim")
 
 
 def machine_line(machine: Mapping[str, object]) -> str:
@@ -115,7 +112,7 @@ def machine_line(machine: Mapping[str, object]) -> str:
     return ", ".join([cores, *what, *named, f"load {machine['load']}"])
 
 
-def _print_table(console: Console, table: Sequence[Row]) -> None:
+def _print_table(console: Printer, table: Sequence[Row]) -> None:
     names = [variant.name for variant in VARIANTS]
     blog = ["blog"] if any(row.account for row in table) else []
     medians, ranges = [], []
@@ -130,31 +127,30 @@ def _print_table(console: Console, table: Sequence[Row]) -> None:
         _print_columns(console, ["min to max", *names], ranges)
 
 
-def _print_columns(console: Console, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+def _print_columns(console: Printer, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     columns = dict(zip(headings[1:], zip(headings[1:], *(row[1:] for row in cells), strict=True), strict=True))
     by_priority = sorted(columns, key=_COLUMN_PRIORITY.index)
     fit = by_priority[: fitting_columns([columns[heading] for heading in by_priority], console.width, _MIN_NAME)]
-    table = new_table()
+    table = console.new_table()
     table.add_column(headings[0])
     for heading in headings[1:]:
         if heading in fit:
-            justify: JustifyMethod = "left" if heading == "blog" else "right"
-            table.add_column(heading, justify=justify, no_wrap=True)
+            table.add_column(heading, justify="left" if heading == "blog" else "right", no_wrap=True)
     for row in cells:
         figures = (cell for heading, cell in zip(headings[1:], row[1:], strict=True) if heading in fit)
-        table.add_row(shrinking_cell(row[0]), *figures)
+        table.add_row(console.shrinking_cell(row[0]), *figures)
     console.print(table)
 
 
-def _print_bars(console: Console, comparison: Comparison, block: str) -> None:
-    print_line(console, ellipsize(comparison.name), "bold")
+def _print_bars(console: Printer, comparison: Comparison, block: str) -> None:
+    console.print_line(ellipsize(comparison.name), "bold")
     walls = {name: measured.wall.median for name, measured in comparison.variants.items()}
     longest = max(walls.values())
     room = max(1, min(_BAR_WIDTH, console.width - 20))
     for name, wall in walls.items():
         bar = block * max(1, round(room * wall / longest)) if longest else block
-        print_line(console, f"  {name:<8}{bar} {format_seconds(wall)}")
-    print_line(console, "")
+        console.print_line(f"  {name:<8}{bar} {format_seconds(wall)}")
+    console.print_line("")
 
 
 def _range(spread: Spread, write: Callable[[float], str]) -> str:

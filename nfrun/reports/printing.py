@@ -1,48 +1,119 @@
-"""Prints on a plain console or on a rich console, and imports rich only for the latter."""
+"""Prints lines and tables on a stream: with rich where it has colours or wraps, and elsewhere without importing it.
+
+Most runs print to a pipe and are short: importing rich takes a fifth of their CPU time.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, Any, Protocol
 
-from nfrun.reports.plain_console import GAP, PlainConsole, PlainTable
+from nfrun.core.text import cell_width, fit_cells
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+PIPE_WIDTH = 2_000  # of a file or pipe: wide enough for any table, so that each row is one line
+_GAP = 3  # characters between two columns of a table
 
 
-def new_table(console: Console | PlainConsole) -> Table | PlainTable:
-    """Return a table to print on the console."""
-    if isinstance(console, PlainConsole):
+class Printer(Protocol):
+    """What prints on a stream: a `PlainConsole`, or a `RichConsole` of `console.py`."""
+
+    width: int
+
+    def print(self, *parts: Any) -> None:
+        """Print texts and tables on one line."""
+
+    def print_line(self, text: str, style: str = "", *, also: str = "") -> None:
+        """Print a line without wrapping it, however wide: a wrapped line cannot be searched or copied.
+
+        It ends with the text `also`, which is dim.
+        """
+
+    def new_table(self) -> Any:
+        """Return a table with a line under its headings and an empty line around it, which takes columns and rows."""
+
+    def shrinking_cell(self, text: str) -> Any:
+        """Return a cell that is cut with an ellipsis, so that its column narrows before any `no_wrap` column does."""
+
+
+def printer_on(stream: IO[str], color: str) -> Printer:
+    """Return what prints on a stream. The first that is not plain imports rich, which takes a while."""
+    if is_plain(stream, color):
+        return PlainConsole(stream)
+    from nfrun.reports.console import console
+
+    return console(stream, colored=is_colored(stream, color))
+
+
+def is_plain(stream: IO[str], color: str) -> bool:
+    """Whether lines and tables are printed to the stream without rich: it is no terminal, and gets no colours."""
+    encoding = getattr(stream, "encoding", "") or "utf-8"  # rich has lines of ASCII for others
+    return not stream.isatty() and color != "always" and encoding.lower().startswith("utf")
+
+
+def is_colored(stream: IO[str], color: str) -> bool:
+    """Whether to use colours on a stream. FORCE_COLOR does not turn them on for a pipe."""
+    supports_color = stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    return color == "always" or (color == "auto" and supports_color)
+
+
+class PlainConsole:
+    """Prints without colours to a file or pipe, and no blanks at ends of lines."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.width = PIPE_WIDTH
+        self._stream = stream
+
+    def print(self, *parts: Any) -> None:
+        """Print texts and tables on one line."""
+        self._stream.write(" ".join(map(str, parts)) + "\n")
+        self._stream.flush()
+
+    def print_line(self, text: str, style: str = "", *, also: str = "") -> None:
+        """Print a line."""
+        self.print(*([text, also] if also else [text]))
+
+    def new_table(self) -> PlainTable:
+        """Return a table."""
         return PlainTable()
-    from nfrun.reports.console import new_table
 
-    return new_table()
-
-
-def shrinking_cell(console: Console | PlainConsole, text: str) -> Any:
-    """Return a cell that is cut with an ellipsis, so that its column narrows before any `no_wrap` column does."""
-    if isinstance(console, PlainConsole):
+    def shrinking_cell(self, text: str) -> str:
+        """Return a cell: there is room for all of it."""
         return text
-    from nfrun.reports.console import shrinking_cell
-
-    return shrinking_cell(text)
 
 
-def print_line(console: Console | PlainConsole, text: str, style: str = "", *, also: str = "") -> None:
-    """Print a line without wrapping it, however wide: a wrapped line cannot be searched or copied.
+class PlainTable:
+    """A table with a line under its headings and an empty line around it. Its texts have no control characters."""
 
-    It ends with the text `also`, which is dim.
-    """
-    if not also:
-        console.print(text, style=style, soft_wrap=True)
-    elif isinstance(console, PlainConsole):
-        console.print(text, also)
-    else:
-        from rich.text import Text
+    def __init__(self) -> None:
+        self._columns: list[list[str]] = []  # each with its heading
+        self._widths: list[int | None] = []
+        self._right: list[bool] = []
 
-        console.print(Text(text, style=style), Text(also, style="dim"), soft_wrap=True)
+    def add_column(self, heading: str, *, justify: str = "left", max_width: int | None = None, **_: Any) -> None:
+        """Add a column, `left` or `right`. Cells that are wider than `max_width` are cut at their ends."""
+        self._columns.append([heading])
+        self._widths.append(max_width)
+        self._right.append(justify == "right")
+
+    def add_row(self, *cells: str) -> None:
+        """Add a row with a cell for each column."""
+        for column, cell, most in zip(self._columns, cells, self._widths, strict=True):
+            column.append(cell if most is None else fit_cells(cell, most, middle=False))
+
+    def __str__(self) -> str:
+        """Return the lines, without blanks at their ends."""
+        gap = " " * _GAP
+        columns = [_justified(*column) for column in zip(self._columns, self._right, strict=True)]
+        heading, *rows = [f" {gap.join(row)}" for row in zip(*columns, strict=True)]
+        lines = ["", heading, f" {'─' * (cell_width(heading) - 1)}", *rows, ""]
+        return "\n".join([line.rstrip(" ") for line in lines])
+
+
+def _justified(cells: Sequence[str], right: bool) -> list[str]:
+    width = max(map(cell_width, cells))
+    gaps = (" " * (width - cell_width(cell)) for cell in cells)
+    return [f"{gap}{cell}" if right else f"{cell}{gap}" for cell, gap in zip(cells, gaps, strict=True)]
 
 
 def fitting_columns(columns: Sequence[Sequence[str]], width: int, names: int) -> int:
@@ -50,9 +121,9 @@ def fitting_columns(columns: Sequence[Sequence[str]], width: int, names: int) ->
 
     A column is its heading and its cells. Columns are left out rather than cut, because half a number is a wrong one.
     """
-    left = width - names - GAP
+    left = width - names - _GAP
     for i, column in enumerate(columns):
-        left -= max(map(len, column)) + GAP
+        left -= max(map(len, column)) + _GAP
         if left < 0:
             return max(1, i)
     return len(columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
@@ -15,16 +15,11 @@ from nfrun.core.values import KW_ONLY, field, mutable
 from nfrun.reports.cells import alike_failures, folded, shortened_cells
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
-from nfrun.reports.printing import fitting_columns, new_table, print_line, shrinking_cell
+from nfrun.reports.printing import Printer, fitting_columns
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
 from nfrun.reports.shown_places import shown_place
 from nfrun.reports.table_preview import Preview, print_file, print_preview
 from nfrun.tables.python_values import NO_PREVIEW
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from nfrun.reports.plain_console import PlainConsole
 
 _MAX_STAGES, _MAX_OUTPUTS, _MAX_FAILURES = 40, 6, 5
 _MAX_OBSTACLES = _MAX_WARNINGS = 6
@@ -62,7 +57,7 @@ class Summary:
     err: IO[str]
     _: KW_ONLY
     pipeline: str
-    console: Callable[[IO[str]], Console | PlainConsole]
+    console: Callable[[IO[str]], Printer]
     import_console: Callable[[], object] = lambda: None
     outputs: Mapping[str, str]
     absent: Mapping[str, str] = field(default_factory=dict)
@@ -123,7 +118,7 @@ class Summary:
 
     # -- timings ---------------------------------------------------------------------------------------------------
 
-    def _print_stages(self, err: Console | PlainConsole) -> None:
+    def _print_stages(self, err: Printer) -> None:
         stages = self.record.stages_that_ran()
         if not stages:
             return
@@ -131,7 +126,7 @@ class Summary:
         figures = [_figures(stage) for stage in shown]
         columns = list(zip(_FIGURES, *figures, strict=True))
         fit = fitting_columns([("stage",), *columns], err.width, _MIN_NAMES) - 1
-        table = new_table(err)
+        table = err.new_table()
         table.add_column("stage", justify="right", no_wrap=True)
         table.add_column("nodes", max_width=_MAX_NAMES)
         for heading in _FIGURES[: max(1, fit)]:
@@ -141,12 +136,12 @@ class Summary:
             names = ", ".join(folds[:6]) + (", …" if len(folds) > 6 else "")
             ran, count = len(stage.names), self.record.stage_counts[stage.index].nodes
             names = f"{ran} of {count}: {names}" if ran < count else f"{ran}: {names}" if len(folds) > 1 else names
-            table.add_row(str(stage.index + 1), shrinking_cell(err, names), *cells[: max(1, fit)])
+            table.add_row(str(stage.index + 1), err.shrinking_cell(names), *cells[: max(1, fit)])
         err.print(table)
         if len(stages) > _MAX_STAGES:
-            print_line(err, f"… and {format_count(len(stages) - _MAX_STAGES, 'more stage')}", "dim")
+            err.print_line(f"… and {format_count(len(stages) - _MAX_STAGES, 'more stage')}", "dim")
 
-    def _print_speed(self, err: Console | PlainConsole, cpu: float) -> None:
+    def _print_speed(self, err: Printer, cpu: float) -> None:
         record = self.record
         obstacles = self.obstacles()
         new: dict[tuple[str, str], list[str]] = {}  # the cells of a matrix have one line if they have one reason
@@ -154,18 +149,16 @@ class Summary:
             if why:
                 new.setdefault((record.cells.get(name, name), why), []).append(name)
         for name, why in islice(new, _MAX_OBSTACLES):
-            print_line(
-                err, f"node '{name}' is not reused: {escape_controls(why)}; say 'cache: true' to reuse it", "dim"
-            )
+            err.print_line(f"node '{name}' is not reused: {escape_controls(why)}; say 'cache: true' to reuse it", "dim")
         # One line for all others: what is as it was in the last run does not need to be read every time.
         more = [name for names in islice(new.values(), _MAX_OBSTACLES, None) for name in names]
         if others := [*more, *(name for name, why in obstacles.items() if not why)]:
             also, listed = "also " if new else "", shortened_cells(others, record.cells, _MAX_LISTED)
-            print_line(err, f"{also}not reused: {listed} ('nfrun plan' says why)", "dim")
+            err.print_line(f"{also}not reused: {listed} ('nfrun plan' says why)", "dim")
         if (found := self.over_budget()) is not None:
             kept, budget = map(format_size, found)
             what = f"kept tables take {kept}, more than the budget of {budget}"
-            print_line(err, f"{what}: outputs of the last runs and of 'cache: true' nodes are not removed", "dim")
+            err.print_line(f"{what}: outputs of the last runs and of 'cache: true' nodes are not removed", "dim")
         path, longest = record.critical_path()
         path = [name for name in path if record.nodes[name].ran]
         if not path:
@@ -173,12 +166,12 @@ class Summary:
         wall = record.end.at if record.end else record.at
         shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
         if len(path) > 1:
-            print_line(err, f"critical path {format_seconds(longest)}: {' -> '.join(shown)}")
+            err.print_line(f"critical path {format_seconds(longest)}: {' -> '.join(shown)}")
         if wall > 0 and record.end and record.end.status == "ok":
             for text, style in self._speed(wall, cpu):
-                print_line(err, text, style)
+                err.print_line(text, style)
             for line in self._gil_waits(wall):
-                print_line(err, line, "dim")
+                err.print_line(line, "dim")
 
     def _speed(self, wall: float, cpu: float) -> Iterator[tuple[str, str]]:
         """Yield a line that compares the run with one node at a time, where that can be known."""
@@ -219,7 +212,7 @@ class Summary:
 
     # -- results ---------------------------------------------------------------------------------------------------
 
-    def _print_outputs(self, out: Console | PlainConsole) -> None:
+    def _print_outputs(self, out: Printer) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}  # an output of a matrix is one of each cell: `scores@lr@0`, …
         for name, id in self.outputs.items():
             if id in self.record.refs:
@@ -231,7 +224,7 @@ class Summary:
         if more := sum(map(len, islice(groups.values(), _MAX_OUTPUTS, None))):
             out.print(f"\n… and {format_count(more, 'more output')}")
 
-    def _print_output(self, out: Console | PlainConsole, name: str, id: str) -> None:
+    def _print_output(self, out: Printer, name: str, id: str) -> None:
         ref = self.record.refs[id]
         where = shown_place(ref)
         if ref.type != TABLE:
@@ -248,7 +241,7 @@ class Summary:
         except Exception:
             out.print(f"\n{escape_controls(name)}: {NO_PREVIEW}")
 
-    def _print_absent(self, err: Console | PlainConsole) -> None:
+    def _print_absent(self, err: Printer) -> None:
         """Say which outputs of the file are absent after a good run, and why."""
         why = {name: f"node '{node}' is disabled" for name, node in self.absent.items()}
         for name, id in self.outputs.items():
@@ -259,9 +252,9 @@ class Summary:
                 check = next(check for check in node.checks if check.severity == "skip" and not check.ok)
                 why[name] = f"the check '{check.name}' of node '{getattr(id, 'node', id)}' does not hold: {check.text}"
         for name, reason in why.items():
-            print_line(err, f"the output '{name}' is absent: {reason}", "dim")
+            err.print_line(f"the output '{name}' is absent: {reason}", "dim")
 
-    def _print_warnings(self, err: Console | PlainConsole) -> None:
+    def _print_warnings(self, err: Printer) -> None:
         """Tell which checks with `severity: warn` do not hold; those of the cells of a matrix count together."""
         found: dict[tuple[str, str], list[tuple[str, CheckResult]]] = {}
         for name, node in self.record.nodes.items():
@@ -271,10 +264,10 @@ class Summary:
         for (name, check), *more in islice(found.values(), _MAX_WARNINGS):
             also = f" (and {format_count(len(more), 'more cell')})" if more else ""
             what = f"warning: node '{name}' failed its check '{check.name}'{also}: {escape_controls(check.text)}"
-            print_line(err, f"{self.place(name)}: {what}", "yellow")
+            err.print_line(f"{self.place(name)}: {what}", "yellow")
         if len(found) > _MAX_WARNINGS:
             more_checks = format_count(len(found) - _MAX_WARNINGS, "more check")
-            print_line(err, f"… and {more_checks} with 'severity: warn' failed: 'nfrun show' lists them", "yellow")
+            err.print_line(f"… and {more_checks} with 'severity: warn' failed: 'nfrun show' lists them", "yellow")
 
     # -- failures --------------------------------------------------------------------------------------------------
 

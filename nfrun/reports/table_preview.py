@@ -9,14 +9,11 @@ from nfrun.core.output_types import form_of
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import frozen
 from nfrun.reports.format_units import format_count, format_size
-from nfrun.reports.printing import new_table, print_line
+from nfrun.reports.printing import Printer
 from nfrun.tables.python_values import values_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from rich.console import Console
-
-    from nfrun.reports.plain_console import PlainConsole
 
 _MAX_COLUMNS = 12
 _MIN_CELL, _OMITTED_CELL = 8, 12  # characters of a column, and of the one that counts the omitted columns
@@ -52,7 +49,7 @@ def preview_of(data: pa.Table, rows: int | None = None, columns: int = _MAX_COLU
 
 
 def print_table(
-    out: Console | PlainConsole,
+    out: Printer,
     name: str,
     data: pa.Table,
     path: str | None,
@@ -71,7 +68,7 @@ def print_table(
 
 
 def print_preview(
-    out: Console | PlainConsole,
+    out: Printer,
     name: str,
     preview: Preview,
     path: str | None,
@@ -81,10 +78,10 @@ def print_preview(
 ) -> None:
     """Print what is shown of a table, as `print_table` does. With `wide`, `preview` has all columns."""
     head = f"\n{escape_controls(name)}: {format_count(preview.rows, 'row')}, {format_count(preview.columns, 'column')}"
-    print_line(out, head, "bold", also=escape_controls(path) if path else "")
+    out.print_line(head, "bold", also=escape_controls(path) if path else "")
     if not preview.columns:
         return
-    table = new_table(out)
+    table = out.new_table()
     if wide:
         out.width = max(out.width, (_WIDEST_CELL + _MIN_CELL) * preview.columns)
     names = preview.names if wide else preview.names[: _fitting(preview.columns, out.width)]
@@ -100,13 +97,13 @@ def print_preview(
         table.add_row(*row)
     out.print(table)
     if shown < preview.rows:
-        print_line(out, f"… and {format_count(preview.rows - shown, 'more row')}", "dim")
+        out.print_line(f"… and {format_count(preview.rows - shown, 'more row')}", "dim")
 
 
-def print_file(out: Console | PlainConsole, name: str, type: str, size: int, path: str | None) -> None:
+def print_file(out: Printer, name: str, type: str, size: int, path: str | None) -> None:
     """Print the name of an output that is a file or folder, its size, and its path."""
     head = f"\n{escape_controls(name)}: {form_of(type)}, {format_size(size)}"
-    print_line(out, head, "bold", also=escape_controls(path) if path else "")
+    out.print_line(head, "bold", also=escape_controls(path) if path else "")
 
 
 def cell_text(value: object, redact: Callable[[str], str] = str) -> str:

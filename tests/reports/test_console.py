@@ -5,20 +5,17 @@ from __future__ import annotations
 import io
 import os
 import random
-from typing import Any
 
 import pytest
 from random_seeds import seeds
 
-from nfrun.reports import printing
-from nfrun.reports.console import console, new_table
-from nfrun.reports.plain_console import PlainConsole
-from nfrun.reports.printing import print_line, shrinking_cell
+from nfrun.reports.console import console
+from nfrun.reports.printing import PlainConsole, Printer
 
 
 def printed(*, colored: bool = False) -> str:
     out = io.StringIO()
-    print_line(console(out, colored=colored), "[b]x[/b] :smile: 1", "bold")
+    console(out, colored=colored).print_line("[b]x[/b] :smile: 1", "bold")
     return out.getvalue()
 
 
@@ -37,8 +34,8 @@ def test_styles_are_printed_on_request(term: str, monkeypatch: pytest.MonkeyPatc
 def test_nothing_is_wrapped_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     out = io.StringIO()
-    print_line(console(out, colored=False), "word " * 1_000 + "end")
-    table = new_table()
+    console(out, colored=False).print_line("word " * 1_000 + "end")
+    table = console(out, colored=False).new_table()
     for i in range(12):
         table.add_column(f"column {i}")
     table.add_row(*["x" * 80] * 12)
@@ -54,11 +51,11 @@ def test_a_table_fits_a_terminal_and_a_line_is_not_wrapped(monkeypatch: pytest.M
     monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setenv("TERM", "xterm")
     out = Terminal()
-    table = new_table()
+    table = console(out, colored=False).new_table()
     table.add_column("heading", no_wrap=True)
     table.add_row("x" * 80)
     console(out, colored=False).print(table)
-    print_line(console(out, colored=False), "y" * 80)
+    console(out, colored=False).print_line("y" * 80)
     lines = [line.strip() for line in out.getvalue().splitlines()]
     assert lines == ["", "heading", "─" * 18, "x" * 17 + "…", "", "y" * 80]
 
@@ -67,7 +64,7 @@ def test_a_closed_pipe_raises_broken_pipe_error() -> None:
     ours, theirs = os.pipe()
     os.close(ours)
     with pytest.raises(BrokenPipeError), os.fdopen(theirs, "w") as stream:
-        print_line(console(stream, colored=False), "x")
+        console(stream, colored=False).print_line("x")
 
 
 CELLS = ["", "x", "a longer cell", "1,234", "日本語", "e\u0301", "…", "🙂", "x" * 80, "with  two spaces", "ï–—"]
@@ -79,15 +76,16 @@ def test_plain_tables_and_lines_are_those_of_rich_without_blanks_at_the_ends_of_
     out, plain_out = io.StringIO(), io.StringIO()
     justify = [rng.choice(("left", "right")) for _ in range(rng.randrange(1, 7))]
     rows = [[rng.choice(CELLS) for _ in justify] for _ in range(rng.randrange(4))]
-    for target in (console(out, colored=False), PlainConsole(plain_out)):
-        table: Any = printing.new_table(target)
+    targets: tuple[Printer, Printer] = console(out, colored=False), PlainConsole(plain_out)
+    for target in targets:
+        table = target.new_table()
         table.add_column("cut", max_width=9)
         for i, side in enumerate(justify):
             table.add_column(f"c{i}" * (i + 1), justify=side, no_wrap=i % 2 == 0)
         for row in rows:
-            table.add_row(shrinking_cell(target, row[0]), *row)
-        print_line(target, "\nname: [b]1[/b] row", "bold", also="/a/path with :smile:")
+            table.add_row(target.shrinking_cell(row[0]), *row)
+        target.print_line("\nname: [b]1[/b] row", "bold", also="/a/path with :smile:")
         target.print(table)
-        print_line(target, "… and 3 more rows", "dim")
+        target.print_line("… and 3 more rows", "dim")
         target.print("\n… and 1 more output")
     assert plain_out.getvalue() == "".join(f"{line.rstrip(' ')}\n" for line in out.getvalue().split("\n")[:-1])

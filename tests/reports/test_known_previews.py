@@ -16,7 +16,7 @@ from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.reports.known_previews import KnownPreviews
-from nfrun.reports.plain_console import PlainConsole
+from nfrun.reports.printing import PlainConsole
 from nfrun.reports.table_preview import print_preview, print_table
 from nfrun.system.checked_json import read_checked, write_checked
 
