@@ -17,7 +17,7 @@ from typing import Any, get_args
 import nfrun
 import nfrun.testing
 from nfrun.cli.commands import all_commands
-from nfrun.cli.help_text import _MOST_IN_ONE
+from nfrun.cli.typer_app import _MOST_IN_ONE
 from nfrun.code.watch import seen_files
 from nfrun.core.calls import MOST_RUNNING
 from nfrun.core.events import JSON_KEYS, Event, event_name

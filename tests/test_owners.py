@@ -57,7 +57,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             "system.std_streams": "owns them",
             "system.processes.process_exit": "flushes them before the process ends",
             "system.logs.print_capture": "puts the router of prints in their place",
-            "cli.run_reports": "gives stderr to the reporters",
+            "cli.run_command": "gives stderr to the reporters",
             "session.api.node_tests": "prints what a node under test has printed",
             "session.api.progress": "gives stderr to the lines of a run, if the program asks for them",
             "cli.exit_codes": "flushes stdout where a full disk can still be reported",

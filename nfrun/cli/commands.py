@@ -113,7 +113,7 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     from nfrun.core.text import escape_controls
     from nfrun.history.prune import plan_prune
     from nfrun.history.work_dir import WorkDir
-    from nfrun.lookback.work_folder import name_of
+    from nfrun.lookback.run_reference import name_of
     from nfrun.reports.format_units import format_count, format_size
 
     budget = cache_budget(options.cache_size, os.environ)

@@ -183,7 +183,7 @@ def _nodes_of_last_run(ctx: Any) -> list[str]:
 def _runs(ctx: Any) -> Iterator[ListedRun]:
     """Yield the runs that a command line is about, the newest first. Raises NotRecorded, SpecError and OSError."""
     from nfrun.lookback.run_list import list_runs
-    from nfrun.lookback.work_folder import locate_work
+    from nfrun.lookback.run_reference import locate_work
 
     return list_runs(*locate_work(_path(ctx, "pipeline"), _path(ctx, "work")))
 
@@ -202,8 +202,7 @@ def _run_names(ctx: Any, incomplete: str) -> Iterator[Candidate]:
 def _recorded(ctx: Any) -> Mapping[str, tuple[str, tuple[str, ...]]]:
     """Return the nodes of the run that the line names, with their matrices and outputs."""
     from nfrun.history.run_plan import read_node_names
-    from nfrun.lookback.run_reference import find_run
-    from nfrun.lookback.work_folder import locate_work
+    from nfrun.lookback.run_reference import find_run, locate_work
 
     work = locate_work(_path(ctx, "pipeline"), _path(ctx, "work"))
     return read_node_names(find_run(*work, ctx.params.get("run")).folder)

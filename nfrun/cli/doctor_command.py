@@ -62,7 +62,7 @@ def _places(options: DoctorOptions) -> tuple[Path, Path]:
     """Return the folder of the pipelines and their work folder. Raises SpecError if there is no such pipeline file."""
     from nfrun.core.errors import NotRecorded
     from nfrun.core.pipeline import WORK_DIR
-    from nfrun.lookback.work_folder import locate_work
+    from nfrun.lookback.run_reference import locate_work
 
     folder = options.pipeline.absolute().parent if options.pipeline else Path.cwd()
     with suppress(NotRecorded):

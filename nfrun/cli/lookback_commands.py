@@ -46,8 +46,8 @@ _STDOUT = Path("-")
 def runs(options: RunsOptions, messages: Messages) -> int:
     """Print one line for each run, the newest first."""
     from nfrun.lookback.run_list import list_runs
+    from nfrun.lookback.run_reference import find_work
     from nfrun.lookback.runs_view import newest_rows, runs_json, runs_text
-    from nfrun.lookback.work_folder import find_work
 
     work, pipeline = find_work(options.pipeline, options.work)
     limit = None if options.all else options.limit or 20  # as its help says
@@ -64,11 +64,9 @@ def runs(options: RunsOptions, messages: Messages) -> int:
 def show(options: ShowOptions, messages: Messages) -> int:
     """Print a run with its nodes, or one node of it."""
     from nfrun.lookback.recorded_run import read_cells, read_nodes
-    from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.run_view import failure_lines, head_lines, node_lines, run_document
-    from nfrun.lookback.work_folder import find_work
 
-    run = find_run(*find_work(options.pipeline, options.work), options.run)
+    _, run = _found(options)
     if options.node is not None:
         if cells := read_cells(run, options.node):
             return _show_cells(run, options.node, cells, options)
@@ -98,7 +96,9 @@ def _show_cells(run: ListedRun, of: str, cells: Sequence[RecordedNode], options:
 
 def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
     from nfrun.lookback.log_files import find_logs
-    from nfrun.lookback.node_view import (
+    from nfrun.lookback.recorded_run import read_inputs, read_node
+    from nfrun.lookback.reopen.first_rows import open_tables
+    from nfrun.lookback.run_view import (
         check_lines,
         failure_of_node,
         input_lines,
@@ -107,8 +107,6 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
         node_head,
         output_lines,
     )
-    from nfrun.lookback.recorded_run import read_inputs, read_node
-    from nfrun.lookback.reopen.first_rows import open_tables
 
     node = read_node(run, name)
     inputs = dict(read_inputs(run, node))
@@ -153,8 +151,7 @@ def logs(options: LogsOptions, messages: Messages) -> int:
     """Print what a node printed and logged, or follow it while it runs."""
     from nfrun.lookback.log_files import find_logs, log_lines
     from nfrun.lookback.run_list import RUNNING
-    from nfrun.lookback.run_reference import find_run, find_running, only_running
-    from nfrun.lookback.work_folder import find_work
+    from nfrun.lookback.run_reference import find_run, find_running, find_work, only_running
 
     work, pipeline = find_work(options.pipeline, options.work)
     running = find_running(work, pipeline) if options.run is None else []
@@ -172,8 +169,7 @@ def logs(options: LogsOptions, messages: Messages) -> int:
 
 
 def _follow(work: WorkDir, run: ListedRun, node: str, messages: Messages) -> int:
-    from nfrun.lookback.log_files import find_logs
-    from nfrun.lookback.log_follower import follow
+    from nfrun.lookback.log_files import find_logs, follow
 
     printed = False
     for line in follow(run.folder, node, lambda: run.id in work.runs_under_way()):
@@ -190,7 +186,7 @@ def diff(options: DiffOptions, messages: Messages) -> int:
     from nfrun.lookback.reopen.current_pipeline import bound_pipeline
     from nfrun.lookback.reopen.opened_tables import RunTables
     from nfrun.lookback.run_diff import diff_runs, find_two_runs
-    from nfrun.lookback.work_folder import find_work
+    from nfrun.lookback.run_reference import find_work
     from nfrun.system.logs.redaction import redact_value
 
     work, pipeline = find_work(options.pipeline, options.work)
@@ -216,13 +212,10 @@ def diff(options: DiffOptions, messages: Messages) -> int:
 def report(options: ReportOptions, messages: Messages) -> int:
     """Write the page of a run, or its trace, and print the name of its file."""
     from nfrun.lookback.page.html_page import page_name
-    from nfrun.lookback.run_reference import find_run
-    from nfrun.lookback.work_folder import find_work
     from nfrun.session.report_files import check_report_file, write_report
     from nfrun.system.atomic_files import name_errors
 
-    work, pipeline = find_work(options.pipeline, options.work)
-    run = find_run(work, pipeline, options.run)
+    work, run = _found(options)
     is_trace = options.format == "trace"
     name = page_name(run.file, run.number)
     file = options.file or Path(f"{name.removesuffix('.html')}.trace.json" if is_trace else name)
@@ -262,15 +255,12 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
     from nfrun.core.output_types import TABLE, form_of
     from nfrun.lookback.reopen.current_pipeline import bound_pipeline
     from nfrun.lookback.reopen.opened_tables import RunTables
-    from nfrun.lookback.run_reference import find_run
-    from nfrun.lookback.work_folder import find_work
 
     if options.format in ("arrow", "parquet") and options.file is None and sys.stdout.isatty():
         raise UsageError(
             f"{options.format} is no text for a terminal: redirect it, or write a file with -o", "--format"
         )
-    work, pipeline = find_work(options.pipeline, options.work)
-    run = find_run(work, pipeline, options.run)
+    work, run = _found(options)
     tables = RunTables(work, run, partial(bound_pipeline, options.pipeline, work, run), with_refused=True)
     output = tables.output_id(options.output)
     is_file = tables.type_of(output) != TABLE
@@ -328,13 +318,10 @@ def shell(options: ShellOptions, messages: Messages) -> int:
     """Start Python with the inputs, the values and the function of a node, and return its exit code."""
     from nfrun.code.module_space import FolderModules
     from nfrun.lookback.reopen.current_pipeline import bind_as_in, node_of, pipeline_file
-    from nfrun.lookback.run_reference import find_run
-    from nfrun.lookback.work_folder import find_work
     from nfrun.nodes.folders import folder_of
     from nfrun.system.native_threads import arrow_threads, default_thread_variables, thread_variables
 
-    work, name = find_work(options.pipeline, options.work)
-    run = find_run(work, name, options.run)
+    work, run = _found(options)
     file = pipeline_file(options.pipeline, work, run)
     pipeline = bind_as_in(run, file, given=options.given, environ=os.environ, set_redactor=messages.set_redactor)
     node = node_of(pipeline, options.node)
@@ -344,9 +331,8 @@ def shell(options: ShellOptions, messages: Messages) -> int:
     time.tzset()
     import pyarrow
 
-    from nfrun.lookback.reopen.node_shell import NodeShell
+    from nfrun.lookback.reopen.node_shell import NodeShell, run_prompt
     from nfrun.lookback.reopen.opened_tables import RunTables
-    from nfrun.lookback.reopen.python_prompt import run_prompt
 
     if count := arrow_threads(threads):
         pyarrow.set_cpu_count(count)
@@ -364,6 +350,14 @@ def shell(options: ShellOptions, messages: Messages) -> int:
         tables_of = f", with the tables of run {run.number}" if inputs else ""
         title = f"node '{node.id}' of {pipeline.file}{tables_of}"
         return run_prompt(session.names, session.banner(title), messages)
+
+
+def _found(options: Any) -> tuple[WorkDir, ListedRun]:
+    """Return the work folder and the run that the options name."""
+    from nfrun.lookback.run_reference import find_run, find_work
+
+    work, pipeline = find_work(options.pipeline, options.work)
+    return work, find_run(work, pipeline, options.run)
 
 
 def _redactor(*runs: ListedRun) -> Redactor:

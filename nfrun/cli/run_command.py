@@ -1,23 +1,38 @@
-"""Carries out `nfrun run`: adds to a run what belongs to the process, such as signals, streams and the environment."""
+"""Runs a pipeline as a command: with what belongs to its process, and with the reporters that the options ask for."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
-from nfrun.cli.run_reports import build_reporters
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.plan import plan_of, selected_plan
+from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.runner import Run
+from nfrun.history.work_dir import LOGS
+from nfrun.reports.printing import is_colored, is_plain, printer_on
+from nfrun.reports.run_record import RunRecord
+from nfrun.session.option_values import tells_github
 from nfrun.session.options import RunOptions
 from nfrun.session.prepared_run import Caller
 from nfrun.session.run import run_prepared
-from nfrun.session.run_setup import set_up_run
+from nfrun.session.run_setup import RunSetup, set_up_run
+from nfrun.system.checked_json import read_checked, write_checked
 from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.processes.signals import cancel_on_signals
+from nfrun.system.runtime import children_time, cores, idle_seconds, peak_rss
 from nfrun.system.std_streams import Messages, separate_streams
+from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
+
+if TYPE_CHECKING:
+    from nfrun.reports.table_preview import Preview
 
 _SWITCH_INTERVAL = 0.0001
 
@@ -47,3 +62,125 @@ def run_command(options: RunOptions, messages: Messages, command: Sequence[str] 
             result = run_prepared(setup, Caller(lambda *parts: build_reporters(setup, results, *parts), around))
         stopped = [EXIT_CODES[cause] for cause in result.stopped_reporters.values()]
         return run_exit_code(result.end, caught) or next(iter(stopped), EXIT_OK), result.detached > 0
+
+
+def build_reporters(
+    setup: RunSetup,
+    results: IO[str],
+    record: RunRecord,
+    table: Callable[[str], Any],
+    placement: Mapping[str, str],
+    obstacles: Callable[[], Mapping[str, str]],
+    over_budget: Callable[[], tuple[int, int] | None],
+) -> Iterator[Reporter]:
+    """Yield the reporters that the options ask for, in order. They show the state in `record`.
+
+    `table(id)` opens an output, and returns None if there is nothing to show. Results for stdout are written to
+    `results`. `placement` has the executors of nodes that do not run on threads. `obstacles()` returns
+    why nodes are not reused, and `over_budget()` the bytes that kept tables take and the budget, if that is less.
+    """
+    options, pipeline = setup.options, setup.pipeline
+    err, github = sys.stderr, tells_github(options, os.environ)
+    if not options.quiet:
+        yield _progress(options, pipeline.name, record, github)
+    if github:  # what it prints of nodes and tables must not be taken for commands
+        from nfrun.cli.github import github_report, harmless_stream
+
+        err, results = harmless_stream(err), harmless_stream(results, as_json=options.json)
+    from nfrun.reports.table_preview import KnownPreviews
+
+    file = setup.work.previews(pipeline)
+    read, write = partial(read_checked, file, "previews"), partial(write_checked, file, "previews")
+    previews = KnownPreviews(read, write, refs=record.refs, table=table, redact=setup.redactor)
+    yield _summary(setup, results, err, record, previews.of, placement, obstacles, over_budget)
+    yield previews
+    if options.json:
+        from nfrun.reports.json_document import RunDocument
+
+        yield RunDocument(record, pipeline, setup.started.run, setup.folder / LOGS, peak_rss, results)
+    if github:
+        yield github_report(setup, record, sys.stderr, partial(_command_to_go_on, setup, record))
+
+
+def _summary(
+    setup: RunSetup,
+    results: IO[str],
+    err: IO[str],
+    record: RunRecord,
+    preview: Callable[[str], Preview | None],
+    placement: Mapping[str, str],
+    obstacles: Callable[[], Mapping[str, str]],
+    over_budget: Callable[[], tuple[int, int] | None],
+) -> Reporter:
+    options, pipeline = setup.options, setup.pipeline
+    from nfrun.reports.summary import Summary
+
+    with_rich = not options.quiet and not all(is_plain(stream, options.color) for stream in (results, err))
+    if with_rich:
+        # Import only the package for now. After nodes have run, a file rich.py of the user would be found instead.
+        import rich  # noqa: F401
+    return Summary(
+        record,
+        results,
+        err,
+        pipeline=pipeline.name,
+        console=partial(printer_on, color=options.color),
+        import_console=partial(import_module, "nfrun.reports.console") if with_rich else lambda: None,
+        outputs={} if options.json else pipeline.outputs,
+        absent={} if options.json else {name: id.node for name, id in pipeline.absent_outputs.items()},
+        preview=preview,
+        obstacles=obstacles,
+        over_budget=over_budget,
+        place=lambda node: str(pipeline.spec_of(node).source),
+        cpu=time.process_time,
+        idle=idle_seconds,
+        kept_on_threads=lambda node: (
+            (pipeline.spec_of(node).executor if options.executor == "file" else options.executor) == "thread"
+        ),
+        children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in placement),
+        makespan=lambda durations: _makespan(pipeline, record, durations),
+        quiet=options.quiet,
+        redact=setup.redactor,
+        command=partial(_command_to_go_on, setup, record),
+    )
+
+
+def _progress(options: RunOptions, name: str, record: RunRecord, github: bool) -> Reporter:
+    if github:
+        from nfrun.reports.ci.github_lines import GitHubLines
+
+        return GitHubLines(record, sys.stderr, name, verbose=options.verbose)
+    if _is_live(sys.stderr):
+        from nfrun.reports.progress.live_view import LiveView
+
+        colored = is_colored(sys.stderr, options.color)
+        return LiveView(record, sys.stderr, name, colored=colored, verbose=options.verbose)
+    from nfrun.reports.progress.plain_lines import PlainLines
+
+    return PlainLines(record, sys.stderr, name, verbose=options.verbose)
+
+
+def _command_to_go_on(setup: RunSetup, record: RunRecord) -> str:
+    """Return the command line that reuses what a run has finished, "" if it has finished nothing that stays."""
+    from nfrun.lookback.command_again import command_to_go_on
+
+    options, counts = setup.options, record.counts()
+    if options.handoff not in PERSISTENT_HANDOFFS or not counts["ok"] + counts["reused"]:
+        return ""
+    left = {name for name, node in record.nodes.items() if node.status != "ok"}
+    again = [selector for selector, names in setup.selection.forced.items() if not left.isdisjoint(names)]
+    unfinished = {"failed": counts["failed"], "skipped": counts["skipped"] + counts["cancelled"]}
+    left_over = [status for status, count in unfinished.items() if count]
+    return command_to_go_on(setup.started.command, again, left_over, setup.started.date)
+
+
+def _makespan(pipeline: Pipeline, record: RunRecord, durations: Mapping[str, float]) -> float:
+    """Estimate the seconds of a run on this machine's cores from the seconds of its nodes."""
+    from nfrun.core.simulation import makespan
+
+    plan = plan_of(pipeline, slots=min(record.plan.slots, cores()), estimated_durations=durations)
+    return makespan(selected_plan(plan, record.nodes))
+
+
+def _is_live(stream: IO[str]) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")

@@ -1,7 +1,7 @@
 """Looking back at recorded runs: lists runs, shows them, their nodes and what these printed, and compares two runs.
 
-`work_folder.py` finds the work folder of a command, `run_list.py` the runs in it, and `run_reference.py` the one that a
-user names. `recorded_run.py` reads the nodes of a run from its journal, `log_files.py` what they printed, and
+`run_reference.py` finds the work folder of a command and the run that a user names, of those that `run_list.py` lists.
+`recorded_run.py` reads the nodes of a run from its journal, `log_files.py` what they printed, and
 `run_diff.py` compares two runs. Modules named `…_view` and `…_text` lay this out as text and as JSON.
 `command_again.py` words the command that runs a pipeline again.
 

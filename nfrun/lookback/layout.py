@@ -41,12 +41,12 @@ class Look:
         return f"\x1b[{code}m{text}\x1b[0m" if code and text else text
 
     def columns(
-        self, headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str], status: str = "status"
+        self, headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str]
     ) -> Iterator[str]:
         """Yield a line of headings and one for each row. The columns in `right` are aligned right, for numbers.
 
         On a terminal that is too narrow the last column is cut, then the first, and then columns are left out from the
-        right. The cells of the column `status` have the style of their text.
+        right. The cells of the column 'status' have the style of their text.
         """
         cells = [[ellipsize(cell, _WIDEST) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
@@ -61,17 +61,17 @@ class Look:
             if row is headings:
                 yield self.paint(_GAP.join(texts), "bold")
             else:
-                styles = (text if heading == status else "" for heading, text in zip(headings, row, strict=True))
+                styles = (text if heading == "status" else "" for heading, text in zip(headings, row, strict=True))
                 yield _GAP.join(map(self.paint, texts, styles)).rstrip()
 
-    def fields(self, fields: Iterable[tuple[str, str]], indent: str = "  ") -> Iterator[str]:
+    def fields(self, fields: Iterable[tuple[str, str]]) -> Iterator[str]:
         """Yield a line for each label and value. A value of several lines is indented; an empty one is left out."""
         shown = [(label, value) for label, value in fields if value]
         width = max((len(label) for label, _ in shown), default=0)
         for label, value in shown:
             first, *more = escape_controls(value).split("\n")
-            yield f"{indent}{self.paint(label.ljust(width), 'dim')}{_GAP}{first}"
-            yield from (f"{indent}{' ' * width}{_GAP}{line}" for line in more)
+            yield f"  {self.paint(label.ljust(width), 'dim')}{_GAP}{first}"
+            yield from (f"  {' ' * width}{_GAP}{line}" for line in more)
 
 
 def local_time(at: float | None, now: float | None = None, *, short: bool = False) -> str:

@@ -36,11 +36,6 @@ class OutputDiff:
     columns: tuple[str, ...]
 
     @property
-    def has_both(self) -> bool:
-        """Whether both runs have the output."""
-        return self.before is not None and self.after is not None
-
-    @property
     def describes_a_file(self) -> bool:
         """Whether it is the table of a `write` node, which has the name and the size of the file."""
         return self.after is not None and self.after.schema == _FILE_SCHEMA

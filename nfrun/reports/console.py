@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nfrun.reports.printing import PIPE_WIDTH
+from nfrun.reports.format_units import PIPE_WIDTH
 
 
 class RichConsole(Console):

@@ -1,15 +1,18 @@
-"""Formats amounts for people: those of `nfrun.core.text`, and those of nodes and outputs."""
+"""Formats amounts for people: those of `nfrun.core.text`, and those of nodes and outputs. Says where outputs are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol
 
+from nfrun.core.events import OutputRef
 from nfrun.core.map_spec import MapCounts
 from nfrun.core.output_types import TABLE
 from nfrun.core.text import format_count as format_count
 from nfrun.core.text import format_seconds as format_seconds
 from nfrun.core.text import format_size as format_size
+
+PIPE_WIDTH = 2_000  # characters of a file or pipe: wide enough for any table, so that each row is one line
 
 
 class Sized(Protocol):
@@ -78,3 +81,17 @@ def format_outputs(outputs: Iterable[Sized]) -> str:
 def format_calls(counts: MapCounts) -> str:
     """Return what a mapped node has called: `10 calls for 210 rows (200 reused, 2 failed)`."""
     return f"{format_count(counts.calls, 'call')} for {format_count(counts.rows, 'row')}{format_counts(counts)}"
+
+
+def path_here(ref: OutputRef) -> str | None:
+    """Return the path of an output on this machine, also in a folder that machines share; None if it is in no file."""
+    if ref.path is not None or ref.stored is None:
+        return ref.path
+    from nfrun.tables.places.base import path_of  # few runs have a place that machines share
+
+    return path_of(ref.stored)
+
+
+def shown_place(ref: OutputRef) -> str | None:
+    """Return the path of an output, or its address in object storage; None if it is in no file."""
+    return path_here(ref) or ref.stored

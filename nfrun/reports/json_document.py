@@ -11,8 +11,8 @@ from nfrun.core.events import NOT_SELECTED, Event, RunFinished
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.values import mutable
+from nfrun.reports.format_units import path_here
 from nfrun.reports.run_record import NodeRecord, RunRecord
-from nfrun.reports.shown_places import path_here
 from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
 
 

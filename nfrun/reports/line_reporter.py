@@ -1,8 +1,15 @@
-"""The base of reporters that write lines. It writes many at once: a thread waits for the GIL after each write."""
+"""The base of reporters that write lines, and the file of events: `nfrun run --events FILE`.
+
+Many lines are written at once: a thread waits for the GIL after each write.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import IO
+
+from nfrun.core.event_json import to_json
+from nfrun.core.events import Event
 
 _MAX_LINES = 500  # buffered lines: at this number they are written at once
 
@@ -37,3 +44,20 @@ class LineReporter:
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+class EventsFile(LineReporter):
+    """A reporter that writes events to a stream, and closes the stream after the last one."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        super().__init__(stream)
+        self.name = f"of events ({getattr(stream, 'name', '')})"
+
+    def event(self, event: Event) -> None:
+        """Add the event as a line of JSON. Lines are written in batches."""
+        self.add(json.dumps(to_json(event)))
+
+    def close(self) -> None:
+        """Write the last lines and close the stream."""
+        super().close()
+        self._stream.close()

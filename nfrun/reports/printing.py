@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import IO, Any, Protocol
 
 from nfrun.core.text import cell_width, fit_cells
+from nfrun.reports.format_units import PIPE_WIDTH
 
-PIPE_WIDTH = 2_000  # of a file or pipe: wide enough for any table, so that each row is one line
 _GAP = 3  # characters between two columns of a table
 
 

@@ -1,8 +1,11 @@
-"""Folds the events of a run into the state of each node and stage. The other reporters show this state."""
+"""Folds the events of a run into the state of each node and stage. The other reporters show this state.
+
+They show the cells of a matrix as one, by the functions at the end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from nfrun.core.contracts import CheckResult
@@ -26,6 +29,7 @@ from nfrun.core.events import (
 from nfrun.core.map_spec import MapCounts
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.plan import Plan, longest_path
+from nfrun.core.text import shortened
 from nfrun.core.values import field, mutable
 
 
@@ -387,3 +391,29 @@ class RunRecord:
             bytes=sum(node.bytes for node in nodes.values()),
             handoff=sum(node.handoff for node in nodes.values()),
         )
+
+
+def folded(names: Iterable[str], cells: Mapping[str, str]) -> list[str]:
+    """Return the names, with those of several cells of a matrix as one: `fit (8)`. `cells` has the matrix of each."""
+    if not cells:
+        return list(names)
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(cells.get(name, name), []).append(name)
+    return [group[0] if len(group) == 1 else f"{of} ({len(group):,})" for of, group in groups.items()]
+
+
+def shortened_cells(names: Iterable[str], cells: Mapping[str, str], most: int) -> str:
+    """Return a list of nodes as `shortened` does, with the cells of a matrix as one."""
+    return shortened(folded(names, cells), most)
+
+
+def alike_failures(failed: Sequence[str], record: RunRecord) -> list[list[str]]:
+    """Return failed nodes in groups: the cells of a matrix with one error, and each other node."""
+    groups: dict[object, list[str]] = {}
+    for name in failed:
+        node, of = record.nodes[name], record.cells.get(name)
+        frames = [(frame.file, frame.line) for frame in node.failure.frames] if node.failure else []
+        error = node.failure.error if node.failure else ""
+        groups.setdefault((of, error, *frames, node.tolerated) if of else name, []).append(name)
+    return list(groups.values())

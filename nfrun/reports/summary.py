@@ -12,12 +12,10 @@ from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
 from nfrun.core.output_types import TABLE
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.core.values import KW_ONLY, field, mutable
-from nfrun.reports.cells import alike_failures, folded, shortened_cells
-from nfrun.reports.format_units import format_count, format_seconds, format_size
+from nfrun.reports.format_units import format_count, format_seconds, format_size, shown_place
 from nfrun.reports.last_line import last_line
 from nfrun.reports.printing import Printer, fitting_columns
-from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
-from nfrun.reports.shown_places import shown_place
+from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord, alike_failures, folded, shortened_cells
 from nfrun.reports.table_preview import Preview, print_file, print_preview
 from nfrun.tables.python_values import NO_PREVIEW
 

@@ -149,7 +149,7 @@ class PreparedRun:
         setup, cache, executors = self._setup, self._cache, self._placement.executors
         yield self._record
         if setup.events is not None:
-            from nfrun.reports.events_file import EventsFile
+            from nfrun.reports.line_reporter import EventsFile
 
             yield EventsFile(setup.events)
         if setup.options.junit is not None or setup.options.trace is not None:

@@ -11,7 +11,7 @@ from kept_runs import Kept, failure, finished
 
 from nfrun.history.journal import UnfinishedNode, with_checksum
 from nfrun.history.work_dir import JOURNAL
-from nfrun.lookback.log_follower import follow
+from nfrun.lookback.log_files import follow
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.lookback.reopen.python_prompt import run_prompt
+from nfrun.lookback.reopen.node_shell import run_prompt
 
 
 class Terminal(io.StringIO):

@@ -16,12 +16,11 @@ from nfrun.core.events import Event, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.core.scheduler import Scheduler
-from nfrun.reports.cells import folded
 from nfrun.reports.console import console
 from nfrun.reports.plan_view import as_json, plan_view
 from nfrun.reports.progress.live_rows import Look, grid_of, live_rows
 from nfrun.reports.progress.live_view import LiveView
-from nfrun.reports.run_record import RunRecord
+from nfrun.reports.run_record import RunRecord, folded
 from nfrun.reports.summary import Summary
 from nfrun.reports.table_preview import preview_of
 

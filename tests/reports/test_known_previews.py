@@ -15,9 +15,8 @@ from nfrun.core.events import OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
-from nfrun.reports.known_previews import KnownPreviews
 from nfrun.reports.printing import PlainConsole
-from nfrun.reports.table_preview import print_preview, print_table
+from nfrun.reports.table_preview import KnownPreviews, print_preview, print_table
 from nfrun.system.checked_json import read_checked, write_checked
 
 REF = OutputRef(OutputId("a"), 2, 16, "n: int64", "/runs/1/a.arrow", "d1", schema_digest="s1")

@@ -38,10 +38,10 @@ from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher
 from nfrun.reports.console import console
-from nfrun.reports.events_file import EventsFile
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.json_document import RunDocument
 from nfrun.reports.last_line import last_line
+from nfrun.reports.line_reporter import EventsFile
 from nfrun.reports.progress.plain_lines import PlainLines
 from nfrun.reports.run_record import RunRecord
 from nfrun.reports.summary import Summary, failure_text

@@ -24,11 +24,14 @@ from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.recorded_run import Node, ends_of, which_cell
 from nfrun.lookback.reopen.fetched_outputs import fetched
-from nfrun.lookback.reopen.source_tables import has_source, if_content_of, read_source
+from nfrun.lookback.reopen.rerun_context import RerunContext
 from nfrun.lookback.run_list import ListedRun
+from nfrun.nodes.base import NodeError
+from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import shown_name
 from nfrun.tables.formats import FormatError
+from nfrun.tables.output_files import hand_on
 
 _MAX_LISTED = 6
 _MANY = 20  # entries of so many nodes are not looked for one by one
@@ -320,3 +323,38 @@ class RunTables:
 def _as_json(key: str, value: str) -> str:
     """Return a key and its value as they stand in a journal."""
     return f'"{key}": {json.dumps(value)}'
+
+
+def has_source(pipeline: Pipeline, output: OutputId) -> bool:
+    """Return whether the node of an output only reads files of this machine, which are its source."""
+    spec = pipeline.nodes.get(output.node)
+    return spec is not None and kind_of(spec).outside.is_source(spec)
+
+
+def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
+    """Return the table of an output whose node has a source, or the path of its source, if that is a file.
+
+    None if the source has another content now.
+    """
+    from nfrun.tables.file_table import FileTable  # it imports pyarrow
+
+    spec = pipeline.nodes[output.id.node]
+    try:
+        value = kind_of(spec).runs.run(RerunContext(spec, folder_of(spec, Path(pipeline.folder))))[output.id.name]
+        if isinstance(value, FileTable):
+            value.load()
+        if isinstance(value, Path):
+            ref = hand_on(output.id, 1, value, output.type)
+            return value if reader_digest(ref) == reader_digest(output) else None
+    except (NodeError, FormatError):  # a file is gone, or is no table any more
+        return None
+    return if_content_of(value, output)
+
+
+def if_content_of(value: Any, output: FinishedOutput) -> Any | None:
+    """Return the table of a value if it has the content that an output had, else None."""
+    from nfrun.tables.output_files import hashed, in_memory
+
+    stored = in_memory(output.id, 1, value, None)
+    ref = stored.ref if stored.ref.digest else hashed(stored.ref, stored.table)
+    return stored.table if reader_digest(ref) == reader_digest(output) else None

@@ -12,10 +12,9 @@ from nfrun.core.errors import Cause, Diagnostic, SourceSpan
 from nfrun.core.events import Event, Failure
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, shortened
-from nfrun.reports.cells import alike_failures
 from nfrun.reports.ci.github_commands import Annotation, annotation_lines
 from nfrun.reports.line_reporter import LineReporter
-from nfrun.reports.run_record import NodeRecord, RunRecord
+from nfrun.reports.run_record import NodeRecord, RunRecord, alike_failures
 from nfrun.reports.summary import failure_text
 
 _INSTALLED = re.compile(r"(^|/)(\.[^/]*|site-packages)/")  # in virtual environments, which may be in the workspace

@@ -9,10 +9,9 @@ from itertools import islice
 from nfrun.core.contracts import CheckResult
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, escape_controls
-from nfrun.reports.cells import alike_failures
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
-from nfrun.reports.run_record import NodeRecord, RunRecord
+from nfrun.reports.run_record import NodeRecord, RunRecord, alike_failures
 from nfrun.reports.summary import failure_text
 
 _MOST_FAILED, _MOST_TEXTS, _MOST_CHECKS, _MOST_NODES = 100, 20, 50, 100  # rows

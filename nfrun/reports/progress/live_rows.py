@@ -12,9 +12,8 @@ from itertools import islice
 from nfrun.core.pipeline import OutputId
 from nfrun.core.text import cell_width, fit_cells, on_one_line
 from nfrun.core.values import frozen
-from nfrun.reports.cells import folded
 from nfrun.reports.format_units import format_progress, format_rows, format_seconds
-from nfrun.reports.run_record import MatrixRecord, RunRecord, StageCounts
+from nfrun.reports.run_record import MatrixRecord, RunRecord, StageCounts, folded
 
 _STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for the omitted stages, at most 16
 _MAX_LABEL, _MIN_LABEL = 40, 10
