@@ -29,10 +29,10 @@ pipeline_file 7590
 engine 4577
 cluster 3431
 history 6303
-reports 3985
-lookback 4801
+reports 3877
+lookback 4731
 session 4376
-cli 2732
+cli 2639
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
 MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two
