@@ -30,7 +30,7 @@ PROGRAMS = {
     "cluster_flood": ["--trials", "1"],
     "random_pipelines": ["--trials", "20"],
     "eviction": ["--trials", "2"],
-    "edits": ["--trials", "5"],  # all ways to read a file
+    "edits": ["--trials", "5"],  # most ways to read a file
 }
 SECONDS = 900  # a program that takes longer hangs
 

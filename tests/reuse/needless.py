@@ -29,7 +29,6 @@ from projects import projects, touched  # noqa: E402
 
 ROOT = TESTS.parent
 WAITS = ("it reads '", "it follows '")  # how the reason of a node begins that waits for another one
-USAGE = 2
 NO_DATA = (".py", ".md", ".pyc", ".log")
 Again = dict[str, list[str]]  # by data file, the nodes that run again
 
@@ -42,8 +41,7 @@ def shipped() -> dict[str, tuple[Path, str]]:
 
 def nfrun(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nfrun", *words]
-    environ = {**os.environ, "API_KEY": "none", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-    return forked.run(command, cwd=folder, capture_output=True, text=True, env=environ)
+    return forked.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "API_KEY": "none"})
 
 
 def run_again(folder: Path, pipeline: str) -> list[str]:
@@ -92,10 +90,9 @@ def measured(names: list[str]) -> Iterator[tuple[str, Again]]:
 
 
 def by_another(checkout: Path, names: list[str]) -> dict[str, Again]:
-    """Let the nfrun of another checkout do the same."""
-    environ = {**os.environ, "PYTHONPATH": str(checkout)}
-    command = [sys.executable, "-P", __file__, "--json", *names]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environ)
+    """Let the nfrun of another checkout do the same. `PYTHONPATH` would not do: nodes may depend on what is there."""
+    command = [str(checkout / ".venv/bin/python"), __file__, "--json", *names]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
@@ -126,7 +123,7 @@ def told(name: str, ours: Again, theirs: Again | None) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("names", nargs="*", help="some of the projects; all if left out")
-    parser.add_argument("--against", type=Path, help="the folder of another checkout")
+    parser.add_argument("--against", type=Path, help="the folder of another checkout, with a `.venv`")
     parser.add_argument("--json", action="store_true", help="print the nodes by project and file")
     given = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
