@@ -23,15 +23,15 @@ core 4023
 system 4031
 tables 7588
 code 6927
-rows 2675
+rows 2758
 nodes 7321
 pipeline_file 7590
-engine 4577
+engine 4576
 cluster 3431
-history 6303
-reports 3877
-lookback 4731
-session 4376
+history 6301
+reports 3876
+lookback 4738
+session 4327
 cli 2639
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from typing import IO
 
-from nfrun.core.event_json import to_json
-from nfrun.core.events import Event
+from nfrun.core.events import Event, to_json
 
 _MAX_LINES = 500  # buffered lines: at this number they are written at once
 
