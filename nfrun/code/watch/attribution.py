@@ -6,9 +6,8 @@ all nodes that reach this code, and not only for those that were running.
 
 from __future__ import annotations
 
-import ast
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -22,13 +21,6 @@ from nfrun.core.values import field, mutable, replace
 if TYPE_CHECKING:
     from nfrun.code.reached_code import Statement
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_MUTATORS = frozenset(
-    {
-        "append", "appendleft", "extend", "extendleft", "insert", "add", "update", "setdefault", "set", "put",
-        "put_nowait", "push", "store", "register",
-    }
-)  # fmt: skip
 _MOST_HOSTS = 3  # that are told
 _NOTHING = Observation()
 
@@ -167,7 +159,10 @@ class Attribution:
             for group in self._reached(node):
                 groups.setdefault(id(group), (group, []))[1].append(node)
         bodies = [statement.definition.body for group, _ in groups.values() for statement in group]
-        given, made = _variables_made(bodies)
+        # It imports `ast`, which a run that reuses everything does not need.
+        from nfrun.code.watch.kept_objects import may_keep, uses, variables_made
+
+        given, made = variables_made(bodies)
         found: dict[str, _Module] = {}
         known: dict[int, _Lines] = {}
         for group, nodes in groups.values():
@@ -177,84 +172,11 @@ class Attribution:
                 body = statement.definition.body
                 lines = known.get(id(body))
                 if lines is None:
-                    keeps = may_keep(body) or getattr(body, "name", None) in given or _uses(body, made)
+                    keeps = may_keep(body) or getattr(body, "name", None) in given or uses(body, made)
                     lines = known[id(body)] = _Lines(*_lines(body), keeps, set())
                     module.statements.append(lines)
                 lines.nodes.update(nodes)
         return found
-
-
-def _variables_made(bodies: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
-    """Return the names that calls in assignments get (`load = lru_cache(_load)`), and the variables that these bind."""
-    given, made = set[str](), set[str]()
-    for body in bodies:
-        value = body.value if isinstance(body, ast.Assign | ast.AnnAssign) else None
-        calls = [part for part in ast.walk(value) if isinstance(part, ast.Call)] if value is not None else []
-        inside = [part for call in calls for argument in call.args for part in ast.walk(argument)]
-        given |= {name for part in inside if (name := getattr(part, "attr", getattr(part, "id", "")))}
-        if calls or (isinstance(value, ast.List | ast.Dict) and not any(ast.iter_child_nodes(value))):
-            targets = body.targets if isinstance(body, ast.Assign) else [getattr(body, "target", None)]
-            made |= {target.id for target in targets if isinstance(target, ast.Name)}
-    return given, made
-
-
-def _uses(body: ast.AST, made: Set[str]) -> bool:
-    """Return whether a function calls such a variable, or gives one to a function that may keep something in it.
-
-    `read = lru_cache(Path.read_text)` is of the first kind, and `heappush(QUEUE, row)` of the second.
-    """
-    for part in ast.walk(body):
-        match part:
-            case ast.Call(ast.Name(name) | ast.Attribute(ast.Name(), name)) if name in made:
-                return True
-            case ast.Expr(ast.Call(_, [ast.Name(name), *_])) if name in made:
-                return True
-    return False
-
-
-def may_keep(body: ast.AST) -> bool:
-    """Return whether a function or class may keep what it has opened, for a later call by another node.
-
-    It may if it has a decorator, `global`, or changes an object that it has not made itself.
-    """
-    if not isinstance(body, _FUNCTIONS):
-        return True
-    if body.decorator_list or any(isinstance(part, ast.Global | ast.Nonlocal) for part in ast.walk(body)):
-        return True
-    own = list(_own_parts(body))
-    made = {part.id for part in own if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
-    made -= {part.arg for part in ast.walk(body.args) if isinstance(part, ast.arg)}
-    if any(not isinstance(root, ast.Name) or root.id not in made for root in _changed(own)):
-        return True
-    return any(may_keep(part) for part in own if isinstance(part, (*_FUNCTIONS, ast.ClassDef)))
-
-
-def _own_parts(body: ast.AST) -> Iterator[ast.AST]:
-    """Yield the parts of a function, without those of the functions in it: they may change what this one has made."""
-    left = list(ast.iter_child_nodes(body))
-    while left:
-        part = left.pop()
-        yield part
-        if not isinstance(part, (*_FUNCTIONS, ast.ClassDef)):
-            left.extend(ast.iter_child_nodes(part))
-
-
-def _changed(parts: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield what the changed objects begin with: the name `cache` of `cache.rows["a"] = 1`."""
-    for part in parts:
-        match part:
-            case ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
-                yield _root(part)
-            case ast.Call(ast.Attribute(value, method)) if method in _MUTATORS:
-                yield _root(value)
-            case ast.Call(ast.Name("setattr"), [first, *_]):
-                yield _root(first)
-
-
-def _root(expression: ast.AST) -> ast.AST:
-    while isinstance(expression, ast.Attribute | ast.Subscript):
-        expression = expression.value
-    return expression
 
 
 def _lines(body: object) -> tuple[int, int]:
