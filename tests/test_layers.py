@@ -22,13 +22,13 @@ LAYERS = """
 core 4023
 system 4031
 tables 7588
-code 6937
+code 6928
 rows 2758
 nodes 7326
 pipeline_file 7590
-engine 4576
+engine 4558
 cluster 3431
-history 6301
+history 6299
 reports 3876
 lookback 4738
 session 4327

@@ -259,7 +259,5 @@ class _Attempt(AttemptContext):
 
     def _make_checks(self, outputs: Mapping[str, OutputRef]) -> None:
         """Check the outputs against their contracts. A check that does not hold may be the failure of the attempt."""
-        runner = self.settings
-        checks = OutputChecks(self, runner.store, self._start.inputs, runner.started, runner.evidence, runner.folder)
-        self._checks = checks.make(outputs)
+        self._checks = OutputChecks(self, self._start.inputs).make(outputs)
         self.failure = failure_of_checks(self.node, self._checks)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, Contract, failed_checks, row_text
@@ -13,13 +12,12 @@ from nfrun.core.errors import Cause, HandoffError, NodeError, error_text
 from nfrun.core.events import Failure, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.text import ellipsize, file_stem
-from nfrun.nodes.base import NodeContext
 from nfrun.nodes.registry import KINDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nfrun.engine.attempt_inputs import OutputStore
+    from nfrun.engine.attempt_context import AttemptContext
     from nfrun.tables.contracts.finding import Finding
 
 _SHOWN_ROWS, _SHOWN_COLUMNS = 5, 8
@@ -28,28 +26,14 @@ _NO_NAME = re.compile(r"[^\w.,=-]+")
 
 
 class OutputChecks:
-    """Makes the checks of an attempt.
+    """Makes the checks of an attempt. `given` has the outputs that the attempt may open.
 
-    `store` opens outputs, and `given` has the outputs that the attempt may open. `started` is when the run
-    started, in seconds since 1970. The failing rows are written into `folder`. Places in code are told relative to
-    `base`, the folder of the pipeline.
+    The failing rows are written into the folder for evidence, and places in code are told relative to that of the
+    pipeline.
     """
 
-    def __init__(
-        self,
-        context: NodeContext,
-        store: OutputStore,
-        given: Mapping[str, OutputRef],
-        started: float,
-        folder: Path,
-        base: Path,
-    ) -> None:
-        self._context = context
-        self._store = store
-        self._given = given
-        self._started = started
-        self._folder = folder
-        self._base = base
+    def __init__(self, context: AttemptContext, given: Mapping[str, OutputRef]) -> None:
+        self._context, self._settings, self._given = context, context.settings, given
         self._files: set[str] = set()
 
     def make(self, outputs: Mapping[str, OutputRef]) -> tuple[CheckResult, ...]:
@@ -70,7 +54,7 @@ class OutputChecks:
             yield CheckResult(SCHEMA, ref.id, "error", not problems, None, ref.rows, reason="; ".join(problems))
             if problems:
                 return
-        table = self._store.open(ref) if contract.checks else None
+        table = self._settings.store.open(ref) if contract.checks else None
         for check in contract.checks:
             yield self._result(check, ref, table, self._finding(check, name, table))
 
@@ -81,10 +65,10 @@ class OutputChecks:
         if ref.files is not None:
             from nfrun.tables.footers import null_counts, source_schema
 
-            files = self._store.files(ref)
+            files = self._settings.store.files(ref)
             if (counts := null_counts(files, columns_without_nulls(columns))) is not None:
                 return list(problems_of_columns(columns, source_schema(files), counts.__getitem__))
-        return list(schema_problems(columns, self._store.open(ref)))
+        return list(schema_problems(columns, self._settings.store.open(ref)))
 
     def _finding(self, check: Check, name: str, table: pa.Table) -> Finding:
         from nfrun.nodes.duckdb_instances import gives_nothing
@@ -93,7 +77,7 @@ class OutputChecks:
 
         if check.kind in BUILT_IN_CHECKS:
             ask = partial(gives_nothing, self._context)
-            return make_check(check, table, self._others(check, name, table), self._started, ask)
+            return make_check(check, table, self._others(check, name, table), self._settings.started, ask)
         from nfrun.nodes.user_checks import make_user_check
 
         try:
@@ -112,7 +96,7 @@ class OutputChecks:
             return f"{text} ({error.details})" if is_code and error.details else f"{text} {error.details}"
         from nfrun.engine.failures import user_place
 
-        place = user_place(error, self._context.node, self._base) if is_code else ""
+        place = user_place(error, self._context.node, self._settings.folder) if is_code else ""
         return f"{type(error).__name__}: {text}" + (f" ({place})" if place else "")
 
     def _others(self, check: Check, name: str, table: pa.Table) -> dict[str, pa.Table | None]:
@@ -128,7 +112,7 @@ class OutputChecks:
 
     def _referred(self, item: Input) -> Any:
         read = item.read(self._given.__contains__)
-        return self._store.open(self._given[read[0]]) if read else None
+        return self._settings.store.open(self._given[read[0]]) if read else None
 
     def _result(self, check: Check, ref: OutputRef, table: pa.Table, found: Finding) -> CheckResult:
         rows = table.num_rows
@@ -146,8 +130,8 @@ class OutputChecks:
         stem = f"{file_stem(ref.id)}.{_NO_NAME.sub('_', check.name)[:_LONGEST_NAME]}"
         stem = f"{stem}-{check.index}" if stem.lower() in self._files else stem
         self._files.add(stem.lower())
-        path = self._folder / f"{stem}.arrow"
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        path = self._settings.evidence / f"{stem}.arrow"
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         write_file(evidence.combine_chunks(), path, fsync=self._context.fsync)
         return str(path)
 

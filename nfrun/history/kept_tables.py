@@ -49,9 +49,7 @@ def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
     return _kept(index.tables(), busy)
 
 
-def kept_in_place(
-    index: RunIndex, place: Place, *, busy: Collection[str] = (), now: float | None = None
-) -> list[KeptTable]:
+def kept_in_place(index: RunIndex, place: Place, *, now: float | None = None) -> list[KeptTable]:
     """Return what is in a place that machines share, under the names there, with the protection of `kept_tables`.
 
     What no journal names costs nothing to remove: code, and copies of local outputs. With `now`, in seconds since 1970,
@@ -61,7 +59,7 @@ def kept_in_place(
     named = [table for table in index.stored_tables() if table.run == place.uri and table.file in there]
     sized = [(Path(table.file), replace(table, size=there[table.file].size)) for table in named]
     others = there.keys() - {table.file for table in named}
-    kept = _kept(sized, busy)
+    kept = _kept(sized, ())
     for name in sorted(others):
         is_new = now is not None and now - there[name].modified < _NEW_SECONDS
         kept.append(KeptTable(Path(name), there[name].size, 0.0, 0, is_new))

@@ -221,7 +221,7 @@ def test_files_count_also_where_the_temporary_folder_is_behind_a_link(
 def config_of(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> Callable[[HostConfig, int], WorkerConfig]:
     """Return what tells the config that the worker processes of a host get."""
     made: list[WorkerConfig] = []
-    pool: Any = SimpleNamespace(close=lambda: None, has_idle=lambda wanted: False)
+    pool: Any = SimpleNamespace(close=lambda: None, has_instances=lambda: False)
 
     def make_pool(serve: object, make_config: Callable[[Mapping[str, str]], WorkerConfig], ahead: int) -> Any:
         made.append(make_config({}))

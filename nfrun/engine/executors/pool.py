@@ -205,15 +205,15 @@ class WorkerPool:
             self._idle.append(worker)
             self._change.notify()
 
-    def has_idle(self, wanted: Callable[[Worker], bool]) -> bool:
-        """Return whether there are such idle workers."""
+    def has_instances(self) -> bool:
+        """Return whether idle workers have instances of classes."""
         with self._change:
-            return any(map(wanted, self._idle))
+            return any(worker.has_instances for worker in self._idle)
 
-    def take_idle(self, wanted: Callable[[Worker], bool]) -> list[Worker]:
-        """Return all such idle workers, which are taken now."""
+    def take_with_instances(self) -> list[Worker]:
+        """Return all idle workers that have instances of classes. They are taken now."""
         with self._change:
-            found = list(filter(wanted, self._idle))
+            found = [worker for worker in self._idle if worker.has_instances]
             self._idle = [worker for worker in self._idle if worker not in found]
             return found
 

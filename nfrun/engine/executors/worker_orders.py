@@ -118,13 +118,13 @@ class WorkerOrders:
 
         That returns messages about errors.
         """
-        if not self._pool.has_idle(lambda worker: worker.has_instances):
+        if not self._pool.has_instances():
             return None
         order = CloseOrder(frozenset(needed))
 
         def close() -> list[str]:
             messages: list[str] = []
-            for worker in self._pool.take_idle(lambda worker: worker.has_instances):
+            for worker in self._pool.take_with_instances():
                 try:
                     messages += worker.request(order, [lambda data: None] * len(STREAMS), {}, self._grace)
                 except (EOFError, OSError, UnpicklingError):
