@@ -22,7 +22,7 @@ LAYERS = """
 core 4023
 system 4031
 tables 7588
-code 6928
+code 6937
 rows 2758
 nodes 7326
 pipeline_file 7590
