@@ -22,9 +22,9 @@ LAYERS = """
 core 4023
 system 4031
 tables 7588
-code 6937
+code 6936
 rows 2758
-nodes 7326
+nodes 7321
 pipeline_file 7590
 engine 4558
 cluster 3431
