@@ -325,7 +325,7 @@ def test_every_kind_of_node_is_reused(trial: Trial) -> None:
           x: {read: x.csv}
           split: {python: "steps:split", inputs: {table: x}, outputs: [low, high], executor: process}
           lines:
-            run: echo lines >> "$(printf ca%s lls)"; cat "$NFRUN_INPUT_high" > "$NFRUN_OUTPUT"
+            run: echo lines >> "$(echo sllac | rev)"; cat "$NFRUN_INPUT_high" > "$NFRUN_OUTPUT"
             inputs: {high: split.high}
             format: csv
           sum: {sql: "select sum(n) as n from lines", inputs: lines}
