@@ -169,10 +169,6 @@ class ReadyQueue:
             self._unknown.add(i)
             self.use_budgets(i, use=False)
 
-    def in_use(self, resource: str) -> float:
-        """Return how much of a resource the taken nodes hold. Raises KeyError for a resource without a budget."""
-        return self._capacity[resource] - self._free[resource]
-
     def set_capacity(self, resource: str, amount: float) -> None:
         """Set how much of a resource there is, at most its budget.
 

@@ -46,9 +46,8 @@ class Scheduler:
     Call `begin` once, then `outcome` for every attempt that ended, `tick` when the time is `wake_at`, `set_capacity`
     when there is more or less of a resource, and `cancel` to stop. Each takes the time in seconds and returns the
     resulting events in order. The caller must carry out each `NodeStarted` and `AttemptStopped`. When `done`, call
-    `finish` for the last event. It is not thread-safe. `running` is the number of running attempts, and
-    `slots_in_use()` that of the slots in which they run; `failed` has the nodes that let the run fail, and `outputs`
-    the outputs that have not been released.
+    `finish` for the last event. It is not thread-safe. `running` is the number of running attempts,
+    `failed` has the nodes that let the run fail, and `outputs` the outputs that have not been released.
 
     With `keep_going`, nodes that do not depend on a failed node still run; otherwise nothing starts after a failure.
     A node that fails with `continue_on_error` ends absent, which fails no run; so do nodes that lack its outputs.
@@ -90,7 +89,6 @@ class Scheduler:
             for name in node.order_only:
                 self._order_only_dependents[self._index[name]].append(i)
         self._ready = ReadyQueue(plan)
-        self.slots_in_use: Callable[[], float] = lambda: self._ready.in_use("cpu")
         self.waiting: Callable[[], list[str]] = lambda: [self._nodes[i].name for i in self._ready.nodes()]  # to start
         # (time, node, number of its start, whether it ends a back-off; otherwise it is the timeout of the attempt)
         self._timers: list[tuple[float, int, int, bool]] = []

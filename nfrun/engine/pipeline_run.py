@@ -41,11 +41,9 @@ from nfrun.engine.runner import KnownOutcome, Run
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken
 from nfrun.nodes.external_files import declared_files, failure_without
 from nfrun.nodes.instances import unused_instances
-from nfrun.nodes.spare_threads import SpareThreads
 from nfrun.system.kept_files import remove
 from nfrun.system.logs.node_logs import Logs
 from nfrun.system.logs.redaction import Redactor, redact_events
-from nfrun.system.runtime import cores
 
 if TYPE_CHECKING:
     from nfrun.code.watch.process_state import ProcessState
@@ -131,7 +129,6 @@ class PipelineRun:
             end_variables=self._end_variables,
             on_begun=self.run.begun,
         )
-        self._runner.memo[SpareThreads] = SpareThreads(min(cores(), plan.slots), self.run.slots_in_use)
 
     def _made(self, make_store: Callable[[Run], TableStore]) -> TableStore:
         try:

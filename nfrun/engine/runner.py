@@ -108,10 +108,6 @@ class Run:
         """Return the seconds since `go` was called or, before that, since this object was created."""
         return time.monotonic() - self._began
 
-    def slots_in_use(self) -> float:
-        """Return the slots in which nodes run. Safe to call from any thread."""
-        return self._scheduler.slots_in_use()
-
     def output_published(self, ref: OutputRef) -> None:
         """Emit `OutputPublished`. The store calls this, from any thread, for outputs of nodes that have finished."""
         self._emit(OutputPublished(self.now(), ref.id, ref))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
@@ -32,8 +31,6 @@ from nfrun.system.os_errors import os_error_in
 
 if TYPE_CHECKING:
     from nfrun.nodes.duckdb_instances import DuckDBInstances
-
-NewCursor: TypeAlias = Callable[[], AbstractContextManager[Any]]  # opens another connection to the same instance
 
 START_THERE = "start nfrun in the folder of the pipeline"
 INSTALL = "install it with: pip install 'duckdb>=1.4'"
@@ -175,7 +172,7 @@ def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
             statements = cursor.extract_statements(context.node.body)
             only_queries = all(statement.type is duckdb.StatementType.SELECT for statement in statements)
             if only_queries and context.node.cpus == 1 and not memory:
-                return _table(context, cursor, statements, partial(instances.cursor, folder, context.node.timezone))
+                return _table(context, cursor, statements)
     except duckdb.FatalException as error:
         if _BROKEN not in str(error):  # then the query of another node broke the instance
             raise
@@ -184,12 +181,8 @@ def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
         return _table(context, connection, statements)
 
 
-def _table(
-    context: NodeContext, connection: Any, statements: Sequence[Any], new_cursor: NewCursor | None = None
-) -> Any:
+def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> Any:
     """Return the result of the last statement, with the same random numbers each time.
-
-    With `new_cursor`, a query may run in parts on several threads.
 
     Raises NodeError, `duckdb.Error`, FormatError if a file that it reads was changed, HandoffError.
     """
@@ -206,7 +199,7 @@ def _table(
     inputs = bind_inputs(context, connection, by_column=is_one_query)
     scanned = [item.value.source for item in inputs if isinstance(item.value, Scan)]
     try:
-        return _executed(context, connection, inputs, statements, new_cursor)
+        return _executed(context, connection, inputs, statements)
     except duckdb.Error as error:
         named = with_names(str(error), scanned)
         raise error if named == str(error) else type(error)(named) from None
@@ -215,13 +208,7 @@ def _table(
             check_unchanged(source)
 
 
-def _executed(
-    context: NodeContext,
-    connection: Any,
-    inputs: Sequence[QueryInput],
-    statements: Sequence[Any],
-    new_cursor: NewCursor | None,
-) -> Any:
+def _executed(context: NodeContext, connection: Any, inputs: Sequence[QueryInput], statements: Sequence[Any]) -> Any:
     """Return the result of the last statement. Raises NodeError, `duckdb.Error`."""
     if not statements:
         raise NodeError("the query is empty")
@@ -234,25 +221,11 @@ def _executed(
             connection.execute(statement, given)
             while connection.fetchmany(_ROWS_READ):  # DuckDB goes on only after the last row of a result
                 pass
-        query = partial(_run_query, context, statements[-1], wanted[-1])
         if any(isinstance(item.value, ArrowFiles) for item in inputs):
-            inputs = bind_needed(connection, inputs, statements[-1].query, wanted[-1])
-        if new_cursor is not None and len(statements) == 1:
-            from nfrun.nodes.query_parts import parts_of, run_parts
-            from nfrun.nodes.spare_threads import SpareThreads
-
-            if parts := parts_of(connection, inputs, statements[0].query, wanted[0]):
-                spare = context.memo.get(SpareThreads) or SpareThreads()
-                return run_parts(connection, parts, inputs, query, new_cursor, spare)
-        return query(connection)
-
-
-def _run_query(context: NodeContext, statement: Any, values: Mapping[str, Any], connection: Any) -> Any:
-    """Return the result of a statement. Raises NodeError, `duckdb.Error`."""
-    with context.cancel_token.on_cancel(connection.interrupt):
+            bind_needed(connection, inputs, statements[-1].query, wanted[-1])
         _check_cancelled(context)
         # Not execute(): DuckDB converts its result to Arrow row by row.
-        result = connection.sql(statement, params=values)
+        result = connection.sql(statements[-1], params=wanted[-1])
         if result is None:
             raise NodeError("the last statement gives no table")
         return arrow_table(result)

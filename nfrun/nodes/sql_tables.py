@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.file_source import FileSource, SourceFile
+from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Input
 from nfrun.core.values import frozen, replace
@@ -23,7 +23,6 @@ from nfrun.nodes.base import NodeContext, NodeError
 # Rows of a slice, as many as DuckDB's own row groups have. It scans a table of one large chunk 1.7 times slower.
 SLICE_ROWS = 122_880
 _LONGEST_NAME = 255  # bytes
-ROW_NUMBER = "file_row_number"  # the column of DuckDB's that has the number of the row in its file
 # The types that DuckDB gives columns of Arrow. There are more, and it is asked for these.
 KNOWN_TYPES = {
     "bool": "BOOLEAN",
@@ -63,21 +62,6 @@ class Scan:
 
     query: str
     source: FileSource
-
-    def only(self, files: Sequence[SourceFile], rows: range | None = None) -> Scan:
-        """Return the scan of some of the files, or of these rows of one, by their numbers.
-
-        A plan of DuckDB has the number of the row in its filters. A condition that it knows to hold would not be there.
-        """
-        from nfrun.tables.footers import source_schema
-
-        source = replace(self.source, files=tuple(files))
-        columns = ", ".join(map(_name, source_schema(source).names))
-        scanned = f"read_parquet({_paths(source)}, hive_partitioning = false, {ROW_NUMBER} = true)"
-        which = f"{ROW_NUMBER} | 0 >= 0"
-        if rows is not None:
-            which = f"{ROW_NUMBER} >= {rows.start} and {ROW_NUMBER} < {rows.stop}"
-        return Scan(f"select {columns} from {scanned} where {which}", source)
 
 
 @frozen

@@ -129,21 +129,6 @@ def _null_counts(metadata: Any, names: Iterable[str]) -> dict[str, int] | None:
     return counts
 
 
-def row_groups(source: FileSource) -> tuple[tuple[int, ...], ...]:
-    """Return the rows of each row group of each Parquet file, as their ends say it; none if they cannot be read."""
-    from pyarrow.parquet import read_metadata
-
-    found: list[tuple[int, ...]] = []
-    try:
-        for file in source.files:
-            with pa.OSFile(os.fsencode(file.path), "rb") as opened:
-                metadata = read_metadata(opened)
-            found.append(tuple([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]))
-    except (pa.ArrowException, ValueError, OSError):  # whoever reads the table says what is wrong
-        return ()
-    return tuple(found)
-
-
 def named_schema(schema: pa.Schema, names: Sequence[str], *, with_file: bool) -> pa.Schema | None:
     """Return the schema of these columns, and the one that names the file; None if a name is there twice."""
     names = [*names, FILE_NAME] if with_file else names

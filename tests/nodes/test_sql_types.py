@@ -10,7 +10,6 @@ import pytest
 from conftest import Trial, failed
 
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
-from nfrun.nodes import query_parts
 from nfrun.nodes.sql_check import columns_of_query
 
 pytest.importorskip("duckdb")
@@ -86,9 +85,7 @@ def test_columns_of_one_name_stay_what_they_are(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize("most", [5, 2**63])
-def test_parts_have_one_type(trial: Trial, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(query_parts, "SLICE_ROWS", 2048)
-    monkeypatch.setattr(query_parts, "_PART_ROWS", 2048)
+def test_all_rows_of_a_column_have_one_type(trial: Trial, most: int) -> None:
     numbers = pa.table({"n": pa.array([*range(6000), most], pa.uint64())})
     table = trial.table(trial.run("sql", "select n::hugeint as x from t", {"t": numbers}))
     assert table.schema.field("x").type == (pa.int64() if most == 5 else DECIMAL)
