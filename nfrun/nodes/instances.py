@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.system.threads import start_thread
 
 if TYPE_CHECKING:
-    import asyncio
+    from concurrent.futures import Future
 
 RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
 RUN_COROUTINE = "run_coroutine"  # in the memo of a run: what awaits coroutines that belong to no attempt
@@ -22,11 +22,16 @@ class LoopClosed(Exception):
     """Raised for a coroutine whose event loop has ended."""
 
 
-class _Turn:
-    """Lets the calls for one key make an instance one after the other. `error` is why that failed: the last turn."""
+class _Instances:
+    """The instances for one key: those that are idle, and the one that calls on the event loop share.
 
-    def __init__(self) -> None:
+    The lock lets calls make an instance one after the other. `error` is why that failed: then others take its place.
+    """
+
+    def __init__(self, idle: list[Any] | None = None, shared: Future[Any] | None = None) -> None:
         self.lock = threading.Lock()
+        self.idle: list[Any] = [] if idle is None else idle
+        self.shared = shared
         self.error: BaseException | None = None
 
 
@@ -42,51 +47,54 @@ class InstancePool:
     def __init__(self, run_coroutine: RunCoroutine | None = None) -> None:
         self._lock = threading.Lock()
         self._run_coroutine = run_coroutine or _run_alone
-        self._idle: dict[Key, list[Any]] = {}
-        self._shared: dict[Key, Any] = {}
-        self._making: dict[Key, _Turn] = {}
+        self._instances: dict[Key, _Instances] = {}
         self._closed: set[tuple[str, str]] = set()
-        self.loading: dict[Key, Any] = {}  # for the event loop: futures of instances that are being made
 
     def take(self, key: Key, make: Callable[[], Any]) -> Any:
         """Return an instance that no other call has; `give_back` must follow. Raises what `make` raises."""
-        turn = self._of(key)
+        found = self._of(key)
         try:
-            with turn.lock:
-                found = self._pop(key)
-                if found is not None:
-                    return found[0]
-                if turn.error is not None:
-                    raise turn.error
+            with found.lock:
+                if found.idle:
+                    return found.idle.pop()
+                if found.error is not None:
+                    raise found.error
                 try:
                     return make()
                 except BaseException as error:
-                    turn.error = error
+                    found.error = error
                     with self._lock:
-                        self._making[key] = _Turn()
+                        self._instances[key] = _Instances(found.idle, found.shared)
                     raise
         finally:
-            del turn  # the frame of an error would keep it, and all that `__init__` had made
+            del found  # the frame of an error would keep it, and all that `__init__` had made
 
     def give_back(self, key: Key, instance: Any) -> None:
         """Make an instance idle."""
         with self._lock:
             if key[0] not in self._closed:
-                self._idle.setdefault(key, []).append(instance)
+                self._instances.setdefault(key, _Instances()).idle.append(instance)
                 return
         self._close(instance)
 
-    def share(self, key: Key, make: Callable[[], Any]) -> Any:
-        """Return the one instance that all calls on the event loop share. Raises what `make` raises."""
-        if key not in self._shared:
-            with self._of(key).lock:
-                if key not in self._shared:
-                    self._shared[key] = make()
-        return self._shared[key]
+    async def shared(self, key: Key, make: Callable[[], Any]) -> Any:
+        """Return the instance that all calls on the event loop share. The first call has it made on a thread.
 
-    def has_shared(self, key: Key) -> bool:
-        """Return whether `share` returns at once."""
-        return key in self._shared
+        Raises what `make` raises, in all calls that wait for it.
+        """
+        found = self._of(key)
+        future = found.shared
+        if future is None or (future.done() and future.exception() is not None):
+            from concurrent.futures import Future  # few nodes have calls on the event loop
+
+            future = Future()
+            start_thread(copy_context().run, "nfrun-instance", _make, future, make)
+            found.shared = future
+        if not future.done():
+            import asyncio
+
+            return await asyncio.shield(asyncio.wrap_future(future))
+        return future.result()
 
     def close(self, needed: Collection[tuple[str, str]] = ()) -> list[BaseException]:
         """Call `close()` of instances, if they have it, except those of classes that are still `needed`.
@@ -95,21 +103,23 @@ class InstancePool:
         it is given back. Returns what was raised.
         """
         with self._lock:
-            keys = [key for key in {*self._idle, *self._shared, *self._making} if key[0] not in needed]
+            keys = [key for key in self._instances if key[0] not in needed]
             self._closed.update(key[0] for key in keys)
-            unused = [instance for key in keys for instance in self._idle.pop(key, ())]
-            unused += [self._shared.pop(key) for key in keys if key in self._shared]
+            found = [self._instances.pop(key) for key in keys]
+        unused = [instance for each in found for instance in each.idle]
+        shared = [each.shared for each in found if each.shared is not None and each.shared.done()]
+        unused += [future.result() for future in shared if future.exception() is None]
         return [error for instance in unused if (error := self._close(instance)) is not None]
 
     def has_unused(self, needed: Collection[tuple[str, str]]) -> bool:
-        """Return whether there are instances that `close` would close."""
+        """Return whether there may be instances that `close` would close."""
         with self._lock:
-            return any(key[0] not in needed for key in (*self._making,) if key[0] not in self._closed)
+            return any(key[0] not in needed for key in self._instances)
 
-    def _of(self, key: Key) -> _Turn:
+    def _of(self, key: Key) -> _Instances:
         with self._lock:
             self._closed.discard(key[0])
-            return self._making.setdefault(key, _Turn())
+            return self._instances.setdefault(key, _Instances())
 
     def _close(self, instance: Any) -> BaseException | None:
         close = getattr(instance, "close", None)
@@ -123,11 +133,6 @@ class InstancePool:
             except Exception as error:
                 return error
         return None
-
-    def _pop(self, key: Key) -> tuple[Any] | None:
-        with self._lock:
-            idle = self._idle.get(key)
-            return (idle.pop(),) if idle else None
 
 
 def unused_instances(memo: Mapping[Any, Any], needed: Collection[tuple[str, str]]) -> Callable[[], list[str]] | None:
@@ -153,43 +158,10 @@ def _run_alone(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(coroutine)
 
 
-async def shared_instance(pool: InstancePool, key: Key, make: Callable[[], Any]) -> Any:
-    """Return the instance that all calls share; the first call has it made on a thread. Raises what `make` raises."""
-    if not pool.has_shared(key):
-        import asyncio  # few nodes have calls on the event loop
-
-        loading = pool.loading.get(key)
-        if loading is None:
-            loading = pool.loading[key] = _on_thread(lambda: pool.share(key, make))
-            loading.add_done_callback(lambda _: pool.loading.pop(key, None))
-        await asyncio.shield(loading)
-    return pool.share(key, make)
-
-
-def _on_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-    context = copy_context()
-
-    def run() -> None:
-        try:
-            result = context.run(function)
-        except BaseException as error:
-            loop.call_soon_threadsafe(_fail, future, error)
-        else:
-            loop.call_soon_threadsafe(_end, future, result)
-
-    start_thread(run, "nfrun-instance")
-    return future
-
-
-def _end(future: asyncio.Future[Any], result: Any) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
-    if not future.done():
+def _make(future: Future[Any], make: Callable[[], Any]) -> None:
+    try:
+        instance = make()
+    except BaseException as error:
         future.set_exception(error if not isinstance(error, StopIteration) else RuntimeError(repr(error)))
+    else:
+        future.set_result(instance)

@@ -21,7 +21,6 @@ from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError, output_name
-from nfrun.nodes.instances import shared_instance
 from nfrun.nodes.kind import Code, Kind, Maps, Outside, Runs, Says
 from nfrun.nodes.returned_tables import a_, check_apart, made_file, to_table
 from nfrun.nodes.schemas import check_value, has_expressions
@@ -121,7 +120,7 @@ async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mappin
     node, job = context.node, _job_of_call(context, piece, inputs)
     module, is_new = _loaded(context, "Calls")
     key = (node.folder, node.body), ("plug-in", node.id)
-    instance = await shared_instance(pool_of(context.memo), key, lambda: module.Calls(job))
+    instance = await pool_of(context.memo).shared(key, lambda: module.Calls(job))
     context.begin(imported=is_new)
     for name in _half(context).after:
         job.node.values.pop(name, None)

@@ -93,14 +93,8 @@ async def bound_shared(context: NodeContext, loaded: Loaded, tables: Mapping[str
     arguments = dict(as_frames(arguments, loaded.frames))
     if not loaded.is_class:
         return partial(loaded.function, **arguments)
-    from nfrun.nodes.instances import shared_instance  # it imports asyncio
-
-    key = _instance_key(context, of_class)
-
-    def make() -> Any:
-        return loaded.function(**as_frames(of_class, loaded.frames))
-
-    instance = await shared_instance(pool_of(context.memo), key, make)
+    pool, key = pool_of(context.memo), _instance_key(context, of_class)
+    instance = await pool.shared(key, lambda: loaded.function(**as_frames(of_class, loaded.frames)))
     return partial(_callable(context, instance), **arguments)
 
 
