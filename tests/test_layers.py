@@ -30,7 +30,7 @@ engine 4558
 cluster 3431
 history 6299
 reports 3876
-lookback 4738
+lookback 4562
 session 4327
 cli 2639
 """

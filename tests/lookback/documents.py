@@ -62,27 +62,9 @@ def document(nodes: list[Document], edges: list[list[str]] = (), **run: Any) -> 
 def shop(**run: Any) -> Document:
     """A run with all that a page can show: a failure, a matrix, a sub-pipeline, media, checks, change."""
     rows = [[1, "DE", 12.5], [2, "FR", None], [3, "IT", 99.0]]
-    columns = [
-        {
-            "name": "id",
-            "nulls": 0,
-            "distinct": 1204,
-            "histogram": {"edges": [1, 402, 803, 1204], "counts": [401, 401, 402]},
-        },
-        {"name": "country", "nulls": 3, "distinct": 4, "top": [["DE", 612], ["FR", 301], ["IT", 200], ["AT", 88]]},
-        {
-            "name": "amount",
-            "nulls": 40,
-            "distinct": 871,
-            "histogram": {
-                "edges": [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100],
-                "counts": [10, 44, 120, 260, 301, 212, 100, 60, 40, 17],
-            },
-        },
-    ]
     nodes = [
         node(
-            "orders", 0.0, 0.12, kind="read", lane=0, outputs=[table("orders", 1204, first_rows=rows, columns=columns)]
+            "orders", 0.0, 0.12, kind="read", lane=0, outputs=[table("orders", 1204, first_rows=rows, nulls=[0, 3, 40])]
         ),
         node("customers", 0.0, 0.08, kind="read", lane=1, outputs=[table("customers", 330)]),
         node(
@@ -342,7 +324,7 @@ def hostile() -> Document:
                 3,
                 first_rows=[[text, {"a": text}, float("nan")]],
                 schema=[[text, text], ["b", text], ["c", "double"]],
-                columns=[{"name": text, "nulls": 0, "distinct": 1, "top": [[text, 3]]}],
+                nulls=[0],
                 gone=text,
             ),
             {

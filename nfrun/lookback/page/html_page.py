@@ -30,7 +30,7 @@ BEGIN = b"<!doctype html><!-- a run of nfrun -->"  # the first bytes of every pa
 _ASSETS = Path(__file__).parent / "assets"
 # One module in this order: each uses what those before it define.
 _SCRIPTS = (
-    *("dom", "format", "document", "charts", "values", "node"),
+    *("dom", "format", "document", "values", "node"),
     *("table_rows", "table"),
     *("axis", "timeline_rows", "timeline_bars", "timeline_input", "timeline"),
     *("layout", "graph_boxes", "graph_input", "graph"),

@@ -11,10 +11,10 @@ from nfrun.system.logs.redaction import Redactor
 
 # Names of nodes and of outputs stay as they are, as in all that nfrun prints: links in the page go by them.
 _IDS = frozenset({"id", "of", "node", "group", "output", "home", "status", "kind", "digest"})
-_LISTS_OF_IDS = {"edges": list, "nodes": str}  # of the graph, of the critical path; histograms have edges, too
+_LISTS_OF_IDS = {"edges": list, "nodes": str}  # of the graph, of the critical path
 # What is in these is the user's: its names are no ids, and its numbers are no times, sizes or counts. Some of the keys
 # stand for something else where they have another type.
-_VALUES = {"params": dict, "inputs": dict, "cell": dict, "rows": list, "first_rows": list, "top": list, "edges": list}
+_VALUES = {"params": dict, "inputs": dict, "cell": dict, "rows": list, "first_rows": list}
 _MAX_LISTED = 4
 _PICTURE, _DRAWING = "image/", "image/svg+xml"
 

@@ -28,8 +28,6 @@ _FEW_NODES = 300
 _LARGEST_CHECKED, _MOST_CHECKED = 64_000_000, 256_000_000  # bytes of one file, and of all, that are read to check them
 _STRANGE = 0.3  # share of bytes that are no UTF-8, from which on a file is no text
 _UNDECODED = re.compile("[\udc80-\udcff]")  # as `surrogateescape` has bytes that are no UTF-8
-_MOST_CELLS = 4_000_000  # of all tables, of which columns are described: 0.1 us each
-_LEAST_ROWS, _WIDE = 1_000, 60  # rows of each table when these are used up, and columns that are read
 _MOST_SOURCES, _LARGEST_SOURCE = 12, 8_000_000  # files of users that are read again, and the bytes of one
 _PICTURES = {
     ".png": "image/png",
@@ -57,7 +55,7 @@ class OutputContents:
         """Take the number of nodes in the pipeline of the run: a large one is not read again for its sources."""
         self._run = run
         self._tables = RunTables(work, run, partial(bound_pipeline, None, work, run))
-        self._cells, self._unchecked = _MOST_CELLS, _MOST_CHECKED
+        self._unchecked = _MOST_CHECKED
         self._sources = _MOST_SOURCES if nodes <= _FEW_NODES else 0
 
     def of(self, output: FinishedOutput, room: int) -> dict[str, Any]:
@@ -69,13 +67,10 @@ class OutputContents:
             if output.type != TABLE:
                 return {"kept": True, **unchecked, **_of_path(find_output(self._run, output), room)}
             table = self._source(output) if is_source else open_table(self._run, output)
-            from nfrun.lookback.page.table_data import SAMPLE, table_data
+            from nfrun.lookback.page.table_data import table_data  # it imports pyarrow
 
-            columns = max(1, min(table.num_columns, _WIDE))
-            rows = max(_LEAST_ROWS, min(SAMPLE, self._cells // columns))
-            self._cells -= columns * min(rows, table.num_rows)
             source = {"from_source": True} if is_source else {}
-            return {"kept": True, **source, **unchecked, **table_data(table, room, rows)}
+            return {"kept": True, **source, **unchecked, **table_data(table, room)}
         except (NotRecorded, HandoffError) as error:
             return {"kept": False, "gone": str(error)}
         except OSError as error:

@@ -1,55 +1,45 @@
-"""Shows what a page has of the content of an output: first rows and columns of a table, a picture, a text."""
+"""Shows what a page has of the content of a table: its first rows, and the nulls of its columns."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
 
 from nfrun.core.errors import HandoffError
+from nfrun.tables.ipc import open_file
+from nfrun.tables.json_values import json_form, json_values
+from nfrun.tables.python_values import values_of
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-SAMPLE = 20_000  # rows of which columns are described
-_SLICES = 160  # of a larger table: ten times as many as a histogram has bins, so that each bin gets its share
 _FAILING_COLUMNS = 12
-# From the most to the least: rows and columns that are shown, and columns that are described.
-_LEVELS = ((10, 60, 60), (10, 24, 24), (5, 16, 16), (5, 8, 8), (3, 8, 0))
+_LONGEST_TEXT = 80  # characters of a value
+_EXACT = 10**15  # whole numbers with as many digits are shown as they are in browsers
+_LEVELS = ((10, 60), (10, 24), (5, 16), (3, 8))  # rows and columns, from the most to the least
 
 
-def table_data(table: pa.Table, room: int, most_rows: int = SAMPLE) -> dict[str, Any]:
-    """Return the first rows of a table and what its columns have, in about `room` bytes of JSON or less.
+def table_data(table: pa.Table, room: int) -> dict[str, Any]:
+    """Return the first rows of a table and the nulls of its columns, in about `room` bytes of JSON or less.
 
-    Of a table with more than `most_rows`, columns are described by a sample of its rows, which `sampled` counts, but
-    for their nulls. Raises HandoffError if what is read of it is damaged.
+    Raises HandoffError if what is read of it is damaged.
     """
-    from nfrun.lookback.page.column_data import columns_of, shown_values
-
-    rows, columns, described = _LEVELS[0]
+    rows, columns = _LEVELS[0]
     table = table.select(range(min(columns, table.num_columns)))
-    sample = _validated(sample_of(table, most_rows))
-    head = sample if sample.num_rows == table.num_rows else _validated(table.slice(0, rows))
-    shown = [shown_values(column.slice(0, rows)) for column in head.columns]
-    of_columns = [*columns_of(sample, described)]
-    found: dict[str, Any] = {}
-    if sample.num_rows < table.num_rows:
-        found["sampled"] = sample.num_rows
-        for column, of_column in zip(table.columns, of_columns, strict=False):
-            of_column["nulls"] = column.null_count  # the file says how many there are in all rows
-    for rows, columns, described in _LEVELS:
-        found["first_rows"] = [list(row) for row in zip(*(values[:rows] for values in shown[:columns]), strict=True)]
-        found["columns"] = of_columns[:described]
+    nulls = [column.null_count for column in table.columns]
+    shown = [shown_values(column) for column in _validated(table.slice(0, rows)).columns]
+    for rows, columns in _LEVELS:
+        first = [list(row) for row in zip(*(values[:rows] for values in shown[:columns]), strict=True)]
+        found = {"first_rows": first, "nulls": nulls[:columns]}
         if len(json.dumps(found)) <= room:
-            return found if described else {name: value for name, value in found.items() if name != "columns"}
+            return found
     return {}
 
 
 def failing_rows(path: Path, most: int) -> list[dict[str, str]]:
     """Return the first rows in the file with rows that failed a check, as texts by column. Raises HandoffError."""
-    from nfrun.lookback.page.column_data import shown_values
-    from nfrun.tables.ipc import open_file
-
     table = _validated(open_file(path).slice(0, most))
     names = table.column_names[:_FAILING_COLUMNS]
     columns = [
@@ -58,20 +48,33 @@ def failing_rows(path: Path, most: int) -> list[dict[str, str]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def sample_of(table: pa.Table, most_rows: int = SAMPLE) -> pa.Table:
-    """Return the table, or of one with more rows slices from its beginning to its end."""
-    if table.num_rows <= most_rows:
-        return table
-    import pyarrow as pa
+def shown_values(column: pa.ChunkedArray) -> list[Any]:
+    """Return the values of a column as JSON values that are short: numbers, texts, true, false and null."""
+    if pt.is_floating(column.type):
+        return [None if value is None else _number(value) for value in column.to_pylist()]
+    try:
+        form = json_form(column.type)
+        found = [value for chunk in column.chunks for value in json_values(chunk, form)]
+    except (pa.ArrowException, ValueError, OverflowError):
+        found = [None if value is None else str(value) for value in values_of(column)]
+    return [_short(value) for value in found]
 
-    length = most_rows // _SLICES
-    step = (table.num_rows - length) / (_SLICES - 1)
-    return pa.concat_tables([table.slice(int(i * step), length) for i in range(_SLICES)]).combine_chunks()
+
+def _short(value: Any) -> Any:
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _EXACT):
+        return value
+    text = str(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
+
+
+def _number(value: float) -> float | str:
+    """Return a float with the digits that are shown. One that JSON does not have is a text."""
+    if math.isfinite(value):
+        return float(f"{value:.10g}")
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _validated(table: pa.Table) -> pa.Table:
-    import pyarrow as pa
-
     try:
         table.validate(full=True)
     except pa.ArrowException as error:

@@ -48,42 +48,18 @@ function rowsTable(columns, rows, label) {
   );
 }
 
-// What a histogram of floats leaves out.
-function noNumbers(found) {
-  const told = [
-    found?.nan ? `${number(found.nan)} NaN` : "",
-    found?.infinite ? `${number(found.infinite)} infinite` : "",
-  ];
-  const text = told.filter(Boolean).join(", ");
-  return text ? h("div", { class: "muted" }, text) : null;
-}
-
 function columnsTable(output) {
-  const facts = new Map((output.columns ?? []).map((column) => [column.name, column]));
   const schema = output.schema ?? [];
   if (!schema.length) return null;
-  const detailed = facts.size > 0;
-  const row = ([name, type]) => {
-    const found = facts.get(name);
-    const drawn = found?.histogram?.counts?.length
-      ? histogram(found.histogram)
-      : found?.top?.length
-        ? topValues(found.top, output.sampled ?? output.rows)
-        : null;
-    return h(
+  const nulls = output.nulls ?? [];
+  const row = ([name, type], index) =>
+    h(
       "tr",
       null,
       h("th", { scope: "row", title: name.length > 40 ? name : null }, bdi(valueText(name, 40))),
       h("td", { class: "muted" }, valueText(type, 80)),
-      detailed
-        ? [
-            h("td", { class: "num" }, number(found?.nulls)),
-            h("td", { class: "num" }, known(found?.distinct) && output.sampled ? `≥ ${number(found.distinct)}` : number(found?.distinct)),
-            h("td", { style: { width: "38%" } }, drawn, noNumbers(found)),
-          ]
-        : null,
+      nulls.length ? h("td", { class: "num" }, number(nulls[index])) : null,
     );
-  };
   const most = 60,
     body = h("tbody", null, schema.slice(0, most).map(row));
   const more =
@@ -95,7 +71,7 @@ function columnsTable(output) {
             type: "button",
             class: "quiet",
             onclick: (event) => {
-              append(body, schema.slice(most).map(row));
+              append(body, schema.slice(most).map((column, index) => row(column, most + index)));
               event.target.remove();
             },
           },
@@ -115,13 +91,7 @@ function columnsTable(output) {
             "tr",
             null,
             ["column", "type"].map((text) => h("th", { scope: "col" }, text)),
-            detailed
-              ? [
-                  h("th", { scope: "col", class: "num" }, "nulls"),
-                  h("th", { scope: "col", class: "num" }, "distinct"),
-                  h("th", { scope: "col" }, "values"),
-                ]
-              : null,
+            nulls.length ? h("th", { scope: "col", class: "num" }, "nulls") : null,
           ),
         ),
         body,
@@ -199,13 +169,6 @@ function outputOf(output) {
         output.more_files ? `\n… and ${count(output.more_files, "more file")}` : "",
       )
     : null;
-  const sampled = output.sampled
-    ? h(
-        "p",
-        { class: "muted", style: { fontSize: "12px", marginTop: "4px" } },
-        `Values are those of ${number(output.sampled)} of ${number(output.rows)} rows, taken from all parts of the table.`,
-      )
-    : null;
   const note = noteOf(output) ? h("p", { class: "muted" }, noteOf(output)) : null;
   return h(
     "div",
@@ -226,7 +189,6 @@ function outputOf(output) {
     files,
     mediaOf(output.media, output.id),
     columnsTable(output),
-    sampled,
     table
       ? [
           h(
