@@ -12,18 +12,11 @@ from collections.abc import Iterator, Sequence
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import NodeDiagnostic, output_name
+from nfrun.nodes.texts.script_words import reads_of_variables, without_comments
 
 _OURS = ("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT")
 _AT_THE_END = ("NFRUN_STATUS", "NFRUN_FAILED", "NFRUN_REPORT")  # of nodes under `on_failure` and `finally`
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_WITH_", "NFRUN_OUTPUT_")
-# `$NAME`, `${NAME…}`, `ENVIRON["NAME"]`, `os.environ['NAME']`, `getenv("NAME")` and the like, without a default.
-_READ = re.compile(
-    r"""(?<!\\)\$ (?: (?P<bare>NFRUN_\w*) | \{[#!]? (?P<braced>NFRUN_\w*+) (?!:?[-=+?]) )
-    | (?: \b(?:environb?|env|ENV|ENVIRON)[{.\[]\s* | \[\s*(?=b?["']) | (?:\b[gG]etenv|\.get|\.fetch)\s*\(\s*
-      | \bprintenv\s+ )
-      b?["']? (?P<other>NFRUN_\w*+) (?! ["']\s*, | ["']\s*\]\s*=[^=] )""",
-    re.ASCII | re.VERBOSE,
-)
 _SET = re.compile(
     r"(?<![\w${#!])(?<!printenv )(NFRUN_\w+)(?=\+?=|\s+in\b|\s*(?:[;\n]|$))", re.ASCII
 )  # by `=`, `for` or `read`
@@ -36,14 +29,13 @@ def check_variables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
     inputs = [f"NFRUN_INPUT_{item.name}" for item in node.inputs]
     values = [f"NFRUN_WITH_{name}" for name in node.with_]
     known = [*inputs, *values, *outputs, *(["NFRUN_OUTPUT"] if len(outputs) < 2 else [])]
-    code = "".join(map(_without_comment, node.body.splitlines(keepends=True)))
+    code = without_comments(node.body)
     units = [f"NFRUN_{name.upper()}" for name in node.amounts]
     ours = [*_OURS, *units, *(_AT_THE_END if node.section in LAST_SECTIONS else ())]
     has = {*known, *ours, *_SET.findall(code)}
-    for found in _READ.finditer(code):
-        kind = str(found.lastgroup)
-        name = found[kind]
-        if name in has or name.endswith("_"):  # more of the name follows, as in `eval`
+    for name, start, has_default in reads_of_variables(code):
+        # If it ends so, more of the name follows, as in `eval`.
+        if has_default or name in has or not name.startswith("NFRUN_") or name.endswith("_"):
             continue
         guess = _meant(name, known, ours)
         if not guess and not name.startswith(("NFRUN_INPUT", "NFRUN_WITH", "NFRUN_OUTPUT", *_AT_THE_END)):
@@ -55,7 +47,7 @@ def check_variables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
             hint = f"to read a node '{rest}': inputs: {rest}" if not inputs else f"{hint}; or add '{rest}' to 'inputs'"
         if name in _AT_THE_END:
             hint = f"nodes under {' and '.join(LAST_SECTIONS)} have it"
-        yield NodeDiagnostic(("run",), message, hint, counts=True, start=found.start(kind), length=len(name))
+        yield NodeDiagnostic(("run",), message, hint, counts=True, start=start, length=len(name))
 
 
 def _meant(name: str, known: Sequence[str], ours: Sequence[str]) -> str | None:
@@ -68,17 +60,3 @@ def _meant(name: str, known: Sequence[str], ours: Sequence[str]) -> str | None:
         if guess and name != "NFRUN_OUTPUT":
             return names[guess]
     return None
-
-
-def _without_comment(line: str) -> str:
-    """Return a line with its comment replaced by spaces. Quotes count from its start, whatever is open before it."""
-    quote = ""
-    if "#" not in line:
-        return line
-    for at, letter in enumerate(line):
-        if quote or letter in "'\"":
-            if letter in (quote or "'\"") and not line[:at].endswith("\\"):
-                quote = "" if quote else letter
-        elif letter == "#" and (not at or line[at - 1] in " \t;&|("):
-            return line[:at] + " " * (len(line.rstrip("\n")) - at) + line[len(line.rstrip("\n")) :]
-    return line

@@ -60,7 +60,6 @@ _UNKNOWN = re.compile(
 _NO_FUNCTION = re.compile(r'Function with name (\S+) does not exist!\nDid you mean "(?:main\.)?([^"]+)"')
 # By the types of DuckDB. "string" comes last of those that are texts.
 _ARROW_TYPES = {"HUGEINT": "int64", **{known: arrow for arrow, known in reversed(KNOWN_TYPES.items())}}
-_LOCK = threading.Lock()
 
 
 def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[NodeDiagnostic]:
@@ -75,7 +74,7 @@ def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[NodeDiagnos
     try:
         statements = planning_connection().extract_statements(node.body)
     except duckdb.Error as error:
-        yield _syntax_error(node, *_parse_error(node.body, error))
+        yield _syntax_error(node, *_said(error, node.body))
         return
     if not statements:
         yield NodeDiagnostic(("sql",), "the query is empty", "for example sql: select * from flights")
@@ -98,12 +97,28 @@ def ends_with_query(text: str) -> bool:
 
 
 def planning_connection() -> Any:
-    """Return this thread's connection that parses and binds queries. It reads no files, and loads no extensions."""
+    """Return this thread's connection that parses queries. It reads no files, and loads no extensions."""
     if not hasattr(_of_thread, "connection"):
-        _of_thread.connection = _planning_instance().cursor()
-        # The next statement waits for the end of this one.
-        _of_thread.connection.execute("set errors_as_json = true").fetchall()
+        _of_thread.connection = _connect()
     return _of_thread.connection
+
+
+def _binding_connection() -> tuple[Any, dict[str, Any]]:
+    """Return this thread's connection that binds queries, and the schemas of its tables, which have no rows.
+
+    Tables of other queries stay: to make one takes longer than to bind a query. Whether a query reads nothing but its
+    inputs is looked at elsewhere.
+    """
+    if not hasattr(_of_thread, "binding"):
+        _of_thread.binding = _connect(), {}
+    found: tuple[Any, dict[str, Any]] = _of_thread.binding
+    return found
+
+
+def _connect() -> Any:
+    connection = _planning_instance().cursor()
+    connection.execute("set errors_as_json = true").fetchall()  # the next statement waits for the end of this one
+    return connection
 
 
 _of_thread = threading.local()  # a connection refuses calls of a second thread while it is busy
@@ -119,17 +134,6 @@ def _planning_instance() -> Any:
 
 
 # -- syntax ----------------------------------------------------------------------------------------------------------
-
-
-def _parse_error(query: str, error: Exception) -> tuple[str, int | None]:
-    """Return what DuckDB's parser says of a query, and the index of the character where it says so."""
-    text = str(error)
-    try:
-        found = json.loads(text.partition(": ")[2])
-        position = found.get("position")
-        return str(found["exception_message"]), None if position is None else _index(query, int(position))
-    except (ValueError, KeyError, TypeError):
-        return text, None
 
 
 def _syntax_error(node: NodeSpec, said: str, at: int | None) -> NodeDiagnostic:
@@ -169,7 +173,7 @@ def _goes_on(node: NodeSpec, word: re.Match[str], other: str) -> bool:
     try:
         planning_connection().extract_statements(query)
     except duckdb.Error as error:
-        at = _parse_error(query, error)[1]
+        at = _said(error, query)[1]
         return at is not None and word.start() + len(other) + 1 < at < len(query.rstrip())
     return True
 
@@ -309,55 +313,42 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
     subject = subject or f"the query of '{node.id}'"
     is_known = all(pa.null() not in schema.types for schema in inputs.values())
     may_lack = any(map(may_lack_columns, inputs.values()))
-    with _LOCK:  # several runs of a program may plan at once
-        connection, tables = _connection()
-        try:
-            for name, schema in inputs.items():
-                if tables.get(name.lower()) is not schema:  # SQL ignores case
-                    connection.register(name, empty_table(schema))
-                    tables[name.lower()] = schema
-            statements = connection.extract_statements(node.body)
-            if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
-                return None, None
-            values = {name: _value(node.with_.get(name)) for name in statements[0].named_parameters}
-            schema = _schema(connection.sql(statements[0], params=values), is_known)
-            return (lacking_columns(schema) if may_lack else schema), None
-        except duckdb.BinderException as error:
-            said = _message(error).partition("\n")[0]
-            found = _UNKNOWN.search(said)
-            if found is None and (not is_known or may_lack or None in values.values()):
-                return None, None
-            column = next(filter(None, found.groups())) if found is not None else ""
-            begin = max(0, node.body.find(statements[0].query))
-            place = _place(connection, statements[0], values, column)
-            start, length = (begin + place[0], place[1]) if place is not None else (0, 0)
-            if found is None:
-                what = f"DuckDB refuses {subject}: {ellipsize(said, 200)}"
-                return None, NodeDiagnostic((node.kind,), what, start=start, length=length)
-            return None, _missing(node, inputs, column, subject, start, length)
-        except duckdb.CatalogException as error:
-            named = _NO_FUNCTION.search(str(error))
-            if named is None or not closest_match(named[1], [named[2]]):
-                return None, None
-            begin = max(0, node.body.find(statements[0].query))
-            start, length = _place(connection, statements[0], values, named[1]) or (-begin, 0)
-            what = f"{subject} calls '{named[1]}', which is no function of DuckDB"
-            hint = f"did you mean '{named[2]}'?"
-            return None, NodeDiagnostic((node.kind,), what, hint, start=begin + start, length=length)
-        except Exception:  # such as a type that DuckDB does not know: a run says what is wrong, if anything is
+    connection, tables = _binding_connection()
+    try:
+        for name, schema in inputs.items():
+            if tables.get(name.lower()) is not schema:  # SQL ignores case
+                connection.register(name, empty_table(schema))
+                tables[name.lower()] = schema
+        statements = connection.extract_statements(node.body)
+        if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
             return None, None
-
-
-@cache
-def _connection() -> tuple[Any, dict[str, Any]]:
-    """Return a connection that binds queries, and the schemas of its tables, which have no rows.
-
-    Tables of other queries stay: to make one takes longer than to bind a query. Whether a query reads nothing but its
-    inputs is looked at elsewhere.
-    """
-    connection = planning_connection().cursor()
-    connection.execute("set errors_as_json = true").fetchall()
-    return connection, {}
+        values = {name: _value(node.with_.get(name)) for name in statements[0].named_parameters}
+        schema = _schema(connection.sql(statements[0], params=values), is_known)
+        return (lacking_columns(schema) if may_lack else schema), None
+    except duckdb.BinderException as error:
+        said = _said(error, "")[0].partition("\n")[0]
+        found = _UNKNOWN.search(said)
+        if found is None and (not is_known or may_lack or None in values.values()):
+            return None, None
+        column = next(filter(None, found.groups())) if found is not None else ""
+        begin = max(0, node.body.find(statements[0].query))
+        place = _place(connection, statements[0], values, column)
+        start, length = (begin + place[0], place[1]) if place is not None else (0, 0)
+        if found is None:
+            what = f"DuckDB refuses {subject}: {ellipsize(said, 200)}"
+            return None, NodeDiagnostic((node.kind,), what, start=start, length=length)
+        return None, _missing(node, inputs, column, subject, start, length)
+    except duckdb.CatalogException as error:
+        named = _NO_FUNCTION.search(str(error))
+        if named is None or not closest_match(named[1], [named[2]]):
+            return None, None
+        begin = max(0, node.body.find(statements[0].query))
+        start, length = _place(connection, statements[0], values, named[1]) or (-begin, 0)
+        what = f"{subject} calls '{named[1]}', which is no function of DuckDB"
+        hint = f"did you mean '{named[2]}'?"
+        return None, NodeDiagnostic((node.kind,), what, hint, start=begin + start, length=length)
+    except Exception:  # such as a type that DuckDB does not know: a run says what is wrong, if anything is
+        return None, None
 
 
 def _value(value: Any) -> Any:
@@ -383,11 +374,15 @@ def _schema(result: Any, is_known: bool) -> Any:
     return pa.schema([(name, pa.type_for_alias(type_)) for name, type_ in fields])
 
 
-def _message(error: Exception) -> str:
+def _said(error: Exception, text: str) -> tuple[str, int | None]:
+    """Return what DuckDB says of a text, and the index of the character where it says so, None if it does not."""
     said = str(error).partition(": ")[2]
-    if said.startswith("{"):
-        return str(json.loads(said).get("exception_message", ""))
-    return said
+    try:
+        found = json.loads(said)
+    except ValueError:
+        return said or str(error), None
+    position = found.get("position")
+    return str(found.get("exception_message", "")), None if position is None else _index(text, int(position))
 
 
 def _place(connection: Any, statement: Any, values: Mapping[str, Any], column: str) -> tuple[int, int] | None:
@@ -403,12 +398,9 @@ def _place(connection: Any, statement: Any, values: Mapping[str, Any], column: s
     try:
         connection.execute(statement, values).fetchall()  # it fails as before, and says where
     except duckdb.Error as error:
-        said = str(error).partition(": ")[2]
-        position = json.loads(said).get("position") if said.startswith("{") else None
-        if position is not None:
-            at = len(text.encode()[: int(position)].decode(errors="ignore"))
-            if found := re.compile(word, re.IGNORECASE).search(text, at):
-                return found.start(1), len(found[1])
+        at = _said(error, text)[1]
+        if at is not None and (found := re.compile(word, re.IGNORECASE).search(text, at)):
+            return found.start(1), len(found[1])
     found = re.search(word, text, re.IGNORECASE) if column else None
     return (found.start(1), len(found[1])) if found else None
 

@@ -30,10 +30,11 @@ _ASSIGNED = re.compile(r"(?<![\w$-])([A-Za-z_]\w*)\+?=(\"[^\"]*\"|'[^']*'|[^\s;&
 _LOOP = re.compile(r"\bfor\s+(\w+)\s+in\s+([^\n;]*)")
 # `$NAME`, `${NAME…}`, `ENVIRON["NAME"]`, `os.environ.get("NAME")`, `process.env.NAME` and the like.
 _READ = re.compile(
-    r"""(?<!\\)\$(?:\{[\#!]?)?(?P<shell>(?!ENV\{)[A-Za-z_]\w*) | \bprintenv\s+(?P<printed>\w+)
-    | (?:\benvironb?(?:\.get|\.pop|\.setdefault)?|[gG]etenv|\bENV(?:IRON)?(?:\.fetch)?|process\.env)
-      [\[({.]\s*b?["']?(?P<other>[A-Za-z_]\w*)""",
-    re.VERBOSE,
+    r"""(?<!\\)\$(?: (?P<bare>(?!ENV\{)[A-Za-z_]\w*) | \{[\#!]?(?P<braced>[A-Za-z_]\w*+)(?P<or>:?[-=+?])? )
+    | (?: \bprintenv\s+ | \bprocess\.env\. | \b(?:environb?|env|ENV|ENVIRON)[{\[]\s* | \[\s*(?=b?["'])
+      | (?:\b[gG]etenv|\.(?:get|fetch|pop|setdefault))\s*\(\s* )
+      b?["']?(?P<other>[A-Za-z_]\w*+)(?P<given>["']\s*, | ["']\s*\]\s*=[^=])?""",
+    re.ASCII | re.VERBOSE,
 )
 _MAYBE = re.compile(r"\b(?:if|then|else|case|for|while|until|do)\b|&&|\|\||\{")  # before what does not always happen
 # Variables that say where and how a process runs, not what it makes, and secrets by their names: results that CI and a
@@ -139,15 +140,29 @@ def made_words(command: Command) -> Iterator[str]:
             yield value if is_set else word
 
 
+def without_comments(text: str) -> str:
+    """Return the text of a script with blanks in the place of its comments."""
+    return _TOKEN.sub(lambda token: " " * len(token[0]) if token.lastgroup == "comment" else token[0], text)
+
+
+def reads_of_variables(text: str) -> Iterator[tuple[str, int, bool]]:
+    """Yield each variable that a shell, awk, Python or the like would read, also in single quotes.
+
+    With it come the index of its name, and whether the text gives it a value where it has none.
+    """
+    for read in _READ.finditer(text):
+        kind = next(kind for kind in ("bare", "braced", "other") if read[kind])
+        yield read[kind], read.start(kind), bool(read["or"] or read["given"])
+
+
 def read_variables(text: str) -> set[str]:
     """Return the variables of the environment that a script reads, without those that it sets before for sure.
 
     Left out are secrets, by their names, and variables that say nothing about the results.
     """
     found: set[str] = set()
-    for read in _READ.finditer(text):
-        name = read["shell"] or read["printed"] or read["other"]
-        if name not in found and not _HARMLESS.fullmatch(name) and not _is_set(name, text, read.start()):
+    for name, start, _ in reads_of_variables(text):
+        if name not in found and not _HARMLESS.fullmatch(name) and not _is_set(name, text, start):
             found.add(name)
     return found
 
