@@ -24,7 +24,7 @@ system 4031
 tables 7588
 code 6936
 rows 2758
-nodes 6827
+nodes 6790
 pipeline_file 7590
 engine 4558
 cluster 3431

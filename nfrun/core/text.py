@@ -18,6 +18,12 @@ def closest_match(word: str, known: Iterable[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return the hint for a word that there is not: the most similar one that there is, or else another hint."""
+    guess = closest_match(word, known)
+    return f"did you mean '{guess}'?" if guess else otherwise
+
+
 def escape_controls(text: str) -> str:
     r"""Replace control characters and those that change the text direction by escapes (`\x1b`).
 

@@ -18,7 +18,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec, has_expression
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import closest_match, did_you_mean, ellipsize
 from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.folders import describe_missing
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
@@ -74,8 +74,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         yield NodeDiagnostic(("read",), "the ending of this file does not tell its format", hint)
     for name, value in node.with_.items():
         if name not in formats.READ_OPTIONS:
-            guess = closest_match(name, formats.READ_OPTIONS)
-            hint = f"did you mean '{guess}'?" if guess else f"there is {', '.join(formats.READ_OPTIONS)}"
+            hint = did_you_mean(name, formats.READ_OPTIONS, f"there is {', '.join(formats.READ_OPTIONS)}")
             yield NodeDiagnostic(("with", name), f"a read node has no option '{name}'", hint, at_key=True)
         elif isinstance(value, str) and has_expression(value):
             if name == "bad_rows":
@@ -231,9 +230,8 @@ def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path
         return None, None  # the node fails, and the run goes on
     for i, name in enumerate(wanted):
         if name not in schema.names:
-            guess = closest_match(name, schema.names)
             what = f"'{ellipsize(node.body)}' has no column '{ellipsize(name)}'"
-            return None, NodeDiagnostic(("with", "columns", i), what, f"did you mean '{guess}'?" if guess else "")
+            return None, NodeDiagnostic(("with", "columns", i), what, did_you_mean(name, schema.names))
     return named_schema(schema, wanted, with_file=node.with_.get("filename") is True), None
 
 

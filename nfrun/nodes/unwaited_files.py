@@ -6,7 +6,8 @@ In a Makefile the name of a file joins two rules. Here only `inputs` and `needs`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from functools import cache
 from glob import has_magic
 from pathlib import Path
 from typing import NamedTuple
@@ -42,37 +43,27 @@ def unwaited_files(nodes: Mapping[str, NodeSpec], folder: Path) -> Iterator[Unwa
         for file in files:
             writers.setdefault(file, []).append(name)
     named = {name: _named(spec, folder) - made[name] for name, spec in firsts.items()} if writers else {}
-    joined = [
-        (name, file, writer) for name, files in named.items() for file in files for writer in writers.get(file, ())
-    ]
-    readers = _readers(nodes) if joined else {}
-    waiting: dict[str, set[str]] = {}  # by writer, those of its readers that wait for it
-    for name, _, writer in joined:
-        waiting.setdefault(writer, set()).add(name)
-    for writer, names in waiting.items():
-        waiting[writer] = _after(writer, names, readers)
-    for name, file, writer in joined:
-        if name not in waiting[writer] and not _after(name, {writer}, readers):
-            yield Unwaited(firsts[name], file, firsts[writer])
+    readers: dict[str, set[str]] = {}  # those that wait for a node at once, under the names that the file has
+    for spec in nodes.values() if any(files & writers.keys() for files in named.values()) else ():
+        for upstream in spec.upstream:
+            if upstream in nodes:
+                readers.setdefault(nodes[upstream].declared, set()).add(spec.declared)
 
+    @cache
+    def after(node: str) -> set[str]:
+        """Return the nodes that wait for a node."""
+        found: set[str] = set()
+        level = readers.get(node, set())
+        while level:
+            found |= level
+            level = {reader for name in level for reader in readers.get(name, ())} - found
+        return found
 
-def _readers(nodes: Mapping[str, NodeSpec]) -> dict[str, set[str]]:
-    """Return those that wait for a node at once, under the names that the file has."""
-    found: dict[str, set[str]] = {}
-    for spec in nodes.values():
-        for name in spec.upstream:
-            if name in nodes:
-                found.setdefault(nodes[name].declared, set()).add(spec.declared)
-    return found
-
-
-def _after(node: str, sought: Set[str], readers: Mapping[str, Set[str]]) -> set[str]:
-    """Return which of the nodes that are `sought` wait for a node. The nearest come first: most read what is next."""
-    seen, level = {node}, {node}
-    while level and not sought <= seen:
-        level = {reader for name in level for reader in readers.get(name, ())} - seen
-        seen |= level
-    return seen & sought - {node}
+    for name, files in named.items():
+        for file in files:
+            for writer in writers.get(file, ()):
+                if name not in after(writer) and writer not in after(name):
+                    yield Unwaited(firsts[name], file, firsts[writer])
 
 
 def _made(spec: NodeSpec, folder: Path) -> set[str]:

@@ -14,7 +14,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec, has_expression
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.nodes.base import NodeContext, NodeDiagnostic, check_gathered, check_makes_tables, output_name
 from nfrun.nodes.folders import from_base
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
@@ -174,8 +174,7 @@ def check_options(node: NodeSpec) -> Iterator[NodeDiagnostic]:
     is_folder = node.body.endswith("/")
     for name, value in node.with_.items():
         if name not in _OPTIONS:
-            guess = closest_match(name, _OPTIONS)
-            hint = f"did you mean '{guess}'?" if guess else f"there is {', '.join(_OPTIONS)}"
+            hint = did_you_mean(name, _OPTIONS, f"there is {', '.join(_OPTIONS)}")
             yield NodeDiagnostic(("with", name), f"a write node has no option '{ellipsize(name)}'", hint, at_key=True)
         elif not is_folder and not has_expression(node.body):
             if name == "format":
@@ -206,9 +205,8 @@ def _check_replaced(node: NodeSpec) -> Iterator[NodeDiagnostic]:
         what = "'replace' says what 'mode: partitions' replaces, and this node replaces the whole folder"
         yield NodeDiagnostic(("with", "replace"), what, "write mode: partitions, or remove it", at_key=True)
     elif unknown := next((name for name in replaced if name not in columns), None):
-        guess = closest_match(unknown, columns)
         what = f"'replace' names the column '{ellipsize(unknown)}', and 'partition' does not"
-        yield NodeDiagnostic(("with", "replace"), what, f"did you mean '{guess}'?" if guess else "")
+        yield NodeDiagnostic(("with", "replace"), what, did_you_mean(unknown, columns))
     elif [*columns[: len(replaced)]] != [*replaced]:
         first = [*replaced, *(name for name in columns if name not in replaced)]
         what = "'replace' must have the first columns of 'partition', in their order"
@@ -232,8 +230,8 @@ def _wrong_value(name: str, value: object) -> tuple[str, str] | None:
     if name == "mode" and isinstance(value, str) and value in _OTHER_MODES:
         why, hint = _OTHER_MODES[value]
         return f"there is no mode '{value}': {why}", hint
-    guess = closest_match(value, allowed) if isinstance(value, str) else None
-    return f"'{name}' must be one of {', '.join(allowed)}", f"did you mean '{guess}'?" if guess else ""
+    hint = did_you_mean(value, allowed) if isinstance(value, str) else ""
+    return f"'{name}' must be one of {', '.join(allowed)}", hint
 
 
 def _wrong_columns(name: str, value: object) -> tuple[str, str] | None:
@@ -269,9 +267,8 @@ def check_partition(
     names = schemas[item.name].names if item.name in schemas else []
     for column in _columns(node, "partition") if names else ():
         if column not in names and not has_expression(column):
-            guess = closest_match(column, names)
             what = f"'{item.output}' is partitioned by the column '{ellipsize(column)}', which it does not have"
-            return None, NodeDiagnostic(("with", "partition"), what, f"did you mean '{guess}'?" if guess else "")
+            return None, NodeDiagnostic(("with", "partition"), what, did_you_mean(column, names))
     return None, None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import OutputId
 from nfrun.core.text import closest_match
+from nfrun.core.text import did_you_mean as did_you_mean
 from nfrun.core.values import field, mutable
 from nfrun.pipeline_file.yaml.document import Document, Keys
 
@@ -69,12 +70,6 @@ class Findings:
         """Mark the path as wrong, and it and the paths above it as bad."""
         self.wrong.add(path)
         self.bad.update(path[:i] for i in range(1, len(path) + 1))
-
-
-def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Return the hint for a word that there is not: the most similar one that there is, or else another hint."""
-    guess = closest_match(word, known)
-    return f"did you mean '{guess}'?" if guess else otherwise
 
 
 def closest_file(path: Path, folder: Path, endings: Collection[str]) -> Path | None:

@@ -18,7 +18,7 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.kind import Kind
 from nfrun.nodes.registry import written_kinds
-from nfrun.nodes.schemas import document_schema, fast_validator
+from nfrun.nodes.schemas import document_schema, fast_validator, first_twice, shown, words_of_value
 from nfrun.pipeline_file import suggestions
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
@@ -147,7 +147,6 @@ def check_setting(key: str, value: Any) -> Iterator[SchemaDiagnostic]:
 
 def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
     """Yield the diagnostics for one error of jsonschema."""
-    from nfrun.nodes.schema_words import first_twice, shown, words_of_value  # most files have no errors
 
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     rule, expected, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)

@@ -9,8 +9,7 @@ import pytest
 from plugin_site import KIND
 
 from nfrun.nodes.plugins import read_static_half
-from nfrun.nodes.schema_words import Violation
-from nfrun.nodes.schemas import check_value
+from nfrun.nodes.schemas import Violation, check_value
 
 SCHEMA = {
     "type": "object",
