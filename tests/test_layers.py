@@ -45,7 +45,6 @@ SPLITS_AT_DOTS = {
     "code": "names of modules",
     "cluster.preflight": "numbers of versions",
     "engine.executors.preload": "names of modules",
-    "engine.placement": "names of modules",
     "nodes": "names of modules, and numbers of versions",
     "pipeline_file.references": "references in a pipeline file",
     "pipeline_file.suggestions": "texts that are no references, to guess what they mean",

@@ -1,30 +1,28 @@
-"""Defines `Observation`: the files, hosts and process state that an attempt used while it ran."""
+"""Defines `Observation`: the files and hosts that an attempt used while it ran."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.values import field, frozen, replace
+from nfrun.core.values import field, frozen
 
 
 @frozen
 class Observation:
-    """The files, hosts and process state that one attempt used. It is sent between processes.
+    """The files and hosts that one attempt used. It is sent between processes.
 
     `reads` are the checksums of the files that the node's code opened to read, taken when it opened them; "" for a
     missing file. `writes` are those of the files that it opened to write, taken at the end of the attempt. File names
     are relative to the folder of the pipeline, or absolute outside of it; `watch/recorded_files.py` has the names of
-    folders and patterns. `hosts` are the addresses that it connected to, and `state` names the process-global state
-    that was changed. `obstacle` says why the result is not reused without `cache: true`, "" if nothing is against it.
-    `shared` are the files and hosts that code of several nodes used in a worker process; they count even if the attempt
-    failed.
+    folders and patterns. `hosts` are the addresses that it connected to. `obstacle` says why the result is not reused
+    without `cache: true`, "" if nothing is against it. `shared` are the files and hosts that code of several nodes used
+    in a worker process; they count even if the attempt failed.
     """
 
     reads: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     writes: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     hosts: tuple[str, ...] = ()
-    state: tuple[str, ...] = ()
     obstacle: str = ""
     shared: tuple[SharedObservation, ...] = ()
 
@@ -43,15 +41,9 @@ def merged(found: Sequence[Observation]) -> Observation | None:
         reads,
         writes,
         tuple(dict.fromkeys(host for each in found for host in each.hosts)),
-        tuple(dict.fromkeys(name for each in found for name in each.state)),
         next((each.obstacle for each in found if each.obstacle), ""),
         tuple(shared for each in found for shared in each.shared),
     )
-
-
-def with_state(seen: Observation, changed: tuple[str, ...], obstacle: str) -> Observation:
-    """Return what calls have used, with the process state that they changed, and why results cannot be used again."""
-    return replace(seen, state=(*seen.state, *changed), obstacle=obstacle or seen.obstacle)
 
 
 @frozen

@@ -24,9 +24,8 @@ from nfrun.core.events import (
     OutputRef,
     nfrun_failure,
 )
-from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, OutputId
-from nfrun.core.values import frozen, replace
+from nfrun.core.values import frozen
 from nfrun.engine.attempt_context import (
     CANCELLED,
     AttemptContext,
@@ -111,9 +110,8 @@ class _Attempt(AttemptContext):
         publish_wait = 0.0
         clock = time.perf_counter
         current_attempt.set((spec.id, self.attempt, self.settings.logs))
-        state = self.settings.process_state
-        if state is not None:
-            self.start_state = state.reset()
+        if (state := self.settings.process_state) is not None:
+            state.reset()
         self.settings.contention.begin()
         began = clock()
         try:
@@ -137,7 +135,6 @@ class _Attempt(AttemptContext):
         if self.failure is not None:
             outputs = self._left_of(outputs, self.failure)
         self.has_ended = self._opened is None
-        changed = state.changed(self.start_state) if state is not None and self.start_state is not None else ()
         if waits := self.inputs.waits:
             duration = max(0.0, duration - sum(waits.values()))
         cpu, gil_wait = self.settings.contention.end()
@@ -148,8 +145,6 @@ class _Attempt(AttemptContext):
             return Outcome(spec.id, self.attempt, opened=self._opened)
         if self.failure is not None and self.inputs.lost:  # whatever the node made of that error
             return Outcome(spec.id, self.attempt, lacking=tuple(self.inputs.lost))
-        watch = self.settings.watch
-        seen = self._observation(changed) if changed or self.wrote or (watch is not None and watch.seen) else None
         outcome = Outcome(
             spec.id,
             self.attempt,
@@ -160,7 +155,7 @@ class _Attempt(AttemptContext):
             waits,
             cpu,
             gil_wait,
-            observation=seen,
+            observation=self.observation(),
             absent=absent_outputs(spec, self._checks) if self._checks else (),
             checks=self._checks,
         )
@@ -191,16 +186,6 @@ class _Attempt(AttemptContext):
 
         self._opened = open_map(self, self._start.kept if isinstance(self._start, MapStarted) else None)
         return {}
-
-    def _observation(self, changed: tuple[str, ...]) -> Observation | None:
-        """Return the files and hosts that the attempt used, and the names of process state that it `changed`."""
-        watch, state = self.settings.watch, self.settings.process_state
-        seen = None if watch is None else watch.end(current_attempt.get())
-        if not changed and not self.wrote:
-            return seen
-        seen = seen or Observation()
-        obstacle = state.obstacle(changed) if state is not None and changed else ""
-        return replace(seen, writes={**seen.writes, **self.wrote}, state=changed, obstacle=obstacle or seen.obstacle)
 
     def _timed(self, value: Any) -> Any:
         """Return the output, frozen. The time in which a reader makes its batches is duration, not publish wait."""

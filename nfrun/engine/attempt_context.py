@@ -20,9 +20,10 @@ from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import Cause, HandoffError, NodeError, error_text
 from nfrun.core.events import Failure, NodeStarted, nfrun_failure
 from nfrun.core.file_source import FileSource
+from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import file_stem
-from nfrun.core.values import field, frozen
+from nfrun.core.values import field, frozen, replace
 from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.gil_contention import GilContention
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken
@@ -35,7 +36,7 @@ from nfrun.system.native_threads import thread_variables
 from nfrun.tables.formats import FormatError
 
 if TYPE_CHECKING:
-    from nfrun.code.watch.process_state import ProcessState, StartState
+    from nfrun.code.watch.process_state import WorkerState
     from nfrun.engine.attempt_inputs import OutputStore
     from nfrun.rows.open_map import OpenMap
     from nfrun.rows.recorder import WorkerMap
@@ -64,8 +65,8 @@ class AttemptSettings:
     emits progress. `memo` is shared by all attempts, for values that kinds keep. `consumed_here` is
     `consumed`, needed where `pipeline` is only a part. A cancelled child process is killed after `grace` seconds.
     `importer` returns what imports the user's modules. Queries in this process may
-    take `memory_share` of the memory that queries may take. `watch` sees what attempts open, and `process_state` what
-    they change in the process; None if no node is expected to. `unshared` and `in_files` are those of `Placement`.
+    take `memory_share` of the memory that queries may take. `watch` sees what attempts open. `process_state` is that of
+    a worker process, None elsewhere. `exposed`, `unshared` and `in_files` are those of `Placement`.
     `end_variables` are for the nodes that run last: they tell how the run ended. `started` is when the run started, in
     seconds since 1970. `open_maps` are the mapped nodes whose calls are made, by node and attempt.
     `on_begun(node, attempt, call)` is called when the user's code begins in a call.
@@ -84,8 +85,9 @@ class AttemptSettings:
     grace: float = GRACE_SECONDS
     importer: Importer = lambda folder: None
     memory_share: float = 1.0
-    process_state: ProcessState | None = None
+    process_state: WorkerState | None = None
     watch: RunWatch | None = None
+    exposed: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     unshared: Set[str] = frozenset()
     in_files: Set[str] = frozenset()
     end_variables: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -124,8 +126,7 @@ class AttemptContext:
 
     __slots__ = (
         "_complete_sent", "_folder", "_progress_at", "attempt", "cancel_token", "failure", "folder", "grace", "granted",
-        "has_ended", "in_nfrun", "inputs", "logged", "memo", "node", "run", "run_coroutine", "settings", "start_state",
-        "wrote",
+        "has_ended", "in_nfrun", "inputs", "logged", "memo", "node", "run", "run_coroutine", "settings", "wrote",
     )  # fmt: skip
 
     def __init__(
@@ -146,15 +147,14 @@ class AttemptContext:
         self.failure: Failure | None = None
         self.in_nfrun = False  # whether an error now is one of nfrun's own code
         self.has_ended = self._complete_sent = False
-        self.start_state: StartState | None = None
         self._folder: Path | None = None
         self._progress_at = 0.0
 
     def begin(self, *, imported: bool = False) -> None:
         if imported:
             keep_imported(self.memo, current_attempt)
-        if self.start_state is not None and self.settings.process_state is not None:
-            self.start_state = self.settings.process_state.begin(self.start_state)
+        if self.settings.process_state is not None:
+            self.settings.process_state.begin()
 
     @property
     def fsync(self) -> bool:
@@ -241,6 +241,15 @@ class AttemptContext:
         return not self.has_ended
 
     # -- for the engine ----------------------------------------------------------------------------------------------
+
+    def observation(self) -> Observation | None:
+        """Return, once, what it has used until now, and why its result is not reused; None if there is nothing."""
+        watch, exposed = self.settings.watch, self.settings.exposed.get(self.node.id)
+        seen = watch.end(current_attempt.get()) if watch is not None and watch.seen else None
+        if not self.wrote and not exposed:
+            return seen
+        seen = seen or Observation()
+        return replace(seen, writes={**seen.writes, **self.wrote}, obstacle=exposed or seen.obstacle)
 
     def remove_scratch(self) -> None:
         if self._folder is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ from nfrun.core.calls import ORDER_SECONDS
 from nfrun.core.errors import Cause, NodeError
 from nfrun.core.events import CallStarted, Failure, Outcome, nfrun_failure
 from nfrun.core.map_spec import KeptRows, OpenedMap, PiecePath
-from nfrun.core.observation import Observation
 from nfrun.core.values import replace
 from nfrun.engine.attempt_context import (
     CANCELLED,
@@ -122,7 +120,7 @@ def _call(context: CallContext, open_map: PieceSource, path: PiecePath) -> Failu
     settings, failure = context.settings, None
     state = settings.process_state
     if state is not None:
-        context.start_state = state.reset()
+        state.reset()
     began = time.perf_counter()
     try:
         piece = open_map.piece(path)
@@ -130,8 +128,7 @@ def _call(context: CallContext, open_map: PieceSource, path: PiecePath) -> Failu
         assert maps is not None
         table, inputs = open_map.table(piece), open_map.inputs
         value = with_settings_kept(settings.memo, lambda: maps.call(context, table, inputs))
-        changed = state.changed(context.start_state) if state is not None and context.start_state is not None else ()
-        _record(context, open_map, piece, value, time.perf_counter() - began, changed)
+        _record(context, open_map, piece, value, time.perf_counter() - began)
     except CallsFailed as failed:
         failure = failed.failure
     except BaseException as error:  # also SystemExit and the like: a node must not end the run
@@ -144,19 +141,14 @@ def _call(context: CallContext, open_map: PieceSource, path: PiecePath) -> Failu
     return failure
 
 
-def _record(
-    context: CallContext, open_map: PieceSource, piece: Piece, value: Any, seconds: float, changed: Sequence[str] = ()
-) -> None:
+def _record(context: CallContext, open_map: PieceSource, piece: Piece, value: Any, seconds: float) -> None:
     """Keep what a function returned for a piece, and what calls have used until now. Raises NodeError, HandoffError.
 
     What they used comes first: it decides for how long the result can be used again.
     """
     context.in_nfrun = True
-    watch, state = context.settings.watch, context.settings.process_state
-    seen = watch.end(current_attempt.get()) if watch is not None and watch.seen else None
-    obstacle = state.obstacle(changed) if state is not None and changed else ""
-    if seen is not None or obstacle:
-        open_map.note(seen or Observation(), tuple(changed), obstacle)
+    if (seen := context.observation()) is not None:
+        open_map.note(seen)
     open_map.note_shared()
     try:
         open_map.record(piece, value, seconds)

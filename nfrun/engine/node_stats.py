@@ -7,7 +7,7 @@ placement of nodes from them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from nfrun.system.atomic_files import atomic_write, read_regular_file
 
 _CENTURY = 3.2e15  # in microseconds; a larger value is not a duration, and infinity would spoil every priority
 _KEYS = ("took", "thread", "locked", "process")  # the keys in the file, for the fields of `NodeStats` in order
-_CHANGED_STATE = "state"  # the key of `NodeStats.changed_state`; older files have none
 
 
 @frozen
@@ -28,27 +27,21 @@ class NodeStats:
 
     `durations` has the estimated duration of every node that has finished. `thread` and `gil_waits` have the last
     duration and GIL wait on a thread of nodes that have ever waited `GIL_WAIT_SECONDS`. `process` has the last duration
-    of nodes in a worker process. `changed_state` are the nodes that changed process-global state when they last ran.
+    of nodes in a worker process.
     """
 
     durations: dict[str, float]
     thread: dict[str, float]
     gil_waits: dict[str, float]
     process: dict[str, float]
-    changed_state: frozenset[str] = frozenset()
 
     def with_run(
-        self,
-        seconds: Mapping[str, float],
-        gil_waits: Mapping[str, float],
-        placement: Mapping[str, str],
-        changed_state: Collection[str] | None = None,
+        self, seconds: Mapping[str, float], gil_waits: Mapping[str, float], placement: Mapping[str, str]
     ) -> NodeStats:
         """Return the statistics with those of another run added.
 
         `seconds` are the durations of its nodes, `gil_waits` the long waits among them, and `placement` the executors
-        of nodes that did not run on threads. `changed_state` are its nodes that changed process-global state, None if
-        nobody looked.
+        of nodes that did not run on threads.
         """
         durations = dict(self.durations)
         for name, value in seconds.items():
@@ -64,7 +57,6 @@ class NodeStats:
             {**self.thread, **{name: seconds[name] for name in on_threads}},
             {**self.gil_waits, **{name: gil_waits.get(name, 0.0) for name in on_threads}},
             {**self.process, **{name: seconds[name] for name in in_processes}},
-            self.changed_state if changed_state is None else (self.changed_state - seconds.keys()).union(changed_state),
         )
 
 
@@ -75,7 +67,7 @@ def read_node_stats(file: Path) -> NodeStats:
         took, thread, locked, process = (
             {k: v / 1e6 for k, v in found[key].items() if 0 <= v < _CENTURY} for key in _KEYS
         )
-        return NodeStats(took, thread, locked, process, frozenset(map(str, found.get(_CHANGED_STATE, ()))))
+        return NodeStats(took, thread, locked, process)
     except (OSError, ValueError, RecursionError, TypeError, AttributeError, LookupError):
         return NodeStats({}, {}, {}, {})
 
@@ -86,31 +78,22 @@ def write_node_stats(file: Path, stats: NodeStats) -> None:
     # Integers are written three times as fast as fractions of a second.
     fields = (stats.durations, stats.thread, stats.gil_waits, stats.process)
     seconds = {key: {k: int(v * 1e6) for k, v in found.items()} for key, found in zip(_KEYS, fields, strict=True)}
-    text = json.dumps({**seconds, _CHANGED_STATE: sorted(stats.changed_state)})
     with atomic_write(file, private=True) as partial:
-        Path(partial).write_text(text)
+        Path(partial).write_text(json.dumps(seconds))
 
 
 class NodeStatsFile:
     """A reporter that adds the statistics of a run to those `recorded` before in `file`, when the run finishes.
 
-    `placement` has the executors of nodes that do not run on threads. Reused nodes are not counted. `changed_state()`
-    returns the nodes that changed process-global state, None if nobody looked.
+    `placement` has the executors of nodes that do not run on threads. Reused nodes are not counted.
     """
 
     event_types = (NodeFinished, RunFinished)
 
-    def __init__(
-        self,
-        file: Path,
-        recorded: NodeStats,
-        placement: Mapping[str, str] = NOTHING,
-        changed_state: Callable[[], Collection[str] | None] = lambda: None,
-    ) -> None:
+    def __init__(self, file: Path, recorded: NodeStats, placement: Mapping[str, str] = NOTHING) -> None:
         self._file = file
         self._recorded = recorded
         self._placement = placement
-        self._changed_state = changed_state
         # Numbers only: keeping every event alive costs time in the garbage collector.
         self._durations: dict[str, float] = {}
         self._gil_waits: dict[str, float] = {}
@@ -125,7 +108,5 @@ class NodeStatsFile:
                 self._gil_waits[event.node] = event.gil_wait
         elif isinstance(event, RunFinished) and self._durations:
             with suppress(OSError):  # only the next run's estimates depend on it
-                found = self._recorded.with_run(
-                    self._durations, self._gil_waits, self._placement, self._changed_state()
-                )
+                found = self._recorded.with_run(self._durations, self._gil_waits, self._placement)
                 write_node_stats(self._file, found)

@@ -46,7 +46,6 @@ from nfrun.system.logs.node_logs import Logs
 from nfrun.system.logs.redaction import Redactor, redact_events
 
 if TYPE_CHECKING:
-    from nfrun.code.watch.process_state import ProcessState
     from nfrun.tables.store import TableStore
 
     WithCache = Callable[[RunAttempt, TableStore, Callable[[Exception], None]], RunAttempt]
@@ -123,7 +122,7 @@ class PipelineRun:
             contention=contention,
             grace=grace,
             importer=importer,
-            process_state=_process_state() if placement.watches_threads else None,
+            exposed=placement.exposed,
             unshared=placement.unshared,
             in_files=placement.in_files,
             end_variables=self._end_variables,
@@ -231,12 +230,3 @@ class PipelineRun:
 def _executor_makers(preparation: Preparation) -> dict[str, MakeExecutor]:
     names = dict.fromkeys([DEFAULT_EXECUTOR, *preparation.placement.executors.values()])
     return {name: EXECUTORS[name](preparation) for name in names}
-
-
-def _process_state() -> ProcessState:
-    # It draws a random number when it is imported. If a report imported it later, nodes that run then would be blamed.
-    import rich.style  # noqa: F401
-
-    from nfrun.code.watch.process_state import ProcessState  # few runs import it
-
-    return ProcessState()

@@ -13,7 +13,6 @@ from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, kind_of
 from nfrun.system.native_threads import arrow_threads, thread_variables
 
-_HARMLESS = frozenset({"pyarrow", "numpy"})  # these change process-global state only if the code of the node shows it
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
 
 
@@ -39,7 +38,7 @@ def place_nodes(
     executors: dict[str, str] = {}
     worker_environ: dict[str, Mapping[str, str]] = {}
     packages: dict[str, None] = {}
-    watches_threads = False
+    exposed: dict[str, str] = {}
     may_share: dict[tuple[str, str, str], bool] = {}  # by kind, folder and body: many nodes may have the same function
     unshared: set[str] = set()
     for name, spec in pipeline.nodes.items():
@@ -62,12 +61,12 @@ def place_nodes(
         elif is_apart:
             packages.update(dict.fromkeys(kind.code.imports(spec, its_code)))
             packages.update({"pyarrow.compute": None} if spec.map is not None else {})
-        elif executor == DEFAULT_EXECUTOR and not watches_threads:
-            tops = {module.partition(".")[0] for module in kind.code.imports(spec, its_code)}
-            watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, its_code)
+        used = kind.code.facts(spec, its_code).global_state if executor == DEFAULT_EXECUTOR else ()
+        if used and not calls_on_loop(spec):
+            exposed[name] = f"it uses {used[0].what} ({used[0].where}) on a thread, where all nodes share it"
     in_pool = arrow_threads(added_variables)
     in_files = _in_files(pipeline, reused, retained, executors)
-    return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared, in_pool, in_files)
+    return Placement(executors, worker_environ, tuple(packages), exposed, unshared, in_pool, in_files)
 
 
 def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fingerprints, *, has_zone: bool) -> str:
@@ -87,7 +86,7 @@ def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fing
     if executor == "auto":
         needs_process = in_worker and (
             _has_own_threads(spec)
-            or changes_state(spec, recorded, code)
+            or bool(kind.code.facts(spec, code).global_state)
             or gains_from_process(spec.id, recorded)
             or (has_zone and bool(kind.code.facts(spec, code).local_time))  # threads of a program have another one
         )
@@ -136,11 +135,6 @@ def _in_files(
 def calls_on_loop(spec: NodeSpec) -> bool:
     """Whether the calls of a mapped node are coroutines: many of them wait on one event loop, which no process has."""
     return spec.map is not None and spec.map.form is not None and spec.map.form.is_async
-
-
-def changes_state(spec: NodeSpec, recorded: NodeStats, code: Fingerprints) -> bool:
-    """Whether the node uses state that all nodes of a process share, by its code or by what an earlier run saw."""
-    return spec.id in recorded.changed_state or bool(kind_of(spec).code.facts(spec, code).global_state)
 
 
 def gains_from_process(name: str, recorded: NodeStats) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.errors import Cause
 from nfrun.core.events import CallsEnded, Failure, Outcome
 from nfrun.core.map_spec import ERRORS, MapCounts, PiecePath
-from nfrun.core.observation import Observation, merged, with_state
+from nfrun.core.observation import Observation, merged
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.retries import FINAL
 from nfrun.core.values import replace
@@ -65,12 +65,8 @@ class OpenMap:
             self._cpu += cpu
             self._gil_wait += gil_wait
 
-    def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
-        """Add what calls have used, and the process state that they changed. Raises HandoffError.
-
-        The `obstacle` is why their results cannot be used again.
-        """
-        seen = with_state(seen, changed, obstacle)
+    def note(self, seen: Observation) -> None:
+        """Add what calls have used. Raises HandoffError."""
         with self._lock:
             self._observed.append(seen)
             self.work.note_reads(seen.reads, seen.obstacle)

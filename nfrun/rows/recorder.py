@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import PiecePath
-from nfrun.core.observation import Observation, merged, with_state
+from nfrun.core.observation import Observation, merged
 from nfrun.core.values import frozen
 from nfrun.rows.piece import Piece
 from nfrun.rows.read_files import ENDING as READS
@@ -269,8 +269,7 @@ class WorkerMap:
     def used(self, cpu: float, gil_wait: float) -> None:
         self.cpu, self.gil_wait = cpu, gil_wait
 
-    def note(self, seen: Observation, changed: tuple[str, ...] = (), obstacle: str = "") -> None:
-        seen = with_state(seen, changed, obstacle)
+    def note(self, seen: Observation) -> None:
         self.seen = seen if self.seen is None else merged([self.seen, seen])
         self._note_reads(seen)
 

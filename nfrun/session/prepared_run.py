@@ -159,7 +159,7 @@ class PreparedRun:
             yield from ci_files(setup, self._record, executors, made_on)
         notes = (lambda: cache.obstacles, lambda: cache.over_budget) if cache else (dict, lambda: None)
         yield from self._caller.build_reporters(self._record, self._shown, executors, *notes)
-        yield NodeStatsFile(setup.timings, setup.recorded, executors, lambda: cache.changed_state if cache else None)
+        yield NodeStatsFile(setup.timings, setup.recorded, executors)
 
     def _table(self, output: OutputId) -> Any:
         """Open an output by its id; None if it cannot be read."""

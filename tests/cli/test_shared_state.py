@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,6 @@ from typing import Any
 import pytest
 from conftest import STUBS, Here
 
-from nfrun.engine.node_stats import read_node_stats
 from nfrun.session.options import RunOptions
 from nfrun.session.run import run_pipeline
 
@@ -61,25 +57,6 @@ OVERLAPPING = """
 nodes:
   first: {python: "steps:first", with: {folder: FOLDER}}
   second: {python: "steps:second", with: {folder: FOLDER}}
-"""
-# A package of which only its use shows that it has drawn from the global generator.
-NOISY = "import random\ndef noise(): return random.random()\ndef silence(): return 0.0\n"
-USES_NOISY = """
-import os, pathlib, time
-import noisy_package
-
-WAIT_FOR
-def loud(): return {"n": noisy_package.noise(), "pid": os.getpid()}
-def quiet(): return {"n": noisy_package.silence(), "pid": os.getpid()}
-
-# The one draws while the other runs.
-def draws(folder):
-    wait_for(f"{folder}/begun")
-    noisy_package.noise()
-    pathlib.Path(folder, "drawn").touch()
-def is_beside(folder):
-    pathlib.Path(folder, "begun").touch()
-    wait_for(f"{folder}/drawn")
 """
 
 
@@ -155,76 +132,12 @@ def test_where_a_node_runs_follows_its_code_and_the_file(project: Project) -> No
     assert project.placed("nodes: {node: {python: 'steps:where_and_draw', executor: thread}}\n", executor="auto")
 
 
-@pytest.fixture
-def noisy(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    (project.folder / "site-packages").mkdir()
-    (project.folder / "site-packages" / "noisy_package.py").write_text(NOISY)
-    (project.folder / "steps.py").write_text(USES_NOISY.replace("WAIT_FOR", WAIT_FOR))
-    monkeypatch.syspath_prepend(project.folder / "site-packages")
-    monkeypatch.delitem(sys.modules, "noisy_package", raising=False)
-    return project
-
-
-def test_a_package_that_draws_is_seen_and_its_node_runs_in_a_process_from_then_on(noisy: Project) -> None:
-    text = "nodes: {node: {python: 'steps:loud'}, other: {python: 'steps:quiet'}}\n"
-    options = {"resume": True, "slots": 1}
-    first = noisy.run(text, **options)
-    assert first["node"][0]["pid"] == first["other"][0]["pid"] == os.getpid()
-    assert read_node_stats(noisy.folder / ".nfrun" / "timings" / "p.yaml.json").changed_state == {"node"}
-    second = noisy.run(text, **options)
-    assert noisy.reused == {"other"}, "what a thread drew is not reused"
-    assert second["node"][0]["pid"] != os.getpid()
-    third = noisy.run(text, **options)
-    assert (noisy.reused, third["node"]) == ({"node", "other"}, second["node"])
-    (noisy.folder / ".nfrun" / "runs").rename(noisy.folder / "old")
-    assert noisy.run(text, **options)["node"][0]["n"] == second["node"][0]["n"], "it draws the same in each worker"
-
-
-def test_a_node_that_no_longer_changes_state_returns_to_a_thread(noisy: Project) -> None:
-    text = "nodes: {node: {python: 'steps:loud'}}\n"
-    assert [noisy.placed(text), noisy.placed(text)] == [False, True]
-    steps = noisy.folder / "steps.py"
-    steps.write_text(steps.read_text().replace("noise()", "silence()"))
-    assert [noisy.placed(text), noisy.placed(text)] == [True, False]
-
-
-def test_a_node_beside_one_that_draws_is_not_reused_either_and_both_are_told(noisy: Project, here: Here) -> None:
-    text = """
-nodes:
-  draws: {python: 'steps:draws', with: {folder: FOLDER}}
-  beside: {python: 'steps:is_beside', with: {folder: FOLDER}}
-  later: {python: 'steps:quiet', needs: [draws, beside]}
-"""
-    (noisy.folder / "p.yaml").write_text(text.replace("FOLDER", str(noisy.folder)))
-    done = here(noisy.folder, "run", "p.yaml", "-j", "2")
-    told = [line for line in done.stderr.splitlines() if "is not reused" in line]
-    why = "is not reused: it ran on a thread while random's generator changed; say 'cache: true' to reuse it"
-    assert sorted(told) == [f"node 'beside' {why}", f"node 'draws' {why}"]
-    assert read_node_stats(noisy.folder / ".nfrun" / "timings" / "p.yaml.json").changed_state == {"draws", "beside"}
-
-
-def test_statistics_without_such_nodes_are_read_and_damaged_ones_are_left(noisy: Project) -> None:
-    text = "nodes: {node: {python: 'steps:loud'}}\n"
-    noisy.run(text)
-    file = noisy.folder / ".nfrun" / "timings" / "p.yaml.json"
-    stats = json.loads(file.read_text())
-    assert stats.pop("state") == ["node"]
-    for content, durations in [(json.dumps(stats), {"node"}), (json.dumps({**stats, "state": 3}), set()), ("{", set())]:
-        file.write_text(content)
-        found = read_node_stats(noisy.folder / ".nfrun" / "timings" / "p.yaml.json")
-        assert (found.durations.keys(), found.changed_state) == (durations, frozenset())
-
-
-def test_what_nfrun_imports_while_nodes_run_draws_no_random_numbers(tmp_path: Path) -> None:
-    source = "import sys\nimport xxhash\n\ndef f():\n    return {'imported': 'rich.style' in sys.modules}\n"
-    (tmp_path / "steps.py").write_text(source)
-    (tmp_path / "p.yaml").write_text('nodes: {f: {python: "steps:f"}}')
-    # Not a fork, which has imported more.
-    subprocess.run([sys.executable, "-m", "nfrun", "run", "p.yaml", "--json"], cwd=tmp_path, check=True)
-    shown = subprocess.run(
-        [sys.executable, "-m", "nfrun", "open", "f", "--format", "jsonl"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
+def test_a_node_that_draws_on_a_thread_is_not_reused_and_the_place_is_told(project: Project, here: Here) -> None:
+    text = "nodes: {node: {python: 'steps:where_and_draw', executor: thread}, other: {python: 'steps:where'}}\n"
+    (project.folder / "p.yaml").write_text(text)
+    told = [line for line in here(project.folder, "run", "p.yaml").stderr.splitlines() if "is not reused" in line]
+    line = 1 + (project.folder / "steps.py").read_text().splitlines().index(
+        'def where_and_draw(): random.random(); return {"pid": os.getpid()}'
     )
-    assert json.loads(shown.stdout) == {"imported": True}
+    why = f"it uses random.random (steps.py:{line}) on a thread, where all nodes share it"
+    assert told == [f"node 'node' is not reused: {why}; say 'cache: true' to reuse it"]

@@ -179,15 +179,6 @@ def test_a_node_whose_code_uses_global_state_runs_in_a_process(tmp_path: Path) -
     assert placed(tmp_path, "draws", requested="thread").executors == {}
 
 
-def test_a_node_that_changed_global_state_in_an_earlier_run_runs_in_a_process(tmp_path: Path) -> None:
-    recorded = NodeStats({}, {}, {}, {}, frozenset({"plain"}))
-    assert placed(tmp_path, "plain", recorded=recorded).executors == {"plain": "process"}
-    assert recorded.with_run({"plain": 1.0}, {}, {}).changed_state == {"plain"}, "nobody looked"
-    assert recorded.with_run({"other": 1.0}, {}, {}, []).changed_state == {"plain"}
-    assert recorded.with_run({"other": 1.0}, {}, {}, ["other"]).changed_state == {"plain", "other"}
-    assert recorded.with_run({"plain": 1.0}, {}, {}, []).changed_state == frozenset()
-
-
 def test_installed_modules_that_nodes_in_processes_import_are_named(tmp_path: Path) -> None:
     pytest.importorskip("pandas")
     named = placed(tmp_path, "with_package", requested="process").packages
@@ -196,20 +187,13 @@ def test_installed_modules_that_nodes_in_processes_import_are_named(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("function", "requested", "watched"),
-    [
-        ("plain", "file", False),
-        ("draws", "file", False),
-        ("draws", "thread", True),
-        ("with_package", "file", True),
-        ("with_package", "process", False),
-    ],
+    ("function", "requested", "exposed"),
+    [("plain", "thread", False), ("draws", "file", False), ("draws", "thread", True), ("draws", "process", False)],
 )
-def test_threads_are_watched_where_code_or_packages_may_change_state(
-    tmp_path: Path, function: str, requested: str, watched: bool
+def test_nodes_on_threads_that_use_global_state_are_exposed(
+    tmp_path: Path, function: str, requested: str, exposed: bool
 ) -> None:
-    pytest.importorskip("pandas")
-    assert placed(tmp_path, function, requested=requested).watches_threads is watched
+    assert bool(placed(tmp_path, function, requested=requested).exposed) is exposed
 
 
 @pytest.mark.parametrize("file", ["flights/flights.yaml", "bench/blog-20.yaml", "hello.yaml"])

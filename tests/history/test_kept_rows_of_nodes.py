@@ -12,7 +12,7 @@ def test_files_that_kept_results_have_read_are_those_of_the_node() -> None:
     assert with_kept_reads(None, {"x": "1"}) == Observation(reads={"x": "1"})
     seen = Observation(reads={"x": "1", "y": "2"}, hosts=("h",), obstacle="why")
     assert with_kept_reads(seen, {"x": "1", "z": "3"}) == Observation(
-        {"x": "1", "z": "3", "y": "2"}, {}, ("h",), (), "why"
+        {"x": "1", "z": "3", "y": "2"}, {}, ("h",), "why"
     )
 
 

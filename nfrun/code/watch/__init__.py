@@ -5,6 +5,5 @@
 `counted_files.py` decides which files count. `forked_children.py` has what forked child processes open. `seen_files.py`
 decides at the end of an attempt which files are inputs and which are outputs. `recorded_files.py` gives files their
 names in the journal and takes their checksums. `attribution.py` finds the nodes for which files count that shared code
-opened. `process_state.py` sees changes of state that all nodes of a
-process share.
+opened. `process_state.py` sets the state of a worker process before each attempt.
 """

@@ -109,7 +109,7 @@ class Attribution:
         if hosts and not obstacle:
             told = (ellipsize(host, MOST_SHOWN) for host in list(hosts)[:_MOST_HOSTS])
             obstacle = f"it connects to {', '.join(told)}"
-        return Observation(reads, writes, tuple(hosts), own.state, obstacle)
+        return Observation(reads, writes, tuple(hosts), obstacle)
 
     def _concerned(self, shared: SharedObservation) -> set[str]:
         """Return the nodes for which the observation counts."""

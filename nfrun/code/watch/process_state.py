@@ -1,146 +1,73 @@
-"""Sees which state of the whole process changed while a node ran, and sets that state before the attempts of a worker.
+"""Sets the state of the whole process before the attempts of a worker, so that each begins with the same.
 
-On threads all nodes share this state, so that their results depend on who changes it when. A worker process makes one
-attempt at a time, and each begins with the same state.
+On threads all nodes share this state. So a node whose code uses it runs in a worker process, which makes one attempt at
+a time.
 """
 
 from __future__ import annotations
 
 import _locale
 import os
-import pickle
 import random
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from typing import Any, NamedTuple
+from typing import Any
 
-RANDOM = "random's generator"
-NUMPY = "numpy's global random generator"
-DIRECTORY = "the working directory"
-ENVIRON = "the environment variables"
-LOCALE = "the locale"
-FIGURES = "pyplot's figures"
-
-_OURS = frozenset({b"PYTHONSAFEPATH", b"PYTHONHASHSEED", b"NFRUN_PRELOAD"})  # set while a fork server starts
 _SEEDED_ON_IMPORT = ("numpy.random", "torch", "polars", "duckdb")
 
 
-class StartState(NamedTuple):
-    """The states of both generators, and the number of imported modules, when an attempt or the node's code began.
-
-    The state of numpy's generator is None if numpy is not imported.
-    """
-
-    random: object
-    numpy: object
-    modules: int
-
-
-class ProcessState:
-    """Sees changes of process-global state since it was made, and of both random generators since `begin`.
-
-    Changes that an import makes do not count: those of variables at any time, and those of the directory and the locale
-    before `begin`.
-    Safe to call from several threads.
-    """
-
-    _directory: str
-    _environ: dict[bytes, bytes]
-    _locale: str
-
-    def __init__(self) -> None:
-        self._adopt()
-        self._figures = _figures()
-        if "numpy" in sys.modules:  # so that the first use of its generator is seen
-            import numpy.random  # noqa: F401
-
-    def reset(self) -> StartState:
-        """Return the state when an attempt begins."""
-        return StartState(random.getstate(), _numpy_state(), len(sys.modules))
-
-    def begin(self, start: StartState) -> StartState:
-        """Call this when the attempt has imported the node's modules. `start` is what `reset` returned."""
-        if len(sys.modules) != start.modules:
-            self._adopt()
-        return ProcessState.reset(self)
-
-    def changed(self, start: StartState) -> tuple[str, ...]:
-        """Return the names of what has changed: the generators since `start`, all else since this object was made."""
-        found = [RANDOM] if random.getstate() != start.random else []
-        if start.numpy is not None and _numpy_state() != start.numpy:
-            found.append(NUMPY)
-        if _directory() != self._directory:
-            found.append(DIRECTORY)
-        environ = _environ()
-        if environ != self._environ and _without_ours(environ) != _without_ours(self._environ):
-            if len(sys.modules) == start.modules:
-                found.append(ENVIRON)
-            else:
-                self._environ = dict(environ)
-        if _locale.setlocale(_locale.LC_ALL) != self._locale:
-            found.append(LOCALE)
-        if _figures() != self._figures:
-            found.append(FIGURES)
-        return tuple(found)
-
-    def obstacle(self, changed: Sequence[str]) -> str:
-        """Return why a result is not reused if this state changed while the attempt ran."""
-        return f"it ran on a thread while {listed(changed)} changed"
-
-    @property
-    def spent(self) -> bool:
-        """Whether this process must not make another attempt."""
-        return False
-
-    def _adopt(self) -> None:
-        self._directory = _directory()
-        self._environ = dict(_environ())
-        self._locale = _locale.setlocale(_locale.LC_ALL)
-
-
-class WorkerState(ProcessState):
+class WorkerState:
     """The state of a worker process, which is the same at the beginning of each attempt.
 
+    What imports change stays for all attempts after it: variables, and the directory if the node's code had not begun.
     `seed` is the text that seeds the generators for the node's code; None takes the system's randomness. DuckDB's
     default connection gets `threads`, 0 if the node has no code that could use it.
     """
 
+    _directory: str
+    _environ: Mapping[bytes, bytes]
+    _modules: int  # how many were imported
+
     def __init__(self) -> None:
-        super().__init__()
+        self._adopt()
         self._settings = _pyplot_settings()
         self._seeded: str | None = ""
-        self._first_locale = self._locale
+        self._first_locale = _locale.setlocale(_locale.LC_ALL)
         self.seed: str | None = ""
         self.threads = 0
         self._default_connection: DefaultConnection | None = None
         sys.meta_path.insert(0, _SeedOnImport(self._seed_module))
 
-    def reset(self) -> StartState:
+    def reset(self) -> None:
         """Restore the directory and the variables, and seed the generators for what imports draw."""
         if _directory() != self._directory:
             with suppress(OSError):  # it may have been removed
                 os.chdir(self._directory)
-        if _environ() != self._environ:
+        if _environ() != self._environ and len(sys.modules) != self._modules:
+            self._environ = dict(_environ())  # an import may have set them, which is not done again
+        elif _environ() != self._environ:
             before = {os.fsdecode(name): os.fsdecode(value) for name, value in self._environ.items()}
             os.environ.clear()
             os.environ.update(before)
             time.tzset()
         self._seed_all("")
-        return super().reset()
+        self._modules = len(sys.modules)
 
-    def begin(self, start: StartState) -> StartState:
-        """Seed the generators for the code of the node."""
+    def begin(self) -> None:
+        """Seed the generators for the code of the node. Call this when the attempt has imported the node's modules."""
         self._seed_all(self.seed)
-        return super().begin(start)
+        if len(sys.modules) != self._modules:
+            self._adopt()
 
-    def obstacle(self, changed: Sequence[str]) -> str:
-        """Return "": a worker makes one attempt at a time."""
-        return ""
+    def _adopt(self) -> None:
+        self._directory = _directory()
+        self._environ = dict(_environ())
+        self._modules = len(sys.modules)
 
     @property
     def spent(self) -> bool:
@@ -197,12 +124,6 @@ class _SeedOnImport(MetaPathFinder):
         return spec
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return "a, b and c"."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
-
-
 def _directory() -> str:
     try:
         return os.getcwd()
@@ -210,21 +131,11 @@ def _directory() -> str:
         return ""
 
 
-def _numpy_state() -> bytes | None:
-    """Return the state of numpy's global generator, None if it is not imported."""
-    module = sys.modules.get("numpy.random.mtrand")
-    return None if module is None else pickle.dumps(module.get_state(legacy=False))
-
-
 def _environ() -> Mapping[bytes, bytes]:
     """Return the environment as bytes, as `os.environ` stores it: comparing it takes a hundredth of the time."""
     environ: Any = os.environ
     data: Mapping[bytes, bytes] = environ._data
     return data
-
-
-def _without_ours(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    return {name: value for name, value in list(environ.items()) if name not in _OURS}
 
 
 def _figures() -> list[int]:

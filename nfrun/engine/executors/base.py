@@ -66,16 +66,16 @@ class Placement:
 
     `executors` are the executors by node, without the nodes on threads. The worker process of a node in
     `worker_environ` starts with these variables. `packages` are installed packages that nodes in worker processes will
-    import. If it `watches_threads`, nodes on threads may change state that all nodes of the process share. The tables
-    that the `unshared` nodes return share no memory with objects that change later. Only queries, which read files
-    themselves, read what the nodes `in_files` read from files. Arrow's thread pool gets `arrow_threads` in worker
-    processes, 0 if it may follow their environment.
+    import. The nodes `exposed` run on threads and use state that all nodes of the process share: why they are not
+    reused. The tables that the `unshared` nodes return share no memory with objects that change later. Only queries,
+    which read files themselves, read what the nodes `in_files` read from files. Arrow's thread pool gets
+    `arrow_threads` in worker processes, 0 if it may follow their environment.
     """
 
     executors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     worker_environ: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
     packages: Sequence[str] = ()
-    watches_threads: bool = False
+    exposed: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     unshared: Set[str] = frozenset()
     arrow_threads: int = 0
     in_files: Set[str] = frozenset()

@@ -252,18 +252,13 @@ class RunCache:
         return frozenset(name for name, decision in self._decisions.items() if decision.hit or decision.pending)
 
     @property
-    def changed_state(self) -> Collection[str]:
-        """The nodes that changed process-global state, or ran beside one that did."""
-        return [name for name, seen in list(self._observed.seen.items()) if seen.state]
-
-    @property
     def obstacles(self) -> Mapping[str, str]:
         """Why nodes are not reused, by node: for their code, or the files, hosts and state that they have used.
 
         The reason is "" if an earlier run has told it.
         """
         found = {}
-        for name in {**self._decisions, **dict.fromkeys(self.changed_state)}:
+        for name in self._decisions:
             spec = self._pipeline.nodes[name]
             if not spec.cache and (why := self._keys.obstacle(name) or self._observed.obstacle(spec)):
                 found[name] = "" if self._was_told(name, why) else why

@@ -138,7 +138,7 @@ class NodeShell:
         """Yield what the kind gets for a rerun, with the inputs and values as they stand in the shell."""
         now = {**self._given, **{name: self.names[name] for name in self._given if name in self.names}, **given}
         logs = Logs(lambda node, level, line: self._say(line if level in STREAMS else f"{level}: {line}"))
-        start = self._state.reset()
+        self._state.reset()
         context = RerunContext(
             replace(node, with_={name: now[name] for name in node.with_}),
             self._folder,
@@ -147,7 +147,7 @@ class NodeShell:
             {item.name: now[item.name] for item in node.inputs if item.name in now},
             logs,
             Path(self._scratch.name) / f"rerun_{self._reruns}",
-            lambda: self._state.begin(start),
+            self._state.begin,
             import_module=self._import_module,
         )
         try:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from nfrun.code.watch import process_state
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import AttemptRunner
@@ -146,23 +145,6 @@ def test_a_worker_ends_after_a_change_that_cannot_be_put_back(trial: Trial, what
     assert first["pid"] == second["pid"]
     assert (third["pid"] == second["pid"]) is stays
     assert without(third, "pid") == without(first, "pid")
-
-
-@pytest.mark.parametrize(
-    ("what", "state"),
-    [
-        ("nothing", (process_state.RANDOM,)),
-        ("directory", (process_state.RANDOM, process_state.DIRECTORY)),
-        ("variables", (process_state.RANDOM, process_state.ENVIRON)),
-        ("locale", (process_state.RANDOM, process_state.LOCALE)),
-        ("figures", (process_state.RANDOM, process_state.FIGURES)),
-    ],
-)
-def test_what_an_attempt_changed_is_told_and_is_no_obstacle(trial: Trial, what: str, state: tuple[str, ...]) -> None:
-    trial.attempts("nothing")
-    *_, outcome = trial.attempts("nothing", what)
-    assert outcome.observation is not None
-    assert (outcome.observation.state, outcome.observation.obstacle) == (state, "")
 
 
 def test_every_attempt_draws_the_same_numbers_whatever_its_worker_did_before(trial: Trial) -> None:
