@@ -18,7 +18,7 @@ from bench.noop import layers
 from bench.startup import fresh
 from nfrun.core.plan import Node, make_plan
 from nfrun.core.selection import NodeGraph, select
-from nfrun.pipeline_file.matrix.file_names import find_files
+from nfrun.pipeline_file.axes import find_files
 
 _NFRUN = (sys.executable, "-m", "nfrun")
 _VALUES = 100  # of each of two axes

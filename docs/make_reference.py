@@ -25,9 +25,9 @@ from nfrun.core.map_spec import MOST_PARTS
 from nfrun.core.values import MISSING, fields
 from nfrun.nodes.python_context import Context
 from nfrun.nodes.texts import script_files
+from nfrun.pipeline_file.axes import MAX_ID, MAX_NODES
+from nfrun.pipeline_file.cells import MAX_CELLS
 from nfrun.pipeline_file.expressions import MAX_DATES, MAX_SIZE
-from nfrun.pipeline_file.matrix.axis_values import MAX_ID, MAX_NODES
-from nfrun.pipeline_file.matrix.expansion import MAX_CELLS
 from nfrun.pipeline_file.subpipelines import MAX_LEVELS
 from nfrun.pipeline_file.yaml import text_file
 from nfrun.pipeline_file.yaml.syntax_messages import MAX_DEPTH

@@ -21,14 +21,14 @@ import nfrun
 LAYERS = """
 core 4023
 system 4031
-tables 7588
-code 6936
-rows 2758
-nodes 6790
-pipeline_file 7590
-engine 4558
+tables 7573
+code 6846
+rows 2753
+nodes 6774
+pipeline_file 7370
+engine 4502
 cluster 3431
-history 6299
+history 6294
 reports 3876
 lookback 4562
 session 4327

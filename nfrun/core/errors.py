@@ -88,6 +88,27 @@ class Diagnostic:
         return render(self)
 
 
+@frozen
+class Problem:
+    """A mistake in the values of a file, without its place in the text. `Document.told` makes a `Diagnostic` of it.
+
+    `path` leads to the value, or to its key if `at_key`; it begins at the node if a kind has found the mistake. With a
+    `length`, the mistake is at that many characters of the value, from the index `start` on. `counts`: it is about the
+    number of inputs or values, such as a missing one. `is_warning`: the node can run all the same. `about` is the rule
+    of the schema that is broken, the name in an expression, or the file that an axis lacks.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+    at_key: bool = False
+    counts: bool = False
+    start: int = 0
+    length: int = 0
+    is_warning: bool = False
+    about: str = field(default="", compare=False)
+
+
 class Error(Exception):
     """The base of all errors that nfrun raises for what its user can mend."""
 

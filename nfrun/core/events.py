@@ -17,7 +17,7 @@ from nfrun.core.map_spec import FailedCall, KeptRows, MapCounts, OpenedMap, Piec
 from nfrun.core.observation import Observation
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, OutputId
-from nfrun.core.values import field, fields, frozen, is_value, replace
+from nfrun.core.values import field, fields, frozen, is_value, replace, values_of
 
 GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process
 # JSON keys that differ from the name of the field. Users rely on them.
@@ -232,21 +232,10 @@ class NodeFinished(_AttemptEvent):
     @staticmethod
     def of(now: float, outcome: Outcome) -> NodeFinished:
         """Return the event for the outcome of an attempt that succeeded."""
-        return NodeFinished(
-            now,
-            outcome.node,
-            outcome.attempt,
-            outcome.outputs,
-            outcome.duration,
-            outcome.publish_wait,
-            outcome.input_waits,
-            outcome.cpu,
-            outcome.gil_wait,
-            outcome.reused,
-            outcome.checks,
-            outcome.absent,
-            outcome.map,
-        )
+        return NodeFinished(now, *_of_finished(outcome))
+
+
+_of_finished = values_of(*[each.name for each in fields(NodeFinished)][1:])  # but for the time
 
 
 @frozen

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from posixpath import normpath
 
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.text import closest_match, did_you_mean, ellipsize, shortened
 from nfrun.core.values import field, frozen
 
 METHODS = ("tag", "kind", "file", "status")
@@ -66,8 +66,7 @@ def _term(text: str) -> Term:
     if not method and "+" in pattern:
         raise ValueError(f"'{ellipsize(text)}' has a '+' where none may be; write N+NODE or NODE+N, N is a number")
     if method == "status" and not any(map(_of_text(pattern), STATUSES)):
-        guess = closest_match(pattern, STATUSES)
-        hint = f"did you mean '{guess}'?" if guess else f"there is {', '.join(STATUSES)}"
+        hint = did_you_mean(pattern, STATUSES, f"there is {', '.join(STATUSES)}")
         raise ValueError(f"no node can have the status '{ellipsize(pattern)}'; {hint}")
     return Term(method, pattern, up, down)
 
@@ -130,9 +129,9 @@ class NodeGraph:
         if not found:
             if any(map(is_match, self.last)):
                 raise ValueError(f"'{ellipsize(pattern)}' cannot be selected; it runs at the end of every run")
-            guess = closest_match(pattern, dict.fromkeys(_cut_like(pattern, name) for name in self.upstream))
             shown = list(dict.fromkeys(name.split("@")[0] for name in self.upstream))
-            hint = _hint(guess, "nodes", shown)
+            like = dict.fromkeys(_cut_like(pattern, name) for name in self.upstream)
+            hint = did_you_mean(pattern, like, _there_are("nodes", shown))
             if "/" in pattern or "." in pattern:
                 hint = self._hint_of_file(pattern) or hint
             raise ValueError(f"no node matches '{ellipsize(pattern)}'; {hint}")
@@ -160,7 +159,7 @@ class NodeGraph:
         found = {name for name in self.upstream if not matched.isdisjoint(values.get(name, ()))}
         if not found:
             what = {"tag": "has the tag", "kind": "has the kind", "file": "reads or writes the file"}[method]
-            hint = _hint(closest_match(pattern, known), f"{method}s", list(known))
+            hint = did_you_mean(pattern, known, _there_are(f"{method}s", list(known)))
             raise ValueError(f"no node {what} '{ellipsize(pattern)}'; {hint}")
         return found
 
@@ -208,9 +207,7 @@ def _reached(names: Iterable[str], edges: Mapping[str, Sequence[str]], steps: in
     return found
 
 
-def _hint(guess: str | None, what: str, known: Sequence[str]) -> str:
-    if guess:
-        return f"did you mean '{ellipsize(guess)}'?"
+def _there_are(what: str, known: Sequence[str]) -> str:
     if not known:
         return f"there are no {what}"
     return f"the {what} are {shortened([ellipsize(name) for name in known], _MAX_LISTED)}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
+_MAX_GUESS = 200  # characters: as many as ids of nodes have
 GO_ON_HINT = "'nfrun run' goes on from what had finished"
 
 
@@ -21,7 +22,7 @@ def closest_match(word: str, known: Iterable[str]) -> str | None:
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return the hint for a word that there is not: the most similar one that there is, or else another hint."""
     guess = closest_match(word, known)
-    return f"did you mean '{guess}'?" if guess else otherwise
+    return f"did you mean '{ellipsize(guess, _MAX_GUESS)}'?" if guess else otherwise
 
 
 def escape_controls(text: str) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.core.errors import NodeError as NodeError
+from nfrun.core.errors import Problem
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import form_of
 from nfrun.core.pipeline import NOTHING, NodeSpec
-from nfrun.core.values import frozen
 
 if TYPE_CHECKING:
     from nfrun.system.checksums import FileLook
@@ -24,23 +24,7 @@ _Files = Mapping[str, Path]  # by the names to show
 GRACE_SECONDS = 5.0  # what a cancelled attempt has before it is killed, unless the run has another grace period
 
 
-@frozen
-class NodeDiagnostic:
-    """An error in a node, found without running anything.
-
-    `path` leads from the node to the value, or to its key if `at_key`. `counts`: the error is about the number of
-    inputs or values, such as a missing one. With a `length`, the error is at that many characters of the value, from
-    the index `start` on. `is_warning`: the node can run all the same.
-    """
-
-    path: tuple[str | int, ...]
-    message: str
-    hint: str = ""
-    at_key: bool = False
-    counts: bool = False
-    start: int = 0
-    length: int = 0
-    is_warning: bool = False
+NodeDiagnostic = Problem  # in a node, found without running anything
 
 
 class CancelToken:

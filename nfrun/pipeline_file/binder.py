@@ -1,28 +1,36 @@
-"""Binds the parameters of a pipeline and of those that it includes, and evaluates their expressions.
-
-`loader.py` reads and checks the file first; `node_binder.py` evaluates the expressions of each node.
+"""Binds the parameters of a pipeline and of those that it includes, and evaluates their expressions: paths, values,
+variables, settings and conditions. `loader.py` reads and checks the file first.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.contracts import Check, Contract
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
-from nfrun.core.pipeline import NOTHING, UTC, NodeSpec, Pipeline
+from nfrun.core.pipeline import EXPRESSION_START, NOTHING, UTC, NodeSpec, Pipeline, has_expression
 from nfrun.core.text import ellipsize
-from nfrun.core.values import frozen, replace
-from nfrun.pipeline_file.conditions import of_sections, without_disabled
+from nfrun.core.values import field, frozen, mutable, replace
+from nfrun.nodes.registry import kind_of
+from nfrun.pipeline_file.axes import Names
+from nfrun.pipeline_file.cells import MatrixNames, expand_matrix, seen_by_graph
+from nfrun.pipeline_file.conditions import check_value, of_sections, without_disabled
+from nfrun.pipeline_file.contracts import checks_path, is_bound, problems_of_values
+from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all, has_secret
 from nfrun.pipeline_file.file_conflicts import file_conflicts
-from nfrun.pipeline_file.matrix.expansion import MatrixNames, expand_matrix
-from nfrun.pipeline_file.node_binder import Names, NodeBinder
-from nfrun.pipeline_file.parameters import bind_params, default_names, value_problem
-from nfrun.pipeline_file.references import includes
+from nfrun.pipeline_file.findings import Findings
+from nfrun.pipeline_file.parameters import bind_params, default_names, env_text, value_problem
+from nfrun.pipeline_file.references import includes, items
+from nfrun.pipeline_file.schema import check_setting
+from nfrun.pipeline_file.settings import fields_of, setting_path
 from nfrun.pipeline_file.subpipelines import check_count, expand_included, too_many_included
-from nfrun.pipeline_file.yaml.document import Document
+from nfrun.pipeline_file.yaml.document import Document, Keys
 from nfrun.system.logs.redaction import MASK
 
 
@@ -74,8 +82,8 @@ def bind(
             diagnostics.append(Diagnostic(where, f"the input '{name}' must be given", f"--input {name}=FILE"))
     bound = without_disabled(bound)
     works = [path for path in (work, pipeline.work and Path(pipeline.folder, pipeline.work)) if path]
-    for path, what, hint in file_conflicts(bound.nodes, Path(pipeline.folder), span, works):
-        diagnostics.append(Diagnostic(span(*path), what, hint))
+    for wrong in file_conflicts(bound.nodes, Path(pipeline.folder), span, works):
+        diagnostics.append(Diagnostic(span(*wrong.path), wrong.message, wrong.hint))
     if diagnostics:
         raise SpecError(each_once(diagnostics))
     return bound
@@ -90,7 +98,7 @@ def expand(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -
         body: expand(included, document.others[included.file], environ) for body, included in pipeline.included.items()
     }
     made = {spec.id: other[spec.body] for spec in pipeline.nodes.values() if includes(spec)}
-    return expand_included(pipeline, made, lambda spec, what, hint: None)
+    return expand_included(pipeline, made, None)
 
 
 def secrets_of(pipeline: Pipeline) -> tuple[str, ...]:
@@ -103,6 +111,193 @@ def each_once(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
     """Return one problem for each place: a default is evaluated for each node, and others for each cell."""
     first = {found.span: found for found in reversed(diagnostics)}
     return list(reversed(first.values()))
+
+
+@mutable
+class NodeBinder(Findings):
+    """Evaluates the expressions of the nodes of one pipeline and collects the problems."""
+
+    names: Names = field(kw_only=True)
+    functions: FunctionLookup = field(kw_only=True)
+    secrets: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    on_run: Callable[[str], object] = lambda text: None
+    checked: dict[tuple[Keys, str], dict[str, Any]] = field(default_factory=dict)
+    cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    cells: MatrixNames = field(default_factory=lambda: MatrixNames({}))
+
+    def node(self, spec: NodeSpec) -> NodeSpec:
+        """Return the node with `env`, `with` and a body that is a template evaluated."""
+        if not spec.axes:
+            return self.evaluated(spec)
+        names = self.names
+        self.names, self.cell = {**names, "matrix": self.cells.of(spec)}, spec.cell
+        bound = self.evaluated(spec)
+        self.names = names
+        return bound
+
+    def evaluated(self, spec: NodeSpec) -> NodeSpec:
+        """Return the node with its expressions evaluated with the names that it sees."""
+        kind = kind_of(spec)
+        path, before = (spec.section, spec.declared), len(self.diagnostics)
+        body, env, redacted = spec.body, spec.env, spec.redacted_env
+        if kind.says.is_template and has_expression(body):
+            value = self.value(body, (*path, spec.kind))
+            if not isinstance(value, str):
+                what = f"'{spec.kind}' must be a string, and this is {ellipsize(env_text(value))}"
+                self.report((*path, spec.kind), what)
+                return spec
+            # If the text before the first expression names a folder, the path must stay inside of it.
+            folder = body.partition(EXPRESSION_START)[0].rpartition("/")[0]
+            if folder and not PurePosixPath(normpath(value)).is_relative_to(normpath(folder)):
+                what = f"'{ellipsize(value)}' leads out of the folder '{ellipsize(folder)}'"
+                hint = "give the name of something in it, or have the whole path in one expression"
+                self.report((*path, spec.kind), what, hint)
+            body = value
+        if env:
+            own = self.document.root[spec.section][spec.declared].get("env", {})
+            env, redacted = self.variables(
+                env, lambda key: (*path, "env", key) if key in own else ("defaults", "env", key)
+            )
+        with_ = {key: self.value(value, (*path, "with", key)) for key, value in spec.with_.items()}
+        files = tuple(self.files(spec, path)) if spec.files else ()
+        settings = self.settings(spec) if spec.unbound else {}
+        contracts = {name: self.contract(spec, name, of) for name, of in spec.contracts.items()}
+        if contracts != spec.contracts:
+            settings["contracts"] = contracts
+        if_ = self.condition(spec.if_, (*path, "if")) if isinstance(spec.if_, str) else spec.if_
+        if body is spec.body and not env and not with_ and not files and not settings and if_ is spec.if_:
+            return spec
+        bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted, files=files, if_=if_, **settings)
+        if (kind.says.is_template or spec.plugin) and body and len(self.diagnostics) == before:
+            # The loader could not check a file ending, an option or a value that an expression produces.
+            for found in kind.says.check(bound, self.functions):
+                if found.is_warning:  # `validate` tells it where no expression gives the values
+                    continue
+                at_key = found.at_key and spec.plugin is not None
+                self.report((*path, *found.path), found.message, found.hint, at_key=at_key)
+        if spec.plugin and bound.map is not None and kind.maps is not None:  # values may name columns
+            bound = replace(bound, map=replace(bound.map, form=kind.maps.form(bound, self.functions)))
+        return bound
+
+    def settings(self, spec: NodeSpec) -> dict[str, Any]:
+        """Return the fields of a node for the settings with expressions."""
+        fields: dict[str, Any] = {"unbound": NOTHING}
+        for key, setting in spec.unbound.items():
+            node: Keys = (spec.section, spec.declared)
+            place_of = partial(setting_path, self.document.root, node)
+            path = place_of((key,))
+            before = len(self.diagnostics)
+            if key == "resources":
+                value: Any = {name: self.value(item, place_of((key, name))) for name, item in setting.items()}
+            else:
+                value = self.value(setting, path)
+            if len(self.diagnostics) > before:
+                continue
+            known = (path, repr(value))
+            if known not in self.checked:
+                self.checked[known] = self.setting(key, value, place_of)
+            fields |= self.checked[known]
+        if "map" in fields and spec.map is not None:
+            fields["map"] = replace(fields["map"], form=spec.map.form)
+        return fields
+
+    def setting(self, key: str, value: Any, place_of: Callable[[Keys], Keys]) -> dict[str, Any]:
+        """Return the fields of a node for a setting whose expressions are evaluated. Reports a wrong value."""
+        wrong = list(check_setting(key, value))
+        for found in wrong:
+            self.report(place_of((key, *found.path)), found.message, found.hint)
+        return {} if wrong else fields_of({key: value}, lambda steps, what: self.report(place_of(steps), what))
+
+    def contract(self, spec: NodeSpec, output: str, contract: Contract) -> Contract:
+        """Return the contract of an output with the values of its checks evaluated."""
+        if all(map(is_bound, contract.checks)):
+            return contract
+        path = checks_path(self.document, spec.declared, output)
+        return replace(contract, checks=tuple([self.check(check, (*path, check.index)) for check in contract.checks]))
+
+    def check(self, check: Check, at: Keys) -> Check:
+        """Return a check with its values evaluated. Reports wrong values."""
+        if is_bound(check):
+            return check
+        parts = {check.kind: check.value, "allow": check.allow, "with": dict(check.with_)}
+        before = len(self.diagnostics)
+        found = {key: self.value(part, (*at, key)) for key, part in parts.items()}
+        if len(self.diagnostics) > before:
+            return check
+        check = replace(check, value=found[check.kind], allow=found["allow"], with_=found["with"])
+        for steps, what, hint in problems_of_values(check):
+            self.report((*at, *steps), what, hint)
+        return check
+
+    def condition(self, text: str, path: Keys) -> bool:
+        """Return whether the expression under `if` is true. Reports a value that is neither true nor false."""
+        before = len(self.diagnostics)
+        value = self.value(text, path, seen_by_graph(self.names))
+        for what, hint in check_value(value) if len(self.diagnostics) == before else ():
+            self.report(path, what, hint)
+        return value is True
+
+    def files(self, spec: NodeSpec, path: Keys) -> Iterator[str]:
+        """Yield the names of the files that the node declares; an expression may give a list of them."""
+        for step, file in items(self.document.root[spec.section][spec.declared]["files"]):
+            value = self.value(file, (*path, "files", *step))
+            for name in value if isinstance(value, list) else [value]:
+                if isinstance(name, str) and name.strip() and "\0" not in name:
+                    yield name
+                elif value != "":  # this comes of an expression that has failed
+                    what = f"this is no name of a file: {ellipsize(env_text(name)) or 'it is empty'}"
+                    self.report((*path, "files", *step), what)
+
+    def variables(
+        self, env: Mapping[str, str], path_of: Callable[[str], Keys]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Evaluate variables. Returns their values, and placeholders for the values made of secrets.
+
+        A placeholder has the names of the secrets in place of their values.
+        """
+        values, redacted = {}, {}
+        for key, value in env.items():
+            values[key] = self.variable(value, path_of(key), {**self.names, "secrets": self.secrets})
+            if self.secrets and has_secret(value):
+                # A variable cannot contain a NUL, so no other value equals a placeholder.
+                named = {name: f"\0{name}\0" for name in self.secrets}
+                redacted[key] = str(self.value(value, path_of(key), {**self.names, "secrets": named}))
+        return values, redacted
+
+    def variable(self, value: str, path: Keys, names: Names) -> str:
+        """Evaluate one variable and return it as text. Adds a problem if it cannot be a variable's value."""
+        found = self.value(value, path, names)
+        if found is None or isinstance(found, dict | list):
+            what = f"variable '{path[-1]}' must be a string, a number or true or false, not {env_text(found)}"
+            self.report(path, ellipsize(what, 200))
+        # The operating system accepts no NUL and no lone surrogate.
+        if isinstance(found, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in found):
+            self.report(path, f"variable '{path[-1]}' has a character that no variable can have")
+        return env_text(found)
+
+    def value(self, value: Any, path: Keys, names: Names | None = None) -> Any:
+        """Evaluate every string in a nested value. Returns plain lists, mappings and scalars.
+
+        An expression that fails adds a problem and gives "".
+        """
+
+        def evaluated(text: str, path: Keys) -> Any:
+            if "run" in text:
+                self.on_run(text)
+            try:
+                return evaluate(text, names or self.names)
+            except ExpressionError as error:
+                self.report(path, str(error), self.hint(str(error)), start=error.start, length=error.length)
+                return ""
+
+        return evaluate_all(value, path, evaluated)
+
+    def hint(self, message: str) -> str:
+        """Return the hint for an expression that fails: the cell, if it may be that a value lacks an entry."""
+        if "matrix" not in self.names or "matrix." not in message:
+            return ""
+        cell = ", ".join(f"{axis}: {env_text(key)}" for axis, key in self.cell.items())
+        return f"for {cell}; what only some values have stands before | default(…)"
 
 
 @frozen
@@ -129,7 +324,6 @@ class _Run:
 
         `env` is that of the including file, which wins. Raises SpecError.
         """
-        diagnostics: list[Diagnostic] = []
         run = {"id": self.run_id, "date": self.date, "name": pipeline.name, "folder": pipeline.folder}
         # Expressions do not see secrets in `env`: their results may end up in cache keys and file names.
         secrets = {name: self.environ[name] if self.to_run else MASK for name in pipeline.secrets}
@@ -137,7 +331,8 @@ class _Run:
         visible = {key: value for key, value in around.items() if key not in secrets}
         names: Names = {"params": params, "env": visible, "run": run}
         functions = FunctionLookup(Path(pipeline.folder))
-        binder = NodeBinder(document, diagnostics, names, functions, secrets, self.on_run)
+        binder = NodeBinder(document, names=names, functions=functions, secrets=secrets, on_run=self.on_run)
+        diagnostics = binder.diagnostics
         own, redacted = binder.variables(pipeline.env, lambda key: ("env", key))
         env = {**own, **env}
         redacted = {**{key: value for key, value in redacted.items() if env[key] == own[key]}, **redacted_env}
@@ -171,7 +366,7 @@ class _Run:
             before = len(binder.diagnostics)
             for name, value in spec.with_.items():
                 if problem := value_problem(other.params[name], value, spec.body):
-                    binder.report(document.span("nodes", spec.declared, "with", name), *problem)
+                    binder.report(("nodes", spec.declared, "with", name), *problem)
             of = document.others[other.file]
             binder.diagnostics += _missing_secrets(other, of, self.environ) if self.to_run else ()
             if len(binder.diagnostics) > before:
@@ -186,16 +381,12 @@ class _Run:
         for id, other in made.items():
             for key, value in other.env.items():
                 if env.setdefault(key, value) != value:
-                    of = document.others[other.file]
+                    span = document.others[other.file].span("env", key)
                     what = f"'{key}' has another value in '{ellipsize(id)}' than elsewhere, and a process has one"
                     hint = f"set it in 'env' of {Path(pipeline.file).name}, or in 'env' of nodes"
-                    binder.report(of.span("env", key), what, hint)
+                    binder.report(("env", key), what, hint, span=span)
             redacted |= {key: text for key, text in other.redacted_env.items() if key not in pipeline.env}
-
-        def report(spec: NodeSpec, what: str, hint: str) -> None:
-            binder.report(document.span("nodes", spec.declared, spec.kind), what, hint)
-
-        return expand_included(replace(pipeline, env=env, redacted_env=redacted), made, report)
+        return expand_included(replace(pipeline, env=env, redacted_env=redacted), made, binder)
 
 
 def _values(other: Pipeline, spec: NodeSpec) -> dict[str, Any]:

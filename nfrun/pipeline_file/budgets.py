@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 
 from nfrun.core.budgets import Budget
-from nfrun.core.errors import Diagnostic, SpecError
+from nfrun.core.errors import Diagnostic, Problem, SpecError
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
-from nfrun.core.text import ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import replace
-from nfrun.nodes.base import NodeDiagnostic
-from nfrun.pipeline_file.findings import Findings, did_you_mean
+from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.settings import setting_path
 from nfrun.pipeline_file.yaml.document import Document, Keys
@@ -76,7 +75,7 @@ def _no_size(name: str, amount: float) -> tuple[str, str]:
 
 def check_amounts(
     nodes: Mapping[str, NodeSpec], budgets: Mapping[str, Budget], document: Document, run: str = ""
-) -> Iterator[NodeDiagnostic]:
+) -> Iterator[Problem]:
     """Yield what is wrong with the amounts that nodes take, each with its path in the document.
 
     `run` is the name of the file that has the budgets, if it is not that of the nodes.
@@ -90,13 +89,13 @@ def check_amounts(
                 example = f"resources: {{{ellipsize(name)}: {max(1, amount):g}}}"
                 instead = f"say at the top of {run or 'the file'} how much there is: {example}"
                 hint = did_you_mean(name, [*cpu, _MEMORY, *budgets], instead)
-                yield NodeDiagnostic(path, f"there is no budget for '{ellipsize(name)}'", hint, at_key=True)
+                yield Problem(path, f"there is no budget for '{ellipsize(name)}'", hint, at_key=True)
             elif (budget is None or budget.is_size) and amount < _SMALLEST_SIZE:
-                yield NodeDiagnostic(path, *_no_size(name, amount))
+                yield Problem(path, *_no_size(name, amount))
             elif budget is not None and amount > budget.most:
                 there = budget.text or _shown(budget, budget.amount)
                 what = f"'{spec.declared}' takes {_shown(budget, amount)} of '{name}', and there is {there}"
-                yield NodeDiagnostic(path, what)
+                yield Problem(path, what)
 
 
 def refused_amounts(pipeline: Pipeline, document: Document, budgets: Mapping[str, Budget]) -> Iterator[Diagnostic]:
@@ -109,7 +108,7 @@ def refused_amounts(pipeline: Pipeline, document: Document, budgets: Mapping[str
         own = document.others.get(file, document)
         run = "" if own is document else PurePath(document.file).name
         for found in check_amounts(specs, budgets, own, run):
-            yield Diagnostic(own.place(found.path, at_key=found.at_key), found.message, found.hint)
+            yield own.told(found)
 
 
 def _shown(budget: Budget, amount: float) -> str:

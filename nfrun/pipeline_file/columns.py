@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.contracts import Check
-from nfrun.core.errors import Diagnostic
+from nfrun.core.errors import Diagnostic, Problem
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import make_stages
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.text import did_you_mean, ellipsize, shortened
 from nfrun.core.values import replace
 from nfrun.nodes.arguments import missing_columns
-from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS, kind_of
 from nfrun.nodes.user_checks import query_columns, query_problems
@@ -165,7 +164,7 @@ class _Columns:
         self._known: dict[OutputId, Any] = {}  # the Arrow schema of an output
         self._gathered: dict[object, Any] = {}
         # By what a node does with which schemas: cells of a matrix do the same.
-        self._made: dict[object, tuple[Any, NodeDiagnostic | None]] = {}
+        self._made: dict[object, tuple[Any, Problem | None]] = {}
 
     def check(self) -> None:
         for stage in make_stages({name: spec.upstream for name, spec in self._nodes.items()}):
@@ -310,7 +309,7 @@ class _Columns:
                             _check_name(found, what, f"'{other}'", named, theirs.names, (*path, column))
 
 
-def _query_problems(spec: NodeSpec, known: Findings) -> Iterator[tuple[NodeDiagnostic, Keys, str]]:
+def _query_problems(spec: NodeSpec, known: Findings) -> Iterator[tuple[Problem, Keys, str]]:
     """Yield what is wrong with the queries of a node's checks but for columns, each with its path and the query."""
     for name, contract in spec.contracts.items():
         for check in contract.checks:
@@ -320,7 +319,7 @@ def _query_problems(spec: NodeSpec, known: Findings) -> Iterator[tuple[NodeDiagn
                     yield found, (*path, *found.path), check.value
 
 
-def _report(found: Findings, path: Keys, query: str, wrong: NodeDiagnostic) -> None:
+def _report(found: Findings, path: Keys, query: str, wrong: Problem) -> None:
     """Report a problem of a query, in the file that has its text if it is one of its own."""
     value: Any = found.document.root
     for step in path:
@@ -331,7 +330,7 @@ def _report(found: Findings, path: Keys, query: str, wrong: NodeDiagnostic) -> N
     found.add(replace(wrong, path=path), span=span)
 
 
-def _report_in_text(found: Findings, spec: NodeSpec, path: Keys, wrong: NodeDiagnostic) -> None:
+def _report_in_text(found: Findings, spec: NodeSpec, path: Keys, wrong: Problem) -> None:
     """Report a word in a value of a node: where it is written, or where the expression stands that gives it."""
     text: Any = {"with": spec.with_}
     written: Any = found.document.root[spec.section][spec.local_name]
@@ -345,8 +344,7 @@ def _report_in_text(found: Findings, spec: NodeSpec, path: Keys, wrong: NodeDiag
 
 def _check_name(found: Findings, what: str, table: str, column: str, names: Sequence[str], path: Keys) -> None:
     if column not in names:
-        guess = closest_match(column, names)
-        hint = f"did you mean '{ellipsize(guess)}'?" if guess else f"it has {shortened([*names], _MOST_LISTED)}"
+        hint = did_you_mean(column, names, f"it has {shortened([*names], _MOST_LISTED)}")
         found.report(path, f"{what}, which {table} does not have", hint)
 
 

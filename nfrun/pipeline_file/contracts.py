@@ -6,7 +6,7 @@ A value that holds an expression is checked once it is evaluated.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
@@ -17,8 +17,8 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.user_checks import check_problems
+from nfrun.pipeline_file.axes import DeclaredAxes
 from nfrun.pipeline_file.findings import Findings
-from nfrun.pipeline_file.matrix.axes import DeclaredAxes
 from nfrun.pipeline_file.references import hint_for, parse_reference, resolved
 from nfrun.pipeline_file.settings import is_evaluated
 from nfrun.pipeline_file.yaml.document import Document, Keys
@@ -167,28 +167,7 @@ def is_bound(check: Check) -> bool:
     return all(is_evaluated(value) for value in (check.value, check.allow, dict(check.with_)))
 
 
-def bound_contract(
-    contract: Contract, path: Keys, value: Callable[[Any, Keys], Any], report: Callable[[Keys, str, str], object]
-) -> Contract:
-    """Return a contract with the values of its checks evaluated. `path` is that of the checks.
-
-    `value(value, path)` evaluates, and returns None after it has reported a problem. Reports wrong values.
-    """
-
-    def bound(check: Check) -> Check:
-        at, parts = (*path, check.index), {check.kind: check.value, "allow": check.allow, "with": dict(check.with_)}
-        found = {key: value(part, (*at, key)) for key, part in parts.items()}
-        if any(part is None for part in found.values()):
-            return check
-        check = replace(check, value=found[check.kind], allow=found["allow"], with_=found["with"])
-        for steps, what, hint in _bound_problems(check):
-            report((*at, *steps), what, hint)
-        return check
-
-    return replace(contract, checks=tuple([check if is_bound(check) else bound(check) for check in contract.checks]))
-
-
-def _bound_problems(check: Check) -> Iterator[tuple[Keys, str, str]]:
+def problems_of_values(check: Check) -> Iterator[tuple[Keys, str, str]]:
     """Yield what is wrong with a check whose expressions are evaluated: the steps to it, the message and the hint."""
     for steps, what, hint in value_problems(check.kind, check.value):
         yield (check.kind, *steps), what, hint

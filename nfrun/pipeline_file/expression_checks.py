@@ -12,13 +12,13 @@ from itertools import islice
 from typing import Any
 
 from nfrun.core.contracts import BUILT_IN_CHECKS
-from nfrun.core.errors import Diagnostic
+from nfrun.core.errors import Problem
 from nfrun.core.pipeline import EXPRESSION_START, LAST_SECTIONS, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
-from nfrun.pipeline_file.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
-from nfrun.pipeline_file.matrix.axes import NO_AXES, DeclaredAxes
+from nfrun.pipeline_file.axes import NO_AXES, DeclaredAxes
+from nfrun.pipeline_file.expressions import SECRET_INSTEAD, check, has_secret
 from nfrun.pipeline_file.overlays import as_of_node, inside_profile
 from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
 from nfrun.pipeline_file.yaml.document import Document, Keys, entries
@@ -52,8 +52,8 @@ def _strings(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
 
 def check_expressions(
     document: Document, broken: Mapping[Keys, object], axes: DeclaredAxes = NO_AXES
-) -> Iterator[tuple[Keys, Diagnostic]]:
-    """Yield the problems with the file's expressions, each with its path; at most 10 per string.
+) -> Iterator[Problem]:
+    """Yield the problems with the file's expressions; at most 10 per string.
 
     `broken` holds the paths that the schema rejects; values inside them are skipped. `axes` are those of the nodes.
     """
@@ -62,10 +62,9 @@ def check_expressions(
     for path, value in _strings(root):
         if any(path[:i] in broken for i in range(1, len(path))) or str(path[0]).startswith("x-"):
             continue
-        for diagnostic in islice(_check_string(as_of_node(inside_profile(path)), value, names), _MAX_DIAGNOSTICS):
-            is_whole = diagnostic.name == "matrix"  # the caret of other messages about axes is under whole values, too
-            where = document.place(path, start=diagnostic.start, length=0 if is_whole else diagnostic.length)
-            yield path, Diagnostic(where, diagnostic.message, diagnostic.hint)
+        for found in islice(_check_string(as_of_node(inside_profile(path)), value, names), _MAX_DIAGNOSTICS):
+            # The caret of other messages about axes is under whole values, too.
+            yield replace(found, path=path, length=0 if found.about == "matrix" else found.length)
 
 
 class _Names:
@@ -120,22 +119,23 @@ class _Names:
         return {"matrix": (what, f"give it some: matrix: {next(iter(self._axes.axes), '{name: [a, b]}')}")}
 
 
-def _check_string(path: Keys, value: str, names: _Names) -> Iterator[ExpressionDiagnostic]:
+def _check_string(path: Keys, value: str, names: _Names) -> Iterator[Problem]:
     """Yield the problems in the string at `path`."""
     if may_stand(path):
         for found in _PLAIN_JINJA.finditer(value):
-            yield ExpressionDiagnostic(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
+            what, hint = "'{{' alone begins no expression", "write ${{ … }}"
+            yield Problem((), what, hint, start=found.start(), length=2)
         graph = _makes_graph(path)
-        for diagnostic in check(value, *names.at(path)):
-            if graph and (key := re.fullmatch("'run' has no '(id|date)'", diagnostic.message)):
-                yield replace(diagnostic, message=f"'{graph}' does not see 'run.{key[1]}'", hint=_SAME_GRAPH)
+        for problem in check(value, *names.at(path)):
+            if graph and (key := re.fullmatch("'run' has no '(id|date)'", problem.message)):
+                yield replace(problem, message=f"'{graph}' does not see 'run.{key[1]}'", hint=_SAME_GRAPH)
             else:
-                yield diagnostic
+                yield problem
     elif has_expression(value):
         start = value.index(EXPRESSION_START)
         length = max(len(EXPRESSION_START), value.find("}}", start) + 2 - start)
         hint = SECRET_INSTEAD if has_secret(value[start : start + length]) else _hint_at(path)
-        yield ExpressionDiagnostic(start, length, "an expression is not evaluated here", hint)
+        yield Problem((), "an expression is not evaluated here", hint, start=start, length=length)
 
 
 def may_stand(path: Keys) -> bool:

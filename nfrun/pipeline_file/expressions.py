@@ -14,9 +14,9 @@ from string import Formatter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from nfrun.core.errors import Problem
 from nfrun.core.pipeline import EXPRESSION_START, has_expression
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import field, frozen
 from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.yaml.document import Keys
 
@@ -43,20 +43,6 @@ _FOREIGN_NAMES = {
     "range": "there are no functions, but filters: 3 | range",
     "null": "write none",
 }
-
-
-@frozen
-class ExpressionDiagnostic:
-    """A problem in a text. `start` and `length` count characters; `hint` is "" if there is none.
-
-    `name` is the top-level name whose key is the problem, or that is out of place; "" for other problems.
-    """
-
-    start: int
-    length: int
-    message: str
-    hint: str = ""
-    name: str = field(default="", compare=False)
 
 
 class ExpressionError(ValueError):
@@ -102,8 +88,10 @@ def check(
     names: Mapping[str, Collection[str] | None],
     withheld: Mapping[str, str] = MappingProxyType({}),
     elsewhere: Mapping[str, tuple[str, str]] = MappingProxyType({}),
-) -> Iterator[ExpressionDiagnostic]:
+) -> Iterator[Problem]:
     """Yield the problems of the expressions in the text, without evaluating any.
+
+    They are about the top-level name whose key is wrong, or that is out of place; "" for other problems.
 
     `names` maps each top-level name to its keys, or to None if they are known only at run time. `withheld` maps the
     keys of `env` that expressions cannot read because they are secret to the hint for each. `elsewhere` has the message
@@ -113,11 +101,11 @@ def check(
     while (start := text.find(EXPRESSION_START, end)) >= 0:
         match = _EXPRESSION.match(text, start)
         if match is None:
-            yield ExpressionDiagnostic(start, 3, "this expression has no end", "close it with }}")
+            yield Problem((), "this expression has no end", "close it with }}", start=start, length=3)
             return
         end = match.end()
         for what, hint, name in _check_one(match[1].strip(), names, withheld, elsewhere):
-            yield ExpressionDiagnostic(start, end - start, what, hint, name)
+            yield Problem((), what, hint, start=start, length=end - start, about=name)
 
 
 def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:

@@ -16,7 +16,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.errors import SourceSpan
+from nfrun.core.errors import Problem, SourceSpan
 from nfrun.core.output_types import FOLDER
 from nfrun.core.pipeline import WORK_DIR, NodeSpec, Param, ancestors, has_expression
 from nfrun.core.text import ellipsize
@@ -24,7 +24,6 @@ from nfrun.core.values import replace
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate
-from nfrun.pipeline_file.yaml.document import Keys
 
 # By real path: the node, and the path as the node has it. That of a folder ends in `/`.
 _Writers = dict[str, tuple[str, str]]
@@ -56,8 +55,8 @@ def with_default_paths(
 
 def file_conflicts(
     nodes: Mapping[str, NodeSpec], folder: Path, span: Callable[..., SourceSpan], works: Sequence[Path] = ()
-) -> Iterator[tuple[Keys, str, str]]:
-    """Yield the path of a value of a node, a message and a hint for each conflict. `span` is that of the document.
+) -> Iterator[Problem]:
+    """Yield a problem with a value of a node for each conflict. `span` is that of the document.
 
     Nodes without a valid body are left out. Two texts with the same expressions are one path. `folder` is that of the
     pipeline, and `works` are work folders other than the usual one.
@@ -77,7 +76,7 @@ def file_conflicts(
 
 def _between_writers(
     nodes: Mapping[str, NodeSpec], folder: Path, writers: _Writers, real_path: _RealPath, place: _Place
-) -> Iterator[tuple[Keys, str, str]]:
+) -> Iterator[Problem]:
     """Add the writers of all files, and yield those of one file, or of a file in the folder of another."""
     told: set[str] = set()  # nodes with cells that write the same file
     for name, spec in nodes.items():
@@ -91,14 +90,12 @@ def _between_writers(
                 if declared not in told:
                     told.add(declared)
                     what = f"'{first}' and '{name}' write the same file '{ellipsize(file)}'"
-                    yield ("nodes", declared, spec.kind), what, f"put ${{{{ matrix.{axis} }}}} into the path"
+                    hint = f"put ${{{{ matrix.{axis} }}}} into the path"
+                    yield Problem(("nodes", declared, spec.kind), what, hint)
             elif first != name:
                 one = "" if file == same else f"'{ellipsize(file)}' and '{ellipsize(same)}' are one file: "
-                yield (
-                    ("nodes", declared, spec.kind),
-                    f"node '{first}' ({place(first)}) writes this file too",
-                    f"{one}rename one",
-                )
+                what = f"node '{first}' ({place(first)}) writes this file too"
+                yield Problem(("nodes", declared, spec.kind), what, f"{one}rename one")
     has_folders = any(file.endswith("/") for _, file in writers.values())
     inside = ((*writer, *above) for path, writer in writers.items() if has_folders for above in _above(path, writers))
     for name, file, other, above in inside:
@@ -106,7 +103,7 @@ def _between_writers(
         if declared not in told:
             told.add(declared)
             what = f"node '{other}' ({place(other)}) writes the folder '{ellipsize(above)}', which holds '{file}'"
-            yield ("nodes", declared, nodes[name].kind), what, "write to another folder"
+            yield Problem(("nodes", declared, nodes[name].kind), what, "write to another folder")
 
 
 def _with_readers(
@@ -116,7 +113,7 @@ def _with_readers(
     writers: _Writers,
     real_path: _RealPath,
     place: _Place,
-) -> Iterator[tuple[Keys, str, str]]:
+) -> Iterator[Problem]:
     """Yield the nodes that may read what another one is writing."""
     for name, spec in known.items():
         # A pattern under 'files' leaves out what other nodes write.
@@ -136,12 +133,9 @@ def _with_readers(
                 and name not in ancestors(writer, nodes)
             ):
                 waits_not.add(declared)
-                what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read, and"
-                yield (
-                    ("nodes", spec.declared, key),
-                    f"{what} neither waits for the other",
-                    f"make it wait: needs: [{declared}]",
-                )
+                what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read"
+                what += ", and neither waits for the other"
+                yield Problem(("nodes", spec.declared, key), what, f"make it wait: needs: [{declared}]")
 
 
 def _outputs(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, Path]]:
@@ -209,9 +203,7 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
     return not is_hidden and fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
 
 
-def _kept_folders(
-    nodes: Mapping[str, NodeSpec], folder: Path, works: Sequence[Path]
-) -> Iterator[tuple[Keys, str, str]]:
+def _kept_folders(nodes: Mapping[str, NodeSpec], folder: Path, works: Sequence[Path]) -> Iterator[Problem]:
     """Yield what is wrong with nodes that write a folder in a place that must stay, or hand on the work folder.
 
     What is written takes the place of the whole folder. In work folders, nothing may be replaced either.
@@ -224,7 +216,7 @@ def _kept_folders(
         inside = [*works, *([there] if not works or there.exists() else [])] if path is not None else []
         if any(_is_in(os.path.realpath(work), os.path.realpath(path)) for work in inside if path is not None):
             what = "the work folder is in this folder, which therefore changes during the run"
-            yield ("nodes", spec.declared, spec.kind), what, "hand on a folder of its own: read: data/"
+            yield Problem(("nodes", spec.declared, spec.kind), what, "hand on a folder of its own: read: data/")
     written = [spec for spec in nodes.values() if spec.body.endswith("/")]
     outputs = [(spec, kind_of(spec).outside.outputs(spec, folder_of(spec, folder))) for spec in written]
     kept: dict[str, str] = {}  # what must stay, by real path
@@ -245,7 +237,7 @@ def _kept_folders(
             elif any(_is_in(target, os.path.realpath(work)) for work in (*works, there)):
                 what = "this folder is in the work folder, which nfrun alone writes to"
             if what:
-                yield ("nodes", spec.declared, spec.kind), what, "name another one: write: out/site/"
+                yield Problem(("nodes", spec.declared, spec.kind), what, "name another one: write: out/site/")
 
 
 def _is_in(path: str, folder: str) -> bool:

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nfrun.core.errors import Diagnostic, SourceSpan
+from nfrun.core.errors import Diagnostic, Problem, SourceSpan
 from nfrun.core.pipeline import OutputId
 from nfrun.core.text import closest_match
-from nfrun.core.text import did_you_mean as did_you_mean
-from nfrun.core.values import field, mutable
+from nfrun.core.values import field, mutable, replace
 from nfrun.pipeline_file.yaml.document import Document, Keys
-
-if TYPE_CHECKING:
-    from nfrun.nodes.base import NodeDiagnostic
 
 
 @mutable
@@ -40,31 +36,16 @@ class Findings:
         """The folder that paths in the file are relative to."""
         return Path(self.document.file).absolute().parent
 
-    def report(
-        self,
-        path: Keys,
-        what: str,
-        hint: str = "",
-        *,
-        at_key: bool = False,
-        start: int = 0,
-        length: int = 0,
-        is_warning: bool = False,
-        span: SourceSpan | None = None,
-    ) -> None:
-        """Add a problem with the value at `path`, its key if `at_key`, or `length` characters of it from `start` on.
+    def report(self, path: Keys, what: str, hint: str = "", *, span: SourceSpan | None = None, **how: Any) -> None:
+        """Add a problem with the value at `path`. `how` are more fields of it, such as `at_key`."""
+        self.add(Problem(path, what, hint, **how), span=span)
 
-        A `span` is where it stands in another file.
-        """
-        where = span or self.document.place(path, at_key=at_key, start=start, length=length)
-        (self.warnings if is_warning else self.diagnostics).append(Diagnostic(where, what, hint))
-        if not is_warning:
-            self.mark_wrong(path)
-
-    def add(self, found: NodeDiagnostic, at: Keys = (), span: SourceSpan | None = None) -> None:
-        """Add what is wrong with a node whose path is `at`. A `span` is where it stands in another file."""
-        how: dict[str, Any] = {"at_key": found.at_key, "start": found.start, "length": found.length, "span": span}
-        self.report((*at, *found.path), found.message, found.hint, is_warning=found.is_warning, **how)
+    def add(self, problem: Problem, at: Keys = (), span: SourceSpan | None = None) -> None:
+        """Add a problem, whose path begins `at` a path of the document. A `span` is where it stands in another file."""
+        found = self.document.told(problem, at)
+        (self.warnings if problem.is_warning else self.diagnostics).append(replace(found, span=span) if span else found)
+        if not problem.is_warning:
+            self.mark_wrong((*at, *problem.path))
 
     def mark_wrong(self, path: Keys) -> None:
         """Mark the path as wrong, and it and the paths above it as bad."""

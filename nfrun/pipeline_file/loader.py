@@ -20,8 +20,10 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.kind import Kind
 from nfrun.nodes.registry import KINDS, kind_of, owners_of_settings, written_kinds
+from nfrun.pipeline_file.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.pipeline_file.body_files import read_body_files, span_in_text
 from nfrun.pipeline_file.budgets import read_budgets
+from nfrun.pipeline_file.cells import match_inputs
 from nfrun.pipeline_file.columns import check_columns
 from nfrun.pipeline_file.conditions import check_condition
 from nfrun.pipeline_file.contracts import checks_path, read_contracts, resolve_check_references, without_problems
@@ -30,8 +32,6 @@ from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_path
 from nfrun.pipeline_file.findings import Findings, in_file_order
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.maps import add_map_forms, check_map_entries, check_maps, outputs_of
-from nfrun.pipeline_file.matrix.axes import NO_AXES, DeclaredAxes, read_axes
-from nfrun.pipeline_file.matrix.inputs import long_form_inside_out, match_inputs
 from nfrun.pipeline_file.overlays import check_profiles, with_inputs, with_profile
 from nfrun.pipeline_file.parameters import check_param, env_text, param_of
 from nfrun.pipeline_file.plugin_nodes import with_plugins
@@ -201,7 +201,7 @@ class _Reader(Findings):
 
     def schema_and_expressions(self) -> None:
         """Add the problems that the schema, the axes and the expression checks find, from one of them at each path."""
-        broken = dict(check_schema(self.document, self.known))
+        broken = {found.path: found for found in check_schema(self.document, self.known)}
         for path in broken:
             self.mark_wrong(path)
             if len(path) == 3 and path[0] == "nodes" and path[2] not in node_keys():
@@ -209,11 +209,10 @@ class _Reader(Findings):
         if isinstance(self.document.root, dict):
             self.axes, self.excluded = read_axes(self)
         told: set[Keys] = set()
-        for path, diagnostic in [*check_expressions(self.document, broken, self.axes), *broken.items()]:
-            if path not in told or path not in broken:
-                self.diagnostics.append(diagnostic)
-            told.add(path)
-            self.mark_wrong(path)
+        for found in [*check_expressions(self.document, broken, self.axes), *broken.values()]:
+            if found.path not in told or found.path not in broken:
+                self.add(found)
+            told.add(found.path)
 
     def param(self, name: str, value: Any) -> Param:
         param = param_of(name, value)
@@ -330,8 +329,11 @@ class _Reader(Findings):
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
         """Yield the inputs of a node. Rejects duplicate names, and names that are no identifiers."""
         seen: set[str] = set()
-        for step, what, hint in long_form_inside_out(value):
-            self.report((*path, "inputs", *step), what, hint, at_key=True)
+        if isinstance(value, dict) and "from" in value and value.keys() & _LONG_FORM:
+            form = ", ".join(f"{key}: {ellipsize(str(item))}" for key, item in value.items() if isinstance(item, str))
+            hint = f"inputs: {{{ellipsize(str(value['from']))}: {{{form}}}}}"
+            what = "the long form of a reference stands under the name of an input"
+            self.report((*path, "inputs", "from"), what, hint, at_key=True)
             return
         for step, name, ref in input_refs(value):
             where: Keys = (*path, "inputs", *step)
@@ -379,8 +381,8 @@ class _Reader(Findings):
         The binder looks at the files of nodes with an `if`: two of them may write one file, if one is disabled.
         """
         sure = {name: spec if spec.if_ is True else replace(spec, body="") for name, spec in nodes.items()}
-        for path, what, hint in file_conflicts(with_default_paths(sure, params), folder, self.document.span):
-            self.report(path, what, hint)
+        for wrong in file_conflicts(with_default_paths(sure, params), folder, self.document.span):
+            self.add(wrong)
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
         """Convert the path of an input, by its name, or of a column of a schema to its path in the file."""
@@ -393,6 +395,7 @@ class _Reader(Findings):
         return next(("inputs", *step) for step, name, _ in input_refs(value) if name == inner[1])
 
 
+_LONG_FORM = {"where", "gather", "columns", "optional", "else"}  # beside `from`
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
 _OF_MACHINES = ("localtime", "posix", "right/")  # time zones that machines know, and DuckDB does not
 _OWN_ENDINGS = (PARTIAL, ".bad")

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.errors import Problem
 from nfrun.core.map_spec import ERRORS, MapSpec
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import NodeSpec
-from nfrun.core.text import ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import replace
-from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.registry import KINDS, kind_of
-from nfrun.pipeline_file.findings import Findings, did_you_mean
+from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.settings import FIXED, is_evaluated
 from nfrun.pipeline_file.yaml.document import Keys
 
@@ -56,47 +56,47 @@ def add_map_forms(nodes: dict[str, NodeSpec], functions: FunctionLookup) -> None
             nodes[name] = replace(spec, map=replace(spec.map, form=maps.form(spec, functions)))
 
 
-def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[NodeDiagnostic]:
+def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[Problem]:
     assert spec.map is not None
     where = ("map", "over") if isinstance(body["map"], dict) else ("map",)
     if spec.kind and kind_of(spec).maps is None:
-        yield NodeDiagnostic(("map",), f"a {spec.kind} node has no 'map'", kind_of(spec).says.no_map, at_key=True)
+        yield Problem(("map",), f"a {spec.kind} node has no 'map'", kind_of(spec).says.no_map, at_key=True)
         return
     over = next((item for item in spec.inputs if item.name == spec.map.over), None)
     if over is None:
         names = [item.name for item in spec.inputs]
         hint = did_you_mean(spec.map.over, names, f"there is {', '.join(names)}" if names else "it has no inputs")
         what = f"'{spec.declared}' has no input '{ellipsize(spec.map.over)}' to map over"
-        yield NodeDiagnostic(where, what, hint)
+        yield Problem(where, what, hint)
     elif over.gather and over.gather.form == "dict":
         what = f"'{over.name}' is gathered as a mapping, and a map cuts one table"
-        yield NodeDiagnostic(where, what, "gather: concat")
+        yield Problem(where, what, "gather: concat")
     elif over.type != TABLE:
         what = f"'{over.name}' is a {form_of(over.type)}, and a map cuts a table"
-        yield NodeDiagnostic(where, what, "read it in a node before this one")
+        yield Problem(where, what, "read it in a node before this one")
     elif over.optional:
         what = f"'{over.name}' is optional, and a map needs something to cut"
-        yield NodeDiagnostic(where, what, "leave 'optional' out")
+        yield Problem(where, what, "leave 'optional' out")
     if not spec.map.collects and isinstance(body["map"], dict) and "max_failed" in body["map"]:
         what = "'max_failed' counts failed rows that are collected"
-        yield NodeDiagnostic(("map", "max_failed"), what, "on_error: collect", at_key=True)
+        yield Problem(("map", "max_failed"), what, "on_error: collect", at_key=True)
     yield from _output_problems(spec)
 
 
-def _output_problems(spec: NodeSpec) -> Iterator[NodeDiagnostic]:
+def _output_problems(spec: NodeSpec) -> Iterator[Problem]:
     assert spec.map is not None
     own = [name for name in spec.outputs if name]
     if spec.map.collects:
         own = own[:-1]
         if ERRORS in own:
             what = f"'{ERRORS}' is the output with the failed rows"
-            yield NodeDiagnostic(("outputs",), what, "rename yours", at_key=True)
+            yield Problem(("outputs",), what, "rename yours", at_key=True)
             return
     for name in own:
         if (type := spec.type_of(name)) != TABLE:
             what = f"'{name}' is a {form_of(type)}, and pieces are joined as tables"
-            yield NodeDiagnostic(("map",), what, "return a table, and make the file in a node behind")
+            yield Problem(("map",), what, "return a table, and make the file in a node behind")
             return
     if len(own) > 1:
         what = f"a node with a 'map' has one output, and this one has {len(own)}"
-        yield NodeDiagnostic(("outputs",), what, "return one table, and split it in a node behind", at_key=True)
+        yield Problem(("outputs",), what, "return one table, and split it in a node behind", at_key=True)

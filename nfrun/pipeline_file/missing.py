@@ -13,16 +13,15 @@ from nfrun.code.facts.code_facts import shared_variables
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.code.missing_imports import import_hint, install_hint
 from nfrun.code.module_finder import OURS, hidden_files
-from nfrun.core.errors import Diagnostic, SourceSpan
+from nfrun.core.errors import Diagnostic, Problem, SourceSpan
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.core.text import ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.nodes.external_files import is_written_before, missing_files
 from nfrun.nodes.folders import folder_of, may_exist
 from nfrun.nodes.registry import kind_of
 from nfrun.nodes.unwaited_files import unwaited_files
 from nfrun.nodes.user_checks import missing_for, nodes_of_checks
 from nfrun.pipeline_file.contracts import checks_path
-from nfrun.pipeline_file.findings import did_you_mean
 from nfrun.pipeline_file.references import items
 from nfrun.pipeline_file.yaml.document import Document, Keys
 from nfrun.system.file_search import inner_folder
@@ -49,13 +48,13 @@ def missing(
                 if absent is not None and may_exist(entry, folder_of(spec, folder)):
                     absent.append(spec.id)
                     continue
-                span = document.span("nodes", spec.local_name, "files", *steps.get(entry, ()))
-                yield Diagnostic(span, ellipsize(what, 200), hint)
+                path: Keys = ("nodes", spec.local_name, "files", *steps.get(entry, ()))
+                yield document.told(Problem(path, ellipsize(what, 200), hint))
         for i, name in enumerate(spec.packages):
             if distributions.version(name) is None:
                 hint = install_hint(name) or did_you_mean(name, distributions.names(), "install it, or remove it here")
-                span = document.span("nodes", spec.local_name, "packages", i)
-                yield Diagnostic(span, f"no package '{ellipsize(name)}' is installed", hint)
+                what = f"no package '{ellipsize(name)}' is installed"
+                yield document.told(Problem(("nodes", spec.local_name, "packages", i), what, hint))
 
         def may_appear(entry: str, spec: NodeSpec = spec) -> bool:
             """Return whether a file may be missing: a node before writes it, or the run tells that it lacks it."""
@@ -66,19 +65,17 @@ def missing(
 
         lookup = functions.beside(folder_of(spec, folder))
         for found in kind_of(spec).says.missing(spec, lookup, may_appear) if spec.body else ():
-            path: Keys = (spec.section, spec.local_name, *found.path)
-            yield Diagnostic(document.place(path, at_key=found.at_key), found.message, found.hint)
+            yield document.told(found, (spec.section, spec.local_name))
         for name in spec.plugin.env if spec.plugin is not None else ():
             if name not in spec.env and name not in pipeline.env and not environ.get(name):
                 what = f"'{spec.body}' needs the variable {name}, which is not set"
                 hint = f"set it in 'env' of the node or the file: {{{name}: …}}"
-                yield Diagnostic(document.span(spec.section, spec.local_name, spec.kind), what, hint)
+                yield document.told(Problem((spec.section, spec.local_name, spec.kind), what, hint))
         for output, contract in spec.contracts.items():
             for check in contract.checks:
                 path = (*checks_path(document, spec.local_name, output), check.index)
                 for found in missing_for(check, spec, lookup, may_appear):
-                    place = document.place((*path, *found.path), at_key=found.at_key)
-                    yield Diagnostic(place, found.message, found.hint)
+                    yield document.told(found, path)
 
 
 def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:

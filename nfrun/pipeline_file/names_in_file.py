@@ -13,7 +13,7 @@ from typing import Any
 
 from nfrun.core.pipeline import LAST_SECTIONS, has_expression
 from nfrun.core.values import field, frozen
-from nfrun.pipeline_file.matrix.axis_values import id_of, key_of
+from nfrun.pipeline_file.axes import id_of, key_of
 from nfrun.pipeline_file.yaml.document import load
 
 _MOST_CELLS = 10_000  # of a node

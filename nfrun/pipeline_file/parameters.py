@@ -12,8 +12,7 @@ from typing import Any
 
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import Param, Pipeline
-from nfrun.core.text import closest_match, ellipsize
-from nfrun.pipeline_file.findings import did_you_mean
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.pipeline_file.yaml.document import load, parse
 from nfrun.pipeline_file.yaml.text_file import read_text, refuse
 
@@ -66,12 +65,8 @@ def check_param(param: Param) -> Iterator[tuple[tuple[str | int, ...], str, str]
         what = f"the default of '{name}' must be of type {param.type}, and is of type {type_of(param.default)}"
         yield ("default",), what, _hint(param)
     elif param.enum and param.default not in param.enum:
-        guess = closest_match(str(param.default), map(str, param.enum))
-        hint = (
-            f"did you mean '{ellipsize(guess)}'?"
-            if guess
-            else f"there is {ellipsize(', '.join(map(str, param.enum)), 100)}"
-        )
+        choices = [*map(str, param.enum)]
+        hint = did_you_mean(str(param.default), choices, f"there is {ellipsize(', '.join(choices), 100)}")
         yield ("default",), f"the default of '{name}' is not one of its 'enum'", hint
 
 

@@ -9,10 +9,10 @@ from nfrun.core.map_spec import ERRORS
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.static_half import StaticHalf
-from nfrun.core.text import ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.use import USE
-from nfrun.pipeline_file.findings import Findings, did_you_mean
+from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.yaml.document import Keys
 
 

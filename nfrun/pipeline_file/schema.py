@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from nfrun.core.errors import Diagnostic, SourceSpan
+from nfrun.core.errors import Problem
 from nfrun.core.pipeline import has_expression
-from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import frozen, replace
+from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.nodes.kind import Kind
 from nfrun.nodes.registry import written_kinds
 from nfrun.nodes.schemas import document_schema, fast_validator, first_twice, shown, words_of_value
@@ -28,21 +28,8 @@ from nfrun.system.checksums import text_checksum
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
 
+UNKNOWN, EMPTY = "additionalProperties", "empty"  # what a problem is about: a rule, or an empty value
 _MAX_ERRORS = 1000  # errors; a file with more repeats one mistake, made by a program
-
-
-@frozen
-class SchemaDiagnostic:
-    """A violation of the schema by the value at `path`, or by its key if `at_key`.
-
-    `rule` is the schema keyword, or "empty" for an empty value.
-    """
-
-    path: Keys
-    rule: str
-    message: str
-    hint: str = ""
-    at_key: bool = False
 
 
 def schema_text(name: str = "pipeline") -> str:
@@ -106,8 +93,8 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
     return inlined
 
 
-def check_schema(document: Document, known: KnownChecks) -> Iterator[tuple[Keys, Diagnostic]]:
-    """Yield each violation of the schema by the document: its path and its diagnostic."""
+def check_schema(document: Document, known: KnownChecks) -> Iterator[Problem]:
+    """Yield each violation of the schema by the document. They are about the rule, or about an empty value."""
     # The content and not the text of the file: it is what the schema is about. JSON would not tell all values apart.
     content = f"{schema_digest()} {document.root!r}"
     if known.has(content):
@@ -117,17 +104,16 @@ def check_schema(document: Document, known: KnownChecks) -> Iterator[tuple[Keys,
         return
     all_errors = _validator(schema_text()).iter_errors(document.root)
     errors = islice((error for error in all_errors if not _is_unevaluated(error)), _MAX_ERRORS)
-    violations = [found for error in errors for found in _diagnostics_of(error)]
+    violations = [found for error in errors for found in _problems_of(error)]
     cut: set[Keys] = set()  # texts that a comma cuts: each is one mistake
     for found in _merge_unindented(document, violations):
-        where = document.place(found.path, at_key=found.at_key)
-        hint = found.hint
-        if text := _text_before(document, found, where):
+        if text := _text_before(document, found):
             hint = f"put the value of '{text[-1]}' in quotes: without them it ends at a ',' inside {{ }}"
-            if text in cut:
-                continue
+            if text not in cut:
+                yield replace(found, hint=hint)
             cut.add(text)
-        yield found.path, Diagnostic(where, found.message, hint)
+        else:
+            yield found
 
 
 def _is_unevaluated(error: ValidationError) -> bool:
@@ -137,25 +123,25 @@ def _is_unevaluated(error: ValidationError) -> bool:
     return isinstance(text, str) and key in WITH_EXPRESSIONS and has_expression(text)
 
 
-def check_setting(key: str, value: Any) -> Iterator[SchemaDiagnostic]:
+def check_setting(key: str, value: Any) -> Iterator[Problem]:
     """Yield each violation of the schema by a setting of a node, with the path from the setting to the value."""
     whole = {"nodes": {"node": {key: value}}}
     for error in _validator(schema_text()).iter_errors(whole):
-        for found in _diagnostics_of(error):
+        for found in _problems_of(error):
             yield replace(found, path=found.path[3:])
 
 
-def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
-    """Yield the diagnostics for one error of jsonschema."""
+def _problems_of(error: ValidationError) -> Iterator[Problem]:
+    """Yield the problems for one error of jsonschema, about its rule or about an "empty" value."""
 
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     rule, expected, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
     path: Keys = tuple(error.absolute_path)
-    name = suggestions.name_of(path)
+    name, found = suggestions.name_of(path), partial(Problem, path, about=rule)
     if "propertyNames" in error.absolute_schema_path:
         what = f"'{ellipsize(value)}' cannot be the name of {suggestions.thing_in(path)}"
-        yield SchemaDiagnostic((*path, value), rule, what, schema.get("patternErrorMessage", ""), at_key=True)
-    elif rule == "additionalProperties":
+        yield Problem((*path, value), what, schema.get("patternErrorMessage", ""), at_key=True, about=rule)
+    elif rule == UNKNOWN:
         yield from _unknown_keys(path, value, list(schema.get("properties", {})))
     elif rule == "required":
         stray_nodes = [key for key in value if suggestions.is_stray_node(path, value, key)]
@@ -165,41 +151,37 @@ def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
                 suggestions.meant(k, [key]) for k in value if k not in schema["properties"]
             ):
                 hint = f"indent '{ellipsize(stray_nodes[0])}' and the other nodes below 'nodes:'" if stray_nodes else ""
-                yield SchemaDiagnostic(path, rule, f"{name} needs '{key}'", hint or suggestions.example(path, schema))
+                yield found(f"{name} needs '{key}'", hint or suggestions.example(path, schema))
     elif rule in ("type", "enum") and value is None:
         hint = f"one of {', '.join(expected)}" if rule == "enum" else suggestions.example(path, schema)
-        yield SchemaDiagnostic(path, "empty", f"{name} is empty", hint)
+        yield found(f"{name} is empty", hint, about=EMPTY)
     elif rule == "type":
-        yield SchemaDiagnostic(path, rule, words_of_value(error, name), suggestions.wrong_type(path, value, schema))
+        yield found(words_of_value(error, name), suggestions.wrong_type(path, value, schema))
     elif rule == "enum":
-        guess = closest_match(value, expected) or suggestions.meant(value, expected) if isinstance(value, str) else None
-        hint = (
-            f"did you mean '{guess}'?" if guess else suggestions.KEYS.get(value, "") if isinstance(value, str) else ""
-        )
         what = f"one of {', '.join(expected)}" if len(expected) > 1 else f"'{expected[0]}'"
-        yield SchemaDiagnostic(path, rule, f"{name} must be {what}, not {shown(value)}", hint)
+        hint = suggestions.other_value(value, expected) if isinstance(value, str) else ""
+        yield found(f"{name} must be {what}, not {shown(value)}", hint)
     elif rule in ("minProperties", "minItems") or (rule == "pattern" and not value.strip()):
-        yield SchemaDiagnostic(path, "empty", f"{name} is empty", suggestions.example(path, schema))
+        yield found(f"{name} is empty", suggestions.example(path, schema), about=EMPTY)
     elif rule == "pattern":
         what = schema.get("patternErrorWhat", "").format(ellipsize(value)) or words_of_value(error, name)
-        yield SchemaDiagnostic(path, rule, what, suggestions.repair(path, value, schema))
+        yield found(what, suggestions.repair(path, value, schema))
     elif rule == "uniqueItems":
         twice = first_twice(value)
-        yield SchemaDiagnostic((*path, twice), rule, f"{name} has {shown(value[twice])} twice")
+        yield Problem((*path, twice), f"{name} has {shown(value[twice])} twice", about=rule)
     elif rule == "maxLength":
-        yield SchemaDiagnostic(path, rule, f"{name} is longer than {expected} characters")
+        yield found(f"{name} is longer than {expected} characters")
     else:
-        what = words_of_value(error, name) or f"{name}: {ellipsize(error.message, 200)}"
-        yield SchemaDiagnostic(path, rule, what)
+        yield found(words_of_value(error, name) or f"{name}: {ellipsize(error.message, 200)}")
 
 
-def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[SchemaDiagnostic]:
-    """Yield a diagnostic for each key that is not in `known`; a single one for a parameter with such keys only."""
+def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[Problem]:
+    """Yield a problem for each key that is not in `known`; a single one for a parameter with such keys only."""
     unknown = [key for key in value if key not in known and not suggestions.is_stray_node(path, value, key)]
     all_unknown = unknown == list(value) and not any(suggestions.meant(key, known) for key in unknown)
     if all_unknown and len(path) == 2 and path[0] == "params":
         what = f"{suggestions.name_of(path)} has none of {', '.join(known)}"
-        yield SchemaDiagnostic(path, "additionalProperties", what, "a mapping as default is written default: {…}")
+        yield Problem(path, what, "a mapping as default is written default: {…}", about=UNKNOWN)
         return
     for key in unknown:
         what = f"'{ellipsize(key)}' is not a key of {suggestions.place_of(path)}"
@@ -207,19 +189,16 @@ def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Ite
             what = f"a profile has no '{ellipsize(key)}'"
         if len(path) > 1 and path[-2] == "checks":
             what = f"there is no check '{ellipsize(key)}'"
-        yield SchemaDiagnostic(
-            (*path, key), "additionalProperties", what, suggestions.unknown_key(key, value[key], known, path), True
-        )
+        hint = suggestions.unknown_key(key, value[key], known, path)
+        yield Problem((*path, key), what, hint, at_key=True, about=UNKNOWN)
 
 
-def _text_before(document: Document, found: SchemaDiagnostic, where: SourceSpan) -> Keys:
+def _text_before(document: Document, found: Problem) -> Keys:
     """Return the path of the text that goes on at an unknown key, as in `{sql: select a, b}`; () if none does."""
-    after = where.text[where.column - 1 + where.length :].lstrip()
-    if (
-        found.rule != "additionalProperties"
-        or not after.startswith((",", "}"))
-        or found.hint.startswith("write a space")
-    ):
+    if found.about != UNKNOWN or found.hint.startswith("write a space"):
+        return ()
+    where = document.told(found).span
+    if not where.text[where.column - 1 + where.length :].lstrip().startswith((",", "}")):
         return ()
     parent = document.root
     for step in found.path[:-1]:
@@ -230,7 +209,7 @@ def _text_before(document: Document, found: SchemaDiagnostic, where: SourceSpan)
     return (*found.path[:-1], before[-1]) if is_text else ()
 
 
-def _merge_unindented(document: Document, violations: list[SchemaDiagnostic]) -> list[SchemaDiagnostic]:
+def _merge_unindented(document: Document, violations: list[Problem]) -> list[Problem]:
     """Merge the diagnostics of an empty key and of the unknown keys after it, which should be indented below it.
 
     This is one mistake, and it is reported at the empty key.
@@ -238,7 +217,7 @@ def _merge_unindented(document: Document, violations: list[SchemaDiagnostic]) ->
     by_path = {found.path: found for found in violations}
     dropped: set[Keys] = set()
     for found in violations:
-        if found.rule != "empty" or not found.path:
+        if found.about != EMPTY or not found.path:
             continue
         around, key = found.path[:-1], found.path[-1]
         parent = document.root
@@ -248,7 +227,7 @@ def _merge_unindented(document: Document, violations: list[SchemaDiagnostic]) ->
         unindented = []
         for sibling in siblings[siblings.index(key) + 1 :] if isinstance(key, str) else []:
             stray = by_path.get((*around, sibling))
-            if stray is None or not (stray.rule == "additionalProperties" or suggestions.is_node_key(stray.path)):
+            if stray is None or not (stray.about == UNKNOWN or suggestions.is_node_key(stray.path)):
                 break
             unindented.append(stray)
         if unindented:

@@ -14,29 +14,26 @@ from typing import Any
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, Input, NodeSpec, OutputId, Pipeline
-from nfrun.core.text import ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import field, frozen, mutable, replace
 from nfrun.nodes.folders import relative_folder
 from nfrun.nodes.pipeline import INPUT
 from nfrun.nodes.registry import KINDS
+from nfrun.pipeline_file.axes import MAX_ID, MAX_NODES, Names, find_values
+from nfrun.pipeline_file.cells import MadeCells, seen_by_graph
 from nfrun.pipeline_file.conditions import of_sections, unread_outputs
-from nfrun.pipeline_file.findings import Findings, closest_file, did_you_mean
-from nfrun.pipeline_file.matrix.axis_values import MAX_ID, MAX_NODES
-from nfrun.pipeline_file.matrix.expansion import count_cells, product_text, seen_by_graph
-from nfrun.pipeline_file.matrix.values import find_values
+from nfrun.pipeline_file.findings import Findings, closest_file
 from nfrun.pipeline_file.parameters import value_problem
 from nfrun.pipeline_file.references import includes, input_path
 from nfrun.pipeline_file.settings import is_evaluated
 from nfrun.pipeline_file.yaml.document import Document, Keys
 from nfrun.system.file_search import inner_folder
 
-_Report = Callable[[NodeSpec, str, str], object]  # takes a node, the message and the hint
 
-
-def expand_included(pipeline: Pipeline, made: Mapping[str, Pipeline], report: _Report) -> Pipeline:
+def expand_included(pipeline: Pipeline, made: Mapping[str, Pipeline], problems: Findings | None) -> Pipeline:
     """Return the pipeline with the nodes of other pipelines in the place of the nodes that name them.
 
-    `made` has the expanded pipeline of each such node by its id. Reports ids that are too long.
+    `made` has the expanded pipeline of each such node by its id. Ids that are too long are added to the `problems`.
     """
     if not made:
         return pipeline
@@ -53,9 +50,9 @@ def expand_included(pipeline: Pipeline, made: Mapping[str, Pipeline], report: _R
             continue
         found = {node.id: node for node in expansion.nodes_of(spec)}
         longest = max(found, key=len, default="")
-        if len(longest) > MAX_ID:
+        if len(longest) > MAX_ID and problems is not None:
             what = f"the id of a node has {len(longest)} characters, and at most {MAX_ID}: '{ellipsize(longest)}'"
-            report(spec, what, "give shorter names")
+            problems.report(("nodes", spec.declared, spec.kind), what, "give shorter names")
         nodes |= found
     shown = {name: outputs.get(id, id) for name, id in pipeline.outputs.items()}
     secrets = dict.fromkeys([*pipeline.secrets, *(name for other in made.values() for name in other.secrets)])
@@ -325,9 +322,6 @@ def documents_of(included: Iterable[tuple[Pipeline, Document]]) -> dict[str, Doc
     return found
 
 
-_Names = Mapping[str, Mapping[str, Any]]
-
-
 @frozen
 class _Count:
     """How many nodes a pipeline has, or at least if not `is_exact`.
@@ -352,7 +346,7 @@ def with_included(pipeline: Pipeline, document: Document) -> list[tuple[Pipeline
     return [*found.values()]
 
 
-def check_count(pipeline: Pipeline, document: Document, names: _Names = NOTHING) -> None:
+def check_count(pipeline: Pipeline, document: Document, names: Names = NOTHING) -> None:
     """Raise SpecError if a pipeline, or one that it includes, has too many nodes with those that it includes.
 
     `names` are those that the expressions of its axes see. An axis whose values are not known counts as one value.
@@ -392,18 +386,19 @@ def _diagnostic(pipeline: Pipeline, document: Document, count: _Count) -> Diagno
     return Diagnostic(document.span("nodes", count.largest, key), what)
 
 
-def _counted(pipeline: Pipeline, names: _Names, known: dict[str, _Count]) -> _Count:
+def _counted(pipeline: Pipeline, names: Names, known: dict[str, _Count]) -> _Count:
     """Count the nodes. `known` has the counts of others by their files, and gets that of this one."""
     if pipeline.file in known and not names:
         return known[pipeline.file]
     axes, _ = find_values(pipeline, seen_by_graph(names), reads_data=False)
-    cells, lengths = count_cells(replace(pipeline, axes=axes))
+    made = MadeCells(replace(pipeline, axes=axes))
+    cells = made.counts()
     others = {body: _counted(other, NOTHING, known) for body, other in pipeline.included.items()}
     inner = {name: others[spec.body] for name, spec in pipeline.nodes.items() if includes(spec) and spec.body in others}
     nodes = {name: count * (inner[name].nodes if name in inner else 1) for name, count in cells.items()}
     largest = max(nodes, key=nodes.__getitem__)
     spec = pipeline.nodes[largest]
-    text = f"'{largest}' has {cells[largest]:,} ({product_text(spec.axes, lengths)})" if spec.axes else f"'{largest}'"
+    text = f"'{largest}' has {cells[largest]:,} ({made.text(spec.axes)})" if spec.axes else f"'{largest}'"
     if largest in inner:
         each = f"of {inner[largest].nodes:,} nodes each" if spec.axes else f"has {inner[largest].nodes:,} nodes"
         text = f"{text} {each}, and there {inner[largest].text}"

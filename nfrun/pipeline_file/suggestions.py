@@ -298,6 +298,12 @@ def means_map(key: str) -> bool:
     return key in _MAP_KEYS or (key not in node_keys() and closest_match(key, node_keys()) == "map")
 
 
+def other_value(value: str, choices: Iterable[str]) -> str:
+    """Return the hint for a text that is none of the choices."""
+    guess = closest_match(value, choices) or meant(value, choices)
+    return f"did you mean '{guess}'?" if guess else KEYS.get(value, "")
+
+
 def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
     """Return the hint for a value of the wrong type."""
     if path and re.fullmatch(r"[\w-]+:\{.*", str(path[-1]), re.DOTALL):

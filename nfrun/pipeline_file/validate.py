@@ -12,16 +12,15 @@ from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline, has_expression
 from nfrun.core.values import replace
 from nfrun.nodes.registry import kind_of
-from nfrun.pipeline_file.binder import each_once
+from nfrun.pipeline_file.axes import find_values
+from nfrun.pipeline_file.binder import NodeBinder, each_once
 from nfrun.pipeline_file.budgets import refused_amounts
 from nfrun.pipeline_file.built_document import BuiltPipeline
+from nfrun.pipeline_file.cells import MatrixNames, expand
 from nfrun.pipeline_file.expressions import names_in
 from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_paths
 from nfrun.pipeline_file.loader import read_pipeline
-from nfrun.pipeline_file.matrix.expansion import MatrixNames, Problems, diagnostic_of, expand
-from nfrun.pipeline_file.matrix.values import find_values
 from nfrun.pipeline_file.missing import code_warnings, missing, warnings_of
-from nfrun.pipeline_file.node_binder import NodeBinder
 from nfrun.pipeline_file.parameters import default_names
 from nfrun.pipeline_file.resolve import functions_of
 from nfrun.pipeline_file.subpipelines import check_count, with_included
@@ -72,30 +71,26 @@ def matrix_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
         return []
     axes, wrong = find_values(pipeline, default_names(pipeline, {}), reads_data=False)
     may_be_given = any(param.required for param in pipeline.params.values())
-    certain = [] if may_be_given else [problem for problem in wrong if not problem.missing]
-    problems: Problems = []
+    problems = [] if may_be_given else [problem for problem in wrong if not problem.about]
     expanded = replace(pipeline, axes=axes)
-    if not certain and all(axis.values for axis in axes.values()):
+    if not problems and all(axis.values for axis in axes.values()):
         expanded = expand(expanded, problems)
-    errors = [diagnostic_of(problem, document) for problem in certain]
-    errors += [Diagnostic(document.span(*path), what, hint) for path, what, hint in problems]
+    errors = [document.told(problem) for problem in problems]
     if errors:
         raise SpecError(errors)
     if expanded.nodes is not pipeline.nodes:
         sure = {name: spec if spec.if_ is True else replace(spec, body="") for name, spec in expanded.nodes.items()}
         nodes = with_default_paths(sure, pipeline.params, MatrixNames(axes).of)
-        clashes = file_conflicts(nodes, Path(pipeline.folder), document.span)
-        errors += [Diagnostic(document.span(*path), what, hint) for path, what, hint in clashes]
+        errors += map(document.told, file_conflicts(nodes, Path(pipeline.folder), document.span))
         errors += cell_problems(expanded, document)
     if errors:
         raise SpecError(errors)
-    return [diagnostic_of(problem, document) for problem in wrong if problem.missing]
+    return [document.told(problem) for problem in wrong if problem.about]
 
 
 def cell_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
     """Return what is wrong with expressions in cells that use nothing but `matrix`. The pipeline is expanded."""
-    found: list[Diagnostic] = []
-    binder = NodeBinder(document, found, NOTHING, FunctionLookup(Path(pipeline.folder)), NOTHING, lambda text: None)
+    binder = NodeBinder(document, names=NOTHING, functions=FunctionLookup(Path(pipeline.folder)))
     binder.cells = MatrixNames(pipeline.axes)
     fields: dict[str, dict[str, Any]] = {}
     for spec in pipeline.nodes.values():
@@ -104,7 +99,7 @@ def cell_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
                 fields[spec.of] = _of_matrix_alone(spec)
             if fields[spec.of]:
                 binder.node(replace(spec, **fields[spec.of]))
-    return each_once(found)
+    return each_once(binder.diagnostics)
 
 
 def _of_matrix_alone(spec: NodeSpec) -> dict[str, Any]:

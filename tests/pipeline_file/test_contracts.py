@@ -195,6 +195,18 @@ nodes:
     assert one_line(found).endswith("'allow' cannot be 'a few': a number of rows, or a share such as 1%")
 
 
+def test_an_expression_in_a_check_that_is_null_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    checks = '[{rows: "${{ none }}"}, {unique: id, allow: "${{ none }}"}]'
+    file.write_text(f"nodes:\n  a: {{sql: select 1 as id, checks: {checks}}}\n")
+    with pytest.raises(SpecError) as caught:
+        resolve(file, given={}, params_file=None, environ={}, run_id="r")
+    assert [found.message for found in caught.value.diagnostics] == [
+        "'rows' must be a whole number, or a mapping with min and max",
+        "'allow' cannot be None",
+    ]
+
+
 def test_mistakes_under_several_outputs_are_all_told(tmp_path: Path) -> None:
     text = """
 nodes:

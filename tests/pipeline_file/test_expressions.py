@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from nfrun.core.errors import Problem
 from nfrun.core.pipeline import has_expression
-from nfrun.pipeline_file.expressions import ExpressionDiagnostic as Found
 from nfrun.pipeline_file.expressions import ExpressionError, check, evaluate
 
 NAMES: dict[str, dict[str, Any]] = {
@@ -16,6 +16,10 @@ NAMES: dict[str, dict[str, Any]] = {
     "run": {"id": "r1", "name": "n", "folder": "/f"},
 }
 KNOWN = {"params": list(NAMES["params"]), "env": None, "run": list(NAMES["run"])}
+
+
+def Found(start: int, length: int, message: str, hint: str = "") -> Problem:
+    return Problem((), message, hint, start=start, length=length)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +166,7 @@ def test_values_that_cannot_be_part_of_a_text(name: str) -> None:
         ("${{ # }}", [Found(0, 8, "'#' is not an expression: unexpected char '#'")]),
     ],
 )  # fmt: skip
-def test_findings_of_the_check(text: str, findings: list[Found]) -> None:
+def test_findings_of_the_check(text: str, findings: list[Problem]) -> None:
     assert list(check(text, KNOWN)) == findings
 
 

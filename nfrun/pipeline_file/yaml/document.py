@@ -14,7 +14,7 @@ from typing import Any
 from yaml import YAMLError, events
 from yaml._yaml import CParser
 
-from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.errors import Diagnostic, Problem, SourceSpan, SpecError
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, frozen, replace
 from nfrun.pipeline_file.yaml.syntax_messages import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
@@ -148,6 +148,12 @@ class Document:
     def key_span(self, *path: str | int) -> SourceSpan:
         """Return the span of the key that the last step of `path` names, of the value if that step is an index."""
         return self.place(path, at_key=True)
+
+    def told(self, problem: Problem, at: Keys = ()) -> Diagnostic:
+        """Return the diagnostic for a problem, whose path begins `at` a path of the document."""
+        path, at_key = (*at, *problem.path), problem.at_key
+        span = self.place(path, at_key=at_key, start=problem.start, length=problem.length)
+        return Diagnostic(span, problem.message, problem.hint)
 
     def start_of_entry(self, section: str, key: str) -> SourceSpan:
         """Return where the entry `key` of the top-level mapping `section` starts: a span without the line's text."""

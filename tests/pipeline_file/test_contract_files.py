@@ -13,7 +13,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.pipeline_file.validate import validate_file
 
-CONTRACT = Path(__file__).parents[2] / "contract"
+CONTRACT = Path(__file__).parents[1] / "contract"
 DAYS = ("2024-01-01", "2024-01-02", "2024-01-03")
 
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import nfrun.pipeline_file.matrix.expansion as cells_module
-from nfrun.core.errors import Diagnostic, SpecError
+import nfrun.pipeline_file.cells as cells_module
+from nfrun.core.errors import Diagnostic, Problem, SpecError
 from nfrun.core.pipeline import Axis, Gather, Input, NodeSpec, OutputId, Pipeline
-from nfrun.pipeline_file.matrix.axis_values import with_values
-from nfrun.pipeline_file.matrix.expansion import Problems, expand
+from nfrun.pipeline_file.axes import with_values
+from nfrun.pipeline_file.cells import expand
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.pipeline_file.validate import validate_file
 
@@ -83,7 +83,7 @@ def test_a_cell_reads_the_cells_that_agree_with_it(
     item = Input("x", OutputId("p"), gather=gather, where=where, optional=True)
     nodes = {"p": node("p", theirs), "r": node("r", mine, (item,), ("p",))}
     pipeline = Pipeline("", "", "", "", {}, {}, nodes, {}, axes=axes(), excluded=tuple(exclude))
-    problems: Problems = []
+    problems: list[Problem] = []
     found = expand(pipeline, problems).nodes
     readers, written = cells(mine, exclude), cells(theirs, exclude)
     if not readers or not written:
