@@ -11,9 +11,7 @@ from nfrun.history.cache.kept_rows import definition_of_calls, with_kept_reads
 def test_files_that_kept_results_have_read_are_those_of_the_node() -> None:
     assert with_kept_reads(None, {"x": "1"}) == Observation(reads={"x": "1"})
     seen = Observation(reads={"x": "1", "y": "2"}, hosts=("h",), obstacle="why")
-    assert with_kept_reads(seen, {"x": "1", "z": "3"}) == Observation(
-        {"x": "1", "z": "3", "y": "2"}, {}, ("h",), "why"
-    )
+    assert with_kept_reads(seen, {"x": "1", "z": "3"}) == Observation({"x": "1", "z": "3", "y": "2"}, {}, ("h",), "why")
 
 
 def test_a_file_that_has_changed_since_kept_results_were_looked_up_is_an_obstacle() -> None:
