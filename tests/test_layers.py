@@ -30,7 +30,7 @@ engine 4502
 cluster 3431
 history 6294
 reports 3876
-lookback 4562
+lookback 4409
 session 4327
 cli 2639
 """

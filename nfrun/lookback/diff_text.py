@@ -94,7 +94,7 @@ def _alike(nodes: Sequence[NodeDiff]) -> list[list[NodeDiff]]:
     for node in nodes:
         end = node.after or node.before
         of = end.of if end else ""
-        key = (of, change_of(node), "; ".join(_facts(node))) if of else (node.node, "", "")
+        key = (of, change_of(node), "; ".join(facts_of(node))) if of else (node.node, "", "")
         groups.setdefault(key, []).append(node)
     return list(groups.values())
 
@@ -104,14 +104,14 @@ def _node_lines(nodes: Sequence[NodeDiff], width: int, rows: Rows, look: Look) -
     node, *others = nodes
     end = node.after or node.before
     name = f"{end.of} ({len(nodes):,} cells)" if others and end else node.node
-    word, facts = change_of(node), "; ".join(_facts(node))
+    word, facts = change_of(node), "; ".join(facts_of(node))
     yield f"{look.paint(word.ljust(width), word)}  {escape_controls(f'{name}: {facts}')}"
     indent = " " * (width + 4)
     for output in node.outputs:
         if node.files and output.describes_a_file:
             continue  # that the file differs is said already
         head = f"{escape_controls(output.id)}: " if output.id != name else ""
-        yield f"{indent}{head}{_output_text(output)}"
+        yield f"{indent}{head}{output_text(output)}"
         for column in [*output.columns[:_MAX_COLUMNS], *_more(output.columns, _MAX_COLUMNS, "column")]:
             yield f"{indent}  {ellipsize(column, 200)}"
         for line in _row_lines(rows(output)):
@@ -120,7 +120,7 @@ def _node_lines(nodes: Sequence[NodeDiff], width: int, rows: Rows, look: Look) -
         yield look.paint(f"{indent}… and {format_count(len(others), 'more cell')}{_ALL}", "dim")
 
 
-def _facts(node: NodeDiff) -> Iterator[str]:
+def facts_of(node: NodeDiff) -> Iterator[str]:
     """Yield what differs of a node itself."""
     before, after = (
         f"{status} (tolerated)" if isinstance(end, UnfinishedNode) and end.tolerated and status == "failed" else status
@@ -143,7 +143,8 @@ def _facts(node: NodeDiff) -> Iterator[str]:
         yield f"it wrote other content to {shortened(node.files, _MAX_FILES)}"
 
 
-def _output_text(output: OutputDiff) -> str:
+def output_text(output: OutputDiff) -> str:
+    """Return in a few words how an output differs, without its columns."""
     if output.before is None or output.after is None:
         given = output.after or output.before
         rows = format_outputs([given]) if given else ""

@@ -12,7 +12,7 @@ from conftest import Here
 
 from nfrun.history.journal import read_journal
 from nfrun.history.work_dir import WorkDir
-from nfrun.lookback.page.change_data import change_data
+from nfrun.lookback.page.run_data import change_data
 from nfrun.lookback.run_reference import find_run
 
 PIPELINE = """

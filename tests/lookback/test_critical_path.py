@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nfrun.lookback.page.critical_path import RecordedPath, Span, holders_of, recorded_path, seconds_without_work
+from nfrun.lookback.page.recorded import Span
+from nfrun.lookback.page.run_times import RecordedPath, holders_of, recorded_path, seconds_without_work
 
 
 def span(ready: float, started: float, ended: float) -> Span:

@@ -333,7 +333,7 @@ def test_what_changed_since_the_run_before(tmp_path: Path) -> None:
     assert data(kept.work.path, "1")["change"] is None
     kept.add(3, nodes=[finished("b", duration=1.0)], counts={"ok": 1})
     what = {node["id"]: node["what"] for node in data(kept.work.path)["change"]["nodes"]}
-    assert what == {"a": "this run does not have it", "b": "the run before did not have it"}
+    assert what == {"a": "gone", "b": "new"}
 
 
 def test_definitions_times_and_cost_of_a_run(failed_run: Path) -> None:

@@ -1,20 +1,37 @@
-"""Collects all that is recorded of a run: its journal, its plan, and how the two fit together."""
+"""Collects all that is recorded of a run: its journal, its plan, and which node read what."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from graphlib import CycleError
 
 from nfrun.core.pipeline import OutputId
+from nfrun.core.plan import make_stages
 from nfrun.core.values import frozen, replace
 from nfrun.history.journal import FinishedOutput, JournalContents, NodeTimes, read_journal
 from nfrun.history.run_plan import PlannedNode, RunPlan, read_run_plan
-from nfrun.lookback.page.critical_path import Span
-from nfrun.lookback.page.recorded_graph import RecordedGraph, graph_of, planned_graph
 from nfrun.lookback.recorded_run import Node, RecordedNode, ends_of, recorded
 from nfrun.lookback.run_list import ListedRun
 
 NOT_ENDED = "not_ended"  # the status of a node of a run that was killed or is under way
 DISABLED = "disabled"  # that of a node of which planning knew that it does not run
+_NOT_PLANNED = PlannedNode("", "")
+
+Reads = Mapping[str, tuple[tuple[str, OutputId], ...]]  # by node the outputs that it reads, each with its name there
+
+
+@frozen
+class Span:
+    """When a node was ready, started and ended, in seconds since the run began, and how long it worked.
+
+    `retrying` are the seconds in which it waited for its next attempts.
+    """
+
+    ready: float
+    started: float
+    ended: float
+    work: float
+    retrying: float = 0.0
 
 
 @frozen
@@ -22,8 +39,10 @@ class Recorded:
     """What is recorded of a run. All mappings are by the id of the node, in the order of the pipeline file.
 
     `ends` are the lines of nodes that have ended. `nodes` also has those that have not. `plan` is None, and `planned`
-    is empty, where no plan is recorded. `times` are those of last attempts, where they are recorded, and `spans` those
-    of nodes that worked in this run. `outputs` are by their ids.
+    is empty, where no plan is recorded: then no node reads anything. `waits_for` are the nodes for which a node waits
+    without reading anything of them, and `stages` has for each node the number of links in its longest chain of
+    dependencies. `times` are those of last attempts, where they are recorded, and `spans` those of nodes that worked
+    in this run. `outputs` are by their ids.
     """
 
     run: ListedRun
@@ -32,7 +51,9 @@ class Recorded:
     nodes: Mapping[str, RecordedNode]
     plan: RunPlan | None
     planned: Mapping[str, PlannedNode]
-    graph: RecordedGraph
+    reads: Reads
+    waits_for: Mapping[str, tuple[str, ...]]
+    stages: Mapping[str, int]
     times: Mapping[str, NodeTimes]
     spans: Mapping[str, Span]
     outputs: Mapping[OutputId, FinishedOutput]
@@ -45,6 +66,16 @@ class Recorded:
     def slots(self) -> int | None:
         """The slots of the run, None if they are not recorded."""
         return self.plan.on.slots if self.plan is not None else None
+
+    def upstream(self, node: str) -> tuple[str, ...]:
+        """Return the nodes that a node waits for, each once."""
+        return _upstream(self.reads, self.waits_for, node)
+
+    def edges(self) -> list[tuple[str, str, str]]:
+        """Return all edges: the output, or the node that is waited for, then the node, and which of the two it is."""
+        data = [(output, node, "data") for node, reads in self.reads.items() for _, output in reads]
+        order = ((name, node, "order") for node, names in self.waits_for.items() for name in names)
+        return [*dict.fromkeys(data), *order]
 
 
 def read_recorded(run: ListedRun) -> Recorded:
@@ -62,11 +93,12 @@ def read_recorded(run: ListedRun) -> Recorded:
             nodes[name] = RecordedNode(name, NOT_ENDED, 0.0, None, 0, "")
         if name not in ends and name in nodes and planned[name].of:
             nodes[name] = replace(nodes[name], of=planned[name].of, cell=planned[name].cell)
-    graph = graph_of(ends) if plan is None else planned_graph(plan.nodes, nodes)
+    reads, waits_for = _graph(planned, nodes)
+    stages = _stages(reads, waits_for, {name for name, node in planned.items() if node.runs_last})
     times = {name: found for name in ends if (found := nodes[name].times) is not None}
     spans = {name: span for name in ends if (span := _span_of(nodes[name])) is not None}
     outputs = {output.id: output for node in nodes.values() for output in node.outputs}
-    return Recorded(run, journal, ends, nodes, plan, planned, graph, times, spans, outputs)
+    return Recorded(run, journal, ends, nodes, plan, planned, reads, waits_for, stages, times, spans, outputs)
 
 
 def _span_of(node: RecordedNode) -> Span | None:
@@ -79,3 +111,35 @@ def _span_of(node: RecordedNode) -> Span | None:
         retrying = max(0.0, times.started - node.started - failed)
         return Span(node.started - queued, node.started, times.ended, node.duration + failed, retrying)
     return Span(node.started, node.started, node.started + node.duration, node.duration)
+
+
+def _graph(planned: Mapping[str, PlannedNode], nodes: Collection[str]) -> tuple[Reads, dict[str, tuple[str, ...]]]:
+    """Return what each of these nodes reads, and for which others it waits, as the plan of their run has it."""
+    made: dict[str, OutputId] = {
+        output: output for name, node in planned.items() for output in node.output_ids if name in nodes
+    }
+    reads: dict[str, tuple[tuple[str, OutputId], ...]] = {}
+    waits_for: dict[str, tuple[str, ...]] = {}
+    for name in nodes:
+        node = planned.get(name, _NOT_PLANNED)
+        found = [(given, made[o]) for given, outputs in node.inputs.items() for o in outputs if o in made]
+        read = {output.node for _, output in found}
+        needs = [*node.needs, *(made[output].node for output in node.references if output in made)]
+        reads[name] = tuple(found)
+        waits_for[name] = tuple(dict.fromkeys([need for need in needs if need in nodes and need not in read]))
+    return reads, waits_for
+
+
+def _stages(reads: Reads, waits_for: Mapping[str, tuple[str, ...]], last: Collection[str]) -> dict[str, int]:
+    """Return the stage of each node; those that run `last` are behind all others. All are 0 if the plan is no DAG."""
+    try:
+        found = make_stages({name: _upstream(reads, waits_for, name) for name in reads})
+    except CycleError:
+        return dict.fromkeys(reads, 0)
+    stages = {name: i for i, stage in enumerate(found) for name in stage}
+    behind = 1 + max((stage for name, stage in stages.items() if name not in last), default=-1)
+    return {**stages, **{name: behind for name in last if name in stages}}
+
+
+def _upstream(reads: Reads, waits_for: Mapping[str, tuple[str, ...]], node: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*(output.node for _, output in reads[node]), *waits_for[node]]))

@@ -25,7 +25,7 @@ from nfrun.core.values import replace
 from nfrun.history.journal import NodeTimes, attempts_of_line
 from nfrun.history.run_plan import PlannedNode
 from nfrun.lookback.page.recorded import Recorded, read_recorded
-from nfrun.lookback.page.under_way import add_under_way
+from nfrun.lookback.page.run_times import add_under_way
 from nfrun.lookback.run_list import ListedRun
 from nfrun.reports.ci.trace import TraceFile
 
@@ -85,7 +85,7 @@ def _under_way(found: Recorded) -> Iterator[Event]:
 
 
 def _inputs(found: Recorded, name: str) -> dict[str, OutputRef]:
-    return {read.output: OutputRef(read.output, 0, 0, "") for read in found.graph.reads[name]}
+    return {output: OutputRef(output, 0, 0, "") for _, output in found.reads[name]}
 
 
 def _of_node(found: Recorded, name: str) -> Iterator[Event]:

@@ -6,20 +6,25 @@ the less is said of each: the outputs of the pipeline, failed nodes and those th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nfrun.core.contracts import CheckResult
+from nfrun.core.events import NOT_SELECTED, Failure
 from nfrun.core.lanes import assign_lanes
-from nfrun.history.work_dir import WorkDir
-from nfrun.lookback.page.change_data import change_data
-from nfrun.lookback.page.definitions import Definitions
-from nfrun.lookback.page.details import MANY, add_details
+from nfrun.core.pipeline import OutputId
+from nfrun.core.text import escape_controls
+from nfrun.core.values import asdict
+from nfrun.history.journal import FailedAttempt, FinishedOutput, JournalContents, read_journal
+from nfrun.history.run_plan import PlannedNode, RunPlan, definition_lines
+from nfrun.history.work_dir import WorkDir, run_number
+from nfrun.lookback.diff_text import change_of, facts_of, output_text
 from nfrun.lookback.page.masking import hidden_text, masked
-from nfrun.lookback.page.node_data import node_data
+from nfrun.lookback.page.output_data import MANY, add_details
 from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Recorded, read_recorded
-from nfrun.lookback.page.run_times import overhead, path_data, path_of
-from nfrun.lookback.page.under_way import add_under_way
-from nfrun.lookback.run_list import ListedRun, count_nodes
+from nfrun.lookback.page.run_times import add_under_way, overhead, path_data, path_of
+from nfrun.lookback.run_diff import NodeDiff, Timing, diff_runs, schema_columns
+from nfrun.lookback.run_list import ListedRun, count_nodes, run_before
 from nfrun.system.logs.redaction import Redactor
 from nfrun.system.runtime import gc_paused
 
@@ -56,7 +61,7 @@ def _document(work: WorkDir, found: Recorded, *, has_contents: bool) -> dict[str
         "version": VERSION,
         "run": {**_run(found), "critical_path": path_data(found, path)},
         "nodes": list(nodes.values()),
-        "edges": [list(edge) for edge in found.graph.edges()],
+        "edges": [list(edge) for edge in found.edges()],
         "change": change_data(work, found.run, found.journal),
     }
     if unended:
@@ -109,3 +114,221 @@ def _run(found: Recorded) -> dict[str, Any]:
         known |= {"executor": on.executor, "slots": on.slots, "schedule": on.schedule}
         known["machine"] = {"cores": on.cores, "memory": on.memory, "platform": on.platform}
     return shown | {name: value for name, value in known.items() if value not in (None, "", [], {})}
+
+
+_MOST_COLUMNS = 60
+_MOST_SHOWN = 10  # failing rows of a check
+
+
+def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is_brief: bool) -> dict[str, Any]:
+    """Return a node as JSON values. A brief one has no schemas, no digests, and no text of its definition."""
+    node, planned, finished = found.nodes[name], found.planned.get(name), found.nodes[name].finished
+    shown: dict[str, Any] = {"id": name, "status": node.status, "stage": found.stages[name]}
+    if kind := planned.kind if planned is not None else finished.key_inputs.get("kind") if finished else "":
+        shown["kind"] = kind
+    if node.of:
+        shown |= {"of": node.of, "cell": dict(node.cell)}
+    if group := name.rpartition("/")[0]:  # the sub-pipeline
+        shown["group"] = group
+    if planned is not None and planned.runs_last:
+        shown["section"] = planned.section
+    if node.tolerated:
+        shown["tolerated"] = True
+    if node.because:
+        shown["because"] = node.because
+    if node.reason:
+        shown["reason"] = node.reason
+    if node.status == "reused" and finished is not None:
+        shown["home"] = home = run_number(finished.home) or finished.home
+        shown["reason"] = f"nothing that it depends on has changed since run {home}"
+        shown["took_then"] = round(node.duration, 6)
+    if name in found.spans:
+        shown |= _times(found, name)
+    if reads := found.reads[name]:
+        shown["inputs"] = [_input(given, output, found) for given, output in reads]
+    if node.outputs:
+        shown["outputs"] = [_output(output, is_brief=is_brief) for output in node.outputs]
+    if node.checks:
+        shown["checks"] = [_check(check) for check in node.checks]
+    if node.map is not None:
+        shown["map"] = {**node.map.as_json(), "busy": round(node.map.busy, 6)}
+    if definitions is not None and planned is not None:
+        shown["definition"] = definitions.of(planned, is_brief=is_brief)
+    if node.failure is not None:
+        shown["error"] = _error(node.failure)
+        if definitions is not None and planned is not None:
+            shown["error"] |= {"place": place_of(planned), "line_in_file": definitions.around(planned)}
+    return shown
+
+
+def _times(found: Recorded, name: str) -> dict[str, Any]:
+    """Return when a node worked, its attempts, and what it did in the last one. Times are rounded to microseconds."""
+    node, span, times = found.nodes[name], found.spans[name], found.times.get(name)
+    seconds = {"queued": span.ready, "started": span.started, "ended": span.ended}
+    seconds["duration"] = node.duration + sum(attempt.ended - attempt.started for attempt in node.failed)
+    started = span.started
+    if times is None:
+        phases = [("work", span.started, span.ended)]
+    else:
+        started, handoff = times.started, min(times.handoff, times.ended - times.started)
+        worked = times.ended - handoff
+        phases = [
+            ("queued", started - times.queued, started),
+            ("inputs", started, started + times.inputs),
+            ("work", max(started, worked - node.duration), worked),
+            ("handoff", worked, times.ended),
+        ]
+        seconds |= {key: value for key in ("cpu", "gil_wait") if (value := getattr(times, key))}
+    shown: dict[str, Any] = {key: round(value, 6) for key, value in seconds.items()}
+    if node.memory:
+        shown["memory"] = node.memory
+    if node.worker:
+        shown["worker"] = node.worker
+    shown["phases"] = [[phase, round(a, 6), round(b, 6)] for phase, a, b in phases if b > a]
+    last: dict[str, Any] = {"started": round(started, 6), "duration": round(span.ended - started, 6)}
+    if node.failure is not None:
+        last["failure"] = node.failure.error
+    if node.failed or node.attempts > 1:
+        attempts = [_attempt(attempt) for attempt in node.failed] or [{}] * (node.attempts - 1)
+        shown["attempts"] = [*attempts, last]
+    return shown
+
+
+def _attempt(attempt: FailedAttempt) -> dict[str, Any]:
+    times = {"started": attempt.started, "duration": attempt.ended - attempt.started}
+    return {**{key: round(value, 6) for key, value in times.items()}, "failure": attempt.error}
+
+
+def _input(name: str, id: OutputId, found: Recorded) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": name or id, "output": id}
+    output = found.outputs.get(id)
+    return shown if output is None else {**shown, "rows": output.rows, "bytes": output.bytes}
+
+
+def _output(output: FinishedOutput, *, is_brief: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"id": output.id, "rows": output.rows, "bytes": output.bytes}
+    if output.id.name:
+        found["name"] = output.id.name
+    found["type"] = output.type
+    if output.shown:
+        found["shown"] = True
+    if not is_brief:
+        columns = [list(column.partition(": ")[::2]) for column in schema_columns(output.schema)]
+        found |= {"schema": columns[:_MOST_COLUMNS], "digest": output.digest}
+        if len(columns) > _MOST_COLUMNS:
+            found["more_columns"] = len(columns) - _MOST_COLUMNS
+    return found
+
+
+def _check(check: CheckResult) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": check.name, "output": check.output, "ok": check.ok, "severity": check.severity}
+    if check.failing is not None:
+        found["failing"] = check.failing
+    if check.shown:
+        found["rows"] = [dict(row) for row in check.shown[:_MOST_SHOWN]]
+    if not check.ok or check.failing:
+        found["text"] = check.text
+    return found
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    found: dict[str, Any] = {"cause": str(failure.cause), "type": failure.type, "message": failure.message}
+    found["frames"] = [asdict(frame) for frame in failure.frames]
+    for name in ("details", "rows", "sample"):
+        if value := getattr(failure, name):
+            found[name] = value
+    if failure.inputs:
+        found["inputs"] = list(failure.inputs)
+    return found
+
+
+_MOST_LINES, _LONGEST_LINE = 60, 300
+_BEFORE, _AFTER = 1, 4  # lines beside the one with the node of an error
+
+
+class Definitions:
+    """The definitions of the nodes of a run, as they were."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._lines: Mapping[str, list[str]] = {file: text.split("\n") for file, text in plan.texts.items()}
+
+    def of(self, node: PlannedNode, *, is_brief: bool) -> dict[str, Any]:
+        """Return the place of a node and, unless it is to be brief, its text in the pipeline file."""
+        found: dict[str, Any] = {"place": place_of(node)}
+        if not is_brief and (lines := self._text(node)):
+            found["yaml"] = "\n".join(lines)
+        return found
+
+    def around(self, node: PlannedNode) -> list[list[Any]]:
+        """Return the line of a node in the pipeline file with those beside it, each with its number."""
+        lines = self._lines.get(node.file, [])
+        if not self._text(node):
+            return []
+        first, last = max(1, node.line - _BEFORE), min(len(lines), node.line + _AFTER)
+        return [[number, lines[number - 1][:_LONGEST_LINE]] for number in range(first, last + 1)]
+
+    def _text(self, node: PlannedNode) -> list[str]:
+        """Return the lines of a node; none if the text does not have it there, as when the file was being changed."""
+        lines = self._lines.get(node.file, [])
+        found = [lines[index] for index in definition_lines(lines, node.line)]
+        if not any(_name_in_file(node) in line for line in found):
+            return []
+        indent = len(found[0]) - len(found[0].lstrip(" "))
+        cut = [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…" for line in found[:_MOST_LINES]]
+        return [line[indent:] for line in cut] + (["…"] if len(found) > _MOST_LINES else [])
+
+
+def place_of(node: PlannedNode) -> str:
+    """Return the place of a node: the pipeline file, and the line."""
+    return f"{escape_controls(node.file)}:{node.line}"
+
+
+def _name_in_file(node: PlannedNode) -> str:
+    """Return the name under which the file has a node: for a cell, that of its matrix."""
+    return (node.of or node.id).rpartition("/")[2]
+
+
+_MOST_CHANGED = 200
+_SLOWER, _LEAST = 0.2, 0.05  # share and seconds from which on another time is told
+
+
+def change_data(work: WorkDir, run: ListedRun, journal: JournalContents) -> dict[str, Any] | None:
+    """Return what differs from the run before, of the same profile if there is one; None if none has ended."""
+    before = run_before(work, run)
+    if before is None:
+        return None
+    found = diff_runs(read_journal(before.folder), journal)
+    nodes = [_changed_node(diff) for diff in found.nodes if NOT_SELECTED not in diff.status]
+    told = {node["id"] for node in nodes}
+    nodes += [_timing(timing) for timing in found.timings if timing.node not in told and _is_told(timing)]
+    change: dict[str, Any] = {
+        "against": {"id": before.id, "number": before.number, "status": before.status, "began": before.at},
+        "same": found.same,
+        "nodes": nodes[:_MOST_CHANGED],
+    }
+    if len(nodes) > _MOST_CHANGED:
+        change["more_nodes"] = len(nodes) - _MOST_CHANGED
+    if run.duration is not None and before.duration is not None:
+        change |= {"seconds": round(run.duration - before.duration, 6), "before_seconds": round(before.duration, 6)}
+    for what in ("params", "versions"):
+        if pairs := getattr(found, what):
+            change[what] = {name: list(pair) for name, pair in pairs.items()}
+    return change
+
+
+def _changed_node(diff: NodeDiff) -> dict[str, Any]:
+    """Return how a node differs, in the words of `nfrun diff`."""
+    what = change_of(diff) if "" in diff.status else "; ".join(facts_of(diff))
+    found: dict[str, Any] = {"id": diff.node, "what": what, "before": diff.status[0], "after": diff.status[1]}
+    if diff.outputs:
+        found["outputs"] = [f"{each.id}: {', '.join([output_text(each), *each.columns])}" for each in diff.outputs]
+    return found
+
+
+def _is_told(timing: Timing) -> bool:
+    return abs(timing.after - timing.before) > max(_LEAST, _SLOWER * timing.before)
+
+
+def _timing(timing: Timing) -> dict[str, Any]:
+    what = "slower" if timing.after > timing.before else "faster"
+    return {"id": timing.node, "what": what, "seconds": [round(timing.before, 6), round(timing.after, 6)]}

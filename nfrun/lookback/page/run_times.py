@@ -1,16 +1,122 @@
-"""Says of a run as a whole what took its time: nodes, waits, and nfrun itself."""
+"""Says what the time of a recorded run went to: the nodes that it waited for, and nfrun itself.
+
+Of a run without an end, which was killed or goes on, it says what was under way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import heapq
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from nfrun.core.text import shortened
-from nfrun.lookback.page.critical_path import RecordedPath, holders_of, recorded_path, seconds_without_work
-from nfrun.lookback.page.recorded import Recorded
-from nfrun.reports.format_units import format_seconds
+from nfrun.core.pipeline import NOTHING
+from nfrun.core.text import file_stem, shortened
+from nfrun.core.values import frozen
+from nfrun.history.work_dir import JOURNAL
+from nfrun.lookback.log_files import logs_of_nodes
+from nfrun.lookback.page.recorded import NOT_ENDED, Recorded, Span
+from nfrun.lookback.run_list import RUNNING
+from nfrun.reports.format_units import format_count, format_seconds
 
-_MAX_LISTED = 4
+_MAX_ON_PATH, _MAX_LISTED = 6, 4  # names of nodes
+_MAX_HOLDERS = 3
+_MAX_WAITS = 20  # of one path, the longest, for which it is looked up who held what they waited for
+_SHORT = 0.05  # share of the path below which waits are not told, and share of a wait below which holders are not
+
+
+@frozen
+class RecordedPath:
+    """The chain of nodes that a run waited for, from the first to the last, and the seconds from its start to its end.
+
+    `work` is the part in which its nodes worked, `queued` the part in which they waited for slots or budgets, and
+    `retrying` that in which they waited for their next attempts.
+    """
+
+    nodes: tuple[str, ...]
+    seconds: float
+    work: float
+    queued: float
+    retrying: float = 0.0
+
+    def text(self, slots: int | None, holders: Mapping[str, Sequence[str]] = NOTHING) -> str:
+        """Return the path in a sentence. `holders` has the resources but slots that its nodes take, as `holders_of`."""
+        if not self.nodes:
+            return "No node ran."
+        names = " → ".join(self.nodes) if len(self.nodes) <= _MAX_ON_PATH else _shortened(self.nodes)
+        told = [f"{format_seconds(self.work)} of work"]
+        if self.queued > _SHORT * self.seconds:
+            among = "" if slots is None else f" (the run had {format_count(slots, 'slot')})"
+            others = "".join(f" or {name}{_held_by(nodes)}" for name, nodes in holders.items())
+            told.append(f"{format_seconds(self.queued)} of waiting for a free slot{among}{others}")
+        if self.retrying > _SHORT * self.seconds:
+            told.append(f"{format_seconds(self.retrying)} of waiting for the next attempt")
+        rest = self.seconds - self.work - self.queued - self.retrying
+        if rest > _SHORT * self.seconds:
+            told.append(f"{format_seconds(rest)} of starting them and handing on")
+        return f"The run waited for {names}: {shortened(told, len(told))}."
+
+
+def _held_by(nodes: Sequence[str]) -> str:
+    return f" (held by {shortened(nodes, _MAX_HOLDERS)})" if nodes else ""
+
+
+def _shortened(nodes: Sequence[str]) -> str:
+    half = _MAX_ON_PATH // 2
+    left = format_count(len(nodes) - 2 * half, "more node")
+    return " → ".join([*nodes[:half], f"… {left} …", *nodes[-half:]])
+
+
+def recorded_path(spans: Mapping[str, Span], upstream: Callable[[str], Iterable[str]]) -> RecordedPath:
+    """Return the chain that ends with the node that ended last: before each node, the one that it waited for last."""
+    if not spans:
+        return RecordedPath((), 0.0, 0.0, 0.0)
+    node: str | None = max(spans, key=lambda name: spans[name].ended)
+    path: dict[str, None] = {}
+    while node is not None:
+        path[node] = None
+        before = [name for name in upstream(node) if name in spans and name not in path]
+        node = max(before, key=lambda name: spans[name].ended, default=None)
+    found = [spans[name] for name in reversed(path)]
+    work = sum(span.work for span in found)
+    queued = sum(max(0.0, span.started - span.ready) for span in found)
+    retrying = sum(span.retrying for span in found)
+    return RecordedPath(tuple(reversed(path)), found[-1].ended - found[0].ready, work, queued, retrying)
+
+
+def holders_of(
+    resource_takers: Mapping[str, Collection[str]], path: Sequence[str], spans: Mapping[str, Span]
+) -> dict[str, list[str]]:
+    """Return by resource which nodes held it while nodes of the path waited, the one that held it longest first.
+
+    `resource_takers` has the nodes that take a resource, by its name.
+    """
+    found: dict[str, list[str]] = {}
+    for resource, takers in resource_takers.items():
+        waiting = {name: spans[name].started - spans[name].ready for name in path if name in takers}
+        held: dict[str, float] = {}
+        for name in heapq.nlargest(_MAX_WAITS, waiting, key=waiting.__getitem__):
+            wait = spans[name]
+            for other in takers:
+                if other != name and (span := spans.get(other)) is not None:
+                    seconds = min(wait.started, span.ended) - max(wait.ready, span.started)
+                    if seconds > _SHORT * waiting[name]:
+                        held[other] = held.get(other, 0.0) + seconds
+        found[resource] = sorted(held, key=held.__getitem__, reverse=True)
+    return found
+
+
+def seconds_without_work(spans: Sequence[tuple[float, float]], end: float) -> float:
+    """Return how many of the seconds from 0 to `end` lie in none of the spans."""
+    idle = last = 0.0
+    for begin, until in sorted(spans):
+        idle += max(0.0, min(begin, end) - last)
+        last = max(last, min(until, end))
+    return idle + max(0.0, end - last)
+
+
 _CPU = "cpu"  # the resource that slots are
 _HOW = (
     "This is the time from the start of the command to its end in which no node was at work: nfrun started, read the "
@@ -62,9 +168,9 @@ def _rates(found: Recorded) -> Collection[str]:
 def path_of(found: Recorded) -> RecordedPath:
     """Return the critical path, but for nodes that run when all others have ended. A run without an end has none."""
     if found.run.ending is None:
-        return recorded_path({}, found.graph.upstream)
+        return recorded_path({}, found.upstream)
     spans = {name: span for name, span in found.spans.items() if not found.runs_last(name)}
-    return recorded_path(spans, found.graph.upstream)
+    return recorded_path(spans, found.upstream)
 
 
 def _takers(found: Recorded, path: Iterable[str]) -> dict[str, list[str]]:
@@ -96,3 +202,54 @@ def path_data(found: Recorded, path: RecordedPath) -> dict[str, Any]:
         **{name: round(value, 6) for name, value in times.items()},
         "text": text,
     }
+
+
+_ENDED_WELL = ("ok", "reused")
+
+
+def add_under_way(found: Recorded, nodes: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Add to the nodes that were under way since when they were, and return what is known of the time of the run.
+
+    Of a run that has ended, it adds and returns nothing. A node was under way if all that it waits for has ended and
+    it has printed something, or if there was a slot for each such node.
+    """
+    if found.run.ending is not None:
+        return {}
+    printed = logs_of_nodes(found.run.folder)
+    ended = max([span.ended for span in found.spans.values()], default=0.0)
+    began = _modified(found.run.folder / JOURNAL) - ended  # the last line was written when the last node had ended
+    is_running = found.run.status == RUNNING
+    last = time.time() - began if is_running else ended
+    ready = {name: at for name in found.nodes if (at := _ready_at(found, name)) is not None}
+    sure = ready if len(ready) <= (found.slots or 0) else {n: at for n, at in ready.items() if file_stem(n) in printed}
+    for name in sure:
+        for path in printed.get(file_stem(name), {}).values():
+            last = max(last, _modified(path) - began)
+    for name, at in sure.items():
+        seen = "it is under way" if is_running else "it was under way when the run was killed"
+        times = {"queued": at, "started": at, "ended": max(at, last), "duration": max(0.0, last - at)}
+        nodes[name].update({key: round(value, 6) for key, value in times.items()}, because=seen)
+    names = shortened([*sure], _MAX_LISTED)
+    if is_running:
+        text = f"The run has been under way for {format_seconds(last)}"
+        text += f": {names} {'is' if len(sure) == 1 else 'are'} under way." if sure else "."
+    else:
+        text = f"The run was killed after at least {format_seconds(last)}"
+        text += f", when {names} {'was' if len(sure) == 1 else 'were'} under way." if sure else "."
+    return {"duration": round(max(0.0, last), 6), "text": text}
+
+
+def _ready_at(found: Recorded, name: str) -> float | None:
+    """Return when a node that has not ended had all that it waits for, None if it had not."""
+    if found.nodes[name].status != NOT_ENDED:
+        return None
+    before = found.upstream(name)
+    if any(found.nodes[need].status not in _ENDED_WELL for need in before):
+        return None
+    return max([found.spans[need].ended for need in before if need in found.spans], default=0.0)
+
+
+def _modified(path: Path) -> float:
+    with suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0

@@ -11,10 +11,9 @@ function change(run) {
   const value = (shown) =>
     typeof shown === "number" ? seconds(shown) : shown === null || shown === undefined ? "" : valueText(shown, 200);
   const status = (text) => (text in WORDS ? [icon(text), " ", wordOf(text)] : value(text));
-  const row = ({ id, what, before, after, seconds: times, outputs, errors }) => {
+  const row = ({ id, what, before, after, seconds: times, outputs }) => {
     const [from, to] = times ?? [before, after],
       isTime = typeof from === "number" && typeof to === "number";
-    const more = [...(outputs ?? []), ...(errors?.[1] && errors[0] !== errors[1] ? [errors[1]] : [])];
     return h(
       "tr",
       null,
@@ -23,7 +22,7 @@ function change(run) {
         "td",
         null,
         long(what ?? "", 400),
-        more.slice(0, 6).map((text) => h("div", { class: "muted" }, valueText(text, 300))),
+        (outputs ?? []).slice(0, 6).map((text) => h("div", { class: "muted" }, valueText(text, 300))),
       ),
       h("td", { class: "num muted" }, isTime ? seconds(from) : status(from)),
       h("td", { class: isTime ? `num ${to > from ? "up" : "down"}` : "num" }, isTime ? seconds(to) : status(to)),
