@@ -20,8 +20,8 @@ from nfrun.system.checksums import file_checksum
 from nfrun.system.file_search import inner_folder
 
 if TYPE_CHECKING:
+    from nfrun.code.bindings import Symbols
     from nfrun.code.reached_code import ReachedCode, Statement
-    from nfrun.code.symbols import Symbols
 
 _MOST = 500_000  # digests that are kept: more take longer to read than to compute
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from nfrun.code.bindings import symbols_of
 from nfrun.code.signatures import ClassSignature, ModuleNames, Signature
-from nfrun.code.symbols import symbols_of
 
 _DATACLASS = ("dataclass", "define", "frozen", "mutable")  # decorators that make `__init__` of the fields
 _DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")

@@ -9,22 +9,28 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from nfrun.code.bindings import Imported, declared
-from nfrun.code.import_effects import changed_names, is_changeable, keeps, registers, run_on_import
+from nfrun.code.bindings import FUNCTIONS, Definition, Imported, Symbols, all_imports, dump, symbols_of
+from nfrun.code.effects import changes, may_change, only_reads, registers, run_on_import, unchangeable
 from nfrun.code.module_index import ModuleIndex, listing_name
-from nfrun.code.sources import Sources, with_packages
-from nfrun.code.symbols import Definition, Symbols, all_imports, dump
+from nfrun.code.names_reader import parse
 from nfrun.code.uses import Uses, is_by_name, is_query, uses
 from nfrun.core.values import frozen, replace
-from nfrun.system.checksums import text_checksum
+from nfrun.system.checksums import file_checksum, text_checksum
 
 _WHOLE = "*"
 _ON_IMPORT = "import"  # a keyword, so no definition has this name
 _BELOW = "**"
 _PATH = re.compile(r"[^\W\d]\w*([.:][^\W\d]\w*)+")  # the path of something in a module
+# What makes Arrow tables of other memory, or other objects of that of Arrow.
+_HOLDERS = re.compile(
+    r"\b(py_buffer|foreign_buffer|from_buffers|allocate_buffer|BufferReader|PythonFile|input_stream|(create_)?memory_map"
+    r"|open_(stream|file)|read_(message|record_batch)|_import_from_c|from_dlpack|to_(numpy|pandas)|__array__|df"
+    r"|fetch(_?df|numpy))\b"
+)
 
 Item = tuple[str, str]  # a module, and a name in it with its attributes: "clean", "helpers.clean", _WHOLE, …
 
@@ -38,6 +44,71 @@ class Statement(NamedTuple):
     module: str
     name: str
     definition: Definition
+
+
+@frozen
+class Source:
+    """A module of the project. Without a `tree`, the code cannot be analysed and has one `digest` as a whole.
+
+    `words` are then the words in the text, which may be names of modules. `holds_memory`: its text names something by
+    which code may hold the memory of a table that it returns.
+    """
+
+    symbols: Symbols
+    tree: ast.Module | None = None
+    digest: str = ""
+    words: Iterable[str] = ()
+    is_package: bool = False
+    file: Path | None = None
+    holds_memory: bool = False
+
+
+class Sources:
+    """Reads and parses the modules of a project, each once. `index` finds them.
+
+    `read` has the modules that were asked for, None for one that is not of the project.
+    """
+
+    def __init__(self, index: ModuleIndex) -> None:
+        self.index = index
+        self.read: dict[str, Source | None] = {}
+
+    def get(self, module: str) -> Source | None:
+        """Return the module if it and all packages around it belong to the project, else None."""
+        source = None
+        for name in _with_packages(module):
+            if name not in self.read:
+                self.read[name] = self._read(name)
+            source = self.read[name]
+            if source is None:
+                break
+        return source
+
+    def _read(self, module: str) -> Source | None:
+        spec = self.index.find(module)
+        if spec is None:
+            return None
+        is_package = spec.submodule_search_locations is not None
+        package = module if is_package else module.rpartition(".")[0]
+        nothing = ast.Module([], [])
+        if not spec.has_location or spec.origin is None:  # built-in, or a folder without an __init__.py
+            return Source(symbols_of(nothing, package), nothing, is_package=True) if is_package else None
+        path = Path(spec.origin)
+        whole = Source(
+            symbols_of(nothing, package), digest="unreadable", is_package=is_package, file=path, holds_memory=True
+        )
+        try:
+            if path.suffix != ".py":
+                return replace(whole, digest=file_checksum(path))
+            data = path.read_bytes()
+            text = data.decode("latin-1")
+            tree = parse(data)
+        except (OSError, SyntaxError, ValueError):
+            return whole
+        except (RecursionError, MemoryError):  # nested too deeply for the parser, but perhaps not for an import
+            return replace(whole, digest=text_checksum(text), words=dict.fromkeys(re.findall(r"[.\w]+", text)))
+        holds_memory = _HOLDERS.search(text) is not None
+        return Source(symbols_of(tree, package), tree, is_package=is_package, file=path, holds_memory=holds_memory)
 
 
 @frozen
@@ -56,13 +127,14 @@ class ReachedCode:
         self._sources = Sources(index)
         self._steps: dict[Item, _Step] = {}
         self._changing: dict[Item, bool] = {}
+        self._imports: dict[str, Sequence[str]] = {}  # by module, what all of its code imports
         self._items: dict[Item, Mapping[str, tuple[str, ...]]] = {}  # by module, the names in it that are reached
         self._groups: dict[tuple[str, tuple[str, ...]], Sequence[Statement]] = {}
 
     def digests(self, start: Item) -> tuple[Mapping[str, str], Sequence[str]]:
         """Return the digests of what an item leads to, by item, and the modules and lists that were looked up."""
         reached = self.names(start)
-        names = dict.fromkeys(name for module in reached for name in with_packages(module))
+        names = dict.fromkeys(name for module in reached for name in _with_packages(module))
         lists = (module for module, names in reached.items() if _BELOW in names)
         lookups = [*(name for name in names if name in self._sources.read), *map(listing_name, lists)]
         items = ((module, name) for module, names in reached.items() for name in names)
@@ -86,9 +158,28 @@ class ReachedCode:
         return [group for group in groups if group]
 
     def imports_only(self, packages: Set[str], start: Item) -> bool:
-        """Return whether what an item leads to, and its modules, import no other packages than these."""
+        """Return whether the modules that an item leads to import no other packages, and hold no memory of tables.
+
+        All of their code counts, also functions that are not reached: they may keep what others return.
+        """
         names = self.names(start)
-        return not _may_load_any(names) and self._sources.outside(names) <= packages
+        seen, left = {""}, [] if (loads_any := _may_load_any(names)) else list(names)
+        while left:
+            module = left.pop()
+            if module in seen:
+                continue
+            seen.add(module)
+            source, top = self._sources.get(module), module.partition(".")[0]
+            if source is None:
+                if top not in packages and self._sources.get(top) is None:  # a name in a module is no module
+                    return False
+            elif source.tree is None or source.holds_memory:
+                return False
+            else:
+                if module not in self._imports:
+                    self._imports[module] = list(all_imports(source.tree, source.symbols.package))
+                left += self._imports[module]
+        return not loads_any
 
     def file_of(self, module: str) -> Path | None:
         """Return the file of a module of the project; None if it has no file or is not of the project."""
@@ -202,7 +293,8 @@ class ReachedCode:
         for definition in definitions:
             used = uses(definition.body, symbols.package)
             text.append(f"{definition.where} {dump(definition.body)}")
-            for name in sorted({name.partition(".")[0] for name in used.names}):
+            words = (word for word in used.words if self._may_name(symbols, word))
+            for name in sorted({name.partition(".")[0] for name in (*used.names, *words)}):
                 imported = symbols.imports.get(name, [])
                 text.extend(f"{name} is {what} {line.where}" for what, line in imported)
                 bound = [*symbols.definitions.get(name, ()), *(line for _, line in imported)]
@@ -225,15 +317,30 @@ class ReachedCode:
         for imported, rest in used.imports:
             yield from _targets(imported, rest)
             anywhere = anywhere or imported.is_dynamic
+        for word in used.words:
+            if self._may_name(symbols, word):
+                items = self._resolve(module, word)
+                yield from (item for item in items if used.is_query or not self._is_function(*item))
         yield from ((load, _ON_IMPORT) for load in used.loads)
         for text in filter(_PATH.fullmatch, used.texts):  # "helpers.Handler" in a configuration
             first, rest = re.split("[.:]", text, maxsplit=1)
             yield first, rest.replace(":", ".")
         if anywhere:
             yield module, _WHOLE
-            yield from _named(used.texts, symbols.package)
+            yield from _named([*used.texts, *used.words], symbols.package)
         if loads_any:  # the module's package may lie outside the pipeline's folder
             yield from (("", _BELOW), (module.partition(".")[0], _BELOW))
+
+    def _may_name(self, symbols: Symbols, word: str) -> bool:
+        """Return whether a word of a text may be a name at the top of a module with these symbols."""
+        head = word.partition(".")[0]
+        return head in symbols.definitions or head in symbols.imports or bool(symbols.star_imports)
+
+    def _is_function(self, module: str, name: str) -> bool:
+        """Return whether a name is that of a function."""
+        source = self._sources.get(module)
+        found = source.symbols.definitions.get(name, ()) if source is not None else ()
+        return bool(found) and all(isinstance(definition.body, FUNCTIONS) for definition in found)
 
     def _resolve(self, module: str, name: str) -> list[Item]:
         """Return the items that a name with its attributes leads to; [] if the module has no such name."""
@@ -272,44 +379,34 @@ class ReachedCode:
 
     def _registered(self, module: str, symbols: Symbols) -> Iterator[Definition]:
         """Yield the definitions that may change objects of other code on import, and so count without being named."""
+        fixed = unchangeable(symbols)
         for definition in dict.fromkeys(
             definition for definitions in symbols.definitions.values() for definition in definitions
         ):
-            for part in run_on_import(definition.body):
-                items = self._follow(module, symbols, uses(part, symbols.package))
-                reached = (item for item, _ in self._reach(items, skip=_ON_IMPORT))
-                if (
-                    registers(part)
-                    or self._changes(module, part)
-                    or any(self._changes_when_used(*item) for item in reached)
-                ):
-                    yield definition
-                    break
+            if any(self._changes_others(module, symbols, part, fixed) for part in run_on_import(definition.body)):
+                yield definition
 
-    def _changes_when_used(self, module: str, name: str) -> bool:
+    def _changes_others(self, module: str, symbols: Symbols, part: ast.AST, fixed: Set[str]) -> bool:
+        """Return whether code that runs on import may change an object that other code uses, but for `fixed` ones."""
+        if registers(part) or changes(part, fixed):
+            return True
+        items = [] if only_reads(part) else self._follow(module, symbols, uses(part, symbols.package))
+        return any(self._may_change(*item) for item, _ in self._reach(items, skip=_ON_IMPORT))
+
+    def _may_change(self, module: str, name: str) -> bool:
         """Return whether a definition that an import uses may change objects of other code. A whole module may."""
         source = self._sources.get(module)
         if source is None or name == _WHOLE:
             return source is not None
         if (module, name) not in self._changing:
             bodies = [definition.body for definition in source.symbols.definitions.get(name, ())]
-            self._changing[module, name] = any(keeps(body) or self._changes(module, body) for body in bodies)
+            self._changing[module, name] = any(may_change(body, source.symbols) for body in bodies)
         return self._changing[module, name]
 
-    def _changes(self, module: str, code: ast.AST) -> bool:
-        """Return whether this code of the module may itself change an object that other code uses."""
-        return any(declared(code)) or any(self._is_shared(module, *change) for change in changed_names(code))
 
-    def _is_shared(self, module: str, name: str, getter: str | None) -> bool:
-        """Return whether other code may see a change that `changed_names` found."""
-        own = not getter or any(self._sources.get(owner) is not None for owner, _ in self._resolve(module, getter))
-        for owner, path in [*self._resolve(module, name), (module, name)]:
-            if (source := self._sources.get(owner)) is not None:
-                head, _, rest = path.partition(".")
-                bodies = [definition.body for definition in source.symbols.definitions.get(head, ())]
-                if path == _WHOLE or any(is_changeable(body, rest, getter, source.symbols, own=own) for body in bodies):
-                    return True
-        return False
+def _with_packages(module: str) -> Iterator[str]:
+    """Yield the packages around a module, outermost first, then the module itself."""
+    return accumulate(module.split("."), "{}.{}".format)
 
 
 def _may_load_any(names: Mapping[str, tuple[str, ...]]) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from nfrun.code.effects import may_keep
 from nfrun.code.watch.attribution import Attribution
-from nfrun.code.watch.kept_objects import may_keep
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.session.options import RunOptions
 from nfrun.session.run import run_pipeline

@@ -257,7 +257,7 @@ IGNORED: list[Row] = [
     (
         "one bound by with, for, except, import, match or :=",
         "def f(x):\n with x as a: ...\n for b in x: ...\n try: ...\n except x as c: ...\n import math as d\n"
-        " match x:\n  case [e, *g] as h: ...\n  case {'k': i, **j}: ...\n (k := x)\n"
+        " match x:\n  case [e, *g] as h: ...\n  case {'key': i, **j}: ...\n (k := x)\n"
         " return a, b, c, d, e, g, h, i, j, k\na = b = c = d = e = g = h = i = j = k = 1",
         "1",
         "2",

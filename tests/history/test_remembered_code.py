@@ -15,7 +15,7 @@ from nfrun.code import module_index
 from nfrun.code.facts.code_facts import shared_variables
 from nfrun.code.facts.known_facts import known_facts
 from nfrun.code.fingerprint import Fingerprints, FolderCode
-from nfrun.code.sources import Sources
+from nfrun.code.reached_code import Sources
 from nfrun.history.cache import remembered_code
 from nfrun.history.cache.remembered_code import restore_code, save_code
 

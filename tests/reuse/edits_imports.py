@@ -444,6 +444,69 @@ add = T.append
 import helpers
 _ = helpers.add(1)
 
+## a registry that is emptied
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = [3, 5, 7]
+-- more.py
+import helpers
+_ = helpers.T.pop(1 - 1)
+
+## a registry that a function has by another name
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = []
+def add(x):
+ t = T
+ t.append(x)
+-- more.py
+import helpers
+_ = helpers.add(1)
+
+## a registry that a function returns
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = []
+def get(): return T
+-- more.py
+import helpers
+def fill(x):
+ t = helpers.get()
+ t.append(x)
+_ = fill(1)
+
+## a registry that a loop has
+import more, helpers
+def f(): return {'a': helpers.T[0][0]}
+-- helpers.py
+T = [[]]
+def add(x):
+ for t in T: t.append(x)
+-- more.py
+import helpers
+_ = helpers.add(1)
+
+## a registry that an object has
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = []
+class C:
+ def __init__(self, t, x):
+  self.t = t
+  self.t.append(x)
+-- more.py
+import helpers
+c = helpers.C(helpers.T, 1)
+
+## a function in a frame's query
+import pandas as pd
+def n(): return 1
+def f(): return pd.DataFrame({'a': [1, 2, 3]}).query('a > @n()')
+
 ## a registry that a dataclass fills
 import more, helpers
 def f(): return {'a': helpers.T[0]}

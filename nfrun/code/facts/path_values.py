@@ -14,10 +14,9 @@ from math import prod
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
-from nfrun.code.bindings import FUNCTIONS, argument_names
+from nfrun.code.bindings import FUNCTIONS, Definition, argument_names
 from nfrun.code.facts.names import Names, Place, pattern_of
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.code.symbols import Definition
 
 Paths: TypeAlias = list[str] | None
 

@@ -160,7 +160,7 @@ class Attribution:
                 groups.setdefault(id(group), (group, []))[1].append(node)
         bodies = [statement.definition.body for group, _ in groups.values() for statement in group]
         # It imports `ast`, which a run that reuses everything does not need.
-        from nfrun.code.watch.kept_objects import may_keep, uses, variables_made
+        from nfrun.code.effects import may_keep, uses_one_of, variables_made
 
         given, made = variables_made(bodies)
         found: dict[str, _Module] = {}
@@ -172,7 +172,7 @@ class Attribution:
                 body = statement.definition.body
                 lines = known.get(id(body))
                 if lines is None:
-                    keeps = may_keep(body) or getattr(body, "name", None) in given or uses(body, made)
+                    keeps = may_keep(body) or getattr(body, "name", None) in given or uses_one_of(body, made)
                     lines = known[id(body)] = _Lines(*_lines(body), keeps, set())
                     module.statements.append(lines)
                 lines.nodes.update(nodes)

@@ -1,0 +1,257 @@
+"""Tells whether code changes objects that it has not made, such as a registry or a cache. Reads trees only.
+
+An import may change objects of other code: then its code counts for all who use these. A function may keep what it has
+opened: then the file counts for all who call it. If unsure, code counts as changing them: running a node too often is
+better than reusing a stale result.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Set
+
+from nfrun.code.bindings import FUNCTIONS, Symbols, argument_names
+
+# Methods that change their object or keep what they are given, those that only remove, and functions that change their
+# first argument.
+_MUTATORS = {"append", "appendleft", "extend", "extendleft", "insert", "add", "update", "setdefault", "set", "put"}
+_MUTATORS |= {"put_nowait", "push", "store", "register"}
+_REMOVERS = {"pop", "popleft", "popitem", "remove", "discard", "clear", "sort", "reverse", "rotate", "subtract"}
+_REMOVERS |= {"move_to_end", "difference_update", "intersection_update", "symmetric_difference_update"}
+_REMOVERS |= {"__setitem__", "__delitem__", "__iadd__", "__ior__"}
+_CHANGERS = {"iadd", "ior", "setitem", "delitem", "heappush", "heappop", "heapify", "heapreplace", "heappushpop"}
+_CHANGERS |= {"insort", "insort_left", "insort_right", "shuffle", "setattr", "delattr", "next"}
+# Methods and functions that change nothing, whatever object they are given.
+_READING = {"len", "sorted", "list", "tuple", "set", "dict", "frozenset", "sum", "min", "max", "zip", "enumerate"}
+_READING |= {"str", "int", "float", "bool", "bytes", "any", "all", "reversed", "isinstance", "repr"}
+_READING |= {"get", "keys", "values", "items", "index", "count", "copy", "deepcopy", "join", "joinpath", "split"}
+_READING |= {"strip", "format", "lower", "upper", "replace", "startswith", "endswith", "encode", "decode", "union"}
+_READING |= {"resolve", "absolute", "with_suffix", "with_name", "exists", "is_file", "is_dir"}
+_READING |= {"read_text", "read_bytes", "debug", "info", "warning", "error", "exception", "log", "print"}
+# Functions whose results cannot be changed, and packages whose functions return data that others only read.
+_CONSTANTS = {"getLogger", "compile", "Path", "PurePath", "namedtuple", "TypeVar", "ParamSpec", "NewType", "frozenset"}
+_CONSTANTS |= {"tuple", "str", "int", "float", "bool", "bytes", "Decimal", "Fraction", "date", "datetime", "timedelta"}
+_CONSTANTS |= {"timezone", "ZoneInfo", "getenv", "attrgetter", "itemgetter", "len", "sum", "min", "max", "range"}
+_CONSTANTS |= {"join", "joinpath", "resolve", "absolute", "with_suffix", "with_name", "read_text", "read_bytes"}
+_DATA = {"numpy", "polars", "pyarrow"}
+_SCOPES = (*FUNCTIONS, ast.ClassDef)
+_REGISTERING = re.compile(
+    "regist|listen|hook|overload|subscri|implement|plugin|exten[ds]|route|(^|[._])(on|task|add)([._]|$)"
+)
+_MAKING = {"__init__", "__post_init__", "__new__"}  # methods whose first argument is new
+_DEFINING = {"__init_subclass__", "__set_name__"}  # methods that run when another class is defined
+
+
+def run_on_import(definition: ast.AST) -> Iterator[ast.AST]:
+    """Yield the parts of a definition that may do something on import: decorators, bases, keywords, and calls."""
+    left = [definition]
+    while left:
+        node = left.pop()
+        if isinstance(node, (*FUNCTIONS, ast.Lambda)):
+            yield from getattr(node, "decorator_list", ())
+            left.extend([node.args, *filter(None, [getattr(node, "returns", None)])])  # defaults, annotations
+        elif isinstance(node, ast.ClassDef):
+            yield from (*node.decorator_list, *node.bases, *node.keywords)
+            for part in node.body:
+                if isinstance(part, (*FUNCTIONS, ast.ClassDef)) or _binds_names(part):
+                    left.append(part)
+                else:
+                    yield part
+        elif isinstance(node, ast.Call):
+            yield node
+        else:
+            left.extend(ast.iter_child_nodes(node))
+
+
+def registers(part: ast.AST) -> bool:
+    """Return whether a decorator or call has a name by which libraries take a function or class to use it later."""
+    function = part.func if isinstance(part, ast.Call) else part
+    return isinstance(function, ast.Name | ast.Attribute) and bool(_REGISTERING.search(ast.unparse(function)))
+
+
+def only_reads(part: ast.AST) -> bool:
+    """Return whether this is a call of a function or method that changes nothing, as are all calls in it."""
+    calls = [call for call in ast.walk(part) if isinstance(call, ast.Call)]
+    return part in calls and all(_name(call.func) in _READING for call in calls)
+
+
+def unchangeable(symbols: Symbols) -> Set[str]:
+    """Return the variables of a module that have what a call has made and what nothing changes, such as a schema."""
+    return {
+        name
+        for name, found in symbols.definitions.items()
+        if all(isinstance(getattr(each.body, "value", None), ast.Call) for each in found)
+        and not any(_is_object(each.body, symbols) for each in found)
+    }
+
+
+def may_change(body: ast.AST, symbols: Symbols) -> bool:
+    """Return whether others see a change if code on import uses this definition: it changes or is such an object.
+
+    `symbols` are those of the module that has the definition.
+    """
+    if isinstance(body, ast.ClassDef) and body.keywords:
+        return True
+    is_code = isinstance(body, (*FUNCTIONS, ast.ClassDef))
+    return changes(body) if is_code else _is_object(body, symbols)
+
+
+def changes(code: ast.AST, made: Set[str] = frozenset()) -> bool:
+    """Return whether code changes an object that it has not made, or returns a global variable that others may change.
+
+    `made` are the names of objects that the code around it has made.
+    """
+    if isinstance(code, FUNCTIONS) and code.name in _DEFINING:
+        return True
+    own, arguments = list(_own_parts(code)), _arguments(code)
+    new = made | (_stored(own) - _bound_to_others(own) - {*arguments})
+    itself = arguments[:1] if isinstance(code, FUNCTIONS) and code.name in _MAKING else []
+    local = {*new, *arguments, *_stored(own), *(part.name for part in own if isinstance(part, _SCOPES))}
+    for part in own:
+        match part:
+            case ast.Global():
+                return True
+            case ast.Attribute(ast.Name(name), _, ast.Store()) if name in itself:
+                continue
+            case ast.Return(value) if any(_name_of(root) not in local for root in _handed_on(value)):
+                return True
+        if any(_name_of(root) not in new for root in _changed(part, _MUTATORS | _REMOVERS)):
+            return True
+    return any(changes(part, new) for part in own if isinstance(part, _SCOPES))
+
+
+def may_keep(body: ast.AST) -> bool:
+    """Return whether a function or class may keep what it has opened, for a later call by another node.
+
+    It may if it has a decorator, `global` or a class in it, or puts something into an object of another name than those
+    that it binds.
+    """
+    if not isinstance(body, FUNCTIONS) or body.decorator_list:
+        return True
+    own = list(_own_parts(body))
+    bound = _stored(own) - {*_arguments(body)}
+    if any(isinstance(part, ast.Global | ast.Nonlocal) for part in own):
+        return True
+    if any(_name_of(root) not in bound for part in own for root in _changed(part, _MUTATORS)):
+        return True
+    return any(may_keep(part) for part in own if isinstance(part, _SCOPES))
+
+
+def variables_made(bodies: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
+    """Return the names that calls in assignments get (`load = lru_cache(_load)`), and the variables that these bind."""
+    given, made = set[str](), set[str]()
+    for body in bodies:
+        value = body.value if isinstance(body, ast.Assign | ast.AnnAssign) else None
+        calls = [part for part in ast.walk(value) if isinstance(part, ast.Call)] if value is not None else []
+        given |= {_name(part) for call in calls for argument in call.args for part in ast.walk(argument)} - {""}
+        if calls or (isinstance(value, ast.List | ast.Dict) and not any(ast.iter_child_nodes(value))):
+            targets = body.targets if isinstance(body, ast.Assign) else [getattr(body, "target", None)]
+            made |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return given, made
+
+
+def uses_one_of(body: ast.AST, made: Set[str]) -> bool:
+    """Return whether a function calls such a variable, or gives one to a function that may keep something in it.
+
+    `read = lru_cache(Path.read_text)` is of the first kind, and `heappush(QUEUE, row)` of the second.
+    """
+    for part in ast.walk(body):
+        match part:
+            case ast.Call(ast.Name(name) | ast.Attribute(ast.Name(), name)) if name in made:
+                return True
+            case ast.Expr(ast.Call(_, [ast.Name(name), *_])) if name in made:
+                return True
+    return False
+
+
+def _own_parts(code: ast.AST) -> Iterator[ast.AST]:
+    """Yield the parts of code, without those of the functions and classes in it."""
+    left = list(ast.iter_child_nodes(code)) if isinstance(code, (*FUNCTIONS, ast.ClassDef)) else [code]
+    while left:
+        part = left.pop()
+        yield part
+        if not isinstance(part, (*FUNCTIONS, ast.ClassDef)):
+            left.extend(ast.iter_child_nodes(part))
+
+
+def _arguments(code: ast.AST) -> list[str]:
+    return argument_names(code) if isinstance(code, FUNCTIONS) else []
+
+
+def _stored(parts: Iterable[ast.AST]) -> set[str]:
+    return {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+
+
+def _bound_to_others(parts: Iterable[ast.AST]) -> set[str]:
+    """Return the variables that may be other names of objects that are there: of a name, an item, or in a loop."""
+    found = set[str]()
+    for part in parts:
+        targets = getattr(part, "targets", [getattr(part, "target", None)])
+        loops = isinstance(part, ast.For | ast.AsyncFor | ast.comprehension)
+        if loops or any(True for _ in _handed_on(getattr(part, "value", None))):
+            found |= _stored(name for target in targets if target is not None for name in ast.walk(target))
+    return found
+
+
+def _handed_on(value: ast.AST | None) -> Iterator[ast.AST]:
+    """Yield what the objects begin with that an expression is, or has in it, without having made them."""
+    left = [value]
+    while left:
+        match left.pop():
+            case ast.Name() | ast.Attribute() | ast.Subscript() as part:
+                yield _root(part)
+            case ast.Tuple(parts) | ast.List(parts) | ast.BoolOp(_, parts) | ast.Dict(_, parts):
+                left.extend(parts)
+            case ast.IfExp(_, first, second):
+                left.extend((first, second))
+            case ast.Starred(part) | ast.NamedExpr(_, part):
+                left.append(part)
+
+
+def _changed(part: ast.AST, methods: Set[str]) -> Iterator[ast.AST]:
+    """Yield what the object begins with that a part of code changes: the name `cache` of `cache.rows["a"] = 1`."""
+    match part:
+        case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
+            yield _root(part)
+        case ast.Attribute(value, method) if method in methods:  # also one that is handed on
+            yield _root(value)
+        case ast.Call(function, [first, *_]) if _name(function) in _CHANGERS:
+            yield _root(first)
+
+
+def _root(expression: ast.AST) -> ast.AST:
+    while isinstance(expression, ast.Attribute | ast.Subscript):
+        expression = expression.value
+    return expression
+
+
+def _name_of(root: ast.AST) -> str:
+    return root.id if isinstance(root, ast.Name) else ""
+
+
+def _name(expression: ast.AST) -> str:
+    return str(getattr(expression, "attr", "") or getattr(expression, "id", ""))
+
+
+def _binds_names(statement: ast.AST) -> bool:
+    targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+    return isinstance(statement, ast.Assign | ast.AnnAssign) and all(isinstance(name, ast.Name) for name in targets)
+
+
+def _is_object(body: ast.AST, symbols: Symbols) -> bool:
+    """Return whether this binds something that a call has made and that may be changed, or a method of such a thing."""
+    if not isinstance(body, ast.Assign | ast.AnnAssign):
+        return True
+    made = [part.func for part in ast.walk(body) if isinstance(part, ast.Call)]
+    is_made = any(_name(function) not in _CONSTANTS and not _is_of_data(function, symbols) for function in made)
+    return is_made or any(isinstance(part, ast.Attribute) and part.attr in _MUTATORS for part in ast.walk(body))
+
+
+def _is_of_data(function: ast.expr, symbols: Symbols) -> bool:
+    """Return whether a function, or a method of what it returns, makes data that others only read."""
+    part: ast.AST = function
+    while isinstance(part, ast.Attribute | ast.Call | ast.Subscript):
+        part = part.func if isinstance(part, ast.Call) else part.value
+    bound = symbols.imports.get(part.id, []) if isinstance(part, ast.Name) else []
+    return bool(bound) and all(imported.module.partition(".")[0] in _DATA for imported, _ in bound)
