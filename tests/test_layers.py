@@ -21,7 +21,7 @@ import nfrun
 LAYERS = """
 core 4023
 system 4031
-tables 7573
+tables 7490
 code 6846
 rows 2753
 nodes 6774

@@ -21,7 +21,7 @@ from nfrun.core.pipeline import OutputId
 from nfrun.tables.digest import table_digest
 from nfrun.tables.file_table import FileTable
 from nfrun.tables.ipc import schema_line, write_file
-from nfrun.tables.json_values import encode_json, is_bytes
+from nfrun.tables.json_values import encode_json
 from nfrun.tables.output_files import StoredOutput, Value, failed_write
 from nfrun.tables.store import TableStore
 from nfrun.tables.stored_form import as_stored, read_all
@@ -90,8 +90,8 @@ def to_json(table: pa.Table) -> str:
     """Return the table as a JSON document. `from_json` restores a table with the same types and the same digest.
 
     `schema` is the serialized Arrow schema in base64; `rows` is the number of rows; `columns` has a list of values for
-    each column. Times are numbers since the epoch, decimals text, bytes base64. A column without an exact JSON form
-    (one with NaN or infinity, a map, a union or another rare type) is one string: its Arrow IPC stream in base64.
+    each column. Times are numbers since the epoch, decimals text. A column without an exact JSON form (bytes, one with
+    NaN or infinity, a map, a union or another rare type) is one string: its Arrow IPC stream in base64.
     """
     schema = base64.b64encode(table.schema.serialize()).decode()
     columns = ",".join(_column(table, i) for i in range(table.num_columns))
@@ -113,8 +113,6 @@ def _column(table: pa.Table, index: int) -> str:
     carrier = _carrier(column.type)
     # ValueError: NaN or infinity, a struct with two fields of the same name, or a string that is not UTF-8.
     with suppress(ValueError):
-        if carrier == pa.binary():
-            return encode_json([None if v is None else base64.b64encode(v).decode() for v in column.to_pylist()])
         if carrier is not None:
             return encode_json((column if carrier == column.type else column.cast(carrier)).to_pylist())
     sink = pa.BufferOutputStream()
@@ -128,27 +126,20 @@ def _array(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
     if isinstance(values, str):
         return pa.ipc.open_stream(base64.b64decode(values)).read_all().column(0)
     carrier = _carrier(kind)
-    if carrier == pa.binary():
-        return pa.array([None if v is None else base64.b64decode(v) for v in values], kind)
     array = pa.array(values, carrier)
     return array if carrier == kind else array.cast(kind)
 
 
 def _carrier(kind: pa.DataType) -> pa.DataType | None:
-    """Return a type whose values JSON can represent and that casts to `kind` and back without loss, or None.
-
-    `binary` stands for all types of bytes.
-    """
-    words = pt.is_dictionary(kind) and (pt.is_string(kind.value_type) or pt.is_large_string(kind.value_type))
-    if words or _is_plain(kind):
-        return kind
+    """Return a type whose values JSON can represent and that casts to `kind` and back without loss, or None."""
     if pt.is_date32(kind) or pt.is_time32(kind):
         return pa.int32()
     if pt.is_temporal(kind) and not pt.is_interval(kind):
         return pa.int64()
     if pt.is_decimal(kind) and kind.scale >= 0:
         return pa.string()
-    return pa.binary() if is_bytes(kind) else None
+    words = pt.is_dictionary(kind) and (pt.is_string(kind.value_type) or pt.is_large_string(kind.value_type))
+    return kind if words or _is_plain(kind) else None
 
 
 def _is_plain(kind: pa.DataType) -> bool:

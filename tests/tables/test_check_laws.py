@@ -116,17 +116,13 @@ def test_unique(large: int, columns: list[Any]) -> None:
         assert failing("unique", names, table) == expected
 
 
-@pytest.mark.parametrize("large", [0, 10**9])
 @given(data=st.data(), kind=st.sampled_from(TYPES))
-def test_references(large: int, data: Any, kind: Any) -> None:
+def test_references(data: Any, kind: Any) -> None:
     column, _ = data.draw(columns([kind]))
     other, _ = data.draw(columns([kind]))
     known = {comparable(value) for value in other.to_pylist()}
     expected = [i for i, v in enumerate(column.to_pylist()) if v is not None and comparable(v) not in known]
-    if not large:
-        assert row_checks.none_lacks_match(column, other, ask, large) <= (not expected)
-    else:
-        assert failing("references", {"c": "o(id)"}, numbered(c=column), {"c": pa.table({"id": other})}) == expected
+    assert failing("references", {"c": "o(id)"}, numbered(c=column), {"c": pa.table({"id": other})}) == expected
 
 
 @given(data=st.data(), keys=st.sampled_from([("min",), ("max",), ("min", "max")]))
@@ -155,9 +151,8 @@ def test_enum(data: Any) -> None:
 
 
 def test_duckdb_answers_where_it_can() -> None:
-    """Otherwise the two laws above would hold for a function that never knows."""
+    """Otherwise the law of `unique` would hold for a function that never knows."""
     assert row_checks.none_agree([pa.chunked_array([[2, 1, 3, None, None]])], ask, 0)
     assert row_checks.none_agree([pa.chunked_array([["a", "a"]]), pa.chunked_array([[1.0, 2.0]])], ask, 0)
-    assert row_checks.none_lacks_match(pa.chunked_array([[1, None]]), pa.chunked_array([[2, 1]]), ask, 0)
     assert not row_checks.none_agree([pa.chunked_array([[2, 1, 2]])], ask, 0)
     assert not row_checks.none_agree([pa.chunked_array([[2, 1, 3]])], ask)

@@ -22,7 +22,6 @@ from nfrun.tables.contracts.row_checks import (
     GivesNothing,
     Mask,
     none_agree,
-    none_lacks_match,
     null_rows,
     rows_not_in,
     rows_outside,
@@ -147,9 +146,7 @@ def _references(table: pa.Table, value: Mapping[str, str], given: _Given) -> Mas
         other = given.others.get(name)
         if other is None:
             continue
-        column, there = column_of(table, name), column_of(other, reference_of(wanted)[1])
-        if not none_lacks_match(column, there, given.gives_nothing):
-            masks.append(_named(rows_without_match, name, table, there))
+        masks.append(_named(rows_without_match, name, table, column_of(other, reference_of(wanted)[1])))
     return _any_of(masks)
 
 

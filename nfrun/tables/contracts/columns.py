@@ -74,22 +74,12 @@ class LiteralError(ValueError):
 
 def equal_value(value: Any, type_: pa.DataType) -> Any:
     """Return what equals the value in a plain column with its `ticks`, None if no row can. Raises LiteralError."""
-    if is_temporal(type_) or pt.is_integer(type_):
-        exact = _exact(value, type_)
-        if exact is None or exact.denominator != 1:
-            return None
-        low, high = _limits(type_)
-        return int(exact) if low <= exact <= high else None
-    if pt.is_decimal(type_):
-        rounded = _decimal(value, type_, ROUND_FLOOR)
-        return rounded if rounded == _exact_decimal(value, type_) and _fits(rounded, type_) else None
-    if pt.is_floating(type_):
-        return _float(value, type_)
-    if is_text(type_) and isinstance(value, str):
-        return value
     if pt.is_boolean(type_) and isinstance(value, bool):
         return value
-    raise _unlike(value, type_)
+    if pt.is_floating(type_):
+        return _float(value, type_)
+    least, greatest = (bound(value, type_, upper=upper) for upper in (False, True))
+    return least if least == greatest else None  # a value between two others has two bounds
 
 
 def bound(value: Any, type_: pa.DataType, *, upper: bool) -> Any:

@@ -47,7 +47,9 @@ _EXAMPLES = {
     **{name: f"{name}(9, 2)" for name in DECIMALS},
     **{name: f"{name}<int64>" for name in ("large_list", "list_view", "large_list_view")},
 }  # fmt: skip
-_TOKEN = re.compile(r"\s*([\w.]+|.)", re.DOTALL)
+# The name, the types inside, a unit or a length, and digits.
+_TYPE = re.compile(r"\s*([\w.]+)\s*(?:<(.*)>)?\s*(?:\[([^\]]*)\])?\s*(?:\((.*)\))?\s*", re.DOTALL)
+_LABEL = re.compile(r"\s*([\w.]+|[^\w\s<>\[\](),])\s*([:=])(?!:)")
 _DEPTH = 32
 
 OTHERS = "*"  # in a schema: columns that it does not name are admitted
@@ -88,11 +90,7 @@ def parse_type(text: str) -> tuple[TypeName, bool]:
     """Return the type that a text names, and whether it admits nulls. Raises TypeNameError."""
     stripped = text.strip()
     bare = stripped.removesuffix("?")
-    parser = _Parser(bare, text)
-    found = parser.type()
-    if parser.left:
-        raise _wrong(text, bare)
-    return found, bare != stripped
+    return _type(bare, text), bare != stripped
 
 
 def _wrong(text: str, word: str) -> TypeNameError:
@@ -113,127 +111,85 @@ def unknown_type(text: str, word: str) -> TypeNameError:
     return TypeNameError(f"there is no type '{text}'", hint)
 
 
-class _Parser:
-    """Reads one type from its tokens."""
+def _type(text: str, whole: str, depth: int = 0) -> TypeName:
+    """Return the type that `text` names, which is a part of the `whole`."""
+    found = _TYPE.fullmatch(text)
+    if depth > _DEPTH or (found is None and text.count("<") > _DEPTH):
+        raise TypeNameError(f"the type '{whole[:60]}…' is nested too deeply")
+    if found is None:
+        raise _wrong(whole, whole)
+    name, inner, unit, digits = found.groups()
+    if inner is not None and name in NESTED and digits is None and (unit is not None) == (name == "fixed_size_list"):
+        length = () if unit is None else (_number(unit, whole),)
+        return _nested(name, length, [*map(_labelled, _parts(inner))], whole, depth + 1)
+    if inner is None and unit is not None and name in UNITS:
+        return TypeName(name, _unit(name, unit, whole))
+    if inner is None and unit is not None and name == "fixed_size_binary":
+        return TypeName(name, (_number(unit, whole),))
+    if inner is None and digits is not None and name in DECIMALS:
+        return TypeName(name, _digits(digits, DECIMALS[name], whole))
+    if inner is unit is digits is None and name in (*FAMILIES, *PLAIN):
+        return TypeName(name)
+    raise _wrong(whole, name)
 
-    def __init__(self, text: str, whole: str) -> None:
-        self._whole = whole
-        self.left: Sequence[str] = [token for token in _TOKEN.findall(text) if token.strip()]
-        self._depth = 0
 
-    def type(self) -> TypeName:
-        self._depth += 1
-        if self._depth > _DEPTH:
-            raise TypeNameError(f"the type '{self._whole[:60]}…' is nested too deeply")
-        name = self._take()
-        found = self._type(name)
-        self._depth -= 1
-        return found
-
-    def _type(self, name: str) -> TypeName:
-        then = self.left[0] if self.left else ""
-        if then == "[" and name in UNITS:
-            return TypeName(name, self._unit(name))
-        if then == "[" and name == "fixed_size_binary":
-            return TypeName(name, (self._length(),))
-        if then == "(" and name in DECIMALS:
-            return TypeName(name, self._digits(DECIMALS[name]))
-        if then == "<" and name in NESTED:
-            return self._nested(name)
-        if name in FAMILIES or name in PLAIN:
-            return TypeName(name)
-        raise _wrong(self._whole, name)
-
-    def _nested(self, name: str) -> TypeName:
-        self._expect("<")
-        if name == "struct":
-            fields = self._fields()
-        elif name == "map":
-            key = self.type()
-            self._expect(",")
-            fields = (("key", key), ("value", self.type()))
-        elif name == "dictionary":
-            return self._dictionary()
+def _parts(text: str) -> list[str]:
+    """Return what stands between the commas that are in no brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "<[(") - (character in ">])")
+        if character == "," and not depth:
+            parts.append("")
         else:
-            if len(self.left) > 1 and self.left[1] == ":":  # as Arrow shows it: list<item: int64>
-                self.left = self.left[2:]
-            fields = (("item", self.type()),)
-        self._expect(">")
-        return TypeName(name, (self._length(),) if name == "fixed_size_list" else (), fields)
+            parts[-1] += character
+    return parts
 
-    def _fields(self) -> tuple[tuple[str, TypeName], ...]:
-        fields = []
-        while True:
-            name = self._take()
-            self._expect(":")
-            fields.append((name, self.type()))
-            if not self.left or self.left[0] != ",":
-                return tuple(fields)
-            self._expect(",")
 
-    def _dictionary(self) -> TypeName:
-        self._expect("values", "=")
-        values = self.type()
-        self._expect(",", "indices", "=")
-        indices = self.type()
-        ordered = 0
-        if self.left and self.left[0] == ",":
-            self._expect(",", "ordered", "=")
-            ordered = self._number()
-        self._expect(">")
-        return TypeName("dictionary", (ordered,), (("values", values), ("indices", indices)))
+def _labelled(text: str) -> tuple[str, str, str]:
+    """Return the name in front of a part, the `:` or `=` behind it, and the rest; both are "" without a name."""
+    found = _LABEL.match(text)
+    return (found[1], found[2], text[found.end() :]) if found else ("", "", text)
 
-    def _unit(self, name: str) -> tuple[str, ...]:
-        self._expect("[")
-        unit = self._take()
-        if unit not in UNITS[name]:
-            hint = f"it takes {' or '.join(f'{name}[{known}]' for known in UNITS[name])}"
-            raise TypeNameError(f"there is no type '{self._whole}'", hint)
-        zone = ""
-        if name == "timestamp" and self.left and self.left[0] == ",":
-            self._expect(",", "tz", "=")
-            while self.left and self.left[0] != "]":
-                zone += self._take()
-            if not zone:
-                raise _wrong(self._whole, name)
-        self._expect("]")
-        return (unit, zone) if zone else (unit,)
 
-    def _digits(self, most: int) -> tuple[int, int]:
-        self._expect("(")
-        digits = self._number()
-        self._expect(",")
-        negative = bool(self.left) and self.left[0] == "-"
-        if negative:
-            self._expect("-")
-        scale = -self._number() if negative else self._number()
-        self._expect(")")
-        if not 1 <= digits <= most:
-            raise TypeNameError(f"there is no type '{self._whole}'", f"it has 1 to {most} digits")
-        return digits, scale
+def _nested(
+    name: str, length: tuple[int, ...], parts: Sequence[tuple[str, str, str]], whole: str, depth: int
+) -> TypeName:
+    """Return a type with types inside. Their names stand in front of those of structs and dictionaries."""
+    signs = [f"{label}{sign}" for label, sign, _ in parts]
+    labels = {"map": ["key", "value"], "struct": [label for label, sign, _ in parts if sign == ":"]}.get(name, ["item"])
+    fits = len(labels) == len(parts) and (name != "map" or not any(signs)) and not any("=" in sign for sign in signs)
+    if name == "dictionary":
+        fits = signs in (["values=", "indices="], ["values=", "indices=", "ordered="])
+        labels, length = ["values", "indices"], (_number(parts[2][2], whole) if len(parts) > 2 else 0,)
+    if not fits:
+        raise _wrong(whole, whole)
+    types = [_type(text, whole, depth) for _, _, text in parts[: len(labels)]]
+    return TypeName(name, length, tuple(zip(labels, types, strict=True)))
 
-    def _length(self) -> int:
-        self._expect("[")
-        length = self._number()
-        self._expect("]")
-        return length
 
-    def _number(self) -> int:
-        word = self._take()
-        if not (word.isascii() and word.isdigit() and len(word) < 10):
-            raise _wrong(self._whole, self._whole)
-        return int(word)
+def _unit(name: str, text: str, whole: str) -> tuple[str, ...]:
+    unit, comma, zone = text.partition(",")
+    if unit.strip() not in UNITS[name]:
+        hint = f"it takes {' or '.join(f'{name}[{known}]' for known in UNITS[name])}"
+        raise TypeNameError(f"there is no type '{whole}'", hint)
+    found = re.fullmatch(r"\s*tz\s*=([^\]]+)", zone)
+    if comma and (found is None or name != "timestamp"):
+        raise _wrong(whole, whole)
+    return (unit.strip(), "".join(found[1].split())) if found else (unit.strip(),)
 
-    def _expect(self, *tokens: str) -> None:
-        for token in tokens:
-            if self._take() != token:
-                raise _wrong(self._whole, self._whole)
 
-    def _take(self) -> str:
-        if not self.left:
-            raise _wrong(self._whole, self._whole)
-        token, self.left = self.left[0], self.left[1:]
-        return token
+def _digits(text: str, most: int, whole: str) -> tuple[int, int]:
+    first, _, second = text.partition(",")
+    digits, scale = _number(first, whole), _number(second.strip().removeprefix("-"), whole)
+    if not 1 <= digits <= most:
+        raise TypeNameError(f"there is no type '{whole}'", f"it has 1 to {most} digits")
+    return digits, -scale if second.strip().startswith("-") else scale
+
+
+def _number(text: str, whole: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text.strip()):
+        raise _wrong(whole, whole)
+    return int(text)
 
 
 # ------------------------------------------------------------------ text that is read
