@@ -24,13 +24,13 @@ system 4031
 tables 7490
 code 6846
 rows 2753
-nodes 6774
+nodes 6753
 pipeline_file 7370
 engine 4502
 cluster 3431
 history 6294
 reports 3876
-lookback 4409
+lookback 4410
 session 4327
 cli 2639
 """

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from nfrun.system.checksums import FileLook
     from nfrun.system.logs.node_logs import StreamLog
 
-_Files = Mapping[str, Path]  # by the names to show
-
 GRACE_SECONDS = 5.0  # what a cancelled attempt has before it is killed, unless the run has another grace period
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.map_spec import KeptRows, MapForm
 from nfrun.nodes.arguments import check_columns
 from nfrun.nodes.base import NodeContext, NodeError, output_name
-from nfrun.nodes.kind import Kind
+from nfrun.nodes.registry import kind_of
 
 if TYPE_CHECKING:
     from nfrun.rows.work import MapWork
@@ -37,12 +37,16 @@ def open_work(context: NodeContext, kept: KeptRows | None = None) -> tuple[MapWo
     return MapWork(table, spec, columns, kept, name=node.local_name), inputs
 
 
-def run_mapped(kind: Kind, context: NodeContext) -> Mapping[str, Any]:
-    """Return the table of a mapped node. Uses and keeps no results of other runs; the first error is raised."""
-    from nfrun.rows.returned import ReturnedError
+def run_whole(context: NodeContext) -> Mapping[str, Any]:
+    """Return the outputs of a node, of a mapped one after all calls, one after the other.
 
-    node = context.node
-    assert kind.maps is not None
+    Uses and keeps no results of calls of other runs. Raises what a node raises, and the first error of a call.
+    """
+    node, kind = context.node, kind_of(context.node)
+    if node.map is None or kind.maps is None:
+        return kind.runs.run(context)
+    from nfrun.rows.returned import ReturnedError  # few nodes are mapped
+
     work, inputs = open_work(context)
     try:
         for i in range(work.count):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.base import NodeContext
 from nfrun.nodes.kind import Kind
 from nfrun.nodes.pipeline import INPUT, PIPELINE
 from nfrun.nodes.python import PYTHON
@@ -53,13 +51,3 @@ def register(kind: Kind) -> None:
 def unregister(name: str) -> None:
     """Remove a kind. Raises KeyError if there is none of this name."""
     del _kinds[name]
-
-
-def run_whole(context: NodeContext) -> Mapping[str, Any]:
-    """Return the outputs of a node, of a mapped one after all calls, one after the other. Raises what these raise."""
-    kind = kind_of(context.node)
-    if context.node.map is None:
-        return kind.runs.run(context)
-    from nfrun.nodes.mapped_run import run_mapped  # few nodes are mapped
-
-    return run_mapped(kind, context)

@@ -58,9 +58,8 @@ def to_table(value: Any) -> Any:
 
 def lost_index(value: Any) -> str:
     """Return the first labels of a pandas index that its table lacks, "" if none: whole numbers only count the rows."""
-    index: Any = None
-    if isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ())):
-        index = _index_of(value)
+    is_frame = isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ()))
+    index: Any = getattr(value, "index", None) if is_frame else None
     if index is None or not len(index):
         return ""
     for i, name in enumerate(index.names):
@@ -68,10 +67,6 @@ def lost_index(value: Any) -> str:
         if name is None and getattr(labels.dtype, "kind", "O") not in "iu":
             return ", ".join(ellipsize(str(label), 20) for label in labels[:3]) + (", …" if len(labels) > 3 else "")
     return ""
-
-
-def _index_of(frame: Any) -> Any:
-    return frame.index
 
 
 def _polars_table(frame: Any) -> Any:

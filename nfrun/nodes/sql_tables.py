@@ -14,7 +14,7 @@ from typing import Any
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Input
-from nfrun.core.values import frozen, replace
+from nfrun.core.values import replace
 from nfrun.nodes.base import NodeContext, NodeError
 
 # Rows of a slice, as many as DuckDB's own row groups have. It scans a table of one large chunk 1.7 times slower.
@@ -53,14 +53,6 @@ _CAST_IN = re.compile(rf"\b({'|'.join(_CAST)})(?=[\[\]),]|$)")
 _HUGE_IN = re.compile(r"\bU?HUGEINT(?=[\[\]),]|$)")
 
 
-@frozen
-class Scan:
-    """The query of DuckDB that reads the files of a `source`. They have the paths that it has for them."""
-
-    query: str
-    source: FileSource
-
-
 class BoundInputs:
     """The inputs of a query as tables that only its connection sees.
 
@@ -85,9 +77,9 @@ class BoundInputs:
             connection.register(item.name, arrow_file_dataset(source, self.errors))
             return
         scan = None if source is None else _scan(context, item.name, source)
-        if source is not None and scan is not None and _is_same_in_arrow(context, connection, source, scan):
-            self.sources.append(scan.source)
-            connection.execute(f"create or replace temp view {_name(item.name)} as {scan.query}")
+        if source is not None and scan is not None and _is_same_in_arrow(context, connection, source, scan[0]):
+            self.sources.append(scan[1])
+            connection.execute(f"create or replace temp view {_name(item.name)} as {scan[0]}")
             return
         table = context.table(item.name)
         if not table.num_columns:  # DuckDB has no such tables
@@ -150,7 +142,7 @@ def sliced(table: Any) -> Any:
     return type(table).from_batches(table.to_batches(max_chunksize=SLICE_ROWS), table.schema)
 
 
-def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource, scan: Scan) -> bool:
+def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource, scan: str) -> bool:
     """Return whether DuckDB gives the columns of the files the names and types that it gives the table in Arrow.
 
     It does not for times in milliseconds and for lists of a fixed size, for instance.
@@ -162,7 +154,7 @@ def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource,
     if key not in context.memo:
         schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
         try:
-            scanned = connection.sql(scan.query)
+            scanned = connection.sql(scan)
             is_same = scanned.columns == schema.names and list(map(str, scanned.types)) == list(
                 map(_known_type, schema)
             )
@@ -184,16 +176,19 @@ def _known_type(field: Any) -> str | None:
     return kind.replace("decimal128", "DECIMAL").replace(" ", "") if is_decimal else KNOWN_TYPES.get(kind)
 
 
-def _scan(context: NodeContext, name: str, source: FileSource) -> Scan | None:
-    """Return the scan of the files of an input, None if DuckDB cannot make it. Raises HandoffError, OSError."""
+def _scan(context: NodeContext, name: str, source: FileSource) -> tuple[str, FileSource] | None:
+    """Return the query that reads the files of an input, with these at the paths that it has for them.
+
+    None if DuckDB cannot read them so. Raises HandoffError, OSError.
+    """
     if source.partitions:
         return _scan_of_partitions(context.scratch() / f"input_{name}", source)
     columns = "*" if source.columns is None else ", ".join(map(_name, source.columns))
-    return Scan(f"select {columns} from read_parquet({_paths(source)}, hive_partitioning = false)", source)
+    return f"select {columns} from read_parquet({_paths(source)}, hive_partitioning = false)", source
 
 
-def _scan_of_partitions(folder: Path, source: FileSource) -> Scan | None:
-    """Return the scan of files with columns in the names of their folders, which leaves out files by these columns.
+def _scan_of_partitions(folder: Path, source: FileSource) -> tuple[str, FileSource] | None:
+    """Return the query that reads files with columns in the names of their folders, and leaves out files by these.
 
     DuckDB takes such columns from paths, and the files are held at paths without them: it gets links in the new
     `folder`. There a text has a `v` in front, as DuckDB makes nulls of some texts, and of which depends on its version.
@@ -230,7 +225,7 @@ def _scan_of_partitions(folder: Path, source: FileSource) -> Scan | None:
     linked = replace(source, files=tuple(files))
     types = ", ".join(f"{key}{i}: VARCHAR" for i in range(len(source.partitions)))
     options = f"hive_partitioning = true, hive_types = {{{types}}}"
-    return Scan(f"select {', '.join(columns)} from read_parquet({_paths(linked)}, {options})", linked)
+    return f"select {', '.join(columns)} from read_parquet({_paths(linked)}, {options})", linked
 
 
 def _paths(source: FileSource) -> str:

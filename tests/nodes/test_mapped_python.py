@@ -21,8 +21,8 @@ from nfrun.core.values import replace
 from nfrun.nodes.arguments import map_form
 from nfrun.nodes.base import CancelToken, NodeError
 from nfrun.nodes.instances import InstancePool, Key
+from nfrun.nodes.mapped_run import run_whole
 from nfrun.nodes.python import call_piece, call_piece_async
-from nfrun.nodes.registry import run_whole
 from nfrun.nodes.user_function import pool_of
 
 PIECE = pa.table({"id": [1, 2, 3], "text": ["a", None, "ccc"]})

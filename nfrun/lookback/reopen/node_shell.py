@@ -26,7 +26,8 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.lookback.reopen.rerun_context import RerunContext, whole_table
 from nfrun.nodes.base import NodeError, output_name, seed_of
-from nfrun.nodes.registry import kind_of, run_whole
+from nfrun.nodes.mapped_run import run_whole
+from nfrun.nodes.registry import kind_of
 from nfrun.reports.format_units import format_count
 from nfrun.system.logs.node_logs import STREAMS, Logs
 from nfrun.tables.gathered import flattened

@@ -32,7 +32,6 @@ _SPLIT = re.compile(r"[\s=:,@\[\]{}]+")
 _IMPORT = re.compile(r"(?:\bfrom\s+([.\w]+)\s+)?\bimport\s+([\w.][\w., ]*)|-m\s+([\w.]+)")
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+#0]*\d*(?:\.\d+)?[sdifr]|\{\w*[^{}]*\}")  # of `%` and `format`
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
-_MODULES = ("io", "codecs", "gzip", "bz2", "lzma")
 _PACKAGE = ("__init__.py", "__main__.py")
 _PATHS = re.compile(r"(?:PYTHON)?PATH=")  # lists of folders of which not all counts
 _OURS = re.compile(r"NFRUN_(?:INPUT|OUTPUT)")
