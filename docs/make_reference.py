@@ -30,7 +30,7 @@ from nfrun.pipeline_file.cells import MAX_CELLS
 from nfrun.pipeline_file.expressions import MAX_DATES, MAX_SIZE
 from nfrun.pipeline_file.subpipelines import MAX_LEVELS
 from nfrun.pipeline_file.yaml import text_file
-from nfrun.pipeline_file.yaml.syntax_messages import MAX_DEPTH
+from nfrun.pipeline_file.yaml.document import MAX_DEPTH
 from nfrun.system.logs import node_logs
 from nfrun.system.units import LONGEST
 from nfrun.tables.table_folders import MOST_PARTITIONS

@@ -25,7 +25,7 @@ tables 7490
 code 6846
 rows 2753
 nodes 6753
-pipeline_file 7370
+pipeline_file 7304
 engine 4502
 cluster 3431
 history 6294

@@ -22,9 +22,8 @@ from nfrun.nodes.arguments import missing_columns
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS, kind_of
 from nfrun.nodes.user_checks import query_columns, query_problems
-from nfrun.pipeline_file.body_files import span_in_text
 from nfrun.pipeline_file.contracts import checks_path, is_bound
-from nfrun.pipeline_file.findings import Findings, in_file_order
+from nfrun.pipeline_file.findings import Findings, in_file_order, span_in_text
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.yaml.document import Document, Keys
 from nfrun.tables.contracts.check_values import reference_of

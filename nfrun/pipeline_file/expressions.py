@@ -1,7 +1,7 @@
 """Checks and evaluates `${{ ... }}`: sandboxed Jinja expressions over params, env, run and secrets.
 
 The sandbox limits the size of what an expression can produce. `expression_checks.py` applies `check` to a pipeline
-file, `binder.py` applies `evaluate` to a pipeline.
+file, `resolve.py` applies `evaluate` to a pipeline.
 """
 
 from __future__ import annotations

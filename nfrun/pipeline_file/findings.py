@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,14 @@ class Findings:
         """Mark the path as wrong, and it and the paths above it as bad."""
         self.wrong.add(path)
         self.bad.update(path[:i] for i in range(1, len(path) + 1))
+
+
+def span_in_text(text: str, file: str, pipeline_file: str, start: int, length: int) -> SourceSpan:
+    """Return the span of characters, from the index `start` on, of a text that is in a `file` of its own."""
+    begin = text.rfind("\n", 0, start) + 1
+    line = text[begin:].partition("\n")[0].rstrip("\r")
+    shown = os.path.join(os.path.dirname(pipeline_file), file)  # noqa: PTH118, PTH120  (the name as it is given)
+    return SourceSpan(shown, text.count("\n", 0, start) + 1, start - begin + 1, length, line)
 
 
 def closest_file(path: Path, folder: Path, endings: Collection[str]) -> Path | None:

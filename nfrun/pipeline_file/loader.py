@@ -14,14 +14,16 @@ from typing import Any
 from nfrun.code.distributions import Distributions, normalized
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
-from nfrun.core.output_types import TABLE
+from nfrun.core.map_spec import ERRORS
+from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, UTC, Input, NodeSpec, Param, Pipeline
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.static_half import StaticHalf
+from nfrun.core.text import closest_match, did_you_mean, ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.kind import Kind
 from nfrun.nodes.registry import KINDS, kind_of, owners_of_settings, written_kinds
+from nfrun.nodes.use import USE
 from nfrun.pipeline_file.axes import NO_AXES, DeclaredAxes, read_axes
-from nfrun.pipeline_file.body_files import read_body_files, span_in_text
 from nfrun.pipeline_file.budgets import read_budgets
 from nfrun.pipeline_file.cells import match_inputs
 from nfrun.pipeline_file.columns import check_columns
@@ -29,12 +31,10 @@ from nfrun.pipeline_file.conditions import check_condition
 from nfrun.pipeline_file.contracts import checks_path, read_contracts, resolve_check_references, without_problems
 from nfrun.pipeline_file.expression_checks import check_expressions
 from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_paths
-from nfrun.pipeline_file.findings import Findings, in_file_order
+from nfrun.pipeline_file.findings import Findings, closest_file, in_file_order, span_in_text
 from nfrun.pipeline_file.known_checks import KnownChecks
-from nfrun.pipeline_file.maps import add_map_forms, check_map_entries, check_maps, outputs_of
 from nfrun.pipeline_file.overlays import check_profiles, with_inputs, with_profile
 from nfrun.pipeline_file.parameters import check_param, env_text, param_of
-from nfrun.pipeline_file.plugin_nodes import with_plugins
 from nfrun.pipeline_file.references import (
     input_refs,
     items,
@@ -48,9 +48,13 @@ from nfrun.pipeline_file.references import (
 from nfrun.pipeline_file.schema import check_schema
 from nfrun.pipeline_file.settings import (
     WITH_EXPRESSIONS,
+    add_map_forms,
+    check_map_entries,
+    check_maps,
     fields_of,
     is_evaluated,
     merged_resources,
+    outputs_of,
     setting_path,
     unbound_map,
 )
@@ -58,6 +62,7 @@ from nfrun.pipeline_file.subpipelines import Including, documents_of, read_inclu
 from nfrun.pipeline_file.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, means_map, node_keys
 from nfrun.pipeline_file.yaml.document import Document, Keys, load
 from nfrun.system.atomic_files import PARTIAL
+from nfrun.system.os_errors import reason
 from nfrun.system.runtime import gc_paused
 
 
@@ -486,3 +491,124 @@ def _zone_problem(name: str) -> tuple[str, str] | None:
     place = f"/{name.rpartition('/')[2].replace(' ', '_').lower()}"
     guess = next((zone for zone in known if zone.lower().endswith(place)), None) or closest_match(name, known)
     return what, f"did you mean '{guess}'?" if guess else "write its name as in Europe/Berlin"
+
+
+def with_plugins(found: Findings, nodes: dict[str, NodeSpec]) -> None:
+    """Add to each node of a plug-in its static half, and the outputs and types that this has. The body is the name."""
+    known: dict[str, StaticHalf] = {}
+    for name, spec in nodes.items():
+        path: Keys = (spec.section, name)
+        if spec.kind != USE.name or (*path, spec.kind) in found.bad or not spec.body:
+            continue
+        from nfrun.nodes.plugins import PluginError, find_kind  # it imports importlib.metadata
+
+        try:
+            half = known[spec.body] = known.get(spec.body) or find_kind(spec.body)
+        except PluginError as error:
+            found.report((*path, spec.kind), str(error), error.hint)
+            continue
+        nodes[name] = _with_outputs(found, path, replace(spec, body=half.name, plugin=half), half)
+
+
+def _with_outputs(found: Findings, path: Keys, spec: NodeSpec, half: StaticHalf) -> NodeSpec:
+    """Return the node with the outputs of its plug-in, as far as the file names some only those."""
+    own = [name for name in spec.outputs if name and not (spec.map and spec.map.collects and name == ERRORS)]
+    given = found.document.root[spec.section][spec.id].get("outputs", [])
+    wrong = list(_problems(given, own, half))
+    for inner, what, hint in wrong:
+        found.report((*path, "outputs", *inner), what, hint, at_key=bool(inner) and isinstance(given, dict))
+    if wrong:
+        return spec
+    rest = spec.outputs[len(own) :] if own else spec.outputs[1:]  # of failed rows
+    if not own and (len(half.outputs) > 1 or any(type != TABLE for type in half.outputs.values())):
+        own = list(half.outputs)
+    types = {name: half.outputs[name] for name in own if half.outputs[name] != TABLE}
+    outputs = (*own, *rest) if own else spec.outputs
+    return replace(spec, outputs=outputs, types=types or spec.types)
+
+
+def _problems(
+    given: Mapping[str, Any] | list[str], own: list[str], half: StaticHalf
+) -> Iterator[tuple[Keys, str, str]]:
+    for i, name in enumerate(own):
+        step: Keys = (name,) if isinstance(given, dict) else (i,)
+        if name not in half.outputs:
+            hint = did_you_mean(name, half.outputs, f"it makes {', '.join(half.outputs) or 'none'}")
+            yield step, f"'{half.name}' has no output '{ellipsize(name)}'", hint
+            continue
+        form = given[name] if isinstance(given, dict) else None
+        type = form.get("type") if isinstance(form, dict) else form
+        if isinstance(type, str) and form_of(type) != form_of(half.outputs[name]):
+            what = f"the output '{name}' of '{half.name}' is a {form_of(half.outputs[name])}"
+            yield step, what, f"write {name}: {half.outputs[name]}"
+
+
+_MAX_BYTES = 1 << 24  # 16 MiB
+
+
+class _Unreadable(Exception):
+    """Raised for a file whose text cannot be used. `hint` says what to do."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
+def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path) -> None:
+    """Put the texts of the files in place of their names. Reports files that cannot be read."""
+    texts: dict[str, str] = {}
+
+    def text_of(body: Any, kind: str, path: Keys) -> str | None:
+        """Return the text of the file that a body names, None if it names none that can be read."""
+        ending = KINDS[kind].says.file_ending if kind in KINDS and path not in findings.bad else ""
+        if not (ending and isinstance(body, str) and body.strip().lower().endswith(ending) and len(body.split()) == 1):
+            return None
+        file = body.strip()
+        try:
+            if file not in texts:
+                texts[file] = _text(file, folder, kind)
+        except _Unreadable as error:
+            findings.report(path, str(error), error.hint)
+        return texts.get(file)
+
+    for name, spec in nodes.items():
+        if text := text_of(spec.body, spec.kind, ("nodes", name, spec.kind)):
+            nodes[name] = replace(spec, body=text, body_file=spec.body.strip())
+        contracts = {}
+        for output, contract in spec.contracts.items():
+            checks = []
+            for check in contract.checks:
+                path = (*checks_path(findings.document, name, output), check.index, check.kind)
+                checks.append(replace(check, value=text_of(check.value, check.kind, path) or check.value))
+            contracts[output] = replace(contract, checks=tuple(checks))
+        if contracts != spec.contracts:
+            nodes[name] = replace(nodes[name], contracts=contracts)
+
+
+def _text(file: str, folder: Path, kind: str) -> str:
+    """Return the text of a file. Raises _Unreadable."""
+    if "://" in file:
+        raise _Unreadable(f"'{file}' is a URI, and '{kind}' takes a path", "copy the file to the pipeline")
+    path = folder / file
+    try:
+        if path.is_dir():
+            raise _Unreadable(f"'{file}' is a folder", "name a file in it")
+        if not path.exists():
+            near = closest_file(Path(file), folder, [path.suffix.lower()])
+            hint = f"did you mean '{near}'?" if near else "a path is relative to the pipeline file"
+            raise _Unreadable(f"there is no file '{file}'", hint)
+        if not path.is_file():  # reading a pipe would block
+            raise _Unreadable(f"'{file}' is not an ordinary file", "name a file with the text")
+        if path.stat().st_size > _MAX_BYTES:
+            raise _Unreadable(f"'{file}' has more than {_MAX_BYTES >> 20} MiB", "is it a file of data?")
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _Unreadable(f"'{file}' is not UTF-8 text", "save it as UTF-8") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        what = reason(error) if isinstance(error, OSError) else str(error)
+        raise _Unreadable(f"cannot read '{file}': {what}", "check its name and its mode") from None
+    if "\0" in text:
+        raise _Unreadable(f"'{file}' is not text", "save it as UTF-8")
+    if not text.strip():
+        raise _Unreadable(f"'{file}' is empty", f"write what belongs under '{kind}' into it")
+    return text

@@ -13,7 +13,6 @@ from typing import Any
 
 from nfrun.core.pipeline import LAST_SECTIONS, has_expression
 from nfrun.core.values import field, frozen
-from nfrun.pipeline_file.axes import id_of, key_of
 from nfrun.pipeline_file.yaml.document import load
 
 _MOST_CELLS = 10_000  # of a node
@@ -45,8 +44,10 @@ def names_in_file(path: Path) -> NamesInFile:
     params = _mapping(root.get("params"))
     tags = [_mapping(body).get("tags") or () for body in (root.get("defaults"), *bodies.values())]
     named = [[tag] if isinstance(tag, str) else tag for tag in tags]
+    has_matrix = any("matrix" in each for each in (root, *bodies.values()))
+    cells = _cells(root, bodies) if has_matrix else dict.fromkeys(bodies, ())
     return NamesInFile(
-        nodes=_cells(root, bodies) | dict.fromkeys(inputs, ()),
+        nodes=cells | dict.fromkeys(inputs, ()),
         bodies=bodies,
         last_nodes=tuple([name for section in LAST_SECTIONS for name in _mapping(root.get(section))]),
         params={name: tuple(_values(param)) for name, param in params.items()},
@@ -79,6 +80,8 @@ def _text(value: Any) -> str:
 
 def _cells(root: Mapping[str, Any], bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Sequence[str]]:
     """Return the ids of the cells of each node, the last axis varying fastest; () where the file does not tell them."""
+    from nfrun.pipeline_file.axes import id_of, key_of  # a shell waits for the names: few files have a matrix
+
     axes: dict[str, tuple[str, ...]] = {}
     for matrix in (root.get("matrix"), *(body.get("matrix") for body in bodies.values())):
         for name, source in _mapping(matrix).items():

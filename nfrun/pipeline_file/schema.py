@@ -1,4 +1,4 @@
-"""Checks a document against the JSON Schema of pipeline files.
+"""Checks a document against the JSON Schema of pipeline files, and for `nfrun doctor` the line that names the schema.
 
 jsonschema_rs accepts valid files fast. For the others jsonschema finds the errors and `suggestions.py` gives the hints.
 """
@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache, partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nfrun.core.errors import Problem
+from nfrun.core.health import NOTE, OK, HealthCheck
 from nfrun.core.pipeline import has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
@@ -23,10 +27,12 @@ from nfrun.pipeline_file import suggestions
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
 from nfrun.pipeline_file.yaml.document import Document, Keys
+from nfrun.pipeline_file.yaml.text_file import read_text
 from nfrun.system.checksums import text_checksum
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
+
 
 UNKNOWN, EMPTY = "additionalProperties", "empty"  # what a problem is about: a rule, or an empty value
 _MAX_ERRORS = 1000  # errors; a file with more repeats one mistake, made by a program
@@ -237,3 +243,27 @@ def _merge_unindented(document: Document, violations: list[Problem]) -> list[Pro
             hint = f"indent what belongs to it: '{ellipsize(str(first[-1]))}' (line {line})"
             by_path[found.path] = replace(found, hint=hint)
     return [by_path.get(found.path, found) for found in violations if found.path not in dropped]
+
+
+# The second form is that of JetBrains.
+_MODELINE = re.compile(r"^#\s*(?:yaml-language-server\s*:\s*\$schema=|\$schema:\s*)(\S+)", re.MULTILINE)
+
+
+def check_modeline(file: Path) -> HealthCheck:
+    """Check whether editors find the schema of this nfrun by the modeline of a file. Raises SpecError."""
+    found = _MODELINE.search(read_text(file, str(file)))
+    if found is None:
+        return HealthCheck("editor", OK, f"{file.name} does not tell editors where its schema is")
+    named = found[1]
+    facts = {"schema": named}
+    if "://" in named and not named.startswith("file://"):
+        return HealthCheck("editor", OK, f"{file.name} names the schema {named}", "", facts)
+    schema = file.parent / named.removeprefix("file://")
+    advice = f"nfrun schema > {shlex.quote(str(schema))}"
+    if not schema.is_file():
+        return HealthCheck("editor", NOTE, f"{file.name} names the schema {named}, which is not there", advice, facts)
+    with suppress(OSError, ValueError):
+        if json.loads(schema.read_bytes()) == json.loads(schema_text()):
+            return HealthCheck("editor", OK, f"{named} is the schema of this nfrun", "", facts)
+    text = f"{named} is not the schema of this nfrun: editors may refuse what it can, or offer what it cannot"
+    return HealthCheck("editor", NOTE, text, advice, facts)

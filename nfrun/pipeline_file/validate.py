@@ -13,7 +13,6 @@ from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline, has_expression
 from nfrun.core.values import replace
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.axes import find_values
-from nfrun.pipeline_file.binder import NodeBinder, each_once
 from nfrun.pipeline_file.budgets import refused_amounts
 from nfrun.pipeline_file.built_document import BuiltPipeline
 from nfrun.pipeline_file.cells import MatrixNames, expand
@@ -22,7 +21,7 @@ from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_path
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.missing import code_warnings, missing, warnings_of
 from nfrun.pipeline_file.parameters import default_names
-from nfrun.pipeline_file.resolve import functions_of
+from nfrun.pipeline_file.resolve import NodeBinder, each_once, functions_of
 from nfrun.pipeline_file.subpipelines import check_count, with_included
 from nfrun.pipeline_file.yaml.document import Document, entries
 

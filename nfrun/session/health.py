@@ -68,7 +68,7 @@ def check_health(folder: Path, work: Path, pipeline: Path | None) -> Iterator[He
 def _check_work(folder: Path, work: Path, pipeline: Path | None) -> Iterator[HealthCheck]:
     from nfrun.history.health import check_reuse, check_unseen, check_work_dir
     from nfrun.history.work_dir import WorkDir
-    from nfrun.pipeline_file.modeline import check_modeline
+    from nfrun.pipeline_file.schema import check_modeline
 
     there = WorkDir(work)
     if not there.is_used() and (work.is_dir() or not work.exists()):

@@ -10,8 +10,8 @@ import pytest
 
 from nfrun.core.errors import SpecError, render_all
 from nfrun.core.pipeline import Pipeline
-from nfrun.pipeline_file.binder import bind
 from nfrun.pipeline_file.loader import read_pipeline
+from nfrun.pipeline_file.resolve import bind
 from nfrun.pipeline_file.yaml.document import parse
 
 

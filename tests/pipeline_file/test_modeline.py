@@ -8,8 +8,7 @@ import pytest
 
 from nfrun.core.errors import SpecError
 from nfrun.core.health import NOTE, OK
-from nfrun.pipeline_file.modeline import check_modeline
-from nfrun.pipeline_file.schema import schema_text
+from nfrun.pipeline_file.schema import check_modeline, schema_text
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from yaml._yaml import CParser
 
 from nfrun.core.errors import SpecError, render
-from nfrun.pipeline_file.yaml.document import MAX_PROBLEMS, Document, Source, load, parse
-from nfrun.pipeline_file.yaml.syntax_messages import BREAK
+from nfrun.pipeline_file.yaml.document import BREAK, MAX_PROBLEMS, Document, Source, load, parse
 from nfrun.pipeline_file.yaml.text_file import MAX_BYTES
 
 FLIGHTS = """\

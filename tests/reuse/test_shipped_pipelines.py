@@ -9,8 +9,8 @@ import pytest
 
 import nfrun
 from nfrun.history.cache.cache_key import CacheKeys
-from nfrun.pipeline_file.binder import expand
 from nfrun.pipeline_file.loader import read_pipeline
+from nfrun.pipeline_file.resolve import expand
 
 ROOT = Path(__file__).parents[2]
 FILES = [

@@ -16,9 +16,9 @@ import forked
 import pytest
 
 import nfrun
+from nfrun.pipeline_file.built_document import yaml_text
 from nfrun.pipeline_file.schema import schema_text
 from nfrun.pipeline_file.yaml.document import parse
-from nfrun.pipeline_file.yaml_text import yaml_text
 
 THIS = Path(__file__)
 STEPS = THIS.with_name("pipeline_steps.py")

@@ -14,7 +14,7 @@ import nfrun
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.reopen.current_pipeline import bind_as_in
 from nfrun.lookback.run_list import list_runs
-from nfrun.pipeline_file.binder import date_in
+from nfrun.pipeline_file.resolve import date_in
 
 NO_EFFECT = "nfrun: warning: --date has no effect: no expression reads run.date\n"
 INNER = "timezone: Asia/Tokyo\nparams: {p: ''}\nnodes:\n  a: {sql: \"select $d as d\", with: {d: '${{ run.date }}'}}\n"
@@ -51,7 +51,7 @@ def test_without_one_it_is_that_of_today_in_the_zone_of_the_file_once_for_all(
     folder: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zones: list[str] = []
-    monkeypatch.setattr("nfrun.pipeline_file.binder.date_in", lambda zone: zones.append(zone) or "2026-01-31")
+    monkeypatch.setattr("nfrun.pipeline_file.resolve.date_in", lambda zone: zones.append(zone) or "2026-01-31")
     assert here(folder, "run", "p.yaml", "-q").returncode == 0
     assert set(zones) == {"Pacific/Kiritimati"}
     assert "2026-01-31" in here(folder, "open", "inner/a", "--format", "csv").stdout

@@ -249,7 +249,7 @@ class Pipeline(RunnablePipeline, _Nodes):
         The file in `folder` has the same keys as the pipeline here, so each reuses the results of the other. Raises
         SpecError if the pipeline is wrong, or a function of it cannot be imported by a name; UsageError and OSError.
         """
-        from nfrun.pipeline_file.yaml_text import yaml_text
+        from nfrun.pipeline_file.built_document import yaml_text
 
         with errors_for_programs():
             self._read()

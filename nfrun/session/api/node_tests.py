@@ -17,9 +17,9 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, Input, NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.nodes.registry import kind_of
-from nfrun.pipeline_file.binder import expand
 from nfrun.pipeline_file.built_document import BuiltPipeline, input_name, node_part
 from nfrun.pipeline_file.loader import read_pipeline
+from nfrun.pipeline_file.resolve import expand
 from nfrun.session.api.errors import errors_for_programs
 from nfrun.session.api.pipelines import LoadedPipeline, PathLike
 from nfrun.session.api.results import Result

@@ -9,8 +9,8 @@ import pytest
 
 from nfrun.history.cache.cache_key import CacheKeys
 from nfrun.nodes.texts.script_words import read_variables
-from nfrun.pipeline_file.binder import expand
 from nfrun.pipeline_file.loader import read_pipeline
+from nfrun.pipeline_file.resolve import expand
 
 
 @pytest.mark.parametrize(
