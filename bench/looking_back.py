@@ -24,7 +24,7 @@ _NODES, _EARLIER = 10_000, 100
 _SECONDS = 0.5  # beyond the imports
 _CLI = "import nfrun.cli.commands, nfrun.cli.fast_args, nfrun.history.journal, nfrun.lookback.run_reference"
 _COMMANDS: Mapping[str, tuple[Sequence[str], str]] = {
-    "runs": (["runs"], "nfrun.lookback.runs_view"),
+    "runs": (["runs"], "nfrun.lookback.run_view"),
     "show": (["show"], "nfrun.lookback.run_view, nfrun.lookback.recorded_run"),
     "show NODE": (["show", "n5000"], "nfrun.lookback.run_view, nfrun.lookback.recorded_run"),
     "logs NODE": (["logs", "n5000"], "nfrun.lookback.log_files, nfrun.lookback.run_reference"),

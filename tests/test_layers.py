@@ -22,16 +22,16 @@ LAYERS = """
 core 4023
 system 4031
 tables 7490
-code 6846
+code 6764
 rows 2753
 nodes 6753
 pipeline_file 7304
 engine 4502
 cluster 3431
 history 6294
-reports 3876
-lookback 4410
-session 4327
+reports 3849
+lookback 4376
+session 4326
 cli 2639
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package

@@ -21,7 +21,7 @@ from nfrun.core.values import Field
 from nfrun.system.std_streams import Messages
 
 if TYPE_CHECKING:
-    from nfrun.lookback.run_list import ListedRun
+    from nfrun.lookback.run_reference import ListedRun
     from nfrun.pipeline_file.names_in_file import NamesInFile
 
 VARIABLE = "_NFRUN_COMPLETE"  # the functions of typer for shells set it
@@ -182,8 +182,7 @@ def _nodes_of_last_run(ctx: Any) -> list[str]:
 
 def _runs(ctx: Any) -> Iterator[ListedRun]:
     """Yield the runs that a command line is about, the newest first. Raises NotRecorded, SpecError and OSError."""
-    from nfrun.lookback.run_list import list_runs
-    from nfrun.lookback.run_reference import locate_work
+    from nfrun.lookback.run_reference import list_runs, locate_work
 
     return list_runs(*locate_work(_path(ctx, "pipeline"), _path(ctx, "work")))
 

@@ -11,8 +11,14 @@ from urllib.parse import quote
 
 from nfrun.core.errors import Diagnostic
 from nfrun.engine.event_dispatch import Reporter
-from nfrun.reports.ci.github_commands import Annotation, HarmlessStream, annotation_lines
-from nfrun.reports.ci.github_report import GitHubReport, Workspace, diagnostic_annotations
+from nfrun.reports.ci.github_report import (
+    Annotation,
+    GitHubReport,
+    HarmlessStream,
+    Workspace,
+    annotation_lines,
+    diagnostic_annotations,
+)
 from nfrun.reports.ci.github_summary import summary_of
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.run_setup import RunSetup
@@ -38,10 +44,8 @@ def github_report(setup: RunSetup, record: RunRecord, stream: IO[str], command: 
 
 def annotate(messages: Messages, problems: Iterable[Diagnostic], level: str, otherwise: str = "") -> None:
     """Write an annotation for each problem, or one with the text `otherwise` if there is none."""
-    found = [*diagnostic_annotations(problems, level, _workspace())]
-    if not found and otherwise:
-        found = [Annotation(level, "nfrun", otherwise)]
-    for line in annotation_lines(found):
+    without = [Annotation(level, "nfrun", otherwise)] if otherwise else []
+    for line in annotation_lines([*diagnostic_annotations(problems, level, _workspace())] or without):
         messages(line)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nfrun.lookback.layout import Look
     from nfrun.lookback.recorded_run import RecordedNode
     from nfrun.lookback.run_diff import OutputDiff, RowDiff
-    from nfrun.lookback.run_list import ListedRun
+    from nfrun.lookback.run_reference import ListedRun
     from nfrun.session.option_fields import Options
     from nfrun.system.logs.redaction import Redactor
     from nfrun.system.std_streams import Messages
@@ -45,9 +45,8 @@ _STDOUT = Path("-")
 
 def runs(options: RunsOptions, messages: Messages) -> int:
     """Print one line for each run, the newest first."""
-    from nfrun.lookback.run_list import list_runs
-    from nfrun.lookback.run_reference import find_work
-    from nfrun.lookback.runs_view import newest_rows, runs_json, runs_text
+    from nfrun.lookback.run_reference import find_work, list_runs
+    from nfrun.lookback.run_view import newest_rows, runs_json, runs_text
 
     work, pipeline = find_work(options.pipeline, options.work)
     limit = None if options.all else options.limit or 20  # as its help says
@@ -150,8 +149,7 @@ def _path(run: ListedRun, output: FinishedOutput) -> Path | None:
 def logs(options: LogsOptions, messages: Messages) -> int:
     """Print what a node printed and logged, or follow it while it runs."""
     from nfrun.lookback.log_files import find_logs, log_lines
-    from nfrun.lookback.run_list import RUNNING
-    from nfrun.lookback.run_reference import find_run, find_running, find_work, only_running
+    from nfrun.lookback.run_reference import RUNNING, find_run, find_running, find_work, only_running
 
     work, pipeline = find_work(options.pipeline, options.work)
     running = find_running(work, pipeline) if options.run is None else []
@@ -182,10 +180,9 @@ def _follow(work: WorkDir, run: ListedRun, node: str, messages: Messages) -> int
 
 def diff(options: DiffOptions, messages: Messages) -> int:
     """Print what differs between two runs. With `exit_code`, returns 1 if something does."""
-    from nfrun.lookback.diff_text import diff_document, diff_lines
     from nfrun.lookback.reopen.current_pipeline import bound_pipeline
     from nfrun.lookback.reopen.opened_tables import RunTables
-    from nfrun.lookback.run_diff import diff_runs, find_two_runs
+    from nfrun.lookback.run_diff import diff_document, diff_lines, diff_runs, find_two_runs
     from nfrun.lookback.run_reference import find_work
     from nfrun.system.logs.redaction import redact_value
 

@@ -147,7 +147,7 @@ def _summary(
 
 def _progress(options: RunOptions, name: str, record: RunRecord, github: bool) -> Reporter:
     if github:
-        from nfrun.reports.ci.github_lines import GitHubLines
+        from nfrun.reports.ci.github_report import GitHubLines
 
         return GitHubLines(record, sys.stderr, name, verbose=options.verbose)
     if _is_live(sys.stderr):

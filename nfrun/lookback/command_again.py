@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from nfrun.core.pipeline import WORK_DIR
-from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_reference import ListedRun
 from nfrun.system.logs.redaction import MASK
 
 # Options that run every node, leave no tables, or only change what is shown.

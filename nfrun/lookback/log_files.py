@@ -15,7 +15,7 @@ from nfrun.core.text import escape_controls, file_stem
 from nfrun.core.values import field, frozen
 from nfrun.history.work_dir import JOURNAL, LOGS, is_run_id, run_number
 from nfrun.lookback.recorded_run import read_node
-from nfrun.lookback.run_list import REUSED, ListedRun
+from nfrun.lookback.run_reference import REUSED, ListedRun
 from nfrun.reports.format_units import format_count
 from nfrun.system.logs.node_logs import LOG, STREAMS
 

@@ -28,7 +28,7 @@ from nfrun.history.journal import (
 )
 from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import LOGS
-from nfrun.lookback.run_list import KILLED, RUNNING, ListedRun
+from nfrun.lookback.run_reference import KILLED, RUNNING, ListedRun
 from nfrun.reports.format_units import format_count
 
 Node = FinishedNode | UnfinishedNode

@@ -1,16 +1,20 @@
-"""Writes a run as one JSON document: `nfrun run --json`. Its keys are stable: users rely on them."""
+"""Writes a run as one JSON document: `nfrun run --json`, and `$NFRUN_REPORT` for the nodes that run last.
+
+Its keys are stable: users rely on them.
+"""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from nfrun.core.events import NOT_SELECTED, Event, RunFinished
+from nfrun.core.events import NOT_SELECTED, AllNodesEnded, Event, RunFinished
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Pipeline
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable
 from nfrun.reports.format_units import path_here
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
@@ -124,3 +128,25 @@ class RunDocument:
 
 def _round(value: float) -> float:
     return round(value, 6)
+
+
+@mutable
+class EndReport:
+    """A reporter that writes what `document(end)` returns to `path` when all nodes have ended, and sets `written`.
+
+    `write(path, text)` writes the file.
+    """
+
+    path: Path
+    document: Callable[[RunFinished], dict[str, Any]]
+    write: Callable[[Path, str], object]
+    written: threading.Event = field(default_factory=threading.Event)
+
+    name = "for the last nodes"
+    event_types = (AllNodesEnded,)
+
+    def event(self, event: Event) -> None:
+        """Write the document. Raises OSError."""
+        if isinstance(event, AllNodesEnded):
+            self.write(self.path, json.dumps(self.document(event.end), indent=2) + "\n")
+            self.written.set()

@@ -190,7 +190,7 @@ def check_variables(environ: Mapping[str, str]) -> HealthCheck:
 def check_clock(work: object) -> HealthCheck:
     """Check whether the clock has been set back since the last run of a work folder."""
     from nfrun.history.work_dir import WorkDir
-    from nfrun.lookback.run_list import list_runs
+    from nfrun.lookback.run_reference import list_runs
 
     assert isinstance(work, WorkDir)
     newest = next((run.at for run in list_runs(work) if run.at is not None), None)

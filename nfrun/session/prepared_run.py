@@ -35,7 +35,7 @@ from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, LateStor
 if TYPE_CHECKING:
     from nfrun.cluster.base import Cluster
     from nfrun.engine.executors.base import MakeExecutor, Placement
-    from nfrun.reports.end_report import EndReport
+    from nfrun.reports.json_document import EndReport
     from nfrun.tables.store import TableStore
 
 
@@ -220,8 +220,7 @@ def _end_report(setup: RunSetup, record: RunRecord) -> EndReport | None:
     """Return the reporter that writes the document of the run for its last nodes; None without such nodes."""
     if not setup.pipeline.last_nodes:
         return None
-    from nfrun.reports.end_report import EndReport
-    from nfrun.reports.json_document import RunDocument
+    from nfrun.reports.json_document import EndReport, RunDocument
 
     logs, scratch = setup.folder / LOGS, setup.folder / SCRATCH
     document = RunDocument(record, setup.pipeline, setup.started.run, logs, peak_rss)

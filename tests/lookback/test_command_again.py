@@ -11,7 +11,7 @@ from nfrun.cli.fast_args import parse_plain
 from nfrun.core.values import replace
 from nfrun.history.journal import RunHeader
 from nfrun.lookback.command_again import command_again, command_for_tables, command_to_go_on
-from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_reference import ListedRun
 
 RUN = ["nfrun", "run", "p.yaml"]
 

@@ -23,7 +23,7 @@ from nfrun.core.pipeline import WORK_DIR
 from nfrun.history import run_index
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.reopen.opened_tables import RunTables
-from nfrun.lookback.run_list import list_runs
+from nfrun.lookback.run_reference import list_runs
 
 PATH = "--format path prints the name of a file and no rows"
 CSV = '"n","name"\n0,"n0"\n2,"n1"\n4,"n2"\n'

@@ -21,11 +21,10 @@ from nfrun.history.journal import (
     RunHeader,
     UnfinishedNode,
 )
-from nfrun.lookback.diff_text import diff_document, diff_lines
 from nfrun.lookback.layout import Look
-from nfrun.lookback.run_diff import RowDiff, RunDiff, diff_runs, schema_changes
-from nfrun.lookback.run_list import ListedRun
-from nfrun.lookback.runs_view import run_json
+from nfrun.lookback.run_diff import RowDiff, RunDiff, diff_document, diff_lines, diff_runs, schema_changes
+from nfrun.lookback.run_reference import ListedRun
+from nfrun.lookback.run_view import run_json
 
 INPUTS = {"code steps:clean": "1", "input flights": "d1", "value limit": "5"}
 

@@ -13,7 +13,7 @@ from conftest import Here
 import nfrun
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.reopen.current_pipeline import bind_as_in
-from nfrun.lookback.run_list import list_runs
+from nfrun.lookback.run_reference import list_runs
 from nfrun.pipeline_file.resolve import date_in
 
 NO_EFFECT = "nfrun: warning: --date has no effect: no expression reads run.date\n"

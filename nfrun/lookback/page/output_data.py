@@ -29,7 +29,7 @@ from nfrun.lookback.recorded_run import RecordedNode
 from nfrun.lookback.reopen.current_pipeline import bound_pipeline
 from nfrun.lookback.reopen.first_rows import find_output, open_table
 from nfrun.lookback.reopen.opened_tables import RunTables
-from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_reference import ListedRun
 from nfrun.reports.format_units import format_size
 from nfrun.system.logs.redaction import CUT
 

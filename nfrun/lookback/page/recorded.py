@@ -11,7 +11,7 @@ from nfrun.core.values import frozen, replace
 from nfrun.history.journal import FinishedOutput, JournalContents, NodeTimes, read_journal
 from nfrun.history.run_plan import PlannedNode, RunPlan, read_run_plan
 from nfrun.lookback.recorded_run import Node, RecordedNode, ends_of, recorded
-from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_reference import ListedRun
 
 NOT_ENDED = "not_ended"  # the status of a node of a run that was killed or is under way
 DISABLED = "disabled"  # that of a node of which planning knew that it does not run

@@ -26,7 +26,7 @@ from nfrun.history.journal import NodeTimes, attempts_of_line
 from nfrun.history.run_plan import PlannedNode
 from nfrun.lookback.page.recorded import Recorded, read_recorded
 from nfrun.lookback.page.run_times import add_under_way
-from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_reference import ListedRun
 from nfrun.reports.ci.trace import TraceFile
 
 _INPUTS = OutputId("")  # in place of all inputs, of whose waits the sum is recorded

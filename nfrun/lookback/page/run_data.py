@@ -18,13 +18,12 @@ from nfrun.core.values import asdict
 from nfrun.history.journal import FailedAttempt, FinishedOutput, JournalContents, read_journal
 from nfrun.history.run_plan import PlannedNode, RunPlan, definition_lines
 from nfrun.history.work_dir import WorkDir, run_number
-from nfrun.lookback.diff_text import change_of, facts_of, output_text
 from nfrun.lookback.page.masking import hidden_text, masked
 from nfrun.lookback.page.output_data import MANY, add_details
 from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Recorded, read_recorded
 from nfrun.lookback.page.run_times import add_under_way, overhead, path_data, path_of
-from nfrun.lookback.run_diff import NodeDiff, Timing, diff_runs, schema_columns
-from nfrun.lookback.run_list import ListedRun, count_nodes, run_before
+from nfrun.lookback.run_diff import NodeDiff, Timing, change_of, diff_runs, facts_of, output_text, schema_columns
+from nfrun.lookback.run_reference import ListedRun, count_nodes, run_before
 from nfrun.system.logs.redaction import Redactor
 from nfrun.system.runtime import gc_paused
 

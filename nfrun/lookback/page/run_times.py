@@ -18,7 +18,7 @@ from nfrun.core.values import frozen
 from nfrun.history.work_dir import JOURNAL
 from nfrun.lookback.log_files import logs_of_nodes
 from nfrun.lookback.page.recorded import NOT_ENDED, Recorded, Span
-from nfrun.lookback.run_list import RUNNING
+from nfrun.lookback.run_reference import RUNNING
 from nfrun.reports.format_units import format_count, format_seconds
 
 _MAX_ON_PATH, _MAX_LISTED = 6, 4  # names of nodes

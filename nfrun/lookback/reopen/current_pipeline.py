@@ -12,7 +12,7 @@ from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.recorded_run import which_cell
-from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_reference import ListedRun
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.resolve import bind, secrets_of
 from nfrun.system.logs.redaction import Redactor

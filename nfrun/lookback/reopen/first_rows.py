@@ -1,19 +1,23 @@
-"""Opens the tables that a run has left, to show their first rows."""
+"""Finds the files of outputs, also in places that machines share, and opens tables to show their first rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nfrun.core.errors import HandoffError, NotRecorded
+from nfrun.core.errors import HandoffError, NotRecorded, NotStored
 from nfrun.core.output_types import FOLDER, TABLE, form_of
 from nfrun.history.journal import FinishedOutput
-from nfrun.history.run_history import table_path
+from nfrun.history.run_history import is_intact, table_path
 from nfrun.lookback.command_again import command_for_tables
-from nfrun.lookback.reopen.fetched_outputs import fetched
-from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_reference import ListedRun
 from nfrun.tables.places.base import path_of
+
+if TYPE_CHECKING:
+    from nfrun.tables.places.stored_outputs import StoredOutputs
+
 
 _ROWS = 25  # the most that are shown
 
@@ -74,3 +78,24 @@ def find_output(run: ListedRun, output: FinishedOutput) -> Path:
         again = command_for_tables(run, [output.id.node])
         raise NotRecorded(f"its {form_of(output.type)} is no longer there; to make it again: {again}")
     return path
+
+
+def fetched(output: FinishedOutput) -> Path | None:
+    """Return a path with what is at the address of an output, None if nothing intact is there.
+
+    It stays until the process ends. Raises HandoffError if the place cannot be reached.
+    """
+    try:
+        path = _stored().get(output.stored)
+        return path if is_intact(path, output) else None
+    except NotStored:
+        return None
+    except OSError as error:
+        raise HandoffError(f"cannot read {output.stored}: {error.strerror}", error) from error
+
+
+@cache
+def _stored() -> StoredOutputs:
+    from nfrun.tables.places.stored_outputs import StoredOutputs  # most runs have none
+
+    return StoredOutputs()

@@ -23,9 +23,9 @@ from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.recorded_run import Node, ends_of, which_cell
-from nfrun.lookback.reopen.fetched_outputs import fetched
+from nfrun.lookback.reopen.first_rows import fetched
 from nfrun.lookback.reopen.rerun_context import RerunContext
-from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_reference import ListedRun
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of

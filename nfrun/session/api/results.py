@@ -25,7 +25,7 @@ from nfrun.session.prepared_run import RunResult
 from nfrun.session.run_setup import RunSetup
 
 if TYPE_CHECKING:
-    from nfrun.lookback.run_list import ListedRun
+    from nfrun.lookback.run_reference import ListedRun
 
 _MOST_LISTED = 8
 _MOST_SHOWN, _MOST_ROWS, _MOST_COLUMNS = 5, 5, 10  # outputs in HTML, rows and columns of each

@@ -31,9 +31,17 @@ from nfrun.core.events import (
 )
 from nfrun.core.plan import Node, make_plan
 from nfrun.core.values import replace
-from nfrun.reports.ci.github_commands import Annotation, HarmlessStream, annotation_lines, harmless, line_of_node
-from nfrun.reports.ci.github_lines import GitHubLines
-from nfrun.reports.ci.github_report import GitHubReport, Workspace, diagnostic_annotations
+from nfrun.reports.ci.github_report import (
+    Annotation,
+    GitHubLines,
+    GitHubReport,
+    HarmlessStream,
+    Workspace,
+    annotation_lines,
+    diagnostic_annotations,
+    harmless,
+    line_of_node,
+)
 from nfrun.reports.ci.github_summary import code, fenced, plain, summary_of
 from nfrun.reports.run_record import RunRecord
 
