@@ -21,7 +21,7 @@ import nfrun
 LAYERS = """
 core 4023
 system 4031
-tables 7490
+tables 7476
 code 6764
 rows 2753
 nodes 6753

@@ -191,6 +191,12 @@ class HashedFile:
                 self._block = None
         return len(whole)
 
+    def flush(self) -> None:
+        """Do nothing: all is written."""
+
+    def close(self) -> None:
+        """Do nothing: who has opened the file closes it."""
+
     def checksum(self) -> str:
         """Return the checksum of the file, 32 hex digits."""
         return self._hasher.hexdigest()

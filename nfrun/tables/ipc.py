@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.values import frozen, replace
 from nfrun.system.atomic_files import atomic_write
-from nfrun.system.checksums import HashedFile, bytes_checksum, file_checksum
+from nfrun.system.checksums import HashedFile
 from nfrun.system.os_errors import reason
 from nfrun.tables.stored_form import LITTLE, is_plain, joined_batches, registered_reader, with_stored_types
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from nfrun.tables.digest import Digest
 
 _AT_ONCE = 1 << 16  # bytes; a smaller table is written with one system call
-_FEW_PARTS = 32
+_BUFFERED = 1 << 17  # bytes; smaller parts of a table are put together before they are written
 RESERVE_BYTES = 1 << 20  # from this size, reserving disk space takes less time than it saves
 
 
@@ -78,52 +79,37 @@ def write_file(
     table = with_stored_types(value) if isinstance(value, pa.Table) else registered_reader(value)
     content = Digest(table.schema)
     known = min(size_of(table), table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
-    checksum = whole = None
+    whole = None
     with atomic_write(path, private=True, fsync=fsync) as partial:
-        # A Python file takes the GIL for every buffer and every few bytes of padding. While other nodes compute in
-        # Python, each GIL wait takes 5 ms. So only tables of few buffers are hashed while they are written. Other files
-        # are read again for that.
         with _created(partial) as file:
+            hashed = HashedFile(file)
             if known >= RESERVE_BYTES and isinstance(table, pa.Table):
                 reserved = _reserve(partial, known)
             if known < _AT_ONCE:  # collect all parts, then write once
                 sink = pa.BufferOutputStream()
                 rows, total = _write(table, sink, content, before_batch)
                 whole = sink.getvalue()
-                checksum = bytes_checksum(whole)
-                file.write(whole)
-                size = whole.size
-            elif isinstance(table, pa.Table) and _has_few_parts(table):
-                with open(partial, "r+b", buffering=0) as unhashed:  # noqa: PTH123  (a Path takes longer)
-                    hashed = HashedFile(unhashed)
-                    sink = pa.PythonFile(hashed, "w")
-                    rows, total = _write(table, sink, content, before_batch)
-                    checksum, size = hashed.checksum(), sink.tell()
+                size = hashed.write(whole)
             else:
-                rows, total = _write(table, file, content, before_batch)
-                size = file.tell()
+                # A Python file takes the GIL for every write, and while other nodes compute in Python, each GIL wait
+                # takes 5 ms. So Arrow puts small parts together, with the few bytes of padding behind each.
+                with pa.BufferedOutputStream(pa.PythonFile(hashed, "w"), _BUFFERED) as sink:
+                    rows, total = _write(table, sink, content, before_batch)
+                    size = sink.tell()
         if size < reserved:
             os.truncate(partial, size)
-        checksum = checksum or file_checksum(partial)
     if whole is not None and whole.size > LITTLE:
         whole = None
-    return WrittenFile(rows, total, size, content.hexdigest(), checksum, content.schema_digest(table), whole)
+    return WrittenFile(rows, total, size, content.hexdigest(), hashed.checksum(), content.schema_digest(table), whole)
 
 
-def _has_few_parts(table: pa.Table) -> bool:
-    """Return whether a file of the table has few buffers for its size, each of which is at least one write."""
-    chunks = sum(column.num_chunks for column in table.columns)
-    return bool(3 * chunks <= max(_FEW_PARTS, size_of(table) >> 20))
-
-
-def _created(path: str) -> pa.OSFile:
+def _created(path: str) -> FileIO:
     """Create a file, and its folder if only that is missing: the work folder may have been removed."""
-    name = os.fsencode(path)
     try:
-        return pa.OSFile(name, "wb")
+        return open(path, "wb", buffering=0)  # noqa: PTH123  (a Path takes longer)
     except FileNotFoundError:
         Path(path).parent.mkdir(exist_ok=True, mode=0o700)
-        return pa.OSFile(name, "wb")
+        return open(path, "wb", buffering=0)  # noqa: PTH123
 
 
 def _write(

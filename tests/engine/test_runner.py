@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -606,8 +607,7 @@ def test_an_error_of_the_store_fails_the_run(tmp_path: Path) -> None:
 def test_a_full_disk_fails_the_run_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    real = pa.OSFile
-    monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
+    monkeypatch.setattr("nfrun.tables.ipc._created", lambda path: FileIO("/dev/full", "w"))
     trial = Trial(tmp_path, chain(Node("a"), retained=("a",)), mode=mode)
     end = trial.go()
     assert end.status == "failed"
