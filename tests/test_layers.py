@@ -24,7 +24,7 @@ system 4031
 tables 7476
 code 6764
 rows 2753
-nodes 6753
+nodes 6744
 pipeline_file 7304
 engine 4502
 cluster 3431

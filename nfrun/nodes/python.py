@@ -24,7 +24,17 @@ from nfrun.nodes.kind import Code, Kind, Maps, Runs, Says
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_, check_apart, check_returned, lost_index, made_file, to_table
 from nfrun.nodes.text_facts import network_of_values, with_script
-from nfrun.nodes.user_function import Loaded, as_frames, awaited, bound, bound_shared, load, parameters_of, values
+from nfrun.nodes.user_function import (
+    Loaded,
+    as_frames,
+    awaited,
+    awaited_value,
+    bound,
+    bound_shared,
+    load,
+    parameters_of,
+    values,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -226,10 +236,10 @@ async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mappin
     function = await bound_shared(context, loaded, _tables_of_call(map, form, piece, inputs))
     context.begin(imported=loaded.is_new)
     if form.takes_table:
-        return _table(await _result(function()))
+        return _table(await awaited_value(function()))
     if not form.per_row:
-        return await _result(function(**_batches(form, piece)))
-    return [_listed(map, await _result(function(**row))) for row in _rows(context, loaded, piece, inputs)]
+        return await awaited_value(function(**_batches(form, piece)))
+    return [_listed(map, await awaited_value(function(**row))) for row in _rows(context, loaded, piece, inputs)]
 
 
 def _table(returned: Any) -> Any:
@@ -237,13 +247,6 @@ def _table(returned: Any) -> Any:
     table = to_table(returned)
     check_names("the table that the function returned", table.schema.names)
     return table
-
-
-async def _result(returned: Any) -> Any:
-    """Return what an async function gives, also if a decorator has made another function of it."""
-    from inspect import isawaitable
-
-    return await returned if isawaitable(returned) else returned
 
 
 def _listed(map: MapSpec, result: Any) -> Any:
@@ -289,21 +292,11 @@ def _batches(form: MapForm, piece: pa.Table) -> dict[str, Any]:
     }
 
 
-def _array(column: pa.ChunkedArray) -> Any:
-    """Return a column as one array."""
-    found = column.combine_chunks()
-    if not hasattr(found, "chunks"):
-        return found
-    import pyarrow as pa
-
-    return found.chunk(0) if found.num_chunks else pa.array([], found.type)
-
-
 def _numpy(column: pa.ChunkedArray) -> Any:
     """Return a column as a numpy array; lists of a fixed size without nulls have two dimensions."""
     import pyarrow.types as pt
 
-    array = _array(column)
+    array = column.combine_chunks()
     if pt.is_fixed_size_list(array.type) and not array.null_count:
         flat = array.flatten()
         if not flat.null_count:
@@ -336,7 +329,7 @@ def _pandas(column: pa.ChunkedArray) -> Any:
 
 _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "list": lambda column: column.to_pylist(),
-    "arrow": _array,
+    "arrow": lambda column: column.combine_chunks(),
     "chunked": lambda column: column,
     "numpy": _numpy,
     "pandas": _pandas,

@@ -52,7 +52,9 @@ def load(context: NodeContext) -> Loaded:
     parameters = parameters_of(function)
     frames = _frames_of(function, parameters)
     if isinstance(function, type):
-        call = function.__dict__.get("__call__") or getattr(function, "__call__", None)  # noqa: B004
+        call = next((vars(base)["__call__"] for base in function.__mro__ if "__call__" in vars(base)), None)
+        if call is None:
+            raise NodeError(f"the class '{node.body}' has no method __call__")
         of_call = parameters_of(call)
         frames = {**_frames_of(call, of_call), **frames}
         loaded = Loaded(function, "context" in of_call, True, tuple(parameters), frames=frames)
@@ -77,7 +79,7 @@ def bound(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> It
         pool, key = pool_of(context.memo), _instance_key(context, of_class)
         instance = pool.take(key, lambda: loaded.function(**as_frames(of_class, frames)))
         try:
-            yield partial(_callable(context, instance), **as_frames(arguments, frames))
+            yield partial(instance, **as_frames(arguments, frames))
         finally:
             pool.give_back(key, instance)
     except (AttributeError, TypeError) as error:
@@ -95,7 +97,7 @@ async def bound_shared(context: NodeContext, loaded: Loaded, tables: Mapping[str
         return partial(loaded.function, **arguments)
     pool, key = pool_of(context.memo), _instance_key(context, of_class)
     instance = await pool.shared(key, lambda: loaded.function(**as_frames(of_class, loaded.frames)))
-    return partial(_callable(context, instance), **arguments)
+    return partial(instance, **arguments)
 
 
 def awaited(context: NodeContext, result: Any) -> Any:
@@ -104,8 +106,15 @@ def awaited(context: NodeContext, result: Any) -> Any:
         import inspect
 
         if inspect.isawaitable(result):
-            return context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
+            return context.run_coroutine(result if inspect.iscoroutine(result) else awaited_value(result))
     return result
+
+
+async def awaited_value(returned: Any) -> Any:
+    """Return what an async function gives, also if a decorator has made another function of it."""
+    from inspect import isawaitable
+
+    return await returned if isawaitable(returned) else returned
 
 
 def pool_of(memo: dict[Any, Any]) -> InstancePool:
@@ -191,14 +200,3 @@ def _instance_key(context: NodeContext, of_class: Mapping[str, Any]) -> Key:
         context.memo[known] = (node.folder, node.body), values
     found: Key = context.memo[known]
     return found
-
-
-def _callable(context: NodeContext, instance: Any) -> Callable[..., Any]:
-    if not callable(instance):
-        raise NodeError(f"the class '{context.node.body}' has no method __call__")
-    found: Callable[..., Any] = instance
-    return found
-
-
-async def _awaiting(value: Any) -> Any:
-    return await value
