@@ -25,7 +25,7 @@ tables 7476
 code 6764
 rows 2753
 nodes 6744
-pipeline_file 7304
+pipeline_file 7268
 engine 4502
 cluster 3431
 history 6294

@@ -105,7 +105,7 @@ def refused_amounts(pipeline: Pipeline, document: Document, budgets: Mapping[str
         if spec.amounts:
             nodes.setdefault(spec.source.file, {})[name] = spec
     for file, specs in nodes.items():
-        own = document.others.get(file, document)
+        own = document.of_file(file)
         run = "" if own is document else PurePath(document.file).name
         for found in check_amounts(specs, budgets, own, run):
             yield own.told(found)

@@ -69,7 +69,7 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
     def findings(spec: NodeSpec) -> Findings:
         file = spec.source.file
         if file not in others:
-            others[file] = Findings(document.others.get(file, document))
+            others[file] = Findings(document.of_file(file))
         return others[file]
 
     names: dict[str, list[str]] = {}

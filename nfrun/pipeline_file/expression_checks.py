@@ -18,7 +18,7 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
 from nfrun.pipeline_file.axes import NO_AXES, DeclaredAxes
-from nfrun.pipeline_file.expressions import SECRET_INSTEAD, check, has_secret
+from nfrun.pipeline_file.expressions import SECRET_INSTEAD, Seen, check, has_secret
 from nfrun.pipeline_file.overlays import as_of_node, inside_profile
 from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
 from nfrun.pipeline_file.yaml.document import Document, Keys, entries
@@ -88,25 +88,19 @@ class _Names:
         self._withheld = {name: f"write ${{{{ secrets.{ellipsize(name)} }}}}" for name in items}
         self._secret_env = [key for key, value in entries(env) if isinstance(value, str) and has_secret(value)]
 
-    def at(
-        self, path: Keys
-    ) -> tuple[Mapping[str, Collection[str] | None], Mapping[str, str], Mapping[str, tuple[str, str]]]:
-        """Return what expressions see in the value at this path.
-
-        These are the names, the hint for each key of `env` that is withheld there, and the message and the hint for
-        names that other places have.
-        """
+    def at(self, path: Keys) -> Seen:
+        """Return what expressions see in the value at this path."""
         known, elsewhere = self._known, self._matrix(path)
         if not elsewhere:
             known = {**known, "matrix": None if path[1] in self._axes.unclear else self._axes.seen_by(str(path[1]))}
         if _makes_graph(path):
             known = {**known, "run": ("name", "folder")}
         if path[0] == "env":
-            return {**known, "secrets": self._secrets}, self._withheld, elsewhere
+            return Seen({**known, "secrets": self._secrets}, self._withheld, elsewhere)
         withheld = {**dict.fromkeys(self._secret_env, "write here what 'env' of the file has for it"), **self._withheld}
         if _is_env(path):
-            return {**known, "secrets": self._secrets}, withheld, elsewhere
-        return known, dict.fromkeys(withheld, SECRET_INSTEAD), elsewhere
+            return Seen({**known, "secrets": self._secrets}, withheld, elsewhere)
+        return Seen(known, dict.fromkeys(withheld, SECRET_INSTEAD), elsewhere)
 
     def _matrix(self, path: Keys) -> dict[str, tuple[str, str]]:
         """Return the message and the hint for `matrix` in the value at this path, nothing if expressions see it."""
@@ -126,7 +120,7 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[Problem]:
             what, hint = "'{{' alone begins no expression", "write ${{ … }}"
             yield Problem((), what, hint, start=found.start(), length=2)
         graph = _makes_graph(path)
-        for problem in check(value, *names.at(path)):
+        for problem in check(value, names.at(path)):
             if graph and (key := re.fullmatch("'run' has no '(id|date)'", problem.message)):
                 yield replace(problem, message=f"'{graph}' does not see 'run.{key[1]}'", hint=_SAME_GRAPH)
             else:

@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache, lru_cache, wraps
 from string import Formatter
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import Problem
-from nfrun.core.pipeline import EXPRESSION_START, has_expression
+from nfrun.core.pipeline import EXPRESSION_START, NOTHING, has_expression
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import field, frozen
 from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.yaml.document import Keys
 
@@ -83,19 +83,24 @@ def _is_secret(code: str) -> bool:
     return code.startswith("secrets.") and _MEMBER.fullmatch(code) is not None
 
 
-def check(
-    text: str,
-    names: Mapping[str, Collection[str] | None],
-    withheld: Mapping[str, str] = MappingProxyType({}),
-    elsewhere: Mapping[str, tuple[str, str]] = MappingProxyType({}),
-) -> Iterator[Problem]:
-    """Yield the problems of the expressions in the text, without evaluating any.
-
-    They are about the top-level name whose key is wrong, or that is out of place; "" for other problems.
+@frozen
+class Seen:
+    """What expressions see where they stand.
 
     `names` maps each top-level name to its keys, or to None if they are known only at run time. `withheld` maps the
     keys of `env` that expressions cannot read because they are secret to the hint for each. `elsewhere` has the message
     and the hint for each top-level name that expressions in other places have.
+    """
+
+    names: Mapping[str, Collection[str] | None]
+    withheld: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=lambda: NOTHING)
+
+
+def check(text: str, seen: Seen) -> Iterator[Problem]:
+    """Yield the problems of the expressions in the text, without evaluating any.
+
+    They are about the top-level name whose key is wrong, or that is out of place; "" for other problems.
     """
     end = 0
     while (start := text.find(EXPRESSION_START, end)) >= 0:
@@ -104,7 +109,7 @@ def check(
             yield Problem((), "this expression has no end", "close it with }}", start=start, length=3)
             return
         end = match.end()
-        for what, hint, name in _check_one(match[1].strip(), names, withheld, elsewhere):
+        for what, hint, name in _check_one(match[1].strip(), seen):
             yield Problem((), what, hint, start=start, length=end - start, about=name)
 
 
@@ -146,17 +151,13 @@ def _as_text(value: Any, code: str) -> str:
     return env_text(value)
 
 
-def _check_one(
-    code: str,
-    names: Mapping[str, Collection[str] | None],
-    withheld: Mapping[str, str],
-    elsewhere: Mapping[str, tuple[str, str]],
-) -> Iterator[tuple[str, str, str]]:
+def _check_one(code: str, seen: Seen) -> Iterator[tuple[str, str, str]]:
     """Yield the message, hint and top-level name of each problem of one expression: the text between the braces."""
+    names = seen.names
     if (member := _MEMBER.fullmatch(code) or _ENTRY.fullmatch(code)) and member[1] in names:
         name, key = member[1], member[2]
         keys = names[name]
-        if (keys is None or key in keys) and not (".__" in code or (name == "env" and key in withheld)):
+        if (keys is None or key in keys) and not (".__" in code or (name == "env" and key in seen.withheld)):
             return
 
     from jinja2 import nodes
@@ -167,7 +168,7 @@ def _check_one(
         return
     try:
         tree = _environment().parse("{{ " + code + " }}")
-        found = dict.fromkeys(_check_tree(tree, code, names, withheld, elsewhere))
+        found = dict.fromkeys(_check_tree(tree, code, seen))
         yield from found
         if not found and not list(tree.find_all(nodes.Name)):  # its value is fixed
             _value(code, {})
@@ -180,16 +181,11 @@ def _check_one(
         yield f"'{ellipsize(code)}' is not an expression: {ellipsize(re.sub(' at [0-9]+$', '', why), 100)}", "", ""
 
 
-def _check_tree(
-    tree: Any,
-    code: str,
-    names: Mapping[str, Collection[str] | None],
-    withheld: Mapping[str, str],
-    elsewhere: Mapping[str, tuple[str, str]],
-) -> Iterator[tuple[str, str, str]]:
+def _check_tree(tree: Any, code: str, seen: Seen) -> Iterator[tuple[str, str, str]]:
     """Yield the message, hint and top-level name for each unknown name, filter, test or key, and misplaced secret."""
     from jinja2 import nodes
 
+    names, withheld, elsewhere = seen.names, seen.withheld, seen.elsewhere
     for name in tree.find_all(nodes.Name):
         if name.name == "secrets" and name.name not in names:
             yield "a secret can be used in 'env' only", SECRET_INSTEAD, ""

@@ -16,7 +16,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.errors import Problem, SourceSpan
+from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.output_types import FOLDER
 from nfrun.core.pipeline import WORK_DIR, NodeSpec, Param, ancestors, has_expression
 from nfrun.core.text import ellipsize
@@ -24,11 +24,11 @@ from nfrun.core.values import replace
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate
+from nfrun.pipeline_file.yaml.document import Document
 
 # By real path: the node, and the path as the node has it. That of a folder ends in `/`.
 _Writers = dict[str, tuple[str, str]]
 _RealPath = Callable[[str | os.PathLike[str]], str]
-_Place = Callable[[str], SourceSpan]  # of the body of a node
 
 
 def with_default_paths(
@@ -54,88 +54,122 @@ def with_default_paths(
 
 
 def file_conflicts(
-    nodes: Mapping[str, NodeSpec], folder: Path, span: Callable[..., SourceSpan], works: Sequence[Path] = ()
-) -> Iterator[Problem]:
-    """Yield a problem with a value of a node for each conflict. `span` is that of the document.
+    nodes: Mapping[str, NodeSpec], folder: Path, document: Document, works: Sequence[Path] = ()
+) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each conflict. Nodes of other files have their places in the others of the document.
 
     Nodes without a valid body are left out. Two texts with the same expressions are one path. `folder` is that of the
     pipeline, and `works` are work folders other than the usual one.
     """
-
-    def place(name: str) -> SourceSpan:
-        return span("nodes", nodes[name].declared, nodes[name].kind)
-
-    real_path = _real_paths()
-    writers: _Writers = {}
-    known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
-    yield from _kept_folders(known, folder, works)
-    yield from _between_writers(known, folder, writers, real_path, place)
-    if writers:
-        yield from _with_readers(known, nodes, folder, writers, real_path, place)
+    conflicts = _Conflicts(nodes, folder, document)
+    yield from conflicts.kept_folders(works)
+    yield from conflicts.between_writers()
+    if conflicts.writers:
+        yield from conflicts.with_readers()
 
 
-def _between_writers(
-    nodes: Mapping[str, NodeSpec], folder: Path, writers: _Writers, real_path: _RealPath, place: _Place
-) -> Iterator[Problem]:
-    """Add the writers of all files, and yield those of one file, or of a file in the folder of another."""
-    told: set[str] = set()  # nodes with cells that write the same file
-    for name, spec in nodes.items():
-        for file, path in _outputs(spec, folder):
-            first, same = writers.setdefault(real_path(path), (name, file))
-            declared = nodes[name].declared
-            # Cells that differ on an axis of their file, and not only of files that include it, are one mistake.
-            axes = spec.axes if first != name and nodes[first].declared == declared else ()
-            axis = next((axis for axis in axes if nodes[first].cell[axis] != spec.cell[axis]), "")
-            if axis:
-                if declared not in told:
-                    told.add(declared)
-                    what = f"'{first}' and '{name}' write the same file '{ellipsize(file)}'"
-                    hint = f"put ${{{{ matrix.{axis} }}}} into the path"
-                    yield Problem(("nodes", declared, spec.kind), what, hint)
-            elif first != name:
-                one = "" if file == same else f"'{ellipsize(file)}' and '{ellipsize(same)}' are one file: "
-                what = f"node '{first}' ({place(first)}) writes this file too"
-                yield Problem(("nodes", declared, spec.kind), what, f"{one}rename one")
-    has_folders = any(file.endswith("/") for _, file in writers.values())
-    inside = ((*writer, *above) for path, writer in writers.items() if has_folders for above in _above(path, writers))
-    for name, file, other, above in inside:
-        declared = nodes[name].declared
-        if declared not in told:
-            told.add(declared)
-            what = f"node '{other}' ({place(other)}) writes the folder '{ellipsize(above)}', which holds '{file}'"
-            yield Problem(("nodes", declared, nodes[name].kind), what, "write to another folder")
+class _Conflicts:
+    """Finds the conflicts about files between the nodes of a pipeline. `writers` are those found so far."""
 
+    def __init__(self, nodes: Mapping[str, NodeSpec], folder: Path, document: Document) -> None:
+        self.all, self.folder, self.document = nodes, folder, document
+        self.nodes = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
+        self.writers: _Writers = {}
+        self.real_path = _real_paths()
 
-def _with_readers(
-    known: Mapping[str, NodeSpec],
-    nodes: Mapping[str, NodeSpec],
-    folder: Path,
-    writers: _Writers,
-    real_path: _RealPath,
-    place: _Place,
-) -> Iterator[Problem]:
-    """Yield the nodes that may read what another one is writing."""
-    for name, spec in known.items():
-        # A pattern under 'files' leaves out what other nodes write.
-        named = [(spec.kind, path) for path in kind_of(spec).outside.named(spec)]
-        named += [("files", path.rstrip("/")) for path in spec.files if not has_magic(path)]
-        found = {
-            pair: key for key, path in named for pair in _written(path, folder_of(spec, folder), writers, real_path)
-        }
-        before = ancestors(name, nodes) if found else set()
-        waits_not: set[str] = set()  # nodes with cells for which this one does not wait
-        for (writer, file), key in found.items():
-            declared = nodes[writer].declared
-            if (
-                writer != name
-                and writer not in before
-                and declared not in waits_not
-                and name not in ancestors(writer, nodes)
+    def told(self, spec: NodeSpec, what: str, hint: str, key: str = "") -> Diagnostic:
+        """Return the diagnostic for a node, at the value under a key: by default that of its kind."""
+        return Diagnostic(self.place(spec, key), what, hint)
+
+    def place(self, spec: NodeSpec, key: str = "") -> SourceSpan:
+        return self.document.of_file(spec.source.file).span("nodes", spec.local_name, key or spec.kind)
+
+    def between_writers(self) -> Iterator[Diagnostic]:
+        """Add the writers of all files, and yield those of one file, or of a file in the folder of another."""
+        nodes, writers = self.nodes, self.writers
+        told: set[str] = set()  # nodes with cells that write the same file
+        for name, spec in nodes.items():
+            for file, path in _outputs(spec, self.folder):
+                first, same = writers.setdefault(self.real_path(path), (name, file))
+                other, declared = nodes[first], spec.declared
+                # Cells that differ on an axis of their file, and not only of files that include it, are one mistake.
+                axes = spec.axes if first != name and other.declared == declared else ()
+                axis = next((axis for axis in axes if other.cell[axis] != spec.cell[axis]), "")
+                if axis:
+                    if declared not in told:
+                        told.add(declared)
+                        what = f"'{first}' and '{name}' write the same file '{ellipsize(file)}'"
+                        yield self.told(spec, what, f"put ${{{{ matrix.{axis} }}}} into the path")
+                elif first != name:
+                    one = "" if file == same else f"'{ellipsize(file)}' and '{ellipsize(same)}' are one file: "
+                    what = f"node '{first}' ({self.place(other)}) writes this file too"
+                    yield self.told(spec, what, f"{one}rename one")
+        has_folders = any(file.endswith("/") for _, file in writers.values())
+        inside = (
+            (*writer, *above) for path, writer in writers.items() if has_folders for above in _above(path, writers)
+        )
+        for name, file, outer, above in inside:
+            if nodes[name].declared not in told:
+                told.add(nodes[name].declared)
+                place = self.place(nodes[outer])
+                what = f"node '{outer}' ({place}) writes the folder '{ellipsize(above)}', which holds '{file}'"
+                yield self.told(nodes[name], what, "write to another folder")
+
+    def with_readers(self) -> Iterator[Diagnostic]:
+        """Yield the nodes that may read what another one is writing."""
+        for name, spec in self.nodes.items():
+            # A pattern under 'files' leaves out what other nodes write.
+            named = [(spec.kind, path) for path in kind_of(spec).outside.named(spec)]
+            named += [("files", path.rstrip("/")) for path in spec.files if not has_magic(path)]
+            folder = folder_of(spec, self.folder)
+            found = {pair: key for key, path in named for pair in _written(path, folder, self.writers, self.real_path)}
+            before = ancestors(name, self.all) if found else set()
+            waits_not: set[str] = set()  # nodes with cells for which this one does not wait
+            for (writer, file), key in found.items():
+                other = self.nodes[writer]
+                if writer == name or writer in before or other.declared in waits_not:
+                    continue
+                if name not in ancestors(writer, self.all):
+                    waits_not.add(other.declared)
+                    what = f"node '{writer}' ({self.place(other)}) writes '{ellipsize(file)}', which this node may read"
+                    what += ", and neither waits for the other"
+                    yield self.told(spec, what, f"make it wait: needs: [{other.declared}]", key)
+
+    def kept_folders(self, works: Sequence[Path]) -> Iterator[Diagnostic]:
+        """Yield what is wrong with nodes that write a folder in a place that must stay, or hand on the work folder.
+
+        What is written takes the place of the whole folder. In work folders, nothing may be replaced either.
+        """
+        nodes, folder, there = self.nodes, self.folder, self.folder / WORK_DIR
+        for spec in nodes.values():
+            if FOLDER in spec.types.values() and (
+                path := kind_of(spec).outside.source_path(spec, folder_of(spec, folder))
             ):
-                waits_not.add(declared)
-                what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read"
-                what += ", and neither waits for the other"
-                yield Problem(("nodes", spec.declared, key), what, f"make it wait: needs: [{declared}]")
+                inside = [*works, *([there] if not works or there.exists() else [])]
+                if any(_is_in(os.path.realpath(work), os.path.realpath(path)) for work in inside):
+                    what = "the work folder is in this folder, which therefore changes during the run"
+                    yield self.told(spec, what, "hand on a folder of its own: read: data/")
+        written = [spec for spec in nodes.values() if spec.body.endswith("/")]
+        outputs = [(spec, kind_of(spec).outside.outputs(spec, folder_of(spec, folder))) for spec in written]
+        kept: dict[str, str] = {}  # what must stay, by real path
+        if any(found for _, found in outputs):
+            files = [Path(file).resolve().parent for file in {spec.source.file for spec in nodes.values()} if file]
+            kept = {os.path.realpath(path): "the pipeline file" for path in (folder, *files)}
+            kept |= {os.path.realpath(folder_of(spec, folder)): "the pipeline file" for spec in nodes.values()}
+            with suppress(OSError):  # it may be gone
+                kept.setdefault(os.path.realpath("."), "the current directory")
+            for work in (*works, there):
+                kept.setdefault(os.path.realpath(work), "the work folder")
+        for spec, found in outputs:
+            for path in [*found.values()][:1]:
+                target = os.path.realpath(path)
+                what = next((f"{what} is in this one" for real, what in kept.items() if _is_in(real, target)), "")
+                if what:
+                    what = f"what is written takes the place of a folder, and {what}"
+                elif any(_is_in(target, os.path.realpath(work)) for work in (*works, there)):
+                    what = "this folder is in the work folder, which nfrun alone writes to"
+                if what:
+                    yield self.told(spec, what, "name another one: write: out/site/")
 
 
 def _outputs(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, Path]]:
@@ -201,43 +235,6 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
         return _matches(names, pattern[1:]) or (not is_hidden and _matches(names[1:], pattern))
     is_hidden = names[0].startswith(".") and not pattern[0].startswith(".")
     return not is_hidden and fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
-
-
-def _kept_folders(nodes: Mapping[str, NodeSpec], folder: Path, works: Sequence[Path]) -> Iterator[Problem]:
-    """Yield what is wrong with nodes that write a folder in a place that must stay, or hand on the work folder.
-
-    What is written takes the place of the whole folder. In work folders, nothing may be replaced either.
-    """
-    there = folder / WORK_DIR
-    for spec in nodes.values():
-        path = (
-            kind_of(spec).outside.source_path(spec, folder_of(spec, folder)) if FOLDER in spec.types.values() else None
-        )
-        inside = [*works, *([there] if not works or there.exists() else [])] if path is not None else []
-        if any(_is_in(os.path.realpath(work), os.path.realpath(path)) for work in inside if path is not None):
-            what = "the work folder is in this folder, which therefore changes during the run"
-            yield Problem(("nodes", spec.declared, spec.kind), what, "hand on a folder of its own: read: data/")
-    written = [spec for spec in nodes.values() if spec.body.endswith("/")]
-    outputs = [(spec, kind_of(spec).outside.outputs(spec, folder_of(spec, folder))) for spec in written]
-    kept: dict[str, str] = {}  # what must stay, by real path
-    if any(found for _, found in outputs):
-        files = [Path(file).resolve().parent for file in {spec.source.file for spec in nodes.values()} if file]
-        kept = {os.path.realpath(path): "the pipeline file" for path in (folder, *files)}
-        kept |= {os.path.realpath(folder_of(spec, folder)): "the pipeline file" for spec in nodes.values()}
-        with suppress(OSError):  # it may be gone
-            kept.setdefault(os.path.realpath("."), "the current directory")
-        for work in (*works, there):
-            kept.setdefault(os.path.realpath(work), "the work folder")
-    for spec, found in outputs:
-        for path in [*found.values()][:1]:
-            target = os.path.realpath(path)
-            what = next((f"{what} is in this one" for real, what in kept.items() if _is_in(real, target)), "")
-            if what:
-                what = f"what is written takes the place of a folder, and {what}"
-            elif any(_is_in(target, os.path.realpath(work)) for work in (*works, there)):
-                what = "this folder is in the work folder, which nfrun alone writes to"
-            if what:
-                yield Problem(("nodes", spec.declared, spec.kind), what, "name another one: write: out/site/")
 
 
 def _is_in(path: str, folder: str) -> bool:

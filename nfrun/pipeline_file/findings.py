@@ -10,7 +10,7 @@ from typing import Any
 
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan
 from nfrun.core.pipeline import OutputId
-from nfrun.core.text import closest_match
+from nfrun.core.text import closest_match, did_you_mean, ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.pipeline_file.yaml.document import Document, Keys
 
@@ -60,6 +60,12 @@ def span_in_text(text: str, file: str, pipeline_file: str, start: int, length: i
     line = text[begin:].partition("\n")[0].rstrip("\r")
     shown = os.path.join(os.path.dirname(pipeline_file), file)  # noqa: PTH118, PTH120  (the name as it is given)
     return SourceSpan(shown, text.count("\n", 0, start) + 1, start - begin + 1, length, line)
+
+
+def unknown(thing: str, name: str, known: Collection[str], of: str = "the pipeline") -> tuple[str, str]:
+    """Return the message and the hint for the name of an input or a parameter that there is not."""
+    there = f"its {thing}s: {', '.join(known) or 'none'}"
+    return f"{of} has no {thing} '{ellipsize(name)}'", did_you_mean(name, known, there)
 
 
 def closest_file(path: Path, folder: Path, endings: Collection[str]) -> Path | None:

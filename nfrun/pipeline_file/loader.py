@@ -222,8 +222,8 @@ class _Reader(Findings):
     def param(self, name: str, value: Any) -> Param:
         param = param_of(name, value)
         if isinstance(value, dict) and ("params", name) not in self.bad:
-            for inner, what, hint in check_param(param):
-                self.report(("params", name, *inner), what, hint)
+            for wrong in check_param(param):
+                self.add(wrong, ("params", name))
         return param
 
     def last_nodes(
@@ -386,8 +386,7 @@ class _Reader(Findings):
         The binder looks at the files of nodes with an `if`: two of them may write one file, if one is disabled.
         """
         sure = {name: spec if spec.if_ is True else replace(spec, body="") for name, spec in nodes.items()}
-        for wrong in file_conflicts(with_default_paths(sure, params), folder, self.document.span):
-            self.add(wrong)
+        self.diagnostics += file_conflicts(with_default_paths(sure, params), folder, self.document)
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
         """Convert the path of an input, by its name, or of a column of a schema to its path in the file."""

@@ -41,7 +41,7 @@ def missing(
     """
     folder, distributions, top = Path(pipeline.folder), Distributions(), document
     for spec in (*pipeline.nodes.values(), *pipeline.last_nodes.values()):
-        document = top.others.get(spec.source.file, top)
+        document = top.of_file(spec.source.file)
         if spec.files:
             steps = {text: step for step, text in items(document.root["nodes"][spec.local_name]["files"])}
             for entry, what, hint in missing_files(spec, pipeline.nodes, folder):

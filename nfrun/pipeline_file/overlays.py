@@ -15,7 +15,7 @@ from nfrun.core.text import did_you_mean, ellipsize, shortened
 from nfrun.core.values import replace
 from nfrun.nodes.read import READ
 from nfrun.pipeline_file.budgets import read_budgets
-from nfrun.pipeline_file.findings import Findings
+from nfrun.pipeline_file.findings import Findings, unknown
 from nfrun.pipeline_file.parameters import param_of, type_of, value_problem
 from nfrun.pipeline_file.settings import fields_of, is_evaluated
 from nfrun.pipeline_file.yaml.document import Document, Keys, entries
@@ -52,8 +52,7 @@ def _check_params(found: Findings, path: Keys, given: Any) -> None:
     for name, value in entries(given) if isinstance(given, dict) else ():
         where = (*path, name)
         if name not in params:
-            hint = did_you_mean(name, params, f"its parameters: {', '.join(params) or 'none'}")
-            found.report(where, f"the pipeline has no parameter '{ellipsize(name)}'", hint, at_key=True)
+            found.report(where, *unknown("parameter", name, params), at_key=True)
             continue
         param = param_of(name, params[name])
         if where not in found.bad and ("params", name) not in found.bad and (wrong := value_problem(param, value)):
@@ -121,9 +120,7 @@ def with_inputs(found: Findings, given: Mapping[str, str]) -> Document:
     inputs = inputs if isinstance(inputs, dict) else {}
     for name in given:
         if name not in inputs:
-            hint = did_you_mean(name, inputs, f"its inputs: {', '.join(inputs) or 'none'}")
-            what = f"the pipeline has no input '{ellipsize(name)}'"
-            raise SpecError([Diagnostic(SourceSpan(document.file), what, hint)])
+            raise SpecError([Diagnostic(SourceSpan(document.file), *unknown("input", name, inputs))])
     if not inputs:
         return document
     nodes: dict[str, Any] = {}

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.errors import Diagnostic, Problem, SourceSpan, SpecError
 from nfrun.core.pipeline import Param, Pipeline
 from nfrun.core.text import did_you_mean, ellipsize
+from nfrun.pipeline_file.findings import unknown
 from nfrun.pipeline_file.yaml.document import load, parse
 from nfrun.pipeline_file.yaml.text_file import read_text, refuse
 
@@ -52,22 +53,22 @@ def param_of(name: str, value: Any) -> Param:
     )
 
 
-def check_param(param: Param) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """Yield the problems of a parameter's long form: path in the mapping, message and hint ("" if none)."""
+def check_param(param: Param) -> Iterator[Problem]:
+    """Yield the problems of a parameter's long form."""
     name = ellipsize(param.name)
     for i, choice in enumerate(param.enum):
         if not has_type(choice, param.type):
             what = f"'{name}' is of type {param.type}, and this value of type {type_of(choice)}"
-            yield ("enum", i), what, ""
+            yield Problem(("enum", i), what)
     if param.required:
         return
     if not has_type(param.default, param.type):
         what = f"the default of '{name}' must be of type {param.type}, and is of type {type_of(param.default)}"
-        yield ("default",), what, _hint(param)
+        yield Problem(("default",), what, _hint(param))
     elif param.enum and param.default not in param.enum:
         choices = [*map(str, param.enum)]
         hint = did_you_mean(str(param.default), choices, f"there is {ellipsize(', '.join(choices), 100)}")
-        yield ("default",), f"the default of '{name}' is not one of its 'enum'", hint
+        yield Problem(("default",), f"the default of '{name}' is not one of its 'enum'", hint)
 
 
 def value_problem(param: Param, value: Any, of: str = "") -> tuple[str, str] | None:
@@ -165,12 +166,13 @@ def bind_params(
     Adds a diagnostic to `diagnostics` for each unknown, missing or invalid parameter.
     """
     values: dict[str, Any] = {}
+
+    def report(what: str, hint: str) -> None:
+        diagnostics.append(Diagnostic(SourceSpan(pipeline.file), what, hint))
+
     for name in dict.fromkeys([*typed, *given]):
         if name not in pipeline.params:
-            hint = did_you_mean(name, pipeline.params, f"its parameters: {', '.join(pipeline.params) or 'none'}")
-            diagnostics.append(
-                Diagnostic(SourceSpan(pipeline.file), f"the pipeline has no parameter '{ellipsize(name)}'", hint)
-            )
+            report(*unknown("parameter", name, pipeline.params))
     for name, param in pipeline.params.items():
         if name in given:
             value, wrong = _from_text(given[name], param.type)
@@ -179,18 +181,16 @@ def bind_params(
             value, wrong = typed[name], not has_type(typed[name], param.type)
             shown = "nothing" if value is None else ellipsize(env_text(value))
         elif param.required:
-            hint = f"give it with -p {name}=…" + (f" ({param.help})" if param.help else "")
-            diagnostics.append(Diagnostic(SourceSpan(pipeline.file), f"the parameter '{name}' has no value", hint))
+            help = f" ({param.help})" if param.help else ""
+            report(f"the parameter '{name}' has no value", f"give it with -p {name}=…{help}")
             continue
         else:
             value, wrong, shown = param.default, False, ""
         if wrong:
-            what = f"the parameter '{name}' must be of type {param.type}, not {shown}"
-            diagnostics.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
+            report(f"the parameter '{name}' must be of type {param.type}, not {shown}", param.help)
         elif param.enum and value not in param.enum:
             listed = ", ".join(env_text(choice) for choice in param.enum)
-            what = f"the parameter '{name}' must be one of {listed}, not {shown}"
-            diagnostics.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
+            report(f"the parameter '{name}' must be one of {listed}, not {shown}", param.help)
         values[name] = value
     return values
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.contracts import Check, Contract
-from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import EXPRESSION_START, NOTHING, UTC, NodeSpec, Pipeline, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, frozen, mutable, replace
@@ -42,7 +42,6 @@ from nfrun.system.logs.redaction import MASK, Redactor
 if TYPE_CHECKING:
     from nfrun.code.function_lookup import LookupResult
     from nfrun.pipeline_file.built_document import BuiltPipeline
-    from nfrun.pipeline_file.yaml.document import Document
 
 
 @frozen
@@ -174,21 +173,13 @@ def bind(
     if texts:
         on_run()
     bound = replace(bound, date=date if any("date" in text for text in texts) else "")
-    by_name = {spec.declared: spec for spec in bound.nodes.values()}
-
-    def span(section: str | int, node: str | int, *path: str | int) -> SourceSpan:
-        """Return the span of a value of a node of any file of the pipeline."""
-        spec = by_name[str(node)]
-        return document.others.get(spec.source.file, document).span(section, spec.local_name, *path)
-
     for name in pipeline.inputs:
         if name in bound.nodes and not bound.nodes[name].body:
             where = document.key_span("inputs", name)
             diagnostics.append(Diagnostic(where, f"the input '{name}' must be given", f"--input {name}=FILE"))
     bound = without_disabled(bound)
     works = [path for path in (work, pipeline.work and Path(pipeline.folder, pipeline.work)) if path]
-    for wrong in file_conflicts(bound.nodes, Path(pipeline.folder), span, works):
-        diagnostics.append(Diagnostic(span(*wrong.path), wrong.message, wrong.hint))
+    diagnostics += file_conflicts(bound.nodes, Path(pipeline.folder), document, works)
     if diagnostics:
         raise SpecError(each_once(diagnostics))
     return bound

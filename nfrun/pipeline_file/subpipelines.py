@@ -14,7 +14,7 @@ from typing import Any
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, Input, NodeSpec, OutputId, Pipeline
-from nfrun.core.text import did_you_mean, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.core.values import field, frozen, mutable, replace
 from nfrun.nodes.folders import relative_folder
 from nfrun.nodes.pipeline import INPUT
@@ -22,7 +22,7 @@ from nfrun.nodes.registry import KINDS
 from nfrun.pipeline_file.axes import MAX_ID, MAX_NODES, Names, find_values
 from nfrun.pipeline_file.cells import MadeCells, seen_by_graph
 from nfrun.pipeline_file.conditions import of_sections, unread_outputs
-from nfrun.pipeline_file.findings import Findings, closest_file
+from nfrun.pipeline_file.findings import Findings, closest_file, unknown
 from nfrun.pipeline_file.parameters import value_problem
 from nfrun.pipeline_file.references import includes, input_path
 from nfrun.pipeline_file.settings import is_evaluated
@@ -289,8 +289,7 @@ def with_place(error: SpecError, included: tuple[SourceSpan, ...]) -> SpecError:
 def _check_inputs(found: Findings, path: Keys, spec: NodeSpec, other: Pipeline) -> None:
     for item in spec.inputs:
         if item.name not in other.inputs:
-            hint = did_you_mean(item.name, other.inputs, f"its inputs: {', '.join(other.inputs) or 'none'}")
-            what = f"'{ellipsize(spec.body)}' has no input '{ellipsize(item.name)}'"
+            what, hint = unknown("input", item.name, other.inputs, f"'{ellipsize(spec.body)}'")
             named = isinstance(found.document.root["nodes"][spec.id]["inputs"], dict)
             found.report(input_path(found, spec, item), what, hint, at_key=named)
     given = {item.name for item in spec.inputs}
@@ -304,8 +303,8 @@ def _check_values(found: Findings, path: Keys, spec: NodeSpec, other: Pipeline) 
     for name, value in spec.with_.items():
         where = (*path, "with", name)
         if name not in other.params:
-            hint = did_you_mean(name, other.params, f"its parameters: {', '.join(other.params) or 'none'}")
-            found.report(where, f"'{ellipsize(spec.body)}' has no parameter '{ellipsize(name)}'", hint, at_key=True)
+            of = f"'{ellipsize(spec.body)}'"
+            found.report(where, *unknown("parameter", name, other.params, of), at_key=True)
         elif is_evaluated(value) and (wrong := value_problem(other.params[name], value, spec.body)):
             found.report(where, *wrong)
     for name, param in other.params.items() if (*path, "with") not in found.bad else ():

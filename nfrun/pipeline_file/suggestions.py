@@ -93,21 +93,18 @@ _MAP_KEYS = (
     *("batch", "batch_size", "chunk_size", "chunksize", "over", "by", "group_by", "parts", "keep", "explode"),
     "max_failed",
 )
+_MATRIX_KEYS = (
+    *("strategy", "foreach", "for_each", "forEach", "split", "scatter", "expand", "with_items", "partitions"),
+    "mapspec",
+)
+_LIMITS = (
+    *("max_parallel", "max-parallel", "concurrency", "pool", "pools", "queue", "semaphore", "max_concurrency"),
+    *("rate_limit", "rate-limit", "ratelimit", "rate", "throttle", "rps", "max_active_tasks"),
+)
 KEYS = {
     **dict.fromkeys(("include", "dask"), "nfrun cannot do that yet"),
     **dict.fromkeys(
-        [
-            "strategy",
-            "foreach",
-            "for_each",
-            "forEach",
-            "split",
-            "scatter",
-            "expand",
-            "with_items",
-            "partitions",
-            "mapspec",
-        ],
+        _MATRIX_KEYS,
         "known values make a 'matrix': {fold: [0, 1, 2]}; for the rows of an input there is 'map': {over: rows}",
     ),
     **dict.fromkeys(
@@ -121,23 +118,7 @@ KEYS = {
         ("gather", "where", "columns"), "it stands in an input: inputs: {name: {from: node, gather: concat}}"
     ),
     **dict.fromkeys(
-        [
-            "max_parallel",
-            "max-parallel",
-            "concurrency",
-            "pool",
-            "pools",
-            "queue",
-            "semaphore",
-            "max_concurrency",
-            "rate_limit",
-            "rate-limit",
-            "ratelimit",
-            "rate",
-            "throttle",
-            "rps",
-            "max_active_tasks",
-        ],
+        _LIMITS,
         "'resources' limits what runs at once: {api: 4} or {api: 50/s} at the top, and {api: 1} in a node",
     ),
     "uses": "a plug-in is 'use: NAME', another pipeline 'pipeline: other.yaml'; of actions there is none",

@@ -1430,11 +1430,11 @@ def test_any_document_gives_a_pipeline_or_diagnostics(document: Any) -> None:
 @given(st.text("${}params.x[]'\"|+*%()-_~ 1a,:<>=\n", max_size=30))
 def test_any_text_in_an_expression(code: str) -> None:
     """Evaluating any text gives a value or an ExpressionError with a message of one line."""
-    from nfrun.pipeline_file.expressions import ExpressionError, check
+    from nfrun.pipeline_file.expressions import ExpressionError, Seen, check
 
     text = "${{" + code + "}}"
     names = {"params": {"x": 3}, "env": {}, "run": {}}
-    findings = list(check(text, names))
+    findings = list(check(text, Seen(names)))
     assert all(finding.message and 0 <= finding.start < len(text) for finding in findings)
     try:
         evaluate(text, names)

@@ -151,6 +151,10 @@ class Document:
         """Return the span of the key that the last step of `path` names, of the value if that step is an index."""
         return self.place(path, at_key=True)
 
+    def of_file(self, file: str) -> Document:
+        """Return the document of a file: one of the `others`, and otherwise this one."""
+        return self.others.get(file, self)
+
     def told(self, problem: Problem, at: Keys = ()) -> Diagnostic:
         """Return the diagnostic for a problem, whose path begins `at` a path of the document."""
         path, at_key = (*at, *problem.path), problem.at_key
