@@ -29,8 +29,8 @@ pipeline_file 7268
 engine 4502
 cluster 3431
 history 6294
-reports 3849
-lookback 4376
+reports 3587
+lookback 4456
 session 4326
 cli 2639
 """

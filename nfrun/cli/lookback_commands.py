@@ -244,7 +244,7 @@ def _page(work: WorkDir, run: ListedRun, messages: Messages) -> str:
 def _trace(run: ListedRun) -> str:
     from nfrun.lookback.page.recorded_trace import recorded_trace
 
-    return "".join(f"{line}\n" for line in recorded_trace(run, _redactor(run)))
+    return recorded_trace(run, _redactor(run))
 
 
 def open_table(options: OpenOptions, messages: Messages) -> int:

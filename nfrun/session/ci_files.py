@@ -1,9 +1,9 @@
-"""Builds the reporters that write files for CI systems and viewers of traces. Few runs have any."""
+"""Builds the reporter that writes a file of test cases for CI systems. Few runs have one."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -18,31 +18,16 @@ from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.lookback.log_files import last_lines, log_line
 from nfrun.reports.ci.junit import JUnitFile, RunFacts, error_xml, problems_xml
-from nfrun.reports.ci.trace import TraceFile
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.report_files import write_report
 from nfrun.session.run_setup import RunSetup
 from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
-from nfrun.system.runtime import used_memory
 
 _MOST_LINES = 100  # of a stream of a node that failed
 
 
-def ci_files(
-    setup: RunSetup, record: RunRecord, executors: Mapping[str, str], made_on: Mapping[tuple[str, int], str]
-) -> Iterator[Reporter]:
-    """Yield the reporters of the options `--junit` and `--trace`.
-
-    `executors` has those of nodes that do not run on threads, and `made_on` the worker of each attempt on a cluster.
-    """
-    options = setup.options
-    if options.junit is not None:
-        yield _junit(setup, record, options.junit)
-    if options.trace is not None:
-        yield _trace(setup, executors, made_on, options.trace)
-
-
-def _junit(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
+def junit_file(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
+    """Return the reporter of the option `--junit`."""
     started, pipeline, logs = setup.started, setup.pipeline, setup.folder / LOGS
     at = datetime.fromtimestamp(started.at or 0, UTC).isoformat(timespec="seconds")
     params = {f"param.{name}": v if isinstance(v, str) else dumps(v) for name, v in (started.params or {}).items()}
@@ -55,7 +40,14 @@ def _junit(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
                 lines += [log_line(stream, line) for line in last_lines(file, _MOST_LINES)]
         return lines
 
-    facts = RunFacts(at, started.host, {**_facts(setup), **params})
+    of_run = {
+        "run": started.run,
+        "command": join(started.command),
+        "profile": started.profile,
+        "nfrun": __version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+    }
+    facts = RunFacts(at, started.host, {**{name: text for name, text in of_run.items() if text}, **params})
     return JUnitFile(record, pipeline, facts, partial(_write_xml, path), log_tail, f"of test cases ({path})")
 
 
@@ -71,34 +63,3 @@ def write_error(path: Path, pipeline: Path, kind: str, message: str) -> None:
 
 def _write_xml(path: Path, tree: ElementTree[Element]) -> None:
     write_report(path, lambda file: tree.write(file, encoding="UTF-8", xml_declaration=True))
-
-
-def _trace(
-    setup: RunSetup, executors: Mapping[str, str], made_on: Mapping[tuple[str, int], str], path: Path
-) -> Reporter:
-    def write(lines: Iterable[str]) -> None:
-        write_report(path, lambda file: file.writelines(f"{line}\n".encode() for line in lines))
-
-    return TraceFile(
-        write,
-        name=f"of the trace ({path})",
-        title=setup.pipeline.name,
-        facts=_facts(setup),
-        kind_of=lambda node: setup.pipeline.spec_of(node).kind_shown,
-        executor_of=lambda node: executors.get(node, ""),
-        worker_of=made_on.get,
-        memory=used_memory,
-    )
-
-
-def _facts(setup: RunSetup) -> dict[str, str]:
-    """Return what both files say of the run, by name."""
-    started = setup.started
-    facts = {
-        "run": started.run,
-        "command": join(started.command),
-        "profile": started.profile,
-        "nfrun": __version__,
-        "python": ".".join(map(str, sys.version_info[:3])),
-    }
-    return {name: text for name, text in facts.items() if text}

@@ -219,6 +219,7 @@ class RunOptions(SelectionOptions):
             ("--keep", self.keep),
             ("--durable", self.fsync),
             ("--report", self.report),
+            ("--trace", self.trace),
         ):
             if needs_files and self.handoff not in PERSISTENT_HANDOFFS:
                 raise UsageError(f"--handoff {self.handoff} leaves no files of tables", option)

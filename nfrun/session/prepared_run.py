@@ -152,11 +152,10 @@ class PreparedRun:
             from nfrun.reports.line_reporter import EventsFile
 
             yield EventsFile(setup.events)
-        if setup.options.junit is not None or setup.options.trace is not None:
-            from nfrun.session.ci_files import ci_files
+        if setup.options.junit is not None:
+            from nfrun.session.ci_files import junit_file
 
-            made_on = self._cluster.made_on if self._cluster else {}
-            yield from ci_files(setup, self._record, executors, made_on)
+            yield junit_file(setup, self._record, setup.options.junit)
         notes = (lambda: cache.obstacles, lambda: cache.over_budget) if cache else (dict, lambda: None)
         yield from self._caller.build_reporters(self._record, self._shown, executors, *notes)
         yield NodeStatsFile(setup.timings, setup.recorded, executors)

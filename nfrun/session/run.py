@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from nfrun.code.fingerprint import FolderCode
 from nfrun.code.module_space import FolderModules
@@ -37,6 +38,7 @@ from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 if TYPE_CHECKING:
     from nfrun.cluster.base import Cluster
     from nfrun.engine.executors.base import Placement
+    from nfrun.lookback.run_reference import ListedRun
 
 
 def run_pipeline(options: RunOptions, reporters: Iterable[Reporter] = (), around: Around = nullcontext) -> RunResult:
@@ -78,7 +80,7 @@ def run_in_program(
 
 def run_prepared(setup: RunSetup, caller: Caller) -> RunResult:
     """Run a prepared pipeline for a caller, and return its result."""
-    write_page = _page(setup)
+    write_files = _files_of_record(setup)
     base, folders = Path(setup.pipeline.folder), folders_of(setup.pipeline.nodes.values())
     with FolderModules(base, folders, shares_process=caller.in_program) as modules, open_cache(setup) as cache:
         if cache is not None and caller.in_program:
@@ -88,36 +90,48 @@ def run_prepared(setup: RunSetup, caller: Caller) -> RunResult:
         setup = _with_memory_here(setup, placement)
         with _cluster(setup, placement) as cluster:
             result = PreparedRun(setup, caller, _importer(setup, modules), cache, placement, cluster).go()
-    stopped = write_page()
+    stopped = write_files()
     return replace(result, stopped_reporters={**result.stopped_reporters, **stopped}) if stopped else result
 
 
-def _page(setup: RunSetup) -> Callable[[], Mapping[str, Cause]]:
-    """Return what writes the page of the run, if it has one, after the last line of the journal.
+def _files_of_record(setup: RunSetup) -> Callable[[], Mapping[str, Cause]]:
+    """Return what writes the page and the trace of the run, if it has any, after the last line of the journal.
 
-    It says why the page cannot be written, and returns the cause by the name of the report.
+    It says why one cannot be written, and returns the cause by the name of the report.
     """
-    path = setup.options.report
-    if path is None:
+    if setup.options.report is None and setup.options.trace is None:
         return dict
     # Before nodes run: they may hide these modules by files of their own.
-    from nfrun.lookback.page.html_page import render_page
-    from nfrun.lookback.page.run_data import run_data
     from nfrun.lookback.run_reference import find_run
 
+    files: dict[str, tuple[Path, Callable[[ListedRun], str]]] = {}
+    if (path := setup.options.report) is not None:
+        from nfrun.lookback.page.html_page import render_page
+        from nfrun.lookback.page.run_data import run_data
+
+        files[f"of the page ({path})"] = path, lambda run: render_page(run_data(setup.work, run, setup.redactor))
+    if (path := setup.options.trace) is not None:
+        from nfrun.lookback.page.recorded_trace import recorded_trace
+
+        files[f"of the trace ({path})"] = path, lambda run: recorded_trace(run, setup.redactor)
+
     def write() -> Mapping[str, Cause]:
-        name = f"of the page ({path})"
-        try:
-            run = find_run(setup.work, None, setup.started.run)
-            page = render_page(run_data(setup.work, run, setup.redactor))
-            write_report(path, lambda file: file.write(page.encode()))
-        except Exception as error:
-            why = isinstance(error, OSError) and error.strerror
-            setup.messages(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")
-            return {name: cause_of(error)}
-        return {}
+        stopped: dict[str, Cause] = {}
+        for name, (path, make) in files.items():
+            try:
+                text = make(find_run(setup.work, None, setup.started.run))
+                write_report(path, partial(_write_text, text))
+            except Exception as error:
+                why = isinstance(error, OSError) and error.strerror
+                setup.messages(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")
+                stopped[name] = cause_of(error)
+        return stopped
 
     return write
+
+
+def _write_text(text: str, file: IO[bytes]) -> None:
+    file.write(text.encode())
 
 
 def _importer(setup: RunSetup, modules: FolderModules) -> Importer:

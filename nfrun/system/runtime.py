@@ -67,13 +67,6 @@ def peak_rss() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def used_memory() -> int | None:
-    """Return the resident memory of this process in bytes, None where the system does not tell."""
-    with suppress(OSError):
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return None
-
-
 class PeakMemory:
     """The peak resident memory of this process, of which a part of its time can be told, where Linux does that.
 

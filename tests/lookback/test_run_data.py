@@ -376,7 +376,7 @@ def test_a_killed_run_shows_the_nodes_that_had_not_ended(failed_run: Path, tmp_p
     assert document["run"]["critical_path"]["nodes"] == []
     assert by_id(document)["told"]["definition"]["place"] == "small.yaml:7"
     assert ["kept", "told", "data"] in document["edges"]
-    trace = json.loads("".join(recorded_trace(find_run(WorkDir(copied), None, None), str)))
+    trace = json.loads(recorded_trace(find_run(WorkDir(copied), None, None), str))
     assert trace["otherData"]["status"] == "killed"
     slices = {e["name"]: e["cat"] for e in trace["traceEvents"] if e["ph"] == "X" and e["cat"].startswith("node")}
     assert slices == {"numbers": "node,ok", "kept": "node,cut off"}

@@ -1,114 +1,194 @@
-"""Makes events of what is recorded of a run, for the file of its trace."""
+"""Writes when what ran as a file of Chrome trace events, which Perfetto opens, from what is recorded of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from shlex import join
 from typing import Any
 
-from nfrun.core.errors import Cause
-from nfrun.core.events import (
-    Event,
-    Failure,
-    NodeCancelled,
-    NodeFailed,
-    NodeFinished,
-    NodeRetrying,
-    NodeStarted,
-    OutputRef,
-    RunFinished,
-    RunStarted,
-)
-from nfrun.core.pipeline import OutputId
-from nfrun.core.values import replace
-from nfrun.history.journal import NodeTimes, attempts_of_line
-from nfrun.history.run_plan import PlannedNode
+from nfrun.core.lanes import assign_lanes
+from nfrun.core.text import escape_controls
+from nfrun.core.values import field, frozen
+from nfrun.history.journal import NodeTimes
 from nfrun.lookback.page.recorded import Recorded, read_recorded
 from nfrun.lookback.page.run_times import add_under_way
 from nfrun.lookback.run_reference import ListedRun
-from nfrun.reports.ci.trace import TraceFile
 
-_INPUTS = OutputId("")  # in place of all inputs, of whose waits the sum is recorded
+# Perfetto takes numbers of threads for those of the whole machine, so each process has so many. The first has what was
+# reused, and those after it are the slots.
+_THREADS = 100_000
+_PLACES = {"process": "worker processes", "dask": "cluster"}  # where nodes run, by executor; else in nfrun's process
+_FIRST = {"pid": 1, "tid": _THREADS}
+_CANCELLED = "the run was cancelled, or another node failed"
 
 
-def recorded_trace(run: ListedRun, redact: Callable[[str], str]) -> list[str]:
-    """Return the lines of the trace of a run, also of one that was killed or is under way.
+@frozen
+class _Slice:
+    """An attempt. Times are microseconds, and `ready` is when it could have started. `phases` lie within it."""
 
-    It has no memory: that is not recorded. Raises PermissionError if the journal cannot be read.
+    node: str
+    attempt: int
+    place: str
+    ready: int
+    start: int
+    end: int
+    status: str
+    phases: tuple[tuple[str, int, int], ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def recorded_trace(run: ListedRun, redact: Callable[[str], str]) -> str:
+    """Return the trace of a run, also of one that was killed or is under way.
+
+    An attempt has the lowest slot that is free: none is recorded. Worker processes have slots of their own, and so has
+    each worker of a cluster. Under an attempt are its phases: waiting for inputs, work, handing on. Arrows lead from
+    what made an output to what reads it. Raises PermissionError if the journal cannot be read.
     """
-    found, lines = read_recorded(run), list[str]()
-    header, none = run.header, PlannedNode("", "")
+    found, header = read_recorded(run), run.header
     facts = {"run": run.id, "command": join(header.command), "profile": header.profile, **header.versions}
-    trace = TraceFile(
-        lines.extend,
-        title=redact(run.file),
-        facts={name: redact(text) for name, text in facts.items() if text},
-        kind_of=lambda node: found.planned.get(node, none).kind,
-        executor_of=lambda node: found.planned.get(node, none).executor,
-        worker_of=partial(_worker_of, found),
-        memory=lambda: None,
-    )
-    for event in sorted(_events(found, redact), key=lambda event: event.at):
-        trace.event(event)
-    trace.close()
-    return lines
+    facts = {name: escape_controls(redact(text)) for name, text in facts.items() if text} | {"status": run.status}
+    events = "\n,".join([json.dumps(event) for event in _events(found, redact)])
+    return f'{{"traceEvents": [\n{events}\n], "displayTimeUnit": "ms", "otherData": {json.dumps(facts)}}}\n'
 
 
-def _worker_of(found: Recorded, attempt: tuple[str, int]) -> str | None:
-    """Return the worker of a cluster that made an attempt. It is recorded of the last attempt at a node."""
-    node, number = attempt
-    recorded = found.nodes[node]
-    return recorded.worker if number == len(recorded.failed) + 1 else None
+# -- attempts ----------------------------------------------------------------------------------------------------------
 
 
-def _events(found: Recorded, redact: Callable[[str], str]) -> Iterator[Event]:
-    yield RunStarted(0.0, len(found.nodes), found.slots or 0)
-    for name in found.nodes:
-        for event in _of_node(found, name):
-            failure = getattr(event, "failure", None)
-            yield replace(event, failure=replace(failure, message=redact(failure.message))) if failure else event
-    if (ending := found.run.ending) is None:
-        yield from _under_way(found)
-    elif ending.at:
-        yield RunFinished(ending.duration, ending.status)
+def _slices(found: Recorded, redact: Callable[[str], str]) -> Iterator[_Slice]:
+    for name, span in found.spans.items():
+        node, place = found.nodes[name], _place_of(found, name)
+        for number, tried in enumerate(node.failed, 1):
+            facts: dict[str, object] = {"error": escape_controls(redact(tried.error))}
+            times = NodeTimes(tried.started, tried.ended, tried.queued)
+            yield _slice(name, number, _place_of(found, name, ""), times, tried.ended - tried.started, "retried", facts)
+        times = node.times or NodeTimes(span.started, span.ended, span.started - span.ready)
+        status, facts = "cancelled", {"why": _CANCELLED}
+        if node.failure is not None:
+            status, facts = "failed", {"error": escape_controls(redact(node.failure.error))}
+        elif node.finished is not None:
+            sizes = {"rows": sum(o.rows for o in node.outputs), "bytes": sum(o.bytes for o in node.outputs)}
+            status, facts = "ok", {**sizes, "cpu_s": times.cpu, "gil_wait_s": times.gil_wait}
+        yield _slice(name, len(node.failed) + 1, place, times, node.duration, status, facts)
+    under_way: dict[str, dict[str, Any]] = {name: {} for name in found.nodes}
+    add_under_way(found, under_way)
+    for name, known in under_way.items():
+        if known:
+            times = NodeTimes(known["started"], known["ended"], 0.0)
+            yield _slice(name, 1, _place_of(found, name), times, 0.0, "cut off", {})
 
 
-def _under_way(found: Recorded) -> Iterator[Event]:
-    """Yield the starts of what was under way in a run without an end, and as its end the last moment that is known."""
-    started: dict[str, dict[str, Any]] = {name: {} for name in found.nodes}
-    last = add_under_way(found, started)
-    for name, known in started.items():
-        if "started" in known:
-            yield NodeStarted(known["started"], name, 1, _inputs(found, name))
-    yield RunFinished(last["duration"], found.run.status)
+def _slice(
+    node: str, attempt: int, place: str, times: NodeTimes, work: float, status: str, facts: Mapping[str, object]
+) -> _Slice:
+    """Return an attempt that worked for so many seconds.
+
+    Its inputs were opened first, and its outputs handed on last, just after its work. Before its work it may have
+    waited for a worker process to start.
+    """
+    start = _at(times.started)
+    end = max(_at(times.ended), start + 1)
+    opened = min(end, start + _at(times.inputs))
+    worked = max(opened, end - _at(times.handoff))
+    phases = [("inputs", start, opened), ("work", max(opened, worked - _at(work)), worked), ("handoff", worked, end)]
+    shown = () if status in ("cancelled", "cut off") else tuple([phase for phase in phases if phase[2] > phase[1]])
+    return _Slice(node, attempt, place, _at(times.started - times.queued), start, end, status, shown, facts)
 
 
-def _inputs(found: Recorded, name: str) -> dict[str, OutputRef]:
-    return {output: OutputRef(output, 0, 0, "") for _, output in found.reads[name]}
+def _place_of(found: Recorded, node: str, worker: str | None = None) -> str:
+    """Return where an attempt was made, by default the last one, whose worker is recorded; "" for nfrun's process."""
+    worker = found.nodes[node].worker if worker is None else worker
+    planned = found.planned.get(node)
+    return f"worker {worker}" if worker else _PLACES.get(planned.executor, "") if planned else ""
 
 
-def _of_node(found: Recorded, name: str) -> Iterator[Event]:
-    node, span = found.nodes[name], found.spans.get(name)
-    if node.status == "reused":
-        yield NodeFinished(node.started or 0.0, name, node.attempts or 1, reused=True)
-    if span is None:
-        return
-    inputs = _inputs(found, name)
-    failed = attempts_of_line(found.ends[name].failed) if found.ends[name].failed else ()
-    for number, attempt in enumerate(failed, 1):
-        failure = Failure(Cause.NODE, "", attempt.error)
-        yield NodeStarted(attempt.started, name, number, inputs)
-        yield NodeRetrying(attempt.ended, name, number, attempt.delay, failure, attempt.ended - attempt.started)
-    times = found.times.get(name) or NodeTimes(span.started, span.ended, span.started - span.ready)
-    number = len(failed) + 1
-    yield NodeStarted(times.started, name, number, inputs, times.queued)
-    if node.failure is not None:
-        yield NodeFailed(times.ended, name, number, node.failure, node.duration, node.tolerated)
-    elif node.finished is None:
-        yield NodeCancelled(times.ended, name, "the run was cancelled, or another node failed")
-    else:
-        outputs = {str(output.id): OutputRef(output.id, output.rows, output.bytes, "") for output in node.outputs}
-        waits = {_INPUTS: times.inputs} if times.inputs else {}
-        spent = times.handoff, waits, times.cpu, times.gil_wait
-        yield NodeFinished(times.ended, name, number, outputs, node.duration, *spent)
+def _at(seconds: float) -> int:
+    return max(0, round(seconds * 1e6))
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+def _events(found: Recorded, redact: Callable[[str], str]) -> Iterator[dict[str, Any]]:
+    slices = sorted(_slices(found, redact), key=lambda each: (each.start, each.end))
+    reused = [(_at(node.started or 0.0), name) for name, node in found.nodes.items() if node.status == "reused"]
+    places: dict[str, list[int]] = {"": []}  # the indices of slices
+    for i, each in enumerate(slices):
+        places.setdefault(each.place, []).append(i)
+    slots: dict[int, tuple[int, int]] = {}  # the process and the thread of each slice
+    title = escape_controls(redact(found.run.file))
+    for pid, (place, here) in enumerate(places.items(), 1):
+        lanes = assign_lanes([(slices[i].start, slices[i].end) for i in here])
+        slots |= {i: (pid, pid * _THREADS + 1 + lane) for i, lane in zip(here, lanes, strict=True)}
+        name = f"{title}: {escape_controls(place)}" if place else title
+        yield from _names(pid, name, max(lanes, default=-1) + 1, with_reused=pid == 1 and bool(reused))
+    for i, each in enumerate(slices):
+        planned = found.planned.get(each.node)
+        yield from _of_slice(each, planned.kind if planned else "", *slots[i])
+    for at, node in reused:
+        yield {"name": node, "cat": "reused", "ph": "i", "s": "t", "ts": at, **_FIRST}
+    yield from _flows(found, slices, slots)
+    yield from _counters(slices)
+
+
+def _names(pid: int, title: str, slots: int, *, with_reused: bool) -> Iterator[dict[str, Any]]:
+    first = pid * _THREADS
+    threads = {first: "reused"} if with_reused else {}
+    threads |= {first + slot: f"slot {slot}" for slot in range(1, slots + 1)}
+    yield _meta("process_name", pid, first, name=title)
+    yield _meta("process_sort_index", pid, first, sort_index=pid)
+    for tid, name in threads.items():
+        yield _meta("thread_name", pid, tid, name=name)
+        yield _meta("thread_sort_index", pid, tid, sort_index=tid)
+
+
+def _of_slice(found: _Slice, kind: str, pid: int, tid: int) -> Iterator[dict[str, Any]]:
+    on = {"pid": pid, "tid": tid}
+    queued = (found.start - found.ready) / 1e6
+    args = {"kind": kind, "status": found.status, "attempt": found.attempt, "queued_s": queued, **found.facts}
+    color = {} if found.status == "ok" else {"cname": "terrible" if found.status == "failed" else "bad"}
+    length = found.end - found.start
+    whole = {"name": found.node, "cat": f"node,{found.status}", "ph": "X", "ts": found.start, "dur": length}
+    yield {**whole, **on, **color, "args": args}
+    for phase, start, end in found.phases:
+        yield {"name": phase, "cat": "phase", "ph": "X", "ts": start, "dur": end - start, **on}
+    if found.status in ("failed", "retried"):
+        name = f"{found.node} failed" if found.status == "failed" else f"{found.node} is retried"
+        yield {"name": name, "cat": found.status, "ph": "i", "s": "t", "ts": found.end, **on}
+
+
+def _counters(slices: Sequence[_Slice]) -> Iterator[dict[str, Any]]:
+    """Yield how many nodes ran, and how many waited for a slot or a resource."""
+    for name, spans in (
+        ("running", [(found.start, found.end) for found in slices]),
+        ("waiting", [(found.ready, found.start) for found in slices]),
+    ):
+        changes: dict[int, int] = {0: 0}
+        for start, end in spans:
+            if start < end:
+                changes[start] = changes.get(start, 0) + 1
+                changes[end] = changes.get(end, 0) - 1
+        number = 0
+        for at in sorted(changes):
+            number += changes[at]
+            yield {"name": name, "ph": "C", "ts": at, **_FIRST, "args": {"nodes": number}}
+
+
+def _flows(found: Recorded, slices: Sequence[_Slice], slots: Mapping[int, tuple[int, int]]) -> Iterator[dict[str, Any]]:
+    """Yield an arrow from the attempt that made an output to each attempt that got it."""
+    made = {each.node: i for i, each in enumerate(slices) if each.status == "ok"}
+    number = 0
+    for i, reader in enumerate(slices):
+        for output in dict.fromkeys(output for _, output in found.reads[reader.node]):
+            maker = made.get(output.node)
+            if maker is None or slices[maker].end > reader.start + 1:
+                continue  # it was reused, or made again afterwards
+            number += 1
+            for phase, at, on in (("s", slices[maker].end - 1, slots[maker]), ("f", reader.start, slots[i])):
+                ends = {"bp": "e"} if phase == "f" else {}
+                names = {"name": output, "cat": "handoff", "ph": phase, "id": number}
+                yield {**names, "ts": at, "pid": on[0], "tid": on[1], **ends}
+
+
+def _meta(what: str, pid: int, tid: int, **args: object) -> dict[str, Any]:
+    return {"name": what, "ph": "M", "pid": pid, "tid": tid, "args": args}

@@ -1,5 +1,5 @@
 """What CI systems and other tools read of a run.
 
-`junit` writes its nodes and checks as test cases, and `trace` when what ran. `github_report` has the commands that
-GitHub's runner understands, the lines of a run and the annotations, and `github_summary` the page of a step.
+`junit` writes its nodes and checks as test cases. `github_report` has the commands that GitHub's runner understands,
+the lines of a run and the annotations, and `github_summary` the page of a step.
 """

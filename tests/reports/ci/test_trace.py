@@ -1,51 +1,68 @@
-"""Tests of the trace file: its events, and what Perfetto's engine finds in it."""
+"""Tests of the trace of a run: its events, and what Perfetto's engine finds in it."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from made_run import EVENTS, HOSTILE, ref
+from kept_runs import Kept, finished, output
+from made_run import ERROR, HOSTILE, LOST, pipeline, plan
 
-from nfrun.core.events import Event, NodeFinished, NodeStarted, NodeWaiting, RunFinished, RunStarted
-from nfrun.core.pipeline import NOTHING, OutputId
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure
 from nfrun.core.values import replace
-from nfrun.reports.ci.trace import TRACE_BEGIN, TraceFile
+from nfrun.history.journal import FinishedNode, UnfinishedNode
+from nfrun.history.run_plan import Circumstances, write_run_plan
+from nfrun.lookback.page.recorded_trace import recorded_trace
+from nfrun.lookback.run_reference import find_run
+
+BROKEN = Failure(Cause.CHECK, "", "failed its check 'not_null: id'")
+ODD = Failure(Cause.NODE, "ValueError", "odd")
+Node = FinishedNode | UnfinishedNode
 
 
-def trace_of(
-    events: Sequence[Event] = EVENTS,
-    ticks: int = 0,
-    memory: int | None = 7_000,
-    workers: Mapping[tuple[str, int], str] = NOTHING,
-) -> str:
-    lines: list[str] = []
-    times = iter([0.0, 0.5, *(1.0 + tick for tick in range(ticks))])
-    report = TraceFile(
-        lines.extend,
-        title=f"shop {HOSTILE}",
-        facts={"run": "1", "hostile": HOSTILE},
-        kind_of=lambda node: "python",
-        executor_of=lambda node: "process" if node == "checked" else "",
-        worker_of=workers.get,
-        memory=lambda: memory,
-        clock=lambda: next(times),
-    )
-    for event in events:
-        if isinstance(event, report.event_types):
-            report.event(event)
-    for _ in range(ticks):
-        report.tick()
-    report.close()
-    return "\n".join(lines)
+def ok(node: str, times: tuple[int, ...], duration: float, rows: int = 10, **more: Any) -> FinishedNode:
+    found = {"started": times[0] / 1e6, "attempts": 1, "times": times, **more}
+    return finished(node, outputs=(output(node, rows, bytes=80),), duration=duration, **found)
 
 
-def events_of(events: Sequence[Event] = EVENTS, **more: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(trace_of(events, **more))["traceEvents"]
+def failed(node: str, times: tuple[int, ...], duration: float, failure: Failure, **more: Any) -> UnfinishedNode:
+    return UnfinishedNode(node, "failed", failure, 1, times[0] / 1e6, duration, times=times, **more)
+
+
+RETRIED = ((1_050_000, 1_250_000, 500_000, 30_000, LOST.error),)
+NODES: list[Node] = [
+    finished("old", reused=True, started=0.01, outputs=(output("old"),)),
+    ok("orders", (20_000, 1_020_000, 0, 0, 50_000), 0.9),
+    ok("etl@DE/clean", (1_300_000, 1_600_000, 280_000, 20_000), 0.25, 7),
+    failed("fit@rf", (1_050_000, 2_000_000, 30_000), 0.9, ERROR),
+    UnfinishedNode("after", "skipped", because="fit@rf"),
+    failed("checked", (2_000_000, 2_100_000, 0), 0.1, BROKEN),
+    failed("may_fail", (2_100_000, 2_200_000, 0), 0.1, ODD, tolerated=True),
+    ok("fit@lr", (1_750_000, 2_500_000, 0), 0.7, 1, started=1.05, attempts=2, failed=RETRIED),
+    UnfinishedNode("late", "cancelled"),
+    failed("notify", (2_600_000, 2_700_000, 0), 0.1, LOST),
+]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path)
+
+
+def trace_of(kept: Kept, nodes: Iterable[Node] = NODES, status: str = "failed") -> str:
+    header = {"pipeline": f"{HOSTILE.replace('/', '')}.yaml", "command": ("nfrun", HOSTILE), "profile": HOSTILE}
+    folder = kept.add(1, status, nodes=nodes, duration=2.8, counts={"ok": 4} if status else {}, **header)
+    write_run_plan(folder, pipeline(), plan(), Circumstances(slots=2), executors={"checked": "process"})
+    return recorded_trace(find_run(kept.work, None), str)
+
+
+def events_of(kept: Kept, *more: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(trace_of(kept, *more))["traceEvents"]
     return found
 
 
@@ -57,8 +74,8 @@ def slices(events: list[dict[str, Any]], category: str = "node") -> dict[str, li
     return dict(found)
 
 
-def test_each_attempt_is_a_slice_on_the_lowest_free_slot() -> None:
-    found = slices(events_of())
+def test_each_attempt_is_a_slice_on_the_lowest_free_slot(kept: Kept) -> None:
+    found = slices(events_of(kept))
     assert {name: [(e["pid"], e["tid"], e["ts"], e["dur"], e["cat"]) for e in of] for name, of in found.items()} == {
         "orders": [(1, 100_001, 20_000, 1_000_000, "node,ok")],
         "fit@lr": [
@@ -84,30 +101,33 @@ def test_each_attempt_is_a_slice_on_the_lowest_free_slot() -> None:
     assert found["fit@rf"][0]["args"]["error"].startswith("KeyError: \\x1b[31m\\x00")
 
 
-def test_each_worker_of_a_cluster_has_slots_of_its_own() -> None:
-    workers = {("fit@lr", 1): "tcp://a:1", ("fit@lr", 2): "tcp://b:2", ("fit@rf", 1): "tcp://a:1"}
-    events = events_of(workers=workers)
-    names = {e["pid"]: e["args"]["name"].rpartition("%0A: ")[2] for e in events if e["name"] == "process_name"}
+def test_each_worker_of_a_cluster_has_slots_of_its_own(kept: Kept) -> None:
+    """Of attempts before the last one no worker is recorded."""
+    workers = {"fit@lr": "tcp://b:2", "fit@rf": "tcp://a:1", "etl@DE/clean": "tcp://a:1"}
+    events = events_of(kept, [replace(node, worker=workers.get(node.node, "")) for node in NODES])
+    names = {e["pid"]: e["args"]["name"].rpartition(": worker ")[2] for e in events if e["name"] == "process_name"}
     found = slices(events)
-    assert [names[e["pid"]] for e in found["fit@lr"]] == ["worker tcp://a:1", "worker tcp://b:2"]
-    assert [e["tid"] % 100_000 for of in ("fit@lr", "fit@rf") for e in found[of]] == [1, 1, 2]
+    assert [names[e["pid"]] for e in found["fit@lr"]][1:] == ["tcp://b:2"]
+    assert [e["tid"] % 100_000 for name in ("fit@lr", "fit@rf", "etl@DE/clean") for e in found[name]] == [1, 1, 1, 2]
 
 
-def test_phases_lie_within_their_attempt() -> None:
-    found = slices(events_of(), "phase")
+def test_phases_lie_within_their_attempt(kept: Kept) -> None:
+    found = slices(events_of(kept), "phase")
     assert [(e["ts"], e["dur"]) for e in found["inputs"]] == [(1_300_000, 20_000)]
     assert [(e["ts"], e["dur"]) for e in found["handoff"]] == [(970_000, 50_000)]  # it ends with the attempt
     assert [(e["ts"], e["dur"]) for e in found["work"] if e["dur"] > 800_000] == [
         (70_000, 900_000),
         (1_100_000, 900_000),
     ]
-    too_long = replace(EVENTS[3], duration=5.0)  # measured by another clock
-    work, *_ = slices(events_of([*EVENTS[:3], too_long]), "phase")["work"]
+
+
+def test_a_work_that_another_clock_has_measured_lies_within_its_attempt(kept: Kept) -> None:
+    work, *_ = slices(events_of(kept, [replace(NODES[1], duration=5.0)]), "phase")["work"]
     assert (work["ts"], work["dur"]) == (20_000, 950_000)
 
 
-def test_arrows_lead_from_what_made_an_output_to_what_reads_it() -> None:
-    events = [event for event in events_of() if event.get("cat") == "handoff"]
+def test_arrows_lead_from_what_made_an_output_to_what_reads_it(kept: Kept) -> None:
+    events = [event for event in events_of(kept) if event.get("cat") == "handoff"]
     pairs = [
         (a["name"], a["ph"], a["tid"], a["ts"], b["ph"], b["tid"], b["ts"])
         for a, b in zip(events[::2], events[1::2], strict=True)
@@ -122,8 +142,8 @@ def test_arrows_lead_from_what_made_an_output_to_what_reads_it() -> None:
     assert [a["id"] for a in events[::2]] == [b["id"] for b in events[1::2]] == [1, 2, 3, 4, 5]
 
 
-def test_reused_nodes_failures_and_retries_are_instants() -> None:
-    found = [(e["name"], e["ts"], e["tid"]) for e in events_of() if e["ph"] == "i"]
+def test_reused_nodes_failures_and_retries_are_instants(kept: Kept) -> None:
+    found = [(e["name"], e["ts"], e["tid"]) for e in events_of(kept) if e["ph"] == "i"]
     assert found == [
         ("fit@lr is retried", 1_250_000, 100_001),
         ("fit@rf failed", 2_000_000, 100_002),
@@ -134,8 +154,8 @@ def test_reused_nodes_failures_and_retries_are_instants() -> None:
     ]
 
 
-def test_counters() -> None:
-    events = events_of(ticks=2)
+def test_counters(kept: Kept) -> None:
+    events = events_of(kept)
     counters: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for event in events:
         if event["ph"] == "C":
@@ -150,55 +170,45 @@ def test_counters() -> None:
         (1_300_000, 2),
     ]
     assert counters["running"][-1] == (2_700_000, 0)
-    assert counters["memory"] == [(500_000, 7_000), (1_500_000, 7_000)]  # the run began half a second after the clock
-    assert not any(e["name"] == "memory" for e in events_of(ticks=2, memory=None))
 
 
-def test_processes_and_threads_have_names() -> None:
-    named = {(e["name"], e["pid"], e["tid"]): e["args"] for e in events_of() if e["ph"] == "M"}
-    shown = "shop \\x1b[31m\\x00"
+def test_processes_and_threads_have_names(kept: Kept) -> None:
+    named = {(e["name"], e["pid"], e["tid"]): e["args"] for e in events_of(kept) if e["ph"] == "M"}
+    shown = "\\x1b[31m\\x00"
     assert named["process_name", 1, 100_000]["name"].startswith(shown)
     assert named["process_name", 2, 200_000]["name"].endswith(": worker processes")
     threads = {tid: args["name"] for (name, _, tid), args in named.items() if name == "thread_name"}
     assert threads == {100_000: "reused", 100_001: "slot 1", 100_002: "slot 2", 200_001: "slot 1"}
 
 
-def test_what_has_not_ended_ends_with_the_run() -> None:
-    found = slices(events_of([*EVENTS[:2], EVENTS[2], replace(EVENTS[-1], at=0.9)]))
-    assert [(e["ts"], e["dur"], e["args"]["status"]) for e in found["orders"]] == [(20_000, 880_000, "cut off")]
-    assert json.loads(trace_of(EVENTS[:3]))["otherData"]["status"] == "running"
+def test_what_has_not_ended_ends_with_what_is_known_of_the_run(kept: Kept) -> None:
+    trace_of(kept, NODES[:2], "")
+    run = find_run(kept.work, None)
+    kept.log(run.folder, "may_fail", "stdout", "half way\n")
+    found = slices(json.loads(recorded_trace(run, str))["traceEvents"])
+    assert (found["orders"][0]["args"]["status"], found["may_fail"][0]["args"]["status"]) == ("ok", "cut off")
 
 
-def test_an_attempt_that_did_nothing_is_left_out_and_one_without_a_length_is_shown() -> None:
-    events: list[Event] = [
-        RunStarted(0.0, 2, 2),
-        NodeStarted(0.0, "orders", 1),
-        NodeWaiting(0.1, "orders", 1),
-        NodeStarted(0.2, "old", 1),
-        NodeFinished(0.2, "old", 1, {"old": ref("old")}),
-        NodeStarted(0.2, "orders", 1, {"old": ref("old")}),
-        NodeFinished(0.2, "orders", 1, input_waits={OutputId("old"): 0.0}),
-        RunFinished(0.3, "ok"),
-    ]
-    made = events_of(events)
+def test_an_attempt_without_a_length_is_shown_and_its_output_has_an_arrow(kept: Kept) -> None:
+    made = events_of(kept, [ok("orders", (200_000, 200_000, 0), 0.0), ok("fit@lr", (200_000, 200_000, 0), 0.0)])
     assert {name: [(e["tid"], e["dur"]) for e in of] for name, of in slices(made).items()} == {
-        "old": [(100_001, 1)],
-        "orders": [(100_002, 1)],
+        "orders": [(100_001, 1)],
+        "fit@lr": [(100_002, 1)],
     }
     assert [e["ts"] for e in made if e.get("cat") == "handoff"] == [200_000, 200_000]
 
 
-def test_the_file_begins_as_others_can_tell_and_ends_with_facts() -> None:
-    text = trace_of()
-    assert text.startswith(TRACE_BEGIN)
+def test_the_file_begins_as_others_can_tell_and_ends_with_facts(kept: Kept) -> None:
+    text = trace_of(kept)
+    assert text.startswith('{"traceEvents"')
     facts = json.loads(text)["otherData"]
-    assert (facts["run"], facts["status"]) == ("1", "failed")
-    assert facts["hostile"].startswith("\\x1b[31m")
-    assert json.loads(trace_of([]))["traceEvents"]
+    assert (facts["run"], facts["status"]) == (find_run(kept.work, None).id, "failed")
+    assert facts["profile"].startswith("\\x1b[31m")
+    assert "\x1b" not in text
 
 
 @pytest.mark.slow
-def test_perfetto_finds_slices_phases_arrows_and_counters(tmp_path: Path) -> None:
+def test_perfetto_finds_slices_phases_arrows_and_counters(kept: Kept, tmp_path: Path) -> None:
     engine = pytest.importorskip("perfetto_engine")
     if engine.CHROMIUM is None:
         pytest.skip("Perfetto's engine needs Chromium, and there is none")
@@ -216,21 +226,20 @@ def test_perfetto_finds_slices_phases_arrows_and_counters(tmp_path: Path) -> Non
         "group by t.name",
         "select extract_arg(arg_set_id, 'args.rows') as rows from slice where name = 'etl@DE/clean'",
     ]
-    errors, nodes, phases, arrows, counters, rows = engine.query(trace_of(ticks=1).encode(), asked, tmp_path)
+    errors, nodes, phases, arrows, counters, rows = engine.query(trace_of(kept).encode(), asked, tmp_path)
     assert errors == []
-    expected = slices(events_of())
+    expected = slices(events_of(kept))
     assert sorted((n["name"], n["ts"], n["dur"], n["depth"]) for n in nodes) == sorted(
         (name, e["ts"], e["dur"], 0) for name, of in expected.items() for e in of
     )
     assert {n["slot"] for n in nodes if n["name"] == "fit@rf"} == {"slot 2"}
     assert {n["process"].rpartition(": ")[2] for n in nodes if n["name"] == "checked"} == {"worker processes"}
     assert ("etl@DE/clean", "inputs") in {(p["node"], p["phase"]) for p in phases}
-    assert len(phases) == sum(map(len, slices(events_of(), "phase").values()))
+    assert len(phases) == sum(map(len, slices(events_of(kept), "phase").values()))
     assert {a["made"] for a in arrows} == {"orders"}
     assert sorted(a["read"] for a in arrows) == ["checked", "etl@DE/clean", "fit@lr", "fit@lr", "fit@rf"]
     assert {c["name"]: c["most"] for c in counters} == {
         "running nodes": 2.0,
         "waiting nodes": 3.0,
-        "memory bytes": 7000.0,
     }
     assert rows == [{"rows": 7}]
