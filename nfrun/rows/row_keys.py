@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
-from nfrun.tables.plain_arrays import decoded, map_entries
+from nfrun.tables.plain_arrays import byte_width, decoded, is_list, map_entries
 
 KEY_TYPE = pa.binary(16)
 KEY_BYTES = 16
@@ -77,7 +77,7 @@ def _values(array: pa.Array) -> Values:
     if pt.is_struct(kind):
         children = [_values(array.field(i)) for i in range(kind.num_fields)]  # `flatten` aborts for some types
         return _masked(list(_joined(children, len(array))), array)
-    if _is_list(kind):
+    if is_list(kind):
         return _lists(array)
     if pt.is_string(kind) or pt.is_binary(kind):
         return _listed(array.cast(pa.binary()))
@@ -85,7 +85,7 @@ def _values(array: pa.Array) -> Values:
         return _listed(array.cast(pa.large_binary()))
     if pt.is_boolean(kind):
         return _values(array.cast(pa.uint8()))
-    width = _width(kind)
+    width = byte_width(kind)
     if not width:
         return [repr(value.as_py()).encode() if value.is_valid else None for value in array]
     return _listed(array if pt.is_fixed_size_binary(kind) else array.view(pa.binary(width)))
@@ -107,7 +107,7 @@ def _lists(array: pa.Array) -> Values:
     for length in lengths:
         bounds.append(bounds[-1] + length)
     items = decoded(array.flatten())
-    width = _width(items.type)
+    width = byte_width(items.type)
     if width and not items.null_count:
         data = _fixed_bytes(items, width)
         return _masked([data[width * i : width * j] + _PLAIN for i, j in pairwise(bounds)], array)
@@ -135,22 +135,6 @@ def _fixed_bytes(array: pa.Array, width: int) -> bytes:
     return content
 
 
-def _width(kind: pa.DataType) -> int:
-    """Return how many whole bytes a value of the type takes, 0 if they differ or are none."""
-    if kind.num_fields or pt.is_boolean(kind) or pt.is_null(kind):
-        return 0
-    try:
-        bits: int = kind.bit_width
-    except ValueError:
-        return 0
-    return 0 if bits % 8 else bits // 8
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    views = pt.is_list_view(kind) or pt.is_large_list_view(kind)
-    return bool(pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind) or views)
-
-
 def _type_text(kind: pa.DataType) -> str:
     """Return a unique name of the type of the values, whatever their encoding."""
     if isinstance(kind, pa.BaseExtensionType):
@@ -161,7 +145,7 @@ def _type_text(kind: pa.DataType) -> str:
         return f"map<{_type_text(kind.key_type)}, {_type_text(kind.item_type)}>"
     if pt.is_fixed_size_list(kind):
         return f"fixed_size_list<{_type_text(kind.value_type)}>[{kind.list_size}]"
-    if _is_list(kind):
+    if is_list(kind):
         return f"list<{_type_text(kind.value_type)}>"
     if pt.is_struct(kind) or pt.is_union(kind):
         fields = [kind.field(i) for i in range(kind.num_fields)]

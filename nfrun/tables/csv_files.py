@@ -17,7 +17,7 @@ from nfrun.core.text import ellipsize
 from nfrun.tables.csv_options import FAIL, CsvOptions, wrong_option
 from nfrun.tables.csv_source import CsvSource, Rejected
 from nfrun.tables.formats import FormatError, endings
-from nfrun.tables.plain_arrays import times_of_day
+from nfrun.tables.plain_arrays import is_text, times_of_day
 from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Open, Types, exact, may_be_inexact
 
 _DELIMITERS = (";", "\t", "|", ",")
@@ -185,8 +185,7 @@ def with_guessed_types(table: pa.Table) -> pa.Table:
 
 def _may_be_texts(field: pa.Field, types: Types) -> bool:
     """Return whether a column has texts, also if all of them may stand for missing values."""
-    is_text = pt.is_string(field.type) or pt.is_large_string(field.type)
-    return is_text or (pt.is_null(field.type) and field.name not in types)
+    return is_text(field.type) or (pt.is_null(field.type) and field.name not in types)
 
 
 def _without_nan(table: pa.Table) -> pa.Table:

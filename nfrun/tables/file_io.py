@@ -38,6 +38,7 @@ from nfrun.tables.formats import (
 from nfrun.tables.json_values import encode_line, in_range, is_bytes, json_form, json_values
 from nfrun.tables.local_files import local_source, resolve_files
 from nfrun.tables.partitions import Partitions, partitions_of
+from nfrun.tables.plain_arrays import held_type, is_text
 from nfrun.tables.stored_form import with_plain_words
 from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, check_doubles, read_jsonl, with_file_name
 
@@ -432,7 +433,7 @@ def _write_csv(table: pa.Table, file: Any, path: Path) -> None:
     if not table.num_columns:
         raise ValueError("it has no columns")
     columns = [_csv_text(column) for column in table.columns]
-    if len(columns) == 1 and columns[0].null_count and not _has_texts(columns[0]):
+    if len(columns) == 1 and columns[0].null_count and not is_text(held_type(columns[0].type)):
         # A null in the only column is a blank line, which some readers skip. Only among texts is "" another value.
         columns = [columns[0].cast(pa.large_string()).fill_null("")]
     delimiter = "\t" if endings(path.name)[0] == ".tsv" else ","
@@ -478,11 +479,6 @@ def write_as(format: str, table: pa.Table, file: Any, path: Path) -> None:
                 what = f"its column '{ellipsize(field.name)}'{'' if type_ in said else f' ({type_})'}: {said}"
                 raise ValueError(f'{what}; make a text of it, as with "{field.name}"::varchar in a query') from error
         raise
-
-
-def _has_texts(column: pa.ChunkedArray) -> bool:
-    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
-    return bool(pt.is_string(kind) or pt.is_large_string(kind))
 
 
 def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -15,6 +15,7 @@ import pyarrow.types as pt
 from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
 from nfrun.tables.formats import FormatError
+from nfrun.tables.plain_arrays import is_text, plain_column
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -113,23 +114,17 @@ def _is_date(text: str) -> bool:
 
 def with_plain_columns(table: pa.Table) -> pa.Table:
     """Return the table without encodings of columns of which Arrow cannot take rows."""
-    import pyarrow.compute as pc
-
     for i, field in enumerate(table.schema):
-        column = table.column(i)
-        if pt.is_run_end_encoded(field.type):
-            table = table.set_column(i, field.name, pc.run_end_decode(column))
-        elif pt.is_string_view(field.type) or pt.is_binary_view(field.type):
-            plain = pa.large_string() if pt.is_string_view(field.type) else pa.large_binary()
-            table = table.set_column(i, field.with_type(plain), column.cast(plain))
+        if pt.is_run_end_encoded(field.type) or pt.is_string_view(field.type) or pt.is_binary_view(field.type):
+            plain = plain_column(table.column(i))
+            table = table.set_column(i, field.with_type(plain.type), plain)
     return table
 
 
 def texts_of(column: pa.ChunkedArray, name: str) -> pa.Array:
     """Return the values of a column as texts, in a dictionary. Raises FormatError for a type that has no such texts."""
     kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
-    is_text = pt.is_string(kind) or pt.is_large_string(kind)
-    if not (is_text or pt.is_integer(kind) or pt.is_boolean(kind) or pt.is_date(kind) or pt.is_null(kind)):
+    if not (is_text(kind) or pt.is_integer(kind) or pt.is_boolean(kind) or pt.is_date(kind) or pt.is_null(kind)):
         what = f"'{name}' is {kind}, and rows are partitioned by texts, whole numbers, booleans and dates"
         raise FormatError(f"{what}: cast it in a sql node")
     plain = column.cast(pa.date32() if pt.is_date64(kind) else kind)

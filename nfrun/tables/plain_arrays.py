@@ -33,6 +33,37 @@ def held_type(kind: pa.DataType) -> pa.DataType:
             return kind
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether values of the type are texts, with offsets of either width."""
+    return bool(pt.is_string(kind) or pt.is_large_string(kind))
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether values of the type are lists of any kind."""
+    views = pt.is_list_view(kind) or pt.is_large_list_view(kind)
+    return bool(pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind) or views)
+
+
+def byte_width(kind: pa.DataType) -> int:
+    """Return how many whole bytes a value of the type takes, 0 if they differ or are none."""
+    if kind.num_fields or pt.is_boolean(kind) or pt.is_null(kind):
+        return 0
+    try:
+        bits: int = kind.bit_width
+    except ValueError:
+        return 0
+    return 0 if bits % 8 else bits // 8
+
+
+def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the same values in a type that Arrow's functions take: decoded, and halves of floats as floats."""
+    kind = held_type(column.type)
+    if kind != column.type or pt.is_string_view(kind) or pt.is_binary_view(kind):
+        kind = wide_type(kind)
+        column = pa.chunked_array([cast_to(decoded(chunk), kind) for chunk in column.chunks], kind)
+    return column.cast(pa.float32()) if pt.is_float16(kind) else column
+
+
 def with_inner_types(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
     """Return the type with what `change` makes of the types inside of lists and structs, or of the type itself."""
     if pt.is_struct(kind):

@@ -16,22 +16,25 @@ from nfrun.core.values import frozen
 from nfrun.system.units import to_seconds
 from nfrun.tables.contracts.check_values import reference_of
 from nfrun.tables.contracts.column_types import matches
-from nfrun.tables.contracts.columns import PER_SECOND, LiteralError, null_count, plain_column, ticks
 from nfrun.tables.contracts.finding import EVIDENCE_ROWS, Finding
 from nfrun.tables.contracts.row_checks import (
+    PER_SECOND,
     GivesNothing,
+    LiteralError,
     Mask,
     none_agree,
+    null_count,
     null_rows,
     rows_not_in,
     rows_outside,
     rows_that_agree,
     rows_unlike,
     rows_without_match,
+    ticks,
     unknown,
 )
 from nfrun.tables.contracts.type_names import OTHERS, parse_type
-from nfrun.tables.plain_arrays import held_type
+from nfrun.tables.plain_arrays import held_type, plain_column
 
 _SLICE = 1 << 16  # rows
 _MOST_LISTED = 8  # columns, in a message

@@ -13,7 +13,7 @@ import pyarrow.types as pt
 
 from nfrun.tables.contracts.type_names import DECIMALS, OTHERS, PLAIN, TypeName, parse_type
 from nfrun.tables.json_values import is_bytes
-from nfrun.tables.plain_arrays import held_type
+from nfrun.tables.plain_arrays import held_type, is_list, is_text
 
 # Names of UTC, known also on a machine without a database of time zones. `Etc/` may stand in front.
 _UTC = ("UTC", "Z", "ZULU", "UCT", "UNIVERSAL", "GMT", "GREENWICH")
@@ -21,29 +21,15 @@ _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
 _WEEKS = 70 * 52  # from 1970, in which two zones are compared
 
 
-def _is_string(type_: pa.DataType) -> bool:
-    return bool(pt.is_string(type_) or pt.is_large_string(type_) or pt.is_string_view(type_))
-
-
-def _is_list(type_: pa.DataType) -> bool:
-    return bool(
-        pt.is_list(type_)
-        or pt.is_large_list(type_)
-        or pt.is_fixed_size_list(type_)
-        or pt.is_list_view(type_)
-        or pt.is_large_list_view(type_)
-    )
-
-
 _FAMILIES: dict[str, Callable[[pa.DataType], bool]] = {
     "integer": pt.is_integer,
     "number": lambda type_: pt.is_integer(type_) or pt.is_floating(type_) or pt.is_decimal(type_),
-    "string": _is_string,
+    "string": lambda type_: is_text(type_) or pt.is_string_view(type_),
     "boolean": pt.is_boolean,
     "date": pt.is_date,
     "timestamp": pt.is_timestamp,
     "binary": is_bytes,
-    "list": _is_list,
+    "list": is_list,
     "struct": pt.is_struct,
     "any": lambda type_: True,
 }
@@ -78,7 +64,7 @@ def matches(name: TypeName, type_: pa.DataType) -> bool:
     if name.name == "map":
         (_, key), (_, value) = name.inner
         return bool(pt.is_map(type_)) and matches(key, type_.key_type) and matches(value, type_.item_type)
-    if not _is_list(type_) or not matches(name.inner[0][1], type_.value_type):
+    if not is_list(type_) or not matches(name.inner[0][1], type_.value_type):
         return False
     same_kind = str(type_).partition("<")[0] == name.name
     return same_kind and (name.name != "fixed_size_list" or type_.list_size == name.arguments[0])
