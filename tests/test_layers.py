@@ -21,7 +21,7 @@ import nfrun
 LAYERS = """
 core 4023
 system 4037
-tables 7449
+tables 7387
 code 6764
 rows 2737
 nodes 6744

@@ -40,9 +40,9 @@ from nfrun.system.logs.node_logs import KEEP_BYTES, LOG, STREAMS, Logs, StreamLo
 from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import available_memory, cores
+from nfrun.tables.output_files import WorkerStore
 from nfrun.tables.places.folder import open_place
 from nfrun.tables.places.stored_outputs import StoredOutputs, put_output
-from nfrun.tables.worker_store import WorkerStore
 
 _CALL_END = 1 << 16  # bytes of the end of what a call of a mapped node prints
 _MOST_INLINE = 1 << 16  # bytes of results of a call, or of failing rows, that are sent through the cluster

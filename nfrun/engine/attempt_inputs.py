@@ -14,8 +14,8 @@ from nfrun.core.output_types import TABLE, ending_of, form_of
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId
 
 if TYPE_CHECKING:
+    from nfrun.tables.output_files import WorkerStore
     from nfrun.tables.store import TableStore
-    from nfrun.tables.worker_store import WorkerStore
 
     OutputStore: TypeAlias = TableStore | WorkerStore  # passes outputs between nodes, in the run's process or a worker
 

@@ -12,7 +12,16 @@ import pyarrow.types as pt
 from xxhash import xxh3_128
 
 from nfrun.system.checksums import bytes_checksum, text_checksum
-from nfrun.tables.plain_arrays import cast_to, map_entries, run_indices, taken, unsigned, valid_values, wide_type
+from nfrun.tables.plain_arrays import (
+    cast_to,
+    is_list,
+    map_entries,
+    run_indices,
+    taken,
+    unsigned,
+    valid_values,
+    wide_type,
+)
 
 # Import pyarrow.compute where it is used: it takes 40 ms and 9 MB, and columns of numbers without nulls don't need it.
 _VERSION = b"nfrun table digest 1"  # raise it with every change that gives the same table another digest
@@ -256,15 +265,9 @@ def _nested(kind: pa.DataType) -> _Node | None:
     if pt.is_fixed_size_list(kind):
         child = _node(kind.value_field)
         return _List(f"fixed_size_list<{child.text}>[{kind.list_size}]", child, 0)
-    for is_list, name, width in (
-        (pt.is_list, "list", 4),
-        (pt.is_large_list, "large_list", 8),
-        (pt.is_list_view, "list_view", 4),
-        (pt.is_large_list_view, "large_list_view", 8),
-    ):
-        if is_list(kind):
-            child = _node(kind.value_field)
-            return _List(f"{name}<{child.text}>", child, width)
+    if is_list(kind):
+        child, name = _node(kind.value_field), str(kind).partition("<")[0]  # `list`, or `large_list_view`
+        return _List(f"{name}<{child.text}>", child, 8 if name.startswith("large") else 4)
     if pt.is_struct(kind) or pt.is_union(kind):
         fields = [kind.field(i) for i in range(kind.num_fields)]
         children = [_node(field) for field in fields]

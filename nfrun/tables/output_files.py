@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,14 +12,15 @@ import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
+from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE, file_name, form_of
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import frozen, mutable, replace
-from nfrun.system.kept_files import Content, NotKeepable, content_of, keep
+from nfrun.system.kept_files import Content, NotKeepable, content_of, keep, remove
 from nfrun.system.os_errors import reason
-from nfrun.tables.file_table import FileTable
+from nfrun.tables.file_table import FileTable, read_source
 from nfrun.tables.formats import FormatError
-from nfrun.tables.ipc import described, schema_line, size_of, write_file
+from nfrun.tables.ipc import described, open_file, schema_line, size_of, write_file
 from nfrun.tables.places.stored_outputs import StoredFile
 from nfrun.tables.stored_form import as_stored, has_dictionary, is_streamed, read_all
 from nfrun.tables.write_queue import Key
@@ -176,18 +178,8 @@ def write_output(path: Path | str, output: OutputId, attempt: int, value: Value,
         if isinstance(error, OSError | pa.ArrowException):
             raise failed_write(error, output, received) from error
         raise
-    ref = OutputRef(
-        output,
-        written.rows,
-        written.bytes,
-        schema_line(data.schema),
-        str(path),
-        written.digest,
-        attempt,
-        written.size,
-        written.checksum,
-        written.schema_digest,
-    )
+    ref = OutputRef(output, written.rows, written.bytes, schema_line(data.schema), str(path), None, attempt)
+    ref = written.described(ref)
     return ref if files is None else files.described(output, attempt, ref)
 
 
@@ -245,3 +237,57 @@ def file_output(
         what = f"cannot keep the output '{output}' ({made.bytes:,} bytes)"
         raise HandoffError(f"{what}: {reason(error)}", error) from error
     return replace(made, path=final)
+
+
+# ------------------------------------------------------------------ in a worker process
+
+
+class WorkerStore:
+    """Reads and writes tables as files in the work folder of a run.
+
+    The run's `TableStore` takes over the outputs published here with `register_file`.
+    """
+
+    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
+        self._folder = folder
+        self.fsync = fsync
+
+    def publish(self, output: OutputId, attempt: int, value: Value) -> OutputRef:
+        """Write an output to its file and return its reference. A `FileTable` that is not loaded is not written.
+
+        Raises HandoffError if the file cannot be written; exceptions of a `RecordBatchReader` pass through.
+        """
+        return write_output(output_path(self._folder, output, attempt), output, attempt, value, fsync=self.fsync)
+
+    def publish_file(self, output: OutputId, attempt: int, path: Path, type: str, *, moved: bool) -> OutputRef:
+        """Take over an output that is a file or folder, see `file_output`."""
+        return file_output(self._folder, output, attempt, path, type, moved=moved, fsync=self.fsync)
+
+    def open(self, ref: OutputRef) -> pa.Table | Path:
+        """Return the table, memory-mapped, or the path of a file or folder.
+
+        Reads a table that the run has not loaded from its files. Raises FormatError if that fails, and HandoffError if
+        it has no file, or the file cannot be opened.
+        """
+        if ref.type != TABLE:
+            return self.file(ref)
+        if ref.path is None and ref.files is not None:
+            return as_stored(read_source(ref.files))
+        return open_file(self.file(ref), ref.size)
+
+    def files(self, ref: OutputRef) -> FileSource:
+        """Return the files that hold the table of `ref.files`."""
+        assert ref.files is not None
+        return ref.files
+
+    def file(self, ref: OutputRef) -> Path:
+        """Return the path of the output's Arrow IPC file. Raises HandoffError if it has none."""
+        if ref.path is None:
+            raise HandoffError(f"the output '{ref.id}' has no file")
+        return Path(ref.path)
+
+    def discard(self, ref: OutputRef) -> None:
+        """Remove the file of an output whose attempt does not count. OSError is ignored."""
+        with suppress(OSError):
+            if str(path := self.file(ref)) == output_path(self._folder, ref.id, ref.attempt, ref.type):
+                remove(path)

@@ -9,7 +9,7 @@ memory map raises SIGBUS on a full disk.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,9 @@ class TableStore:
         self._closed = False
         self._lock = threading.Lock()
         self._change = threading.Condition(self._lock)
-        self._writer = WriterThread(self._change, self._lock, self._write_queue, self._entries, self._write)
+        self._work = threading.Condition(self._lock)  # wakes the thread only when there is work for it
+        self._busy = False
+        self._thread: threading.Thread | None = None
 
     # -- called by nodes -------------------------------------------------------------------------------------------
 
@@ -117,12 +119,12 @@ class TableStore:
         entry = in_memory(output, attempt, value, path)
         with self._lock:
             if entry.table is not None and (path is not None or temporary or output in self._retained):
-                self._writer.wait_for_room(entry.bytes, lambda: self._closed)
+                self._wait_for_room(entry.bytes)
                 self._refuse_if_closed(output)
                 if temporary:
                     self._keep_for_now(entry)
                 elif not entry.ref.digest:
-                    self._writer.add(entry)
+                    self._add(entry)
             self._entries[entry.key] = entry
         return entry.ref
 
@@ -208,7 +210,7 @@ class TableStore:
                     raise HandoffError(str(entry.error), entry.error)
                 entry.file_requested = True
                 if entry.key not in self._write_queue:  # kept in memory, or already hashed without a file
-                    self._writer.add(entry)
+                    self._add(entry)
                 self._change.wait_for(lambda: entry.key not in self._write_queue)
             # The output can be released during the wait: a detached attempt may still be running.
             if entry is None or entry.released:
@@ -262,7 +264,7 @@ class TableStore:
         Without `seconds`, wait without limit.
         """
         with self._lock:
-            return self._change.wait_for(lambda: not (self._write_queue.has_work() or self._writer.busy), seconds)
+            return self._change.wait_for(lambda: not (self._write_queue.has_work() or self._busy), seconds)
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the writer thread and drop all tables. Only the files of retained outputs stay, or all if persistent.
@@ -279,8 +281,9 @@ class TableStore:
                 if not stays or not wait:
                     self._release(output, attempt, keep_file=stays)
             self._change.notify_all()
-            self._writer.stop()
-        self._writer.join(wait=wait)
+            self._work.notify()
+        if self._thread is not None:
+            self._thread.join(None if wait else _CLOSE_SECONDS)
         with self._lock:
             while self._entries:
                 self._entries.popitem()[1].end_use()
@@ -326,7 +329,7 @@ class TableStore:
         """Count a table that stays in memory until it is released. Over a quarter of the budget they become files."""
         entry.temporary, entry.file_requested = True, self._write_queue.count_temporary(entry.bytes)
         if entry.file_requested or not entry.ref.digest:
-            self._writer.add(entry)
+            self._add(entry)
 
     def _refuse_if_closed(self, output: str) -> None:
         if self._closed:
@@ -345,7 +348,7 @@ class TableStore:
             path = self._path_of(entry.ref)
             if entry.written and not keep_file and self._is_own(entry.ref):
                 self._write_queue.unlink(path)
-                self._writer.wake()
+                self._wake()
 
     # -- the writer thread -----------------------------------------------------------------------------------------
 
@@ -383,88 +386,51 @@ class TableStore:
             self._entries[key] = entry = StoredOutput(key, ref, table, written=True, plain=ref.type != TABLE)
             entry.files, entry.stored = FileTable(ref.files, ref.rows) if ref.files else None, stored
 
+    # -- the thread that writes files and unlinks others, so that nodes do not wait for it ---------------------------
 
-# ------------------------------------------------------------------ its thread
-
-
-class WriterThread:
-    """Writes output files and unlinks others, so that nodes do not wait for it: one task of a queue after the other.
-
-    The thread starts when there is work.
-
-    `write` writes one of the `outputs`. `change`, a condition of the `lock`, is notified after each task. `busy` tells
-    whether a task is under way. Hold the lock to read it, and to call a method other than `join`.
-    """
-
-    def __init__(
-        self,
-        change: threading.Condition,
-        lock: threading.Lock,
-        queue: WriteQueue,
-        outputs: Mapping[Key, StoredOutput],
-        write: Callable[[StoredOutput], None],
-    ) -> None:
-        self.busy = False
-        self._outputs = outputs
-        self._write = write
-        self._change = change
-        self._lock = lock
-        self._work = threading.Condition(lock)  # wakes the thread only when there is work for it
-        self._queue = queue
-        self._closed = False
-        self._thread: threading.Thread | None = None
-
-    def wake(self) -> None:
+    def _wake(self) -> None:
         """Start the thread, or tell it that there is work. Raises HandoffError if it cannot be started."""
         if self._thread is None:
             self._thread = start_thread(self._run, "nfrun-writer")
         self._work.notify()
 
-    def add(self, output: StoredOutput) -> None:
+    def _add(self, entry: StoredOutput) -> None:
         """Queue an output. Raises HandoffError if the thread cannot be started."""
-        self.wake()  # before the output is queued; the lock is held until it is
-        self._queue.add(output.key, output.bytes)
+        self._wake()  # before the output is queued; the lock is held until it is
+        self._write_queue.add(entry.key, entry.bytes)
 
-    def wait_for_room(self, size: int, is_closed: Callable[[], bool]) -> None:
-        """Wait until the queue has room for so many bytes, or `is_closed`."""
-        if not self._queue.has_room(size):
-            self._queue.waiters += 1
+    def _wait_for_room(self, size: int) -> None:
+        """Wait until the queue has room for so many bytes, or the store is closed."""
+        if not self._write_queue.has_room(size):
+            self._write_queue.waiters += 1
             pa.default_memory_pool().release_unused()  # of the inputs of nodes that have ended
             try:
-                self._change.wait_for(lambda: is_closed() or self._queue.has_room(size))
+                self._change.wait_for(lambda: self._closed or self._write_queue.has_room(size))
             finally:
-                self._queue.waiters -= 1
-
-    def stop(self) -> None:
-        """End the thread once there is no work."""
-        self._closed = True
-        self._work.notify()
-
-    def join(self, *, wait: bool) -> None:
-        """Wait for the end of the thread, not for long if not `wait`. Call it without the lock."""
-        if self._thread is not None:
-            self._thread.join(None if wait else _CLOSE_SECONDS)
+                self._write_queue.waiters -= 1
 
     def _run(self) -> None:
+        """Do one task of the queue after the other, until the store is closed and there is none."""
         with suppress(Exception):  # too many open files, for instance: then each write fails
             import nfrun.tables.digest  # noqa: F401  (now, not while the end of the run waits for it)
 
+        queue = self._write_queue
         while True:
             with self._lock:
-                self.busy = False
+                self._busy = False
                 self._change.notify_all()
-                self._work.wait_for(lambda: self._queue.has_work() or self._closed)
-                under_pressure = self._queue.under_pressure()
-                task = self._queue.next()
+                self._work.wait_for(lambda: queue.has_work() or self._closed)
+                under_pressure = queue.under_pressure()
+                task = queue.next()
                 if task is None:
                     return
-                self.busy = True
-                job = task if isinstance(task, str) else self._outputs[task]
+                self._busy = True
+                job = task if isinstance(task, str) else self._entries[task]
             if isinstance(job, str):
                 with suppress(OSError):
                     remove(Path(job))
             else:
                 self._write(job)
-                if under_pressure or self._queue.under_pressure():
+                if under_pressure or queue.under_pressure():
                     # Allocators keep freed memory, glibc's up to several times the budget, until asked to return it.
                     pa.default_memory_pool().release_unused()

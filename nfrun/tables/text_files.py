@@ -201,15 +201,15 @@ def _with_whole_numbers(name: str, table: pa.Table, read: Read, open_file: Calla
     return table
 
 
-class _Lost(str):
+class _Lost(Exception):
     """A whole number that no double is."""
 
 
-def _whole_number(text: str) -> float | str:
-    from decimal import Decimal
-
+def _double(text: str) -> float:
     value = float(text)
-    return value if Decimal(repr(value)) == Decimal(text) else _Lost(text)
+    if Decimal(repr(value)) != Decimal(text):
+        raise _Lost(ellipsize(text, 40))
+    return value
 
 
 def _check_whole_numbers(name: str, open_file: Callable[[], Any]) -> None:
@@ -217,23 +217,16 @@ def _check_whole_numbers(name: str, open_file: Callable[[], Any]) -> None:
     with open_file() as stream:
         for number, line in enumerate(BufferedReader(stream), 1):
             try:
-                row = json.loads(line, parse_int=_whole_number) if line.strip() else {}
+                row = json.loads(line) if line.strip() else {}
+                json.loads(json.dumps(row.get(name)), parse_int=_double)
+            except _Lost as lost:
+                raise ValueError(
+                    f"column '{ellipsize(name)}' has {lost} in line {number}, which no double is, beside numbers that"
+                    " are no whole ones: write it as a text, or give its type in a schema:"
+                    f" {{{ellipsize(name)}: double}}"
+                ) from None
             except ValueError:  # several values in a line, which Arrow reads
                 continue
-            for lost in _lost_in(row.get(name)):
-                raise ValueError(
-                    f"column '{ellipsize(name)}' has {ellipsize(lost, 40)} in line {number}, which no double is, beside"
-                    " numbers that are no whole ones: write it as a text, or give its type in a schema:"
-                    f" {{{ellipsize(name)}: double}}"
-                )
-
-
-def _lost_in(value: Any) -> Iterator[str]:
-    if isinstance(value, _Lost):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _lost_in(inner)
 
 
 def _leaf_types(type_: pa.DataType) -> list[pa.DataType]:

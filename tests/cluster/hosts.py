@@ -21,9 +21,9 @@ from nfrun.core.values import replace
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder
 from nfrun.rows.piece import Piece
 from nfrun.rows.recorder import WorkerData
+from nfrun.tables.output_files import WorkerStore
 from nfrun.tables.places.folder import open_place
 from nfrun.tables.places.stored_outputs import StoredOutputs, put_output
-from nfrun.tables.worker_store import WorkerStore
 
 NOTHING: Mapping[str, Any] = {}
 NODE = OutputId("node")

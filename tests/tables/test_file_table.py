@@ -17,8 +17,8 @@ from nfrun.system.checksums import FileChecksums
 from nfrun.tables import file_io, file_table
 from nfrun.tables.file_table import FileTable, check_unchanged, open_files
 from nfrun.tables.formats import FormatError
+from nfrun.tables.output_files import WorkerStore
 from nfrun.tables.store import TableStore
-from nfrun.tables.worker_store import WorkerStore
 
 OUTPUT = OutputId("a")
 TABLE = pa.table({"n": pa.array(range(1000), pa.int64()), "text": [f"row {i}" for i in range(1000)]})

@@ -19,9 +19,9 @@ import pytest
 from nfrun.core.pipeline import OutputId
 from nfrun.tables.digest import table_digest
 from nfrun.tables.formats import FormatError
+from nfrun.tables.output_files import WorkerStore
 from nfrun.tables.store import TableStore
 from nfrun.tables.stored_form import MIN_ROWS, frozen, frozen_output, with_one_dictionary_each
-from nfrun.tables.worker_store import WorkerStore
 
 OUTPUT = OutputId("a")
 MODES = ("auto", "mmap", "memory")

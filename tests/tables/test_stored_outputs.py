@@ -14,11 +14,10 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import content_of
-from nfrun.tables.output_files import hand_on
+from nfrun.tables.output_files import WorkerStore, hand_on
 from nfrun.tables.places.folder import Folder
 from nfrun.tables.places.stored_outputs import StoredOutputs, output_name, put_output
 from nfrun.tables.store import TableStore
-from nfrun.tables.worker_store import WorkerStore
 
 ID = OutputId("node", "")
 

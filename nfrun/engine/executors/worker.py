@@ -247,7 +247,7 @@ class _Worker:
 
     def make(self, order: AttemptOrder, outbox: Outbox) -> Outcome:
         """Make one attempt. Raises Cancelled if SIGTERM comes outside the node's code."""
-        from nfrun.tables.worker_store import WorkerStore  # here: the run's process needs no Arrow yet
+        from nfrun.tables.output_files import WorkerStore  # here: the run's process needs no Arrow yet
 
         config, spec = self._config, order.node
         runner = AttemptRunner(
