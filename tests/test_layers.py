@@ -24,7 +24,7 @@ system 4037
 tables 7387
 code 6764
 rows 2737
-nodes 6744
+nodes 6730
 pipeline_file 7268
 engine 4502
 cluster 3431

@@ -235,3 +235,12 @@ def seed_of(node: NodeSpec, rows: bytes = b"") -> str | None:
     are used for other nodes, too. None if the node shall draw other numbers each time.
     """
     return None if node.cache is False else json.dumps([rows.hex() or node.id, node.kind, node.body, dict(node.with_)])
+
+
+def texts_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield the texts in a value, each with its path."""
+    if isinstance(value, str):
+        yield path, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, item in items:
+        yield from texts_in(item, (*path, step))

@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nfrun.core.pipeline import has_expression
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.values import frozen
-from nfrun.nodes.base import CancelToken, NodeContext
+from nfrun.nodes.base import CancelToken, NodeContext, texts_in
 from nfrun.nodes.python_context import node_logger
 
 if TYPE_CHECKING:
@@ -147,20 +147,11 @@ def named_columns(value: Any) -> dict[str, tuple[tuple[str | int, ...], int]]:
     Texts with expressions count once these are evaluated.
     """
     found: dict[str, tuple[tuple[str | int, ...], int]] = {}
-    for path, text in _texts_in(value):
+    for path, text in texts_in(value):
         for match in _COLUMN.finditer(text) if not has_expression(text) else ():
             if match[2]:
                 found.setdefault(match[2], (path, match.start()))
     return found
-
-
-def _texts_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield the texts in a value, each with its path."""
-    if isinstance(value, str):
-        yield path, value
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for step, item in items:
-        yield from _texts_in(item, (*path, step))
 
 
 def filled_in(value: Any, row: Mapping[str, Any]) -> Any:

@@ -17,6 +17,7 @@ import nfrun
 from nfrun.core.pipeline import has_expression
 from nfrun.core.text import closest_match, did_you_mean, ellipsize
 from nfrun.core.values import frozen
+from nfrun.nodes.base import texts_in
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -110,10 +111,7 @@ def check_value(schema: Mapping[str, Any], value: Any, whole: str, *, evaluated:
 
 def has_expressions(value: Any) -> bool:
     """Return whether a value is a text with an expression, or has one in it."""
-    if isinstance(value, str):
-        return has_expression(value)
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(map(has_expressions, items))
+    return any(has_expression(text) for _, text in texts_in(value))
 
 
 def violations(error: ValidationError, whole: str) -> Iterator[Violation]:

@@ -28,10 +28,6 @@ _QUERY = re.compile(r"\b(?:with|select|from|values)\b", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d][\w$]*")
 # A word, a sign, a text or, as the group, a comment.
 _WORD = re.compile(r"(--[^\n]*|/\*.*?\*/)|'[^']*'|[^\W\d]\w*|\S", re.DOTALL)
-_BEFORE_NAMES = """
-select from join by as with on where and or not into table update distinct between case when then else
-, ( [ . : = + - * / % | < >
-"""
 _NO_NAMES = """
 and or not from where select on as in is then else when like having union except join
 """
@@ -145,9 +141,9 @@ def _syntax_error(node: NodeSpec, said: str, at: int | None) -> NodeDiagnostic:
     here = next((i for i, word in enumerate(words) if word.start() >= at), len(words) - 1)
     inputs = [item.name for item in node.inputs]
     for i in range(here, max(-1, here - 2), -1):
-        word, before = words[i], words[i - 1][0].lower() if i else ""
-        may_be_name = (before in _BEFORE_NAMES.split() or word[0] in inputs) and _NAME.fullmatch(word[0])
-        if may_be_name and word[0].lower() not in _NO_NAMES.split() and _goes_on(node, word, f'"{word[0]}"'):
+        word = words[i]
+        may_be_name = _NAME.fullmatch(word[0]) and word[0].lower() not in _NO_NAMES.split()
+        if may_be_name and _goes_on(node, word, f'"{word[0]}"'):
             hint = f"'{word[0]}' is a reserved word: write \"{word[0]}\" if it is a name"
             return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
     word = words[here]

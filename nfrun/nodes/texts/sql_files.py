@@ -14,7 +14,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
-from nfrun.nodes.base import NamedFiles
+from nfrun.nodes.base import NamedFiles, texts_in
 from nfrun.tables.formats import format_of
 
 # Comments (they may hold quotes), strings in all notations, values, and dotted names, which may name files unquoted.
@@ -91,7 +91,7 @@ def named_in_sql(text: str, values: Mapping[str, Any]) -> Iterator[str]:
     Of patterns, only those for a known format: others may be regular expressions.
     """
     strings = (token for token in _TOKEN.finditer(text) if token.lastgroup in (*_QUOTES, "dollars"))
-    for string in (*(_string(token) for token in strings), *_texts(dict(values))):
+    for string in (*(_string(token) for token in strings), *(text for _, text in texts_in(dict(values)))):
         if string and len(string) <= _LONGEST and (format_of(string) or not has_magic(string)):
             yield _URI.sub("", string, count=1)
 
@@ -109,7 +109,7 @@ def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             continue
         before = text[max(0, token.start() - 80) : token.start()]
         if kind == "value":
-            yield from ((name, before) for name in _texts(values.get(token[kind])))
+            yield from ((name, before) for _, name in texts_in(values.get(token[kind])))
         else:
             string = _string(token)
             yield string, before
@@ -121,14 +121,6 @@ def _string(token: re.Match[str]) -> str:
     kind = str(token.lastgroup)
     quote = _QUOTES.get(kind)
     return token[kind].replace(quote * 2, quote) if quote else token[kind]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
 
 
 def _files(name: str, base: Path, folder: bool) -> Iterator[tuple[str, Path]]:
