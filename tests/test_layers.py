@@ -25,7 +25,7 @@ tables 7387
 code 6764
 rows 2737
 nodes 6730
-pipeline_file 7268
+pipeline_file 7244
 engine 4502
 cluster 3431
 history 6294

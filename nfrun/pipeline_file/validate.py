@@ -5,27 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline, has_expression
+from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.core.values import replace
-from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.axes import find_values
 from nfrun.pipeline_file.budgets import refused_amounts
 from nfrun.pipeline_file.built_document import BuiltPipeline
 from nfrun.pipeline_file.cells import MatrixNames, expand
-from nfrun.pipeline_file.expressions import names_in
 from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_paths
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.missing import code_warnings, missing, warnings_of
 from nfrun.pipeline_file.parameters import default_names
 from nfrun.pipeline_file.resolve import NodeBinder, each_once, functions_of
 from nfrun.pipeline_file.subpipelines import check_count, with_included
-from nfrun.pipeline_file.yaml.document import Document, entries
-
-_MATRIX = {"matrix"}
+from nfrun.pipeline_file.yaml.document import Document
 
 
 def validate_file(
@@ -89,36 +84,10 @@ def matrix_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
 
 def cell_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
     """Return what is wrong with expressions in cells that use nothing but `matrix`. The pipeline is expanded."""
-    binder = NodeBinder(document, names=NOTHING, functions=FunctionLookup(Path(pipeline.folder)))
+    functions = FunctionLookup(Path(pipeline.folder))
+    binder = NodeBinder(document, names=NOTHING, functions=functions, only=("matrix",))
     binder.cells = MatrixNames(pipeline.axes)
-    fields: dict[str, dict[str, Any]] = {}
     for spec in pipeline.nodes.values():
         if spec.of:
-            if spec.of not in fields:
-                fields[spec.of] = _of_matrix_alone(spec)
-            if fields[spec.of]:
-                binder.node(replace(spec, **fields[spec.of]))
+            binder.node(spec)
     return each_once(binder.diagnostics)
-
-
-def _of_matrix_alone(spec: NodeSpec) -> dict[str, Any]:
-    """Return the fields with expressions of a cell without values that see more than `matrix`, {} if none is left."""
-    kept = {
-        name: {key: value for key, value in getattr(spec, name).items() if _names(value) <= _MATRIX}
-        for name in ("with_", "env", "unbound")
-    }
-    # A path is checked together with the options under `with`.
-    is_known = kind_of(spec).says.is_template and _names(spec.body) <= _MATRIX and len(kept["with_"]) == len(spec.with_)
-    body = spec.body if is_known else ""
-    files = spec.files if _names([*spec.files]) <= _MATRIX else ()
-    if_ = spec.if_ if _names(spec.if_) <= _MATRIX else True
-    if not any(map(_names, (body, [*files], if_, *kept.values()))):
-        return {}
-    return {"body": body, "files": files, "if_": if_, "redacted_env": NOTHING, **kept}
-
-
-def _names(value: Any) -> set[str]:
-    """Return the top-level names in the expressions of a nested value."""
-    if isinstance(value, str):
-        return names_in(value) if has_expression(value) else set()
-    return {name for _, item in entries(value) for name in _names(item)}

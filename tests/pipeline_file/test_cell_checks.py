@@ -35,6 +35,9 @@ x: {matrix: fold, run: x, executor: "${{ matrix.fold }}"}
 x: {matrix: fold, run: x, files: ["${{ matrix.fold }}"]}
 4:37: this is no name of a file: 0
 
+x: {matrix: m, sql: select 1 as a, checks: [{rows: "${{ matrix.m.id }}"}]}
+4:54: 'rows' must be a whole number, or a mapping with min and max (for example rows: 5, or rows: {min: 1})
+
 x: {matrix: m, read: "${{ matrix.m.id }}.foo"}
 4:24: the ending of this file does not tell its format (known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv})
 
@@ -72,6 +75,7 @@ def test_a_value_that_is_wrong_for_its_place_is_told_once(tmp_path: Path, case: 
         'x: {matrix: m, read: "${{ matrix.m.id }}.foo", with: {format: csv}, continue_on_error: true}',
         'x: {matrix: m, read: "${{ matrix.m.id }}.foo", with: {format: "${{ params.n ~ \'csv\' }}"}}',
         'x: {matrix: m, run: x, with: {c: "${{ matrix.m.C | default(3) }}"}}',
+        'x: {matrix: fold, sql: select 1 as a, with: {c: "${{ matrix.fold }}"}, checks: [{rows: "${{ params.n }}"}]}',
     ],
 )
 def test_what_depends_on_more_than_axes_is_left_to_plan(tmp_path: Path, text: str) -> None:
