@@ -30,7 +30,7 @@ engine 4502
 cluster 3431
 history 6294
 reports 3587
-lookback 4456
+lookback 4424
 session 4326
 cli 2639
 """

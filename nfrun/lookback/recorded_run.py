@@ -8,13 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import NotRecorded
-from nfrun.core.events import Failure
-from nfrun.core.map_spec import MapCounts
-from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import closest_match, ellipsize, file_stem, shortened
-from nfrun.core.values import field, frozen
+from nfrun.core.values import fields, frozen
 from nfrun.history.journal import (
     FailedAttempt,
     FinishedNode,
@@ -39,41 +35,28 @@ _INPUT = "input "  # begins the names of key inputs that are inputs of the node
 
 
 @frozen
-class RecordedNode:
-    """A node as the journal of a run has it.
+class RecordedNode(UnfinishedNode):
+    """A node as the journal of a run has it: the fields of both kinds of lines.
 
-    `status` is `ok`, `reused`, `failed`, `skipped` or `cancelled`. `finished` has its outputs, None unless it is ok or
-    reused. `started` is in seconds after the run began, None if it did not start, or if that is not recorded.
-    `attempts` is 0 where it is not recorded. `reason` says why it ran, and `because` which failed node it was skipped
-    for. `tolerated`: that it failed or was skipped did not let the run fail. A cell has its matrix under `of`,
-    and in `cell` its value on each axis. `checks` are the results of its checks. `map` counts the rows
-    of a mapped node. `times` are those of the last attempt, None where they are not recorded, and `failed` are the
-    attempts before it. `memory` and `worker` are as in `FinishedNode`.
+    `status` may also be `ok` or `reused`. `finished` has its outputs, None unless it is one of these.
     """
 
-    node: str
-    status: str
-    duration: float
-    started: float | None
-    attempts: int
-    reason: str
-    because: str = ""
-    failure: Failure | None = None
     finished: FinishedNode | None = None
-    tolerated: bool = False
-    of: str = ""
-    cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    checks: tuple[CheckResult, ...] = ()
-    map: MapCounts | None = None
-    times: NodeTimes | None = None
-    failed: tuple[FailedAttempt, ...] = ()
-    memory: int = 0
-    worker: str = ""
+
+    @property
+    def last_times(self) -> NodeTimes | None:
+        """The times of the last attempt, None where they are not recorded."""
+        return times_of_line(self.times)
+
+    @property
+    def earlier(self) -> tuple[FailedAttempt, ...]:
+        """The attempts before the last one."""
+        return attempts_of_line(self.failed)
 
     @property
     def work(self) -> float:
         """The seconds that all attempts took, as far as they are recorded; `duration` is that of the last one."""
-        return self.duration + sum(attempt.ended - attempt.started for attempt in self.failed)
+        return self.duration + sum(attempt.ended - attempt.started for attempt in self.earlier)
 
     @property
     def outputs(self) -> tuple[FinishedOutput, ...]:
@@ -91,7 +74,8 @@ def read_nodes(run: ListedRun) -> list[RecordedNode]:
 
     Each of these is in the order in which they started, or else in that of the journal.
     """
-    return _sorted(map(recorded, ends_of(read_journal(run.folder)).values()))
+    nodes = map(recorded, ends_of(read_journal(run.folder)).values())
+    return sorted(nodes, key=lambda node: (_RANKS.get(node.status, 9), node.started or 0.0))
 
 
 def read_cells(run: ListedRun, of: str) -> list[RecordedNode]:
@@ -104,10 +88,6 @@ def read_cells(run: ListedRun, of: str) -> list[RecordedNode]:
 def _sort_key(value: Any) -> tuple[bool, float, str]:
     is_text = isinstance(value, str)
     return is_text, 0.0 if is_text else float(value), str(value)
-
-
-def _sorted(nodes: Iterable[RecordedNode]) -> list[RecordedNode]:
-    return sorted(nodes, key=lambda node: (_RANKS.get(node.status, 9), node.started or 0.0))
 
 
 def read_node(run: ListedRun, node: str) -> RecordedNode:
@@ -127,7 +107,7 @@ def ends_of(journal: JournalContents) -> dict[str, Node]:
     return {end.node: end for end in ends}
 
 
-def why(node: RecordedNode | UnfinishedNode) -> str:
+def why(node: UnfinishedNode) -> str:
     """Return why a node ran, or why it did not."""
     if node.status == "skipped":
         return f"an input is absent because of '{node.because}'" if node.tolerated else f"'{node.because}' failed"
@@ -139,7 +119,8 @@ def read_inputs(run: ListedRun, node: RecordedNode) -> Iterator[tuple[str, Finis
 
     The journal has their content by digests. Of outputs with the same content, one that is called as the input.
     """
-    digests = _inputs(node)
+    key_inputs = node.finished.key_inputs if node.finished else {}  # of others, inputs have no digests
+    digests = {part[len(_INPUT) :]: value for part, value in key_inputs.items() if part.startswith(_INPUT)}
     if not digests:
         return
     texts = [json.dumps(digest.partition(" ")[0]) for digest in digests.values()]
@@ -150,25 +131,12 @@ def read_inputs(run: ListedRun, node: RecordedNode) -> Iterator[tuple[str, Finis
         yield name, next(iter(named or same), None)
 
 
-def _inputs(node: RecordedNode) -> Mapping[str, str]:
-    """Return the digests of a node's inputs by name. Those of nodes that have not finished are not recorded."""
-    key_inputs = node.finished.key_inputs if node.finished else {}
-    return {part[len(_INPUT) :]: value for part, value in key_inputs.items() if part.startswith(_INPUT)}
-
-
 def recorded(found: Node) -> RecordedNode:
     """Return what the line of a node in a journal says."""
-    of_all = (found.duration, found.started, found.attempts, found.reason)
-    cell: dict[str, Any] = {"of": found.of, "cell": found.cell, "checks": found.checks, "map": found.map}
-    if found.times or found.worker:
-        cell |= {"times": times_of_line(found.times), "memory": found.memory, "worker": found.worker}
-    if found.failed:
-        cell["failed"] = attempts_of_line(found.failed)
+    given = {each.name: getattr(found, each.name) for each in fields(UnfinishedNode) if hasattr(found, each.name)}
     if isinstance(found, FinishedNode):
-        return RecordedNode(found.node, "reused" if found.reused else "ok", *of_all, finished=found, **cell)
-    return RecordedNode(
-        found.node, found.status, *of_all, found.because, found.failure, tolerated=found.tolerated, **cell
-    )
+        given |= {"status": "reused" if found.reused else "ok", "finished": found}
+    return RecordedNode(**given)
 
 
 def _no_such_node(run: ListedRun, node: str) -> str:

@@ -315,13 +315,13 @@ def node_head(run: ListedRun, node: RecordedNode, look: Look) -> Iterator[str]:
 
 def _attempts(node: RecordedNode) -> str:
     """Return the number of attempts, and why those before the last one failed."""
-    failed = [f"{format_seconds(each.ended - each.started)}: {ellipsize(each.error, 200)}" for each in node.failed]
+    failed = [f"{format_seconds(each.ended - each.started)}: {ellipsize(each.error, 200)}" for each in node.earlier]
     return "\n".join([str(node.attempts), *failed]) if node.attempts else ""
 
 
 def _spent(node: RecordedNode) -> str:
     """Return for what the last attempt took its time, "" if that is not recorded."""
-    times = node.times
+    times = node.last_times
     if times is None or node.status not in ("ok", "failed"):
         return ""
     found = {"queued": times.queued, "waiting for inputs": times.inputs, "working": node.duration}
@@ -415,7 +415,7 @@ def node_document(
     run: ListedRun, node: RecordedNode, inputs: Inputs, files: Mapping[str, Path], paths: Mapping[str, Path | None]
 ) -> dict[str, Any]:
     """Return a node as a JSON document. `files` are its logs by stream, `paths` the files of its outputs by id."""
-    finished = node.finished
+    finished, times = node.finished, node.last_times
     return {
         "run": run_json(run),
         "node": node.node,
@@ -429,8 +429,8 @@ def node_document(
         "key_inputs": dict(finished.key_inputs) if finished else {},
         "reads": dict(finished.reads) if finished else {},
         "wrote": {shown_name(name): checksum for name, checksum in finished.wrote.items()} if finished else {},
-        "times": None if node.times is None else {f"{name}_s": value for name, value in asdict(node.times).items()},
-        "failed_attempts": [asdict(attempt) for attempt in node.failed],
+        "times": None if times is None else {f"{name}_s": value for name, value in asdict(times).items()},
+        "failed_attempts": [asdict(attempt) for attempt in node.earlier],
         "memory": node.memory or None,
         "worker": node.worker or None,
         "obstacle": (finished.obstacle if finished else "") or None,

@@ -13,7 +13,7 @@ from conftest import Here
 from kept_runs import Kept, failure, finished, output
 
 from nfrun.core.events import Frame
-from nfrun.history.journal import FailedAttempt, UnfinishedNode
+from nfrun.history.journal import UnfinishedNode
 from nfrun.lookback.recorded_run import RecordedNode
 from nfrun.lookback.run_view import node_json
 from nfrun.tables.ipc import write_file
@@ -308,8 +308,8 @@ def test_a_node_without_an_end_in_a_killed_run_was_under_way_if_it_has_logs(
 
 
 def test_a_node_took_as_long_as_all_its_attempts() -> None:
-    failed = (FailedAttempt(0.5, 1.5, 0.2, 0.0, "no"), FailedAttempt(1.7, 1.95, 0.2, 0.0, "no"))
-    assert node_json(RecordedNode("a", "ok", 2.0, 0.5, 3, "", failed=failed))["took_s"] == 3.25
+    failed = ((500_000, 1_500_000, 200_000, 0, "no"), (1_700_000, 1_950_000, 200_000, 0, "no"))
+    assert node_json(RecordedNode("a", "ok", duration=2.0, failed=failed))["took_s"] == 3.25
 
 
 def test_json_of_a_run_has_all_its_nodes(here: Here, tmp_path: Path, kept: Kept) -> None:

@@ -88,14 +88,14 @@ def read_recorded(run: ListedRun) -> Recorded:
         if name in ends:
             nodes[name] = recorded(ends[name])
         elif planned[name].disabled:
-            nodes[name] = RecordedNode(name, DISABLED, 0.0, None, 0, "", planned[name].disabled)
+            nodes[name] = RecordedNode(name, DISABLED, because=planned[name].disabled)
         elif run.ending is None or not run.ending.counts:  # of a run that has ended, nodes without a line have no part
-            nodes[name] = RecordedNode(name, NOT_ENDED, 0.0, None, 0, "")
+            nodes[name] = RecordedNode(name, NOT_ENDED)
         if name not in ends and name in nodes and planned[name].of:
             nodes[name] = replace(nodes[name], of=planned[name].of, cell=planned[name].cell)
     reads, waits_for = _graph(planned, nodes)
     stages = _stages(reads, waits_for, {name for name, node in planned.items() if node.runs_last})
-    times = {name: found for name in ends if (found := nodes[name].times) is not None}
+    times = {name: found for name in ends if (found := nodes[name].last_times) is not None}
     spans = {name: span for name in ends if (span := _span_of(nodes[name])) is not None}
     outputs = {output.id: output for node in nodes.values() for output in node.outputs}
     return Recorded(run, journal, ends, nodes, plan, planned, reads, waits_for, stages, times, spans, outputs)
@@ -105,9 +105,9 @@ def _span_of(node: RecordedNode) -> Span | None:
     """Return when a node was ready, started and ended, None if it did not run, or if that is not recorded."""
     if node.status in ("reused", "skipped") or node.started is None:
         return None
-    if (times := node.times) is not None:
-        queued = node.failed[0].queued if node.failed else times.queued
-        failed = sum(attempt.ended - attempt.started for attempt in node.failed)
+    if (times := node.last_times) is not None:
+        queued = earlier[0].queued if (earlier := node.earlier) else times.queued
+        failed = sum(attempt.ended - attempt.started for attempt in earlier)
         retrying = max(0.0, times.started - node.started - failed)
         return Span(node.started - queued, node.started, times.ended, node.duration + failed, retrying)
     return Span(node.started, node.started, node.started + node.duration, node.duration)

@@ -58,11 +58,11 @@ def recorded_trace(run: ListedRun, redact: Callable[[str], str]) -> str:
 def _slices(found: Recorded, redact: Callable[[str], str]) -> Iterator[_Slice]:
     for name, span in found.spans.items():
         node, place = found.nodes[name], _place_of(found, name)
-        for number, tried in enumerate(node.failed, 1):
+        for number, tried in enumerate(node.earlier, 1):
             facts: dict[str, object] = {"error": escape_controls(redact(tried.error))}
             times = NodeTimes(tried.started, tried.ended, tried.queued)
             yield _slice(name, number, _place_of(found, name, ""), times, tried.ended - tried.started, "retried", facts)
-        times = node.times or NodeTimes(span.started, span.ended, span.started - span.ready)
+        times = node.last_times or NodeTimes(span.started, span.ended, span.started - span.ready)
         status, facts = "cancelled", {"why": _CANCELLED}
         if node.failure is not None:
             status, facts = "failed", {"error": escape_controls(redact(node.failure.error))}

@@ -164,7 +164,7 @@ def _times(found: Recorded, name: str) -> dict[str, Any]:
     """Return when a node worked, its attempts, and what it did in the last one. Times are rounded to microseconds."""
     node, span, times = found.nodes[name], found.spans[name], found.times.get(name)
     seconds = {"queued": span.ready, "started": span.started, "ended": span.ended}
-    seconds["duration"] = node.duration + sum(attempt.ended - attempt.started for attempt in node.failed)
+    seconds["duration"] = node.work
     started = span.started
     if times is None:
         phases = [("work", span.started, span.ended)]
@@ -188,7 +188,7 @@ def _times(found: Recorded, name: str) -> dict[str, Any]:
     if node.failure is not None:
         last["failure"] = node.failure.error
     if node.failed or node.attempts > 1:
-        attempts = [_attempt(attempt) for attempt in node.failed] or [{}] * (node.attempts - 1)
+        attempts = [_attempt(attempt) for attempt in node.earlier] or [{}] * (node.attempts - 1)
         shown["attempts"] = [*attempts, last]
     return shown
 
