@@ -29,8 +29,8 @@ pipeline_file 7244
 engine 4502
 cluster 3431
 history 6294
-reports 3587
-lookback 4424
+reports 3572
+lookback 4410
 session 4326
 cli 2639
 """

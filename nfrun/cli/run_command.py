@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
@@ -115,8 +114,7 @@ def _summary(
     options, pipeline = setup.options, setup.pipeline
     from nfrun.reports.summary import Summary
 
-    with_rich = not options.quiet and not all(is_plain(stream, options.color) for stream in (results, err))
-    if with_rich:
+    if not options.quiet and not all(is_plain(stream, options.color) for stream in (results, err)):
         # Import only the package for now. After nodes have run, a file rich.py of the user would be found instead.
         import rich  # noqa: F401
     return Summary(
@@ -125,7 +123,6 @@ def _summary(
         err,
         pipeline=pipeline.name,
         console=partial(printer_on, color=options.color),
-        import_console=partial(import_module, "nfrun.reports.console") if with_rich else lambda: None,
         outputs={} if options.json else pipeline.outputs,
         absent={} if options.json else {name: id.node for name, id in pipeline.absent_outputs.items()},
         preview=preview,

@@ -8,7 +8,7 @@ from typing import IO
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
-from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
+from nfrun.core.events import GIL_WAIT_SECONDS, Event
 from nfrun.core.output_types import TABLE
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.core.values import KW_ONLY, field, mutable
@@ -37,17 +37,16 @@ _FASTER = 1.1  # a speed-up over one node at a time that is worth a line
 class Summary:
     """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
-    `console(stream)` makes the console of a stream, and `import_console()` imports what that needs. `outputs` maps the
-    shown names to output ids, and `absent` the names of outputs that planning has left out to their nodes.
-    `preview(id)` returns what is shown of a table, None if there is nothing to show. `obstacles()` returns why nodes
-    are not reused, by node, "" if an earlier run has told it, and `over_budget()` the bytes that kept tables take and
-    the budget, if that is less. `place(node)` returns the `file:line:column` of a node. `cpu()` returns the CPU seconds
-    that the process has used so far, and `children_cpu()` those of scripts and worker processes. `idle()` returns the
-    seconds for which cores of the machine were idle so far, None if that is unknown. `makespan(durations)` estimates
-    the seconds of a run whose nodes take these seconds. `kept_on_threads(node)` says whether a node is asked to run on
-    a thread, so that no later run moves it to a process. With `quiet` only failures are printed. Text from tables goes
-    through `redact(text)`. `pipeline` is the name of the pipeline. `command()` returns the command that goes on after a
-    failure, "" if there is none.
+    `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids, and `absent` the
+    names of outputs that planning has left out to their nodes. `preview(id)` returns what is shown of a table, None if
+    there is nothing to show. `obstacles()` returns why nodes are not reused, by node, "" if an earlier run has told it,
+    and `over_budget()` the bytes that kept tables take and the budget, if that is less. `place(node)` returns the
+    `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so far, and `children_cpu()`
+    those of scripts and worker processes. `idle()` returns the seconds for which cores of the machine were idle so far,
+    None if that is unknown. `makespan(durations)` estimates the seconds of a run whose nodes take these seconds.
+    `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no later run moves it to a process.
+    With `quiet` only failures are printed. Text from tables goes through `redact(text)`. `pipeline` is the name of the
+    pipeline. `command()` returns the command that goes on after a failure, "" if there is none.
     """
 
     record: RunRecord
@@ -56,7 +55,6 @@ class Summary:
     _: KW_ONLY
     pipeline: str
     console: Callable[[IO[str]], Printer]
-    import_console: Callable[[], object] = lambda: None
     outputs: Mapping[str, str]
     absent: Mapping[str, str] = field(default_factory=dict)
     preview: Callable[[str], Preview | None]
@@ -71,31 +69,18 @@ class Summary:
     quiet: bool = False
     redact: Callable[[str], str] = str
     command: Callable[[], str] = str
-    event_types: tuple[type[Event], ...] = field(init=False)
     _idle_before: float | None = field(init=False)
     _cpu_before: float = field(init=False)
     _children_cpu_before: float = field(init=False)
-    _has_imported: bool = False
 
     name = "on stdout"
+    event_types = ()
 
     def __post_init__(self) -> None:
         self._idle_before, self._cpu_before, self._children_cpu_before = self.idle(), self.cpu(), self.children_cpu()
-        self.event_types = () if self.quiet else (NodeFinished,)
 
     def event(self, event: Event) -> None:
-        """Import what the consoles need early, if the nodes leave time for it. The record keeps the state.
-
-        The import takes tens of milliseconds of CPU time. It costs nothing while nodes wait for something. If nodes
-        compute it would slow them down, so it happens later, at the latest in `close`.
-        """
-        if self._has_imported:
-            return
-        before = self.cpu()
-        if before - self._cpu_before < _COMPUTING * event.at:
-            self.import_console()
-            self._has_imported = True
-            self._cpu_before += self.cpu() - before  # the import is not work of the nodes
+        """Do nothing: the record keeps the state of the run."""
 
     def close(self) -> None:
         """Print the summary, and the failures and the last line even if the rest of it cannot be printed."""

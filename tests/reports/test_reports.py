@@ -291,7 +291,6 @@ def summary(
     table: pa.Table | None = None,
     cpu: Sequence[float] = (0.0, 0.0),
     elsewhere: Sequence[float] = (0.0, 0.0),
-    events: Sequence[Event] = (),
     makespan: float = 1.0,
     idle: Sequence[float | None] = (None, None),
     **options: Any,
@@ -313,8 +312,6 @@ def summary(
         idle=iter(idle).__next__,
         **{"console": partial(console, colored=False), **options},
     )
-    for event in events:
-        report.event(event)
     report.close()
     assert not list(times)
     return out.getvalue(), err.getvalue()
@@ -433,28 +430,6 @@ def test_less_than_a_second_of_work_is_not_compared(record: RunRecord, cpu: floa
     assert "critical path 560 ms" in err
     assert "sequential" not in err
     assert "processor" not in err
-
-
-@pytest.mark.parametrize(
-    ("cpu", "imported"),
-    [((0.0, 0.4, 0.6, 0.7), True), ((0.0, 0.6, 0.6, 0.7, 0.7), True), ((0.0, 0.6, 1.1, 1.2), False)],
-)
-def test_rich_is_imported_as_soon_as_nodes_wait(record: RunRecord, cpu: Sequence[float], imported: bool) -> None:
-    found = []
-
-    def consoles(stream: IO[str]) -> Console:
-        found.append("console")
-        return console(stream, colored=False)
-
-    events = [NodeFinished(1.0, "a", 1), NodeFinished(2.0, "b", 1)]
-    summary(record, cpu=cpu, events=events, console=consoles, import_console=lambda: found.append("import"))
-    assert found == [*(["import"] if imported else []), "console", "console"]
-
-
-def test_the_import_of_rich_is_not_counted_as_contention(record: RunRecord) -> None:
-    expected = "the nodes shared the processor"
-    assert expected not in summary(record, cpu=(0.0, 0.1, 9.0, 9.1), events=EVENTS[3:4])[1]
-    assert expected in summary(record, cpu=(0.0, 0.1, 9.0, 11.0), events=EVENTS[3:4])[1]
 
 
 def test_a_quiet_summary_does_not_import_rich(record: RunRecord) -> None:

@@ -36,8 +36,6 @@ _SCRIPTS = (
     *("layout", "graph_boxes", "graph_input", "graph"),
     *("change", "main"),
 )
-_LONGEST_LINE = 200  # of the script and the styles in a page
-_ENDS, _BEGINS = tuple(",;{([}>?:&|="), tuple(")]}.?:&|")
 _LEVEL = 6  # of gzip: 9 takes three times as long for 1 % less
 _MOST_FAILURES = 10  # with their messages at the top; the others are in the table of nodes
 _MOST_CHARACTERS = 2_000  # of a message there
@@ -88,21 +86,9 @@ def _asset(name: str) -> str:
 
 
 def _lean(text: str) -> str:
-    """Return a script or styles without indents, empty lines and lines that are comments, in fewer and longer lines.
-
-    Lines are joined at marks after or before which both languages allow it. What is behind `//` may be a comment.
-    """
-    joined: list[str] = []
-    for line in map(str.strip, text.splitlines()):
-        if not line or line.startswith(("// ", "/* ")):
-            continue
-        last = joined[-1] if joined else "//"
-        fits = "//" not in last and len(last) + len(line) <= _LONGEST_LINE
-        if fits and (last.endswith(_ENDS) or line.startswith(_BEGINS)):
-            joined[-1] += line
-        else:
-            joined.append(line)
-    return "".join(f"{line}\n" for line in joined)
+    """Return a script or styles without indents, empty lines and lines that are comments."""
+    lines = map(str.strip, text.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith(("// ", "/* ")))
 
 
 def _packed(document: Mapping[str, Any]) -> str:
