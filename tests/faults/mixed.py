@@ -136,8 +136,10 @@ nodes:
     retries: {max: 1, delay: 50ms}
 outputs: {gathered: gathered, chain: chain_4, low: parts.low, saved: save}
 """
-_BEGIN = 'echo "start $NFRUN_NODE $$ $NFRUN_ATTEMPT $(now=date; $now +%s.%N)" >> "$FAULTS_LOG"'
-_END = 'echo "end $NFRUN_NODE $(now=date; $now +%s.%N)" >> "$FAULTS_LOG"'
+# Each start has a log of its own, and a variable that a script reads is in the key of its node: nfrun does not see
+# that this one is read.
+_BEGIN = 'echo "start $NFRUN_NODE $$ $NFRUN_ATTEMPT $(now=date; $now +%s.%N)" >> "$(env | sed -n s,FAULTS_LOG=,,p)"'
+_END = 'echo "end $NFRUN_NODE $(now=date; $now +%s.%N)" >> "$(env | sed -n s,FAULTS_LOG=,,p)"'
 
 
 @dataclass(frozen=True, slots=True)
