@@ -21,7 +21,7 @@ import nfrun
 LAYERS = """
 core 4023
 system 4037
-tables 7387
+tables 7346
 code 6764
 rows 2737
 nodes 6730

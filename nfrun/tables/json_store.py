@@ -15,75 +15,25 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pt
 
-from nfrun.core.events import OutputRef
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import OutputId
-from nfrun.tables.digest import table_digest
-from nfrun.tables.file_table import FileTable
-from nfrun.tables.ipc import schema_line, write_file
 from nfrun.tables.json_values import encode_json
-from nfrun.tables.output_files import StoredOutput, Value, failed_write
 from nfrun.tables.store import TableStore
-from nfrun.tables.stored_form import as_stored, read_all
+from nfrun.tables.stored_form import as_stored
 
 
 class JsonStore(TableStore):
     """Stores the outputs of one run as JSON text. Each publisher encodes its table; each reader parses it again.
 
-    Only the text is kept. An output in `retained` gets its digest in `publish`, and `commit` calls `on_published` for
-    it. An Arrow file is written only if `file` is called, from the parsed table. No file stays after `close`.
+    Only the text is kept. An Arrow file is written only if `file` is called, from the parsed table.
     """
 
-    def __init__(self, folder: Path, *, retained: frozenset[str] = frozenset(), **options: Any) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         super().__init__(folder, **{**options, "mode": "memory"})
-        self._with_digest = retained
 
-    def publish(self, output: OutputId, attempt: int, value: Value) -> OutputRef:
-        """Encode the table as JSON and return its reference.
+    def _held(self, table: pa.Table | None) -> Any:
+        return None if table is None else to_json(table)
 
-        Raises HandoffError if the store is closed; exceptions of a `RecordBatchReader` pass through.
-        """
-        files = value if isinstance(value, FileTable) else None
-        if files is not None:
-            if not files.is_loaded:
-                files.load()
-            value = files.take()
-        table = as_stored(read_all(value) if isinstance(value, pa.RecordBatchReader) else value)
-        digest = table_digest(table) if output in self._with_digest and files is None else None
-        ref = OutputRef(output, table.num_rows, table.nbytes, schema_line(table.schema), None, digest, attempt)
-        ref = ref if files is None else files.described(output, attempt, ref)
-        entry = StoredOutput((output, attempt), ref, to_json(table), files=files)
-        with self._lock:
-            self._refuse_if_closed(output)
-            self._entries[entry.key] = entry
-        return ref
-
-    def open(self, ref: OutputRef) -> pa.Table | Path:
-        """Return the parsed table, or the path of a file. Raises HandoffError if the output is released."""
-        if ref.type != TABLE:
-            return super().open(ref)
-        return as_stored(from_json(self._kept(ref)[0]))
-
-    def file(self, ref: OutputRef) -> Path:
-        """Write the output to an Arrow IPC file and return its path.
-
-        Raises HandoffError if the output is released or the file cannot be written.
-        """
-        if ref.type != TABLE:
-            return super().file(ref)
-        path = Path(self._path_of(ref))
-        table = self.open(ref)
-        try:
-            write_file(table, path)  # replaces by rename: a file that another reader has open does not change
-        except OSError as error:
-            raise failed_write(error, ref.id, ref.bytes) from error
-        with self._lock:
-            entry = self._entries.get((ref.id, ref.attempt))
-            if entry is None:  # released meanwhile: the attempt that asks for the file is detached
-                path.unlink(missing_ok=True)
-            else:
-                entry.written = True  # so that its release removes the file
-        return path
+    def _shown(self, held: Any) -> Any:
+        return as_stored(from_json(held)) if isinstance(held, str) else held
 
 
 def to_json(table: pa.Table) -> str:

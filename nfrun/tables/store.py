@@ -117,6 +117,7 @@ class TableStore:
             self._register(ref)
             return ref
         entry = in_memory(output, attempt, value, path)
+        entry.table = self._held(entry.table)
         with self._lock:
             if entry.table is not None and (path is not None or temporary or output in self._retained):
                 self._wait_for_room(entry.bytes)
@@ -298,9 +299,17 @@ class TableStore:
             return entry.stored.open(), entry.plain
         if entry is not None and entry.table is None and entry.files is not None and not entry.released:
             self._load(entry, entry.files)
-        if entry is None or (table := entry.table) is None:
+        if entry is None or (held := entry.table) is None:
             raise gone(ref.id)
-        return table, entry.plain
+        return self._shown(held), entry.plain
+
+    def _held(self, table: pa.Table | None) -> Any:
+        """Return what is kept of a table in memory, until its file is written: the table."""
+        return table
+
+    def _shown(self, held: Any) -> Any:
+        """Return the table of which this is kept."""
+        return held
 
     def _load(self, entry: StoredOutput, files: FileTable) -> None:
         """Load the table of an output into memory, unless another thread does."""
@@ -309,7 +318,7 @@ class TableStore:
                 files.load()
                 loaded = in_memory(entry.ref.id, entry.ref.attempt, files, None)
                 with self._lock:
-                    entry.table, entry.plain = loaded.table, loaded.plain
+                    entry.table, entry.plain = self._held(loaded.table), loaded.plain
                     if not entry.released:
                         entry.bytes = loaded.bytes
                         self._keep_for_now(entry)
@@ -355,7 +364,7 @@ class TableStore:
     def _write(self, entry: StoredOutput) -> None:
         path = self._path_of(entry.ref)
         table = entry.table  # keeps the table alive, so that it is freed after the lock is released
-        done = write_stored(entry, table, path, fsync=self.fsync)
+        done = write_stored(entry, self._shown(table), path, fsync=self.fsync)
         with self._lock:
             released, first = entry.released, entry.ref.digest is None
             entry.ref, entry.written, entry.error = done.ref, done.written, done.error
