@@ -103,12 +103,11 @@ def arrow_file_dataset(source: FileSource, errors: list[Exception]) -> Any:
 
     class Files(dataset.InMemoryDataset):  # type: ignore[misc]
         def scanner(self, columns: Any = None, filter: Any = None, **options: Any) -> Any:
-            read = source
+            only = source.columns
             if columns is not None and is_by_name:  # a filter may be about other columns, which its text names
                 only = tuple([name for name in names if name in columns or _has_name(str(filter), name)])
-                read = replace(source, columns=only) if len(only) < len(names) else source
             try:
-                table = read_source(read)
+                table = read_source(replace(source, columns=only))
             except Exception as error:
                 errors.append(error)
                 raise
