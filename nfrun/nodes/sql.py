@@ -25,7 +25,7 @@ from nfrun.nodes.base import (
     seed_of,
 )
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
-from nfrun.nodes.sql_tables import BoundInputs, arrow_table, with_names
+from nfrun.nodes.sql_tables import ArrowFiles, QueryInput, Scan, arrow_table, bind_inputs, bind_needed, with_names
 from nfrun.nodes.text_facts import query_facts
 from nfrun.system.os_errors import os_error_in
 
@@ -195,21 +195,20 @@ def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> 
         import random
 
         connection.execute("select setseed(?)", [random.Random(seed).random()]).fetchall()
-    inputs = BoundInputs()
-    inputs.bind(context, connection)
+    is_one_query = len(statements) == 1 and statements[0].type is duckdb.StatementType.SELECT
+    inputs = bind_inputs(context, connection, by_column=is_one_query)
+    scanned = [item.value.source for item in inputs if isinstance(item.value, Scan)]
     try:
-        return _executed(context, connection, statements)
+        return _executed(context, connection, inputs, statements)
     except duckdb.Error as error:
-        if inputs.errors:
-            raise inputs.errors[0] from None
-        named = with_names(str(error), inputs.sources)
+        named = with_names(str(error), scanned)
         raise error if named == str(error) else type(error)(named) from None
     finally:
-        for source in inputs.sources:
+        for source in scanned:
             check_unchanged(source)
 
 
-def _executed(context: NodeContext, connection: Any, statements: Sequence[Any]) -> Any:
+def _executed(context: NodeContext, connection: Any, inputs: Sequence[QueryInput], statements: Sequence[Any]) -> Any:
     """Return the result of the last statement. Raises NodeError, `duckdb.Error`."""
     if not statements:
         raise NodeError("the query is empty")
@@ -222,6 +221,8 @@ def _executed(context: NodeContext, connection: Any, statements: Sequence[Any]) 
             connection.execute(statement, given)
             while connection.fetchmany(_ROWS_READ):  # DuckDB goes on only after the last row of a result
                 pass
+        if any(isinstance(item.value, ArrowFiles) for item in inputs):
+            bind_needed(connection, inputs, statements[-1].query, wanted[-1])
         _check_cancelled(context)
         # Not execute(): DuckDB converts its result to Arrow row by row.
         result = connection.sql(statements[-1], params=wanted[-1])

@@ -1,20 +1,23 @@
 """Gives DuckDB the inputs of a query, and takes its result.
 
-Parquet files are scans, of which DuckDB reads what the query needs, and other inputs are Arrow tables. DuckDB asks for
-the columns of Arrow files that a query needs.
+Parquet files are scans, of which DuckDB reads what the query needs, and other inputs are Arrow tables. DuckDB cannot
+read Arrow files, but knows which columns it would read: the query is planned over tables without rows, these columns
+are read and checked like those of a whole table, and the others are nulls, which take no memory. They stay in their
+places, so that the query means the same as over the whole table.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Input
-from nfrun.core.values import replace
+from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import NodeContext, NodeError
 
 # Rows of a slice, as many as DuckDB's own row groups have. It scans a table of one large chunk 1.7 times slower.
@@ -53,71 +56,71 @@ _CAST_IN = re.compile(rf"\b({'|'.join(_CAST)})(?=[\[\]),]|$)")
 _HUGE_IN = re.compile(r"\bU?HUGEINT(?=[\[\]),]|$)")
 
 
-class BoundInputs:
-    """The inputs of a query as tables that only its connection sees.
+@frozen
+class Scan:
+    """The query of DuckDB that reads the files of a `source`. They have the paths that it has for them."""
 
-    `sources` are the files that DuckDB reads while the query runs, and `errors` what went wrong there: DuckDB makes
-    texts of it.
+    query: str
+    source: FileSource
+
+
+@frozen
+class ArrowFiles:
+    """Arrow files, of which the columns that a query needs are to be read."""
+
+    source: FileSource
+
+
+@frozen
+class QueryInput:
+    """A table of a query, and what it is: an Arrow table, the scan of files, or Arrow files."""
+
+    name: str
+    value: Any
+
+    def bind(self, connection: Any) -> None:
+        """Make it a table of its name that only this connection sees; of Arrow files without rows.
+
+        Raises `duckdb.Error`.
+        """
+        if isinstance(self.value, ArrowFiles):
+            from nfrun.tables.footers import source_schema
+            from nfrun.tables.plain_arrays import empty_table
+
+            connection.register(self.name, empty_table(source_schema(self.value.source)))
+        elif isinstance(self.value, Scan):
+            connection.execute(f"create or replace temp view {_name(self.name)} as {self.value.query}")
+        else:
+            connection.register(self.name, sliced(self.value))
+
+
+def bind_inputs(context: NodeContext, connection: Any, *, by_column: bool) -> list[QueryInput]:
+    """Make each input a table of its name that only this connection sees. Return them.
+
+    `by_column`: Arrow files are left to `bind_needed`. Raises NodeError, FormatError, HandoffError, `duckdb.Error`.
     """
-
-    def __init__(self) -> None:
-        self.sources: list[FileSource] = []
-        self.errors: list[Exception] = []
-
-    def bind(self, context: NodeContext, connection: Any) -> None:
-        """Make each input a table of its name. Raises NodeError, FormatError, HandoffError, `duckdb.Error`."""
-        for item in context.node.inputs:
-            if item.type == TABLE:  # otherwise the query has its path as a value
-                self._bind(context, connection, item)
-
-    def _bind(self, context: NodeContext, connection: Any, item: Input) -> None:
-        source = context.files(item.name)
-        if source is not None and source.format == "arrow":
-            self.sources.append(source)
-            connection.register(item.name, arrow_file_dataset(source, self.errors))
-            return
-        scan = None if source is None else _scan(context, item.name, source)
-        if source is not None and scan is not None and _is_same_in_arrow(context, connection, source, scan[0]):
-            self.sources.append(scan[1])
-            connection.execute(f"create or replace temp view {_name(item.name)} as {scan[0]}")
-            return
-        table = context.table(item.name)
-        if not table.num_columns:  # DuckDB has no such tables
-            what = f"the table of '{item.output}' has no columns"
-            raise NodeError(what, "a query needs one at least: return a table with columns, also where it has no rows")
-        connection.register(item.name, sliced(table))
+    found = []
+    for item in context.node.inputs:
+        if item.type == TABLE:  # otherwise the query has its path as a value
+            found.append(QueryInput(item.name, _value_of(context, connection, item, by_column=by_column)))
+            found[-1].bind(connection)
+    return found
 
 
-def arrow_file_dataset(source: FileSource, errors: list[Exception]) -> Any:
-    """Return an Arrow dataset of files: DuckDB asks it for the columns that a query needs, and these are read.
-
-    They are checked like those of a whole table. What goes wrong is added to `errors`.
-    """
-    from pyarrow import dataset
-
-    from nfrun.tables.file_table import read_source
-    from nfrun.tables.footers import source_schema
-
-    names = source_schema(source).names
-    is_by_name = len({name.lower() for name in names}) == len(names)
-
-    class Files(dataset.InMemoryDataset):  # type: ignore[misc]
-        def scanner(self, columns: Any = None, filter: Any = None, **options: Any) -> Any:
-            only = source.columns
-            if columns is not None and is_by_name:  # a filter may be about other columns, which its text names
-                only = tuple([name for name in names if name in columns or _has_name(str(filter), name)])
-            try:
-                table = read_source(replace(source, columns=only))
-            except Exception as error:
-                errors.append(error)
-                raise
-            return dataset.dataset(sliced(table)).scanner(columns=columns, filter=filter, **options)
-
-    return Files(sliced(source_schema(source).empty_table()))
-
-
-def _has_name(text: str, name: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+def _value_of(context: NodeContext, connection: Any, item: Input, *, by_column: bool) -> Any:
+    source = context.files(item.name)
+    if source is not None and source.format == "arrow":
+        if by_column:
+            return ArrowFiles(source)
+    elif source is not None:
+        scan = _scan(context, item.name, source)
+        if scan is not None and _is_same_in_arrow(context, connection, source, scan):
+            return scan
+    table = context.table(item.name)
+    if not table.num_columns:  # DuckDB has no such tables
+        what = f"the table of '{item.output}' has no columns"
+        raise NodeError(what, "a query needs one at least: return a table with columns, also where it has no rows")
+    return table
 
 
 def with_names(message: str, scanned: Sequence[FileSource]) -> str:
@@ -142,7 +145,7 @@ def sliced(table: Any) -> Any:
     return type(table).from_batches(table.to_batches(max_chunksize=SLICE_ROWS), table.schema)
 
 
-def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource, scan: str) -> bool:
+def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource, scan: Scan) -> bool:
     """Return whether DuckDB gives the columns of the files the names and types that it gives the table in Arrow.
 
     It does not for times in milliseconds and for lists of a fixed size, for instance.
@@ -154,7 +157,7 @@ def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource,
     if key not in context.memo:
         schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
         try:
-            scanned = connection.sql(scan)
+            scanned = connection.sql(scan.query)
             is_same = scanned.columns == schema.names and list(map(str, scanned.types)) == list(
                 map(_known_type, schema)
             )
@@ -176,19 +179,16 @@ def _known_type(field: Any) -> str | None:
     return kind.replace("decimal128", "DECIMAL").replace(" ", "") if is_decimal else KNOWN_TYPES.get(kind)
 
 
-def _scan(context: NodeContext, name: str, source: FileSource) -> tuple[str, FileSource] | None:
-    """Return the query that reads the files of an input, with these at the paths that it has for them.
-
-    None if DuckDB cannot read them so. Raises HandoffError, OSError.
-    """
+def _scan(context: NodeContext, name: str, source: FileSource) -> Scan | None:
+    """Return the scan of the files of an input, None if DuckDB cannot make it. Raises HandoffError, OSError."""
     if source.partitions:
         return _scan_of_partitions(context.scratch() / f"input_{name}", source)
     columns = "*" if source.columns is None else ", ".join(map(_name, source.columns))
-    return f"select {columns} from read_parquet({_paths(source)}, hive_partitioning = false)", source
+    return Scan(f"select {columns} from read_parquet({_paths(source)}, hive_partitioning = false)", source)
 
 
-def _scan_of_partitions(folder: Path, source: FileSource) -> tuple[str, FileSource] | None:
-    """Return the query that reads files with columns in the names of their folders, and leaves out files by these.
+def _scan_of_partitions(folder: Path, source: FileSource) -> Scan | None:
+    """Return the scan of files with columns in the names of their folders, which leaves out files by these columns.
 
     DuckDB takes such columns from paths, and the files are held at paths without them: it gets links in the new
     `folder`. There a text has a `v` in front, as DuckDB makes nulls of some texts, and of which depends on its version.
@@ -225,7 +225,7 @@ def _scan_of_partitions(folder: Path, source: FileSource) -> tuple[str, FileSour
     linked = replace(source, files=tuple(files))
     types = ", ".join(f"{key}{i}: VARCHAR" for i in range(len(source.partitions)))
     options = f"hive_partitioning = true, hive_types = {{{types}}}"
-    return f"select {', '.join(columns)} from read_parquet({_paths(linked)}, {options})", linked
+    return Scan(f"select {', '.join(columns)} from read_parquet({_paths(linked)}, {options})", linked)
 
 
 def _paths(source: FileSource) -> str:
@@ -287,3 +287,100 @@ def _with_int64(kind: Any) -> Any:
         return pa.int64() if kind == pa.decimal128(38, 0) else kind
 
     return with_inner_types(kind, narrow)
+
+
+def bind_needed(
+    connection: Any, inputs: Sequence[QueryInput], query: str, values: Mapping[str, Any]
+) -> Sequence[QueryInput]:
+    """Return the inputs with tables in place of Arrow files, and bind these.
+
+    Raises FormatError, HandoffError, `duckdb.Error`.
+    """
+    needed = _columns_read(connection, inputs, query, values)
+    found = _bind_tables(connection, inputs, needed)
+    if needed is not None:
+        read = _columns_read(connection, found, query, values)
+        if read is None or not read <= needed:  # the plan is another one, now that there are rows
+            found = _bind_tables(connection, inputs, None)
+    return found
+
+
+def _bind_tables(connection: Any, inputs: Sequence[QueryInput], needed: Collection[str] | None) -> list[QueryInput]:
+    found = []
+    for item in inputs:
+        found.append(item)
+        if isinstance(item.value, ArrowFiles):
+            found[-1] = _with_table(item, needed)
+            found[-1].bind(connection)
+    return found
+
+
+def _columns_read(
+    connection: Any, inputs: Sequence[QueryInput], query: str, values: Mapping[str, Any]
+) -> set[str] | None:
+    """Return the names of the columns that the plan of a query reads of Arrow tables; None if they are not known."""
+    import duckdb
+
+    try:
+        (_, plan), *_ = connection.execute(f"explain (format json) {query}", values).fetchall()
+    except duckdb.Error:  # the query says it better
+        return None
+    read: set[str] = set()
+    for scan in _scans(json.loads(plan)):
+        columns = scan["extra_info"].get("Projections", ())
+        read.update([columns] if isinstance(columns, str) else columns)
+    names = {name for item in inputs if (schema := _schema(item)) is not None for name in schema.names}
+    # A part of a struct is 'column.part'.
+    found = {name for name in names if any(text == name or text.startswith(f"{name}.") for text in read)}
+    is_known = all(any(text == name or text.startswith(f"{name}.") for name in found) for text in read)
+    return found if is_known else None
+
+
+def _scans(value: Any) -> Iterator[dict[str, Any]]:
+    for plan in value:
+        if plan["name"] == "PYTHON_ARROW_SCAN":
+            yield plan
+        yield from _scans(plan["children"])
+
+
+def _schema(item: QueryInput) -> Any:
+    from nfrun.tables.footers import source_schema
+
+    if isinstance(item.value, ArrowFiles):
+        return source_schema(item.value.source)
+    return getattr(item.value, "schema", None)  # none of a scan
+
+
+def _with_table(item: QueryInput, needed: Collection[str] | None) -> QueryInput:
+    """Return the input with a table that has at least the needed columns, all of them if that is None."""
+    if not isinstance(item.value, ArrowFiles):
+        return item
+    from nfrun.tables.file_table import read_source
+    from nfrun.tables.plain_arrays import empty_table
+
+    source, schema = item.value.source, _schema(item)
+    wanted = [name for name in schema.names if needed is None or name in needed]
+    if len({name.lower() for name in schema.names}) < len(schema.names) or len(wanted) == len(schema.names):
+        return QueryInput(item.name, read_source(source))
+    if not wanted:  # the query does not read this input
+        return QueryInput(item.name, empty_table(schema))
+    return QueryInput(item.name, _with_nulls(read_source(replace(source, columns=tuple(wanted))), schema))
+
+
+def _with_nulls(table: Any, schema: Any) -> Any:
+    """Return the table with all columns of the schema. Those that it lacks are nulls."""
+    import pyarrow as pa
+
+    longest = min(SLICE_ROWS, table.num_rows)
+    nulls = {field.type: pa.nulls(longest, field.type) for field in schema if field.name not in table.column_names}
+    batches = [
+        pa.RecordBatch.from_arrays(
+            [
+                batch.column(field.name) if field.name in table.column_names else nulls[field.type].slice(0, len(batch))
+                for field in schema
+            ],
+            schema=schema,
+        )
+        for batch in table.to_batches(max_chunksize=SLICE_ROWS)
+    ]
+    return pa.Table.from_batches(batches, schema)

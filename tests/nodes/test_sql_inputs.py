@@ -191,14 +191,15 @@ def test_files_of_other_partitions_are_not_read(trial: Trial, filter: str, files
 def test_a_file_that_is_changed_while_a_query_reads_it_fails_the_node(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = sql_tables.BoundInputs.bind
+    original = sql_tables.bind_inputs
 
-    def then_changed(*arguments: Any) -> None:
-        original(*arguments)
+    def then_changed(*arguments: Any, **options: Any) -> Any:
+        scanned = original(*arguments, **options)
         with (trial.folder / "t.parquet").open("ab") as file:
             file.write(b"more")
+        return scanned
 
-    monkeypatch.setattr(sql_tables.BoundInputs, "bind", then_changed)
+    monkeypatch.setattr("nfrun.nodes.sql.bind_inputs", then_changed)
     failure = failed(trial.run("sql", "from t", {"t": in_files(trial.folder, pa.table({"n": [1]}))}))
     assert failure.error == "t.parquet was changed while the run was reading it: start the run again"
 
