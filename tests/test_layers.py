@@ -24,7 +24,7 @@ system 4030
 tables 7346
 code 6764
 rows 2737
-nodes 6769
+nodes 6837
 pipeline_file 7244
 engine 4502
 cluster 3431
