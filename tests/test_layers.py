@@ -24,8 +24,8 @@ system 4030
 tables 7346
 code 6764
 rows 2737
-nodes 6837
-pipeline_file 7244
+nodes 6730
+pipeline_file 7233
 engine 4502
 cluster 3431
 history 6294

@@ -22,17 +22,17 @@ _BRACES = re.compile(r"\$\{\{|\}\}")
 _IF_IS_FALSE = "its 'if' is false"
 
 
-def check_condition(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the message and the hint for a text under `if` that is not one whole expression."""
+def condition_problem(text: str) -> tuple[str, str] | None:
+    """Return the message and the hint for a text under `if` that is not one whole expression."""
     if is_one_expression(text):
-        return
+        return None
     words = " ".join(_BRACES.sub(" ", text).split())
     hint = f"write ${{{{ {ellipsize(words)} }}}}"
     if words.lower() in ("true", "false"):
         hint = "remove the quotes" if not has_expression(text) else f"write {words.lower()}"
     elif words.lower() in _WRITTEN:
         hint = f"write {_WRITTEN[words.lower()]}"
-    yield "'if' must be true, false or one expression", hint
+    return "'if' must be true, false or one expression", hint
 
 
 def check_value(value: Any) -> Iterator[tuple[str, str]]:

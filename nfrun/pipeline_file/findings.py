@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan
 from nfrun.core.pipeline import OutputId
-from nfrun.core.text import closest_match, did_you_mean, ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.pipeline_file.yaml.document import Document, Keys
 
@@ -66,21 +65,6 @@ def unknown(thing: str, name: str, known: Collection[str], of: str = "the pipeli
     """Return the message and the hint for the name of an input or a parameter that there is not."""
     there = f"its {thing}s: {', '.join(known) or 'none'}"
     return f"{of} has no {thing} '{ellipsize(name)}'", did_you_mean(name, known, there)
-
-
-def closest_file(path: Path, folder: Path, endings: Collection[str]) -> Path | None:
-    """Return the path of a file with a similar name, also in a folder with a similar name; None if there is none."""
-    with suppress(OSError, ValueError):
-        parent = path.parent
-        if not (folder / parent).is_dir():
-            siblings = [found.name for found in (folder / parent).parent.iterdir() if found.is_dir()]
-            parent = parent.with_name(closest_match(parent.name, siblings) or parent.name)
-        files = sorted(file.name for file in (folder / parent).iterdir() if file.suffix.lower() in endings)
-        # Compared without their endings, which would make any two names look alike.
-        names = {Path(name).stem: name for name in files}
-        if guess := closest_match(path.stem, names):
-            return parent / names[guess]
-    return None
 
 
 def in_file_order(file: str, found: Iterable[Diagnostic]) -> list[Diagnostic]:

@@ -27,11 +27,11 @@ from nfrun.pipeline_file.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.pipeline_file.budgets import read_budgets
 from nfrun.pipeline_file.cells import match_inputs
 from nfrun.pipeline_file.columns import check_columns
-from nfrun.pipeline_file.conditions import check_condition
+from nfrun.pipeline_file.conditions import condition_problem
 from nfrun.pipeline_file.contracts import checks_path, read_contracts, resolve_check_references, without_problems
 from nfrun.pipeline_file.expression_checks import check_expressions
 from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_paths
-from nfrun.pipeline_file.findings import Findings, closest_file, in_file_order, span_in_text
+from nfrun.pipeline_file.findings import Findings, in_file_order, span_in_text
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.overlays import check_profiles, with_inputs, with_profile
 from nfrun.pipeline_file.parameters import check_param, env_text, param_of
@@ -61,6 +61,7 @@ from nfrun.pipeline_file.settings import (
 from nfrun.pipeline_file.subpipelines import Including, documents_of, read_included, with_place
 from nfrun.pipeline_file.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, means_map, node_keys
 from nfrun.pipeline_file.yaml.document import Document, Keys, load
+from nfrun.pipeline_file.yaml.text_file import closest_file
 from nfrun.system.atomic_files import PARTIAL
 from nfrun.system.os_errors import reason
 from nfrun.system.runtime import gc_paused
@@ -259,6 +260,9 @@ class _Reader(Findings):
                 self.report((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
         needs = [] if (*path, "needs") in self.wrong else items(body.get("needs"))
         outputs, types = read_outputs(self, path, merged.get("outputs", []))
+        if_ = merged.get("if", True)
+        if isinstance(if_, str) and (wrong := condition_problem(if_)):
+            self.report((*path, "if"), *wrong)
         settings = self.settings(path, {key: merged[key] for key in WITH_EXPRESSIONS if key in merged})
         return NodeSpec(
             id=name,
@@ -284,7 +288,7 @@ class _Reader(Findings):
             settings={key: merged[key] for key in self.owners if key in merged and key not in SETTINGS},
             packages=tuple(read_packages(self, path, merged.get("packages", []), self.distributions)),
             files=tuple(file for step, file in items(body.get("files")) if (*path, "files", *step) not in self.bad),
-            if_=self.condition((*path, "if"), merged.get("if", True)),
+            if_=if_,
             continue_on_error=merged.get("continue_on_error", False),
             section=section,
             timezone=read_timezone(self, path, body),
@@ -304,13 +308,6 @@ class _Reader(Findings):
         if "map" in unbound:
             fields["map"] = unbound_map(unbound["map"])
         return {**fields, "unbound": unbound} if unbound else fields
-
-    def condition(self, path: Keys, value: bool | str) -> bool | str:
-        """Return what is under `if`. Reports a text that cannot be true or false."""
-        if isinstance(value, str):
-            for what, hint in check_condition(value):
-                self.report(path, what, hint)
-        return value
 
     def kind(self, path: Keys, name: str, body: Mapping[str, Any]) -> str:
         """Return the kind key of a node, "" if it has none or several."""

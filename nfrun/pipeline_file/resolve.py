@@ -124,8 +124,7 @@ def _refuse(pipeline: Pipeline, document: Document, lacks: Iterable[Diagnostic],
     """Raise SpecError for amounts over a budget, for what nodes lack, and for columns unless `known` is None."""
     if refused := list(dict.fromkeys(refused_amounts(pipeline, document, pipeline.budgets))):
         raise SpecError(refused)
-    unknown = [] if known is None else column_problems(pipeline, document, known)
-    if problems := [*lacks, *unknown]:
+    if problems := [*lacks, *([] if known is None else column_problems(pipeline, document, known))]:
         raise SpecError(in_file_order(pipeline.file, problems))
 
 

@@ -22,11 +22,12 @@ from nfrun.nodes.registry import KINDS
 from nfrun.pipeline_file.axes import MAX_ID, MAX_NODES, Names, find_values
 from nfrun.pipeline_file.cells import MadeCells, seen_by_graph
 from nfrun.pipeline_file.conditions import of_sections, unread_outputs
-from nfrun.pipeline_file.findings import Findings, closest_file, unknown
+from nfrun.pipeline_file.findings import Findings, unknown
 from nfrun.pipeline_file.parameters import value_problem
 from nfrun.pipeline_file.references import includes, input_path
 from nfrun.pipeline_file.settings import is_evaluated
 from nfrun.pipeline_file.yaml.document import Document, Keys
+from nfrun.pipeline_file.yaml.text_file import closest_file
 from nfrun.system.file_search import inner_folder
 
 

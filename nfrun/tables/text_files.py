@@ -217,7 +217,8 @@ def _check_whole_numbers(name: str, open_file: Callable[[], Any]) -> None:
     with open_file() as stream:
         for number, line in enumerate(BufferedReader(stream), 1):
             try:
-                row = json.loads(line) if line.strip() else {}
+                # Python makes no longer ones of texts, and the beginning of such a number is no double either.
+                row = json.loads(line, parse_int=lambda text: int(text[:4300])) if line.strip() else {}
                 json.loads(json.dumps(row.get(name)), parse_int=_double)
             except _Lost as lost:
                 raise ValueError(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,7 +38,9 @@ def read_text(path: Path, name: str) -> str:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)  # the file may have grown
     except (FileNotFoundError, NotADirectoryError):
-        refuse(name, "there is no such file", _missing_file_hint(path))
+        near = closest_file(path, Path(), (".yaml", ".yml"))
+        hint = f"did you mean '{ellipsize(str(near), 200)}'?" if near else "check the path"
+        refuse(name, "there is no such file", hint)
     except PermissionError:
         refuse(name, "there is no permission to read this file", "check its mode, and those of the folders above it")
     except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the path
@@ -52,15 +56,19 @@ def refuse(file: str, what: str, hint: str) -> NoReturn:
     raise SpecError([Diagnostic(SourceSpan(file), what, hint)])
 
 
-def _missing_file_hint(path: Path) -> str:
-    """Return the hint for a missing file: the YAML file with the closest name, if there is one."""
-    try:
+def closest_file(path: Path, folder: Path, endings: Collection[str]) -> Path | None:
+    """Return the path of a file with a similar name, also in a folder with a similar name; None if there is none."""
+    with suppress(OSError, ValueError):
+        parent = path.parent
+        if not (folder / parent).is_dir():
+            siblings = [found.name for found in (folder / parent).parent.iterdir() if found.is_dir()]
+            parent = parent.with_name(closest_match(parent.name, siblings) or parent.name)
+        files = sorted(file.name for file in (folder / parent).iterdir() if file.suffix.lower() in endings)
         # Compared without their endings, which would make any two names look alike.
-        names = {p.stem: p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")}
-    except (OSError, ValueError):
-        names = {}
-    found = closest_match(path.stem, names)
-    return f"did you mean '{ellipsize(str(path.with_name(names[found])), 200)}'?" if found else "check the path"
+        names = {Path(name).stem: name for name in files}
+        if guess := closest_match(path.stem, names):
+            return parent / names[guess]
+    return None
 
 
 def _decode(data: bytes, name: str) -> str:
