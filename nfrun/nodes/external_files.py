@@ -22,7 +22,7 @@ from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.folders import describe_missing, folder_of, from_base, is_above
 from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import MISSING, FileChecksums, FileLook, text_checksum
-from nfrun.system.file_search import find_files
+from nfrun.system.file_search import find_files, name_below
 
 if TYPE_CHECKING:
     from nfrun.tables.remote_versions import RemoteVersions
@@ -67,7 +67,6 @@ class ExternalInputs:
         self.written_files: WrittenFiles | None = None
         self.code_facts: Callable[[NodeSpec], CodeFacts] = lambda spec: NO_FACTS
         self.counts: Callable[[str], bool] = lambda path: True
-        self._before: dict[str, Mapping[str, tuple[int, ...]]] = {}  # by node, the states of the files it may write
 
     @cached_property
     def _remote_versions(self) -> RemoteVersions:
@@ -82,7 +81,6 @@ class ExternalInputs:
         """
         if anew or spec.id not in self._snapshots:
             self._snapshots[spec.id] = self._look(spec)
-            self._before[spec.id] = self._outputs_of_code(spec)
         return _checksums(self._without_others(spec, self._snapshots[spec.id]))
 
     def recheck(self, spec: NodeSpec, wrote: Collection[str] = ()) -> Mapping[str, str] | None:
@@ -114,30 +112,7 @@ class ExternalInputs:
         )
 
     def written(self, spec: NodeSpec) -> Mapping[str, str]:
-        """Return the checksums of the files that a node has just written, and that its text or its code names."""
-        before = self._before.get(spec.id, NOTHING)
-        changed = [name for name, state in self._outputs_of_code(spec).items() if before.get(name) != state]
-        by_code = {name: self._checksums.of(self._base / name, recheck=True) for name in changed}
-        return {**self._written_as_text_says(spec), **by_code}
-
-    def _outputs_of_code(self, spec: NodeSpec) -> dict[str, tuple[int, ...]]:
-        """Return the files that the code of a node may write unseen, each with a state that every change changes."""
-        found: dict[str, tuple[int, ...]] = {}
-        for pattern in self.code_facts(spec).written:
-            with suppress(OSError, ValueError):
-                for name, path in find_files(pattern, folder_of(spec, self._base), self._skipped).items():
-                    if self.counts(os.path.normpath(path.absolute())):
-                        state = path.stat()
-                        found[from_base(spec)(name)] = (
-                            state.st_ino,
-                            state.st_size,
-                            state.st_mtime_ns,
-                            state.st_ctime_ns,
-                        )
-        return found
-
-    def _written_as_text_says(self, spec: NodeSpec) -> Mapping[str, str]:
-        """Return the checksums of the files named in the text of a node that has just run and written them.
+        """Return the checksums of the files that a node has just written, and that its text or its code names.
 
         These are the files that have appeared, and those that have changed and that the text seems to write, or that
         the node has written before. Any other that has changed may have been edited meanwhile.
@@ -181,7 +156,8 @@ class ExternalInputs:
             spec = replace(spec, env={**self._env, **spec.env})
         folder = folder_of(spec, self._base)
         files = kind.outside.inputs(spec, folder)
-        if files is not None and ((facts := self.code_facts(spec)).files or facts.looked_at or facts.commands):
+        facts = self.code_facts(spec)
+        if files is not None and (facts.files or facts.named or facts.commands):
             files = self._named_by_code(files, facts, folder)
         if files is not None and spec.folder:
             files = _renamed(files, from_base(spec))
@@ -193,32 +169,58 @@ class ExternalInputs:
         if files is None or unknown:
             return {} if spec.cache else None
         found = {name: look(path, recheck=recheck) for name, path in files.items()}
+        if facts.asks_times:
+            found = {name: replace(look, checksum=f"{look.checksum} {look.state[3:4]}") for name, look in found.items()}
+        if isinstance(files, NamedFiles):
+            found |= {name: FileLook(digest, ()) for name, digest in files.digests.items()}
         return {**found, **dict(self._declared(spec, recheck))} if spec.files else found
 
     def _named_by_code(self, files: Mapping[str, Path], facts: CodeFacts, folder: Path) -> NamedFiles:
         """Return the files with those that the code of a node in `folder` names: paths, folders and patterns."""
         named = NamedFiles(files)
-        for name in dict.fromkeys((*facts.files, *facts.looked_at)):
-            found: Mapping[str, Path] = {}
-            with suppress(OSError, ValueError):
-                if name in facts.files or (folder / name).is_file():  # not all that is in a folder
-                    found = find_files(name, folder, self._skipped)
-            if len(found) > _MANY:
-                named.obstacle = f"its code names more than {_MANY:,} files ('{name}'): name them under 'files'"
-            else:
-                named.update(found)
-                named.by_pattern.update(inner for inner in found if inner != name)
+        elsewhere = "" if os.path.realpath(".") == os.path.realpath(folder) else f"{Path.cwd()}{os.sep}"
+        for name in dict.fromkeys((*facts.files, *facts.named)):
+            is_read = name in facts.files
+            for path in dict.fromkeys((name, f"{elsewhere}{name}".removeprefix(f"{folder}/"))):
+                with suppress(OSError, ValueError):
+                    found = self._found(path, folder, is_read)
+                    if len(found) > _MANY:
+                        states = [
+                            (inner, file.stat().st_size, file.stat().st_mtime_ns) for inner, file in found.items()
+                        ]
+                        named.digests[path] = text_checksum(json.dumps(states))
+                        continue
+                    named.update(found)
+                    named.by_pattern.update(inner for inner in found if inner != path or not is_read)
+        named.written.update(os.path.normpath(name) for name in facts.written)
         if facts.commands:
             from nfrun.nodes.texts.script_files import script_files
 
             for command in facts.commands:
-                of_scripts = script_files(command.text, {}, folder, command.folders, "a script it starts")
+                places = [*command.folders, *(str(Path(elsewhere, inner)) for inner in command.folders)]
+                of_scripts = script_files(command.text, {}, folder, places, "a script it starts")
                 named.by_pattern.update(of_scripts.by_pattern - named.keys())
                 named.written.update(of_scripts.written)
                 named.touched.update(of_scripts.touched)
                 named.update(of_scripts)
                 named.obstacle = named.obstacle or of_scripts.obstacle
         return named
+
+    def _found(self, name: str, folder: Path, is_read: bool) -> Mapping[str, Path]:
+        """Return the files that a path, a folder or a pattern in the code of a node stands for."""
+        path = folder / name.rstrip("/")
+        found: Mapping[str, Path] = {}
+        if path.is_file():
+            logs = (f"{path}.wal", f"{path}-wal")  # of a database
+            found = {name.rstrip("/"): path} | {
+                name_below(str(folder), log): Path(log) for log in logs if Path(log).is_file()
+            }
+        elif is_read or name.endswith("/") or has_magic(name):
+            found = find_files(name.rstrip("/"), folder, self._skipped)
+        return found if is_read else {inner: file for inner, file in found.items() if self._is_data(file)}
+
+    def _is_data(self, path: Path) -> bool:
+        return path.suffix not in (".py", ".pyc") and self.counts(os.path.normpath(path))
 
     def _declared(self, spec: NodeSpec, recheck: bool) -> Iterator[tuple[str, FileLook]]:
         for entry, files in declared_files(spec, self._base, self._skipped).items():

@@ -18,6 +18,8 @@ SHARED = {
     "an item of an item": "X = {'k': {}}\ndef a(): X['k']['l'] = 1\ndef b(): return X['k']",
     "an attribute": "class X: k = 1\ndef a(): X.k = 2\ndef b(): return X.k",
     "append": "X = []\ndef a(): X.append(1)\ndef b(): return len(X)",
+    "what a function keeps by its argument": "X = {}\ndef g(k):\n  if k not in X: X[k] = h(k)\n  return X[k]\n"
+    "def a(): return g(1)\ndef b(): return g(2)",
     "append to a part": "X = {'k': []}\ndef a(): X['k'].append(1)\ndef b(): return X",
     "update": "X = dict(k=1)\ndef a(): X.update(k=2)\ndef b(): return X['k']",
     "add": "X = set()\ndef a(): X.add(1)\ndef b(): return 1 in X",
@@ -62,34 +64,6 @@ OWN = {
     "read in a comprehension": "X = []\ndef a(): X.append(1)\ndef b(): return sum(X * y for X in [1] for y in X)",
     "used by one node only": "X = {}\ndef a():\n  X['k'] = 1\n  return X\ndef b(): return 1",
 }
-ENDS = "\ndef a(): return g(1)\ndef b(): return g(2)"
-CALLS = "\ndef a(): return g()\ndef b(): return g()"
-MEMOS = {
-    "by a key": "X = {}\ndef g(k):\n  if k not in X:\n    X[k] = h(k)\n  return X[k]" + ENDS,
-    "returned early": "X = {}\ndef g(k):\n  if k in X: return X[k]\n  v = h(k)\n  X[k] = v\n  return v" + ENDS,
-    "or else": "X = {}\ndef g(k):\n  if k in X: pass\n  else: X[k] = h(k)\n  return X[k]" + ENDS,
-    "by two": "X = {}\ndef g(k, l=1):\n  if (k, l) not in X: X[k, l] = h(k)\n  return X[k, l]" + ENDS,
-    "one value": "X = None\ndef g():\n  global X\n  if X is None: X = h()\n  return X" + CALLS,
-    "one value, not true": "X = None\ndef g():\n  global X\n  if not X:\n    X = h()\n  return X" + CALLS,
-}
-NO_MEMOS = {
-    "without a test": "X = {}\ndef g(k):\n  X[k] = h(k)\n  return X[k]" + ENDS,
-    "by a part of the argument": "X = {}\ndef g(k):\n  if k.a not in X: X[k.a] = h(k)\n  return X[k.a]" + ENDS,
-    "by one of two": "X = {}\ndef g(k, l=1):\n  if k not in X: X[k] = h(l)\n  return X[k]" + ENDS,
-    "by a changed argument": "X = {}\ndef g(k):\n  k = k % 2\n  if k not in X: X[k] = h(k)\n  return X[k]" + ENDS,
-    "counted": "X = {}\ndef g(k):\n  if k not in X: X[k] = 0\n  X[k] += 1\n  return X[k]" + ENDS,
-    "counted with get": "X = {}\ndef g(k):\n  if k not in X: X[k] = X.get(k, 0) + 1\n  return X[k]" + ENDS,
-    "removed": "X = {}\ndef g(k):\n  if k not in X: X[k] = 1\n  del X[k]" + ENDS,
-    "its size": "X = {}\ndef g(k):\n  if k not in X: X[k] = h(k)\n  return len(X)" + ENDS,
-    "read elsewhere": "X = {}\ndef g(k):\n  if k not in X: X[k] = h(k)\n  return X[k]\n"
-    "def a(): return g(1)\ndef b(): return X",
-    "assigned elsewhere": "X = {}\ndef g(k):\n  if k not in X: X[k] = h(k)\n  return X[k]\n"
-    "def a(): X[1] = 2\ndef b(): return g(1)",
-    "one value of an argument": "X = None\ndef g(k):\n  global X\n  if X is None: X = h(k)\n  return X" + ENDS,
-    "the other way round": "X = None\ndef g():\n  global X\n  if X is not None: X = h()\n  return X" + CALLS,
-    "turned": "X = None\ndef g():\n  global X\n  if X is None: X = 1\n  else: X = None\n  return X" + CALLS,
-    "in a function inside": "X = {}\ndef g(k):\n  if k not in X: X[k] = h(k)\n  return lambda: X.clear()" + ENDS,
-}
 STATE = "X = {}\nN = 0\ndef put(x): X['k'] = x\n"
 
 
@@ -110,16 +84,6 @@ def test_a_variable_that_another_node_assigns(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", OWN)
 def test_what_is_not_shared(name: str, tmp_path: Path) -> None:
     assert shared(tmp_path, OWN[name]) == {}
-
-
-@pytest.mark.parametrize("name", MEMOS)
-def test_what_a_function_keeps_by_its_arguments_is_not_shared(name: str, tmp_path: Path) -> None:
-    assert shared(tmp_path, MEMOS[name]) == {}
-
-
-@pytest.mark.parametrize("name", NO_MEMOS)
-def test_what_only_looks_like_it_is_shared(name: str, tmp_path: Path) -> None:
-    assert "b" in shared(tmp_path, NO_MEMOS[name])
 
 
 def test_the_reason_names_both_lines(tmp_path: Path) -> None:

@@ -243,16 +243,14 @@ UNSEEN = [
         runs_again=False,
     ),
     unseen(
-        "a file that is not known to be there",
+        "one of the files of a pattern",
         "def f(n=97): return {'a': os.path.exists(HERE / f'd/{chr(n)}.csv'), 'b': os.path.exists(os.getcwd() * n)}",
         "d/b.csv",
-        runs_again=False,
     ),
     unseen(
         "a text that names a file, beside a question for another",
         "def f(n='d/b.csv'): return {'a': os.path.exists(HERE / 'd/a.csv'), 'n': n}",
         "d/b.csv",
-        runs_again=False,
     ),
     unseen(
         "a file that it writes if it is not there",
@@ -396,7 +394,8 @@ SHARED = [
         "results that a function keeps by its argument",
         "X = {}\ndef g(k):\n  if k not in X: X[k] = {'n': k}\n  return X[k]\n"
         "def a(): return g(1)\ndef b(): return g(2)",
-        "",
+        "ab",
+        "it reads X (steps.py:",
     ),
     shared(
         "results that functools keeps",

@@ -2,9 +2,7 @@
 
 `known_facts.py` returns the facts of functions, also those that an earlier run has found. `fact_reader.py` collects the
 facts of all code that a function reaches (`code_facts.py`), and `statement_reader.py` reads one statement. `names.py`
-resolves aliases, `global_state.py` lists uses of process-global state, `clocks.py` and
-`script_clocks.py` what asks for the time, `addresses.py` finds hosts, and `memos.py`
-recognizes functions that keep their results. `unseen_files.py` finds the files that code reads unseen: by the calls
-that `unseen_calls.py` lists, with the paths that `path_values.py` puts together. It has the attributes of classes from
-`class_attributes.py`.
+resolves aliases, `global_state.py` lists uses of process-global state, `clocks.py` and `script_clocks.py` what asks for
+the time, and `addresses.py` finds hosts. `path_terms.py` reads from one statement which paths it names, and
+`named_files.py` joins those of a node: the files that it names, and those that calls listed in `unseen_calls.py` read.
 """

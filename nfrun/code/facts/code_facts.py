@@ -13,14 +13,12 @@ from nfrun.core.values import field, frozen
 class CodeFact:
     """A use in the code, such as "random.shuffle", with its place, such as "steps.py:12".
 
-    `is_client`: it is a package that connects without Python's sockets. `memo` is the function that alone uses the
-    variable, to keep its results in it.
+    `is_client`: it is a package that connects without Python's sockets.
     """
 
     what: str
     where: str
     is_client: bool = False
-    memo: str = ""
 
 
 @frozen
@@ -36,13 +34,15 @@ class CodeFacts:
     """What the code behind a node shows without running it.
 
     `global_state` are uses of process-global state by functions; `warnings` those that only deserve a warning.
-    `clocks` ask for the time and do not only measure, `draws` draw what nothing seeds, and `local_time` are uses of the
-    local time zone. `network` are hosts in addresses, and clients whose connections nfrun cannot see. Some calls read
-    files unseen: `files` are their paths and patterns, relative to the pipeline's folder, and `unknown_files` the calls
-    whose paths cannot be put together. `looked_at` are the files whose presence or size it asks for. `written` and
-    `unknown_outputs` are the same for calls that write files unseen. `commands` are those that it starts, if their
-    words are known: scripts name files in turn. `assigned` are the variables of modules ("steps:CACHE") that functions
-    assign or change, and `read_variables(variables)` returns where the code reads these.
+    `clocks` ask for the time and do not only measure, `draws` draw what nothing seeds, and `local_time` are uses of
+    the local time zone. `network` are hosts in addresses, and clients whose connections nfrun cannot see. `named` are
+    the paths and patterns that the code names, relative to the pipeline's folder or the working directory; one that
+    ends in a slash is a folder that a library gets, which may look into it. Some calls read files unseen: `files` are
+    their paths and patterns, where a folder is all that is in it, and `unknown_files` the calls whose paths cannot be
+    put together. `written` is what the code seems to write, and `unknown_outputs` are calls that write unseen.
+    `asks_times`: it asks for the times of files. `commands` are those that it starts, if their words are known:
+    scripts name files in turn. `assigned` are the variables of modules ("steps:CACHE") that functions assign or
+    change, and `read_variables(variables)` returns where the code reads these.
     """
 
     global_state: Sequence[CodeFact] = ()
@@ -52,18 +52,20 @@ class CodeFacts:
     local_time: Sequence[CodeFact] = ()
     network: Sequence[CodeFact] = ()
     unknown_files: Sequence[CodeFact] = ()
-    files: Sequence[str] = ()
-    looked_at: Sequence[str] = ()
-    written: Sequence[str] = ()
     unknown_outputs: Sequence[CodeFact] = ()
+    files: Sequence[str] = ()
+    named: Sequence[str] = ()
+    written: Sequence[str] = ()
+    asks_times: bool = False
     commands: Sequence[Command] = ()
     assigned: Mapping[str, CodeFact] = field(default_factory=dict)
     read_variables: Callable[[Set[str]], Mapping[str, CodeFact]] = lambda variables: {}
 
 
 NO_FACTS = CodeFacts()
-_LISTS = ("global_state", "warnings", "clocks", "draws", "local_time", "network")  # the fields that are kept as JSON
-_NO_FACT = CodeFact("", "")
+# The fields that are kept as JSON: those of facts, and the others.
+_LISTS = ("global_state", "warnings", "clocks", "draws", "local_time", "network", "unknown_files", "unknown_outputs")
+_PLAIN = ("files", "named", "written", "asks_times")
 
 
 @frozen
@@ -107,8 +109,6 @@ def _shared(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:
     for node, found_reads in reads.items():
         for variable, read in found_reads.items():
             others = [other for other in writers[variable] if other != node]
-            if read.memo:  # what the same function keeps for another node is what it would compute here
-                others = [other for other in others if reads[other].get(variable, _NO_FACT).memo != read.memo]
             if others and node not in shared:
                 shared[node] = SharedVariable(read, others[0], facts[others[0]].assigned[variable])
     return shared
@@ -118,9 +118,10 @@ def _shared(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:
 
 
 def facts_to_json(facts: CodeFacts) -> list[Any]:
-    """Return the facts, but for those about files and `read_variables`, for `facts_from_json`."""
+    """Return the facts, but for `read_variables`, for `facts_from_json`."""
     found = [[_to_json(fact) for fact in getattr(facts, name)] for name in _LISTS]
-    kept = [*found, read_to_json(facts.assigned)]
+    commands = [[command.text, command.folders] for command in facts.commands]
+    kept = [*found, *(getattr(facts, name) for name in _PLAIN), commands, read_to_json(facts.assigned)]
     return kept if any(kept) else []
 
 
@@ -128,8 +129,10 @@ def facts_from_json(found: list[Any], read_variables: Callable[[Set[str]], Mappi
     """Return the facts that `facts_to_json` was given. `read_variables` is theirs."""
     if not found:
         return CodeFacts(read_variables=read_variables)
-    *lists, assigned = found
-    facts: dict[str, Any] = {name: [CodeFact(*fact) for fact in of] for name, of in zip(_LISTS, lists, strict=True)}
+    *lists, commands, assigned = found
+    facts: dict[str, Any] = dict(zip((*_LISTS, *_PLAIN), lists, strict=True))
+    facts |= {name: [CodeFact(*fact) for fact in facts[name]] for name in _LISTS}
+    facts["commands"] = [Command(*command) for command in commands]
     return CodeFacts(**facts, assigned=read_from_json(assigned), read_variables=read_variables)
 
 
@@ -144,4 +147,4 @@ def read_from_json(found: Mapping[str, Any]) -> Mapping[str, CodeFact]:
 
 
 def _to_json(fact: CodeFact) -> list[object]:
-    return [fact.what, fact.where, fact.is_client, fact.memo]
+    return [fact.what, fact.where, fact.is_client]

@@ -13,21 +13,20 @@ from itertools import chain
 from typing import Any
 
 from nfrun.code.bindings import FUNCTIONS
-from nfrun.code.facts import clocks, global_state, unseen_calls
+from nfrun.code.facts import clocks, global_state
 from nfrun.code.facts.addresses import CLIENT_WORDS, client_of
 from nfrun.code.facts.code_facts import CodeFact, CodeFacts
-from nfrun.code.facts.memos import keeps_results
+from nfrun.code.facts.named_files import with_files
 from nfrun.code.facts.names import Names
+from nfrun.code.facts.path_terms import PathReader, PathTerms
 from nfrun.code.facts.statement_reader import Findings, StatementReader
-from nfrun.code.facts.unseen_files import with_unseen_files
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.code.reached_code import Statement
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.values import replace
 
 _HARMLESS = "compile getLogger frozenset Path PurePath namedtuple TypeVar NewType Lock RLock"
-_WORDS = rf"global|pyarrow|{CLIENT_WORDS}|{global_state.WORDS}|{unseen_calls.WORDS}|{clocks.WORDS}"
-_SUSPECTS = (global_state.is_suspect, unseen_calls.is_suspect, client_of, clocks.is_suspect)
+_WORDS = rf"global|pyarrow|{CLIENT_WORDS}|{global_state.WORDS}|{clocks.WORDS}"
+_SUSPECTS = (global_state.is_suspect, client_of, clocks.is_suspect)
 
 _MANY = 200  # words: then every line counts as having one
 
@@ -49,11 +48,10 @@ class FactReader:
         self._lines: dict[str, _Lines] = {}
         self._found: dict[int, Findings] = {}  # by the id of the definition's body
         self._groups: dict[int, Sequence[Findings]] = {}  # by the id of a group of statements
-        self._users: dict[int, Sequence[tuple[Statement, Findings]]] = {}  # likewise, those that may read `_variables`
+        self._users: dict[int, Sequence[Findings]] = {}  # likewise, those that may read `_variables`
         self._variables: frozenset[str] = frozenset()
+        self._paths: dict[int, PathTerms] = {}  # by the id of the definition's body
         self._facts: dict[tuple[str, str], CodeFacts] = {}  # without files
-        self._unseen: dict[tuple[str, str], bool] = {}  # whether the functions read files unseen
-        self._with_files: dict[tuple[str, str, str], CodeFacts] = {}  # those that do, by their arguments too
 
     def of(self, module: str, function: str, arguments: Mapping[str, Any] = NOTHING) -> CodeFacts:
         """Return the facts of all project code that the function may reach; `arguments` are the values it is given."""
@@ -61,21 +59,18 @@ class FactReader:
         if start not in self._facts:
             found = [findings for group in self._code.reached(*start) for findings in self._findings(group)]
             self._facts[start] = self._merged(start, found)
-            self._unseen[start] = any(findings.unseen for findings in found)
-        if not self._unseen[start]:
-            return self._facts[start]
-        key = (*start, repr(arguments))
-        if key not in self._with_files:
-            statements = [statement for group in self._code.reached(*start) for statement in group]
-            found = [self._read(statement) for statement in statements]
-            self._with_files[key] = with_unseen_files(
-                self._code, self._names, statements, found, f"{module}:{function}", arguments, self._facts[start]
-            )
-        return self._with_files[key]
+        paths = [self._paths_in(statement) for group in self._code.reached(*start) for statement in group]
+        return with_files(self._facts[start], self._code, paths, ":".join(start), arguments)
 
-    def depends_on_arguments(self, module: str, function: str) -> bool:
-        """Return whether the facts of the function, which `of` has returned, depend on its arguments."""
-        return self._unseen[module, function]
+    def _paths_in(self, statement: Statement) -> PathTerms:
+        key, module = id(statement.definition.body), statement.module
+        if key not in self._paths:
+            symbols = self._code.symbols_of(module)
+            reader = PathReader(
+                module, symbols.package if symbols else "", self._lines_of(module).shown, self._names, self._code
+            )
+            self._paths[key] = reader.read(statement.definition.body)
+        return self._paths[key]
 
     def _merged(self, start: tuple[str, str], found: Sequence[Findings]) -> CodeFacts:
         if not found:
@@ -136,22 +131,19 @@ class FactReader:
             self._variables = frozenset(variables)
             self._users.clear()
         found: dict[str, CodeFact] = {}
-        users: dict[str, list[Statement]] = {}
         for group in self._code.reached_by_name(*start):
-            for statement, findings in self._users_in(group):
+            for findings in self._users_in(group):
                 for variable in variables & findings.read.keys():
                     found.setdefault(variable, findings.read[variable])
-                for variable in variables & {**findings.read, **findings.assigned}.keys():
-                    users.setdefault(variable, []).append(statement)
-        return {variable: replace(fact, memo=_memo(variable, users[variable])) for variable, fact in found.items()}
+        return found
 
-    def _users_in(self, group: Sequence[Statement]) -> Sequence[tuple[Statement, Findings]]:
+    def _users_in(self, group: Sequence[Statement]) -> Sequence[Findings]:
         """Return the statements of a group that may read one of the variables."""
         if id(group) not in self._users:
             names = sorted({variable.partition(":")[2] for variable in self._variables})
             mentions = self._lines_of(group[0].module).mentions(names)
             statements = [statement for statement in group if _any_within(mentions, statement.definition.body)]
-            self._users[id(group)] = [(statement, self._read(statement)) for statement in statements]
+            self._users[id(group)] = [self._read(statement) for statement in statements]
         return self._users[id(group)]
 
     def _findings(self, group: Sequence[Statement]) -> Sequence[Findings]:
@@ -252,14 +244,6 @@ def _any_within(lines: Sequence[int], body: ast.AST, *, decorators: bool = True)
     first = min([getattr(body, "lineno", 0), *(part.lineno for part in parts)])
     at = bisect_left(lines, first)
     return at < len(lines) and lines[at] <= (getattr(body, "end_lineno", 0) or 0)
-
-
-def _memo(variable: str, users: Sequence[Statement]) -> str:
-    """Return the function that alone uses a variable, to keep its results in it; "" if it is used otherwise."""
-    module, _, name = variable.partition(":")
-    if len(users) == 1 and users[0].module == module and keeps_results(users[0].definition.body, name):
-        return f"{module}:{users[0].name}"
-    return ""
 
 
 def _is_harmless(body: ast.AST) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Set
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,28 +34,25 @@ def known_facts(code: Fingerprints) -> KnownFacts:
 class KnownFacts:
     """Returns facts of functions, and reads code only for those that it does not know.
 
-    It keeps no facts of functions that read or write files unseen, since these depend on the arguments. `is_new` is
-    whether it has read any code.
+    `is_new` is whether it has read any code.
     """
 
     def __init__(self, code: Fingerprints) -> None:
         self._code = code
-        self._facts: dict[str, list[Any]] = {}  # by function ("steps:clean")
+        self._facts: dict[str, list[Any]] = {}  # by function and arguments ("steps:clean {}")
         self._variables: list[str] = []
         self._read: dict[str, dict[str, Any]] = {}  # by function, those of `_variables` that it reads
         self.is_new = False
 
     def of(self, module: str, function: str, arguments: Mapping[str, Any] = NOTHING) -> CodeFacts:
         """Return the facts of all project code that the function may reach; `arguments` are the values it is given."""
-        name = f"{module}:{function}"
+        name = f"{module}:{function} {json.dumps(dict(arguments), default=repr)}"
         read_variables = partial(self._read_variables, module, function)
         if name in self._facts:
             return facts_from_json(self._facts[name], read_variables)
-        reader = self._reader()
-        facts = replace(reader.of(module, function, arguments), read_variables=read_variables)
-        if not reader.depends_on_arguments(module, function):
-            self._facts[name] = facts_to_json(facts)
-            self.is_new = True
+        facts = replace(self._reader().of(module, function, arguments), read_variables=read_variables)
+        self._facts[name] = facts_to_json(facts)
+        self.is_new = True
         return facts
 
     def as_json(self) -> list[object]:

@@ -15,20 +15,10 @@ from typing import TypeAlias
 
 from nfrun.code.bindings import FUNCTIONS, Imported, argument_names, binds, body_of, scope
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.core.values import frozen
 
 Scope: TypeAlias = Mapping[str, str]  # what local names stand for; "" if that is unknown
 
 _LONGEST = 20  # steps from one alias to the next, which may go in circles
-
-
-@frozen
-class Place:
-    """Where an expression stands: its module, the functions around it, outermost first, and their local names."""
-
-    module: str
-    functions: tuple[ast.AST, ...]
-    scope: Scope
 
 
 def pattern_of(names: Mapping[str, str]) -> str:
@@ -50,6 +40,13 @@ class Names:
     def __init__(self, code: Fingerprints) -> None:
         self._code = code
         self._found: dict[tuple[str, str], str] = {}
+        self._scopes: dict[int, Scope] = {}  # by the id of a function
+
+    def scope_in(self, function: ast.AST, outer: Scope, module: str, package: str) -> Scope:
+        """Return what the names inside of a function stand for, which is always the same for it."""
+        if id(function) not in self._scopes:
+            self._scopes[id(function)] = inner_scope(function, outer, module, self, package)
+        return self._scopes[id(function)]
 
     def of(self, expression: ast.AST, module: str, local: Scope) -> str:
         """Return what a name, its attributes or a call stand for in a module; "" if that is unknown."""

@@ -10,11 +10,9 @@ from nfrun.code.facts import global_state
 from nfrun.code.facts.addresses import client_of, hosts_in
 from nfrun.code.facts.clocks import time_in_code
 from nfrun.code.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
-from nfrun.code.facts.names import Names, Place, Scope, inner_scope
-from nfrun.code.facts.unseen_calls import is_opener, is_writer, kind_of_call, may_be_reader
-from nfrun.core.values import field, frozen, mutable, replace
+from nfrun.code.facts.names import Names, Scope
+from nfrun.core.values import field, mutable, replace
 
-_PATH = re.compile(r"[^\s\0*?:<>|'\"]+[./][^\s:<>|'\"]*")
 # Methods that change an object of Python's own. `watch/attribution.py` has another list: methods of any object that may
 # keep what they are given. What only removes keeps nothing.
 _MUTATORS = """append extend insert remove pop clear sort reverse update setdefault popitem add discard
@@ -32,19 +30,6 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _NAMES = (ast.Attribute, ast.Name, ast.Subscript)
 
 
-@frozen
-class UnseenCall:
-    """A call that uses files unseen; `kind` is that of `kind_of_call`.
-
-    `call` is None if the function is passed on as a value.
-    """
-
-    kind: str
-    fact: CodeFact
-    call: ast.Call | None
-    place: Place
-
-
 @mutable
 class Findings:
     """What one statement shows; some lists and mappings are as in `CodeFacts`."""
@@ -55,13 +40,7 @@ class Findings:
     time: CodeFacts = NO_FACTS  # its clocks, draws and local time
     assigned: dict[str, CodeFact] = field(default_factory=dict)
     read: dict[str, CodeFact] = field(default_factory=dict)
-    unseen: list[UnseenCall] = field(default_factory=list)
-    opened: list[UnseenCall] = field(default_factory=list)  # unseen only in processes that the code starts
-    writes: list[tuple[ast.Call, Place]] = field(default_factory=list)
-    calls: list[tuple[str, ast.Call, Place]] = field(default_factory=list)  # of functions of the project
     function: str = ""  # the name of the function that this is, such as "steps:load"
-    values: set[str] = field(default_factory=set)  # names that are used without being called
-    texts: list[tuple[str, str]] = field(default_factory=list)  # which may be paths, with the module
 
 
 class StatementReader:
@@ -76,30 +55,29 @@ class StatementReader:
 
     def read(self, body: ast.AST) -> None:
         """Collect what the statement shows in `found`."""
-        left: list[tuple[ast.AST, Place, bool]] = [(body, Place(self._module, (), {}), False)]
+        left: list[tuple[ast.AST, Scope, bool]] = [(body, {}, False)]
         while left:
-            node, place, inside = left.pop()
+            node, scope, inside = left.pop()
             if isinstance(node, COMPREHENSIONS):
-                left += [(part, where, inside) for part, where in _comprehended(node, place)]
+                left += [(part, where, inside) for part, where in _comprehended(node, scope)]
                 continue
             if isinstance(node, _SCOPES):
                 runs_later = node.body if isinstance(node.body, list) else [node.body]
-                own = place
+                own = scope
                 if not isinstance(node, ast.ClassDef):
-                    scope = inner_scope(node, place.scope, self._module, self._names, self._package)
-                    own = Place(self._module, (*place.functions, node), scope)
+                    own = self._names.scope_in(node, scope, self._module, self._package)
                 later = {id(part) for part in runs_later}
                 node_name = getattr(node, "name", "")
                 for part in reversed(parts_of(node)):
                     is_body = id(part) in later
                     runs_in_nodes = not isinstance(node, ast.ClassDef) and node_name not in _ON_IMPORT
-                    left.append((part, own if is_body else place, is_body and runs_in_nodes))
+                    left.append((part, own if is_body else scope, is_body and runs_in_nodes))
                 continue
-            parts = self._part(node, place, inside)
-            left.extend((part, place, inside) for part in reversed(parts))
+            parts = self._part(node, scope, inside)
+            left.extend((part, scope, inside) for part in reversed(parts))
         self.found.time = time_in_code(body, self._names, self._module, self._package, self._shown, prints=True)
 
-    def _part(self, node: ast.AST, place: Place, inside: bool) -> list[ast.AST]:
+    def _part(self, node: ast.AST, scope: Scope, inside: bool) -> list[ast.AST]:
         """Take one node. Returns the nodes in it that are left to read."""
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             return []  # a docstring
@@ -112,42 +90,23 @@ class StatementReader:
             self._text("".join(map(str, parts)), node)
             return [part for part in node.values if not isinstance(part, ast.Constant)]
         if isinstance(node, ast.Call):
-            self._call(node, place, inside)
+            self._call(node, scope, inside)
             keywords = [keyword.value for keyword in node.keywords]
             return [*_within(node.func), *node.args, *keywords]
         if isinstance(node, _NAMES):
             if isinstance(node.ctx, ast.Load):
-                self._use(node, place, inside, None)
+                self._use(node, scope, inside, None)
             elif inside:
-                self._store(node, place.scope)
+                self._store(node, scope)
             return _within(node)
         if isinstance(node, ast.AugAssign) and inside:
-            read = self._variable(node.target, place.scope)
+            read = self._variable(node.target, scope)
             if read:
                 self.found.read.setdefault(read, self._fact(read, node))
         return parts_of(node)
 
-    def _call(self, node: ast.Call, place: Place, inside: bool) -> None:
-        name, scope = self._use(node.func, place, inside, node), place.scope
-        if name == "getattr" and len(node.args) > 1:
-            looked_in = self._names.of(node.args[0], self._module, scope)
-            if may_be_reader(looked_in, node.args[1]):
-                what = f"getattr({looked_in}, …)"
-                self.found.unseen.append(UnseenCall("reader", self._fact(what, node), None, place))
-        method = getattr(node.func, "attr", "")
-        if method and name.partition(".")[0] != "os":
-            if kind_of_call(f".{method}") == "looker":
-                self.found.unseen.append(UnseenCall("looker", self._fact(f".{method}", node), node, place))
-            elif is_opener(f".{method}") and not is_opener(name):
-                self.found.opened.append(UnseenCall("opener", self._fact(f".{method}", node), node, place))
-        if ":" in name:
-            self.found.calls.append((name, node, place))
-        elif is_writer(method or getattr(node.func, "id", "")):
-            self.found.writes.append((node, place))
-            # A method of a table, but not one of an object whose class the project may define.
-            owner = getattr(node.func, "value", None)
-            if not name and kind_of_call(f".{method}") and getattr(owner, "id", "") not in ("self", "cls"):
-                self.found.unseen.append(UnseenCall("writer", self._fact(f".{method}", node), node, place))
+    def _call(self, node: ast.Call, scope: Scope, inside: bool) -> None:
+        name = self._use(node.func, scope, inside, node)
         if not inside:
             return
         if isinstance(node.func, ast.Attribute):
@@ -166,18 +125,11 @@ class StatementReader:
         if _CHANGERS.fullmatch(name) and node.args and (variable := self._variable(node.args[0], scope)):
             self.found.assigned.setdefault(variable, self._fact(variable, node))
 
-    def _use(self, node: ast.expr, place: Place, inside: bool, call: ast.Call | None) -> str:
+    def _use(self, node: ast.expr, scope: Scope, inside: bool, call: ast.Call | None) -> str:
         """Take the use of a name, and return what it stands for."""
-        name = self._names.of(node, self._module, place.scope)
+        name = self._names.of(node, self._module, scope)
         if not name:
             return ""
-        if kind := kind_of_call(name):
-            what = f".{name.rpartition('.')[2]}" if kind == "writer" and "()" in name else name
-            self.found.unseen.append(UnseenCall(kind, self._fact(what, node), call, place))
-        if is_opener(name):
-            self.found.opened.append(UnseenCall("opener", self._fact(name, node), call, place))
-        if call is None:
-            self.found.values.add(name)
         if client := client_of(name):
             self.found.network.append(replace(self._fact(client, node), is_client=True))
         if inside:
@@ -186,7 +138,7 @@ class StatementReader:
             elif used := global_state.warned_use(name):
                 self.found.warnings.append(self._fact(used, node))
             is_written = call is not None and getattr(node, "attr", "") in _ONLY_WRITES.split()
-            if not is_written and (variable := self._variable(node, place.scope)):
+            if not is_written and (variable := self._variable(node, scope)):
                 self.found.read.setdefault(variable, self._fact(variable, node))
         return name
 
@@ -208,23 +160,21 @@ class StatementReader:
         return f"{found[1]}:{found[2]}" if found else ""
 
     def _text(self, text: str, node: ast.AST) -> None:
-        if _PATH.fullmatch(text):
-            self.found.texts.append((text.replace("\0", "*"), self._module))
         self.found.network += [self._fact(host, node) for host in hosts_in(text)]
 
     def _fact(self, what: str, node: ast.AST) -> CodeFact:
         return CodeFact(what, f"{self._shown}:{getattr(node, 'lineno', 0)}")
 
 
-def _comprehended(node: ast.AST, place: Place) -> list[tuple[ast.AST, Place]]:
-    """Return the parts of a comprehension, each with its place: its variables are its own, but for the first input."""
+def _comprehended(node: ast.AST, scope: Scope) -> list[tuple[ast.AST, Scope]]:
+    """Return the parts of a comprehension, each with its scope: its variables are its own, but for the first input."""
     parts: list[ast.AST] = [part for part in parts_of(node) if not isinstance(part, ast.comprehension)]
     generators = [part for part in parts_of(node) if isinstance(part, ast.comprehension)]
     targets = [each for part in generators for each in ast.walk(part.target) if isinstance(each, ast.Name)]
-    own = replace(place, scope={**place.scope, **{target.id: "" for target in targets}})
+    own = {**scope, **{target.id: "" for target in targets}}
     for part in generators:
         parts += [part.target, part.iter, *part.ifs]
-    return [(part, place if part is generators[0].iter else own) for part in reversed(parts)]
+    return [(part, scope if part is generators[0].iter else own) for part in reversed(parts)]
 
 
 def _within(node: ast.expr) -> list[ast.AST]:

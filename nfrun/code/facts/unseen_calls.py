@@ -44,11 +44,6 @@ _UNSEEN: Mapping[str, Mapping[str, str]] = {
         "onnxruntime": "InferenceSession",
     },
     "query": dict.fromkeys(("duckdb", "duckdb.connect()", "duckdb.connect().cursor()"), "sql query execute from_query"),
-    "looker": {
-        "os.path": "exists lexists isfile getsize getmtime",
-        "os": "stat lstat access readlink",
-        "": "exists is_file stat lstat readlink",
-    },
     # Not those that fork: in forked processes, the audit hook sees what is opened.
     "processes": {
         "multiprocessing": "get_context set_start_method",
@@ -77,31 +72,15 @@ _OPENERS = re.compile(
 )
 _WRITERS = re.compile(
     r"(?:write|sink)_\w+|to_(?:parquet|csv|feather|orc|json|ndjson|excel|pickle|hdf|stata|html|markdown|latex|xml)"
-    r"|save\w*|dump|write"
+    r"|save\w*|dump|write|export\w*|store\w*"
 )
 _LOOKED_UP = re.compile(r"polars|pandas|geopandas|duckdb|pyarrow\.\w+")
-# Modules whose functions have names that say little: uses are found by the names of the modules.
-_BY_MODULE = ("subprocess", "duckdb", "h5py", "loky")
-_NAMES = (
-    name
-    for calls in _UNSEEN.values()
-    for module, names in calls.items()
-    if module.partition(".")[0] not in _BY_MODULE
-    for name in names.split()
-)
-WORDS = "|".join(["getattr", *_BY_MODULE, *_NAMES])  # one of these is in every call, if no import gives it another name
-
-
-def is_suspect(name: str) -> bool:
-    """Return whether a use of this imported name may be a call that uses files unseen."""
-    return name.startswith("pyarrow.") or name.partition(".")[0] in _BY_MODULE or kind_of_call(name) != ""
 
 
 def kind_of_call(name: str) -> str:
     """Return how a function uses files unseen: "reader", "writer", "query", "command", or "" if it does not.
 
-    A "looker" asks whether a file is there, or for its size, and "processes" starts processes that are not forked.
-    `name` is what `Names.of` returns.
+    "processes" starts processes that are not forked. `name` is what `Names.of` returns.
     """
     found = _KIND.fullmatch(name)
     return str(found.lastgroup) if found else ""

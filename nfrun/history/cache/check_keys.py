@@ -154,7 +154,7 @@ def _code_inputs(spec: NodeSpec, check: Check, code: Fingerprints) -> list[tuple
     if known not in code.memo:
         kind, node = KINDS[check.kind], node_of(check, spec)
         facts = kind.code.facts(node, code)
-        reads_unseen = (facts.files, facts.unknown_files, facts.looked_at, facts.commands, facts.network)
+        reads_unseen = (facts.files, facts.unknown_files, facts.named, facts.commands, facts.network)
         other = (facts.clocks, facts.draws, facts.local_time)
         reads_more = any(reads_unseen) or any(other) or kind.outside.inputs(node, Path(code.folder))
         versions = {f"package {name}": code.distributions.version(name) or "" for name in kind.code.packages}

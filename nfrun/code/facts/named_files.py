@@ -1,0 +1,352 @@
+"""Finds the files that the code of a node names, whoever gets them, and those that libraries read or write unseen.
+
+A name stands for everything that is ever given to it. What is not known of a path is `*`, and `**` if that may have
+slashes. Whether there are such files is asked when the node is looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from glob import has_magic
+from itertools import product
+from math import prod
+from pathlib import Path, PurePath
+from typing import Any
+
+from nfrun.code.facts.code_facts import CodeFact, CodeFacts, Command
+from nfrun.code.facts.path_terms import ANY, INPUT, NO_FILE, UNKNOWN, NativeCall, PathTerms, Term, text_of
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.core.values import replace
+
+_MOST = 300  # values of one expression: of more, nothing is known
+_ROUNDS = 4  # in which names get values that are made of their own
+_LONGEST = 4096  # bytes of a path
+_WORD = re.compile(r"\w{2,30}")
+_SEARCH_PATH = "file_search_path"  # of DuckDB: folders
+_FEW = 12  # words of a text in which one may be the folder of another
+_SPLIT = re.compile(r"""[\s;|&<>()\[\]'"=,]+""")
+_STRINGS = re.compile(r"""'((?:[^']|'')*)'|"((?:[^"]|"")*)\"""")
+_QUOTED = re.compile(r"""(\b(?:from|join)\s+|\b\w+\s*\(\s*\[?\s*)?(?:'([^']*)'|"([^"]*)")""", re.IGNORECASE)
+_COPIED = re.compile(r"\bto\s+'([^']*)'", re.IGNORECASE)
+_COMPUTED_TABLE = re.compile(rf"\b(?:from|join)\s+{ANY}", re.IGNORECASE)
+_LOCAL = re.compile(r"^(?:file://|(?:sqlite|duckdb)(?:\+\w+)?:///)(?=.)")
+_NO_NAME = re.compile(r"://|[\0\n]|^[./]*$|^:memory:$")
+
+
+def with_files(
+    facts: CodeFacts, code: Fingerprints, found: Sequence[PathTerms], start: str, arguments: Mapping[str, Any]
+) -> CodeFacts:
+    """Add the files to `facts` that a function may name, read or write, and the calls whose paths are not known.
+
+    `found` is what all statements show that the function `start` ("steps:load") reaches, and `arguments` are the values
+    that it is called with.
+    """
+    return _NodeFiles(code, found, start, arguments, is_moving=any(map(_moves, facts.global_state))).added_to(facts)
+
+
+def _moves(fact: CodeFact) -> bool:
+    return fact.what in ("os.chdir", "os.fchdir", "contextlib.chdir")
+
+
+class _Values:
+    """Looks up the values of terms in the statements that one node reaches."""
+
+    def __init__(self, found: Sequence[PathTerms], start: str, arguments: Mapping[str, Any]) -> None:
+        self._bound: dict[str, list[Term]] = {}
+        for terms in found:
+            for key, term in terms.bound:
+                self._bound.setdefault(key, []).append(term)
+        functions = {key for terms in found for key in terms.functions}
+        for key, others in {key: others for terms in found for key, others in terms.passed if key in functions}.items():
+            self._bound.setdefault(f"{key}#*", []).extend((UNKNOWN, others))
+        for key in [key for key in self._bound if key.startswith(f"{start}.")]:
+            name = key.removeprefix(f"{start}.")
+            if name in arguments:
+                self._bound[key] = [text_of(text) for text in texts_in(arguments[name])]
+            elif all(term.op == "soft" for term in self._bound[key]):
+                self._bound[key] = [NO_FILE if name == "context" else text_of(INPUT)]
+        self._is_bound: dict[str, bool] = {}
+        self._values: dict[str, Collection[str]] = {}
+
+    def solve(self, terms: Iterable[Term]) -> None:
+        """Find the values of all names that the terms need."""
+        order: list[str] = []
+        begun: set[str] = set()
+        cyclic = False
+        left = [(key, False) for term in terms for key in self._needed(term)]
+        while left:
+            key, is_done = left.pop()
+            if is_done:
+                order.append(key)
+            elif key not in begun:
+                begun.add(key)
+                left.append((key, True))
+                needed = [other for term in self._bound[key] for other in self._needed(term)]
+                cyclic = cyclic or not begun.isdisjoint(needed)
+                left += [(other, False) for other in needed]
+        changed: list[str] = []
+        for _ in range(_ROUNDS if cyclic else 1):
+            changed = [key for key in order if self._is_new(key)]
+        for key in changed if cyclic else ():  # they grow with every round
+            self._values[key] = list(
+                dict.fromkeys([*self._values[key], *(f"{text}/{ANY}" for text in self._values[key])])
+            )
+        for key in order if changed and cyclic else ():
+            if key not in changed:
+                self._is_new(key)
+
+    def _is_new(self, key: str) -> bool:
+        """Find the values of a name; return whether there are others than before."""
+        found = list(dict.fromkeys(text for term in self._bound[key] for text in self.texts(term)))
+        found = found if len(found) <= _MOST else [ANY]
+        before = self._values.get(key)
+        self._values[key] = found
+        return before != found
+
+    def _needed(self, term: Term) -> Iterator[str]:
+        yield from (key for key in term.keys if term.op != "text" and self._has(key))
+        if term.op == "attr" and ".*" in self._bound:
+            yield ".*"
+        for part in term.parts:
+            yield from self._needed(part)
+
+    def _has(self, key: str) -> bool:
+        """Return whether a name has a value, and not only arguments that nothing passes."""
+        if key not in self._is_bound:
+            self._is_bound[key] = False
+            terms = self._bound.get(key, ())
+            self._is_bound[key] = any(term.op != "soft" or any(map(self._has, term.keys)) for term in terms)
+        return self._is_bound[key]
+
+    def texts(self, term: Term) -> Collection[str]:
+        """Return the values that a term may have."""
+        op, parts, keys = term
+        if op == "text":
+            return keys
+        if op == "key":
+            return self._values.get(keys[0], ()) if self._has(keys[0]) else (ANY,)
+        if op == "any":
+            return [text for part in parts for text in self.texts(part)]
+        if op == "soft":
+            return [text for key in keys if self._has(key) for text in self._values.get(key, ())]
+        if op == "attr":
+            return self._attribute(keys[0], parts[0])
+        if op == "sum":
+            return self._joined(parts, "".join)
+        if op == "path":
+            return self._joined(parts, _path)
+        if op == "up":
+            found = self.texts(parts[0])
+            for _ in parts:
+                found = [_path([*PurePath(path).parts[:-1]] or ["."]) for path in found]
+            return found
+        if op.startswith("with_"):
+            cut = r"\.[^./]*$" if op == "with_suffix" else "[^/]*$"
+            kept = Term("any", [text_of(re.sub(cut, "", path)) for path in self.texts(parts[0])])
+            return self._joined([kept, parts[1]], "".join)
+        found = [text.replace(INPUT, ANY) for text in self.texts(parts[0])]  # an item or a slice
+        letters = (text for text in found if parts[0].op != "any" and _WORD.fullmatch(text))  # it may be of a text
+        return [*found, *{letter for text in letters for letter in text}]
+
+    def _attribute(self, key: str, owner: Term) -> Collection[str]:
+        found = [*(self._values.get(key, ()) if self._has(key) else ()), *self._values.get(".*", ())]
+        texts = self.texts(owner)
+        if key in (".value", ".path"):  # of an enum, and of an entry of a folder
+            return [*found, *(text.replace(INPUT, ANY) for text in texts)]
+        # What is not an object of the project may have any attributes.
+        is_known = not any(text in (ANY, INPUT) for text in texts) and (found or not texts) and key != ".env"
+        return found if is_known or (key.endswith("()") and found) else [*found, ANY]
+
+    def _joined(self, parts: Sequence[Term], join: Any) -> Collection[str]:
+        choices = [(ANY,) if part.op == "slice" else self.texts(part) for part in parts]
+        if not choices or not choices[0]:
+            return ()
+        choices = [[text.replace(INPUT, ANY) for text in texts] or [ANY] for texts in choices]
+        while prod(map(len, choices)) > _MOST:
+            longest = max(range(len(choices)), key=lambda at: len(choices[at]))
+            choices[longest] = [ANY]
+        return list(dict.fromkeys(map(join, product(*choices))))
+
+
+def _path(parts: Sequence[str]) -> str:
+    found = str(PurePath(*parts))
+    return found if "/" in found or found[:1] in (ANY, "~") else f"./{found}"
+
+
+class _NodeFiles:
+    def __init__(
+        self,
+        code: Fingerprints,
+        found: Sequence[PathTerms],
+        start: str,
+        arguments: Mapping[str, Any],
+        *,
+        is_moving: bool,
+    ) -> None:
+        self._code, self._found, self._arguments, self._is_moving = code, found, arguments, is_moving
+        self._values = _Values(found, start, arguments)
+        self._files: dict[str, None] = {}
+        self._copied: list[str] = []  # what queries write
+        self._unknown: dict[CodeFact, None] = {}
+        self._unknown_outputs: dict[CodeFact, None] = {}
+        self._commands: list[Command] = []
+        self._search: tuple[str, ...] = ()  # folders in which DuckDB looks for files, too
+
+    def added_to(self, facts: CodeFacts) -> CodeFacts:
+        calls = [call for terms in self._found for call in terms.calls]
+        starts_processes = any(call.kind == "processes" for call in calls)
+        calls = [call for call in calls if starts_processes or call.kind != "opener"]
+        uses = [(how, module, term) for terms in self._found for how, module, term in terms.named]
+        in_calls = [part for call in calls for part in (call.reads, call.writes, *call.words, call.folder) if part]
+        self._values.solve([*(term for _, _, term in uses), *in_calls, Term("key", (), (f".{_SEARCH_PATH}",))])
+        settings = [text for _, _, term in uses for text in self._values.texts(term) if _SEARCH_PATH in text]
+        folders = [folder for text in settings for strings in _STRINGS.findall(text) for folder in strings]
+        folders += self._values.texts(Term("attr", (NO_FILE,), (f".{_SEARCH_PATH}",)))
+        self._search = tuple(folder for text in folders for folder in text.split(",") if folder)
+        for call in calls:
+            self._take(call)
+        named: dict[str, dict[str, None]] = {"": {}, "whole": {}, "seen": {}, "written": {}, "appended": {}}
+        for how, module, term in uses:
+            texts = self._values.texts(term)
+            is_written = how in ("written", "appended")
+            names = self._beside(texts, module) if is_written else self._names(texts, module, is_whole=how == "whole")
+            named[how].update((name, None) for name in names)
+        named[""].update((name, None) for name in self._names(texts_in(self._arguments), ""))
+        # Which of the files of a pattern Python opens is seen when it does.
+        named[""].update((name, None) for name in named["seen"] if starts_processes or not has_magic(name))
+        appended = named["appended"].keys()
+        return replace(
+            facts,
+            files=list(self._files),
+            named=[
+                name
+                for name in {**named[""], **named["whole"]}
+                if name.rstrip("/") not in appended and f"{name}/" not in named["whole"]
+            ],
+            unknown_files=list(self._unknown),
+            written=[*named["written"], *self._copied],
+            unknown_outputs=list(self._unknown_outputs),
+            commands=self._commands,
+            asks_times=any(terms.asks_times for terms in self._found),
+        )
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def _names(self, texts: Iterable[str], module: str, *, is_whole: bool = False) -> Iterator[str]:
+        """Yield the names of files in texts, also below the folder of a module; those of folders end in a slash."""
+        for text in texts:
+            for name in names_in(text, self._search, alone=is_whole):
+                for path in self._beside([name], module):
+                    if not self._is_around(path, module) and not path.endswith((".py", ".pyc")):
+                        yield f"{path.rstrip('/')}/" if is_whole and not has_magic(path) else path
+
+    def _beside(self, names: Iterable[str], module: str) -> Iterator[str]:
+        """Yield the names as they are, and below the folder of the module."""
+        folder = self._folder_of(module)
+        for name in map(_finished, names):
+            if name and len(name) <= _LONGEST and not name.startswith("*") and not _NO_NAME.search(name):
+                is_elsewhere = folder != self._code.folder and not PurePath(name).is_absolute()
+                for path in (name, str(folder / name)) if is_elsewhere else (name,):
+                    yield path.removeprefix(f"{self._code.folder}/") or "."
+
+    def _folder_of(self, module: str) -> Path:
+        file = self._code.file_of(module) if module else None
+        return file.parent if file is not None else self._code.folder
+
+    def _is_around(self, path: str, module: str) -> bool:
+        """Return whether a path is the folder of the module or of the pipeline, one above it, or all in such a one."""
+        folder = os.path.normpath(self._code.folder / path.rstrip("*/"))
+        return any(folder in map(str, (own, *own.parents)) for own in (self._code.folder, self._folder_of(module)))
+
+    # -- calls that use files unseen -----------------------------------------------------------------------------------
+
+    def _take(self, call: NativeCall) -> None:
+        if call.kind == "command":
+            self._take_command(call)
+        reads = None if call.reads is None else self._values.texts(call.reads)
+        writes = None if call.writes is None else self._values.texts(call.writes)
+        if call.kind == "query" and reads is not None:
+            queries = [text for text in reads if re.match(r"\s*(?:copy|export)\b", text, re.IGNORECASE)]
+            self._copied += self._beside([name for query in queries for name in _COPIED.findall(query)], call.module)
+            reads = [name for text in reads for name in _in_query(text)]
+        self._add(reads, call, self._files, self._unknown)
+        self._add(writes, call, {}, self._unknown_outputs)
+
+    def _add(
+        self,
+        texts: Collection[str] | None,
+        call: NativeCall,
+        known: dict[str, None],
+        unknown: dict[CodeFact, None],
+    ) -> None:
+        if texts is None:
+            return
+        if any(text[:1] == ANY or (INPUT in text and text != INPUT) for text in texts) or (
+            self._is_moving and any(text[:1] not in ("", "/", "~") for text in texts)
+        ):
+            unknown[call.fact] = None
+        known.update((name, None) for name in self._beside(texts, call.module))
+
+    def _take_command(self, call: NativeCall) -> None:
+        """Take a command: its words are names, and the scripts among them name files in turn."""
+        words = [self._values.texts(term) for term in call.words]
+        folders = [_finished(name) for name in self._values.texts(call.folder) if name[:1] != ANY]
+        split = [word for texts in words for text in texts for word in re.split(r"[\s;|&<>()'\"=]+", text)]
+        self._add(
+            [*split, *(str(PurePath(at, word)) for at in folders for word in split)], call, self._files, self._unknown
+        )
+        if call.fact in self._unknown:
+            return
+        text = shlex.join([text for texts in words for text in texts]) if len(words) > 1 else " ".join(*words)
+        places = dict.fromkeys(["", str(self._folder_of(call.module))])
+        inner = [str(PurePath(folder, name)) for name in folders for folder in places]
+        self._commands.append(Command(_finished(text), list(dict.fromkeys([*places, *inner]))))
+
+
+def _finished(path: str) -> str:
+    """Return a path with `*` for what is not known."""
+    path = re.sub(f"(?<=/){ANY}(?=/|$)", "**", path).replace(ANY, "*")
+    return path.removeprefix("./") if len(path) > 2 else path
+
+
+def _in_query(query: str) -> Iterator[str]:
+    """Yield the names of files in a query; one that is not known if the query computes a table."""
+    if query[:1] == ANY or _COMPUTED_TABLE.search(query):
+        yield ANY
+    for match in _QUOTED.finditer("" if _SEARCH_PATH in query else _COPIED.sub("", query)):
+        name = match[2] or match[3] or ""
+        if match[1] is not None or re.search(rf"^[^*{ANY}]+[./]", name):
+            yield name
+
+
+@lru_cache(maxsize=20_000)
+def names_in(text: str, search: tuple[str, ...] = (), *, alone: bool = False) -> Sequence[str]:
+    """Return what may be the name of a file in a text: all of it, a quoted part, or a word, also below another one.
+
+    `search` are folders in which names are searched, too. `alone`: not below another word of the text.
+    """
+    text = _LOCAL.sub("", text)
+    words = [text]
+    if _SPLIT.search(text):
+        strings = (single.replace("''", "'") or double.replace('""', '"') for single, double in _STRINGS.findall(text))
+        words = [*strings, *_SPLIT.split(text)] if "'" in text or '"' in text else [text, *_SPLIT.split(text)]
+    names = dict.fromkeys(word for word in words if "." in word or "/" in word)
+    if alone and _SEARCH_PATH in text:
+        return []
+    folders = list(search)
+    if not alone and 1 < len(words) <= _FEW:
+        folders += [word for word in words if re.fullmatch(r"[\w./-]*\w[\w./-]*", word)]
+    names.update((f"{folder}/{name}", None) for name in list(names) for folder in folders if name != folder)
+    return list(names)
+
+
+def texts_in(value: Any) -> list[str]:
+    """Return all texts and numbers in a value of a pipeline file."""
+    if isinstance(value, str | int | float):
+        return [str(value)]
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [text for part in inner for text in texts_in(part)]
