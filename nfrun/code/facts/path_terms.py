@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from nfrun.code.facts.code_facts import CodeFact
 from nfrun.code.facts.names import Names, Scope, pattern_of
 from nfrun.code.facts.unseen_calls import is_opener, is_writer, kind_of_call, may_be_reader
 from nfrun.code.fingerprint import Fingerprints
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import field, mutable
 
 ANY = "\1"  # what is not known
@@ -94,7 +95,7 @@ _ROLES = {
         "glob": "i?glob",
         "itertools": "chain product islice",
     },
-    "path": {"pathlib": "(?:Pure)?(?:Posix)?Path", "os.path": "join"},
+    "path": {"pathlib": "(?:Pure)?(?:Posix)?Path", "os.path": "join", "pyarrow.fs": "SubTreeFileSystem"},
     "up": {"os.path": "dirname"},
     "here": {"pathlib.Path": "cwd", "os": "getcwd"},
     "listed": {"os": "listdir scandir walk fwalk"},
@@ -127,6 +128,7 @@ _NO_READERS = re.compile(
     r"|relpath|commonpath|\w+swith|touch|chmod|utime|isinstance|len|open|get|index|join|base_?name|dir_?name|split\w*"
     r"|[gs]etattr|hasattr|type|hash|id|repr|access|disk_usage|count"
 )
+_CHANGERS = re.compile("mkdir|touch|unlink|rmdir|write_text|write_bytes")  # methods of paths that read nothing
 _FOLDERS = ("cwd", "dir", "prefix", "config")
 _TIMES = re.compile(r"(?:.*\.)?(?:get[mca]time|st_(?:[mca]|birth)time(?:_ns)?)")
 _PATH_ARGUMENTS = re.compile(
@@ -166,12 +168,8 @@ class _Call(NamedTuple):
 
     def given(self, names: re.Pattern[str], at: int = 0) -> Term | None:
         """Return the argument at a position, or one that has one of the names."""
-        return next(
-            iter(
-                [*self.arguments[at : at + 1], *(term for name, term in self.keywords if names.fullmatch(name or ""))]
-            ),
-            None,
-        )
+        found = [*self.arguments[at : at + 1], *(term for name, term in self.keywords if names.fullmatch(name or ""))]
+        return found[0] if found else None
 
     @property
     def mode(self) -> str:
@@ -535,7 +533,7 @@ class PathReader:
         """Take the arguments of a call: the folders among them count as a whole where a library may look into them."""
         is_added = _ADDING.fullmatch(call.method) is not None
         is_whole = not how and not is_added and not _NO_READERS.fullmatch(call.last) and callee[:1] in ("", ".")
-        self._use(call.owner, how)
+        self._use(NO_FILE if _CHANGERS.fullmatch(call.method) else call.owner, how)
         for name, term in [*(("", term) for term in call.arguments), *call.keywords]:
             self._use(term, "whole" if is_whole and name not in _FOLDERS else how)
         others = any_of([*call.arguments, *(term for _, term in call.keywords)])
@@ -582,7 +580,9 @@ class PathReader:
         if call.method == "get" and arguments:
             return any_of([owner, *arguments[1:]])
         if call.method == "format" and owner.op == "text":
-            return _filled(owner.keys[0], arguments)
+            return _filled(owner.keys[0], arguments, dict(call.keywords))
+        if call.name in ("os.environ.get", "os.getenv") and len(arguments) > 1:
+            return any_of([arguments[1], UNKNOWN])
         if call.method == "join" and owner.op == "text" and owner.keys[0] in ("/", ""):
             parts = first.parts if first.op == "any" else [UNKNOWN]
             return Term("path", parts) if owner.keys[0] else _sum(parts)
@@ -691,10 +691,10 @@ def _sum(parts: Sequence[Term]) -> Term:
     return Term("sum", parts)
 
 
-def _filled(form: str, arguments: Sequence[Term]) -> Term:
+def _filled(form: str, arguments: Sequence[Term], named: Mapping[str | None, Term] = NOTHING) -> Term:
     """Return the term of a text with placeholders of `%` or `format`, which are filled where they are plain."""
     places = _PLACEHOLDER.findall(form)
     is_plain = len(places) == len(arguments) and all(place in ("%s", "%d", "{}") for place in places)
     first, *rest = [text_of(text) for text in _PLACEHOLDER.split(form)]
-    filled = zip(arguments if is_plain else [UNKNOWN] * len(places), rest, strict=True)
-    return _sum([first, *(part for pair in filled for part in pair)])
+    values = arguments if is_plain else [named.get(place[1:-1], UNKNOWN) for place in places]
+    return _sum([first, *(part for pair in zip(values, rest, strict=True) for part in pair)])
