@@ -201,7 +201,7 @@ def one(trial: Trial) -> None:
     order = random.Random(trial.number // (len(_ALL) // NODES)).sample([*_ALL], len(_ALL))
     first = trial.number * NODES % (len(_ALL) // NODES * NODES)  # trials that follow each other have all ways
     project = Project(folder, trial.random, order[first : first + NODES])
-    place = Place(folder, {MARK: str(trial.folder)})
+    place = Place(folder, {MARK: str(trial.folder), "PYTHONPATH": ""})  # some nodes depend on all code that is there
     before: dict[str, str] = {}
     for number in range(ROUNDS + 1):
         made = [project.edit() for _ in range(trial.random.choice((1, 1, 2, 3)))] if number else []
