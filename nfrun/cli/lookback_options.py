@@ -9,7 +9,6 @@ from pathlib import Path
 from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING
 from nfrun.session.option_fields import (
-    PIPELINE,
     Options,
     color_option,
     command_options,
@@ -26,7 +25,7 @@ _RUN = "a number, an id, last, last-ok, or last~2 for the second before the last
 
 _pipeline_file = partial(
     declare,
-    PIPELINE,
+    "--pipeline",
     parse=parse_path,
     metavar="FILE",
     help="The pipeline file whose runs are meant. It may also stand first. Default: all runs in the work folder that "

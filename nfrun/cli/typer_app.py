@@ -30,7 +30,7 @@ from nfrun.cli.other_words import argument_hint, command_hint, option_hint
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
-from nfrun.session.option_fields import PIPELINE, Options, plain_words
+from nfrun.session.option_fields import Options, plain_words
 from nfrun.session.option_values import tells_github
 from nfrun.system.std_streams import Messages, prepare_std_streams
 
@@ -50,7 +50,7 @@ class CommandHelp(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words behind the name of the command: those that must be given without braces."""
         pieces = [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
-        takes_file = any(PIPELINE in param.opts for param in self.get_params(ctx))
+        takes_file = any("--pipeline" in param.opts for param in self.get_params(ctx))
         return [*pieces[:1], *["[FILE]"] * takes_file, *pieces[1:]]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -69,7 +69,7 @@ class CommandHelp(TyperCommand):
             is_flag = getattr(param, "is_flag", False)
             takes_one = param.param_type_name == "option" and not param.multiple and not is_flag
             if takes_one and order.count(param) > 1:
-                also = ": a pipeline file that stands first is one, too" if PIPELINE in param.opts else ""
+                also = ": a pipeline file that stands first is one, too" if "--pipeline" in param.opts else ""
                 what = f"it is given more than once, and takes one value{also}"
                 raise BadParameter(what, ctx=ctx, param_hint=param.opts[0])
         return left

@@ -10,6 +10,7 @@ from contextlib import suppress
 from fnmatch import fnmatch
 from functools import cached_property
 from glob import has_magic
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,11 +23,12 @@ from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.folders import describe_missing, folder_of, from_base, is_above
 from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import MISSING, FileChecksums, FileLook, text_checksum
-from nfrun.system.file_search import find_files, name_below
+from nfrun.system.file_search import files_below, find_files, is_match, name_below
 
 if TYPE_CHECKING:
     from nfrun.tables.remote_versions import RemoteVersions
 
+_MOST_BELOW = 20_000  # files below a folder of which code names some by a pattern
 _MANY = 1_000  # files of one entry: of more, the journal has one checksum for all
 
 
@@ -177,21 +179,23 @@ class ExternalInputs:
 
     def _named_by_code(self, files: Mapping[str, Path], facts: CodeFacts, folder: Path) -> NamedFiles:
         """Return the files with those that the code of a node in `folder` names: paths, folders and patterns."""
-        named = NamedFiles(files)
+        named, below = NamedFiles(files), dict[str, list[str]]()
         elsewhere = "" if os.path.realpath(".") == os.path.realpath(folder) else f"{Path.cwd()}{os.sep}"
         for name in dict.fromkeys((*facts.files, *facts.named)):
             is_read = name in facts.files
             for path in dict.fromkeys((name, f"{elsewhere}{name}".removeprefix(f"{folder}/"))):
                 with suppress(OSError, ValueError):
-                    found = self._found(path, folder, is_read)
-                    if len(found) > _MANY:
+                    found = self._found(path, folder, is_read, below)
+                    if found is None:
+                        named.obstacle = named.obstacle or f"its code names {path}, and there are too many files below"
+                    elif len(found) > _MANY:
                         states = [
                             (inner, file.stat().st_size, file.stat().st_mtime_ns) for inner, file in found.items()
                         ]
                         named.digests[path] = text_checksum(json.dumps(states))
-                        continue
-                    named.update(found)
-                    named.by_pattern.update(inner for inner in found if inner != path or not is_read)
+                    else:
+                        named.update(found)
+                        named.by_pattern.update(inner for inner in found if inner != path or not is_read)
         named.written.update(os.path.normpath(name) for name in facts.written)
         if facts.commands:
             from nfrun.nodes.texts.script_files import script_files
@@ -206,8 +210,11 @@ class ExternalInputs:
                 named.obstacle = named.obstacle or of_scripts.obstacle
         return named
 
-    def _found(self, name: str, folder: Path, is_read: bool) -> Mapping[str, Path]:
-        """Return the files that a path, a folder or a pattern in the code of a node stands for."""
+    def _found(self, name: str, folder: Path, is_read: bool, below: dict[str, list[str]]) -> Mapping[str, Path] | None:
+        """Return the files that a path, a folder or a pattern in the code of a node stands for.
+
+        None for a pattern below a folder with too many files. `below` keeps the files below each folder.
+        """
         path = folder / name.rstrip("/")
         found: Mapping[str, Path] = {}
         if path.is_file():
@@ -215,7 +222,23 @@ class ExternalInputs:
             found = {name.rstrip("/"): path} | {
                 name_below(str(folder), log): Path(log) for log in logs if Path(log).is_file()
             }
-        elif is_read or name.endswith("/") or has_magic(name):
+        elif has_magic(name) and not path.is_dir():
+            parts = os.path.expanduser(name.rstrip("/")).split("/")  # noqa: PTH111 (a Path drops a leading `./`)
+            fixed = next((i for i, part in enumerate(parts) if has_magic(part)), 0)
+            start = "".join(f"{part}/" for part in parts[:fixed])
+            if not (folder / start).is_dir():
+                return {}
+            if "**" not in parts:
+                found = find_files("/".join(parts), folder, self._skipped)
+            else:
+                if start not in below:
+                    every = files_below(str(folder / start), self._skipped)
+                    below[start] = list(islice(every, _MOST_BELOW + 1))
+                if len(below[start]) > _MOST_BELOW:
+                    return None
+                matches = (inner for inner in below[start] if is_match(parts[fixed:], inner.split("/")))
+                found = {start + inner: folder / start / inner for inner in sorted(matches)}
+        elif is_read or name.endswith("/"):
             found = find_files(name.rstrip("/"), folder, self._skipped)
         return found if is_read else {inner: file for inner, file in found.items() if self._is_data(file)}
 

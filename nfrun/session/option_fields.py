@@ -32,7 +32,6 @@ COMPLETED = ("", "profile", "params", "inputs", "nodes", "node", "output", "run"
 PARAMETERS, SELECTION = "Parameters and inputs", "Which nodes run"
 SHOWN, WORKING, KEPT = "What is shown and written", "How nodes run", "What is kept"
 
-PIPELINE = "--pipeline"  # its file may also stand first
 _VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
 
 
@@ -215,7 +214,7 @@ def with_file_first(options: type[Options], words: Sequence[str]) -> list[str]:
     What stands behind `--` is no such file: it names a node, an output or a run.
     """
     by_flag = {flag: option for option in fields(options) for flag in option.metadata["flags"]}
-    if PIPELINE not in by_flag:
+    if "--pipeline" not in by_flag:
         return [*words]
     places, before = [], ""
     for at, word in enumerate(words[: words.index("--")] if "--" in words else words):
@@ -226,8 +225,8 @@ def with_file_first(options: type[Options], words: Sequence[str]) -> list[str]:
     is_output = len(places) == 1 and any(option.metadata["completes"] == "output" for option in fields(options))
     if not places or not _is_file(words[places[0]], may_be_output=is_output):
         return [*words]
-    file = f"{PIPELINE}={words[places[0]]}"
-    is_known = file in words or (PIPELINE, words[places[0]]) in pairwise(words)
+    file = f"--pipeline={words[places[0]]}"
+    is_known = file in words or ("--pipeline", words[places[0]]) in pairwise(words)
     return [*words[: places[0]], *([] if is_known else [file]), *words[places[0] + 1 :]]
 
 

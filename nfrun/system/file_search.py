@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 from glob import glob, has_magic
 from pathlib import Path
@@ -23,7 +23,7 @@ def find_files(name: str, base: Path, skipped: Collection[str] = ()) -> dict[str
     if os.path.isfile(path):
         return {name: Path(path)}
     if os.path.isdir(path):
-        found: Iterator[str] = (os.path.join(name, inner) for inner in _files_below(path, skipped))
+        found: Iterator[str] = (os.path.join(name, inner) for inner in files_below(path, skipped))
     elif not has_magic(name):
         return {}
     elif "**" in Path(name).parts:
@@ -56,22 +56,23 @@ def _matches_at_any_depth(pattern: str, base: Path, skipped: Collection[str]) ->
     parts = pattern.split("/")
     fixed = next(i for i, part in enumerate(parts) if has_magic(part))
     start = "".join(f"{part}/" for part in parts[:fixed])
-    for inner in _files_below(str(base / start), skipped):
-        if _is_match(parts[fixed:], inner.split("/")):
+    for inner in files_below(str(base / start), skipped):
+        if is_match(parts[fixed:], inner.split("/")):
             yield start + inner
 
 
-def _is_match(pattern: list[str], parts: list[str]) -> bool:
+def is_match(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    """Return whether the parts of a path match those of a pattern, in which `**` stands for any folders."""
     first, rest = pattern[0], pattern[1:]
     if first == "**":
-        return not rest or any(_is_match(rest, parts[i:]) for i in range(len(parts)))
+        return not rest or any(is_match(rest, parts[i:]) for i in range(len(parts)))
     is_hidden = parts[0].startswith(".") and not first.startswith(".")
     if is_hidden or not fnmatchcase(parts[0], first):
         return False
-    return _is_match(rest, parts[1:]) if rest and len(parts) > 1 else not rest and len(parts) == 1
+    return is_match(rest, parts[1:]) if rest and len(parts) > 1 else not rest and len(parts) == 1
 
 
-def _files_below(folder: str, skipped: Collection[str]) -> Iterator[str]:
+def files_below(folder: str, skipped: Collection[str]) -> Iterator[str]:
     """Yield the files below a folder, relative to it. Each folder is visited once, whatever links lead to it."""
     seen = set[tuple[int, int]]()
     for parent, inner, files in os.walk(folder, followlinks=True):

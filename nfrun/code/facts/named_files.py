@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from glob import has_magic
-from itertools import product
+from itertools import product, repeat
 from math import prod
 from pathlib import Path, PurePath
 from typing import Any
@@ -22,9 +22,11 @@ from nfrun.code.facts.path_terms import ANY, INPUT, NO_FILE, UNKNOWN, NativeCall
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.values import replace
 
-_MOST = 300  # values of one expression: of more, nothing is known
+_MOST = 300  # values of one expression: of more, only the start of their words is known
+_MOST_IN_MODULE = 3_000  # texts that a node has of one module, likewise
 _ROUNDS = 4  # in which names get values that are made of their own
 _LONGEST = 4096  # bytes of a path
+_LONGEST_TEXT = 50_000  # letters of a text that is put together
 _WORD = re.compile(r"\w{2,30}")
 _SEARCH_PATH = "file_search_path"  # of DuckDB: folders
 _FEW = 12  # words of a text in which one may be the folder of another
@@ -35,6 +37,7 @@ _COPIED = re.compile(r"\bto\s+'([^']*)'", re.IGNORECASE)
 _COMPUTED_TABLE = re.compile(rf"\b(?:from|join)\s+{ANY}", re.IGNORECASE)
 _LOCAL = re.compile(r"^(?:file://|(?:sqlite|duckdb)(?:\+\w+)?:///)(?=.)")
 _NO_NAME = re.compile(r"://|[\0\n]|^[./]*$|^:memory:$")
+_ANYWHERE = ("*", "/*", "/proc/", "/sys/", "/dev/")  # how names begin that tell nothing, or are those of the system
 
 
 def with_files(
@@ -74,38 +77,46 @@ class _Values:
 
     def solve(self, terms: Iterable[Term]) -> None:
         """Find the values of all names that the terms need."""
-        order: list[str] = []
-        begun: set[str] = set()
-        cyclic = False
+        needed: dict[str, set[str]] = {}
+        order: dict[str, int] = {}  # what is needed comes first, but in circles
         left = [(key, False) for term in terms for key in self._needed(term)]
         while left:
             key, is_done = left.pop()
             if is_done:
-                order.append(key)
-            elif key not in begun:
-                begun.add(key)
+                order[key] = len(order)
+            elif key not in needed:
+                needed[key] = {other for term in self._bound[key] for other in self._needed(term)}
                 left.append((key, True))
-                needed = [other for term in self._bound[key] for other in self._needed(term)]
-                cyclic = cyclic or not begun.isdisjoint(needed)
-                left += [(other, False) for other in needed]
-        changed: list[str] = []
-        for _ in range(_ROUNDS if cyclic else 1):
-            changed = [key for key in order if self._is_new(key)]
-        for key in changed if cyclic else ():  # they grow with every round
-            self._values[key] = list(
-                dict.fromkeys([*self._values[key], *(f"{text}/{ANY}" for text in self._values[key])])
-            )
-        for key in order if changed and cyclic else ():
-            if key not in changed:
-                self._is_new(key)
+                left += [(other, False) for other in needed[key]]
+        dirty = {key for key in order if self._is_new(key) and any(order[k] >= order[key] for k in needed[key])}
+        for i in range(_ROUNDS):
+            changed = set[str]()
+            for key in order:
+                is_dirty = key in dirty or not needed[key].isdisjoint(changed)
+                if is_dirty and self._is_new(key, i):
+                    changed.add(key)
+            dirty = {key for key in order if not needed[key].isdisjoint(changed)}
+            if not dirty:
+                break
 
-    def _is_new(self, key: str) -> bool:
-        """Find the values of a name; return whether there are others than before."""
-        found = list(dict.fromkeys(text for term in self._bound[key] for text in self.texts(term)))
-        found = found if len(found) <= _MOST else [ANY]
+    def _is_new(self, key: str, turn: int = 0) -> bool:
+        """Find the values of a name; return whether there are others than before.
+
+        A value that begins as another one of before grows in a circle: what it grows by stands for anything.
+        """
+        found = _few([text for term in self._bound[key] for text in self.texts(term)])
         before = self._values.get(key)
+        if before is not None and turn:
+            is_last = turn == _ROUNDS - 1
+            more = [text for text in found if text not in before]
+            grown = [text for text in more if text.startswith(tuple(before)) or is_last]
+            if grown:
+                starts = (text.partition(ANY)[0] for text in before if any(map(str.startswith, grown, repeat(text))))
+                ends = (end for start in starts if start for end in (f"{start}{ANY}", f"{start.rstrip('/')}/{ANY}"))
+                kept = [text for text in more if is_last or text not in grown]
+                found = _few([*before, *kept, *ends, *([ANY] * is_last)])
         self._values[key] = found
-        return before != found
+        return before is None or {*before} != {*found}
 
     def _needed(self, term: Term) -> Iterator[str]:
         yield from (key for key in term.keys if term.op != "text" and self._has(key))
@@ -172,7 +183,18 @@ class _Values:
         while prod(map(len, choices)) > _MOST:
             longest = max(range(len(choices)), key=lambda at: len(choices[at]))
             choices[longest] = [ANY]
+        if sum(max(map(len, texts)) for texts in choices) > _LONGEST_TEXT:
+            return (ANY, *(text for texts in choices for text in texts if len(text) <= _LONGEST))
         return list(dict.fromkeys(map(join, product(*choices))))
+
+
+def _few(texts: Collection[str], most: int = _MOST) -> Collection[str]:
+    """Return texts without duplicates. Of too many, what is left are their words, up to what is not known."""
+    found = dict.fromkeys(texts)
+    if len(found) > most:
+        words = (word.partition(ANY) for text in found for word in _SPLIT.split(text))
+        found = dict.fromkeys([ANY, *(f"{known}{hole}" for known, hole, _ in words if "/" in known or "." in known)])
+    return [*found] if len(found) <= 2 * most else [ANY]
 
 
 def _path(parts: Sequence[str]) -> str:
@@ -197,6 +219,7 @@ class _NodeFiles:
         self._unknown: dict[CodeFact, None] = {}
         self._unknown_outputs: dict[CodeFact, None] = {}
         self._commands: list[Command] = []
+        self._around: dict[str, set[str]] = {}  # by module, its folder, that of the pipeline, and those above them
         self._search: tuple[str, ...] = ()  # folders in which DuckDB looks for files, too
 
     def added_to(self, facts: CodeFacts) -> CodeFacts:
@@ -212,11 +235,14 @@ class _NodeFiles:
         self._search = tuple(folder for text in folders for folder in text.split(",") if folder)
         for call in calls:
             self._take(call)
-        named: dict[str, dict[str, None]] = {"": {}, "whole": {}, "seen": {}, "written": {}, "appended": {}}
+        texts: dict[tuple[str, str], dict[str, None]] = {}  # by use and module
         for how, module, term in uses:
-            texts = self._values.texts(term)
+            texts.setdefault((how, module), {}).update((text, None) for text in self._values.texts(term))
+        named: dict[str, dict[str, None]] = {"": {}, "whole": {}, "seen": {}, "written": {}, "appended": {}}
+        for (how, module), used in texts.items():
             is_written = how in ("written", "appended")
-            names = self._beside(texts, module) if is_written else self._names(texts, module, is_whole=how == "whole")
+            few = _few(used, _MOST_IN_MODULE)
+            names = self._beside(few, module) if is_written else self._names(few, module, is_whole=how == "whole")
             named[how].update((name, None) for name in names)
         named[""].update((name, None) for name in self._names(texts_in(self._arguments), ""))
         # Which of the files of a pattern Python opens is seen when it does.
@@ -241,21 +267,24 @@ class _NodeFiles:
 
     def _names(self, texts: Iterable[str], module: str, *, is_whole: bool = False) -> Iterator[str]:
         """Yield the names of files in texts, also below the folder of a module; those of folders end in a slash."""
+        names: dict[str, None] = {}
         for text in texts:
-            for name in names_in(text, self._search, alone=is_whole):
-                for path in self._beside([name], module):
-                    if not self._is_around(path, module) and not path.endswith((".py", ".pyc")):
-                        yield f"{path.rstrip('/')}/" if is_whole and not has_magic(path) else path
+            is_one = is_whole or (ANY in text and len(names) > _MOST_IN_MODULE)
+            names.update((name, None) for name in names_in(text, self._search, alone=is_one))
+        for path in self._beside(names, module):
+            if not path.endswith((".py", ".pyc")) and not self._is_around(path, module):
+                yield f"{path.rstrip('/')}/" if is_whole and not has_magic(path) else path
 
     def _beside(self, texts: Iterable[str], module: str) -> Iterator[str]:
         """Yield the names as they are, and below the folder of the module."""
-        folder = self._folder_of(module)
-        for name in map(_finished, texts):
-            if name and len(name) <= _LONGEST and not name.startswith("*") and not _NO_NAME.search(name):
-                is_elsewhere = folder != self._code.folder and not PurePath(name).is_absolute()
+        base, folder = f"{self._code.folder}/", self._folder_of(module)
+        below = "" if folder == self._code.folder else f"{folder}/".removeprefix(base)
+        for name in dict.fromkeys(map(_finished, texts)):
+            if name and len(name) <= _LONGEST and not name.startswith(_ANYWHERE) and not _NO_NAME.search(name):
                 names = [name, os.path.normpath(name)] if "/../" in name else [name]  # either, as `..` may leave a link
-                for path in (*names, *(str(folder / path) for path in names)) if is_elsewhere else names:
-                    yield path.removeprefix(f"{self._code.folder}/") or "."
+                if below and name[0] != "/":
+                    names += [f"{below}{path.removeprefix('./')}" for path in names]
+                yield from (path.removeprefix(base) or "." for path in names)
 
     def _folder_of(self, module: str) -> Path:
         file = self._code.file_of(module) if module else None
@@ -263,8 +292,11 @@ class _NodeFiles:
 
     def _is_around(self, path: str, module: str) -> bool:
         """Return whether a path is the folder of the module or of the pipeline, one above it, or all in such a one."""
-        folder = os.path.normpath(self._code.folder / path.rstrip("*/"))
-        return any(folder in map(str, (own, *own.parents)) for own in (self._code.folder, self._folder_of(module)))
+        if module not in self._around:
+            own = (self._code.folder, self._folder_of(module))
+            self._around[module] = {str(folder) for each in own for folder in (each, *each.parents)}
+        whole = path if path[0] == "/" else f"{self._code.folder}/{path}"
+        return os.path.normpath(whole.rstrip("*/")) in self._around[module]
 
     # -- calls that use files unseen -----------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -192,9 +191,12 @@ class PathReader:
         self.found = PathTerms()
 
     def read(self, body: ast.AST) -> PathTerms:
-        """Return what the statement shows. Of code that is nested too deep, it is what stands before that."""
-        with suppress(RecursionError):
+        """Return what the statement shows. Of code that is nested too deep, all texts are names."""
+        try:
             self._parts(ast.Module([body], []))  # type: ignore[list-item]
+        except RecursionError:
+            texts = [node for node in ast.walk(body) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+            self.found.named.extend(("", self._module, self._constant(node)) for node in texts)
         return self.found
 
     # -- statements ----------------------------------------------------------------------------------------------------
@@ -626,9 +628,8 @@ class PathReader:
             is_each = "exec" in what or "spawn" in what
             line = call.given(_COMMAND_ARGUMENTS) or UNKNOWN
             words = [*call.arguments] if is_each else [line]
-            native.words = [part for word in words for part in (word.parts if word.op == "any" else [word])] or [
-                UNKNOWN
-            ]
+            parts = [part for word in words for part in (word.parts if word.op == "any" else [word])]
+            native.words = parts or [UNKNOWN]
             native.folder = any_of([term for name, term in call.keywords if name == "cwd"])
             return
         path = call.given(_COMMAND_ARGUMENTS if kind == "query" else _PATH_ARGUMENTS)
@@ -649,10 +650,8 @@ class PathReader:
 
     def _written(self, call: _Call, role: str) -> None:
         """Take what a call seems to write."""
-        paths = [
-            *call.arguments[:2],
-            *(term for name, term in call.keywords if name and _PATH_ARGUMENTS.fullmatch(name)),
-        ]
+        by_name = (term for name, term in call.keywords if name and _PATH_ARGUMENTS.fullmatch(name))
+        paths = [*call.arguments[:2], *by_name]
         how = "appended" if role == "log" else "written"
         if call.last in ("open", "write_text", "write_bytes"):
             how = {"a": "appended", "w": how, "x": how}.get(call.mode if call.last == "open" else "w", "")

@@ -1,0 +1,83 @@
+"""Reads code that many people wrote: facts about it are found in bounded time, and no code is too much."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from nfrun.code.facts.fact_reader import facts_of
+from nfrun.code.fingerprint import Fingerprints
+
+LONGEST = 30  # seconds of CPU for one module: the longest one takes 3 on a quiet machine
+AT_ONCE = 50  # modules that one reader keeps
+
+
+def sources(name: str) -> list[Path]:
+    """Return the modules of the standard library ("stdlib"), or of an installed package."""
+    if name == "stdlib":
+        return [path for path in Path(sysconfig.get_path("stdlib")).rglob("*.py") if "site-packages" not in path.parts]
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"{name} is not installed")
+    return [*Path(spec.origin).parent.rglob("*.py")]
+
+
+def read(name: str, path: Path, folder: Path, code: Fingerprints) -> float:
+    """Read a copy of a module, and return how long that takes."""
+    shutil.copyfile(path, folder / f"{name}.py")
+    begun = time.process_time()
+    facts_of(code).of(name, "*")
+    return time.process_time() - begun
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["stdlib", "pandas", "polars", "duckdb", "sklearn", "pyarrow", "dask", "hypothesis"])
+def test_modules_are_read_in_bounded_time(tmp_path: Path, name: str) -> None:
+    slow = []
+    for at, path in enumerate(sorted(sources(name))):
+        code = Fingerprints(tmp_path) if at % AT_ONCE == 0 else code  # noqa: F821 (bound before)
+        if (seconds := read(f"module_{at}", path, tmp_path, code)) > LONGEST:
+            slow.append((path, seconds))
+    assert slow == []
+
+
+@pytest.mark.parametrize("name", ["optparse", "argparse", "typing", "tarfile"])
+def test_a_module_in_which_names_get_values_made_of_their_own_is_read_at_once(tmp_path: Path, name: str) -> None:
+    spec = find_spec(name)
+    assert spec is not None
+    assert read("module", Path(str(spec.origin)), tmp_path, Fingerprints(tmp_path)) < LONGEST
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "'a' + " * 70_000 + "'b'",
+        "x" + "['a']" * 5_000,
+        "x" + ".a('b.csv')" * 5_000,
+        "subprocess.run(*words)",
+        "' '.join()",
+        "Path()",
+        "'%s' % ()",
+        "''.format()",
+        "open()",
+    ],
+)
+def test_no_expression_is_too_much(tmp_path: Path, code: str) -> None:
+    (tmp_path / "steps.py").write_text(f"import subprocess\nfrom pathlib import Path\ndef f(x, words): return {code}\n")
+    facts_of(Fingerprints(tmp_path)).of("steps", "f")
+
+
+def test_code_that_is_nested_too_deep_names_all_its_texts(tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("def f(x): return x" + ".a(1)" * 400 + ".b('b.csv')\n")
+    assert "b.csv" in facts_of(Fingerprints(tmp_path)).of("steps", "f").named
+
+
+def test_texts_that_double_are_no_longer_than_a_limit(tmp_path: Path) -> None:
+    lines = [f"    x{i + 1} = x{i} + x{i}" for i in range(60)]
+    (tmp_path / "steps.py").write_text("\n".join(["def f():", "    x0 = 'a.csv'", *lines, "    return open(x60)"]))
+    assert "a.csv" in facts_of(Fingerprints(tmp_path)).of("steps", "f").named
