@@ -15,12 +15,13 @@ from nfrun.session.option_fields import (
     flag,
     json_option,
     params_option,
+    parse_number,
+    parse_slots,
     pipeline_option,
     refuse_idle,
     slots_option,
     work_option,
 )
-from nfrun.session.option_values import parse_number, parse_slots
 
 
 @command_options

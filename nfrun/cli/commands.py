@@ -20,8 +20,7 @@ from nfrun.cli.command_options import BenchOptions, CleanOptions, SchemaOptions
 from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
 from nfrun.cli.plugins_command import PluginsOptions, plugins
 from nfrun.core.errors import SpecError, UsageError
-from nfrun.session.option_fields import Options
-from nfrun.session.option_values import cache_budget, tells_github
+from nfrun.session.option_fields import Options, cache_budget, tells_github
 from nfrun.session.options import PlanOptions, RunOptions, ValidateOptions
 from nfrun.system.processes.process_exit import ImmediateExit
 

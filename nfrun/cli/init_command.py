@@ -22,8 +22,7 @@ from nfrun.cli.exit_codes import EXIT_OK
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.text import closest_match, ellipsize, escape_controls, on_one_line
-from nfrun.session.option_fields import Options, command_options, declare
-from nfrun.session.option_values import parse_path
+from nfrun.session.option_fields import Options, command_options, declare, parse_path
 
 if TYPE_CHECKING:
     from nfrun.system.std_streams import Messages

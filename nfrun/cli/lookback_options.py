@@ -16,9 +16,10 @@ from nfrun.session.option_fields import (
     flag,
     json_option,
     params_option,
+    parse_number,
+    parse_path,
     refuse_idle,
 )
-from nfrun.session.option_values import parse_number, parse_path
 from nfrun.tables.formats import format_of
 
 _RUN = "a number, an id, last, last-ok, or last~2 for the second before the last"

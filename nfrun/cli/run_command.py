@@ -18,10 +18,9 @@ from nfrun.engine.runner import Run
 from nfrun.history.work_dir import LOGS
 from nfrun.reports.printing import is_colored, is_plain, printer_on
 from nfrun.reports.run_record import RunRecord
-from nfrun.session.option_values import tells_github
+from nfrun.session.option_fields import tells_github
 from nfrun.session.options import RunOptions
-from nfrun.session.prepared_run import Caller
-from nfrun.session.run import run_prepared
+from nfrun.session.run import Caller, run_prepared
 from nfrun.session.run_setup import RunSetup, set_up_run
 from nfrun.system.checked_json import read_checked, write_checked
 from nfrun.system.logs.print_capture import capture_prints

@@ -30,8 +30,7 @@ from nfrun.cli.other_words import argument_hint, command_hint, option_hint
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
-from nfrun.session.option_fields import Options, plain_words
-from nfrun.session.option_values import tells_github
+from nfrun.session.option_fields import Options, plain_words, tells_github
 from nfrun.system.std_streams import Messages, prepare_std_streams
 
 _MOST_IN_ONE = 12  # options without headings

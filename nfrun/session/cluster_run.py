@@ -23,10 +23,9 @@ from nfrun.engine.placement import place_nodes
 from nfrun.history.work_dir import LOGS, is_ours
 from nfrun.nodes.folders import folder_of, folders_of
 from nfrun.nodes.registry import kind_of
-from nfrun.session.cluster_options import STORE, check_cluster, cluster_address, cluster_store
-from nfrun.session.option_values import slots_of
+from nfrun.session.option_fields import slots_of
 from nfrun.session.options import ValidateOptions
-from nfrun.session.run_setup import RunSetup
+from nfrun.session.run_setup import STORE, RunSetup, check_cluster, cluster_address, cluster_store
 from nfrun.system.kept_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores

@@ -18,7 +18,7 @@ from nfrun import __version__
 from nfrun.core.errors import SpecError, UsageError
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.core.text import closest_match, format_count
-from nfrun.session.option_values import cache_budget, parse_slots
+from nfrun.session.option_fields import cache_budget, parse_slots
 
 # What nodes use if it is there, and what lacks without it.
 _OPTIONAL = {"duckdb": "'sql' nodes cannot run", "numpy": "", "pandas": "", "polars": "", "distributed": ""}

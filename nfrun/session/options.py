@@ -15,7 +15,9 @@ from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING
 from nfrun.engine.executors.registry import CLUSTERS, EXECUTORS
 from nfrun.session.option_fields import (
+    FOREVER,
     KEPT,
+    MAX_DAYS,
     PARAMETERS,
     SELECTION,
     SHOWN,
@@ -33,6 +35,12 @@ from nfrun.session.option_fields import (
     json_option,
     no_github_option,
     params_option,
+    parse_date,
+    parse_inputs,
+    parse_path,
+    parse_profile,
+    parse_seconds,
+    parse_wait,
     pipeline_option,
     refuse_idle,
     resume_option,
@@ -40,16 +48,6 @@ from nfrun.session.option_fields import (
     slots_option,
     store_option,
     work_option,
-)
-from nfrun.session.option_values import (
-    FOREVER,
-    MAX_DAYS,
-    parse_date,
-    parse_inputs,
-    parse_path,
-    parse_profile,
-    parse_seconds,
-    parse_wait,
 )
 from nfrun.system.units import parse_size
 from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS

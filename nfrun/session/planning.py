@@ -13,7 +13,7 @@ from nfrun.engine.node_stats import read_node_stats
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.missing import warnings_of
 from nfrun.reports.plan_view import REUSE_FORMATS
-from nfrun.session.option_values import slots_of
+from nfrun.session.option_fields import slots_of
 from nfrun.session.options import PlanOptions
 from nfrun.session.run_setup import NO_DATE, known_checks, resolve_options
 from nfrun.session.selection import selection_of
@@ -21,7 +21,7 @@ from nfrun.system.std_streams import Messages
 
 if TYPE_CHECKING:
     from nfrun.history.cache.reuse_decision import ReuseDecision
-    from nfrun.session.program import Program
+    from nfrun.session.run_setup import Program
 
 
 @frozen

@@ -9,24 +9,26 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from nfrun.core.errors import one_line
-from nfrun.core.pipeline import WORK_DIR, Pipeline
+from nfrun.core.errors import UsageError, one_line
+from nfrun.core.pipeline import NOTHING, WORK_DIR, Pipeline
 from nfrun.core.plan import Plan, plan_of
-from nfrun.core.values import frozen, replace
+from nfrun.core.values import field, frozen, replace
 from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.history.cache.remembered_code import restore_checks, save_checks
 from nfrun.history.journal import RunHeader
 from nfrun.history.work_dir import WorkDir, new_run_id
+from nfrun.pipeline_file.built_document import BuiltPipeline
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.missing import warnings_of
 from nfrun.pipeline_file.resolve import Resolved, resolve
-from nfrun.session.option_values import cache_budget, slots_of
-from nfrun.session.options import PlanOptions, RunOptions
+from nfrun.session.option_fields import cache_budget, parse_address, parse_store, slots_of
+from nfrun.session.options import PlanOptions, RunOptions, ValidateOptions
 from nfrun.session.report_files import check_report_files, make_report_folders
 from nfrun.session.selection import Selection, selection_of
 from nfrun.system.file_search import name_below
@@ -35,7 +37,16 @@ from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
 
 if TYPE_CHECKING:
-    from nfrun.session.program import Program
+    pass
+
+
+@frozen
+class Program:
+    """Parameters by name with their types, and the pipeline if the program has built it: then there may be no file."""
+
+    params: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    built: BuiltPipeline | None = None
+
 
 _NO_RUN = 0  # the number in `run.id` while mistakes are looked for, before the run has one
 NO_DATE = "--date has no effect: no expression reads run.date"
@@ -135,8 +146,6 @@ def set_up_run(
 def _check_cluster(options: RunOptions, messages: Messages) -> None:
     """Check what a run needs of a cluster; without one, warn of variables that count for clusters only."""
     if options.executor in CLUSTERS:
-        from nfrun.session.cluster_options import check_cluster
-
         check_cluster(options)
     elif idle := [name for name in ("NFRUN_ADDRESS", "NFRUN_STORE") if os.environ.get(name)]:
         are, they = ("are", "they are") if idle[1:] else ("is", "it is")
@@ -149,15 +158,6 @@ def _plan(options: RunOptions, resolved: Resolved, recorded: NodeStats) -> Plan:
     plan = plan_of(resolved.pipeline, slots=slots, estimated_durations=recorded.durations)
     first = dict.fromkeys(resolved.absent, inf)
     return replace(plan, priorities={**plan.priorities, **first}) if first else plan
-
-
-def _store(options: RunOptions, work: WorkDir) -> str:
-    """Return the address of the place into which workers of a cluster put outputs, "" without one."""
-    if options.executor not in CLUSTERS:
-        return ""
-    from nfrun.session.cluster_options import place_of
-
-    return place_of(options, work).uri
 
 
 def _header(run: RunHeader, resolved: Resolved, command: Sequence[str], given: Mapping[str, str]) -> RunHeader:
@@ -227,3 +227,61 @@ def _close(events: IO[str] | None) -> None:
     if events is not None:
         with suppress(OSError):  # its reporter has told it
             events.close()
+
+
+STORE = "store"  # the folder for outputs in the work folder, if nothing else is said
+
+
+def check_cluster(options: RunOptions | ValidateOptions) -> None:
+    """Check what can be checked of a cluster before a run. Raises UsageError."""
+    if find_spec("distributed") is None:
+        raise UsageError("Dask is not installed: install it with: pip install 'distributed>=2024.1'", "--executor")
+    if getattr(options, "handoff", "") == "json":
+        raise UsageError("--handoff json is there to compare on one machine, and not for a cluster", "--handoff")
+    cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), Path())
+
+
+def _store(options: RunOptions, work: WorkDir) -> str:
+    """Return the address of the place into which workers of a cluster put outputs, "" without one.
+
+    Raises UsageError, PlaceError and OSError.
+    """
+    if options.executor not in CLUSTERS:
+        return ""
+    from nfrun.tables.places.base import path_of
+    from nfrun.tables.places.folder import open_place
+
+    default = work.path / STORE
+    store = cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), default)
+    place = open_place(work.store_address(store))
+    path = Path(os.path.realpath(path_of(place.uri) or "/"))
+    if path.is_relative_to(os.path.realpath(work.path)) and not path.is_relative_to(os.path.realpath(default)):
+        what = f"the store {store} is in the work folder {work.path}, where nfrun keeps other files"
+        raise UsageError(f"{what}: name a folder outside of it", "--store")
+    return place.uri
+
+
+def cluster_address(given: str | None, environ: Mapping[str, str]) -> str:
+    """Return the address of the scheduler: `given`, or that of NFRUN_ADDRESS, "" for none. Raises UsageError."""
+    try:
+        return given or (parse_address(environ["NFRUN_ADDRESS"]) if environ.get("NFRUN_ADDRESS") else "")
+    except ValueError as error:
+        raise UsageError(str(error), "NFRUN_ADDRESS") from None
+
+
+def cluster_store(given: str | None, environ: Mapping[str, str], address: str, default: Path) -> str:
+    """Return the address of the place for outputs: `given`, or that of NFRUN_STORE.
+
+    Without either it is the folder `default` for workers on this machine. For others, raises UsageError.
+    """
+    try:
+        if given or environ.get("NFRUN_STORE"):
+            return given or parse_store(environ["NFRUN_STORE"])
+    except ValueError as error:
+        raise UsageError(str(error), "NFRUN_STORE") from None
+    from nfrun.cluster.base import is_local  # few runs have a cluster
+
+    if is_local(address):
+        return str(default)
+    what = f"the workers of {address} and this machine need a place for outputs that all of them see"
+    raise UsageError(f"{what}: a shared folder, or s3://bucket/folder (or set NFRUN_STORE)", "--store")

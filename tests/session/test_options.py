@@ -15,7 +15,7 @@ from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES
 from nfrun.engine.executors.registry import EXECUTORS
-from nfrun.session.option_values import slots_of
+from nfrun.session.option_fields import slots_of
 from nfrun.session.options import Options, PlanOptions, RunOptions
 
 FILE = Path("p.yaml")

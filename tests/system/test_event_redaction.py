@@ -11,6 +11,7 @@ import pytest
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, Diagnostic, SourceSpan
 from nfrun.core.events import (
+    ChecksStarted,
     Event,
     Failure,
     Frame,
@@ -39,6 +40,7 @@ UNREDACTED = {
     "inputs",
     "outputs",
     "opened",
+    "made",
     "name",
     "severity",
     "key",
@@ -56,7 +58,7 @@ def _value(name: str, kind: str) -> Any:
         return Failure(Cause.NODE, VALUE, f"m {VALUE}", frames, f"d {VALUE}", (f"t: 1 row, {VALUE}: int64",))
     if name == "ref":
         return OutputRef("a", 1, 2, f"{VALUE}: int64", f"/{VALUE}/a.1.arrow")
-    if name in ("inputs", "outputs"):
+    if name in ("inputs", "outputs", "made"):
         return {"a": _value("ref", "")}
     if name == "checks":
         shown = ({"a": VALUE},)
@@ -79,7 +81,7 @@ def texts(value: Any, name: str = "") -> list[tuple[str, str]]:
     return [(name, value)] if isinstance(value, str) else []
 
 
-@pytest.mark.parametrize("kind", get_args(Event))
+@pytest.mark.parametrize("kind", [*get_args(Event), ChecksStarted])
 def test_event_fields_that_come_from_nodes_are_redacted(kind: type[Any]) -> None:
     event = event_with_secrets(kind)
     before, after = texts(event), texts(redacted(event, REDACTOR))

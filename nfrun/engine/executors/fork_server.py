@@ -23,9 +23,6 @@ from nfrun.system.processes.process_exit import use_temp_folder
 
 _STARTING = threading.Lock()  # of the fork server: its start changes `os.environ` for a moment
 _PRELOAD = "nfrun.engine.executors.preload"
-_PRELOAD_SECONDS = (
-    10.0  # for all packages: an import that takes longer, as from a network mount, is left to the workers
-)
 
 NO_VARIABLES: Mapping[str, str] = {}
 
@@ -46,7 +43,7 @@ def start_server(
     # Python's hashes of texts, and with them the order of sets, are the same in all workers of all runs.
     changed = {**variables, "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
     if packages:
-        changed["NFRUN_PRELOAD"] = " ".join([str(_PRELOAD_SECONDS), *packages])
+        changed["NFRUN_PRELOAD"] = " ".join(packages)
     multiprocessing.get_context("forkserver").set_forkserver_preload([*preload, _PRELOAD])
     use_temp_folder()
     with _STARTING, suppress(Exception), _changed_environ(changed):  # starting the first worker reports the error

@@ -21,9 +21,8 @@ from nfrun.session.api.errors import ProgramMessages, errors_for_programs
 from nfrun.session.api.given import GivenInputs, plain_params
 from nfrun.session.api.results import Result
 from nfrun.session.options import PlanOptions, RunOptions
-from nfrun.session.program import Program
 from nfrun.session.run import run_in_program
-from nfrun.session.run_setup import RunSetup, known_checks, set_up_run
+from nfrun.session.run_setup import Program, RunSetup, known_checks, set_up_run
 from nfrun.system.processes.signals import INTERRUPT, cancel_on_signals
 from nfrun.system.runtime import gc_paused
 

@@ -21,7 +21,7 @@ from nfrun.reports.last_line import last_line
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.session.api.calls import shown_file
 from nfrun.session.api.errors import RunFailed
-from nfrun.session.prepared_run import RunResult
+from nfrun.session.run import RunResult
 from nfrun.session.run_setup import RunSetup
 
 if TYPE_CHECKING:

@@ -17,8 +17,10 @@ from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Diagnostic
 from nfrun.core.events import (
     AttemptStopped,
+    ChecksStarted,
     Event,
     Failure,
+    Frame,
     NodeCancelled,
     NodeFailed,
     NodeFinished,
@@ -300,36 +302,41 @@ def _masked(text: str, spans: Iterable[Span]) -> str:
 # ------------------------------------------------------------------ events and diagnostics
 
 
+# By class: the fields whose text may come from a node. Names of nodes and paths of outputs stay as they are.
+_TEXTS: Mapping[type, tuple[str, ...]] = {
+    NodeLogged: ("text",),
+    NodeStarted: ("inputs",),
+    ChecksStarted: ("inputs", "made"),
+    NodeFinished: ("outputs", "checks"),
+    NodeFailed: ("failure", "checks"),
+    NodeRetrying: ("failure",),
+    NodeCancelled: ("why",),
+    AttemptStopped: ("why",),
+    OutputPublished: ("ref",),
+    OutputReleased: ("ref",),
+    RunFinished: ("error",),
+    Failure: ("type", "message", "frames", "details", "inputs", "rows", "sample"),
+    Frame: ("file", "function", "source"),
+    CheckResult: ("reason", "shown"),
+    OutputRef: ("schema",),  # it has the names of columns
+}
+
+
 def redact_events(redactor: Redactor, emit: Callable[[Event], None]) -> Callable[[Event], None]:
-    """Wrap `emit` so that it gets events with redacted text. Without secrets, returns `emit` itself.
-
-    Names of nodes and paths of outputs stay as they are.
-    """
-    if not redactor:
-        return emit
-    return lambda event: emit(redacted(event, redactor))
+    """Wrap `emit` so that it gets events with redacted text. Without secrets, returns `emit` itself."""
+    return (lambda event: emit(redacted(event, redactor))) if redactor else emit
 
 
-def redacted(event: Event, redactor: Redactor) -> Event:
-    """Return the event with all text redacted that may come from a node."""
-    if isinstance(event, NodeLogged):
-        return replace(event, text=redactor(event.text))
-    if isinstance(event, NodeFailed):
-        return replace(event, failure=_failure(event.failure, redactor), checks=_checks(event.checks, redactor))
-    if isinstance(event, NodeRetrying):
-        return replace(event, failure=_failure(event.failure, redactor))
-    if isinstance(event, RunFinished):
-        return replace(event, error=redactor(event.error))
-    if isinstance(event, NodeCancelled | AttemptStopped):
-        return replace(event, why=redactor(event.why))
-    if isinstance(event, NodeStarted):
-        return replace(event, inputs={id: _ref(ref, redactor) for id, ref in event.inputs.items()})
-    if isinstance(event, NodeFinished):
-        outputs = {id: _ref(ref, redactor) for id, ref in event.outputs.items()}
-        return replace(event, outputs=outputs, checks=_checks(event.checks, redactor))
-    if isinstance(event, OutputPublished | OutputReleased):
-        return replace(event, ref=_ref(event.ref, redactor))
-    return event
+def redacted(found: Any, redact: Callable[[str], str]) -> Any:
+    """Return an event, or a value in one, with all text redacted that may come from a node."""
+    if isinstance(found, str):
+        return redact(found)
+    if isinstance(found, tuple):
+        return tuple([redacted(item, redact) for item in found])
+    if isinstance(found, Mapping):
+        return {key if isinstance(v, OutputRef) else redact(key): redacted(v, redact) for key, v in found.items()}
+    names: tuple[str, ...] = next((_TEXTS[kind] for kind in type(found).__mro__ if kind in _TEXTS), ())
+    return replace(found, **{name: redacted(getattr(found, name), redact) for name in names}) if names else found
 
 
 def redact_diagnostic(diagnostic: Diagnostic, redact: Callable[[str], str]) -> Diagnostic:
@@ -347,36 +354,3 @@ def redact_value(value: Any, redact: Callable[[str], str]) -> Any:
     text = value if isinstance(value, str) else json.dumps(value)
     redacted = redact(text)
     return value if redacted == text else redacted
-
-
-def _failure(failure: Failure, redactor: Redactor) -> Failure:
-    frames = tuple(
-        replace(frame, file=redactor(frame.file), function=redactor(frame.function), source=redactor(frame.source))
-        for frame in failure.frames
-    )
-    return replace(
-        failure,
-        type=redactor(failure.type),
-        message=redactor(failure.message),
-        frames=frames,
-        details=redactor(failure.details),
-        inputs=tuple(map(redactor, failure.inputs)),
-        rows=redactor(failure.rows),
-        sample=redactor(failure.sample),
-    )
-
-
-def _checks(checks: tuple[CheckResult, ...], redactor: Redactor) -> tuple[CheckResult, ...]:
-    """Return the results of checks with the values of columns redacted."""
-    return tuple(
-        replace(
-            check,
-            reason=redactor(check.reason),
-            shown=tuple({redactor(name): redactor(value) for name, value in row.items()} for row in check.shown),
-        )
-        for check in checks
-    )
-
-
-def _ref(ref: OutputRef, redactor: Redactor) -> OutputRef:
-    return replace(ref, schema=redactor(ref.schema))  # a schema has the names of columns
