@@ -34,8 +34,9 @@ from nfrun.engine.executors.worker_orders import Receivers, WorkerOrders
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.registry import kind_of
 from nfrun.rows.recorder import WorkerMap
+from nfrun.system.atomic_files import remove
 from nfrun.system.file_search import inner_folder
-from nfrun.system.kept_files import content_of, remove, size_of
+from nfrun.system.kept_files import content_of, size_of
 from nfrun.system.logs.node_logs import KEEP_BYTES, LOG, STREAMS, Logs, StreamLog, log_path
 from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.native_threads import given_thread_variables

@@ -28,8 +28,8 @@ from nfrun.engine.attempt_inputs import AttemptInputs
 from nfrun.engine.gil_contention import GilContention
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken
 from nfrun.nodes.folders import folder_of
+from nfrun.system.atomic_files import remove
 from nfrun.system.checksums import FileChecksums, FileLook
-from nfrun.system.kept_files import remove
 from nfrun.system.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.system.logs.print_capture import current_attempt
 from nfrun.system.native_threads import thread_variables

@@ -41,7 +41,7 @@ from nfrun.engine.runner import KnownOutcome, Run
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken
 from nfrun.nodes.external_files import declared_files, failure_without
 from nfrun.nodes.instances import unused_instances
-from nfrun.system.kept_files import remove
+from nfrun.system.atomic_files import remove
 from nfrun.system.logs.node_logs import Logs
 from nfrun.system.logs.redaction import Redactor, redact_events
 

@@ -22,9 +22,9 @@ from nfrun.history.journal import read_ends
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import INPUTS, WorkDir
 from nfrun.rows.segment_files import segment_totals, segments_in
-from nfrun.system.atomic_files import PARTIAL, atomic_write, make_private, read_regular_file
+from nfrun.system.atomic_files import PARTIAL, atomic_write, make_private, read_regular_file, remove
 from nfrun.system.checksums import text_checksum
-from nfrun.system.kept_files import is_inside, remove
+from nfrun.system.kept_files import is_inside
 
 if TYPE_CHECKING:
     from nfrun.tables.places.base import Place

@@ -31,8 +31,8 @@ from nfrun.history.run_history import reader_digest
 from nfrun.history.run_index import RunIndex
 from nfrun.history.run_plan import PLAN
 from nfrun.history.work_dir import INPUTS, JOURNAL, LOGS, WorkDir
-from nfrun.system.atomic_files import PARTIAL
-from nfrun.system.kept_files import is_inside, remove
+from nfrun.system.atomic_files import PARTIAL, remove
+from nfrun.system.kept_files import is_inside
 from nfrun.tables.places.base import PlaceError, address_of, place_and_name
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from nfrun.core.errors import HandoffError, WorkDirLocked
 from nfrun.core.pipeline import WORK_DIR, WORK_IGNORED, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
-from nfrun.system.atomic_files import PARTIAL, is_same_file, make_folders, name_errors, read_regular_file
-from nfrun.system.kept_files import is_inside, remove
+from nfrun.system.atomic_files import PARTIAL, is_same_file, make_folders, name_errors, read_regular_file, remove
+from nfrun.system.kept_files import is_inside
 
 JOURNAL = "journal.jsonl"
 CHECKSUMS = "checksums.json"

@@ -26,7 +26,7 @@ from nfrun.nodes.registry import kind_of
 from nfrun.session.option_fields import slots_of
 from nfrun.session.options import ValidateOptions
 from nfrun.session.run_setup import STORE, RunSetup, check_cluster, cluster_address, cluster_store
-from nfrun.system.kept_files import remove
+from nfrun.system.atomic_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores
 from nfrun.system.time_zone import zone_variable

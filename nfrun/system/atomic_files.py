@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import Path
@@ -64,7 +64,8 @@ def atomic_write(path: Path | str, *, private: bool = False, fsync: bool = False
         made = make_folders(Path(final).parent)
         for folder in made if fsync else ():  # now: a later attempt finds the folders, and would not sync them
             sync(folder)
-        partial, lock = _create_temporary(final, mode)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        partial, lock = make_temporary(final, lambda name: os.open(name, flags, mode), os.O_RDWR | os.O_NONBLOCK)
     try:
         yield partial
         if private:
@@ -102,7 +103,7 @@ def is_same_file(file: int, path: Path | str) -> bool:
     return (opened.st_ino, opened.st_dev) == (found.st_ino, found.st_dev)
 
 
-def temporary_names(path: str) -> Iterator[str]:
+def _temporary_names(path: str) -> Iterator[str]:
     """Yield the paths for temporary files and folders that are to take the place of `path`."""
     # Not made from the file's name: that could get too long, or match a glob for such files. Two targets may share a
     # name without harm.
@@ -111,20 +112,23 @@ def temporary_names(path: str) -> Iterator[str]:
     return (f"{prefix}-{number}.tmp" for number in count())
 
 
-def _create_temporary(path: str, mode: int) -> tuple[str, int]:
-    """Make and lock a temporary file for `path`, under the first free name. Returns its path and its descriptor."""
-    names = temporary_names(path)
+def make_temporary(path: str, make: Callable[[str], int], flags: int) -> tuple[str, int]:
+    """Make and lock a temporary file or folder for `path`, under the first free name. `make(name)` makes and opens it.
+
+    Returns its path and its descriptor. Removes those that killed writers have left, which `flags` open.
+    """
+    names = _temporary_names(path)
     for partial in names:
-        _remove_abandoned(partial)
+        remove_unlocked(partial, flags)
         try:
-            file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            file = make(partial)
         except FileExistsError:
             continue
         if _lock_new(file, partial):
             break
         os.close(file)
     for other in names:  # several writers may have been killed
-        if not _remove_abandoned(other):
+        if not remove_unlocked(other, flags):
             break
     return partial, file
 
@@ -140,18 +144,38 @@ def _lock_new(file: int, path: str) -> bool:
     return is_same_file(file, path)
 
 
-def _remove_abandoned(path: str) -> bool:
-    """Remove a temporary file that no writer has locked. Returns whether it was removed."""
+def remove_unlocked(path: Path | str, flags: int = 0) -> bool:
+    """Remove a file or folder that no process has locked. Returns whether it was removed. `flags` open it."""
     with suppress(OSError):
-        file = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | flags)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if is_same_file(file, path):
-                os.unlink(path)  # noqa: PTH108
+                remove(Path(path))
                 return True
         finally:
             os.close(file)
     return False
+
+
+def remove(path: Path, *, ignore_errors: bool = False) -> None:
+    """Remove a file or a folder, also a read-only one; do nothing if it is not there.
+
+    Raises OSError unless errors are ignored: then what can be removed is.
+    """
+    with suppress(*([OSError] if ignore_errors else [])):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
+            return
+        with suppress(OSError):  # most folders of attempts are empty, and this takes a tenth of what follows
+            path.rmdir()
+            return
+        for folder, _, _ in os.walk(path):
+            with suppress(OSError):
+                os.chmod(folder, 0o755)  # noqa: PTH101
+        import shutil  # it imports modules for archives
+
+        shutil.rmtree(path, ignore_errors=ignore_errors)
 
 
 @contextmanager

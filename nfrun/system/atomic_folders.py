@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nfrun.system.atomic_files import atomic_write, make_folders, sync, temporary_names
-from nfrun.system.kept_files import remove, remove_unlocked
+from nfrun.system.atomic_files import atomic_write, make_folders, make_temporary, remove, sync
 
 _AT_FDCWD, _EXCHANGE = -100, 2
 
@@ -117,19 +115,13 @@ def _place_of(target: Path) -> Path:
 
 def _make_locked(target: Path) -> tuple[Path, int]:
     """Make and lock a folder beside `target`, under the first free name. Removes those that killed writers left."""
-    for partial in map(Path, temporary_names(str(target))):
-        try:
-            partial.mkdir()
-        except FileExistsError:
-            if not remove_unlocked(partial, os.O_DIRECTORY):
-                continue
-            partial.mkdir()
-        lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return partial, lock
-        os.close(lock)
-    raise AssertionError
+
+    def make(name: str) -> int:
+        os.mkdir(name)  # noqa: PTH102
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    partial, lock = make_temporary(str(target), make, os.O_DIRECTORY)
+    return Path(partial), lock
 
 
 def _exchanged(new: Path, old: Path) -> bool:

@@ -7,16 +7,14 @@ Times and owners do not count.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.values import frozen
-from nfrun.system.atomic_files import PARTIAL, is_same_file, sync
+from nfrun.system.atomic_files import PARTIAL, remove, sync
 from nfrun.system.checksums import file_checksum, text_checksum
 
 _FILES = ("file", "program")
@@ -176,37 +174,3 @@ def is_inside(path: Path, top: Path) -> bool:
     Where `top` is a link, the folder is what it leads to.
     """
     return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(top))
-
-
-def remove_unlocked(path: Path, flags: int = 0) -> bool:
-    """Remove a file or folder that no process has locked. Returns whether it was removed. `flags` open it."""
-    with suppress(OSError):
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | flags)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if is_same_file(file, path):
-                remove(path)
-                return True
-        finally:
-            os.close(file)
-    return False
-
-
-def remove(path: Path, *, ignore_errors: bool = False) -> None:
-    """Remove a file or a folder, also a read-only one; do nothing if it is not there.
-
-    Raises OSError unless errors are ignored: then what can be removed is.
-    """
-    with suppress(*([OSError] if ignore_errors else [])):
-        if path.is_symlink() or not path.is_dir():
-            path.unlink(missing_ok=True)
-            return
-        with suppress(OSError):  # most folders of attempts are empty, and this takes a tenth of what follows
-            path.rmdir()
-            return
-        for folder, _, _ in os.walk(path):
-            with suppress(OSError):
-                os.chmod(folder, 0o755)  # noqa: PTH101
-        import shutil  # it imports modules for archives
-
-        shutil.rmtree(path, ignore_errors=ignore_errors)

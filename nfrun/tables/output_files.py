@@ -16,7 +16,8 @@ from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE, file_name, form_of
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import frozen, mutable, replace
-from nfrun.system.kept_files import Content, NotKeepable, content_of, keep, remove
+from nfrun.system.atomic_files import remove
+from nfrun.system.kept_files import Content, NotKeepable, content_of, keep
 from nfrun.system.os_errors import reason
 from nfrun.tables.file_table import FileTable, read_source
 from nfrun.tables.formats import FormatError

@@ -22,8 +22,7 @@ from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
-from nfrun.system.atomic_files import remove_partials
-from nfrun.system.kept_files import remove
+from nfrun.system.atomic_files import remove, remove_partials
 from nfrun.system.runtime import available_memory
 from nfrun.system.threads import start_thread
 from nfrun.tables.file_table import FileTable

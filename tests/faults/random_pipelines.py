@@ -23,7 +23,7 @@ import yaml
 
 from nfrun.session.options import RunOptions
 from nfrun.session.run import run_pipeline
-from nfrun.system.kept_files import remove
+from nfrun.system.atomic_files import remove
 from tests.faults import rig
 from tests.faults.random_steps import COLUMNS
 from tests.faults.rig import LOG, MARK, Place, Trial

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from nfrun.system.atomic_files import remove
 from nfrun.system.atomic_folders import copy_file, copy_folder
-from nfrun.system.kept_files import Content, NotKeepable, content_of, keep, remove, size_of
+from nfrun.system.kept_files import Content, NotKeepable, content_of, keep, size_of
 
 
 @pytest.fixture

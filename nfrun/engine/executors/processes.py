@@ -30,7 +30,7 @@ from nfrun.nodes.base import CancelToken
 from nfrun.nodes.folders import folders_of
 from nfrun.nodes.registry import kind_of
 from nfrun.rows.open_map import OpenMap
-from nfrun.system.kept_files import remove
+from nfrun.system.atomic_files import remove
 from nfrun.system.logs.node_logs import STREAMS
 
 if TYPE_CHECKING:

@@ -41,9 +41,8 @@ from nfrun.history.run_history import RunHistory
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import CHECKSUMS, JOURNAL, WorkDir
 from nfrun.nodes.folders import folders_of
-from nfrun.system.atomic_files import name_errors, sync
+from nfrun.system.atomic_files import name_errors, remove, sync
 from nfrun.system.checksums import FileChecksums, RememberedChecksums
-from nfrun.system.kept_files import remove
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nfrun.system.atomic_files import make_folders
-from nfrun.system.kept_files import is_inside, make_read_only, remove, size_of
+from nfrun.system.atomic_files import make_folders, remove
+from nfrun.system.kept_files import is_inside, make_read_only, size_of
 from nfrun.system.os_errors import reason
 from nfrun.tables.places.base import (
     NAMED,

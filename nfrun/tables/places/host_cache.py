@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.system.atomic_files import PARTIAL, is_same_file, make_private
-from nfrun.system.kept_files import make_read_only, remove, remove_unlocked, size_of
+from nfrun.system.atomic_files import PARTIAL, is_same_file, make_private, remove, remove_unlocked
+from nfrun.system.kept_files import make_read_only, size_of
 from nfrun.tables.places.base import NAMED
 
 _MOST_BYTES = 10 * 1000**3

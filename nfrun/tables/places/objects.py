@@ -18,8 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nfrun.system.atomic_files import remove
 from nfrun.system.checksums import text_checksum
-from nfrun.system.kept_files import content_of, is_inside, remove
+from nfrun.system.kept_files import content_of, is_inside
 from nfrun.system.os_errors import reason
 from nfrun.tables.places.base import FOLDER_MARK, TEMPORARY, FileGone, PlacedFile, PlaceError, address_of
 from nfrun.tables.places.host_cache import HostCache, boot_name, default_folder

@@ -12,8 +12,9 @@ from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import OutputRef
 from nfrun.core.output_types import FOLDER, TABLE, ending_of
 from nfrun.core.values import replace
+from nfrun.system.atomic_files import remove
 from nfrun.system.checksums import text_checksum
-from nfrun.system.kept_files import NotKeepable, content_of, remove
+from nfrun.system.kept_files import NotKeepable, content_of
 from nfrun.tables.places.base import FOLDER_MARK, NAMED, FileGone, Place, PlaceError, address_of, place_and_name
 
 _PROGRAM = " program"  # stands in what readers see of a file that can be executed
