@@ -24,7 +24,7 @@ system 3985
 tables 7349
 code 6802
 rows 2737
-nodes 6865
+nodes 6740
 pipeline_file 7233
 engine 4424
 cluster 3432

@@ -32,8 +32,7 @@ from nfrun.core.errors import Cause, ClusterError, HandoffError
 from nfrun.core.events import CallStarted, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
-from nfrun.engine.attempt_context import CANCELLED, make_scratch, unit_variables
-from nfrun.engine.attempt_inputs import AttemptInputs
+from nfrun.engine.attempt_context import CANCELLED, AttemptInputs, make_scratch, unit_variables
 from nfrun.engine.executors.base import ExecutorContext, OnOutcome
 from nfrun.engine.executors.ordered_attempts import OrderedAttempts
 from nfrun.engine.executors.threads import ThreadExecutor

@@ -17,8 +17,7 @@ from nfrun.core.events import NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
-from nfrun.engine.attempt_context import make_scratch, unit_variables
-from nfrun.engine.attempt_inputs import AttemptInputs
+from nfrun.engine.attempt_context import AttemptInputs, make_scratch, unit_variables
 from nfrun.engine.executors import pool
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, OnOutcome, Placement
 from nfrun.engine.executors.fork_server import start_server

@@ -27,8 +27,7 @@ from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.values import frozen, replace
 from nfrun.engine.attempt import AttemptRunner
-from nfrun.engine.attempt_context import RunCoroutine
-from nfrun.engine.attempt_inputs import AttemptInputs
+from nfrun.engine.attempt_context import AttemptInputs, RunCoroutine
 from nfrun.engine.executors import preload
 from nfrun.engine.executors.pool import Message
 from nfrun.nodes.base import CancelToken, seed_of
