@@ -76,16 +76,6 @@ def only_reads(part: ast.AST) -> bool:
     return part in calls and all(_name(call.func) in _READING for call in calls)
 
 
-def unchangeable(symbols: Symbols) -> Set[str]:
-    """Return the variables of a module that have what a call has made and what nothing changes, such as a schema."""
-    return {
-        name
-        for name, found in symbols.definitions.items()
-        if all(isinstance(getattr(each.body, "value", None), ast.Call) for each in found)
-        and not any(_is_object(each.body, symbols) for each in found)
-    }
-
-
 def may_change(body: ast.AST, symbols: Symbols) -> bool:
     """Return whether others see a change if code on import uses this definition: it changes or is such an object.
 
@@ -93,32 +83,32 @@ def may_change(body: ast.AST, symbols: Symbols) -> bool:
     """
     if isinstance(body, ast.ClassDef) and body.keywords:
         return True
-    is_code = isinstance(body, (*FUNCTIONS, ast.ClassDef))
-    return changes(body) if is_code else _is_object(body, symbols)
+    return changes(body, symbols) if isinstance(body, _SCOPES) else _is_object(body, symbols)
 
 
-def changes(code: ast.AST, made: Set[str] = frozenset()) -> bool:
-    """Return whether code changes an object that it has not made, or returns a global variable that others may change.
+def changes(code: ast.AST, symbols: Symbols, made: Set[str] = frozenset()) -> bool:
+    """Return whether code may change an object other than lists, mappings and sets that it has made itself.
 
-    `made` are the names of objects that the code around it has made.
+    `made` are the names of those that the code around it has made. A variable may have another one from elsewhere.
     """
     if isinstance(code, FUNCTIONS) and code.name in _DEFINING:
         return True
-    own, arguments = list(_own_parts(code)), _arguments(code)
-    new = made | (_stored(own) - _bound_to_others(own) - {*arguments})
-    itself = arguments[:1] if isinstance(code, FUNCTIONS) and code.name in _MAKING else []
-    local = {*new, *arguments, *_stored(own), *(part.name for part in own if isinstance(part, _SCOPES))}
+    own = list(_own_parts(code))
+    binding = [part for part in own if isinstance(part, ast.Assign | ast.AnnAssign) and _is_new(part.value)]
+    new = {id(target) for part in binding for target in getattr(part, "targets", [getattr(part, "target", None)])}
+    names = [part for part in own if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)]
+    here = made | ({name.id for name in names} - {name.id for name in names if id(name) not in new})
+    itself = argument_names(code)[:1] if isinstance(code, FUNCTIONS) and code.name in _MAKING else []
     for part in own:
         match part:
             case ast.Global():
                 return True
             case ast.Attribute(ast.Name(name), _, ast.Store()) if name in itself:
                 continue
-            case ast.Return(value) if any(_name_of(root) not in local for root in _handed_on(value)):
-                return True
-        if any(_name_of(root) not in new for root in _changed(part, _MUTATORS | _REMOVERS)):
+        roots = (root for root in _changed(part, _MUTATORS | _REMOVERS) if _name_of(root) not in here)
+        if any(not _is_data(root, symbols) for root in roots):
             return True
-    return any(changes(part, new) for part in own if isinstance(part, _SCOPES))
+    return any(changes(part, symbols, here) for part in own if isinstance(part, _SCOPES))
 
 
 def may_keep(body: ast.AST) -> bool:
@@ -130,7 +120,8 @@ def may_keep(body: ast.AST) -> bool:
     if not isinstance(body, FUNCTIONS) or body.decorator_list:
         return True
     own = list(_own_parts(body))
-    bound = _stored(own) - {*_arguments(body)}
+    bound = {part.id for part in own if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    bound -= {*argument_names(body)}
     if any(isinstance(part, ast.Global | ast.Nonlocal) for part in own):
         return True
     if any(_name_of(root) not in bound for part in own for root in _changed(part, _MUTATORS)):
@@ -175,38 +166,15 @@ def _own_parts(code: ast.AST) -> Iterator[ast.AST]:
             left.extend(ast.iter_child_nodes(part))
 
 
-def _arguments(code: ast.AST) -> list[str]:
-    return argument_names(code) if isinstance(code, FUNCTIONS) else []
+def _is_new(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp)
 
 
-def _stored(parts: Iterable[ast.AST]) -> set[str]:
-    return {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
-
-
-def _bound_to_others(parts: Iterable[ast.AST]) -> set[str]:
-    """Return the variables that may be other names of objects that are there: of a name, an item, or in a loop."""
-    found = set[str]()
-    for part in parts:
-        targets = getattr(part, "targets", [getattr(part, "target", None)])
-        loops = isinstance(part, ast.For | ast.AsyncFor | ast.comprehension)
-        if loops or any(True for _ in _handed_on(getattr(part, "value", None))):
-            found |= _stored(name for target in targets if target is not None for name in ast.walk(target))
-    return found
-
-
-def _handed_on(value: ast.AST | None) -> Iterator[ast.AST]:
-    """Yield what the objects begin with that an expression is, or has in it, without having made them."""
-    left = [value]
-    while left:
-        match left.pop():
-            case ast.Name() | ast.Attribute() | ast.Subscript() as part:
-                yield _root(part)
-            case ast.Tuple(parts) | ast.List(parts) | ast.BoolOp(_, parts) | ast.Dict(_, parts):
-                left.extend(parts)
-            case ast.IfExp(_, first, second):
-                left.extend((first, second))
-            case ast.Starred(part) | ast.NamedExpr(_, part):
-                left.append(part)
+def _is_data(root: ast.AST, symbols: Symbols) -> bool:
+    """Return whether this is a variable of the module with something that a call has made and nothing changes."""
+    found = symbols.definitions.get(_name_of(root), ())
+    made = all(isinstance(getattr(each.body, "value", None), ast.Call) for each in found)
+    return bool(found) and made and not any(_is_object(each.body, symbols) for each in found)
 
 
 def _changed(part: ast.AST, methods: Set[str]) -> Iterator[ast.AST]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nfrun.code.missing_imports import missing_at_import, shown_file
 from nfrun.code.module_finder import OURS, find_module
-from nfrun.code.signatures import ClassSignature, ModuleNames, Signature, module_from_json, module_to_json
+from nfrun.code.signatures import ClassSignature, ModuleNames, Signature, module_from_json, to_json
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, frozen, mutable
 from nfrun.system.checksums import bytes_checksum
@@ -146,13 +146,14 @@ class FunctionLookup:
         try:
             data = Path(spec.origin).read_bytes()
             checksum = bytes_checksum(data)
-            if (binds := self.known.get(spec.origin, checksum)) is not None:
-                return module_from_json(binds, self._shown(spec.origin))
+            shown = self._shown(spec.origin)
+            if (binds := self.known.get(spec.origin, checksum)) is not None and binds[0] == shown:
+                return module_from_json(binds)
             from nfrun.code.names_reader import read_names  # needed only where a file is new
 
             package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
-            found = read_names(data, spec.origin, self._shown(spec.origin), package)
-            self.known.add(spec.origin, checksum, module_to_json(found))
+            found = read_names(data, spec.origin, shown, package)
+            self.known.add(spec.origin, checksum, to_json(found))
             return found
         except SyntaxError as error:
             line = f":{error.lineno}:{error.offset}" if error.lineno else ""

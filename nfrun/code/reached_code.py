@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nfrun.code.bindings import FUNCTIONS, Definition, Imported, Symbols, all_imports, dump, symbols_of
-from nfrun.code.effects import changes, may_change, only_reads, registers, run_on_import, unchangeable
+from nfrun.code.effects import changes, may_change, only_reads, registers, run_on_import
 from nfrun.code.module_index import ModuleIndex, listing_name
 from nfrun.code.names_reader import parse
 from nfrun.code.uses import Uses, is_by_name, is_query, uses
@@ -379,16 +379,15 @@ class ReachedCode:
 
     def _registered(self, module: str, symbols: Symbols) -> Iterator[Definition]:
         """Yield the definitions that may change objects of other code on import, and so count without being named."""
-        fixed = unchangeable(symbols)
         for definition in dict.fromkeys(
             definition for definitions in symbols.definitions.values() for definition in definitions
         ):
-            if any(self._changes_others(module, symbols, part, fixed) for part in run_on_import(definition.body)):
+            if any(self._changes_others(module, symbols, part) for part in run_on_import(definition.body)):
                 yield definition
 
-    def _changes_others(self, module: str, symbols: Symbols, part: ast.AST, fixed: Set[str]) -> bool:
-        """Return whether code that runs on import may change an object that other code uses, but for `fixed` ones."""
-        if registers(part) or changes(part, fixed):
+    def _changes_others(self, module: str, symbols: Symbols, part: ast.AST) -> bool:
+        """Return whether code that runs on import may change an object that other code uses."""
+        if registers(part) or changes(part, symbols):
             return True
         items = [] if only_reads(part) else self._follow(module, symbols, uses(part, symbols.package))
         return any(self._may_change(*item) for item, _ in self._reach(items, skip=_ON_IMPORT))

@@ -66,49 +66,37 @@ class ModuleNames:
     dynamic: bool = False
 
 
-def _to_json(found: Signature | ClassSignature | None) -> Any:
-    """Return what a function or class takes as JSON, with the line in the place of the file and line."""
-    if found is None:
-        return None
-    values = [getattr(found, each.name) for each in fields(found)[1:]]
-    return [found.where.rpartition(":")[2], *(_to_json(v) if isinstance(v, Signature) else v for v in values)]
+def to_json(found: Any) -> Any:
+    """Return the names of a module as JSON, for `module_from_json`."""
+    if isinstance(found, ModuleNames | Signature | ClassSignature):
+        return [to_json(getattr(found, each.name)) for each in fields(found)]
+    if isinstance(found, Mapping):
+        return {name: to_json(value) for name, value in found.items()}
+    return [*found] if isinstance(found, set | tuple) else found
 
 
-def _signature(saved: Any, file: str) -> Signature | None:
-    """Return the signature of a function in `file` of what `_to_json` has returned."""
-    if not saved:
-        return None
-    line, *more = saved
-    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in more]
-    return Signature(f"{file}:{line}", *values)
-
-
-def module_to_json(module: ModuleNames) -> list[Any]:
-    """Return the names of a module as JSON."""
-    functions, classes = (
-        {name: _to_json(one) for name, one in found.items()} for found in (module.functions, module.classes)
-    )
-    imported = [[*module.imported], module.from_others]
-    return [functions, [*module.decorated], classes, [*module.others], *imported, module.dynamic]
-
-
-def module_from_json(saved: list[Any], file: str) -> ModuleNames:
-    """Return the names of the module in `file` that `module_to_json` has returned as JSON."""
-    functions, decorated, classes, others, imported, from_others, dynamic = saved
-
-    def class_of(line: str, init: Any, call: Any, is_whole: bool) -> ClassSignature:
-        return ClassSignature(f"{file}:{line}", _signature(init, file), _signature(call, file), is_whole)
-
+def module_from_json(saved: list[Any]) -> ModuleNames:
+    """Return the names of a module that `to_json` has returned as JSON."""
+    file, functions, decorated, classes, others, imported, from_others, dynamic = saved
+    signatures = {
+        name: ClassSignature(where, _signature(init), _signature(call), is_whole)
+        for name, (where, init, call, is_whole) in classes.items()
+    }
     return ModuleNames(
         file,
-        {name: _signature(parts, file) for name, parts in functions.items()},
+        {name: _signature(parts) for name, parts in functions.items()},
         set(decorated),
-        {name: class_of(*parts) for name, parts in classes.items()},
-        dict.fromkeys(others),
+        signatures,
+        others,
         set(imported),
         {name: (module, inner) for name, (module, inner) in from_others.items()},
         dynamic,
     )
+
+
+def _signature(saved: list[Any] | None) -> Signature | None:
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in saved or ()]
+    return Signature(*values) if values else None
 
 
 def signature_of(function: Any) -> inspect.Signature:

@@ -11,7 +11,7 @@ from pathlib import Path
 from nfrun.code.distributions import Distributions
 from nfrun.code.facts.code_facts import shared_variables
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.code.missing_imports import import_hint, install_hint
+from nfrun.code.missing_imports import MissingImports, import_hint, install_hint
 from nfrun.code.module_finder import OURS, hidden_files
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan
 from nfrun.core.pipeline import NodeSpec, Pipeline
@@ -106,7 +106,6 @@ def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
     if not nodes and not checks:
         return
     from nfrun.code.fingerprint import Fingerprints
-    from nfrun.code.reached_imports import MissingImports
 
     code = Fingerprints(Path(pipeline.folder), base)
     missing = MissingImports(code)
