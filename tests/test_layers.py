@@ -22,12 +22,12 @@ LAYERS = """
 core 4023
 system 3985
 tables 7349
-code 6802
+code 6753
 rows 2737
-nodes 6740
-pipeline_file 7233
-engine 4424
-cluster 3432
+nodes 6865
+pipeline_file 7232
+engine 4404
+cluster 3431
 history 6293
 reports 3572
 lookback 4410
