@@ -77,7 +77,7 @@ def nodes() -> dict[str, list[ast.AST]]:
 
 
 def package_of(module: str) -> str:
-    """`spec` for `spec.loader`."""
+    """`pipeline_file` for `pipeline_file.loader`."""
     return module.split(".")[0]
 
 

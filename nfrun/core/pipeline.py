@@ -1,6 +1,6 @@
 """Defines `Pipeline`, the checked and typed content of a pipeline file.
 
-`spec/loader.py` makes it from YAML, and `core/plan.py` makes a plan from it.
+`pipeline_file/loader.py` makes it from YAML, and `core/plan.py` makes a plan from it.
 """
 
 from __future__ import annotations
