@@ -28,6 +28,10 @@ from nfrun.system.file_search import files_below, find_files, is_match, name_bel
 if TYPE_CHECKING:
     from nfrun.tables.remote_versions import RemoteVersions
 
+# Words of a script that ask for the times of files.
+_ASKS_TIMES = re.compile(
+    r"\bls\s+(?:-\S+\s+)*-[a-zA-Z1]*[tcu]|--sort[= ]time|\s-[no]t\s|-[acm]?newer|\bstat\b|\bdate\s+-r"
+)
 _MOST_BELOW = 20_000  # files below a folder of which code names some by a pattern
 _MANY = 1_000  # files of one entry: of more, the journal has one checksum for all
 
@@ -171,7 +175,8 @@ class ExternalInputs:
         if files is None or unknown:
             return {} if spec.cache else None
         found = {name: look(path, recheck=recheck) for name, path in files.items()}
-        if facts.asks_times:
+        texts = [spec.body] if kind.runs.is_process else [command.text for command in facts.commands]
+        if facts.asks_times or any(map(_ASKS_TIMES.search, texts)):
             found = {name: replace(look, checksum=f"{look.checksum} {look.state[3:4]}") for name, look in found.items()}
         if isinstance(files, NamedFiles):
             found |= {name: FileLook(digest, ()) for name, digest in files.digests.items()}

@@ -14,7 +14,6 @@ from nfrun.code.facts.fact_reader import facts_of
 from nfrun.code.fingerprint import Fingerprints
 
 LONGEST = 30  # seconds of CPU for one module: the longest one takes 3 on a quiet machine
-AT_ONCE = 50  # modules that one reader keeps
 
 
 def sources(name: str) -> list[Path]:
@@ -27,22 +26,18 @@ def sources(name: str) -> list[Path]:
     return [*Path(spec.origin).parent.rglob("*.py")]
 
 
-def read(name: str, path: Path, folder: Path, code: Fingerprints) -> float:
-    """Read a copy of a module, and return how long that takes."""
-    shutil.copyfile(path, folder / f"{name}.py")
+def read(path: Path, folder: Path) -> float:
+    """Read a copy of a module, alone in its folder, and return how long that takes."""
+    shutil.copyfile(path, folder / "module.py")
     begun = time.process_time()
-    facts_of(code).of(name, "*")
+    facts_of(Fingerprints(folder)).of("module", "*")
     return time.process_time() - begun
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["stdlib", "pandas", "polars", "duckdb", "sklearn", "pyarrow", "dask", "hypothesis"])
 def test_modules_are_read_in_bounded_time(tmp_path: Path, name: str) -> None:
-    slow = []
-    for at, path in enumerate(sorted(sources(name))):
-        code = Fingerprints(tmp_path) if at % AT_ONCE == 0 else code  # noqa: F821 (bound before)
-        if (seconds := read(f"module_{at}", path, tmp_path, code)) > LONGEST:
-            slow.append((path, seconds))
+    slow = [path for path in sources(name) if read(path, tmp_path) > LONGEST]
     assert slow == []
 
 
@@ -50,7 +45,7 @@ def test_modules_are_read_in_bounded_time(tmp_path: Path, name: str) -> None:
 def test_a_module_in_which_names_get_values_made_of_their_own_is_read_at_once(tmp_path: Path, name: str) -> None:
     spec = find_spec(name)
     assert spec is not None
-    assert read("module", Path(str(spec.origin)), tmp_path, Fingerprints(tmp_path)) < LONGEST
+    assert read(Path(str(spec.origin)), tmp_path) < LONGEST
 
 
 @pytest.mark.parametrize(

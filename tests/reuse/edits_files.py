@@ -56,7 +56,36 @@ SHARED = {
     "open(f'out/{sys.argv[1]}.txt', 'w').write('1')\nprint('n')",
 }
 
+# Scripts that ask which file of a folder is the newest, without `$(`: the text goes through YAML.
+TIMES = {
+    "ls -t": "ls -t d/*.csv | head -n 1",
+    "ls -1tr": "ls -1tr d/* | tail -n 1",
+    "-nt": "test d/a.csv -nt d/b.csv || true",
+    "find -newer": "find d -newer d/a.csv -name b.csv",
+    "stat": "stat -c %Y d/*.csv",
+}
+
+
+def touch(folder: Path) -> None:
+    os.utime(folder / "d/a.csv", (1, 4_000_000_000))
+
+
 ROWS: list[Edit] = [
+    *(
+        Edit(
+            name=f"times of files: {name}",
+            files={**script(text), "d/a.csv": "1", "d/b.csv": "1"},
+            act=touch,
+            runs_again=frozenset({"node"}),
+        )
+        for name, text in TIMES.items()
+    ),
+    Edit(
+        name="times of files, of which a script does not ask",
+        files={**script("cat d/*.csv | sort"), "d/a.csv": "1", "d/b.csv": "1"},
+        act=touch,
+        runs_again=frozenset(),
+    ),
     Edit(
         name="a declared file",
         files=DECLARED,
