@@ -22,7 +22,7 @@ from nfrun.session.option_fields import tells_github
 from nfrun.session.options import RunOptions
 from nfrun.session.run import Caller, run_prepared
 from nfrun.session.run_setup import RunSetup, set_up_run
-from nfrun.system.checked_json import read_checked, write_checked
+from nfrun.system.checksums import read_checked, write_checked
 from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.processes.signals import cancel_on_signals
 from nfrun.system.runtime import children_time, cores, idle_seconds, peak_rss

@@ -36,32 +36,22 @@ def check_health(folder: Path, work: Path, pipeline: Path | None) -> Iterator[He
     reuse. Raises OSError.
     """
     from nfrun.engine.executors.health import check_workers
-    from nfrun.system.health import (
-        check_bytecode,
-        check_cores,
-        check_disk,
-        check_imports,
-        check_limits,
-        check_memory,
-        check_processes,
-        check_temporary,
-        check_threads,
-    )
+    from nfrun.system import health as machine
 
     yield check_versions()
     yield from check_plugins()
     yield check_variables(os.environ)
-    yield check_bytecode()
-    yield check_imports([name for name in ("pyarrow", "duckdb") if find_spec(name)])
-    yield check_cores(parse_slots("auto"))
-    yield check_threads(os.environ)
-    yield check_memory()
-    yield check_limits()
-    yield check_processes()
-    yield check_temporary(os.environ)
+    yield machine.check_bytecode()
+    yield machine.check_imports([name for name in ("pyarrow", "duckdb") if find_spec(name)])
+    yield machine.check_cores(parse_slots("auto"))
+    yield machine.check_threads(os.environ)
+    yield machine.check_memory()
+    yield machine.check_limits()
+    yield machine.check_processes()
+    yield machine.check_temporary(os.environ)
     yield check_workers()
     there = next(path for path in (work, *work.parents) if path.is_dir())
-    yield from check_disk(there, "the work folder")
+    yield from machine.check_disk(there, "the work folder")
     yield from _check_work(folder, work, pipeline)
 
 

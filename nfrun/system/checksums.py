@@ -1,4 +1,7 @@
-"""Computes checksums of files, texts and lines (xxh3). `tables/digest.py` computes digests of tables."""
+"""Computes checksums of files, texts and lines (xxh3), and writes JSON files that have one of their own.
+
+`tables/digest.py` computes digests of tables.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from typing import Any
 from xxhash import xxh3_64_hexdigest, xxh3_128
 
 from nfrun.core.values import frozen
-from nfrun.system.checked_json import read_checked, write_checked
+from nfrun.system.atomic_files import atomic_write, read_regular_file
 
 LARGE = 64_000_000  # bytes; of larger files the checksums are remembered across runs
 LAYOUT = "/./"  # the end of the recorded name of a folder that was written as a whole
@@ -297,3 +300,31 @@ class RememberedChecksums:
 
 def _name(file: FileId) -> str:
     return f"{file[0]}:{file[1]}"
+
+
+# ------------------------------------------------------------------ files with a checksum of their own
+
+# They hold what can be computed again, so a missing or damaged file is no error. The checksum also covers what is in
+# the file, a word such as "checksums": a file that has taken the place of another one counts as damaged.
+
+
+def read_checked(path: Path, what: str) -> dict[str, Any]:
+    """Return what `write_checked` has written; {} if the file is missing, damaged or cannot be read."""
+    with suppress(OSError, ValueError, RecursionError):
+        check, _, text = read_regular_file(path).decode().rstrip("\n").partition("\n")
+        if check == _checked_sum(what, text):
+            found: dict[str, Any] = json.loads(text)
+            return found
+    return {}
+
+
+def write_checked(path: Path, what: str, found: dict[str, Any]) -> None:
+    """Write a file that only its owner can read, and make its folder if only that is missing. Raises OSError."""
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    text = json.dumps(found)
+    with atomic_write(path, mode=0o600) as partial:
+        Path(partial).write_text(f"{_checked_sum(what, text)}\n{text}\n", encoding="utf-8")
+
+
+def _checked_sum(what: str, text: str) -> str:
+    return xxh3_64_hexdigest(f"{what}\n{text}".encode())

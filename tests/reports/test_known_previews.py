@@ -17,7 +17,7 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.reports.printing import PlainConsole
 from nfrun.reports.table_preview import KnownPreviews, print_preview, print_table
-from nfrun.system.checked_json import read_checked, write_checked
+from nfrun.system.checksums import read_checked, write_checked
 
 REF = OutputRef(OutputId("a"), 2, 16, "n: int64", "/runs/1/a.arrow", "d1", schema_digest="s1")
 TABLE = pa.table({"n": [1, 2]})

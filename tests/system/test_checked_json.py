@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.system.checked_json import read_checked, write_checked
+from nfrun.system.checksums import read_checked, write_checked
 
 FOUND = {"a": [1, None, "ä\n", 0.1]}
 

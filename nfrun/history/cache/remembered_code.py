@@ -17,8 +17,7 @@ import nfrun
 from nfrun.code.facts.known_facts import known_facts
 from nfrun.code.fingerprint import FolderCode
 from nfrun.pipeline_file.known_checks import KnownChecks
-from nfrun.system.checked_json import read_checked, write_checked
-from nfrun.system.checksums import bytes_checksum, text_checksum
+from nfrun.system.checksums import bytes_checksum, read_checked, text_checksum, write_checked
 
 _WHAT = "code"
 # The packages of nfrun that read code, and the modules that they import of others.
