@@ -28,7 +28,7 @@ nodes 6870
 pipeline_file 7232
 engine 4404
 cluster 3431
-history 6293
+history 6292
 reports 3572
 lookback 4410
 session 4220
