@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nfrun.nodes.duckdb_instances import DuckDBInstances
 
 START_THERE = "start nfrun in the folder of the pipeline"
-INSTALL = "install it with: pip install 'duckdb>=1.4'"
+INSTALL = "install it with: pip install 'duckdb>=1.5'"
 # DuckDB derives this limit from the free disk space. When it is exceeded, DuckDB names it; no system call has failed.
 _NO_ROOM = "max_temp_directory_size"
 _DRAWS = re.compile("random|sample|uuid", re.IGNORECASE)  # in queries that may draw numbers

@@ -384,9 +384,9 @@ def test_sql_without_duckdb(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("nfrun.nodes.sql.find_spec", lambda name: None if name == "duckdb" else find(name))
     text = "nodes:\n  a: {sql: select 1}\n"
     what = "a sql node needs DuckDB, which is not installed"
-    assert warnings_in(folder, text) == [f"p.yaml:2:7: {what}: install it with: pip install 'duckdb>=1.4'"]
+    assert warnings_in(folder, text) == [f"p.yaml:2:7: {what}: install it with: pip install 'duckdb>=1.5'"]
     assert problems(folder, text) == (
         f"p.yaml:2:7: {what}\n"
         "    2 |   a: {sql: select 1}\n"
-        "      |       ^^^ install it with: pip install 'duckdb>=1.4'"
+        "      |       ^^^ install it with: pip install 'duckdb>=1.5'"
     )

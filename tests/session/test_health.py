@@ -19,7 +19,7 @@ from nfrun.session.health import check_plugins, check_variables, check_versions
 def test_packages_that_are_missing_or_old(monkeypatch: pytest.MonkeyPatch) -> None:
     there = {"nfrun": "0.1.0", "pyarrow": "25.1.0", "typer": "0.29.2", "numpy": "2.0"}
     monkeypatch.setattr(health, "_version", lambda name: there.get(name, ""))
-    needed = ["pyarrow>=26", "typer>=0.20", "rich>=14", 'duckdb>=1.4; extra == "sql"', "odd"]
+    needed = ["pyarrow>=26", "typer>=0.20", "rich>=14", 'duckdb>=1.5; extra == "sql"', "odd"]
     monkeypatch.setattr(health, "requires", lambda name: needed)
     found = check_versions()
     assert found.level == PROBLEM
