@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from nfrun.code.function_lookup import FunctionLookup, LookupResult
 from nfrun.code.signatures import ClassSignature, Signature
+from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
-from nfrun.nodes.base import NodeDiagnostic, NodeError
+from nfrun.nodes.base import NodeError
 
 _OF_ROWS = re.compile(r"(?:str|int|float|bool|bytes|list)\b")  # of annotations that no table has
 _ANY = ("Any", "typing.Any", "object")  # annotations that admit a table, too
@@ -31,7 +32,7 @@ def given_by(node: NodeSpec) -> dict[str, OutputId | None]:
 
 def check_arguments(
     node: NodeSpec, function: str, signature: Signature, given: Given, columns: Collection[str] = ()
-) -> Iterator[NodeDiagnostic]:
+) -> Iterator[Problem]:
     """Compare what is given with a signature, whose parameters in `columns` get columns of a mapped input.
 
     A misspelled name is one error: not an unknown and a missing one.
@@ -39,11 +40,11 @@ def check_arguments(
     place = f"{function}({ellipsize(', '.join(signature.names), 80)}) is at {signature.where}"
     if signature.positional_only:
         what = f"{function}() takes {listed(signature.positional_only)} by position only; nfrun gives them by name"
-        yield NodeDiagnostic(("python",), what, place)
+        yield Problem(("python",), what, place)
     for item in node.inputs:
         if item.optional and item.name in given and item.name in signature.required:
             what, hint = f"{function}() cannot do without '{item.name}'", f"give it a default: {item.name}=None"
-            yield NodeDiagnostic(("inputs", item.name, "optional"), what, hint, at_key=True)
+            yield Problem(("inputs", item.name, "optional"), what, hint, at_key=True)
     missing = [name for name in signature.required if name not in (*given, *columns, "context")]
     taken = (*signature.names, *signature.positional_only)
     unknown = [name for name in given if name not in taken and not signature.takes_kwargs]
@@ -61,27 +62,27 @@ def check_arguments(
             missing.remove(guess)
         unclear += not guess
         what = f"{function}() has no argument '{name}', which is given as {'an input' if ref else 'a value'}"
-        yield NodeDiagnostic(("inputs" if ref else "with", name), what, hint, at_key=True)
+        yield Problem(("inputs" if ref else "with", name), what, hint, at_key=True)
     if len(missing) > unclear:
         what = f"{function}() needs {ellipsize(listed(missing), 100)}, which no input and no 'with' value gives"
-        yield NodeDiagnostic(("python",), what, place, counts=True)
+        yield Problem(("python",), what, place, counts=True)
 
 
 def check_class(
     node: NodeSpec, name: str, found: ClassSignature, columns: Collection[str] = (), over: str = ""
-) -> Iterator[NodeDiagnostic]:
+) -> Iterator[Problem]:
     """Check a class and, as far as its signatures are known, what the node gives to it and to its calls.
 
     Parameters of a call in `columns` get columns of the mapped input `over`, which is not given as a whole then.
     """
     if found.call is None and found.is_whole:
         what, hint = f"the class '{node.body}' has no method __call__", f"give it one; the class is at {found.where}"
-        yield NodeDiagnostic(("python",), what, hint)
+        yield Problem(("python",), what, hint)
     if found.init is None:
         return
     if "context" in found.init.required:
         what = f"{name}.__init__() needs 'context', which only a call gets"
-        yield NodeDiagnostic(("python",), what, "take it in __call__")
+        yield Problem(("python",), what, "take it in __call__")
     own, of_call = split_given(given_by(node), found.init)
     if columns:
         del of_call[over]
@@ -135,13 +136,13 @@ def map_form(node: NodeSpec, lookup: FunctionLookup) -> MapForm | None:
     )
 
 
-def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[NodeDiagnostic]:
+def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[Problem]:
     """Check that the function can be called for the pieces of the input, and with what else the node gives."""
     assert node.map is not None
     call = _call_of(node, found)
     if found.class_ is not None and found.class_.init and node.map.over in found.class_.init.names:
         what = f"'{node.map.over}' is cut into pieces, and {_name(node)}.__init__() takes it as a whole"
-        yield NodeDiagnostic(("python",), what, "take the pieces in __call__")
+        yield Problem(("python",), what, "take the pieces in __call__")
     elif found.class_ is not None:
         yield from check_class(node, _name(node), found.class_, call.columns if call else (), node.map.over)
     elif call is not None:
@@ -151,7 +152,7 @@ def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[NodeDiagnost
         yield from _check_settings(node, call)
     elif call is None and not found.message and not (found.class_ and found.class_.is_whole):
         what = f"the source does not show what '{node.body}' takes"
-        yield NodeDiagnostic(("python",), what, "define it with def or class: def f(text: str): …")
+        yield Problem(("python",), what, "define it with def or class: def f(text: str): …")
 
 
 def check_columns(node: NodeSpec, names: Sequence[str]) -> None:
@@ -174,7 +175,7 @@ def check_names(table: str, names: Sequence[str], hint: str = "rename one of the
         raise NodeError(what, hint)
 
 
-def missing_columns(node: NodeSpec, names: Sequence[str]) -> Iterator[NodeDiagnostic]:
+def missing_columns(node: NodeSpec, names: Sequence[str]) -> Iterator[Problem]:
     """Yield an error for each column that the function takes and that the mapped input does not have."""
     assert node.map is not None
     form = node.map.form or MapForm()
@@ -183,10 +184,10 @@ def missing_columns(node: NodeSpec, names: Sequence[str]) -> Iterator[NodeDiagno
             from nfrun.nodes.use import missing_in_texts  # few nodes are of plug-ins
 
             what, path, start = missing_in_texts(node, node.plugin, column)
-            yield NodeDiagnostic(path, what, _instead(column, names), start=start, length=len(column) + 2)
+            yield Problem(path, what, _instead(column, names), start=start, length=len(column) + 2)
         elif column not in names:
             what = f"{_name(node)}() takes the column '{ellipsize(column)}', which '{node.map.over}' does not have"
-            yield NodeDiagnostic((node.kind,), what, _instead(column, names))
+            yield Problem((node.kind,), what, _instead(column, names))
 
 
 def _instead(column: str, names: Sequence[str]) -> str:
@@ -218,14 +219,14 @@ def _call_of(node: NodeSpec, found: LookupResult) -> _Call | None:
     return _Call(name, signature, {key: ref for key, ref in given.items() if key != over}, tuple(free))
 
 
-def _check_columns(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
+def _check_columns(node: NodeSpec, call: _Call) -> Iterator[Problem]:
     """Check that the annotations tell whether the function takes values of one row or batches of columns."""
     assert node.map is not None
     over, takes_over = node.map.over, node.map.over in call.signature.names or call.signature.takes_kwargs
     if not call.columns and not takes_over:
         what = f"{call.name}() takes neither '{over}' nor columns of it"
         hint = f"name an argument '{over}' for the table of a piece, or like a column: text: str for each row"
-        yield NodeDiagnostic(("python",), what, hint)
+        yield Problem(("python",), what, hint)
         return
     takes = over if over in call.signature.names else next(filter(_is_of_others, call.signature.annotations), over)
     of_table = call.signature.annotations.get(takes, _ANY[0])
@@ -234,7 +235,7 @@ def _check_columns(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
         hint = "if it means a column of this name, call the input otherwise: inputs: {rows: …}, map: rows"
         if takes != over:
             hint = f"name the columns that it takes, such as text: {ellipsize(of_table)}"
-        yield NodeDiagnostic(("python",), what, hint)
+        yield Problem(("python",), what, hint)
         return
     written = {name: call.signature.annotations[name] for name in call.columns if name in call.signature.annotations}
     kinds = {name: _kind_of(call, name) for name in written}
@@ -243,22 +244,22 @@ def _check_columns(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
         hint = "write str or the like for the value of a row; list[str], pa.Array or np.ndarray for a batch"
         if written[name].endswith("Table") or closest_match(over, [name]):
             hint = f"an argument called '{over}' gets the table of a piece; others are columns"
-        yield NodeDiagnostic(("python",), what, hint)
+        yield Problem(("python",), what, hint)
         return
     values = [name for name, kind in kinds.items() if kind == _VALUE]
     batches = [name for name in kinds if name not in values]
     if values and batches:
         what = f"{call.name}() takes '{values[0]}' of one row and '{batches[0]}' of a batch"
-        yield NodeDiagnostic(("python",), what, "annotate both as values, or both as lists")
+        yield Problem(("python",), what, "annotate both as values, or both as lists")
     elif call.columns and not kinds:
         hint = f"annotate it: {call.columns[0]}: str for each row, {call.columns[0]}: list[str] for a batch"
         if closest_match(over, call.columns):
             hint = f"an argument called '{over}' gets the table of a piece; a column is annotated: text: str"
         what = f"{call.name}() takes the column '{call.columns[0]}', and does not say in what form"
-        yield NodeDiagnostic(("python",), what, hint)
+        yield Problem(("python",), what, hint)
 
 
-def _check_settings(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
+def _check_settings(node: NodeSpec, call: _Call) -> Iterator[Problem]:
     """Check that the entries of `map` fit a function of columns, or one of the table."""
     map = node.map
     assert map is not None
@@ -266,13 +267,13 @@ def _check_settings(node: NodeSpec, call: _Call) -> Iterator[NodeDiagnostic]:
         for key in [key for key, value in (("by", map.by), ("parts", map.parts)) if value]:
             what = f"'{key}' is for functions of the table, and {call.name}() takes {listed(call.columns)}"
             hint = f"take the table: {call.name}({map.over}), or leave '{key}' out"
-            yield NodeDiagnostic(("map", key), what, hint, at_key=True)
+            yield Problem(("map", key), what, hint, at_key=True)
             return
     elif call.signature is not None:
         for key in [key for key, value in (("explode", map.explode), ("keep", map.keep is not None)) if value]:
             what = f"'{key}' is for functions of columns, and {call.name}() takes the table '{map.over}'"
             hint = "return as many rows as there are" if key == "explode" else "return the columns that stay"
-            yield NodeDiagnostic(("map", key), what, hint, at_key=True)
+            yield Problem(("map", key), what, hint, at_key=True)
 
 
 def _kind_of(call: _Call, column: str) -> str:

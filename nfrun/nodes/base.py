@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 5.0  # what a cancelled attempt has before it is killed, unless the run has another grace period
 
 
-NodeDiagnostic = Problem  # in a node, found without running anything
-
-
 class CancelToken:
     """Tells an attempt to stop, and calls its callbacks then. Thread-safe.
 
@@ -207,23 +204,23 @@ class NamedFiles(dict[str, Path]):
         return found
 
 
-def check_makes_tables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+def check_makes_tables(node: NodeSpec) -> Iterator[Problem]:
     """Check the outputs of a node whose kind makes nothing but tables."""
     for name, type in node.types.items():
         what = f"a {node.kind} node makes tables, and '{name}' is a {form_of(type)}"
         hint = "read the table in a python or run node, and make it there"
-        yield NodeDiagnostic(("outputs", name, "type"), what, hint)
+        yield Problem(("outputs", name, "type"), what, hint)
 
 
-def check_gathered(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+def check_gathered(node: NodeSpec) -> Iterator[Problem]:
     """Check the inputs of a node whose kind can read nothing but one table for each."""
     for item in node.inputs:
         if item.gather and item.gather.form == "dict":
             what = f"'gather: dict' is not for {node.kind} nodes"
-            yield NodeDiagnostic(("inputs", item.name, "gather"), what, "one table is gathered by 'concat'")
+            yield Problem(("inputs", item.name, "gather"), what, "one table is gathered by 'concat'")
         if item.optional:
             what, hint = f"a {node.kind} node cannot do without a table", "say what is read instead: else: NODE"
-            yield NodeDiagnostic(("inputs", item.name, "optional"), what, hint, at_key=True)
+            yield Problem(("inputs", item.name, "optional"), what, hint, at_key=True)
 
 
 def output_name(node: NodeSpec) -> str:

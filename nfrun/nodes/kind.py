@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.facts.code_facts import NO_FACTS, CodeFacts
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm
 from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.core.values import KW_ONLY, field, mutable
-from nfrun.nodes.base import NodeContext, NodeDiagnostic
+from nfrun.nodes.base import NodeContext
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
@@ -32,19 +33,19 @@ class Says:
     schema: Mapping[str, Any] | None = field(default_factory=lambda: NOTHING)
     # Yields the errors that can be found without running or importing the user's code. If the body is a template, or
     # the node is of a plug-in, this is called once before and once after the expressions are evaluated.
-    check: Callable[[NodeSpec, FunctionLookup], Iterable[NodeDiagnostic]] = lambda node, lookup: ()
+    check: Callable[[NodeSpec, FunctionLookup], Iterable[Problem]] = lambda node, lookup: ()
     # Yields the errors and warnings that take longer to find. `validate` looks for them, and runs for errors in nodes
     # that have changed. The second argument has the names of all nodes.
-    examine: Callable[[NodeSpec, Collection[str]], Iterable[NodeDiagnostic]] | None = None
+    examine: Callable[[NodeSpec, Collection[str]], Iterable[Problem]] | None = None
     # Yields what the node needs and this machine does not have, such as a package: an error before a run. The last
     # argument tells whether a file may appear before this node starts, as each may before a run.
-    missing: Callable[[NodeSpec, FunctionLookup, Callable[[str], bool]], Iterable[NodeDiagnostic]] = (
+    missing: Callable[[NodeSpec, FunctionLookup, Callable[[str], bool]], Iterable[Problem]] = (
         lambda node, lookup, may_appear: ()
     )
     # Returns the Arrow schema of the output, None if it is not known, and what is wrong with the columns that the node
     # names. The type null stands for one that is not known. The second argument has the schemas of all inputs that are
     # tables, and the third the files that `footers` has returned. None for a kind of which that cannot be known.
-    columns: Callable[[NodeSpec, Mapping[str, Any], _Files], tuple[Any, NodeDiagnostic | None]] | None = None
+    columns: Callable[[NodeSpec, Mapping[str, Any], _Files], tuple[Any, Problem | None]] | None = None
     # Returns whether a node with `columns` uses those of its inputs, for itself or for its own table.
     uses_columns: Callable[[NodeSpec], bool] = lambda node: True
     # Returns the files of this machine that say which columns a node's table has, by their names; none if none do.

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import PROGRAM, FunctionLookup
 from nfrun.code.missing_imports import import_hint, packages_at_import
+from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
 from nfrun.nodes.arguments import check_arguments, check_class, check_map_form, check_names, given_by, listed, map_form
-from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Maps, Runs, Says
 from nfrun.nodes.python_context import own_context
 from nfrun.nodes.returned_tables import a_, check_apart, check_returned, lost_index, made_file, to_table
@@ -46,12 +47,12 @@ _IMMUTABLE = frozenset({"pyarrow", "duckdb"})  # packages that allocate the memo
 _LARGEST = 2**53  # up to here a float is each whole number
 
 
-def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     """Check, by reading the source, that the function exists and takes the node's inputs and values."""
     module, _, function = node.body.partition(":")
     found = lookup.find(module, function) if node.map is None else lookup.defined(module, function)
     if found.message:
-        yield NodeDiagnostic(("python",), found.message, found.hint)
+        yield Problem(("python",), found.message, found.hint)
     if node.map is not None:
         yield from check_map_form(node, found)
     elif found.class_ is not None:
@@ -60,14 +61,14 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         yield from check_arguments(node, function, found.signature, given_by(node))
         if node.inputs and (name := found.signature.unreturned):
             what = f"{function}() sets '{name}' at its end and has no 'return' ({found.signature.where})"
-            yield NodeDiagnostic(("python",), what, f"did you forget 'return {name}'?", is_warning=True)
+            yield Problem(("python",), what, f"did you forget 'return {name}'?", is_warning=True)
 
 
-def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
+def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
     module, _, _ = node.body.partition(":")
     for name, where in lookup.missing_imports(module):
         what = f"{where} imports '{name}', which is not installed"
-        yield NodeDiagnostic(("python",), what, import_hint(name, lookup.folder))
+        yield Problem(("python",), what, import_hint(name, lookup.folder))
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import closest_match, did_you_mean, ellipsize
-from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.folders import describe_missing
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
 from nfrun.system.checksums import text_checksum
@@ -48,18 +48,16 @@ _TYPOGRAPHIC = ("“", "”", "„", "«", "»", "‘", "’")  # quotes, as wor
 _MOST_FOOTERS = 100  # files whose ends are read before a run
 
 
-def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     """Check that a read node has no inputs and one output, and that its `with` values are options of the reader."""
     if node.inputs:
-        yield NodeDiagnostic(
-            ("inputs",), "a read node has no inputs", "'needs:' makes it wait for another node", at_key=True
-        )
+        yield Problem(("inputs",), "a read node has no inputs", "'needs:' makes it wait for another node", at_key=True)
     own = node.outputs[:-1] if added_outputs(node.with_) else node.outputs
     if len(own) > 1:
-        yield NodeDiagnostic(("outputs",), "a read node has one output", "leave 'outputs' out", at_key=True)
+        yield Problem(("outputs",), "a read node has one output", "leave 'outputs' out", at_key=True)
     elif own != node.outputs and REJECTED in own:
         what = f"'{REJECTED}' is the output with the rows that are put aside"
-        yield NodeDiagnostic(("outputs",), what, "rename yours", at_key=True)
+        yield Problem(("outputs",), what, "rename yours", at_key=True)
     if node.types:
         yield from check_file(node)
         return
@@ -71,26 +69,26 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         typographic = 'the quotes are not those of a keyboard, so they are part of the name: remove them, or write "'
         is_quoted = node.body.startswith(_TYPOGRAPHIC) and node.body.endswith(_TYPOGRAPHIC)
         hint = typographic if is_quoted else known
-        yield NodeDiagnostic(("read",), "the ending of this file does not tell its format", hint)
+        yield Problem(("read",), "the ending of this file does not tell its format", hint)
     for name, value in node.with_.items():
         if name not in formats.READ_OPTIONS:
             hint = did_you_mean(name, formats.READ_OPTIONS, f"there is {', '.join(formats.READ_OPTIONS)}")
-            yield NodeDiagnostic(("with", name), f"a read node has no option '{name}'", hint, at_key=True)
+            yield Problem(("with", name), f"a read node has no option '{name}'", hint, at_key=True)
         elif isinstance(value, str) and has_expression(value):
             if name == "bad_rows":
                 what = "an expression is not evaluated here: which outputs a node has is the same in every run"
-                yield NodeDiagnostic(("with", name), what, f"one of {', '.join(BAD_ROWS)}")
+                yield Problem(("with", name), what, f"one of {', '.join(BAD_ROWS)}")
         elif kind is not None and kind not in formats.READ_OPTIONS[name]:
             what = f"'{name}' is for {', '.join(formats.READ_OPTIONS[name])}, and this file is {kind}"
-            yield NodeDiagnostic(("with", name), what, "remove it", at_key=True)
+            yield Problem(("with", name), what, "remove it", at_key=True)
         elif name == "format" and value not in formats.READ_OPTIONS[name]:
-            yield NodeDiagnostic(("with", name), f"'format' must be one of {', '.join(formats.READ_OPTIONS[name])}")
+            yield Problem(("with", name), f"'format' must be one of {', '.join(formats.READ_OPTIONS[name])}")
         elif name == "filename" and not isinstance(value, bool):
-            yield NodeDiagnostic(("with", name), f"'{name}' must be true or false", "true adds a column of this name")
+            yield Problem(("with", name), f"'{name}' must be true or false", "true adds a column of this name")
         elif name == "columns" and (not isinstance(value, list) or not all(isinstance(item, str) for item in value)):
-            yield NodeDiagnostic(("with", name), f"'{name}' must be a list of strings", f"for example {name}: [a, b]")
+            yield Problem(("with", name), f"'{name}' must be a list of strings", f"for example {name}: [a, b]")
         elif name in CSV_OPTIONS and (wrong := wrong_option(name, value, node.with_, formats.endings(node.body)[0])):
-            yield NodeDiagnostic(("with", name), *wrong)
+            yield Problem(("with", name), *wrong)
     yield from _check_types(node, kind or "")
 
 
@@ -99,12 +97,12 @@ def added_outputs(with_: Mapping[str, Any]) -> tuple[str, ...]:
     return (REJECTED,) if with_.get("bad_rows") == ASIDE else ()
 
 
-def _check_types(node: NodeSpec, format: str) -> Iterator[NodeDiagnostic]:
+def _check_types(node: NodeSpec, format: str) -> Iterator[Problem]:
     """Check that text of this format is read as the types of the schema."""
     for name, text in _typed(node).items():
         if instead := instead_of(parse_type(text)[0], format):
             what = f"{format} cannot be read as {ellipsize(text)}"
-            yield NodeDiagnostic(("schema", name), what, f"read it as {instead}")
+            yield Problem(("schema", name), what, f"read it as {instead}")
 
 
 def _is_by_file(node: NodeSpec) -> bool:
@@ -113,7 +111,7 @@ def _is_by_file(node: NodeSpec) -> bool:
     return _has_local_source(node) and (not ending or has_magic(ending))
 
 
-def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
+def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
     from nfrun.tables.local_files import folder_hint, resolve_files
 
     if has_expression(node.body) or node.continue_on_error:
@@ -121,11 +119,11 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
     source = local_source(node.body)
     if source is None:
         if what_and_hint := _unreadable(node.body):
-            yield NodeDiagnostic(("read",), *what_and_hint)
+            yield Problem(("read",), *what_and_hint)
         return
     if named_descriptor(lookup.folder / source) == 0:
         what = f"'{ellipsize(source)}' is the stdin of nfrun, which no node gets"
-        yield NodeDiagnostic(("read",), what, "save what it gives to a file, and read that")
+        yield Problem(("read",), what, "save what it gives to a file, and read that")
         return
     if node.types:
         yield from missing_file(node, source, lookup.folder, may_appear)
@@ -134,10 +132,10 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
         resolve_files(node.body, lookup.folder)
     except formats.FormatError:
         if not source.endswith("/") and (lookup.folder / source).is_dir():
-            yield NodeDiagnostic(("read",), f"'{ellipsize(source)}' is a folder", folder_hint(source))
+            yield Problem(("read",), f"'{ellipsize(source)}' is a folder", folder_hint(source))
         elif not may_appear(source):
             what, hint = describe_missing(source, lookup.folder)
-            yield NodeDiagnostic(("read",), ellipsize(what, 200), hint)
+            yield Problem(("read",), ellipsize(what, 200), hint)
     except (OSError, ValueError):
         return  # the run tells what is wrong
 
@@ -213,7 +211,7 @@ def _footers(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
     return files if is_known and len(files) <= _MOST_FOOTERS else {}
 
 
-def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path]) -> tuple[Any, NodeDiagnostic | None]:
+def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path]) -> tuple[Any, Problem | None]:
     """Return the columns of the table in the files, as far as these say them before they are read."""
     if not files:
         return None, None
@@ -231,7 +229,7 @@ def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path
     for i, name in enumerate(wanted):
         if name not in schema.names:
             what = f"'{ellipsize(node.body)}' has no column '{ellipsize(name)}'"
-            return None, NodeDiagnostic(("with", "columns", i), what, did_you_mean(name, schema.names))
+            return None, Problem(("with", "columns", i), what, did_you_mean(name, schema.names))
     return named_schema(schema, wanted, with_file=node.with_.get("filename") is True), None
 
 
@@ -282,20 +280,20 @@ def _has_local_source(node: NodeSpec) -> bool:
     return local_source(node.body) is not None
 
 
-def check_file(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+def check_file(node: NodeSpec) -> Iterator[Problem]:
     """Check a node that hands on a file or a folder: no options, one path, and the ending of its type."""
     for name in node.with_:
         what = f"a {_form(node)} is handed on as it is: there is nothing to set"
-        yield NodeDiagnostic(("with", name), what, "remove it", at_key=True)
+        yield Problem(("with", name), what, "remove it", at_key=True)
     ending = ending_of(node.type_of(output_name(node)))
     if has_expression(node.body):
         return
     if local_source(node.body) is None:
         what = f"a {_form(node)} is handed on from this machine only"
-        yield NodeDiagnostic(("read",), what, "fetch it in a 'run' node, which has it as its output")
+        yield Problem(("read",), what, "fetch it in a 'run' node, which has it as its output")
     elif ending and not node.body.endswith(ending):
         what = f"'{ellipsize(node.body)}' does not end in {ending}, and its output does"
-        yield NodeDiagnostic(("read",), what, f"outputs: {{{output_name(node)}: {_ending_in(node.body) or 'file'}}}")
+        yield Problem(("read",), what, f"outputs: {{{output_name(node)}: {_ending_in(node.body) or 'file'}}}")
 
 
 def _ending_in(path: str) -> str:
@@ -303,22 +301,20 @@ def _ending_in(path: str) -> str:
     return suffix if suffix[1:].isalnum() else ""
 
 
-def missing_file(
-    node: NodeSpec, source: str, folder: Path, may_appear: Callable[[str], bool]
-) -> Iterator[NodeDiagnostic]:
+def missing_file(node: NodeSpec, source: str, folder: Path, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
     """Yield the problems of the path of a node that hands on a file or a folder."""
     path, form = folder / source, _form(node)
     if not path.exists():
         if has_magic(source):
             what = f"'{ellipsize(source)}' is a pattern, and one {form} is handed on"
-            yield NodeDiagnostic(("read",), what, "name it; several files are a folder, or an axis: {files: PATTERN}")
+            yield Problem(("read",), what, "name it; several files are a folder, or an axis: {files: PATTERN}")
         elif not may_appear(source):
             what, hint = describe_missing(source, folder)
-            yield NodeDiagnostic(("read",), ellipsize(what, 200), hint)
+            yield Problem(("read",), ellipsize(what, 200), hint)
     elif path.is_dir() != (form == FOLDER):
         is_now, other = ("folder", FOLDER) if path.is_dir() else ("file", "file")
         what = f"'{ellipsize(source)}' is a {is_now}, and the output '{output_name(node)}' is a {form}"
-        yield NodeDiagnostic(("read",), what, f"outputs: {{{output_name(node)}: {other}}}")
+        yield Problem(("read",), what, f"outputs: {{{output_name(node)}: {other}}}")
 
 
 def found_file(node: NodeSpec, folder: Path) -> Path:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from nfrun.core.errors import Problem
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.base import NodeDiagnostic, output_name
+from nfrun.nodes.base import output_name
 from nfrun.nodes.texts.script_words import reads_of_variables, without_comments
 
 _OURS = ("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT")
@@ -22,7 +23,7 @@ _SET = re.compile(
 )  # by `=`, `for` or `read`
 
 
-def check_variables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+def check_variables(node: NodeSpec) -> Iterator[Problem]:
     """Yield an error for each place where the script of a node reads such a variable."""
     named = node.outputs if node.map is None else filter(None, [output_name(node)])  # failed rows are made by nfrun
     outputs = [f"NFRUN_OUTPUT_{name}" for name in named]
@@ -47,7 +48,7 @@ def check_variables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
             hint = f"to read a node '{rest}': inputs: {rest}" if not inputs else f"{hint}; or add '{rest}' to 'inputs'"
         if name in _AT_THE_END:
             hint = f"nodes under {' and '.join(LAST_SECTIONS)} have it"
-        yield NodeDiagnostic(("run",), message, hint, counts=True, start=start, length=len(name))
+        yield Problem(("run",), message, hint, counts=True, start=start, length=len(name))
 
 
 def _meant(name: str, known: Sequence[str], ours: Sequence[str]) -> str | None:

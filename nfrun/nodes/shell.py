@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.arguments import check_names
-from nfrun.nodes.base import NamedFiles, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.base import NamedFiles, NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Maps, Outside, Runs, Says
 from nfrun.nodes.text_facts import script_facts
 from nfrun.system.os_errors import is_out_of_resources, reason
@@ -39,7 +39,7 @@ _HINTS = {126: " (not executable)", 127: " (command not found)"}  # by exit stat
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
-def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     """Check that the script reads no variables of nfrun that the node does not have, and gets groups or parts."""
     if node.map is not None:
         yield from _check_map(node.map)
@@ -49,12 +49,12 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         yield from check_variables(node)
 
 
-def _check_map(map: MapSpec) -> Iterator[NodeDiagnostic]:
+def _check_map(map: MapSpec) -> Iterator[Problem]:
     if map.batch:
         what = "a run node is started for groups or parts, not for a few rows"
-        yield NodeDiagnostic(("map",), what, f"map: {{over: {map.over}, parts: 8}}, or by: COLUMN")
+        yield Problem(("map",), what, f"map: {{over: {map.over}, parts: 8}}, or by: COLUMN")
     for key in [key for key, value in (("explode", map.explode), ("keep", map.keep is not None)) if value]:
-        yield NodeDiagnostic(("map", key), f"'{key}' is for functions of columns", "remove it", at_key=True)
+        yield Problem(("map", key), f"'{key}' is for functions of columns", "remove it", at_key=True)
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:

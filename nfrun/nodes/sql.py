@@ -11,19 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.values import replace
-from nfrun.nodes.base import (
-    NodeContext,
-    NodeDiagnostic,
-    NodeError,
-    check_gathered,
-    check_makes_tables,
-    output_name,
-    seed_of,
-)
+from nfrun.nodes.base import NodeContext, NodeError, check_gathered, check_makes_tables, output_name, seed_of
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
 from nfrun.nodes.sql_tables import ArrowFiles, QueryInput, Scan, arrow_table, bind_inputs, bind_needed, with_names
 from nfrun.nodes.text_facts import query_facts
@@ -41,10 +33,10 @@ _ROWS_READ = 2048  # at once, of results that are not the output
 _BROKEN = "database has been invalidated"  # by an error before this one
 
 
-def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     """Check that the node has one output, and that the names of its inputs differ."""
     if len(node.outputs) > 1:
-        yield NodeDiagnostic(("outputs",), "a sql node has one output", "leave 'outputs' out", at_key=True)
+        yield Problem(("outputs",), "a sql node has one output", "leave 'outputs' out", at_key=True)
     yield from check_makes_tables(node)
     yield from check_gathered(node)
     if files := _file_inputs(node):
@@ -54,20 +46,20 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         for name in files:
             if name not in used:
                 what = f"'{name}' is a {form_of(files[name])}, and the query does not use its path"
-                yield NodeDiagnostic(("inputs", name), what, f"it is ${name}, as in: from read_csv(${name})")
+                yield Problem(("inputs", name), what, f"it is ${name}, as in: from read_csv(${name})")
     seen: dict[str, str] = {}
     for item in node.inputs:
         if seen.setdefault(item.name.lower(), item.name) != item.name:
             what = f"'{item.name}' and '{seen[item.name.lower()]}' are one table to SQL, which ignores case"
-            yield NodeDiagnostic(("inputs", item.name), what, "rename one", at_key=True)
+            yield Problem(("inputs", item.name), what, "rename one", at_key=True)
 
 
-def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
+def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
     if find_spec("duckdb") is None:
-        yield NodeDiagnostic(("sql",), "a sql node needs DuckDB, which is not installed", INSTALL, at_key=True)
+        yield Problem(("sql",), "a sql node needs DuckDB, which is not installed", INSTALL, at_key=True)
 
 
-def examine(node: NodeSpec, others: Collection[str]) -> Iterable[NodeDiagnostic]:
+def examine(node: NodeSpec, others: Collection[str]) -> Iterable[Problem]:
     """Look for mistakes in the syntax of the query, in the names of its tables and in its values."""
     from nfrun.nodes.sql_check import check_query
 
@@ -88,7 +80,7 @@ def _with_file_values(node: NodeSpec) -> NodeSpec:
     return replace(node, inputs=tables, with_={**node.with_, **{name: f"\0{name}" for name in files}})
 
 
-def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path]) -> tuple[Any, NodeDiagnostic | None]:
+def _columns(node: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, Path]) -> tuple[Any, Problem | None]:
     from nfrun.nodes.sql_check import columns_of_query
 
     return columns_of_query(node, inputs)

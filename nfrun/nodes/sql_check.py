@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from nfrun.core.errors import Problem
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.sql_tables import KNOWN_TYPES, arrow_table
 from nfrun.nodes.texts.sql_files import named_values
 
@@ -58,7 +58,7 @@ _NO_FUNCTION = re.compile(r'Function with name (\S+) does not exist!\nDid you me
 _ARROW_TYPES = {"HUGEINT": "int64", **{known: arrow for arrow, known in reversed(KNOWN_TYPES.items())}}
 
 
-def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[NodeDiagnostic]:
+def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[Problem]:
     """Yield the errors in the query of a node, and a warning for each value that it does not use.
 
     `others` are the names of all nodes. Yields nothing if DuckDB is not installed.
@@ -73,7 +73,7 @@ def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[NodeDiagnos
         yield _syntax_error(node, *_said(error, node.body))
         return
     if not statements:
-        yield NodeDiagnostic(("sql",), "the query is empty", "for example sql: select * from flights")
+        yield Problem(("sql",), "the query is empty", "for example sql: select * from flights")
         return
     yield from _check_values(node, {name for statement in statements for name in statement.named_parameters})
     if not _ADDS_TABLES.search(node.body):
@@ -132,11 +132,11 @@ def _planning_instance() -> Any:
 # -- syntax ----------------------------------------------------------------------------------------------------------
 
 
-def _syntax_error(node: NodeSpec, said: str, at: int | None) -> NodeDiagnostic:
+def _syntax_error(node: NodeSpec, said: str, at: int | None) -> Problem:
     """Return the diagnostic for an error of DuckDB's parser, at the word that it is about."""
     message = f"DuckDB cannot parse this query: {ellipsize(said.partition(chr(10))[0], 200)}"
     if at is None:
-        return NodeDiagnostic(("sql",), message)
+        return Problem(("sql",), message)
     words = [word for word in _WORD.finditer(node.body) if not word[1]]
     here = next((i for i, word in enumerate(words) if word.start() >= at), len(words) - 1)
     inputs = [item.name for item in node.inputs]
@@ -145,20 +145,20 @@ def _syntax_error(node: NodeSpec, said: str, at: int | None) -> NodeDiagnostic:
         may_be_name = _NAME.fullmatch(word[0]) and word[0].lower() not in _NO_NAMES.split()
         if may_be_name and _goes_on(node, word, f'"{word[0]}"'):
             hint = f"'{word[0]}' is a reserved word: write \"{word[0]}\" if it is a name"
-            return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
+            return Problem(("sql",), message, hint, start=word.start(), length=len(word[0]))
     word = words[here]
     keywords = _KEYWORDS.split()
     if at >= word.end() or (here == len(words) - 1 and word[0].lower() in (*keywords, *_NO_NAMES.split())):
         hint = "something is missing after it"
-        return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
+        return Problem(("sql",), message, hint, start=word.start(), length=len(word[0]))
     for i in range(here, max(-1, here - 2), -1):  # the one before, as in `select * form orders`
         one = words[i]
         guess = closest_match(one[0], keywords) if one[0].lower() not in keywords and one[0] not in inputs else None
         if guess and _goes_on(node, one, guess):
-            return NodeDiagnostic(("sql",), message, f"did you mean '{guess}'?", start=one.start(), length=len(one[0]))
+            return Problem(("sql",), message, f"did you mean '{guess}'?", start=one.start(), length=len(one[0]))
     found = (hint for form, hint in _HINTS.items() if re.compile(form).match(node.body, word.start()))
     hint = next(found, "look at the words before it")
-    return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
+    return Problem(("sql",), message, hint, start=word.start(), length=len(word[0]))
 
 
 def _goes_on(node: NodeSpec, word: re.Match[str], other: str) -> bool:
@@ -177,7 +177,7 @@ def _goes_on(node: NodeSpec, word: re.Match[str], other: str) -> bool:
 # -- values ----------------------------------------------------------------------------------------------------------
 
 
-def _check_values(node: NodeSpec, used: Collection[str]) -> Iterator[NodeDiagnostic]:
+def _check_values(node: NodeSpec, used: Collection[str]) -> Iterator[Problem]:
     """Compare the parameters of the statements with the values. A misspelt name is one error, not two."""
     places = dict(reversed([*named_values(node.body)]))
     unused = [name for name in node.with_ if name not in used and name not in places]  # DuckDB does not name all
@@ -191,11 +191,11 @@ def _check_values(node: NodeSpec, used: Collection[str]) -> Iterator[NodeDiagnos
             hint = f"did you mean ${guess}?" if guess else f"give it: with: {{{name}: …}}"
         if guess in unused:
             unused.remove(guess)
-        yield NodeDiagnostic(("sql",), what, hint, counts=True, start=start, length=length)
+        yield Problem(("sql",), what, hint, counts=True, start=start, length=length)
     for name in unused:
         what = f"the query does not use the value '{name}'"
         hint = f"write ${name} in the query, or remove the value"
-        yield NodeDiagnostic(("with", name), what, hint, at_key=True, is_warning=True)
+        yield Problem(("with", name), what, hint, at_key=True, is_warning=True)
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def _check_values(node: NodeSpec, used: Collection[str]) -> Iterator[NodeDiagnos
 
 def _check_tables(
     node: NodeSpec, statements: Sequence[str], are_queries: Sequence[bool], others: Collection[str]
-) -> Iterator[NodeDiagnostic]:
+) -> Iterator[Problem]:
     """Yield an error for each table that is neither an input nor made by the query nor known to DuckDB."""
     known = {item.name.lower(): item.name for item in node.inputs}
     words: set[str] = set()
@@ -237,7 +237,7 @@ def _check_tables(
             hint = f"its inputs: {ellipsize(inputs, 100)}" if inputs else "the node has no 'inputs'"
         what = f"the query reads the table '{ellipsize(name)}', which is not there"
         start, length = (0, 0) if place is None else (place, len(name))
-        yield NodeDiagnostic(("sql",), what, hint, counts=True, start=start, length=length)
+        yield Problem(("sql",), what, hint, counts=True, start=start, length=length)
 
 
 def _parsed(text: str) -> Any:
@@ -290,7 +290,7 @@ def _index(text: str, position: int) -> int:
     return position if text.isascii() else len(text.encode()[:position].decode(errors="ignore"))
 
 
-def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "") -> tuple[Any, NodeDiagnostic | None]:
+def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "") -> tuple[Any, Problem | None]:
     """Return the Arrow schema of the result of a query, None if it is not known, and what the query cannot read.
 
     `inputs` has the Arrow schemas of all inputs that are tables, by their names, with the type null for one that is not
@@ -332,7 +332,7 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
         start, length = (begin + place[0], place[1]) if place is not None else (0, 0)
         if found is None:
             what = f"DuckDB refuses {subject}: {ellipsize(said, 200)}"
-            return None, NodeDiagnostic((node.kind,), what, start=start, length=length)
+            return None, Problem((node.kind,), what, start=start, length=length)
         return None, _missing(node, inputs, column, subject, start, length)
     except duckdb.CatalogException as error:
         named = _NO_FUNCTION.search(str(error))
@@ -342,7 +342,7 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
         start, length = _place(connection, statements[0], values, named[1]) or (-begin, 0)
         what = f"{subject} calls '{named[1]}', which is no function of DuckDB"
         hint = f"did you mean '{named[2]}'?"
-        return None, NodeDiagnostic((node.kind,), what, hint, start=begin + start, length=length)
+        return None, Problem((node.kind,), what, hint, start=begin + start, length=length)
     except Exception:  # such as a type that DuckDB does not know: a run says what is wrong, if anything is
         return None, None
 
@@ -401,13 +401,11 @@ def _place(connection: Any, statement: Any, values: Mapping[str, Any], column: s
     return (found.start(1), len(found[1])) if found else None
 
 
-def _missing(
-    node: NodeSpec, inputs: Mapping[str, Any], column: str, subject: str, start: int, length: int
-) -> NodeDiagnostic:
+def _missing(node: NodeSpec, inputs: Mapping[str, Any], column: str, subject: str, start: int, length: int) -> Problem:
     known = [name for schema in inputs.values() for name in schema.names]
     what = f"{subject} reads the column '{ellipsize(column)}'"
     if column.lower() in map(str.lower, known):
-        return NodeDiagnostic((node.kind,), f"{what} where it is not there", start=start, length=length)
+        return Problem((node.kind,), f"{what} where it is not there", start=start, length=length)
     tables = [item.output for item in node.inputs if item.type == TABLE]
     without = "none of its inputs has"
     others = [item.alternative for item in node.inputs if item.alternative is not None]
@@ -422,4 +420,4 @@ def _missing(
     if not hint and any({*schema.names} <= {*known} for schema in SCHEMAS.values()):  # of texts and files: none says it
         hint = f"it has {ellipsize(', '.join(known), 120)}"
     what = f"{what}, which {without}" if known else f"{what}, which is not there"
-    return NodeDiagnostic((node.kind,), what, hint, start=start, length=length)
+    return Problem((node.kind,), what, hint, start=start, length=length)

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm
 from nfrun.core.output_types import TABLE, ending_of, form_of
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
-from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Maps, Outside, Runs, Says
 from nfrun.nodes.returned_tables import a_, check_apart, made_file, to_table
 from nfrun.nodes.schemas import check_value, has_expressions
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _SIGNATURES = {"run": "function run(job)", "Calls": "class Calls", "after": "function after(values, rows)"}
 
 
-def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     """Check values, inputs, map and executor of a node against the static half of its plug-in."""
     half = node.plugin
     if half is None:
@@ -44,21 +45,21 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     for found in wrong:
         at_top = not found.path and not node.with_  # there may be no `with` to point at
         path = (node.kind,) if at_top else ("with", *found.path)
-        yield NodeDiagnostic(path, found.message, found.hint, found.at_key or (bool(node.with_) and not found.path))
+        yield Problem(path, found.message, found.hint, found.at_key or (bool(node.with_) and not found.path))
     yield from _check_inputs(node, half)
     if half.columns_in:
         yield from _check_rows(node, half, {found.path[0] for found in wrong if found.path})
     if node.map is not None and not half.maps:
-        yield NodeDiagnostic(("map",), f"'{half.name}' has no 'map'", "it reads its inputs as a whole", at_key=True)
+        yield Problem(("map",), f"'{half.name}' has no 'map'", "it reads its inputs as a whole", at_key=True)
     if node.section in LAST_SECTIONS and "thread" not in half.executors:
         what = f"'{half.name}' runs in processes only, and a node under '{node.section}' runs on a thread"
-        yield NodeDiagnostic((node.kind,), what, "use it in a node under 'nodes'")
+        yield Problem((node.kind,), what, "use it in a node under 'nodes'")
     if node.executor and not has_expression(node.executor) and node.executor not in ("auto", *half.executors):
         what = f"'{half.name}' does not run on the executor '{node.executor}'"
-        yield NodeDiagnostic(("executor",), what, f"it has {' and '.join(half.executors)}: remove it")
+        yield Problem(("executor",), what, f"it has {' and '.join(half.executors)}: remove it")
 
 
-def _check_inputs(node: NodeSpec, half: StaticHalf) -> Iterator[NodeDiagnostic]:
+def _check_inputs(node: NodeSpec, half: StaticHalf) -> Iterator[Problem]:
     count = len(node.inputs)
     if count < half.least or (half.most is not None and count > half.most):
         exactly = f"{_counted(half.least)}" if half.most == half.least else ""
@@ -66,27 +67,27 @@ def _check_inputs(node: NodeSpec, half: StaticHalf) -> Iterator[NodeDiagnostic]:
         takes = "no inputs" if half.most == 0 else exactly or (few if count < half.least else many)
         what = f"'{half.name}' has {takes}; this node has {count or 'none'}"
         hint = "remove them" if half.most == 0 else "" if count else "name it with 'inputs'"
-        yield NodeDiagnostic(("inputs",) if count else (node.kind,), what, hint, at_key=True, counts=True)
+        yield Problem(("inputs",) if count else (node.kind,), what, hint, at_key=True, counts=True)
     for item in node.inputs:
         if form_of(item.type) not in half.forms:
             what = f"'{item.name}' is a {form_of(item.type)}, and '{half.name}' reads {_listed(half.forms)}"
-            yield NodeDiagnostic(("inputs", item.name), what)
+            yield Problem(("inputs", item.name), what)
 
 
-def _check_rows(node: NodeSpec, half: StaticHalf, wrong: Collection[str | int]) -> Iterator[NodeDiagnostic]:
+def _check_rows(node: NodeSpec, half: StaticHalf, wrong: Collection[str | int]) -> Iterator[Problem]:
     """Check that a node can be called for each row. `wrong` are the values that are no such values."""
     if node.map is None:
         over = node.inputs[0].name if node.inputs else "INPUT"
-        yield NodeDiagnostic((node.kind,), f"'{half.name}' is called for each row of an input", f"write map: {over}")
+        yield Problem((node.kind,), f"'{half.name}' is called for each row of an input", f"write map: {over}")
         return
     for key, given in (("by", node.map.by), ("parts", node.map.parts), ("explode", node.map.explode)):
         if given:
             what = f"'{half.name}' is called for each row, and has no '{key}'"
-            yield NodeDiagnostic(("map", key), what, "remove it", at_key=True)
+            yield Problem(("map", key), what, "remove it", at_key=True)
     texts = [name for name in half.columns_in if name in node.with_ and name not in wrong]
     if texts and not _named_columns(node, half) and not has_expressions([node.with_[name] for name in texts]):
         what = f"'{texts[0]}' names no column of '{node.map.over}': each row would get the same"
-        yield NodeDiagnostic(("with", texts[0]), what, "write {name} where the column is to stand")
+        yield Problem(("with", texts[0]), what, "write {name} where the column is to stand")
 
 
 def _counted(count: int) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.contracts import Check
+from nfrun.core.errors import Problem
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
-from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
+from nfrun.nodes.base import NodeContext, NodeError
 from nfrun.nodes.python import PYTHON, call_check
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.returned_tables import a_, to_table
@@ -46,19 +47,19 @@ def nodes_of_checks(node: NodeSpec) -> Iterator[NodeSpec]:
                 yield node_of(check, node)
 
 
-def check_problems(check: Check, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+def check_problems(check: Check, lookup: FunctionLookup) -> Iterator[Problem]:
     """Yield what reading the code of a check shows: there is no such function, or it does not take these values."""
     if check.kind != PYTHON.name:
         return
     module, _, function = check.value.partition(":")
     found = lookup.find(module, function)
     if found.message:
-        yield NodeDiagnostic((check.kind,), found.message, found.hint)
+        yield Problem((check.kind,), found.message, found.hint)
     if found.signature is not None:
         yield from _argument_problems(check, function, found.signature)
 
 
-def query_problems(check: Check, node: NodeSpec) -> Iterator[NodeDiagnostic]:
+def query_problems(check: Check, node: NodeSpec) -> Iterator[Problem]:
     """Yield what is wrong with the query of a check of a node, but for columns."""
     if check.kind != SQL.name:
         return
@@ -71,19 +72,19 @@ def query_problems(check: Check, node: NodeSpec) -> Iterator[NodeDiagnostic]:
 
         if not ends_with_query(check.value):
             hint = "the rows that it gives are the failing ones: end it with a select"
-            yield NodeDiagnostic((SQL.name,), "this check gives no rows", hint)
+            yield Problem((SQL.name,), "this check gives no rows", hint)
 
 
 def missing_for(
     check: Check, node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]
-) -> Iterator[NodeDiagnostic]:
+) -> Iterator[Problem]:
     """Yield what a check of a node needs and this machine does not have, such as a package."""
     kind = KINDS.get(check.kind)
     for found in kind.says.missing(node_of(check, node), lookup, may_appear) if kind is not None else ():
         yield replace(found, message=found.message.replace(f"a {check.kind} node", f"a {check.kind} check"))
 
 
-def query_columns(check: Check, node: NodeSpec, schema: Any) -> NodeDiagnostic | None:
+def query_columns(check: Check, node: NodeSpec, schema: Any) -> Problem | None:
     """Return which column the query of a check reads that the table with this schema does not have."""
     if check.kind != SQL.name:
         return None
@@ -92,20 +93,20 @@ def query_columns(check: Check, node: NodeSpec, schema: Any) -> NodeDiagnostic |
     return columns_of_query(node_of(check, node), {THIS: schema}, f"a check of '{node.id}'")[1]
 
 
-def _argument_problems(check: Check, function: str, signature: Any) -> Iterator[NodeDiagnostic]:
+def _argument_problems(check: Check, function: str, signature: Any) -> Iterator[Problem]:
     names = [*signature.positional_only, *signature.names]
     if not names:
-        yield NodeDiagnostic((check.kind,), f"{function}() takes no table", "its first argument is the table")
+        yield Problem((check.kind,), f"{function}() takes no table", "its first argument is the table")
         return
     missing = [name for name in signature.required if name not in (names[0], "context", *check.with_)]
     unknown = [name for name in check.with_ if name not in names[1:] and not signature.takes_kwargs]
     for name in unknown:
         guess = closest_match(name, names[1:]) or (missing[0] if missing else "")
         hint = f"did you mean '{guess}'?" if guess else f"it is at {signature.where}"
-        yield NodeDiagnostic(("with", name), f"{function}() has no argument '{ellipsize(name)}'", hint, at_key=True)
+        yield Problem(("with", name), f"{function}() has no argument '{ellipsize(name)}'", hint, at_key=True)
     if missing and not unknown:
         listed = ", ".join(f"'{name}'" for name in missing)
-        yield NodeDiagnostic((check.kind,), f"{function}() needs {listed}, which 'with' does not give", signature.where)
+        yield Problem((check.kind,), f"{function}() needs {listed}, which 'with' does not give", signature.where)
 
 
 def make_user_check(check: Check, table: Any, context: NodeContext) -> Finding:

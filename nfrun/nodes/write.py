@@ -11,11 +11,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
 from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import did_you_mean, ellipsize
-from nfrun.nodes.base import NodeContext, NodeDiagnostic, check_gathered, check_makes_tables, output_name
+from nfrun.nodes.base import NodeContext, check_gathered, check_makes_tables, output_name
 from nfrun.nodes.folders import from_base
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
 from nfrun.system.os_errors import reason
@@ -34,34 +34,34 @@ _OTHER_MODES = {
 }
 
 
-def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     """Check that a write node has one input, and writes to a path of a known format or to a folder."""
     if len(node.inputs) != 1:
         what = f"a write node has exactly one input; this one has {len(node.inputs)}"
         hint = "write each with a node of its own" if node.inputs else "name it with 'inputs'"
-        yield NodeDiagnostic(("inputs",) if node.inputs else ("write",), what, hint, at_key=True, counts=True)
+        yield Problem(("inputs",) if node.inputs else ("write",), what, hint, at_key=True, counts=True)
     yield from check_gathered(node)
     yield from check_makes_tables(node)
     if len(node.outputs) > 1:
         hint = "leave 'outputs' out: it is a row with path, rows and bytes"
-        yield NodeDiagnostic(("outputs",), "a write node has one output", hint, at_key=True)
+        yield Problem(("outputs",), "a write node has one output", hint, at_key=True)
     yield from check_options(node)
     if has_expression(node.body):
         return
     if any(c < " " or c == "\x7f" for c in node.body):
         what = f"'{ellipsize(node.body)}' has a control character"
-        yield NodeDiagnostic(("write",), what, "no file should have such a name")
+        yield Problem(("write",), what, "no file should have such a name")
     elif "://" in node.body:
         hint = "write to a path, and let a 'run' node copy it"
-        yield NodeDiagnostic(("write",), "a write node cannot write to a URI", hint)
+        yield Problem(("write",), "a write node cannot write to a URI", hint)
     elif node.body.endswith("/") and _holds_pipeline(node.body, lookup.folder):
         what = "what is written takes the place of a folder, and the pipeline file is in this one"
-        yield NodeDiagnostic(("write",), what, "name another one: write: out/site/")
+        yield Problem(("write",), what, "name another one: write: out/site/")
     elif node.inputs and node.inputs[0].type != TABLE:
         yield from _check_file(node, node.inputs[0].type)
     elif not node.body.endswith("/") and formats.format_of(node.body) is None:
         known = f"known are {' '.join(formats.ENDINGS)}"
-        yield NodeDiagnostic(("write",), "the ending of this file does not tell its format", known)
+        yield Problem(("write",), "the ending of this file does not tell its format", known)
 
 
 def _holds_pipeline(body: str, folder: Path) -> bool:
@@ -69,15 +69,15 @@ def _holds_pipeline(body: str, folder: Path) -> bool:
     return target == base or target in base.parents
 
 
-def _check_file(node: NodeSpec, type: str) -> Iterator[NodeDiagnostic]:
+def _check_file(node: NodeSpec, type: str) -> Iterator[Problem]:
     """Check the path that a file or a folder is written to: that of a folder ends in `/`."""
     name, path = node.inputs[0].name, node.body.rstrip("/")
     if form_of(type) == FOLDER and path == node.body:
         what = f"'{name}' is a folder, and this is the path of a file"
-        yield NodeDiagnostic(("write",), what, f"a folder takes the place of another: write: {ellipsize(path)}/")
+        yield Problem(("write",), what, f"a folder takes the place of another: write: {ellipsize(path)}/")
     elif form_of(type) != FOLDER and path != node.body:
         what = f"'{name}' is a file, and this is the path of a folder"
-        yield NodeDiagnostic(("write",), what, f"name the file: write: {ellipsize(node.body)}{name}{ending_of(type)}")
+        yield Problem(("write",), what, f"name the file: write: {ellipsize(node.body)}{name}{ending_of(type)}")
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
@@ -164,34 +164,34 @@ def _written_files(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
     return found
 
 
-def check_options(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+def check_options(node: NodeSpec) -> Iterator[Problem]:
     """Check the names and values under `with`, also while expressions stand there."""
     if node.inputs and node.inputs[0].type != TABLE:
         for name in node.with_:
             what = "a write node takes no values for what is no table"
-            yield NodeDiagnostic(("with", name), what, "remove it", at_key=True)
+            yield Problem(("with", name), what, "remove it", at_key=True)
         return
     is_folder = node.body.endswith("/")
     for name, value in node.with_.items():
         if name not in _OPTIONS:
             hint = did_you_mean(name, _OPTIONS, f"there is {', '.join(_OPTIONS)}")
-            yield NodeDiagnostic(("with", name), f"a write node has no option '{ellipsize(name)}'", hint, at_key=True)
+            yield Problem(("with", name), f"a write node has no option '{ellipsize(name)}'", hint, at_key=True)
         elif not is_folder and not has_expression(node.body):
             if name == "format":
                 what, hint = "the ending of a file tells its format", "remove it"
             else:
                 what, hint = f"'{name}' is for a folder, and this is the path of a file", f"write: {_as_folder(node)}"
-            yield NodeDiagnostic(("with", name), what, hint, at_key=True)
+            yield Problem(("with", name), what, hint, at_key=True)
         elif wrong := _wrong_value(name, value):
-            yield NodeDiagnostic(("with", name), *wrong)
+            yield Problem(("with", name), *wrong)
     if node.with_.get("mode") == "partitions" and "partition" not in node.with_:
         what = "'mode: partitions' replaces some of the partitions, and there is no 'partition'"
-        yield NodeDiagnostic(("with", "mode"), what, "name the columns: partition: [country]")
+        yield Problem(("with", "mode"), what, "name the columns: partition: [country]")
     elif is_folder and not any(name in node.with_ and _wrong_value(name, node.with_[name]) for name in _OF_COLUMNS):
         yield from _check_replaced(node)
 
 
-def _check_replaced(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+def _check_replaced(node: NodeSpec) -> Iterator[Problem]:
     """Check that `replace` has the first of the columns under `partition`. Warn where it should be there."""
     columns, replaced, mode = _columns(node, "partition"), _columns(node, "replace"), node.with_.get("mode", "replace")
     if any(map(has_expression, (*columns, *replaced, *([mode] if isinstance(mode, str) else [])))):
@@ -200,18 +200,18 @@ def _check_replaced(node: NodeSpec) -> Iterator[NodeDiagnostic]:
         if mode == "partitions" and len(columns) > 1:
             what = f"each combination of {', '.join(map(ellipsize, columns))} is replaced alone: a row that moves"
             hint = f"put the columns that a run replaces first, and name them: replace: [{ellipsize(columns[0])}]"
-            yield NodeDiagnostic(("with", "mode"), f"{what} to another one is there twice", hint, is_warning=True)
+            yield Problem(("with", "mode"), f"{what} to another one is there twice", hint, is_warning=True)
     elif mode != "partitions":
         what = "'replace' says what 'mode: partitions' replaces, and this node replaces the whole folder"
-        yield NodeDiagnostic(("with", "replace"), what, "write mode: partitions, or remove it", at_key=True)
+        yield Problem(("with", "replace"), what, "write mode: partitions, or remove it", at_key=True)
     elif unknown := next((name for name in replaced if name not in columns), None):
         what = f"'replace' names the column '{ellipsize(unknown)}', and 'partition' does not"
-        yield NodeDiagnostic(("with", "replace"), what, did_you_mean(unknown, columns))
+        yield Problem(("with", "replace"), what, did_you_mean(unknown, columns))
     elif [*columns[: len(replaced)]] != [*replaced]:
         first = [*replaced, *(name for name in columns if name not in replaced)]
         what = "'replace' must have the first columns of 'partition', in their order"
         hint = f"put them first: partition: [{', '.join(map(ellipsize, first))}]"
-        yield NodeDiagnostic(("with", "replace"), what, hint)
+        yield Problem(("with", "replace"), what, hint)
 
 
 def _as_folder(node: NodeSpec) -> str:
@@ -261,14 +261,14 @@ def _columns(node: NodeSpec, option: str) -> Sequence[str]:
 
 def check_partition(
     node: NodeSpec, schemas: Mapping[str, Any], files: Mapping[str, Path]
-) -> tuple[None, NodeDiagnostic | None]:
+) -> tuple[None, Problem | None]:
     """Return that the columns of the output are not known, and what is wrong with the columns under `partition`."""
     item = node.inputs[0]
     names = schemas[item.name].names if item.name in schemas else []
     for column in _columns(node, "partition") if names else ():
         if column not in names and not has_expression(column):
             what = f"'{item.output}' is partitioned by the column '{ellipsize(column)}', which it does not have"
-            return None, NodeDiagnostic(("with", "partition"), what, did_you_mean(column, names))
+            return None, Problem(("with", "partition"), what, did_you_mean(column, names))
     return None, None
 
 

@@ -12,9 +12,9 @@ import pytest
 from conftest import Trial, failed
 
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.errors import Problem
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId
-from nfrun.nodes.base import NodeDiagnostic
 from nfrun.nodes.registry import KINDS
 
 CELLS = {OutputId("score@lr@0"): ("lr", 0), OutputId("score@lr@1"): ("lr", 1), OutputId("score@rf@0"): ("rf", 0)}
@@ -148,7 +148,7 @@ def test_tables_that_do_not_fit_fail_the_node_and_their_shapes_are_shown(trial: 
 
 
 def test_sql_and_write_read_nothing_but_tables(tmp_path: Path) -> None:
-    def found(kind: str, body: str, item: Input) -> list[NodeDiagnostic]:
+    def found(kind: str, body: str, item: Input) -> list[Problem]:
         spec = NodeSpec("best", kind, body, (item,), {}, (), (), {})
         return list(KINDS[kind].says.check(spec, FunctionLookup(tmp_path)))
 
@@ -156,14 +156,14 @@ def test_sql_and_write_read_nothing_but_tables(tmp_path: Path) -> None:
         form, optional = gathering("dict"), gathering("concat", optional=True)
         what = f"'gather: dict' is not for {kind} nodes"
         hint = "one table is gathered by 'concat'"
-        assert found(kind, body, form) == [NodeDiagnostic(("inputs", "scores", "gather"), what, hint)]
+        assert found(kind, body, form) == [Problem(("inputs", "scores", "gather"), what, hint)]
         what, hint = f"a {kind} node cannot do without a table", "say what is read instead: else: NODE"
         place = ("inputs", "scores", "optional")
-        assert found(kind, body, optional) == [NodeDiagnostic(place, what, hint, at_key=True)]
+        assert found(kind, body, optional) == [Problem(place, what, hint, at_key=True)]
         assert not found(kind, body, gathering("concat"))
     assert not found("run", "true", gathering("dict", optional=True))
     (tmp_path / "steps.py").write_text("def f(scores): ...\ndef g(scores=None): ...\n")
     place, what = ("inputs", "scores", "optional"), "f() cannot do without 'scores'"
-    missing = NodeDiagnostic(place, what, "give it a default: scores=None", at_key=True)
+    missing = Problem(place, what, "give it a default: scores=None", at_key=True)
     assert found("python", "steps:f", gathering("dict", optional=True)) == [missing]
     assert not found("python", "steps:g", gathering("dict", optional=True))

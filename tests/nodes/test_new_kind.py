@@ -15,8 +15,9 @@ import pytest
 from conftest import Here
 
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.errors import Problem
 from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
 from nfrun.nodes.registry import KINDS, register, unregister, written_kinds
 from nfrun.session.options import RunOptions
@@ -32,11 +33,11 @@ params: {ending: txt}
 """
 
 
-def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     if node.inputs:
-        yield NodeDiagnostic(("inputs",), "a tail_lines node has no inputs", "remove them", at_key=True)
+        yield Problem(("inputs",), "a tail_lines node has no inputs", "remove them", at_key=True)
     if node.settings.get("last", 0) > 1000:
-        yield NodeDiagnostic(("last",), "these are too many lines", "there may be 1000")
+        yield Problem(("last",), "these are too many lines", "there may be 1000")
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
