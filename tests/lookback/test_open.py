@@ -116,7 +116,7 @@ def test_a_file_is_written_in_the_format_of_its_ending(kept: Project, tmp_path: 
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path, here: Here) -> None:
     project = new_project(tmp_path, here)
     project.run("-p", "count=100000")
-    for words in ("--format csv", "--format jsonl", "--format parquet", "--format arrow", "-n 2000"):
+    for words in ("--format csv", "--format jsonl", "--format parquet", "--format arrow", "-n 20000"):
         command = [sys.executable, "-P", "-m", "nfrun", "open", "numbers", *words.split()]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with forked.Popen(command, cwd=tmp_path, stdin=subprocess.DEVNULL, **pipes) as process:

@@ -37,7 +37,7 @@ _COPIED = re.compile(r"\bto\s+'([^']*)'", re.IGNORECASE)
 _COMPUTED_TABLE = re.compile(rf"\b(?:from|join)\s+{ANY}", re.IGNORECASE)
 _LOCAL = re.compile(r"^(?:file://|(?:sqlite|duckdb)(?:\+\w+)?:///)(?=.)")
 _NO_NAME = re.compile(r"://|[\0\n]|^[./]*$|^:memory:$")
-_ANYWHERE = ("*", "/*", "/proc/", "/sys/", "/dev/")  # how names begin that tell nothing, or are those of the system
+_ANYWHERE = re.compile(r"/?\*|/+(?:proc|sys|dev)(?:/|$)")  # how names begin that tell nothing, or are of the system
 
 
 def with_files(
@@ -280,7 +280,7 @@ class _NodeFiles:
         base, folder = f"{self._code.folder}/", self._folder_of(module)
         below = "" if folder == self._code.folder else f"{folder}/".removeprefix(base)
         for name in dict.fromkeys(map(_finished, texts)):
-            if name and len(name) <= _LONGEST and not name.startswith(_ANYWHERE) and not _NO_NAME.search(name):
+            if name and len(name) <= _LONGEST and not _ANYWHERE.match(name) and not _NO_NAME.search(name):
                 names = [name, os.path.normpath(name)] if "/../" in name else [name]  # either, as `..` may leave a link
                 if below and name[0] != "/":
                     names += [f"{below}{path.removeprefix('./')}" for path in names]
