@@ -244,9 +244,6 @@ class ExternalInputs:
                 matches = (inner for inner in below[start] if is_match(parts[fixed:], inner.split("/")))
                 found = {start + inner: folder / start / inner for inner in sorted(matches)}
         elif is_read or name.endswith("/"):
-            every = () if is_read or not path.is_dir() else files_below(str(path), self._skipped)
-            if len(list(islice(every, _MOST_BELOW + 1))) > _MOST_BELOW:
-                return None
             found = find_files(name.rstrip("/"), folder, self._skipped)
         return found if is_read else {inner: file for inner, file in found.items() if self._is_data(file)}
 
