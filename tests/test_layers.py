@@ -24,7 +24,7 @@ system 3978
 tables 7349
 code 6753
 rows 2737
-nodes 6859
+nodes 6861
 pipeline_file 7232
 engine 4404
 cluster 3431

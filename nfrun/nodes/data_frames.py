@@ -166,8 +166,10 @@ def pandas_frame(table: Any) -> Any:
     frame = table.to_pandas(types_mapper=types.get)
     for i, dtype in enumerate(frame.dtypes):
         if isinstance(dtype, pd.ArrowDtype) and dtype.pyarrow_dtype in nested:
-            values = pa.chunked_array(frame.iloc[:, i].array.__arrow_array__()).to_pylist()
-            frame.isetitem(i, pd.Series(values, frame.index, object))
+            column = pa.chunked_array(frame.iloc[:, i].array.__arrow_array__())
+            if "time64[ns]" in str(column.type):
+                column.to_pandas()  # it refuses times of nanoseconds, which `to_pylist` would cut
+            frame.isetitem(i, pd.Series(column.to_pylist(), frame.index, object))
     return frame
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from pathlib import Path
 
 import pandas as pd
@@ -257,6 +258,15 @@ def test_whole_numbers_are_what_they_are_beside_nulls(name: str) -> None:
     if name != "map":  # pandas has none, and lists of pairs are no table
         assert to_table(frame)["n"].to_pylist() == column.to_pylist()
         assert to_table(pandas_frame(to_table(frame)))["n"].to_pylist() == column.to_pylist()
+
+
+def test_times_of_nanoseconds_are_refused_inside_of_objects_too() -> None:
+    kind = pa.struct({"a": pa.time64("ns"), "b": pa.int64()})
+    for type_ in (pa.time64("ns"), kind):
+        column = pa.array([{"a": 1}], kind) if type_ is kind else pa.array([1], type_)
+        with pytest.raises(ValueError, match="Value 1 has non-zero nanoseconds"):
+            pandas_frame(pa.table({"c": column}))
+    assert pandas_frame(pa.table({"c": pa.array([{"a": 1000}], kind)}))["c"][0] == {"a": time(0, 0, 0, 1), "b": None}
 
 
 @pytest.mark.parametrize("other", [[1.5, 2.5], ["x", "y"], [3, None]])

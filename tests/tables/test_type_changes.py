@@ -236,9 +236,7 @@ def atom(scalar: pa.Scalar) -> Any:
     kind = scalar.type
     if not scalar.is_valid:
         return None
-    if pt.is_run_end_encoded(kind):
-        return atom(pa.scalar(scalar.as_py(), kind.value_type))
-    if pt.is_dictionary(kind) or pt.is_union(kind) or isinstance(kind, pa.BaseExtensionType):
+    if isinstance(kind, pa.RunEndEncodedType | pa.DictionaryType | pa.UnionType | pa.BaseExtensionType):
         return atom(scalar.value)
     if pt.is_map(kind):
         return [[atom(pair[0]), atom(pair[1])] for pair in scalar.values]

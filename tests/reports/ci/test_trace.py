@@ -226,16 +226,18 @@ def test_perfetto_finds_slices_phases_arrows_and_counters(kept: Kept, tmp_path: 
         "group by t.name",
         "select extract_arg(arg_set_id, 'args.rows') as rows from slice where name = 'etl@DE/clean'",
     ]
-    errors, nodes, phases, arrows, counters, rows = engine.query(trace_of(kept).encode(), asked, tmp_path)
+    text = trace_of(kept)
+    errors, nodes, phases, arrows, counters, rows = engine.query(text.encode(), asked, tmp_path)
     assert errors == []
-    expected = slices(events_of(kept))
+    events = json.loads(text)["traceEvents"]
+    expected = slices(events)
     assert sorted((n["name"], n["ts"], n["dur"], n["depth"]) for n in nodes) == sorted(
         (name, e["ts"], e["dur"], 0) for name, of in expected.items() for e in of
     )
     assert {n["slot"] for n in nodes if n["name"] == "fit@rf"} == {"slot 2"}
     assert {n["process"].rpartition(": ")[2] for n in nodes if n["name"] == "checked"} == {"worker processes"}
     assert ("etl@DE/clean", "inputs") in {(p["node"], p["phase"]) for p in phases}
-    assert len(phases) == sum(map(len, slices(events_of(kept), "phase").values()))
+    assert len(phases) == sum(map(len, slices(events, "phase").values()))
     assert {a["made"] for a in arrows} == {"orders"}
     assert sorted(a["read"] for a in arrows) == ["checked", "etl@DE/clean", "fit@lr", "fit@lr", "fit@rf"]
     assert {c["name"]: c["most"] for c in counters} == {
