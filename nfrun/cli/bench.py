@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any, NoReturn
 
 import nfrun
 from nfrun import __version__
@@ -49,7 +49,7 @@ from nfrun.system.runtime import cores
 from nfrun.system.std_streams import Messages
 
 _SO = "; nothing is compared"  # the end of a message when a run has failed
-_MAX_INTERRUPTS = 2  # signals after which a child process is killed
+_END_SECONDS = 5.0  # for the run that is under way to end, once a signal has stopped the comparison
 # Runs `nfrun` after importing what Arrow imports at first use, including pandas where it is installed. Otherwise the
 # first node or handoff would pay for the import, and which one that is differs between variants. The variables are
 # those that the run sets itself, before such imports.
@@ -74,39 +74,26 @@ class BenchStopped(Exception):
         self.code = code
 
 
-@mutable
-class Child:
-    """Runs child processes, one at a time, and passes signals on to the one that is running.
+def _interrupt(why: str) -> NoReturn:
+    number = next(number for number, name in SIGNALS.items() if name == why)
+    raise BenchStopped(f"stopped by {why}{_SO}", EXIT_SIGNAL + number)
 
-    Signals that stop nfrun stop the child too, and nfrun waits for its end, so that no node is left behind. The signals
-    so far are in `caught`.
+
+def _run_child(command: Sequence[str], out: IO[bytes], err: IO[bytes]) -> int:
+    """Run a command to its end and return its exit code, negative for a signal. Raises OSError.
+
+    If a signal stops nfrun meanwhile, the child is stopped too, and waited for, so that no node is left behind.
     """
-
-    process: subprocess.Popen[bytes] | None = None
-    caught: Sequence[int] = ()
-
-    def interrupt(self, why: str = "") -> None:
-        """Send SIGINT to the running child, from the third signal on SIGKILL. Called from signal handlers."""
-        if self.process is not None:
-            with suppress(ProcessLookupError):
-                self.process.send_signal(signal.SIGINT if len(self.caught) <= _MAX_INTERRUPTS else signal.SIGKILL)
-
-    def run(self, command: Sequence[str], out: IO[bytes], err: IO[bytes]) -> int:
-        """Run a command to its end and return its exit code, negative for a signal. Raises OSError."""
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
-            self.process = process
-            if self.caught:  # a signal came while it was being started
-                self.interrupt()
-            try:
-                # Wait in steps: a signal just before an endless wait would be handled only after it.
-                while process.poll() is None:
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(60.0)
-            finally:
-                if process.poll() is None:
-                    process.kill()
-                self.process = None
-        return process.returncode
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
+        try:
+            return process.wait()
+        except BenchStopped:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END_SECONDS)
+            raise
+        finally:
+            process.kill()
 
 
 def bench(options: BenchOptions, messages: Messages) -> int:
@@ -127,19 +114,19 @@ def bench(options: BenchOptions, messages: Messages) -> int:
         ).pipeline
         for file in files
     ]
-    child, measured_on = Child(), machine()
+    measured_on = machine()
     try:
         for pipeline in pipelines:
             _confirm(pipeline, options, messages)
         found: list[Comparison] = []
         with (
-            cancel_on_signals(child.interrupt) as child.caught,
+            cancel_on_signals(_interrupt),
             tempfile.TemporaryDirectory(prefix="nfrun-bench-") as folder,
         ):
             for pipeline in pipelines:
                 work = Path(folder) / str(len(found))
                 work.mkdir()
-                found.append(_BenchRuns(pipeline, options, work, child, messages).compared())
+                found.append(_BenchRuns(pipeline, options, work, messages).compared())
     except BenchStopped as stopped:
         shown = messages(f"nfrun: {stopped}")
         if options.json:
@@ -154,7 +141,7 @@ def bench(options: BenchOptions, messages: Messages) -> int:
         from nfrun.reports.printing import printer_on
 
         table = rows(found[0]) if options.pipeline else blog_rows(*found)
-        print_comparison(printer_on(sys.stdout, options.color), found, table, measured_on, _bar_character(sys.stdout))
+        print_comparison(printer_on(sys.stdout, options.color), found, table, measured_on)
     return EXIT_OK
 
 
@@ -165,7 +152,6 @@ class _BenchRuns:
     pipeline: Pipeline
     options: BenchOptions
     work: Path
-    child: Child
     messages: Messages
 
     def compared(self) -> Comparison:
@@ -192,14 +178,14 @@ class _BenchRuns:
         which = f"'{variant.name}' of {self.pipeline.file}"
         out, err = self.work / "stdout", self.work / "stderr"
         with out.open("wb") as stdout, err.open("wb") as stderr:
-            code = self.child.run(self.command(variant), stdout, stderr)
+            try:
+                code = _run_child(self.command(variant), stdout, stderr)
+            except BenchStopped:
+                self.messages("")  # ends the progress line
+                raise
         shutil.rmtree(self.work / "runs", ignore_errors=True)
-        if self.child.caught or code:
-            self.messages("")  # ends the progress line
-        if self.child.caught:
-            number = self.child.caught[0]
-            raise BenchStopped(f"stopped by {SIGNALS[signal.Signals(number)]}{_SO}", EXIT_SIGNAL + number)
         if code:
+            self.messages("")
             text = err.read_text(encoding="utf-8", errors="backslashreplace")
             # `bench` has no such option, and leaves nothing to go on from.
             lines = text.replace(KEEP_GOING, "").splitlines(keepends=True)
@@ -288,12 +274,3 @@ def _confirm(pipeline: Pipeline, options: BenchOptions, messages: Messages) -> N
         messages("")
     if answer.strip().lower() not in ("y", "yes"):
         raise BenchStopped("nothing was run", EXIT_USAGE)
-
-
-def _bar_character(stream: TextIO) -> str:
-    """Return the character that bars are made of: a block, or `#` if the stream cannot encode it."""
-    try:
-        "█".encode(stream.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return "#"
-    return "█"

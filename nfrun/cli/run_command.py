@@ -25,7 +25,7 @@ from nfrun.session.run_setup import RunSetup, set_up_run
 from nfrun.system.checksums import read_checked, write_checked
 from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.processes.signals import cancel_on_signals
-from nfrun.system.runtime import children_time, cores, idle_seconds, peak_rss
+from nfrun.system.runtime import children_time, cores, peak_rss
 from nfrun.system.std_streams import Messages, separate_streams
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 
@@ -129,7 +129,6 @@ def _summary(
         over_budget=over_budget,
         place=lambda node: str(pipeline.spec_of(node).source),
         cpu=time.process_time,
-        idle=idle_seconds,
         kept_on_threads=lambda node: (
             (pipeline.spec_of(node).executor if options.executor == "file" else options.executor) == "thread"
         ),

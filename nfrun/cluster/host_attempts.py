@@ -372,37 +372,23 @@ class SentLogs(Logs):
     def __init__(
         self, send: Send, token: str, folder: Path | None, rooms: dict[str, Room], most_end: int = KEEP_BYTES
     ) -> None:
-        super().__init__()
-        self._send, self._token, self._shown = send, token, folder
+        super().__init__(folder=folder)
+        self._send, self._token = send, token
         self._rooms, self._most_end = rooms, most_end
 
-    def of(self, node: str, attempt: int, stream: str) -> StreamLog:
-        """Return the log of one stream; creates it if there is none."""
-        key = (node, attempt, stream)
-        found = self._open.get(key)
-        if found is None:
-            path = None if self._shown is None else log_path(self._shown, *key)
-            room = self._rooms.setdefault(stream, Room())
-            made = _SentStream(self._send, self._token, node, stream, path, room, self._most_end, self._late.add)
-            found = self._open.setdefault(key, made)
-        return found
+    def _make(self, node: str, attempt: int, stream: str) -> StreamLog:
+        path = None if self._folder is None else log_path(self._folder, node, attempt, stream)
+        room = self._rooms.setdefault(stream, Room())
+        return _SentStream(self._send, self._token, node, stream, path, room, self._most_end)
 
 
 class _SentStream(StreamLog):
     """One stream of an execution. Thread-safe."""
 
     def __init__(
-        self,
-        send: Send,
-        token: str,
-        node: str,
-        stream: str,
-        path: Path | None,
-        room: Room,
-        most_end: int,
-        on_delay: Callable[[StreamLog], object],
+        self, send: Send, token: str, node: str, stream: str, path: Path | None, room: Room, most_end: int
     ) -> None:
-        super().__init__(node, stream, lambda node, level, line: None, path, on_delay=on_delay)
+        super().__init__(node, stream, lambda node, level, line: None, path)
         self._send, self._token, self._room, self._most_end = send, token, room, most_end
         self._waiting = bytearray()  # what is to be sent
         self._late = 0  # bytes that had no room
@@ -424,8 +410,6 @@ class _SentStream(StreamLog):
             self._waiting += fitting
             if len(self._waiting) >= _CHUNK:
                 self._send_waiting()
-            elif self._waiting:
-                self._delay()
 
     def log(self, level: str, line: str) -> None:
         """Add a line that was logged. Ignored after `end`."""
@@ -444,13 +428,10 @@ class _SentStream(StreamLog):
             self._size += size
             if self._size >= _CHUNK:
                 self._send_lines()
-            else:
-                self._delay()
 
     def write_delayed(self) -> None:
         """Send what waits."""
         with self._lock:
-            self._is_delayed = False
             if not self._ended:
                 self._send_waiting()
                 self._send_lines()
@@ -474,11 +455,6 @@ class _SentStream(StreamLog):
         fitting = min(size, self._room.left)
         self._room.left -= fitting
         return fitting
-
-    def _delay(self) -> None:
-        if not self._is_delayed:
-            self._is_delayed = True
-            self._on_delay(self)
 
     def _skip(self, size: int) -> None:
         if size > 0:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from statistics import median
 from typing import Any
@@ -59,27 +59,28 @@ class Spread:
         return {"median": round(self.median, 6), "min": round(self.min, 6), "max": round(self.max, 6)}
 
 
-@frozen
-class Measured:
-    """The measurements of one variant.
+def _handoff(run: Document) -> float:
+    nodes = run["nodes"].values()
+    return sum(float(node["handoff_s"]) for node in nodes) / len(nodes)
 
-    `wall` is the seconds from the start of the run to its end, without the start of the process. `peak` is the peak
-    memory of the process in bytes. `handoff` is the seconds that a node and its readers waited for its outputs to be
-    handed on, as the mean over the nodes.
-    """
 
-    wall: Spread
-    peak: Spread
-    handoff: Spread
+# What is measured of a run: its seconds without the start of the process, the peak memory of the process, and the
+# seconds for which a node and its readers waited for its outputs to be handed on, as the mean over the nodes.
+MEASURES: Mapping[str, Callable[[Document], float]] = {
+    "wall_s": lambda run: float(run["wall_s"]),
+    "peak_rss_bytes": lambda run: float(run["peak_rss_bytes"]),
+    "handoff_per_node_s": _handoff,
+}
 
 
 @frozen
 class Comparison:
     """A pipeline measured under all variants.
 
-    `work` is the seconds of work of all nodes, and `longest` of the nodes on the longest path. Both are medians of the
-    runs with one node at a time. `outputs` is the number of outputs. `differing` maps each output that was not the same
-    in all runs to a message that says where it differs.
+    `variants` has the measures of each by their names in MEASURES. `work` is the seconds of work of all nodes, and
+    `longest` of the nodes on the longest path. Both are medians of the runs with one node at a time. `outputs` is the
+    number of outputs. `differing` maps each output that was not the same in all runs to a message that says where it
+    differs.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Comparison:
     nodes: int
     slots: int
     runs: int
-    variants: Mapping[str, Measured]
+    variants: Mapping[str, Mapping[str, Spread]]
     work: float
     longest: float
     outputs: int
@@ -96,7 +97,7 @@ class Comparison:
     @property
     def speedup(self) -> float:
         """How many times faster the last variant is than the first, by the median wall time."""
-        before, now = (self.variants[VARIANTS[i].name].wall.median for i in (0, -1))
+        before, now = (self.variants[VARIANTS[i].name]["wall_s"].median for i in (0, -1))
         return ratio(before, now)
 
     @property
@@ -126,11 +127,7 @@ def compare(name: str, file: str, slots: int, runs: Mapping[str, Sequence[Docume
         slots=slots,
         runs=sum(map(len, runs.values())),
         variants={
-            variant: Measured(
-                wall=Spread.of([run["wall_s"] for run in documents]),
-                peak=Spread.of([run["peak_rss_bytes"] for run in documents]),
-                handoff=Spread.of([_handoff(run) for run in documents]),
-            )
+            variant: {name: Spread.of([measure(run) for run in documents]) for name, measure in MEASURES.items()}
             for variant, documents in runs.items()
         },
         work=median(run["sequential_s"] for run in one_at_a_time),
@@ -171,9 +168,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             variant.name: {
                 "schedule": variant.schedule,
                 "handoff": variant.handoff,
-                "wall_s": comparison.variants[variant.name].wall.as_json(),
-                "peak_rss_bytes": comparison.variants[variant.name].peak.as_json(),
-                "handoff_per_node_s": comparison.variants[variant.name].handoff.as_json(),
+                **{name: spread.as_json() for name, spread in comparison.variants[variant.name].items()},
             }
             for variant in VARIANTS
         },
@@ -184,8 +179,3 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "identical": not comparison.differing if comparison.outputs else None,
         "differing": dict(comparison.differing),
     }
-
-
-def _handoff(run: Document) -> float:
-    nodes = run["nodes"].values()
-    return sum(float(node["handoff_s"]) for node in nodes) / len(nodes)

@@ -1,4 +1,4 @@
-"""Prints the results of `nfrun bench`: a table, bars, and a verdict on each pipeline."""
+"""Prints the results of `nfrun bench`: a table of medians, and a verdict on each pipeline."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import frozen
-from nfrun.reports.bench_stats import VARIANTS, Comparison, Spread, ratio
+from nfrun.reports.bench_stats import VARIANTS, Comparison, ratio
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.printing import Printer, fitting_columns
 
-_BAR_WIDTH = 40  # characters of a terminal for the slowest variant
 _MAX_NAME = 24
 _MIN_NAME = 10
 _MARGIN = 1.05  # a speedup must exceed the ceiling by this factor: less may be chance
@@ -22,8 +21,8 @@ _COLUMN_PRIORITY = ("now", "before", "ratio", "stages", "blog")
 class Row:
     """One row of the table.
 
-    `measure` is the field of `Measured` with the value, for each variant of the comparison `of`. `write` formats it.
-    `account` is the figure of the blog post, empty if it has none.
+    `measure` names the value of each variant of the comparison `of`. `write` formats it. `account` is the figure of the
+    blog post, empty if it has none.
     """
 
     label: str
@@ -36,10 +35,10 @@ class Row:
 def blog_rows(five: Comparison, twenty: Comparison) -> list[Row]:
     """Return the rows of the blog post's table. Memory and serialization, one row each, use the larger pipeline."""
     return [
-        Row("pipeline of 5 nodes", five, "wall", format_seconds, "800 -> 240 ms"),
-        Row("pipeline of 20 nodes", twenty, "wall", format_seconds, "3.2 s -> 680 ms"),
-        Row("memory per execution", twenty, "peak", format_size, "128 -> 76 MB"),
-        Row("serialization per node", twenty, "handoff", format_seconds, "~50 -> <1 ms"),
+        Row("pipeline of 5 nodes", five, "wall_s", format_seconds, "800 -> 240 ms"),
+        Row("pipeline of 20 nodes", twenty, "wall_s", format_seconds, "3.2 s -> 680 ms"),
+        Row("memory per execution", twenty, "peak_rss_bytes", format_size, "128 -> 76 MB"),
+        Row("serialization per node", twenty, "handoff_per_node_s", format_seconds, "~50 -> <1 ms"),
     ]
 
 
@@ -47,24 +46,23 @@ def rows(of: Comparison) -> list[Row]:
     """Return the rows of the table for any pipeline."""
     label = f"{ellipsize(of.name, _MAX_NAME)}, {format_count(of.nodes, 'node')}"
     return [
-        Row(label, of, "wall", format_seconds),
-        Row("memory per execution", of, "peak", format_size),
-        Row("serialization per node", of, "handoff", format_seconds),
+        Row(label, of, "wall_s", format_seconds),
+        Row("memory per execution", of, "peak_rss_bytes", format_size),
+        Row("serialization per node", of, "handoff_per_node_s", format_seconds),
     ]
 
 
 def print_comparison(
-    console: Printer,
-    comparisons: Sequence[Comparison],
-    table: Sequence[Row],
-    machine: Mapping[str, object],
-    block: str,
+    console: Printer, comparisons: Sequence[Comparison], table: Sequence[Row], machine: Mapping[str, object]
 ) -> None:
-    """Print the results of all comparisons. `block` is the character that bars are made of."""
-    _print_head(console, comparisons, machine)
+    """Print the results of all comparisons."""
+    console.print_line(machine_line(machine))
+    repeat = comparisons[0].runs // len(VARIANTS)
+    runs = f"medians of {format_count(repeat, 'run')}" if repeat > 1 else "1 run"
+    console.print_line(f"{runs} of each variant, in turns, each in a process of its own")
+    for variant in VARIANTS:
+        console.print_line(f"  {variant.name + ':':<8}{variant.description}", "dim")
     _print_table(console, table)
-    for comparison in comparisons:
-        _print_bars(console, comparison, block)
     for comparison in comparisons:
         for line in verdict(comparison):
             console.print_line(line)
@@ -89,19 +87,10 @@ def verdict(comparison: Comparison) -> list[str]:
         f"{name}: {_faster(comparison.speedup)}; the order of nodes alone gives at most {_times(comparison.ceiling)} "
         f"({format_seconds(work)} of work, {bound})"
     )
-    handed_on = comparison.variants[VARIANTS[0].name].handoff.median > 0
+    handed_on = comparison.variants[VARIANTS[0].name]["handoff_per_node_s"].median > 0
     if handed_on and comparison.speedup > _MARGIN * comparison.ceiling:
         lines.append("  what goes beyond that is JSON that is no longer written and parsed")
     return lines
-
-
-def _print_head(console: Printer, comparisons: Sequence[Comparison], machine: Mapping[str, object]) -> None:
-    console.print_line(machine_line(machine))
-    repeat = comparisons[0].runs // len(VARIANTS)
-    runs = f"medians of {format_count(repeat, 'run')}" if repeat > 1 else "1 run"
-    console.print_line(f"{runs} of each variant, in turns, each in a process of its own")
-    for variant in VARIANTS:
-        console.print_line(f"  {variant.name + ':':<8}{variant.description}", "dim")
 
 
 def machine_line(machine: Mapping[str, object]) -> str:
@@ -113,53 +102,25 @@ def machine_line(machine: Mapping[str, object]) -> str:
 
 
 def _print_table(console: Printer, table: Sequence[Row]) -> None:
-    names = [variant.name for variant in VARIANTS]
-    blog = ["blog"] if any(row.account for row in table) else []
-    medians, ranges = [], []
+    cells: dict[str, list[str]] = {}  # by heading
     for row in table:
-        spreads: list[Spread] = [getattr(row.of.variants[name], row.measure) for name in names]
-        gain = ratio(spreads[0].median, spreads[-1].median)
-        account = [row.account] if blog else []
-        medians.append([row.label, *(row.write(s.median) for s in spreads), _times(gain), *account])
-        ranges.append([row.label, *(_range(s, row.write) for s in spreads)])
-    _print_columns(console, ["median", *names, "ratio", *blog], medians)
-    if any(measured.wall.min < measured.wall.max for row in table for measured in row.of.variants.values()):
-        _print_columns(console, ["min to max", *names], ranges)
-
-
-def _print_columns(console: Printer, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    columns = dict(zip(headings[1:], zip(headings[1:], *(row[1:] for row in cells), strict=True), strict=True))
-    by_priority = sorted(columns, key=_COLUMN_PRIORITY.index)
-    fit = by_priority[: fitting_columns([columns[heading] for heading in by_priority], console.width, _MIN_NAME)]
-    table = console.new_table()
-    table.add_column(headings[0])
-    for heading in headings[1:]:
-        if heading in fit:
-            table.add_column(heading, justify="left" if heading == "blog" else "right", no_wrap=True)
-    for row in cells:
-        figures = (cell for heading, cell in zip(headings[1:], row[1:], strict=True) if heading in fit)
-        table.add_row(console.shrinking_cell(row[0]), *figures)
-    console.print(table)
-
-
-def _print_bars(console: Printer, comparison: Comparison, block: str) -> None:
-    console.print_line(ellipsize(comparison.name), "bold")
-    walls = {name: measured.wall.median for name, measured in comparison.variants.items()}
-    longest = max(walls.values())
-    room = max(1, min(_BAR_WIDTH, console.width - 20))
-    for name, wall in walls.items():
-        bar = block * max(1, round(room * wall / longest)) if longest else block
-        console.print_line(f"  {name:<8}{bar} {format_seconds(wall)}")
-    console.print_line("")
-
-
-def _range(spread: Spread, write: Callable[[float], str]) -> str:
-    """Format a range as `1.05 - 1.08 s`, with the unit once if both ends have the same."""
-    low, high = write(spread.min), write(spread.max)
-    if low == high:
-        return low
-    same = low.rpartition(" ")[2] == high.rpartition(" ")[2]
-    return f"{low.rpartition(' ')[0] if same else low} - {high}"
+        medians = {name: measures[row.measure].median for name, measures in row.of.variants.items()}
+        texts = {name: row.write(median) for name, median in medians.items()}
+        texts["ratio"] = _times(ratio(medians[VARIANTS[0].name], medians[VARIANTS[-1].name]))
+        for heading, text in {**texts, "blog": row.account}.items():
+            cells.setdefault(heading, []).append(text)
+    if not any(cells["blog"]):
+        del cells["blog"]
+    by_priority = sorted(cells, key=_COLUMN_PRIORITY.index)
+    fit = fitting_columns([(heading, *cells[heading]) for heading in by_priority], console.width, _MIN_NAME)
+    shown = [heading for heading in cells if heading in by_priority[:fit]]
+    printed = console.new_table()
+    printed.add_column("median")
+    for heading in shown:
+        printed.add_column(heading, justify="left" if heading == "blog" else "right", no_wrap=True)
+    for i, row in enumerate(table):
+        printed.add_row(console.shrinking_cell(row.label), *(cells[heading][i] for heading in shown))
+    console.print(printed)
 
 
 def _faster(speedup: float) -> str:

@@ -29,7 +29,6 @@ _HINT_SHARE = 0.9  # of the wall time: a shorter estimate is worth a hint
 _COMPUTING = 0.5  # of the wall time: if the CPU time is more, the nodes computed rather than waited
 _SHORTEST_WORK = 1.0  # seconds of all nodes: of less, start-up and chance are too large a part to be compared
 _OWN_CORE = 1.1  # of the CPU time of nodes: durations that are no longer than this were computed, each on a core
-_IDLE_CORE = 0.5  # of the wall time: if cores were idle for less, nodes may have waited for a core
 _FASTER = 1.1  # a speed-up over one node at a time that is worth a line
 
 
@@ -42,8 +41,7 @@ class Summary:
     there is nothing to show. `obstacles()` returns why nodes are not reused, by node, "" if an earlier run has told it,
     and `over_budget()` the bytes that kept tables take and the budget, if that is less. `place(node)` returns the
     `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so far, and `children_cpu()`
-    those of scripts and worker processes. `idle()` returns the seconds for which cores of the machine were idle so far,
-    None if that is unknown. `makespan(durations)` estimates the seconds of a run whose nodes take these seconds.
+    those of scripts and worker processes. `makespan(durations)` estimates the seconds of a run whose nodes take these.
     `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no later run moves it to a process.
     With `quiet` only failures are printed. Text from tables goes through `redact(text)`. `pipeline` is the name of the
     pipeline. `command()` returns the command that goes on after a failure, "" if there is none.
@@ -64,12 +62,10 @@ class Summary:
     cpu: Callable[[], float]
     children_cpu: Callable[[], float]
     makespan: Callable[[Mapping[str, float]], float]
-    idle: Callable[[], float | None]
     kept_on_threads: Callable[[str], bool] = lambda node: False
     quiet: bool = False
     redact: Callable[[str], str] = str
     command: Callable[[], str] = str
-    _idle_before: float | None = field(init=False)
     _cpu_before: float = field(init=False)
     _children_cpu_before: float = field(init=False)
 
@@ -77,7 +73,7 @@ class Summary:
     event_types = ()
 
     def __post_init__(self) -> None:
-        self._idle_before, self._cpu_before, self._children_cpu_before = self.idle(), self.cpu(), self.children_cpu()
+        self._cpu_before, self._children_cpu_before = self.cpu(), self.children_cpu()
 
     def event(self, event: Event) -> None:
         """Do nothing: the record keeps the state of the run."""
@@ -166,16 +162,11 @@ class Summary:
         own = sum(node.cpu for node in record.nodes.values())
         ratio = record.sequential / wall
         computed = cpu > _COMPUTING * wall
-        if record.sequential <= _OWN_CORE * own or (not computed and self._had_idle_core(wall)):
+        if record.sequential <= _OWN_CORE * own or not computed:
             yield f"sequential {format_seconds(record.sequential)} -> {format_seconds(wall)} ({ratio:.1f}x)", "bold"
         elif computed and ratio > _FASTER:
             what = "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential"
             yield what, "dim"
-
-    def _had_idle_core(self, wall: float) -> bool:
-        """Whether a node that wanted a core got one. Other programs may have used the cores that the nodes did not."""
-        idle = self.idle()
-        return idle is None or self._idle_before is None or idle - self._idle_before >= _IDLE_CORE * wall
 
     def _gil_waits(self, wall: float) -> list[str]:
         """Return lines with the nodes that waited for the GIL, and the estimated duration of a run in processes."""

@@ -44,9 +44,9 @@ def test_variants_are_options_of_run() -> None:
 
 def test_medians_with_their_extremes() -> None:
     found = compare("p", "p.yaml", 4, RUNS)
-    assert found.variants["before"].wall == Spread(5.0, 4.0, 6.0)
-    assert found.variants["before"].handoff == Spread(0.3, 0.2, 0.4)
-    assert found.variants["now"].peak == Spread(100, 70, 100)
+    assert found.variants["before"]["wall_s"] == Spread(5.0, 4.0, 6.0)
+    assert found.variants["before"]["handoff_per_node_s"] == Spread(0.3, 0.2, 0.4)
+    assert found.variants["now"]["peak_rss_bytes"] == Spread(100, 70, 100)
     assert (found.nodes, found.runs, found.outputs, found.differing) == (2, 9, 1, {})
     assert found.speedup == 5.0 / 2.2
 

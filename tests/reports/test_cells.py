@@ -195,7 +195,6 @@ def summary_of(run: Run, outputs: dict[str, str], **options: Any) -> tuple[str, 
         cpu=lambda: 0.0,
         children_cpu=lambda: 0.0,
         makespan=lambda durations: 0.0,
-        idle=lambda: None,
         **options,
     )
     report.close()

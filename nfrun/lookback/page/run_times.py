@@ -5,14 +5,12 @@ Of a run without an end, which was killed or goes on, it says what was under way
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import file_stem, shortened
 from nfrun.core.values import frozen
 from nfrun.history.work_dir import JOURNAL
@@ -22,9 +20,7 @@ from nfrun.lookback.run_reference import RUNNING
 from nfrun.reports.format_units import format_count, format_seconds
 
 _MAX_ON_PATH, _MAX_LISTED = 6, 4  # names of nodes
-_MAX_HOLDERS = 3
-_MAX_WAITS = 20  # of one path, the longest, for which it is looked up who held what they waited for
-_SHORT = 0.05  # share of the path below which waits are not told, and share of a wait below which holders are not
+_SHORT = 0.05  # share of the path below which waits are not told
 
 
 @frozen
@@ -41,15 +37,15 @@ class RecordedPath:
     queued: float
     retrying: float = 0.0
 
-    def text(self, slots: int | None, holders: Mapping[str, Sequence[str]] = NOTHING) -> str:
-        """Return the path in a sentence. `holders` has the resources but slots that its nodes take, as `holders_of`."""
+    def text(self, slots: int | None, resources: Iterable[str] = ()) -> str:
+        """Return the path in a sentence. Its nodes take `resources` besides slots."""
         if not self.nodes:
             return "No node ran."
         names = " → ".join(self.nodes) if len(self.nodes) <= _MAX_ON_PATH else _shortened(self.nodes)
         told = [f"{format_seconds(self.work)} of work"]
         if self.queued > _SHORT * self.seconds:
             among = "" if slots is None else f" (the run had {format_count(slots, 'slot')})"
-            others = "".join(f" or {name}{_held_by(nodes)}" for name, nodes in holders.items())
+            others = "".join(f" or {name}" for name in resources)
             told.append(f"{format_seconds(self.queued)} of waiting for a free slot{among}{others}")
         if self.retrying > _SHORT * self.seconds:
             told.append(f"{format_seconds(self.retrying)} of waiting for the next attempt")
@@ -57,10 +53,6 @@ class RecordedPath:
         if rest > _SHORT * self.seconds:
             told.append(f"{format_seconds(rest)} of starting them and handing on")
         return f"The run waited for {names}: {shortened(told, len(told))}."
-
-
-def _held_by(nodes: Sequence[str]) -> str:
-    return f" (held by {shortened(nodes, _MAX_HOLDERS)})" if nodes else ""
 
 
 def _shortened(nodes: Sequence[str]) -> str:
@@ -84,28 +76,6 @@ def recorded_path(spans: Mapping[str, Span], upstream: Callable[[str], Iterable[
     queued = sum(max(0.0, span.started - span.ready) for span in found)
     retrying = sum(span.retrying for span in found)
     return RecordedPath(tuple(reversed(path)), found[-1].ended - found[0].ready, work, queued, retrying)
-
-
-def holders_of(
-    resource_takers: Mapping[str, Collection[str]], path: Sequence[str], spans: Mapping[str, Span]
-) -> dict[str, list[str]]:
-    """Return by resource which nodes held it while nodes of the path waited, the one that held it longest first.
-
-    `resource_takers` has the nodes that take a resource, by its name.
-    """
-    found: dict[str, list[str]] = {}
-    for resource, takers in resource_takers.items():
-        waiting = {name: spans[name].started - spans[name].ready for name in path if name in takers}
-        held: dict[str, float] = {}
-        for name in heapq.nlargest(_MAX_WAITS, waiting, key=waiting.__getitem__):
-            wait = spans[name]
-            for other in takers:
-                if other != name and (span := spans.get(other)) is not None:
-                    seconds = min(wait.started, span.ended) - max(wait.ready, span.started)
-                    if seconds > _SHORT * waiting[name]:
-                        held[other] = held.get(other, 0.0) + seconds
-        found[resource] = sorted(held, key=held.__getitem__, reverse=True)
-    return found
 
 
 def seconds_without_work(spans: Sequence[tuple[float, float]], end: float) -> float:
@@ -173,27 +143,12 @@ def path_of(found: Recorded) -> RecordedPath:
     return recorded_path(spans, found.upstream)
 
 
-def _takers(found: Recorded, path: Iterable[str]) -> dict[str, list[str]]:
-    """Return by name the nodes that take a resource: those but slots that nodes of the path take.
-
-    Nobody holds a rate, whose tokens are used up, so it has no nodes.
-    """
-    takers: dict[str, list[str]] = {
-        name: [] for node in path if node in found.planned for name, _ in found.planned[node].takes if name != _CPU
-    }
-    rates = _rates(found)
-    for node, planned in found.planned.items() if takers else ():
-        for name, _ in planned.takes:
-            if name in takers and name not in rates:
-                takers[name].append(node)
-    return takers
-
-
 def path_data(found: Recorded, path: RecordedPath) -> dict[str, Any]:
     """Return the critical path as JSON values, with the nodes that ran last in its text."""
     times = {"seconds": path.seconds, "work": path.work, "queued": path.queued, "retrying": path.retrying}
     last = {name: span for name, span in found.spans.items() if found.runs_last(name)}
-    text = path.text(found.slots, holders_of(_takers(found, path.nodes), path.nodes, found.spans))
+    planned = [found.planned[node] for node in path.nodes if node in found.planned]
+    text = path.text(found.slots, dict.fromkeys(name for node in planned for name, _ in node.takes if name != _CPU))
     if last:
         seconds = max(span.ended for span in last.values()) - min(span.ready for span in last.values())
         text += f" Then {shortened([*last], _MAX_LISTED)} ran last, in {format_seconds(seconds)}."

@@ -55,21 +55,32 @@ class Logs:
         self._make_filter = make_filter
         self._has_room = has_room
         self._open: dict[tuple[str, int, str], StreamLog] = {}
-        self._late = _LateWriter()
+        self._writer: threading.Thread | None = None
+        self._closing = threading.Event()
         self._detached: set[tuple[str, int]] = set()
-        self._closed = False
 
     def of(self, node: str, attempt: int, stream: str) -> StreamLog:
         """Return the log of one stream of an attempt; creates it if there is none. Thread-safe."""
         key = (node, attempt, stream)
         found = self._open.get(key)
         if found is None:
-            path = None if self._folder is None else log_path(self._folder, *key)
-            made = StreamLog(node, stream, self._on_line, path, self._make_filter(), self._has_room, self._late.add)
-            found = self._open.setdefault(key, made)
-            if self._closed:
+            found = self._open.setdefault(key, self._make(*key))
+            if self._closing.is_set():
                 found.end()
+            elif self._writer is None:
+                with suppress(HandoffError):  # no more threads: the next print, or the end, writes it
+                    self._writer = start_thread(self._write_delayed, "nfrun-logs")
         return found
+
+    def _make(self, node: str, attempt: int, stream: str) -> StreamLog:
+        path = None if self._folder is None else log_path(self._folder, node, attempt, stream)
+        return StreamLog(node, stream, self._on_line, path, self._make_filter(), self._has_room)
+
+    def _write_delayed(self) -> None:
+        """Write what `feed` has not written yet, every 0.1 s: who follows a file need not wait for the next print."""
+        while not self._closing.wait(_PAUSE_SECONDS):
+            for log in list(self._open.values()):
+                log.write_delayed()
 
     def log(self, node: str, attempt: int, level: str, line: str) -> None:
         """Add a line that an attempt logs, unless the attempt is detached. Thread-safe."""
@@ -82,7 +93,7 @@ class Logs:
 
     def is_detached(self, node: str, attempt: int) -> bool:
         """Return whether the attempt is detached, or the logs are closed."""
-        return self._closed or (node, attempt) in self._detached
+        return self._closing.is_set() or (node, attempt) in self._detached
 
     def end(self, node: str, attempt: int) -> None:
         """End all streams of an attempt that has ended."""
@@ -94,48 +105,11 @@ class Logs:
 
     def close(self) -> None:
         """End all open streams at the end of the run. A stream whose write hangs is skipped after 0.05 s."""
-        self._closed = True
-        self._late.close()
+        self._closing.set()
+        if self._writer is not None:
+            self._writer.join(_CLOSE_SECONDS)  # not for ever: its write may hang
         for log in list(self._open.values()):
             log.end(_CLOSE_SECONDS)
-
-
-class _LateWriter:
-    """Writes logs 0.1 s after their writes were delayed, so that those who follow the files need not wait for a print.
-
-    Its thread lives only while there are such logs.
-    """
-
-    def __init__(self) -> None:
-        # Re-entrant: while it is held, the garbage collector may run a node's `__del__` that prints.
-        self._lock = threading.RLock()
-        self._logs: list[StreamLog] = []
-        self._thread: threading.Thread | None = None
-        self._closing = threading.Event()
-
-    def add(self, log: StreamLog) -> None:
-        """Write this log in 0.1 s."""
-        with self._lock:
-            self._logs.append(log)
-            if self._thread is None:
-                with suppress(HandoffError):  # no more threads: the next print, or the end, writes it
-                    self._thread = start_thread(self._write, "nfrun-logs")
-
-    def close(self) -> None:
-        """End the thread. Does not wait for a write that hangs."""
-        self._closing.set()
-        if thread := self._thread:
-            thread.join(_CLOSE_SECONDS)
-
-    def _write(self) -> None:
-        while not self._closing.wait(_PAUSE_SECONDS):
-            with self._lock:
-                logs, self._logs = self._logs, []
-                if not logs:
-                    self._thread = None
-                    return
-            for log in logs:
-                log.write_delayed()
 
 
 def throttle_detached() -> None:
@@ -149,8 +123,7 @@ class StreamLog:
     The file has the first and the last MiB, with a line between them that counts the bytes left out. Lines are emitted
     as they come: at most 10,000, from the first MiB, while `has_room()`. At the end, one more line says where the rest
     is. An OSError while writing emits a warning, and the file is not continued. `path` is the file, None if there is
-    none, or if writing it has failed. `on_delay(log)` is called when a write is delayed: then somebody calls
-    `write_delayed`.
+    none, or if writing it has failed.
     """
 
     def __init__(
@@ -161,10 +134,7 @@ class StreamLog:
         path: Path | None = None,
         filter: ByteFilter | None = None,
         has_room: Callable[[], bool] = lambda: True,
-        on_delay: Callable[[StreamLog], object] = lambda log: None,
     ) -> None:
-        self._on_delay = on_delay
-        self._is_delayed = False
         self._node = node
         self._stream = stream
         self._on_line = on_line
@@ -244,7 +214,6 @@ class StreamLog:
     def write_delayed(self) -> None:
         """Write what `feed` has not written yet."""
         with self._lock:
-            self._is_delayed = False
             if not self._ended and self._written < min(self._size, KEEP_BYTES):
                 self._write_beginning()
 
@@ -272,9 +241,6 @@ class StreamLog:
         waits = min(self._size, KEEP_BYTES) - self._written
         if waits and (at_once or waits >= _CHUNK or self._size >= KEEP_BYTES or time.monotonic() >= self._due_at):
             self._write_beginning()
-        elif waits and not self._is_delayed:
-            self._is_delayed = True
-            self._on_delay(self)
         if len(self._last) > 2 * KEEP_BYTES:
             del self._last[:-KEEP_BYTES]
 
