@@ -141,7 +141,7 @@ def live_picture(frame: Frame) -> str:
 
 def report_pictures(page: Path, profile: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the names and the PNGs of a page of `nfrun report`, light and dark."""
-    sys.path.insert(0, str(ROOT / "tests" / "page"))
+    sys.path.insert(0, str(ROOT / "tests" / "lookback"))
     from base64 import b64decode
 
     from browser import Browser

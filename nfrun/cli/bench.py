@@ -167,7 +167,7 @@ class _BenchRuns:
 
     @property
     def slots(self) -> int:
-        """How many nodes run at once."""
+        """The number of nodes that run at once."""
         return self.options.slots or (parse_slots("auto") if self.options.pipeline else len(self.pipeline.nodes))
 
     def one(self, variant: Variant) -> Document:

@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -35,57 +35,12 @@ def run(options: RunOptions, messages: Messages) -> int:
     """Run a pipeline and return the exit code."""
     from nfrun.cli.run_command import run_command
 
-    before = _identity(options.junit)
-    try:
-        code, has_detached = run_command(options, messages, ("nfrun", *sys.argv[1:]))
-    except (Exception, KeyboardInterrupt) as error:
-        if options.junit is not None and _identity(options.junit) == before:
-            _write_error(options.junit, options, error, messages)
-        raise
+    code, has_detached = run_command(options, messages, ("nfrun", *sys.argv[1:]))
     if has_detached:
         # A thread cannot be killed. Only `os._exit`, which does not wait for threads, ends a node that hangs.
         sys.stdout.flush()  # here, where a full disk can still be reported
         raise ImmediateExit(code)
     return code
-
-
-def _identity(path: Path | None) -> tuple[int, ...]:
-    """Return what tells a file from the one that a run puts in its place; () if there is none."""
-    with suppress(OSError):
-        if path is not None:
-            found = path.stat()
-            return found.st_dev, found.st_ino, found.st_mtime_ns
-    return ()
-
-
-def _write_error(path: Path, options: RunOptions, error: BaseException, messages: Messages) -> None:
-    """Write the file of `--junit` for a run that has not begun, lest that of an earlier run be taken for it."""
-    from nfrun.session.ci_files import write_error, write_problems
-    from nfrun.session.report_files import check_report_files
-    from nfrun.system.logs.redaction import redact_diagnostic
-
-    try:
-        check_report_files(options)
-        if isinstance(error, SpecError):
-            found = [redact_diagnostic(diagnostic, messages.redact) for diagnostic in error.diagnostics]
-            write_problems(path, options.pipeline, found)
-        else:
-            what = messages.redact(_worded(error))
-            write_error(path, options.pipeline, type(error).__name__, what)
-    except UsageError:  # the file is not one that may be overwritten
-        return
-    except OSError as why:
-        messages.warn(f"{path}: {why.strerror}")
-
-
-def _worded(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, UsageError):
-        return f"{error.option}: {error}"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    return str(error) or type(error).__name__
 
 
 def plan(options: PlanOptions, messages: Messages) -> int:
@@ -265,5 +220,10 @@ def execute(name: str, given: Mapping[str, Any]) -> int:
     command, kind, _ = found
     options = kind(**given)
     as_json, wait = getattr(options, "json", False), getattr(options, "wait", None)
-    with report_errors(as_json=as_json, wait=wait, github=tells_github(options, os.environ)) as messages:
+    github, also = tells_github(options, os.environ), None
+    if isinstance(options, RunOptions) and options.junit is not None:
+        from nfrun.session.ci_files import ErrorFile
+
+        also = ErrorFile(options).write
+    with report_errors(as_json=as_json, wait=wait, github=github, also=also) as messages:
         return command(options, messages)

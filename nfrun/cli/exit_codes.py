@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -41,6 +41,8 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CLUSTER, EXIT_BUG, EXIT_IO, EXIT_LOCKED, 
     77,
     130,
 )
+OnError = Callable[[str, Sequence[Diagnostic], Messages], object]  # gets the message, without secrets, and the problems
+
 EXIT_SIGNAL = 128  # plus the number of the signal, as in shells
 EXIT_CLOSED_PIPE = EXIT_SIGNAL + 13  # SIGPIPE
 # Of a run, by the gravest cause of its failures; of other commands, by that of their error.
@@ -58,16 +60,20 @@ EXIT_CODES = {
 
 
 @contextmanager
-def report_errors(*, as_json: bool = False, wait: float | None = None, github: bool = False) -> Iterator[Messages]:
+def report_errors(
+    *, as_json: bool = False, wait: float | None = None, github: bool = False, also: OnError | None = None
+) -> Iterator[Messages]:
     """Turn every exception in the `with` block into a message on stderr and SystemExit, except UsageError.
 
     With `as_json`, also prints a JSON document on stdout. `wait` is the value of `--wait`, None where there is no such
-    option. With `github`, GitHub's runner is told, too. Yields the messages of the command: set their redactor as soon
-    as the secrets are known. On success, flushes stdout.
+    option. With `github`, GitHub's runner is told, too, and so is `also`. Yields the messages of the command: set their
+    redactor as soon as the secrets are known. On success, flushes stdout.
     """
     messages = Messages()
 
     def leave(code: int, message: str, error: str = "", problems: Sequence[Diagnostic] = ()) -> NoReturn:
+        if also is not None:
+            also(error or messages.redact(message.removeprefix("nfrun: ")), problems, messages)
         shown = messages(message)
         if github:
             from nfrun.cli.github import annotate
@@ -82,7 +88,9 @@ def report_errors(*, as_json: bool = False, wait: float | None = None, github: b
     try:
         yield messages
         sys.stdout.flush()  # here, where a full disk can still be reported
-    except UsageError:
+    except UsageError as error:
+        if also is not None:
+            also(messages.redact(f"{error.option}: {error}"), (), messages)
         raise
     except SpecError as error:
         from nfrun.system.logs.redaction import redact_diagnostic

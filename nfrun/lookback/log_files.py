@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.errors import NotRecorded
@@ -17,10 +15,8 @@ from nfrun.history.work_dir import JOURNAL, LOGS, is_run_id, run_number
 from nfrun.lookback.recorded_run import read_node
 from nfrun.lookback.run_reference import REUSED, ListedRun
 from nfrun.reports.format_units import format_count
-from nfrun.system.logs.node_logs import LOG, STREAMS
+from nfrun.system.logs.node_logs import logs_in
 
-_STREAMS = (*STREAMS, LOG)
-_NAME = re.compile(rf"\.([1-9][0-9]{{0,9}})\.({'|'.join(_STREAMS)})\Z")
 _BLOCK = 1 << 16
 
 
@@ -38,13 +34,13 @@ def find_logs(run: ListedRun, node: str, attempt: int | None = None) -> FoundLog
     Of a node that was reused, they are in the run in which it ran. Raises NotRecorded if there is no such node or
     attempt.
     """
-    found = log_files(run.folder, node)
+    found = _log_files(run.folder, node)
     if attempt in found or (found and attempt is None):
         return FoundLogs(found[attempt or max(found)])
     recorded = read_node(run, node)
     home = recorded.finished.home if recorded.finished else ""
     if is_run_id(home):
-        found = log_files(run.folder.with_name(home), node)
+        found = _log_files(run.folder.with_name(home), node)
         if attempt in found or (found and attempt is None):
             note = f"'{node}' was reused in run {run.number}: it ran in run {run_number(home) or home}"
             return FoundLogs(found[attempt or max(found)], note)
@@ -54,30 +50,8 @@ def find_logs(run: ListedRun, node: str, attempt: int | None = None) -> FoundLog
     return FoundLogs(note=f"'{node}' printed nothing in run {where}, or its logs were removed")
 
 
-def log_files(run_folder: Path, node: str) -> dict[int, dict[str, Path]]:
-    """Return the log files of a node by attempt and stream, in this order. Empty where it printed nothing."""
-    found: dict[int, dict[str, Path]] = {}
-    stem = file_stem(node)
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(run_folder / LOGS) as entries:
-        for entry in entries:
-            if entry.name.startswith(stem) and (match := _NAME.fullmatch(entry.name[len(stem) :])):
-                found.setdefault(int(match[1]), {})[match[2]] = Path(entry.path)
-    return {attempt: {s: found[attempt][s] for s in _STREAMS if s in found[attempt]} for attempt in sorted(found)}
-
-
-def logs_of_nodes(run_folder: Path) -> dict[str, dict[str, Path]]:
-    """Return the log files of the last attempt that printed or logged anything, by stream, for all nodes of a run.
-
-    They are by the `file_stem` of the node. This lists the folder once, however many nodes there are.
-    """
-    found: dict[str, dict[int, dict[str, Path]]] = {}
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(run_folder / LOGS) as entries:
-        for entry in entries:
-            if match := _NAME.search(entry.name):
-                attempts = found.setdefault(entry.name[: match.start()], {})
-                attempts.setdefault(int(match[1]), {})[match[2]] = Path(entry.path)
-    last = {stem: attempts[max(attempts)] for stem, attempts in found.items()}
-    return {stem: {stream: files[stream] for stream in _STREAMS if stream in files} for stem, files in last.items()}
+def _log_files(run_folder: Path, node: str) -> Mapping[int, Mapping[str, Path]]:
+    return logs_in(run_folder / LOGS).get(file_stem(node), {})
 
 
 def log_lines(files: Mapping[str, Path]) -> Iterator[str]:
@@ -154,7 +128,7 @@ def follow(
     readers: dict[int, dict[str, LogReader]] = {}
     while True:
         ended = not is_under_way() or journal.has_ended()  # asked first, so that the last lines are read afterwards
-        found = log_files(folder, node)
+        found = _log_files(folder, node)
         ended = ended or (journal.reused and not found)
         for attempt, files in found.items():
             if attempt not in readers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 from nfrun.core.errors import NotRecorded
@@ -26,6 +25,7 @@ from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import LOGS
 from nfrun.lookback.run_reference import KILLED, RUNNING, ListedRun
 from nfrun.reports.format_units import format_count
+from nfrun.system.logs.node_logs import logs_in
 
 Node = FinishedNode | UnfinishedNode
 _RANKS = {"failed": 0, "ok": 1, "cancelled": 2, "skipped": 3, "reused": 4}
@@ -150,17 +150,13 @@ def _no_such_node(run: ListedRun, node: str) -> str:
         hint = f"did you mean --run {node}?"
     what = f"the node '{ellipsize(node)}'"
     if run.status == KILLED:
-        began = "it was under way" if _has_logs(run, node) else "it was under way, or had not begun"
+        began = (
+            "it was under way"
+            if file_stem(node) in logs_in(run.folder / LOGS)
+            else "it was under way, or had not begun"
+        )
         return f"{what} had not ended when run {run.number} was killed: {began} ({hint})"
     return f"{what}{' has not ended' if run.status == RUNNING else ' is not recorded'} in run {run.number}: {hint}"
-
-
-def _has_logs(run: ListedRun, node: str) -> bool:
-    """Whether a node of a run printed or logged something: a journal says of no node that it has begun."""
-    with suppress(OSError):
-        name = re.compile(rf"{re.escape(file_stem(node))}\.[0-9]+\.[a-z]+")  # as `log_path` makes them
-        return any(name.fullmatch(path.name) for path in (run.folder / LOGS).iterdir())
-    return False
 
 
 def which_cell(name: str, matrices: Mapping[str, str]) -> str:

@@ -71,7 +71,7 @@ class ListedRun:
 
     @property
     def duration(self) -> float | None:
-        """How many seconds it took, or has taken so far; None if that is not recorded."""
+        """The seconds that it took, or has taken so far; None if that is not recorded."""
         if self.ending is not None:
             return self.ending.duration if self.ending.at else None
         return max(0.0, time.time() - self.at) if self.status == RUNNING and self.at is not None else None

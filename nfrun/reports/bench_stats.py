@@ -96,7 +96,7 @@ class Comparison:
 
     @property
     def speedup(self) -> float:
-        """How many times faster the last variant is than the first, by the median wall time."""
+        """The factor by which the last variant is faster than the first, by the median wall time."""
         before, now = (self.variants[VARIANTS[i].name]["wall_s"].median for i in (0, -1))
         return ratio(before, now)
 

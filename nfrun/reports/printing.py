@@ -16,7 +16,7 @@ _GAP = 3  # characters between two columns of a table
 
 
 class Printer(Protocol):
-    """What prints on a stream: a `PlainConsole`, or a `RichConsole` of `console.py`."""
+    """Prints on a stream: a `PlainConsole`, or a `RichConsole` of `console.py`."""
 
     width: int
 

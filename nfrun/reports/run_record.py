@@ -88,13 +88,13 @@ class StageRecord:
 
     @property
     def parallelism(self) -> float:
-        """How many nodes ran at once, on average; 0 if none ran."""
+        """The number of nodes that ran at once, on average; 0 if none ran."""
         return self.busy / self.wall if self.wall else 0.0
 
 
 @mutable
 class StageCounts:
-    """How many nodes a stage has, how many of them have ended, how many of these with a result, and how many failed."""
+    """The numbers of nodes of a stage: all, those that have ended, and of these those with a result and the failed."""
 
     nodes: int
     ended: int = 0

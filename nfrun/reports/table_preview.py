@@ -33,7 +33,7 @@ _MAX_ROWS, _FIRST_ROWS = 25, 10  # a table with more rows than the first is cut 
 
 @frozen
 class Preview:
-    """What is shown of a table: its size, and the first rows of its first columns, without their layout.
+    """The part of a table that is shown: its size, and the first rows of its first columns, without their layout.
 
     `cells` has the values of each column, as floats, texts and None. `types` are the names of Arrow's types.
     """

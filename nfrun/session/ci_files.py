@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -13,15 +13,17 @@ from shlex import join
 from xml.etree.ElementTree import Element, ElementTree
 
 from nfrun import __version__
-from nfrun.core.errors import Diagnostic
+from nfrun.core.errors import Diagnostic, UsageError
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.lookback.log_files import last_lines, log_line
-from nfrun.reports.ci.junit import JUnitFile, RunFacts, error_xml, problems_xml
+from nfrun.reports.ci.junit import JUnitFile, RunFacts, error_xml
 from nfrun.reports.run_record import RunRecord
-from nfrun.session.report_files import write_report
+from nfrun.session.options import RunOptions
+from nfrun.session.report_files import check_report_files, write_report
 from nfrun.session.run_setup import RunSetup
 from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
+from nfrun.system.std_streams import Messages
 
 _MOST_LINES = 100  # of a stream of a node that failed
 
@@ -51,14 +53,33 @@ def junit_file(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
     return JUnitFile(record, pipeline, facts, partial(_write_xml, path), log_tail, f"of test cases ({path})")
 
 
-def write_problems(path: Path, pipeline: Path, problems: Iterable[Diagnostic]) -> None:
-    """Write the file of `--junit` for a pipeline file that cannot run, and whose problems it has. Raises OSError."""
-    _write_xml(path, problems_xml(str(pipeline), problems))
+class ErrorFile:
+    """Writes the file of `--junit` for a run that has not begun, lest that of an earlier run be taken for it."""
 
+    def __init__(self, options: RunOptions) -> None:
+        assert options.junit is not None
+        self._options, self._path = options, options.junit
+        self._before = self._identity()
 
-def write_error(path: Path, pipeline: Path, kind: str, message: str) -> None:
-    """Write the file of `--junit` for a run that ended before its first node. Raises OSError."""
-    _write_xml(path, error_xml(str(pipeline), kind, message))
+    def write(self, message: str, problems: Sequence[Diagnostic], messages: Messages) -> None:
+        """Write the problems of the pipeline file, or the message, unless the run has written the file."""
+        if self._identity() != self._before:
+            return
+        try:
+            check_report_files(self._options)
+            kind = getattr(sys.exc_info()[0], "__name__", "")
+            _write_xml(self._path, error_xml(str(self._options.pipeline), kind, message, problems))
+        except UsageError:  # the file is not one that may be overwritten
+            return
+        except OSError as why:
+            messages.warn(f"{self._path}: {why.strerror}")
+
+    def _identity(self) -> tuple[int, ...]:
+        """Return what tells the file from the one that a run puts in its place; () if there is none."""
+        with suppress(OSError):
+            found = self._path.stat()
+            return found.st_dev, found.st_ino, found.st_mtime_ns
+        return ()
 
 
 def _write_xml(path: Path, tree: ElementTree[Element]) -> None:

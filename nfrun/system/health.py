@@ -219,7 +219,7 @@ def _site() -> Path:
 
 @frozen
 class Trial:
-    """What using a folder has shown. `seconds` is how long a small file takes, and `ahead` by how many seconds the
+    """The result of using a folder. `seconds` is how long a small file takes, and `ahead` by how many seconds the
     clock of the file system differs. `lacks` says what does not work there, "" if all does."""
 
     seconds: float

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from nfrun.core.text import shortened
@@ -21,7 +22,7 @@ _PICTURE, _DRAWING = "image/", "image/svg+xml"
 
 def masked(document: Any, redactor: Redactor) -> Any:
     """Return JSON values with the values of secrets masked in all texts, and in the numbers of users' data."""
-    return _Masking(redactor).of(document, has_values=False)
+    return _masked(document, cache(redactor), is_of_user=False)  # most texts are there more than once
 
 
 def hidden_text(secrets: Sequence[str]) -> str:
@@ -31,42 +32,30 @@ def hidden_text(secrets: Sequence[str]) -> str:
     return f"{what}: the page shows nothing of what outputs hold (set {'it' if one else 'them'} to have that)"
 
 
-class _Masking:
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-        self._known: dict[str, str] = {}  # most texts are there more than once
-
-    def of(self, value: Any, *, has_values: bool) -> Any:
-        if isinstance(value, str):
-            return self._text(value)
-        if isinstance(value, dict):
-            if str(value.get("type", "")).startswith(_PICTURE) and "data" in value:
-                return self._picture(value)
-            return {self._text(key): self._item(key, item, has_values=has_values) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.of(item, has_values=has_values) for item in value]
-        if not has_values or value is None or isinstance(value, bool):
-            return value
-        text = self._text(str(value))
-        return value if text == str(value) else text
-
-    def _item(self, key: str, item: Any, *, has_values: bool) -> Any:
-        if not has_values and _is_id(key, item):
-            return item
-        return self.of(item, has_values=has_values or (key in _VALUES and isinstance(item, _VALUES[key])))
-
-    def _picture(self, media: dict[str, Any]) -> dict[str, Any]:
-        """Mask the text of a drawing. Other pictures are no text."""
-        if media["type"] != _DRAWING:
-            return media
-        text = base64.b64decode(media["data"]).decode(errors="replace")
-        return {**media, "data": base64.b64encode(self._redactor(text).encode()).decode()}
-
-    def _text(self, text: str) -> str:
-        found = self._known.get(text)
-        if found is None:
-            found = self._known[text] = self._redactor(text)
+def _masked(value: Any, redact: Callable[[str], str], *, is_of_user: bool) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        return [_masked(item, redact, is_of_user=is_of_user) for item in value]
+    if isinstance(value, dict):
+        if str(value.get("type", "")).startswith(_PICTURE) and "data" in value:
+            return value if value["type"] != _DRAWING else {**value, "data": _masked_drawing(value["data"], redact)}
+        found = {}
+        for key, item in value.items():
+            is_value = is_of_user or (key in _VALUES and isinstance(item, _VALUES[key]))
+            is_id = not is_of_user and _is_id(key, item)
+            found[redact(key)] = item if is_id else _masked(item, redact, is_of_user=is_value)
         return found
+    if not is_of_user or value is None or isinstance(value, bool):
+        return value
+    text = redact(str(value))
+    return value if text == str(value) else text
+
+
+def _masked_drawing(data: str, redact: Callable[[str], str]) -> str:
+    """Return a drawing with its text masked. Other pictures are no text."""
+    text = base64.b64decode(data).decode(errors="replace")
+    return base64.b64encode(redact(text).encode()).decode()
 
 
 def _is_id(key: str, item: Any) -> bool:

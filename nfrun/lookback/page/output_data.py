@@ -21,9 +21,9 @@ from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.text import file_stem
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.run_history import is_intact
-from nfrun.history.work_dir import WorkDir, is_run_id
+from nfrun.history.work_dir import LOGS, WorkDir, is_run_id
 from nfrun.lookback.command_again import command_for_tables
-from nfrun.lookback.log_files import last_lines, logs_of_nodes
+from nfrun.lookback.log_files import last_lines
 from nfrun.lookback.page.recorded import NOT_ENDED, Recorded
 from nfrun.lookback.recorded_run import RecordedNode
 from nfrun.lookback.reopen.current_pipeline import bound_pipeline
@@ -31,6 +31,7 @@ from nfrun.lookback.reopen.first_rows import find_output, open_table
 from nfrun.lookback.reopen.opened_tables import RunTables
 from nfrun.lookback.run_reference import ListedRun
 from nfrun.reports.format_units import format_size
+from nfrun.system.logs.node_logs import logs_in
 from nfrun.system.logs.redaction import CUT
 
 MANY = 2_000  # nodes, from which on little is said of each
@@ -96,15 +97,16 @@ class LogTails:
 
     def __init__(self, run: ListedRun) -> None:
         self._run = run
-        self._files: dict[Path, Mapping[str, Mapping[str, Path]]] = {}  # by the folder of the run
+        self._files: dict[Path, Mapping[str, Mapping[int, Mapping[str, Path]]]] = {}  # by the folder of the run
 
     def of(self, node: RecordedNode) -> dict[str, Any]:
         """Return the last lines of a node and where its logs are; empty where it has none."""
         home = node.finished.home if node.finished else ""
         folder = self._run.folder.with_name(home) if is_run_id(home) else self._run.folder
         if folder not in self._files:
-            self._files[folder] = logs_of_nodes(folder)
-        files = self._files[folder].get(file_stem(node.node), {})
+            self._files[folder] = logs_in(folder / LOGS)
+        attempts = self._files[folder].get(file_stem(node.node), {})
+        files = attempts[max(attempts)] if attempts else {}
         lines: list[str] = []
         with suppress(OSError):
             for path in files.values():

@@ -36,7 +36,7 @@ class Span:
 
 @frozen
 class Recorded:
-    """What is recorded of a run. All mappings are by the id of the node, in the order of the pipeline file.
+    """All that is recorded of a run. All mappings are by the id of the node, in the order of the pipeline file.
 
     `ends` are the lines of nodes that have ended. `nodes` also has those that have not. `plan` is None, and `planned`
     is empty, where no plan is recorded: then no node reads anything. `waits_for` are the nodes for which a node waits

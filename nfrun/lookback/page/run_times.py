@@ -13,11 +13,11 @@ from typing import Any
 
 from nfrun.core.text import file_stem, shortened
 from nfrun.core.values import frozen
-from nfrun.history.work_dir import JOURNAL
-from nfrun.lookback.log_files import logs_of_nodes
+from nfrun.history.work_dir import JOURNAL, LOGS
 from nfrun.lookback.page.recorded import NOT_ENDED, Recorded, Span
 from nfrun.lookback.run_reference import RUNNING
 from nfrun.reports.format_units import format_count, format_seconds
+from nfrun.system.logs.node_logs import logs_in
 
 _MAX_ON_PATH, _MAX_LISTED = 6, 4  # names of nodes
 _SHORT = 0.05  # share of the path below which waits are not told
@@ -170,7 +170,7 @@ def add_under_way(found: Recorded, nodes: Mapping[str, dict[str, Any]]) -> dict[
     """
     if found.run.ending is not None:
         return {}
-    printed = logs_of_nodes(found.run.folder)
+    printed = logs_in(found.run.folder / LOGS)
     ended = max([span.ended for span in found.spans.values()], default=0.0)
     began = _modified(found.run.folder / JOURNAL) - ended  # the last line was written when the last node had ended
     is_running = found.run.status == RUNNING
@@ -178,7 +178,7 @@ def add_under_way(found: Recorded, nodes: Mapping[str, dict[str, Any]]) -> dict[
     ready = {name: at for name in found.nodes if (at := _ready_at(found, name)) is not None}
     sure = ready if len(ready) <= (found.slots or 0) else {n: at for n, at in ready.items() if file_stem(n) in printed}
     for name in sure:
-        for path in printed.get(file_stem(name), {}).values():
+        for path in (path for files in printed.get(file_stem(name), {}).values() for path in files.values()):
             last = max(last, _modified(path) - began)
     for name, at in sure.items():
         seen = "it is under way" if is_running else "it was under way when the run was killed"

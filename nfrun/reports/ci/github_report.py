@@ -136,7 +136,7 @@ _MOST_SECONDS = 60.0  # that a line of a node waits
 
 @frozen
 class _Printed:
-    """What a node has printed, the first of it at `since`, in seconds since the start of the run."""
+    """The lines that a node has printed, the first of them at `since`, in seconds since the start of the run."""
 
     since: float
     lines: list[str] = field(default_factory=list)

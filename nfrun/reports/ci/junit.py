@@ -35,7 +35,7 @@ _ORDER = (
 
 @frozen
 class RunFacts:
-    """What the file says of a run besides its nodes: `started` in ISO 8601, and the other `properties` by name."""
+    """The facts in the file that are not of nodes: `started` in ISO 8601, and the other `properties` by name."""
 
     started: str
     host: str
@@ -200,28 +200,17 @@ class JUnitFile:
         return case
 
 
-def problems_xml(file: str, problems: Iterable[Diagnostic]) -> ElementTree[Element]:
-    """Return the test cases of a pipeline file that cannot run: an error for each of its problems."""
-    cases = []
-    for problem in problems:
-        case = Element("testcase", classname=_text(file), name=_message(str(problem.span)), time=_seconds(0))
-        SubElement(case, "error", type="problem", message=_message(problem.message)).text = _text(render(problem))
-        cases.append(case)
-    return _suite_of_errors(file, cases)
+def error_xml(file: str, kind: str, message: str, problems: Sequence[Diagnostic]) -> ElementTree[Element]:
+    """Return the test cases of a run that ended before its first node: one for each problem of its file, or for it.
 
-
-def error_xml(file: str, kind: str, message: str) -> ElementTree[Element]:
-    """Return the one test case of a run that ended before its first node. `kind` is the type of the error."""
-    case = Element("testcase", classname=_text(file), name="the run", time=_seconds(0))
-    SubElement(case, "error", type=_text(kind), message=_message(message)).text = _text(message)
-    return _suite_of_errors(file, [case])
-
-
-def _suite_of_errors(file: str, cases: Iterable[Element]) -> ElementTree[Element]:
-    suite = Element("testsuite", name=_text(file))
-    suite.extend(cases)
+    `kind` is the type of an error that is no problem of the file.
+    """
     root = Element("testsuites", name=_text(file))
-    root.append(suite)
+    suite = SubElement(root, "testsuite", name=_text(file))
+    errors = [(str(problem.span), "problem", problem.message, render(problem)) for problem in problems]
+    for name, kind_of_error, what, text in errors or [("the run", kind, message, message)]:
+        case = SubElement(suite, "testcase", classname=_text(file), name=_message(name), time=_seconds(0))
+        SubElement(case, "error", type=_text(kind_of_error), message=_message(what)).text = _text(text)
     for element in (suite, root):
         _count(element, list(suite))
     del root.attrib["skipped"]

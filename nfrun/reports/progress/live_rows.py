@@ -39,7 +39,7 @@ _STATES = {
 
 @frozen
 class Look:
-    """What a terminal shows: characters of its encoding, and colours or none."""
+    """Writes what a terminal can show: characters of its encoding, and colours or none."""
 
     encoding: str
     colored: bool

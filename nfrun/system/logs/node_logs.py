@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from nfrun.system.threads import start_thread
 
 STREAMS = ("stdout", "stderr")
 LOG = "log"  # the log lines of an attempt have a file like its streams
+_NAME = re.compile(rf"(.+)\.([1-9][0-9]{{0,9}})\.({'|'.join((*STREAMS, LOG))})")  # of a file
 KEEP_BYTES = 1 << 20  # bytes kept of a stream at its beginning, and again at its end
 _MOST_LINES = 10_000  # emitted per stream; a line takes more memory than its bytes
 _LONGEST = 16_384  # characters of a line; a longer one is split
@@ -34,6 +36,16 @@ OnLine = Callable[[str, str, str], object]  # node, stream or level, line
 def log_path(folder: Path, node: str, attempt: int, stream: str) -> Path:
     """Return the path of the file for one stream of an attempt."""
     return folder / f"{file_stem(node)}.{attempt}.{stream}"
+
+
+def logs_in(folder: Path) -> dict[str, dict[int, dict[str, Path]]]:
+    """Return the log files in a folder by the `file_stem` of the node, by attempt and by stream, in this order."""
+    found: dict[str, dict[int, dict[str, Path]]] = {}
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for path in sorted(folder.iterdir(), reverse=True):
+            if name := _NAME.fullmatch(path.name):
+                found.setdefault(name[1], {}).setdefault(int(name[2]), {})[name[3]] = path
+    return {stem: dict(sorted(attempts.items())) for stem, attempts in found.items()}
 
 
 class Logs:
