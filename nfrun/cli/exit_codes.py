@@ -30,17 +30,8 @@ from nfrun.system.std_streams import Messages, discard_stdout
 if TYPE_CHECKING:
     from nfrun.core.events import RunFinished
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CLUSTER, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION, EXIT_INTERRUPTED = (
-    0,
-    1,
-    2,
-    69,
-    70,
-    74,
-    75,
-    77,
-    130,
-)
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_CLUSTER, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION, EXIT_INTERRUPTED = 69, 70, 74, 75, 77, 130
 OnError = Callable[[str, Sequence[Diagnostic], Messages], object]  # gets the message, without secrets, and the problems
 
 EXIT_SIGNAL = 128  # plus the number of the signal, as in shells
@@ -101,21 +92,13 @@ def report_errors(
         discard_stdout()  # its reader has exited, as with `| head`: no error, so no message
         raise SystemExit(EXIT_CLOSED_PIPE) from None
     except WorkDirLocked as error:
-        how = "--wait without a duration" if wait else "--wait"
-        more = (
-            "wait until it has ended"
-            if wait is None
-            else f"{how} waits until it has ended; --work DIR keeps runs elsewhere"
-        )
-        leave(EXIT_LOCKED, f"nfrun: {error}\n   {more}")
+        leave(EXIT_LOCKED, f"nfrun: {error}\n   {_to_wait(wait)}")
     except (NotRecorded, SelectionError) as error:
         leave(EXIT_USAGE, f"nfrun: {error}")
-    except ClusterError as error:
-        leave(EXIT_CLUSTER, f"nfrun: {error}")
+    except (ClusterError, HandoffError) as error:
+        leave(EXIT_CODES[cause_of(error)], f"nfrun: {error}")
     except PermissionError as error:
         leave(EXIT_CODES[cause_of(error)], f"nfrun: no permission: {error.filename or error}")
-    except HandoffError as error:
-        leave(EXIT_CODES[cause_of(error)], f"nfrun: {error}")
     except OSError as error:
         # Not its own text, which has an errno that means nothing to users.
         named = "" if error.filename is None else f"{error.filename}: "
@@ -125,6 +108,14 @@ def report_errors(
         leave(EXIT_INTERRUPTED, "nfrun: interrupted")
     except Exception as error:
         leave(EXIT_CODES[cause_of(error)], f"nfrun: {_out_of_memory(error) or _bug(error)}")
+
+
+def _to_wait(wait: float | None) -> str:
+    """Return what to do about a locked work folder. `wait` is the value of `--wait`, None without that option."""
+    if wait is None:
+        return "wait until it has ended"
+    how = "--wait without a duration" if wait else "--wait"
+    return f"{how} waits until it has ended; --work DIR keeps runs elsewhere"
 
 
 def _out_of_memory(error: Exception) -> str:
