@@ -5,6 +5,7 @@ expressions: paths, values, variables, settings and conditions.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -35,7 +36,7 @@ from nfrun.pipeline_file.parameters import bind_params, default_names, env_text,
 from nfrun.pipeline_file.references import includes, items
 from nfrun.pipeline_file.schema import check_setting
 from nfrun.pipeline_file.settings import fields_of, is_evaluated, setting_path
-from nfrun.pipeline_file.subpipelines import check_count, expand_included, too_many_included
+from nfrun.pipeline_file.subpipelines import check_count, expand_included, too_many
 from nfrun.pipeline_file.yaml.document import Document, Keys
 from nfrun.system.logs.redaction import MASK, Redactor
 
@@ -457,13 +458,8 @@ class _Run:
     def with_included(self, pipeline: Pipeline, document: Document, binder: NodeBinder) -> Pipeline:
         """Return the pipeline with the nodes of those that its nodes name, each bound with the values given to it."""
         made: dict[str, Pipeline] = {}
-        including = list(filter(includes, pipeline.nodes.values()))
-        if wrong := too_many_included(
-            pipeline, document, ((s, _values(pipeline.included[s.body], s)) for s in including)
-        ):
-            binder.diagnostics.append(wrong)
-            return pipeline
-        for spec in including:
+        counts = Counter([spec.declared for spec in pipeline.nodes.values()])
+        for spec in filter(includes, pipeline.nodes.values()):
             other = pipeline.included[spec.body]
             before = len(binder.diagnostics)
             for name, value in spec.with_.items():
@@ -473,10 +469,16 @@ class _Run:
             binder.diagnostics += _missing_secrets(other, of, self.environ) if self.to_run else ()
             if len(binder.diagnostics) > before:
                 continue
+            values = {name: param.default for name, param in other.params.items()} | dict(spec.with_)
             try:
-                made[spec.id] = self.bound(other, of, _values(other, spec), pipeline.env, pipeline.redacted_env)
+                made[spec.id] = self.bound(other, of, values, pipeline.env, pipeline.redacted_env)
             except SpecError as error:
                 binder.diagnostics += error.diagnostics
+                continue
+            counts[spec.declared] += len(made[spec.id].nodes) - 1
+            if wrong := too_many(pipeline, counts):  # to bind all others may take long
+                binder.add(wrong)
+                return pipeline
         if binder.diagnostics:
             return pipeline
         env, redacted = dict(pipeline.env), dict(pipeline.redacted_env)
@@ -489,11 +491,6 @@ class _Run:
                     binder.report(("env", key), what, hint, span=span)
             redacted |= {key: text for key, text in other.redacted_env.items() if key not in pipeline.env}
         return expand_included(replace(pipeline, env=env, redacted_env=redacted), made, binder)
-
-
-def _values(other: Pipeline, spec: NodeSpec) -> dict[str, Any]:
-    """Return the values of the parameters of a pipeline that a node includes."""
-    return {name: param.default for name, param in other.params.items()} | dict(spec.with_)
 
 
 def _missing_secrets(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Iterator[Diagnostic]:

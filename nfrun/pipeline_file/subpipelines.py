@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.errors import Problem, SourceSpan, SpecError
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import ellipsize
-from nfrun.core.values import field, frozen, mutable, replace
+from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.folders import relative_folder
 from nfrun.nodes.pipeline import INPUT
-from nfrun.nodes.registry import KINDS
 from nfrun.pipeline_file.axes import MAX_ID, MAX_NODES, Names, find_values
 from nfrun.pipeline_file.cells import MadeCells, seen_by_graph
 from nfrun.pipeline_file.conditions import of_sections, unread_outputs
@@ -322,19 +321,6 @@ def documents_of(included: Iterable[tuple[Pipeline, Document]]) -> dict[str, Doc
     return found
 
 
-@frozen
-class _Count:
-    """How many nodes a pipeline has, or at least if not `is_exact`.
-
-    `largest` is the node with most of them, and `text` says how many cells it has.
-    """
-
-    nodes: int
-    largest: str
-    text: str
-    is_exact: bool
-
-
 def with_included(pipeline: Pipeline, document: Document) -> list[tuple[Pipeline, Document]]:
     """Return the pipeline and all that it includes, directly or through others, each file once, with its document."""
     found = {pipeline.file: (pipeline, document)}
@@ -346,62 +332,37 @@ def with_included(pipeline: Pipeline, document: Document) -> list[tuple[Pipeline
     return [*found.values()]
 
 
-def check_count(pipeline: Pipeline, document: Document, names: Names = NOTHING) -> None:
-    """Raise SpecError if a pipeline, or one that it includes, has too many nodes with those that it includes.
+def check_count(
+    pipeline: Pipeline, document: Document, names: Names = NOTHING, known: dict[str, int] | None = None
+) -> int:
+    """Return how many nodes a pipeline has with those that it includes, at least. Raises SpecError for too many.
 
     `names` are those that the expressions of its axes see. An axis whose values are not known counts as one value.
+    `known` are the counts of other files.
     """
-    known: dict[str, _Count] = {}
-    for one, its in with_included(pipeline, document)[::-1] if pipeline.included else ():
-        count = _counted(one, names if one is pipeline else NOTHING, known)
-        if one.included and count.nodes > MAX_NODES:
-            raise SpecError([_diagnostic(one, its, count)])
-
-
-def too_many_included(
-    pipeline: Pipeline, document: Document, given: Iterable[tuple[NodeSpec, Mapping[str, Any]]]
-) -> Diagnostic | None:
-    """Return what is wrong if a pipeline has too many nodes with those that its cells include.
-
-    `given` has the nodes that include others, each with the values of the parameters there.
-    """
-    total, known = len(pipeline.nodes), dict[str, _Count]()
-    for spec, params in given:
-        other = pipeline.included[spec.body]
-        count = _counted(other, NOTHING, known)
-        if not count.is_exact:
-            count = _counted(other, {"params": params}, dict(known))
-        total += count.nodes - 1
-        if total > MAX_NODES:
-            text = f"'{spec.id}' has {count.nodes:,}, and there {count.text}"
-            return _diagnostic(pipeline, document, _Count(total, spec.declared, text, is_exact=False))
-    return None
-
-
-def _diagnostic(pipeline: Pipeline, document: Document, count: _Count) -> Diagnostic:
-    has = "has" if count.is_exact else "has at least"
-    what = f"the pipeline {has} {count.nodes:,} nodes, and at most {MAX_NODES:,}: {count.text}"
-    body = document.root["nodes"][count.largest]
-    key = "matrix" if "matrix" in body else next(key for key in body if key in KINDS)
-    return Diagnostic(document.span("nodes", count.largest, key), what)
-
-
-def _counted(pipeline: Pipeline, names: Names, known: dict[str, _Count]) -> _Count:
-    """Count the nodes. `known` has the counts of others by their files, and gets that of this one."""
-    if pipeline.file in known and not names:
-        return known[pipeline.file]
-    axes, _ = find_values(pipeline, seen_by_graph(names), reads_data=False)
-    made = MadeCells(replace(pipeline, axes=axes))
-    cells = made.counts()
-    others = {body: _counted(other, NOTHING, known) for body, other in pipeline.included.items()}
-    inner = {name: others[spec.body] for name, spec in pipeline.nodes.items() if includes(spec) and spec.body in others}
-    nodes = {name: count * (inner[name].nodes if name in inner else 1) for name, count in cells.items()}
-    largest = max(nodes, key=nodes.__getitem__)
-    spec = pipeline.nodes[largest]
-    text = f"'{largest}' has {cells[largest]:,} ({made.text(spec.axes)})" if spec.axes else f"'{largest}'"
-    if largest in inner:
-        each = f"of {inner[largest].nodes:,} nodes each" if spec.axes else f"has {inner[largest].nodes:,} nodes"
-        text = f"{text} {each}, and there {inner[largest].text}"
-    is_exact = all(axis.values for axis in axes.values()) and all(count.is_exact for count in others.values())
-    known[pipeline.file] = _Count(sum(nodes.values()), largest, text, is_exact)
+    if not pipeline.included and known is None:
+        return 0
+    known = {} if known is None else known
+    if pipeline.file not in known:
+        axes, _ = find_values(pipeline, seen_by_graph(names), reads_data=False)
+        counts = MadeCells(replace(pipeline, axes=axes)).counts()
+        others = {
+            body: check_count(other, document.others[other.file], known=known)
+            for body, other in pipeline.included.items()
+        }
+        for name, spec in pipeline.nodes.items():
+            counts[name] *= others.get(spec.body, 1) if includes(spec) else 1
+        if pipeline.included and (wrong := too_many(pipeline, counts)):
+            raise SpecError([document.told(wrong)])
+        known[pipeline.file] = sum(counts.values())
     return known[pipeline.file]
+
+
+def too_many(pipeline: Pipeline, counts: Mapping[str, int]) -> Problem | None:
+    """Return what is wrong if the nodes of a file become too many. `counts` has how many each becomes, at least."""
+    if (total := sum(counts.values())) <= MAX_NODES:
+        return None
+    largest = max(counts, key=counts.__getitem__)
+    what = f"the pipeline has at least {total:,} nodes with those of other files, and at most {MAX_NODES:,}"
+    kind = next(spec.kind for spec in pipeline.nodes.values() if spec.declared == largest)
+    return Problem(("nodes", largest, kind), f"{what}: '{largest}' becomes {counts[largest]:,}")
