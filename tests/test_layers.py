@@ -25,7 +25,7 @@ tables 7349
 code 6753
 rows 2737
 nodes 6861
-pipeline_file 7232
+pipeline_file 7123
 engine 4404
 cluster 3407
 history 6292

@@ -24,9 +24,8 @@ from nfrun.core.values import frozen, replace
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.parameters import env_text
-from nfrun.pipeline_file.references import items
 from nfrun.pipeline_file.settings import is_evaluated
-from nfrun.pipeline_file.yaml.document import Keys
+from nfrun.pipeline_file.yaml.document import Keys, items
 
 _SOURCES = ("files", "rows", "of")
 _NO_INCLUDE = "combinations that are no product are one axis of mappings: case: [{id: a, …}, {id: b, …}]"

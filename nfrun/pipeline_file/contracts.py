@@ -12,17 +12,15 @@ from typing import Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.contracts import CHECKS, OF_TABLES, Check, Contract, default_name
 from nfrun.core.output_types import form_of
-from nfrun.core.pipeline import NOTHING, Input, NodeSpec
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.user_checks import check_problems
-from nfrun.pipeline_file.axes import DeclaredAxes
 from nfrun.pipeline_file.findings import Findings
-from nfrun.pipeline_file.references import hint_for, parse_reference, resolved
 from nfrun.pipeline_file.settings import is_evaluated
 from nfrun.pipeline_file.yaml.document import Document, Keys
-from nfrun.tables.contracts.check_values import reference_of, value_problems
+from nfrun.tables.contracts.check_values import value_problems
 from nfrun.tables.contracts.type_names import OTHERS, TypeNameError, parse_type
 
 KEYS = ("schema", "checks")
@@ -190,35 +188,3 @@ def checks_path(document: Document, node: str, output: str, key: str = "checks")
     if isinstance(form, dict) and key in form:
         return ("nodes", node, "outputs", output, key)
     return ("nodes", node, key)
-
-
-def resolve_check_references(found: Findings, nodes: dict[str, NodeSpec], declared: DeclaredAxes) -> None:
-    """Find the outputs that checks refer to, and report what they cannot refer to. A node may refer to itself."""
-    for name, spec in list(nodes.items()):
-        if not spec.contracts:
-            continue
-        inputs = []
-        for output, contract in spec.contracts.items():
-            for check in contract.checks:
-                if check.kind != "references" or not is_evaluated(check.value):
-                    continue
-                for column, text in check.value.items():
-                    path = (*checks_path(found.document, name, output), check.index, check.kind, column)
-                    ref = parse_reference(reference_of(text)[0])
-                    if ref.node == name:
-                        continue
-                    if ref.node not in found.document.root["nodes"]:
-                        what = f"a check of '{ellipsize(name)}' refers to '{ellipsize(ref)}', which is not defined"
-                        found.report(path, what, hint_for(found, ref, name, nodes))
-                        continue
-                    referred, seen = resolved(found, name, ref, nodes, path), declared.seen_by(name)
-                    left = [axis for axis in declared.of_nodes.get(ref.node, ()) if axis not in seen]
-                    if left and ref.node not in declared.unclear:
-                        what = (
-                            f"'{ellipsize(ref.node)}' has the axis '{left[0]}', which '{ellipsize(name)}' does not have"
-                        )
-                        found.report(path, what, "refer to a node that gathers its cells")
-                    elif referred is not None:
-                        inputs.append(Input(check.input_name(output, column), referred, optional=True))
-        if inputs:
-            nodes[name] = replace(spec, references=tuple(inputs))

@@ -25,26 +25,16 @@ from nfrun.nodes.registry import KINDS, kind_of, owners_of_settings, written_kin
 from nfrun.nodes.use import USE
 from nfrun.pipeline_file.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.pipeline_file.budgets import read_budgets
-from nfrun.pipeline_file.cells import match_inputs
 from nfrun.pipeline_file.columns import check_columns
 from nfrun.pipeline_file.conditions import condition_problem
-from nfrun.pipeline_file.contracts import checks_path, read_contracts, resolve_check_references, without_problems
+from nfrun.pipeline_file.contracts import checks_path, read_contracts, without_problems
 from nfrun.pipeline_file.expression_checks import check_expressions
 from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_paths
 from nfrun.pipeline_file.findings import Findings, in_file_order, span_in_text
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.overlays import check_profiles, with_inputs, with_profile
 from nfrun.pipeline_file.parameters import check_param, env_text, param_of
-from nfrun.pipeline_file.references import (
-    input_refs,
-    items,
-    long_input,
-    report_cycles,
-    resolve_last_references,
-    resolve_references,
-    shown_outputs,
-    type_inputs,
-)
+from nfrun.pipeline_file.references import References, input_refs, long_input, report_cycles
 from nfrun.pipeline_file.schema import check_schema
 from nfrun.pipeline_file.settings import (
     WITH_EXPRESSIONS,
@@ -60,7 +50,7 @@ from nfrun.pipeline_file.settings import (
 )
 from nfrun.pipeline_file.subpipelines import Including, documents_of, read_included, with_place
 from nfrun.pipeline_file.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, means_map, node_keys
-from nfrun.pipeline_file.yaml.document import Document, Keys, load
+from nfrun.pipeline_file.yaml.document import Document, Keys, items, load
 from nfrun.pipeline_file.yaml.text_file import closest_file
 from nfrun.system.atomic_files import PARTIAL
 from nfrun.system.os_errors import reason
@@ -148,10 +138,11 @@ class _Reader(Findings):
         with_plugins(self, nodes)
         included = read_included(self, nodes, self.including, self.read_other)
         self.document = replace(self.document, others=documents_of(included.values()))
-        resolve_references(self, nodes)
-        resolve_check_references(self, nodes, self.axes)
-        match_inputs(self, nodes, self.axes, {name: of.default for name, of in params.items() if not of.required})
-        type_inputs(self, nodes, {body: other for body, (other, _) in included.items()})
+        others = {body: other for body, (other, _) in included.items()}
+        references = References(
+            self, nodes, self.axes, {name: of.default for name, of in params.items() if not of.required}, others
+        )
+        references.resolve(nodes)
         report_cycles(self, nodes)
         check_maps(self, nodes)
         self.kinds(nodes, list(bodies))
@@ -159,7 +150,7 @@ class _Reader(Findings):
         check_columns(self, nodes if self.thorough else {})
         # The budgets of the file that is run count.
         budgets = read_budgets(self, (), nodes if len(self.including.chain) == 1 else {})
-        last = {section: self.last_nodes(section, defaults, nodes) for section in LAST_SECTIONS}
+        last = {section: self.last_nodes(section, defaults, references) for section in LAST_SECTIONS}
         self.files(nodes, params, folder)
         name = str(root.get("name", Path(self.document.file).stem))
         if "name" in root and ("name",) not in self.bad and not name.isprintable():
@@ -172,7 +163,7 @@ class _Reader(Findings):
             params=params,
             env={key: env_text(value) for key, value in self.mapping(root, "env").items()},
             nodes=nodes,
-            outputs=shown_outputs(self, nodes),
+            outputs=references.shown(),
             names_outputs="outputs" in self.document.root,
             secrets=tuple(name for _, name in items(root.get("secrets"))),
             axes=self.axes.axes,
@@ -185,7 +176,7 @@ class _Reader(Findings):
             budgets=budgets,
             timezone=read_timezone(self, (), root),
             inputs=tuple(self.mapping(root, "inputs")),
-            included={body: other for body, (other, _) in included.items()},
+            included=others,
         )
 
     def read_other(
@@ -227,17 +218,14 @@ class _Reader(Findings):
                 self.add(wrong, ("params", name))
         return param
 
-    def last_nodes(
-        self, section: str, defaults: Mapping[str, Any], nodes: Mapping[str, NodeSpec]
-    ) -> dict[str, NodeSpec]:
+    def last_nodes(self, section: str, defaults: Mapping[str, Any], references: References) -> dict[str, NodeSpec]:
         """Return the nodes of `on_failure` or `finally`; all their inputs are optional."""
         usual = {key: value for key, value in defaults.items() if key in LAST_SETTINGS}
         bodies = self.mapping(self.document.root, section).items()
         found = {name: self.node(name, body, usual, section) for name, body in bodies if isinstance(body, dict)}
         with_plugins(self, found)
-        resolve_last_references(self, found, nodes)
-        type_inputs(self, found, {}, nodes)
-        self.kinds(found, list(nodes))
+        references.resolve(found)
+        self.kinds(found, list(references.nodes))
         return found
 
     def node(self, name: str, body: Mapping[str, Any], defaults: Mapping[str, Any], section: str = "nodes") -> NodeSpec:

@@ -22,8 +22,7 @@ from nfrun.nodes.registry import kind_of
 from nfrun.nodes.unwaited_files import unwaited_files
 from nfrun.nodes.user_checks import missing_for, nodes_of_checks
 from nfrun.pipeline_file.contracts import checks_path
-from nfrun.pipeline_file.references import items
-from nfrun.pipeline_file.yaml.document import Document, Keys
+from nfrun.pipeline_file.yaml.document import Document, Keys, items
 from nfrun.system.file_search import inner_folder
 
 

@@ -33,11 +33,11 @@ from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.missing import missing
 from nfrun.pipeline_file.overlays import VARIABLE
 from nfrun.pipeline_file.parameters import bind_params, default_names, env_text, read_params_file, value_problem
-from nfrun.pipeline_file.references import includes, items
+from nfrun.pipeline_file.references import includes
 from nfrun.pipeline_file.schema import check_setting
 from nfrun.pipeline_file.settings import fields_of, is_evaluated, setting_path
 from nfrun.pipeline_file.subpipelines import check_count, expand_included, too_many
-from nfrun.pipeline_file.yaml.document import Document, Keys
+from nfrun.pipeline_file.yaml.document import Document, Keys, items
 from nfrun.system.logs.redaction import MASK, Redactor
 
 if TYPE_CHECKING:

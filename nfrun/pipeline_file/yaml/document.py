@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -185,6 +185,14 @@ class Document:
 def entries(value: Any) -> Iterable[tuple[Any, Any]]:
     """Return the keys and values of a mapping, or the indices and items of a list; nothing for other values."""
     return value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+
+
+def items(value: Any) -> Iterator[tuple[Keys, Any]]:
+    """Yield the items of a string, list or mapping (such as `inputs`), each with the steps that lead to it."""
+    if isinstance(value, str):
+        yield (), value
+    for key, item in entries(value):
+        yield (key,), item
 
 
 def parse(text: str, file: str) -> Document:
