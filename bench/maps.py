@@ -33,7 +33,7 @@ _BATCHES = {64: "<= 0.526", 1: "<= 0.588"}  # the loop takes 1.9 and 1.7 times a
 _BEYOND_IMPORTS = 0.3  # seconds that a run with a few new rows may take beyond its imports
 _IMPORTS = (
     "pyarrow.compute, asyncio, nfrun.cli.run_command, nfrun.session.run, nfrun.code.facts.fact_reader, "
-    "nfrun.rows.work, nfrun.engine.pipeline_run, nfrun.tables.store, nfrun.pipeline_file.loader, nfrun.reports.summary"
+    "nfrun.rows.work, nfrun.session.run, nfrun.tables.store, nfrun.pipeline_file.loader, nfrun.reports.summary"
 )
 _MANY = 1_000_000
 _MOST_SECONDS = 1.5  # to open and join a million rows

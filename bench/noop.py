@@ -6,7 +6,6 @@ any engine. The limit is on CPU time, which is more reliable than wall time on a
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -22,15 +21,17 @@ from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.executors.base import Placement
-from nfrun.engine.node_stats import NodeStatsFile, read_node_stats
-from nfrun.engine.pipeline_run import PipelineRun
+from nfrun.engine.node_stats import read_node_stats
 from nfrun.engine.placement import place_nodes
 from nfrun.history.cache.run_cache import RunCache
 from nfrun.history.journal import RunHeader
-from nfrun.history.work_dir import LOGS, SCRATCH, WorkDir, new_run_id
-from nfrun.reports.run_record import RunRecord
+from nfrun.history.work_dir import WorkDir, new_run_id
+from nfrun.session.options import RunOptions
+from nfrun.session.run import Caller, PreparedRun
+from nfrun.session.run_setup import RunSetup
+from nfrun.session.selection import Selection
 from nfrun.system.logs.redaction import Redactor
-from nfrun.tables.store import TableStore
+from nfrun.system.std_streams import Messages
 
 WORKERS = 2
 _NODES = Path(__file__).parent / "nodes"
@@ -67,45 +68,39 @@ def _run(
     number, timings = len(work_dir.run_folders()) + 1, work_dir.timings(pipeline)
     run_id = new_run_id(number)
     folder = work_dir.make_run_folder(run_id)
-    cache = None
+    started, cache = RunHeader(run_id, Path(pipeline.file).name, number), None
     if journal:
-        started = RunHeader(run_id, Path(pipeline.file).name, number)
         cache = RunCache(
             pipeline, plan, work_dir, folder, started, fresh=True, force=(), keep=True, fsync=False, warn=print
         )
-    record = RunRecord(plan)
-    run = PipelineRun(
-        pipeline,
-        plan,
-        run_id,
+    setup = RunSetup(
+        options=RunOptions(Path(pipeline.file), handoff=handoff if journal else "memory"),
+        pipeline=pipeline,
+        plan=plan,
+        selection=Selection(None, {}),
+        work=work_dir,
         folder=folder,
-        logs=folder / LOGS,
-        scratch=folder / SCRATCH,
-        environ=os.environ.copy(),
-        reporters=[record, NodeStatsFile(timings, read_node_stats(timings))],
-        make_store=lambda run: TableStore(
-            folder,
-            mode=handoff if journal else "memory",
-            retained=plan.retained,
-            on_published=run.output_published,
-            on_error=run.abort,
-            persistent=journal,
-        ),
+        started=started,
+        timings=timings,
+        recorded=read_node_stats(timings),
+        thread_variables={},
+        budget=None,
+        events=None,
         redactor=Redactor([]),
-        on_error=print,
-        gate=cache and cache.gate,
-        placement=placement,
+        messages=Messages(),
     )
+    watch = RunWatch(Path(pipeline.folder), work) if watched and not journal else None
+    caller = Caller(lambda run: (), nullcontext)
+    run = PreparedRun(setup, caller, lambda folder: None, cache, placement, None, watch)
     try:
-        watch = cache.watch if cache else RunWatch(Path(pipeline.folder), work) if watched else None
-        end = run.go(nullcontext, cache and cache.with_cache, watch)
+        result = run.go()
     finally:
-        run.close(lambda: None)
         if not journal:  # otherwise there is a file per node, and removing them would slow down the next run
             shutil.rmtree(folder, ignore_errors=True)
-    end = record.end or end  # the journal may have changed the status
-    if end.status != "ok" or run.dispatcher.stopped:
-        raise RuntimeError(f"the run ended as {end.status} {end.error}, without {run.dispatcher.stopped or 'nothing'}")
+    end = result.record.end or result.end  # the journal may have changed the status
+    if end.status != "ok" or result.stopped_reporters:
+        stopped = result.stopped_reporters or "nothing"
+        raise RuntimeError(f"the run ended as {end.status} {end.error}, without {stopped}")
     return end.at
 
 

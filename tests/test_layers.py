@@ -26,7 +26,7 @@ code 6753
 rows 2737
 nodes 6861
 pipeline_file 7123
-engine 4404
+engine 4155
 cluster 3407
 history 6292
 reports 3503

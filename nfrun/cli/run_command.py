@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
 from nfrun.core.pipeline import Pipeline
@@ -20,7 +20,7 @@ from nfrun.reports.printing import is_colored, is_plain, printer_on
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.option_fields import tells_github
 from nfrun.session.options import RunOptions
-from nfrun.session.run import Caller, run_prepared
+from nfrun.session.run import Caller, PreparedRun, run_prepared
 from nfrun.session.run_setup import RunSetup, set_up_run
 from nfrun.system.checksums import read_checked, write_checked
 from nfrun.system.logs.print_capture import capture_prints
@@ -57,27 +57,14 @@ def run_command(options: RunOptions, messages: Messages, command: Sequence[str] 
                 if run.detached:  # otherwise each GIL wait from now on takes 5 ms while the detached node runs
                     sys.setswitchinterval(_SWITCH_INTERVAL)
 
-            result = run_prepared(setup, Caller(lambda *parts: build_reporters(setup, results, *parts), around))
+            result = run_prepared(setup, Caller(partial(build_reporters, setup, results), around))
         stopped = [EXIT_CODES[cause] for cause in result.stopped_reporters.values()]
         return run_exit_code(result.end, caught) or next(iter(stopped), EXIT_OK), result.detached > 0
 
 
-def build_reporters(
-    setup: RunSetup,
-    results: IO[str],
-    record: RunRecord,
-    table: Callable[[str], Any],
-    placement: Mapping[str, str],
-    obstacles: Callable[[], Mapping[str, str]],
-    over_budget: Callable[[], tuple[int, int] | None],
-) -> Iterator[Reporter]:
-    """Yield the reporters that the options ask for, in order. They show the state in `record`.
-
-    `table(id)` opens an output, and returns None if there is nothing to show. Results for stdout are written to
-    `results`. `placement` has the executors of nodes that do not run on threads. `obstacles()` returns
-    why nodes are not reused, and `over_budget()` the bytes that kept tables take and the budget, if that is less.
-    """
-    options, pipeline = setup.options, setup.pipeline
+def build_reporters(setup: RunSetup, results: IO[str], run: PreparedRun) -> Iterator[Reporter]:
+    """Yield the reporters that the options ask for, in order. Results for stdout are written to `results`."""
+    options, pipeline, record = setup.options, setup.pipeline, run.record
     err, github = sys.stderr, tells_github(options, os.environ)
     if not options.quiet:
         yield _progress(options, pipeline.name, record, github)
@@ -89,8 +76,8 @@ def build_reporters(
 
     file = setup.work.previews(pipeline)
     read, write = partial(read_checked, file, "previews"), partial(write_checked, file, "previews")
-    previews = KnownPreviews(read, write, refs=record.refs, table=table, redact=setup.redactor)
-    yield _summary(setup, results, err, record, previews.of, placement, obstacles, over_budget)
+    previews = KnownPreviews(read, write, refs=record.refs, table=run.shown_table, redact=setup.redactor)
+    yield _summary(setup, results, err, run, previews.of)
     yield previews
     if options.json:
         from nfrun.reports.json_document import RunDocument
@@ -101,16 +88,9 @@ def build_reporters(
 
 
 def _summary(
-    setup: RunSetup,
-    results: IO[str],
-    err: IO[str],
-    record: RunRecord,
-    preview: Callable[[str], Preview | None],
-    placement: Mapping[str, str],
-    obstacles: Callable[[], Mapping[str, str]],
-    over_budget: Callable[[], tuple[int, int] | None],
+    setup: RunSetup, results: IO[str], err: IO[str], run: PreparedRun, preview: Callable[[str], Preview | None]
 ) -> Reporter:
-    options, pipeline = setup.options, setup.pipeline
+    options, pipeline, record = setup.options, setup.pipeline, run.record
     from nfrun.reports.summary import Summary
 
     if not options.quiet and not all(is_plain(stream, options.color) for stream in (results, err)):
@@ -125,14 +105,14 @@ def _summary(
         outputs={} if options.json else pipeline.outputs,
         absent={} if options.json else {name: id.node for name, id in pipeline.absent_outputs.items()},
         preview=preview,
-        obstacles=obstacles,
-        over_budget=over_budget,
+        obstacles=run.obstacles,
+        over_budget=run.over_budget,
         place=lambda node: str(pipeline.spec_of(node).source),
         cpu=time.process_time,
         kept_on_threads=lambda node: (
             (pipeline.spec_of(node).executor if options.executor == "file" else options.executor) == "thread"
         ),
-        children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in placement),
+        children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in run.executors),
         makespan=lambda durations: _makespan(pipeline, record, durations),
         quiet=options.quiet,
         redact=setup.redactor,

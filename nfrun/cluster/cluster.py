@@ -124,7 +124,7 @@ class RemoteAttempts(OrderedAttempts):
         super().__init__(context.runner)
         self._store = context.store
         self._worker_environ = context.placement.worker_environ
-        self._on_begun, self._on_error = context.on_begun, context.on_error
+        self._on_begun, self._on_error = context.runner.on_begun, context.on_error
         self._slots = slots
         self._made_by: dict[str, str] = {}  # the workers that have the files of outputs at hand
         self._executions: dict[str, _Execution] = {}  # those under way, by token

@@ -1,14 +1,14 @@
 """Runs a pipeline file: `run_pipeline` is a function for any Python program, `run_prepared` for one that prepares it.
 
-`run_setup.py` prepares the run before. `PreparedRun` puts it together: the engine, its store, cache, cluster and
-reporters.
+`run_setup.py` prepares the run before. `PreparedRun` is the run.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
@@ -18,32 +18,39 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from nfrun.code.fingerprint import FolderCode
 from nfrun.code.module_space import FolderModules
+from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.errors import Cause, ClusterError, SelectionError, SpecError, cause_of
-from nfrun.core.events import RunFinished
-from nfrun.core.pipeline import OutputId
-from nfrun.core.plan import SCHEDULES, Plan, with_lookups
+from nfrun.core.events import AllNodesEnded, CallStarted, NodeLogged, NodeProgressed, NodeStarted, Outcome, RunFinished
+from nfrun.core.plan import SCHEDULES, Plan, last_plan, with_lookups
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen, replace
-from nfrun.engine.attempt_context import Importer
-from nfrun.engine.event_dispatch import Reporter
-from nfrun.engine.executors.base import Placement
-from nfrun.engine.executors.registry import CLUSTERS
+from nfrun.engine.attempt import AttemptRunner, RunAttempt
+from nfrun.engine.attempt_context import Importer, RunCoroutine
+from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, Reporter
+from nfrun.engine.executors.base import ExecutorContext, MakeExecutor, Placement
+from nfrun.engine.executors.registry import CLUSTERS, DEFAULT_EXECUTOR, EXECUTORS, prepare_executors
+from nfrun.engine.gil_contention import GilContention
+from nfrun.engine.instance_closer import InstanceCloser
 from nfrun.engine.node_stats import NodeStatsFile
-from nfrun.engine.pipeline_run import PipelineRun
 from nfrun.engine.placement import place_nodes
 from nfrun.engine.runner import Run
 from nfrun.history.cache.reuse_decision import plan_without_results
 from nfrun.history.cache.run_cache import RunCache
 from nfrun.history.run_plan import Circumstances, write_run_plan
 from nfrun.history.work_dir import LOGS, SCRATCH
+from nfrun.nodes.base import CancelToken
+from nfrun.nodes.external_files import declared_files, failure_without
 from nfrun.nodes.folders import folders_of
+from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.budgets import with_memory_here
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.options import RunOptions
 from nfrun.session.report_files import write_report
 from nfrun.session.run_setup import RunSetup, set_up_run
-from nfrun.system.atomic_files import atomic_write
+from nfrun.system.atomic_files import atomic_write, remove
+from nfrun.system.logs.node_logs import Logs
+from nfrun.system.logs.redaction import redact_events
 from nfrun.system.native_threads import arrow_threads
 from nfrun.system.runtime import available_memory, collect_rarely, cores, peak_rss, process_began
 from nfrun.system.std_streams import Messages
@@ -51,21 +58,11 @@ from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, LateStor
 
 if TYPE_CHECKING:
     from nfrun.cluster.base import Cluster
-    from nfrun.engine.executors.base import MakeExecutor, Placement
     from nfrun.lookback.run_reference import ListedRun
     from nfrun.reports.json_document import EndReport
     from nfrun.tables.store import TableStore
 
 
-# Opens an output by its id; None if it cannot be read.
-OpenTable: TypeAlias = Callable[[OutputId], Any]
-# Returns why nodes are not reused, by node, "" if an earlier run has told it. It is called at the end of the run.
-Obstacles: TypeAlias = Callable[[], Mapping[str, str]]
-# Returns the bytes that kept tables take, and the budget, if that is less. It is called at the end of the run.
-OverBudget: TypeAlias = Callable[[], "tuple[int, int] | None"]
-BuildReporters: TypeAlias = Callable[
-    [RunRecord, OpenTable, Mapping[str, str], Obstacles, OverBudget], Iterable[Reporter]
-]
 Around: TypeAlias = Callable[[Run], AbstractContextManager[object]]
 _MOST_FETCHED = 16_000_000  # bytes of a table that is fetched from object storage to show its first rows
 
@@ -74,13 +71,12 @@ _MOST_FETCHED = 16_000_000  # bytes of a table that is fetched from object stora
 class Caller:
     """Who runs a pipeline: a command, which owns its process, or a program.
 
-    `build_reporters(record, table, placement, obstacles, over_budget)` gets the executors of nodes that do not run on
-    threads as `placement`. `obstacles()` returns why nodes are not reused, and `over_budget()` that of `RunCache`.
-    Nodes run inside of `around(run)`. `in_program`: other runs and a program's own modules may be in this process.
-    Such a caller gets the tables of the pipeline's outputs with the result if it `takes_tables`.
+    `build_reporters(run)` makes the reporters that the caller wants. Nodes run inside of `around(run)`. `in_program`:
+    other runs and a program's own modules may be in this process. Such a caller gets the tables of the pipeline's
+    outputs with the result if it `takes_tables`.
     """
 
-    build_reporters: BuildReporters
+    build_reporters: Callable[[PreparedRun], Iterable[Reporter]]
     around: Around
     in_program: bool = False
     takes_tables: bool = True
@@ -103,7 +99,15 @@ class RunResult:
 
 
 class PreparedRun:
-    """A prepared run with all that it needs. Call `go` once."""
+    """Wires one run together: its store, executors, logs, cache and event dispatcher. Call `go` once.
+
+    Several runs can be under way in one process, on threads of their own. A run changes nothing that belongs to the
+    process, but for the audit hook of `code.watch`, which stays and does nothing while no run is under way. The caller
+    adds what it needs around the nodes, such as signal handlers or the capture of prints.
+
+    `record` has the state of the run, and `executors` those of the nodes that do not run on threads. `importer` is that
+    of `AttemptRunner`. `watch` sees what attempts open in a run without a cache.
+    """
 
     def __init__(
         self,
@@ -113,59 +117,163 @@ class PreparedRun:
         cache: RunCache | None,
         placement: Placement,
         cluster: Cluster | None,
+        watch: RunWatch | None = None,
     ) -> None:
         self._setup, self._caller, self._cache = setup, caller, cache
-        self._placement, self._cluster = placement, cluster
-        plan, nodes = with_lookups(setup.plan, cache.may_be_reused) if cache else setup.plan, setup.pipeline.nodes
-        self._record = RunRecord(
-            plan, {name: spec.of for name, spec in nodes.items() if spec.of and name in plan.nodes}
-        )
-        self._run = PipelineRun(
-            setup.pipeline,
+        self._placement, self._cluster, self.executors = placement, cluster, placement.executors
+        pipeline, grace = setup.pipeline, setup.options.grace
+        self._plan = plan = with_lookups(setup.plan, cache.may_be_reused) if cache else setup.plan
+        self._watch, run_id = cache.watch if cache else watch, setup.started.run
+        cells = {name: spec.of for name, spec in pipeline.nodes.items() if spec.of and name in plan.nodes}
+        self.record = RunRecord(plan, cells)
+        environ = {**os.environ, **setup.thread_variables, **pipeline.env}
+        prepare_executors(placement, environ)
+        self._report = _end_report(setup, self.record)
+        self._back_pressure = BackPressure()
+        self._instances = InstanceCloser(pipeline.nodes.values(), grace, setup.messages)
+        self._dispatcher = EventDispatcher([*self._reporters()], setup.messages, cache and cache.gate)
+        self._emit = redact_events(setup.redactor, self._dispatcher.emit)
+        logs = setup.folder / LOGS
+        self._logs = Logs(self._log, logs, setup.redactor.filter, self._back_pressure.has_room)
+        self._end_variables: dict[str, str] = {}  # for the last nodes, which are known when they start
+        contention = GilContention()
+        self.run = Run(
             plan,
-            setup.started.run,
-            folder=setup.folder,
-            logs=setup.folder / LOGS,
-            scratch=setup.folder / SCRATCH,
-            environ={**os.environ, **setup.thread_variables, **setup.pipeline.env},
-            reporters=self._reporters(),
-            make_store=self._store,
-            redactor=setup.redactor,
-            on_error=setup.messages,
-            report=_end_report(setup, self._record),
-            placement=placement,
-            gate=cache and cache.gate,
-            importer=importer,
+            self._emit,
+            placement=placement.executors,
             keep_going=setup.options.keep_going,
-            grace=setup.options.grace,
+            seed=zlib.crc32(run_id.encode()),  # the same for the same run id
+            grace=grace,
+            on_timeout=self._logs.detach,
+            on_wake=contention.look,
+            last_plans=self._last_plans,
             given=cache.given if cache else {},
-            on_cluster=_on_cluster(cluster) if cluster else None,
+        )
+        try:
+            self._store = self._make_store()
+        except BaseException:
+            self._dispatcher.close()
+            raise
+        self._runner = AttemptRunner(
+            *(pipeline, self._store, run_id, setup.folder / SCRATCH, environ, self._logs, self._progress),
+            contention=contention,
+            grace=grace,
+            importer=importer,
+            watch=self._watch,
+            exposed=placement.exposed,
+            unshared=placement.unshared,
+            in_files=placement.in_files,
+            end_variables=self._end_variables,
+            on_begun=self.run.begun,
         )
 
     def go(self) -> RunResult:
         """Run to the end, and return the result."""
-        run, cache, tables = self._run, self._cache, dict[str, Any]()
+        cache, tables = self._cache, dict[str, Any]()
         if cache is not None:
             record_plan(self._setup, self._placement, in_program=self._caller.in_program)
             if self._cluster is not None:
                 cache.note_workers(self._cluster.made_on)
-        hooks = (cache.with_cache, cache.watch, cache.known_outcome) if cache else ()
-        # A command shows the first tables only, and returns none.
-        takes_tables = self._caller.in_program and self._caller.takes_tables
-        returned = self._setup.pipeline.outputs if takes_tables else {}
         try:
-            end = run.go(self._caller.around, *hooks)
+            end = self._run_to_end()
         finally:
-            run.close(lambda: tables.update({name: self._table(output) for name, output in returned.items()}))
+            self._close(tables)
         if cache is not None:
             end = cache.end or end
-            if run.dispatcher.gate_error is not None:
-                end = end.with_error(run.dispatcher.gate_error)
-        return RunResult(end, self._record, run.run.detached, run.dispatcher.stopped, tables)
+            if self._dispatcher.gate_error is not None:
+                end = end.with_error(self._dispatcher.gate_error)
+        return RunResult(end, self.record, self.run.detached, self._dispatcher.stopped, tables)
+
+    def _run_to_end(self) -> RunFinished:
+        context = ExecutorContext(
+            self._runner,
+            self._with_cache,
+            self._store,
+            self._setup.folder,
+            self._plan.slots,
+            self._placement,
+            self._instances.finders,
+            self.run.abort,
+            self.run.waiting,
+            _on_cluster(self._cluster),
+        )
+        self._instances.finders.append(partial(unused_instances, self._runner.memo))
+        names = dict.fromkeys([DEFAULT_EXECUTOR, *self.executors.values()])
+        known = self._cache.known_outcome if self._cache else (lambda start: None)
+        with self._caller.around(self.run), nullcontext() if self._watch is None else self._watch.watching():
+            makers = {name: partial(EXECUTORS[name], context) for name in names}
+            return self.run.go(makers, self._store, known, self._instances.close_all)
+
+    def _with_cache(self, run_attempt: RunAttempt) -> RunAttempt:
+        """Wrap what makes attempts with the cache lookup.
+
+        Without a cache, let nodes fail of which a declared file is missing, as a cache does.
+        """
+        if self._cache is not None:
+            return self._cache.with_cache(run_attempt, self._store, self.run.abort)
+        pipeline = self._setup.pipeline
+        base = Path(pipeline.folder)
+
+        def run_with_files(start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
+            spec = pipeline.nodes.get(start.node)
+            if spec is not None and spec.files and not isinstance(start, CallStarted):
+                for entry, found in declared_files(spec, base).items():
+                    if not found:
+                        return Outcome(start.node, start.attempt, failure_without(entry, spec, base))
+            return run_attempt(start, cancel_token, run_coroutine)
+
+        return run_with_files
+
+    def _last_plans(
+        self, end: RunFinished, failed: Collection[str], longest: Callable[[], float | None]
+    ) -> Iterator[Plan]:
+        """Yield the plans that run one after the other when all nodes have ended, for a run that ended like this.
+
+        `failed` are the nodes that failed. `longest()` returns the seconds that a node may take, None before a signal.
+        """
+        pipeline, is_failure = self._setup.pipeline, end.status == "failed" and longest() is None
+        on_failure = pipeline.on_failure if is_failure else {}
+        if not on_failure and not pipeline.finally_:
+            return
+        self._end_variables |= {
+            "NFRUN_STATUS": end.status,
+            "NFRUN_FAILED": " ".join(name for name in self._plan.nodes if name in failed),
+        }
+        self._emit(AllNodesEnded(end.at, end))
+        if self._report is not None and self._report.written.wait(self._setup.options.grace):  # not if the disk hangs
+            self._end_variables["NFRUN_REPORT"] = str(self._report.path)
+        for specs in (on_failure, pipeline.finally_):
+            if specs:
+                yield last_plan(specs.values(), self._plan, longest())
+
+    def _close(self, tables: dict[str, Any]) -> None:
+        """Close logs, reporters and store. Adds the tables that the caller takes, before the store drops them."""
+        self._instances.close_all()
+        self._logs.close()
+        self._dispatcher.close()
+        for open_map in self._runner.open_maps.values():  # of nodes that were cancelled: the next run goes on from them
+            with suppress(Exception):
+                open_map.close()
+        # A command shows the first tables only, and returns none.
+        takes_tables = self._caller.in_program and self._caller.takes_tables
+        for name, output in self._setup.pipeline.outputs.items() if takes_tables else ():
+            tables[name] = self._table(output)
+        self._store.close()
+        self._runner.memo.clear()  # so that what kinds keep there, such as a DuckDB instance, is freed now
+        remove(self._runner.scratch, ignore_errors=True)
+        with suppress(OSError):
+            self._setup.folder.rmdir()  # only if the run kept nothing
+
+    def _log(self, node: str, level: str, line: str) -> None:
+        self._back_pressure.sent()
+        self._emit(NodeLogged(self.run.now(), node, level, line))
+
+    def _progress(self, node: str, done: float, total: float | None) -> None:
+        self._emit(NodeProgressed(self.run.now(), node, done, total))
 
     def _reporters(self) -> Iterator[Reporter]:
-        setup, cache, executors = self._setup, self._cache, self._placement.executors
-        yield self._record
+        setup = self._setup
+        yield self.record
         if setup.events is not None:
             from nfrun.reports.line_reporter import EventsFile
 
@@ -173,27 +281,38 @@ class PreparedRun:
         if setup.options.junit is not None:
             from nfrun.session.ci_files import junit_file
 
-            yield junit_file(setup, self._record, setup.options.junit)
-        notes = (lambda: cache.obstacles, lambda: cache.over_budget) if cache else (dict, lambda: None)
-        yield from self._caller.build_reporters(self._record, self._shown, executors, *notes)
-        yield NodeStatsFile(setup.timings, setup.recorded, executors)
+            yield junit_file(setup, self.record, setup.options.junit)
+        yield from self._caller.build_reporters(self)
+        yield NodeStatsFile(setup.timings, setup.recorded, self.executors)
+        if self._report is not None:
+            yield self._report
+        yield self._back_pressure
+        yield self._instances
 
-    def _table(self, output: OutputId) -> Any:
+    def obstacles(self) -> Mapping[str, str]:
+        """Return why nodes are not reused, by node, "" if an earlier run has told it. Call it at the end of the run."""
+        return self._cache.obstacles if self._cache else {}
+
+    def over_budget(self) -> tuple[int, int] | None:
+        """Return the bytes that kept tables take, and the budget, if that is less. Call it at the end of the run."""
+        return self._cache.over_budget if self._cache else None
+
+    def shown_table(self, output: str) -> Any:
+        """Open an output to show its first rows, unless it is large and far away. None if it cannot be read."""
+        ref = self.record.refs[output]
+        is_far = ref.is_remote and not (ref.stored or "").startswith("file:")
+        return None if is_far and (ref.size or 0) > _MOST_FETCHED else self._table(output)
+
+    def _table(self, output: str) -> Any:
         """Open an output by its id; None if it cannot be read."""
         with suppress(Exception):  # a failed preview must not fail the run
-            ref, store = self._record.refs[output], self._run.store
+            ref, store = self.record.refs[output], self._store
             if (ref.path or ref.stored) and not store.holds(ref):  # of a node that was reused
                 store.register_file(ref)
             return store.open(ref)
         return None
 
-    def _shown(self, output: OutputId) -> Any:
-        """Open an output to show its first rows, unless it is large and far away."""
-        ref = self._record.refs[output]
-        is_far = ref.is_remote and not (ref.stored or "").startswith("file:")
-        return None if is_far and (ref.size or 0) > _MOST_FETCHED else self._table(output)
-
-    def _store(self, run: Run) -> TableStore:
+    def _make_store(self) -> TableStore:
         """Make the table store of the run.
 
         The store of a run in which no node runs is made when a table is read, if at all.
@@ -207,7 +326,11 @@ class PreparedRun:
         def make() -> TableStore:
             from nfrun.tables.places.stored_outputs import StoredOutputs
 
-            store = store_class(options.handoff) if in_program else _store_class(setup)
+            store = store_class(options.handoff)  # imports Arrow
+            if not in_program and (threads := arrow_threads(setup.thread_variables)):
+                import pyarrow
+
+                pyarrow.set_cpu_count(threads)
             return store(
                 setup.folder,
                 mode=options.handoff,
@@ -217,8 +340,8 @@ class PreparedRun:
                 unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),
                 fsync=options.fsync,
                 stored=StoredOutputs(None if cluster is None else cluster.place),
-                on_published=run.output_published,
-                on_error=run.abort,
+                on_published=self.run.output_published,
+                on_error=self.run.abort,
             )
 
         may_run = self._cache is None or len(self._cache.reused_nodes) < len(nodes)
@@ -227,7 +350,9 @@ class PreparedRun:
         return make() if may_run else cast("TableStore", LateStore(make, fsync=options.fsync))
 
 
-def _on_cluster(cluster: Cluster) -> MakeExecutor:
+def _on_cluster(cluster: Cluster | None) -> MakeExecutor | None:
+    if cluster is None:
+        return None
     from nfrun.cluster.cluster import ClusterExecutor
 
     return partial(ClusterExecutor, cluster)
@@ -248,16 +373,6 @@ def _write_report(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)  # the folder of the run may have been removed
     with atomic_write(path, private=True) as partial:
         Path(partial).write_text(text, encoding="utf-8")
-
-
-def _store_class(setup: RunSetup) -> type[TableStore]:
-    """Import the class of the store, and with it Arrow, with the settings of a command that owns its process."""
-    store = store_class(setup.options.handoff)
-    if threads := arrow_threads(setup.thread_variables):
-        import pyarrow
-
-        pyarrow.set_cpu_count(threads)
-    return store
 
 
 def record_plan(setup: RunSetup, placement: Placement, *, in_program: bool) -> None:
@@ -298,11 +413,15 @@ def run_pipeline(options: RunOptions, reporters: Iterable[Reporter] = (), around
     does not reach them.
     """
     with set_up_run(options, Messages()) as setup:
-        return run_in_program(setup, lambda *parts: reporters, around)
+        return run_in_program(setup, lambda run: reporters, around)
 
 
 def run_in_program(
-    setup: RunSetup, build_reporters: BuildReporters, around: Around, *, takes_tables: bool = True
+    setup: RunSetup,
+    build_reporters: Callable[[PreparedRun], Iterable[Reporter]],
+    around: Around,
+    *,
+    takes_tables: bool = True,
 ) -> RunResult:
     """Run a prepared pipeline as `run_pipeline` does, and return its result. The other arguments are of `Caller`."""
     from nfrun.system.logs.print_capture import capture_prints

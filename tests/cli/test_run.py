@@ -61,8 +61,8 @@ def test_an_executor_of_others_runs_a_pipeline_by_its_name(folder: Path, monkeyp
     monkeypatch.setitem(
         EXECUTORS,
         "single",
-        lambda preparation: (
-            lambda context, on_outcome: SingleThread(context.with_cache(context.runner), on_outcome, context.on_begun)
+        lambda context, on_outcome: SingleThread(
+            context.with_cache(context.runner), on_outcome, context.runner.on_begun
         ),
     )
     nodes = """
@@ -85,7 +85,7 @@ def test_gil_waits_are_sampled_while_nodes_run(folder: Path, monkeypatch: pytest
             looked.set()
             super().look(late)
 
-    monkeypatch.setattr("nfrun.engine.pipeline_run.GilContention", Looking)
+    monkeypatch.setattr("nfrun.session.run.GilContention", Looking)
     monkeypatch.setattr("builtins.looked", looked, raising=False)
     run(folder, "  a: {python: 'steps_of_launch:wait'}\n")
     assert looked.is_set()

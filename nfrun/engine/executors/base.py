@@ -1,4 +1,4 @@
-"""Defines what an executor is (`Executor`), and what it gets: `Preparation`, and then `ExecutorContext`.
+"""Defines what an executor is (`Executor`), and what it gets (`ExecutorContext`).
 
 An executor starts attempts and reports each outcome to a callback. The runner owns the scheduler.
 """
@@ -29,7 +29,7 @@ class Executor(Protocol):
     takes at most these amounts.
 
     `name` is that in the registry. If it `begins_at_once`, the timeout counts from `start`, even if the attempt waits
-    for a thread. Another executor calls `ExecutorContext.on_begun` when the work of an attempt begins: the timeout
+    for a thread. Another executor calls `AttemptRunner.on_begun` when the work of an attempt begins: the timeout
     counts from then, and not while the attempt waits for a worker or its files.
     """
 
@@ -85,27 +85,14 @@ ON_THREADS = Placement()
 
 
 @frozen
-class Preparation:
-    """What an executor can prepare itself for before the run begins.
-
-    `environ` is the environment of the run. `on_cluster` makes the executor of a run whose nodes are on a cluster.
-    """
-
-    placement: Placement
-    environ: Mapping[str, str]
-    on_cluster: MakeExecutor | None = None
-
-
-@frozen
 class ExecutorContext:
     """What the executors of a run share.
 
     `runner` makes an attempt in this process. `with_cache` wraps what makes an attempt with the lookup of earlier
     results. Outputs that are made elsewhere are files in `folder`, which `store` registers. `slots` is how many nodes
-    run at once. `on_begun(node, attempt, call)` reports that the work of an attempt, or of a call, begins. An executor
-    whose processes keep instances of classes adds to `finders` what finds the unused ones. `on_error(error)` ends the
-    run for an error outside of any node. `waiting()` returns the nodes that wait for free resources; an executor calls
-    it in `capacity` only.
+    run at once. An executor whose processes keep instances of classes adds to `finders` what finds the unused ones.
+    `on_error(error)` ends the run for an error outside of any node. `waiting()` returns the nodes that wait for free
+    resources; an executor calls it in `capacity` only. `on_cluster` makes the executor of a run on a cluster.
     """
 
     runner: AttemptRunner
@@ -114,12 +101,10 @@ class ExecutorContext:
     folder: Path
     slots: int
     placement: Placement
-    on_begun: Callable[[str, int, int], None]
     finders: list[FindUnused] = field(default_factory=list)
     on_error: Callable[[Exception], object] = lambda error: None
     waiting: Callable[[], Collection[str]] = lambda: ()
+    on_cluster: MakeExecutor | None = None
 
 
 MakeExecutor = Callable[[ExecutorContext, OnOutcome], Executor]
-# Imports an executor, starts what takes time in the background, and returns what makes the executor of the run.
-PrepareExecutor = Callable[[Preparation], MakeExecutor]

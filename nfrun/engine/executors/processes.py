@@ -54,7 +54,7 @@ class ProcessExecutor(ThreadExecutor):
         ]
         ahead = min(context.slots, len(ours) - len(own))
         self._workers = ProcessWorkers(
-            context.runner, context.store, context.folder, context.on_begun, ahead, placement=placement
+            context.runner, context.store, context.folder, context.runner.on_begun, ahead, placement=placement
         )
         context.finders.append(self._workers.unused_instances)
         super().__init__(context.with_cache(self._workers), on_outcome)
@@ -82,7 +82,7 @@ class ProcessWorkers(OrderedAttempts):
         runner: AttemptRunner,
         store: TableStore,
         outputs: Path,
-        on_begun: Callable[[str, int, int], None],
+        on_begun: Callable[[str, int, int], object],
         ahead: int = 0,
         take_seconds: float = TAKE_SECONDS,
         placement: Placement = ON_THREADS,

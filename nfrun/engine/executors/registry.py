@@ -5,46 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nfrun.engine.executors.base import (
-        Executor,
-        ExecutorContext,
-        MakeExecutor,
-        OnOutcome,
-        Preparation,
-        PrepareExecutor,
-    )
+    from collections.abc import Mapping
+
+    from nfrun.engine.executors.base import Executor, ExecutorContext, MakeExecutor, OnOutcome, Placement
 
 
-def _thread(preparation: Preparation) -> MakeExecutor:
+def _thread(context: ExecutorContext, on_outcome: OnOutcome) -> Executor:
     from nfrun.engine.executors.threads import ThreadExecutor
     from nfrun.nodes.instances import RUN_COROUTINE
 
-    def make(context: ExecutorContext, on_outcome: OnOutcome) -> Executor:
-        runner = context.runner
-        executor = ThreadExecutor(context.with_cache(runner), on_outcome, runner.call_on_loop)
-        runner.memo[RUN_COROUTINE] = executor.run_coroutine
-        return executor
-
-    return make
+    runner = context.runner
+    executor = ThreadExecutor(context.with_cache(runner), on_outcome, runner.call_on_loop)
+    runner.memo[RUN_COROUTINE] = executor.run_coroutine
+    return executor
 
 
-def _process(preparation: Preparation) -> MakeExecutor:
-    from nfrun.engine.executors.fork_server import start_server
-    from nfrun.engine.executors.processes import PRELOAD, ProcessExecutor
-    from nfrun.system.native_threads import given_thread_variables
+def _process(context: ExecutorContext, on_outcome: OnOutcome) -> Executor:
+    from nfrun.engine.executors.processes import ProcessExecutor
 
-    # Arrow imports pandas to make most tables, where it is installed.
-    packages = [*preparation.placement.packages, "pandas"]
-    start_server(PRELOAD, packages, given_thread_variables(preparation.environ))
-    return ProcessExecutor
+    return ProcessExecutor(context, on_outcome)
 
 
-def _cluster(preparation: Preparation) -> MakeExecutor:
-    assert preparation.on_cluster is not None
-    return preparation.on_cluster
+def _cluster(context: ExecutorContext, on_outcome: OnOutcome) -> Executor:
+    assert context.on_cluster is not None
+    return context.on_cluster(context, on_outcome)
 
 
-EXECUTORS: dict[str, PrepareExecutor] = {"thread": _thread, "process": _process, "dask": _cluster}
+EXECUTORS: dict[str, MakeExecutor] = {"thread": _thread, "process": _process, "dask": _cluster}
 DEFAULT_EXECUTOR = "thread"
 
 # Those that run a node in a Python process of this machine: it has a GIL of its own, and only the built-in kinds. Nodes
@@ -53,3 +40,14 @@ WORKER_PROCESSES = ("process",)
 
 # Those that run a node on a worker of a cluster, which has the outputs of other nodes only from the store.
 CLUSTERS = ("dask",)
+
+
+def prepare_executors(placement: Placement, environ: Mapping[str, str]) -> None:
+    """Start in the background what takes time, before the run begins. `environ` is the environment of the run."""
+    if "process" in placement.executors.values():
+        from nfrun.engine.executors.fork_server import start_server
+        from nfrun.engine.executors.processes import PRELOAD
+        from nfrun.system.native_threads import given_thread_variables
+
+        # Arrow imports pandas to make most tables, where it is installed.
+        start_server(PRELOAD, [*placement.packages, "pandas"], given_thread_variables(environ))

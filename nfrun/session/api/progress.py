@@ -13,16 +13,18 @@ from nfrun.core.events import Event
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.last_line import last_line
 from nfrun.reports.run_record import RunRecord
+from nfrun.session.run import PreparedRun
 from nfrun.session.run_setup import RunSetup
 
 _SECONDS = 0.3  # between two updates, and before the first one
 
 
-def progress_of(setup: RunSetup, progress: bool | None) -> Callable[..., Sequence[Reporter]]:
+def progress_of(setup: RunSetup, progress: bool | None) -> Callable[[PreparedRun], Sequence[Reporter]]:
     """Return what builds the reporters of a run. `progress` is that of `RunnablePipeline.run`."""
     name, in_notebook = setup.pipeline.name, _is_notebook()
 
-    def build(record: RunRecord, *parts: object) -> Sequence[Reporter]:
+    def build(run: PreparedRun) -> Sequence[Reporter]:
+        record = run.record
         if in_notebook and progress is not False:
             return (NotebookProgress(record, name),)
         if not progress or in_notebook:
