@@ -26,6 +26,7 @@ from nfrun.cli.commands import version as print_version
 from nfrun.cli.completion import VARIABLE, answer_shell, completer, help_for_shells
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json, report_errors
 from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
+from nfrun.cli.other_words import command_hint, option_hint
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
@@ -194,12 +195,13 @@ for command, (_, command_options, command_help) in all_commands().items():
 
 
 def _hint(error: Any) -> str:
-    """Return what to type in place of a command that is a file, or of an argument too many; "" for other errors."""
+    """Return what to type in place of a command that is not there, or of an argument too many; "" for other errors."""
     if error.ctx is None:
         return ""
     if error.ctx.parent is None:
-        is_file = error.message.startswith("No such command") and sys.argv[1].endswith(_YAML)
-        return f"Did you mean 'run {sys.argv[1]}'?" if is_file else ""
+        if not error.message.startswith("No such command"):
+            return ""
+        return f"Did you mean 'run {sys.argv[1]}'?" if sys.argv[1].endswith(_YAML) else command_hint(sys.argv[1])
     extra = re.fullmatch(r"Got unexpected extra argument\(s\) \(([^\s-]\S*)\)", error.message)
     if extra is None:
         return ""
@@ -221,7 +223,7 @@ def main() -> NoReturn:
             help_of = [*words[1:], "--help"] if words[:1] == ["help"] else words  # `help run` is `run --help`
             code = app(help_of, prog_name="nfrun", standalone_mode=False)
         except _UsageError as error:
-            if hint := _hint(error):
+            if hint := option_hint(getattr(error, "option_name", "")) or _hint(error):
                 error.message, error.possibilities = f"{error.message.partition('. Did')[0].rstrip('.')}. {hint}", None
             buffer = io.StringIO()
             error.show(buffer)
