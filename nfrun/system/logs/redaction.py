@@ -40,8 +40,11 @@ CUT = "…"  # marks shortened text, next to which part of a value may be left
 _LEAST = 4  # minimum characters of a value's line, or of its part of a base64 text, to be redacted alone
 _LEAST_CUT = 3  # minimum characters of a value next to a cut; fewer reveal nothing
 _JAVASCRIPT, _WHOLE_URL = "!'()*", ";,/?:@&=+$!'()*#"  # left as is by encodeURIComponent, encodeURI
-_WIDTHS, _LEAST_LINE = (64, 76), 8  # of lines of base64, as programs write them; a shorter last line stays
 _LOOK = 4  # leading characters that usually suffice to rule out every form
+
+# A gap is what stands between two lines of base64: line ends, also escaped ones, and the blanks of an indent.
+_GAP = re.compile(r"(?:[\r\n]|\\{1,2}(?:[rn\s]|\Z))(?:\\{0,2}\s|\\{1,2}(?:[rn]|\Z))*+")
+_LONGEST_GAP = 120  # characters, which limits the text held back
 
 Span = tuple[int, int]
 
@@ -50,16 +53,21 @@ class Redactor:
     """Replaces each value, in every form, with `***`. Overlapping forms are replaced by a single mask."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        forms = {form for value in values for form in forms_of(value)}
-        self.forms, self._tails = _Words(forms), _Words(form[::-1] for form in forms)
+        values = list(values)
+        in_lines = {form for value in values for form in base64_forms_of(value)}
+        forms = in_lines.union(*map(forms_of, values))
+        self._forms, self._in_lines = _Words(forms), _Words(in_lines)
+        self._tails = _Words(form[::-1] for form in forms)
 
     def __bool__(self) -> bool:
         """Return whether there is anything to redact."""
-        return bool(self.forms.longest)
+        return bool(self._forms.longest)
 
     def __call__(self, text: str) -> str:
         """Return the text with values redacted, also parts of values next to a cut, which is marked by `…`."""
-        spans = sorted([*self.forms.found(text), *(self._halves(text) if CUT in text else ())])
+        spans, _, _ = self._found(text)
+        if CUT in text:
+            spans = sorted([*spans, *self._halves(text)])
         return _masked(text, spans) if spans else text
 
     def stream(self) -> Stream:
@@ -70,10 +78,31 @@ class Redactor:
         """Return the same for bytes; None if there is nothing to redact."""
         return RedactingFilter(self.stream()) if self else None
 
+    def _found(self, text: str) -> tuple[list[Span], int, int]:
+        """Return the sorted spans of forms, which may overlap, and two indexes for a form that may continue later.
+
+        From the first index, the beginning of such a form, the text is held back. Output may go up to the second, where
+        the form's redaction starts. Both are len(text) if there is none.
+        """
+        spans = list(self._forms.found(text))
+        kept = until = len(text) - self._forms.begun(text)
+        joined = _JoinedLines(text) if self._in_lines.longest else None
+        if joined and joined.text != text:
+            starts = []
+            if begun := self._in_lines.begun(joined.text):
+                starts.append(len(joined.text) - begun)
+                until = min(until, joined.shown(starts[0]))
+            for start, end in self._in_lines.found(joined.text):
+                spans.append((joined.shown(start), joined.index(end - 1) + 1))
+                if joined.shown(start) >= until:  # it is redacted later, and must be found again
+                    starts.append(start)
+            kept = min([kept, *map(joined.index, starts)])
+        return sorted(spans), kept, until
+
     def _halves(self, text: str) -> Iterator[Span]:
         """Yield the spans of parts of values next to cuts."""
         for cut in re.finditer(f"{CUT}+", text):
-            before = self.forms.begun(text[max(0, cut.start() - self.forms.longest) : cut.start()])
+            before = self._forms.begun(text[max(0, cut.start() - self._forms.longest) : cut.start()])
             if before >= _LEAST_CUT:
                 yield cut.start() - before, cut.start()
             after = self._tails.begun(text[cut.end() : cut.end() + self._tails.longest][::-1])
@@ -101,8 +130,9 @@ class Stream:
         return self._give(self._held, ended=True) if self._held else ""
 
     def _give(self, text: str, *, ended: bool) -> str:
-        forms = self._redactor.forms
-        spans, until = sorted(forms.found(text)), len(text) - (0 if ended else forms.begun(text))
+        spans, kept, until = self._redactor._found(text)
+        if ended:
+            kept = until = len(text)
         given, done = [], 0
         for start, end in _merged([(0, self._past), *spans]):
             if start >= self._past:  # otherwise it is redacted already
@@ -111,7 +141,7 @@ class Stream:
                 given += [text[done:start], MASK]
             done = end
         given.append(text[done:until])
-        self._held, self._past = text[until:], max(done, until) - until
+        self._held, self._past = text[kept:], max(done, until) - kept
         return "".join(given)
 
 
@@ -159,15 +189,52 @@ class _Words:
         return 0
 
 
-def forms_of(value: str) -> set[str]:
-    """Return the forms of a value and of its lines of at least 4 characters.
+class _JoinedLines:
+    """A text without its gaps, in `text`, and where its characters stand in the whole text."""
 
-    A value of fewer than 4 characters counts too, but not in base64; a blank one has no forms.
+    def __init__(self, whole: str) -> None:
+        parts, done, size = [], 0, 0
+        self._cuts: list[int] = []  # indexes in `text` before which there is a gap
+        self._after: list[int] = []  # by gap: the index in `whole` after it
+        self._line_ends: dict[int, int] = {}  # by gap that ends a line: the same; it is not only an escaped line end
+        for gap in _GAP.finditer(whole):
+            if gap.end() - gap.start() <= _LONGEST_GAP:
+                parts.append(whole[done : gap.start()])
+                size += gap.start() - done
+                done = gap.end()
+                self._cuts.append(size)
+                self._after.append(done)
+                if "\n" in gap[0] or "\r" in gap[0]:
+                    self._line_ends[size] = done
+        self.text = "".join([*parts, whole[done:]])
+
+    def index(self, at: int) -> int:
+        """Return where the character with this index in `text` stands in the whole text."""
+        gap = bisect_right(self._cuts, at) - 1
+        return at if gap < 0 else self._after[gap] + at - self._cuts[gap]
+
+    def shown(self, start: int) -> int:
+        """Return the index in the whole text from which a form that starts here is redacted.
+
+        Lines often end with fewer than 4 characters that may begin a form. They are shown without delay, because users
+        wait for them.
+        """
+        ends = (self._line_ends.get(at) for at in range(start + _LEAST - 1, start, -1))
+        return next((end for end in ends if end is not None), self.index(start))
+
+
+def forms_of(value: str) -> set[str]:
+    """Return the forms of a value but for base64: itself, its lines of at least 4 characters, both in JSON and URLs.
+
+    A value of fewer than 4 characters counts too; a blank one has no forms.
     """
-    parts = _parts(value)
-    data = [part.encode(errors="surrogateescape") for part in parts]
-    written = {form for part in parts for form in _written(part) if form.strip()}
-    return written.union(*(_base64(each) for each in data if len(each) >= _LEAST))
+    return {form for part in _parts(value) for form in _written(part) if form.strip()}
+
+
+def base64_forms_of(value: str) -> set[str]:
+    """Return the base64 forms of a value, and of its lines, if they have at least 4 bytes."""
+    parts = [part.encode(errors="surrogateescape") for part in _parts(value)]
+    return {form for data in parts if len(data) >= _LEAST for form in _base64(data)}
 
 
 def _parts(value: str) -> set[str]:
@@ -191,14 +258,12 @@ def _written(text: str) -> Iterator[str]:
 
 
 def _base64(data: bytes) -> Iterator[str]:
-    """Yield the data in base64: alone, in lines, and inside longer data the characters that depend on no neighbour."""
+    """Yield the data in base64, alone and inside longer data: the characters that depend on no neighbour."""
     import base64
     from urllib.parse import quote
 
     alone = base64.b64encode(data).decode()
     found = {alone, alone.rstrip("=")}
-    lines = (alone[at : at + width] for width in _WIDTHS for at in range(0, len(alone), width))
-    found.update(line for line in lines if len(line) >= _LEAST_LINE)
     for before in range(3):
         text = base64.b64encode(bytes(before) + data).decode()
         found.add(text[-(-before * 8 // 6) : (before + len(data)) * 8 // 6])
