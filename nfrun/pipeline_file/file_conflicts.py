@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from functools import cache
 from glob import has_magic
 from pathlib import Path
@@ -25,6 +24,7 @@ from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate
 from nfrun.pipeline_file.yaml.document import Document
+from nfrun.system.file_search import is_match
 
 # By real path: the node, and the path as the node has it. That of a folder ends in `/`.
 _Writers = dict[str, tuple[str, str]]
@@ -223,18 +223,7 @@ def _may_match(names: Sequence[str], pattern: Sequence[str], *, is_folder: bool)
     """Return whether a pattern may match a file, or one in a folder, by the names of the path."""
     lengths = range(1, len(pattern)) if is_folder else ()
     beginnings = [[*pattern[:length], *(["*"] if pattern[length - 1] == "**" else [])] for length in lengths]
-    return _matches(names, pattern) or any(_matches(names, beginning) for beginning in beginnings)
-
-
-def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Return whether the names of a path match the parts of a pattern, as in `glob`."""
-    if not names or not pattern:
-        return not names and not pattern
-    if pattern[0] == "**":
-        is_hidden = names[0].startswith(".")
-        return _matches(names, pattern[1:]) or (not is_hidden and _matches(names[1:], pattern))
-    is_hidden = names[0].startswith(".") and not pattern[0].startswith(".")
-    return not is_hidden and fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
+    return is_match(pattern, names) or any(is_match(beginning, names) for beginning in beginnings)
 
 
 def _is_in(path: str, folder: str) -> bool:

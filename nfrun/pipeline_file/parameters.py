@@ -5,7 +5,8 @@ A value comes from the command line as text, from a params file (YAML or JSON), 
 
 from __future__ import annotations
 
-import math
+import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from nfrun.core.errors import Diagnostic, Problem, SourceSpan, SpecError
 from nfrun.core.pipeline import Param, Pipeline
 from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.pipeline_file.findings import unknown
-from nfrun.pipeline_file.yaml.document import load, parse
-from nfrun.pipeline_file.yaml.text_file import read_text, refuse
+from nfrun.pipeline_file.yaml.document import parse
+from nfrun.pipeline_file.yaml.text_file import read_text
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -95,60 +96,24 @@ def _hint(param: Param) -> str:
     return ""
 
 
+_PAIR = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..")  # one character as two escapes, as JSON has it
+
+
 def read_params_file(path: Path | None) -> dict[str, Any]:
-    """Return the parameters in a JSON file (by its ending) or YAML file, {} if `path` is None. Raises SpecError."""
+    """Return the parameters in a JSON file (by its ending) or YAML file, {} if `path` is None. Raises SpecError.
+
+    JSON is YAML but for tabs, pairs of escapes, and line breaks of Unicode, which are part of a text in JSON.
+    """
     if path is None:
         return {}
+    text = read_text(path, str(path))
     if path.suffix.lower() == ".json":
-        root, where = _json(path), SourceSpan(str(path))
-    else:
-        document = load(path)
-        root, where = document.root, document.span()
-    if not isinstance(root, dict):
-        raise SpecError([Diagnostic(where, "a file of parameters is a mapping of names to values")])
-    return root
-
-
-def _json(path: Path) -> Any:
-    """Read a JSON file. Raises SpecError.
-
-    The YAML parser does not read all JSON as JSON means it: `\\ud83d\\ude00` is one character in JSON.
-    """
-    import json
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found, keys = dict(pairs), [key for key, _ in pairs]
-        if len(found) < len(keys):
-            twice = next(key for key in found if keys.count(key) > 1)
-            raise ValueError(f"the key '{ellipsize(twice)}' is there more than once")
-        return found
-
-    name, numbers = str(path), dict.fromkeys(("parse_constant", "parse_float", "parse_int"), _parse_number)
-    text = read_text(path, name)
-    try:
-        root = json.loads(text, object_pairs_hook=unique, **numbers)  # type: ignore[arg-type]
-        json.dumps(root, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        lines = text.split("\n")  # the error counts lines by newlines alone
-        where = SourceSpan(name, error.lineno, error.colno, 1, lines[error.lineno - 1].rstrip("\r"))
-        raise SpecError([Diagnostic(where, f"this is not JSON: {error.msg}")]) from None
-    except UnicodeEncodeError:
-        refuse(name, "this file has bytes or escapes that are not text", "save it as UTF-8")
-    except RecursionError:
-        refuse(name, "this file is nested too deeply", "")
-    except ValueError as error:
-        refuse(name, str(error), "")
-    return root
-
-
-def _parse_number(text: str) -> int | float:
-    """Parse a JSON number. Raises ValueError if it is not finite, or an integer that does not fit in 64 bits."""
-    if text.lstrip("-").isdecimal():
-        if len(text) <= 20 and -(2**63) <= (integer := int(text)) < 2**63:
-            return integer
-    elif math.isfinite(number := float(text)):
-        return number
-    raise ValueError(f"{ellipsize(text)} is no number that a parameter can have")
+        text = text.replace("\t", " ").replace("\u2028", "\\L").replace("\u2029", "\\P")
+        text = _PAIR.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text)
+    document = parse(text, str(path))
+    if not isinstance(document.root, dict):
+        raise SpecError([Diagnostic(document.span(), "a file of parameters is a mapping of names to values")])
+    return document.root
 
 
 def env_text(value: Any) -> str:
