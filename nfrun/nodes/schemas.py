@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import nfrun
+from nfrun.core.errors import Problem
 from nfrun.core.pipeline import has_expression
 from nfrun.core.text import closest_match, did_you_mean, ellipsize
-from nfrun.core.values import frozen
 from nfrun.nodes.base import texts_in
 
 if TYPE_CHECKING:
@@ -74,17 +74,7 @@ def fast_validator(schema: str) -> Any:
     return Draft202012Validator(json.loads(schema))
 
 
-@frozen
-class Violation:
-    """A violation of a schema by the value at `path`, or by its key if `at_key`."""
-
-    path: tuple[str | int, ...]
-    message: str
-    hint: str = ""
-    at_key: bool = False
-
-
-def check_value(schema: Mapping[str, Any], value: Any, whole: str, *, evaluated: bool = True) -> Iterator[Violation]:
+def check_value(schema: Mapping[str, Any], value: Any, whole: str, *, evaluated: bool = True) -> Iterator[Problem]:
     """Yield what is wrong with a value, which messages call `whole`.
 
     Not `evaluated`: it is a mapping, and entries with expressions are checked once these are evaluated.
@@ -102,7 +92,7 @@ def check_value(schema: Mapping[str, Any], value: Any, whole: str, *, evaluated:
         found = [*Draft202012Validator(schema).iter_errors(value)]
     except re.error:  # a pattern that only the other validator understands
         for other in fast_validator(json.dumps(schema)).iter_errors(known):
-            yield Violation(tuple(other.instance_path), f"{whole}: {ellipsize(other.message, 200)}")
+            yield Problem(tuple(other.instance_path), f"{whole}: {ellipsize(other.message, 200)}")
         return
     for error in found:
         if evaluated or str(error.validator) in _OF_KEYS or not has_expressions(error.instance):
@@ -114,7 +104,7 @@ def has_expressions(value: Any) -> bool:
     return any(has_expression(text) for _, text in texts_in(value))
 
 
-def violations(error: ValidationError, whole: str) -> Iterator[Violation]:
+def violations(error: ValidationError, whole: str) -> Iterator[Problem]:
     """Yield what one error of jsonschema says. `whole` is the name of the value that is checked."""
     path = tuple(error.absolute_path)
     rule, expected, value = str(error.validator), error.validator_value, error.instance
@@ -122,28 +112,28 @@ def violations(error: ValidationError, whole: str) -> Iterator[Violation]:
     if rule == "additionalProperties" and expected is False:
         known = [*_mapping(error.schema).get("properties", {})]
         for key in [key for key in _mapping(value) if key not in known]:
-            yield Violation((*path, key), f"{name} has no '{ellipsize(key)}'", _instead(key, known), at_key=True)
+            yield Problem((*path, key), f"{name} has no '{ellipsize(key)}'", _instead(key, known), at_key=True)
     elif rule == "required" and isinstance(expected, Sequence):
         known = [*_mapping(error.schema).get("properties", {})]
         for key in [key for key in expected if key not in _mapping(value)]:
             if not any(closest_match(other, [key]) for other in _mapping(value) if other not in known):
                 about = _mapping(_mapping(_mapping(error.schema).get("properties")).get(key)).get("description", "")
-                yield Violation(path, f"{name} needs '{ellipsize(key)}'", ellipsize(str(about), 100))
+                yield Problem(path, f"{name} needs '{ellipsize(key)}'", ellipsize(str(about), 100))
     elif said := words_of_value(error, name):
-        yield Violation(path, said, _about(error))
+        yield Problem(path, said, _about(error))
     elif rule in ("enum", "const"):
         allowed = list(expected) if rule == "enum" else [expected]  # type: ignore[arg-type]
         hint = did_you_mean(value, [v for v in allowed if isinstance(v, str)]) if isinstance(value, str) else ""
         listed = either([str(item) if isinstance(item, str) else json.dumps(item) for item in allowed])
-        yield Violation(path, f"{name} must be {listed}, not {shown(value)}", hint)
+        yield Problem(path, f"{name} must be {listed}, not {shown(value)}", hint)
     elif rule in _SIZES:
         is_empty = expected == 1 and rule.startswith("min")
-        yield Violation(
+        yield Problem(
             path, f"{name} is empty" if is_empty else f"{name} {_SIZES[rule].format(expected)}", _about(error)
         )
     elif rule == "uniqueItems" and isinstance(value, list):
         twice = first_twice(value)
-        yield Violation((*path, twice), f"{name} has {shown(value[twice])} twice")
+        yield Problem((*path, twice), f"{name} has {shown(value[twice])} twice")
     elif error.context:
         from jsonschema.exceptions import best_match
 
@@ -152,7 +142,7 @@ def violations(error: ValidationError, whole: str) -> Iterator[Violation]:
         found = best_match(nearest or error.context)
         yield from violations(found, whole) if found is not None else ()
     else:
-        yield Violation(path, f"{name}: {ellipsize(error.message, 200)}", _about(error))
+        yield Problem(path, f"{name}: {ellipsize(error.message, 200)}", _about(error))
 
 
 def words_of_value(error: ValidationError, name: str) -> str:

@@ -45,7 +45,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     for found in wrong:
         at_top = not found.path and not node.with_  # there may be no `with` to point at
         path = (node.kind,) if at_top else ("with", *found.path)
-        yield Problem(path, found.message, found.hint, found.at_key or (bool(node.with_) and not found.path))
+        yield replace(found, path=path, at_key=found.at_key or (bool(node.with_) and not found.path))
     yield from _check_inputs(node, half)
     if half.columns_in:
         yield from _check_rows(node, half, {found.path[0] for found in wrong if found.path})

@@ -8,7 +8,7 @@ knows of axes, except by `NodeSpec.of` and `cell` and `Input.gather`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, product
 from math import prod
 from typing import Any
 
@@ -240,28 +240,12 @@ class MatrixNames:
     def __init__(self, axes: Mapping[str, Axis]) -> None:
         self._axes = axes
         self._known = {name: indices(axis) for name, axis in axes.items()}
-        self._readers: dict[tuple[str, ...], Callable[[NodeSpec], dict[str, Any]]] = {}
 
     def of(self, spec: NodeSpec) -> Mapping[str, Any]:
         """Return the values of a cell on the axes of its node and on those that follow from them."""
-        if spec.axes not in self._readers:
-            self._readers[spec.axes] = self._reader(spec.axes)
-        return self._readers[spec.axes](spec)
-
-    def _reader(self, own: tuple[str, ...]) -> Callable[[NodeSpec], dict[str, Any]]:
-        values: dict[str, list[tuple[Any, ...]]] = {}  # by an axis of the node and its index: all that this decides
-        has: list[str] = []
-        for name in own:
-            names, found = with_followed(self._axes, name)
-            values[name] = [tuple([self._axes[n].values[i] for n, i in zip(names, at, strict=True)]) for at in found]
-            has += names
-        order = [(name, has.index(name)) for name in self._axes if name in has]
-
-        def read(spec: NodeSpec) -> dict[str, Any]:
-            seen = [each for axis, key in spec.cell.items() for each in values[axis][self._known[axis][text_of(key)]]]
-            return {name: seen[i] for name, i in order}
-
-        return read
+        at = {name: self._known[name][text_of(key)] for name, key in spec.cell.items()}
+        has = with_followers(self._axes, spec.axes)
+        return {name: self._axes[name].values[i] for name, i in zip(has, _cell(self._axes, has, at), strict=True)}
 
 
 @frozen
@@ -299,20 +283,16 @@ def picked(has: Sequence[str], on: Sequence[str]) -> Callable[[Cell], Cell]:
     return lambda cell: tuple([cell[i] for i in places])
 
 
-def with_followed(axes: Mapping[str, Axis], name: str) -> tuple[tuple[str, ...], list[Cell]]:
-    """Return an axis and all that follow from it, and for each of its values the indices on these.
+def _cell(axes: Mapping[str, Axis], has: Sequence[str], at: dict[str, int]) -> Cell:
+    """Return the indices on all axes that a cell `has`: those `at` which it is, and what follows from them.
 
     An axis without known values has one.
     """
-    names = (name, *[other for other in with_followers(axes, (name,)) if other != name])
-    found = []
-    for i in range(len(axes[name].ids) or 1):
-        at = {name: i}
-        for other in names[1:]:  # each stands below the one that it follows
-            follows = axes[other].follows
-            at[other] = follows[at[axes[other].of]] if follows else 0
-        found.append(tuple(at.values()))
-    return names, found
+    for name in has:  # an axis stands below the one that it follows
+        if name not in at:
+            follows = axes[name].follows
+            at[name] = follows[at[axes[name].of]] if follows else 0
+    return tuple([at[name] for name in has])
 
 
 class MadeCells:
@@ -335,8 +315,8 @@ class MadeCells:
         self.has: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.made: dict[tuple[str, ...], list[tuple[Cell, str]]] = {}  # with what is behind the name in the id
         for own in dict.fromkeys(spec.axes for spec in pipeline.nodes.values()):
-            self.has[own], cells = self._cells(own)
-            self.made[own] = [*islice(cells, MAX_CELLS + 1)]
+            self.has[own] = with_followers(self.axes, own)
+            self.made[own] = [*islice(self._cells(own), MAX_CELLS + 1)]
 
     def counts(self) -> dict[str, int]:
         """Return how many cells each node has. Of too many, the number is above the limit, but may not be theirs."""
@@ -383,29 +363,14 @@ class MadeCells:
                     hint = f"let one node gather them, and read that: '{name}' has other axes than '{other}'"
                     yield Problem(("nodes", name, "matrix"), f"{what}, and at most {MAX_READS:,} in all", hint)
 
-    def _cells(self, own: tuple[str, ...]) -> tuple[tuple[str, ...], Iterator[tuple[Cell, str]]]:
-        """Return what a node with these axes has, and the cells, each with the end of its id."""
-        cells: Iterator[tuple[Cell, str]] = iter([((), "")])
-        has: tuple[str, ...] = ()
-        rules = dict(self.excluded)
-        for name in own:
-            names, values = with_followed(self.axes, name)
-            has += names
-            known = [on for on in rules if {*has}.issuperset(on)]  # on these axes, the values are known from here on
-            ends = [f"@{id}" for id in self.axes[name].ids or "?"]
-            cells = _with_axis(cells, values, ends, [(picked(has, on), rules.pop(on)) for on in known])
-        return has, cells
-
-
-def _with_axis(
-    cells: Iterator[tuple[Cell, str]],
-    values: Sequence[Cell],
-    ends: Sequence[str],
-    rules: Sequence[tuple[Callable[[Cell], Cell], set[Cell]]],
-) -> Iterator[tuple[Cell, str]]:
-    """Yield the cells with each value of one more axis, without those that are excluded."""
-    for cell, text in cells:
-        for value, end in zip(values, ends, strict=True):
-            longer = (*cell, *value)
-            if not any(at(longer) in without for at, without in rules):
-                yield longer, text + end
+    def _cells(self, own: tuple[str, ...]) -> Iterator[tuple[Cell, str]]:
+        """Yield the cells of a node with these axes without those that are excluded, each with the end of its id."""
+        has = self.has[own]
+        rules = [(picked(has, on), without) for on, without in self.excluded.items() if {*has}.issuperset(on)]
+        values = [[*enumerate(self.axes[name].ids or "?")] for name in own]
+        for axis, name in enumerate(own):  # of long axes, a few values may be left
+            values[axis] = [value for value in values[axis] if value[:1] not in self.excluded.get((name,), ())]
+        for ids in product(*values):
+            cell = _cell(self.axes, has, {name: i for name, (i, _) in zip(own, ids, strict=True)})
+            if not any(at(cell) in without for at, without in rules):
+                yield cell, "".join([f"@{id}" for _, id in ids])

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from plugin_site import KIND
 
+from nfrun.core.errors import Problem
 from nfrun.nodes.plugins import read_static_half
-from nfrun.nodes.schemas import Violation, check_value
+from nfrun.nodes.schemas import check_value
 
 SCHEMA = {
     "type": "object",
@@ -31,7 +32,7 @@ SCHEMA = {
 }
 
 
-def found(values: dict[str, Any]) -> list[Violation]:
+def found(values: dict[str, Any]) -> list[Problem]:
     return list(check_value(SCHEMA, values, "'toy.x'", evaluated=False))
 
 
@@ -44,28 +45,28 @@ def test_values_that_fit_have_no_problems() -> None:
 @pytest.mark.parametrize(
     ("values", "violations"),
     [
-        ({}, [Violation((), "'toy.x' needs 'sql'", "the query")]),
-        ({"sq": "x"}, [Violation(("sq",), "'toy.x' has no 'sq'", "did you mean 'sql'?", at_key=True)]),
-        ({"sql": ""}, [Violation(("sql",), "'sql' is empty", "the query")]),
-        ({"sql": 1}, [Violation(("sql",), "'sql' must be a string, not 1", "the query")]),
+        ({}, [Problem((), "'toy.x' needs 'sql'", "the query")]),
+        ({"sq": "x"}, [Problem(("sq",), "'toy.x' has no 'sq'", "did you mean 'sql'?", at_key=True)]),
+        ({"sql": ""}, [Problem(("sql",), "'sql' is empty", "the query")]),
+        ({"sql": 1}, [Problem(("sql",), "'sql' must be a string, not 1", "the query")]),
         (
             {"sql": "x", "mode": "apend"},
-            [Violation(("mode",), "'mode' must be replace or append, not 'apend'", "did you mean 'append'?")],
+            [Problem(("mode",), "'mode' must be replace or append, not 'apend'", "did you mean 'append'?")],
         ),
-        ({"sql": "x", "rows": 11}, [Violation(("rows",), "'rows' must be at most 10, not 11")]),
-        ({"sql": "x", "rows": True}, [Violation(("rows",), "'rows' must be a whole number, not true")]),
-        ({"sql": "x", "keys": ["a", "a"]}, [Violation(("keys", 1), "'keys' has 'a' twice")]),
-        ({"sql": "x", "keys": ["A"]}, [Violation(("keys", 0), "an item of 'keys' cannot be 'A'")]),
-        ({"sql": "x", "on": {"a": 2}}, [Violation(("on", "a"), "'a' must be 1, not 2")]),
-        ({"sql": "x", "deep": {"x": "y"}}, [Violation(("deep", "x"), "'x' must be a number or null, not 'y'")]),
-        ({"sql": "x", "deep": {"x": 1, "y": 2}}, [Violation(("deep",), "'deep' has more than 1 entries")]),
+        ({"sql": "x", "rows": 11}, [Problem(("rows",), "'rows' must be at most 10, not 11")]),
+        ({"sql": "x", "rows": True}, [Problem(("rows",), "'rows' must be a whole number, not true")]),
+        ({"sql": "x", "keys": ["a", "a"]}, [Problem(("keys", 1), "'keys' has 'a' twice")]),
+        ({"sql": "x", "keys": ["A"]}, [Problem(("keys", 0), "an item of 'keys' cannot be 'A'")]),
+        ({"sql": "x", "on": {"a": 2}}, [Problem(("on", "a"), "'a' must be 1, not 2")]),
+        ({"sql": "x", "deep": {"x": "y"}}, [Problem(("deep", "x"), "'x' must be a number or null, not 'y'")]),
+        ({"sql": "x", "deep": {"x": 1, "y": 2}}, [Problem(("deep",), "'deep' has more than 1 entries")]),
         (
             {"sql": "x", "wrong": 1},
-            [Violation(("wrong",), "'toy.x' has no 'wrong'", "there is sql, mode, rows, keys, on, deep", at_key=True)],
+            [Problem(("wrong",), "'toy.x' has no 'wrong'", "there is sql, mode, rows, keys, on, deep", at_key=True)],
         ),
     ],
 )
-def test_what_is_wrong_is_said(values: dict[str, Any], violations: list[Violation]) -> None:
+def test_what_is_wrong_is_said(values: dict[str, Any], violations: list[Problem]) -> None:
     assert found(values) == violations
 
 
@@ -106,7 +107,7 @@ def test_a_value_that_is_a_json_schema_is_checked_as_one() -> None:
     right = {"type": "object", "properties": {"n": {"type": ["integer", "null"]}}}
     assert [*check_value(half.values, {"form": right}, "'toy.x'", evaluated=False)] == []
     (found,) = check_value(half.values, {"form": {"properties": {"n": {"type": "integr"}}}}, "'toy.x'", evaluated=False)
-    assert found == Violation(
+    assert found == Problem(
         ("form", "properties", "n", "type"),
         "'type' must be array, boolean, integer, null, number, object or string, not 'integr'",
         "did you mean 'integer'?",
