@@ -674,9 +674,9 @@ nodes:
   a: {run: x}
   b: {run: x, with: {v: "\x24{{ q }}"}}
 --
-p.yaml:4:26: there is nothing called 'q' in expressions
+p.yaml:4:25: there is nothing called 'q' in expressions
     4 |   b: {run: x, with: {v: "\x24{{ q }}"}}
-      |                          ^^^^^^^^^^^ there is params, env, run
+      |                         ^^^^^^^^^^^^^ there is params, env, run
 
 params: {month: 1}
 nodes:
@@ -828,12 +828,12 @@ p.yaml:2:95: 'w\u202e' cannot be the name of a value
 nodes:
   a: {run: x, with: {v: "${{ \u202eq }}", w: "${{ params['\u202e'] }}"}}
 --
-p.yaml:2:26: '\u202eq' is not an expression: unexpected char '\u202e'
+p.yaml:2:25: '\u202eq' is not an expression: unexpected char '\u202e'
     2 |   a: {run: x, with: {v: "${{ \u202eq }}", w: "${{ params['\u202e'] }}"}}
-      |                          ^^^^^^^^^^^^^^
-p.yaml:2:47: 'params' has no '\u202e'
+      |                         ^^^^^^^^^^^^^^^^
+p.yaml:2:46: 'params' has no '\u202e'
     2 |   a: {run: x, with: {v: "${{ \u202eq }}", w: "${{ params['\u202e'] }}"}}
-      |                                               ^^^^^^^^^^^^^^^^^^^^^^^ the file has none
+      |                                              ^^^^^^^^^^^^^^^^^^^^^^^^^ the file has none
 
 nodes:
   a: {read: "x\u202e.cvs"}

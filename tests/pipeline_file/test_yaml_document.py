@@ -649,9 +649,7 @@ def test_the_place_of_each_character_of_a_text(text: str, style: str | None, wid
     lines = BREAK.split(written)
     for i, char in enumerate(value):
         span = document.place(("a", "v"), start=i, length=1)
-        if not char.isspace() and isinstance(value, str):
-            assert (span.line, span.column) >= (whole.line, whole.column)
-            found = lines[span.line - 1][span.column - 1 : span.column - 1 + span.length]
-            assert found in (char, "''") or found.startswith("\\")
-            before = document.place(("a", "v"), start=i - 1, length=1) if i and not value[i - 1].isspace() else None
-            assert before is None or (before.line, before.column) < (span.line, span.column)
+        if not char.isspace() and isinstance(value, str) and span != whole:  # the file may write it in another way
+            assert lines[span.line - 1][span.column - 1 : span.column - 1 + span.length] == char
+            before = document.place(("a", "v"), start=i - 1, length=1)
+            assert not i or before == whole or (before.line, before.column) < (span.line, span.column)

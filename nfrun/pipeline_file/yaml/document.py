@@ -448,47 +448,18 @@ def plain_scalar(text: str) -> bool | int | float | str | None:
     raise ValueError("this integer does not fit in 64 bits", "put it in quotes if it is text; the largest is 2^63 - 1")
 
 
-# In double and in single quotes, what stands for one character; elsewhere each stands for itself.
-_DOUBLE = r"(?s)\\(?:x(?P<x>.{2})|u(?P<u>.{4})|U(?P<U>.{8})|(?P<letter>.))|\S"
-_SINGLE = r"''|\S"
-_BLANKS = "0abtnvfreN_LP \r\n"  # escapes of white space, and those that no file may have
-
-
 def place_in_scalar(written: str, value: str, start: int, length: int) -> tuple[int, int] | None:
     """Return the index and the length in a scalar's text of `length` characters of its value, from `start` on.
 
-    A file folds, indents and escapes values, but all characters other than white space stay in their order. Returns
-    None if this is not the text of the value.
+    Returns None where the file does not have them as they are: it may fold and escape texts.
     """
-    style, begin, end, pattern = written[:1], 0, len(written), r"\S"
-    if style in ("|", ">"):
-        begin = written.find("\n") + 1 or end  # after the header, which may have a comment
-    elif style in ('"', "'"):
-        begin, end, pattern = 1, end - 1, _DOUBLE if style == '"' else _SINGLE
-    units = re.compile(pattern)
-    if _dense(units.sub(_meaning, written[begin:end])) != _dense(value):
+    part = re.compile(re.escape(value[start : start + length].strip()))
+    header = written.find("\n") + 1 if written[:1] in ("|", ">") else 0  # it may have a comment
+    places = [found.span() for found in part.finditer(written, header)]
+    if not part.pattern or len(places) != len(part.findall(value)):
         return None
-    before, count = len(_dense(value[:start])), max(1, len(_dense(value[start : start + length])))
-    before = max(0, min(before, len(_dense(value)) - 1))
-    places = (unit.span() for unit in units.finditer(written, begin, end) if not _meaning(unit).isspace())
-    found = list(islice(places, before, before + count))
-    return (found[0][0], found[-1][1] - found[0][0]) if found else None
-
-
-def _dense(text: str) -> str:
-    return "".join(text.split())
-
-
-def _meaning(unit: re.Match[str]) -> str:
-    """Return the character that a part of a scalar's text stands for; a blank for any white space."""
-    if unit[0] == "''":
-        return "'"
-    if unit[0][0] != "\\" or unit.lastgroup is None:
-        return unit[0]
-    escaped = unit[unit.lastgroup]
-    if unit.lastgroup != "letter":
-        return chr(int(escaped, 16))
-    return " " if escaped in _BLANKS else escaped
+    begin, end = places[len(part.findall(value[:start]))]
+    return begin, end - begin
 
 
 MAX_DEPTH = 64
