@@ -24,8 +24,8 @@ system 3956
 tables 7349
 code 6753
 rows 2737
-nodes 6861
-pipeline_file 7123
+nodes 6851
+pipeline_file 6981
 engine 4155
 cluster 3407
 history 6292

@@ -51,9 +51,8 @@ from nfrun.pipeline_file.settings import (
 from nfrun.pipeline_file.subpipelines import Including, documents_of, read_included, with_place
 from nfrun.pipeline_file.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, means_map, node_keys
 from nfrun.pipeline_file.yaml.document import Document, Keys, items, load
-from nfrun.pipeline_file.yaml.text_file import closest_file
+from nfrun.pipeline_file.yaml.text_file import read_text, refuse
 from nfrun.system.atomic_files import PARTIAL
-from nfrun.system.os_errors import reason
 from nfrun.system.runtime import gc_paused
 
 
@@ -180,12 +179,12 @@ class _Reader(Findings):
         )
 
     def read_other(
-        self, file: Path, shown: str, including: Including, included: tuple[SourceSpan, ...]
+        self, file: str, including: Including, included: tuple[SourceSpan, ...]
     ) -> tuple[Pipeline, Document]:
         """Return the pipeline in a file that a node of this one names, and its document. Raises SpecError."""
         try:
-            document = replace(load(file, shown), included=included)
-            functions = self.functions.beside(Path(shown).absolute().parent)
+            document = replace(load(file), included=included)
+            functions = self.functions.beside(Path(file).absolute().parent)
             more: dict[str, Any] = {"thorough": self.thorough, "warnings": self.warnings, "known": self.known}
             return _read(_Reader(document, functions=functions, including=including, **more))
         except SpecError as error:
@@ -527,17 +526,6 @@ def _problems(
             yield step, what, f"write {name}: {half.outputs[name]}"
 
 
-_MAX_BYTES = 1 << 24  # 16 MiB
-
-
-class _Unreadable(Exception):
-    """Raised for a file whose text cannot be used. `hint` says what to do."""
-
-    def __init__(self, what: str, hint: str) -> None:
-        super().__init__(what)
-        self.hint = hint
-
-
 def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path) -> None:
     """Put the texts of the files in place of their names. Reports files that cannot be read."""
     texts: dict[str, str] = {}
@@ -551,8 +539,9 @@ def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path
         try:
             if file not in texts:
                 texts[file] = _text(file, folder, kind)
-        except _Unreadable as error:
-            findings.report(path, str(error), error.hint)
+        except SpecError as error:
+            (told,) = error.diagnostics
+            findings.report(path, f"'{file}': {told.message}", told.hint)
         return texts.get(file)
 
     for name, spec in nodes.items():
@@ -570,29 +559,12 @@ def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path
 
 
 def _text(file: str, folder: Path, kind: str) -> str:
-    """Return the text of a file. Raises _Unreadable."""
+    """Return the text of a file. Raises SpecError."""
     if "://" in file:
-        raise _Unreadable(f"'{file}' is a URI, and '{kind}' takes a path", "copy the file to the pipeline")
-    path = folder / file
-    try:
-        if path.is_dir():
-            raise _Unreadable(f"'{file}' is a folder", "name a file in it")
-        if not path.exists():
-            near = closest_file(Path(file), folder, [path.suffix.lower()])
-            hint = f"did you mean '{near}'?" if near else "a path is relative to the pipeline file"
-            raise _Unreadable(f"there is no file '{file}'", hint)
-        if not path.is_file():  # reading a pipe would block
-            raise _Unreadable(f"'{file}' is not an ordinary file", "name a file with the text")
-        if path.stat().st_size > _MAX_BYTES:
-            raise _Unreadable(f"'{file}' has more than {_MAX_BYTES >> 20} MiB", "is it a file of data?")
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise _Unreadable(f"'{file}' is not UTF-8 text", "save it as UTF-8") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        what = reason(error) if isinstance(error, OSError) else str(error)
-        raise _Unreadable(f"cannot read '{file}': {what}", "check its name and its mode") from None
-    if "\0" in text:
-        raise _Unreadable(f"'{file}' is not text", "save it as UTF-8")
+        refuse(file, f"this is a URI, and '{kind}' takes a path", "copy the file to the pipeline")
+    text = read_text(Path(file), file, folder, (KINDS[kind].says.file_ending,)).removeprefix("\ufeff")
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        refuse(file, "this file is not UTF-8", "save it as UTF-8")
     if not text.strip():
-        raise _Unreadable(f"'{file}' is empty", f"write what belongs under '{kind}' into it")
+        refuse(file, "this file is empty", f"write what belongs under '{kind}' into it")
     return text

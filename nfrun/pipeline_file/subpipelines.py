@@ -26,7 +26,6 @@ from nfrun.pipeline_file.parameters import value_problem
 from nfrun.pipeline_file.references import includes, input_path
 from nfrun.pipeline_file.settings import is_evaluated
 from nfrun.pipeline_file.yaml.document import Document, Keys
-from nfrun.pipeline_file.yaml.text_file import closest_file
 from nfrun.system.file_search import inner_folder
 
 
@@ -185,11 +184,10 @@ def _renamed(item: Input, name: Callable[[OutputId], OutputId]) -> Input:
 
 
 MAX_LEVELS = 16
-_ENDINGS = (".yaml", ".yml")
 # What a node that is another pipeline may have beside its kind.
 _KEYS = frozenset(("inputs", "with", "matrix", "if", "needs", "tags", "continue_on_error", "description"))
 
-Read = Callable[[Path, str, "Including", tuple[SourceSpan, ...]], tuple[Pipeline, Document]]
+Read = Callable[[str, "Including", tuple[SourceSpan, ...]], tuple[Pipeline, Document]]
 
 
 @mutable
@@ -251,13 +249,6 @@ def _read(found: Findings, path: Keys, body: str, including: Including, read: Re
         circle = " -> ".join([*(name for _, name in including.chain[names.index(real) :]), Path(body).name])
         found.report(path, f"'{ellipsize(body)}' includes itself: {ellipsize(circle, 300)}")
         return None
-    if file.is_dir():
-        found.report(path, f"'{ellipsize(body, 200)}' is a folder", "name a file in it")
-        return None
-    if not file.is_file():
-        near = closest_file(Path(body), found.folder, _ENDINGS)
-        found.report(path, f"there is no file '{ellipsize(body, 200)}'", f"did you mean '{near}'?" if near else "")
-        return None
     if len(including.chain) > MAX_LEVELS:
         found.report(
             path, f"'{ellipsize(body)}' is at level {len(including.chain)} of sub-pipelines, and at most {MAX_LEVELS}"
@@ -268,10 +259,14 @@ def _read(found: Findings, path: Keys, body: str, including: Including, read: Re
         place = found.document.span(*path)
         inner = Including((*including.chain, (real, Path(body).name)), including.known)
         try:
-            including.known[known] = read(file, shown, inner, (replace(place, included=()), *place.included))
+            including.known[known] = read(shown, inner, (replace(place, included=()), *place.included))
         except SpecError as error:
             including.known[known] = None
-            found.diagnostics += error.diagnostics
+            for each in error.diagnostics:
+                if each.span.line:
+                    found.diagnostics.append(each)
+                else:  # the file cannot be read
+                    found.report(path, f"'{ellipsize(body, 200)}': {each.message}", each.hint)
             found.mark_wrong(path)
     return including.known[known]
 

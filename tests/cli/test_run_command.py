@@ -367,7 +367,7 @@ def test_parameters_from_a_file_and_from_the_command_line(folder: Folder, here: 
         (["two.yaml", "-p", "count"], "'count' is not NAME=VALUE"),
         (["two.yaml", "--schedule", "fast"], "'fast' is not one of"),
         (["nope.yaml"], "nope.yaml: there is no such file\n"),
-        (["."], ".: this is a folder, not a file\n   give the YAML file inside it\n"),
+        (["."], ".: this is a folder, not a file\n   name a file in it\n"),
     ],
 )
 def test_usage_errors(folder: Folder, here: Here, arguments: list[str], message: str) -> None:

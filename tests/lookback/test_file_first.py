@@ -59,7 +59,7 @@ def test_a_file_that_is_gone_is_known_by_its_runs(project: Path, here: Here) -> 
     ("words", "told"),
     {
         "show sub": "the node 'sub' is not recorded in run 4: its nodes are n",
-        "show sub/": "sub: this is a folder, not a file\n   give the YAML file inside it",
+        "show sub/": "sub: this is a folder, not a file\n   name a file in it",
         "show sub/a.yam": "the node 'sub/a.yam' is not recorded in run 4: its nodes are n",
         "show sub/c.yaml": "sub/c.yaml: there is no such file\n   check the path",
         "show -- sub/a.yaml": "the node 'sub/a.yaml' is not recorded in run 4: its nodes are n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_a_check_may_have_its_query_in_a_file(query: Path) -> None:
     Path("p.yaml").write_text(node.replace("late", "lat"))
     assert (
         problems()
-        == """p.yaml:2:42: there is no file 'models/lat.sql'
+        == """p.yaml:2:42: 'models/lat.sql': there is no such file
     2 |   a: {sql: select 1 as n, checks: [{sql: models/lat.sql}]}
       |                                          ^^^^^^^^^^^^^^ did you mean 'models/late.sql'?"""
     )
@@ -129,22 +130,19 @@ def wrong(what: str, hint: str, body: str = "models/late.sql") -> str:
     return f"p.yaml:3:12: {what}\n    3 | {line}\n      | {' ' * 11}{'^' * len(body)} {hint}"
 
 
-HERE = "a path is relative to the pipeline file"
-
-
 @pytest.mark.parametrize(
     ("there", "body", "what", "hint"),
     [
-        ("", "models/late.sql", "there is no file 'models/late.sql'", HERE),
-        ("models/lates.sql", "models/late.sql", "there is no file 'models/late.sql'", "did you mean 'models/lates.sql'?"),  # noqa: E501
-        ("models/Late.SQL", "models/lat.sql", "there is no file 'models/lat.sql'", "did you mean 'models/Late.SQL'?"),
-        ("models/late.sql", "model/late.sql", "there is no file 'model/late.sql'", "did you mean 'models/late.sql'?"),
-        ("models/late.sql", "late.sql", "there is no file 'late.sql'", HERE),
-        ("models/late.sql", "models/*.sql", "there is no file 'models/*.sql'", HERE),
-        ("models/late.sql/x", "models/late.sql", "'models/late.sql' is a folder", "name a file in it"),
-        ("", "s3://b/late.sql", "'s3://b/late.sql' is a URI, and 'sql' takes a path", "copy the file to the pipeline"),
-        ("", "~/late.sql", "there is no file '~/late.sql'", HERE),
-        ("", "models/late.sql/x.sql", "there is no file 'models/late.sql/x.sql'", HERE),
+        ("", "models/late.sql", "there is no such file", "check the path"),
+        ("models/lates.sql", "models/late.sql", "there is no such file", "did you mean 'models/lates.sql'?"),
+        ("models/Late.SQL", "models/lat.sql", "there is no such file", "did you mean 'models/Late.SQL'?"),
+        ("models/late.sql", "model/late.sql", "there is no such file", "did you mean 'models/late.sql'?"),
+        ("models/late.sql", "late.sql", "there is no such file", "check the path"),
+        ("models/late.sql", "models/*.sql", "there is no such file", "check the path"),
+        ("models/late.sql/x", "models/late.sql", "this is a folder, not a file", "name a file in it"),
+        ("", "s3://b/late.sql", "this is a URI, and 'sql' takes a path", "copy the file to the pipeline"),
+        ("", "~/late.sql", "there is no such file", "check the path"),
+        ("", "models/late.sql/x.sql", "there is no such file", "check the path"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_there(query: Path, there: str, body: str, what: str, hint: str) -> None:
@@ -152,18 +150,17 @@ def test_a_file_that_is_not_there(query: Path, there: str, body: str, what: str,
         Path(there).parent.mkdir(exist_ok=True)
         Path(there).write_text("select 1")
     Path("p.yaml").write_text(PIPELINE.replace("models/late.sql", body))
-    assert problems() == wrong(what, hint, body)
+    assert problems() == wrong(f"'{body}': {what}", hint, body)
 
 
 @pytest.mark.parametrize(
     ("content", "what", "hint"),
     [
-        (b"", "'models/late.sql' is empty", "write what belongs under 'sql' into it"),
-        (b" \n\t", "'models/late.sql' is empty", "write what belongs under 'sql' into it"),
-        (b"select '\xff'", "'models/late.sql' is not UTF-8 text", "save it as UTF-8"),
-        ("select 1".encode("utf-16"), "'models/late.sql' is not UTF-8 text", "save it as UTF-8"),
-        (b"select 1\0", "'models/late.sql' is not text", "save it as UTF-8"),
-        (b" " * (1 << 24) + b"x", "'models/late.sql' has more than 16 MiB", "is it a file of data?"),
+        (b"", "'models/late.sql': this file is empty", "write what belongs under 'sql' into it"),
+        (b" \n\t", "'models/late.sql': this file is empty", "write what belongs under 'sql' into it"),
+        (b"select '\xff'", "'models/late.sql': this file is not UTF-8", "save it as UTF-8"),
+        ("select 1".encode("utf-16"), "'models/late.sql': this file is UTF-16", "save it as UTF-8"),
+        (b"select 1\0", "'models/late.sql': this is a binary file, not text", "save it as UTF-8 text"),
     ],
 )
 def test_a_file_without_a_query(query: Path, content: bytes, what: str, hint: str) -> None:
@@ -173,17 +170,23 @@ def test_a_file_without_a_query(query: Path, content: bytes, what: str, hint: st
 
 def test_a_pipe_is_not_read(query: Path) -> None:
     os.mkfifo(query)
-    assert problems() == wrong("'models/late.sql' is not an ordinary file", "name a file with the text")
+    what = "'models/late.sql': this is not a regular file"
+    assert problems() == wrong(what, "save what it gives to a file, and give that")
 
 
 def test_a_file_that_cannot_be_read(query: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     query.write_text("select 1")
 
-    def refuse(path: Path) -> bytes:
-        raise PermissionError(13, "Permission denied", str(path))
+    opened = Path.open
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    assert problems() == wrong("cannot read 'models/late.sql': Permission denied", "check its name and its mode")
+    def refuse(path: Path, *args: Any) -> Any:
+        if path.suffix == ".sql":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    what = "'models/late.sql': there is no permission to read this file"
+    assert problems() == wrong(what, "check its mode, and those of the folders above it")
 
 
 def test_an_expression_is_no_name(query: Path) -> None:

@@ -255,7 +255,7 @@ def test_an_input_that_is_not_there(folder: Path) -> None:
 # -- wrong nodes -------------------------------------------------------------------------------------------------------
 
 CONTRACT = [
-    ("clean.yaml", "claen.yaml", "etl.yaml:11:15: there is no file 'claen.yaml' (did you mean 'clean.yaml'?)"),
+    ("clean.yaml", "claen.yaml", "etl.yaml:11:15: 'claen.yaml': there is no such file (did you mean 'clean.yaml'?)"),
     (
         "{orders: orders, rates: rates}",
         "{orders: orders}",
@@ -325,10 +325,10 @@ WRONG = {
     "stands in clean.yaml)",
     "pipeline: a.yaml": "a.yaml:2:16: 'a.yaml' includes itself: a.yaml -> a.yaml",
     "pipeline: broken.yaml": "broken.yaml:1:1: a pipeline file needs 'nodes' < a.yaml:2:16",
-    "pipeline: none.yaml": "a.yaml:2:16: there is no file 'none.yaml'",
-    "pipeline: dta/other.yaml": "a.yaml:2:16: there is no file 'dta/other.yaml' (did you mean 'data/other.yaml'?)",
-    "pipeline: ../none/x.yaml": "a.yaml:2:16: there is no file '../none/x.yaml'",
-    "pipeline: data/folder.yaml": "a.yaml:2:16: 'data/folder.yaml' is a folder (name a file in it)",
+    "pipeline: none.yaml": "a.yaml:2:16: 'none.yaml': there is no such file (check the path)",
+    "pipeline: dta/other.yaml": "a.yaml:2:16: 'dta/other.yaml': there is no such file (did you mean 'data/other.yaml'?)",  # noqa: E501
+    "pipeline: ../none/x.yaml": "a.yaml:2:16: '../none/x.yaml': there is no such file (check the path)",
+    "pipeline: data/folder.yaml": "a.yaml:2:16: 'data/folder.yaml': this is a folder, not a file (name a file in it)",
     "pipeline: data/other.yaml": "a.yaml:2:16: 'data/other.yaml' must be given the input 'rates' "
     "(inputs: {rates: NODE})",
     "pipeline: quiet.yaml": "a.yaml:4:22: 'quiet.yaml' has no outputs (name in it what others may read: outputs: "

@@ -554,7 +554,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert diagnostics_of_file(tmp_path / "zzz") == "p.yaml: there is no such file\n   check the path"
     assert diagnostics_of_file("no/such/flights.yaml") == "p.yaml: there is no such file\n   check the path"
     assert diagnostics_of_file("flights.yaml/x.yaml") == "p.yaml: there is no such file\n   check the path"
-    assert diagnostics_of_file(tmp_path) == "p.yaml: this is a folder, not a file\n   give the YAML file inside it"
+    assert diagnostics_of_file(tmp_path) == "p.yaml: this is a folder, not a file\n   name a file in it"
     for special_file in ("pipe.yaml", "/dev/null"):
         expected = "p.yaml: this is not a regular file\n   save what it gives to a file, and give that"
         assert diagnostics_of_file(special_file) == expected
@@ -600,7 +600,7 @@ p.yaml:2:4: the byte 0xfc is not UTF-8
     2 | # f\ufffdr
       |    ^ save the file as UTF-8"""
     )
-    binary = "p.yaml: this is a binary file, not text\n   a pipeline file is YAML text in UTF-8"
+    binary = "p.yaml: this is a binary file, not text\n   save it as UTF-8 text"
     for data in (b"PAR1\x15\x04\x00\x00", b"name: x\0", bytes(range(128, 256)) * 4, b"\x01\x02\x03\x04"):
         path.write_bytes(data)
         assert diagnostics_of_file(path) == binary

@@ -22,23 +22,24 @@ ASCII = "[\t\n\r\x20-\x7e]*"
 NOT_TEXT = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]+|[\udc80-\udcff]+|[\ud800-\udc7f\udd00-\udfff\ufffe\uffff]+"
 
 
-def read_text(path: Path, name: str) -> str:
+def read_text(path: Path, name: str, folder: Path = Path(), endings: Collection[str] = (".yaml", ".yml")) -> str:
     """Return the text of the file, called `name` in messages. Each byte that is not UTF-8 becomes a lone surrogate.
 
-    Raises SpecError if the file cannot be read, is not a regular file, is larger than MAX_BYTES, or is not text.
+    `path` is relative to the `folder`. If it is not there, a file with one of the `endings` may be meant. Raises
+    SpecError if the file cannot be read, is not a regular file, is larger than MAX_BYTES, or is not text.
     """
     data = b""
     try:
-        status = path.stat()  # before opening, which would block on a FIFO
+        status = (folder / path).stat()  # before opening, which would block on a FIFO
         if stat.S_ISDIR(status.st_mode):
-            refuse(name, "this is a folder, not a file", "give the YAML file inside it")
+            refuse(name, "this is a folder, not a file", "name a file in it")
         if not stat.S_ISREG(status.st_mode):
             refuse(name, "this is not a regular file", "save what it gives to a file, and give that")
         if status.st_size <= MAX_BYTES:
-            with path.open("rb") as file:
+            with (folder / path).open("rb") as file:
                 data = file.read(MAX_BYTES + 1)  # the file may have grown
     except (FileNotFoundError, NotADirectoryError):
-        near = closest_file(path, Path(), (".yaml", ".yml"))
+        near = closest_file(path, folder, endings)
         hint = f"did you mean '{ellipsize(str(near), 200)}'?" if near else "check the path"
         refuse(name, "there is no such file", hint)
     except PermissionError:
@@ -84,5 +85,5 @@ def _decode(data: bytes, name: str) -> str:
     sample = text[:10_000]
     odd = 0 if re.fullmatch(ASCII, sample) else sum(len(m[0]) for m in re.finditer(NOT_TEXT, sample))
     if "\0" in text or odd > 0.3 * len(sample):
-        refuse(name, "this is a binary file, not text", "a pipeline file is YAML text in UTF-8")
+        refuse(name, "this is a binary file, not text", "save it as UTF-8 text")
     return text
