@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -125,6 +126,8 @@ def test_quotes_that_are_right(tmp_path: Path, text: str, options: dict[str, Any
         (["9" * 39, "1"], pa.string(), ["9" * 39, "1"]),
         (["18446744073709551617", "inf"], pa.string(), ["18446744073709551617", "inf"]),
         (["100000000000000000000", "1e300"], pa.float64(), [1e20, 1e300]),
+        (["0.5", "1" * 400], pa.string(), ["0.5", "1" * 400]),
+        (["inf", "-Infinity", "1e999"], pa.float64(), [math.inf, -math.inf, math.inf]),
         (["9007199254740993.5", "1"], pa.decimal128(38, 1), [Decimal("9007199254740993.5"), Decimal(1)]),
         (["0.1", "0.30000000000000004"], pa.float64(), [0.1, 0.30000000000000004]),
     ],

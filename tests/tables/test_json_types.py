@@ -68,6 +68,9 @@ WRONG: dict[str, tuple[list[str], pa.DataType | None, str]] = {
     "beside fractions in a list": ([f"[1.5, {LOST}]"], None, f"column 'a' has {LOST} in line 1, which no double is"),
     "beside infinity": ([LOST, "Infinity"], None, f"column 'a' has {LOST} in line 1, which no double is"),
     "80 digits": (["1" * 80], None, "which no double is"),
+    "400 digits beside fractions": (["0.5", "1" * 400], None, "in line 2, which no double is"),
+    "5,000 digits beside fractions": (["0.5", "1" * 5000], None, "in line 2, which no double is"),
+    "5,000 digits beside large fractions": (["1.5e300", f"-{'1' * 5000}"], None, "in line 2, which no double is"),
     "zoned for none": (
         [LOCAL],
         pa.timestamp("us"),
