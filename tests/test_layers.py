@@ -21,10 +21,10 @@ import nfrun
 LAYERS = """
 core 4023
 system 3956
-tables 7349
+tables 7285
 code 6753
 rows 2737
-nodes 6851
+nodes 6845
 pipeline_file 6981
 engine 4155
 cluster 3407

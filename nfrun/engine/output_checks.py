@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, Contract, failed_checks, row_text
@@ -71,13 +70,11 @@ class OutputChecks:
         return list(schema_problems(columns, self._settings.store.open(ref)))
 
     def _finding(self, check: Check, name: str, table: pa.Table) -> Finding:
-        from nfrun.nodes.duckdb_instances import gives_nothing
         from nfrun.tables.contracts.built_in import make_check
         from nfrun.tables.contracts.finding import Finding
 
         if check.kind in BUILT_IN_CHECKS:
-            ask = partial(gives_nothing, self._context)
-            return make_check(check, table, self._others(check, name, table), self._settings.started, ask)
+            return make_check(check, table, self._others(check, name, table), self._settings.started)
         from nfrun.nodes.user_checks import make_user_check
 
         try:

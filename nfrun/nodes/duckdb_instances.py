@@ -16,7 +16,6 @@ from typing import Any
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import UTC
 from nfrun.nodes.base import NodeContext, NodeError
-from nfrun.nodes.sql_tables import sliced
 from nfrun.system.runtime import available_memory
 
 _MEMORY_SHARE = 0.8  # of the memory of the machine or the container, for all instances of a run
@@ -151,21 +150,6 @@ def instances_of(context: NodeContext) -> DuckDBInstances:
         made = DuckDBInstances(config, context.run_scratch / f"duckdb.{os.getpid()}", context.memory_share)
         found = context.memo.setdefault(DuckDBInstances, made)
     return found
-
-
-def gives_nothing(context: NodeContext, query: str, tables: Mapping[str, Any]) -> bool:
-    """Return whether a query over Arrow tables gives no row; False where DuckDB is not installed or cannot tell."""
-    try:
-        import duckdb
-    except ImportError:
-        return False
-    try:
-        with instances_of(context).cursor() as cursor, context.cancel_token.on_cancel(cursor.interrupt):
-            for name, table in tables.items():
-                cursor.register(name, sliced(table))
-            return cursor.execute(query).fetchone() is None
-    except (duckdb.Error, NodeError):
-        return False
 
 
 def _memory_limit(connection: Any) -> str:

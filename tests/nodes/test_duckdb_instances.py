@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -16,8 +15,8 @@ from conftest import Trial
 
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.engine.attempt import AttemptRunner
-from nfrun.nodes.base import CancelToken, NodeError
-from nfrun.nodes.duckdb_instances import DuckDBInstances, gives_nothing
+from nfrun.nodes.base import NodeError
+from nfrun.nodes.duckdb_instances import DuckDBInstances
 from nfrun.system.runtime import available_memory
 
 duckdb = pytest.importorskip("duckdb")
@@ -272,19 +271,6 @@ def test_a_query_draws_the_same_in_every_attempt(trial: Trial, before: str) -> N
     for more in ({"with_": {"n": 1}}, {"cache": False}):
         other = trial.table(trial.run("sql", before + DRAWING, attempt=3, **more))
         assert all(other[name] != first[name] for name in first.column_names)
-
-
-def test_checks_of_long_tables_ask_the_shared_instance(tmp_path: Path) -> None:
-    context: Any = SimpleNamespace(memo={}, run_scratch=tmp_path, memory_share=0.5, cancel_token=CancelToken())
-    table = pa.table({"c": [1, 2, 2]})
-    query = "select c from this group by c having count(*) > 1"
-    assert not gives_nothing(context, query, {"this": table})
-    (made,) = context.memo.values()
-    assert gives_nothing(context, query, {"this": table.slice(0, 2)})
-    assert [*context.memo.values()] == [made]
-    with made.cursor() as cursor:
-        assert setting(cursor, "threads") == 1
-    assert not gives_nothing(context, "selec", {}), "where DuckDB cannot tell, it is not known"
 
 
 @pytest.mark.parametrize("as_folder", [True, False])

@@ -12,17 +12,14 @@ import pyarrow.types as pt
 
 from nfrun.core.contracts import Check
 from nfrun.core.text import closest_match, ellipsize, shortened
-from nfrun.core.values import frozen
 from nfrun.system.units import to_seconds
 from nfrun.tables.contracts.check_values import reference_of
 from nfrun.tables.contracts.column_types import matches
 from nfrun.tables.contracts.finding import EVIDENCE_ROWS, Finding
 from nfrun.tables.contracts.row_checks import (
     PER_SECOND,
-    GivesNothing,
     LiteralError,
     Mask,
-    none_agree,
     null_count,
     null_rows,
     rows_not_in,
@@ -31,7 +28,6 @@ from nfrun.tables.contracts.row_checks import (
     rows_unlike,
     rows_without_match,
     ticks,
-    unknown,
 )
 from nfrun.tables.contracts.type_names import OTHERS, parse_type
 from nfrun.tables.plain_arrays import held_type, plain_column
@@ -40,32 +36,21 @@ _SLICE = 1 << 16  # rows
 _MOST_LISTED = 8  # columns, in a message
 
 
-@frozen
-class _Given:
-    """What checks compare a table with, and what asks DuckDB about long tables."""
-
-    others: Mapping[str, pa.Table | None]
-    gives_nothing: GivesNothing
+_Others = Mapping[str, pa.Table | None]  # that `references` name, by column
 
 
-def make_check(
-    check: Check,
-    table: pa.Table,
-    others: Mapping[str, pa.Table | None],
-    started: float,
-    gives_nothing: GivesNothing = unknown,
-) -> Finding:
+def make_check(check: Check, table: pa.Table, others: _Others, started: float) -> Finding:
     """Make a built-in check. A check that cannot be made, since a column is missing or of another kind, does not hold.
 
     `others` has the tables that `references` name, by column, None for one that is absent: then no row fails.
-    `started` is when the run started, in seconds since 1970. `gives_nothing` asks DuckDB about long tables.
+    `started` is when the run started, in seconds since 1970.
     """
     try:
         if check.kind == "rows":
             return _rows(check.value, table)
         if check.kind == "fresh":
             return _fresh(check.value, table, started)
-        mask = _CHECKS[check.kind](table, check.value, _Given(others, gives_nothing))
+        mask = _CHECKS[check.kind](table, check.value, others)
         return rows_found(table, mask)
     except LiteralError as error:
         return Finding(False, reason=str(error))
@@ -114,10 +99,10 @@ def _any_of(masks: Sequence[Mask]) -> Mask | None:
 
 def _each(
     test: Callable[[pa.ChunkedArray, Any], Mask],
-) -> Callable[[pa.Table, Mapping[str, Any], _Given], Mask | None]:
+) -> Callable[[pa.Table, Mapping[str, Any], _Others], Mask | None]:
     """Return the check that a mapping of columns stands for: a row fails if a value fails in one of them."""
 
-    def make(table: pa.Table, value: Mapping[str, Any], given: _Given) -> Mask | None:
+    def make(table: pa.Table, value: Mapping[str, Any], others: _Others) -> Mask | None:
         return _any_of([_named(test, name, table, wanted) for name, wanted in value.items()])
 
     return make
@@ -133,20 +118,20 @@ def _named(test: Callable[[pa.ChunkedArray, Any], Mask], name: str, table: pa.Ta
         raise LiteralError(f"'{name}': {error}") from error
 
 
-def _not_null(table: pa.Table, value: str | Sequence[str], given: _Given) -> Mask | None:
+def _not_null(table: pa.Table, value: str | Sequence[str], others: _Others) -> Mask | None:
     columns = [column_of(table, name) for name in names_of(value)]
     return _any_of([null_rows(column) for column in columns if column.null_count or pt.is_dictionary(column.type)])
 
 
-def _unique(table: pa.Table, value: str | Sequence[str], given: _Given) -> Mask | None:
+def _unique(table: pa.Table, value: str | Sequence[str], others: _Others) -> Mask | None:
     columns = [column_of(table, name) for name in names_of(value)]
-    return None if none_agree(columns, given.gives_nothing) else rows_that_agree(columns)
+    return rows_that_agree(columns)
 
 
-def _references(table: pa.Table, value: Mapping[str, str], given: _Given) -> Mask | None:
+def _references(table: pa.Table, value: Mapping[str, str], others: _Others) -> Mask | None:
     masks = []
     for name, wanted in value.items():
-        other = given.others.get(name)
+        other = others.get(name)
         if other is None:
             continue
         masks.append(_named(rows_without_match, name, table, column_of(other, reference_of(wanted)[1])))
@@ -158,7 +143,7 @@ def names_of(value: str | Sequence[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-_CHECKS: Mapping[str, Callable[[pa.Table, Any, _Given], Mask | None]] = {
+_CHECKS: Mapping[str, Callable[[pa.Table, Any, _Others], Mask | None]] = {
     "not_null": _not_null,
     "unique": _unique,
     "enum": _each(rows_not_in),
