@@ -24,9 +24,9 @@ system 3956
 tables 7285
 code 6753
 rows 2737
-nodes 6845
+nodes 6835
 pipeline_file 6981
-engine 4155
+engine 4152
 cluster 3407
 history 6292
 reports 3503
