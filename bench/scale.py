@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.measure import Line, holds, interleaved, median, run_fresh, spread
 from bench.random_plans import random_plan
-from nfrun.core.simulation import by_estimate, simulate
+from bench.simulation import by_estimate, simulate
 
 _SIZES = (1_000, 10_000, 100_000)
 _SECONDS, _BYTES = 10.0, 1e9  # limits for the largest file, with the start of the interpreter

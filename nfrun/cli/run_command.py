@@ -11,8 +11,6 @@ from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
-from nfrun.core.pipeline import Pipeline
-from nfrun.core.plan import plan_of, selected_plan
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.runner import Run
 from nfrun.history.work_dir import LOGS
@@ -25,7 +23,7 @@ from nfrun.session.run_setup import RunSetup, set_up_run
 from nfrun.system.checksums import read_checked, write_checked
 from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.processes.signals import cancel_on_signals
-from nfrun.system.runtime import children_time, cores, peak_rss
+from nfrun.system.runtime import children_time, peak_rss
 from nfrun.system.std_streams import Messages, separate_streams
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 
@@ -113,7 +111,6 @@ def _summary(
             (pipeline.spec_of(node).executor if options.executor == "file" else options.executor) == "thread"
         ),
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in run.executors),
-        makespan=lambda durations: _makespan(pipeline, record, durations),
         quiet=options.quiet,
         redact=setup.redactor,
         command=partial(_command_to_go_on, setup, record),
@@ -147,14 +144,6 @@ def _command_to_go_on(setup: RunSetup, record: RunRecord) -> str:
     unfinished = {"failed": counts["failed"], "skipped": counts["skipped"] + counts["cancelled"]}
     left_over = [status for status, count in unfinished.items() if count]
     return command_to_go_on(setup.started.command, again, left_over, setup.started.date)
-
-
-def _makespan(pipeline: Pipeline, record: RunRecord, durations: Mapping[str, float]) -> float:
-    """Estimate the seconds of a run on this machine's cores from the seconds of its nodes."""
-    from nfrun.core.simulation import makespan
-
-    plan = plan_of(pipeline, slots=min(record.plan.slots, cores()), estimated_durations=durations)
-    return makespan(selected_plan(plan, record.nodes))
 
 
 def _is_live(stream: IO[str]) -> bool:

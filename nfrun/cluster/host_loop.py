@@ -9,7 +9,6 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +35,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import nfrun_failure
 from nfrun.nodes.base import CancelToken
 from nfrun.system.runtime import available_memory, cores
-from nfrun.system.threads import KeptThreads
+from nfrun.system.threads import start_thread
 from nfrun.tables.places.folder import open_place
 
 _PACKAGES = ("pyarrow", "pandas", "polars")  # that give other digests in other versions
@@ -52,7 +51,6 @@ class HostLoop:
         self._out = out
         self._folder, self._memory = folder, memory
         self._writing = threading.Lock()
-        self._threads = KeptThreads("nfrun-host-attempt")
         self._setting_up = threading.Lock()
         self._run: HostRun | None = None
         self.is_ending = False
@@ -77,7 +75,7 @@ class HostLoop:
 
     def _start(self, do: Callable[..., object], *arguments: object) -> None:
         try:
-            self._threads.start(partial(do, *arguments))
+            start_thread(do, "nfrun-host-attempt", *arguments)
         except HandoffError:  # no more threads: the others end first
             do(*arguments)
 

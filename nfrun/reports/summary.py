@@ -25,7 +25,7 @@ _MAX_LISTED = 6  # names of nodes
 KEEP_GOING = "; -k runs what does not depend on it"
 _MAX_NAMES, _MIN_NAMES = 48, 12  # characters of the names column
 _FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")  # the first is always shown, the others if they fit
-_HINT_SHARE = 0.9  # of the wall time: a shorter estimate is worth a hint
+_HINT_SHARE = 0.1  # of the wall time: waits that take more are worth a hint
 _COMPUTING = 0.5  # of the wall time: if the CPU time is more, the nodes computed rather than waited
 _SHORTEST_WORK = 1.0  # seconds of all nodes: of less, start-up and chance are too large a part to be compared
 _OWN_CORE = 1.1  # of the CPU time of nodes: durations that are no longer than this were computed, each on a core
@@ -41,7 +41,7 @@ class Summary:
     there is nothing to show. `obstacles()` returns why nodes are not reused, by node, "" if an earlier run has told it,
     and `over_budget()` the bytes that kept tables take and the budget, if that is less. `place(node)` returns the
     `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so far, and `children_cpu()`
-    those of scripts and worker processes. `makespan(durations)` estimates the seconds of a run whose nodes take these.
+    those of scripts and worker processes.
     `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no later run moves it to a process.
     With `quiet` only failures are printed. Text from tables goes through `redact(text)`. `pipeline` is the name of the
     pipeline. `command()` returns the command that goes on after a failure, "" if there is none.
@@ -61,7 +61,6 @@ class Summary:
     over_budget: Callable[[], tuple[int, int] | None] = lambda: None
     cpu: Callable[[], float]
     children_cpu: Callable[[], float]
-    makespan: Callable[[Mapping[str, float]], float]
     kept_on_threads: Callable[[str], bool] = lambda node: False
     quiet: bool = False
     redact: Callable[[str], str] = str
@@ -149,8 +148,8 @@ class Summary:
         if wall > 0 and record.end and record.end.status == "ok":
             for text, style in self._speed(wall, cpu):
                 err.print_line(text, style)
-            for line in self._gil_waits(wall):
-                err.print_line(line, "dim")
+            if told := self._gil_waits(wall):
+                err.print_line(told, "dim")
 
     def _speed(self, wall: float, cpu: float) -> Iterator[tuple[str, str]]:
         """Yield a line that compares the run with one node at a time, where that can be known."""
@@ -168,21 +167,15 @@ class Summary:
             what = "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential"
             yield what, "dim"
 
-    def _gil_waits(self, wall: float) -> list[str]:
-        """Return lines with the nodes that waited for the GIL, and the estimated duration of a run in processes."""
+    def _gil_waits(self, wall: float) -> str:
+        """Return a line with the nodes that waited for the GIL, "" if that is not worth one."""
         nodes = self.record.nodes
         waited = sorted((n for n in nodes if nodes[n].gil_wait >= GIL_WAIT_SECONDS), key=lambda n: -nodes[n].gil_wait)
-        if not waited:
-            return []
-        in_processes = self.makespan({name: node.duration - node.gil_wait for name, node in nodes.items()})
-        if in_processes >= _HINT_SHARE * wall:
-            return []
+        if sum(nodes[n].gil_wait for n in waited) < _HINT_SHARE * wall:
+            return ""
         waits = [f"{n} {format_seconds(nodes[n].gil_wait)} of {format_seconds(nodes[n].duration)}" for n in waited]
-        how = "--executor auto" if all(map(self.kept_on_threads, waited)) else "the next run does that"
-        return [
-            f"waited for Python's lock: {shortened(waits, 4)}",
-            f"in processes about {format_seconds(in_processes)} instead of {format_seconds(wall)}: {how}",
-        ]
+        which = "--executor auto runs" if all(map(self.kept_on_threads, waited)) else "the next run has"
+        return f"waited for Python's lock: {shortened(waits, 4)}; {which} them in processes"
 
     # -- results ---------------------------------------------------------------------------------------------------
 

@@ -33,9 +33,10 @@ def copy_file(source: Path, target: Path, *, fsync: bool = False) -> None:
 def copy_folder(source: Path, target: Path, *, fsync: bool = False) -> None:
     """Copy a folder, all of it or nothing, in the place of the one that is there. Raises OSError."""
     with staged_folder(target) as partial:
+        mode = partial.stat().st_mode
         shutil.copytree(source, partial, symlinks=True, copy_function=_copy, dirs_exist_ok=True)
         for folder, inner, _ in os.walk(partial):
-            os.chmod(folder, 0o777 & ~_umask())  # noqa: PTH101
+            os.chmod(folder, mode)  # noqa: PTH101
             inner[:] = [name for name in inner if not (Path(folder) / name).is_symlink()]
         if fsync:
             sync_folder(partial)
@@ -53,17 +54,10 @@ def sync_folder(folder: Path) -> None:
 
 def _copy(source: str, target: str) -> str:
     shutil.copyfile(source, target)
-    mode = os.stat(source).st_mode & 0o111  # noqa: PTH116
-    os.chmod(target, (0o666 | mode) & ~_umask())  # noqa: PTH101
+    mode = os.stat(target).st_mode  # noqa: PTH116
+    executes = os.stat(source).st_mode & (mode >> 2) & 0o111  # noqa: PTH116  (who may read it)
+    os.chmod(target, mode | executes)  # noqa: PTH101
     return target
-
-
-def _umask() -> int:
-    """Return the mask for the modes of new files. Only the system knows it without a change of it."""
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
-    return 0o022
 
 
 @contextmanager

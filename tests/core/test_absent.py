@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 from random_seeds import seeds
 
+from bench.simulation import simulate
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
     Event,
@@ -28,7 +29,6 @@ from nfrun.core.events import (
 from nfrun.core.pipeline import Gather, Input, OutputId
 from nfrun.core.plan import Node, Plan, make_plan, sequential, with_barriers
 from nfrun.core.scheduler import Scheduler, State
-from nfrun.core.simulation import simulate
 
 BROKE = Failure(Cause.NODE, "ValueError", "broke")
 

@@ -22,6 +22,7 @@ from typing import Any, cast
 import pytest
 
 from bench.random_plans import random_plan
+from bench.simulation import by_estimate, makespan, simulate
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
@@ -43,7 +44,6 @@ from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, longest_path, make_plan, sequential, with_barriers
 from nfrun.core.retries import LOST_BUDGET
 from nfrun.core.scheduler import Scheduler, State
-from nfrun.core.simulation import by_estimate, makespan, simulate
 
 SEEDS = range(100)
 SCHEDULES = ("eager", "barriers", "sequential")
@@ -662,7 +662,7 @@ def test_the_same_input_gives_the_same_log() -> None:
 
 def test_the_log_does_not_depend_on_how_strings_are_hashed() -> None:
     code = (
-        "from bench.random_plans import random_plan; from nfrun.core.simulation import by_estimate, simulate\n"
+        "from bench.random_plans import random_plan; from bench.simulation import by_estimate, simulate\n"
         "from nfrun.core.plan import with_barriers\n"
         "from nfrun.core.events import Cause, Outcome, Failure\n"
         "plan = random_plan(5, 300)\n"

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.simulation import simulate
 from nfrun.core.budgets import Budget, Rate, Units
 from nfrun.core.errors import Cause
 from nfrun.core.events import Event, Failure, NodeFinished, NodeStarted, NodeWaiting, Outcome, OutputRef
 from nfrun.core.pipeline import OutputId, Retry
 from nfrun.core.plan import Node, Plan, make_plan, with_lookups
 from nfrun.core.scheduler import Scheduler
-from nfrun.core.simulation import simulate
 
 
 def per_second(amount: float, per: float = 1.0) -> Budget:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bench.random_plans import random_plan
+from bench.simulation import by_estimate, makespan, simulate
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
@@ -25,7 +26,6 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, make_plan, sequential, with_barriers
-from nfrun.core.simulation import by_estimate, makespan, simulate
 
 A, B = OutputRef("a", 0, 0, ""), OutputRef("b", 0, 0, "")
 

@@ -18,6 +18,7 @@ from single_thread import SingleThread
 
 import nfrun.tables.output_files
 from bench.random_plans import random_plan
+from bench.simulation import simulate
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import (
     AttemptStopped,
@@ -38,7 +39,6 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, make_plan
-from nfrun.core.simulation import simulate
 from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.runner import KnownOutcome, Run

@@ -194,7 +194,6 @@ def summary_of(run: Run, outputs: dict[str, str], **options: Any) -> tuple[str, 
         place=lambda node: "g.yaml:4:3",
         cpu=lambda: 0.0,
         children_cpu=lambda: 0.0,
-        makespan=lambda durations: 0.0,
         **options,
     )
     report.close()

@@ -291,7 +291,6 @@ def summary(
     table: pa.Table | None = None,
     cpu: Sequence[float] = (0.0, 0.0),
     elsewhere: Sequence[float] = (0.0, 0.0),
-    makespan: float = 1.0,
     **options: Any,
 ) -> tuple[str, str]:
     """Return what is printed on stdout and stderr. `cpu` and `elsewhere` are successive readings of these clocks."""
@@ -307,7 +306,6 @@ def summary(
         place=lambda node: f"p.yaml:4:3 ({node})",
         cpu=lambda: next(times),
         children_cpu=lambda: next(others),
-        makespan=lambda costs: makespan,
         **{"console": partial(console, colored=False), **options},
     )
     report.close()
@@ -428,18 +426,18 @@ def test_a_quiet_summary_does_not_import_rich(record: RunRecord) -> None:
     assert summary(record, cpu=(0.0,), quiet=True, console=never) == ("", "")
 
 
-def test_gil_waits_are_shown_if_processes_would_be_faster(record: RunRecord) -> None:
+def test_long_waits_for_the_gil_are_shown(record: RunRecord) -> None:
     record.nodes["b"].gil_wait = 0.04  # too short to show
     assert "lock" not in summary(record)[1]
     record.nodes["a"].gil_wait, record.nodes["c"].gil_wait = 0.2, 0.6
-    expected = (
-        "\nwaited for Python's lock: c 600 ms of 1.90 s, a 200 ms of 900 ms\n"
-        "in processes about 2.50 s instead of 3.20 s: "
+    expected = "\nwaited for Python's lock: c 600 ms of 1.90 s, a 200 ms of 900 ms; "
+    assert f"{expected}the next run has them in processes\n" in summary(record)[1]
+    assert f"{expected}the next run has them in processes\n" in summary(record, kept_on_threads="a".__eq__)[1]
+    assert (
+        f"{expected}--executor auto runs them in processes\n" in summary(record, kept_on_threads=lambda node: True)[1]
     )
-    assert f"{expected}the next run does that\n" in summary(record, makespan=2.5)[1]
-    assert f"{expected}the next run does that\n" in summary(record, makespan=2.5, kept_on_threads="a".__eq__)[1]
-    assert f"{expected}--executor auto\n" in summary(record, makespan=2.5, kept_on_threads=lambda node: True)[1]
-    assert "lock" not in summary(record, makespan=3.0)[1]
+    record.nodes["a"].gil_wait, record.nodes["c"].gil_wait = 0.1, 0.2  # less than a tenth of the run
+    assert "lock" not in summary(record)[1]
 
 
 def test_a_long_output_is_cut_and_counted(record: RunRecord) -> None:

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import NoReturn
 
 _PATIENCE_SECONDS = 5.0  # for a killed process that does not exit: it waits in the kernel, for instance for a disk
 _LOOK_SECONDS = 0.001  # between two rounds of killing
@@ -105,6 +106,28 @@ def describe_exit(status: int) -> str:
         return f"exited with status {status}"
     name = next((known.name for known in signal.Signals if known == -status), f"signal {-status}")
     return f"was killed by {name}{_HINTS.get(name, '')}"
+
+
+def reap(process: int) -> int | None:
+    """Reap the children that have ended, adopted ones too. Returns the exit code of `process` if it is among them."""
+    code, ended = None, 1
+    while ended and code is None:
+        ended, status = os.waitpid(-1, os.WNOHANG)
+        if ended == process:
+            code = os.waitstatus_to_exitcode(status)
+    return code
+
+
+def exit_as(code: int) -> NoReturn:
+    """Exit at once with this code, or by signal `-code` if it is negative. Flushes nothing."""
+    if code < 0:
+        if prctl := find_prctl():
+            prctl(DUMPABLE, 0)  # one core dump is enough
+        with suppress(OSError, ValueError):
+            signal.signal(-code, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [-code])
+        os.kill(os.getpid(), -code)
+    os._exit(code if code >= 0 else 128 - code)
 
 
 def find_prctl() -> Prctl | None:

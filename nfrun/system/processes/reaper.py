@@ -11,13 +11,19 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
 from typing import NoReturn
 
 from nfrun.system.processes.process_exit import remove_reserved_folder, reserve_temp_folder
-from nfrun.system.processes.process_tree import ADOPTS_ORPHANS, PARENT_DEATH_SIGNAL, find_prctl, kill_descendants
+from nfrun.system.processes.process_tree import (
+    ADOPTS_ORPHANS,
+    PARENT_DEATH_SIGNAL,
+    exit_as,
+    find_prctl,
+    kill_descendants,
+    reap,
+)
 
 _END_SECONDS = 5.0  # for the second process to end by itself at the end of the pipe
 
@@ -33,11 +39,7 @@ def split(lifeline: int, of_second: Iterable[int], folder: Path) -> Callable[[in
         kill_descendants()
         rmtree(folder, ignore_errors=True)
         remove_reserved_folder()
-        if code < 0:
-            with suppress(OSError, ValueError):
-                signal.signal(-code, signal.SIG_DFL)
-            os.kill(os.getpid(), -code)
-        os._exit(code if code >= 0 else 128 - code)
+        exit_as(code)
 
     reserve_temp_folder()
     prctl = find_prctl()
@@ -71,7 +73,7 @@ def _wait(second: int, lifeline: int, woken: int, wake: int) -> int:
     poll.register(woken, select.POLLIN)
     poll.register(lifeline, 0)  # its end is always told
     until: float | None = None
-    code = _reaped(second)
+    code = reap(second)
     while code is None:
         ready = poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1e3)
         if not ready:
@@ -81,18 +83,8 @@ def _wait(second: int, lifeline: int, woken: int, wake: int) -> int:
             until = time.monotonic() + _END_SECONDS
         elif set(os.read(woken, 1024)) - {signal.SIGCHLD}:
             break
-        code = _reaped(second)
+        code = reap(second)
     if code is None:
         os.kill(second, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(second, 0)[1])
-    return code
-
-
-def _reaped(second: int) -> int | None:
-    """Reap the children that have ended. Returns the exit code of the second process if it is among them."""
-    code, ended = None, 1
-    while ended and code is None:
-        ended, status = os.waitpid(-1, os.WNOHANG)
-        if ended == second:
-            code = os.waitstatus_to_exitcode(status)
     return code

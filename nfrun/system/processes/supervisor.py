@@ -23,12 +23,13 @@ from typing import NoReturn
 from nfrun.system.processes.process_exit import remove_reserved_folder, reserve_temp_folder
 from nfrun.system.processes.process_tree import (
     ADOPTS_ORPHANS,
-    DUMPABLE,
     PARENT_DEATH_SIGNAL,
     Prctl,
     describe_exit,
+    exit_as,
     find_prctl,
     kill_descendants,
+    reap,
 )
 from nfrun.system.std_streams import StrayOutput, write_fd
 
@@ -80,7 +81,7 @@ def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]
         os.close(code_write)
         stray_output.relay()
         supervising = _Supervisor(reaper, status_read, code_read, stop_signals, hint, stray_output, as_json=as_json)
-        _leave(supervising.wait(), prctl)
+        _leave(supervising.wait())
     os.close(code_read)  # not the other: without a reader, Python would print an error at each signal
     runner = 0
     with suppress(OSError):  # if there are too many processes, the reaper is the runner
@@ -89,7 +90,7 @@ def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]
         os.close(status_write)
         os.close(code_write)
         stray_output.close()
-        _leave(_reap(runner, supervisor, prctl), prctl)
+        _leave(_reap(runner, supervisor, prctl))
     signal.signal(signal.SIGCHLD, before)
     stray_output.divert()
 
@@ -113,16 +114,10 @@ def _report(numbers: Sequence[int], path: str, pipe: int) -> None:
         os.write(pipe, bytes(numbers))
 
 
-def _leave(code: int, prctl: Prctl) -> NoReturn:
-    """Exit with this code, or by signal `-code` if it is negative. Flushes nothing: the runner has done that."""
+def _leave(code: int) -> NoReturn:
+    """Exit as `exit_as` does. Flushes nothing: the runner has done that."""
     remove_reserved_folder()
-    if code < 0:
-        prctl(DUMPABLE, 0)  # one core dump is enough
-        with suppress(OSError):
-            signal.signal(-code, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [-code])
-        os.kill(os.getpid(), -code)
-    os._exit(code if code >= 0 else 128 - code)
+    exit_as(code)
 
 
 def _reap(runner: int, supervisor: int, prctl: Prctl) -> int:
@@ -134,11 +129,7 @@ def _reap(runner: int, supervisor: int, prctl: Prctl) -> int:
     code = None
     while code is None and os.getppid() == supervisor:
         signal.sigwaitinfo([signal.SIGCHLD, _GONE])
-        ended = 1
-        while ended and code is None:  # also reaps adopted orphans
-            ended, status = os.waitpid(-1, os.WNOHANG)
-            if ended == runner:
-                code = os.waitstatus_to_exitcode(status)
+        code = reap(runner)
     kill_descendants()
     if code is None and _is_terminal(2):  # the supervisor was killed, and a shell does not show the cursor again
         write_fd(2, _SHOW_CURSOR)
