@@ -31,7 +31,7 @@ cluster 3405
 history 6292
 reports 3496
 lookback 4326
-session 4362
+session 4319
 cli 2530
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package

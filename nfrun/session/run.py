@@ -1,4 +1,4 @@
-"""Runs a pipeline file: `run_pipeline` is a function for any Python program, `run_prepared` for one that prepares it.
+"""Runs a prepared pipeline: `run_in_program` in any Python program, `run_prepared` for a command.
 
 `run_setup.py` prepares the run before. `PreparedRun` is the run.
 """
@@ -45,15 +45,13 @@ from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.budgets import with_memory_here
 from nfrun.reports.run_record import RunRecord
-from nfrun.session.options import RunOptions
 from nfrun.session.report_files import write_report
-from nfrun.session.run_setup import RunSetup, set_up_run
+from nfrun.session.run_setup import RunSetup
 from nfrun.system.atomic_files import atomic_write, remove
 from nfrun.system.logs.node_logs import Logs
 from nfrun.system.logs.redaction import redact_events
 from nfrun.system.native_threads import arrow_threads
 from nfrun.system.runtime import available_memory, collect_rarely, cores, peak_rss, process_began
-from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, LateStore, store_class
 
 if TYPE_CHECKING:
@@ -72,14 +70,12 @@ class Caller:
     """Who runs a pipeline: a command, which owns its process, or a program.
 
     `build_reporters(run)` makes the reporters that the caller wants. Nodes run inside of `around(run)`. `in_program`:
-    other runs and a program's own modules may be in this process. Such a caller gets the tables of the pipeline's
-    outputs with the result if it `takes_tables`.
+    other runs and a program's own modules may be in this process.
     """
 
     build_reporters: Callable[[PreparedRun], Iterable[Reporter]]
     around: Around
     in_program: bool = False
-    takes_tables: bool = True
 
 
 @frozen
@@ -88,14 +84,12 @@ class RunResult:
 
     `end` is the last event, as it was reported: a run whose journal is not complete did not end with `ok`. `detached`
     nodes still run, each on a thread. `stopped_reporters` has the cause of each reporter that failed, by its name.
-    `tables` has the outputs of the pipeline by name, None for those that the run does not have; a command takes none.
     """
 
     end: RunFinished
     record: RunRecord
     detached: int
     stopped_reporters: Mapping[str, Cause]
-    tables: Mapping[str, Any]
 
 
 class PreparedRun:
@@ -169,7 +163,7 @@ class PreparedRun:
 
     def go(self) -> RunResult:
         """Run to the end, and return the result."""
-        cache, tables = self._cache, dict[str, Any]()
+        cache = self._cache
         if cache is not None:
             record_plan(self._setup, self._placement, in_program=self._caller.in_program)
             if self._cluster is not None:
@@ -177,12 +171,12 @@ class PreparedRun:
         try:
             end = self._run_to_end()
         finally:
-            self._close(tables)
+            self._close()
         if cache is not None:
             end = cache.end or end
             if self._dispatcher.gate_error is not None:
                 end = end.with_error(self._dispatcher.gate_error)
-        return RunResult(end, self.record, self.run.detached, self._dispatcher.stopped, tables)
+        return RunResult(end, self.record, self.run.detached, self._dispatcher.stopped)
 
     def _run_to_end(self) -> RunFinished:
         context = ExecutorContext(
@@ -246,18 +240,14 @@ class PreparedRun:
             if specs:
                 yield last_plan(specs.values(), self._plan, longest())
 
-    def _close(self, tables: dict[str, Any]) -> None:
-        """Close logs, reporters and store. Adds the tables that the caller takes, before the store drops them."""
+    def _close(self) -> None:
+        """Close logs, reporters and then the store, which drops its tables: reporters may open them until then."""
         self._instances.close_all()
         self._logs.close()
         self._dispatcher.close()
         for open_map in self._runner.open_maps.values():  # of nodes that were cancelled: the next run goes on from them
             with suppress(Exception):
                 open_map.close()
-        # A command shows the first tables only, and returns none.
-        takes_tables = self._caller.in_program and self._caller.takes_tables
-        for name, output in self._setup.pipeline.outputs.items() if takes_tables else ():
-            tables[name] = self._table(output)
         self._store.close()
         self._runner.memo.clear()  # so that what kinds keep there, such as a DuckDB instance, is freed now
         remove(self._runner.scratch, ignore_errors=True)
@@ -301,9 +291,9 @@ class PreparedRun:
         """Open an output to show its first rows, unless it is large and far away. None if it cannot be read."""
         ref = self.record.refs[output]
         is_far = ref.is_remote and not (ref.stored or "").startswith("file:")
-        return None if is_far and (ref.size or 0) > _MOST_FETCHED else self._table(output)
+        return None if is_far and (ref.size or 0) > _MOST_FETCHED else self.table(output)
 
-    def _table(self, output: str) -> Any:
+    def table(self, output: str) -> Any:
         """Open an output by its id; None if it cannot be read."""
         with suppress(Exception):  # a failed preview must not fail the run
             ref, store = self.record.refs[output], self._store
@@ -393,14 +383,14 @@ def record_plan(setup: RunSetup, placement: Placement, *, in_program: bool) -> N
         write_run_plan(setup.folder, setup.pipeline, setup.plan, on, executors=placement.executors, redact=redact)
 
 
-def run_pipeline(options: RunOptions, reporters: Iterable[Reporter] = (), around: Around = nullcontext) -> RunResult:
-    """Run a pipeline file, on any thread, beside other runs in this process, and return its result.
+def run_in_program(
+    setup: RunSetup, build_reporters: Callable[[PreparedRun], Iterable[Reporter]], around: Around = nullcontext
+) -> RunResult:
+    """Run a prepared pipeline, on any thread, beside other runs in this process, and return its result.
 
-    Events go to the `reporters` and to the file of `options.events`. The options `json`, `color`, `quiet` and `verbose`
-    are those of the command's reports: they do nothing here. Nodes run inside of `around(run)`: a program can keep
-    `run`, and call its `cancel` from any thread. On the main thread, `lambda run: cancel_on_signals(run.cancel)`
-    cancels the run on Ctrl-C. A node that fails is no error of this function. Raises UsageError, SpecError,
-    SelectionError, WorkDirLocked, HandoffError and OSError.
+    The options `json`, `color`, `quiet` and `verbose` are those of the command's reports: they do nothing here. A
+    program can keep the `run` that `around(run)` gets, and call its `cancel` from any thread. A node that fails is no
+    error of this function. The other arguments are of `Caller`.
 
     Nothing of the process changes for good, but for an audit hook, which Python cannot remove: it does nothing while no
     run is under way. While runs are under way, and until a print after the end of detached
@@ -412,18 +402,6 @@ def run_pipeline(options: RunOptions, reporters: Iterable[Reporter] = (), around
     a process share run in workers, unless the file or `options.executor` says `thread`: what the program has seeded
     does not reach them.
     """
-    with set_up_run(options, Messages()) as setup:
-        return run_in_program(setup, lambda run: reporters, around)
-
-
-def run_in_program(
-    setup: RunSetup,
-    build_reporters: Callable[[PreparedRun], Iterable[Reporter]],
-    around: Around,
-    *,
-    takes_tables: bool = True,
-) -> RunResult:
-    """Run a prepared pipeline as `run_pipeline` does, and return its result. The other arguments are of `Caller`."""
     from nfrun.system.logs.print_capture import capture_prints
 
     @contextmanager
@@ -431,7 +409,7 @@ def run_in_program(
         with capture_prints(has_detached=lambda: run.detached > 0), around(run):
             yield
 
-    return run_prepared(setup, Caller(build_reporters, capturing, in_program=True, takes_tables=takes_tables))
+    return run_prepared(setup, Caller(build_reporters, capturing, in_program=True))
 
 
 def run_prepared(setup: RunSetup, caller: Caller) -> RunResult:

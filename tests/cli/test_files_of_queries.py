@@ -10,8 +10,8 @@ import pytest
 
 from nfrun.core.pipeline import OutputId
 from nfrun.session.options import RunOptions
-from nfrun.session.run import RunResult, run_pipeline
 from tests.docs.pages import write_files
+from tests.program_runs import RunResult, run_pipeline
 
 pytest.importorskip("duckdb")
 

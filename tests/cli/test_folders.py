@@ -12,7 +12,7 @@ from conftest import Here
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.history.cache.cache_key import CacheKeys
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 
 STEPS = """
 import pickle

@@ -10,7 +10,7 @@ import pytest
 from conftest import Here
 
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 
 STEPS = """
 import colorsys, queue, secrets, statistics, traceback, sys

@@ -13,7 +13,7 @@ import pytest
 from nfrun import __version__
 from nfrun.history.journal import JournalContents, read_journal
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 
 SECRET = "hunter-2-hunter"
 STEPS = """

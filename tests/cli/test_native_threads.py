@@ -13,9 +13,9 @@ import pytest
 from conftest import STUBS, Here
 
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
 from nfrun.system.runtime import cores
 from nfrun.system.units import parse_size
+from tests.program_runs import run_pipeline
 
 VARIABLES = {
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
@@ -241,7 +241,7 @@ PROGRAM = """
 import os
 from pathlib import Path
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 before = dict(os.environ)
 result = run_pipeline(RunOptions(Path("two.yaml"), executor="process"))
 assert result.end.status == "ok" and dict(os.environ) == before

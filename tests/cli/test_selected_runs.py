@@ -19,8 +19,8 @@ from nfrun.history.journal import read_journal
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.session.options import PlanOptions, RunOptions
-from nfrun.session.run import RunResult, run_pipeline
 from nfrun.session.selection import selection_of
+from tests.program_runs import RunResult, run_pipeline
 
 CHAIN = """
 nodes:

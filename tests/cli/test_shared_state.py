@@ -12,7 +12,7 @@ import pytest
 from conftest import STUBS, Here
 
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 
 WAIT_FOR = """
 def wait_for(flag):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
 from tests.docs.pages import write_files
+from tests.program_runs import run_pipeline
 
 
 @pytest.fixture

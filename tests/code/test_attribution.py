@@ -13,7 +13,7 @@ from nfrun.code.effects import may_keep
 from nfrun.code.watch.attribution import Attribution
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from nfrun.history.cache.run_cache import forecast
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 
 CONNECT = """
 import socket

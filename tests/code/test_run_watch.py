@@ -22,10 +22,10 @@ from nfrun.core.events import NodeFinished, NodeStarted
 from nfrun.core.observation import Observation
 from nfrun.history.journal import read_journal
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
 from nfrun.system.checksums import bytes_checksum
 from nfrun.system.logs.node_logs import Logs
 from nfrun.system.logs.print_capture import current_attempt
+from tests.program_runs import run_pipeline
 
 ONE = bytes_checksum(b"1")
 

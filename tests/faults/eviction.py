@@ -24,9 +24,9 @@ from nfrun.history.kept_tables import KeptTable
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.session.options import RunOptions
-from nfrun.session.run import RunResult, run_pipeline
 from tests.faults import rig
 from tests.faults.rig import LOG, MARK, Place, Trial
+from tests.program_runs import RunResult, run_pipeline
 
 ABOUT = (__doc__ or "").split("\n")[0]
 FILE = "sizes.yaml"

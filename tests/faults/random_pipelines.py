@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 import yaml
 
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
 from nfrun.system.atomic_files import remove
 from tests.faults import rig
 from tests.faults.random_steps import COLUMNS
 from tests.faults.rig import LOG, MARK, Place, Trial
+from tests.program_runs import run_pipeline
 
 ABOUT = (__doc__ or "").split("\n")[0]
 FILE = "random.yaml"

@@ -21,7 +21,7 @@ from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
 from nfrun.nodes.registry import KINDS, register, unregister, written_kinds
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 
 PIPELINE = """\
 nodes:

@@ -15,7 +15,7 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 
 
 class Service(ThreadingHTTPServer):

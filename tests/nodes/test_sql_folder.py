@@ -12,8 +12,8 @@ from conftest import in_thread
 
 from nfrun.nodes import sql
 from nfrun.session.options import RunOptions
-from nfrun.session.run import RunResult, run_pipeline
 from nfrun.system.runtime import thread_directory
+from tests.program_runs import RunResult, run_pipeline
 
 duckdb = pytest.importorskip("duckdb")
 

@@ -21,7 +21,7 @@ from nfrun.history.cache.run_cache import forecast
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("edits_*.py"))
 ROWS = {f"{module[6:]}: {row.name}": row for module in MODULES for row in importlib.import_module(module).ROWS}

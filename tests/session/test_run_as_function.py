@@ -18,7 +18,7 @@ import pytest
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.runner import Run
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from tests.program_runs import run_pipeline
 
 FOLDERS = ("one", "two")
 
@@ -78,7 +78,7 @@ from pathlib import Path
 import multiprocessing.forkserver, pyarrow
 import nfrun.engine.executors.processes
 from nfrun.session.options import RunOptions
-from nfrun.session.run import run_pipeline
+from program_runs import run_pipeline
 from nfrun.core.events import NodeStarted
 import nfrun.engine.executors.processes
 
@@ -217,7 +217,8 @@ def program(folder: Path) -> dict[str, Any]:
     file = folder.parent / f"{folder.name}.py"
     file.write_text(PROGRAM.replace("FOLDERS", repr(FOLDERS)))
     command = [sys.executable, str(file), str(folder)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60)
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60, env=environ)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

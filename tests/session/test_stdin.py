@@ -139,7 +139,7 @@ def test_a_program_keeps_its_stdin_during_a_run_and_after_it(folder: Path) -> No
         "from contextlib import contextmanager\n"
         "from pathlib import Path\n"
         "from nfrun.session.options import RunOptions\n"
-        "from nfrun.session.run import run_pipeline\n"
+        "from program_runs import run_pipeline\n"
         "lines = [sys.stdin.readline()]\n"
         "@contextmanager\n"
         "def reading(run):\n"
@@ -150,7 +150,13 @@ def test_a_program_keeps_its_stdin_during_a_run_and_after_it(folder: Path) -> No
         "print(result.end.status, lines, sys.stdin.read(), type(sys.stdin).__name__, start)\n"
     )
     done = subprocess.run(
-        [sys.executable, "program.py"], cwd=folder, input="1\n2\n3", text=True, capture_output=True, check=False
+        [sys.executable, "program.py"],
+        cwd=folder,
+        input="1\n2\n3",
+        text=True,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
     )
     assert done.stdout == "ok ['1\\n', '2\\n'] 3 TextIOWrapper Popen.__init__\n", done.stderr
     assert_nothing_read(folder, {"thread", "coroutine", "process"})

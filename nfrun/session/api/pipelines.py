@@ -249,7 +249,7 @@ def _run(
             yield
         caught.extend(signals)
 
-    found = run_in_program(setup, progress_of(setup, progress), around, takes_tables=False)
+    found = run_in_program(setup, progress_of(setup, progress), around)
     return Result(setup, found, tuple(messages.warnings), interrupted=bool(caught))
 
 
