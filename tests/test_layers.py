@@ -26,12 +26,12 @@ code 6753
 rows 2737
 nodes 6835
 pipeline_file 6981
-engine 4152
-cluster 3405
+engine 4114
+cluster 3388
 history 6292
 reports 3496
 lookback 4326
-session 4319
+session 4329
 cli 2530
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package

@@ -75,14 +75,12 @@ def unpack(archive: Path, folder: Path) -> None:
 def find_files(
     folders: Sequence[Path],
     left_out: Collection[Path] = (),
-    more: Collection[Path] = (),
     is_left_out: Callable[[Path], bool] = lambda folder: False,
 ) -> tuple[Path, Mapping[str, Path]]:
     """Return the folder above the files that travel, and these by name, without hidden ones and virtual environments.
 
     The files are those in `folders`, but for the folders that are `left_out`; of the folders inside of `folders`
-    `is_left_out` says more of them. Links are followed. `more` are other files that count. Raises ClusterError if a
-    folder itself is one of `left_out`.
+    `is_left_out` says more of them. Links are followed. Raises ClusterError if a folder itself is one of `left_out`.
     """
     folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100  (a link stays one)
     real = {*map(os.path.realpath, left_out)}
@@ -90,9 +88,8 @@ def find_files(
         if os.path.realpath(folder) in real:
             what = f"files of the pipeline are in {folder}, which is the work folder, too"
             raise ClusterError(f"{what}: a cluster needs another work folder (--work)")
-    files = {path: path for folder in folders for path in _walk(folder, real, is_left_out)}
-    files.update({path: path for path in more})
-    root = Path(os.path.commonpath([*folders, *(path.parent for path in more)]))
+    files = dict.fromkeys(path for folder in folders for path in _walk(folder, real, is_left_out))
+    root = Path(os.path.commonpath(folders))
     named = {f"{path.relative_to(root)}{'/' * path.is_dir()}": path for path in files}
     return root, dict(sorted(named.items()))
 
@@ -100,7 +97,6 @@ def find_files(
 def find_code(
     folders: Sequence[Path],
     left_out: Collection[Path] = (),
-    more: Collection[Path] = (),
     is_left_out: Callable[[Path], bool] = lambda folder: False,
 ) -> CodeFiles:
     """Find the files that travel, as `find_files` does.
@@ -108,7 +104,7 @@ def find_code(
     Raises ClusterError, too, if the files are too large together, or if one of them cannot be read, or has a name that
     is no UTF-8.
     """
-    root, named = find_files(folders, left_out, more, is_left_out)
+    root, named = find_files(folders, left_out, is_left_out)
     for name in named:
         if not _is_utf8(name):
             what = f"the name of {root / name} is not UTF-8, so it cannot travel to a cluster"

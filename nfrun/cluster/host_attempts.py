@@ -102,7 +102,7 @@ class HostRun:
             config.fsync,
             cores() if config.arrow_on_all_cores else 0,
             memory_share=(min(memory or there, there) / there) / max(1, config.workers),
-            work=self._work if config.watches else None,
+            work=self._work,
             folders=config.folders,
             started=config.started,
             unwatched=self._place.kept,
@@ -214,7 +214,7 @@ class HostRun:
             consumed_here={spec.id: order.consumed},
             grace=self._config.grace,
             importer=self._modules.importer,
-            watch=self._watch if self._config.watches else None,
+            watch=self._watch,
             started=self._config.started,
         )
         if not isinstance(order, CallOrder):

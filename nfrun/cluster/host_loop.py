@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -34,7 +33,6 @@ from nfrun.cluster.wire import Answer, Ended, HostConfig, Message, Question, Rem
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import nfrun_failure
 from nfrun.nodes.base import CancelToken
-from nfrun.system.runtime import available_memory, cores
 from nfrun.system.threads import start_thread
 from nfrun.tables.places.folder import open_place
 
@@ -132,15 +130,11 @@ def answer(question: Question, folder: Path) -> Answer:
     """Return the answer of this machine. `folder` is one for files of this process."""
     read, written, error = _store_seen(question, folder)
     return Answer(
-        socket.gethostname(),
         {"nfrun": nfrun.__version__, "python": platform.python_version(), **_versions()},
         tuple(name for name in question.modules if not _is_there(name)),
-        tuple(name for name in question.variables if name in os.environ),
         read,
         written,
         error,
-        cores(),
-        available_memory(),
     )
 
 

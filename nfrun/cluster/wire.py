@@ -44,12 +44,11 @@ class HostConfig:
     `pipeline` has no nodes. `store` is the URI of the place for outputs, in which the archive `code` has the files of
     the project; `base` is the folder of the pipeline in it, and `root` the absolute path that the top of the archive
     has on the machine of the run. `environ` has the variables that lie over the environment of the host. `started` is
-    when the run started, in seconds since 1970. `folders`, `fsync`, `arrow_on_all_cores`, `watches`, `workers` and
-    `grace` are those of the run: the folders of `folders_of`, whether files survive a power loss, whether Arrow's pool
-    has a thread for each core of the host, whether it keeps which files nodes open, how many attempts a host makes at
-    once, and the seconds that an attempt has to stop. `packages` are installed packages that its nodes import. `logs`
-    and `evidence` are the folders of the log files and of the files with failing rows on the machine of the run, as
-    messages show them.
+    when the run started, in seconds since 1970. `folders`, `fsync`, `arrow_on_all_cores`, `workers` and `grace` are
+    those of the run: the folders of `folders_of`, whether files survive a power loss, whether Arrow's pool has a thread
+    for each core of the host, how many attempts a host makes at once, and the seconds that an attempt has to stop.
+    `packages` are installed packages that its nodes import. `logs` and `evidence` are the folders of the log files and
+    of the files with failing rows on the machine of the run, as messages show them.
     """
 
     run: str
@@ -64,7 +63,6 @@ class HostConfig:
     folders: tuple[str, ...] = ()
     fsync: bool = False
     arrow_on_all_cores: bool = False
-    watches: bool = True
     workers: int = 1
     grace: float = 5.0
     packages: tuple[str, ...] = ()
@@ -156,13 +154,12 @@ class Ended:
 class Question:
     """Asks a worker whether it can make the attempts of a run. `config` is that of the run; its code need not be there.
 
-    The worker imports none of the `modules`, but says which it cannot find. It tells which of the `variables` are set,
-    reads what is in the store under the name `nonce`, and writes it back under another name.
+    The worker imports none of the `modules`, but says which it cannot find. It reads what is in the store under the
+    name `nonce`, and writes it back under another name.
     """
 
     config: HostConfig
     modules: tuple[str, ...] = ()
-    variables: tuple[str, ...] = ()
     nonce: str = ""
 
 
@@ -172,18 +169,14 @@ class Answer:
 
     `versions` has those of `nfrun`, `python`, and of installed packages, `pyarrow` among them. `read` is what it has
     read from the store under the name of the nonce, and `written` the name under which it has written that.
-    `store_error` says what of this it could not do. `cpus` and `memory` (bytes) are what the host may use.
+    `store_error` says what of this it could not do.
     """
 
-    host: str
     versions: Mapping[str, str]
     missing: tuple[str, ...] = ()
-    variables: tuple[str, ...] = ()
     read: str = ""
     written: str = ""
     store_error: str = ""
-    cpus: int = 0
-    memory: int = 0
 
 
 Message = Begun | Printed | Skipped | Logged | Progressed | Ended

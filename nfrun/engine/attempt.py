@@ -31,7 +31,7 @@ from nfrun.engine.attempt_context import (
     AttemptContext,
     AttemptSettings,
     RunCoroutine,
-    run_apart,
+    new_context,
     with_settings_kept,
 )
 from nfrun.engine.output_checks import OutputChecks, absent_outputs, failure_of_checks
@@ -68,7 +68,7 @@ class AttemptRunner(AttemptSettings):
             if self.watch is not None:
                 self.watch.running[mark] = None
             try:
-                return run_apart(self.memo, attempt.make)
+                return new_context(self.memo).run(attempt.make)
             finally:
                 if start.key[:2] not in self.open_maps:  # the calls of an open map belong to the attempt
                     if self.watch is not None:

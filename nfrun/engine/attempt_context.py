@@ -407,16 +407,6 @@ def unit_variables(granted: Mapping[str, tuple[int, ...]] | None, environ: Mappi
     return variables
 
 
-class _Imported(dict[ContextVar[Any], Any]):
-    """The variables that the imports of the user's modules have set, in the memo of a run."""
-
-
-def run_apart(memo: Mapping[Any, Any], function: Callable[[], T]) -> T:
-    """Call the function in a new context that has only the variables that imports have set."""
-    imported: _Imported | None = memo.get(_Imported)
-    return Context().run(function) if imported is None else Context().run(_with, imported, function)
-
-
 def with_settings_kept(memo: dict[Any, Any], function: Callable[[], T]) -> T:
     """Call the function, and put back what it has set of the interpreter: nfrun's own code may fail with it.
 
@@ -441,7 +431,7 @@ def with_settings_kept(memo: dict[Any, Any], function: Callable[[], T]) -> T:
 
 def new_context(memo: Mapping[Any, Any]) -> Context:
     """Return a new context that has only the variables that imports have set."""
-    found, imported = Context(), memo.get(_Imported)
+    found, imported = Context(), memo.get(keep_imported)
     if imported is not None:
         found.run(_set, imported)
     return found
@@ -454,15 +444,10 @@ def keep_imported(memo: dict[Any, Any], but: ContextVar[Any]) -> None:
     """
     found = {variable: _copy(value) for variable, value in copy_context().items() if variable is not but}
     if found := {variable: value for variable, value in found.items() if not _is_default(value)}:
-        memo[_Imported] = _Imported({**memo.get(_Imported, {}), **found})
+        memo[keep_imported] = {**memo.get(keep_imported, {}), **found}
 
 
-def _with(values: _Imported, function: Callable[[], T]) -> T:
-    _set(values)
-    return function()
-
-
-def _set(values: _Imported) -> None:
+def _set(values: Mapping[ContextVar[Any], Any]) -> None:
     for variable, value in values.items():
         variable.set(_copy(value))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,12 +9,12 @@ from queue import Empty, SimpleQueue
 from typing import Protocol, TypeGuard
 
 from nfrun.core.errors import Cause, cause_of
-from nfrun.core.events import Event, NodeLogged, RunFinished
+from nfrun.core.events import Event, RunFinished
 from nfrun.system.threads import start_thread
 
-# Log lines that are emitted but not yet delivered. Delivering so many takes a fraction of a second, by which the end of
-# a run may be delayed.
-MAX_PENDING_LINES = 10_000
+# Events that wait while log lines are still emitted. Delivering so many takes a fraction of a second, by which the end
+# of a run may be delayed.
+MAX_PENDING = 10_000
 
 _PAUSE_SECONDS = 0.02  # between two deliveries: waking up for each event costs more than delivering it
 _GATE_PAUSE_SECONDS = 0.005  # the same with a gate: a kill loses at most the journal lines of this time
@@ -78,6 +77,10 @@ class EventDispatcher:
         self._closing = threading.Event()
         self._ended = False
         self._thread = start_thread(self._deliver, "nfrun-reports")
+
+    def has_room(self) -> bool:
+        """Return whether another log line may be emitted. Safe to call from any thread."""
+        return self._queue.qsize() < MAX_PENDING
 
     def close(self) -> None:
         """Wait until all events are delivered and all reporters are closed. Later events are ignored."""
@@ -156,29 +159,3 @@ class EventDispatcher:
             self.stopped[name] = cause_of(error)
             why = isinstance(error, OSError) and error.strerror
             self._on_error(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")
-
-
-class BackPressure:
-    """Limits the log lines that are emitted but not yet delivered to `MAX_PENDING_LINES`.
-
-    Call `sent` for each line that is emitted. As the last reporter, it counts the lines that are delivered.
-    """
-
-    event_types = (NodeLogged,)
-
-    def __init__(self) -> None:
-        self._count = itertools.count(1)  # atomic across threads, unlike +=
-        self._sent = 0
-        self._delivered = 0
-
-    def sent(self) -> None:
-        """Count an emitted line. Safe to call from any thread."""
-        self._sent = next(self._count)
-
-    def has_room(self) -> bool:
-        """Whether another line may be emitted."""
-        return self._sent - self._delivered < MAX_PENDING_LINES
-
-    def event(self, event: Event) -> None:
-        """Count a delivered line."""
-        self._delivered += 1

@@ -75,10 +75,7 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
         told = _told_in_the_open(secret, [address, *(worker.address for worker in engine.workers())])
         code = _code(pipeline, setup.work.path, place)
         problems, warnings = left_behind(placed, _base(pipeline), {*code.files.values()})
-        needs = Needs(
-            *(_modules(pipeline, placed), tuple(placed), {**_versions(), "nfrun": __version__}),
-            *((*told, *problems), tuple(warnings)),
-        )
+        needs = Needs(_modules(pipeline, placed), tuple(placed), _versions(), (*told, *problems), tuple(warnings))
         for warning in preflight(cluster, needs):
             setup.messages.warn(warning)
         yield replace(cluster, config=_with_code(cluster.config, code, pipeline, setup, place))
@@ -116,10 +113,7 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     with _engine(address, run, cores()) as engine:
         config = HostConfig(run, run, _shared(files[0]), place.uri)
         secret = _told_in_the_open(naming_secrets(files, placed), [address, *(w.address for w in engine.workers())])
-        needs = Needs(
-            *(tuple(modules), tuple(placed), {**_versions(), "nfrun": __version__}),
-            *((*secret, *problems), tuple(warnings)),
-        )
+        needs = Needs(tuple(modules), tuple(placed), _versions(), (*secret, *problems), tuple(warnings))
         warnings = preflight(Cluster(engine, config, place), needs)
         workers = engine.workers()
     slots = sum(worker.slots for worker in workers)
@@ -163,7 +157,6 @@ def _config(setup: RunSetup, placement: Placement, place: Place) -> HostConfig:
         folders=folders_of(pipeline.nodes.values()),
         fsync=options.fsync,
         arrow_on_all_cores=placement.arrow_threads > 0,
-        watches=True,
         grace=options.grace,
         packages=tuple(placement.packages),
         logs=str(setup.folder / LOGS),
@@ -246,7 +239,7 @@ def _versions() -> Mapping[str, str]:
     import platform
     from importlib.metadata import version
 
-    return {"python": platform.python_version(), "pyarrow": version("pyarrow")}
+    return {"nfrun": __version__, "python": platform.python_version(), "pyarrow": version("pyarrow")}
 
 
 def _with_secrets(setup: RunSetup, placed: list[NodeSpec]) -> list[str]:

@@ -26,7 +26,7 @@ from nfrun.core.text import shortened
 from nfrun.core.values import frozen, replace
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.attempt_context import Importer, RunCoroutine
-from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, Reporter
+from nfrun.engine.event_dispatch import EventDispatcher, Reporter
 from nfrun.engine.executors.base import ExecutorContext, MakeExecutor, Placement
 from nfrun.engine.executors.registry import CLUSTERS, DEFAULT_EXECUTOR, EXECUTORS, prepare_executors
 from nfrun.engine.gil_contention import GilContention
@@ -123,12 +123,10 @@ class PreparedRun:
         environ = {**os.environ, **setup.thread_variables, **pipeline.env}
         prepare_executors(placement, environ)
         self._report = _end_report(setup, self.record)
-        self._back_pressure = BackPressure()
         self._instances = InstanceCloser(pipeline.nodes.values(), grace, setup.messages)
         self._dispatcher = EventDispatcher([*self._reporters()], setup.messages, cache and cache.gate)
         self._emit = redact_events(setup.redactor, self._dispatcher.emit)
-        logs = setup.folder / LOGS
-        self._logs = Logs(self._log, logs, setup.redactor.filter, self._back_pressure.has_room)
+        self._logs = Logs(self._log, setup.folder / LOGS, setup.redactor.filter, self._dispatcher.has_room)
         self._end_variables: dict[str, str] = {}  # for the last nodes, which are known when they start
         contention = GilContention()
         self.run = Run(
@@ -255,7 +253,6 @@ class PreparedRun:
             self._setup.folder.rmdir()  # only if the run kept nothing
 
     def _log(self, node: str, level: str, line: str) -> None:
-        self._back_pressure.sent()
         self._emit(NodeLogged(self.run.now(), node, level, line))
 
     def _progress(self, node: str, done: float, total: float | None) -> None:
@@ -276,7 +273,6 @@ class PreparedRun:
         yield NodeStatsFile(setup.timings, setup.recorded, self.executors)
         if self._report is not None:
             yield self._report
-        yield self._back_pressure
         yield self._instances
 
     def obstacles(self) -> Mapping[str, str]:

@@ -54,7 +54,7 @@ def sees(place: Folder, **more: Any) -> Reply:
         path.write_text(text)
         place.put(path, written)
         path.parent.rmdir()
-        return Answer("h", **{"versions": OURS, "read": text, "written": written, **more})
+        return Answer(**{"versions": OURS, "read": text, "written": written, **more})
 
     return reply
 
@@ -91,9 +91,9 @@ def test_all_problems_are_told_at_once(place: Folder, tmp_path: Path) -> None:
         "tcp://a:1": sees(place, missing=("polars", "numpy"), versions={**OURS, "nfrun": "0.9"}),
         "tcp://b:1": sees(place, missing=("polars",)),
         "tcp://c:1": lambda question: "ModuleNotFoundError: No module named 'nfrun'",
-        "tcp://d:1": lambda question: Answer("d", OURS, store_error="/s/x is not there any more"),
-        "tcp://e:1": lambda question: Answer("e", OURS, read="another"),
-        "tcp://f:1": lambda question: Answer("f", OURS, read=question.nonce[11:23], written="data/gone"),
+        "tcp://d:1": lambda question: Answer(OURS, store_error="/s/x is not there any more"),
+        "tcp://e:1": lambda question: Answer(OURS, read="another"),
+        "tcp://f:1": lambda question: Answer(OURS, read=question.nonce[11:23], written="data/gone"),
         "tcp://g:1": lambda question: "it does not answer",
         "tcp://h:1": lambda question: '{"version": "0.9", "value": {}}',
     }

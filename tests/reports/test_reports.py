@@ -36,7 +36,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.core.plan import Node, Plan, make_plan
-from nfrun.engine.event_dispatch import BackPressure, EventDispatcher
+from nfrun.engine.event_dispatch import EventDispatcher
 from nfrun.reports.console import console
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.json_document import RunDocument
@@ -242,18 +242,24 @@ def test_lines_are_written_together(make: Callable[[io.StringIO], PlainLines | E
     assert writes == [500, 500, 3, 1]
 
 
-@pytest.mark.parametrize("earlier", [0, 5_000])
-def test_back_pressure_has_room_for_ten_thousand_lines(earlier: int) -> None:
-    back_pressure = BackPressure()
-    for _ in range(earlier):
-        back_pressure.sent()
-        back_pressure.event(NodeLogged(1.0, "a", "info", "line"))
+def test_there_is_room_for_log_lines_until_ten_thousand_events_wait() -> None:
+    line, begun, go_on = NodeLogged(1.0, "a", "info", "line"), threading.Event(), threading.Event()
+
+    class Slow:
+        def event(self, event: Event) -> None:
+            begun.set()
+            go_on.wait(30)
+
+    dispatcher = EventDispatcher([Slow()], print)
+    dispatcher.emit(line)
+    assert begun.wait(30)
     for _ in range(10_000):
-        assert back_pressure.has_room()
-        back_pressure.sent()
-    assert not back_pressure.has_room()
-    back_pressure.event(NodeLogged(1.0, "a", "info", "line"))
-    assert back_pressure.has_room()
+        assert dispatcher.has_room()
+        dispatcher.emit(line)
+    assert not dispatcher.has_room()
+    go_on.set()
+    dispatcher.close()
+    assert dispatcher.has_room()
 
 
 @pytest.mark.parametrize(("verbose", "lines"), [(False, ["2 reused"]), (True, ["n0 reused", "n1 reused", "2 reused"])])
