@@ -38,13 +38,14 @@ def with_default_paths(
 ) -> dict[str, NodeSpec]:
     """Return the nodes with the expressions in their paths evaluated, as far as the defaults of parameters allow.
 
-    `matrix_of` gives what expressions of a cell see as `matrix`.
+    `matrix_of` gives what expressions of a cell see as `matrix`. Nodes with an `if` have no body: two of them may write
+    one file, if one is disabled. The binder looks at their files.
     """
     names: dict[str, Mapping[str, Any]] = {
         "params": {name: param.default for name, param in params.items() if not param.required}
     }
-    found = dict(nodes)
-    for name, spec in nodes.items():
+    found = {name: spec if spec.if_ is True else replace(spec, body="") for name, spec in nodes.items()}
+    for name, spec in found.items():
         if has_expression(spec.body) and spec.kind and kind_of(spec).says.is_template:
             if matrix_of and spec.of:
                 names["matrix"] = matrix_of(spec)

@@ -150,7 +150,7 @@ class _Reader(Findings):
         # The budgets of the file that is run count.
         budgets = read_budgets(self, (), nodes if len(self.including.chain) == 1 else {})
         last = {section: self.last_nodes(section, defaults, references) for section in LAST_SECTIONS}
-        self.files(nodes, params, folder)
+        self.diagnostics += file_conflicts(with_default_paths(nodes, params), folder, self.document)
         name = str(root.get("name", Path(self.document.file).stem))
         if "name" in root and ("name",) not in self.bad and not name.isprintable():
             self.report(("name",), "a pipeline's name is printable text on one line")
@@ -364,14 +364,6 @@ class _Reader(Findings):
                     )
                 self.add(replace(diagnostic, path=inner, at_key=named), path, span)
 
-    def files(self, nodes: Mapping[str, NodeSpec], params: Mapping[str, Param], folder: Path) -> None:
-        """Reject conflicts about files that fixed paths and the defaults of parameters show.
-
-        The binder looks at the files of nodes with an `if`: two of them may write one file, if one is disabled.
-        """
-        sure = {name: spec if spec.if_ is True else replace(spec, body="") for name, spec in nodes.items()}
-        self.diagnostics += file_conflicts(with_default_paths(sure, params), folder, self.document)
-
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
         """Convert the path of an input, by its name, or of a column of a schema to its path in the file."""
         if inner[0] == "schema":  # it may stand under an output
@@ -384,13 +376,12 @@ class _Reader(Findings):
 
 
 _LONG_FORM = {"where", "gather", "columns", "optional", "else"}  # beside `from`
-_DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
 _OF_MACHINES = ("localtime", "posix", "right/")  # time zones that machines know, and DuckDB does not
 _OWN_ENDINGS = (PARTIAL, ".bad")
 
 
 def check_names(found: Findings, sections: Mapping[str, Mapping[str, Any]]) -> None:
-    """Reject node names that differ only in case, or not at all, and names of Windows devices."""
+    """Reject node names that differ only in case, or not at all."""
     seen: dict[str, tuple[str, str]] = {}
     for place in ((section, name) for section, nodes in sections.items() for name in nodes):
         name, first = place[1], seen.setdefault(place[1].lower(), place)
@@ -400,8 +391,6 @@ def check_names(found: Findings, sections: Mapping[str, Mapping[str, Any]]) -> N
             found.report(place, what, "files would clash on some systems: rename one", at_key=True)
         elif first != place:
             found.report(place, f"there is a node '{ellipsize(name)}' already {line}", "rename one", at_key=True)
-        if name.lower() in _DEVICES:
-            found.report(place, f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
 
 
 def read_outputs(found: Findings, path: Keys, value: Any) -> tuple[tuple[str, ...], Mapping[str, str]]:

@@ -11,8 +11,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.pipeline import LAST_SECTIONS, has_expression
+from nfrun.core.pipeline import LAST_SECTIONS, Param, has_expression
 from nfrun.core.values import field, frozen
+from nfrun.pipeline_file.parameters import env_text, param_of
 from nfrun.pipeline_file.yaml.document import load
 
 _MOST_CELLS = 10_000  # of a node
@@ -41,7 +42,7 @@ def names_in_file(path: Path) -> NamesInFile:
     root = _mapping(load(path).root)
     bodies = {name: _mapping(body) for name, body in _mapping(root.get("nodes")).items()}
     inputs = _mapping(root.get("inputs"))
-    params = _mapping(root.get("params"))
+    params = {name: param_of(name, value) for name, value in _mapping(root.get("params")).items()}
     tags = [_mapping(body).get("tags") or () for body in (root.get("defaults"), *bodies.values())]
     named = [[tag] if isinstance(tag, str) else tag for tag in tags]
     has_matrix = any("matrix" in each for each in (root, *bodies.values()))
@@ -51,7 +52,7 @@ def names_in_file(path: Path) -> NamesInFile:
         bodies=bodies,
         last_nodes=tuple([name for section in LAST_SECTIONS for name in _mapping(root.get(section))]),
         params={name: tuple(_values(param)) for name, param in params.items()},
-        helps={name: str(_mapping(param).get("help", "")) for name, param in params.items()},
+        helps={name: param.help for name, param in params.items()},
         profiles=tuple(_mapping(root.get("profiles"))),
         inputs=tuple(inputs),
         tags=tuple(dict.fromkeys([tag for tags in named for tag in tags if isinstance(tag, str)])),
@@ -62,20 +63,14 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _values(param: Any) -> Iterator[str]:
+def _values(param: Param) -> Iterator[str]:
     """Yield the values that a parameter may have: its `enum`, true and false, or else its default."""
-    declared = param if isinstance(param, dict) else {"default": param}
-    default, choices = declared.get("default"), declared.get("enum")
-    if isinstance(choices, list):
-        yield from map(_text, choices)
-    elif declared.get("type") == "boolean" or isinstance(default, bool):
+    if param.enum:
+        yield from map(env_text, param.enum)
+    elif param.type == "boolean":
         yield from ("true", "false")
-    elif isinstance(default, str | int | float) and not has_expression(str(default)):
-        yield _text(default)
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    elif isinstance(param.default, str | int | float) and not has_expression(str(param.default)):
+        yield env_text(param.default)
 
 
 def _cells(root: Mapping[str, Any], bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Sequence[str]]:

@@ -73,8 +73,7 @@ def matrix_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
     if errors:
         raise SpecError(errors)
     if expanded.nodes is not pipeline.nodes:
-        sure = {name: spec if spec.if_ is True else replace(spec, body="") for name, spec in expanded.nodes.items()}
-        nodes = with_default_paths(sure, pipeline.params, MatrixNames(axes).of)
+        nodes = with_default_paths(expanded.nodes, pipeline.params, MatrixNames(axes).of)
         errors += file_conflicts(nodes, Path(pipeline.folder), document)
         errors += cell_problems(expanded, document)
     if errors:

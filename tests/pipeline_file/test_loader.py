@@ -306,18 +306,6 @@ p.yaml:4:3: 'LOAD' differs from 'Load' (line 2) only in case
       |   ^^^^ files would clash on some systems: rename one
 
 nodes:
-  con: {run: x}
-  Com1: {run: x}
-  console: {run: x}
---
-p.yaml:2:3: 'con' is the name of a device on Windows
-    2 |   con: {run: x}
-      |   ^^^ rename it
-p.yaml:3:3: 'Com1' is the name of a device on Windows
-    3 |   Com1: {run: x}
-      |   ^^^^ rename it
-
-nodes:
   "a\u202eb": {run: x}
 --
 p.yaml:2:3: 'a\u202eb' cannot be the name of a node
