@@ -25,14 +25,14 @@ tables 7285
 code 6753
 rows 2737
 nodes 6835
-pipeline_file 6981
+pipeline_file 6965
 engine 4114
 cluster 3388
 history 6292
 reports 3496
 lookback 4326
 session 4329
-cli 2530
+cli 2538
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
 MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two

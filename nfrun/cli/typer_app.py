@@ -26,7 +26,7 @@ from nfrun.cli.commands import version as print_version
 from nfrun.cli.completion import VARIABLE, answer_shell, completer, help_for_shells
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json, report_errors
 from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
-from nfrun.cli.other_words import command_hint, option_hint
+from nfrun.cli.other_words import argument_hint, command_hint, option_hint
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
@@ -34,7 +34,6 @@ from nfrun.session.option_fields import Options, plain_words, tells_github
 from nfrun.system.std_streams import Messages, prepare_std_streams
 
 _MOST_IN_ONE = 12  # options without headings
-_YAML = (".yaml", ".yml")
 _COLUMN = 30  # characters of the names; a longer one has a line of its own
 
 
@@ -195,21 +194,14 @@ for command, (_, command_options, command_help) in all_commands().items():
 
 
 def _hint(error: Any) -> str:
-    """Return what to type in place of a command that is not there, or of an argument too many; "" for other errors."""
+    """Return what to type in place of a command that is not there, or of an argument too many."""
     if error.ctx is None:
         return ""
     if error.ctx.parent is None:
-        if not error.message.startswith("No such command"):
-            return ""
-        return f"Did you mean 'run {sys.argv[1]}'?" if sys.argv[1].endswith(_YAML) else command_hint(sys.argv[1])
-    extra = re.fullmatch(r"Got unexpected extra argument\(s\) \(([^\s-]\S*)\)", error.message)
-    if extra is None:
-        return ""
-    word, flags = extra[1], {flag for param in error.ctx.command.params for flag in param.opts}
-    is_run = word.isdecimal() or word.startswith("last")
-    flag = "--pipeline" if word.endswith(_YAML) else "-p" if "=" in word else "--run" if is_run else "--until"
-    flag = "--limit" if word.isdecimal() and "--limit" in flags else flag
-    return f"Did you mean {flag} {word}?" if flag in flags else ""
+        return command_hint(sys.argv[1]) if error.message.startswith("No such command") else ""
+    extra = re.fullmatch(r"Got unexpected extra argument\(s\) \((.*\S.*)\)", error.message)
+    flags = {flag for param in error.ctx.command.params for flag in param.opts}
+    return argument_hint(extra[1], flags) if extra else ""
 
 
 def main() -> NoReturn:
