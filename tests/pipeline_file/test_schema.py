@@ -86,9 +86,9 @@ p.yaml:5:7: 'http' is not a key of a node
     5 |   b: {http: https://x}
       |       ^^^^ a class in a python node, loaded once, or a function, which 'map' calls for the rows of an input
 
-p.yaml:5:17: there is no file 'x.yaml'
+p.yaml:5:17: 'x.yaml': there is no such file
     5 |   b: {pipeline: x.yaml}
-      |                 ^^^^^^
+      |                 ^^^^^^ check the path
 
 p.yaml:5:15: node 'b' has 2 kinds: run, python
     5 |   b: {run: x, python: m:f}
