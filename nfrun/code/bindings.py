@@ -26,7 +26,9 @@ _LOADERS |= {"pickle", "_pickle", "cloudpickle", "dill", "shelve", "joblib.load"
 _LOADERS |= {"hydra", "stevedore", "lazy_loader", "django.utils.module_loading", "werkzeug.utils.import_string"}
 _LOADERS |= {"yaml.unsafe_load", "yaml.unsafe_load_all", "yaml.UnsafeLoader", "yaml.Loader", "yaml.full_load"}
 _LOADERS |= {"timeit", "code", "codeop", "trace", "cProfile", "profile"}
-_NO_LOADERS = {"importlib.metadata", "importlib.resources", "timeit.default_timer", "pickle.PickleError"}
+# These look up a package that a text names.
+_FINDERS = {"importlib.metadata", "importlib.resources", "pkgutil.get_data"}
+_NO_LOADERS = {*_FINDERS, "timeit.default_timer", "pickle.PickleError"}
 _NO_LOADERS |= {f"{module}.{name}" for module in ("pickle", "cloudpickle", "dill") for name in ("dump", "dumps")}
 _NO_LOADERS |= {"pickle.HIGHEST_PROTOCOL", "pickle.DEFAULT_PROTOCOL", "pickle.PicklingError"}
 _NO_LOADERS |= {f"gc.{name}" for name in ("collect", "enable", "disable", "isenabled", "freeze", "unfreeze")}
@@ -64,18 +66,34 @@ class Imported:
         """The modules that the import loads; the last one may be an attribute instead of a module."""
         return (self.module, f"{self.module}.{self.name}") if self.name else (self.module,)
 
-    @property
-    def is_dynamic(self) -> bool:
-        """Whether code that uses the import may reach anything, whatever alias it has."""
-        return self.module.partition(".")[0] in DYNAMIC_NAMES or self.name in DYNAMIC_ATTRS
+    def is_dynamic(self, rest: str) -> bool:
+        """Return whether code that uses the import, with the attributes `rest`, may reach anything."""
+        is_dynamic = self.module.partition(".")[0] in DYNAMIC_NAMES or self.name in DYNAMIC_ATTRS
+        return is_dynamic and not self.finds(rest)
+
+    def finds(self, rest: str) -> bool:
+        """Return whether the import, with the attributes `rest`, only looks up packages that texts name."""
+        return finds_packages(self._path(rest))
 
     def loads_more(self, rest: str) -> bool:
         """Return whether the import, with the attributes `rest`, may load modules that the source does not name."""
+        return _loader(self._path(rest)) in _LOADERS
+
+    def _path(self, rest: str) -> str:
         module = self.module.partition(".")[0] if self.first else self.module
-        path = ".".join(filter(None, (module, self.name, rest)))
-        while path and path not in _LOADERS and path not in _NO_LOADERS:
-            path = path.rpartition(".")[0]
-        return path in _LOADERS
+        return ".".join(filter(None, (module, self.name, rest)))
+
+
+def finds_packages(path: str) -> bool:
+    """Return whether a name with its attributes, such as "pkgutil.get_data", only looks up packages."""
+    return _loader(path) in _FINDERS
+
+
+def _loader(path: str) -> str:
+    """Return the part of a dotted name that tells whether it loads modules, "" if none does."""
+    while path and path not in _LOADERS and path not in _NO_LOADERS:
+        path = path.rpartition(".")[0]
+    return path
 
 
 def parts_of(node: ast.AST) -> list[ast.AST]:

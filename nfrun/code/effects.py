@@ -76,6 +76,17 @@ def only_reads(part: ast.AST) -> bool:
     return part in calls and all(_name(call.func) in _READING for call in calls)
 
 
+def makes_new(call: ast.Call, symbols: Symbols) -> bool:
+    """Return whether a function of a library makes something of what it is given, and changes nothing."""
+    return _name(call.func) in _READING | _CONSTANTS or _is_of_data(call.func, symbols)
+
+
+def has_collection(body: ast.AST) -> bool:
+    """Return whether a definition binds a list, mapping or set that is written down, also in a class."""
+    parts = body.body if isinstance(body, ast.ClassDef) else [body]
+    return any(_is_new(getattr(part, "value", None)) for part in parts)
+
+
 def may_change(body: ast.AST, symbols: Symbols) -> bool:
     """Return whether others see a change if code on import uses this definition: it changes or is such an object.
 

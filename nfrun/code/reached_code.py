@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nfrun.code.bindings import FUNCTIONS, Definition, Imported, Symbols, all_imports, dump, symbols_of
-from nfrun.code.effects import changes, may_change, only_reads, registers, run_on_import
+from nfrun.code.effects import (
+    changes,
+    has_collection,
+    makes_new,
+    may_change,
+    only_reads,
+    registers,
+    run_on_import,
+)
 from nfrun.code.module_index import ModuleIndex, listing_name
 from nfrun.code.names_reader import parse
-from nfrun.code.uses import Uses, is_by_name, is_query, uses
+from nfrun.code.uses import EXPRESSIONS, QUERIES, Uses, is_by_name, uses
 from nfrun.core.values import frozen, replace
 from nfrun.system.checksums import file_checksum, text_checksum
 
@@ -306,17 +314,21 @@ class ReachedCode:
 
     def _follow(self, module: str, symbols: Symbols, used: Uses) -> Iterator[Item]:
         """Yield the items that the used names, imports and computed module names lead to."""
-        anywhere = used.is_dynamic
+        anywhere, variables, finds = used.is_dynamic, used.reads_variables, False
         loads_any = used.loads_any or any(imported.loads_more("") for imported in symbols.star_imports)
+        imports = list(used.imports)
         for name in used.names:
             yield from self._resolve(module, name)
-            bound = symbols.imports.get(name.partition(".")[0], ())
-            anywhere = anywhere or any(imported.is_dynamic or is_query(imported.name) for imported, _ in bound)
-            if not is_by_name(name) and any(imported.loads_more(name.partition(".")[2]) for imported, _ in bound):
-                loads_any = True
+            head, _, rest = name.partition(".")
+            bound = [imported for imported, _ in symbols.imports.get(head, ())]
+            imports += [(imported, rest) for imported in bound]
+            loads_any |= not is_by_name(name) and any(imported.loads_more(rest) for imported in bound)
+        for imported, rest in imports:
+            anywhere |= imported.is_dynamic(rest) or imported.name in EXPRESSIONS
+            variables |= imported.name in QUERIES
+            finds |= imported.finds(rest)
         for imported, rest in used.imports:
             yield from _targets(imported, rest)
-            anywhere = anywhere or imported.is_dynamic
         for word in used.words:
             if self._may_name(symbols, word):
                 items = self._resolve(module, word)
@@ -324,12 +336,43 @@ class ReachedCode:
         yield from ((load, _ON_IMPORT) for load in used.loads)
         for text in filter(_PATH.fullmatch, used.texts):  # "helpers.Handler" in a configuration
             first, rest = re.split("[.:]", text, maxsplit=1)
-            yield first, rest.replace(":", ".")
+            yield first, rest.replace(":", ".") if self._may_have(first, rest) else _ON_IMPORT  # or it names a file
         if anywhere:
             yield module, _WHOLE
             yield from _named([*used.texts, *used.words], symbols.package)
+        elif variables:
+            yield from self._variables(module)
+        if finds:
+            yield from ((text, _ON_IMPORT) for text in used.texts if text.isidentifier())
         if loads_any:  # the module's package may lie outside the pipeline's folder
             yield from (("", _BELOW), (module.partition(".")[0], _BELOW))
+
+    def _variables(self, module: str) -> Iterator[Item]:
+        """Yield the variables of a module that a query may read as tables, also those of other modules in it."""
+        left = [(own, name) for own in (module, *self._stars(module)) for name in self._names_at_top(own)]
+        seen = set[Item]()
+        while left:
+            item = left.pop()
+            source, name = self._sources.get(item[0]), item[1].partition(".")[0]
+            if source is None or item in seen:
+                continue
+            seen.add(item)
+            definitions = source.symbols.definitions.get(name, ())
+            if any(getattr(each.body, "name", "") != name for each in definitions) and name != "__doc__":
+                yield item[0], name
+            elif not definitions and name != _WHOLE:
+                left += self._resolve(item[0], name)
+
+    def _names_at_top(self, module: str) -> list[str]:
+        symbols = self.symbols_of(module)
+        return [] if symbols is None else [*symbols.definitions, *symbols.imports]
+
+    def _may_have(self, module: str, path: str) -> bool:
+        """Return whether a module may have something at this path. It may make names when it runs, or be a package."""
+        source = self._sources.get(module)
+        if source is None or source.tree is None or source.is_package or self._resolve(module, path.replace(":", ".")):
+            return True
+        return "__getattr__" in source.symbols.definitions or uses(source.tree, source.symbols.package).is_dynamic
 
     def _may_name(self, symbols: Symbols, word: str) -> bool:
         """Return whether a word of a text may be a name at the top of a module with these symbols."""
@@ -390,7 +433,19 @@ class ReachedCode:
         if registers(part) or changes(part, symbols):
             return True
         items = [] if only_reads(part) else self._follow(module, symbols, uses(part, symbols.package))
-        return any(self._may_change(*item) for item, _ in self._reach(items, skip=_ON_IMPORT))
+        return any(self._may_change(*item) for item, _ in self._reach(items, skip=_ON_IMPORT)) or any(
+            self._hands_on(module, symbols, call) for call in ast.walk(part) if isinstance(call, ast.Call)
+        )
+
+    def _hands_on(self, module: str, symbols: Symbols, call: ast.Call) -> bool:
+        """Return whether a call hands a list, mapping or set that the project has to a library, which may change it."""
+        function = self._follow(module, symbols, uses(call.func, symbols.package))
+        if makes_new(call, symbols) or any(self._sources.get(inner) for inner, _ in function):
+            return False
+        given = (uses(part, symbols.package) for part in (*call.args, *call.keywords))
+        items = [item for used in given for item in self._follow(module, symbols, used)]
+        reached = self._reach(items, skip=_ON_IMPORT)
+        return any(has_collection(definition.body) for _, step in reached for definition in step.definitions)
 
     def _may_change(self, module: str, name: str) -> bool:
         """Return whether a definition that an import uses may change objects of other code. A whole module may."""

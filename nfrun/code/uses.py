@@ -19,6 +19,7 @@ from nfrun.code.bindings import (
     IMPORT_FUNCTIONS,
     Imported,
     binds,
+    finds_packages,
     imports_of,
     parts_of,
     scope,
@@ -26,9 +27,9 @@ from nfrun.code.bindings import (
 from nfrun.code.names_reader import ignored_warnings
 from nfrun.core.values import field, mutable
 
-# Functions and methods that look up the variables that a text names.
-_QUERIES = {"query", "eval", "sql", "execute", "from_query", "read_sql", "read_sql_query", "evaluate", "sqldf"}
-_QUERIES |= {"executemany"}
+# Functions and methods that look up what a text names: variables, which are tables, or anything, in an expression.
+QUERIES = {"sql", "execute", "executemany", "from_query", "read_sql", "read_sql_query", "sqldf"}
+EXPRESSIONS = {"query", "eval", "evaluate"}
 # Words of a process of Python that runs a module or code by text: in one text, or the first of several.
 _STARTS_MODULE = re.compile(r"\bpython[\d.]*\b.*\s-[mc]\b", re.DOTALL)
 _PYTHON = re.compile(r"(.*/)?python[\d.]*")
@@ -43,8 +44,9 @@ class Uses:
     """What a statement uses: `names` of its module and `imports` of its own, with attributes ("helpers.clean").
 
     `loads` are modules that it imports. `words` stand in its texts, and may name variables, classes and imports, as
-    in an annotation; if it `is_query`, functions too. `is_dynamic`: it may reach anything in its module, and `texts`
-    may name modules. `loads_any`: it may load any module, by a computed name.
+    in an annotation; if it `is_query`, functions too. `reads_variables`: it may read any variable of its module as
+    a table. `is_dynamic`: it may reach anything there, and `texts` may name modules. `loads_any`: it may load any
+    module, by a computed name.
     """
 
     names: dict[str, None] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Uses:
     loads: dict[str, None] = field(default_factory=dict)
     words: dict[str, None] = field(default_factory=dict)
     is_query: bool = False
+    reads_variables: bool = False
     is_dynamic: bool = False
     texts: dict[str, None] = field(default_factory=dict)
     loads_any: bool = False
@@ -86,9 +89,10 @@ def uses(body: ast.AST, package: str) -> Uses:
             left += parts_of(node)
         if isinstance(node, ast.Call):
             calls[node.func] = node
-            if is_query(_last_name(node.func)) and _given(node):
+            if (name := _last_name(node.func)) in QUERIES | EXPRESSIONS and _given(node):
                 found.is_query = True
-                found.is_dynamic |= not _is_literal(node)
+                found.reads_variables |= not _is_literal(node)
+                found.is_dynamic |= name in EXPRESSIONS and not _is_literal(node)
         if isinstance(node, ast.ClassDef):  # its imports are used as its attributes
             bound = (imported for part in scope(node.body) for _, imported in binds(part, package))
             found.imports.update(((imported, ""), None) for imported in bound if imported)
@@ -105,11 +109,6 @@ def uses(body: ast.AST, package: str) -> Uses:
     if any(_STARTS_MODULE.search(text) or (has_option and _PYTHON.fullmatch(text)) for text in found.texts):
         found.loads_any = True
     return found
-
-
-def is_query(name: str) -> bool:
-    """Return whether a function or method of this dotted name may look up variables that its argument names."""
-    return name.rpartition(".")[2] in _QUERIES
 
 
 def is_by_name(name: str) -> bool:
@@ -152,7 +151,8 @@ def _take_name(
 ) -> None:
     """Record a name with its attributes, called by `call`; `bound` are the imports of the statement that bind it."""
     path = rest.split(".")
-    found.is_dynamic |= not DYNAMIC_ATTRS.isdisjoint({head, *path}) or (head in DYNAMIC_NAMES and head not in local)
+    is_dynamic = head in DYNAMIC_NAMES and head not in local and not finds_packages(f"{head}.{rest}")
+    found.is_dynamic |= is_dynamic or not DYNAMIC_ATTRS.isdisjoint({head, *path})
     if is_by_name(rest or head) or any(imported.name in IMPORT_FUNCTIONS for imported in bound):
         found.loads_any |= not _names_module(call)
     found.loads_any |= (

@@ -232,6 +232,12 @@ COUNTED: list[Row] = [
     ),
     ("when a list is emptied", "C = []\nC.append(1)\ndef f(): return C", "C = []\nC.append(1)", "C.append(1)\nC = []"),
     ("anything, of a star of importlib", "from importlib import *\ndef f(x): return import_module(x)\n" + G),
+    ("a name in a text that its module makes", {"steps.py": "def f(): return 'a.g'", "a.py": "globals()['g'] = 1"}),
+    ("a name in a text", {"steps.py": "def f(): return 'a.g'", "a.py": G}),
+    (
+        "a package whose resource is read",
+        {"steps.py": "from importlib.resources import files\ndef f(): return files('p')", "p/__init__.py": "print(1)"},
+    ),
     (
         "a method with an attribute of a class for a decorator",
         "class R:\n def add(g): ...\n@R.add\n" + G + "def f(): return R",
@@ -273,6 +279,7 @@ IGNORED: list[Row] = [
     ("an argument of a lambda", "def f(): return lambda g: g\n" + G, "1", "2"),
     ("an attribute of the same name", "def f(x): return x.g()\n" + G, "1", "2"),
     ("an argument by keyword", "def f(x): return x(g=3)\n" + G, "1", "2"),
+    ("the name of a file", {"steps.py": "def f(): return 'a.log'", "a.py": "x = 3\ndef g(): return 3"}),
     ("another method of the same name", F + G + "class C:\n def g(self): return 3"),
     ("an import that it does not use", "import os\n" + F + G, "import os", "import sys"),
     (

@@ -66,6 +66,16 @@ KNOWN: dict[str, tuple[str, list[str]]] = {
     "rglob": ("def f(): return [pl.read_csv(p) for p in Path('d').rglob('*.csv')]", ["d/**/*.csv"]),
     "iterdir": ("def f(): return [pl.read_csv(p) for p in Path('d').iterdir()]", ["d/**"]),
     "a folder in an f-string": ("def f(x): return pl.read_csv(f'd/{x.y}/a.csv')", ["d/**/a.csv"]),
+    "os.scandir": (
+        "def f():\n  with os.scandir('d') as found: p = max((e.stat().st_mtime, e.path) for e in found)[1]\n  return pl.read_csv(p)",
+        ["d/**"],
+    ),
+    "the newest": ("def f(): return pl.read_csv(max((os.path.getmtime(p), p) for p in glob.glob('d/*'))[1])", ["d/*"]),
+    "a field": (
+        "import dataclasses as d\n@d.dataclass\nclass C:\n  path: str = d.field(default='d/a.csv', repr=False)\n"
+        "  def load(self): return pl.read_csv(self.path)\ndef f(): return C().load()",
+        ["d/a.csv"],
+    ),
     "another suffix": ("def f(): return pl.read_csv(Path('d/a.txt').with_suffix('.csv'))", ["d/a.csv", "d/a.txt"]),
     "an argument's default": ("def f(p='a.csv'): return pl.read_csv(p)", ["a.csv"]),
     "an argument of a helper": (

@@ -381,6 +381,36 @@ T = []
 import heapq, helpers
 _ = heapq.heappush(helpers.T, 1)
 
+## a list that a function returns and a library changes
+import more, helpers
+def f(): return {'a': helpers.rows()[0]}
+-- helpers.py
+T = []
+def rows(): return T
+-- more.py
+import operator
+from helpers import rows
+DONE = operator.iconcat(rows(), [1])
+
+## a list that a library changes
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = []
+-- more.py
+import helpers, operator
+DONE = operator.iconcat(helpers.T, [1])
+
+## a list of a class that a library changes
+import more, helpers
+def f(): return {'a': helpers.C.rows[0]}
+-- helpers.py
+class C:
+ rows = []
+-- more.py
+import helpers, operator
+DONE = operator.iconcat(helpers.C.rows, [1])
+
 ## a registry filled by a method that is handed on
 import more, helpers
 def f(): return {'a': helpers.T[0]}
@@ -710,6 +740,30 @@ def f():
  con = duckdb.connect()
  return {'a': con.sql('select 5').query('r', Q).fetchall()[0][0]}
 
+## a table in a computed query | [1] | [2]
+import duckdb, pyarrow as pa
+T = pa.table({'a': [1]})
+def g(name): return duckdb.sql(f'select * from {name}').to_arrow_table()
+def f(): return g(f'{"t".upper()}')
+
+## a table of another module in a computed query
+import duckdb
+from helpers import *
+def g(name): return duckdb.sql(f'select * from {name}').to_arrow_table()
+def f(): return g(f'{"t".upper()}')
+-- helpers.py
+from deep import T
+-- deep.py
+import pyarrow as pa
+N = 1
+T = pa.table({'a': [N]})
+
+## a function in a computed query of a frame
+import pandas as pd
+def n(): return 1
+def g(name): return pd.DataFrame({'a': [1, 2, 3]}).query(f'a > @{name}()')
+def f(): return g('N'.lower())
+
 ## a name in a query that the function imports
 import pandas as pd
 def f():
@@ -1020,6 +1074,29 @@ N = 3
 import importlib.metadata
 def f(): return {'a': importlib.metadata.version('pytest')}
 -- other.py
+N = 3
+
+## a function beside a computed query
+import duckdb
+def f(): return duckdb.sql('select ' + '5 as a').to_arrow_table()
+def other(): return 3
+
+## a module whose resource is read
+from importlib import resources
+import pkgutil
+def f():
+ text = resources.files('p').joinpath('a.txt').read_text()
+ return {'a': f'{text} {pkgutil.get_data("p", "a.txt")}'}
+def other(): return 3
+-- p/__init__.py
+-- p/a.txt
+5
+-- p/b.py
+N = 3
+
+## a module of which the name of a file begins so
+def f(): return {'a': 'helpers.log'}
+-- helpers.py
 N = 3
 
 ## what pickle writes

@@ -98,13 +98,15 @@ _ROLES = {
     "up": {"os.path": "dirname"},
     "here": {"pathlib.Path": "cwd", "os": "getcwd"},
     "listed": {"os": "listdir scandir walk fwalk"},
+    "field": {"dataclasses": "field", "attrs": "field", "attr": "ib"},
     "resource": {"pkgutil": "get_data", "importlib.resources": r"\w+"},
     "no file": {  # what they return has no path
         "builtins": "open bytes bytearray",
         **dict.fromkeys(("gzip", "bz2", "lzma"), "open"),
         **dict.fromkeys(("io", "tempfile", "urllib", "requests", "httpx", "pyarrow.Table"), ".*"),
         "pyarrow": "BufferReader py_buffer memory_map OSFile input_stream table array",
-        "os": "devnull",
+        "os": "devnull stat lstat",
+        "os.path": "get[mca]time getsize",
         "sys": r"std\w+",
         "shutil": "which",
     },
@@ -114,7 +116,7 @@ _ROLES = {
 _ROLE = re.compile("|".join(f"(?P<{role.replace(' ', '_')}>{pattern_of(names)})" for role, names in _ROLES.items()))
 _METHOD_ROLES = {
     "same": "resolve absolute expanduser as_posix __str__ __fspath__ items values keys copy encode",
-    "no_file": "open getvalue getbuffer read read_bytes to_pybytes to_arrow tobytes",
+    "no_file": "open getvalue getbuffer read read_bytes to_pybytes to_arrow tobytes stat lstat",
     "below": "joinpath glob rglob iterdir walk",
     "with": "with_suffix with_name with_stem",
     "told": "debug info warning warn error exception critical log",
@@ -560,6 +562,9 @@ class PathReader:
             return owner if call.method else Term("path", (*roots, first)) if roots else any_of(arguments)
         if role == "no_file":
             return NO_FILE
+        if role == "field":
+            factory = [UNKNOWN for name, _ in call.keywords if name == "default_factory"]
+            return any_of([*factory, *(term for name, term in call.keywords if name == "default")])
         if role == "path":
             return Term("path", arguments or (text_of("."),))
         if role == "here":
