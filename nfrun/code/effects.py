@@ -15,13 +15,15 @@ from nfrun.code.bindings import FUNCTIONS, Symbols, argument_names
 
 # Methods that change their object or keep what they are given, those that only remove, and functions that change their
 # first argument.
-_MUTATORS = {"append", "appendleft", "extend", "extendleft", "insert", "add", "update", "setdefault", "set", "put"}
-_MUTATORS |= {"put_nowait", "push", "store", "register"}
-_REMOVERS = {"pop", "popleft", "popitem", "remove", "discard", "clear", "sort", "reverse", "rotate", "subtract"}
-_REMOVERS |= {"move_to_end", "difference_update", "intersection_update", "symmetric_difference_update"}
-_REMOVERS |= {"__setitem__", "__delitem__", "__iadd__", "__ior__"}
-_CHANGERS = {"iadd", "ior", "setitem", "delitem", "heappush", "heappop", "heapify", "heapreplace", "heappushpop"}
-_CHANGERS |= {"insort", "insort_left", "insort_right", "shuffle", "setattr", "delattr", "next"}
+MUTATORS = {"append", "appendleft", "extend", "extendleft", "insert", "add", "update", "setdefault", "set", "put"}
+MUTATORS |= {"put_nowait", "push", "store", "register"}
+REMOVERS = {"pop", "popleft", "popitem", "remove", "discard", "clear", "sort", "reverse", "rotate", "subtract"}
+REMOVERS |= {"move_to_end", "difference_update", "intersection_update", "symmetric_difference_update"}
+REMOVERS |= {"__setitem__", "__delitem__", "__iadd__", "__ior__", "get_nowait"}
+CHANGERS = {"iadd", "ior", "setitem", "delitem", "heappush", "heappop", "heapify", "heapreplace", "heappushpop"}
+CHANGERS |= {"heapify_max", "heappush_max", "heappop_max", "heapreplace_max", "heappushpop_max", "_heapify_max"}
+CHANGERS |= {"_heappop_max", "_heapreplace_max", "iconcat", "imul", "iand", "isub", "ixor", "insort", "insort_left"}
+CHANGERS |= {"insort_right", "shuffle", "setattr", "delattr", "next"}
 # Methods and functions that change nothing, whatever object they are given.
 _READING = {"len", "sorted", "list", "tuple", "set", "dict", "frozenset", "sum", "min", "max", "zip", "enumerate"}
 _READING |= {"str", "int", "float", "bool", "bytes", "any", "all", "reversed", "isinstance", "repr"}
@@ -116,7 +118,7 @@ def changes(code: ast.AST, symbols: Symbols, made: Set[str] = frozenset()) -> bo
                 return True
             case ast.Attribute(ast.Name(name), _, ast.Store()) if name in itself:
                 continue
-        roots = (root for root in _changed(part, _MUTATORS | _REMOVERS) if _name_of(root) not in here)
+        roots = (root for root in _changed(part, MUTATORS | REMOVERS) if _name_of(root) not in here)
         if any(not _is_data(root, symbols) for root in roots):
             return True
     return any(changes(part, symbols, here) for part in own if isinstance(part, _SCOPES))
@@ -135,7 +137,7 @@ def may_keep(body: ast.AST) -> bool:
     bound -= {*argument_names(body)}
     if any(isinstance(part, ast.Global | ast.Nonlocal) for part in own):
         return True
-    if any(_name_of(root) not in bound for part in own for root in _changed(part, _MUTATORS)):
+    if any(_name_of(root) not in bound for part in own for root in _changed(part, MUTATORS)):
         return True
     return any(may_keep(part) for part in own if isinstance(part, _SCOPES))
 
@@ -195,7 +197,7 @@ def _changed(part: ast.AST, methods: Set[str]) -> Iterator[ast.AST]:
             yield _root(part)
         case ast.Attribute(value, method) if method in methods:  # also one that is handed on
             yield _root(value)
-        case ast.Call(function, [first, *_]) if _name(function) in _CHANGERS:
+        case ast.Call(function, [first, *_]) if _name(function) in CHANGERS:
             yield _root(first)
 
 
@@ -224,7 +226,7 @@ def _is_object(body: ast.AST, symbols: Symbols) -> bool:
         return True
     made = [part.func for part in ast.walk(body) if isinstance(part, ast.Call)]
     is_made = any(_name(function) not in _CONSTANTS and not _is_of_data(function, symbols) for function in made)
-    return is_made or any(isinstance(part, ast.Attribute) and part.attr in _MUTATORS for part in ast.walk(body))
+    return is_made or any(isinstance(part, ast.Attribute) and part.attr in MUTATORS for part in ast.walk(body))
 
 
 def _is_of_data(function: ast.expr, symbols: Symbols) -> bool:

@@ -279,6 +279,15 @@ IGNORED: list[Row] = [
     ("an argument of a lambda", "def f(): return lambda g: g\n" + G, "1", "2"),
     ("an attribute of the same name", "def f(x): return x.g()\n" + G, "1", "2"),
     ("an argument by keyword", "def f(x): return x(g=3)\n" + G, "1", "2"),
+    (
+        "a module in a package whose resource is read",
+        {
+            "steps.py": "from importlib import resources\nimport pkgutil\n"
+            "def f(): return resources.files('p'), pkgutil.get_data('p', 'a')\ndef h(): return 3",
+            "p/__init__.py": "def g(): return 3",
+            "p/b.py": "x = 3",
+        },
+    ),
     ("the name of a file", {"steps.py": "def f(): return 'a.log'", "a.py": "x = 3\ndef g(): return 3"}),
     ("another method of the same name", F + G + "class C:\n def g(self): return 3"),
     ("an import that it does not use", "import os\n" + F + G, "import os", "import sys"),

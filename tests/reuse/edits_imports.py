@@ -1081,19 +1081,6 @@ import duckdb
 def f(): return duckdb.sql('select ' + '5 as a').to_arrow_table()
 def other(): return 3
 
-## a module whose resource is read
-from importlib import resources
-import pkgutil
-def f():
- text = resources.files('p').joinpath('a.txt').read_text()
- return {'a': f'{text} {pkgutil.get_data("p", "a.txt")}'}
-def other(): return 3
--- p/__init__.py
--- p/a.txt
-5
--- p/b.py
-N = 3
-
 ## a module of which the name of a file begins so
 def f(): return {'a': 'helpers.log'}
 -- helpers.py

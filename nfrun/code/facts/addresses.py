@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from nfrun.code.facts.code_facts import CodeFact
 
 # NUL, a closing brace and `%s` stand for a scheme that is computed.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*|[}\0]|%s)://(?:[^\s/?#'\"\0]*@)?([^\s/?#'\"\0@{}%,;()<>$]*)")
 # Packages that connect without Python's sockets, so that no audit hook sees it; the same in DuckDB.
-CLIENT_WORDS = r"grpc|psycopg|psycopg2|pyodbc|oracledb|connectorx|adbc_\w+"
-_CLIENT = re.compile(rf"({CLIENT_WORDS})(?:\..*)?|(pyarrow\.fs\.(?:S3|Gcs|Hadoop|AzureFile)\w+).*")
+_CLIENTS = r"grpc|psycopg|psycopg2|pyodbc|oracledb|connectorx|adbc_\w+"
+_CLIENT = re.compile(rf"({_CLIENTS})(?:\..*)?|(pyarrow\.fs\.(?:S3|Gcs|Hadoop|AzureFile)\w+).*")
 _EXTENSION = re.compile(
     r"\b(?:install|load)\s+'?(httpfs|postgres\w*|mysql\w*|azure|aws|iceberg|delta|ducklake)\b"
     r"|\btype\s+(postgres|mysql)\b",
@@ -27,6 +28,7 @@ def hosts_in(text: str) -> Iterator[str]:
             yield match[2] or f"{match[1] if match[1][0].isalpha() else ''}://"
 
 
+@lru_cache(maxsize=10_000)
 def client_of(name: str) -> str:
     """Return the package of a name if that package connects unseen, else ""."""
     found = _CLIENT.fullmatch(name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence, Set
+from functools import lru_cache
 
 from nfrun.code.bindings import binds
 from nfrun.code.facts.code_facts import CodeFact, CodeFacts
@@ -74,18 +75,21 @@ _LOCAL = re.compile(
 # With the number of arguments; "-" where it is handed on.
 _LOCAL_CALL = re.compile(r"astimezone/.|timestamp/0|fromtimestamp/[-1]")
 _LOGS = frozenset(["echo", "debug", "info", "warning", "warn", "error", "exception", "critical"])
-WORDS = (
-    r"now|utcnow|today|tomorrow|yesterday|\w*[tT]ime\w*|Period|\w*date_range|uuid\w*|secrets|\w*random|altzone"
-    r"|daylight|tz\w+|gettz|duckdb|local|(?i:now|today|current_\w+|localtime\w*|julianday|unixepoch|uuid\w*|age|sample)"
-)  # one of these, or one of `global_state`, is in every use, if no import gives it another name
-_SUSPECT = re.compile(
-    r"(?:time|uuid|pandas)\.\w+|os\.\w*random|(?:secrets|duckdb)\b.*|.*\.(?:now|utcnow|today|datetime64)"
-)
+_NAMES = re.compile(
+    r"\b(?:now|utcnow|today|tomorrow|yesterday|\w*[tT]ime\w*|Period|\w*date_range|uuid\w*|secrets|\w*random|altzone"
+    r"|daylight|tz\w+|gettz|duckdb)\b"
+)  # one of these is in every use
 
 
-def is_suspect(name: str) -> bool:
-    """Return whether a use of this imported name may ask for the time or draw."""
-    return _SUSPECT.fullmatch(name) is not None
+@lru_cache(maxsize=10_000)
+def may_be_timed(name: str) -> bool:
+    """Return whether a use of this name may ask for the time, draw, or have something of the local time zone."""
+    return _NAMES.search(name) is not None
+
+
+def is_timed_text(text: str) -> bool:
+    """Return whether a text of a program may do so."""
+    return "local" in text or is_query(text)
 
 
 def time_in_code(body: ast.AST, names: Names, module: str, package: str, shown: str, *, prints: bool) -> CodeFacts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import lru_cache
 
 from nfrun.code.facts.names import pattern_of
 
@@ -57,18 +58,11 @@ _WARNINGS = re.compile(
         {"logging": "basicConfig", "signal": "signal alarm setitimer siginterrupt set_wakeup_fd pthread_sigmask"}
     )
 )
-WORDS = (
-    r"random|sample|pylab|pyplot|manual_seed|set_rng_state|torch|chdir|environ|putenv|unsetenv|setlocale|basicConfig"
-    r"|signal|duckdb|sklearn|setrecursionlimit|setswitchinterval|settrace|setprofile|stack_size"
-)  # one of these is in every use, if no import gives it another name
-_SUSPECTS = re.compile(
-    r"(?:random|numpy\.random|matplotlib|pylab|torch|locale|sklearn|signal|duckdb)(?:\..*)?|(?:os|contextlib|logging)\..*|sys\.set.+|threading\.s.+"
-)
 
 
-def is_suspect(name: str) -> bool:
-    """Return whether a use of this imported name may use process-global state, or deserve a warning."""
-    return _SUSPECTS.fullmatch(name) is not None
+@lru_cache(maxsize=10_000)
+def _is_state(name: str) -> bool:
+    return name in _MODULES or _NAMES.fullmatch(name) is not None
 
 
 def used_state(name: str, call: ast.Call | None) -> str:
@@ -76,7 +70,7 @@ def used_state(name: str, call: ast.Call | None) -> str:
 
     `name` is what `Names.of` returns, and `call` the call if the name is called.
     """
-    if name in _MODULES or _NAMES.fullmatch(name):
+    if _is_state(name):
         return name
     if call is None:
         return ""
@@ -103,6 +97,7 @@ def is_generator(value: str) -> bool:
     return value in _GENERATORS
 
 
+@lru_cache(maxsize=10_000)
 def warned_use(name: str) -> str:
     """Return the name if its use changes the whole process, in a way that is only worth a warning."""
     return name if _WARNINGS.fullmatch(name) else ""

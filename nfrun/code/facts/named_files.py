@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from nfrun.code.facts.code_facts import CodeFact, CodeFacts, Command
-from nfrun.code.facts.path_terms import ANY, INPUT, NO_FILE, UNKNOWN, NativeCall, PathTerms, Term, text_of
+from nfrun.code.facts.path_terms import ANY, INPUT, NO_FILE, UNKNOWN, Findings, NativeCall, Term, text_of
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.values import replace
 
@@ -41,7 +41,7 @@ _ANYWHERE = re.compile(r"/?\*|/+(?:proc|sys|dev)(?:/|$)")  # how names begin tha
 
 
 def with_files(
-    facts: CodeFacts, code: Fingerprints, found: Sequence[PathTerms], start: str, arguments: Mapping[str, Any]
+    facts: CodeFacts, code: Fingerprints, found: Sequence[Findings], start: str, arguments: Mapping[str, Any]
 ) -> CodeFacts:
     """Add the files to `facts` that a function may name, read or write, and the calls whose paths are not known.
 
@@ -58,7 +58,7 @@ def _moves(fact: CodeFact) -> bool:
 class _Values:
     """Looks up the values of terms in the statements that one node reaches."""
 
-    def __init__(self, found: Sequence[PathTerms], start: str, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, found: Sequence[Findings], start: str, arguments: Mapping[str, Any]) -> None:
         self._bound: dict[str, list[Term]] = {}
         for terms in found:
             for key, term in terms.bound:
@@ -206,7 +206,7 @@ class _NodeFiles:
     def __init__(
         self,
         code: Fingerprints,
-        found: Sequence[PathTerms],
+        found: Sequence[Findings],
         start: str,
         arguments: Mapping[str, Any],
         *,
