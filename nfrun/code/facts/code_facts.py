@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.values import field, frozen
+from nfrun.core.values import field, fields, frozen
 
 
 @frozen
@@ -42,7 +42,7 @@ class CodeFacts:
     put together. `written` is what the code seems to write, and `unknown_outputs` are calls that write unseen.
     `asks_times`: it asks for the times of files. `commands` are those that it starts, if their words are known:
     scripts name files in turn. `assigned` are the variables of modules ("steps:CACHE") that functions assign or
-    change, and `read_variables(variables)` returns where the code reads these.
+    change, and `read` those that they read.
     """
 
     global_state: Sequence[CodeFact] = ()
@@ -59,13 +59,14 @@ class CodeFacts:
     asks_times: bool = False
     commands: Sequence[Command] = ()
     assigned: Mapping[str, CodeFact] = field(default_factory=dict)
-    read_variables: Callable[[Set[str]], Mapping[str, CodeFact]] = lambda variables: {}
+    read: Mapping[str, CodeFact] = field(default_factory=dict)
 
 
 NO_FACTS = CodeFacts()
-# The fields that are kept as JSON: those of facts, and the others.
-_LISTS = ("global_state", "warnings", "clocks", "draws", "local_time", "network", "unknown_files", "unknown_outputs")
-_PLAIN = ("files", "named", "written", "asks_times")
+# Fields that are not plain JSON: lists, with the class of their items, and facts by variable.
+_FACTS = ("global_state", "warnings", "clocks", "draws", "local_time", "network", "unknown_files", "unknown_outputs")
+_KINDS: Mapping[str, Callable[..., Any]] = {**dict.fromkeys(_FACTS, CodeFact), "commands": Command}
+_VARIABLES = {"assigned", "read"}
 
 
 @frozen
@@ -104,11 +105,10 @@ def _shared(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:
             writers.setdefault(variable, []).append(node)
     if not writers:
         return {}
-    reads = {node: found.read_variables(writers.keys()) for node, found in facts.items()}
     shared: dict[str, SharedVariable] = {}
-    for node, found_reads in reads.items():
-        for variable, read in found_reads.items():
-            others = [other for other in writers[variable] if other != node]
+    for node, found in facts.items():
+        for variable, read in found.read.items() if writers else ():
+            others = [other for other in writers.get(variable, ()) if other != node]
             if others and node not in shared:
                 shared[node] = SharedVariable(read, others[0], facts[others[0]].assigned[variable])
     return shared
@@ -117,34 +117,24 @@ def _shared(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
 
-def facts_to_json(facts: CodeFacts) -> list[Any]:
-    """Return the facts, but for `read_variables`, for `facts_from_json`."""
-    found = [[_to_json(fact) for fact in getattr(facts, name)] for name in _LISTS]
-    commands = [[command.text, command.folders] for command in facts.commands]
-    kept = [*found, *(getattr(facts, name) for name in _PLAIN), commands, read_to_json(facts.assigned)]
-    return kept if any(kept) else []
+def facts_to_json(facts: CodeFacts) -> dict[str, Any]:
+    """Return the facts that there are as JSON, for `facts_from_json`."""
+    found: dict[str, Any] = {each.name: getattr(facts, each.name) for each in fields(facts)}
+    found |= {name: [_to_json(part) for part in found[name]] for name in _KINDS}
+    found |= {name: {variable: fact.where for variable, fact in found[name].items()} for name in _VARIABLES}
+    return {name: value for name, value in found.items() if value}
 
 
-def facts_from_json(found: list[Any], read_variables: Callable[[Set[str]], Mapping[str, CodeFact]]) -> CodeFacts:
-    """Return the facts that `facts_to_json` was given. `read_variables` is theirs."""
-    if not found:
-        return CodeFacts(read_variables=read_variables)
-    *lists, commands, assigned = found
-    facts: dict[str, Any] = dict(zip((*_LISTS, *_PLAIN), lists, strict=True))
-    facts |= {name: [CodeFact(*fact) for fact in facts[name]] for name in _LISTS}
-    facts["commands"] = [Command(*command) for command in commands]
-    return CodeFacts(**facts, assigned=read_from_json(assigned), read_variables=read_variables)
+def facts_from_json(saved: Mapping[str, Any]) -> CodeFacts:
+    """Return the facts that `facts_to_json` was given."""
+    found = dict(saved)
+    for name, value in saved.items():
+        if name in _KINDS:
+            found[name] = [_KINDS[name](*part) for part in value]
+        elif name in _VARIABLES:
+            found[name] = {variable: CodeFact(variable, where) for variable, where in value.items()}
+    return CodeFacts(**found)
 
 
-def read_to_json(facts: Mapping[str, CodeFact]) -> dict[str, Any]:
-    """Return facts by variable as JSON."""
-    return {variable: _to_json(fact) for variable, fact in facts.items()}
-
-
-def read_from_json(found: Mapping[str, Any]) -> Mapping[str, CodeFact]:
-    """Return the facts that `read_to_json` was given."""
-    return {variable: CodeFact(*fact) for variable, fact in found.items()}
-
-
-def _to_json(fact: CodeFact) -> list[object]:
-    return [fact.what, fact.where, fact.is_client]
+def _to_json(part: Any) -> list[object]:
+    return [getattr(part, each.name) for each in fields(part)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nfrun.code.facts.code_facts import CodeFact, CodeFacts
@@ -43,6 +43,7 @@ class FactReader:
         return with_files(self._facts[start], self._code, found, ":".join(start), arguments)
 
     def _merged(self, start: tuple[str, str], found: Sequence[Findings]) -> CodeFacts:
+        by_name = self._findings(self._code.reached_by_name(*start))
         times = [findings.time for findings in found]
         return CodeFacts(
             global_state=_unique(findings.global_state for findings in found),
@@ -51,32 +52,9 @@ class FactReader:
             clocks=_unique(time.clocks for time in times),
             draws=_unique(time.draws for time in times),
             local_time=_unique(time.local_time for time in times),
-            assigned=self._assigned(start),
-            read_variables=lambda variables: self._reads(start, variables),
+            assigned=_assigned(":".join(start), by_name),
+            read={variable: fact for findings in reversed(by_name) for variable, fact in findings.read.items()},
         )
-
-    def _assigned(self, start: tuple[str, str]) -> Mapping[str, CodeFact]:
-        """Return the variables that the function assigns, itself or by what it reaches by name.
-
-        What only decorators assign at the top of modules is the same in all nodes.
-        """
-        found = self._findings(self._code.reached_by_name(*start))
-        used = {name for findings in found for name in findings.used if name != findings.function}
-        on_import = {name for findings in found for name in findings.decorating} - used - {":".join(start)}
-        return {
-            name: fact
-            for findings in reversed(found)
-            if findings.function not in on_import
-            for name, fact in findings.assigned.items()
-        }
-
-    def _reads(self, start: tuple[str, str], variables: Set[str]) -> Mapping[str, CodeFact]:
-        """Return where the code that a function reaches reads some of the variables."""
-        found: dict[str, CodeFact] = {}
-        for findings in self._findings(self._code.reached_by_name(*start)):
-            for variable in variables & findings.read.keys():
-                found.setdefault(variable, findings.read[variable])
-        return found
 
     def _findings(self, groups: Iterable[Sequence[Statement]]) -> Sequence[Findings]:
         """Return what the statements of some modules show."""
@@ -110,3 +88,18 @@ def _unique(lists: Iterator[Sequence[CodeFact]]) -> Sequence[CodeFact]:
     for fact in (fact for each in lists for fact in each):
         facts.setdefault(fact.what, fact)
     return list(facts.values())
+
+
+def _assigned(start: str, found: Sequence[Findings]) -> Mapping[str, CodeFact]:
+    """Return the variables that a function assigns. `found` is what statements show that it reaches by name.
+
+    What only decorators assign at the top of modules is the same in all nodes.
+    """
+    used = {name for findings in found for name in findings.used if name != findings.function}
+    on_import = {name for findings in found for name in findings.decorating} - used - {start}
+    return {
+        name: fact
+        for findings in reversed(found)
+        if findings.function not in on_import
+        for name, fact in findings.assigned.items()
+    }
