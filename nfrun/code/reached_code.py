@@ -314,7 +314,8 @@ class ReachedCode:
 
     def _follow(self, module: str, symbols: Symbols, used: Uses) -> Iterator[Item]:
         """Yield the items that the used names, imports and computed module names lead to."""
-        anywhere, variables, finds = used.is_dynamic, used.reads_variables, False
+        queries = {name.rpartition(".")[2] for name in used.queries if not self._is_own(module, name)}
+        finds, anywhere = False, used.is_dynamic
         loads_any = used.loads_any or any(imported.loads_more("") for imported in symbols.star_imports)
         imports = list(used.imports)
         for name in used.names:
@@ -324,9 +325,10 @@ class ReachedCode:
             imports += [(imported, rest) for imported in bound]
             loads_any |= not is_by_name(name) and any(imported.loads_more(rest) for imported in bound)
         for imported, rest in imports:
-            anywhere |= imported.is_dynamic(rest) or imported.name in EXPRESSIONS
-            variables |= imported.name in QUERIES
+            anywhere |= imported.is_dynamic(rest)
             finds |= imported.finds(rest)
+            if self._sources.get(imported.module) is None:
+                queries.add(imported.name)
         for imported, rest in used.imports:
             yield from _targets(imported, rest)
         for word in used.words:
@@ -337,10 +339,10 @@ class ReachedCode:
         for text in filter(_PATH.fullmatch, used.texts):  # "helpers.Handler" in a configuration
             first, rest = re.split("[.:]", text, maxsplit=1)
             yield first, rest.replace(":", ".") if self._may_have(first, rest) else _ON_IMPORT  # or it names a file
-        if anywhere:
+        if anywhere or queries & EXPRESSIONS:
             yield module, _WHOLE
             yield from _named([*used.texts, *used.words], symbols.package)
-        elif variables:
+        elif queries & QUERIES:
             yield from self._variables(module)
         if finds:
             yield from ((text, _ON_IMPORT) for text in used.texts if text.isidentifier())
@@ -378,6 +380,10 @@ class ReachedCode:
         """Return whether a word of a text may be a name at the top of a module with these symbols."""
         head = word.partition(".")[0]
         return head in symbols.definitions or head in symbols.imports or bool(symbols.star_imports)
+
+    def _is_own(self, module: str, name: str) -> bool:
+        """Return whether a name with its attributes is that of a function of the project, which is followed."""
+        return any(self._is_function(*item) for item in self._resolve(module, name))
 
     def _is_function(self, module: str, name: str) -> bool:
         """Return whether a name is that of a function."""

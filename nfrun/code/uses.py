@@ -44,9 +44,9 @@ class Uses:
     """What a statement uses: `names` of its module and `imports` of its own, with attributes ("helpers.clean").
 
     `loads` are modules that it imports. `words` stand in its texts, and may name variables, classes and imports, as
-    in an annotation; if it `is_query`, functions too. `reads_variables`: it may read any variable of its module as
-    a table. `is_dynamic`: it may reach anything there, and `texts` may name modules. `loads_any`: it may load any
-    module, by a computed name.
+    in an annotation; if it `is_query`, functions too. `queries` are functions that get a computed text, in which they
+    look for names. `is_dynamic`: it may reach anything in its module, and `texts` may name modules. `loads_any`: it may
+    load any module, by a computed name.
     """
 
     names: dict[str, None] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Uses:
     loads: dict[str, None] = field(default_factory=dict)
     words: dict[str, None] = field(default_factory=dict)
     is_query: bool = False
-    reads_variables: bool = False
+    queries: dict[str, None] = field(default_factory=dict)
     is_dynamic: bool = False
     texts: dict[str, None] = field(default_factory=dict)
     loads_any: bool = False
@@ -66,6 +66,7 @@ def uses(body: ast.AST, package: str) -> Uses:
     imported_here: dict[str, list[Imported]] = {}
     read: list[tuple[str, str, ast.Call | None]] = []  # names, with their attributes and the call of each
     left: list[ast.AST] = [body]
+    computed: list[ast.expr] = []  # functions that get a computed query
     calls: dict[ast.AST, ast.Call] = {}  # by the called expression
     while left:
         node = left.pop()
@@ -89,10 +90,9 @@ def uses(body: ast.AST, package: str) -> Uses:
             left += parts_of(node)
         if isinstance(node, ast.Call):
             calls[node.func] = node
-            if (name := _last_name(node.func)) in QUERIES | EXPRESSIONS and _given(node):
+            if _last_name(node.func) in QUERIES | EXPRESSIONS and _given(node):
                 found.is_query = True
-                found.reads_variables |= not _is_literal(node)
-                found.is_dynamic |= name in EXPRESSIONS and not _is_literal(node)
+                computed += [] if _is_literal(node) else [node.func]
         if isinstance(node, ast.ClassDef):  # its imports are used as its attributes
             bound = (imported for part in scope(node.body) for _, imported in binds(part, package))
             found.imports.update(((imported, ""), None) for imported in bound if imported)
@@ -102,6 +102,10 @@ def uses(body: ast.AST, package: str) -> Uses:
             found.imports.update(((imported, ""), None) for imported in bound_here)
     for name, rest, call in read:
         _take_name(name, rest, call, imported_here.get(name, []), found, local)
+    for function in computed:
+        head, rest, _ = _path(function) if isinstance(function, _NAMES) else ("", "", [])
+        is_known = head and head not in local
+        found.queries[".".join(filter(None, [head, rest])) if is_known else f".{_last_name(function)}"] = None
     for word in found.words:
         head, _, rest = word.partition(".")
         found.imports.update(((imported, rest), None) for imported in imported_here.get(head, ()))
