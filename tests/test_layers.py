@@ -22,7 +22,7 @@ LAYERS = """
 core 3960
 system 3924
 tables 7285
-code 6753
+code 6628
 rows 2737
 nodes 6835
 pipeline_file 6965
