@@ -67,7 +67,8 @@ KNOWN: dict[str, tuple[str, list[str]]] = {
     "iterdir": ("def f(): return [pl.read_csv(p) for p in Path('d').iterdir()]", ["d/**"]),
     "a folder in an f-string": ("def f(x): return pl.read_csv(f'd/{x.y}/a.csv')", ["d/**/a.csv"]),
     "os.scandir": (
-        "def f():\n  with os.scandir('d') as found: p = max((e.stat().st_mtime, e.path) for e in found)[1]\n  return pl.read_csv(p)",
+        "def f():\n  with os.scandir('d') as found: p = max((e.stat().st_mtime, e.path) for e in found)[1]\n"
+        "  return pl.read_csv(p)",
         ["d/**"],
     ),
     "the newest": ("def f(): return pl.read_csv(max((os.path.getmtime(p), p) for p in glob.glob('d/*'))[1])", ["d/*"]),
