@@ -64,54 +64,34 @@ class Scan:
     source: FileSource
 
 
-@frozen
-class ArrowFiles:
-    """Arrow files, of which the columns that a query needs are to be read."""
+def bind_inputs(context: NodeContext, connection: Any, *, by_column: bool) -> dict[str, Any]:
+    """Make each input a table of its name that only this connection sees. Return them by name: Arrow tables and scans.
 
-    source: FileSource
-
-
-@frozen
-class QueryInput:
-    """A table of a query, and what it is: an Arrow table, the scan of files, or Arrow files."""
-
-    name: str
-    value: Any
-
-    def bind(self, connection: Any) -> None:
-        """Make it a table of its name that only this connection sees; of Arrow files without rows.
-
-        Raises `duckdb.Error`.
-        """
-        if isinstance(self.value, ArrowFiles):
-            from nfrun.tables.footers import source_schema
-            from nfrun.tables.plain_arrays import empty_table
-
-            connection.register(self.name, empty_table(source_schema(self.value.source)))
-        elif isinstance(self.value, Scan):
-            connection.execute(f"create or replace temp view {_name(self.name)} as {self.value.query}")
-        else:
-            connection.register(self.name, sliced(self.value))
-
-
-def bind_inputs(context: NodeContext, connection: Any, *, by_column: bool) -> list[QueryInput]:
-    """Make each input a table of its name that only this connection sees. Return them.
-
-    `by_column`: Arrow files are left to `bind_needed`. Raises NodeError, FormatError, HandoffError, `duckdb.Error`.
+    `by_column`: of Arrow files, the table has no rows, and their `FileSource` is returned, for `bind_needed`. Raises
+    NodeError, FormatError, HandoffError, `duckdb.Error`.
     """
-    found = []
+    found = {}
     for item in context.node.inputs:
         if item.type == TABLE:  # otherwise the query has its path as a value
-            found.append(QueryInput(item.name, _value_of(context, connection, item, by_column=by_column)))
-            found[-1].bind(connection)
+            found[item.name] = _value_of(context, connection, item, by_column=by_column)
+            _bind(connection, item.name, found[item.name])
     return found
+
+
+def _bind(connection: Any, name: str, value: Any) -> None:
+    if isinstance(value, Scan):
+        connection.execute(f"create or replace temp view {_name(name)} as {value.query}")
+        return
+    from nfrun.tables.plain_arrays import empty_table
+
+    connection.register(name, empty_table(_schema(value)) if isinstance(value, FileSource) else sliced(value))
 
 
 def _value_of(context: NodeContext, connection: Any, item: Input, *, by_column: bool) -> Any:
     source = context.files(item.name)
     if source is not None and source.format == "arrow":
         if by_column:
-            return ArrowFiles(source)
+            return source
     elif source is not None:
         scan = _scan(context, item.name, source)
         if scan is not None and _is_same_in_arrow(context, connection, source, scan):
@@ -289,51 +269,40 @@ def _with_int64(kind: Any) -> Any:
     return with_inner_types(kind, narrow)
 
 
-def bind_needed(
-    connection: Any, inputs: Sequence[QueryInput], query: str, values: Mapping[str, Any]
-) -> Sequence[QueryInput]:
-    """Return the inputs with tables in place of Arrow files, and bind these.
+def bind_needed(connection: Any, inputs: Mapping[str, Any], query: str, values: Mapping[str, Any]) -> None:
+    """Bind tables with the columns that a query needs in place of Arrow files.
 
     Raises FormatError, HandoffError, `duckdb.Error`.
     """
+    from nfrun.tables.file_table import read_source
+
+    files = {name: value for name, value in inputs.items() if isinstance(value, FileSource)}
     needed = _columns_read(connection, inputs, query, values)
-    found = _bind_tables(connection, inputs, needed)
-    if needed is not None:
-        read = _columns_read(connection, found, query, values)
-        if read is None or not read <= needed:  # the plan is another one, now that there are rows
-            found = _bind_tables(connection, inputs, None)
-    return found
+    tables = {name: _table_of(source, needed) for name, source in files.items()}
+    for name, table in tables.items():
+        _bind(connection, name, table)
+    if not _columns_read(connection, {**inputs, **tables}, query, values) <= needed:
+        for name, source in files.items():  # the plan is another one, now that there are rows
+            _bind(connection, name, read_source(source))
 
 
-def _bind_tables(connection: Any, inputs: Sequence[QueryInput], needed: Collection[str] | None) -> list[QueryInput]:
-    found = []
-    for item in inputs:
-        found.append(item)
-        if isinstance(item.value, ArrowFiles):
-            found[-1] = _with_table(item, needed)
-            found[-1].bind(connection)
-    return found
-
-
-def _columns_read(
-    connection: Any, inputs: Sequence[QueryInput], query: str, values: Mapping[str, Any]
-) -> set[str] | None:
-    """Return the names of the columns that the plan of a query reads of Arrow tables; None if they are not known."""
+def _columns_read(connection: Any, inputs: Mapping[str, Any], query: str, values: Mapping[str, Any]) -> set[str]:
+    """Return the names of the columns that the plan of a query reads of Arrow tables; all if they are not known."""
     import duckdb
 
+    names = {name for value in inputs.values() if not isinstance(value, Scan) for name in _schema(value).names}
     try:
         (_, plan), *_ = connection.execute(f"explain (format json) {query}", values).fetchall()
     except duckdb.Error:  # the query says it better
-        return None
-    read: set[str] = set()
+        return names
+    found: set[str] = set()
     for scan in _scans(json.loads(plan)):
         columns = scan["extra_info"].get("Projections", ())
-        read.update([columns] if isinstance(columns, str) else columns)
-    names = {name for item in inputs if (schema := _schema(item)) is not None for name in schema.names}
-    # A part of a struct is 'column.part'.
-    found = {name for name in names if any(text == name or text.startswith(f"{name}.") for text in read)}
-    is_known = all(any(text == name or text.startswith(f"{name}.") for name in found) for text in read)
-    return found if is_known else None
+        for text in [columns] if isinstance(columns, str) else columns:
+            # A part of a struct is 'column.part'.
+            read = {name for name in names if text == name or text.startswith(f"{name}.")}
+            found |= read or names
+    return found
 
 
 def _scans(value: Any) -> Iterator[dict[str, Any]]:
@@ -343,28 +312,25 @@ def _scans(value: Any) -> Iterator[dict[str, Any]]:
         yield from _scans(plan["children"])
 
 
-def _schema(item: QueryInput) -> Any:
+def _schema(value: Any) -> Any:
+    """Return the schema of an Arrow table, or of the table in Arrow files."""
     from nfrun.tables.footers import source_schema
 
-    if isinstance(item.value, ArrowFiles):
-        return source_schema(item.value.source)
-    return getattr(item.value, "schema", None)  # none of a scan
+    return source_schema(value) if isinstance(value, FileSource) else value.schema
 
 
-def _with_table(item: QueryInput, needed: Collection[str] | None) -> QueryInput:
-    """Return the input with a table that has at least the needed columns, all of them if that is None."""
-    if not isinstance(item.value, ArrowFiles):
-        return item
+def _table_of(source: FileSource, needed: Collection[str]) -> Any:
+    """Return the table in Arrow files, with nulls in columns that are not needed."""
     from nfrun.tables.file_table import read_source
     from nfrun.tables.plain_arrays import empty_table
 
-    source, schema = item.value.source, _schema(item)
-    wanted = [name for name in schema.names if needed is None or name in needed]
+    schema = _schema(source)
+    wanted = [name for name in schema.names if name in needed]
     if len({name.lower() for name in schema.names}) < len(schema.names) or len(wanted) == len(schema.names):
-        return QueryInput(item.name, read_source(source))
+        return read_source(source)
     if not wanted:  # the query does not read this input
-        return QueryInput(item.name, empty_table(schema))
-    return QueryInput(item.name, _with_nulls(read_source(replace(source, columns=tuple(wanted))), schema))
+        return empty_table(schema)
+    return _with_nulls(read_source(replace(source, columns=tuple(wanted))), schema)
 
 
 def _with_nulls(table: Any, schema: Any) -> Any:

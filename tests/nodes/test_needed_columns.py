@@ -13,11 +13,11 @@ from test_sql_inputs import COLUMNS
 
 from nfrun.core.errors import Cause
 from nfrun.nodes import sql_tables
-from nfrun.nodes.sql_tables import ArrowFiles, QueryInput
 from nfrun.system.checksums import FileChecksums
 from nfrun.tables import file_table
 from nfrun.tables.file_io import write_table
 from nfrun.tables.file_table import FileTable, open_files
+from nfrun.tables.footers import source_schema
 from nfrun.tables.formats import FormatError
 
 duckdb = pytest.importorskip("duckdb")
@@ -202,10 +202,8 @@ def test_damaged_files_are_refused_or_read(tmp_path: Path, compression: str | No
         try:
             files = open_files("t.arrow", base=tmp_path, look=FileChecksums().look)
             for name in ("s", "l", "d") if files is not None else ():
-                item = QueryInput("t", ArrowFiles(files.source))
-                item.bind(connection)
-                for bound in sql_tables.bind_needed(connection, [item], f"select {name} from t", {}):
-                    bound.bind(connection)
+                connection.register("t", source_schema(files.source).empty_table())
+                sql_tables.bind_needed(connection, {"t": files.source}, f"select {name} from t", {})
                 connection.sql(f"select {name} from t").to_arrow_table()
             read += 1
         except (FormatError, duckdb.Error):
