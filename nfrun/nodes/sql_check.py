@@ -68,7 +68,7 @@ def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[Problem]:
     except ImportError:
         return
     try:
-        statements = planning_connection().extract_statements(node.body)
+        statements = _connection().extract_statements(node.body)
     except duckdb.Error as error:
         yield _syntax_error(node, *_said(error, node.body))
         return
@@ -87,34 +87,22 @@ def ends_with_query(text: str) -> bool:
         import duckdb
     except ImportError:
         return True
-    last = planning_connection().extract_statements(text)[-1]
+    last = _connection().extract_statements(text)[-1]
     is_query = last.expected_result_type == [duckdb.ExpectedResultType.QUERY_RESULT]
     return is_query or last.type is duckdb.StatementType.MULTI or "returning" in last.query.lower()
 
 
-def planning_connection() -> Any:
-    """Return this thread's connection that parses queries. It reads no files, and loads no extensions."""
-    if not hasattr(_of_thread, "connection"):
-        _of_thread.connection = _connect()
-    return _of_thread.connection
+def _connection() -> Any:
+    """Return this thread's connection that parses and binds queries. It reads no files, and loads no extensions.
 
-
-def _binding_connection() -> tuple[Any, dict[str, Any]]:
-    """Return this thread's connection that binds queries, and the schemas of its tables, which have no rows.
-
-    Tables of other queries stay: to make one takes longer than to bind a query. Whether a query reads nothing but its
-    inputs is looked at elsewhere.
+    Its tables are those of inputs, and have no rows. Those of other queries stay: to make one takes longer than to bind
+    a query. Whether a query reads nothing but its inputs is looked at elsewhere.
     """
-    if not hasattr(_of_thread, "binding"):
-        _of_thread.binding = _connect(), {}
-    found: tuple[Any, dict[str, Any]] = _of_thread.binding
-    return found
-
-
-def _connect() -> Any:
-    connection = _planning_instance().cursor()
-    connection.execute("set errors_as_json = true").fetchall()  # the next statement waits for the end of this one
-    return connection
+    if not hasattr(_of_thread, "connection"):
+        connection = _planning_instance().cursor()
+        connection.execute("set errors_as_json = true").fetchall()  # the next statement waits for the end of this one
+        _of_thread.connection, _of_thread.schemas = connection, {}
+    return _of_thread.connection
 
 
 _of_thread = threading.local()  # a connection refuses calls of a second thread while it is busy
@@ -167,7 +155,7 @@ def _goes_on(node: NodeSpec, word: re.Match[str], other: str) -> bool:
 
     query = f"{node.body[: word.start()]}{other}{node.body[word.end() :]}"
     try:
-        planning_connection().extract_statements(query)
+        _connection().extract_statements(query)
     except duckdb.Error as error:
         at = _said(error, query)[1]
         return at is not None and word.start() + len(other) + 1 < at < len(query.rstrip())
@@ -245,7 +233,7 @@ def _parsed(text: str) -> Any:
     import duckdb
 
     try:
-        found = json.loads(planning_connection().execute(_SERIALIZE, [text]).fetchall()[0][0])
+        found = json.loads(_connection().execute(_SERIALIZE, [text]).fetchall()[0][0])
     except (duckdb.Error, RecursionError):
         return None
     return None if found["error"] else found
@@ -277,7 +265,8 @@ def _is_built_in(name: str) -> bool:
     import duckdb
 
     try:
-        planning_connection().execute(f'select 1 from "{name}" limit 0').fetchall()
+        with _planning_instance().cursor() as without_inputs:
+            without_inputs.execute(f'select 1 from "{name}" limit 0').fetchall()
     except duckdb.CatalogException:
         return False
     except duckdb.Error:
@@ -309,12 +298,12 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
     subject = subject or f"the query of '{node.id}'"
     is_known = all(pa.null() not in schema.types for schema in inputs.values())
     may_lack = any(map(may_lack_columns, inputs.values()))
-    connection, tables = _binding_connection()
+    connection, known = _connection(), _of_thread.schemas
     try:
         for name, schema in inputs.items():
-            if tables.get(name.lower()) is not schema:  # SQL ignores case
+            if known.get(name.lower()) is not schema:  # SQL ignores case
                 connection.register(name, empty_table(schema))
-                tables[name.lower()] = schema
+                known[name.lower()] = schema
         statements = connection.extract_statements(node.body)
         if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
             return None, None

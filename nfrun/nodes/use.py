@@ -19,7 +19,7 @@ from nfrun.core.map_spec import MapForm
 from nfrun.core.output_types import TABLE, ending_of, form_of
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
-from nfrun.core.text import ellipsize
+from nfrun.core.text import ellipsize, format_count
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Maps, Outside, Runs, Says
@@ -258,12 +258,16 @@ def joined_rows(node: NodeSpec, module: Any, rows: Any) -> Any:
     """Return the rows of all calls as `after` of the plug-in's module gives them, block by block. Raises NodeError."""
     import pyarrow as pa
 
+    from nfrun.tables.ipc import schema_line
+
     def after(block: pa.Table) -> pa.Table:
         found = module.after(dict(node.with_), block)
         if not isinstance(found, pa.Table):
             raise NodeError(f"after() of '{node.body}' returned {a_(found)}, not a table")
         if len(found) != len(block):
-            raise NodeError(f"after() of '{node.body}' returned {_rows_in(len(found))}, and it got {len(block)}")
+            raise NodeError(
+                f"after() of '{node.body}' returned {format_count(len(found), 'row')}, and it got {len(block):,}"
+            )
         return found
 
     schema = after(rows.schema.empty_table()).schema
@@ -272,19 +276,11 @@ def joined_rows(node: NodeSpec, module: Any, rows: Any) -> Any:
         for batch in rows:
             found = after(pa.Table.from_batches([batch]))
             if found.schema != schema:
-                what = f"after() of '{node.body}' returned the columns {_columns(found.schema)}, and {_columns(schema)}"
-                raise NodeError(f"{what} for a table without rows")
+                what = f"after() of '{node.body}' returned the columns {schema_line(found.schema)}"
+                raise NodeError(f"{what}, and {schema_line(schema)} for a table without rows")
             yield from found.to_batches()
 
     return pa.RecordBatchReader.from_batches(schema, blocks())
-
-
-def _columns(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name}: {field.type}" for field in schema)
-
-
-def _rows_in(rows: int) -> str:
-    return "1 row" if rows == 1 else f"{rows} rows"
 
 
 USE = Kind(

@@ -11,6 +11,7 @@ from nfrun.core.errors import Problem
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import replace
+from nfrun.nodes.arguments import listed
 from nfrun.nodes.base import NodeContext, NodeError
 from nfrun.nodes.python import PYTHON, call_check
 from nfrun.nodes.registry import KINDS
@@ -105,8 +106,9 @@ def _argument_problems(check: Check, function: str, signature: Any) -> Iterator[
         hint = f"did you mean '{guess}'?" if guess else f"it is at {signature.where}"
         yield Problem(("with", name), f"{function}() has no argument '{ellipsize(name)}'", hint, at_key=True)
     if missing and not unknown:
-        listed = ", ".join(f"'{name}'" for name in missing)
-        yield Problem((check.kind,), f"{function}() needs {listed}, which 'with' does not give", signature.where)
+        yield Problem(
+            (check.kind,), f"{function}() needs {listed(missing)}, which 'with' does not give", signature.where
+        )
 
 
 def make_user_check(check: Check, table: Any, context: NodeContext) -> Finding:

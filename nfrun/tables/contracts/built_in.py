@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from nfrun.core.contracts import Check
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.text import closest_match, ellipsize, format_count, shortened
 from nfrun.system.units import to_seconds
 from nfrun.tables.contracts.check_values import reference_of
 from nfrun.tables.contracts.column_types import matches
@@ -160,7 +160,7 @@ def _rows(value: Any, table: pa.Table) -> Finding:
         return Finding(True)
     side = f"at least {least:,}" if count < least else f"at most {most or 0:,}"
     wanted = f"exactly {least:,}" if least == most else side
-    return Finding(False, reason=f"{count:,} row{'' if count == 1 else 's'}, and not {wanted}")
+    return Finding(False, reason=f"{format_count(count, 'row')}, and not {wanted}")
 
 
 def _fresh(value: Mapping[str, Any], table: pa.Table, started: float) -> Finding:
@@ -241,4 +241,4 @@ def _column_problems(name: str, text: str, type_: pa.DataType, nulls: Callable[[
     if not matches(wanted, type_):
         yield f"'{ellipsize(name)}' is {ellipsize(str(type_))} and not {text.removesuffix('?')}"
     elif not nullable and (count := nulls(name)):
-        yield f"'{ellipsize(name)}' has {count:,} null{'' if count == 1 else 's'} ('{text}?' admits them)"
+        yield f"'{ellipsize(name)}' has {format_count(count, 'null')} ('{text}?' admits them)"
