@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nfrun.tables.partitions import Partitions
 
 SCANNED = ("parquet", "arrow")  # formats of which queries read the columns that they need
-_MOST_HELD = 200  # open files in this process: the system may allow no more than 1,024 in all
+_MOST_OPEN = 400  # files in this process: the system may allow no more than 1,024
 
 
 class FileTable:
@@ -48,9 +48,10 @@ class FileTable:
     @property
     def source(self) -> FileSource:
         """The files, by paths at which they stay as they are, for all processes of this user."""
-        paths = [str(file) if file else known.path for file, known in zip(self._held, self._source.files, strict=True)]
-        named = zip(self._source.files, paths, strict=True)
-        return replace(self._source, files=tuple(replace(known, path=path) for known, path in named))
+        open_files = f"/proc/{os.getpid()}/fd/"
+        named = zip(self._source.files, self._held, strict=True)
+        files = [replace(known, path=f"{open_files}{file.fileno()}") if file else known for known, file in named]
+        return replace(self._source, files=tuple(files))
 
     @property
     def is_loaded(self) -> bool:
@@ -186,33 +187,16 @@ def check_unchanged(source: FileSource) -> None:
         raise FormatError(f"{file.name} was changed while the run was reading it: start the run again")
 
 
-class _HeldFile:
-    """An open file. It is closed when nothing refers to this any more."""
+def _held(source: FileSource) -> list[Any]:
+    """Open the files, as far as the system has names for open files, and as far as there are not too many; else None.
 
-    count = 0
-
-    def __init__(self, path: str) -> None:
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        _HeldFile.count += 1
-
-    def __del__(self) -> None:
-        with suppress(AttributeError, OSError):
-            os.close(self._file)
-            _HeldFile.count -= 1
-
-    def __str__(self) -> str:
-        return f"/proc/{os.getpid()}/fd/{self._file}"
-
-
-def _held(source: FileSource) -> list[_HeldFile | None]:
-    """Open the files, as far as the system has names for open files, and as far as these are not too many."""
-
-    def files() -> Iterator[_HeldFile | None]:
-        for file in source.files:
-            held = None
-            if _HeldFile.count < _MOST_HELD and os.path.isdir("/proc/self/fd"):  # noqa: PTH112
-                with suppress(OSError):  # it is told when the file is read
-                    held = _HeldFile(file.path)
-            yield held
-
-    return list(files())
+    A file is closed when nothing refers to it any more.
+    """
+    held: list[Any] = []
+    for file in source.files:
+        held.append(None)
+        with suppress(OSError):  # it is told when the file is read
+            if len(os.listdir("/proc/self/fd")) < _MOST_OPEN:  # noqa: PTH208
+                held[-1] = pa.OSFile(os.fsencode(file.path))
+                os.set_inheritable(held[-1].fileno(), False)
+    return held

@@ -154,11 +154,11 @@ def test_a_file_that_was_removed_is_read_as_it_was(folder: Path) -> None:
     assert files.take() == TABLE
 
 
-@pytest.mark.parametrize("most_held", [0, 200])
+@pytest.mark.parametrize("most_open", [0, 400])
 def test_a_file_that_was_changed_in_place_is_an_error(
-    folder: Path, most_held: int, monkeypatch: pytest.MonkeyPatch
+    folder: Path, most_open: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_table, "_MOST_HELD", most_held)
+    monkeypatch.setattr(file_table, "_MOST_OPEN", most_open)
     files = opened(folder)
     with (folder / "t.parquet").open("r+b") as file:
         file.seek(40)
@@ -168,7 +168,7 @@ def test_a_file_that_was_changed_in_place_is_an_error(
 
 
 def test_a_file_that_is_not_held_and_removed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_table, "_MOST_HELD", 0)
+    monkeypatch.setattr(file_table, "_MOST_OPEN", 0)
     files = opened(folder)
     (folder / "t.parquet").unlink()
     with pytest.raises(FormatError, match=r"^t\.parquet cannot be read any more: No such file or directory$"):
