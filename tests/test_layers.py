@@ -21,10 +21,10 @@ import nfrun
 LAYERS = """
 core 3960
 system 3924
-tables 7285
+tables 7232
 code 6628
 rows 2737
-nodes 6835
+nodes 6789
 pipeline_file 6965
 engine 4114
 cluster 3388
