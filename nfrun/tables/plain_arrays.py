@@ -98,16 +98,24 @@ def times_of_day(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def run_indices(array: pa.Array) -> pa.Array:
-    """Return the index of each row's value in a run-end encoded array: Arrow does not decode values of all types."""
-    import pyarrow.compute as pc
-
-    indices = pa.RunEndEncodedArray.from_arrays(array.run_ends, pa.arange(0, len(array.values)))
-    return pc.run_end_decode(indices.slice(array.offset, len(array)))
+    """Return the index of each row's value in a run-end encoded array. `run_end_decode` does not support most types."""
+    places: list[int] = []
+    first = array.find_physical_offset()
+    for i, end in enumerate(array.run_ends.slice(first, array.find_physical_length()).to_pylist(), first):
+        # run_ends ignore the slice: they count from the start of the parent array.
+        places.extend([i] * (min(end - array.offset, len(array)) - len(places)))
+    return pa.array(places, pa.int64())
 
 
 def map_entries(array: pa.Array) -> pa.Array:
-    """Return a map array as a list array: maps have no kernels for lengths and values."""
-    return array.cast(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
+    """Return a map array as a list array over the same buffers: maps have no kernels for lengths and values.
+
+    `array.view(...)` does not work: it gets the length of null children wrong, so reading them goes out of bounds.
+    """
+    fields = [array.type.key_field, array.type.item_field]
+    pairs = pa.StructArray.from_arrays([array.keys, array.items], fields=fields)
+    buffers = array.buffers()[:2]
+    return pa.Array.from_buffers(pa.list_(pairs.type), len(array), buffers, offset=array.offset, children=[pairs])
 
 
 def valid_values(array: pa.Array) -> pa.Array:

@@ -252,8 +252,10 @@ def with_plain_words(table: pa.Table) -> pa.Table:
     if not re.search("dictionary<values=(string|binary)_view", str(table.schema)):
         return table
     for i, field in enumerate(table.schema):
-        if (kind := with_inner_types(field.type, _plain_type)) != field.type:
-            table = table.set_column(i, field.with_type(kind), table.column(i).cast(kind))
+        kind = _plain_type(field.type)
+        if kind != field.type:
+            chunks = [_plain_words(chunk) for chunk in table.column(i).chunks]
+            table = table.set_column(i, field.with_type(kind), pa.chunked_array(chunks, kind))
     return table
 
 
@@ -267,11 +269,30 @@ def without_dictionaries(table: pa.Table) -> pa.Table:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return a dictionary of strings or bytes in place of one of views of them, and any other type as it is."""
-    if not pt.is_dictionary(kind):
-        return kind
-    values = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind.value_type, kind.value_type)
-    return pa.dictionary(kind.index_type, values, kind.ordered)
+    """Return the type with dictionaries of strings and bytes in place of views of them."""
+
+    def plain(kind: pa.DataType) -> pa.DataType:
+        if not pt.is_dictionary(kind):
+            return kind
+        values = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind.value_type, kind.value_type)
+        return pa.dictionary(kind.index_type, values, kind.ordered)
+
+    return with_inner_types(kind, plain)
+
+
+def _plain_words(array: pa.Array) -> pa.Array:
+    kind = _plain_type(array.type)
+    if kind == array.type:
+        return array
+    if pt.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(
+            array.indices, array.dictionary.cast(kind.value_type), ordered=kind.ordered
+        )
+    if pt.is_struct(kind):
+        fields = [_plain_words(array.field(i)) for i in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(fields, fields=list(kind), mask=array.is_null())
+    children, own = [_plain_words(array.values)], 1 if pt.is_fixed_size_list(kind) else 2
+    return pa.Array.from_buffers(kind, len(array), array.buffers()[:own], offset=array.offset, children=children)
 
 
 def with_one_dictionary_each(table: pa.Table) -> pa.Table:

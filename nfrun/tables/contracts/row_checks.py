@@ -198,8 +198,16 @@ def is_rising(column: pa.ChunkedArray) -> bool:
     """Return whether each value of a column of whole numbers is greater than the one before: then none is twice."""
     if not pt.is_integer(column.type) or column.null_count:
         return False
-    whole = column.combine_chunks()
-    return bool(pc.all(pc.less(whole[:-1], whole[1:])).as_py())
+    before: pa.Scalar | None = None
+    for chunk in column.chunks:
+        if not len(chunk):
+            continue
+        if before is not None and not pc.less(before, chunk[0]).as_py():
+            return False
+        if not pc.all(pc.less(chunk[:-1], chunk[1:])).as_py() and len(chunk) > 1:
+            return False
+        before = chunk[-1]
+    return True
 
 
 # ------------------------------------------------------------------ values of a pipeline file
