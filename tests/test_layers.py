@@ -21,7 +21,7 @@ import nfrun
 LAYERS = """
 core 3960
 system 3924
-tables 7269
+tables 7270
 code 6628
 rows 2737
 nodes 6789

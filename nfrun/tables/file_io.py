@@ -487,10 +487,11 @@ def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
     if pt.is_string_view(kind):
         return column.cast(pa.large_string())
-    if (pt.is_date(kind) or pt.is_timestamp(kind)) and not pt.is_dictionary(column.type):
+    if pt.is_date(kind) or pt.is_timestamp(kind):
         import pyarrow.compute as pc
 
-        for value in pc.min_max(column).values():
+        times = pc.dictionary_decode(column) if pt.is_dictionary(column.type) else column
+        for value in pc.min_max(times).values():
             in_range(value.cast(pa.string()).as_py() or "")
     if not (pt.is_nested(kind) or pt.is_interval(kind) or is_bytes(kind) or isinstance(kind, pa.BaseExtensionType)):
         return column

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 import nfrun.tables.file_io
 import nfrun.tables.text_files
 from nfrun.tables.csv_options import CSV_OPTIONS, CsvOptions
-from nfrun.tables.file_io import read_table, write_table
+from nfrun.tables.file_io import read_table, write_as, write_table
 from nfrun.tables.formats import FILE_FORMATS, FORMATS, READ_OPTIONS, FormatError, format_of
 
 QUICK = settings(
@@ -737,3 +737,12 @@ def test_the_longest_possible_file_name(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 251 + ".csv")
     write_table(PEOPLE, path)
     assert read_table(path.name, base=tmp_path).num_rows == 3
+
+
+@pytest.mark.parametrize("seconds", [10**13, -(10**13)])
+@pytest.mark.parametrize("in_words", [False, True])
+def test_a_time_without_a_text_is_not_written_to_csv(seconds: int, in_words: bool) -> None:
+    times = pa.array([0, seconds], pa.timestamp("s"))
+    table = pa.table({"at": times.dictionary_encode() if in_words else times})
+    with pytest.raises(ValueError, match=r"its column 'at' .*: Arrow has no text for such a year; make a text of it"):
+        write_as("csv", table, pa.BufferOutputStream(), Path("a.csv"))
