@@ -54,9 +54,13 @@ def run_again(folder: Path, pipeline: str) -> list[str]:
 
 
 def of_project(folder: Path, pipeline: str, data: list[str]) -> Again:
-    """Run a project, and change each of its data files in turn."""
+    """Run a project, and change each of its data files in turn. Nothing of a file that only others include."""
     failed = nfrun(folder, "run", pipeline, "-q", "--keep-going")
-    always = run_again(folder, pipeline)
+    try:
+        always = run_again(folder, pipeline)
+    except RuntimeError as error:
+        print(f"  {error}", file=sys.stderr)
+        return {}
     found: Again = {"": always}
     if failed.returncode:
         print(
