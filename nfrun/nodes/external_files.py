@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from fnmatch import fnmatch
-from functools import cached_property
+from functools import cache, cached_property
 from glob import has_magic
 from itertools import islice
 from pathlib import Path, PurePath
@@ -369,3 +369,63 @@ def _may_write(node: NodeSpec, entry: str, base: Path, needed: Collection[str]) 
             return True
     last = Path(pattern).name
     return not kind.says.is_template and (has_magic(last) or last in node.body)
+
+
+# ------------------------------------------------------------------ files for which nobody waits
+
+# In a Makefile the name of a file joins two rules. Here only `inputs` and `needs` do, so a node may read an old file.
+
+_MAKES = (">", "tee", "touch", "truncate", "-o", "-O", "--out", "of=")  # without one of these a script makes no file
+
+
+def unwaited_files(nodes: Mapping[str, NodeSpec], folder: Path) -> Iterator[tuple[NodeSpec, str, NodeSpec]]:
+    """Yield each node that names a file, the file, and the node whose script makes it, if neither waits for the other.
+
+    Each is yielded once for two nodes of the pipeline in `folder`; of the scripts of a matrix, that of its first cell
+    counts. A file that the reader makes too, as scratch files are, and a word that is no path for sure are left out.
+    """
+    cells: dict[str, list[NodeSpec]] = {}
+    for spec in nodes.values():
+        if spec.kind and spec.body:
+            cells.setdefault(spec.declared, []).append(spec)
+    made = {name: _made_by_script(found[0], folder) for name, found in cells.items()}
+    writers: dict[str, list[str]] = {}
+    for name, files in made.items():
+        for file in files:
+            writers.setdefault(file, []).append(name)
+
+    @cache
+    def before(name: str) -> set[str]:
+        """Return the nodes for which a node waits."""
+        return {nodes[other].declared for spec in cells[name] for other in ancestors(spec.id, nodes)}
+
+    for name, found in cells.items() if writers else ():
+        for file in _named_paths(found[0], folder) - made[name]:
+            for writer in writers.get(file, ()):
+                if writer not in before(name) and name not in before(writer):
+                    yield found[0], file, cells[writer][0]
+
+
+def _made_by_script(spec: NodeSpec, folder: Path) -> set[str]:
+    if not kind_of(spec).runs.is_process or not any(sign in spec.body for sign in _MAKES):
+        return set()
+    words = set(kind_of(spec).outside.named(spec))  # none after a `cd`
+    if not words:
+        return set()
+    from nfrun.nodes.shell import script_commands
+    from nfrun.nodes.texts.script_words import made_words
+
+    found = [word for command in script_commands(spec) for word in made_words(command) if word in words]
+    return _paths(spec, folder, found)
+
+
+def _named_paths(spec: NodeSpec, folder: Path) -> set[str]:
+    return _paths(spec, folder, [*kind_of(spec).outside.named(spec), *spec.files])
+
+
+def _paths(spec: NodeSpec, folder: Path, words: list[str]) -> set[str]:
+    """Return the words that are paths of files, relative to the folder of the pipeline where they are below it."""
+    renamed = from_base(spec)
+    paths = (word for word in words if ("/" in word or "." in word) and word[0] not in "-$" and not has_magic(word))
+    found = {os.path.normpath(renamed(path)).removeprefix(f"{folder}{os.sep}") for path in paths if path[-1] != "/"}
+    return {path for path in found if path not in (".", "..") and not path.startswith("/dev/")}

@@ -16,10 +16,9 @@ from nfrun.code.module_finder import OURS, hidden_files
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import did_you_mean, ellipsize
-from nfrun.nodes.external_files import is_written_before, missing_files
+from nfrun.nodes.external_files import is_written_before, missing_files, unwaited_files
 from nfrun.nodes.folders import folder_of, may_exist
 from nfrun.nodes.registry import kind_of
-from nfrun.nodes.unwaited_files import unwaited_files
 from nfrun.nodes.user_checks import missing_for, nodes_of_checks
 from nfrun.pipeline_file.contracts import checks_path
 from nfrun.pipeline_file.yaml.document import Document, Keys, items

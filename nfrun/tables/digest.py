@@ -229,15 +229,6 @@ class _Decoded(_Node):
             self._children[0].add(self._decode(array))
 
 
-class _Python(_Node):
-    """Hashes types without a class of their own, one Python value at a time. Slow."""
-
-    def _values(self, array: pa.Array) -> None:
-        for value in array:
-            if value.is_valid:
-                _write(self._streams[0], repr(value.as_py()))
-
-
 def _node(field: pa.Field) -> _Node:
     kind, metadata = field.type, field.metadata or {}
     name = metadata.get(b"ARROW:extension:name")
@@ -306,11 +297,7 @@ def _flat(kind: pa.DataType) -> _Node:
         return _Binary(text, 4)
     if pt.is_large_string(kind) or pt.is_large_binary(kind):
         return _Binary(text, 8)
-    try:
-        bits = kind.bit_width
-    except ValueError:
-        bits = 1
-    return _Python(text) if bits % 8 else _Fixed(text, bits // 8)
+    return _Fixed(text, kind.bit_width // 8)  # ValueError for a type that this version does not know
 
 
 def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Here
 
-from nfrun.nodes.unwaited_files import unwaited_files
+from nfrun.nodes.external_files import unwaited_files
 from nfrun.pipeline_file.loader import read_pipeline
 
 MAKES = {
@@ -74,4 +74,4 @@ def test_who_waits_through_other_nodes_is_not_told(tmp_path: Path, last: str, to
     nodes = "a: {run: make_it > build/x.csv}\n  b: {run: 'true', needs: [a]}\n  c: {run: cat build/x.csv, needs: [b]}\n"
     (tmp_path / "p.yaml").write_text(f"nodes:\n  {nodes}  d: {{run: cat build/x.csv, {last}}}\n")
     pipeline, _ = read_pipeline(tmp_path / "p.yaml")
-    assert [found.reader.id for found in unwaited_files(pipeline.nodes, tmp_path)] == told
+    assert [reader.id for reader, _, _ in unwaited_files(pipeline.nodes, tmp_path)] == told

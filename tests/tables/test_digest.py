@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_tables import FLOATS, LEAVES, QUICK, Tagged, filled, joined, nested, shifted, split, tables, through_ipc
 
-import nfrun.tables.digest
 from nfrun.tables.digest import Digest, table_digest
 
 # ------------------------------------------------------------------ changes that leave the digest as it is
@@ -191,20 +190,6 @@ def test_a_batch_of_another_schema_is_refused() -> None:
             stream.add(other)
         names = {"b": "b: int64", "a": "a: double"}[other.schema.names[0]]
         assert str(caught.value) == f"rows of (pyarrow.Field<{names}>) do not fit (pyarrow.Field<a: int64>)"
-
-
-def test_unknown_types_are_hashed_as_python_values() -> None:
-    def digest_of(*chunks: pa.Array) -> str:
-        node = nfrun.tables.digest._Python("later")
-        for chunk in chunks:
-            node.add(chunk)
-        hasher = nfrun.tables.digest.xxh3_128()
-        node.finish(hasher)
-        return str(hasher.hexdigest())
-
-    array = pa.array([{"a": 1}, None, {"a": None}])
-    assert digest_of(array) == digest_of(array.slice(0, 1), array.slice(1))
-    assert digest_of(array) != digest_of(array.slice(0, 2))
 
 
 def test_the_digest_is_stable() -> None:
