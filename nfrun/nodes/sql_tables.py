@@ -93,7 +93,7 @@ def _value_of(context: NodeContext, connection: Any, item: Input, *, by_column: 
         if by_column:
             return source
     elif source is not None:
-        scan = _scan(context, item.name, source)
+        scan = _scan(context, connection, item.name, source)
         if scan is not None and _is_same_in_arrow(context, connection, source, scan):
             return scan
     table = context.table(item.name)
@@ -131,66 +131,52 @@ def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource,
     It does not for times in milliseconds and for lists of a fixed size, for instance.
     """
     import duckdb
-    import pyarrow as pa
 
     key = "sql_inputs", source
     if key not in context.memo:
-        schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
         try:
-            scanned = connection.sql(scan.query)
-            is_same = scanned.columns == schema.names and list(map(str, scanned.types)) == list(
-                map(_known_type, schema)
-            )
-            if not is_same:  # only then, since it imports pandas where that is installed
-                given = connection.from_arrow(schema.empty_table())
-                is_same = (scanned.columns, scanned.types) == (given.columns, given.types)
-            context.memo[key] = is_same
+            scanned, given = connection.sql(scan.query), _in_arrow(connection, source)
+            context.memo[key] = (scanned.columns, scanned.types) == (given.columns, given.types)
         except duckdb.Error:  # the table may still be readable
             context.memo[key] = False
     return bool(context.memo[key])
 
 
-def _known_type(field: Any) -> str | None:
-    """Return the type that DuckDB gives a column of Arrow; None where that has to be looked up."""
-    kind = str(field.type)
-    if field.metadata and b"ARROW:extension:name" in field.metadata:
-        return None
-    is_decimal = kind.startswith("decimal128(")
-    return kind.replace("decimal128", "DECIMAL").replace(" ", "") if is_decimal else KNOWN_TYPES.get(kind)
+def _in_arrow(connection: Any, source: FileSource) -> Any:
+    """Return the relation of the table in files as one of Arrow, without its rows. Raises `duckdb.Error`."""
+    from nfrun.tables.plain_arrays import empty_table
+
+    return connection.from_arrow(empty_table(_schema(source)))
 
 
-def _scan(context: NodeContext, name: str, source: FileSource) -> Scan | None:
+def _scan(context: NodeContext, connection: Any, name: str, source: FileSource) -> Scan | None:
     """Return the scan of the files of an input, None if DuckDB cannot make it. Raises HandoffError, OSError."""
     if source.partitions:
-        return _scan_of_partitions(context.scratch() / f"input_{name}", source)
+        return _scan_of_partitions(connection, context.scratch() / f"input_{name}", source)
     columns = "*" if source.columns is None else ", ".join(map(_name, source.columns))
     return Scan(f"select {columns} from read_parquet({_paths(source)}, hive_partitioning = false)", source)
 
 
-def _scan_of_partitions(folder: Path, source: FileSource) -> Scan | None:
+def _scan_of_partitions(connection: Any, folder: Path, source: FileSource) -> Scan | None:
     """Return the scan of files with columns in the names of their folders, which leaves out files by these columns.
 
     DuckDB takes such columns from paths, and the files are held at paths without them: it gets links in the new
     `folder`. There a text has a `v` in front, as DuckDB makes nulls of some texts, and of which depends on its version.
     """
-    import pyarrow as pa
-
     from nfrun.tables.partitions import folder_name
 
-    schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
+    given = _in_arrow(connection, source)
     key = "p"
-    while any(name.lower().startswith(key) for name in schema.names):
+    while any(name.lower().startswith(key) for name in given.columns):
         key += "_"
     columns = []
-    for field in schema:
-        column = _name(field.name)
-        if field.name in source.partitions:
-            type_ = _known_type(field)
-            if type_ is None:
-                return None
-            part = f"{key}{source.partitions.index(field.name)}"
-            column = f"case when {part} <> 'n' then cast(substr({part}, 2) as {type_}) end as {column}"
-        columns.append(column)
+    for name, type_ in zip(given.columns, map(str, given.types), strict=True):
+        columns.append(_name(name))
+        if name in source.partitions:
+            if type_ not in {*KNOWN_TYPES.values()} - {"BLOB"} and not type_.startswith("DECIMAL("):
+                return None  # DuckDB may make other values of texts than Arrow
+            part = f"{key}{source.partitions.index(name)}"
+            columns[-1] = f"case when {part} <> 'n' then cast(substr({part}, 2) as {type_}) end as {_name(name)}"
     if "=" in str(folder):  # DuckDB would take columns from the names of all folders
         return None
     files = []

@@ -155,7 +155,7 @@ def test_folders_of_partitions_give_what_their_table_gives(
 
 
 @pytest.mark.parametrize(
-    ("type_", "scanned"), [(pa.string(), True), (pa.int8(), True), (pa.bool_(), True), (pa.date64(), False)]
+    ("type_", "scanned"), [(pa.string(), True), (pa.bool_(), True), (pa.date64(), True), (pa.binary(), False)]
 )
 def test_partitions_have_the_types_of_the_schema(
     trial: Trial, scans: list[bool], type_: pa.DataType, scanned: bool
@@ -222,21 +222,3 @@ def test_a_large_table_reaches_duckdb_in_slices_that_share_its_memory() -> None:
     assert all(chunk.buffers()[1].address == address for chunk in slices["n"].chunks)
     small = pa.table({"n": [1]})
     assert sql_tables.sliced(small) is small
-
-
-@pytest.mark.parametrize("name", COLUMNS)
-def test_the_types_that_are_known_are_those_that_duckdb_gives(name: str) -> None:
-    known = sql_tables._known_type(pa.field(name, COLUMNS[name].type))
-    if known is not None:
-        assert str(duckdb.from_arrow(pa.table({name: COLUMNS[name]})).types[0]) == known
-
-
-def test_files_of_plain_types_are_scanned_without_looking_at_arrow(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That would import pandas where it is installed: a third of a second."""
-    plain = [name for name in COLUMNS if sql_tables._known_type(pa.field(name, COLUMNS[name].type))]
-    assert len(plain) > 10
-    monkeypatch.setattr(duckdb.DuckDBPyConnection, "from_arrow", None)
-    files = in_files(trial.folder, pa.table({name: COLUMNS[name] for name in plain}))
-    assert trial.table(trial.run("sql", "from t", {"t": files})).num_rows == 3
