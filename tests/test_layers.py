@@ -21,12 +21,12 @@ import nfrun
 LAYERS = """
 core 3960
 system 3924
-tables 7270
+tables 7257
 code 6628
 rows 2737
-nodes 6789
-pipeline_file 6965
-engine 4114
+nodes 6724
+pipeline_file 6964
+engine 4110
 cluster 3388
 history 6292
 reports 3496

@@ -36,7 +36,7 @@ from nfrun.engine.attempt_context import (
 )
 from nfrun.engine.output_checks import OutputChecks, absent_outputs, failure_of_checks
 from nfrun.nodes.base import CancelToken
-from nfrun.nodes.registry import BUILT_IN, kind_of
+from nfrun.nodes.registry import kind_of
 from nfrun.rows.open_map import CallsFailed, OpenMap
 from nfrun.system.logs.print_capture import current_attempt
 
@@ -188,17 +188,13 @@ class _Attempt(AttemptContext):
         return {}
 
     def _timed(self, value: Any) -> Any:
-        """Return the output, frozen. The time in which a reader makes its batches is duration, not publish wait."""
+        """Return the output. The time in which a reader makes its batches is duration, not publish wait."""
         import pyarrow as pa
 
         from nfrun.tables.ipc import strict_line
 
         if not isinstance(value, pa.RecordBatchReader):
-            if self.node.kind in BUILT_IN:  # these return tables that nobody can change
-                return value
-            from nfrun.tables.stored_form import frozen_output
-
-            return frozen_output(value)
+            return value
 
         def batches() -> Iterator[pa.RecordBatch]:
             while True:

@@ -10,7 +10,7 @@ from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.registry import CLUSTERS, DEFAULT_EXECUTOR, WORKER_PROCESSES
 from nfrun.engine.node_stats import NodeStats
-from nfrun.nodes.registry import BUILT_IN, kind_of
+from nfrun.nodes.registry import kind_of
 from nfrun.system.native_threads import arrow_threads, thread_variables
 
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
@@ -72,12 +72,12 @@ def place_nodes(
 def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fingerprints, *, has_zone: bool) -> str:
     """Return the executor of a node, see `place_nodes`. `has_zone`: the file has a time zone for all processes."""
     kind = kind_of(spec)
-    is_known = spec.kind in BUILT_IN and not kind.outside.hands_on  # a worker would write a copy
     if requested in CLUSTERS:
         stays = kind.outside.stays_here(spec) or spec.executor == DEFAULT_EXECUTOR
-        return requested if is_known and not stays else DEFAULT_EXECUTOR
+        return requested if not (stays or kind.outside.hands_on) else DEFAULT_EXECUTOR
     own = kind.runs.executors
-    in_worker = is_known and not kind.runs.is_process and any(name != DEFAULT_EXECUTOR for name in own)
+    may_leave = not kind.outside.hands_on and not kind.runs.is_process  # a worker would write a copy
+    in_worker = may_leave and any(name != DEFAULT_EXECUTOR for name in own)
     if DEFAULT_EXECUTOR not in own:
         return WORKER_PROCESSES[0]
     executor = (spec.executor if requested == "file" else requested) or "auto"

@@ -7,7 +7,7 @@ import gc
 import io
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, OutputRef
 from nfrun.nodes.base import CancelToken, NodeContext
 from nfrun.nodes.kind import Kind, Runs, Says
-from nfrun.nodes.registry import register, unregister
+from nfrun.nodes.registry import KINDS
 from nfrun.system.logs.print_capture import current_attempt
 from nfrun.tables.store import TableStore
 
@@ -333,10 +333,9 @@ def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
 
 
 @pytest.fixture
-def registered() -> Iterator[Callable[[Callable[[NodeContext], dict[str, Any]]], None]]:
-    """A function that registers a kind `try`, until the end of the test."""
-    yield lambda run: register(Kind("try", Says(schema={}), Runs(run)))
-    unregister("try")
+def registered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[NodeContext], dict[str, Any]]], None]:
+    """A function that adds a kind `try`, until the end of the test."""
+    return lambda run: monkeypatch.setitem(KINDS, "try", Kind("try", Says(schema={}), Runs(run)))
 
 
 def test_an_error_after_a_kind_has_handled_that_of_an_input_is_one_of_the_node(

@@ -16,8 +16,6 @@ from nfrun.engine.executors.base import ON_THREADS, Placement
 from nfrun.engine.executors.registry import CLUSTERS, DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import gains_from_process, place_nodes
-from nfrun.nodes.kind import Kind, Runs, Says
-from nfrun.nodes.registry import register, unregister
 from nfrun.pipeline_file.resolve import resolve
 
 NONE = NodeStats({}, {}, {}, {})
@@ -39,18 +37,12 @@ def test_on_a_cluster_files_of_this_machine_and_nodes_on_threads_stay_here() -> 
     bodies = {
         "function": ("python", "m:f"), "query": ("sql", "select 1"), "script": ("run", "true"),
         "file": ("read", "a.csv"), "object": ("read", "s3://b/a.csv"), "written": ("write", "a.csv"),
-        "given": ("input", ""), "registered": ("toy", ""),
+        "given": ("input", ""),
     }  # fmt: skip
     nodes = {name: NodeSpec(name, *body, (), {}, (), (), {}) for name, body in bodies.items()}
     nodes["here"] = replace(nodes["function"], id="here", executor="thread")
     nodes["process"] = replace(nodes["function"], id="process", executor="process")
-    with_toy = Pipeline("p.yaml", ".", "p", "", {}, {}, nodes, {})
-    kind = Kind("toy", Says(schema={}), Runs(lambda context: {}))
-    register(kind)
-    try:
-        executors = place(with_toy, "dask", NONE)
-    finally:
-        unregister("toy")
+    executors = place(Pipeline("p.yaml", ".", "p", "", {}, {}, nodes, {}), "dask", NONE)
     assert executors == dict.fromkeys(["function", "query", "script", "object", "process"], "dask")
 
 

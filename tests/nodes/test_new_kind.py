@@ -1,15 +1,13 @@
-"""A kind that is defined here and registered works everywhere: nothing else in nfrun has to know it."""
+"""A kind that is defined here and added to the list works everywhere: nothing else in nfrun has to know it."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import Here
@@ -19,9 +17,7 @@ from nfrun.core.errors import Problem
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
-from nfrun.nodes.registry import KINDS, register, unregister, written_kinds
-from nfrun.session.options import RunOptions
-from tests.program_runs import run_pipeline
+from nfrun.nodes.registry import KINDS, written_kinds
 
 PIPELINE = """\
 nodes:
@@ -64,19 +60,18 @@ TAIL_LINES = Kind(
         synonyms=("ending_lines",),
         is_template=True,
     ),
-    runs=Runs(run, missing_output=lambda name: "found no lines"),
+    runs=Runs(run, executors=("thread",), missing_output=lambda name: "found no lines"),
     outside=Outside(inputs=lambda node, folder: {node.body: folder / node.body}),
 )
 
 
 @pytest.fixture(autouse=True)
-def pipeline(tmp_path: Path) -> Iterator[Path]:
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipeline with a node of the new kind, and the file that this node reads."""
     (tmp_path / "p.yaml").write_text(PIPELINE)
     (tmp_path / "events.txt").write_text("a\nb\nc\n")
-    register(TAIL_LINES)
-    yield tmp_path / "p.yaml"
-    unregister("tail_lines")
+    monkeypatch.setitem(KINDS, "tail_lines", TAIL_LINES)
+    return tmp_path / "p.yaml"
 
 
 def run_nodes(here: Here, folder: Path, *options: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -197,12 +192,6 @@ def test_it_runs_is_reused_and_runs_again_after_a_change(here: Here, pipeline: P
     assert outputs["shown"]["rows"] == 1
 
 
-def test_it_runs_in_a_thread_because_worker_processes_do_not_have_it(here: Here, pipeline: Path) -> None:
-    pipeline.write_text("nodes: {last: {tail_lines: events.txt}}\n")
-    nodes, _ = run_nodes(here, pipeline.parent, "--executor", "process")
-    assert nodes["last"]["status"] == "ok"
-
-
 def forecast(here: Here, folder: Path) -> dict[str, tuple[str, str]]:
     """What `plan --resume` says of each node."""
     nodes = json.loads(here(folder, "plan", "p.yaml", "--resume", "--format", "json").stdout)["nodes"]
@@ -215,20 +204,18 @@ def touch(context: NodeContext) -> Mapping[str, Any]:
 
 
 @pytest.fixture
-def versions() -> Iterator[list[str]]:
-    """Registers a kind that writes a file. Returns a list of what else its key depends on."""
+def versions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Adds a kind that writes a file. Returns a list of what else its key depends on."""
     found = ["1"]
-    register(
-        Kind(
-            name="touch_file",
-            says=Says(schema={"title": "Touch", "description": "Writes a file.", "type": "string"}),
-            runs=Runs(touch, has_side_effects=True),
-            outside=Outside(outputs=lambda node, folder: {node.body: folder / node.body}),
-            code=Code(key=lambda node, code: {"version": found[0]}),
-        )
+    kind = Kind(
+        name="touch_file",
+        says=Says(schema={"title": "Touch", "description": "Writes a file.", "type": "string"}),
+        runs=Runs(touch, has_side_effects=True),
+        outside=Outside(outputs=lambda node, folder: {node.body: folder / node.body}),
+        code=Code(key=lambda node, code: {"version": found[0]}),
     )
-    yield found
-    unregister("touch_file")
+    monkeypatch.setitem(KINDS, kind.name, kind)
+    return found
 
 
 def test_what_it_writes_and_what_else_it_depends_on_counts(here: Here, pipeline: Path, versions: list[str]) -> None:
@@ -270,38 +257,13 @@ def test_its_failures_are_shown(here: Here, pipeline: Path, lines: str, message:
     assert json.loads(done.stdout)["nodes"]["last"]["error"] == message
 
 
-def test_the_printed_schema_has_it_and_the_file_of_the_others_is_unchanged(here: Here, pipeline: Path) -> None:
+def test_the_printed_schema_has_it_and_the_file_of_the_others_is_unchanged(
+    here: Here, pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     printed = here(pipeline.parent, "schema").stdout
     node = json.loads(printed)["$defs"]["node"]["properties"]
     assert node["tail_lines"] == TAIL_LINES.says.schema
     assert node["last"] == TAIL_LINES.says.settings["last"]
-    unregister("tail_lines")
+    monkeypatch.delitem(KINDS, "tail_lines")
     without = here(pipeline.parent, "schema").stdout
-    register(TAIL_LINES)
     assert node.keys() - json.loads(without)["$defs"]["node"]["properties"].keys() == {"tail_lines", "last"}
-
-
-def test_a_name_is_registered_once() -> None:
-    with pytest.raises(ValueError, match=re.escape("there is a kind 'tail_lines' already")):
-        register(TAIL_LINES)
-    assert KINDS["tail_lines"] is TAIL_LINES
-    with pytest.raises(KeyError):
-        unregister("no_such_kind")
-
-
-def test_a_table_of_a_registered_kind_does_not_change_afterwards(tmp_path: Path) -> None:
-    array = np.ones(10_000)
-
-    def make(context: NodeContext) -> Mapping[str, Any]:
-        if not context.node.inputs:
-            return {"": pa.table({"x": array})}
-        array[:] = 2
-        return {"": context.table("first")}
-
-    (tmp_path / "p.yaml").write_text("nodes:\n  first: {array: a}\n  second: {array: b, inputs: first}\n")
-    register(Kind("array", Says(schema={"title": "Array", "type": "string", "examples": ["a"]}), Runs(make)))
-    try:
-        (table,) = run_pipeline(RunOptions(tmp_path / "p.yaml")).tables.values()
-    finally:
-        unregister("array")
-    assert table["x"].unique().to_pylist() == [1]
