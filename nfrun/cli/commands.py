@@ -175,9 +175,9 @@ def version() -> int:
 
 def schema(options: SchemaOptions, messages: Messages) -> int:
     """Print the JSON Schema of pipeline files, or of a document."""
-    from nfrun.pipeline_file.schema import schema_text
+    from nfrun.nodes.schemas import document_schema
 
-    print(schema_text(options.what), end="")
+    print(document_schema(options.what), end="")
     return EXIT_OK
 
 

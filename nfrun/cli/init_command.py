@@ -76,13 +76,13 @@ def init(options: InitOptions, messages: Messages) -> int:
 
 def _project_files(template: str) -> dict[Path, bytes]:
     """Return the contents of the files of a new project, by their paths in it."""
-    from nfrun.pipeline_file.schema import schema_text
+    from nfrun.nodes.schemas import document_schema
 
     folder = Path(nfrun.__file__).parent / "templates" / template
     ignored = {line.rstrip("/") for line in (folder / ".gitignore").read_text().split()}  # left by trials, by pip
     found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
     files = {name: path.read_bytes() for name, path in found.items() if not ignored.intersection(name.parts)}
-    return dict(sorted({**files, Path(_SCHEMA): schema_text().encode()}.items()))
+    return dict(sorted({**files, Path(_SCHEMA): document_schema("pipeline").encode()}.items()))
 
 
 def _check(folder: Path, files: Iterable[Path], template: str) -> None:

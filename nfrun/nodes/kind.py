@@ -27,10 +27,9 @@ class Says:
 
     _: KW_ONLY
 
-    # The JSON Schema of the value under the name of the kind, which is the node's body: a text. Those of the kinds that
-    # nfrun itself has are in `schemas/pipeline.schema.json`. None for a kind that is in no file: planning makes its
-    # nodes.
-    schema: Mapping[str, Any] | None = field(default_factory=lambda: NOTHING)
+    # Whether nodes of the kind stand in files: planning makes those of others. `schemas/pipeline.schema.json` has the
+    # schema of the value under the name of the kind, which is the node's body: a text.
+    in_files: bool = True
     # Yields the errors that can be found without running or importing the user's code. If the body is a template, or
     # the node is of a plug-in, this is called once before and once after the expressions are evaluated.
     check: Callable[[NodeSpec, FunctionLookup], Iterable[Problem]] = lambda node, lookup: ()
@@ -53,9 +52,9 @@ class Says:
     # Returns the names of outputs that a node has by its `with` values, beside those that the file names.
     added_outputs: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda with_: ()
 
-    # JSON Schemas of the keys that only nodes of this kind have. Their values are in `NodeSpec.settings`, except `env`
-    # and `format`, which have fields of their own there.
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: NOTHING)
+    # The keys that not all nodes have. Their values are in `NodeSpec.settings`, except `env`, `format` and `timezone`,
+    # which have fields of their own there.
+    settings: tuple[str, ...] = ()
     # The message and the hint for one of these keys in a node of another kind, where they differ from the usual ones.
     misplaced_settings: Mapping[str, tuple[str, str]] = field(default_factory=lambda: NOTHING)
     # Hints for settings of other kinds in a node of this kind, where they say what to use instead.

@@ -26,7 +26,7 @@ PIPELINE = Kind(
 
 INPUT = Kind(
     name="input",
-    says=Says(schema=None, columns=lambda node, inputs, files: (next(iter(inputs.values()), None), None)),
+    says=Says(in_files=False, columns=lambda node, inputs, files: (next(iter(inputs.values()), None), None)),
     runs=Runs(_hand_on),
     outside=Outside(hands_on=True),
     code=Code(uses_environment=False),

@@ -25,7 +25,7 @@ def kind_of(spec: NodeSpec) -> Kind:
 
 def written_kinds() -> dict[str, Kind]:
     """Return the kinds that nodes in a file may have, by name."""
-    return {name: kind for name, kind in KINDS.items() if kind.says.schema is not None}
+    return {name: kind for name, kind in KINDS.items() if kind.says.in_files}
 
 
 def owners_of_settings() -> dict[str, Kind]:

@@ -354,7 +354,7 @@ RUN = Kind(
     name="run",
     says=Says(
         check=check,
-        settings={"format": {"$ref": "#/$defs/format"}, "env": {"$ref": "#/$defs/env"}},
+        settings=("format", "env"),
         misplaced_settings={
             "format": ("'format' is what a shell script reads and writes; only a 'run' node has it", "remove it"),
             "env": (

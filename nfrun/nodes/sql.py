@@ -248,7 +248,7 @@ SQL = Kind(
         examine=examine,
         columns=_columns,
         missing=_missing,
-        settings={"timezone": {"$ref": "#/$defs/timezone"}},
+        settings=("timezone",),
         misplaced_settings={
             "timezone": (
                 "'timezone' of a node is that of its query: only a 'sql' node has it",

@@ -287,7 +287,7 @@ USE = Kind(
     name="use",
     says=Says(
         check=check,
-        settings={"env": {"$ref": "#/$defs/env"}},
+        settings=("env",),
         synonyms=("plugin", "plug_in", "plug-in", "provider"),
         expression_hint="which plug-in runs is fixed; put values under 'with'",
     ),

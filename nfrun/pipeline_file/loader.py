@@ -298,7 +298,7 @@ class _Reader(Findings):
 
     def kind(self, path: Keys, name: str, body: Mapping[str, Any]) -> str:
         """Return the kind key of a node, "" if it has none or several."""
-        kinds = [key for key in body if key in KINDS and KINDS[key].says.schema is not None]
+        kinds = [key for key in body if key in KINDS and KINDS[key].says.in_files]
         if len(kinds) > 1:
             what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
             self.report((*path, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)

@@ -20,8 +20,6 @@ from nfrun.core.health import NOTE, OK, HealthCheck
 from nfrun.core.pipeline import has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
-from nfrun.nodes.kind import Kind
-from nfrun.nodes.registry import written_kinds
 from nfrun.nodes.schemas import document_schema, fast_validator, first_twice, shown, words_of_value
 from nfrun.pipeline_file import suggestions
 from nfrun.pipeline_file.known_checks import KnownChecks
@@ -36,38 +34,6 @@ if TYPE_CHECKING:
 
 UNKNOWN, EMPTY = "additionalProperties", "empty"  # what a problem is about: a rule, or an empty value
 _MAX_ERRORS = 1000  # errors; a file with more repeats one mistake, made by a program
-
-
-def schema_text(name: str = "pipeline") -> str:
-    """Return the text of a JSON Schema. Raises FileNotFoundError.
-
-    That of pipeline files is the text of `pipeline.schema.json` unless kinds are registered that are not in it.
-    """
-    return _schema_with(*written_kinds().values()) if name == "pipeline" else document_schema(name)
-
-
-@cache
-def _schema_with(*kinds: Kind) -> str:
-    """Return the text of `pipeline.schema.json`, with those of the kinds that it lacks.
-
-    In a wheel the file is in the package, in a checkout in the folder `schemas` next to the package.
-    """
-    text = document_schema("pipeline")
-    schema = json.loads(text)
-    node = schema["$defs"]["node"]
-    of_kinds = {
-        key: part for kind in kinds for key, part in {kind.name: kind.says.schema, **kind.says.settings}.items()
-    }
-    if of_kinds.keys() <= node["properties"].keys():
-        return text
-    node["properties"] = {**of_kinds, **node["properties"]}
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-
-
-def schema_digest() -> str:
-    """Return a digest of what `schema_text` is made from, which takes a tenth of the time."""
-    kinds = [(kind.name, kind.says.schema, kind.says.settings) for kind in written_kinds().values()]
-    return text_checksum(f"{kinds!r} {document_schema('pipeline')}")
 
 
 @cache
@@ -102,13 +68,13 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
 def check_schema(document: Document, known: KnownChecks) -> Iterator[Problem]:
     """Yield each violation of the schema by the document. They are about the rule, or about an empty value."""
     # The content and not the text of the file: it is what the schema is about. JSON would not tell all values apart.
-    content = f"{schema_digest()} {document.root!r}"
+    content = f"{text_checksum(document_schema('pipeline'))} {document.root!r}"
     if known.has(content):
         return
-    if fast_validator(schema_text()).is_valid(document.root):
+    if fast_validator(document_schema("pipeline")).is_valid(document.root):
         known.keep(content)
         return
-    all_errors = _validator(schema_text()).iter_errors(document.root)
+    all_errors = _validator(document_schema("pipeline")).iter_errors(document.root)
     errors = islice((error for error in all_errors if not _is_unevaluated(error)), _MAX_ERRORS)
     violations = [found for error in errors for found in _problems_of(error)]
     cut: set[Keys] = set()  # texts that a comma cuts: each is one mistake
@@ -132,7 +98,7 @@ def _is_unevaluated(error: ValidationError) -> bool:
 def check_setting(key: str, value: Any) -> Iterator[Problem]:
     """Yield each violation of the schema by a setting of a node, with the path from the setting to the value."""
     whole = {"nodes": {"node": {key: value}}}
-    for error in _validator(schema_text()).iter_errors(whole):
+    for error in _validator(document_schema("pipeline")).iter_errors(whole):
         for found in _problems_of(error):
             yield replace(found, path=found.path[3:])
 
@@ -263,7 +229,7 @@ def check_modeline(file: Path) -> HealthCheck:
     if not schema.is_file():
         return HealthCheck("editor", NOTE, f"{file.name} names the schema {named}, which is not there", advice, facts)
     with suppress(OSError, ValueError):
-        if json.loads(schema.read_bytes()) == json.loads(schema_text()):
+        if json.loads(schema.read_bytes()) == json.loads(document_schema("pipeline")):
             return HealthCheck("editor", OK, f"{named} is the schema of this nfrun", "", facts)
     text = f"{named} is not the schema of this nfrun: editors may refuse what it can, or offer what it cannot"
     return HealthCheck("editor", NOTE, text, advice, facts)

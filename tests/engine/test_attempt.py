@@ -335,7 +335,7 @@ def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[NodeContext], dict[str, Any]]], None]:
     """A function that adds a kind `try`, until the end of the test."""
-    return lambda run: monkeypatch.setitem(KINDS, "try", Kind("try", Says(schema={}), Runs(run)))
+    return lambda run: monkeypatch.setitem(KINDS, "try", Kind("try", Says(), Runs(run)))
 
 
 def test_an_error_after_a_kind_has_handled_that_of_an_input_is_one_of_the_node(

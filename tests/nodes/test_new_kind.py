@@ -15,9 +15,11 @@ from conftest import Here
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Problem
 from nfrun.core.pipeline import NodeSpec
+from nfrun.nodes import schemas
 from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
 from nfrun.nodes.registry import KINDS, written_kinds
+from nfrun.pipeline_file import schema
 
 PIPELINE = """\
 nodes:
@@ -48,14 +50,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
 TAIL_LINES = Kind(
     name="tail_lines",
     says=Says(
-        schema={
-            "title": "Last lines",
-            "description": "The last lines of a text file.",
-            "type": "string",
-            "pattern": r"\S",
-            "examples": ["events.txt"],
-        },
-        settings={"last": {"title": "Lines", "description": "How many lines.", "type": "integer", "minimum": 1}},
+        settings=("last",),
         check=check,
         synonyms=("ending_lines",),
         is_template=True,
@@ -65,12 +60,35 @@ TAIL_LINES = Kind(
 )
 
 
+SCHEMAS = {
+    "tail_lines": {
+        "title": "Last lines",
+        "description": "The last lines of a text file.",
+        "type": "string",
+        "pattern": r"\S",
+        "examples": ["events.txt"],
+    },
+    "last": {"title": "Lines", "description": "How many lines.", "type": "integer", "minimum": 1},
+    "touch_file": {"title": "Touch", "description": "Writes a file.", "type": "string"},
+}
+
+
+def add(patch: pytest.MonkeyPatch, kind: Kind) -> None:
+    """Add a kind to the list and to the schema of pipeline files."""
+    document = json.loads(schemas.document_schema("pipeline"))
+    node = document["$defs"]["node"]
+    node["properties"] = {**{key: SCHEMAS[key] for key in (kind.name, *kind.says.settings)}, **node["properties"]}
+    patch.setitem(KINDS, kind.name, kind)
+    for module in (schemas, schema):
+        patch.setattr(module, "document_schema", lambda name: json.dumps(document))
+
+
 @pytest.fixture(autouse=True)
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipeline with a node of the new kind, and the file that this node reads."""
     (tmp_path / "p.yaml").write_text(PIPELINE)
     (tmp_path / "events.txt").write_text("a\nb\nc\n")
-    monkeypatch.setitem(KINDS, "tail_lines", TAIL_LINES)
+    add(monkeypatch, TAIL_LINES)
     return tmp_path / "p.yaml"
 
 
@@ -209,12 +227,12 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found = ["1"]
     kind = Kind(
         name="touch_file",
-        says=Says(schema={"title": "Touch", "description": "Writes a file.", "type": "string"}),
+        says=Says(),
         runs=Runs(touch, has_side_effects=True),
         outside=Outside(outputs=lambda node, folder: {node.body: folder / node.body}),
         code=Code(key=lambda node, code: {"version": found[0]}),
     )
-    monkeypatch.setitem(KINDS, kind.name, kind)
+    add(monkeypatch, kind)
     return found
 
 
@@ -255,15 +273,3 @@ def test_its_failures_are_shown(here: Here, pipeline: Path, lines: str, message:
     done = here(pipeline.parent, "run", "p.yaml", "-q", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["nodes"]["last"]["error"] == message
-
-
-def test_the_printed_schema_has_it_and_the_file_of_the_others_is_unchanged(
-    here: Here, pipeline: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    printed = here(pipeline.parent, "schema").stdout
-    node = json.loads(printed)["$defs"]["node"]["properties"]
-    assert node["tail_lines"] == TAIL_LINES.says.schema
-    assert node["last"] == TAIL_LINES.says.settings["last"]
-    monkeypatch.delitem(KINDS, "tail_lines")
-    without = here(pipeline.parent, "schema").stdout
-    assert node.keys() - json.loads(without)["$defs"]["node"]["properties"].keys() == {"tail_lines", "last"}

@@ -8,7 +8,8 @@ import pytest
 
 from nfrun.core.errors import SpecError
 from nfrun.core.health import NOTE, OK
-from nfrun.pipeline_file.schema import check_modeline, schema_text
+from nfrun.nodes.schemas import document_schema
+from nfrun.pipeline_file.schema import check_modeline
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ from nfrun.pipeline_file.schema import check_modeline, schema_text
     ],
 )
 def test_the_schema_of_a_modeline(line: str, level: str, text: str, tmp_path: Path) -> None:
-    (tmp_path / "s.json").write_text(schema_text())
+    (tmp_path / "s.json").write_text(document_schema("pipeline"))
     (tmp_path / "old.json").write_text("{")
     (tmp_path / "p.yaml").write_text(f"{line}\nnodes: {{}}\n")
     found = check_modeline(tmp_path / "p.yaml")

@@ -17,15 +17,15 @@ from jsonschema import Draft202012Validator
 
 from nfrun.core.errors import SpecError, render_all
 from nfrun.nodes.registry import written_kinds
-from nfrun.nodes.schemas import fast_validator
+from nfrun.nodes.schemas import document_schema, fast_validator
 from nfrun.pipeline_file import schema
 from nfrun.pipeline_file.loader import read_pipeline
-from nfrun.pipeline_file.schema import check_setting, schema_text
+from nfrun.pipeline_file.schema import check_setting
 from nfrun.pipeline_file.suggestions import node_keys
 from nfrun.pipeline_file.yaml.document import load, parse
 from nfrun.tables.formats import FORMATS
 
-SCHEMA = json.loads(schema_text())
+SCHEMA = json.loads(document_schema("pipeline"))
 
 BASE = ["# a pipeline", "nodes:", "  a: {run: x}", "  s: {run: x, outputs: [early, late]}"]
 
@@ -1037,8 +1037,8 @@ def diagnostics_of(text: str) -> str:
 
 def check_the_fast_validator(root: Any) -> None:
     """Check that both validators agree. Only jsonschema accepts non-ASCII Python names."""
-    valid = schema._validator(schema_text()).is_valid(root)
-    if fast_validator(schema_text()).is_valid(root):
+    valid = schema._validator(document_schema("pipeline")).is_valid(root)
+    if fast_validator(document_schema("pipeline")).is_valid(root):
         assert valid
     else:
         assert not valid or not json.dumps(root, ensure_ascii=False).isascii()
@@ -1090,7 +1090,7 @@ def test_no_pipeline_at_all(text: str, message: str) -> None:
 
 def test_the_schema_is_valid_and_has_no_alternatives() -> None:
     Draft202012Validator.check_schema(SCHEMA)
-    assert not re.search('"(oneOf|allOf|not)"', schema_text())  # nor `if`, which is a key of a node
+    assert not re.search('"(oneOf|allOf|not)"', document_schema("pipeline"))  # nor `if`, which is a key of a node
     assert set(_alternatives(SCHEMA)) == {'{"$ref": "#/$defs/expression"}'}
 
 
@@ -1151,7 +1151,7 @@ def test_the_schema_and_the_code_have_the_same_names() -> None:
     assert set(node) == set(node_keys())
     for kind in written_kinds().values():  # editors read the file, which therefore has the schemas of all kinds
         assert {"title", "description", "examples"} <= node[kind.name].keys()
-        assert {key: node[key] for key in kind.says.settings} == kind.says.settings
+        assert {*kind.says.settings} <= {*node}
     assert SCHEMA["properties"]["nodes"]["description"].endswith(f" exactly one of {', '.join(written_kinds())}.")
     assert SCHEMA["$defs"]["format"]["enum"] == list(FORMATS)
     for key, part in SCHEMA["$defs"]["defaults"]["properties"].items():
@@ -1393,7 +1393,7 @@ class Stop:
     def find_spec(self, name, *others):
         if name == "decimal":
             raise KeyboardInterrupt
-text = schema.schema_text()
+text = schema.document_schema("pipeline")
 sys.modules.pop("decimal", None)
 sys.meta_path.insert(0, Stop())
 try:

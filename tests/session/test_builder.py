@@ -16,8 +16,8 @@ import forked
 import pytest
 
 import nfrun
+from nfrun.nodes.schemas import document_schema
 from nfrun.pipeline_file.built_document import yaml_text
-from nfrun.pipeline_file.schema import schema_text
 from nfrun.pipeline_file.yaml.document import parse
 
 THIS = Path(__file__)
@@ -159,7 +159,7 @@ def test_the_yaml_has_the_values_of_the_calls(folder: Path) -> None:
 
 
 def test_every_setting_of_a_file_is_one_of_a_builder() -> None:
-    known = json.loads(schema_text())
+    known = json.loads(document_schema("pipeline"))
     of_nodes = {key.rstrip("_") for key in nfrun.session.api.builder.NodeSettings.__annotations__}  # type: ignore[attr-defined]
     kinds = {"python", "sql", "run", "read", "write", "pipeline", "use"}
     assert of_nodes == set(known["$defs"]["node"]["properties"]) - kinds - {"inputs", "with"}
