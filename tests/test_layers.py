@@ -24,8 +24,8 @@ system 3924
 tables 7257
 code 6628
 rows 2737
-nodes 6724
-pipeline_file 6964
+nodes 6723
+pipeline_file 6930
 engine 4110
 cluster 3388
 history 6292
