@@ -122,13 +122,13 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
     _print(output_lines(node, missing, shown))
     if tables:
         from nfrun.reports.printing import printer_on
-        from nfrun.reports.table_preview import print_table
+        from nfrun.reports.table_preview import preview_of, print_preview
 
         sys.stdout.flush()
         printer = printer_on(sys.stdout, options.color)
         redact = _redactor(run)
         for output, table in tables.items():
-            print_table(printer, output.id, table, str(_path(run, output) or output.stored), redact)
+            print_preview(printer, output.id, preview_of(table), str(_path(run, output) or output.stored), redact)
     _print(check_lines(node, shown))
     _print(failure_of_node(run, node))
     _print(log_tails(files, shown))
@@ -276,12 +276,11 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
     table = tables.tables([output])[output]
     if options.format == "text" and options.file is None:
         from nfrun.reports.printing import printer_on
-        from nfrun.reports.table_preview import print_table
+        from nfrun.reports.table_preview import preview_of, print_preview
 
-        printer = printer_on(sys.stdout, options.color)
-        path = tables.path(output)
-        shown = None if path is None else str(path)
-        print_table(printer, output, table, shown, _redactor(run), rows=options.rows, wide=options.wide)
+        preview = preview_of(table, options.rows, wide=options.wide)
+        path, printer = tables.path(output), printer_on(sys.stdout, options.color)
+        print_preview(printer, output, preview, None if path is None else str(path), _redactor(run), wide=options.wide)
         return EXIT_OK
     return _write(table if options.rows is None else table.slice(0, options.rows), options, messages)
 

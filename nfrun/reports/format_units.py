@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from nfrun.core.events import OutputRef
 from nfrun.core.map_spec import MapCounts
@@ -12,23 +12,10 @@ from nfrun.core.text import format_count as format_count
 from nfrun.core.text import format_seconds as format_seconds
 from nfrun.core.text import format_size as format_size
 
+if TYPE_CHECKING:
+    from nfrun.history.journal import FinishedOutput
+
 PIPE_WIDTH = 2_000  # characters of a file or pipe: wide enough for any table, so that each row is one line
-
-
-class Sized(Protocol):
-    """An output: a table with rows, or a file or folder with a size in bytes."""
-
-    @property
-    def rows(self) -> int:
-        """The rows of a table."""
-
-    @property
-    def bytes(self) -> int:
-        """The size."""
-
-    @property
-    def type(self) -> str:
-        """The type of the output."""
 
 
 def format_amount(value: float) -> str:
@@ -69,7 +56,7 @@ def format_counts(counts: MapCounts | None) -> str:
     return f" ({shown})" if shown else ""
 
 
-def format_outputs(outputs: Iterable[Sized]) -> str:
+def format_outputs(outputs: Iterable[OutputRef | FinishedOutput]) -> str:
     """Return the rows of the outputs that are tables and the size of the others: `12 rows`, `12 rows, 3.1 MB`."""
     found = list(outputs)
     tables = [output.rows for output in found if output.type == TABLE]

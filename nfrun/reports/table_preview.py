@@ -45,35 +45,17 @@ class Preview:
     cells: Sequence[Sequence[float | str | None]]
 
 
-def preview_of(data: pa.Table, rows: int | None = None, columns: int = _MAX_COLUMNS) -> Preview:
-    """Return the first rows of at most so many columns of a table.
+def preview_of(data: pa.Table, rows: int | None = None, *, wide: bool = False) -> Preview:
+    """Return the first rows of the first columns of a table, or with `wide` of all.
 
     If `rows` is None, these are all of up to 25 rows, and otherwise 10.
     """
     if rows is None:
         rows = data.num_rows if data.num_rows <= _MAX_ROWS else _FIRST_ROWS
-    head, names = data.slice(0, rows), data.schema.names[:columns]
+    head, columns = data.slice(0, rows), data.num_columns if wide else _MAX_COLUMNS
+    names = data.schema.names[:columns]
     cells = [[_cell(value) for value in values_of(head.column(i))] for i in range(len(names))]
     return Preview(data.num_rows, data.num_columns, names, list(map(str, data.schema.types[:columns])), cells)
-
-
-def print_table(
-    out: Printer,
-    name: str,
-    data: pa.Table,
-    path: str | None,
-    redact: Callable[[str], str] = str,
-    *,
-    rows: int | None = None,
-    wide: bool = False,
-) -> None:
-    """Print the name of a table, its size, its path and its first rows.
-
-    `rows` is that of `preview_of`. With `wide`, all columns are shown, however wide the terminal is. Texts go through
-    `redact(text)`.
-    """
-    columns = data.num_columns if wide else _MAX_COLUMNS
-    print_preview(out, name, preview_of(data, rows, columns), path, redact, wide=wide)
 
 
 def print_preview(
@@ -85,7 +67,10 @@ def print_preview(
     *,
     wide: bool = False,
 ) -> None:
-    """Print what is shown of a table, as `print_table` does. With `wide`, `preview` has all columns."""
+    """Print the name of a table, its size, its path and its first rows. Texts go through `redact(text)`.
+
+    With `wide`, all columns of the preview are shown, however wide the terminal is.
+    """
     head = f"\n{escape_controls(name)}: {format_count(preview.rows, 'row')}, {format_count(preview.columns, 'column')}"
     out.print_line(head, "bold", also=escape_controls(path) if path else "")
     if not preview.columns:

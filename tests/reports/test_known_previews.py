@@ -16,7 +16,7 @@ from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
 from nfrun.reports.printing import PlainConsole
-from nfrun.reports.table_preview import KnownPreviews, print_preview, print_table
+from nfrun.reports.table_preview import KnownPreviews, preview_of, print_preview
 from nfrun.system.checksums import read_checked, write_checked
 
 REF = OutputRef(OutputId("a"), 2, 16, "n: int64", "/runs/1/a.arrow", "d1", schema_digest="s1")
@@ -63,7 +63,7 @@ def test_what_was_shown_is_shown_again_without_the_table(path: Path) -> None:
     }
     table = pa.table({**values, **{f"more{i}": [i] * 28 for i in range(9)}})
     expected = io.StringIO()
-    print_table(PlainConsole(expected), "a", table, REF.path)
+    print_preview(PlainConsole(expected), "a", preview_of(table), REF.path)
     assert "… and 18 more rows" in expected.getvalue()
     assert show(path, table) == (expected.getvalue(), 1)
     assert show(path, pa.table({})) == (expected.getvalue(), 0)

@@ -208,7 +208,7 @@ a broken line
     {
         "/home/x": Mount("/", "ext4"),
         "/mnt/a b/x": Mount("/mnt/a b", "nfs4"),
-        "/mnt/a b/c": Mount("/mnt/a b/c", "tmpfs", True),
+        "/mnt/a b/c": Mount("/mnt/a b/c", "tmpfs"),
         "/mnt/a bc": Mount("/", "ext4"),
         "/data/x": Mount("/data", "overlay"),
     }.items(),
