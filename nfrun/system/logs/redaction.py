@@ -13,25 +13,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Diagnostic
-from nfrun.core.events import (
-    AttemptStopped,
-    ChecksStarted,
-    Event,
-    Failure,
-    Frame,
-    NodeCancelled,
-    NodeFailed,
-    NodeFinished,
-    NodeLogged,
-    NodeRetrying,
-    NodeStarted,
-    OutputPublished,
-    OutputRef,
-    OutputReleased,
-    RunFinished,
-)
+from nfrun.core.events import Event, Failure, OutputRef
 from nfrun.core.values import replace
 
 MASK = "***"
@@ -302,24 +285,15 @@ def _masked(text: str, spans: Iterable[Span]) -> str:
 # ------------------------------------------------------------------ events and diagnostics
 
 
-# By class: the fields whose text may come from a node. Names of nodes and paths of outputs stay as they are.
-_TEXTS: Mapping[type, tuple[str, ...]] = {
-    NodeLogged: ("text",),
-    NodeStarted: ("inputs",),
-    ChecksStarted: ("inputs", "made"),
-    NodeFinished: ("outputs", "checks"),
-    NodeFailed: ("failure", "checks"),
-    NodeRetrying: ("failure",),
-    NodeCancelled: ("why",),
-    AttemptStopped: ("why",),
-    OutputPublished: ("ref",),
-    OutputReleased: ("ref",),
-    RunFinished: ("error",),
-    Failure: ("type", "message", "frames", "details", "inputs", "rows", "sample"),
-    Frame: ("file", "function", "source"),
-    CheckResult: ("reason", "shown"),
-    OutputRef: ("schema",),  # it has the names of columns
-}
+# The fields whose text may come from a node, with `type` of a failure. Names of nodes and paths of outputs stay as they
+# are. A schema has the names of columns.
+_TEXTS = frozenset(
+    (
+        *("text", "why", "error", "failure", "checks", "inputs", "made", "outputs", "ref", "schema"),  # of events
+        *("message", "frames", "details", "rows", "sample"),  # of failures
+        *("file", "function", "source", "reason", "shown"),  # of frames and of checks
+    )
+)
 
 
 def redact_events(redactor: Redactor, emit: Callable[[Event], None]) -> Callable[[Event], None]:
@@ -335,7 +309,8 @@ def redacted(found: Any, redact: Callable[[str], str]) -> Any:
         return tuple([redacted(item, redact) for item in found])
     if isinstance(found, Mapping):
         return {key if isinstance(v, OutputRef) else redact(key): redacted(v, redact) for key, v in found.items()}
-    names: tuple[str, ...] = next((_TEXTS[kind] for kind in type(found).__mro__ if kind in _TEXTS), ())
+    texts = {*_TEXTS, "type"} if isinstance(found, Failure) else _TEXTS
+    names = [name for name in getattr(found, "__dataclass_fields__", ()) if name in texts]
     return replace(found, **{name: redacted(getattr(found, name), redact) for name in names}) if names else found
 
 
