@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from nfrun.core.errors import NotRecorded
@@ -57,9 +58,8 @@ def _log_files(run_folder: Path, node: str) -> Mapping[int, Mapping[str, Path]]:
 def log_lines(files: Mapping[str, Path]) -> Iterator[str]:
     """Yield the lines of the streams of an attempt, each line behind the name of its stream."""
     for stream, path in files.items():
-        reader = LogReader(stream, path)
-        yield from reader.new_lines()
-        yield from reader.rest()
+        file = _GrowingFile(path)
+        yield from (log_line(stream, _shown(line)) for line in chain(file.new_lines(), file.rest()))
 
 
 def last_lines(path: Path, most: int) -> list[str]:
@@ -74,33 +74,28 @@ def log_line(source: str, line: str) -> str:
     return f"{source:<6} | {line}"
 
 
-class LogReader:
-    """Reads one log file, which may still grow, line by line."""
+class _GrowingFile:
+    """Reads the lines of a file that may still grow."""
 
-    def __init__(self, stream: str, path: Path) -> None:
-        self._stream = stream
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._position = 0
         self._begun = b""
 
-    def new_lines(self) -> Iterator[str]:
+    def new_lines(self) -> Iterator[bytes]:
         """Yield the complete lines that were added since the last call. Raises OSError."""
         with self._path.open("rb") as file:
             file.seek(self._position)
             while data := file.read(_BLOCK):
                 self._position += len(data)
                 *lines, self._begun = (self._begun + data).split(b"\n")
-                for line in lines:
-                    yield self._line(line)
+                yield from lines
 
-    def rest(self) -> Iterator[str]:
+    def rest(self) -> Iterator[bytes]:
         """Yield the last line if no newline ends it."""
         begun, self._begun = self._begun, b""
         if begun:
-            yield self._line(begun)
-
-    def _line(self, line: bytes) -> str:
-        return log_line(self._stream, _shown(line))
+            yield begun
 
 
 def _shown(line: bytes) -> str:
@@ -124,46 +119,30 @@ def follow(
     `pause()`, which by default takes 0.2 s. `is_under_way()` tells whether the run still holds its lock: a run that was
     killed writes no end.
     """
-    journal = _JournalEnd(folder / JOURNAL, node)
-    readers: dict[int, dict[str, LogReader]] = {}
+    journal, sign, is_reused = _GrowingFile(folder / JOURNAL), f'"node": {json.dumps(node)}'.encode(), False
+    readers: dict[int, dict[str, _GrowingFile]] = {}
+
+    def rest(attempts: Iterable[Mapping[str, _GrowingFile]]) -> Iterator[str]:
+        for stream, reader in (pair for streams in attempts for pair in streams.items()):
+            yield from (log_line(stream, _shown(line)) for line in reader.rest())
+
     while True:
-        ended = not is_under_way() or journal.has_ended()  # asked first, so that the last lines are read afterwards
+        ended = not is_under_way()  # asked first, so that the last lines are read afterwards
+        for line in () if ended else journal.new_lines():
+            ended |= line.startswith(b'{"event": "ended"') or (sign in line and REUSED not in line)
+            is_reused |= sign in line
         found = _log_files(folder, node)
-        ended = ended or (journal.reused and not found)
+        ended |= is_reused and not found
         for attempt, files in found.items():
             if attempt not in readers:
-                for reader in (reader for earlier in readers.values() for reader in earlier.values()):
-                    yield from reader.rest()
+                yield from rest(readers.values())
                 if attempt > 1:
                     yield log_line("nfrun", f"attempt {attempt}")
             known = readers.setdefault(attempt, {})
             for stream, path in files.items():
-                yield from known.setdefault(stream, LogReader(stream, path)).new_lines()
+                lines = known.setdefault(stream, _GrowingFile(path)).new_lines()
+                yield from (log_line(stream, _shown(line)) for line in lines)
         if ended:
-            for reader in (reader for attempt in readers.values() for reader in attempt.values()):
-                yield from reader.rest()
+            yield from rest(readers.values())
             return
         pause()
-
-
-class _JournalEnd:
-    """Reads new lines of a journal to find out whether the node or the run has ended. `reused`: the node was reused."""
-
-    def __init__(self, path: Path, node: str) -> None:
-        self._path = path
-        self._sign = f'"node": {json.dumps(node)}'.encode()
-        self.reused = False
-        self._position = 0
-        self._begun = b""
-
-    def has_ended(self) -> bool:
-        with self._path.open("rb") as file:
-            file.seek(self._position)
-            new = file.read()
-        self._position += len(new)
-        *lines, self._begun = (self._begun + new).split(b"\n")
-        for line in lines:
-            if line.startswith(b'{"event": "ended"') or (self._sign in line and REUSED not in line):
-                return True
-            self.reused = self.reused or self._sign in line
-        return False

@@ -124,20 +124,14 @@ _LARGEST_CHECKED, _MOST_CHECKED = 64_000_000, 256_000_000  # bytes of one file, 
 _STRANGE = 0.3  # share of bytes that are no UTF-8, from which on a file is no text
 _UNDECODED = re.compile("[\udc80-\udcff]")  # as `surrogateescape` has bytes that are no UTF-8
 _MOST_SOURCES, _LARGEST_SOURCE = 12, 8_000_000  # files of users that are read again, and the bytes of one
-_PICTURES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".gif": "image/gif",
-    ".webp": "image/webp",
-    ".svg": "image/svg+xml",
-}
-_BEGINS = {
-    "image/png": (b"\x89PNG\r\n",),
-    "image/jpeg": (b"\xff\xd8\xff",),
-    "image/gif": (b"GIF8",),
-    "image/webp": (b"WEBP",),
-    "image/svg+xml": (b"<svg", b"<!DOCTYPE svg"),
+_JPEG = ("image/jpeg", b"\xff\xd8\xff")
+_PICTURES = {  # by ending: the type, and what is in the beginning of such a file
+    ".png": ("image/png", b"\x89PNG\r\n"),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".gif": ("image/gif", b"GIF8"),
+    ".webp": ("image/webp", b"WEBP"),
+    ".svg": ("image/svg+xml", b"<svg"),
 }
 _BEGINNING = 1_000  # bytes in which these are
 _TEXTS = {".html": "text/html", ".htm": "text/html", ".md": "text/markdown", ".json": "application/json"}
@@ -213,9 +207,10 @@ def _of_path(path: Path, room: int) -> dict[str, Any]:
         data = path.read_bytes()
         if len(data) > _MOST_PICTURE:
             return {"not_shown": f"It is not shown: it has {format_size(len(data))}."}
-        if not any(begin in data[:_BEGINNING] for begin in _BEGINS[_PICTURES[ending]]):
+        type, begin = _PICTURES[ending]
+        if begin not in data[:_BEGINNING]:
             return {"not_shown": f"It is not shown: it is no {ending[1:].upper()} picture."}
-        return {"media": {"type": _PICTURES[ending], "data": base64.b64encode(data).decode(), "cut": False}}
+        return {"media": {"type": type, "data": base64.b64encode(data).decode(), "cut": False}}
     most = max(1_000, min(_MOST_TEXT, room))
     with path.open("rb") as file:
         data = file.read(most + 1)
