@@ -53,13 +53,9 @@ class Redactor:
             spans = sorted([*spans, *self._halves(text)])
         return _masked(text, spans) if spans else text
 
-    def stream(self) -> Stream:
-        """Return a redactor for one text that comes in pieces."""
-        return Stream(self)
-
     def filter(self) -> RedactingFilter | None:
-        """Return the same for bytes; None if there is nothing to redact."""
-        return RedactingFilter(self.stream()) if self else None
+        """Return a redactor for bytes that come in pieces; None if there is nothing to redact."""
+        return RedactingFilter(self) if self else None
 
     def _found(self, text: str) -> tuple[list[Span], int, int]:
         """Return the sorted spans of forms, which may overlap, and two indexes for a form that may continue later.
@@ -93,26 +89,27 @@ class Redactor:
                 yield cut.end(), cut.end() + after
 
 
-class Stream:
-    """Redacts text that comes in pieces, and holds back what may be the beginning of a form.
+class RedactingFilter:
+    """Redacts bytes that come in pieces, as UTF-8, and holds back what may be the beginning of a form.
 
-    All results together equal the redacted whole text.
+    All results together equal the redacted whole text. Invalid bytes pass unchanged.
     """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
+        self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
         self._held = ""
         self._past = 0  # leading characters of `_held` that are already returned or redacted
 
-    def feed(self, text: str) -> str:
-        """Add the next piece; return the redacted text that is certain by now."""
-        return self._give(self._held + text, ended=False)
+    def feed(self, data: bytes) -> bytes:
+        """Add the next piece; return the redacted bytes that are certain by now."""
+        return self._give(self._held + self._decode(data), ended=False)
 
-    def end(self) -> str:
-        """Return the rest of the text, redacted. A piece after that begins a new text."""
-        return self._give(self._held, ended=True) if self._held else ""
+    def end(self) -> bytes:
+        """Return the rest of the bytes, redacted. A piece after that begins a new text."""
+        return self._give(self._held + self._decode(b"", final=True), ended=True)
 
-    def _give(self, text: str, *, ended: bool) -> str:
+    def _give(self, text: str, *, ended: bool) -> bytes:
         spans, kept, until = self._redactor._found(text)
         if ended:
             kept = until = len(text)
@@ -125,24 +122,7 @@ class Stream:
             done = end
         given.append(text[done:until])
         self._held, self._past = text[kept:], max(done, until) - kept
-        return "".join(given)
-
-
-class RedactingFilter:
-    """A `Stream` over bytes, decoded as UTF-8. Invalid bytes pass unchanged."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
-
-    def feed(self, data: bytes) -> bytes:
-        """Redact the next bytes as `Stream.feed` does."""
-        return self._stream.feed(self._decode(data)).encode(errors="surrogateescape")
-
-    def end(self) -> bytes:
-        """Return the rest of the bytes as `Stream.end` does."""
-        text = self._stream.feed(self._decode(b"", final=True)) + self._stream.end()
-        return text.encode(errors="surrogateescape")
+        return "".join(given).encode(errors="surrogateescape")
 
 
 class _Words:
