@@ -70,31 +70,17 @@ def _escaped_property(text: str) -> str:
 
 
 def annotation_lines(found: Iterable[Annotation]) -> list[str]:
-    """Return the lines of annotations: of each level as many as GitHub shows, the last of which counts the others.
-
-    If there are more, each line of a file has one before any has two.
-    """
+    """Return the lines of annotations: of each level as many as GitHub shows, the last of which counts the others."""
     levels: dict[str, list[Annotation]] = {}
     for annotation in found:
         levels.setdefault(annotation.level, []).append(annotation)
     lines = []
     for level, all_of_level in levels.items():
-        shown = all_of_level if len(all_of_level) <= _MOST_SHOWN else _spread(all_of_level)[: _MOST_SHOWN - 1]
+        shown = all_of_level if len(all_of_level) <= _MOST_SHOWN else all_of_level[: _MOST_SHOWN - 1]
         lines += [annotation.command for annotation in shown]
         if more := len(all_of_level) - len(shown):
             lines.append(command(level, f"{more:,} more: the log has all of them, and the summary of the job"))
     return lines
-
-
-def _spread(found: Iterable[Annotation]) -> list[Annotation]:
-    """Return annotations in another order: first one for each line of a file, or each title where there is no file."""
-    first: dict[object, Annotation] = {}
-    others = []
-    for annotation in found:
-        place = (annotation.file, annotation.line) if annotation.file else annotation.title
-        if first.setdefault(place, annotation) is not annotation:
-            others.append(annotation)
-    return [*first.values(), *others]
 
 
 def line_of_node(text: str) -> str:

@@ -113,15 +113,6 @@ def test_of_each_level_there_are_as_many_annotations_as_github_shows() -> None:
     ]
 
 
-def test_each_line_of_a_file_is_annotated_before_one_is_twice() -> None:
-    cells = [Annotation("error", f"cell {i}", str(i), "steps.py", 2) for i in range(30)]
-    others = [Annotation("error", f"node {i}", "no", "steps.py", 10 + i) for i in range(3)]
-    elsewhere = [Annotation("error", "sh", "no"), Annotation("error", "sh", "again")]
-    found = annotation_lines([*cells, *others, *elsewhere])
-    assert [line.rpartition("::")[2] for line in found[:-1]] == ["0", "no", "no", "no", "no", "1", "2", "3", "4"]
-    assert found[-1] == "::error::26 more: the log has all of them, and the summary of the job"
-
-
 @pytest.mark.parametrize(
     "line",
     [
