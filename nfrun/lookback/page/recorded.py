@@ -8,9 +8,9 @@ from graphlib import CycleError
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import make_stages
 from nfrun.core.values import frozen, replace
-from nfrun.history.journal import FinishedOutput, JournalContents, NodeTimes, read_journal
+from nfrun.history.journal import FinishedOutput, JournalContents, read_journal
 from nfrun.history.run_plan import PlannedNode, RunPlan, read_run_plan
-from nfrun.lookback.recorded_run import Node, RecordedNode, ends_of, recorded
+from nfrun.lookback.recorded_run import RecordedNode, ends_of, recorded
 from nfrun.lookback.run_reference import ListedRun
 
 NOT_ENDED = "not_ended"  # the status of a node of a run that was killed or is under way
@@ -38,23 +38,20 @@ class Span:
 class Recorded:
     """All that is recorded of a run. All mappings are by the id of the node, in the order of the pipeline file.
 
-    `ends` are the lines of nodes that have ended. `nodes` also has those that have not. `plan` is None, and `planned`
-    is empty, where no plan is recorded: then no node reads anything. `waits_for` are the nodes for which a node waits
-    without reading anything of them, and `stages` has for each node the number of links in its longest chain of
-    dependencies. `times` are those of last attempts, where they are recorded, and `spans` those of nodes that worked
-    in this run. `outputs` are by their ids.
+    `nodes` also has those that have not ended. `plan` is None, and `planned` is empty, where no plan is recorded: then
+    no node reads anything. `waits_for` are the nodes for which a node waits without reading anything of them, and
+    `stages` has for each node the number of links in its longest chain of dependencies. `spans` are those of nodes that
+    worked in this run. `outputs` are by their ids.
     """
 
     run: ListedRun
     journal: JournalContents
-    ends: Mapping[str, Node]
     nodes: Mapping[str, RecordedNode]
     plan: RunPlan | None
     planned: Mapping[str, PlannedNode]
     reads: Reads
     waits_for: Mapping[str, tuple[str, ...]]
     stages: Mapping[str, int]
-    times: Mapping[str, NodeTimes]
     spans: Mapping[str, Span]
     outputs: Mapping[OutputId, FinishedOutput]
 
@@ -95,10 +92,9 @@ def read_recorded(run: ListedRun) -> Recorded:
             nodes[name] = replace(nodes[name], of=planned[name].of, cell=planned[name].cell)
     reads, waits_for = _graph(planned, nodes)
     stages = _stages(reads, waits_for, {name for name, node in planned.items() if node.runs_last})
-    times = {name: found for name in ends if (found := nodes[name].last_times) is not None}
     spans = {name: span for name in ends if (span := _span_of(nodes[name])) is not None}
     outputs = {output.id: output for node in nodes.values() for output in node.outputs}
-    return Recorded(run, journal, ends, nodes, plan, planned, reads, waits_for, stages, times, spans, outputs)
+    return Recorded(run, journal, nodes, plan, planned, reads, waits_for, stages, spans, outputs)
 
 
 def _span_of(node: RecordedNode) -> Span | None:

@@ -162,7 +162,7 @@ def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is
 
 def _times(found: Recorded, name: str) -> dict[str, Any]:
     """Return when a node worked, its attempts, and what it did in the last one. Times are rounded to microseconds."""
-    node, span, times = found.nodes[name], found.spans[name], found.times.get(name)
+    node, span, times = found.nodes[name], found.spans[name], found.nodes[name].last_times
     seconds = {"queued": span.ready, "started": span.started, "ended": span.ended}
     seconds["duration"] = node.work
     started = span.started
