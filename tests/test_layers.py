@@ -20,7 +20,7 @@ import nfrun
 # them from another package, or says in the commit that raises a number what for.
 LAYERS = """
 core 3960
-system 3804
+system 3870
 tables 7257
 code 6628
 rows 2737
@@ -30,9 +30,9 @@ engine 4110
 cluster 3388
 history 6292
 reports 3454
-lookback 4300
-session 4241
-cli 2512
+lookback 4296
+session 4329
+cli 2537
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
 MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two
