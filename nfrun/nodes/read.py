@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +20,7 @@ from nfrun.core.text import closest_match, did_you_mean, ellipsize
 from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.folders import describe_missing
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
-from nfrun.system.checksums import text_checksum
-from nfrun.system.kept_files import NotKeepable, layout_of
+from nfrun.system.checksums import layout_checksum
 from nfrun.system.os_errors import reason
 from nfrun.system.std_streams import named_descriptor
 from nfrun.tables import formats
@@ -255,7 +252,9 @@ def _types(node: NodeSpec) -> dict[str, Any]:
 def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
     """Return the types as which the node reads text, and how a folder is laid out that it hands on."""
     types = {f"type of {name}": text for name, text in _typed(node).items() if name != OTHERS}
-    return {**types, "layout": layout(node, code.folder)} if FOLDER in node.types.values() else types
+    if FOLDER in node.types.values():
+        types["layout"] = layout_checksum(code.folder / (local_source(node.body) or ""))
+    return types
 
 
 def _files(node: NodeSpec, folder: Path) -> Mapping[str, Path] | None:
@@ -352,13 +351,6 @@ def files_in(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
             shown = os.path.join(source, os.path.relpath(inner, path))  # noqa: PTH118
             found[shown] = Path(inner)
     return dict(sorted(found.items()))
-
-
-def layout(node: NodeSpec, folder: Path) -> str:
-    """Return a digest of the names, links and executable bits in the folder that a node hands on."""
-    with suppress(OSError, NotKeepable):
-        return text_checksum(json.dumps(layout_of(folder / (local_source(node.body) or ""))))
-    return ""
 
 
 def _form(node: NodeSpec) -> str:
