@@ -76,7 +76,7 @@ class Engine(Protocol):
 
 @frozen
 class Cluster:
-    """What a run has on a cluster: the engine, what its hosts share, and the place for outputs.
+    """Holds what a run uses on a cluster: the engine, what its hosts share, and the place for outputs.
 
     If it `uses_all`, its nodes there take all slots of the workers, and none of `-j`. `warn` and `tell` print messages.
     If it `has_secrets`, workers get nothing to whom it would travel in the open. `made_on` gets the address of the

@@ -52,7 +52,7 @@ class _Permit:
 
 
 class DaskChannel:
-    """What a run has at one worker. All methods run on the event loop of the client.
+    """Connects a run with one worker. All methods run on the event loop of the client.
 
     `call(function, *arguments)` calls a function of `dask_worker` there, and returns why that failed, or None.
     `on_lost` is called when the connection to the worker is lost.

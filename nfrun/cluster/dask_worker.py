@@ -1,4 +1,4 @@
-"""What runs inside of a Dask worker: the orders of a run come here, and what hosts tell goes back.
+"""Runs inside of a Dask worker: takes the orders of a run, and sends back the messages of hosts.
 
 The client of the run calls these functions by their names, so the scheduler needs no nfrun. Orders and messages go
 through a connection of their own between the client and the worker, past the scheduler. Where the client cannot reach
@@ -33,7 +33,7 @@ _channels: dict[tuple[str, str], _Channel] = {}  # by the address of the worker 
 
 
 class Outgoing:
-    """What waits to be sent, in order, by `send`, a coroutine function on an event loop. `put` is thread-safe.
+    """Queues messages and sends them in order by `send`, a coroutine function on an event loop. `put` is thread-safe.
 
     What is put while others are sent goes together, as one message.
     """
@@ -71,7 +71,7 @@ class Outgoing:
 
 
 class _Channel:
-    """What a worker has of one run: its permits, by name, and the connection to its client, if there is one."""
+    """Keeps the state of one run at a worker: its permits, by name, and the connection to its client, if any."""
 
     def __init__(self, worker: Any, topic: str, run: str) -> None:
         self.comm: Any = None

@@ -356,7 +356,7 @@ def _tell_begin(order: AttemptOrder, token: str, send: Send) -> None:
 
 @mutable
 class Room:
-    """How many bytes of the beginning of a stream may still be sent. The calls of a mapped node share it."""
+    """Counts how many bytes of the beginning of a stream may still be sent. The calls of a mapped node share it."""
 
     left: int = KEEP_BYTES
 

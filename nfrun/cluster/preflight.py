@@ -26,7 +26,7 @@ _NOT_OURS = ("it has no nfrun", "a message has version")  # what workers say tha
 
 @frozen
 class Needs:
-    """What a pipeline needs of each worker: modules that its code imports, and nodes that take of `PER_WORKER`.
+    """The needs of a pipeline on each worker: modules that its code imports, and nodes that take of `PER_WORKER`.
 
     `versions` are those of this process, by the names of `Answer.versions`. `problems` and `warnings` are known before.
     """

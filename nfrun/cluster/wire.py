@@ -38,7 +38,7 @@ class WireError(ValueError):
 
 @frozen
 class HostConfig:
-    """What all attempts of a run on a host share.
+    """The settings that all attempts of a run on a host share.
 
     `run` names the run, different from all other runs that may use the cluster, and `run_id` is what its nodes see.
     `pipeline` has no nodes. `store` is the URI of the place for outputs, in which the archive `code` has the files of

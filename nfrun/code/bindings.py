@@ -55,7 +55,7 @@ Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 @frozen
 class Imported:
-    """What an import binds: `module` itself, or its attribute `name`. `first`: `import a.b` without `as` binds `a`."""
+    """A name bound by an import: `module`, or its attribute `name`. `first`: `import a.b` without `as` binds `a`."""
 
     module: str
     name: str = ""

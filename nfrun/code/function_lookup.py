@@ -35,7 +35,7 @@ class LookupResult:
 
 
 class KnownModules:
-    """What modules bind, as JSON, by their files. `is_new`: there is some that no earlier run had."""
+    """Keeps the bindings of modules, as JSON, by their files. `is_new`: there is some that no earlier run had."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[str, Any]] = {}  # the checksum of the file, and what it binds

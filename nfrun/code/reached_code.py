@@ -129,7 +129,7 @@ class _Step:
 
 
 class ReachedCode:
-    """What functions may reach, and the digests of it. Reads each module once. `index` finds the modules."""
+    """Finds the code that functions may reach, and its digests. Reads each module once. `index` finds the modules."""
 
     def __init__(self, index: ModuleIndex) -> None:
         self._sources = Sources(index)

@@ -34,7 +34,7 @@ class Signature:
 
 @frozen
 class ClassSignature:
-    """What a class takes when it is made (`init`) and when its instances are called (`call`), without `self`.
+    """The parameters of a class when it is made (`init`) and when its instances are called (`call`), without `self`.
 
     Each is None if the source does not show it. `is_whole`: there are no base classes that could have more.
     """

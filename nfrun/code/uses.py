@@ -41,7 +41,7 @@ _IMPORTS = (ast.Import, ast.ImportFrom)
 
 @mutable
 class Uses:
-    """What a statement uses: `names` of its module and `imports` of its own, with attributes ("helpers.clean").
+    """The names that a statement uses: `names` of its module and own `imports`, with attributes ("helpers.clean").
 
     `loads` are modules that it imports. `words` stand in its texts, and may name variables, classes and imports, as
     in an annotation; if it `is_query`, functions too. `queries` are functions that get a computed text, in which they

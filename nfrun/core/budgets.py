@@ -15,7 +15,7 @@ Held = tuple[tuple[int, float], ...]  # units of a budget by number, each with t
 
 @frozen
 class Budget:
-    """How much there is of a resource.
+    """An amount of a resource.
 
     Running nodes take up to `amount` together: a number, or bytes if it `is_size`. With `per` it is a rate: attempts
     may take `amount` tokens in `per` seconds. `text` is what the file says, "" if that is not from the file.

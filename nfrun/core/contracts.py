@@ -45,7 +45,7 @@ class Check:
 
 @frozen
 class Contract:
-    """What a table must be like. `columns` maps the columns of its schema to their types; it is empty without one."""
+    """Requirements on a table. `columns` maps the columns of its schema to their types; it is empty without one."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
@@ -53,7 +53,7 @@ class Contract:
 
 @frozen
 class CheckResult:
-    """How a check of an output went. The check of the schema has the name `schema`.
+    """The result of a check of an output. The check of the schema has the name `schema`.
 
     `failing` is the number of rows that fail, None for a check that is not about single rows; `rows` are all rows of
     the table. `path` is the file with the first failing rows, and `shown` has a few of them as text, by column.

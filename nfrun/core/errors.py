@@ -21,7 +21,7 @@ _SHOWN_IN = "nfrun"  # the module of the errors that users raise, in tracebacks 
 
 
 class Cause(StrEnum):
-    """What an attempt failed of. It decides about retries and about the exit code.
+    """The cause of a failed attempt. It decides about retries and about the exit code.
 
     `CHECK`: its table is not what the pipeline file says, so another attempt would fail, too. `IO` and `PERMISSION`:
     nfrun could not read or write a file, or could not start a thread or a process. `LOST`: the worker vanished.

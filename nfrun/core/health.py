@@ -1,4 +1,4 @@
-"""What a check of the machine or of a work folder says: for `nfrun doctor`."""
+"""Defines the findings of checks of the machine and of work folders: for `nfrun doctor`."""
 
 from __future__ import annotations
 

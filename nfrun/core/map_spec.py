@@ -21,7 +21,7 @@ PiecePath = tuple[int, ...]
 
 @frozen
 class MapForm:
-    """What the function of a mapped node takes, as its source shows it.
+    """The parameters of the function of a mapped node, as its source shows them.
 
     It takes the table of a piece, or columns of it: `columns` must be there, and `optional` are given where the input
     has them, as their arguments have defaults. `per_row`: it is called for each row with single values. Otherwise it is
@@ -43,7 +43,7 @@ class MapForm:
 
 @frozen
 class MapSpec:
-    """What a node has under `map`.
+    """The settings of a node under `map`.
 
     `over` is the name of the input that is cut. A piece has `batch` rows; or, where `batch` is 0, it is one group of
     rows that agree in the columns `by`; or one of `parts` pieces: with `by` each has whole groups, without it they are
@@ -71,7 +71,7 @@ class MapSpec:
 
     @property
     def rows_per_call(self) -> int:
-        """How many rows a call gets, 0 for groups and parts. An async function that takes one row gets one."""
+        """The number of rows of a call, 0 for groups and parts. An async function that takes one row gets one."""
         return 1 if self.form is not None and self.form.per_row and self.form.is_async else self.batch
 
     @property
@@ -81,7 +81,7 @@ class MapSpec:
 
     @property
     def cut_text(self) -> str:
-        """How the input is cut, as a text for people: `by 64`, `by doc_id`, `by doc_id in 16 parts`, `in 16 parts`."""
+        """The cuts of the input, as a text for people: `by 64`, `by doc_id`, `by doc_id in 16 parts`, `in 16 parts`."""
         steps = [f"by {self.rows_per_call or ', '.join(self.by)}"] if self.batch or self.by else []
         return " ".join([*steps, *([f"in {self.parts} parts"] if self.parts else [])])
 
@@ -94,7 +94,7 @@ class MapSpec:
 
 @frozen
 class KeptRows:
-    """Where the results of a mapped node's calls are kept, and which of those there are used.
+    """The place of the results of a mapped node's calls, and which of them are used.
 
     `folder` is the path of the folder. `run` begins the names of the files that this run writes, and sorts behind those
     of earlier runs. Without `use_kept`, no earlier result is used, otherwise none in files whose names begin with one
@@ -132,7 +132,7 @@ class Pieces(Protocol):
 
     @property
     def count(self) -> int:
-        """How many there are before any is halved."""
+        """The number of pieces before any is halved."""
 
     def rows_of(self, piece: PiecePath) -> int:
         """Return how many rows of the input get their result from this piece."""

@@ -32,7 +32,7 @@ NOTHING: Mapping[Any, Any] = {}  # shared by all that have no inputs, variables,
 
 @frozen
 class Retry:
-    """How often and when a failed attempt is retried.
+    """The number of retries of a failed attempt, and their delays.
 
     `max` is the number of retries. The n-th retry waits `delay * backoff ** (n - 1)` seconds, at most `max_delay`. A
     random share of up to `jitter` (0 to 1) is taken off, so that nodes that failed together are not retried together.
@@ -265,7 +265,7 @@ class NodeSpec:
 
     @property
     def cpus(self) -> int:
-        """How many threads native libraries have in this node: its `cpu` as a whole number, at least 1."""
+        """The number of threads of native libraries in this node: its `cpu` as a whole number, at least 1."""
         return max(1, int(self.cpu))
 
     @property
@@ -275,7 +275,7 @@ class NodeSpec:
 
     @property
     def opened(self) -> tuple[Input, ...]:
-        """What an attempt opens: the inputs, and what the checks of its outputs refer to."""
+        """The outputs that an attempt opens: the inputs, and what the checks of its outputs refer to."""
         return (*self.inputs, *self.references) if self.references else self.inputs
 
     @property

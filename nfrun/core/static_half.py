@@ -11,7 +11,7 @@ from nfrun.core.values import field, frozen
 
 @frozen
 class StaticHalf:
-    """What the file `<module>.kind.json` of a plug-in says of the kind `name`.
+    """The contents of the file `<module>.kind.json` of a plug-in about the kind `name`.
 
     `module` is the one whose `run(job)` does the work, `origin` its file, and `package` the distribution that has it,
     with its version. `version` is that of the kind. `revision` is in the cache keys of its nodes: the author raises it

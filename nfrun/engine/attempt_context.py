@@ -1,4 +1,4 @@
-"""What attempts see of the run: the settings that they share, the inputs and the `NodeContext` of each.
+"""Gives attempts their view of the run: the settings that they share, the inputs and the `NodeContext` of each.
 
 Each attempt has context variables of its own: the settings of decimal and of numpy are such variables. What it sets of
 the interpreter, such as the limit of recursion, is put back behind it.
@@ -171,7 +171,7 @@ def _described(refs: Sequence[OutputRef], gather: Gather | None) -> str:
 
 @frozen
 class AttemptSettings:
-    """What all attempts of a run share.
+    """The settings that all attempts of a run share.
 
     `scratch` is the folder in which attempts get scratch folders. `environ` is the environment of the run: the
     process's with the file's `env` on top. `logs` receives what nodes print and log; `progress(node, done, total)`

@@ -132,7 +132,7 @@ class RunRows:
 
 @frozen
 class SharedRows:
-    """What removed runs shared with others: entries by node and home, tables by home and file.
+    """Rows that removed runs shared with others: entries by node and home, tables by home and file.
 
     Only runs with a number up to `number` may have them. `pipelines` are those of the removed runs.
     """

@@ -87,7 +87,7 @@ class FinishedOutput:
 
 @frozen
 class NodeTimes:
-    """When the last attempt at a node started and ended, in seconds since the run began, and what it did meanwhile.
+    """The start and the end of the last attempt at a node, in seconds since the run began, and the seconds between.
 
     All others are seconds: `queued` from when it was ready until it started, `inputs` it waited for its inputs, and
     `handoff` to hand on its outputs. `cpu` and `gil_wait` are as in `Outcome`.
@@ -268,7 +268,7 @@ class JournalContents:
 
     @property
     def ended(self) -> str:
-        """How the run ended: `ok`, `failed` or `cancelled`, "" where it was killed or is still running."""
+        """The status of the run: `ok`, `failed` or `cancelled`, "" where it was killed or is still running."""
         return self.ending.status if self.ending is not None else ""
 
 

@@ -160,7 +160,7 @@ class KeptTable:
 
     @property
     def seconds_per_byte(self) -> float:
-        """How long it takes to make a byte of the table again."""
+        """The seconds in which a byte of the table is made again."""
         return self.seconds / max(1, self.size)
 
 

@@ -274,7 +274,7 @@ def _size(tops: Iterable[Path]) -> int:
 
 @frozen
 class StoredPlan:
-    """What can be removed from a place: what has these names, which may be all that is there. `size` is in bytes."""
+    """The files that can be removed from a place, by name; they may be all that are there. `size` is in bytes."""
 
     place: Place
     names: tuple[str, ...]

@@ -69,7 +69,7 @@ class LazyList(Sequence[_Item]):
 
 @frozen
 class FoundOutput:
-    """Where an intact output is: at a path of this machine, or at an address in a place that machines share."""
+    """The place of an intact output: at a path of this machine, or at an address in a place that machines share."""
 
     path: Path | None = None
     stored: str | None = None

@@ -110,7 +110,7 @@ def listed(names: Collection[str]) -> str:
 
 @frozen
 class _Call:
-    """What is called for a piece: its name, what it takes, what the node gives to it, and the columns it takes."""
+    """A call for a piece: its name, what it takes, what the node gives to it, and the columns it takes."""
 
     name: str
     signature: Signature

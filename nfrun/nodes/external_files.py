@@ -37,7 +37,7 @@ _MANY = 1_000  # files of one entry: of more, the journal has one checksum for a
 
 
 class WrittenFiles(Protocol):
-    """Which files nodes have written, by their names relative to the folder of the pipeline."""
+    """Lists the files that nodes have written, by their names relative to the folder of the pipeline."""
 
     def by_node(self, node: str) -> Collection[str]:
         """Return the files that a node has written in earlier runs."""

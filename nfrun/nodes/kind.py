@@ -23,7 +23,7 @@ _Files = Mapping[str, Path]  # by the names to show
 
 @mutable  # equal to itself only, as the other parts of a kind are
 class Says:
-    """What a file may say of nodes of a kind, and what can be told of that before they run."""
+    """Defines what a file may say about nodes of a kind, and checks it before they run."""
 
     _: KW_ONLY
 
@@ -79,7 +79,7 @@ def _not_run(context: NodeContext) -> Mapping[str, Any]:
 
 @mutable
 class Runs:
-    """How nodes of a kind run."""
+    """Runs the nodes of a kind."""
 
     # Does the work. Returns the outputs by output name, each a `pyarrow.Table`, a `RecordBatchReader`, the `FileTable`
     # of `tables/file_table.py`, or the path of a file or folder in the scratch folder. The name of an unnamed output is
@@ -120,7 +120,7 @@ class Runs:
 
 @mutable
 class Outside:
-    """Which files outside of a run nodes of a kind read and write. Paths are relative to the folder of the node."""
+    """Names the files outside of a run that nodes read and write. Paths are relative to the folder of the node."""
 
     _: KW_ONLY
     # Returns the files that a node reads, by the names to show. If it is a `NamedFiles`, the files that appear while
@@ -149,7 +149,7 @@ class Outside:
 
 @mutable
 class Code:
-    """What else than its files and inputs the outputs of a node depend on, above all its code."""
+    """Names what the outputs of a node depend on besides its files and inputs, above all its code."""
 
     _: KW_ONLY
     # Returns what the outputs depend on, by name: beside the body, values, settings, inputs, files and variables. If
@@ -175,7 +175,7 @@ class Code:
 
 @mutable
 class Maps:
-    """How nodes of a kind are called for the pieces of an input."""
+    """Calls the nodes of a kind for the pieces of an input."""
 
     # Returns what a node takes of the pieces of its `map`, None if not known.
     form: Callable[[NodeSpec, FunctionLookup], MapForm | None]

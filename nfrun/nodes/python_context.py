@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Context:
-    """What a function receives in a parameter called `context`.
+    """The object that a function receives in a parameter called `context`.
 
     `run` is the id of the run, `node` that of the node; `attempt` counts from 1. `env` is the environment. `log` is a
     logger whose lines appear in the run's reports.
@@ -62,7 +62,7 @@ class Context:
 
     @property
     def cpus(self) -> int:
-        """How many threads the node should use: the `cpu` of its `resources`, 1 by default."""
+        """The number of threads that the node should use: the `cpu` of its `resources`, 1 by default."""
         return self._node_context.node.cpus
 
     @property

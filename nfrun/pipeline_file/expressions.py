@@ -85,7 +85,7 @@ def _is_secret(code: str) -> bool:
 
 @frozen
 class Seen:
-    """What expressions see where they stand.
+    """The names that expressions see where they stand.
 
     `names` maps each top-level name to its keys, or to None if they are known only at run time. `withheld` maps the
     keys of `env` that expressions cannot read because they are secret to the hint for each. `elsewhere` has the message

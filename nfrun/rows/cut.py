@@ -144,7 +144,7 @@ def _runs(cut: Cut) -> Iterator[tuple[int, int]]:
 
 
 class Halves:
-    """Which pieces of a table are halved, by their keys. Thread-safe.
+    """Knows which pieces of a table are halved, by their keys. Thread-safe.
 
     Unless results are found `by_content`, the keys of halves are made of that of the whole. `note(key)` is called with
     the key of a piece when it is halved; `halved_key` gives what is to be kept then, so that a later run finds the

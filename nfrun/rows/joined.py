@@ -374,7 +374,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 @frozen
 class CallError:
-    """Why a call failed: the type of the error, its message, and how many attempts there were."""
+    """The error of a failed call: the type of the error, its message, and how many attempts there were."""
 
     error: str
     message: str

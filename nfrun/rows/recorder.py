@@ -80,7 +80,7 @@ def _keys_of(piece: Piece, rows: Sequence[int]) -> bytes:
 
 @frozen
 class WorkerData:
-    """What a worker process needs to compute pieces of a mapped node.
+    """The data with which a worker process computes pieces of a mapped node.
 
     `input` is the path of the Arrow IPC file of the mapped input. `folder` and `files` are where segments go, and how
     their names begin. `reads` are the files that count for the results already, as in `ReadFiles`. If they are `sent`,

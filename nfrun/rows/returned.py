@@ -22,7 +22,7 @@ _MOST = 1 << 63
 
 
 class ReturnedError(Exception):
-    """What the function returned does not fit its rows. `details` says what to do."""
+    """The function returned a value that does not fit its rows. `details` says what to do."""
 
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class ReturnedError(Exception):
 
 
 class WrongLength(ReturnedError):
-    """What the function returned has another number of values than there are rows, whichever rows these are."""
+    """The function returned another number of values than there are rows, whichever rows these are."""
 
 
 @frozen

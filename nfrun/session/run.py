@@ -67,7 +67,7 @@ _MOST_FETCHED = 16_000_000  # bytes of a table that is fetched from object stora
 
 @frozen
 class Caller:
-    """Who runs a pipeline: a command, which owns its process, or a program.
+    """The caller of a run: a command, which owns its process, or a program.
 
     `build_reporters(run)` makes the reporters that the caller wants. Nodes run inside of `around(run)`. `in_program`:
     other runs and a program's own modules may be in this process.

@@ -21,7 +21,7 @@ _TIMES = set("HIMSTRXpcsrf")  # directives that say a time of day
 
 @frozen
 class CsvOptions:
-    """How a CSV file is written; the fields are options of `read`. `delimiter` is "" if the name of the file says it.
+    """The layout of a CSV file; the fields are options of `read`. `delimiter` is "" if the name of the file says it.
 
     `header` is whether the first row has the names of the columns, or these names, for a file that has none.
     `null_values` is None for the usual ones. `dates` has formats of dates and times.

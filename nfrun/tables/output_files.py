@@ -109,7 +109,7 @@ def hashed(ref: OutputRef, table: pa.Table) -> OutputRef:
 
 @frozen
 class WriteResult:
-    """What became of an output that was written or hashed: its reference with the digest, or the error.
+    """The result of writing or hashing an output: its reference with the digest, or the error.
 
     `written` says whether it has a file. `mapped` is the table in the file, None if nobody is to read it.
     """

@@ -31,7 +31,7 @@ class Command:
 
 @frozen
 class CodeFacts:
-    """What the code behind a node shows without running it.
+    """Facts about the code behind a node, read without running it.
 
     `global_state` are uses of process-global state by functions; `warnings` those that only deserve a warning.
     `clocks` ask for the time and do not only measure, `draws` draw what nothing seeds, and `local_time` are uses of

@@ -24,7 +24,7 @@ INPUT = "\0"  # an input of the node: a table has no path, but what is read from
 
 
 class Term(NamedTuple):
-    """What an expression may have as its value: texts, put together of `parts` as `op` says, or found by `keys`."""
+    """The possible values of an expression: texts, put together of `parts` as `op` says, or found by `keys`."""
 
     op: str
     parts: Sequence[Term] = ()
@@ -84,7 +84,7 @@ class NativeCall:
 
 @mutable
 class Findings:
-    """What one statement shows. `function` is its name if it is a function, such as "steps:load".
+    """Facts about one statement. `function` is its name if it is a function, such as "steps:load".
 
     `bound` are the values of keys, and `functions` the keys of functions. `named` are terms of texts and paths, each
     with how it is used and its module: "whole" is what a library gets, which may look into a folder, "seen" what Python

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class Use(Enum):
-    """What is done with a file: `LIST` is for folders, `MATCH` for patterns, and `REMOVE` for files that go away.
+    """An operation on a file: `LIST` is for folders, `MATCH` for patterns, and `REMOVE` for files that go away.
 
     `UNKNOWN` is for a file whose folder is not known.
     """

@@ -62,7 +62,7 @@ class Executor(Protocol):
 
 @frozen
 class Placement:
-    """Where the nodes of a run run.
+    """The executor of each node of a run.
 
     `executors` are the executors by node, without the nodes on threads. The worker process of a node in
     `worker_environ` starts with these variables. `packages` are installed packages that nodes in worker processes will
@@ -86,7 +86,7 @@ ON_THREADS = Placement()
 
 @frozen
 class ExecutorContext:
-    """What the executors of a run share.
+    """The settings that the executors of a run share.
 
     `runner` makes an attempt in this process. `with_cache` wraps what makes an attempt with the lookup of earlier
     results. Outputs that are made elsewhere are files in `folder`, which `store` registers. `slots` is how many nodes

@@ -28,7 +28,7 @@ _END_SECONDS = 5.0  # for a process that was killed or has closed its pipe to ex
 
 @frozen
 class Message:
-    """What a worker sends before its reply: a call to make in this process, with `arguments`."""
+    """A message that a worker sends before its reply: a call to make in this process, with `arguments`."""
 
     method: str
     arguments: tuple[Any, ...]

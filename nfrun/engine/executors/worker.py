@@ -49,7 +49,7 @@ _MOST_MAPS = 8  # mapped inputs that a worker keeps open
 
 @frozen
 class WorkerConfig:
-    """What all attempts of a run share.
+    """The settings that all attempts of a run share.
 
     `outputs` and `scratch` are folders. `environ` is the complete environment. With `fsync`, outputs survive a power
     loss. `arrow_threads` is that of `Placement`, and `memory_share` that of `AttemptRunner`. With the work folder

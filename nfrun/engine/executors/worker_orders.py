@@ -33,7 +33,7 @@ Calls = Mapping[str, Callable[..., object]]
 
 
 class Receivers(NamedTuple):
-    """What takes the messages of a worker.
+    """The functions that take the messages of a worker.
 
     `calls` are called by name, and `feeds` get what it prints to STREAMS. `on_shared` gets the files and hosts that
     code of several nodes used, before another attempt begins in this worker.

@@ -89,7 +89,7 @@ def handed_on_to(spec: NodeSpec, nodes: Mapping[str, NodeSpec]) -> Iterator[Node
 
 
 class WrittenFiles:
-    """Which node writes which file. `wrote` fills up with the files of this run.
+    """Knows which node writes which file. `wrote` fills up with the files of this run.
 
     `read_history` reads the journals of earlier runs. It is called when they are first needed. Most runs never need
     them.

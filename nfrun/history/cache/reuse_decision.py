@@ -376,7 +376,7 @@ def miss_reason(
 
 @frozen
 class SelectedInputs:
-    """What nodes that are not selected give to a run.
+    """The outputs that nodes which are not selected give to a run.
 
     `given` are the journal entries of nodes whose results are used, by node. Those in `sources` are not given: they
     only read files of this machine, and their tables are not kept. They read the files again, which are unchanged.

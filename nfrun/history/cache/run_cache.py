@@ -252,7 +252,7 @@ class RunCache:
 
     @property
     def obstacles(self) -> Mapping[str, str]:
-        """Why nodes are not reused, by node: for their code, or the files, hosts and state that they have used.
+        """The reasons against reuse, by node: for their code, or the files, hosts and state that they have used.
 
         The reason is "" if an earlier run has told it.
         """

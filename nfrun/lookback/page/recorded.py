@@ -22,7 +22,7 @@ Reads = Mapping[str, tuple[tuple[str, OutputId], ...]]  # by node the outputs th
 
 @frozen
 class Span:
-    """When a node was ready, started and ended, in seconds since the run began, and how long it worked.
+    """The times at which a node was ready, started and ended, in seconds since the run began, and its working time.
 
     `retrying` are the seconds in which it waited for its next attempts.
     """

@@ -1,1 +1,1 @@
-"""What Python programs use, under the name `nfrun`: load, build, plan and run pipelines, and look at the results."""
+"""The Python interface, under the name `nfrun`: load, build, plan and run pipelines, and look at the results."""

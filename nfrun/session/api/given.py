@@ -1,4 +1,4 @@
-"""What a Python program gives: inputs, plain values, and functions."""
+"""Takes what a Python program gives: inputs, plain values, and functions."""
 
 from __future__ import annotations
 

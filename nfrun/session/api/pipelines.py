@@ -254,7 +254,7 @@ def _run(
 
 
 class Plan:
-    """What a run would do. `str` shows it as `nfrun plan` does; `warnings` are those of that command."""
+    """The plan of a run. `str` shows it as `nfrun plan` does; `warnings` are those of that command."""
 
     def __init__(self, planned: Planned, warnings: tuple[str, ...]) -> None:
         self._planned = planned

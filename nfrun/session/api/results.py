@@ -33,7 +33,7 @@ _MOST_SHOWN, _MOST_ROWS, _MOST_COLUMNS = 5, 5, 10  # outputs in HTML, rows and c
 
 @frozen
 class NodeFailure:
-    """Why a node failed. `type` and `message` are those of the error; `traceback` is the text that `nfrun run` prints.
+    """The failure of a node. `type` and `message` are of the error; `traceback` is the text that `nfrun run` prints.
 
     `frames` are those of the user's code, the innermost last: `file`, `line`, `function` and `source`. `place` is where
     the node stands (`file:line:column`). `tolerated`: the failure does not let the run fail (`continue_on_error`).
@@ -59,7 +59,7 @@ class NodeFailure:
 
 @frozen
 class NodeResult:
-    """How a node ended.
+    """The result of a node.
 
     `status` is `ok`, `reused`, `failed`, `skipped`, `cancelled`, `disabled` or `not_selected`. `took` is in seconds,
     over all `attempts`. `rows` and `bytes` are sums over its outputs. `because` is the node for which it was skipped,
@@ -115,7 +115,7 @@ class Result(Mapping[str, Any]):
 
     @cached_property
     def nodes(self) -> Mapping[str, NodeResult]:
-        """How each node ended, by its id, in the order of the file."""
+        """The result of each node, by its id, in the order of the file."""
         return _Nodes(self._setup, self._record, lambda: self._listed)
 
     @cached_property
@@ -125,7 +125,7 @@ class Result(Mapping[str, Any]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many nodes have each status."""
+        """The number of nodes by status."""
         return {status: count for status, count in self._record.counts().items() if count}
 
     def check(self) -> Result:

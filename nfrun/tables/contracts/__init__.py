@@ -1,1 +1,1 @@
-"""What tables must be like: types of columns as files name them, schemas, and the built-in checks, on Arrow alone."""
+"""Requirements on tables: types of columns as files name them, schemas, and the built-in checks, on Arrow alone."""

@@ -14,7 +14,7 @@ EVIDENCE_ROWS = 1000  # the first failing rows that are kept
 
 @frozen
 class Finding:
-    """What a check found: whether it holds, before `allow` is looked at.
+    """The finding of a check: whether it holds, before `allow` is looked at.
 
     `failing` is the number of rows that fail, None for a check that is not about single rows, and `evidence` has the
     first of them. `reason` says why such a check, or one that cannot be made, does not hold.
