@@ -15,6 +15,7 @@ from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES
 from nfrun.engine.executors.registry import EXECUTORS
+from nfrun.session import report_files
 from nfrun.session.option_fields import slots_of
 from nfrun.session.options import Options, PlanOptions, RunOptions
 
@@ -199,3 +200,11 @@ def test_no_parser_names_an_option() -> None:
         # `main` in typer_app looks for --json when it reports an error; a FILE that stands first is one of --pipeline.
         assert texts & flags <= {"--json", "--pipeline"}, module
         assert not keywords & names, module
+
+
+def test_no_file_of_a_run_overwrites_another_file() -> None:
+    """`session/report_files.py` must know how each file begins that an option of `run` writes."""
+    of_plan = {field.name for field in fields(PlanOptions)}
+    own = [field for field in fields(RunOptions) if field.name not in of_plan and "settings" in field.metadata]
+    written = {field.name for field in own if field.metadata["settings"].get("metavar") == "FILE"}
+    assert written == report_files._FILES.keys()
