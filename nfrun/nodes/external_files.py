@@ -202,6 +202,14 @@ class ExternalInputs:
                         named.update(found)
                         named.by_pattern.update(inner for inner in found if inner != path or not is_read)
         named.written.update(os.path.normpath(name) for name in facts.written)
+        for query in [path for path in named.values() if ".sql" in path.name]:
+            from nfrun.nodes.texts.sql_files import sql_files
+
+            with suppress(OSError):  # it is told when the node runs
+                of_query = sql_files(query.read_text("utf-8", "replace"), {}, folder)
+                named.by_pattern.update(of_query.keys() - named.keys())
+                named.written.update(of_query.written)
+                named.update(of_query)
         if facts.commands:
             from nfrun.nodes.texts.script_files import script_files
 

@@ -222,6 +222,12 @@ ROWS = [
         "", runs_again=frozenset("f")),
     row("the log of a database", "def g(c): return c.sql('select 1').fetchall().__len__()\n"
         "def f(): return {'a': g(duckdb.connect(str(D / 'x.db')))}", edit="d/x.db.wal"),
+    *(row(f"a query in a file: {name}", "def q(c, text): return c.execute(text).fetchall()\n"
+          "CON = {'file_search_path': str(HERE)}\n"
+          f"def f(): return {{'a': str(q(duckdb.connect(config=CON), (HERE / '{file}').read_text()))}}",
+          edit=edit, runs_again=edit == "d/a.csv", **{file: "select * from 'd/a.csv' -- 'd/b.csv'"})
+      for name, file, edit in (("a file that it reads", "q.sql", "d/a.csv"), ("a template", "q.sql.j2", "d/a.csv"),
+                               ("another file", "q.sql", "d/b.csv"))),
     row("a thousand files", "def f(): return {'a': len([native.parse(p) for p in D.glob('*.n')])}", edit="d/7.n",
         **{f"d/{i}.n": "1" for i in range(1_001)}),
 ]  # fmt: skip
