@@ -24,7 +24,7 @@ system 3870
 tables 7257
 code 6628
 rows 2737
-nodes 6723
+nodes 6725
 pipeline_file 6930
 engine 4110
 cluster 3388

@@ -33,6 +33,7 @@ _ASKS_TIMES = re.compile(
     r"\bls\s+(?:-\S+\s+)*-[a-zA-Z1]*[tcu]|--sort[= ]time|\s-[no]t\s|-[acm]?newer|\bstat\b|\bdate\s+-r"
 )
 _MOST_BELOW = 20_000  # files below a folder of which code names some by a pattern
+_PLACE = re.compile(r"(?:\{[^{}\n]*\}+|\$\{?\w+\}?)/?")  # of a folder that code puts into the text of a query
 _MANY = 1_000  # files of one entry: of more, the journal has one checksum for all
 
 
@@ -206,7 +207,8 @@ class ExternalInputs:
             from nfrun.nodes.texts.sql_files import sql_files
 
             with suppress(OSError):  # it is told when the node runs
-                of_query = sql_files(query.read_text("utf-8", "replace"), {}, folder)
+                text = query.read_text("utf-8", "replace")
+                of_query = sql_files(f"{text}\n;{_PLACE.sub('', text)}", {}, folder)
                 named.by_pattern.update(of_query.keys() - named.keys())
                 named.written.update(of_query.written)
                 named.update(of_query)

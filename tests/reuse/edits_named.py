@@ -228,6 +228,11 @@ ROWS = [
           edit=edit, runs_again=edit == "d/a.csv", **{file: "select * from 'd/a.csv' -- 'd/b.csv'"})
       for name, file, edit in (("a file that it reads", "q.sql", "d/a.csv"), ("a template", "q.sql.j2", "d/a.csv"),
                                ("another file", "q.sql", "d/b.csv"))),
+    *(row(f"a query in a file: {name}", "def q(c, text): return c.execute(text).fetchall()\n"
+          f"def f(): return {{'a': str(q(duckdb.connect(), (HERE / 'q.sql').read_text().{put}))}}",
+          **{"q.sql": f"select * from '{place}/d/a.csv'"})
+      for name, place, put in (("format", "{data}", "format(data=HERE)"),
+                               ("replace", "$AT", "replace('$AT', str(HERE))"))),
     row("a thousand files", "def f(): return {'a': len([native.parse(p) for p in D.glob('*.n')])}", edit="d/7.n",
         **{f"d/{i}.n": "1" for i in range(1_001)}),
 ]  # fmt: skip
