@@ -53,7 +53,8 @@ _POSITIONS = 8  # of arguments that are told apart
 _NAMES = (ast.Attribute, ast.Name, ast.Subscript)
 _VARIABLE = re.compile(r"([\w.]+:\w+)(?:\.\w+|\[\])*")
 _ON_IMPORT = ("__init_subclass__", "__set_name__")  # run when a class is defined
-_ONLY_WRITES = "append extend add update insert clear appendleft put"
+_CHANGING = MUTATORS | REMOVERS
+_ONLY_WRITES = {"append", "extend", "add", "update", "insert", "clear", "appendleft", "put"}
 
 
 @lru_cache(maxsize=10_000)
@@ -135,26 +136,27 @@ class StatementReader:
                 found.global_state.append(self._fact(used, node))
             elif used := global_state.warned_use(name):
                 found.warnings.append(self._fact(used, node))
-            if variable and (call is None or getattr(node, "attr", "") not in _ONLY_WRITES.split()):
+            if variable and (call is None or getattr(node, "attr", "") not in _ONLY_WRITES):
                 found.read.setdefault(variable, self._fact(variable, node))
         return name
 
     def _take_changes(self, call: ast.Call, name: str) -> None:
         """Take a change by a call in a node: of the object of its method, or of its first argument."""
+        changed = ""
         if isinstance(call.func, ast.Attribute):
             receiver = self._names.of(call.func.value, self._module, self._scope)
-            variable, method = _variable(receiver), call.func.attr
+            variable = _variable(receiver)
             value = self._names.value_of(variable) if variable else None
             meaning = self._names.of(value[1], value[0], {}) if value else ""
             is_own = ":" in name and "()" not in name and "[]" not in name
             if (variable or not is_own) and global_state.unseeded_sample(call, meaning or receiver):
                 self.found.global_state.append(self._fact(".sample", call))
-            is_change = method in MUTATORS | REMOVERS and not meaning.endswith("getLogger()")
-            if variable and (is_change or global_state.is_generator(meaning)):
-                self.found.assigned.setdefault(variable, self._fact(variable, call))
+            is_change = call.func.attr in _CHANGING and not meaning.endswith("getLogger()")
+            changed = variable if is_change or global_state.is_generator(meaning) else ""
         if ":" not in name and name.rpartition(".")[2] in CHANGERS and call.args:
-            variable = _variable(self._names.of(call.args[0], self._module, self._scope))
-            self.found.assigned.update({variable: self._fact(variable, call)} if variable else {})
+            changed = _variable(self._names.of(call.args[0], self._module, self._scope))
+        if changed:
+            self.found.assigned.setdefault(changed, self._fact(changed, call))
 
     def _store(self, node: ast.expr) -> None:
         """Take an assignment to a name, an attribute or an item, or its removal."""
