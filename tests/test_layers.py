@@ -19,19 +19,19 @@ import nfrun
 # A package may import those on the lines before its own. It has so many lines of Python at most: who needs more takes
 # them from another package, or says in the commit that raises a number what for.
 LAYERS = """
-core 3960
+core 3952
 system 3870
 tables 7257
 code 6628
 rows 2737
 nodes 6725
 pipeline_file 6930
-engine 4110
-cluster 3388
+engine 4111
+cluster 3378
 history 6292
 reports 3454
 lookback 4296
-session 4329
+session 4303
 cli 2537
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -189,17 +188,8 @@ class RemoteAttempts(OrderedAttempts):
         outcome, worker = self._make(order, cancel_token)
         return replace(outcome, outputs=self._register_outputs(outcome, worker))
 
-    def _order(self, start: NodeStarted, input_waits: dict[OutputId, float]) -> AttemptOrder:
-        runner, spec = self._runner, self._runner.pipeline.nodes[start.node]
-        inputs: dict[str, OutputRef] = {}
-        for output, ref in start.inputs.items():
-            began = time.perf_counter()
-            inputs[output] = replace(self._store.stored(ref), path=None, files=None)
-            input_waits[ref.id] = time.perf_counter() - began
-        consumed = runner.consumed.get(spec.id, ())
-        return AttemptOrder(
-            spec, replace(start, inputs=inputs), consumed, spec.id in runner.unshared, spec.id in runner.in_files
-        )
+    def _sent(self, ref: OutputRef, spec: NodeSpec) -> OutputRef:
+        return replace(self._store.stored(ref), path=None, files=None)
 
     def _make(self, order: AttemptOrder, cancel_token: CancelToken) -> tuple[Outcome, str]:
         """Have a worker make the attempt, and return its outcome and the worker's address.

@@ -26,7 +26,7 @@ from nfrun.core.events import (
 from nfrun.core.map_spec import PiecePath
 from nfrun.core.plan import Plan
 from nfrun.core.retries import FINAL
-from nfrun.core.scheduler import Scheduler, State
+from nfrun.core.scheduler import Scheduler, State, Timer
 from nfrun.core.values import replace
 
 _MOST_STALE = 64  # timers that are no longer needed, beside as many as are
@@ -45,15 +45,9 @@ class MapScheduler(Scheduler):
         self._timeouts = {i: node.timeout for i, node in enumerate(self._nodes) if node.map is not None}
         self._nodes = [replace(node, timeout=None) if node.map is not None else node for node in self._nodes]
         self._calls: dict[int, Calls] = {}  # by node
-        self._call_timers: list[tuple[float, int, int, PiecePath]] = []  # time, node, call or 0, piece in back-off
-        self._timed = 0  # how many of these are needed
+        self._timed = 0  # how many timers are needed
         self._detached_calls: set[tuple[int, int, int]] = set()
         self._cold: dict[int, float] = {}  # nodes whose first call has started and not begun, with the time of that
-
-    @property
-    def wake_at(self) -> float | None:
-        found = [at for at in (super().wake_at, self._next_call_timer()) if at is not None]
-        return min(found, default=None)
 
     def outcome(self, now: float, outcome: Outcome) -> list[Event]:
         """Record the outcome of an attempt or a call, as in the base class."""
@@ -95,19 +89,6 @@ class MapScheduler(Scheduler):
             calls.begun()
             self._go_on(now, i, calls, [])  # the next tick starts others
             self._set_timeout(now, i, call)
-
-    def tick(self, now: float) -> list[Event]:
-        events: list[Event] = []
-        while (when := self._next_call_timer()) is not None and when <= now:
-            _, i, call, piece = heapq.heappop(self._call_timers)
-            calls = self._calls[i]
-            if call:
-                self._time_out(now, i, call, events)
-            else:
-                calls.resume(piece)
-                self._go_on(now, i, calls, events)
-        events += super().tick(now)
-        return events
 
     def cancel(self, now: float, why: str) -> list[Event]:
         was_cancelled = self._cancelled
@@ -249,7 +230,17 @@ class MapScheduler(Scheduler):
                 calls.stop()
                 self._go_on(now, i, calls, events)
 
-    # -- timers of calls -------------------------------------------------------------------------------------------
+    # -- timers of calls: with the number of the call, negative, or 0 and the piece that is in back-off --------------
+
+    def _end_timer(self, now: float, timer: Timer, events: list[Event]) -> None:
+        _, i, number, _, piece = timer
+        if number > 0:
+            super()._end_timer(now, timer, events)
+        elif number < 0:
+            self._time_out(now, i, -number, events)
+        else:
+            self._calls[i].resume(piece)
+            self._go_on(now, i, self._calls[i], events)
 
     def _time_out(self, now: float, i: int, call: int, events: list[Event]) -> None:
         name, attempt, timeout = self._names[i], self._attempt[i], self._timeouts[i]
@@ -261,30 +252,22 @@ class MapScheduler(Scheduler):
     def _set_timeout(self, now: float, i: int, call: int) -> None:
         timeout = self._timeouts[i]
         if timeout is not None:
-            self._add_timer(now + timeout, i, call, ())
+            self._add_timer(now + timeout, i, -call, ())
 
-    def _add_timer(self, when: float, i: int, call: int, piece: PiecePath) -> None:
-        timers = self._call_timers
+    def _add_timer(self, when: float, i: int, number: int, piece: PiecePath) -> None:
+        timers = self._timers
         if len(timers) > 2 * self._timed + _MOST_STALE:  # most calls end long before their timeout
             timers[:] = [timer for timer in timers if self._is_needed(timer)]
             heapq.heapify(timers)
             self._timed = len(timers)
-        heapq.heappush(timers, (when, i, call, piece))
+        heapq.heappush(timers, (when, i, number, not number, piece))
 
-    def _next_call_timer(self) -> float | None:
-        timers = self._call_timers
-        while timers:
-            if self._is_needed(timers[0]):
-                return timers[0][0]
-            heapq.heappop(timers)
-        return None
-
-    def _is_needed(self, timer: tuple[float, int, int, PiecePath]) -> bool:
-        when, i, call, piece = timer
+    def _is_needed(self, timer: Timer) -> bool:
+        when, i, number, _, piece = timer
+        if number > 0:
+            return super()._is_needed(timer)
         calls = self._calls.get(i)
-        if calls is None:
-            return False
-        return call in calls.running if call else calls.waiting.get(piece) == when
+        return calls is not None and (-number in calls.running if number else calls.waiting.get(piece) == when)
 
 
 def scheduler_of(plan: Plan, **more: Any) -> Scheduler:

@@ -34,6 +34,10 @@ from nfrun.core.plan import Node, Plan
 from nfrun.core.ready_queue import ReadyQueue
 from nfrun.core.retries import FINAL, Retries
 
+# When it is due, the node, a number (that of its start), whether it ends a back-off or else is a timeout, and what the
+# scheduler of mapped nodes adds.
+Timer = tuple[float, int, int, bool, tuple[int, ...]]
+
 State = Enum("State", "WAITING READY RUNNING CALLING BACKOFF FINISHED FAILED SKIPPED CANCELLED")
 
 # Module constants, since each look-up of an enum member costs a call, several times a node.
@@ -90,8 +94,7 @@ class Scheduler:
                 self._order_only_dependents[self._index[name]].append(i)
         self._ready = ReadyQueue(plan)
         self.waiting: Callable[[], list[str]] = lambda: [self._nodes[i].name for i in self._ready.nodes()]  # to start
-        # (time, node, number of its start, whether it ends a back-off; otherwise it is the timeout of the attempt)
-        self._timers: list[tuple[float, int, int, bool]] = []
+        self._timers: list[Timer] = []
         self._detached: set[tuple[int, int]] = set()
         self._left = count
         self.running = 0
@@ -112,11 +115,14 @@ class Scheduler:
 
     def _next_timer(self) -> float | None:
         while self._timers:
-            when, i, start, backoff = self._timers[0]
-            if self._starts[i] == start and self._state[i] is (State.BACKOFF if backoff else State.RUNNING):
-                return when
+            if self._is_needed(self._timers[0]):
+                return self._timers[0][0]
             heapq.heappop(self._timers)
         return None
+
+    def _is_needed(self, timer: Timer) -> bool:
+        _, i, start, is_backoff, _ = timer
+        return self._starts[i] == start and self._state[i] is (State.BACKOFF if is_backoff else State.RUNNING)
 
     def state(self, node: str) -> State:
         """Return the state of a node. Raises KeyError for an unknown name."""
@@ -169,7 +175,7 @@ class Scheduler:
         i = self._index[node]
         timeout = self._nodes[i].timeout
         if timeout is not None and self._attempt[i] == attempt:  # `wake_at` drops it if the attempt is over
-            heapq.heappush(self._timers, (now + timeout, i, self._starts[i], False))
+            heapq.heappush(self._timers, (now + timeout, i, self._starts[i], False, ()))
 
     def set_capacity(self, now: float, resource: str, amount: float) -> list[Event]:
         """Set how much of a resource there is now, at most its budget, and start what fits.
@@ -186,18 +192,21 @@ class Scheduler:
         """End the back-offs and time out the attempts that are due at `now`."""
         events: list[Event] = []
         while (when := self._next_timer()) is not None and when <= now:
-            _, i, _, backoff = heapq.heappop(self._timers)
-            if backoff:
-                self._make_ready(now, i)
-                continue
-            node, attempt = self._nodes[i], self._attempt[i]
-            self._detached.add((i, attempt))
-            self._free_resources(i)
-            events.append(AttemptStopped(now, self._names[i], attempt, "timeout"))
-            failure = Failure(Cause.TIMEOUT, "Timeout", f"took longer than {node.limit} of {node.timeout:g} s")
-            self._fail(now, i, Outcome(self._names[i], attempt, duration=node.timeout or 0.0), failure, events)
+            self._end_timer(now, heapq.heappop(self._timers), events)
         self._dispatch(now, events)
         return events
+
+    def _end_timer(self, now: float, timer: Timer, events: list[Event]) -> None:
+        _, i, _, is_backoff, _ = timer
+        if is_backoff:
+            self._make_ready(now, i)
+            return
+        node, attempt = self._nodes[i], self._attempt[i]
+        self._detached.add((i, attempt))
+        self._free_resources(i)
+        events.append(AttemptStopped(now, self._names[i], attempt, "timeout"))
+        failure = Failure(Cause.TIMEOUT, "Timeout", f"took longer than {node.limit} of {node.timeout:g} s")
+        self._fail(now, i, Outcome(self._names[i], attempt, duration=node.timeout or 0.0), failure, events)
 
     def cancel(self, now: float, why: str) -> list[Event]:
         """Start no more nodes and order the running attempts to stop. Calling it again does nothing."""
@@ -246,7 +255,7 @@ class Scheduler:
         self._starts[i] += 1
         self.running += 1
         if node.timeout is not None and node.name not in self._begins_later:
-            heapq.heappush(self._timers, (now + node.timeout, i, self._starts[i], False))
+            heapq.heappush(self._timers, (now + node.timeout, i, self._starts[i], False, ()))
         inputs = self.outputs.inputs_of(node)
         wait, granted = now - self._ready_at[i], self._ready.granted(i)
         events.append(NodeStarted(now, node.name, self._attempt[i], inputs, wait, granted))
@@ -262,7 +271,7 @@ class Scheduler:
         elif self._stop_reason is None and (delay := self._retries.delay(i, attempt, failure)) is not None:
             self._state[i] = State.BACKOFF
             events.append(NodeRetrying(now, name, attempt, delay, failure, duration))
-            heapq.heappush(self._timers, (now + delay, i, self._starts[i], True))
+            heapq.heappush(self._timers, (now + delay, i, self._starts[i], True, ()))
         elif self._nodes[i].continue_on_error and failure.cause not in FINAL:
             events.append(NodeFailed(now, name, attempt, failure, duration, True, outcome.checks, outcome.map))
             self._absent[name] = name

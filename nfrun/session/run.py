@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 from nfrun.code.fingerprint import FolderCode
 from nfrun.code.module_space import FolderModules
 from nfrun.code.watch.run_watch import RunWatch
-from nfrun.core.errors import Cause, ClusterError, SelectionError, SpecError, cause_of
+from nfrun.core.errors import Cause, ClusterError, SpecError, cause_of
 from nfrun.core.events import AllNodesEnded, CallStarted, NodeLogged, NodeProgressed, NodeStarted, Outcome, RunFinished
 from nfrun.core.plan import SCHEDULES, Plan, last_plan, with_lookups
 from nfrun.core.text import shortened
@@ -249,8 +249,6 @@ class PreparedRun:
         self._store.close()
         self._runner.memo.clear()  # so that what kinds keep there, such as a DuckDB instance, is freed now
         remove(self._runner.scratch, ignore_errors=True)
-        with suppress(OSError):
-            self._setup.folder.rmdir()  # only if the run kept nothing
 
     def _log(self, node: str, level: str, line: str) -> None:
         self._emit(NodeLogged(self.run.now(), node, level, line))
@@ -499,15 +497,12 @@ def _with_memory_here(setup: RunSetup, placement: Placement) -> RunSetup:
     return replace(setup, pipeline=pipeline, plan=plan)
 
 
-@contextmanager
-def _cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | None]:
+def _cluster(setup: RunSetup, placement: Placement) -> AbstractContextManager[Cluster | None]:
     if setup.options.executor not in CLUSTERS:
-        yield None
-        return
+        return nullcontext()
     from nfrun.session.cluster_run import open_cluster
 
-    with open_cluster(setup, placement) as cluster:
-        yield cluster
+    return open_cluster(setup, placement)
 
 
 @contextmanager
@@ -524,23 +519,22 @@ def open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
             setup.messages.warn(f"{what} 'cache: true', but --handoff {options.handoff} keeps nothing")
         yield None
         return
-    with _without_folder(setup.folder):
-        cache = RunCache(
-            setup.pipeline,
-            setup.plan,
-            setup.work,
-            setup.folder,
-            setup.started,
-            fresh=options.fresh,
-            force=setup.selection.force,
-            keep=options.keep,
-            budget=setup.budget,
-            fsync=options.fsync,
-            verify=options.verify,
-            warn=setup.messages.warn,
-            redact=setup.redactor,
-            selected=setup.selection.nodes,
-        )
+    cache = RunCache(
+        setup.pipeline,
+        setup.plan,
+        setup.work,
+        setup.folder,
+        setup.started,
+        fresh=options.fresh,
+        force=setup.selection.force,
+        keep=options.keep,
+        budget=setup.budget,
+        fsync=options.fsync,
+        verify=options.verify,
+        warn=setup.messages.warn,
+        redact=setup.redactor,
+        selected=setup.selection.nodes,
+    )
     try:
         yield cache
     except _refusals():  # before any node runs
@@ -555,8 +549,7 @@ def plan_of_run(setup: RunSetup, cache: RunCache | None) -> Plan:
     options, plan, selected = setup.options, cache.plan if cache else setup.plan, setup.selection.nodes
     if cache is None and selected is not None:
         why = f"--handoff {options.handoff} uses no results of earlier runs"
-        with _without_folder(setup.folder):
-            plan = plan_without_results(setup.pipeline, plan, selected, why)
+        plan = plan_without_results(setup.pipeline, plan, selected, why)
     return SCHEDULES[options.schedule](plan)
 
 
@@ -565,14 +558,3 @@ def _refusals() -> tuple[type[Exception], ...]:
     from nfrun.tables.places.base import PlaceError  # few runs have a place
 
     return ClusterError, PlaceError, SpecError
-
-
-@contextmanager
-def _without_folder(folder: Path) -> Iterator[None]:
-    """Remove the folder of a run, which is empty, if the selected nodes cannot run."""
-    try:
-        yield
-    except SelectionError:
-        with suppress(OSError):
-            folder.rmdir()
-        raise

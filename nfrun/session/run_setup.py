@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from nfrun.core.errors import UsageError, one_line
 from nfrun.core.pipeline import NOTHING, WORK_DIR, Pipeline
@@ -35,9 +35,6 @@ from nfrun.system.file_search import name_below
 from nfrun.system.logs.redaction import Redactor, redact_value
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
-
-if TYPE_CHECKING:
-    pass
 
 
 @frozen
@@ -119,6 +116,8 @@ def set_up_run(
         make_report_folders(options)
         events = options.events.open("w", encoding="utf-8") if options.events else None
         stack.callback(_close, events)
+        folder = work.make_run_folder(start.run)
+        stack.callback(_remove_empty, folder)
         timings = work.timings(pipeline)
         recorded = read_node_stats(timings)
         yield RunSetup(
@@ -127,7 +126,7 @@ def set_up_run(
             plan=_plan(options, resolved, recorded),
             selection=selection,
             work=work,
-            folder=work.make_run_folder(start.run),
+            folder=folder,
             started=_header(
                 RunHeader(start.run, work.pipeline_name(pipeline), start.number, store=_store(options, work)),
                 *(resolved, command, options.inputs),
@@ -227,6 +226,12 @@ def _close(events: IO[str] | None) -> None:
     if events is not None:
         with suppress(OSError):  # its reporter has told it
             events.close()
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of a run that has kept nothing, or that has not begun."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 STORE = "store"  # the folder for outputs in the work folder, if nothing else is said

@@ -6,10 +6,11 @@ go elsewhere.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from nfrun.core.events import CallStarted, ChecksStarted, NodeStarted, Outcome
+from nfrun.core.events import CallStarted, ChecksStarted, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
@@ -49,9 +50,20 @@ class OrderedAttempts(ABC):
             input_waits[output] = input_waits.get(output, 0.0) + seconds
         return replace(outcome, input_waits=input_waits)
 
-    @abstractmethod
     def _order(self, start: NodeStarted, input_waits: dict[OutputId, float]) -> AttemptOrder:
         """Return the order. Waits for the inputs, and adds the seconds waited to `input_waits`. Raises HandoffError."""
+        runner = self._runner
+        spec, inputs = runner.pipeline.nodes[start.node], dict[str, OutputRef]()
+        for output, ref in start.inputs.items():
+            began = time.perf_counter()
+            inputs[output] = self._sent(ref, spec)
+            input_waits[ref.id] = time.perf_counter() - began
+        consumed, start = runner.consumed.get(spec.id, ()), replace(start, inputs=inputs)
+        return AttemptOrder(spec, start, consumed, spec.id in runner.unshared, spec.id in runner.in_files)
+
+    @abstractmethod
+    def _sent(self, ref: OutputRef, spec: NodeSpec) -> OutputRef:
+        """Return an input of a node as an order has it. Waits until it can be read there. Raises HandoffError."""
 
     @abstractmethod
     def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:

@@ -6,7 +6,6 @@ as with threads. Tables travel through files in the run's folder.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -144,20 +143,10 @@ class ProcessWorkers(OrderedAttempts):
         outcome = self._run_in_worker(order, cancel_token)
         return replace(outcome, outputs=self._register_files(outcome))
 
-    def _order(self, start: NodeStarted, input_waits: dict[OutputId, float]) -> AttemptOrder:
-        inputs: dict[str, OutputRef] = {}
-        reads_source_files = kind_of(self._runner.pipeline.nodes[start.node]).runs.reads_source_files
-        for output, ref in start.inputs.items():
-            began = time.perf_counter()
-            if ref.files is not None and reads_source_files:
-                inputs[output] = replace(ref, path=None, files=self._store.files(ref))
-            else:
-                inputs[output] = replace(ref, path=str(self._store.file(ref)), files=None)
-            input_waits[ref.id] = time.perf_counter() - began
-        spec = self._runner.pipeline.nodes[start.node]
-        runner, order = self._runner, replace(start, inputs=inputs)
-        consumed = runner.consumed.get(spec.id, ())
-        return AttemptOrder(spec, order, consumed, spec.id in runner.unshared, spec.id in runner.in_files)
+    def _sent(self, ref: OutputRef, spec: NodeSpec) -> OutputRef:
+        if ref.files is not None and kind_of(spec).runs.reads_source_files:
+            return replace(ref, path=None, files=self._store.files(ref))
+        return replace(ref, path=str(self._store.file(ref)), files=None)
 
     def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         units = unit_variables(order.start.granted, self._runner.environ)  # CUDA reads them once in a process

@@ -7,6 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -70,7 +71,8 @@ class RunnablePipeline(ABC):
         __tracebackhide__ = True
         from nfrun.session.planning import plan_pipeline
 
-        with errors_for_programs(PlanOptions, _FIELDS) as messages, self._inputs(inputs, profile, work) as files:
+        with errors_for_programs(PlanOptions, _FIELDS) as messages:
+            files = self._inputs(inputs, profile, work)
             options = _options(PlanOptions, self._file(), {**given, "inputs": files.paths, "format": "json"})
             program = Program(plain_params(params), self._built())
             for change in self._changes():
@@ -124,19 +126,19 @@ class RunnablePipeline(ABC):
         """
         given = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
         __tracebackhide__ = True
-        with errors_for_programs(RunOptions, _FIELDS) as messages, self._inputs(inputs, profile, work) as files:
+        with errors_for_programs(RunOptions, _FIELDS) as messages, ExitStack() as preparing:
+            files = self._inputs(inputs, profile, work)
             options = _options(RunOptions, self._file(), {**given, "inputs": files.paths})
             program = Program(plain_params(params), self._built())
             for change in self._changes():
                 messages.warn(change)
             _check_executor(options, program)
-            with ExitStack() as preparing:
-                preparing.enter_context(gc_paused())  # until nodes run
-                with set_up_run(options, messages, program=program) as setup:
-                    files.write()  # again, if somebody has removed them before the lock was held
-                    result = _run(setup, messages, progress, preparing.close)
-                    files.remove_old(setup.budget)
-                    return result
+            preparing.enter_context(gc_paused())  # until nodes run
+            with set_up_run(options, messages, program=program) as setup:
+                files.write()  # again, if somebody has removed them before the lock was held
+                result = _run(setup, messages, progress, preparing.close)
+                files.remove_old(setup.budget)
+                return result
 
     def check(self) -> tuple[str, ...]:
         """Look for all mistakes that can be found without running anything, as `nfrun validate` does.
@@ -168,12 +170,11 @@ class RunnablePipeline(ABC):
         document = None if built is None else built.document
         return read_pipeline(file, functions, profile=profile, known=known, document=document)[0]
 
-    @contextmanager
-    def _inputs(self, inputs: Mapping[str, Any], profile: str | None, work: PathLike | None) -> Iterator[GivenInputs]:
+    def _inputs(self, inputs: Mapping[str, Any], profile: str | None, work: PathLike | None) -> GivenInputs:
         folder = Path(work) if work is not None else None
         found = GivenInputs(inputs, lambda: self._read(profile or ""), folder, self._columns)
         found.write()
-        yield found
+        return found
 
     def _columns(self, name: str) -> Mapping[str, str]:
         """Return the types of the columns that the file gives to an input, none without a schema."""
@@ -236,7 +237,7 @@ def _run(
     setup: RunSetup, messages: ProgramMessages, progress: bool | None, on_prepared: Callable[[], object]
 ) -> Result:
     """Run what is set up. Calls `on_prepared` when nodes begin to run."""
-    from nfrun.session.api.progress import progress_of
+    from nfrun.session.api.progress import progress_reporters
 
     caught: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
@@ -249,7 +250,7 @@ def _run(
             yield
         caught.extend(signals)
 
-    found = run_in_program(setup, progress_of(setup, progress), around)
+    found = run_in_program(setup, partial(progress_reporters, setup, progress), around)
     return Result(setup, found, tuple(messages.warnings), interrupted=bool(caught))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -19,25 +19,19 @@ from nfrun.session.run_setup import RunSetup
 _SECONDS = 0.3  # between two updates, and before the first one
 
 
-def progress_of(setup: RunSetup, progress: bool | None) -> Callable[[PreparedRun], Sequence[Reporter]]:
-    """Return what builds the reporters of a run. `progress` is that of `RunnablePipeline.run`."""
-    name, in_notebook = setup.pipeline.name, _is_notebook()
+def progress_reporters(setup: RunSetup, progress: bool | None, run: PreparedRun) -> Iterator[Reporter]:
+    """Yield the reporter that shows a run, if any. `progress` is that of `RunnablePipeline.run`."""
+    record, name, in_notebook = run.record, setup.pipeline.name, _is_notebook()
+    if in_notebook and progress is not False:
+        yield NotebookProgress(record, name)
+    elif progress and not in_notebook and sys.stderr.isatty():
+        from nfrun.reports.progress.live_view import LiveView
 
-    def build(run: PreparedRun) -> Sequence[Reporter]:
-        record = run.record
-        if in_notebook and progress is not False:
-            return (NotebookProgress(record, name),)
-        if not progress or in_notebook:
-            return ()
-        if sys.stderr.isatty():
-            from nfrun.reports.progress.live_view import LiveView
-
-            return (LiveView(record, sys.stderr, name, colored=not os.environ.get("NO_COLOR")),)
+        yield LiveView(record, sys.stderr, name, colored=not os.environ.get("NO_COLOR"))
+    elif progress and not in_notebook:
         from nfrun.reports.progress.plain_lines import PlainLines
 
-        return (PlainLines(record, sys.stderr, name),)
-
-    return build
+        yield PlainLines(record, sys.stderr, name)
 
 
 def _is_notebook() -> bool:

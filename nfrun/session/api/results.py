@@ -18,7 +18,7 @@ from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import frozen, replace
 from nfrun.history.work_dir import LOGS
 from nfrun.reports.last_line import last_line
-from nfrun.reports.run_record import NodeRecord, RunRecord
+from nfrun.reports.run_record import NodeRecord
 from nfrun.session.api.calls import shown_file
 from nfrun.session.api.errors import RunFailed
 from nfrun.session.run import RunResult
@@ -116,7 +116,40 @@ class Result(Mapping[str, Any]):
     @cached_property
     def nodes(self) -> Mapping[str, NodeResult]:
         """The result of each node, by its id, in the order of the file."""
-        return _Nodes(self._setup, self._record, lambda: self._listed)
+        record, disabled = self._record, self._setup.pipeline.disabled
+        left_out = [name for name in record.plan.not_selected if name not in record.nodes]
+        found = {
+            **{name: record.nodes[name] for name in record.names},
+            **{name: NodeRecord(0, "not_selected") for name in left_out},
+            **{name: NodeRecord(0, "disabled", because=why) for name, why in disabled.items()},
+        }
+        return _Nodes({name: self._node(name, node) for name, node in found.items()})
+
+    def _node(self, name: str, node: NodeRecord) -> NodeResult:
+        return NodeResult(
+            id=name,
+            status=node.status,
+            took=node.duration,
+            attempts=node.attempts,
+            rows=node.rows,
+            bytes=node.bytes,
+            because=node.because,
+            checks=node.checks,
+            failure=self._failure(name, node),
+            _run=lambda: self._listed,
+        )
+
+    def _failure(self, name: str, node: NodeRecord) -> NodeFailure | None:
+        from nfrun.reports.summary import failure_text
+
+        if node.failure is None or node.status != "failed":
+            return None
+        frames = tuple(replace(frame, file=shown_file(frame.file)) for frame in node.failure.frames)
+        failure = replace(node.failure, frames=frames)
+        place = str(self._setup.pipeline.spec_of(name).source)
+        skipped = [other for other, found in self._record.nodes.items() if found.because == name]
+        text = failure_text(name, replace(node, failure=failure), place, skipped).strip()
+        return NodeFailure(name, failure.type, failure.message, text, place, frames, node.tolerated)
 
     @cached_property
     def failures(self) -> tuple[NodeFailure, ...]:
@@ -272,56 +305,15 @@ class Result(Mapping[str, Any]):
         return [[*map(redact, table.column_names)], *rows, *more]
 
 
-class _Nodes(Mapping[str, NodeResult]):
-    """The nodes of a run. A node is described when it is asked for."""
+class _Nodes(dict[str, NodeResult]):
+    """The nodes of a run by their ids."""
 
-    def __init__(self, setup: RunSetup, record: RunRecord, run: Callable[[], ListedRun]) -> None:
-        self._setup, self._record, self._run = setup, record, run
-        disabled = setup.pipeline.disabled
-        left_out = [name for name in record.plan.not_selected if name not in record.nodes]
-        self._others = {
-            **{name: NodeRecord(0, "not_selected") for name in left_out},
-            **{name: NodeRecord(0, "disabled", because=why) for name, why in disabled.items()},
-        }
-
-    def __getitem__(self, name: str) -> NodeResult:
-        record = self._record.nodes.get(name) or self._others.get(name)
-        if record is None:
-            guess = closest_match(str(name), [*self])
-            raise NotRecorded(f"there is no node {name!r}{f'; did you mean {guess!r}?' if guess else ''}")
-        return NodeResult(
-            id=name,
-            status=record.status,
-            took=record.duration,
-            attempts=record.attempts,
-            rows=record.rows,
-            bytes=record.bytes,
-            because=record.because,
-            checks=record.checks,
-            failure=self._failure(name, record),
-            _run=self._run,
-        )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([*self._record.names, *self._others])
-
-    def __len__(self) -> int:
-        return len(self._record.nodes) + len(self._others)
+    def __missing__(self, name: str) -> NodeResult:
+        guess = closest_match(str(name), [*self])
+        raise NotRecorded(f"there is no node {name!r}{f'; did you mean {guess!r}?' if guess else ''}")
 
     def __repr__(self) -> str:
-        return f"{{{', '.join(f'{name!r}: {self[name].status}' for name in self)}}}"
-
-    def _failure(self, name: str, record: NodeRecord) -> NodeFailure | None:
-        from nfrun.reports.summary import failure_text
-
-        if record.failure is None or record.status != "failed":
-            return None
-        frames = tuple(replace(frame, file=shown_file(frame.file)) for frame in record.failure.frames)
-        failure = replace(record.failure, frames=frames)
-        place = str(self._setup.pipeline.spec_of(name).source)
-        skipped = [other for other, node in self._record.nodes.items() if node.because == name]
-        text = failure_text(name, replace(record, failure=failure), place, skipped).strip()
-        return NodeFailure(name, failure.type, failure.message, text, place, frames, record.tolerated)
+        return f"{{{', '.join(f'{name!r}: {node.status}' for name, node in self.items())}}}"
 
 
 def _output(cell: NodeSpec, name: str) -> OutputId:
