@@ -24,9 +24,9 @@ system 3870
 tables 7257
 code 6628
 rows 2737
-nodes 6725
-pipeline_file 6930
-engine 4111
+nodes 6724
+pipeline_file 6923
+engine 4110
 cluster 3378
 history 6292
 reports 3454

@@ -13,7 +13,7 @@ from nfrun.core.errors import NodeError as NodeError
 from nfrun.core.errors import Problem
 from nfrun.core.file_source import FileSource
 from nfrun.core.output_types import form_of
-from nfrun.core.pipeline import NOTHING, NodeSpec
+from nfrun.core.pipeline import NOTHING, NodeSpec, has_expression
 
 if TYPE_CHECKING:
     from nfrun.system.checksums import FileLook
@@ -244,3 +244,8 @@ def texts_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tup
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for step, item in items:
         yield from texts_in(item, (*path, step))
+
+
+def is_evaluated(value: Any) -> bool:
+    """Return whether no text in a value has an expression."""
+    return not any(has_expression(text) for _, text in texts_in(value))

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import nfrun
 from nfrun.core.errors import Problem
-from nfrun.core.pipeline import has_expression
 from nfrun.core.text import closest_match, did_you_mean, ellipsize
-from nfrun.nodes.base import texts_in
+from nfrun.nodes.base import is_evaluated
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -81,7 +80,7 @@ def check_value(schema: Mapping[str, Any], value: Any, whole: str, *, evaluated:
     """
     known, needed = value, schema
     if not evaluated:
-        known, value = {name: item for name, item in value.items() if not has_expressions(item)}, dict(value)
+        known, value = {name: item for name, item in value.items() if is_evaluated(item)}, dict(value)
         if len(known) < len(value):
             needed = {**schema, "required": [name for name in schema.get("required", ()) if name not in value]}
     if fast_validator(json.dumps(needed)).is_valid(known):
@@ -95,13 +94,8 @@ def check_value(schema: Mapping[str, Any], value: Any, whole: str, *, evaluated:
             yield Problem(tuple(other.instance_path), f"{whole}: {ellipsize(other.message, 200)}")
         return
     for error in found:
-        if evaluated or str(error.validator) in _OF_KEYS or not has_expressions(error.instance):
+        if evaluated or str(error.validator) in _OF_KEYS or is_evaluated(error.instance):
             yield from violations(error, whole)
-
-
-def has_expressions(value: Any) -> bool:
-    """Return whether a value is a text with an expression, or has one in it."""
-    return any(has_expression(text) for _, text in texts_in(value))
 
 
 def violations(error: ValidationError, whole: str) -> Iterator[Problem]:

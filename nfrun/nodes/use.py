@@ -21,10 +21,10 @@ from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import ellipsize, format_count
 from nfrun.core.values import replace
-from nfrun.nodes.base import NodeContext, NodeError, output_name
+from nfrun.nodes.base import NodeContext, NodeError, is_evaluated, output_name
 from nfrun.nodes.kind import Code, Kind, Maps, Outside, Runs, Says
 from nfrun.nodes.returned_tables import a_, check_apart, made_file, to_table
-from nfrun.nodes.schemas import check_value, has_expressions
+from nfrun.nodes.schemas import check_value
 from nfrun.nodes.user_function import pool_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _check_rows(node: NodeSpec, half: StaticHalf, wrong: Collection[str | int]) 
             what = f"'{half.name}' is called for each row, and has no '{key}'"
             yield Problem(("map", key), what, "remove it", at_key=True)
     texts = [name for name in half.columns_in if name in node.with_ and name not in wrong]
-    if texts and not _named_columns(node, half) and not has_expressions([node.with_[name] for name in texts]):
+    if texts and not _named_columns(node, half) and is_evaluated([node.with_[name] for name in texts]):
         what = f"'{texts[0]}' names no column of '{node.map.over}': each row would get the same"
         yield Problem(("with", texts[0]), what, "write {name} where the column is to stand")
 

@@ -21,10 +21,10 @@ from nfrun.core.errors import Problem
 from nfrun.core.pipeline import Axis, Pipeline, has_expression
 from nfrun.core.text import closest_match, did_you_mean, ellipsize, shortened
 from nfrun.core.values import frozen, replace
+from nfrun.nodes.base import is_evaluated
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.parameters import env_text
-from nfrun.pipeline_file.settings import is_evaluated
 from nfrun.pipeline_file.yaml.document import Keys, items
 
 _SOURCES = ("files", "rows", "of")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline, has_expression
@@ -35,16 +35,16 @@ def condition_problem(text: str) -> tuple[str, str] | None:
     return "'if' must be true, false or one expression", hint
 
 
-def check_value(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the message and the hint for the value of the expression under `if`, unless it is true or false."""
+def check_value(value: Any) -> tuple[str, str] | None:
+    """Return the message and the hint for the value of the expression under `if`, unless it is true or false."""
     if isinstance(value, bool):
-        return
+        return None
     shown = json.dumps(value, ensure_ascii=False) if isinstance(value, str | list | dict) else env_text(value) or "null"
     compared = f"== '{value}'" if isinstance(value, str) else "!= 0" if isinstance(value, int | float) else ""
     if isinstance(value, list | dict):
         compared = "| length > 0"
     hint = f"compare it: ${{{{ … {compared or '!= none'} }}}}"
-    yield f"'if' must be true or false, and this is {ellipsize(shown)}", ellipsize(hint, 200)
+    return f"'if' must be true or false, and this is {ellipsize(shown)}", ellipsize(hint, 200)
 
 
 def without_disabled(pipeline: Pipeline) -> Pipeline:

@@ -15,10 +15,10 @@ from nfrun.core.output_types import form_of
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
+from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.user_checks import check_problems
 from nfrun.pipeline_file.findings import Findings
-from nfrun.pipeline_file.settings import is_evaluated
 from nfrun.pipeline_file.yaml.document import Document, Keys
 from nfrun.tables.contracts.check_values import value_problems
 from nfrun.tables.contracts.type_names import OTHERS, TypeNameError, parse_type

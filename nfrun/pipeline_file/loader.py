@@ -20,6 +20,7 @@ from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, UTC, Input, NodeSpec, Pa
 from nfrun.core.static_half import StaticHalf
 from nfrun.core.text import closest_match, did_you_mean, ellipsize
 from nfrun.core.values import field, mutable, replace
+from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.kind import Kind
 from nfrun.nodes.registry import KINDS, kind_of, owners_of_settings, written_kinds
 from nfrun.nodes.use import USE
@@ -42,7 +43,6 @@ from nfrun.pipeline_file.settings import (
     check_map_entries,
     check_maps,
     fields_of,
-    is_evaluated,
     merged_resources,
     outputs_of,
     setting_path,

@@ -13,11 +13,12 @@ from typing import Any
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.text import did_you_mean, ellipsize, shortened
 from nfrun.core.values import replace
+from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.read import READ
 from nfrun.pipeline_file.budgets import read_budgets
 from nfrun.pipeline_file.findings import Findings, unknown
 from nfrun.pipeline_file.parameters import param_of, type_of, value_problem
-from nfrun.pipeline_file.settings import fields_of, is_evaluated
+from nfrun.pipeline_file.settings import fields_of
 from nfrun.pipeline_file.yaml.document import Document, Keys, entries
 from nfrun.tables.formats import ARROW, READ_OPTIONS
 

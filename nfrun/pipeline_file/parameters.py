@@ -72,13 +72,17 @@ def check_param(param: Param) -> Iterator[Problem]:
         yield Problem(("default",), f"the default of '{name}' is not one of its 'enum'", hint)
 
 
-def value_problem(param: Param, value: Any, of: str = "") -> tuple[str, str] | None:
-    """Return the message and the hint for a value that a parameter cannot have, `of` a pipeline in another file."""
+def value_problem(param: Param, value: Any, of: str = "", given: str = "") -> tuple[str, str] | None:
+    """Return the message and the hint for a value that a parameter cannot have, `of` a pipeline in another file.
+
+    `given` is the value as it was given from outside of the file.
+    """
     named = f"the parameter '{ellipsize(param.name)}'" + (f" of '{ellipsize(of)}'" if of else "")
     if not has_type(value, param.type):
-        return f"{named} must be of type {param.type}, not {type_of(value)}", param.help
+        return f"{named} must be of type {param.type}, not {given or type_of(value)}", param.help
     if param.enum and value not in param.enum:
-        return f"{named} must be one of {ellipsize(', '.join(map(env_text, param.enum)), 200)}", param.help
+        listed = ellipsize(", ".join(map(env_text, param.enum)), 200)
+        return f"{named} must be one of {listed}" + (f", not {given}" if given else ""), param.help
     return None
 
 
@@ -139,24 +143,18 @@ def bind_params(
         if name not in pipeline.params:
             report(*unknown("parameter", name, pipeline.params))
     for name, param in pipeline.params.items():
+        values[name] = param.default
         if name in given:
-            value, wrong = _from_text(given[name], param.type)
-            shown = f"'{ellipsize(given[name])}'"
+            values[name] = _from_text(given[name], param.type)
         elif name in typed:
-            value, wrong = typed[name], not has_type(typed[name], param.type)
-            shown = "nothing" if value is None else ellipsize(env_text(value))
+            values[name] = typed[name]
         elif param.required:
             help = f" ({param.help})" if param.help else ""
             report(f"the parameter '{name}' has no value", f"give it with -p {name}=…{help}")
-            continue
-        else:
-            value, wrong, shown = param.default, False, ""
-        if wrong:
-            report(f"the parameter '{name}' must be of type {param.type}, not {shown}", param.help)
-        elif param.enum and value not in param.enum:
-            listed = ", ".join(env_text(choice) for choice in param.enum)
-            report(f"the parameter '{name}' must be one of {listed}, not {shown}", param.help)
-        values[name] = value
+        if name in given or name in typed:
+            shown = f"'{ellipsize(given[name])}'" if name in given else ellipsize(env_text(typed[name]))
+            if wrong := value_problem(param, values[name], given="nothing" if shown == "null" else shown):
+                report(*wrong)
     return values
 
 
@@ -167,15 +165,14 @@ def default_names(pipeline: Pipeline, environ: Mapping[str, str]) -> dict[str, d
     return {"params": params, "env": visible, "run": {"name": pipeline.name, "folder": pipeline.folder}}
 
 
-def _from_text(given: str, type_name: str) -> tuple[Any, bool]:
-    """Convert text to a value of type `type_name`. Returns the value, and whether the text is invalid."""
+def _from_text(given: str, type_name: str) -> Any:
+    """Convert text to a value of type `type_name`. Returns None or a value of another type for a text that is none."""
     if type_name == "string":
-        return given, False
+        return given
     if type_name == "boolean":
         word = given.strip().lower()
-        return word in _TRUE, word not in _TRUE + _FALSE
+        return word in _TRUE if word in _TRUE + _FALSE else None
     try:
-        value = parse(given, "the command line").root
+        return parse(given, "the command line").root
     except SpecError:
-        return None, True
-    return value, not has_type(value, type_name)
+        return None

@@ -16,13 +16,13 @@ from nfrun.core.pipeline import NOTHING, Axis, Gather, Input, NodeSpec, OutputId
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, did_you_mean, ellipsize
 from nfrun.core.values import replace
+from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.axes import DeclaredAxes, indices, key_of, text_of, value_problem, with_followers
 from nfrun.pipeline_file.conditions import unread_outputs
 from nfrun.pipeline_file.contracts import checks_path
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate
 from nfrun.pipeline_file.findings import Findings
-from nfrun.pipeline_file.settings import is_evaluated
 from nfrun.pipeline_file.suggestions import FILE_HINTS, looks_like_file
 from nfrun.pipeline_file.yaml.document import Keys, items
 from nfrun.tables.contracts.check_values import reference_of

@@ -18,6 +18,7 @@ from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import EXPRESSION_START, NOTHING, UTC, NodeSpec, Pipeline, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, frozen, mutable, replace
+from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.axes import Names
 from nfrun.pipeline_file.budgets import refused_amounts, with_memory
@@ -35,7 +36,7 @@ from nfrun.pipeline_file.overlays import VARIABLE
 from nfrun.pipeline_file.parameters import bind_params, default_names, env_text, read_params_file, value_problem
 from nfrun.pipeline_file.references import includes
 from nfrun.pipeline_file.schema import check_setting
-from nfrun.pipeline_file.settings import fields_of, is_evaluated, setting_path
+from nfrun.pipeline_file.settings import fields_of, setting_path
 from nfrun.pipeline_file.subpipelines import check_count, expand_included, too_many
 from nfrun.pipeline_file.yaml.document import Document, Keys, items
 from nfrun.system.logs.redaction import MASK, Redactor
@@ -334,8 +335,8 @@ class NodeBinder(Findings):
         """Return whether the expression under `if` is true. Reports a value that is neither true nor false."""
         before = len(self.diagnostics)
         value = self.value(text, path, seen_by_graph(self.names))
-        for what, hint in check_value(value) if len(self.diagnostics) == before and value != text else ():
-            self.report(path, what, hint)
+        if len(self.diagnostics) == before and value != text and (wrong := check_value(value)):
+            self.report(path, *wrong)
         return value is True
 
     def files(self, spec: NodeSpec, path: Keys) -> Iterator[str]:

@@ -13,25 +13,19 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Problem
 from nfrun.core.map_spec import DEFAULT_BATCH, ERRORS, FAIL, MapSpec
 from nfrun.core.output_types import TABLE, form_of
-from nfrun.core.pipeline import NO_RETRY, NodeSpec, Retry, has_expression
+from nfrun.core.pipeline import NO_RETRY, NodeSpec, Retry
 from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import replace
+from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.registry import KINDS, kind_of
 from nfrun.pipeline_file.findings import Findings
-from nfrun.pipeline_file.yaml.document import Keys, entries
+from nfrun.pipeline_file.yaml.document import Keys
 from nfrun.system.units import LONGEST, parse_size, to_seconds
 
 # The settings that may hold expressions; `env` and `files` may, too, and are texts anyway.
 WITH_EXPRESSIONS = ("timeout", "retries", "resources", "executor", "cache", "map")
 
 Report = Callable[[Keys, str], object]  # takes the steps from the node to a value, and what is wrong with it
-
-
-def is_evaluated(value: Any) -> bool:
-    """Whether there is no expression in a nested value."""
-    if isinstance(value, str):
-        return not has_expression(value)
-    return all(is_evaluated(item) for _, item in entries(value))
 
 
 def fields_of(settings: Mapping[str, Any], report: Report) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, mutable, replace
+from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.folders import relative_folder
 from nfrun.nodes.pipeline import INPUT
 from nfrun.pipeline_file.axes import MAX_ID, MAX_NODES, Names, find_values
@@ -24,7 +25,6 @@ from nfrun.pipeline_file.conditions import of_sections, unread_outputs
 from nfrun.pipeline_file.findings import Findings, unknown
 from nfrun.pipeline_file.parameters import value_problem
 from nfrun.pipeline_file.references import includes, input_path
-from nfrun.pipeline_file.settings import is_evaluated
 from nfrun.pipeline_file.yaml.document import Document, Keys
 from nfrun.system.file_search import inner_folder
 
