@@ -1,7 +1,7 @@
 """Measures what 300 runs in a work folder cost the next one, against two: if it reuses everything, and if nothing.
 
 The runs that reuse everything have 1,000 nodes. The others have 100, and each run another parameter: `plan` finds out
-that they run again. All journals but two or three are copies.
+that they run again. All runs but two or three are copies.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench.measure import Line, holds, interleaved, median, spread, versus
 from bench.reuse import write_nodes
 from bench.startup import fresh
-from nfrun.history.journal import with_checksum
-from nfrun.history.work_dir import JOURNAL
+from nfrun.history.database import Database, RunRows
+from nfrun.history.work_dir import WorkDir
 
 _RUNS, _BAR = 300, "<= 1.3"
 _NODES = 100  # of those that run again
@@ -36,23 +38,19 @@ class Run:
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Measure time and peak memory, and the first run after the index was lost."""
+    """Measure time and peak memory."""
     pipeline = write_nodes(folder)
     few, many = folder / "few", folder / "many"
     for work in (few, many):
         for _ in range(2):  # the second has nothing but reused nodes
             _run(pipeline, work)
-    _copy_last(many / "runs")
-    lost = _run(pipeline, many)
+    _copy_last(many)
     variants = {"few": partial(_run, pipeline, few), "many": partial(_run, pipeline, many)}
     interleaved(variants, 1)
     found = interleaved(variants, repeat)
     what = f"all of 1,000 nodes reused, {_RUNS} runs there / two"
     yield _line(f"{what}: time", found, "wall", spread, _BAR)
     yield _line(f"{what}: memory", found, "peak", _megabytes, _BAR)
-    once = {"many": [lost] * len(found["few"]), "few": found["few"]}
-    yield _line(f"the same, when the index was lost: time, {_RUNS} / two", once, "wall", spread, "")
-    yield _line(f"the same, when the index was lost: memory, {_RUNS} / two", once, "peak", _megabytes, "")
     yield _changed(folder, repeat)
 
 
@@ -66,8 +64,8 @@ def _changed(folder: Path, repeat: int) -> Line:
     for work in (few, many):
         for number in (1, 2):
             _run(pipeline, work, "-p", f"n={number}")
-    _copy_changed(many / "runs")
-    _run(pipeline, many, "-p", "n=3")  # adds the others to the index
+    _copy_changed(many)
+    _run(pipeline, many, "-p", "n=3")
     _run(pipeline, few, "-p", "n=3")
     plan = [sys.executable, "-m", "nfrun", "plan", str(pipeline), "-p", "n=4", "--work"]
     variants = {name: partial(fresh, [*plan, str(work)], os.environ) for name, work in (("few", few), ("many", many))}
@@ -84,38 +82,35 @@ def _run(pipeline: Path, work: Path, *options: str) -> Run:
     return Run(time.perf_counter() - began, json.loads(done.stdout)["peak_rss_bytes"])
 
 
-def _copy_last(runs: Path) -> None:
-    """Copy the journal of the last run, with other ids and with numbers that come before all others."""
-    last = max(runs.iterdir(), key=lambda run: (run / JOURNAL).stat().st_mtime_ns)
-    first, _, rest = (last / JOURNAL).read_bytes().partition(b"\n")
-    for number in range(_RUNS - 2):
-        _write_journal(runs, number, first, lambda: rest)
+def _copy_last(work: Path) -> None:
+    """Copy the last run, with other ids and with numbers that come before all others."""
+    _add_before_last(work, _RUNS - 2, lambda lines: lines)
 
 
-def _copy_changed(runs: Path) -> None:
-    """Copy the journal of a run as those of runs with other parameters: each node has another key and another value."""
-    first, *rest = next(runs.iterdir()).joinpath(JOURNAL).read_bytes().splitlines()
-    lines = [json.loads(line) for line in rest]
+def _copy_changed(work: Path) -> None:
+    """Copy a run as those of runs with other parameters: each node has another key and another value."""
 
-    def changed() -> bytes:
+    def changed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for line in lines:
-            line.pop("check", None)
             if line["event"] == "finished":
                 line["key"] = os.urandom(16).hex()
                 line["parts"]["value n"] = os.urandom(16).hex()
-        return b"".join(with_checksum(json.dumps(line)) for line in lines)
+        return lines
 
-    for number in range(_RUNS - 3):
-        _write_journal(runs, number, first, changed)
+    _add_before_last(work, _RUNS - 3, changed)
 
 
-def _write_journal(runs: Path, number: int, first: bytes, rest: Callable[[], bytes]) -> None:
-    header = json.loads(first)
-    del header["check"]
-    folder = runs / f"20200101-{number:06}-abcdef"
-    folder.mkdir()
-    line = with_checksum(json.dumps({**header, "run": folder.name, "number": number - _RUNS}))
-    (folder / JOURNAL).write_bytes(line + rest())
+def _add_before_last(work: Path, count: int, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    with closing(Database(WorkDir(work), print)) as database:
+        last = next(database.runs()).folder.name
+        first, *rest = [line for _, line in database.lines(last)]
+        database.remove([last])
+        with database.writing() as db:
+            for number in range(count):
+                run = f"20200101-{number:06}-abcdef"
+                (work / "runs" / run).mkdir()
+                RunRows(db, run).add([{**first, "run": run, "number": number - _RUNS}, *change(rest)])
+            RunRows(db, last).add([first, *rest])
 
 
 def _line(what: str, found: Mapping[str, list[Run]], figure: str, show: object, bar: str) -> Line:

@@ -17,6 +17,7 @@ from pyarrow import parquet
 from bench.measure import Line, interleaved
 from bench.whole_processes import Usage, usage_lines, usage_of
 from nfrun.core.file_source import DIGEST_OF_FILES
+from nfrun.history.database import read_journal
 
 ROWS = 2_000_000
 STEPS = """
@@ -81,8 +82,9 @@ def _write(folder: Path) -> None:
 
 
 def _is_lazy(work: Path) -> bool:
-    (journal,) = work.glob("runs/*/journal.jsonl")
-    return f'"{DIGEST_OF_FILES}' in journal.read_text(encoding="utf-8")
+    (run,) = work.glob("runs/*")
+    outputs = [output for node in read_journal(run).finished for output in node.outputs]
+    return any(output.digest.startswith(DIGEST_OF_FILES) for output in outputs)
 
 
 def _result(work: Path, node: str) -> pa.Table:

@@ -6,23 +6,24 @@ the command imports.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from bench.measure import Line, holds, interleaved, median, spread
 from bench.scale import write
 from bench.startup import fresh
-from nfrun.history.journal import with_checksum
+from nfrun.history.database import Database, RunRows
+from nfrun.history.work_dir import WorkDir
 
 _NODES, _EARLIER = 10_000, 100
 _SECONDS = 0.5  # beyond the imports
-_CLI = "import nfrun.cli.commands, nfrun.cli.fast_args, nfrun.history.journal, nfrun.lookback.run_reference"
+_CLI = "import nfrun.cli.commands, nfrun.cli.fast_args, nfrun.history.database, nfrun.lookback.run_reference"
 _COMMANDS: Mapping[str, tuple[Sequence[str], str]] = {
     "runs": (["runs"], "nfrun.lookback.run_view"),
     "show": (["show"], "nfrun.lookback.run_view, nfrun.lookback.recorded_run"),
@@ -69,23 +70,23 @@ def _first_byte(words: Sequence[str]) -> float:
 
 
 def _make_runs(folder: Path) -> Path:
-    """Run a pipeline once, and copy its journal for the runs before it. Returns the work folder."""
+    """Run a pipeline once, and copy its lines for the runs before it. Returns the work folder."""
     work = folder / "work"
     pipeline = write(folder, _NODES)
     module = folder / "many.py"
     module.write_text(module.read_text(encoding="utf-8").replace("return", "print(n)\n    return"), encoding="utf-8")
     fresh([sys.executable, "-m", "nfrun", "run", str(pipeline), "--json", "--work", str(work)], os.environ)
     (last,) = (work / "runs").iterdir()
-    first_line, _, rest = (last / "journal.jsonl").read_bytes().partition(b"\n")
-    header = json.loads(first_line)
-    del header["check"]
-    for number in range(1, _EARLIER + 2):
-        run = f"{number}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(header['at'] - 60 * (_EARLIER - number)))}"
-        earlier = work / "runs" / run
-        if number > _EARLIER:
-            last.rename(earlier)
-        else:
-            earlier.mkdir()
-        line = with_checksum(json.dumps({**header, "run": run, "number": number}))
-        (earlier / "journal.jsonl").write_bytes(line + rest)
+    with closing(Database(WorkDir(work), print)) as database:
+        header, *rest = [line for _, line in database.lines(last.name)]
+        database.remove([last.name])
+        with database.writing() as db:
+            for number in range(1, _EARLIER + 2):
+                at = time.gmtime(header["at"] - 60 * (_EARLIER - number))
+                run = f"{number}-{time.strftime('%Y%m%d-%H%M%S', at)}"
+                if number > _EARLIER:
+                    last.rename(work / "runs" / run)
+                else:
+                    (work / "runs" / run).mkdir()
+                RunRows(db, run).add([{**header, "run": run, "number": number}, *rest])
     return work

@@ -1,28 +1,28 @@
-"""Work folders whose journals are written by the tests, without a run."""
+"""Work folders whose runs are recorded by the tests, without a run."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import WORK_DIR, OutputId
-from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader, UnfinishedNode, with_checksum
-from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir, close_lock, open_lock, write_holder
+from nfrun.history.database import Database, Journal, RunRows
+from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader, UnfinishedNode
+from nfrun.history.work_dir import LOGS, WorkDir, close_lock, open_lock, write_holder
 from nfrun.system.logs.node_logs import log_path
 
 START = 1_700_000_000.0  # seconds since 1970: 2023-11-14 22:13:20 UTC
 
 
 class Kept:
-    """The work folder in a folder. `add` writes the journal of a run, as if it had been kept there."""
+    """The work folder in a folder. `add` writes the lines of a run, as if it had been kept there."""
 
     def __init__(self, folder: Path) -> None:
         self.work = WorkDir(folder / WORK_DIR)
@@ -79,7 +79,8 @@ class Kept:
             ),
             *([{"event": "ended", "status": status}] if status else []),
         ]
-        (folder / JOURNAL).write_bytes(b"".join(with_checksum(json.dumps(line)) for line in lines))
+        with closing(Database(self.work, print)) as database, database.writing() as db:
+            RunRows(db, id).add(lines)
         return folder
 
     def log(self, run: Path, node: str, stream: str, text: str, attempt: int = 1) -> None:

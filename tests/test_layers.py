@@ -28,9 +28,9 @@ nodes 6724
 pipeline_file 6923
 engine 4110
 cluster 3378
-history 6292
+history 6243
 reports 3454
-lookback 4296
+lookback 4281
 session 4303
 cli 2537
 """

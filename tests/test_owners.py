@@ -118,7 +118,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             "tables.places.folder": "gives files and folders their final names in a place",
             "tables.places.host_cache": "gives copies their final names",
             "history.run_history": "sets a damaged file aside",
-            "history.run_index": "sets aside what is no index",
+            "history.database_file": "sets aside what is damaged",
         },
     ),
     "names a temporary file": (says(".partial", ".tmp"), {"system.atomic_files": "owns them"}),

@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -65,6 +65,7 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     """
     from nfrun.core.pipeline import WORK_DIR
     from nfrun.core.text import escape_controls
+    from nfrun.history.database import Database
     from nfrun.history.prune import plan_prune
     from nfrun.history.work_dir import WorkDir
     from nfrun.lookback.run_reference import name_of
@@ -80,13 +81,14 @@ def clean(options: CleanOptions, messages: Messages) -> int:
         print(f"nothing to remove: {why} {escape_controls(str(folder.path))}")
         return EXIT_OK
     unreachable: list[OSError] = []
-    with nullcontext() if options.dry_run else folder.lock():
-        found = plan_prune(folder, budget=budget, everything=options.all, pipeline=name, on_error=unreachable.append)
+    database = Database(folder, None if options.dry_run else messages.warn)
+    with nullcontext() if options.dry_run else folder.lock(), closing(database):
+        found = plan_prune(database, budget=budget, everything=options.all, pipeline=name, on_error=unreachable.append)
         stored = [address for plan in found.stored for address in plan.addresses]
         for path in (*found.runs, *found.files, *stored) if options.dry_run else ():
             print(escape_controls(str(path)))
         if not options.dry_run:
-            found.remove()
+            found.remove(database)
     runs = format_count(len(found.runs), "run") if found.runs else ""
     count = len(found.files) + len(stored)
     files = format_count(count, "other file" if runs else "file") if count else ""

@@ -6,11 +6,13 @@ They take no lock, change nothing but to remove what killed runs left, and impor
 from __future__ import annotations
 
 import gc
+import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,10 +64,16 @@ def runs(options: RunsOptions, messages: Messages) -> int:
 
 def show(options: ShowOptions, messages: Messages) -> int:
     """Print a run with its nodes, or one node of it."""
+    from nfrun.history.database import Database
     from nfrun.lookback.recorded_run import read_cells, read_nodes
     from nfrun.lookback.run_view import failure_lines, head_lines, node_lines, run_document
 
-    _, run = _found(options)
+    work, run = _found(options)
+    if options.events:
+        with closing(Database(work)) as database:
+            lines = [line for _, line in database.lines(run.id) if line and options.node in (None, line.get("node"))]
+        _print(map(json.dumps, lines))
+        return EXIT_OK
     if options.node is not None:
         if cells := read_cells(run, options.node):
             return _show_cells(run, options.node, cells, options)

@@ -72,6 +72,7 @@ class ShowOptions(Options):
     node: str | None = _node(help="The node to show. Left out: the run with all its nodes.")
     run: str | None = _run()
     all: bool = flag("--all", help="List all nodes, however many.")
+    events: bool = flag("--events", help="Print the lines of the journal as they were written, one JSON object each.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
     json: bool = json_option()

@@ -22,7 +22,10 @@ UTC = "UTC"  # the time zone of queries and of `run.date` where a file names non
 WORK_DIR = ".nfrun"  # the usual name of the work folder, beside the pipeline file
 WORK_IGNORED = b"*\n"  # the content of `.gitignore` in a work folder that nfrun has made
 # What nfrun has in a work folder that nodes may meet.
-WORK_PARTS = ("runs", "map", "locks", "lock", "index.db", "index.sum", "checksums.json", "store", "store-id")
+WORK_PARTS = (
+    *("runs", "map", "locks", "lock", "checksums.json", "store", "store-id"),
+    *(f"history.db{ending}" for ending in ("", "-wal", "-shm", "-journal")),
+)
 
 _COLUMN_TYPES = {bool: "bool", int: "int64", float: "double"}
 

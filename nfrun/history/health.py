@@ -16,9 +16,9 @@ from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.core.text import format_count, format_size, shortened
 from nfrun.history.cache.cache_key import FOR_EFFECT
 from nfrun.history.cache.reuse_decision import NEVER_FINISHED, NO_CACHE
-from nfrun.history.journal import VERSION, JournalContents, read_ends, read_journal
+from nfrun.history.database import DATABASE, Database
+from nfrun.history.journal import JournalContents
 from nfrun.history.kept_tables import budget_of, kept_tables
-from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import (
     SCRATCH,
     WorkDir,
@@ -31,7 +31,7 @@ from nfrun.history.work_dir import (
     unusable,
 )
 from nfrun.system.atomic_files import PARTIAL
-from nfrun.system.health import mount_of
+from nfrun.system.mounts import mount_of
 
 _MOST_LISTED = 4
 _NEARLY = 0.9  # of the budget
@@ -39,20 +39,19 @@ _NEARLY = 0.9  # of the budget
 
 def check_reuse(work: WorkDir, pipeline: str | None = None) -> list[HealthCheck]:
     """Check what the last run of each pipeline, or of one by its name in the work folder, has reused."""
-    runs: dict[str, list[Path]] = {}
+    runs: dict[str, list[str]] = {}
     profiles: dict[str, str] = {}  # of the last runs: a run is compared with one of the same profile
-    for folder in reversed(work.run_folders()):
-        header, ending = read_ends(folder)
-        if header is None or ending is None or pipeline not in (None, header.pipeline):
-            continue
-        if header.profile == profiles.setdefault(header.pipeline, header.profile):
-            runs.setdefault(header.pipeline, []).append(folder)
-    return [_reuse(read_journal(last), *map(read_journal, before[:1])) for last, *before in runs.values()]
+    with closing(Database(work)) as database:
+        for run in database.runs(pipeline):
+            name, profile = run.header.pipeline, run.header.profile
+            if run.ending is not None and profile == profiles.setdefault(name, profile):
+                runs.setdefault(name, []).append(run.folder.name)
+        return [_reuse(*map(database.contents, last[:2])) for last in runs.values()]
 
 
 def _reuse(last: JournalContents, before: JournalContents | None = None) -> HealthCheck:
     """Check which nodes ran in the last run of a pipeline, and in that before it, for one reason."""
-    assert last.started is not None  # as `read_ends` has read it
+    assert last.started is not None  # else the run is not listed
     file, number = pipeline_file(last.started.pipeline), last.started.number
     reused = sum(1 for end in last.finished if end.reused)
     ran = len(last.finished) - reused
@@ -120,7 +119,7 @@ def _misshapen(work: WorkDir) -> HealthCheck | None:
 
 def _foreign(work: WorkDir) -> HealthCheck | None:
     """Return what is wrong with the permissions of the folder, as after a run by another user."""
-    parts = [work.path, *(work.path / name for name in ("runs", "locks", "lock", "index.db"))]
+    parts = [work.path, *(work.path / name for name in ("runs", "locks", "lock", DATABASE))]
     closed = [path for path in parts if path.exists() and not os.access(path, os.R_OK | os.W_OK)]
     if not closed or os.statvfs(work.path).f_flag & os.ST_RDONLY:  # which the check of the disk says
         return None
@@ -190,26 +189,26 @@ def _is_alive(process: Any) -> bool:
 def _runs(work: WorkDir) -> HealthCheck:
     """Return how many runs are kept, and what those have left that were killed."""
     under_way = work.runs_under_way()
-    folders = [folder for folder in work.run_folders() if folder.name not in under_way]
-    ends = [(folder, *read_ends(folder)) for folder in folders]
-    newer = [folder.name for folder, header, _ in ends if header is not None and header.version > VERSION]
-    unread = [folder.name for folder, header, _ in ends if header is None]
-    killed = [folder for folder, header, ending in ends if header is not None and ending is None]
+    try:
+        with closing(Database(work)) as database:
+            runs = [run for run in database.runs() if run.folder.name not in under_way]
+    except HandoffError as error:
+        return HealthCheck("runs", PROBLEM, *_parted(str(error)))
+    known = {run.folder.name for run in runs}
+    unread = [folder.name for folder in work.run_folders() if folder.name not in known | under_way]
+    killed = [run.folder for run in reversed(runs) if run.ending is None]
     left = [path for folder in killed for path in _unfinished(folder)]
     facts = {
-        "kept": len(folders) + len(under_way),
+        "kept": len(runs) + len(under_way),
         "under_way": sorted(under_way),
         "killed": [folder.name for folder in killed],
         "left_files": len(left),
         "unreadable": unread,
     }
-    text = format_count(len(folders) + len(under_way), "run")
+    text = format_count(len(runs) + len(under_way), "run")
     text += f", {len(under_way)} under way" if under_way else ""
-    if newer:
-        text += f"; {_named(newer)} {_are(newer)} of a newer nfrun, which this one does not read"
-        return HealthCheck("runs", PROBLEM, text, "upgrade nfrun, or keep its runs elsewhere: --work DIR", facts)
     if unread:
-        text += f"; the journal of {_named(unread)} cannot be read, so that nothing of it is reused"
+        text += f"; the history does not have {_named(unread)}, so that nothing of it is reused"
         return HealthCheck("runs", NOTE, text, "'nfrun clean' removes what no run needs", facts)
     if killed:
         text += f"; {_named([folder.name for folder in killed])} {_are(killed, 'was', 'were')} killed"
@@ -246,8 +245,8 @@ def _bytes(files: Iterable[Path]) -> int:
 def _tables(work: WorkDir, budget: int | None) -> HealthCheck:
     """Return what tables take of their budget: over it they are removed, and are made again where they are needed."""
     try:
-        with closing(RunIndex(work, read_only=True)) as index:
-            tables = kept_tables(index)
+        with closing(Database(work)) as database:
+            tables = kept_tables(database)
     except HandoffError as error:
         return HealthCheck("tables", PROBLEM, *_parted(str(error)))
     most, size = budget_of(work.path, tables, budget), sum(table.size for table in tables)

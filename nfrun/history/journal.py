@@ -1,14 +1,13 @@
-"""Writes and reads the journal of a run: how it was started, how each node ended, and the files of outputs.
+"""Defines the lines of a run's journal: how it was started, how each node ended, and the files of outputs.
 
-A journal is a file of JSON lines, each with a checksum. Lines are only appended, each with one write, so that a killed
-run leaves all earlier lines readable. `cache/journal_writer.py` writes them, and `run_history.py` finds them.
+A line is a JSON object in the database of the work folder. `cache/journal_writer.py` makes them from the events of a
+run, `database.py` writes and finds them, and `run_history.py` looks for results among them.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,24 +19,15 @@ from nfrun.core.map_spec import MapCounts
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import asdict, field, fields, frozen, values_of
-from nfrun.history.work_dir import JOURNAL
-from nfrun.system.atomic_files import is_same_file, open_regular_file, read_regular_file
-from nfrun.system.checksums import line_checksum
 
-# JSON keys that differ from the field names. They stay, so that existing journals remain readable.
+# JSON keys that differ from the field names. They stay, so that existing lines remain readable.
 _JSON_KEYS = {"key_inputs": "parts", "duration": "took", "schema_digest": "traits", "cell": "matrix"}
 
-
-VERSION = 1
 RESULTS = ("finished", "refused")  # events of lines with a result; the checks of a refused one failed
-_OF_NODES = (b'{"event": "finished"', b'{"event": "refused"', b'{"event": "unfinished"')  # begins the lines of nodes
-_LONGEST_ENDING = 1 << 16  # bytes
 OF_ANOTHER_VERSION = (TypeError, LookupError, AttributeError, ValueError)  # what a line raises that is not understood
 
 
 RUNS_LAST = "it runs when all other nodes have ended"  # the reason of the nodes under `on_failure` and `finally`
-_CHECK = ', "check": "'
-_CHECK_LENGTH = len(_CHECK) + 16 + len('"}')
 STORE = "store"  # the folder for places in a work folder
 _SECOND = 1_000_000  # lines have whole microseconds, which are written three times as fast as fractions
 
@@ -205,7 +195,7 @@ class UnfinishedNode:
 
 @frozen
 class RunHeader:
-    """The first line of a journal.
+    """The first line of a run.
 
     `run` is the id of the run, `pipeline` the name that `WorkDir.pipeline_name` gives. `number` counts the runs in a
     work folder from 1. `at` is when it began, in seconds since 1970. `command` are the words of the command line, none
@@ -220,7 +210,6 @@ class RunHeader:
     run: str
     pipeline: str
     number: int
-    version: int = VERSION
     at: float = 0.0
     command: tuple[str, ...] = ()
     params: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
@@ -235,7 +224,7 @@ class RunHeader:
 
 @frozen
 class RunEnding:
-    """The last line of a journal. `status` is `ok`, `failed` or `cancelled`.
+    """The last line of a run. `status` is `ok`, `failed` or `cancelled`.
 
     `at` is when it ended, in seconds since 1970, and `duration` the seconds between the first and the last event.
     `counts` has the number of nodes by status: ok, reused, failed, skipped, cancelled and, in a run with a selection,
@@ -280,65 +269,24 @@ _UNFINISHED_CELL, _UNFINISHED = LineFields(UnfinishedNode, *_ADDED), LineFields(
 _FAILURE, _FRAME, _STARTED, _ENDED, _CHECKED = map(LineFields, (Failure, Frame, RunHeader, RunEnding, CheckResult))
 
 
-class Journal:
-    """Writes a journal. Not thread-safe.
-
-    With `fsync`, all lines survive a power loss before the next ones are written. `size` is how many bytes are written,
-    and `on_line(start, length, line)` is called for each line that is.
-    """
-
-    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
-        """Create the journal in the folder of the run. Raises OSError, also where there is one already."""
-        self.path = folder / JOURNAL
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._file: int | None = os.open(self.path, flags, 0o600)
-        self._fsync = fsync
-        self.size = 0
-        self.on_line: Callable[[int, int, Mapping[str, Any]], object] = lambda start, length, line: None
-
-    def started(self, started: RunHeader) -> None:
-        """Write the first line. Raises OSError."""
-        self._write([{"event": "started", **_STARTED.as_json(started)}])
-
-    def finished(self, *nodes: FinishedNode) -> None:
-        """Write the lines of finished nodes at once. Raises OSError."""
-        self._write([_finished_line(node) for node in nodes])
-
-    def is_in_place(self) -> bool:
-        """Return whether the journal is the file at its path: its folder may have been removed or renamed."""
-        return self._file is not None and is_same_file(self._file, self.path)
-
-    def unfinished(self, nodes: Iterable[UnfinishedNode]) -> None:
-        """Write the lines of nodes that did not finish, which may be many, at once. Raises OSError."""
-        lines = [_node_json(node, _UNFINISHED_CELL if node.of else _UNFINISHED) for node in nodes]
-        self._write(
-            [{"event": "unfinished", **line, "failure": line["failure"] and asdict(line["failure"])} for line in lines]
-        )
-
-    def ended(self, status: str, **more: Any) -> None:
-        """Write the last line, with the fields of a `RunEnding`. Raises OSError."""
-        self._write([{"event": "ended", **_ENDED.as_json(RunEnding(status, **more))}])
-
-    def close(self) -> None:
-        """Close the file. Closing again does nothing."""
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
-
-    def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        assert self._file is not None
-        written = [with_checksum(json.dumps(line)) for line in lines]
-        left = b"".join(written)
-        while left:  # after a short write the next one raises the reason, such as a full disk; readers skip a torn line
-            left = left[os.write(self._file, left) :]
-        if self._fsync:
-            os.fsync(self._file)
-        for text, line in zip(written, lines, strict=True):
-            self.on_line(self.size, len(text) - 1, line)
-            self.size += len(text)
+def started_line(started: RunHeader) -> dict[str, Any]:
+    """Return the first line of a run."""
+    return {"event": "started", **_STARTED.as_json(started)}
 
 
-def _finished_line(node: FinishedNode) -> dict[str, Any]:
+def ended_line(ending: RunEnding) -> dict[str, Any]:
+    """Return the last line of a run."""
+    return {"event": "ended", **_ENDED.as_json(ending)}
+
+
+def unfinished_line(node: UnfinishedNode) -> dict[str, Any]:
+    """Return the line of a node that did not finish."""
+    line = _node_json(node, _UNFINISHED_CELL if node.of else _UNFINISHED)
+    return {"event": "unfinished", **line, "failure": line["failure"] and asdict(line["failure"])}
+
+
+def finished_line(node: FinishedNode) -> dict[str, Any]:
+    """Return the line of a node that finished."""
     outputs = [output_line(output) for output in node.outputs]
     event = RESULTS[bool(failed_checks(node.checks))]
     return {"event": event, **_node_json(node, _FINISHED_CELL if node.of else _FINISHED), "outputs": outputs}
@@ -356,52 +304,14 @@ def _node_json(node: FinishedNode | UnfinishedNode, fields: LineFields) -> dict[
     return line
 
 
-def read_ends(folder: Path) -> tuple[RunHeader | None, RunEnding | None]:
-    """Return the first and the last line of a journal without reading all of it; None where it has no such line.
-
-    Raises PermissionError. Any other error counts as an empty journal.
-    """
-    try:
-        with open_regular_file(folder / JOURNAL) as file:
-            first = file.readline()
-            file.seek(max(file.tell(), os.fstat(file.fileno()).st_size - _LONGEST_ENDING))
-            last = file.read()
-    except PermissionError:
-        raise
-    except OSError:
-        return None, None
-    contents = _contents(folder, [first.removesuffix(b"\n"), *last.removesuffix(b"\n").split(b"\n")[-1:]])
-    return contents.started, contents.ending
-
-
-def read_journal(folder: Path, *, only: Collection[str] = ()) -> JournalContents:
-    """Read the journal of a run. Skips lines that are torn or damaged, and fields that this nfrun does not have.
-
-    `only` skips all lines of nodes but those that hold one of these texts, as JSON has them.
-
-    A missing or unreadable journal gives empty contents, except that PermissionError is raised. `finished` is empty if
-    the journal has another version.
-    """
-    try:
-        lines = read_regular_file(folder / JOURNAL).split(b"\n")
-    except PermissionError:  # another user's journal exists: don't treat it as missing
-        raise
-    except OSError:
-        lines = []
-    if only:
-        texts = [text.encode() for text in only]
-        lines = [line for line in lines if not line.startswith(_OF_NODES) or any(text in line for text in texts)]
-    return _contents(folder, lines)
-
-
-def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
+def contents_of(folder: Path, lines: Iterable[dict[str, Any]]) -> JournalContents:
+    """Return what the lines of the run with this folder say, without those that are not understood."""
     started: RunHeader | None = None
     results: dict[str, list[FinishedNode]] = {kind: [] for kind in RESULTS}
     unfinished: list[UnfinishedNode] = []
     ending: RunEnding | None = None
-    for data in lines:
-        line = verified_object(data)
-        kind = line.pop("event", None)
+    for line in lines:
+        kind = line.get("event")
         try:
             if kind == "started":
                 started = header_of(line)
@@ -418,8 +328,6 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
                 ending = ending_of(line)
         except OF_ANOTHER_VERSION:
             continue
-    if started is not None and started.version != VERSION:
-        results = {kind: [] for kind in RESULTS}
     finished, refused = (tuple(results[kind]) for kind in RESULTS)
     return JournalContents(folder, started, finished, tuple(unfinished), ending, refused)
 
@@ -435,9 +343,8 @@ def ending_of(line: Mapping[str, Any]) -> RunEnding:
     return RunEnding(**_ENDED.of_line(line))
 
 
-def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
-    """Return the result whose line this is, None if it is no such line or damaged."""
-    line = verified_object(data)
+def finished_node(line: Mapping[str, Any], folder: Path) -> FinishedNode | None:
+    """Return the result whose line this is, None if it is no such line."""
     try:
         return _finished(line, folder) if line.get("event") in RESULTS else None
     except OF_ANOTHER_VERSION:
@@ -476,32 +383,6 @@ def _failure(found: Mapping[str, Any]) -> Failure:
     frames = tuple([Frame(**_FRAME.of_line(frame)) for frame in found["frames"]])
     values = {"cause": Cause(found["cause"]), "frames": frames, "inputs": tuple(found["inputs"])}
     return Failure(**{**_FAILURE.of_line(found), **values})
-
-
-def with_checksum(text: str) -> bytes:
-    """Turn a JSON object into a line of a journal, with its checksum."""
-    return f'{text[:-1]}{_CHECK}{line_checksum(text.encode())}"}}\n'.encode()
-
-
-def journal_lines(data: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield the lines of a journal that are whole: where each begins, its length in bytes, and its object."""
-    start = 0
-    for line in data.split(b"\n"):
-        if found := verified_object(line):
-            yield start, len(line), found
-        start += len(line) + 1
-
-
-def verified_object(line: bytes) -> dict[str, Any]:
-    """Return the object in a line; empty where the checksum does not match."""
-    text, check = line[:-_CHECK_LENGTH] + b"}", line[-_CHECK_LENGTH:]
-    if check != f'{_CHECK}{line_checksum(text)}"}}'.encode():
-        return {}
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def present_address(address: str, run: Path) -> str:

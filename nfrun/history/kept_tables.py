@@ -11,15 +11,13 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen, replace
-from nfrun.history.index_tables import IndexedTable
-from nfrun.history.journal import read_ends
-from nfrun.history.run_index import RunIndex
+from nfrun.history.database import Database, ListedTable
 from nfrun.history.work_dir import INPUTS, WorkDir
 from nfrun.rows.segment_files import segment_totals, segments_in
 from nfrun.system.atomic_files import PARTIAL, atomic_write, make_private, read_regular_file, remove
@@ -37,7 +35,7 @@ MAP = "map"
 _USED = ".used"
 
 
-def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
+def kept_tables(database: Database, busy: Collection[str] = ()) -> list[KeptTable]:
     """Return the tables that runs have left.
 
     Protected are the outputs that a pipeline shows, of its last run and of its last run that ended with `ok`; what the
@@ -46,17 +44,17 @@ def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
     pipelines use. A table that a later run has made again costs nothing to remove, and neither does one that no journal
     names.
     """
-    return _kept(index.tables(), busy)
+    return _kept(database.tables(), busy)
 
 
-def kept_in_place(index: RunIndex, place: Place, *, now: float | None = None) -> list[KeptTable]:
+def kept_in_place(database: Database, place: Place, *, now: float | None = None) -> list[KeptTable]:
     """Return what is in a place that machines share, under the names there, with the protection of `kept_tables`.
 
     What no journal names costs nothing to remove: code, and copies of local outputs. With `now`, in seconds since 1970,
     it is protected for an hour after it was put. Raises PlaceError.
     """
     there = {found.name: found for found in place.names()}
-    named = [table for table in index.stored_tables() if table.run == place.uri and table.file in there]
+    named = [table for table in database.stored_tables() if table.run == place.uri and table.file in there]
     sized = [(Path(table.file), replace(table, size=there[table.file].size)) for table in named]
     others = there.keys() - {table.file for table in named}
     kept = _kept(sized, ())
@@ -79,14 +77,14 @@ def budget_of_place(place: Place, kept: Iterable[KeptTable], budget: int | None)
     return min(_MOST_STORED, (_free_bytes(folder) + sum(table.size for table in kept)) // 10)
 
 
-def remove_stored_over_budget(place: Place, index: RunIndex, budget: int | None) -> None:
+def remove_stored_over_budget(place: Place, database: Database, budget: int | None) -> None:
     """Remove outputs from a place until the others fit the budget. Raises PlaceError."""
-    kept = kept_in_place(index, place, now=time.time())
+    kept = kept_in_place(database, place, now=time.time())
     removed = tables_to_remove(kept, budget_of_place(place, kept, budget))
     place.remove([str(table.path) for table in removed])
 
 
-def _kept(tables: Iterable[tuple[Path, IndexedTable]], busy: Collection[str]) -> list[KeptTable]:
+def _kept(tables: Iterable[tuple[Path, ListedTable]], busy: Collection[str]) -> list[KeptTable]:
     found = []
     cached: dict[tuple[str, str], bool] = {}  # whether a node has `cache: true`, by what its last run says
     pinned: set[tuple[str, ...]] = set()
@@ -102,9 +100,9 @@ def _kept(tables: Iterable[tuple[Path, IndexedTable]], busy: Collection[str]) ->
     return found
 
 
-def may_be_over_budget(work: Path, index: RunIndex, budget: int | None) -> bool:
+def may_be_over_budget(work: Path, database: Database, budget: int | None) -> bool:
     """Return whether tables and segments may take more than the budget. If not, there is no need to list them."""
-    total = index.table_bytes() + segment_bytes(work)
+    total = database.table_bytes() + segment_bytes(work)
     limit = default_budget(_free_bytes(work), total) if budget is None else budget
     return total > limit
 
@@ -121,18 +119,19 @@ def budget_of(work: Path, tables: Iterable[KeptTable], budget: int | None) -> in
     return default_budget(_free_bytes(work), sum(table.size for table in tables))
 
 
-def remove_over_budget(work: Path, tables: Sequence[KeptTable], budget: int | None) -> tuple[int, int]:
+def remove_over_budget(database: Database, tables: Sequence[KeptTable], budget: int | None) -> tuple[int, int]:
     """Remove tables until the others fit the budget; None is the default. Returns the bytes that stay, and the budget.
 
     Raises OSError at the first file that cannot be removed.
     """
+    work = database.work.path
     budget = budget_of(work, tables, budget)
     kept = sum(table.size for table in tables)
-    for table in tables_to_remove(tables, budget):
-        if is_inside(table.path, work):
-            remove(table.path)
-            kept -= table.size
-    return kept, budget
+    removed = [table for table in tables_to_remove(tables, budget) if is_inside(table.path, work)]
+    for table in removed:
+        remove(table.path)
+    database.forget_tables(table.path for table in removed)
+    return kept - sum(table.size for table in removed), budget
 
 
 def _is_first(seen: set[tuple[str, ...]], key: tuple[str, ...]) -> bool:
@@ -190,6 +189,13 @@ def default_budget(free: int, kept: int) -> int:
     return min(_MOST_BYTES, (free + kept) // 10)
 
 
+def remove_unrecorded(database: Database, under_way: Collection[str]) -> None:
+    """Remove what ended runs have written without a line about it: nobody can find it. Ignores errors."""
+    for path in database.unrecorded(under_way):
+        if is_inside(path, database.work.path):
+            remove(path, ignore_errors=True)
+
+
 def remove_old_inputs(work: WorkDir, keep: Collection[Path], budget: int | None) -> None:
     """Remove given tables until the others take at most `budget` bytes, None for the default of kept tables.
 
@@ -203,12 +209,12 @@ def remove_old_inputs(work: WorkDir, keep: Collection[Path], budget: int | None)
     total = sum(size for _, size, _ in found)
     if not found or total <= (budget or 0):
         return
-    with suppress(OSError):
+    with suppress(OSError, HandoffError), closing(Database(work)) as database:
         disk = os.statvfs(work.path)
         limit = default_budget(disk.f_bavail * disk.f_frsize, total) if budget is None else budget
         if total <= limit or not is_inside(work.path / INPUTS / "any", work.path):
             return
-        headers = [read_ends(work.path / "runs" / run)[0] for run in work.runs_under_way()]
+        headers = [database.ends(run)[0] for run in work.runs_under_way()]
         used = {Path(file).name for header in headers if header is not None for file in header.inputs.values()}
         for _, size, path in sorted(found):
             if total > limit and path not in keep and path.name not in used:

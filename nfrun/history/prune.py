@@ -1,20 +1,21 @@
-"""Finds and removes files of the work folder that nfrun no longer needs. Decides by the journals of the runs.
+"""Finds and removes files of the work folder that nfrun no longer needs. Decides by what the runs have recorded.
 
 Tables stay as far as the budget goes. A run stays if it is under way, if it is one of the last runs of its pipeline, or
-if it has a table that any run uses. The journal of any other run stays, without its logs, if it has a result that may
+if it has a table that any run uses. Of any other run its record stays, without its folder, if it has a result that may
 be reused and that no later run has. So pruning turns no reuse into a run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.values import frozen
-from nfrun.history.journal import VERSION, FinishedNode, JournalContents, present_address, read_ends, read_journal
+from nfrun.history.database import Database
+from nfrun.history.journal import FinishedNode, JournalContents, RunHeader, present_address
 from nfrun.history.kept_tables import (
     KeptTable,
     budget_of,
@@ -28,9 +29,8 @@ from nfrun.history.kept_tables import (
     tables_to_remove,
 )
 from nfrun.history.run_history import reader_digest
-from nfrun.history.run_index import RunIndex
 from nfrun.history.run_plan import PLAN
-from nfrun.history.work_dir import INPUTS, JOURNAL, LOGS, WorkDir
+from nfrun.history.work_dir import INPUTS, LOGS, WorkDir
 from nfrun.system.atomic_files import PARTIAL, remove
 from nfrun.system.kept_files import is_inside
 from nfrun.tables.places.base import PlaceError, address_of, place_and_name
@@ -48,10 +48,10 @@ _INPUT = "input "  # begins the names of the key inputs that are reader digests 
 class PrunePlan:
     """The paths to remove.
 
-    `runs` are the folders of whole runs. `files` are files and folders in the runs that stay and in `map/`, and
-    unfinished files of `timings/`, `code/` and `previews/`. `stored` is what is removed from places that machines
-    share. `size` is how many bytes are freed, on disk and there. `outside` are the folders of the work folder in
-    which nothing is removed, as they are, or have, links to what is outside.
+    `runs` are the folders of whole runs, some of which are gone already. `files` are files and folders in the runs that
+    stay and in `map/`, and unfinished files of `timings/`, `code/` and `previews/`. `stored` is what is removed from
+    places that machines share. `size` is how many bytes are freed, on disk and there. `outside` are the folders of the
+    work folder in which nothing is removed, as they are, or have, links to what is outside.
     """
 
     runs: tuple[Path, ...]
@@ -60,8 +60,8 @@ class PrunePlan:
     size: int
     outside: tuple[Path, ...] = ()
 
-    def remove(self) -> None:
-        """Remove all paths, `stored` first, which only the journals of runs name, then `files`.
+    def remove(self, database: Database) -> None:
+        """Remove all paths, `stored` first, which only the records of runs name, then `files`, and the records last.
 
         Raises OSError at the first failure; earlier paths are removed by then.
         """
@@ -69,10 +69,14 @@ class PrunePlan:
             plan.remove()
         for path in (*self.files, *self.runs):
             remove(path)
+        database.forget_tables(self.files)
+        if self.runs:
+            database.remove([folder.name for folder in self.runs])
+            database.shrink()
 
 
 def plan_prune(
-    work: WorkDir,
+    database: Database,
     *,
     budget: int | None = None,
     everything: bool = False,
@@ -84,23 +88,24 @@ def plan_prune(
     With `everything` these are all runs, or those of the pipeline of this name. Otherwise tables may take `budget`
     bytes, None for the default. What belongs to a run under way is not among them. To remove the files, the caller must
     hold the lock of the work folder before it asks for the plan. Calls `on_error(error)` for each place of outputs that
-    cannot be reached, where nothing is removed. Raises OSError if the run folders cannot be listed, or without
-    `on_error` a place cannot be reached, and PermissionError if a journal cannot be read.
+    cannot be reached, where nothing is removed. Raises HandoffError, and OSError if the run folders cannot be listed,
+    or without `on_error` a place cannot be reached.
     """
+    work = database.work
     under_way = work.runs_under_way()
-    folders = work.run_folders()
-    journals = [read_journal(folder) for folder in folders] if not everything or work.has_store() else []
-    tables, removed, places = _over_budget(work, journals, budget, everything=everything, on_error=on_error)
+    headers = {run.folder: run.header for run in database.runs()}
+    folders = [*dict.fromkeys([*work.run_folders(), *headers])]  # some have only one of the two
+    needs_lines = not everything or work.has_store()
+    journals = [database.contents(folder.name) for folder in folders] if needs_lines else []
+    tables, removed, places = _over_budget(database, journals, budget, everything=everything, on_error=on_error)
     if not everything:
         results = {result for place in places for result in place.results}
         needed = _needed(journals, tables, removed, results)
         of_maps = _segments_to_remove(work, {table.path for table in removed})
-    elif pipeline is not None:
-        needed = {folder: None for folder in folders if not _is_of(pipeline, folder)}
-        of_maps = _map_folders_of(work, pipeline)
     else:
-        needed = {}
-        of_maps = _map_folders_of(work, None)
+        of_others = {folder for folder in folders if folder not in headers or headers[folder].pipeline != pipeline}
+        needed = dict.fromkeys(of_others if pipeline is not None else ())
+        of_maps = _map_folders_of(work, pipeline)
     needed |= {folder: None for folder in folders if folder.name in under_way}
     runs = tuple(folder for folder in folders if folder not in needed)
     kept = [journal for journal in journals if journal.folder in needed]
@@ -112,7 +117,7 @@ def plan_prune(
         for path in (_entries(folder) if names is not None else ())
         if path.name not in (names or ())
     ]
-    files += [*of_maps, *_unused_inputs(work, needed)]
+    files += [*of_maps, *_unused_inputs(work, [headers[folder] for folder in needed if folder in headers])]
     if not under_way:
         others = (path for name in ("timings", "code", "previews") for path in _entries(work.path / name))
         files += (path for path in others if path.name.endswith(PARTIAL))
@@ -126,16 +131,14 @@ def plan_prune(
     return PrunePlan(runs, inner, stored, size, tuple(links))
 
 
-def _unused_inputs(work: WorkDir, runs: Iterable[Path]) -> list[Path]:
+def _unused_inputs(work: WorkDir, runs: Iterable[RunHeader]) -> list[Path]:
     """Return the tables that programs have given to runs, and of which none of these runs is."""
-    given = _entries(work.path / INPUTS)
-    headers = [read_ends(folder)[0] for folder in runs] if given else []
-    used = {Path(file).name for header in headers if header is not None for file in header.inputs.values()}
-    return [path for path in given if path.name not in used]
+    used = {Path(file).name for header in runs for file in header.inputs.values()}
+    return [path for path in _entries(work.path / INPUTS) if path.name not in used]
 
 
 def _over_budget(
-    work: WorkDir,
+    database: Database,
     journals: Sequence[JournalContents],
     budget: int | None,
     *,
@@ -152,15 +155,14 @@ def _over_budget(
             raise error
         on_error(error)
 
-    with closing(RunIndex(work, from_journals=True)) as index:
-        of_places = _NO_LIMIT if everything else budget
-        has_store = work.has_store()
-        places = list_places(work, index, journals, budget=of_places, on_error=unreachable) if has_store else []
-        if everything:
-            return [], set(), places
-        last_runs = index.last_runs()
-        busy = [name for name in last_runs if work.is_running(name)]
-        tables = [table for table in kept_tables(index, busy) if table.result is not None]
+    work, of_places = database.work, _NO_LIMIT if everything else budget
+    has_store = work.has_store()
+    places = list_places(database, journals, budget=of_places, on_error=unreachable) if has_store else []
+    if everything:
+        return [], set(), places
+    last_runs = database.last_runs()
+    busy = [name for name in last_runs if work.is_running(name)]
+    tables = [table for table in kept_tables(database, busy) if table.result is not None]
     both = [*tables, *kept_segments(work.path, last_runs, busy)]
     return tables, set(tables_to_remove(both, budget_of(work.path, both, budget))), places
 
@@ -210,16 +212,14 @@ def _needed(
     for header, run in sorted(known, key=lambda pair: pair[0].number, reverse=True):
         left[header.pipeline] = left.get(header.pipeline, _LAST_RUNS) - 1
         results = {_result(header.pipeline, end) for end in run.finished if end.key is not None}
-        if header.version != VERSION:
-            needed[run.folder] = None  # of a newer nfrun
-        elif left[header.pipeline] >= 0 or run.folder in files:
-            needed[run.folder] = files.get(run.folder, set()) | {JOURNAL, PLAN, LOGS, EVIDENCE}
+        if left[header.pipeline] >= 0 or run.folder in files:
+            needed[run.folder] = files.get(run.folder, set()) | {PLAN, LOGS, EVIDENCE}
             seen |= results
         elif not results <= seen and _may_be_reused(run, there):
-            needed[run.folder] = {JOURNAL}
+            needed[run.folder] = ()
             seen |= results
     for folder in files.keys() - needed.keys():
-        needed[folder] = files[folder] | {JOURNAL, PLAN, LOGS, EVIDENCE}
+        needed[folder] = files[folder] | {PLAN, LOGS, EVIDENCE}
     return needed
 
 
@@ -237,11 +237,6 @@ def _may_be_reused(run: JournalContents, there: Collection[tuple[str, str]]) -> 
         return end.key is not None and all((end.key, output.id) in there for output in used)
 
     return any(map(is_reusable, run.finished))
-
-
-def _is_of(pipeline: str, folder: Path) -> bool:
-    header, _ = read_ends(folder)
-    return header is not None and header.pipeline == pipeline
 
 
 def _result(pipeline: str, finished: FinishedNode) -> object:
@@ -323,8 +318,7 @@ class PlaceContents:
 
 
 def list_places(
-    work: WorkDir,
-    index: RunIndex,
+    database: Database,
     journals: Iterable[JournalContents],
     *,
     budget: int | None,
@@ -337,10 +331,10 @@ def list_places(
     from nfrun.tables.places.folder import open_place
 
     found = []
-    for address in places_of(work, journals):
+    for address in places_of(database.work, journals):
         try:
             place = open_place(address)
-            there = kept_in_place(index, place)
+            there = kept_in_place(database, place)
         except PlaceError as error:
             on_error(error)
             continue

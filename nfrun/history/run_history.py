@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, TypeVar, overload
 from nfrun.core.events import OutputRef
 from nfrun.core.output_types import FOLDER, TABLE
 from nfrun.core.values import frozen
-from nfrun.history.index_tables import WITH_DEFINITION, WITH_KEY, WROTE, hash_of, hash_of_definition
-from nfrun.history.journal import FinishedNode, FinishedOutput, read_ends, read_journal
-from nfrun.history.run_index import RunIndex
+from nfrun.history.database import WITH_DEFINITION, WITH_KEY, WROTE, Database, hash_of, hash_of_definition
+from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import NotKeepable, content_of
 
@@ -80,13 +79,12 @@ class RunHistory:
 
     `pipeline` is the name that `WorkDir.pipeline_name` gives, and `profile` is the one with which nodes are compared.
     `warn(message)` is called for each file that is damaged or cannot be read. With `keep_bad`, a damaged file is
-    renamed to `<name>.bad`. Entries are read from the journals when they are first asked for; that raises
-    PermissionError if a journal cannot be read. `checksum(path)` returns that of an output that is a file, or in a
-    folder, which may be remembered."""
+    renamed to `<name>.bad`. Entries are read when they are first asked for. `checksum(path)` returns that of an output
+    that is a file, or in a folder, which may be remembered."""
 
     def __init__(
         self,
-        index: RunIndex,
+        database: Database,
         pipeline: str,
         *,
         warn: Callable[[str], None],
@@ -97,7 +95,7 @@ class RunHistory:
         self._checksum = checksum
         self._profile = profile
         self._last_runs = LazyList(islice(self._runs_of_profile(), _MOST_COMPARED))
-        self._index = index
+        self._database = database
         self._pipeline = pipeline
         self._warn = warn
         self._keep_bad = keep_bad
@@ -118,7 +116,7 @@ class RunHistory:
         """Return what completes a comparison with a result of a run that had another profile, "" if it had this one."""
         folder = entry.folder
         if folder not in self._profiles:
-            header = read_ends(folder)[0] if folder is not None else None
+            header = self._database.ends(folder.name)[0] if folder is not None else None
             self._profiles[folder] = header.profile if header is not None else self._profile
         profile = self._profiles[folder]
         if profile == self._profile:
@@ -127,16 +125,15 @@ class RunHistory:
 
     def _runs_of_profile(self) -> Iterator[Mapping[str, FinishedNode]]:
         """Yield the results of each run with this profile, by node, the latest run first."""
-        for folder in reversed(self._index.work.run_folders()):
-            header, _ = read_ends(folder)
-            if header is not None and (header.pipeline, header.profile) == (self._pipeline, self._profile):
-                journal = read_journal(folder)
+        for run in self._database.runs(self._pipeline):
+            if run.header.profile == self._profile:
+                journal = self._database.contents(run.folder.name)
                 yield {end.node: end for end in (*journal.finished, *journal.refused) if end.key is not None}
 
     def of_node(self, node: str) -> Sequence[FinishedNode]:
         """Return all journal entries of the node, with any cache key or none, the latest run first."""
         if node not in self._by_node:
-            self._by_node[node] = LazyList(self._index.entries(self._pipeline, node))
+            self._by_node[node] = LazyList(self._database.entries(self._pipeline, node))
         return self._by_node[node]
 
     def of_key(self, node: str, key: str) -> Iterator[FinishedNode]:
@@ -146,18 +143,18 @@ class RunHistory:
         """
         last = self.of_node(node)[:1]
         yield from last
-        found = self._index.entries(self._pipeline, node, WITH_KEY, hash_of(key))
+        found = self._database.entries(self._pipeline, node, WITH_KEY, hash_of(key))
         yield from (entry for entry in found if entry not in last)
 
     def has_definition(self, node: str, definition: Mapping[str, str]) -> bool:
         """Return whether a run finished a node with these key inputs, whatever its inputs and files were."""
-        of_definition = self._index.entries(self._pipeline, node, WITH_DEFINITION, hash_of_definition(definition))
+        of_definition = self._database.entries(self._pipeline, node, WITH_DEFINITION, hash_of_definition(definition))
         entries = itertools.chain(self.of_node(node)[:1], of_definition)
         return any(definition.items() <= entry.key_inputs.items() for entry in entries)
 
     def that_wrote(self, node: str) -> Iterator[FinishedNode]:
         """Yield the entries of a node in which it wrote files."""
-        return self._index.entries(self._pipeline, node, WROTE)
+        return self._database.entries(self._pipeline, node, WROTE)
 
     def find(self, finished: FinishedNode, output: str) -> FoundOutput | None:
         """Return where an intact output is, from any run with the same node and key; None if there is none.

@@ -25,7 +25,7 @@ from nfrun.core.values import frozen
 from nfrun.system.atomic_files import PARTIAL, is_same_file, make_folders, name_errors, read_regular_file, remove
 from nfrun.system.kept_files import is_inside
 
-JOURNAL = "journal.jsonl"
+_OLD_JOURNAL = "journal.jsonl"
 CHECKSUMS = "checksums.json"
 LOGS = "logs"
 SCRATCH = "scratch"
@@ -381,7 +381,7 @@ class WorkDir:
 def _number_in_journal(folder: Path) -> int:
     """Return the number of a run of an older version from the first line of its journal, 0 if there is none."""
     with suppress(OSError, ValueError, RecursionError, AttributeError):
-        number = json.loads(read_regular_file(folder / JOURNAL).partition(b"\n")[0]).get("number")
+        number = json.loads(read_regular_file(folder / _OLD_JOURNAL).partition(b"\n")[0]).get("number")
         return number if isinstance(number, int) and 0 <= number < _MAX_RUNS else 0
     return 0
 

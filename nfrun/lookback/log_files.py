@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import escape_controls, file_stem
 from nfrun.core.values import field, frozen
-from nfrun.history.work_dir import JOURNAL, LOGS, is_run_id, run_number
+from nfrun.history.database import Database
+from nfrun.history.work_dir import LOGS, WorkDir, is_run_id, run_number
 from nfrun.lookback.recorded_run import read_node
-from nfrun.lookback.run_reference import REUSED, ListedRun
+from nfrun.lookback.run_reference import ListedRun
 from nfrun.reports.format_units import format_count
 from nfrun.system.logs.node_logs import logs_in
 
@@ -119,7 +120,7 @@ def follow(
     `pause()`, which by default takes 0.2 s. `is_under_way()` tells whether the run still holds its lock: a run that was
     killed writes no end.
     """
-    journal, sign, is_reused = _GrowingFile(folder / JOURNAL), f'"node": {json.dumps(node)}'.encode(), False
+    is_reused, last = False, 0
     readers: dict[int, dict[str, _GrowingFile]] = {}
 
     def rest(attempts: Iterable[Mapping[str, _GrowingFile]]) -> Iterator[str]:
@@ -128,9 +129,11 @@ def follow(
 
     while True:
         ended = not is_under_way()  # asked first, so that the last lines are read afterwards
-        for line in () if ended else journal.new_lines():
-            ended |= line.startswith(b'{"event": "ended"') or (sign in line and REUSED not in line)
-            is_reused |= sign in line
+        with closing(Database(WorkDir(folder.parent.parent))) as database:  # one that stays open is in the run's way
+            for number, line in () if ended else database.lines(folder.name, after=last):
+                last, is_own = number, line.get("node") == node
+                ended |= line.get("event") == "ended" or (is_own and not line.get("reused"))
+                is_reused |= is_own
         found = _log_files(folder, node)
         ended |= is_reused and not found
         for attempt, files in found.items():

@@ -10,6 +10,7 @@ from typing import Any
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import closest_match, ellipsize, file_stem, shortened
 from nfrun.core.values import fields, frozen
+from nfrun.history.database import read_journal
 from nfrun.history.journal import (
     FailedAttempt,
     FinishedNode,
@@ -18,7 +19,6 @@ from nfrun.history.journal import (
     NodeTimes,
     UnfinishedNode,
     attempts_of_line,
-    read_journal,
     times_of_line,
 )
 from nfrun.history.run_history import reader_digest

@@ -1,6 +1,6 @@
 """Lists the runs in a work folder, and finds the work folder and the run that a user names.
 
-A list is read from the first and the last line of each journal. A run is named by a number, an id or its beginning,
+A list is read from the first and the last line of each run. A run is named by a number, an id or its beginning,
 `last`, `last-ok` or `last~2`.
 """
 
@@ -11,7 +11,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -20,25 +20,21 @@ from nfrun.core.events import STATUSES
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import frozen
-from nfrun.history.journal import RunEnding, RunHeader, read_ends
-from nfrun.history.work_dir import JOURNAL, WorkDir, run_number
+from nfrun.history.database import Database, read_journal
+from nfrun.history.journal import RunEnding, RunHeader
+from nfrun.history.work_dir import WorkDir
 from nfrun.history.work_dir import pipeline_file as pipeline_file
 from nfrun.reports.format_units import format_count
-from nfrun.system.atomic_files import read_regular_file
 
 RUNNING, KILLED = "running", "killed"
-_LINE_OF_NODE = re.compile(
-    rb'\{"event": "(?:finished|unfinished)", "node": ("(?:[^"\\]|\\.)*")(?:, "status": "(\w+)")?'
-)
-REUSED = b', "reused": true'  # in a text, its quotes would be escaped
 _TIME = re.compile(r"\d{8}-\d{6}")
 
 
 @frozen
 class ListedRun:
-    """A run in a list: what the first and the last line of its journal say.
+    """A run in a list: what its first and its last line say.
 
-    `status` is `ok`, `failed` or `cancelled`; `running`; or `killed` if the journal has no end and no process holds the
+    `status` is `ok`, `failed` or `cancelled`; `running`; or `killed` if it has no end and no process holds the
     lock of the run. `ending` is None in the last two cases. `at` is when it began, in seconds since 1970, None if that
     is unknown.
     """
@@ -78,21 +74,19 @@ class ListedRun:
 
 
 def list_runs(work: WorkDir, pipeline: str | None = None) -> Iterator[ListedRun]:
-    """Yield the runs of a pipeline, or of all pipelines, the newest first. Reads a journal when it is its turn.
+    """Yield the runs of a pipeline, or of all pipelines, the newest first. Raises OSError and HandoffError.
 
-    Runs whose journal has no readable first line are left out. Raises OSError if the runs cannot be listed, and
-    PermissionError if a journal cannot be read.
+    Runs without a readable first line are left out.
     """
     under_way: Collection[str] | None = None
-    for folder in _newest_first(work):
-        header, ending = read_ends(folder)
-        if header is None or pipeline not in (None, header.pipeline):
-            continue
-        if ending is None and under_way is None:
-            under_way = work.runs_under_way()
-            ending = read_ends(folder)[1]  # it may have ended before the locks were looked at
-        status = ending.status if ending else RUNNING if folder.name in (under_way or ()) else KILLED
-        yield ListedRun(header, folder, status, header.at or _time_of(folder.name), ending)
+    with closing(Database(work)) as database:
+        for run in database.runs(pipeline):
+            ending, id = run.ending, run.folder.name
+            if ending is None and under_way is None:
+                under_way = work.runs_under_way()
+                ending = database.ends(id)[1]  # it may have ended before the locks were looked at
+            status = ending.status if ending else RUNNING if id in (under_way or ()) else KILLED
+            yield ListedRun(run.header, run.folder, status, run.header.at or _time_of(id), ending)
 
 
 def run_before(work: WorkDir, run: ListedRun) -> ListedRun | None:
@@ -110,31 +104,17 @@ def run_before(work: WorkDir, run: ListedRun) -> ListedRun | None:
 
 
 def count_nodes(run: ListedRun) -> dict[str, int]:
-    """Return how many nodes ended with each status, by the last line of a journal, or else by the lines of its nodes.
+    """Return how many nodes ended with each status, by the last line of a run, or else by the lines of its nodes.
 
     A status is missing where it is not recorded: an older nfrun wrote lines of finished nodes only.
     """
     if run.ending is not None and run.ending.counts:
         return dict(run.ending.counts)
-    try:
-        lines = read_regular_file(run.folder / JOURNAL)
-    except OSError:
-        return {}
-    statuses: dict[bytes, str] = {}  # by their last lines: a node has a second one if its table was made again
-    for line in lines.split(b"\n")[:-1]:
-        if found := _LINE_OF_NODE.match(line):
-            statuses[found[1]] = found[2].decode() if found[2] else "reused" if REUSED in line else "ok"
+    journal = read_journal(run.folder)  # a node has a second line if its table was made again
+    statuses = {end.node: "reused" if end.reused else "ok" for end in journal.finished}
+    statuses |= {end.node: end.status for end in journal.unfinished}
     none = dict.fromkeys(STATUSES if run.header.at else ("ok", "reused"), 0)
     return {**none, **Counter(statuses.values())}
-
-
-def _newest_first(work: WorkDir) -> Iterator[Path]:
-    """Yield the folders of the runs. Of older nfrun, the number stands in the journal only."""
-    folders = work.run_folders()
-    yield from (folder for folder in reversed(folders) if run_number(folder.name))
-    headers = [(read_ends(folder)[0], folder) for folder in folders if not run_number(folder.name)]
-    older = [(header.number, folder) for header, folder in headers if header is not None]
-    yield from (folder for _, folder in sorted(older, reverse=True))
 
 
 def _time_of(run_id: str) -> float | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import forked
 import pytest
 from plugin_site import KIND, write_plugin
+from recorded_lines import lines_of
 
 from tests.faults import features
 from tests.faults.dask_cluster import DaskCluster
@@ -103,8 +104,8 @@ def test_a_run_on_a_cluster_gives_what_a_local_run_gives_and_each_goes_on_from_t
         traced = json.loads((there / file).read_text())["traceEvents"]
         titles = [event["args"]["name"] for event in traced if event["name"] == "process_name"]
         assert any(title.endswith(f": worker {next(iter(cluster.addresses()))}") for title in titles)
-    (journal,) = (there / ".nfrun").glob("runs/*/journal.jsonl")
-    workers = {node["worker"] for node in map(json.loads, journal.read_text().splitlines()) if "worker" in node}
+    (run,) = (there / ".nfrun").glob("runs/*")
+    workers = {line["worker"] for line in lines_of(run) if "worker" in line}
     assert workers
     assert workers <= set(cluster.addresses())
     far = json.loads(done.stdout)

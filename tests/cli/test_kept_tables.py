@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nfrun.history.journal import read_journal
+from nfrun.history.database import read_journal
 
 Here = Callable[..., Any]
 

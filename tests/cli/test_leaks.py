@@ -12,6 +12,7 @@ from pathlib import Path
 
 import forked
 import pytest
+from recorded_lines import text_of
 
 VALUE = 'hunter2/Zq+7 "ésesame, and so long that programs break its base64 into lines: /Qx8+t0p'
 LINES = "first-line-of-it\nsecond-line-of-it"
@@ -179,8 +180,7 @@ def test_a_run_writes_no_secret(trial: Trial) -> None:
     assert nodes_of_document["read"]["error"] == "KeyError: 'no ***'"
     assert nodes_of_document["own"]["error"] == "***: own"
     assert nodes_of_document["script"]["error"] == "the script exited with status 3"
-    journal = next(content for path, content in trial.written().items() if path.endswith("journal.jsonl"))
-    assert b"column ***" in journal
+    assert "column ***" in text_of(trial.folder / ".nfrun")
 
 
 def test_secrets_in_shown_tables_are_masked(trial: Trial) -> None:

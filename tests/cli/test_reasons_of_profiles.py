@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import Here
 
-from nfrun.history.journal import read_journal
+from nfrun.history.database import Database, read_journal
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.page.run_data import change_data
 from nfrun.lookback.run_reference import find_run
@@ -112,9 +112,8 @@ def test_a_node_that_the_last_run_of_the_profile_lacks_is_looked_for_in_those_be
     assert here(project, "run", "p.yaml", "-q", "--profile", "prod", "--only", "c").returncode == 0
     run("dev")
     assert run("prod", VALUE)["a"] == "the value 'x' changed"
-    for folder in (project / ".nfrun/runs").iterdir():
-        if json.loads((folder / "journal.jsonl").read_text().partition("\n")[0])["profile"] == "prod":
-            shutil.rmtree(folder)
+    with closing(Database(WorkDir(project / ".nfrun"), print)) as database:
+        database.remove([run.folder.name for run in database.runs() if run.header.profile == "prod"])
     assert run("prod")["a"] == "the value 'x' changed since a run with profile 'dev'"
 
 

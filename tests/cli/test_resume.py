@@ -6,10 +6,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ import forked
 import pytest
 from conftest import Here
 
-from nfrun.history.journal import Journal, read_journal
+from nfrun.history import database_file
+from nfrun.history.database import Journal, read_journal
 
 STEPS = """
 import os, signal, time
@@ -394,8 +397,10 @@ def die(table, context):
     if not Path("dead").exists():
         (context.scratch / "left").touch()
         Path("dead").touch()
-        while '"node": "double"' not in next(Path(".nfrun/runs").glob("*/journal.jsonl")).read_text():
-            time.sleep(0.001)
+        import sqlite3
+        with sqlite3.connect(".nfrun/history.db") as db:
+            while not db.execute("select 1 from lines where node = 'double'").fetchone():
+                time.sleep(0.001)
         os.kill(os.getpid(), signal.SIGKILL)
     log("die")
     return table
@@ -714,6 +719,15 @@ def synced(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replace)
     monkeypatch.setattr(Path, "replace", replace)
+    transaction = database_file.transaction
+
+    @contextmanager
+    def committed(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        with transaction(db):
+            yield db
+        found.append(".nfrun/history.db")
+
+    monkeypatch.setattr(database_file, "transaction", committed)
     return found
 
 
@@ -723,10 +737,11 @@ def test_a_durable_run_syncs_its_files_their_names_and_its_journal(
     for words in ([], ["--resume"]):
         synced.clear()
         assert here(trial.path, "run", "p.yaml", "--durable", *words).returncode == 0
-        run = Path(synced[0]).parent
-        assert synced[:5] == [f"{run}/journal.jsonl", str(run), ".nfrun/runs", ".nfrun", "."]
-        last = max(i for i, path in enumerate(synced) if path == str(run))
-        assert f"{run}/journal.jsonl" in synced[last:]  # the files are synced before the line that names them
+        begun = synced[2:]  # after the first line, and what was looked at
+        run = begun[0]
+        assert begun[:4] == [run, ".nfrun/runs", ".nfrun", "."] and Path(run).parent == Path(".nfrun/runs")
+        last = max(i for i, path in enumerate(synced) if path == run)
+        assert ".nfrun/history.db" in synced[last:]  # the files are synced before the line that names them
         if not words:
             assert len([path for path in synced if path.endswith(".partial")]) == 3
 
@@ -735,8 +750,7 @@ def test_a_durable_run_syncs_new_folders(
     trial: Trial, synced: list[str], here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     assert here(trial.path, "run", "p.yaml", "--durable", "--work", "deep/a/b").returncode == 0
-    run = Path(synced[0]).parent
-    assert synced[1:7] == [str(run), "deep/a/b/runs", "deep/a/b", "deep/a", "deep", "."]
+    assert synced[3:8] == ["deep/a/b/runs", "deep/a/b", "deep/a", "deep", "."]
 
 
 @pytest.mark.parametrize("words", [[], ["--durable"]])
@@ -758,7 +772,7 @@ def test_a_durable_run_syncs_files_of_write_nodes_before_the_journal(
         assert outside == [renamed]
         return
     assert outside == [".", "out", ".", renamed.partition(" -> ")[0], renamed, "out/new"]
-    assert any(step.endswith("journal.jsonl") for step in synced[synced.index("out/new") :])
+    assert any(step == ".nfrun/history.db" for step in synced[synced.index("out/new") :])
 
 
 def test_a_durable_run_syncs_files_reused_from_a_run_that_was_not(
@@ -770,14 +784,14 @@ def test_a_durable_run_syncs_files_reused_from_a_run_that_was_not(
     (first,) = (trial.path / ".nfrun/runs").iterdir()
     done = here(trial.path, "run", "p.yaml", "--durable", "--resume", "--keep", "--json")
     assert {node["status"] for node in json.loads(done.stdout)["nodes"].values()} == {"reused"}
-    run, earlier = str(Path(synced[0]).parent), first.relative_to(trial.path)
+    earlier = first.relative_to(trial.path)
     tables = [f"{earlier}/{path.name}" for path in first.glob("*.arrow")]
     assert len(tables) == 4
     for file in (*tables, "out/n.csv"):
         assert file in synced
         later = synced[synced.index(file) :]
         assert str(Path(file).parent) in later
-        assert f"{run}/journal.jsonl" in later[later.index(str(Path(file).parent)) :]
+        assert ".nfrun/history.db" in later[later.index(str(Path(file).parent)) :]
 
 
 def test_durable_runs_give_the_same_digests(trial: Trial) -> None:
@@ -798,7 +812,7 @@ def test_a_run_with_an_incomplete_journal_fails(
     done = here(trial.path, "run", "p.yaml", "--json")
     document = json.loads(done.stdout)
     assert (done.returncode, document["status"]) == (74, "failed")
-    assert document["error"].endswith("journal.jsonl: No space left on device")
+    assert document["error"].endswith("history.db: No space left on device")
     assert done.stderr.count("No space left on device") == 1
 
 
@@ -814,8 +828,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
     done = here(tmp_path, "run", "p.yaml")
     assert done.returncode == 74
     assert {number: signal.getsignal(number) for number in before} == before
-    (run,) = (tmp_path / ".nfrun/runs").iterdir()
-    assert f"nfrun: cannot write {run}/journal.jsonl: No space left on device\n" in done.stderr
+    assert f"nfrun: cannot write {tmp_path}/.nfrun/history.db: No space left on device\n" in done.stderr
     assert "Traceback" not in done.stderr
 
 

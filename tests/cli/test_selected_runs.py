@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nfrun.core.errors import SelectionError, UsageError
-from nfrun.history.journal import read_journal
+from nfrun.history.database import read_journal
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.session.options import PlanOptions, RunOptions

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import Here
 
-from nfrun.history.journal import read_journal
+from nfrun.history.database import read_journal
 
 STEPS = """
 import os

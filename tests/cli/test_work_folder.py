@@ -20,9 +20,9 @@ import forked
 import pyarrow as pa
 import pytest
 from conftest import Here, wait_until
+from xxhash import xxh3_64_hexdigest
 
 import nfrun
-from nfrun.history.journal import with_checksum
 from nfrun.history.work_dir import WorkDir
 from nfrun.system.checksums import file_checksum
 from nfrun.tables.places.host_cache import HostCache
@@ -114,7 +114,7 @@ def test_run_ids_count_up_within_a_second(folder: Folder) -> None:
     assert all(re.fullmatch(RUN_ID, id) for id in ids)
 
 
-@pytest.mark.parametrize("lost", ["runs", "index.db"])
+@pytest.mark.parametrize("lost", ["runs", "history.db"])
 def test_a_number_is_not_used_again(folder: Folder, lost: str) -> None:
     folder.write("p.yaml", ROWS)
     folder.run()
@@ -377,8 +377,8 @@ VANISH = {
     "work folder renamed": 'mv "$WORK" "$WORK.old"',
     "run folder removed": 'rm -rf "$WORK"/runs/*',
     "run folder renamed": 'mv "$WORK"/runs/* elsewhere',
-    "journal removed": 'rm "$WORK"/runs/*/journal.jsonl',
-    "journal copied": 'cd "$WORK"/runs/*; cp journal.jsonl j; mv j journal.jsonl',
+    "history removed": 'rm "$WORK"/history.db*',
+    "history copied": 'cd "$WORK"; cp history.db h; mv h history.db',
     "another folder in its place": 'mv "$WORK" "$WORK.old"; cp -r "$WORK.old" "$WORK"',
 }
 
@@ -398,7 +398,8 @@ def test_a_folder_that_vanishes_in_mid_run_is_an_error(folder: Folder, how: str,
     folder.write("steps.py", "def rows():\n    return {'n': 1}\n")
     out, err = folder.nfrun("run", "p.yaml", "--json", code=74)
     id = json.loads(out)["run"]
-    told = f"{folder.path}/.nfrun/runs/{id}, the folder of this run, was removed or renamed while the run was under way"
+    what = "history.db, the history of runs," if "history" in how else f"runs/{id}, the folder of this run,"
+    told = f"{folder.path}/.nfrun/{what} was removed or renamed while the run was under way"
     assert json.loads(out)["status"] == "failed"
     assert json.loads(out)["error"] == told
     assert told in err
@@ -466,10 +467,9 @@ LOST = [
     "locks",
     "locks/p.yaml.lock",
     "timings",
-    "index.db",
+    "history.db",
     "runs/*/*.arrow",
     "runs/1-*",
-    "runs/2-*/journal.jsonl",
 ]
 
 
@@ -485,6 +485,10 @@ def test_a_folder_restored_in_part_gives_the_right_result(folder: Folder, lost: 
     assert Path(found["outputs"]["more"]["path"]).is_file()
     assert found["run"] not in before
     assert found["run"].startswith("3-")
+
+
+def with_checksum(text: str) -> bytes:
+    return f'{text[:-1]}, "check": "{xxh3_64_hexdigest(text.encode())}"}}\n'.encode()
 
 
 def old_journal(folder: Folder, id: str, number: int, status: str = "ok") -> None:

@@ -97,5 +97,5 @@ def test_of_a_work_folder_that_is_the_users_only_what_nfrun_has_there_does_not_c
     counts = CountedFiles(users, parts_of_work(users)).counts
     assert [counts(f"{users}/{name}") for name in ("a.csv", "code/b.csv", "in/runs")] == [True] * 3
     assert not any(
-        counts(f"{users}/{name}") for name in ("runs/1-20260101-000000/a.arrow", "lock", "locks/x", "index.db")
+        counts(f"{users}/{name}") for name in ("runs/1-20260101-000000/a.arrow", "lock", "locks/x", "history.db")
     )

@@ -20,7 +20,7 @@ from nfrun.code.watch.recorded_files import WORKING_DIRECTORY
 from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.events import NodeFinished, NodeStarted
 from nfrun.core.observation import Observation
-from nfrun.history.journal import read_journal
+from nfrun.history.database import read_journal
 from nfrun.session.options import RunOptions
 from nfrun.system.checksums import bytes_checksum
 from nfrun.system.logs.node_logs import Logs

@@ -147,8 +147,8 @@ def damage(chance: random.Random, work: Path) -> str:
     files = sorted(path for path in work.rglob("*") if path.is_file() and not path.is_symlink())
     if not files:
         return "nothing is left to damage"
-    # Journals and outputs are damaged more often than other files.
-    weights = [4 if path.suffix in (".jsonl", ".arrow") else 1 for path in files]
+    # The database and outputs are damaged more often than other files.
+    weights = [{".db": 12, ".arrow": 4}.get(path.suffix, 1) for path in files]
     path = chance.choices(files, weights)[0]
     how = chance.choice(WAYS)
     mode = path.stat().st_mode

@@ -20,6 +20,7 @@ import yaml
 from nfrun.core.plan import plan_of
 from nfrun.history import kept_tables
 from nfrun.history.cache import run_cache
+from nfrun.history.database import Database
 from nfrun.history.kept_tables import KeptTable
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.resolve import resolve
@@ -100,9 +101,10 @@ class Edited:
 _choices: dict[Path, list[tuple[list[KeptTable], int]]] = {}  # by work folder: among which tables runs chose
 
 
-def _remove(work: Path, tables: list[KeptTable], budget: int | None) -> tuple[int, int]:
+def _remove(database: Database, tables: list[KeptTable], budget: int | None) -> tuple[int, int]:
+    work = database.work.path
     _choices.setdefault(work, []).append((tables, kept_tables.budget_of(work, tables, budget)))
-    return kept_tables.remove_over_budget(work, tables, budget)
+    return kept_tables.remove_over_budget(database, tables, budget)
 
 
 run_cache.remove_over_budget = _remove  # type: ignore[assignment]

@@ -6,21 +6,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from recorded_lines import lines_of
+
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
-from nfrun.history.journal import (
-    FinishedNode,
-    FinishedOutput,
-    Journal,
-    RunHeader,
-    UnfinishedNode,
-    read_journal,
-    with_checksum,
-)
-from nfrun.history.work_dir import JOURNAL
+from nfrun.history.database import Journal, read_journal
+from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader, UnfinishedNode, contents_of
+from nfrun.history.work_dir import WorkDir
 
 LINES = (
-    '{"event": "started", "run": "r", "pipeline": "p.yaml", "number": 3, "version": 1, "at": 9.5, "command": ["nfrun"],'
+    '{"event": "started", "run": "r", "pipeline": "p.yaml", "number": 3, "at": 9.5, "command": ["nfrun"],'
     ' "params": {"n": 1}, "versions": {"python": "3"}, "host": "h", "secrets": [],'
     ' "profile": "", "inputs": {}, "store": "", "date": ""}',
     '{"event": "finished", "node": "a", "key": "k", "parts": {"text": "t"}, "wrote": {"out.csv": "w"}, "took": 1.5,'
@@ -37,7 +32,7 @@ LINES = (
     ' "inputs": ["a", "c.x"], "tolerated": false}',
     '{"event": "ended", "status": "failed", "at": 10.5, "took": 0.75, "counts": {"ok": 1, "failed": 1}, "error": ""}',
 )
-HEADER = RunHeader("r", "p.yaml", 3, 1, 9.5, ("nfrun",), {"n": 1}, {"python": "3"}, "h")
+HEADER = RunHeader("r", "p.yaml", 3, 9.5, ("nfrun",), {"n": 1}, {"python": "3"}, "h")
 OUTPUT = FinishedOutput("a", 2, 16, "x: int64", "d", 512, "c", "a.1.arrow", "s", "q", True)
 NODE = FinishedNode(
     *("a", "k", {"text": "t"}, (OUTPUT,), {"out.csv": "w"}, 1.5),
@@ -53,21 +48,21 @@ UNFINISHED = UnfinishedNode("b", "failed", FAILURE, 1, 0.5, 0.25, reason="why", 
 
 
 def test_a_journal_is_written_with_these_keys(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    folder = WorkDir(tmp_path).make_run_folder(HEADER.run)
+    journal = Journal(folder)
     journal.started(HEADER)
     journal.finished(NODE)
     journal.unfinished([UNFINISHED])
     journal.ended("failed", at=10.5, duration=0.75, counts={"ok": 1, "failed": 1})
     journal.close()
-    written = [json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines()]
+    written = lines_of(folder)
     expected = [json.loads(line) for line in LINES]
-    assert [list(line) for line in written] == [[*line, "check"] for line in expected]
-    assert [{key: line[key] for key in line if key != "check"} for line in written] == expected
+    assert [list(line) for line in written] == [list(line) for line in expected]
+    assert written == expected
 
 
 def test_a_journal_with_these_keys_is_read(tmp_path: Path) -> None:
-    (tmp_path / JOURNAL).write_bytes(b"".join(with_checksum(line) for line in LINES))
-    found = read_journal(tmp_path)
+    found = contents_of(tmp_path, map(json.loads, LINES))
     assert (found.started, found.ended, found.unfinished) == (HEADER, "failed", (UNFINISHED,))
     (node,) = found.finished
     assert (node.key_inputs, node.duration, node.outputs) == ({"text": "t"}, 1.5, (OUTPUT,))
@@ -77,8 +72,7 @@ def test_a_journal_with_these_keys_is_read(tmp_path: Path) -> None:
 def test_a_journal_without_the_files_that_code_opened_is_read(tmp_path: Path) -> None:
     older = [line.replace(' "reads": {"in.csv": "r"}, "obstacle": "o",', "") for line in LINES]
     assert older[1] != LINES[1]
-    (tmp_path / JOURNAL).write_bytes(b"".join(with_checksum(line) for line in older))
-    (node,) = read_journal(tmp_path).finished
+    (node,) = contents_of(tmp_path, map(json.loads, older)).finished
     assert (node.key, node.wrote, node.reads, node.obstacle) == ("k", {"out.csv": "w"}, {}, "")
 
 
@@ -86,16 +80,17 @@ def test_only_lines_of_cells_have_a_matrix(tmp_path: Path) -> None:
     cell = {"model": "lr", "fold": 0}
     nodes = (replace(NODE, of="a", cell=cell), NODE)
     unfinished = (replace(UNFINISHED, of="b", cell=cell), UNFINISHED)
-    journal = Journal(tmp_path)
+    folder = WorkDir(tmp_path).make_run_folder(HEADER.run)
+    journal = Journal(folder)
     journal.started(HEADER)
     for node in nodes:
         journal.finished(node)
     journal.unfinished(unfinished)
     journal.close()
-    lines = [json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines()[1:]]
+    lines = lines_of(folder)[1:]
     assert [(line.get("of"), line.get("matrix")) for line in lines] == [
         ("a", cell), (None, None), ("b", cell), (None, None)
     ]  # fmt: skip
-    found = read_journal(tmp_path)
+    found = read_journal(folder)
     assert [(node.of, node.cell) for node in found.finished] == [("a", cell), ("", {})]
     assert found.unfinished == unfinished

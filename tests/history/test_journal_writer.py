@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded_lines import lines_of
 
 from nfrun.code.watch.attribution import Attribution
 from nfrun.code.watch.run_watch import RunWatch
@@ -35,19 +34,19 @@ from nfrun.core.events import (
     event_name,
 )
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
+from nfrun.history import database_file
 from nfrun.history.cache.cache_key import CacheKeys, cache_key
 from nfrun.history.cache.journal_writer import JournalWriter
 from nfrun.history.cache.observed_files import ObservedFiles
+from nfrun.history.database import Journal, read_journal
 from nfrun.history.journal import (
     FailedAttempt,
     FinishedNode,
     FinishedOutput,
-    Journal,
     JournalContents,
     NodeTimes,
     UnfinishedNode,
     attempts_of_line,
-    read_journal,
     times_of_line,
 )
 from nfrun.nodes.external_files import ExternalInputs
@@ -62,13 +61,20 @@ def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql",
     return NodeSpec(name, kind, body, inputs, {}, (), needs, {}, cache=True if name == "cached" else None)
 
 
+def run_folder(work: Path) -> Path:
+    """Make the folder of a run in a work folder."""
+    folder = work / "runs" / "1-20260101-000000"
+    folder.mkdir(parents=True)
+    return folder
+
+
 class Trial:
     """A journal writer that gets made-up events of a run of some nodes."""
 
     def __init__(
         self, folder: Path, *specs: NodeSpec, reason: Callable[[str], str] = lambda node: "", shows: str = ""
     ) -> None:
-        self.folder = folder
+        self.folder = run_folder(folder)
         nodes = {spec.id: spec for spec in specs}
         self.pipeline = Pipeline("p.yaml", str(folder), "p", "", {}, {}, nodes, {"shown": OutputId(shows)})
         self.keys = CacheKeys(self.pipeline)
@@ -79,7 +85,7 @@ class Trial:
         )
         self.errors: list[Exception] = []
         self.admitted: list[Event] = []
-        self.journal = Journal(folder)
+        self.journal = Journal(self.folder)
         self.writer = JournalWriter(self.journal, self.pipeline, self.keys, self.observed_files, reason=reason)
         self.writer.on_error = self.errors.append
 
@@ -139,11 +145,11 @@ def test_a_node_is_recorded_when_its_output_is_published(tmp_path: Path) -> None
     assert trial.nodes == []
     trial.published("a")
     (finished,) = trial.contents.finished
-    path = tmp_path / "a.1.arrow"
+    path = trial.folder / "a.1.arrow"
     output = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, file_checksum(path), "a.1.arrow", "traits")
     key_inputs = dict(trial.keys.key_inputs("a", inputs={}, needs={}))
     assert finished == FinishedNode(
-        "a", cache_key(key_inputs), key_inputs, (output,), {}, 0.5, folder=tmp_path, times=(0,) * 7
+        "a", cache_key(key_inputs), key_inputs, (output,), {}, 0.5, folder=trial.folder, times=(0,) * 7
     )
 
 
@@ -227,7 +233,7 @@ def test_a_reused_node_is_recorded_with_its_earlier_key(tmp_path: Path) -> None:
     trial.ended("a", reused=True)
     (finished,) = trial.contents.finished
     assert finished == FinishedNode(
-        "a", "k", {"text": "t"}, (before,), {"w": "c"}, 9.0, reused=True, folder=tmp_path, home="old"
+        "a", "k", {"text": "t"}, (before,), {"w": "c"}, 9.0, reused=True, folder=trial.folder, home="old"
     )
     assert trial.reported == ["node_finished a"]
 
@@ -400,7 +406,7 @@ def test_a_result_whose_check_failed_has_a_line_of_its_own_that_is_no_end(tmp_pa
     trial.published("a")
     assert "output_published b" not in trial.reported
     assert (trial.nodes, [end.status for end in trial.contents.unfinished]) == (["a"], ["failed"])
-    lines = [json.loads(line) for line in trial.journal.path.read_text().splitlines()]
+    lines = lines_of(trial.folder)
     assert [(line["event"], line["node"]) for line in lines] == [
         *(("unfinished", "b"), ("finished", "a"), ("refused", "b"))
     ]
@@ -422,20 +428,15 @@ def test_a_result_whose_check_failed_while_its_code_changed_is_not_kept(tmp_path
     (tmp_path / "in.csv").write_text("a\n2\n")
     trial.emit(failed)
     trial.published("a")
-    assert '"refused"' not in trial.journal.path.read_text()
+    assert trial.contents.refused == ()
 
 
 def test_nodes_that_did_not_finish_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = Trial(tmp_path, *map(node, "abc"))
-    write, writes = os.write, []
-
-    def counted(file: int, data: bytes) -> int:
-        writes.append(data)
-        return write(file, data)
-
-    monkeypatch.setattr("nfrun.history.journal.os.write", counted)
+    transaction, written = database_file.transaction, []
+    monkeypatch.setattr(database_file, "transaction", lambda db: written.append(db) or transaction(db))
     trial.emit(*(NodeSkipped(1.0, name, "x") for name in "abc"))
-    assert len(writes) == 1
+    assert len(written) == 1
     assert len(trial.contents.unfinished) == 3
 
 
@@ -450,7 +451,7 @@ def test_a_failure_that_cannot_be_written_is_reported_all_the_same(
     monkeypatch.setattr(trial.journal, "unfinished", full)
     trial.emit(NodeFailed(1.0, "a", 1, FAILURE))
     assert trial.reported == ["node_failed a"]
-    assert [str(error) for error in trial.errors] == [f"cannot write {tmp_path}/journal.jsonl: No space left on device"]
+    assert [str(error) for error in trial.errors] == [f"cannot write {tmp_path}/history.db: No space left on device"]
 
 
 def test_the_end_of_the_run_is_recorded(tmp_path: Path) -> None:
@@ -468,7 +469,7 @@ def test_a_write_error_is_reported_once_and_stops_the_journal(tmp_path: Path, mo
     monkeypatch.setattr(trial.journal, "finished", full)
     trial.ended("a", has_output=False)
     trial.ended("b", has_output=False)
-    message = f"cannot write {tmp_path}/journal.jsonl: No space left on device"
+    message = f"cannot write {tmp_path}/history.db: No space left on device"
     (error,) = trial.errors
     assert isinstance(error, HandoffError)
     assert (str(error), error.errno) == (message, errno.ENOSPC)
@@ -556,7 +557,7 @@ def test_a_run_whose_journal_cannot_be_ended_is_not_ok(
 
     monkeypatch.setattr(trial.journal, method, full)
     trial.emit(RunFinished(1.0, "ok"))
-    message = f"cannot write {tmp_path}/journal.jsonl: No space left on device"
+    message = f"cannot write {tmp_path}/history.db: No space left on device"
     assert trial.admitted == [RunFinished(1.0, "failed", message, Cause.IO)]
 
 
@@ -606,7 +607,7 @@ def test_the_gravest_cause_counts_if_the_journal_cannot_be_ended(
 
     monkeypatch.setattr(trial.journal, "ended", full)
     trial.emit(end)
-    message = reported.error.replace("FULL", f"cannot write {tmp_path}/journal.jsonl: No space left on device")
+    message = reported.error.replace("FULL", f"cannot write {tmp_path}/history.db: No space left on device")
     assert trial.admitted == [trial.writer.end] == [replace(reported, error=message)]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from nfrun.core.pipeline import Pipeline
+from nfrun.history.database import Database
 from nfrun.history.kept_tables import FolderUse, folder_uses, kept_segments, leftovers, mark_used, segment_bytes
-from nfrun.history.prune import plan_prune
+from nfrun.history.prune import PrunePlan, plan_prune
 from nfrun.history.work_dir import WorkDir
 from nfrun.rows.segments import SegmentFile, encoded
 
@@ -86,6 +88,11 @@ def work(tmp_path: Path) -> WorkDir:
     return WorkDir(tmp_path / ".nfrun")
 
 
+def planned(work: WorkDir, **how: Any) -> PrunePlan:
+    with closing(Database(work)) as database:
+        return plan_prune(database, **how)
+
+
 def running(work: WorkDir, name: str, stack: ExitStack) -> None:
     pipeline = Pipeline(name, str(work.path.parent), name, "", {}, {}, {}, {})
     stack.enter_context(work.start_run(pipeline))
@@ -100,11 +107,11 @@ def test_clean_removes_the_cheapest_segments_over_the_budget(work: WorkDir) -> N
     use(work.path, "c", 3, cached=True)
     size = cheap.stat().st_size
     with work.lock():
-        assert plan_prune(work, budget=3 * size).files == ()
-        assert plan_prune(work, budget=2 * size).files == (cheap.parent,)
-        plan = plan_prune(work, budget=0)
+        assert planned(work, budget=3 * size).files == ()
+        assert planned(work, budget=2 * size).files == (cheap.parent,)
+        plan = planned(work, budget=0)
         assert plan.files == (cheap.parent, dear.parent) and plan.size > 2 * size
-        plan.remove()
+        plan.remove(Database(work, print))
     assert cached.exists() and not dear.parent.exists() and not cheap.parent.exists()
 
 
@@ -114,8 +121,8 @@ def test_clean_all_removes_the_results_of_all_or_of_one_pipeline(work: WorkDir) 
         for pipeline in pipelines:
             use(work.path, name, 1, pipeline, cached=True)
     with work.lock():
-        assert plan_prune(work, everything=True, pipeline="p.yaml").files == (of_p,)
-        assert plan_prune(work, everything=True).files == (of_p, of_both, of_q, of_none)
+        assert planned(work, everything=True, pipeline="p.yaml").files == (of_p,)
+        assert planned(work, everything=True).files == (of_p, of_both, of_q, of_none)
 
 
 def test_nothing_that_a_run_under_way_may_use_is_removed(work: WorkDir) -> None:
@@ -124,5 +131,5 @@ def test_nothing_that_a_run_under_way_may_use_is_removed(work: WorkDir) -> None:
     use(work.path, "b", 1, "q.yaml")
     with ExitStack() as stack:
         running(work, "p.yaml", stack)
-        assert plan_prune(work, everything=True).files == (folders[1],)
-        assert plan_prune(work, budget=0).files == (folders[1],)
+        assert planned(work, everything=True).files == (folders[1],)
+        assert planned(work, budget=0).files == (folders[1],)

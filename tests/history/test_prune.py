@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded_lines import lines_of
 from written_run import write_run
 
 from nfrun.core.pipeline import OutputId, Pipeline
+from nfrun.history.database import Database
 from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader, UnfinishedNode
 from nfrun.history.kept_tables import kept_tables, remove_old_inputs, remove_over_budget
-from nfrun.history.prune import plan_prune
-from nfrun.history.run_index import RunIndex
-from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
+from nfrun.history.prune import PrunePlan, plan_prune
+from nfrun.history.work_dir import LOGS, WorkDir
 
 PAGE = 4096
 _OTHERS = (
@@ -42,13 +43,13 @@ class Trial:
         cached: str = "",
         key: str = "k",
         journal: bool = True,
-        version: int = 1,
         outputs: bool = True,
         tables: bool = True,
         home: str = "",
         shown: bool = True,
         read: Sequence[str] = (),
         unfinished: Sequence[UnfinishedNode] = (),
+        id: str = "",
     ) -> Path:
         """Make a run in which these nodes finished under the key `key`, with a page of data each.
 
@@ -56,7 +57,7 @@ class Trial:
         the tables `read` as inputs, by their nodes.
         """
         self.number += 1
-        header = RunHeader(f"20260101-{self.number:06}-abcdef", pipeline, self.number, version)
+        header = RunHeader(id or f"20260101-{self.number:06}-abcdef", pipeline, self.number)
         ends = []
         for node in nodes:
             file, content = f"{node}.1.arrow", f"d {node}"
@@ -69,13 +70,19 @@ class Trial:
             table.unlink()
         return folder
 
+    def plan(self, **how: Any) -> PrunePlan:
+        """Return what would be removed."""
+        with closing(Database(self.work)) as database:
+            return plan_prune(database, **how)
+
     def pruned(self, *, budget: int = 1 << 40, everything: bool = False) -> list[str]:
         """Prune, and return the removed paths relative to the work folder."""
-        found = plan_prune(self.work, budget=budget, everything=everything)
-        found.remove()
+        with closing(Database(self.work, print)) as database:
+            found = plan_prune(database, budget=budget, everything=everything)
+            found.remove(database)
         gone = [*found.runs, *found.files]
         assert not any(os.path.lexists(path) for path in gone)
-        again = plan_prune(self.work, budget=budget, everything=everything)
+        again = self.plan(budget=budget, everything=everything)
         assert not again.runs
         assert not again.files
         return sorted(str(path.relative_to(self.work.path)) for path in gone)
@@ -103,7 +110,7 @@ def test_tables_over_the_budget_go_and_their_runs_stay(trial: Trial) -> None:
     assert trial.pruned(budget=3 * PAGE) == [f"runs/{one.name}/a.1.arrow"]
     assert trial.pruned(budget=0) == [f"runs/{one.name}/b.1.arrow"]  # those of the last run are its outputs
     assert (two / "a.1.arrow").exists()
-    assert (one / JOURNAL).exists()
+    assert [line["event"] for line in lines_of(one)] == ["started", "finished", "finished", "ended"]
 
 
 def test_runs_before_the_last_100_go_if_their_tables_are_gone(trial: Trial) -> None:
@@ -155,7 +162,7 @@ def test_the_journal_of_an_old_run_stays_whose_last_node_is_reused_without_a_tab
     """As that of a `write` node, whose table nobody reads."""
     folder = old(trial, "a", "written", read=["a"], shown=False)
     assert trial.pruned() == [f"runs/{folder.name}/{LOGS}"]
-    assert (folder / JOURNAL).exists()
+    assert len(lines_of(folder)) == 4
 
 
 def test_an_old_run_goes_of_which_all_nodes_would_run_again(trial: Trial) -> None:
@@ -170,22 +177,21 @@ def test_what_belongs_to_a_run_under_way_stays(trial: Trial) -> None:
     with WorkDir(trial.work.path).start_run(spec) as start:
         name = trial.work.pipeline_name(spec)
         trial.number = start.number
-        other = trial.run("a", key="k1", pipeline=name, ended="")
-        running = other.rename(other.with_name(start.run))
+        running = trial.run("a", key="k1", pipeline=name, ended="", id=start.run)
         (running / "b.1.arrow.partial").touch()
         mine = trial.run("a", key="k0", pipeline=name, ended="failed", shown=False)
         again = trial.run("a", key="k1", ended="failed")
-        plan = plan_prune(trial.work, budget=0)
+        plan = trial.plan(budget=0)
         assert (plan.runs, plan.files) == ((), ())
-        assert plan_prune(trial.work, everything=True).runs == (first, mine, again)
-    assert plan_prune(trial.work, budget=0).files == (running / "a.1.arrow", running / "b.1.arrow.partial")
+        assert trial.plan(everything=True).runs == (first, mine, again)
+    assert trial.plan(budget=0).files == (running / "a.1.arrow", running / "b.1.arrow.partial")
 
 
 def test_with_everything_of_a_pipeline_other_runs_stay(trial: Trial) -> None:
     folders = [trial.run("a", pipeline=name) for name in ("p.yaml", "q.yaml", "p.yaml 0123")]
     torn = trial.run("a", journal=False)
-    assert plan_prune(trial.work, everything=True, pipeline="q.yaml").runs == (folders[1],)
-    assert plan_prune(trial.work, everything=True, pipeline="q.yaml").files == ()
+    assert trial.plan(everything=True, pipeline="q.yaml").runs == (folders[1],)
+    assert trial.plan(everything=True, pipeline="q.yaml").files == ()
     assert torn.exists()
 
 
@@ -194,26 +200,18 @@ def test_what_is_kept_of_printed_rows_goes_with_all_runs(trial: Trial) -> None:
     paths[0].parent.mkdir(parents=True)
     for path in paths:
         path.write_text("rows")
-    assert plan_prune(trial.work).files == ()
-    assert plan_prune(trial.work, everything=True, pipeline="q.yaml").files == (paths[1],)
-    assert plan_prune(trial.work, everything=True).files == tuple(paths)
+    assert trial.plan().files == ()
+    assert trial.plan(everything=True, pipeline="q.yaml").files == (paths[1],)
+    assert trial.plan(everything=True).files == tuple(paths)
 
 
 def test_a_table_that_came_back_stays(trial: Trial) -> None:
     folder = trial.run("a", cached="a", ended="failed", shown=False)
     (folder / "a.1.arrow").rename(folder / "away")
-    with closing(RunIndex(trial.work)) as index:
-        assert index.tables() == []
+    with closing(Database(trial.work)) as database:
+        assert database.tables() == []
     (folder / "away").rename(folder / "a.1.arrow")
     assert trial.pruned(budget=0) == []
-
-
-def test_what_a_newer_nfrun_has_written_stays(trial: Trial) -> None:
-    folder = trial.run("a", version=2)
-    (folder / "unknown.arrow").touch()
-    for _ in range(100):
-        trial.run("b", tables=False)
-    assert trial.pruned() == []
 
 
 def test_outputs_of_cached_nodes_stay_under_every_key_from_the_latest_run(trial: Trial) -> None:
@@ -295,10 +293,9 @@ def test_a_hard_linked_file_counts_once_when_its_last_name_goes(trial: Trial) ->
     first, second = trial.run("a"), trial.run("a")
     (second / "a.1.arrow").unlink()
     os.link(first / "a.1.arrow", second / "a.1.arrow")
-    pages = sum(512 * (folder / JOURNAL).stat().st_blocks for folder in (first, second))
-    plan = plan_prune(trial.work, budget=0)
+    plan = trial.plan(budget=0)
     assert (plan.files, plan.size) == ((first / "a.1.arrow",), 0)
-    assert plan_prune(trial.work, everything=True).size == PAGE + pages
+    assert trial.plan(everything=True).size == PAGE
 
 
 @pytest.mark.parametrize("budget", [0, None])
@@ -316,8 +313,9 @@ def test_nothing_is_removed_outside_of_the_work_folder(tmp_path: Path, link: str
     top.rename(tmp_path / "disk")
     top.symlink_to(tmp_path / "disk")
     before = sorted(path for path in (tmp_path / "disk").rglob("*"))
-    plan = plan_prune(trial.work, everything=True) if budget is None else plan_prune(trial.work, budget=budget)
-    plan.remove()
+    plan = trial.plan(everything=True) if budget is None else trial.plan(budget=budget)
+    with closing(Database(trial.work, print)) as database:
+        plan.remove(database)
     after = sorted(path for path in (tmp_path / "disk").rglob("*"))
     if link:
         assert after == before
@@ -337,7 +335,7 @@ def test_what_is_over_the_budget_stays_where_a_link_leads_out(tmp_path: Path, is
         (trial.work.path / name).rename(tmp_path / name)
         (trial.work.path / name).symlink_to(tmp_path / name)
     remove_old_inputs(trial.work, (), 10)
-    with closing(RunIndex(trial.work, from_journals=True)) as index:
-        kept, _ = remove_over_budget(trial.work.path, kept_tables(index), 0)
+    with closing(Database(trial.work, print)) as database:
+        kept, _ = remove_over_budget(database, kept_tables(database), 0)
     assert (first / "a.1.arrow").exists() == (trial.work.path / "inputs" / "x.arrow").exists() == is_link
     assert kept == PAGE * (1 + is_link)  # that of the last run is protected

@@ -17,7 +17,8 @@ from nfrun.engine.event_dispatch import EventDispatcher
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.runner import Run
 from nfrun.history.cache.run_cache import RunCache
-from nfrun.history.journal import RunHeader, read_journal
+from nfrun.history.database import read_journal
+from nfrun.history.journal import RunHeader
 from nfrun.history.work_dir import WorkDir
 from nfrun.tables.store import TableStore
 

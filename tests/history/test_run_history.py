@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from recorded_lines import rewrite_lines
 
-from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader
+from nfrun.history import database
+from nfrun.history.database import Database, Journal
+from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader
 from nfrun.history.run_history import RunHistory
-from nfrun.history.run_index import RunIndex
-from nfrun.history.work_dir import JOURNAL, WorkDir
+from nfrun.history.work_dir import WorkDir
 from nfrun.system.checksums import bytes_checksum, file_checksum
 
 NAMES = [f"20260101-00000{i}-abcdef" for i in range(3)]
@@ -47,8 +49,7 @@ class Trial:
                 path.unlink()
                 outputs[-1] = FinishedOutput(name, 1, 8, "n: int64", f"digest of {name}", 9, "", None)
         journal = Journal(folder)
-        # The numbers fall while the names rise: only the number of a run gives its order.
-        journal.started(RunHeader(NAMES[number], pipeline, 10 - number))
+        journal.started(RunHeader(NAMES[number], pipeline, number))
         journal.finished(FinishedNode("a", key, parts or {"text": str(number)}, tuple(outputs), wrote))
         if ended:
             journal.ended(ended)
@@ -56,7 +57,7 @@ class Trial:
         return folder
 
     def history(self, *, keep_bad: bool = True, pipeline: str = "p.yaml") -> RunHistory:
-        return RunHistory(RunIndex(self.work), pipeline, warn=self.warnings.append, keep_bad=keep_bad)
+        return RunHistory(Database(self.work), pipeline, warn=self.warnings.append, keep_bad=keep_bad)
 
 
 def found(history: RunHistory, output: str) -> Path | None:
@@ -70,10 +71,10 @@ def trial(tmp_path: Path) -> Trial:
     return Trial(tmp_path)
 
 
-def test_the_latest_comes_first_by_number_and_not_by_name(trial: Trial) -> None:
+def test_the_latest_comes_first(trial: Trial) -> None:
     folders = [trial.run(number, {"a": b"data"}) for number in range(3)]
     history = trial.history()
-    assert [end.folder for end in history.of_node("a")] == folders
+    assert [end.folder for end in history.of_node("a")] == folders[::-1]
     assert list(history.of_node("b")) == []
 
 
@@ -94,14 +95,14 @@ def test_entries_are_found_by_key_and_by_definition_without_reading_all_others(
     for number, key in enumerate("xyz"):
         trial.run(number, {"a": b"data"}, key=key)
     read: list[str] = []
-    entry = RunIndex._entry
-    monkeypatch.setattr(RunIndex, "_entry", lambda *line: read.append(line[1]) or entry(*line))
+    read_node = database.finished_node
+    monkeypatch.setattr(database, "finished_node", lambda line, run: read.append(run.name) or read_node(line, run))
     history = trial.history()
-    assert [end.key for end in history.of_key("a", "z")] == ["x", "z"], "the latest one comes with it"
-    assert [end.key for end in history.of_key("a", "w")] == ["x"]
-    assert read == [NAMES[0], NAMES[2]]
+    assert [end.key for end in history.of_key("a", "x")] == ["z", "x"], "the latest one comes with it"
+    assert [end.key for end in history.of_key("a", "w")] == ["z"]
+    assert read == [NAMES[2], NAMES[0]]
     assert [history.has_definition("a", {"text": text}) for text in ("0", "2", "3")] == [True, True, False]
-    assert read == [NAMES[0], NAMES[2], NAMES[2]]
+    assert read == [NAMES[2], NAMES[0], NAMES[0]]
     assert [*history.that_wrote("a")] == []
 
 
@@ -110,7 +111,7 @@ def test_entries_of_runs_that_wrote_files_are_found_with_each_key(trial: Trial) 
     for number, key in enumerate("xyz"):
         trial.run(number, {}, key=key, wrote={"out.csv": "1"} if key == "y" else {})
     history = trial.history()
-    assert [end.key for end in history.of_key("a", "z")] == ["x", "y", "z"]
+    assert [end.key for end in history.of_key("a", "x")] == ["z", "y", "x"]
     assert [end.key for end in history.that_wrote("a")] == ["y"]
 
 
@@ -131,8 +132,8 @@ def test_an_unchanged_file_is_used(trial: Trial) -> None:
 
 
 def test_the_file_of_another_run_with_the_same_key_is_used(trial: Trial) -> None:
-    trial.run(0, {"a": None})
-    folder = trial.run(1, {"a": b"data"})
+    folder = trial.run(0, {"a": b"data"})
+    trial.run(1, {"a": None})
     history = trial.history()
     assert found(history, "a") == folder / "a.1.arrow"
 
@@ -195,8 +196,8 @@ def test_without_keep_bad_a_damaged_file_is_not_renamed(trial: Trial) -> None:
 
 
 def test_a_damaged_file_does_not_hide_a_sound_one(trial: Trial) -> None:
-    flipped(trial.run(0, {"a": b"data"}) / "a.1.arrow")
-    folder = trial.run(1, {"a": b"data"})
+    folder = trial.run(0, {"a": b"data"})
+    flipped(trial.run(1, {"a": b"data"}) / "a.1.arrow")
     history = trial.history()
     assert found(history, "a") == folder / "a.1.arrow"
     assert len(trial.warnings) == 1
@@ -237,14 +238,16 @@ def test_a_reused_output_is_found_in_the_run_that_made_it(trial: Trial) -> None:
     outputs = tuple(replace(output, home=first.name) for output in entry.outputs)
     journal.finished(replace(entry, outputs=outputs, reused=True))
     journal.close()
-    (first / JOURNAL).unlink()
+    rewrite_lines(first, lambda line: None)
     history = trial.history()
     assert found(history, "a") == first / "a.1.arrow"
 
 
 def test_a_journal_without_its_first_line_is_ignored(trial: Trial) -> None:
-    path = trial.run(0, {"a": b"data"}) / JOURNAL
-    path.write_bytes(path.read_bytes().partition(b"\n")[2])
+    folder = trial.work.make_run_folder(NAMES[0])
+    journal = Journal(folder)
+    journal.finished(FinishedNode("a", "k", {}, (), {}))
+    journal.close()
     assert list(trial.history().of_node("a")) == []
 
 

@@ -15,10 +15,10 @@ from written_run import write_run
 from nfrun.core.health import NOTE, OK, PROBLEM
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history.health import check_reuse, check_unseen, check_work_dir
-from nfrun.history.journal import VERSION, FinishedNode, FinishedOutput, RunHeader
+from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader
 from nfrun.history.work_dir import SCRATCH, WorkDir, close_lock, lockers, new_run_id, open_lock
 from nfrun.session.health import check_clock
-from nfrun.system.health import Mount
+from nfrun.system.mounts import Mount
 
 
 @pytest.fixture
@@ -86,16 +86,17 @@ def test_what_killed_runs_have_left(work: WorkDir) -> None:
     assert (found.level, found.text, found.advice) == (NOTE, text, "'nfrun clean' removes them")
 
 
-def test_journals_that_cannot_be_read(work: WorkDir) -> None:
+def test_runs_that_cannot_be_read(work: WorkDir) -> None:
     keep(work, 1)
     (work.path / "runs/2-20260101-000000").mkdir()
     found = check_work_dir(work, None)[1]
-    text = "2 runs; the journal of run 2 cannot be read, so that nothing of it is reused"
+    text = "1 run; the history does not have run 2, so that nothing of it is reused"
     assert (found.level, found.text) == (NOTE, text)
-    write_run(work, RunHeader("3-20260101-000003", "p.yaml", 3, VERSION + 1))
-    found = check_work_dir(work, None)[1]
-    assert (found.level, found.text) == (PROBLEM, "3 runs; run 3 is of a newer nfrun, which this one does not read")
-    assert found.advice == "upgrade nfrun, or keep its runs elsewhere: --work DIR"
+    (work.path / "history.db").write_bytes(b"no database, and longer than the head of one" * 99)
+    _, found, tables = check_work_dir(work, None)
+    text = f"{work.path}/history.db cannot be used: file is not a database"
+    assert [(check.level, check.text) for check in (found, tables)] == [(PROBLEM, text)] * 2
+    assert found.advice == "'nfrun run' keeps it under another name, and makes another"
 
 
 def test_tables_near_their_budget(work: WorkDir) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from nfrun.history.journal import FinishedNode, Journal, RunHeader, UnfinishedNode
+from nfrun.history.database import Journal
+from nfrun.history.journal import FinishedNode, RunHeader, UnfinishedNode
 from nfrun.history.work_dir import WorkDir
 
 
@@ -18,9 +19,9 @@ def write_run(
     ended: str = "ok",
     is_torn: bool = False,
 ) -> Path:
-    """Write the journal of a run, and a file for each output that it has made itself. Returns its folder.
+    """Write the lines of a run, and a file for each output that it has made itself. Returns its folder.
 
-    With an empty `ended` the journal has no end, and if it `is_torn` no first line.
+    With an empty `ended` the run has no end, and if it `is_torn` no first line.
     """
     folder = work.make_run_folder(header.run)
     journal = Journal(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,9 +12,9 @@ from typing import Any
 
 import forked
 from conftest import Here
+from recorded_lines import rewrite_lines
 
-from nfrun.history.journal import read_ends, with_checksum
-from nfrun.history.work_dir import JOURNAL
+from nfrun.history.database import read_ends
 
 STEPS = """
 import os
@@ -120,11 +119,7 @@ class Project:
 
     def rewrite_journal(self, number: int, rewrite: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
         """Replace the lines of the journal of a run. Lines for which `rewrite` returns None are left out."""
-        path = self.folder_of(number) / JOURNAL
-        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
-        for line in lines:
-            del line["check"]
-        path.write_bytes(b"".join(with_checksum(json.dumps(new)) for line in lines if (new := rewrite(line))))
+        rewrite_lines(self.folder_of(number), rewrite)
 
     def table(self, number: int, name: str) -> Path:
         """Return the file of an output in the folder of a run."""
@@ -143,7 +138,7 @@ def new_project(folder: Path, here: Here | None = None) -> Project:
 def as_older(line: dict[str, Any]) -> dict[str, Any] | None:
     """Return a line of a journal as nfrun wrote it before it recorded how runs were started and how they failed."""
     keys = {
-        "started": ("event", "run", "pipeline", "number", "version"),
+        "started": ("event", "run", "pipeline", "number"),
         "finished": ("event", "node", "key", "parts", "outputs", "wrote", "took", "reused", "cached"),
         "ended": ("event", "status"),
     }

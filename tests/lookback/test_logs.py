@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import Here
 from kept_runs import Kept, failure, finished
+from recorded_lines import Line, add_line
 
-from nfrun.history.journal import UnfinishedNode, with_checksum
-from nfrun.history.work_dir import JOURNAL
+from nfrun.history.journal import UnfinishedNode
 from nfrun.lookback.log_files import follow
 
 
@@ -111,22 +111,17 @@ class Steps:
         next(self.steps)()
 
 
-def add_line(run: Path, text: str) -> None:
-    with (run / JOURNAL).open("ab") as file:
-        file.write(with_checksum(text))
-
-
 def test_a_run_is_followed_until_the_node_has_ended(kept: Kept) -> None:
     run = kept.add(1, "")
     steps = Steps(
         lambda: kept.log(run, "a", "stdout", "one\ntw"),
         lambda: kept.log(run, "a", "stdout", "one\ntwo\n"),
         lambda: kept.log(run, "a", "stderr", "err"),
-        lambda: add_line(run, '{"event": "finished", "node": "other"}'),
+        lambda: add_line(run, {"event": "finished", "node": "other"}),
         lambda: kept.log(run, "a", "stdout", "again\n", attempt=2),
         lambda: (
             kept.log(run, "a", "stdout", "again\nlast", attempt=2),
-            add_line(run, '{"event": "finished", "node": "a"}'),
+            add_line(run, {"event": "finished", "node": "a"}),
         ),
     )
     assert list(follow(run, "a", lambda: True, steps)) == [
@@ -139,7 +134,7 @@ def test_a_run_is_followed_until_the_node_has_ended(kept: Kept) -> None:
     ]
 
 
-REUSED = '{"event": "finished", "node": "a", "reused": true}'
+REUSED = {"event": "finished", "node": "a", "reused": True}
 
 
 def test_a_reused_node_that_makes_its_table_again_is_followed_until_its_second_end(kept: Kept) -> None:
@@ -148,7 +143,7 @@ def test_a_reused_node_that_makes_its_table_again_is_followed_until_its_second_e
     add_line(run, REUSED)
     steps = Steps(
         lambda: kept.log(run, "a", "stdout", "making it again\nmade\n", attempt=2),
-        lambda: add_line(run, '{"event": "finished", "node": "a"}'),
+        lambda: add_line(run, {"event": "finished", "node": "a"}),
     )
     assert list(follow(run, "a", lambda: True, steps)) == [
         "nfrun  | attempt 2",
@@ -162,16 +157,10 @@ def test_following_a_node_that_was_reused_ends_at_once(kept: Kept) -> None:
     assert list(follow(run, "a", lambda: True, Steps(lambda: add_line(run, REUSED)))) == []
 
 
-@pytest.mark.parametrize("line", ['{"event": "ended", "status": "ok"}', '{"event": "unfinished", "node": "a"}'])
-def test_following_ends_with_the_run_and_with_the_failure_of_the_node(kept: Kept, line: str) -> None:
+@pytest.mark.parametrize("line", [{"event": "ended", "status": "ok"}, {"event": "unfinished", "node": "a"}])
+def test_following_ends_with_the_run_and_with_the_failure_of_the_node(kept: Kept, line: Line) -> None:
     run = kept.add(1, "")
-    half, rest = with_checksum(line)[:20], with_checksum(line)[20:]
-
-    def write(data: bytes) -> None:
-        with (run / JOURNAL).open("ab") as file:
-            file.write(data)
-
-    assert list(follow(run, "a", lambda: True, Steps(lambda: write(half), lambda: write(rest)))) == []
+    assert list(follow(run, "a", lambda: True, Steps(lambda: None, lambda: add_line(run, line)))) == []
 
 
 def test_following_ends_when_the_run_is_killed(kept: Kept) -> None:

@@ -20,7 +20,7 @@ from conftest import Here
 from project import BROKEN, SOURCE, Project, as_older, new_project
 
 from nfrun.core.pipeline import WORK_DIR
-from nfrun.history import run_index
+from nfrun.history import database_file
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.reopen.opened_tables import RunTables
 from nfrun.lookback.run_reference import list_runs
@@ -152,7 +152,7 @@ def test_a_reused_table_is_found_in_the_run_that_made_it(tmp_path: Path, here: H
     assert opened(project, "double", "--format", "path") == f"{project.table(1, 'double')}\n"
 
 
-def test_removed_tables_are_found_in_other_runs_and_the_index_is_opened_once(
+def test_removed_tables_are_found_in_other_runs_and_the_database_is_opened_once(
     tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = new_project(tmp_path, here)
@@ -162,11 +162,12 @@ def test_removed_tables_are_found_in_other_runs_and_the_index_is_opened_once(
     for name in names:
         project.table(2, name).unlink()
     opened: list[str] = []
-    connect = run_index.connect
-    monkeypatch.setattr(run_index, "connect", lambda uri: opened.append(uri) or connect(uri))
+    connect = database_file.connect
     work = WorkDir(tmp_path / WORK_DIR)
     tables = RunTables(work, next(list_runs(work)))
-    assert [tables.path(tables.output_id(name)) for name in names] == [project.table(1, name) for name in names]
+    expected = [project.table(1, name) for name in names]
+    monkeypatch.setattr(database_file, "connect", lambda uri: opened.append(uri) or connect(uri))
+    assert [tables.path(tables.output_id(name)) for name in names] == expected
     assert len(opened) == 1
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from conftest import Here
 from forked import run as run_nfrun
 from kept_runs import START, Kept, failure, finished, output
+from recorded_lines import lines_of, rewrite_lines
 
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import plan_of
@@ -136,7 +138,7 @@ def test_the_end_of_a_long_log_says_that_there_is_more(tmp_path: Path, lines: in
 def test_a_run_under_way_says_what_it_waits_for(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     at = {"started": 0.0, "duration": 1.0, "attempts": 1, "times": (0, 1_000_000, 0)}
-    with kept.running(1, nodes=[finished("a", **at)]) as folder:
+    with kept.running(1, at=time.time() - 2, nodes=[finished("a", **at)]) as folder:
         nodes = {name: NodeSpec(name, "sql", "", (), {}, (), needs, {}) for name, needs in (("a", ()), ("b", ("a",)))}
         pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, nodes, {})
         write_run_plan(folder, pipeline, plan_of(pipeline, slots=2), Circumstances(slots=2), executors={})
@@ -355,10 +357,10 @@ def test_a_killed_run_shows_the_nodes_that_had_not_ended(failed_run: Path, tmp_p
     (run,) = failed_run.glob("runs/*")
     copied = tmp_path / ".nfrun"
     shutil.copytree(failed_run, copied)
-    journal = copied / "runs" / run.name / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:2]) + lines[2][:50])  # the second node was being written
-    Kept(tmp_path).log(journal.parent, "kept", "stderr", "half way\n")
+    folder = copied / "runs" / run.name
+    first = lines_of(folder)[:2]
+    rewrite_lines(folder, lambda line: line if line in first else None)
+    Kept(tmp_path).log(folder, "kept", "stderr", "half way\n")
     document = data(copied)
     assert document["run"]["status"] == "killed"
     assert document["run"]["counts"] | {"failed": 0} == document["run"]["counts"]

@@ -106,6 +106,15 @@ p.yaml: node 'score' failed after 3 attempts: KeyError: 'price'
     )
 
 
+def test_the_journal_is_printed_as_it_was_written(here: Here, tmp_path: Path, kept: Kept) -> None:
+    done = here(tmp_path, "show", "--events", "--run", "1")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["event"] for line in lines] == ["started", "ended"]
+    done = here(tmp_path, "show", "recent", "--events")
+    (line,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (line["event"], line["node"], line["reads"]) == ("finished", "recent", {"conf.yaml": "c", "other.yaml": ""})
+
+
 def test_a_node_whose_table_was_made_again_is_shown_once(here: Here, tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     earlier = kept.add(1)

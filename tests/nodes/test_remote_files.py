@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from recorded_lines import text_of
 
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.external_files import ExternalInputs
@@ -88,7 +89,7 @@ def test_a_remote_file_is_read_again_when_its_etag_has_changed(service: Service,
     assert [run(tmp_path, service) for _ in range(2)] == ["ok", "reused"]
     service.headers["x-amz-version-id"] = "2"
     assert [run(tmp_path, service) for _ in range(2)] == ["ok", "reused"]
-    journals = "".join(path.read_text() for path in tmp_path.glob(".nfrun/runs/*/journal.jsonl"))
+    journals = text_of(tmp_path / ".nfrun")
     assert "file s3://bucket/x.csv" in journals
     assert "secret" not in journals.replace('"secrets": []', "")
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import Here
 from plugin_site import on_path, write_plugin
+from recorded_lines import text_of
 
 from nfrun.core.values import replace
 from nfrun.nodes import use
@@ -269,7 +270,7 @@ def test_the_variables_that_a_kind_names_are_in_the_key(
     monkeypatch.setenv("TOY_KEY", "b")
     assert why(here, folder) == ("run", "the variable TOY_KEY changed")
     assert status(here, folder) == "ok"
-    journals = "".join(path.read_text() for path in folder.glob(".nfrun/runs/*/journal.jsonl"))
+    journals = text_of(folder / ".nfrun")
     assert '"variable TOY_KEY": "' in journals and '"variable TOY_KEY": "b"' not in journals
 
 

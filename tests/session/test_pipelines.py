@@ -240,6 +240,7 @@ def test_given_tables_are_read_as_such_whatever_the_file_says_of_its_own(file: P
 
 
 def test_given_tables_stay_as_long_as_their_runs(file: Path) -> None:
+    from nfrun.history.database import Database
     from nfrun.history.prune import plan_prune
     from nfrun.history.work_dir import WorkDir
 
@@ -248,8 +249,8 @@ def test_given_tables_stay_as_long_as_their_runs(file: Path) -> None:
     (kept,) = (work.path / "inputs").iterdir()
     lost = kept.with_name(f"{'0' * 32}.arrow")
     lost.write_bytes(b"x")
-    assert plan_prune(work).files == (lost,)
-    assert {kept, lost} <= {*plan_prune(work, everything=True).files}
+    assert plan_prune(Database(work)).files == (lost,)
+    assert {kept, lost} <= {*plan_prune(Database(work), everything=True).files}
 
 
 def test_a_list_without_rows_has_the_columns_of_the_schema(file: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 from nfrun.core.health import NOTE, OK, PROBLEM
 from nfrun.system import health, runtime
 from nfrun.system.health import (
-    Mount,
     Trial,
     check_bytecode,
     check_cores,
@@ -25,9 +24,9 @@ from nfrun.system.health import (
     check_processes,
     check_temporary,
     check_threads,
-    mount_of,
     try_folder,
 )
+from nfrun.system.mounts import Mount, mount_of
 from nfrun.system.runtime import cpu_quota, memory_kills, memory_left, memory_limit, processes_left
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from nfrun.core.events import OutputRef
 from nfrun.core.values import replace
-from nfrun.history.journal import FinishedOutput, Journal, read_journal
-from nfrun.history.work_dir import JOURNAL, WorkDir
+from nfrun.history.database import Database, Journal, read_journal
+from nfrun.history.journal import FinishedOutput
+from nfrun.history.work_dir import WorkDir
 from nfrun.tables.places.base import Place
 from nfrun.tables.places.stored_outputs import put_output
 
@@ -38,7 +40,8 @@ def move_outputs(work: WorkDir, place: Place) -> list[str]:
 
     for folder in work.run_folders():
         found = read_journal(folder)
-        (folder / JOURNAL).unlink()
+        with closing(Database(work, print)) as database:
+            database.remove([folder.name])
         journal = Journal(folder)
         assert found.started is not None
         journal.started(replace(found.started, store=place.uri))
@@ -49,5 +52,4 @@ def move_outputs(work: WorkDir, place: Place) -> list[str]:
             ending = found.ending
             journal.ended(ending.status, at=ending.at, duration=ending.duration, counts=ending.counts)
         journal.close()
-    (work.path / "index.db").unlink(missing_ok=True)
     return list(dict.fromkeys(addresses.values()))

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded_lines import Line, rewrite_lines
 
-from nfrun.history.journal import verified_object, with_checksum
+from nfrun.history.database import Database
 from nfrun.history.kept_tables import remove_stored_over_budget
-from nfrun.history.run_index import RunIndex
-from nfrun.history.work_dir import JOURNAL, WorkDir
+from nfrun.history.work_dir import WorkDir
 from nfrun.tables.places.folder import Folder, open_place
 from tests.tables.moved_runs import move_outputs
 
@@ -262,12 +262,13 @@ def test_clean_all_of_another_pipeline_leaves_the_outputs_of_this_one(trial: Tri
 
 def test_clean_goes_on_beside_an_address_that_is_none(trial: Trial) -> None:
     trial.stored()
-    journal = next(folder for folder in trial.work.run_folders()) / JOURNAL
-    lines = [verified_object(line) for line in journal.read_bytes().splitlines()]
-    for line in lines:
+
+    def damaged(line: Line) -> Line:
         for output in line.get("outputs", ()):
             output["stored"] = "file:///nowhere" if output["id"] == "numbers" else output["stored"]
-    journal.write_bytes(b"".join(with_checksum(json.dumps(line)) for line in lines))
+        return line
+
+    rewrite_lines(trial.work.run_folders()[0], damaged)
     assert trial.clean().startswith("removed 1 file, ")
     trial.clean("--all")
     assert trial.names() == set()
@@ -316,14 +317,14 @@ def test_the_end_of_a_run_removes_what_is_over_the_budget(trial: Trial) -> None:
     for name in ("code/old.zip", "code/new.zip"):
         put_code(trial.place, name)
     os.utime(trial.place.path / "code/old.zip", (0, 0))
-    with closing(RunIndex(trial.work)) as index:
+    with closing(Database(trial.work)) as database:
         size = sum(found.size for found in trial.place.names())
         before = trial.names()
-        remove_stored_over_budget(trial.place, index, size)
+        remove_stored_over_budget(trial.place, database, size)
         assert trial.names() == before
-        remove_stored_over_budget(trial.place, index, size - 1)
+        remove_stored_over_budget(trial.place, database, size - 1)
         assert trial.names() == before - {"code/old.zip"}  # it costs nothing
-        remove_stored_over_budget(trial.place, index, 0)
+        remove_stored_over_budget(trial.place, database, 0)
     # What the pipeline shows stays, and what has just been put: no journal may name it yet.
     left = sorted(name.rpartition(".")[2] for name in trial.names())
     assert left == ["arrow", "bin", "zip"]

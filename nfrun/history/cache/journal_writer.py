@@ -37,12 +37,12 @@ from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import replace
 from nfrun.history.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.history.cache.observed_files import ObservedFiles, handed_on_to
+from nfrun.history.database import Journal
 from nfrun.history.journal import (
     RUNS_LAST,
     FailedAttempt,
     FinishedNode,
     FinishedOutput,
-    Journal,
     UnfinishedNode,
     line_of_attempt,
     line_of_end,
@@ -240,10 +240,8 @@ class JournalWriter:
         self._admitted.append(self.end)
 
     def _find_gone(self) -> HandoffError | None:
-        """Return an error if the journal, or the file of an output that the run shows, is not at its path."""
-        gone = []
-        if not self._journal.is_in_place():
-            gone.append(f"{self._journal.path.parent}, the folder of this run,")
+        """Return an error if the run's folder, the database, or the file of a shown output is not at its path."""
+        gone = [*self._journal.gone()]
         for name, output in self._outputs.items():
             ref = self._shown_refs.get(output)
             if ref is None or ref.path is None or not (ref.checksum or (ref.id, ref.attempt) in self._published):
@@ -323,7 +321,7 @@ class JournalWriter:
         if end.reused:
             started = self._times.reused(end.node)
             return reused_node(self._observed.used[end.node], spec, started, end.checks)
-        folder, refs = self._journal.path.parent, [(ref.id, ref.attempt) for ref in end.outputs.values()]
+        folder, refs = self._journal.folder, [(ref.id, ref.attempt) for ref in end.outputs.values()]
         outputs = tuple([finished_output(self._published[ref], folder, self._shown) for ref in refs])
         if (before := self._observed.made_again.get(spec.id)) is not None and spec.id not in self._observed.outdated:
             given = {output.id: reader_digest(output) for output in outputs}

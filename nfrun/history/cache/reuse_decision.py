@@ -22,7 +22,7 @@ from nfrun.history.cache.cache_key import FOR_EFFECT, CacheKeys, KeyInputs, cach
 from nfrun.history.cache.change_text import changes, files_as_inputs
 from nfrun.history.cache.check_keys import checks_to_make, has_new_checks, refusal
 from nfrun.history.cache.observed_files import ObservedFiles
-from nfrun.history.index_tables import definition_of
+from nfrun.history.database import definition_of
 from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import RunHistory, reader_digest
 from nfrun.nodes.folders import folder_of

@@ -27,8 +27,8 @@ from nfrun.history.cache.kept_rows import RowFolders
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.remembered_code import restore_code, save_code
 from nfrun.history.cache.reuse_decision import ReuseDecision, SelectedInputs, decide_reuse, find_selected_inputs
-from nfrun.history.index_tables import JournalRows
-from nfrun.history.journal import Journal, RunHeader, UnfinishedNode
+from nfrun.history.database import Database, Journal
+from nfrun.history.journal import RunHeader, UnfinishedNode
 from nfrun.history.kept_tables import (
     MAP,
     kept_segments,
@@ -36,12 +36,12 @@ from nfrun.history.kept_tables import (
     may_be_over_budget,
     remove_over_budget,
     remove_stored_over_budget,
+    remove_unrecorded,
 )
 from nfrun.history.run_history import RunHistory
-from nfrun.history.run_index import RunIndex
-from nfrun.history.work_dir import CHECKSUMS, JOURNAL, WorkDir
+from nfrun.history.work_dir import CHECKSUMS, WorkDir
 from nfrun.nodes.folders import folders_of
-from nfrun.system.atomic_files import name_errors, remove, sync
+from nfrun.system.atomic_files import remove, sync
 from nfrun.system.checksums import FileChecksums, RememberedChecksums
 
 if TYPE_CHECKING:
@@ -91,18 +91,17 @@ class RunCache:
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
         checksums = FileChecksums(self._checksums)
         self.watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders, work.store_folders())
-        self._index = RunIndex(work)
-        self._rows = JournalRows(folder.name)
+        self._database = Database(work, warn)
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
 
         def read_history() -> RunHistory:
             name, profile = work.pipeline_name(pipeline), pipeline.profile
-            return RunHistory(self._index, name, warn=warn, keep_bad=True, checksum=checksums.of, profile=profile)
+            return RunHistory(self._database, name, warn=warn, keep_bad=True, checksum=checksums.of, profile=profile)
 
         self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         with ExitStack() as on_error:
-            on_error.callback(self._index.close)
+            on_error.callback(self._database.close)
             self._inputs, self.plan = SelectedInputs(), plan
             if not fresh or selected is not None:
                 self._history = read_history()
@@ -149,13 +148,12 @@ class RunCache:
         self.known_outcome = self._hits.known
 
     def _begin_journal(self, started: RunHeader, on_error: ExitStack, *, fsync: bool) -> Journal:
-        with name_errors(self._folder / JOURNAL):
-            journal = Journal(self._folder, fsync=fsync)
-            on_error.callback(journal.close)
-            journal.on_line = self._rows.add
-            journal.started(started)
-            if self.plan.not_selected:
-                journal.unfinished(map(self._not_selected, self.plan.not_selected))
+        journal = Journal(self._folder, self._database, fsync=fsync)
+        on_error.callback(journal.close)
+        journal.started(started)
+        remove_unrecorded(self._database, {*self._database.work.runs_under_way(), self._folder.name})
+        if self.plan.not_selected:
+            journal.unfinished(map(self._not_selected, self.plan.not_selected))
         return journal
 
     def _not_selected(self, name: str) -> UnfinishedNode:
@@ -181,21 +179,19 @@ class RunCache:
         admitted = self._writer.admit(events)
         if self._writer.end is not None and not self._has_ended:
             self._has_ended = True
-            self._index.save(self._rows.rows(self._journal.size))
             if self._writer.error is None and not self._keep:
                 self._remove_over_budget()
         return admitted
 
     def _remove_over_budget(self) -> None:
         try:
-            if self._store or may_be_over_budget(self._work.path, self._index, self._budget):
+            if self._store or may_be_over_budget(self._work.path, self._database, self._budget):
                 with self._work.pause_starts():
-                    self._index.save()
-                    last_runs = self._index.last_runs()
+                    last_runs = self._database.last_runs()
                     others = last_runs.keys() - {self._name}
                     busy = [name for name in others if self._work.is_running(name)]
-                    tables = [*kept_tables(self._index, busy), *kept_segments(self._work.path, last_runs, busy)]
-                    kept, budget = remove_over_budget(self._work.path, tables, self._budget)
+                    tables = [*kept_tables(self._database, busy), *kept_segments(self._work.path, last_runs, busy)]
+                    kept, budget = remove_over_budget(self._database, tables, self._budget)
                     if self._store and not busy:  # the other run may use what only its journal will name
                         self._remove_stored()
                 self.over_budget = (kept, budget) if kept > budget else None
@@ -210,7 +206,7 @@ class RunCache:
     def _remove_stored(self) -> None:
         from nfrun.tables.places.folder import open_place  # few runs have a place
 
-        remove_stored_over_budget(open_place(self._store), self._index, self._budget)
+        remove_stored_over_budget(open_place(self._store), self._database, self._budget)
 
     def forget(self) -> None:
         """Let `close` remove the run, because it is refused before any node runs."""
@@ -220,10 +216,9 @@ class RunCache:
         """Close the journal of a run that had no end, put the run into the index, and save checksums of large files."""
         self._journal.close()
         if self._is_refused:
+            self._database.remove([self._folder.name])
             remove(self._folder, ignore_errors=True)
-        elif self._writer.end is None:
-            self._index.save(self._rows.rows(self._journal.size))
-        self._index.close()
+        self._database.close()
         with suppress(OSError):  # the next run reads them again
             self._checksums.save()
 
@@ -335,9 +330,9 @@ def forecast(
     checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
     folders = folders_of(pipeline.nodes.values())
     watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders, work.store_folders())
-    with closing(RunIndex(work, read_only=True)) as index:
+    with closing(Database(work)) as database:
         name, profile = work.pipeline_name(pipeline), pipeline.profile
-        history = RunHistory(index, name, warn=warn, keep_bad=False, checksum=checksums.of, profile=profile)
+        history = RunHistory(database, name, warn=warn, keep_bad=False, checksum=checksums.of, profile=profile)
         observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
         found = decide_reuse(pipeline, plan, keys, history, observed, force=force, selected=selected)
         if selected is not None:

@@ -8,7 +8,8 @@ from graphlib import CycleError
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import make_stages
 from nfrun.core.values import frozen, replace
-from nfrun.history.journal import FinishedOutput, JournalContents, read_journal
+from nfrun.history.database import read_journal
+from nfrun.history.journal import FinishedOutput, JournalContents
 from nfrun.history.run_plan import PlannedNode, RunPlan, read_run_plan
 from nfrun.lookback.recorded_run import RecordedNode, ends_of, recorded
 from nfrun.lookback.run_reference import ListedRun

@@ -15,7 +15,8 @@ from nfrun.core.lanes import assign_lanes
 from nfrun.core.pipeline import OutputId
 from nfrun.core.text import escape_controls
 from nfrun.core.values import asdict
-from nfrun.history.journal import FailedAttempt, FinishedOutput, JournalContents, read_journal
+from nfrun.history.database import read_journal
+from nfrun.history.journal import FailedAttempt, FinishedOutput, JournalContents
 from nfrun.history.run_plan import PlannedNode, RunPlan, definition_lines
 from nfrun.history.work_dir import WorkDir, run_number
 from nfrun.lookback.page.masking import hidden_text, masked

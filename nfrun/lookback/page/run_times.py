@@ -13,7 +13,7 @@ from typing import Any
 
 from nfrun.core.text import file_stem, shortened
 from nfrun.core.values import frozen
-from nfrun.history.work_dir import JOURNAL, LOGS
+from nfrun.history.work_dir import LOGS
 from nfrun.lookback.page.recorded import NOT_ENDED, Recorded, Span
 from nfrun.lookback.run_reference import RUNNING
 from nfrun.reports.format_units import format_count, format_seconds
@@ -172,7 +172,7 @@ def add_under_way(found: Recorded, nodes: Mapping[str, dict[str, Any]]) -> dict[
         return {}
     printed = logs_in(found.run.folder / LOGS)
     ended = max([span.ended for span in found.spans.values()], default=0.0)
-    began = _modified(found.run.folder / JOURNAL) - ended  # the last line was written when the last node had ended
+    began = found.run.header.at
     is_running = found.run.status == RUNNING
     last = time.time() - began if is_running else ended
     ready = {name: at for name in found.nodes if (at := _ready_at(found, name)) is not None}

@@ -17,9 +17,9 @@ from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
-from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
+from nfrun.history.database import Database
+from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
 from nfrun.history.run_history import is_intact, reader_digest, table_path
-from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.recorded_run import Node, ends_of, which_cell
@@ -63,15 +63,15 @@ class RunTables:
         self._checked: dict[OutputId, Path | None] = {}
 
     @cached_property
-    def _index(self) -> RunIndex:
-        index = RunIndex(self._work, read_only=True)
-        finalize(self, index.close)
-        return index
+    def _database(self) -> Database:
+        database = Database(self._work)
+        finalize(self, database.close)
+        return database
 
     @cached_property
     def journal(self) -> JournalContents:
         """The whole journal of the run. Of a long one, the entries of a few nodes take a tenth of the time."""
-        return read_journal(self.run.folder)
+        return self._database.contents(self.run.id)
 
     def output_id(self, name: str) -> OutputId:
         """Return the id of the output that a user names: by its id, by the id of a node with one output, or as shown.
@@ -83,7 +83,7 @@ class RunTables:
             return self._only_output(end)
         if end is not None:
             raise NotRecorded(self._unfinished(end))
-        for other in self._results(read_journal(self.run.folder, only=[_as_json("id", name)])):
+        for other in self._results(self._database.contents(self.run.id, only=[_as_json("id", name)])):
             found = other.output(name)
             if found is not None:
                 return found.id
@@ -238,7 +238,7 @@ class RunTables:
 
     def _elsewhere(self, output: FinishedOutput) -> Path | None:
         """Return an intact file with the same content from another run."""
-        for finished in self._index.entries(self.run.pipeline, output.id.node):
+        for finished in self._database.entries(self.run.pipeline, output.id.node):
             found = finished.output(output.id)
             if found is None or reader_digest(found) != reader_digest(output):
                 continue
@@ -267,7 +267,7 @@ class RunTables:
         new = [node for node in nodes if node not in self._ends]
         few = [_as_json("node", node) for node in new] if len(new) < _MANY else ()
         if new:
-            journal = read_journal(self.run.folder, only=few)
+            journal = self._database.contents(self.run.id, only=few)
             self._ends |= ends_of(journal)
             for result in self._results(journal):
                 end = self._ends.get(result.node)

@@ -1,0 +1,569 @@
+"""Keeps what runs leave in the database of a work folder: the lines of their journals, and where to find results.
+
+The database is the SQLite file `history.db`. Each line has a checksum, since SQLite does not notice other bytes in a
+value. What is compared before a result is reused is in its line; the other columns are there to find lines. A database
+that is damaged, or of another version, is kept under another name, and the results of its runs are made again.
+
+`database_file.py` opens and closes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xxhash import xxh3_64_intdigest
+
+from nfrun.core.events import NOT_SELECTED
+from nfrun.core.text import format_count
+from nfrun.core.values import frozen, replace
+from nfrun.history.database_file import VERSION, DatabaseFile, identity, transaction
+from nfrun.history.journal import (
+    OF_ANOTHER_VERSION,
+    RESULTS,
+    FinishedNode,
+    JournalContents,
+    RunEnding,
+    RunHeader,
+    UnfinishedNode,
+    contents_of,
+    ended_line,
+    finished_line,
+    finished_node,
+    present_address,
+    started_line,
+    unfinished_line,
+)
+from nfrun.history.work_dir import WorkDir
+from nfrun.system.atomic_files import PARTIAL
+
+if TYPE_CHECKING:
+    import sqlite3  # imported where it is used: most commands need no database
+
+    from nfrun.history.old_journals import OldJournal
+
+DATABASE = "history.db"
+_SCHEMA = f"""
+create table runs (
+    ref integer primary key, id text unique, pipeline text, number integer, status text, swept integer default 0
+);
+create table lines (id integer primary key, node text, event text, line text, checksum integer);
+create table entries (
+    node text, home text, line integer, key integer, definition integer, wrote integer, primary key (node, home)
+) without rowid;
+create table tables (
+    home text, file text, pipeline text, number integer, output text, key text, content text, size integer,
+    seconds real, cached integer, shown integer, primary key (home, file)
+) without rowid;
+pragma user_version = {VERSION};
+"""
+# The number of a line is that of its run, and behind it 24 bits for its place in the run. So is that of the next line.
+_PLACES = 24
+_OF_RUN = f"lines.id >= ref << {_PLACES} and lines.id < (ref + 1) << {_PLACES}"
+# An entry is known by its node and the run in which that ran. Of several lines with it, the last one counts.
+_ADD_ENTRY = """
+insert into entries values (?, ?, ?, ?, ?, ?) on conflict (node, home) do update set
+    line = excluded.line, key = excluded.key, definition = excluded.definition, wrote = excluded.wrote
+"""
+_ADD_TABLE = """
+insert into tables values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (home, file) do update set
+    pipeline = excluded.pipeline, number = excluded.number, output = excluded.output, key = excluded.key,
+    content = excluded.content, size = excluded.size, seconds = excluded.seconds, cached = excluded.cached,
+    shown = excluded.shown
+"""
+_FIND_ENTRIES = f"""
+select line from entries join runs on ref = line >> {_PLACES}
+where node = ? and pipeline = ? {{}} order by line desc limit ? offset ?
+"""
+# Conditions for it. Keys and definitions are hashes of 64 bits: lines say whether they are those that were asked for.
+ANY, WITH_KEY, WITH_DEFINITION, WROTE = "", "and (key = ? or wrote)", "and definition = ?", "and wrote"
+_OF_LAST_RUN = f"""
+select id, node, line, checksum from lines, (select max(ref) as ref from runs where pipeline = ?)
+where {_OF_RUN} and event in {RESULTS} order by lines.id
+"""
+_ENDS = f"""
+select ref, runs.id, first.line, first.checksum, last.line, last.checksum
+from runs left join lines as first on first.id = ref << {_PLACES}
+left join lines as last on last.id = (select max(id) from lines where {_OF_RUN}) and last.event = 'ended'
+where {{}} order by ref desc limit ?
+"""
+_GIVEN = ("input", "needs", "file")  # key inputs that are not part of the definition
+_OUTPUT_FILE = re.compile(r".+\.arrow|.+\.[0-9]+(\.[A-Za-z0-9]+)*(?<!\.bad)")  # of a table, a file or a folder
+_CHECKPOINT_SECONDS = 1.0  # a copy that lacks the WAL lacks no more
+
+
+@frozen
+class ListedTable:
+    """The file `file` of a table, which the run `run` has made. The other fields are of the last run that used it.
+
+    If the table is in a place that machines share, `run` is the address of the place, and `file` the name there.
+
+    `content` is its reader digest, `seconds` its share of the time that its node took, and `number` that of the run.
+    `cached`: its node had `cache: true`. `needed`: the pipeline shows it in its last run or in its last good one, or a
+    node that did not finish in its last run reads it or has made it.
+    """
+
+    run: str
+    file: str
+    pipeline: str
+    output: str
+    key: str
+    content: str
+    size: int
+    seconds: float
+    number: int
+    cached: bool
+    needed: bool
+
+
+@frozen
+class RecordedRun:
+    """The first and the last line of a run; None where the run was killed or is under way."""
+
+    folder: Path
+    header: RunHeader
+    ending: RunEnding | None
+
+
+class Database(DatabaseFile):
+    """The database of a work folder. Thread-safe. It is opened when it is first asked.
+
+    `warn(message)` is called when it is damaged and put aside. Without `warn`, nothing in the folder is changed, and a
+    damaged one is an error; if there is none, old journals are read into memory. All methods raise OSError, and
+    HandoffError. Making it raises HandoffError if this Python has no SQLite.
+    """
+
+    def __init__(self, work: WorkDir, warn: Callable[[str], object] | None = None) -> None:
+        super().__init__(work.path / DATABASE, warn)
+        self.work = work
+        self._last: dict[str, dict[str, tuple[int, str, int]]] = {}  # lines of last runs, by pipeline and node
+
+    def close(self) -> None:
+        """Close the file. The next question opens it again."""
+        super().close()
+        self._last.clear()
+
+    # -- runs and their lines ----------------------------------------------------------------------------------------
+
+    def runs(self, pipeline: str | None = None) -> Iterator[RecordedRun]:
+        """Yield the runs of a pipeline, or of all pipelines, the newest first, but for those without a first line."""
+        condition, values = ("ref < ?", ()) if pipeline is None else ("ref < ? and pipeline = ?", (pipeline,))
+        before, limit = 1 << 62, 4
+        while found := self._rows(_ENDS.format(condition), (before, *values, limit)):
+            for _, id, *ends in found:
+                contents = self._ends(id, *ends)
+                if contents.started is not None:
+                    yield RecordedRun(contents.folder, contents.started, contents.ending)
+            before, limit = found[-1][0], 100
+
+    def ends(self, run: str) -> tuple[RunHeader | None, RunEnding | None]:
+        """Return the first and the last line of a run; None where it has no such line."""
+        for _, id, *ends in self._rows(_ENDS.format("runs.id = ?"), (run, 1)):
+            contents = self._ends(id, *ends)
+            return contents.started, contents.ending
+        return None, None
+
+    def _ends(self, run: str, first: Any, first_checksum: Any, last: Any, last_checksum: Any) -> JournalContents:
+        lines = _verified(run, first, first_checksum), _verified(run, last, last_checksum)
+        return contents_of(self._folder(run), lines)
+
+    def contents(self, run: str, *, only: Collection[str] = ()) -> JournalContents:
+        """Return what a run has recorded, without lines that are damaged, and fields that this nfrun does not have.
+
+        `only` leaves out all lines of nodes but those that hold one of these texts, as JSON has them.
+        """
+        return contents_of(self._folder(run), (line for _, line in self.lines(run, only=only)))
+
+    def lines(self, run: str, *, after: int = 0, only: Collection[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the lines of a run as they were written, with their numbers, if these are above `after`."""
+        wanted = " or ".join(["node is null", *["instr(line, ?)"] * len(only)]) if only else "true"
+        query = f"select lines.id, line, checksum from lines, runs where runs.id = ? and {_OF_RUN}"
+        query += f" and lines.id > ? and ({wanted}) order by lines.id"
+        for id, line, checksum in self._rows(query, (run, after, *only)):
+            yield id, _verified(run, line, checksum)
+
+    def remove(self, runs: Collection[str]) -> None:
+        """Take out runs. What other runs share with them stays."""
+        with self.writing() as db:
+            known = dict(db.execute("select id, ref from runs").fetchall())
+            gone = {known[run] for run in runs if run in known}
+            lost: set[tuple[str, str]] = set()
+            for ref in gone:
+                (id,) = db.execute("delete from runs where ref = ? returning id", (ref,)).fetchone()
+                of_run = (ref << _PLACES, (ref + 1) << _PLACES)
+                lost.update(db.execute("select node, home from entries where line >= ? and line < ?", of_run))
+                db.execute("delete from entries where line >= ? and line < ?", of_run)
+                db.execute("delete from lines where id >= ? and id < ?", of_run)
+                db.execute("delete from tables where home = ?", (id,))
+            self._find_again(db, lost)
+
+    def shrink(self) -> None:
+        """Give the space of removed runs back to the system, if there is room for a copy meanwhile."""
+        import sqlite3
+
+        with self._lock, suppress(sqlite3.OperationalError):
+            self._opened().execute("vacuum")
+
+    def _find_again(self, db: sqlite3.Connection, lost: set[tuple[str, str]]) -> None:
+        """Look for entries of removed runs in those that are left, the latest first."""
+        nodes = {node for node, _ in lost}
+        query = f"select lines.id, runs.id, node, line, checksum from lines join runs on ref = lines.id >> {_PLACES}"
+        for id, run, node, text, checksum in db.execute(f"{query} where event in {RESULTS} order by lines.id desc"):
+            if not lost:
+                return
+            line = _verified(run, text, checksum) if node in nodes else {}
+            entry = _entry_of(run, id, line) if line else None
+            if entry is not None and entry[:2] in lost:
+                lost.remove(entry[:2])
+                db.execute(_ADD_ENTRY, entry)
+
+    # -- results -----------------------------------------------------------------------------------------------------
+
+    def entries(self, pipeline: str, node: str, which: str = ANY, *hashes: int) -> Iterator[FinishedNode]:
+        """Yield the recorded results of a node, the latest run first. A line is read when it is its turn.
+
+        A run has several where the node was reused, and then its table was made again: the later one first. `which` is
+        a condition of this module, and `hashes` its values.
+        """
+        last = self._of_last_run(pipeline).get(node) if which == ANY else None
+        if last is not None and (entry := self._entry(*last)) is not None and entry.node == node:
+            yield entry
+        given, limit = 0, 1 if last is None else 100
+        query, values = _FIND_ENTRIES.format(which), (node, pipeline, *hashes)
+        while rows := self._rows(query, (*values, limit, given)):
+            for (id,) in rows:
+                if last is None or id != last[0]:
+                    found = self._rows("select id, line, checksum from lines where id = ? and node = ?", (id, node))
+                    if found and (entry := self._entry(*found[0])) is not None and entry.node == node:
+                        yield entry
+            limit, given = 100, given + len(rows)
+
+    def _entry(self, id: int, text: str, checksum: int) -> FinishedNode | None:
+        for (run,) in self._rows("select id from runs where ref = ?", (id >> _PLACES,)):
+            return finished_node(_verified(run, text, checksum), self._folder(run))
+        return None
+
+    def _of_last_run(self, pipeline: str) -> Mapping[str, tuple[int, str, int]]:
+        """Return the last lines of the results of the last run: most callers need no others."""
+        with self._lock:
+            if pipeline not in self._last:
+                found = self._rows(_OF_LAST_RUN, (pipeline,))
+                self._last[pipeline] = {node: (id, text, checksum) for id, node, text, checksum in found}
+            return self._last[pipeline]
+
+    def last_runs(self) -> dict[str, int]:
+        """Return the number of the last run of each pipeline, by its name."""
+        return dict(self._rows("select pipeline, max(number) from runs where pipeline is not null group by pipeline"))
+
+    # -- tables ------------------------------------------------------------------------------------------------------
+
+    def table_bytes(self) -> int:
+        """Return how many bytes the tables take, also those that somebody has removed by hand."""
+        ((total,),) = self._rows("select coalesce(sum(size), 0) from tables where not instr(home, ':')")
+        return int(total)
+
+    def tables(self) -> list[tuple[Path, ListedTable]]:
+        """Return the tables that are there, with their paths, those first that the last run used."""
+        found = self._listed("not instr(home, ':')")
+        names = {run: names_in(self._folder(run)) for run in {table.run for table in found}}
+        return [(self._folder(table.run) / table.file, table) for table in found if table.file in names[table.run]]
+
+    def stored_tables(self) -> list[ListedTable]:
+        """Return the tables that lines name in places which machines share. They need not be there."""
+        run = self._folder("any")
+        return [replace(table, run=present_address(table.run, run)) for table in self._listed("instr(home, ':')")]
+
+    def forget_tables(self, paths: Iterable[Path]) -> None:
+        """Forget tables whose files have been removed."""
+        with self.writing() as db:
+            names = ((path.parent.name, path.name) for path in paths)
+            db.executemany("delete from tables where home = ? and file = ?", names)
+
+    def _listed(self, condition: str) -> list[ListedTable]:
+        needed = self._needed()
+        columns = "home, file, pipeline, output, key, content, size, seconds, number, cached, shown"
+        order = "order by number desc, home, file"
+        listed = []
+        for *values, number, cached, shown in self._rows(f"select {columns} from tables where {condition} {order}"):
+            home, file, pipeline, output, *_ = values
+            last, read, of_last_ok = needed.get(pipeline, (0, (), ()))
+            is_needed = (number >= last and (shown or output in read)) or (home, file) in of_last_ok
+            listed.append(ListedTable(*[*values, number, bool(cached), bool(is_needed)]))
+        return listed
+
+    def _needed(self) -> dict[str, tuple[int, Collection[str], Collection[tuple[str, str]]]]:
+        """Return by pipeline the number of its last run, what nodes read that did not finish there, and what it shows.
+
+        The last is that of its last run that ended well with all nodes, none if that is the last one of all.
+        """
+        query = "select pipeline, max(number), max(ref), max(case when status = 'ok' then ref end) from runs"
+        found: dict[str, tuple[int, Collection[str], Collection[tuple[str, str]]]] = {}
+        for pipeline, number, last, last_ok in self._rows(f"{query} where pipeline is not null group by pipeline"):
+            read = [output for _, line in self._of_ref(last) for output in _read_by_unfinished(line)]
+            of_ok = self._of_ref(last_ok) if last_ok not in (None, last) else ()
+            shown = [(table[0], table[1]) for run, line in of_ok for table in _tables_of(run, None, line) if table[-1]]
+            found[pipeline] = number, {*read}, {*shown}
+        return found
+
+    def _of_ref(self, ref: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        for (run,) in self._rows("select id from runs where ref = ?", (ref,)):
+            yield from ((run, line) for _, line in self.lines(run))
+
+    def unrecorded(self, under_way: Collection[str]) -> Iterator[Path]:
+        """Yield the outputs of ended runs that no line names: their runs were killed, or could not write it.
+
+        Each run is looked at once.
+        """
+        with self.writing() as db:
+            runs = [run for (run,) in db.execute("select id from runs where not swept") if run not in under_way]
+            db.executemany("update runs set swept = 1 where id = ?", ((run,) for run in runs))
+            named = {run: {*db.execute("select file from tables where home = ?", (run,))} for run in runs}
+        for run in runs:
+            for name in names_in(self._folder(run)):
+                if _OUTPUT_FILE.fullmatch(name) and not name.endswith(PARTIAL) and (name,) not in named[run]:
+                    yield self._folder(run) / name
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    def _folder(self, run: str) -> Path:
+        return self.work.path / "runs" / run
+
+    def _make_tables(self, db: sqlite3.Connection) -> None:
+        """Make the tables, and fill them from the journals of an older nfrun."""
+        from nfrun.history.old_journals import old_journals  # only for a new database
+
+        with transaction(db):
+            if db.execute("select 1 from sqlite_master").fetchone():
+                return  # another process has just made them
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+            folders = self.work.run_folders()
+            found = old_journals(folders)
+            for journal in found:
+                self._take_over(db, journal)
+        lost = len([folder for folder in folders if names_in(folder)]) - len(found)
+        if lost > 0 and self._warn is not None and not self._is_told:
+            what = f"{self.path} is gone, which says what {format_count(lost, 'run')} {'has' if lost == 1 else 'have'}"
+            self._warn(f"{what} left: the results are made again")
+
+    def _take_over(self, db: sqlite3.Connection, journal: OldJournal) -> None:
+        import sqlite3
+
+        rows = RunRows(db, journal.run)
+        for line in journal.lines:
+            with suppress(*OF_ANOTHER_VERSION, OverflowError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
+                rows.add([line])
+
+
+class RunRows:
+    """Adds the lines of one run to a database, and rows by which they are found. Raises FileExistsError."""
+
+    def __init__(self, db: sqlite3.Connection, run: str) -> None:
+        self._db, self._run = db, run
+        if db.execute("select 1 from runs where id = ?", (run,)).fetchone():
+            raise FileExistsError(errno.EEXIST, f"it has a run {run} already")
+        ((self._ref,),) = db.execute("insert into runs (id) values (?) returning ref", (run,)).fetchall()
+        self._count = 0
+        self._header: RunHeader | None = None
+        self._is_whole = True
+
+    def add(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Add lines. Raises OF_ANOTHER_VERSION for one that is not understood."""
+        first = (self._ref << _PLACES) + self._count
+        self._count += len(lines)
+        rows, entries = [], []
+        tables: list[tuple[Any, ...]] = []
+        for id, line in enumerate(lines, first):
+            text, kind = json.dumps(line), line["event"]
+            rows.append((id, line.get("node"), kind, text, _checksum(self._run, text)))
+            if kind in RESULTS:
+                tables += _tables_of(self._run, self._header, line) if self._header is not None else ()
+                if (entry := _entry_of(self._run, id, line)) is not None:
+                    entries.append(entry)
+            elif kind == "unfinished":
+                self._is_whole = self._is_whole and line["status"] != NOT_SELECTED
+            else:
+                self._add_end(kind, line)
+        db = self._db
+        db.executemany("insert into lines values (?, ?, ?, ?, ?)", rows)
+        db.executemany(_ADD_ENTRY, entries)
+        db.executemany(_ADD_TABLE, tables)
+
+    def _add_end(self, kind: str, line: Mapping[str, Any]) -> None:
+        if kind == "started":
+            self._header = header = contents_of(Path(), [dict(line)]).started
+            if header is not None:
+                values = header.pipeline, header.number, self._ref
+                self._db.execute("update runs set pipeline = ?, number = ? where ref = ?", values)
+        elif kind == "ended":
+            # The outputs of the last good run of all nodes are kept: a run of some shows only some of them.
+            status = line["status"] if self._is_whole or line["status"] != "ok" else "part"
+            self._db.execute("update runs set status = ? where ref = ?", (status, self._ref))
+
+
+class Journal:
+    """Writes the lines of a run. Not thread-safe. `folder` is that of the run.
+
+    With `fsync`, all lines survive a power loss before the next ones are written.
+    """
+
+    def __init__(self, folder: Path, database: Database | None = None, *, fsync: bool = False) -> None:
+        self.folder = folder
+        self._database = database or Database(WorkDir(folder.parent.parent), print)
+        self.path = self._database.path
+        self._fsync = fsync
+        self._rows: RunRows | None = None
+        self._state = identity(folder), (0, 0)
+        self._checked = 0.0  # when the WAL was last moved into the file
+
+    def started(self, started: RunHeader) -> None:
+        """Write the first line. Raises OSError."""
+        self._write([started_line(started)])
+
+    def finished(self, *nodes: FinishedNode) -> None:
+        """Write the lines of finished nodes at once. Raises OSError."""
+        self._write([finished_line(node) for node in nodes])
+
+    def unfinished(self, nodes: Iterable[UnfinishedNode]) -> None:
+        """Write the lines of nodes that did not finish, which may be many, at once. Raises OSError."""
+        self._write([unfinished_line(node) for node in nodes])
+
+    def ended(self, status: str, **more: Any) -> None:
+        """Write the last line, with the fields of a `RunEnding`. Raises OSError."""
+        self._write([ended_line(RunEnding(status, **more))])
+
+    def gone(self) -> Iterator[str]:
+        """Yield what is not at its path any more: the folder of the run, and the database."""
+        if self._state[0] != identity(self.folder):
+            yield f"{self.folder}, the folder of this run,"
+        if self._state[1] != identity(self.path):
+            yield f"{self.path}, the history of runs,"
+
+    def close(self) -> None:
+        """End the writing. Closing again does nothing."""
+        if self._rows is not None:
+            self._rows = None
+            self._database.end_writing()
+
+    def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        is_first = self._rows is None
+        if is_first:
+            self._database.begin_writing(fsync=self._fsync)
+        with self._database.writing() as db:
+            rows = self._rows or RunRows(db, self.folder.name)
+            rows.add(lines)
+        self._rows = rows
+        now = time.monotonic()
+        if is_first:
+            self._state = self._state[0], identity(self.path)
+        elif now - self._checked > _CHECKPOINT_SECONDS:
+            self._database.checkpoint()
+        self._checked = now if is_first or now - self._checked > _CHECKPOINT_SECONDS else self._checked
+
+
+def read_ends(folder: Path) -> tuple[RunHeader | None, RunEnding | None]:
+    """Return what `Database.ends` does for the run with this folder."""
+    with closing(Database(WorkDir(folder.parent.parent))) as database:
+        return database.ends(folder.name)
+
+
+def read_journal(folder: Path, *, only: Collection[str] = ()) -> JournalContents:
+    """Return what `Database.contents` does for the run with this folder."""
+    with closing(Database(WorkDir(folder.parent.parent))) as database:
+        return database.contents(folder.name, only=only)
+
+
+# ------------------------------------------------------------------ rows
+
+
+def _checksum(run: str, text: str) -> int:
+    """Return the checksum of a line: 64 bits with a sign. The line of another run has another one."""
+    return hash_of(f"{run} {text}")
+
+
+def _verified(run: str, text: Any, checksum: Any) -> dict[str, Any]:
+    """Return the object in a line; empty where the checksum does not match."""
+    if not isinstance(text, str) or checksum != _checksum(run, text):
+        return {}
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _entry_of(run: str, id: int, line: Mapping[str, Any]) -> tuple[str, str, int, int | None, int, bool] | None:
+    """Return the row of a result in `entries`, None for one that is refused again: its entry is that of its run."""
+    if line["event"] == "refused" and line["reused"]:
+        return None
+    key, definition = line["key"] and hash_of(line["key"]), hash_of_definition(line["parts"])
+    return line["node"], line.get("home") or run, id, key, definition, bool(line["wrote"])
+
+
+def _tables_of(run: str, header: RunHeader | None, line: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a line in `tables`; none for a line without a result."""
+    outputs = line["outputs"] if line.get("event") in RESULTS else ()
+    total = sum([output["size"] for output in outputs])
+    pipeline, number, is_older = ("", 0, False) if header is None else (header.pipeline, header.number, not header.at)
+    for output in outputs:
+        home, file = output.get("home") or run, output["file"]
+        if stored := output.get("stored"):
+            home, file = _place_and_name(stored)
+        if file:
+            size = output["size"]
+            seconds = line["took"] * size / total if total else 0.0
+            # An older nfrun does not say which outputs are shown.
+            shown = output.get("shown", False) or is_older or line["event"] != RESULTS[0]
+            of_result = str(output["id"]), line["key"] or "", f"{output['digest']} {output.get('traits', '')}"
+            yield home, file, pipeline, number, *of_result, size, seconds, line["cached"], shown
+
+
+def _read_by_unfinished(line: Mapping[str, Any]) -> Sequence[str]:
+    """Return what a node reads that did not finish, and is to run in the next run."""
+    if line.get("event") != "unfinished" or line["status"] == NOT_SELECTED:
+        return ()
+    # Without those that a condition left out: the next run goes on without them, too.
+    is_left_out = line["status"] == "skipped" and line.get("tolerated")
+    return () if is_left_out else line.get("inputs", ())
+
+
+def _place_and_name(address: str) -> tuple[str, str]:
+    """Return the place and the name there of an address in a line, "" for what is no address."""
+    from nfrun.tables.places.base import (
+        PlaceError,
+        place_and_name,  # most lines have none
+    )
+
+    try:
+        return place_and_name(address)
+    except PlaceError:
+        return "", ""
+
+
+def definition_of(key_inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the key inputs that the pipeline file and the code of a node give, without its inputs and its files."""
+    return {part: value for part, value in key_inputs.items() if part.partition(" ")[0] not in _GIVEN}
+
+
+def hash_of_definition(key_inputs: Mapping[str, str]) -> int:
+    """Return a hash of the definition that is among the key inputs of a node, as the database has it."""
+    return hash_of(repr(sorted(definition_of(key_inputs).items())))
+
+
+def hash_of(text: str) -> int:
+    """Return a hash of a text as the database has it: 64 bits with a sign."""
+    return xxh3_64_intdigest(text.encode(errors="surrogatepass")) - (1 << 63)
+
+
+# ------------------------------------------------------------------ files
+
+
+def names_in(folder: Path) -> set[str]:
+    """Return the names of the files in the folder of a run, none if it cannot be listed."""
+    with suppress(OSError):
+        return set(os.listdir(folder))  # noqa: PTH208
+    return set()
