@@ -19,20 +19,20 @@ import nfrun
 # A package may import those on the lines before its own. It has so many lines of Python at most: who needs more takes
 # them from another package, or says in the commit that raises a number what for.
 LAYERS = """
-core 3952
-system 3870
+core 3955
+system 3881
 tables 7257
-code 6628
+code 6630
 rows 2737
 nodes 6724
 pipeline_file 6923
-engine 4110
+engine 4111
 cluster 3378
 history 6243
 reports 3454
 lookback 4281
 session 4303
-cli 2537
+cli 2548
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
 MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two
