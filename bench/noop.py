@@ -27,8 +27,7 @@ from nfrun.history.cache.run_cache import RunCache
 from nfrun.history.journal import RunHeader
 from nfrun.history.work_dir import WorkDir, new_run_id
 from nfrun.session.options import RunOptions
-from nfrun.session.run import Caller, PreparedRun
-from nfrun.session.run_setup import RunSetup
+from nfrun.session.run import Run
 from nfrun.session.selection import Selection
 from nfrun.system.logs.redaction import Redactor
 from nfrun.system.std_streams import Messages
@@ -73,7 +72,7 @@ def _run(
         cache = RunCache(
             pipeline, plan, work_dir, folder, started, fresh=True, force=(), keep=True, fsync=False, warn=print
         )
-    setup = RunSetup(
+    run = Run(
         options=RunOptions(Path(pipeline.file), handoff=handoff if journal else "memory"),
         pipeline=pipeline,
         plan=plan,
@@ -81,7 +80,6 @@ def _run(
         work=work_dir,
         folder=folder,
         started=started,
-        timings=timings,
         recorded=read_node_stats(timings),
         thread_variables={},
         budget=None,
@@ -90,16 +88,14 @@ def _run(
         messages=Messages(),
     )
     watch = RunWatch(Path(pipeline.folder), work) if watched and not journal else None
-    caller = Caller(lambda run: (), nullcontext)
-    run = PreparedRun(setup, caller, lambda folder: None, cache, placement, None, watch)
     try:
-        result = run.go()
+        run.go(lambda run: (), nullcontext, lambda folder: None, cache, placement, watch=watch)
     finally:
         if not journal:  # otherwise there is a file per node, and removing them would slow down the next run
             shutil.rmtree(folder, ignore_errors=True)
-    end = result.record.end or result.end  # the journal may have changed the status
-    if end.status != "ok" or result.stopped_reporters:
-        stopped = result.stopped_reporters or "nothing"
+    end = run.record.end or run.end  # the journal may have changed the status
+    if end.status != "ok" or run.stopped_reporters:
+        stopped = run.stopped_reporters or "nothing"
         raise RuntimeError(f"the run ended as {end.status} {end.error}, without {stopped}")
     return end.at
 

@@ -12,14 +12,14 @@ from nfrun.core.values import frozen
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.options import RunOptions
-from nfrun.session.run import Around, PreparedRun, run_in_program
-from nfrun.session.run_setup import set_up_run
+from nfrun.session.run import Around, Run
+from nfrun.session.run_setup import run_in_program, set_up_run
 from nfrun.system.std_streams import Messages
 
 
 @frozen
 class RunResult:
-    """A `RunResult` of nfrun with `tables`: the outputs of the pipeline by name, None for those that it lacks."""
+    """What a `Run` has at its end, with `tables`: the outputs of the pipeline by name, None for those that it lacks."""
 
     end: RunFinished
     record: RunRecord
@@ -33,7 +33,7 @@ class _Tables:
 
     event_types = ()
 
-    def __init__(self, run: PreparedRun, outputs: Mapping[str, str], found: dict[str, Any]) -> None:
+    def __init__(self, run: Run, outputs: Mapping[str, str], found: dict[str, Any]) -> None:
         self._run, self._outputs, self._found = run, outputs, found
 
     def event(self, event: Event) -> None:
@@ -47,11 +47,11 @@ class _Tables:
 def run_pipeline(options: RunOptions, reporters: Iterable[Reporter] = (), around: Around = nullcontext) -> RunResult:
     """Run a pipeline file, on any thread, beside other runs in this process. Raises what `set_up_run` raises."""
     tables: dict[str, Any] = {}
-    with set_up_run(options, Messages()) as setup:
+    with set_up_run(options, Messages()) as run:
 
-        def build_reporters(run: PreparedRun) -> Iterator[Reporter]:
+        def build_reporters(run: Run) -> Iterator[Reporter]:
             yield from reporters
-            yield _Tables(run, setup.pipeline.outputs, tables)
+            yield _Tables(run, run.pipeline.outputs, tables)
 
-        found = run_in_program(setup, build_reporters, around)
-        return RunResult(found.end, found.record, found.detached, found.stopped_reporters, tables)
+        run_in_program(run, build_reporters, around)
+        return RunResult(run.end, run.record, run.detached, run.stopped_reporters, tables)

@@ -31,8 +31,8 @@ cluster 3378
 history 6243
 reports 3454
 lookback 4281
-session 4303
-cli 2548
+session 4290
+cli 2539
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
 MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two

@@ -20,8 +20,7 @@ from nfrun.reports.ci.github_report import (
     diagnostic_annotations,
 )
 from nfrun.reports.ci.github_summary import summary_of
-from nfrun.reports.run_record import RunRecord
-from nfrun.session.run_setup import RunSetup
+from nfrun.session.run import Run
 
 if TYPE_CHECKING:
     from nfrun.system.std_streams import Messages
@@ -34,12 +33,12 @@ def harmless_stream(stream: IO[str], *, as_json: bool = False) -> IO[str]:
     return cast("IO[str]", HarmlessStream(stream, as_json=as_json))
 
 
-def github_report(setup: RunSetup, record: RunRecord, stream: IO[str], command: Callable[[], str]) -> Reporter:
+def github_report(run: Run, stream: IO[str], command: Callable[[], str]) -> Reporter:
     """Return the reporter of annotations and of the summary. `command()` returns the command that goes on."""
     workspace = _workspace()
     file = os.environ.get("GITHUB_STEP_SUMMARY", "")
-    add = partial(_add_summary, file, setup, record, command, workspace) if file else lambda: None
-    return GitHubReport(record, setup.pipeline, stream, workspace, add)
+    add = partial(_add_summary, file, run, command, workspace) if file else lambda: None
+    return GitHubReport(run.record, run.pipeline, stream, workspace, add)
 
 
 def annotate(messages: Messages, problems: Iterable[Diagnostic], level: str, otherwise: str = "") -> None:
@@ -53,29 +52,26 @@ def _workspace() -> Workspace:
     return Workspace(os.environ.get("GITHUB_WORKSPACE", ""))
 
 
-def _add_summary(
-    file: str, setup: RunSetup, record: RunRecord, command: Callable[[], str], workspace: Workspace
-) -> None:
+def _add_summary(file: str, run: Run, command: Callable[[], str], workspace: Workspace) -> None:
     """Add the page of a run to the file of the step's summary. Raises OSError."""
     try:
         with Path(file).open("ab") as opened:
             room = _MOST_BYTES - opened.tell()
-            text = summary_of(
-                record, setup.pipeline, setup.started.run, command(), _links(setup, record, workspace), room
-            )
+            links = _links(run, workspace)
+            text = summary_of(run.record, run.pipeline, run.started.run, command(), links, room)
             opened.write(text.encode(errors="backslashreplace"))
     except OSError as error:
         error.filename = file
         raise
 
 
-def _links(setup: RunSetup, record: RunRecord, workspace: Workspace) -> dict[str, str]:
+def _links(run: Run, workspace: Workspace) -> dict[str, str]:
     """Return the address on GitHub of the place of each node that failed."""
     known = [os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA")]
     if not all(known):
         return {}
     server, repository, commit = known
-    spans = {name: setup.pipeline.spec_of(name).source for name in record.failed}
+    spans = {name: run.pipeline.spec_of(name).source for name in run.record.failed}
     paths = {name: workspace.path_of(span.file) for name, span in spans.items()}
     root = f"{server}/{quote(repository)}/blob/{quote(commit)}"
     return {name: f"{root}/{quote(path)}#L{spans[name].line}" for name, path in paths.items() if path}

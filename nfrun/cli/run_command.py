@@ -12,18 +12,16 @@ from typing import IO, TYPE_CHECKING
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
 from nfrun.engine.event_dispatch import Reporter
-from nfrun.engine.runner import Run
-from nfrun.history.work_dir import LOGS
 from nfrun.reports.printing import is_colored, is_plain, printer_on
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.option_fields import tells_github
 from nfrun.session.options import RunOptions
-from nfrun.session.run import Caller, PreparedRun, run_prepared
-from nfrun.session.run_setup import RunSetup, set_up_run
+from nfrun.session.run import Run
+from nfrun.session.run_setup import carry_out, set_up_run
 from nfrun.system.checksums import read_checked, write_checked
 from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.processes.signals import cancel_on_signals
-from nfrun.system.runtime import children_time, peak_rss
+from nfrun.system.runtime import children_time
 from nfrun.system.std_streams import Messages, separate_streams
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 
@@ -41,11 +39,11 @@ def run_command(options: RunOptions, messages: Messages, command: Sequence[str] 
     OSError.
     """
     caught: list[int] = []
-    with set_up_run(options, messages, command) as setup:
+    with set_up_run(options, messages, command) as run:
         # Nodes on threads share the environment of this process. Nothing has imported numpy yet.
-        os.environ.update({**setup.thread_variables, **setup.pipeline.env})
+        os.environ.update({**run.thread_variables, **run.pipeline.env})
         time.tzset()  # otherwise TZ would only affect child processes
-        with separate_streams(setup.redactor.filter()) as (results, fallback):
+        with separate_streams(run.redactor.filter()) as (results, fallback):
 
             @contextmanager
             def around(run: Run) -> Iterator[None]:
@@ -55,14 +53,14 @@ def run_command(options: RunOptions, messages: Messages, command: Sequence[str] 
                 if run.detached:  # otherwise each GIL wait from now on takes 5 ms while the detached node runs
                     sys.setswitchinterval(_SWITCH_INTERVAL)
 
-            result = run_prepared(setup, Caller(partial(build_reporters, setup, results), around))
-        stopped = [EXIT_CODES[cause] for cause in result.stopped_reporters.values()]
-        return run_exit_code(result.end, caught) or next(iter(stopped), EXIT_OK), result.detached > 0
+            carry_out(run, partial(build_reporters, results), around)
+        stopped = [EXIT_CODES[cause] for cause in run.stopped_reporters.values()]
+        return run_exit_code(run.end, caught) or next(iter(stopped), EXIT_OK), run.detached > 0
 
 
-def build_reporters(setup: RunSetup, results: IO[str], run: PreparedRun) -> Iterator[Reporter]:
+def build_reporters(results: IO[str], run: Run) -> Iterator[Reporter]:
     """Yield the reporters that the options ask for, in order. Results for stdout are written to `results`."""
-    options, pipeline, record = setup.options, setup.pipeline, run.record
+    options, pipeline, record = run.options, run.pipeline, run.record
     err, github = sys.stderr, tells_github(options, os.environ)
     if not options.quiet:
         yield _progress(options, pipeline.name, record, github)
@@ -72,23 +70,19 @@ def build_reporters(setup: RunSetup, results: IO[str], run: PreparedRun) -> Iter
         err, results = harmless_stream(err), harmless_stream(results, as_json=options.json)
     from nfrun.reports.table_preview import KnownPreviews
 
-    file = setup.work.previews(pipeline)
+    file = run.work.previews(pipeline)
     read, write = partial(read_checked, file, "previews"), partial(write_checked, file, "previews")
-    previews = KnownPreviews(read, write, refs=record.refs, table=run.shown_table, redact=setup.redactor)
-    yield _summary(setup, results, err, run, previews.of)
+    previews = KnownPreviews(read, write, refs=record.refs, table=run.shown_table, redact=run.redactor)
+    yield _summary(run, results, err, previews.of)
     yield previews
     if options.json:
-        from nfrun.reports.json_document import RunDocument
-
-        yield RunDocument(record, pipeline, setup.started.run, setup.folder / LOGS, peak_rss, results)
+        yield run.document(results)
     if github:
-        yield github_report(setup, record, sys.stderr, partial(_command_to_go_on, setup, record))
+        yield github_report(run, sys.stderr, partial(_command_to_go_on, run))
 
 
-def _summary(
-    setup: RunSetup, results: IO[str], err: IO[str], run: PreparedRun, preview: Callable[[str], Preview | None]
-) -> Reporter:
-    options, pipeline, record = setup.options, setup.pipeline, run.record
+def _summary(run: Run, results: IO[str], err: IO[str], preview: Callable[[str], Preview | None]) -> Reporter:
+    options, pipeline, record = run.options, run.pipeline, run.record
     from nfrun.reports.summary import Summary
 
     if not options.quiet and not all(is_plain(stream, options.color) for stream in (results, err)):
@@ -112,8 +106,8 @@ def _summary(
         ),
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in run.executors),
         quiet=options.quiet,
-        redact=setup.redactor,
-        command=partial(_command_to_go_on, setup, record),
+        redact=run.redactor,
+        command=partial(_command_to_go_on, run),
     )
 
 
@@ -132,18 +126,19 @@ def _progress(options: RunOptions, name: str, record: RunRecord, github: bool) -
     return PlainLines(record, sys.stderr, name, verbose=options.verbose)
 
 
-def _command_to_go_on(setup: RunSetup, record: RunRecord) -> str:
+def _command_to_go_on(run: Run) -> str:
     """Return the command line that reuses what a run has finished, "" if it has finished nothing that stays."""
     from nfrun.lookback.command_again import command_to_go_on
 
-    options, counts = setup.options, record.counts()
+    options, record = run.options, run.record
+    counts = record.counts()
     if options.handoff not in PERSISTENT_HANDOFFS or not counts["ok"] + counts["reused"]:
         return ""
     left = {name for name, node in record.nodes.items() if node.status != "ok"}
-    again = [selector for selector, names in setup.selection.forced.items() if not left.isdisjoint(names)]
+    again = [selector for selector, names in run.selection.forced.items() if not left.isdisjoint(names)]
     unfinished = {"failed": counts["failed"], "skipped": counts["skipped"] + counts["cancelled"]}
     left_over = [status for status, count in unfinished.items() if count]
-    return command_to_go_on(setup.started.command, again, left_over, setup.started.date)
+    return command_to_go_on(run.started.command, again, left_over, run.started.date)
 
 
 def _is_live(stream: IO[str]) -> bool:

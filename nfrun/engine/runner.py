@@ -55,7 +55,7 @@ LastPlans = Callable[[RunFinished, Collection[str], Callable[[], float | None]],
 KnownOutcome = Callable[[NodeStarted], Outcome | None]
 
 
-class Run:
+class Runner:
     """One run of a plan. Times are seconds since it began.
 
     `emit(event)` must not block; it is called in the order of the events, on any thread. `placement` has the executors

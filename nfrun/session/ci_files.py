@@ -18,19 +18,18 @@ from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.lookback.log_files import last_lines, log_line
 from nfrun.reports.ci.junit import JUnitFile, RunFacts, error_xml
-from nfrun.reports.run_record import RunRecord
 from nfrun.session.options import RunOptions
 from nfrun.session.report_files import check_report_files, write_report
-from nfrun.session.run_setup import RunSetup
+from nfrun.session.run import Run
 from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.system.std_streams import Messages
 
 _MOST_LINES = 100  # of a stream of a node that failed
 
 
-def junit_file(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
+def junit_file(run: Run, path: Path) -> Reporter:
     """Return the reporter of the option `--junit`."""
-    started, pipeline, logs = setup.started, setup.pipeline, setup.folder / LOGS
+    started, logs = run.started, run.folder / LOGS
     at = datetime.fromtimestamp(started.at or 0, UTC).isoformat(timespec="seconds")
     params = {f"param.{name}": v if isinstance(v, str) else dumps(v) for name, v in (started.params or {}).items()}
 
@@ -50,7 +49,7 @@ def junit_file(setup: RunSetup, record: RunRecord, path: Path) -> Reporter:
         "python": ".".join(map(str, sys.version_info[:3])),
     }
     facts = RunFacts(at, started.host, {**{name: text for name, text in of_run.items() if text}, **params})
-    return JUnitFile(record, pipeline, facts, partial(_write_xml, path), log_tail, f"of test cases ({path})")
+    return JUnitFile(run.record, run.pipeline, facts, partial(_write_xml, path), log_tail, f"of test cases ({path})")
 
 
 class ErrorFile:

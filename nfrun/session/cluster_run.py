@@ -6,32 +6,33 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun import __version__
-from nfrun.cluster.base import is_private
+from nfrun.cluster.base import is_local, is_private
 from nfrun.cluster.slots import most_slots
 from nfrun.code.fingerprint import FolderCode
 from nfrun.core.contracts import EVIDENCE
-from nfrun.core.errors import ClusterError
+from nfrun.core.errors import ClusterError, UsageError
 from nfrun.core.pipeline import WORK_DIR, NodeSpec, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import place_nodes
-from nfrun.history.work_dir import LOGS, is_ours
+from nfrun.history.work_dir import LOGS, WorkDir, is_ours
 from nfrun.nodes.folders import folder_of, folders_of
 from nfrun.nodes.registry import kind_of
-from nfrun.session.option_fields import slots_of
-from nfrun.session.options import ValidateOptions
-from nfrun.session.run_setup import STORE, RunSetup, check_cluster, cluster_address, cluster_store
+from nfrun.session.option_fields import parse_address, parse_store, slots_of
+from nfrun.session.options import RunOptions, ValidateOptions
 from nfrun.system.atomic_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores
 from nfrun.system.time_zone import zone_variable
 
 _SECRET = re.compile(r"\$\{\{-?\s*secrets\.")  # an expression that is a secret
+_STORE = "store"  # the folder for outputs in the work folder, if nothing else is said
 _TRIES = 5  # to pack files while none of them changes
 
 if TYPE_CHECKING:
@@ -39,16 +40,17 @@ if TYPE_CHECKING:
     from nfrun.cluster.code_archive import CodeFiles
     from nfrun.cluster.wire import HostConfig
     from nfrun.engine.executors.base import Placement
+    from nfrun.session.run import Run
     from nfrun.tables.places.base import Place
 
 
 @contextmanager
-def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | None]:
+def open_cluster(run: Run, placement: Placement) -> Iterator[Cluster | None]:
     """Connect to the cluster, ask its workers, and put the code there. None if no node is placed on it.
 
     Raises ClusterError and PlaceError.
     """
-    options, pipeline = setup.options, setup.pipeline
+    options, pipeline = run.options, run.pipeline
     placed = [spec for name, spec in pipeline.nodes.items() if placement.executors.get(name) in CLUSTERS]
     if not placed:
         yield None
@@ -58,9 +60,9 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
     from nfrun.cluster.preflight import Needs, preflight
     from nfrun.tables.places.folder import open_place
 
-    place = open_place(setup.started.store)
+    place = open_place(run.started.store)
     address = cluster_address(options.address, os.environ)
-    config, secret = _config(setup, placement, place), _with_secrets(setup, placed)
+    config, secret = _config(run, placement, place), _with_secrets(run, placed)
     with _engine(address, config.run, slots_of(options.slots, pipeline)) as engine:
         slots = most_slots(engine.workers())
         cluster = Cluster(
@@ -68,17 +70,17 @@ def open_cluster(setup: RunSetup, placement: Placement) -> Iterator[Cluster | No
             replace(config, workers=int(slots)),
             place,
             uses_all=options.slots is None and pipeline.jobs is None,
-            warn=setup.messages.warn,
+            warn=run.messages.warn,
             has_secrets=bool(secret),
-            tell=setup.messages,
+            tell=run.messages,
         )
         told = _told_in_the_open(secret, [address, *(worker.address for worker in engine.workers())])
-        code = _code(pipeline, setup.work.path, place)
+        code = _code(pipeline, run.work.path, place)
         problems, warnings = left_behind(placed, _base(pipeline), {*code.files.values()})
         needs = Needs(_modules(pipeline, placed), tuple(placed), _versions(), (*told, *problems), tuple(warnings))
         for warning in preflight(cluster, needs):
-            setup.messages.warn(warning)
-        yield replace(cluster, config=_with_code(cluster.config, code, pipeline, setup, place))
+            run.messages.warn(warning)
+        yield replace(cluster, config=_with_code(cluster.config, code, pipeline, run, place))
 
 
 def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline]) -> tuple[str, list[str]]:
@@ -95,7 +97,7 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     check_cluster(options)
     address = cluster_address(options.address, os.environ)
     files = [one for pipeline in pipelines for one in (pipeline, *_included(pipeline))]
-    place = open_place(cluster_store(options.store, os.environ, address, Path(files[0].folder, WORK_DIR, STORE)))
+    place = open_place(cluster_store(options.store, os.environ, address, Path(files[0].folder, WORK_DIR, _STORE)))
     placed: list[NodeSpec] = []
     modules: dict[str, None] = {}
     problems: list[str] = []
@@ -138,29 +140,29 @@ def _engine(address: str, run: str, slots: int) -> Iterator[Engine]:
         engine.close()
 
 
-def _config(setup: RunSetup, placement: Placement, place: Place) -> HostConfig:
+def _config(run: Run, placement: Placement, place: Place) -> HostConfig:
     from nfrun.cluster.wire import HostConfig
 
-    pipeline, options = setup.pipeline, setup.options
+    pipeline, options = run.pipeline, run.options
     return HostConfig(
-        run=f"{setup.started.run}-{os.urandom(6).hex()}",
-        run_id=setup.started.run,
+        run=f"{run.started.run}-{os.urandom(6).hex()}",
+        run_id=run.started.run,
         pipeline=_shared(pipeline),
         store=place.uri,
         environ={
             **zone_variable(os.environ),
             **given_thread_variables(os.environ),
-            **setup.thread_variables,
+            **run.thread_variables,
             **pipeline.env,
         },
-        started=setup.started.at,
+        started=run.started.at,
         folders=folders_of(pipeline.nodes.values()),
         fsync=options.fsync,
         arrow_on_all_cores=placement.arrow_threads > 0,
         grace=options.grace,
         packages=tuple(placement.packages),
-        logs=str(setup.folder / LOGS),
-        evidence=str(setup.folder / EVIDENCE),
+        logs=str(run.folder / LOGS),
+        evidence=str(run.folder / EVIDENCE),
     )
 
 
@@ -181,7 +183,7 @@ def _shared(pipeline: Pipeline) -> Pipeline:
     )
 
 
-def _with_code(config: HostConfig, code: CodeFiles, pipeline: Pipeline, setup: RunSetup, place: Place) -> HostConfig:
+def _with_code(config: HostConfig, code: CodeFiles, pipeline: Pipeline, run: Run, place: Place) -> HostConfig:
     """Put the archive with the code into the store, unless it is there. Raises ClusterError and PlaceError."""
     base, folder = _base(pipeline), place.fresh_folder()
     try:
@@ -191,7 +193,7 @@ def _with_code(config: HostConfig, code: CodeFiles, pipeline: Pipeline, setup: R
             if code.pack(folder / "code.zip"):
                 place.put(folder / "code.zip", code.name)
                 break
-            code = _code(pipeline, setup.work.path, place)
+            code = _code(pipeline, run.work.path, place)
         else:
             raise ClusterError(f"the files in {base} change while they are packed for the cluster: try again")
     finally:
@@ -242,14 +244,14 @@ def _versions() -> Mapping[str, str]:
     return {"nfrun": __version__, "python": platform.python_version(), "pyarrow": version("pyarrow")}
 
 
-def _with_secrets(setup: RunSetup, placed: list[NodeSpec]) -> list[str]:
+def _with_secrets(run: Run, placed: list[NodeSpec]) -> list[str]:
     """Return the parts of the pipeline that hold secrets and are sent to workers."""
     from nfrun.cluster.wire import to_text
 
-    found = ["'env' of the file"] if setup.pipeline.redacted_env else []
+    found = ["'env' of the file"] if run.pipeline.redacted_env else []
     for spec in placed:
         text = to_text(spec)
-        if spec.redacted_env or setup.redactor(text) != text:
+        if spec.redacted_env or run.redactor(text) != text:
             found.append(f"node '{spec.id}'")
     return found
 
@@ -269,3 +271,54 @@ def _told_in_the_open(secret: Iterable[str], addresses: Iterable[str]) -> tuple[
     far = next((address for address in addresses if not is_private(address)), "")
     why = f"and {far} sends what it gets as plain text: use TLS (tls://)"
     return tuple(f"{who} has a secret, {why}" for who in secret) if far else ()
+
+
+def check_cluster(options: RunOptions | ValidateOptions) -> None:
+    """Check what can be checked of a cluster before a run. Raises UsageError."""
+    if find_spec("distributed") is None:
+        raise UsageError("Dask is not installed: install it with: pip install 'distributed>=2024.1'", "--executor")
+    if getattr(options, "handoff", "") == "json":
+        raise UsageError("--handoff json is there to compare on one machine, and not for a cluster", "--handoff")
+    cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), Path())
+
+
+def store_of_run(options: RunOptions, work: WorkDir) -> str:
+    """Return the address of the place into which workers of a cluster put outputs.
+
+    Raises UsageError, PlaceError and OSError.
+    """
+    from nfrun.tables.places.base import path_of
+    from nfrun.tables.places.folder import open_place
+
+    default = work.path / _STORE
+    store = cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), default)
+    place = open_place(work.store_address(store))
+    path = Path(os.path.realpath(path_of(place.uri) or "/"))
+    if path.is_relative_to(os.path.realpath(work.path)) and not path.is_relative_to(os.path.realpath(default)):
+        what = f"the store {store} is in the work folder {work.path}, where nfrun keeps other files"
+        raise UsageError(f"{what}: name a folder outside of it", "--store")
+    return place.uri
+
+
+def cluster_address(given: str | None, environ: Mapping[str, str]) -> str:
+    """Return the address of the scheduler: `given`, or that of NFRUN_ADDRESS, "" for none. Raises UsageError."""
+    try:
+        return given or (parse_address(environ["NFRUN_ADDRESS"]) if environ.get("NFRUN_ADDRESS") else "")
+    except ValueError as error:
+        raise UsageError(str(error), "NFRUN_ADDRESS") from None
+
+
+def cluster_store(given: str | None, environ: Mapping[str, str], address: str, default: Path) -> str:
+    """Return the address of the place for outputs: `given`, or that of NFRUN_STORE.
+
+    Without either it is the folder `default` for workers on this machine. For others, raises UsageError.
+    """
+    try:
+        if given or environ.get("NFRUN_STORE"):
+            return given or parse_store(environ["NFRUN_STORE"])
+    except ValueError as error:
+        raise UsageError(str(error), "NFRUN_STORE") from None
+    if is_local(address):
+        return str(default)
+    what = f"the workers of {address} and this machine need a place for outputs that all of them see"
+    raise UsageError(f"{what}: a shared folder, or s3://bucket/folder (or set NFRUN_STORE)", "--store")

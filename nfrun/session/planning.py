@@ -21,7 +21,7 @@ from nfrun.system.std_streams import Messages
 
 if TYPE_CHECKING:
     from nfrun.history.cache.reuse_decision import ReuseDecision
-    from nfrun.session.run_setup import Program
+    from nfrun.session.run import Program
 
 
 @frozen

@@ -1,88 +1,68 @@
-"""Prepares a run: reads and plans the pipeline, locks the work folder and makes the run folder.
+"""Prepares a run and carries it out: `run_in_program` in any Python program, `carry_out` for a command.
 
-`run.py` starts the run afterwards.
+To prepare one is to read and plan the pipeline, to lock the work folder and to make the run folder.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
+from importlib import import_module
 from math import inf
 from pathlib import Path
-from typing import IO, Any
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, Any
 
-from nfrun.core.errors import UsageError, one_line
-from nfrun.core.pipeline import NOTHING, WORK_DIR, Pipeline
-from nfrun.core.plan import Plan, plan_of
-from nfrun.core.values import field, frozen, replace
+from nfrun.code.fingerprint import FolderCode
+from nfrun.code.module_space import FolderModules
+from nfrun.core.errors import Cause, ClusterError, SpecError, cause_of, one_line
+from nfrun.core.pipeline import WORK_DIR
+from nfrun.core.plan import SCHEDULES, Plan, plan_of
+from nfrun.core.text import shortened
+from nfrun.core.values import replace
+from nfrun.engine.attempt_context import Importer
+from nfrun.engine.event_dispatch import Reporter
+from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.registry import CLUSTERS
-from nfrun.engine.node_stats import NodeStats, read_node_stats
+from nfrun.engine.node_stats import read_node_stats
+from nfrun.engine.placement import place_nodes
 from nfrun.history.cache.remembered_code import restore_checks, save_checks
+from nfrun.history.cache.reuse_decision import plan_without_results
+from nfrun.history.cache.run_cache import RunCache
 from nfrun.history.journal import RunHeader
-from nfrun.history.work_dir import WorkDir, new_run_id
-from nfrun.pipeline_file.built_document import BuiltPipeline
+from nfrun.history.work_dir import RunStart, WorkDir, new_run_id
+from nfrun.nodes.folders import folders_of
+from nfrun.pipeline_file.budgets import with_memory_here
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.missing import warnings_of
 from nfrun.pipeline_file.resolve import Resolved, resolve
-from nfrun.session.option_fields import cache_budget, parse_address, parse_store, slots_of
-from nfrun.session.options import PlanOptions, RunOptions, ValidateOptions
-from nfrun.session.report_files import check_report_files, make_report_folders
-from nfrun.session.selection import Selection, selection_of
+from nfrun.session.option_fields import cache_budget, slots_of
+from nfrun.session.options import PlanOptions, RunOptions
+from nfrun.session.report_files import check_report_files, make_report_folders, write_report
+from nfrun.session.run import Around, BuildReporters, Program, Run
+from nfrun.session.selection import selection_of
 from nfrun.system.file_search import name_below
-from nfrun.system.logs.redaction import Redactor, redact_value
+from nfrun.system.logs.redaction import redact_value
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
+from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 
-
-@frozen
-class Program:
-    """Parameters by name with their types, and the pipeline if the program has built it: then there may be no file."""
-
-    params: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    built: BuiltPipeline | None = None
+if TYPE_CHECKING:
+    from nfrun.cluster.base import Cluster
+    from nfrun.lookback.run_reference import ListedRun
 
 
 _NO_RUN = 0  # the number in `run.id` while mistakes are looked for, before the run has one
 NO_DATE = "--date has no effect: no expression reads run.date"
 
 
-@frozen
-class RunSetup:
-    """A prepared run.
-
-    `pipeline` is bound: its parameters and expressions are evaluated. `plan` is that of all nodes, and `selection` says
-    which of them the run is about. `folder` is the run folder in the work folder
-    `work`, and `started` the first line of the journal. `recorded` has the statistics of nodes in earlier runs, which
-    are in the file `timings`. `program` is what only a program gives, None for a command.
-    `thread_variables` are those that nfrun adds to the environment, so that each native library has one thread.
-    `budget` is that of `cache_budget`. `events` is the open events file, None without `--events`. `redactor` masks
-    secrets.
-    """
-
-    options: RunOptions
-    pipeline: Pipeline
-    plan: Plan
-    selection: Selection
-    work: WorkDir
-    folder: Path
-    started: RunHeader
-    timings: Path
-    recorded: NodeStats
-    thread_variables: Mapping[str, str]
-    budget: int | None
-    events: IO[str] | None
-    redactor: Redactor
-    messages: Messages
-    program: Program | None = None
-
-
 @contextmanager
 def set_up_run(
     options: RunOptions, messages: Messages, command: Sequence[str] = (), program: Program | None = None
-) -> Iterator[RunSetup]:
+) -> Iterator[Run]:
     """Prepare a run, and hold the lock of its pipeline within the `with` block.
 
     `command` has the words of the command line, for the journal, and `program` what only a program gives. Secrets are
@@ -118,20 +98,18 @@ def set_up_run(
         stack.callback(_close, events)
         folder = work.make_run_folder(start.run)
         stack.callback(_remove_empty, folder)
-        timings = work.timings(pipeline)
-        recorded = read_node_stats(timings)
-        yield RunSetup(
+        recorded = read_node_stats(work.timings(pipeline))
+        plan = plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded.durations)
+        # Nodes that lack a file come first: the run fails before it does more.
+        first = dict.fromkeys(resolved.absent, inf)
+        yield Run(
             options=options,
             pipeline=pipeline,
-            plan=_plan(options, resolved, recorded),
+            plan=replace(plan, priorities={**plan.priorities, **first}) if first else plan,
             selection=selection,
             work=work,
             folder=folder,
-            started=_header(
-                RunHeader(start.run, work.pipeline_name(pipeline), start.number, store=_store(options, work)),
-                *(resolved, command, options.inputs),
-            ),
-            timings=timings,
+            started=_header(options, resolved, work, start, command),
             recorded=recorded,
             thread_variables=default_thread_variables(pipeline, os.environ),
             budget=budget,
@@ -145,39 +123,37 @@ def set_up_run(
 def _check_cluster(options: RunOptions, messages: Messages) -> None:
     """Check what a run needs of a cluster; without one, warn of variables that count for clusters only."""
     if options.executor in CLUSTERS:
+        from nfrun.session.cluster_run import check_cluster
+
         check_cluster(options)
     elif idle := [name for name in ("NFRUN_ADDRESS", "NFRUN_STORE") if os.environ.get(name)]:
         are, they = ("are", "they are") if idle[1:] else ("is", "it is")
         messages.warn(f"{' and '.join(idle)} {are} not used: {they} for --executor {CLUSTERS[0]}")
 
 
-def _plan(options: RunOptions, resolved: Resolved, recorded: NodeStats) -> Plan:
-    """Return the plan of all nodes. Those that lack a file come first: the run fails before it does more."""
-    slots = slots_of(options.slots, resolved.pipeline)
-    plan = plan_of(resolved.pipeline, slots=slots, estimated_durations=recorded.durations)
-    first = dict.fromkeys(resolved.absent, inf)
-    return replace(plan, priorities={**plan.priorities, **first}) if first else plan
+def _header(
+    options: RunOptions, resolved: Resolved, work: WorkDir, start: RunStart, command: Sequence[str]
+) -> RunHeader:
+    """Return the first line of the journal: how the run was started, with secrets masked."""
+    pipeline, redact = resolved.pipeline, resolved.redactor
+    store = ""
+    if options.executor in CLUSTERS:
+        from nfrun.session.cluster_run import store_of_run
 
-
-def _header(run: RunHeader, resolved: Resolved, command: Sequence[str], given: Mapping[str, str]) -> RunHeader:
-    """Add to the first line of the journal how the run was started, with secrets masked.
-
-    `given` are the files of inputs.
-    """
-    redact = resolved.redactor
-    words, params = tuple(map(redact, command)), redact_value(resolved.pipeline.values, redact)
-    host, secrets = redact(os.uname().nodename), resolved.pipeline.secrets
-    inputs = {name: redact(name_below(resolved.pipeline.folder, file)) for name, file in given.items()}
-    return replace(
-        run,
+        store = store_of_run(options, work)
+    return RunHeader(
+        run=start.run,
+        pipeline=work.pipeline_name(pipeline),
+        number=start.number,
         at=time.time(),
-        command=words,
-        params=params,
-        host=host,
-        secrets=secrets,
-        profile=resolved.pipeline.profile,
-        inputs=inputs,
-        date=resolved.pipeline.date,
+        command=tuple(map(redact, command)),
+        params=redact_value(pipeline.values, redact),
+        host=redact(os.uname().nodename),
+        secrets=pipeline.secrets,
+        profile=pipeline.profile,
+        inputs={name: redact(name_below(pipeline.folder, file)) for name, file in options.inputs.items()},
+        store=store,
+        date=pipeline.date,
     )
 
 
@@ -234,59 +210,191 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-STORE = "store"  # the folder for outputs in the work folder, if nothing else is said
+def run_in_program(run: Run, build_reporters: BuildReporters, around: Around = nullcontext) -> None:
+    """Carry out a prepared run, on any thread, beside other runs in this process.
 
+    The options `json`, `color`, `quiet` and `verbose` are those of the command's reports: they do nothing here. A
+    program can keep the `run` that `around(run)` gets, and call its `cancel` from any thread. A node that fails is no
+    error of this function. The other arguments are those of `Run.go`.
 
-def check_cluster(options: RunOptions | ValidateOptions) -> None:
-    """Check what can be checked of a cluster before a run. Raises UsageError."""
-    if find_spec("distributed") is None:
-        raise UsageError("Dask is not installed: install it with: pip install 'distributed>=2024.1'", "--executor")
-    if getattr(options, "handoff", "") == "json":
-        raise UsageError("--handoff json is there to compare on one machine, and not for a cluster", "--handoff")
-    cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), Path())
-
-
-def _store(options: RunOptions, work: WorkDir) -> str:
-    """Return the address of the place into which workers of a cluster put outputs, "" without one.
-
-    Raises UsageError, PlaceError and OSError.
+    Nothing of the process changes for good, but for an audit hook, which Python cannot remove: it does nothing while no
+    run is under way. While runs are under way, and until a print after the end of detached
+    nodes, `sys.stdout` and `sys.stderr` route what nodes print to the logs of their runs (see `capture_prints`, also
+    for its limits). The user's modules are in `sys.modules` under other names (see `ModuleSpace`, also for its limits).
+    Python nodes on threads see the `env` of the file only in `context.env`; scripts and worker processes have it in
+    their environment. The fork server of the workers stays until the process ends. No worker imports the main module of
+    the program, which may be a notebook or have no `if __name__ == "__main__"`. Nodes that use state that all nodes of
+    a process share run in workers, unless the file or `options.executor` says `thread`: what the program has seeded
+    does not reach them.
     """
-    if options.executor not in CLUSTERS:
-        return ""
-    from nfrun.tables.places.base import path_of
-    from nfrun.tables.places.folder import open_place
+    from nfrun.system.logs.print_capture import capture_prints
 
-    default = work.path / STORE
-    store = cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), default)
-    place = open_place(work.store_address(store))
-    path = Path(os.path.realpath(path_of(place.uri) or "/"))
-    if path.is_relative_to(os.path.realpath(work.path)) and not path.is_relative_to(os.path.realpath(default)):
-        what = f"the store {store} is in the work folder {work.path}, where nfrun keeps other files"
-        raise UsageError(f"{what}: name a folder outside of it", "--store")
-    return place.uri
+    @contextmanager
+    def capturing(run: Run) -> Iterator[None]:
+        with capture_prints(has_detached=lambda: run.detached > 0), around(run):
+            yield
+
+    carry_out(run, build_reporters, capturing, in_program=True)
 
 
-def cluster_address(given: str | None, environ: Mapping[str, str]) -> str:
-    """Return the address of the scheduler: `given`, or that of NFRUN_ADDRESS, "" for none. Raises UsageError."""
-    try:
-        return given or (parse_address(environ["NFRUN_ADDRESS"]) if environ.get("NFRUN_ADDRESS") else "")
-    except ValueError as error:
-        raise UsageError(str(error), "NFRUN_ADDRESS") from None
+def carry_out(run: Run, build_reporters: BuildReporters, around: Around, *, in_program: bool = False) -> None:
+    """Carry out a prepared run: open its cache, place its nodes, and run it to the end."""
+    write_files = _files_of_record(run)
+    base, folders = Path(run.pipeline.folder), folders_of(run.pipeline.nodes.values())
+    with FolderModules(base, folders, shares_process=in_program) as modules, _open_cache(run) as cache:
+        if cache is not None and in_program:
+            cache.is_in_program()
+        run.plan = _plan_of_run(run, cache)
+        placement = _placement(run, cache)
+        with _on_cluster(run, placement) as cluster:
+            reporters = partial(_reporters, build_reporters)
+            run.go(reporters, around, _importer(run, modules), cache, placement, cluster, in_program=in_program)
+    run.stopped_reporters |= write_files()
 
 
-def cluster_store(given: str | None, environ: Mapping[str, str], address: str, default: Path) -> str:
-    """Return the address of the place for outputs: `given`, or that of NFRUN_STORE.
+def _reporters(build_reporters: BuildReporters, run: Run) -> Iterator[Reporter]:
+    """Yield the reporters that write files while the run is under way, and then those of the caller."""
+    if run.events is not None:
+        from nfrun.reports.line_reporter import EventsFile
 
-    Without either it is the folder `default` for workers on this machine. For others, raises UsageError.
+        yield EventsFile(run.events)
+    if run.options.junit is not None:
+        from nfrun.session.ci_files import junit_file
+
+        yield junit_file(run, run.options.junit)
+    yield from build_reporters(run)
+
+
+def _files_of_record(run: Run) -> Callable[[], Mapping[str, Cause]]:
+    """Return what writes the page and the trace of the run, if it has any, after the last line of the journal.
+
+    It says why one cannot be written, and returns the cause by the name of the report.
     """
-    try:
-        if given or environ.get("NFRUN_STORE"):
-            return given or parse_store(environ["NFRUN_STORE"])
-    except ValueError as error:
-        raise UsageError(str(error), "NFRUN_STORE") from None
-    from nfrun.cluster.base import is_local  # few runs have a cluster
+    if run.options.report is None and run.options.trace is None:
+        return dict
+    # Before nodes run: they may hide these modules by files of their own.
+    from nfrun.lookback.run_reference import find_run
 
-    if is_local(address):
-        return str(default)
-    what = f"the workers of {address} and this machine need a place for outputs that all of them see"
-    raise UsageError(f"{what}: a shared folder, or s3://bucket/folder (or set NFRUN_STORE)", "--store")
+    files: dict[str, tuple[Path, Callable[[ListedRun], str]]] = {}
+    if (path := run.options.report) is not None:
+        from nfrun.lookback.page.html_page import render_page
+        from nfrun.lookback.page.run_data import run_data
+
+        files[f"of the page ({path})"] = path, lambda found: render_page(run_data(run.work, found, run.redactor))
+    if (path := run.options.trace) is not None:
+        from nfrun.lookback.page.recorded_trace import recorded_trace
+
+        files[f"of the trace ({path})"] = path, lambda found: recorded_trace(found, run.redactor)
+
+    def write() -> Mapping[str, Cause]:
+        stopped: dict[str, Cause] = {}
+        for name, (path, make) in files.items():
+            try:
+                text = make(find_run(run.work, None, run.started.run))
+                write_report(path, partial(_write_text, text))
+            except Exception as error:
+                why = isinstance(error, OSError) and error.strerror
+                run.messages(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")
+                stopped[name] = cause_of(error)
+        return stopped
+
+    return write
+
+
+def _write_text(text: str, file: IO[bytes]) -> None:
+    file.write(text.encode())
+
+
+def _importer(run: Run, modules: FolderModules) -> Importer:
+    """Return what imports modules for the nodes in a folder: also that of the functions which a program gives."""
+    functions = run.program and run.program.built and run.program.built.functions
+    if not functions:
+        return modules.importer
+    from nfrun.code.program_functions import program_module
+
+    given = program_module(functions)
+
+    def importer(folder: str) -> Callable[[str], ModuleType] | None:
+        load = modules.importer(folder) or import_module
+        return (lambda name: given if name == given.__name__ else load(name)) if not folder else load
+
+    return importer
+
+
+def _placement(run: Run, cache: RunCache | None) -> Placement:
+    """Return where the nodes run.
+
+    Those on no cluster take of the memory of this machine. Raises SpecError if one takes more.
+    """
+    executor, pipeline, plan = run.options.executor, run.pipeline, run.plan
+    code, reused = (cache.code, cache.reused_nodes) if cache else (FolderCode(Path(pipeline.folder)), ())
+    placement = place_nodes(pipeline, executor, run.recorded, code, reused, run.thread_variables, plan.retained)
+    if executor in CLUSTERS:
+        here = [name for name in plan.nodes if placement.executors.get(name) not in CLUSTERS]
+        run.pipeline = pipeline = with_memory_here(pipeline, here)
+        amounts = {name: budget.amount for name, budget in pipeline.budgets.items() if name in plan.budget}
+        run.plan = replace(plan, budget={**plan.budget, **amounts}, budgets=pipeline.budgets)
+    return placement
+
+
+def _on_cluster(run: Run, placement: Placement) -> AbstractContextManager[Cluster | None]:
+    if run.options.executor not in CLUSTERS:
+        return nullcontext()
+    from nfrun.session.cluster_run import open_cluster
+
+    return open_cluster(run, placement)
+
+
+@contextmanager
+def _open_cache(run: Run) -> Iterator[RunCache | None]:
+    """Open the cache of the run; None if its handoff leaves no files for a later run.
+
+    Raises OSError and SelectionError.
+    """
+    options = run.options
+    if options.handoff not in PERSISTENT_HANDOFFS:
+        if ignored := [name for name, spec in run.pipeline.nodes.items() if spec.cache]:
+            what = "node '{}' says" if len(ignored) == 1 else "nodes {} say"
+            what = what.format(shortened(ignored, 4))
+            run.messages.warn(f"{what} 'cache: true', but --handoff {options.handoff} keeps nothing")
+        yield None
+        return
+    cache = RunCache(
+        run.pipeline,
+        run.plan,
+        run.work,
+        run.folder,
+        run.started,
+        fresh=options.fresh,
+        force=run.selection.force,
+        keep=options.keep,
+        budget=run.budget,
+        fsync=options.fsync,
+        verify=options.verify,
+        warn=run.messages.warn,
+        redact=run.redactor,
+        selected=run.selection.nodes,
+    )
+    try:
+        yield cache
+    except _refusals():  # before any node runs
+        cache.forget()
+        raise
+    finally:
+        cache.close()
+
+
+def _plan_of_run(run: Run, cache: RunCache | None) -> Plan:
+    """Return the plan of the nodes that take part in the run. Raises SelectionError."""
+    plan, selected = cache.plan if cache else run.plan, run.selection.nodes
+    if cache is None and selected is not None:
+        why = f"--handoff {run.options.handoff} uses no results of earlier runs"
+        plan = plan_without_results(run.pipeline, plan, selected, why)
+    return SCHEDULES[run.options.schedule](plan)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return the errors by which a run is refused: by a cluster, its place, or what this machine lacks for a node."""
+    from nfrun.tables.places.base import PlaceError  # few runs have a place
+
+    return ClusterError, PlaceError, SpecError

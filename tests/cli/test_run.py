@@ -1,4 +1,4 @@
-"""Tests of the wiring of a run in this process: what `run_prepared` passes to its parts."""
+"""Tests of the wiring of a run in this process: what `carry_out` passes to its parts."""
 
 from __future__ import annotations
 

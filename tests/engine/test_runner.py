@@ -41,7 +41,7 @@ from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
-from nfrun.engine.runner import KnownOutcome, Run
+from nfrun.engine.runner import KnownOutcome, Runner
 from nfrun.nodes.base import CancelToken
 from nfrun.tables.store import TableStore
 
@@ -82,7 +82,7 @@ class Trial:
     def __post_init__(self) -> None:
         self.events: list[Event] = []
         self.changed = threading.Condition()
-        self.run = Run(
+        self.run = Runner(
             self.plan,
             self.emit,
             placement=self.placement,
@@ -150,7 +150,7 @@ class Trial:
         return end
 
     def begin(self) -> threading.Thread:
-        """Run on a thread; its result goes to `results`."""
+        """Runner on a thread; its result goes to `results`."""
 
         def run() -> None:
             try:

@@ -15,7 +15,7 @@ from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import EventDispatcher
 from nfrun.engine.executors.threads import ThreadExecutor
-from nfrun.engine.runner import Run
+from nfrun.engine.runner import Runner
 from nfrun.history.cache.run_cache import RunCache
 from nfrun.history.database import read_journal
 from nfrun.history.journal import RunHeader
@@ -68,7 +68,7 @@ class Trial:
         self.cache = RunCache(pipeline, plan, work, folder, header, **options, warn=print)
         self.listener = Listener(folder)
         self.dispatcher = EventDispatcher([self.listener], print, self.cache.gate)
-        self.run = Run(plan, self.dispatcher.emit)
+        self.run = Runner(plan, self.dispatcher.emit)
         self.store = TableStore(
             folder,
             persistent=True,

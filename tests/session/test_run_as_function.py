@@ -16,8 +16,8 @@ import forked
 import pytest
 
 from nfrun.engine.event_dispatch import Reporter
-from nfrun.engine.runner import Run
 from nfrun.session.options import RunOptions
+from nfrun.session.run import Run
 from tests.program_runs import run_pipeline
 
 FOLDERS = ("one", "two")
@@ -285,7 +285,7 @@ def broken(run: Run) -> Iterator[None]:
     yield
 
 
-def raise_broken(*arguments: object) -> None:
+def raise_broken(*arguments: object, **named: object) -> None:
     raise LookupError("broken")
 
 

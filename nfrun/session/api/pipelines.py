@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, UsageError, one_line
 from nfrun.core.pipeline import NOTHING
-from nfrun.engine.runner import Run
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.resolve import functions_of
 from nfrun.pipeline_file.validate import validate_file
@@ -22,8 +21,8 @@ from nfrun.session.api.errors import ProgramMessages, errors_for_programs
 from nfrun.session.api.given import GivenInputs, plain_params
 from nfrun.session.api.results import Result
 from nfrun.session.options import PlanOptions, RunOptions
-from nfrun.session.run import run_in_program
-from nfrun.session.run_setup import Program, RunSetup, known_checks, set_up_run
+from nfrun.session.run import Program, Run
+from nfrun.session.run_setup import known_checks, run_in_program, set_up_run
 from nfrun.system.processes.signals import INTERRUPT, cancel_on_signals
 from nfrun.system.runtime import gc_paused
 
@@ -134,10 +133,10 @@ class RunnablePipeline(ABC):
                 messages.warn(change)
             _check_executor(options, program)
             preparing.enter_context(gc_paused())  # until nodes run
-            with set_up_run(options, messages, program=program) as setup:
+            with set_up_run(options, messages, program=program) as run:
                 files.write()  # again, if somebody has removed them before the lock was held
-                result = _run(setup, messages, progress, preparing.close)
-                files.remove_old(setup.budget)
+                result = _run(run, messages, progress, preparing.close)
+                files.remove_old(run.budget)
                 return result
 
     def check(self) -> tuple[str, ...]:
@@ -233,9 +232,7 @@ def _check_executor(options: RunOptions, program: Program) -> None:
         raise only_here(options.executor, functions)
 
 
-def _run(
-    setup: RunSetup, messages: ProgramMessages, progress: bool | None, on_prepared: Callable[[], object]
-) -> Result:
+def _run(run: Run, messages: ProgramMessages, progress: bool | None, on_prepared: Callable[[], object]) -> Result:
     """Run what is set up. Calls `on_prepared` when nodes begin to run."""
     from nfrun.session.api.progress import progress_reporters
 
@@ -250,8 +247,8 @@ def _run(
             yield
         caught.extend(signals)
 
-    found = run_in_program(setup, partial(progress_reporters, setup, progress), around)
-    return Result(setup, found, tuple(messages.warnings), interrupted=bool(caught))
+    run_in_program(run, partial(progress_reporters, progress), around)
+    return Result(run, tuple(messages.warnings), interrupted=bool(caught))
 
 
 class Plan:

@@ -13,15 +13,14 @@ from nfrun.core.events import Event
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.last_line import last_line
 from nfrun.reports.run_record import RunRecord
-from nfrun.session.run import PreparedRun
-from nfrun.session.run_setup import RunSetup
+from nfrun.session.run import Run
 
 _SECONDS = 0.3  # between two updates, and before the first one
 
 
-def progress_reporters(setup: RunSetup, progress: bool | None, run: PreparedRun) -> Iterator[Reporter]:
+def progress_reporters(progress: bool | None, run: Run) -> Iterator[Reporter]:
     """Yield the reporter that shows a run, if any. `progress` is that of `RunnablePipeline.run`."""
-    record, name, in_notebook = run.record, setup.pipeline.name, _is_notebook()
+    record, name, in_notebook = run.record, run.pipeline.name, _is_notebook()
     if in_notebook and progress is not False:
         yield NotebookProgress(record, name)
     elif progress and not in_notebook and sys.stderr.isatty():

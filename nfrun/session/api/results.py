@@ -16,13 +16,11 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import Gather, NodeSpec, OutputId, column_type
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import frozen, replace
-from nfrun.history.work_dir import LOGS
 from nfrun.reports.last_line import last_line
 from nfrun.reports.run_record import NodeRecord
 from nfrun.session.api.calls import shown_file
 from nfrun.session.api.errors import RunFailed
-from nfrun.session.run import RunResult
-from nfrun.session.run_setup import RunSetup
+from nfrun.session.run import Run
 
 if TYPE_CHECKING:
     from nfrun.lookback.run_reference import ListedRun
@@ -102,13 +100,13 @@ class Result(Mapping[str, Any]):
     the work folder as those of any run do; NotRecorded says if one is gone, or if there never was one.
     """
 
-    def __init__(self, setup: RunSetup, found: RunResult, warnings: tuple[str, ...], *, interrupted: bool) -> None:
-        self._setup, self._record = setup, found.record
+    def __init__(self, run: Run, warnings: tuple[str, ...], *, interrupted: bool) -> None:
+        self._run, self._record = run, run.record
         self._interrupted = interrupted
-        self.run, self.number = setup.started.run, setup.started.number
-        self.status: str = found.end.status
-        self.error: str = found.end.error or ""
-        self.took: float = found.end.at
+        self.run, self.number = run.started.run, run.started.number
+        self.status: str = run.end.status
+        self.error: str = run.end.error or ""
+        self.took: float = run.end.at
         self.warnings = warnings
 
     # -- nodes -----------------------------------------------------------------------------------------------------
@@ -116,7 +114,7 @@ class Result(Mapping[str, Any]):
     @cached_property
     def nodes(self) -> Mapping[str, NodeResult]:
         """The result of each node, by its id, in the order of the file."""
-        record, disabled = self._record, self._setup.pipeline.disabled
+        record, disabled = self._record, self._run.pipeline.disabled
         left_out = [name for name in record.plan.not_selected if name not in record.nodes]
         found = {
             **{name: record.nodes[name] for name in record.names},
@@ -146,7 +144,7 @@ class Result(Mapping[str, Any]):
             return None
         frames = tuple(replace(frame, file=shown_file(frame.file)) for frame in node.failure.frames)
         failure = replace(node.failure, frames=frames)
-        place = str(self._setup.pipeline.spec_of(name).source)
+        place = str(self._run.pipeline.spec_of(name).source)
         skipped = [other for other, found in self._record.nodes.items() if found.because == name]
         text = failure_text(name, replace(node, failure=failure), place, skipped).strip()
         return NodeFailure(name, failure.type, failure.message, text, place, frames, node.tolerated)
@@ -179,12 +177,12 @@ class Result(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if not isinstance(name, str):
             raise TypeError(f"an output has a name, and {ellipsize(repr(name))} is none")
-        named = self._setup.pipeline.outputs.get(name)
+        named = self._run.pipeline.outputs.get(name)
         output = self._tables.output_id(name) if named is None else named
         return self._tables.tables([output])[output]
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, output in self._setup.pipeline.outputs.items() if output in self._record.refs)
+        return (name for name, output in self._run.pipeline.outputs.items() if output in self._record.refs)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -245,7 +243,7 @@ class Result(Mapping[str, Any]):
     @cached_property
     def _matrices(self) -> dict[str, list[NodeSpec]]:
         found: dict[str, list[NodeSpec]] = {}
-        for spec in self._setup.pipeline.nodes.values():
+        for spec in self._run.pipeline.nodes.values():
             if spec.of:
                 found.setdefault(spec.of, []).append(spec)
         return found
@@ -254,28 +252,24 @@ class Result(Mapping[str, Any]):
     def _listed(self) -> ListedRun:
         from nfrun.lookback.run_reference import find_run
 
-        work = self._setup.work
-        return find_run(work, work.pipeline_name(self._setup.pipeline), self.run)
+        work = self._run.work
+        return find_run(work, work.pipeline_name(self._run.pipeline), self.run)
 
     @cached_property
     def _tables(self) -> Any:
         from nfrun.lookback.reopen.opened_tables import RunTables
 
-        return RunTables(self._setup.work, self._listed, lambda: self._setup.pipeline)
+        return RunTables(self._run.work, self._listed, lambda: self._run.pipeline)
 
     # -- forms -----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of `nfrun run --json`."""
-        from nfrun.reports.json_document import RunDocument
-        from nfrun.system.runtime import peak_rss
-
-        setup = self._setup
-        return RunDocument(self._record, setup.pipeline, self.run, setup.folder / LOGS, peak_rss).as_json()
+        return self._run.document().as_json()
 
     @property
     def _line(self) -> str:
-        return last_line(self._record, self._setup.pipeline.name)
+        return last_line(self._record, self._run.pipeline.name)
 
     def __repr__(self) -> str:
         return f"<run {self.number} of {self._line}>"
@@ -283,7 +277,7 @@ class Result(Mapping[str, Any]):
     def _repr_html_(self) -> str:
         from nfrun.session.api.html import result_html
 
-        run = self._setup.pipeline.name, self.number, self.status, self.took
+        run = self._run.pipeline.name, self.number, self.status, self.took
         failures = [failure._repr_html_() for failure in self.failures]
         outputs = {name: self._first_rows(name) for name in islice(self, _MOST_SHOWN)}
         return result_html(run, self.error, failures, outputs, len(self) - len(outputs), self._record, self.warnings)
@@ -292,14 +286,14 @@ class Result(Mapping[str, Any]):
         """Return the columns of an output and its first rows as texts, without secrets; its path if it is no table."""
         from nfrun.reports.table_preview import cell_text
 
-        ref = self._record.refs[self._setup.pipeline.outputs[name]]
+        ref = self._record.refs[self._run.pipeline.outputs[name]]
         try:
             found = self[name]
         except (Error, OSError):
             return [[ref.schema or ref.type]]
         if isinstance(found, Path):
             return [[str(found)]]
-        redact, table = self._setup.redactor, found.select(range(min(_MOST_COLUMNS, found.num_columns)))
+        redact, table = self._run.redactor, found.select(range(min(_MOST_COLUMNS, found.num_columns)))
         rows = [[cell_text(value, redact) for value in row.values()] for row in table.slice(0, _MOST_ROWS).to_pylist()]
         more = [["…"] * table.num_columns] if found.num_rows > len(rows) else []
         return [[*map(redact, table.column_names)], *rows, *more]
