@@ -28,7 +28,7 @@ nodes 6724
 pipeline_file 6923
 engine 4111
 cluster 3378
-history 6243
+history 6251
 reports 3454
 lookback 4281
 session 4290

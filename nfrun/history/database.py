@@ -24,7 +24,7 @@ from xxhash import xxh3_64_intdigest
 from nfrun.core.events import NOT_SELECTED
 from nfrun.core.text import format_count
 from nfrun.core.values import frozen, replace
-from nfrun.history.database_file import VERSION, DatabaseFile, identity, transaction
+from nfrun.history.database_file import VERSION, DatabaseFile, identity, sql_text, transaction
 from nfrun.history.journal import (
     OF_ANOTHER_VERSION,
     RESULTS,
@@ -400,7 +400,7 @@ class RunRows:
         if kind == "started":
             self._header = header = contents_of(Path(), [dict(line)]).started
             if header is not None:
-                values = header.pipeline, header.number, self._ref
+                values = sql_text(header.pipeline), header.number, self._ref
                 self._db.execute("update runs set pipeline = ?, number = ? where ref = ?", values)
         elif kind == "ended":
             # The outputs of the last good run of all nodes are kept: a run of some shows only some of them.
@@ -508,7 +508,9 @@ def _tables_of(run: str, header: RunHeader | None, line: Mapping[str, Any]) -> I
     """Yield the rows of a line in `tables`; none for a line without a result."""
     outputs = line["outputs"] if line.get("event") in RESULTS else ()
     total = sum([output["size"] for output in outputs])
-    pipeline, number, is_older = ("", 0, False) if header is None else (header.pipeline, header.number, not header.at)
+    pipeline, number, is_older = (
+        ("", 0, False) if header is None else (sql_text(header.pipeline), header.number, not header.at)
+    )
     for output in outputs:
         home, file = output.get("home") or run, output["file"]
         if stored := output.get("stored"):

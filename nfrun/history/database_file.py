@@ -72,6 +72,7 @@ class DatabaseFile(ABC):
         """Return the rows of the answer. A damaged database is put aside first, and has none."""
         import sqlite3
 
+        values = [sql_text(value) if isinstance(value, str) else value for value in values]
         with self._lock:
             try:
                 return self._opened().execute(query, values).fetchall()
@@ -248,6 +249,11 @@ def identity(path: Path) -> tuple[int, int]:
         found = path.lstat()
         return found.st_dev, found.st_ino
     return 0, 0
+
+
+def sql_text(name: str) -> str:
+    """Return a name as SQLite takes it, also that of a file that is not UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager

@@ -530,3 +530,10 @@ def test_what_a_killed_run_has_written_is_there(trial: Trial, tmp_path: Path) ->
             assert nodes[: len(told)] == [f"n{number}" for number in told]
     trial.run(finished("a"))
     assert [path.name for path in trial.work.path.glob("history*")] == [DATABASE]
+
+
+def test_a_pipeline_may_have_a_name_that_is_not_utf8(trial: Trial) -> None:
+    name = "p\udcff.yaml"
+    trial.run(finished("a"), pipeline=name)
+    with trial.database() as database:
+        assert [found.node for found in database.entries(name, "a")] == ["a"]
