@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from nfrun.history.journal import FinishedNode
+from nfrun.history.journal import RecordedNode
 
 
 class EntriesOfNodes:
     """The methods of a `RunHistory` that look for entries, over `of_node`."""
 
-    def of_node(self, node: str) -> list[FinishedNode]:
+    def of_node(self, node: str) -> list[RecordedNode]:
         """Return the entries of a node, the latest first."""
         raise NotImplementedError
 
-    def of_key(self, node: str, key: str) -> Iterator[FinishedNode]:
+    def of_key(self, node: str, key: str) -> Iterator[RecordedNode]:
         yield from self.of_node(node)
 
     def has_definition(self, node: str, definition: Mapping[str, str]) -> bool:
         return any(definition.items() <= entry.key_inputs.items() for entry in self.of_node(node))
 
-    def that_wrote(self, node: str) -> Iterator[FinishedNode]:
+    def that_wrote(self, node: str) -> Iterator[RecordedNode]:
         return (entry for entry in self.of_node(node) if entry.wrote)
 
-    def compared(self, last: FinishedNode) -> FinishedNode:
+    def compared(self, last: RecordedNode) -> RecordedNode:
         return last
 
-    def since(self, entry: FinishedNode) -> str:
+    def since(self, entry: RecordedNode) -> str:
         return ""

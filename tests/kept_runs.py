@@ -14,7 +14,7 @@ from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import WORK_DIR, OutputId
 from nfrun.history.database import Database, Journal, RunRows
-from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader, UnfinishedNode
+from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
 from nfrun.history.work_dir import LOGS, WorkDir, close_lock, open_lock, write_holder
 from nfrun.system.logs.node_logs import log_path
 
@@ -36,7 +36,7 @@ class Kept:
         pipeline: str = "p.yaml",
         at: float = START,
         duration: float = 2.0,
-        nodes: Iterable[FinishedNode | UnfinishedNode] = (),
+        nodes: Iterable[RecordedNode] = (),
         counts: Mapping[str, int] | None = None,
         **header: Any,
     ) -> Path:
@@ -46,10 +46,7 @@ class Kept:
         journal = Journal(folder)
         journal.started(RunHeader(id, pipeline, number, at=at, **header))
         for node in nodes:
-            if isinstance(node, FinishedNode):
-                journal.finished(node)
-            else:
-                journal.unfinished([node])
+            journal.add(node)
         if status:
             journal.ended(status, at=at + duration, duration=duration, counts=counts or {})
         journal.close()
@@ -102,6 +99,6 @@ def failure(error: str = "KeyError: 'price'", **fields: Any) -> Failure:
     return Failure(Cause.NODE, type, message, **fields)
 
 
-def finished(node: str, **fields: Any) -> FinishedNode:
+def finished(node: str, *, reused: bool = False, **fields: Any) -> RecordedNode:
     """Return the entry of a finished node."""
-    return FinishedNode(node, **{"key": "k", "key_inputs": {}, "outputs": (), "wrote": {}, **fields})
+    return RecordedNode(node, "reused" if reused else "ok", **{"key": "k", "attempts": 1, "started": 0.0, **fields})

@@ -28,9 +28,9 @@ nodes 6724
 pipeline_file 6923
 engine 4111
 cluster 3378
-history 6251
+history 6248
 reports 3454
-lookback 4281
+lookback 4193
 session 4290
 cli 2539
 """

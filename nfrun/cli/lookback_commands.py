@@ -32,10 +32,9 @@ from nfrun.core.values import replace
 from nfrun.system.std_streams import path_for_stdout, stdout_for_text
 
 if TYPE_CHECKING:
-    from nfrun.history.journal import FinishedOutput
+    from nfrun.history.journal import FinishedOutput, RecordedNode
     from nfrun.history.work_dir import WorkDir
     from nfrun.lookback.layout import Look
-    from nfrun.lookback.recorded_run import RecordedNode
     from nfrun.lookback.run_diff import OutputDiff, RowDiff
     from nfrun.lookback.run_reference import ListedRun
     from nfrun.session.option_fields import Options

@@ -28,18 +28,16 @@ from nfrun.history.database_file import VERSION, DatabaseFile, identity, sql_tex
 from nfrun.history.journal import (
     OF_ANOTHER_VERSION,
     RESULTS,
-    FinishedNode,
     JournalContents,
+    RecordedNode,
     RunEnding,
     RunHeader,
-    UnfinishedNode,
     contents_of,
     ended_line,
-    finished_line,
     finished_node,
+    node_line,
     present_address,
     started_line,
-    unfinished_line,
 )
 from nfrun.history.work_dir import WorkDir
 from nfrun.system.atomic_files import PARTIAL
@@ -226,7 +224,7 @@ class Database(DatabaseFile):
 
     # -- results -----------------------------------------------------------------------------------------------------
 
-    def entries(self, pipeline: str, node: str, which: str = ANY, *hashes: int) -> Iterator[FinishedNode]:
+    def entries(self, pipeline: str, node: str, which: str = ANY, *hashes: int) -> Iterator[RecordedNode]:
         """Yield the recorded results of a node, the latest run first. A line is read when it is its turn.
 
         A run has several where the node was reused, and then its table was made again: the later one first. `which` is
@@ -245,7 +243,7 @@ class Database(DatabaseFile):
                         yield entry
             limit, given = 100, given + len(rows)
 
-    def _entry(self, id: int, text: str, checksum: int) -> FinishedNode | None:
+    def _entry(self, id: int, text: str, checksum: int) -> RecordedNode | None:
         for (run,) in self._rows("select id from runs where ref = ?", (id >> _PLACES,)):
             return finished_node(_verified(run, text, checksum), self._folder(run))
         return None
@@ -427,13 +425,9 @@ class Journal:
         """Write the first line. Raises OSError."""
         self._write([started_line(started)])
 
-    def finished(self, *nodes: FinishedNode) -> None:
-        """Write the lines of finished nodes at once. Raises OSError."""
-        self._write([finished_line(node) for node in nodes])
-
-    def unfinished(self, nodes: Iterable[UnfinishedNode]) -> None:
-        """Write the lines of nodes that did not finish, which may be many, at once. Raises OSError."""
-        self._write([unfinished_line(node) for node in nodes])
+    def add(self, *nodes: RecordedNode) -> None:
+        """Write the lines of nodes that have ended, which may be many, at once. Raises OSError."""
+        self._write([node_line(node) for node in nodes])
 
     def ended(self, status: str, **more: Any) -> None:
         """Write the last line, with the fields of a `RunEnding`. Raises OSError."""

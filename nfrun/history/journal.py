@@ -7,7 +7,7 @@ run, `database.py` writes and finds them, and `run_history.py` looks for results
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,9 @@ _SECOND = 1_000_000  # lines have whole microseconds, which are written three ti
 
 
 class LineFields:
-    """The fields of a class of values that a line has, by their JSON keys, but for those that are `left_out`."""
+    """The fields of a class of values that a line has, by their JSON keys."""
 
-    def __init__(self, cls: type[Any], *left_out: str) -> None:
-        names = [each.name for each in fields(cls) if each.name not in left_out]
+    def __init__(self, *names: str) -> None:
         self._names = {_JSON_KEYS.get(name, name): name for name in names}
         self._values = values_of(*names)
 
@@ -48,6 +47,11 @@ class LineFields:
         """Return the values of a line by the names of their fields, without those that a newer nfrun has added."""
         names = self._names
         return {names[key]: value for key, value in line.items() if key in names}
+
+
+def names_of(cls: type[Any]) -> tuple[str, ...]:
+    """Return the names of the fields of a class of values."""
+    return tuple([each.name for each in fields(cls)])
 
 
 @frozen
@@ -107,80 +111,52 @@ class FailedAttempt:
 
 
 @frozen
-class FinishedNode:
-    """A finished node whose outputs are in place, or one whose outputs are kept although its checks failed.
+class RecordedNode:
+    """How a node ended in a run, as the history has it.
+
+    `status` is `ok`, `reused`, `failed`, `skipped`, `cancelled` or `not_selected`. The outputs of an `ok` or a `reused`
+    one are in place, or they are kept although its checks failed.
 
     `key` is the cache key and `key_inputs` what it was computed from; `key` is None where not all key inputs could be
     determined, and for nodes that run last. `wrote` are the checksums of files that the node wrote outside of the work
     folder, by their names in the pipeline file, and `reads` those of the files that its code opened, as in
     `nfrun.core.observation`. `obstacle` says why the entry is reused only with `cache: true`, "" if nothing is against
-    it. `cached`: the pipeline file says `cache: true`. `folder` is the folder of the run; it is not written to the
-    journal.
+    it. `cached`: the pipeline file says `cache: true`. `folder` is the folder of the run; it is not written down. Only
+    nodes that are `ok` or `reused` have any of these.
 
-    `started` is in seconds since the run began. `duration` is that of the last attempt in seconds, and `reason` says
-    why the node ran. `reused`: the node was a cache hit. Then `duration` and `attempts` are those of the run `home`, in
-    which it ran, and `reason` is "". `home` is "" for the run of this journal. A cell has its matrix under `of`, and in
-    `cell` its value on each axis. `checks` are the results of its checks, each with its key. `map` counts the rows of a
-    mapped node. `times` and `failed` are what `times_of_line` and `attempts_of_line` read. `memory`
-    is the peak of its worker process in bytes, 0 if it had none, and `worker` the address of the worker of a cluster
-    that made the last attempt. A node that was reused has none of these.
+    `started` is in seconds since the run began, None if the node never started. `duration` is that of the last attempt
+    in seconds, and `reason` says why the node ran, or was to run. Of a reused one, `duration` and `attempts` are those
+    of the run `home`, in which it ran, and `reason` is "". `home` is "" for this run.
 
-    Older journals have neither `reads` nor `obstacle`, nor the fields after them.
-    """
+    `failure` is None unless it failed. `because` is the failed node that a skipped one needs, or why a node was
+    cancelled. `inputs` are the ids of the outputs that a node may read that did not finish. `tolerated`: that it failed
+    or was skipped does not let the run fail.
 
-    node: str
-    key: str | None
-    key_inputs: Mapping[str, str]
-    outputs: tuple[FinishedOutput, ...]
-    wrote: Mapping[str, str]
-    duration: float = 0.0
-    reused: bool = False
-    cached: bool = False
-    folder: Path | None = None
-    reads: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    obstacle: str = ""
-    started: float = 0.0
-    attempts: int = 1
-    reason: str = ""
-    home: str = ""
-    of: str = ""
-    cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    checks: tuple[CheckResult, ...] = ()
-    map: MapCounts | None = None
-    times: tuple[int, ...] = ()
-    failed: tuple[tuple[int, int, int, int, str], ...] = ()
-    memory: int = 0
-    worker: str = ""
+    A cell has its matrix under `of`, and in `cell` its value on each axis. `checks` are the results of its checks, each
+    with its key. `map` counts the rows of a mapped node. `times` and `failed` are what `last_times` and `earlier` read.
+    `memory` is the peak of its worker process in bytes, 0 if it had none, and `worker` the address of the worker of a
+    cluster that made the last attempt. A node that was reused has none of these.
 
-    @property
-    def absent(self) -> frozenset[str]:
-        """The outputs that are absent, since a check with `severity: skip` does not hold."""
-        return frozenset(check.output for check in self.checks if check.severity == "skip" and not check.ok)
-
-    def output(self, id: str) -> FinishedOutput | None:
-        """Return the output with this id, None where the node has none."""
-        return next((output for output in self.outputs if output.id == id), None)
-
-
-@frozen
-class UnfinishedNode:
-    """A node that did not finish: its `status` is `failed`, `skipped`, `cancelled` or `not_selected`.
-
-    `failure` is None unless it failed. `started` is in seconds since the run began, None if it never started, and
-    `duration` the seconds of the last attempt. `because` is the failed node that a skipped one needs, or why a node was
-    cancelled. `reason` says why it ran or was to run. `inputs` are the ids of the outputs that it may read.
-    `tolerated`: that it failed or was skipped does not let the run fail. Older journals have neither of these.
-    `of`, `cell`, `checks`, `map` and the fields after it are as in `FinishedNode`.
+    Older journals have few of these.
     """
 
     node: str
     status: str
-    failure: Failure | None = None
-    attempts: int = 0
-    started: float | None = None
+    key: str | None = None
+    key_inputs: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    outputs: tuple[FinishedOutput, ...] = ()
+    wrote: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     duration: float = 0.0
-    because: str = ""
+    cached: bool = False
+    folder: Path | None = None
+    reads: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    obstacle: str = ""
+    started: float | None = None
+    attempts: int = 0
     reason: str = ""
+    home: str = ""
+    failure: Failure | None = None
+    because: str = ""
     inputs: tuple[str, ...] = ()
     tolerated: bool = False
     of: str = ""
@@ -191,6 +167,47 @@ class UnfinishedNode:
     failed: tuple[tuple[int, int, int, int, str], ...] = ()
     memory: int = 0
     worker: str = ""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has its outputs: it ran, or was a cache hit."""
+        return self.status in ("ok", "reused")
+
+    @property
+    def reused(self) -> bool:
+        """Whether it was a cache hit."""
+        return self.status == "reused"
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """The outputs that are absent, since a check with `severity: skip` does not hold."""
+        return frozenset(check.output for check in self.checks if check.severity == "skip" and not check.ok)
+
+    def output(self, id: str) -> FinishedOutput | None:
+        """Return the output with this id, None where the node has none."""
+        return next((output for output in self.outputs if output.id == id), None)
+
+    @property
+    def rows(self) -> int | None:
+        """The number of rows of all outputs, None without outputs."""
+        return sum(output.rows for output in self.outputs) if self.outputs else None
+
+    @property
+    def last_times(self) -> NodeTimes | None:
+        """The times of the last attempt, None where they are not recorded, as in the journals of an older nfrun."""
+        known = [value / _SECOND for value in self.times[: len(NodeTimes.__match_args__)]]
+        return NodeTimes(*known) if len(known) >= 3 else None
+
+    @property
+    def earlier(self) -> tuple[FailedAttempt, ...]:
+        """The attempts before the last one."""
+        found = [([time / _SECOND for time in times], error) for *times, error in self.failed]
+        return tuple([FailedAttempt(times[0], times[1], times[2], times[3], error) for times, error in found])
+
+    @property
+    def work(self) -> float:
+        """The seconds that all attempts took, as far as they are recorded; `duration` is that of the last one."""
+        return self.duration + sum(attempt.ended - attempt.started for attempt in self.earlier)
 
 
 @frozen
@@ -250,10 +267,18 @@ class JournalContents:
 
     folder: Path
     started: RunHeader | None
-    finished: tuple[FinishedNode, ...]
-    unfinished: tuple[UnfinishedNode, ...] = ()
+    finished: tuple[RecordedNode, ...]
+    unfinished: tuple[RecordedNode, ...] = ()
     ending: RunEnding | None = None
-    refused: tuple[FinishedNode, ...] = ()
+    refused: tuple[RecordedNode, ...] = ()
+
+    @property
+    def ends(self) -> dict[str, RecordedNode]:
+        """The nodes that have ended, by id, in the order of the lines; those that did not finish come last.
+
+        A node has a second line if its table was made again, or was to be: that one counts.
+        """
+        return {end.node: end for end in (*self.finished, *self.unfinished)}
 
     @property
     def ended(self) -> str:
@@ -263,10 +288,16 @@ class JournalContents:
 
 _OF_ATTEMPTS = ("times", "failed", "memory", "worker")  # not of nodes that were reused
 _ADDED = ("checks", "map", *_OF_ATTEMPTS)  # what not all nodes have
-_WITHOUT = ("outputs", "folder", *_ADDED)
-_FINISHED, _FINISHED_CELL = LineFields(FinishedNode, *_WITHOUT, "of", "cell"), LineFields(FinishedNode, *_WITHOUT)
-_UNFINISHED_CELL, _UNFINISHED = LineFields(UnfinishedNode, *_ADDED), LineFields(UnfinishedNode, *_ADDED, "of", "cell")
-_FAILURE, _FRAME, _STARTED, _ENDED, _CHECKED = map(LineFields, (Failure, Frame, RunHeader, RunEnding, CheckResult))
+_ENTRY = ("key", "key_inputs", "wrote", "duration", "reused", "cached", "reads", "obstacle")
+_FINISHED = LineFields("node", *_ENTRY, "started", "attempts", "reason", "home")
+_UNFINISHED = LineFields(
+    *("node", "status", "failure", "attempts", "started", "duration", "because", "reason", "inputs", "tolerated")
+)
+_CELL = LineFields("of", "cell")
+_READ = LineFields(*(name for name in names_of(RecordedNode) if name not in ("outputs", "folder", *_ADDED)))
+_FAILURE, _FRAME, _STARTED, _ENDED, _CHECKED = (
+    LineFields(*names_of(cls)) for cls in (Failure, Frame, RunHeader, RunEnding, CheckResult)
+)
 
 
 def started_line(started: RunHeader) -> dict[str, Any]:
@@ -279,21 +310,16 @@ def ended_line(ending: RunEnding) -> dict[str, Any]:
     return {"event": "ended", **_ENDED.as_json(ending)}
 
 
-def unfinished_line(node: UnfinishedNode) -> dict[str, Any]:
-    """Return the line of a node that did not finish."""
-    line = _node_json(node, _UNFINISHED_CELL if node.of else _UNFINISHED)
-    return {"event": "unfinished", **line, "failure": line["failure"] and asdict(line["failure"])}
-
-
-def finished_line(node: FinishedNode) -> dict[str, Any]:
-    """Return the line of a node that finished."""
-    outputs = [output_line(output) for output in node.outputs]
-    event = RESULTS[bool(failed_checks(node.checks))]
-    return {"event": event, **_node_json(node, _FINISHED_CELL if node.of else _FINISHED), "outputs": outputs}
-
-
-def _node_json(node: FinishedNode | UnfinishedNode, fields: LineFields) -> dict[str, Any]:
-    line = fields.as_json(node)
+def node_line(node: RecordedNode) -> dict[str, Any]:
+    """Return the line of a node that has ended."""
+    if node.is_finished:
+        line = {"event": RESULTS[bool(failed_checks(node.checks))], **_FINISHED.as_json(node)}
+        line["outputs"] = [output_line(output) for output in node.outputs]
+    else:
+        line = {"event": "unfinished", **_UNFINISHED.as_json(node)}
+        line["failure"] = node.failure and asdict(node.failure)
+    if node.of:
+        line |= _CELL.as_json(node)
     if node.checks:
         line["checks"] = [_CHECKED.as_json(check) for check in node.checks]
     if node.map is not None:
@@ -307,29 +333,21 @@ def _node_json(node: FinishedNode | UnfinishedNode, fields: LineFields) -> dict[
 def contents_of(folder: Path, lines: Iterable[dict[str, Any]]) -> JournalContents:
     """Return what the lines of the run with this folder say, without those that are not understood."""
     started: RunHeader | None = None
-    results: dict[str, list[FinishedNode]] = {kind: [] for kind in RESULTS}
-    unfinished: list[UnfinishedNode] = []
+    nodes: dict[str, list[RecordedNode]] = {kind: [] for kind in (*RESULTS, "unfinished")}
     ending: RunEnding | None = None
     for line in lines:
         kind = line.get("event")
         try:
             if kind == "started":
                 started = header_of(line)
-            elif kind in results:
-                results[kind].append(_finished(line, folder))
-            elif kind == "unfinished":
-                more = {
-                    "failure": line.get("failure") and _failure(line["failure"]),
-                    "inputs": tuple(line.get("inputs", ())),
-                    **_added(line),
-                }
-                unfinished.append(UnfinishedNode(**{**_UNFINISHED_CELL.of_line(line), **more}))
+            elif kind in nodes:
+                nodes[kind].append(_node_of_line(line, folder))
             elif kind == "ended":
                 ending = ending_of(line)
         except OF_ANOTHER_VERSION:
             continue
-    finished, refused = (tuple(results[kind]) for kind in RESULTS)
-    return JournalContents(folder, started, finished, tuple(unfinished), ending, refused)
+    finished, refused, unfinished = map(tuple, nodes.values())
+    return JournalContents(folder, started, finished, unfinished, ending, refused)
 
 
 def header_of(line: Mapping[str, Any]) -> RunHeader:
@@ -343,17 +361,27 @@ def ending_of(line: Mapping[str, Any]) -> RunEnding:
     return RunEnding(**_ENDED.of_line(line))
 
 
-def finished_node(line: Mapping[str, Any], folder: Path) -> FinishedNode | None:
+def finished_node(line: Mapping[str, Any], folder: Path) -> RecordedNode | None:
     """Return the result whose line this is, None if it is no such line."""
     try:
-        return _finished(line, folder) if line.get("event") in RESULTS else None
+        return _node_of_line(line, folder) if line.get("event") in RESULTS else None
     except OF_ANOTHER_VERSION:
         return None
 
 
-def _finished(line: Mapping[str, Any], folder: Path) -> FinishedNode:
-    outputs = tuple([output_of_line(line["node"], output, folder) for output in line["outputs"]])
-    return FinishedNode(**_FINISHED_CELL.of_line(line), outputs=outputs, folder=folder, **_added(line))
+def _node_of_line(line: Mapping[str, Any], folder: Path) -> RecordedNode:
+    more: dict[str, Any]
+    if line["event"] in RESULTS:
+        more = {
+            "status": "reused" if line.get("reused") else "ok",
+            **{"key": line["key"], "key_inputs": line["parts"], "wrote": line["wrote"], "folder": folder},
+            "outputs": tuple([output_of_line(line["node"], output, folder) for output in line["outputs"]]),
+            **{"started": line.get("started", 0.0), "attempts": line.get("attempts", 1)},
+        }
+    else:
+        failure = line.get("failure") and _failure(line["failure"])
+        more = {"status": line["status"], "failure": failure, "inputs": tuple(line.get("inputs", ()))}
+    return RecordedNode(**{**_READ.of_line(line), **_added(line), **more})
 
 
 def _added(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -404,7 +432,8 @@ def _present(address: str, id: str, work: Path) -> str:
     return here.absolute().as_uri() if is_moved else address
 
 
-_OUTPUT, _TABLE = LineFields(FinishedOutput), LineFields(FinishedOutput, "type", "stored")  # most are such tables
+_TABLE = LineFields(*names_of(FinishedOutput)[:-2])  # most are such tables
+_OUTPUT = LineFields(*names_of(FinishedOutput))
 
 
 def output_line(output: FinishedOutput) -> dict[str, Any]:
@@ -447,17 +476,3 @@ def line_of_attempt(attempt: FailedAttempt) -> tuple[int, int, int, int, str]:
     times = attempt.started, attempt.ended, attempt.delay, attempt.queued
     started, ended, delay, queued = [int(value * _SECOND) for value in times]
     return started, ended, delay, queued, attempt.error
-
-
-def times_of_line(times: Sequence[int]) -> NodeTimes | None:
-    """Return the times in the line of a node, None where it has none, as in the journals of an older nfrun."""
-    known = [value / _SECOND for value in times[: len(NodeTimes.__match_args__)]]
-    return NodeTimes(*known) if len(known) >= 3 else None
-
-
-def attempts_of_line(attempts: Sequence[Sequence[Any]]) -> tuple[FailedAttempt, ...]:
-    """Return the failed attempts in the line of a node."""
-    found = [([time / _SECOND for time in attempt[:4]], str(attempt[4])) for attempt in attempts]
-    return tuple(
-        [FailedAttempt(started, ended, delay, queued, error) for (started, ended, delay, queued), error in found]
-    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.values import frozen
 from nfrun.history.database import Database
-from nfrun.history.journal import FinishedNode, JournalContents, RunHeader, present_address
+from nfrun.history.journal import JournalContents, RecordedNode, RunHeader, present_address
 from nfrun.history.kept_tables import (
     KeptTable,
     budget_of,
@@ -232,14 +232,14 @@ def _may_be_reused(run: JournalContents, there: Collection[tuple[str, str]]) -> 
     read: set[str] = {output for node in run.unfinished for output in node.inputs}
     read.update(value for end in run.finished for part, value in end.key_inputs.items() if part.startswith(_INPUT))
 
-    def is_reusable(end: FinishedNode) -> bool:
+    def is_reusable(end: RecordedNode) -> bool:
         used = [o for o in end.outputs if o.shown or o.id in read or reader_digest(o) in read]
         return end.key is not None and all((end.key, output.id) in there for output in used)
 
     return any(map(is_reusable, run.finished))
 
 
-def _result(pipeline: str, finished: FinishedNode) -> object:
+def _result(pipeline: str, finished: RecordedNode) -> object:
     """Return a key that is the same for runs in which a node had the same result."""
     outputs = tuple((output.id, output.digest, output.schema_digest) for output in finished.outputs)
     files = frozenset(finished.reads.items()), frozenset(finished.wrote.items())

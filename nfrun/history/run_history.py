@@ -20,7 +20,7 @@ from nfrun.core.events import OutputRef
 from nfrun.core.output_types import FOLDER, TABLE
 from nfrun.core.values import frozen
 from nfrun.history.database import WITH_DEFINITION, WITH_KEY, WROTE, Database, hash_of, hash_of_definition
-from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import NotKeepable, content_of
 
@@ -99,20 +99,20 @@ class RunHistory:
         self._pipeline = pipeline
         self._warn = warn
         self._keep_bad = keep_bad
-        self._by_node: dict[str, LazyList[FinishedNode]] = {}
+        self._by_node: dict[str, LazyList[RecordedNode]] = {}
         self._profiles: dict[Path | None, str] = {}  # of runs, by folder
         self._intact: dict[Path, bool] = {}
         self._homes: dict[tuple[Path | None, str], str] = {}
         self._in_place: dict[str, bool] = {}  # whether there is an intact output at an address
         self._found: dict[tuple[str, str | None, str], FoundOutput] = {}  # by node, key and output
 
-    def compared(self, last: FinishedNode) -> FinishedNode:
+    def compared(self, last: RecordedNode) -> RecordedNode:
         """Return the last result of a node with a cache key in a run of this profile, or else `last`, that of all."""
         if not self.since(last):
             return last
         return next((results[last.node] for results in self._last_runs if last.node in results), last)
 
-    def since(self, entry: FinishedNode) -> str:
+    def since(self, entry: RecordedNode) -> str:
         """Return what completes a comparison with a result of a run that had another profile, "" if it had this one."""
         folder = entry.folder
         if folder not in self._profiles:
@@ -123,20 +123,20 @@ class RunHistory:
             return ""
         return f" since a run with profile '{profile}'" if profile else " since a run without a profile"
 
-    def _runs_of_profile(self) -> Iterator[Mapping[str, FinishedNode]]:
+    def _runs_of_profile(self) -> Iterator[Mapping[str, RecordedNode]]:
         """Yield the results of each run with this profile, by node, the latest run first."""
         for run in self._database.runs(self._pipeline):
             if run.header.profile == self._profile:
                 journal = self._database.contents(run.folder.name)
                 yield {end.node: end for end in (*journal.finished, *journal.refused) if end.key is not None}
 
-    def of_node(self, node: str) -> Sequence[FinishedNode]:
+    def of_node(self, node: str) -> Sequence[RecordedNode]:
         """Return all journal entries of the node, with any cache key or none, the latest run first."""
         if node not in self._by_node:
             self._by_node[node] = LazyList(self._database.entries(self._pipeline, node))
         return self._by_node[node]
 
-    def of_key(self, node: str, key: str) -> Iterator[FinishedNode]:
+    def of_key(self, node: str, key: str) -> Iterator[RecordedNode]:
         """Yield the entries of a node with a cache key, the latest run first, and some others.
 
         Among them are those of runs in which the node wrote files: which of its files are in its key depends on that.
@@ -152,11 +152,11 @@ class RunHistory:
         entries = itertools.chain(self.of_node(node)[:1], of_definition)
         return any(definition.items() <= entry.key_inputs.items() for entry in entries)
 
-    def that_wrote(self, node: str) -> Iterator[FinishedNode]:
+    def that_wrote(self, node: str) -> Iterator[RecordedNode]:
         """Yield the entries of a node in which it wrote files."""
         return self._database.entries(self._pipeline, node, WROTE)
 
-    def find(self, finished: FinishedNode, output: str) -> FoundOutput | None:
+    def find(self, finished: RecordedNode, output: str) -> FoundOutput | None:
         """Return where an intact output is, from any run with the same node and key; None if there is none.
 
         It has the same content and schema. Each file is verified once. Of one in object storage, only the size is.
@@ -178,7 +178,7 @@ class RunHistory:
                 return self._found[wanted]
         return None
 
-    def forget(self, finished: FinishedNode) -> None:
+    def forget(self, finished: RecordedNode) -> None:
         """Count the outputs of a node as gone that are in a place: one turned out to be so when it was read."""
         for output in finished.outputs:
             found = self._found.pop((finished.node, finished.key, output.id), None)

@@ -40,7 +40,7 @@ def find_logs(run: ListedRun, node: str, attempt: int | None = None) -> FoundLog
     if attempt in found or (found and attempt is None):
         return FoundLogs(found[attempt or max(found)])
     recorded = read_node(run, node)
-    home = recorded.finished.home if recorded.finished else ""
+    home = recorded.home
     if is_run_id(home):
         found = _log_files(run.folder.with_name(home), node)
         if attempt in found or (found and attempt is None):

@@ -9,64 +9,18 @@ from typing import Any
 
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import closest_match, ellipsize, file_stem, shortened
-from nfrun.core.values import fields, frozen
 from nfrun.history.database import read_journal
-from nfrun.history.journal import (
-    FailedAttempt,
-    FinishedNode,
-    FinishedOutput,
-    JournalContents,
-    NodeTimes,
-    UnfinishedNode,
-    attempts_of_line,
-    times_of_line,
-)
+from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import LOGS
 from nfrun.lookback.run_reference import KILLED, RUNNING, ListedRun
 from nfrun.reports.format_units import format_count
 from nfrun.system.logs.node_logs import logs_in
 
-Node = FinishedNode | UnfinishedNode
 _RANKS = {"failed": 0, "ok": 1, "cancelled": 2, "skipped": 3, "reused": 4}
 _MAX_LISTED = 6
 _REFERENCE = re.compile(r"[0-9][0-9-]*|last(-ok)?(~[0-9]+)?")  # looks like a run, and not like a node
 _INPUT = "input "  # begins the names of key inputs that are inputs of the node
-
-
-@frozen
-class RecordedNode(UnfinishedNode):
-    """A node as the journal of a run has it: the fields of both kinds of lines.
-
-    `status` may also be `ok` or `reused`. `finished` has its outputs, None unless it is one of these.
-    """
-
-    finished: FinishedNode | None = None
-
-    @property
-    def last_times(self) -> NodeTimes | None:
-        """The times of the last attempt, None where they are not recorded."""
-        return times_of_line(self.times)
-
-    @property
-    def earlier(self) -> tuple[FailedAttempt, ...]:
-        """The attempts before the last one."""
-        return attempts_of_line(self.failed)
-
-    @property
-    def work(self) -> float:
-        """The seconds that all attempts took, as far as they are recorded; `duration` is that of the last one."""
-        return self.duration + sum(attempt.ended - attempt.started for attempt in self.earlier)
-
-    @property
-    def outputs(self) -> tuple[FinishedOutput, ...]:
-        """The outputs of the node; none unless it is ok or reused."""
-        return self.finished.outputs if self.finished else ()
-
-    @property
-    def rows(self) -> int | None:
-        """The number of rows of all outputs, None without outputs."""
-        return sum(output.rows for output in self.outputs) if self.outputs else None
 
 
 def read_nodes(run: ListedRun) -> list[RecordedNode]:
@@ -74,14 +28,14 @@ def read_nodes(run: ListedRun) -> list[RecordedNode]:
 
     Each of these is in the order in which they started, or else in that of the journal.
     """
-    nodes = map(recorded, ends_of(read_journal(run.folder)).values())
+    nodes = read_journal(run.folder).ends.values()
     return sorted(nodes, key=lambda node: (_RANKS.get(node.status, 9), node.started or 0.0))
 
 
 def read_cells(run: ListedRun, of: str) -> list[RecordedNode]:
     """Return the cells of a matrix in a run by status, and by their values; none if there is no such matrix."""
-    ends = ends_of(read_journal(run.folder, only=[f'"of": {json.dumps(of)}'])).values()
-    cells = [recorded(end) for end in ends if end.of == of]
+    ends = read_journal(run.folder, only=[f'"of": {json.dumps(of)}']).ends.values()
+    cells = [end for end in ends if end.of == of]
     return sorted(cells, key=lambda node: (_RANKS.get(node.status, 9), [*map(_sort_key, node.cell.values())]))
 
 
@@ -92,22 +46,13 @@ def _sort_key(value: Any) -> tuple[bool, float, str]:
 
 def read_node(run: ListedRun, node: str) -> RecordedNode:
     """Return one node of a run. Raises NotRecorded if the journal does not have it."""
-    found = ends_of(read_journal(run.folder, only=[f'"node": {json.dumps(node)}'])).get(node)
+    found = read_journal(run.folder, only=[f'"node": {json.dumps(node)}']).ends.get(node)
     if found is None:
         raise NotRecorded(_no_such_node(run, node))
-    return recorded(found)
+    return found
 
 
-def ends_of(journal: JournalContents) -> dict[str, Node]:
-    """Return the nodes that have ended in a run, by id, in the order of the journal; those that failed come last.
-
-    A node has a second line if its table was made again, or was to be: that one counts.
-    """
-    ends: list[Node] = [*journal.finished, *journal.unfinished]
-    return {end.node: end for end in ends}
-
-
-def why(node: UnfinishedNode) -> str:
+def why(node: RecordedNode) -> str:
     """Return why a node ran, or why it did not."""
     if node.status == "skipped":
         return f"an input is absent because of '{node.because}'" if node.tolerated else f"'{node.because}' failed"
@@ -119,8 +64,7 @@ def read_inputs(run: ListedRun, node: RecordedNode) -> Iterator[tuple[str, Finis
 
     The journal has their content by digests. Of outputs with the same content, one that is called as the input.
     """
-    key_inputs = node.finished.key_inputs if node.finished else {}  # of others, inputs have no digests
-    digests = {part[len(_INPUT) :]: value for part, value in key_inputs.items() if part.startswith(_INPUT)}
+    digests = {part[len(_INPUT) :]: value for part, value in node.key_inputs.items() if part.startswith(_INPUT)}
     if not digests:
         return
     texts = [json.dumps(digest.partition(" ")[0]) for digest in digests.values()]
@@ -129,14 +73,6 @@ def read_inputs(run: ListedRun, node: RecordedNode) -> Iterator[tuple[str, Finis
         same = [output for output in found if reader_digest(output) == digest]
         named = [output for output in same if name in (output.id, output.id.node, output.id.name)]
         yield name, next(iter(named or same), None)
-
-
-def recorded(found: Node) -> RecordedNode:
-    """Return what the line of a node in a journal says."""
-    given = {each.name: getattr(found, each.name) for each in fields(UnfinishedNode) if hasattr(found, each.name)}
-    if isinstance(found, FinishedNode):
-        given |= {"status": "reused" if found.reused else "ok", "finished": found}
-    return RecordedNode(**given)
 
 
 def _no_such_node(run: ListedRun, node: str) -> str:

@@ -15,11 +15,11 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.core.values import field, frozen
 from nfrun.history.cache.change_text import entry_changes
-from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
+from nfrun.history.journal import RUNS_LAST, FinishedOutput, JournalContents, RecordedNode
 from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.layout import Look
-from nfrun.lookback.recorded_run import Node, ends_of, why
+from nfrun.lookback.recorded_run import why
 from nfrun.lookback.run_reference import LAST, ListedRun, find_run, run_before
 from nfrun.lookback.run_view import run_json
 from nfrun.reports.format_units import format_calls, format_count, format_outputs, format_seconds
@@ -91,8 +91,8 @@ class NodeDiff:
     """
 
     node: str
-    before: Node | None
-    after: Node | None
+    before: RecordedNode | None
+    after: RecordedNode | None
     changes: str
     status: Pair
     error: Pair
@@ -153,7 +153,7 @@ def find_two_runs(work: WorkDir, pipeline: str | None, before: str | None, after
 
 def diff_runs(before: JournalContents, after: JournalContents) -> RunDiff:
     """Compare two runs. Nodes are in the order of the later journal; those that are gone come last."""
-    first, second = ends_of(before), ends_of(after)
+    first, second = before.ends, after.ends
     names = list(dict.fromkeys([*second, *first]))
     absent = _absent(before), _absent(after)
     found = [
@@ -165,7 +165,7 @@ def diff_runs(before: JournalContents, after: JournalContents) -> RunDiff:
         for what in ("params", "versions")
     )
     timings = [Timing(name, first[name].duration, end.duration) for name, end in second.items() if name in first]
-    ran = [timing for timing in timings if not _is_reused(first[timing.node]) and not _is_reused(second[timing.node])]
+    ran = [timing for timing in timings if first[timing.node].status == second[timing.node].status == "ok"]
     return RunDiff(before, after, params, versions, tuple(found), len(names) - len(found), tuple(ran))
 
 
@@ -196,32 +196,27 @@ def _absent(run: JournalContents) -> str:
     return "" if has_all else NOT_ENDED
 
 
-def _node_diff(name: str, before: Node | None, after: Node | None, absent: Pair) -> NodeDiff | None:
+def _node_diff(name: str, before: RecordedNode | None, after: RecordedNode | None, absent: Pair) -> NodeDiff | None:
     """Return the difference of a node, None if there is none. `absent` is the status of a node without a line."""
-    status = _status(before) or absent[0], _status(after) or absent[1]
+    status = before.status if before else absent[0], after.status if after else absent[1]
     error = _error(before), _error(after)
     changes, outputs, files = "", [], []
-    if isinstance(before, FinishedNode) and isinstance(after, FinishedNode):
+    if before and after and before.is_finished and after.is_finished:
         both_last = before.reason == after.reason == RUNS_LAST  # they run each time and have no key
         if not both_last and (before.key is None or before.key != after.key or before.reads != after.reads):
             changes = entry_changes(before, after)
         outputs = [*_output_diffs(before, after)]
         names = dict.fromkeys([*before.wrote, *after.wrote])
         files = [shown_name(file) for file in names if before.wrote.get(file) != after.wrote.get(file)]
-    elif isinstance(after, UnfinishedNode):
-        changes = "" if _ends_alike(before, after) else why(after)
+    elif after and not after.is_finished:  # it may have ended alike in both runs
+        changes = "" if before and (before.status, why(before)) == (after.status, why(after)) else why(after)
     ended = [text.replace("reused", "ok") for text in status]  # a reused node has ended as well as one that ran
     if not (changes or outputs or files or ended[0] != ended[1] or error[0] != error[1]):
         return None
     return NodeDiff(name, before, after, changes, status, error, tuple(outputs), tuple(files))
 
 
-def _ends_alike(before: Node | None, after: UnfinishedNode) -> bool:
-    """Whether a node ended alike in both runs, without finishing, and ran or was skipped for the same reason."""
-    return isinstance(before, UnfinishedNode) and (before.status, why(before)) == (after.status, why(after))
-
-
-def _output_diffs(before: FinishedNode, after: FinishedNode) -> Iterable[OutputDiff]:
+def _output_diffs(before: RecordedNode, after: RecordedNode) -> Iterable[OutputDiff]:
     for id in dict.fromkeys(output.id for output in (*after.outputs, *before.outputs)):
         old, new = before.output(id), after.output(id)
         if old is None or new is None:
@@ -233,20 +228,8 @@ def _output_diffs(before: FinishedNode, after: FinishedNode) -> Iterable[OutputD
             yield OutputDiff(id, old, new, columns)
 
 
-def _status(end: Node | None) -> str:
-    if end is None:
-        return ""
-    if isinstance(end, UnfinishedNode):
-        return end.status
-    return "reused" if end.reused else "ok"
-
-
-def _error(end: Node | None) -> str:
-    return end.failure.error if isinstance(end, UnfinishedNode) and end.failure is not None else ""
-
-
-def _is_reused(end: Node) -> bool:
-    return not isinstance(end, FinishedNode) or end.reused
+def _error(end: RecordedNode | None) -> str:
+    return end.failure.error if end and end.failure else ""
 
 
 def _changed_values(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, Pair]:
@@ -368,7 +351,7 @@ def _node_lines(nodes: Sequence[NodeDiff], width: int, rows: Rows, look: Look) -
 def facts_of(node: NodeDiff) -> Iterator[str]:
     """Yield what differs of a node itself."""
     before, after = (
-        f"{status} (tolerated)" if isinstance(end, UnfinishedNode) and end.tolerated and status == "failed" else status
+        f"{status} (tolerated)" if end and end.tolerated and status == "failed" else status
         for status, end in zip(node.status, (node.before, node.after), strict=True)
     )
     if "" in node.status:

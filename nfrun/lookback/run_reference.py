@@ -110,11 +110,8 @@ def count_nodes(run: ListedRun) -> dict[str, int]:
     """
     if run.ending is not None and run.ending.counts:
         return dict(run.ending.counts)
-    journal = read_journal(run.folder)  # a node has a second line if its table was made again
-    statuses = {end.node: "reused" if end.reused else "ok" for end in journal.finished}
-    statuses |= {end.node: end.status for end in journal.unfinished}
     none = dict.fromkeys(STATUSES if run.header.at else ("ok", "reused"), 0)
-    return {**none, **Counter(statuses.values())}
+    return {**none, **Counter(end.status for end in read_journal(run.folder).ends.values())}
 
 
 def _time_of(run_id: str) -> float | None:

@@ -13,11 +13,11 @@ from nfrun.core.events import Failure
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import asdict, frozen
-from nfrun.history.journal import FinishedOutput, RunHeader
+from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
 from nfrun.history.work_dir import run_number
 from nfrun.lookback.layout import NOT_RECORDED, Look, iso_time, local_time, value_text
 from nfrun.lookback.log_files import last_lines
-from nfrun.lookback.recorded_run import RecordedNode, why
+from nfrun.lookback.recorded_run import why
 from nfrun.lookback.run_reference import KILLED, RUNNING, ListedRun, count_nodes
 from nfrun.reports.format_units import format_calls, format_count, format_seconds, format_size
 from nfrun.reports.last_line import counts_of_nodes
@@ -294,21 +294,20 @@ Inputs = Mapping[str, FinishedOutput | None]
 def node_head(run: ListedRun, node: RecordedNode, look: Look) -> Iterator[str]:
     """Yield when and why a node ran, what it read and what it wrote."""
     yield look.paint(f"node '{node.node}' in run {run.number}: ", "bold") + look.paint(_end_of_node(node), node.status)
-    finished = node.finished
     yield from look.fields(
         [
             ("why it ran", node.reason or NOT_RECORDED if node.status in ("ok", "failed") else ""),
             ("why it did not run", "" if node.status in ("ok", "failed") else why(node)),
-            ("ran in run", str(run_number(finished.home) or finished.home) if finished else ""),
+            ("ran in run", str(run_number(node.home) or node.home)),
             ("started", _started(run, node)),
             ("attempts", _attempts(node)),
             ("spent", _spent(node)),
             ("memory", f"{format_size(node.memory)} at most" if node.memory else ""),
             ("worker", escape_controls(node.worker)),
             ("calls", "" if node.map is None else format_calls(node.map)),
-            ("read", _files(finished.reads if finished else {})),
-            ("wrote", _files(finished.wrote if finished else {})),
-            ("not reused", finished.obstacle if finished else ""),
+            ("read", _files(node.reads)),
+            ("wrote", _files(node.wrote)),
+            ("not reused", node.obstacle),
         ]
     )
 
@@ -351,7 +350,7 @@ def input_lines(node: RecordedNode, inputs: Inputs, look: Look) -> Iterator[str]
     if inputs:
         yield from ("", look.paint("inputs", "bold"))
     for name, output in inputs.items():
-        cells = node.finished.key_inputs.get(f"cells {name}") if node.finished else None
+        cells = node.key_inputs.get(f"cells {name}")
         if cells:
             yield f"  {name}: {format_count(int(cells.partition(' ')[0]), 'cell')}"
         elif output is None:
@@ -415,25 +414,25 @@ def node_document(
     run: ListedRun, node: RecordedNode, inputs: Inputs, files: Mapping[str, Path], paths: Mapping[str, Path | None]
 ) -> dict[str, Any]:
     """Return a node as a JSON document. `files` are its logs by stream, `paths` the files of its outputs by id."""
-    finished, times = node.finished, node.last_times
+    times = node.last_times
     return {
         "run": run_json(run),
         "node": node.node,
         **node_json(node),
-        "home": (finished.home if finished else "") or None,
+        "home": node.home or None,
         "inputs": {name: None if output is None else _output_json(output) for name, output in inputs.items()},
         "outputs": {
             output.id: {**_output_json(output), "path": _text(paths.get(output.id))} for output in node.outputs
         },
-        "key": finished.key if finished else None,
-        "key_inputs": dict(finished.key_inputs) if finished else {},
-        "reads": dict(finished.reads) if finished else {},
-        "wrote": {shown_name(name): checksum for name, checksum in finished.wrote.items()} if finished else {},
+        "key": node.key,
+        "key_inputs": dict(node.key_inputs),
+        "reads": dict(node.reads),
+        "wrote": {shown_name(name): checksum for name, checksum in node.wrote.items()},
         "times": None if times is None else {f"{name}_s": value for name, value in asdict(times).items()},
         "failed_attempts": [asdict(attempt) for attempt in node.earlier],
         "memory": node.memory or None,
         "worker": node.worker or None,
-        "obstacle": (finished.obstacle if finished else "") or None,
+        "obstacle": node.obstacle or None,
         "logs": {stream: str(path) for stream, path in files.items()},
     }
 

@@ -179,7 +179,7 @@ def test_a_bug_in_the_gate_of_the_events_fails_the_run(
 @pytest.mark.parametrize(
     "refused",
     [
-        "history.database.Journal.finished",  # the journal
+        "history.database.Journal.add",  # the journal
         "tables.output_files.write_file",  # an output
         "tables.file_io.write_table",  # the file of a `write` node
     ],

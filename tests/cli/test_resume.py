@@ -800,7 +800,7 @@ def test_durable_runs_give_the_same_digests(trial: Trial) -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("line", ["finished", "ended"])
+@pytest.mark.parametrize("line", ["add", "ended"])
 def test_a_run_with_an_incomplete_journal_fails(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, here: Callable[..., subprocess.CompletedProcess[str]], line: str
 ) -> None:
@@ -822,7 +822,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
     def full(self: Journal, *finished: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(Journal, "finished", full)
+    monkeypatch.setattr(Journal, "add", full)
     (tmp_path / "p.yaml").write_text("nodes: {a: {run: 'true'}, b: {run: 'true', needs: a}}\n")
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     done = here(tmp_path, "run", "p.yaml")

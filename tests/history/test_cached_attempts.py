@@ -21,7 +21,7 @@ from nfrun.history.cache.cache_key import CacheKeys, cache_key
 from nfrun.history.cache.cached_attempts import CachedAttempts, Hits, OutdatedResults
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import ReuseDecision
-from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.history.run_history import FoundOutput, reader_digest
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
@@ -38,15 +38,15 @@ class FakeHistory(EntriesOfNodes):
     """A history of runs: finished nodes that tests add by hand, and the files of their outputs."""
 
     def __init__(self) -> None:
-        self.finished: list[FinishedNode] = []
+        self.finished: list[RecordedNode] = []
         self.files: dict[str, Path] = {}
 
-    def of_node(self, node: str) -> list[FinishedNode]:
+    def of_node(self, node: str) -> list[RecordedNode]:
         return [finished for finished in self.finished if finished.node == node]
 
-    def forget(self, finished: FinishedNode) -> None: ...
+    def forget(self, finished: RecordedNode) -> None: ...
 
-    def find(self, finished: FinishedNode, output: str) -> FoundOutput | None:
+    def find(self, finished: RecordedNode, output: str) -> FoundOutput | None:
         return FoundOutput(self.files[output]) if output in self.files else None
 
 
@@ -76,7 +76,7 @@ class Trial:
 
     def add_finished(
         self, spec: NodeSpec, digests: Mapping[str, str], wrote: Mapping[str, str] | None = None
-    ) -> FinishedNode:
+    ) -> RecordedNode:
         """Add a finished node of an earlier run, whose inputs had these digests."""
         folder = self.path / f"earlier-{len(self.history.finished)}"
         before = TableStore(folder, mode="mmap", persistent=True)
@@ -90,7 +90,9 @@ class Trial:
             ),
         )
         self.history.files[spec.id] = Path(ref.path or "")
-        finished = FinishedNode(spec.id, cache_key(key_inputs), key_inputs, outputs, wrote or {}, 7.0, folder=folder)
+        finished = RecordedNode(
+            spec.id, "ok", cache_key(key_inputs), key_inputs, outputs, wrote or {}, 7.0, folder=folder
+        )
         self.history.finished.append(finished)
         return finished
 

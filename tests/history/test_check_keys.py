@@ -13,7 +13,7 @@ from nfrun.core.contracts import CheckResult
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.history.cache.check_keys import checks_to_make, refusal, with_keys
-from nfrun.history.journal import FinishedNode
+from nfrun.history.journal import RecordedNode
 from nfrun.pipeline_file.loader import read_pipeline
 
 
@@ -73,20 +73,20 @@ UNIQUE, SAME = "{unique: id}", "its check 'unique: id' failed"
 def test_a_result_whose_check_failed_is_used_when_all_of_these_are_others(
     then: str, now: str, why: str, tmp_path: Path
 ) -> None:
-    entry = FinishedNode("a", "key", {}, (), {}, checks=results(node(tmp_path, then), ok=False))
+    entry = RecordedNode("a", "ok", "key", {}, (), {}, checks=results(node(tmp_path, then), ok=False))
     assert refusal(node(tmp_path, now), entry, Fingerprints(tmp_path), {}) == why
 
 
 def test_a_check_that_is_always_made_has_no_key_where_it_holds(tmp_path: Path) -> None:
     spec = node(tmp_path, "{fresh: {at: 1d}}")
     assert [result.key for result in results(spec, ok=True)] == [""]
-    failed = FinishedNode("a", "key", {}, (), {}, checks=results(spec, ok=False))
+    failed = RecordedNode("a", "ok", "key", {}, (), {}, checks=results(spec, ok=False))
     assert checks_to_make(spec, failed, Fingerprints(tmp_path), {}) == ("fresh: at",)
 
 
 def test_a_good_result_is_not_refused(tmp_path: Path) -> None:
     spec = node(tmp_path, UNIQUE)
-    entry = FinishedNode("a", "key", {}, (), {}, checks=results(spec, ok=True))
+    entry = RecordedNode("a", "ok", "key", {}, (), {}, checks=results(spec, ok=True))
     assert refusal(spec, entry, Fingerprints(tmp_path), {}) == ""
 
 

@@ -26,7 +26,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import OutputId
 from nfrun.history import database_file
 from nfrun.history.database import DATABASE, Database, Journal, ListedTable
-from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader, UnfinishedNode
+from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
 from nfrun.history.kept_tables import kept_tables, remove_unrecorded
 from nfrun.history.work_dir import WorkDir
 from nfrun.system.mounts import Mount
@@ -45,10 +45,10 @@ class Trial:
 
     def run(
         self,
-        *nodes: FinishedNode,
+        *nodes: RecordedNode,
         pipeline: str = "p.yaml",
         ended: str = "ok",
-        unfinished: Sequence[UnfinishedNode] = (UnfinishedNode("u", "failed"),),
+        unfinished: Sequence[RecordedNode] = (RecordedNode("u", "failed"),),
     ) -> Path:
         """Make a run in which these nodes finished, each with a file that it made itself."""
         self.number += 1
@@ -67,19 +67,19 @@ class Trial:
         return self.work.path / DATABASE
 
 
-def finished(node: str, key: str = "k", *, size: int = 8, **more: Any) -> FinishedNode:
+def finished(node: str, key: str = "k", *, size: int = 8, **more: Any) -> RecordedNode:
     output = FinishedOutput(
         OutputId(node), 1, 8, "n: int64", f"digest {key}", size, "", f"{node}.arrow", shown=node != "c.d"
     )
-    return FinishedNode(node, key, {"text": key}, (output,), {}, **more)
+    return RecordedNode(node, "ok", key, {"text": key}, (output,), {}, **more)
 
 
-def reused(entry: FinishedNode) -> FinishedNode:
+def reused(entry: RecordedNode) -> RecordedNode:
     """Return the line of a node that reuses an entry."""
     assert entry.folder is not None
     home = entry.home or entry.folder.name
     outputs = tuple(replace(output, home=output.home or entry.folder.name) for output in entry.outputs)
-    return replace(entry, outputs=outputs, reused=True, home=home)
+    return replace(entry, outputs=outputs, status="reused", home=home)
 
 
 def entries(found: Database, pipeline: str, node: str) -> list[tuple[str, str | None, str]]:
@@ -142,7 +142,7 @@ def test_shown_are_the_outputs_of_the_last_run_and_of_the_last_good_one(trial: T
 
 
 def test_when_the_last_good_run_is_removed_the_one_before_counts(trial: Trial) -> None:
-    def unshown(entry: FinishedNode) -> FinishedNode:
+    def unshown(entry: RecordedNode) -> RecordedNode:
         return replace(entry, outputs=(replace(entry.outputs[0], shown=False),))
 
     first = trial.run(finished("a"), unshown(finished("b")))
@@ -185,13 +185,13 @@ def test_what_ended_runs_have_written_without_a_line_is_removed_once(trial: Tria
 
 
 def test_what_unfinished_nodes_of_the_last_run_read_is_protected(trial: Trial) -> None:
-    def entry(name: str) -> FinishedNode:
+    def entry(name: str) -> RecordedNode:
         return replace(finished(name), outputs=(replace(finished(name).outputs[0], shown=False),))
 
     unfinished = [
-        UnfinishedNode("x", "failed", inputs=("a",)),
-        UnfinishedNode("y", "skipped", inputs=("x", "b")),
-        UnfinishedNode("z", "skipped", inputs=("c",), tolerated=True),
+        RecordedNode("x", "failed", inputs=("a",)),
+        RecordedNode("y", "skipped", inputs=("x", "b")),
+        RecordedNode("z", "skipped", inputs=("c",), tolerated=True),
     ]
     folder = trial.run(*map(entry, "abc"), unfinished=unfinished, ended="failed")
 
@@ -250,7 +250,7 @@ def test_of_two_lines_of_a_node_in_a_run_the_later_comes_first(trial: Trial, rea
     for number in range(3):
         home = f"{3 * number}-20250101-000000"  # as texts, they are before and after the id of the run
         before = replace(finished("a"), outputs=(replace(finished("a").outputs[0], home=home),), home=home)
-        trial.run(replace(before, reused=True), finished("b"), finished("a"))
+        trial.run(replace(before, status="reused"), finished("b"), finished("a"))
     first, second, third = (folder.name for folder in trial.work.run_folders())
     with trial.database(read_only=read_only) as found:
         assert [run + home for run, _, home in entries(found, "p.yaml", "a")] == [
@@ -464,7 +464,7 @@ def test_on_a_network_file_system_there_is_no_wal(trial: Trial, monkeypatch: pyt
     monkeypatch.setattr(database_file, "mount_of", lambda path: Mount("/", "nfs4"))
     with trial.database() as found:
         journal = Journal(trial.work.make_run_folder("1-20260101-000000"), found)
-        journal.finished(finished("a"))
+        journal.add(finished("a"))
         assert [path.name for path in trial.work.path.glob("history*")] == [DATABASE]
         journal.close()
 
@@ -508,7 +508,7 @@ run = sys.argv[3]
 journal = Journal(Trial(Path(sys.argv[2])).work.make_run_folder(run))
 journal.started(RunHeader(run, "p.yaml", 1, at=1.0))
 for number in range(10_000):
-    journal.finished(finished(f"n{number}"))
+    journal.add(finished(f"n{number}"))
     print(number, flush=True)
 """
 

@@ -14,7 +14,7 @@ from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import OutputId
 from nfrun.history.database import DATABASE, Database, Journal, read_journal
-from nfrun.history.journal import FinishedNode, FinishedOutput, RunEnding, RunHeader, UnfinishedNode, contents_of
+from nfrun.history.journal import FinishedOutput, RecordedNode, RunEnding, RunHeader, contents_of
 from nfrun.history.work_dir import WorkDir
 
 STARTED = RunHeader(
@@ -26,18 +26,16 @@ STARTED = RunHeader(
 )
 OUTPUT = FinishedOutput("a.x", 3, 24, "n: int64", "xxh3_128:00", 498, "ff", "a.x.1.arrow")
 FINISHED = [
-    FinishedNode(
-        "a", "k1", {"text": "1", "code steps:f": "2"}, (OUTPUT, replace(OUTPUT, id="a.y", file=None)), {}, 0.5
+    RecordedNode(
+        "a", "ok", "k1", {"text": "1", "code steps:f": "2"}, (OUTPUT, replace(OUTPUT, id="a.y", file=None)), {}, 0.5
     ),
-    FinishedNode(
-        "b", None, {}, (), {"out.csv": "0f"}, 0.25, reused=True, cached=True, started=1.5, attempts=3, home="r"
-    ),
+    RecordedNode("b", "reused", None, {}, (), {"out.csv": "0f"}, 0.25, cached=True, started=1.5, attempts=3, home="r"),
 ]
 FAILURE = Failure(Cause.PERMISSION, "E", "it", (Frame("s.py", 3, "f", "f()"),), "more", ("t: 1 row, n: int64",), 13)
 UNFINISHED = [
-    UnfinishedNode("c", "failed", FAILURE, 2, 0.5, 1.5, reason="its code changed"),
-    UnfinishedNode("d", "skipped", because="c"),
-    UnfinishedNode("e", "cancelled", because="node 'c' failed"),
+    RecordedNode("c", "failed", failure=FAILURE, attempts=2, started=0.5, duration=1.5, reason="its code changed"),
+    RecordedNode("d", "skipped", because="c"),
+    RecordedNode("e", "cancelled", because="node 'c' failed"),
 ]
 ENDING = {"at": 1765.25, "duration": 0.5, "counts": {"ok": 1, "reused": 1}, "error": "the disk is full"}
 
@@ -47,8 +45,8 @@ def write(work: Path, ended: str = "ok") -> Path:
     journal = Journal(folder)
     journal.started(STARTED)
     for finished in FINISHED:
-        journal.finished(finished)
-    journal.unfinished(UNFINISHED)
+        journal.add(finished)
+    journal.add(*UNFINISHED)
     if ended:
         journal.ended(ended, **ENDING)
     journal.close()
@@ -85,7 +83,7 @@ def test_ids_of_outputs_are_read_with_their_parts(tmp_path: Path) -> None:
     folder = WorkDir(tmp_path).make_run_folder(STARTED.run)
     journal = Journal(folder)
     outputs = tuple(replace(OUTPUT, id=id) for id in ids)
-    journal.finished(FinishedNode("fit@v1.5", "k1", {}, outputs, {}))
+    journal.add(RecordedNode("fit@v1.5", "ok", "k1", {}, outputs, {}))
     journal.close()
     (finished,) = read_journal(folder).finished
     found = [output.id for output in finished.outputs]
@@ -144,7 +142,7 @@ def test_a_disk_that_is_full_is_an_error_with_its_reason(tmp_path: Path) -> None
     resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
     try:
         with pytest.raises(OSError, match="File too large") as error:
-            journal.finished(*FINISHED)
+            journal.add(*FINISHED)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         journal.close()

@@ -11,7 +11,7 @@ from recorded_lines import lines_of
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.history.database import Journal, read_journal
-from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader, UnfinishedNode, contents_of
+from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader, contents_of
 from nfrun.history.work_dir import WorkDir
 
 LINES = (
@@ -34,8 +34,8 @@ LINES = (
 )
 HEADER = RunHeader("r", "p.yaml", 3, 9.5, ("nfrun",), {"n": 1}, {"python": "3"}, "h")
 OUTPUT = FinishedOutput("a", 2, 16, "x: int64", "d", 512, "c", "a.1.arrow", "s", "q", True)
-NODE = FinishedNode(
-    *("a", "k", {"text": "t"}, (OUTPUT,), {"out.csv": "w"}, 1.5),
+NODE = RecordedNode(
+    *("a", "ok", "k", {"text": "t"}, (OUTPUT,), {"out.csv": "w"}, 1.5),
     cached=True,
     reads={"in.csv": "r"},
     obstacle="o",
@@ -44,15 +44,17 @@ NODE = FinishedNode(
     reason="why",
 )
 FAILURE = Failure(Cause.NODE, "T", "m", (Frame("s.py", 1, "f", "x"),), "d", ("i",))
-UNFINISHED = UnfinishedNode("b", "failed", FAILURE, 1, 0.5, 0.25, reason="why", inputs=("a", "c.x"))
+UNFINISHED = RecordedNode(
+    "b", "failed", failure=FAILURE, attempts=1, started=0.5, duration=0.25, reason="why", inputs=("a", "c.x")
+)
 
 
 def test_a_journal_is_written_with_these_keys(tmp_path: Path) -> None:
     folder = WorkDir(tmp_path).make_run_folder(HEADER.run)
     journal = Journal(folder)
     journal.started(HEADER)
-    journal.finished(NODE)
-    journal.unfinished([UNFINISHED])
+    journal.add(NODE)
+    journal.add(UNFINISHED)
     journal.ended("failed", at=10.5, duration=0.75, counts={"ok": 1, "failed": 1})
     journal.close()
     written = lines_of(folder)
@@ -84,8 +86,8 @@ def test_only_lines_of_cells_have_a_matrix(tmp_path: Path) -> None:
     journal = Journal(folder)
     journal.started(HEADER)
     for node in nodes:
-        journal.finished(node)
-    journal.unfinished(unfinished)
+        journal.add(node)
+    journal.add(*unfinished)
     journal.close()
     lines = lines_of(folder)[1:]
     assert [(line.get("of"), line.get("matrix")) for line in lines] == [

@@ -41,13 +41,10 @@ from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.database import Journal, read_journal
 from nfrun.history.journal import (
     FailedAttempt,
-    FinishedNode,
     FinishedOutput,
     JournalContents,
     NodeTimes,
-    UnfinishedNode,
-    attempts_of_line,
-    times_of_line,
+    RecordedNode,
 )
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.pipeline_file.references import parse_reference
@@ -148,8 +145,18 @@ def test_a_node_is_recorded_when_its_output_is_published(tmp_path: Path) -> None
     path = trial.folder / "a.1.arrow"
     output = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, file_checksum(path), "a.1.arrow", "traits")
     key_inputs = dict(trial.keys.key_inputs("a", inputs={}, needs={}))
-    assert finished == FinishedNode(
-        "a", cache_key(key_inputs), key_inputs, (output,), {}, 0.5, folder=trial.folder, times=(0,) * 7
+    assert finished == RecordedNode(
+        "a",
+        "ok",
+        cache_key(key_inputs),
+        key_inputs,
+        (output,),
+        {},
+        0.5,
+        folder=trial.folder,
+        started=0.0,
+        attempts=1,
+        times=(0,) * 7,
     )
 
 
@@ -227,13 +234,13 @@ def test_a_reused_node_is_recorded_with_its_earlier_key(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a", kind="read", body="x.csv"))
     checksum = file_checksum(str(trial.ref("a").path))
     before = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, checksum, "a.3.arrow", "traits")
-    trial.observed_files.used["a"] = FinishedNode(
-        "a", "k", {"text": "t"}, (before,), {"w": "c"}, 9.0, folder=tmp_path / "old"
+    trial.observed_files.used["a"] = RecordedNode(
+        "a", "ok", "k", {"text": "t"}, (before,), {"w": "c"}, 9.0, folder=tmp_path / "old"
     )
     trial.ended("a", reused=True)
     (finished,) = trial.contents.finished
-    assert finished == FinishedNode(
-        "a", "k", {"text": "t"}, (before,), {"w": "c"}, 9.0, reused=True, folder=trial.folder, home="old"
+    assert finished == RecordedNode(
+        "a", "reused", "k", {"text": "t"}, (before,), {"w": "c"}, 9.0, folder=trial.folder, started=0.0, home="old"
     )
     assert trial.reported == ["node_finished a"]
 
@@ -248,7 +255,7 @@ def test_a_node_whose_table_was_made_again_is_recorded_twice(tmp_path: Path) -> 
     warnings: list[str] = []
     trial.writer.warn = warnings.append
     before = FinishedOutput(OutputId("a"), 1, 8, "n: int64", "digest of a", 1, "c", "x", "traits", "earlier")
-    used = FinishedNode("a", "k", {}, (before,), {})
+    used = RecordedNode("a", "ok", "k", {}, (before,), {})
     trial.observed_files.used["a"] = used
     trial.ended("a", reused=True)
     trial.observed_files.made_again["a"] = used
@@ -266,7 +273,7 @@ def test_a_node_whose_table_was_made_again_is_recorded_twice(tmp_path: Path) -> 
 
 def test_a_node_that_starts_again_before_its_line_is_written_has_the_line_of_the_second_end(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a"), node("b", "a"))
-    trial.observed_files.used["b"] = FinishedNode("b", "k", {}, (), {})
+    trial.observed_files.used["b"] = RecordedNode("b", "ok", "k", {}, (), {})
     trial.ended("a")
     trial.ended("b", reused=True)
     assert trial.nodes == []
@@ -298,7 +305,7 @@ def test_a_node_that_ran_twice_in_a_run_is_counted_once(tmp_path: Path) -> None:
 def test_a_reused_node_whose_table_cannot_be_made_again_is_counted_once(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a"), node("b"))
     for name in "ab":
-        trial.observed_files.used[name] = FinishedNode(name, "k", {}, (), {})
+        trial.observed_files.used[name] = RecordedNode(name, "ok", "k", {}, (), {})
         trial.ended(name, has_output=False, reused=True)
     trial.emit(NodeStarted(0.0, "a", 2), NodeFailed(1.0, "a", 2, FAILURE), NodeCancelled(1.0, "b", "node 'a' failed"))
     trial.emit(RunFinished(2.0, "failed", cause=Cause.NODE))
@@ -311,7 +318,7 @@ def test_a_table_that_is_another_one_when_it_is_made_again_is_warned_about(tmp_p
     warnings: list[str] = []
     trial.writer.warn = warnings.append
     before = FinishedOutput(OutputId("a"), 1, 8, "n: int64", "another digest", 1, "c", "x", "traits", "earlier")
-    trial.observed_files.made_again["a"] = FinishedNode("a", "k", {}, (before,), {})
+    trial.observed_files.made_again["a"] = RecordedNode("a", "ok", "k", {}, (before,), {})
     trial.ended("a")
     trial.published("a")
     assert warnings == [
@@ -322,8 +329,8 @@ def test_a_table_that_is_another_one_when_it_is_made_again_is_warned_about(tmp_p
 
 def test_a_node_that_was_reused_before_keeps_the_run_in_which_it_ran(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a"))
-    trial.observed_files.used["a"] = FinishedNode(
-        "a", "k", {}, (), {}, 9.0, True, folder=tmp_path / "second", attempts=2, reason="it is new", home="first"
+    trial.observed_files.used["a"] = RecordedNode(
+        "a", "reused", "k", {}, (), {}, 9.0, folder=tmp_path / "second", attempts=2, reason="it is new", home="first"
     )
     trial.emit(NodeStarted(0.25, "a", 1))
     trial.ended("a", has_output=False, reused=True)
@@ -349,8 +356,8 @@ def test_the_times_of_all_attempts_are_recorded(tmp_path: Path) -> None:
     trial.emit(NodeFinished(4.0, "a", 2, {"a": trial.ref("a")}, 1.0, 0.375, waits, 0.75, 0.0625))
     trial.published("a")
     (finished,) = trial.contents.finished
-    assert times_of_line(finished.times) == NodeTimes(2.25, 4.0, 0.25, 0.375, 0.375, 0.75, 0.0625)
-    assert attempts_of_line(finished.failed) == (FailedAttempt(0.5, 1.0, 1.0, 0.5, "ValueError: no"),)
+    assert finished.last_times == NodeTimes(2.25, 4.0, 0.25, 0.375, 0.375, 0.75, 0.0625)
+    assert finished.earlier == (FailedAttempt(0.5, 1.0, 1.0, 0.5, "ValueError: no"),)
 
 
 def test_the_memory_and_the_worker_of_an_attempt_are_recorded(tmp_path: Path) -> None:
@@ -375,14 +382,29 @@ def test_nodes_that_did_not_finish_are_recorded_before_it_is_reported(tmp_path: 
     events = [NodeFailed(1.5, name, 1, FAILURE, 1.0) for name in names]
     trial.emit(*events, NodeSkipped(1.5, "s", "n0"), NodeCancelled(1.5, "c", "node 'n0' failed"))
     times = (500_000, 1_500_000, 0)
-    failed = [UnfinishedNode(name, "failed", FAILURE, 1, 0.5, 1.0, reason=f"why {name}", times=times) for name in names]
-    skipped = UnfinishedNode("s", "skipped", because="n0", reason="why s", inputs=("n0", "n1"))
-    cancelled = UnfinishedNode("c", "cancelled", because="node 'n0' failed", reason="why c")
+    failed = [
+        RecordedNode(
+            name, "failed", failure=FAILURE, attempts=1, started=0.5, duration=1.0, reason=f"why {name}", times=times
+        )
+        for name in names
+    ]
+    skipped = RecordedNode("s", "skipped", because="n0", reason="why s", inputs=("n0", "n1"))
+    cancelled = RecordedNode("c", "cancelled", because="node 'n0' failed", reason="why c")
     assert list(trial.contents.unfinished) == [*failed, skipped, cancelled]
     trial.emit(NodeCancelled(2.5, "r", "cancelled"), RunFinished(3.0, "failed", cause=Cause.NODE))
     running = trial.contents.unfinished[-1]
     times = (500_000, 2_500_000, 0)
-    assert running == UnfinishedNode("r", "cancelled", None, 1, 0.5, 2.0, "cancelled", "why r", times=times)
+    assert running == RecordedNode(
+        "r",
+        "cancelled",
+        failure=None,
+        attempts=1,
+        started=0.5,
+        duration=2.0,
+        because="cancelled",
+        reason="why r",
+        times=times,
+    )
     ending = trial.contents.ending
     assert ending is not None
     assert (ending.status, ending.duration) == ("failed", 3.0)
@@ -445,10 +467,10 @@ def test_a_failure_that_cannot_be_written_is_reported_all_the_same(
 ) -> None:
     trial = Trial(tmp_path, node("a"))
 
-    def full(_: object) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(trial.journal, "unfinished", full)
+    monkeypatch.setattr(trial.journal, "add", full)
     trial.emit(NodeFailed(1.0, "a", 1, FAILURE))
     assert trial.reported == ["node_failed a"]
     assert [str(error) for error in trial.errors] == [f"cannot write {tmp_path}/history.db: No space left on device"]
@@ -463,10 +485,10 @@ def test_the_end_of_the_run_is_recorded(tmp_path: Path) -> None:
 def test_a_write_error_is_reported_once_and_stops_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = Trial(tmp_path, node("a"), node("b"))
 
-    def full(_: object) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(trial.journal, "finished", full)
+    monkeypatch.setattr(trial.journal, "add", full)
     trial.ended("a", has_output=False)
     trial.ended("b", has_output=False)
     message = f"cannot write {tmp_path}/history.db: No space left on device"
@@ -505,11 +527,11 @@ def test_after_a_write_error_all_ends_are_reported_and_the_run_is_not_ok(
 ) -> None:
     trial = Trial(tmp_path, node("a"), node("b"), node("c"))
 
-    def full(_: object) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     trial.ended("a")
-    monkeypatch.setattr(trial.journal, "finished", full)
+    monkeypatch.setattr(trial.journal, "add", full)
     trial.ended("b", has_output=False)
     trial.published("a")
     trial.ended("c")
@@ -527,10 +549,10 @@ def test_a_bug_in_the_journal_keeps_no_events_from_the_reporters(
 ) -> None:
     trial = Trial(tmp_path, node("a"))
 
-    def bug(_: object) -> None:
+    def bug(*_: object) -> None:
         raise LookupError("oh")
 
-    monkeypatch.setattr(trial.journal, "finished", bug)
+    monkeypatch.setattr(trial.journal, "add", bug)
     trial.ended("a", has_output=False)
     assert trial.reported == ["node_finished a"]
     assert [str(error) for error in trial.errors] == ["the journal is not complete: LookupError: oh"]
@@ -579,7 +601,7 @@ def test_a_node_is_recorded_and_reported_after_the_nodes_that_it_depends_on(tmp_
     """Also when the output that it reads is on the disk, but another of the same node is not."""
     a, b = replace(node("a"), outputs=("small", "big")), node("b", "a.small")
     trial = Trial(tmp_path, a, b)
-    trial.observed_files.used["b"] = FinishedNode("b", "k", {}, (), {})
+    trial.observed_files.used["b"] = RecordedNode("b", "ok", "k", {}, (), {})
     trial.emit(NodeFinished(0.0, "a", 1, {id: replace(trial.ref(id), id=id) for id in a.output_ids}))
     trial.published(OutputId("a", "small"))
     trial.ended("b", has_output=False, reused=reused)

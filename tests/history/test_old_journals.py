@@ -16,7 +16,7 @@ from xxhash import xxh3_64_hexdigest
 
 from nfrun.core.pipeline import OutputId
 from nfrun.history.database import DATABASE, Database, read_journal
-from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, RunEnding, RunHeader
+from nfrun.history.journal import FinishedOutput, JournalContents, RecordedNode, RunEnding, RunHeader
 from nfrun.history.old_journals import JOURNAL, old_journals
 from nfrun.history.work_dir import WorkDir
 
@@ -61,9 +61,11 @@ def test_a_journal_without_the_command_line_and_the_failures_is_taken_over(tmp_p
     assert journal == expected
     assert journal.started == RunHeader(RUN, "p.yaml", 7)
     output = FinishedOutput(OutputId("a"), 2, 16, "x: int64", "d", 512, "c", "a.1.arrow", "s")
-    a = FinishedNode("a", "k", {"text": "t"}, (output,), {"out.csv": "w"}, 1.5, reads={"in.csv": "r"}, obstacle="o")
-    b = FinishedNode("b", None, {}, (), {}, 0.25, reused=True, cached=True)
-    assert journal.finished == tuple(replace(finished, folder=folder) for finished in (a, b))
+    a = RecordedNode(
+        "a", "ok", "k", {"text": "t"}, (output,), {"out.csv": "w"}, 1.5, reads={"in.csv": "r"}, obstacle="o"
+    )
+    b = RecordedNode("b", "reused", duration=0.25, cached=True)
+    assert journal.finished == tuple(replace(end, folder=folder, started=0.0, attempts=1) for end in (a, b))
     assert (journal.unfinished, journal.ending) == ((), RunEnding("failed"))
 
 

@@ -14,7 +14,7 @@ from written_run import write_run
 
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history.database import Database
-from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader, UnfinishedNode
+from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
 from nfrun.history.kept_tables import kept_tables, remove_old_inputs, remove_over_budget
 from nfrun.history.prune import PrunePlan, plan_prune
 from nfrun.history.work_dir import LOGS, WorkDir
@@ -48,7 +48,7 @@ class Trial:
         home: str = "",
         shown: bool = True,
         read: Sequence[str] = (),
-        unfinished: Sequence[UnfinishedNode] = (),
+        unfinished: Sequence[RecordedNode] = (),
         id: str = "",
     ) -> Path:
         """Make a run in which these nodes finished under the key `key`, with a page of data each.
@@ -64,7 +64,7 @@ class Trial:
             output = FinishedOutput(OutputId(node), 1, 8, "", content, PAGE, "", file, home=home, shown=shown)
             inputs = {f"input {name}": f"d {name} " for name in read} if node == nodes[-1] else {}
             given = (output,) if outputs else ()
-            ends.append(FinishedNode(node, f"{key} {node}", inputs, given, {}, cached=node in cached))
+            ends.append(RecordedNode(node, "ok", f"{key} {node}", inputs, given, {}, cached=node in cached))
         folder = write_run(self.work, header, ends, unfinished=unfinished, ended=ended, is_torn=not journal)
         for table in folder.glob("*.arrow") if not tables else ():
             table.unlink()
@@ -167,7 +167,7 @@ def test_the_journal_of_an_old_run_stays_whose_last_node_is_reused_without_a_tab
 
 def test_an_old_run_goes_of_which_all_nodes_would_run_again(trial: Trial) -> None:
     shown = old(trial, "shown")
-    failed = old(trial, "a", shown=False, unfinished=[UnfinishedNode("x", "failed", inputs=("a",))], ended="failed")
+    failed = old(trial, "a", shown=False, unfinished=[RecordedNode("x", "failed", inputs=("a",))], ended="failed")
     assert trial.pruned() == [f"runs/{folder.name}" for folder in (shown, failed)]
 
 

@@ -15,7 +15,7 @@ from nfrun.core.plan import plan_of
 from nfrun.history.cache.cache_key import CacheKeys, cache_key, dependency_digest, with_files
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import ReuseDecision, decide_reuse
-from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.history.run_history import FoundOutput
 from nfrun.pipeline_file.references import parse_reference
 
@@ -40,7 +40,7 @@ class Trial(EntriesOfNodes):
             s.id: {s.body: "1"} if s.kind == "read" else {} for s in specs
         }
         self.written = {s.body: "1" for s in specs}  # the files that nodes write
-        self.finished: dict[str, FinishedNode] = {}
+        self.finished: dict[str, RecordedNode] = {}
         keys = CacheKeys(self.pipeline)
         for stage in plan_of(self.pipeline).stages:
             for name in stage:
@@ -56,15 +56,15 @@ class Trial(EntriesOfNodes):
                     for id in spec.output_ids
                 )
                 wrote = {spec.body: "1"} if spec.kind == "write" else {}
-                self.finished[name] = FinishedNode(name, cache_key(key_inputs), key_inputs, outputs, wrote)
+                self.finished[name] = RecordedNode(name, "ok", cache_key(key_inputs), key_inputs, outputs, wrote)
                 self.files |= {id: Path(id) for id in spec.output_ids}
 
     # -- the methods of a run history -------------------------------------------------------------------------------
 
-    def of_node(self, name: str) -> list[FinishedNode]:
+    def of_node(self, name: str) -> list[RecordedNode]:
         return [self.finished[name]] if name in self.finished else []
 
-    def find(self, finished: FinishedNode, output: str) -> FoundOutput | None:
+    def find(self, finished: RecordedNode, output: str) -> FoundOutput | None:
         self.opened.append(output)
         return FoundOutput(self.files[output]) if output in self.files else None
 

@@ -13,7 +13,7 @@ from recorded_lines import rewrite_lines
 
 from nfrun.history import database
 from nfrun.history.database import Database, Journal
-from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader
+from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
 from nfrun.history.run_history import RunHistory
 from nfrun.history.work_dir import WorkDir
 from nfrun.system.checksums import bytes_checksum, file_checksum
@@ -50,7 +50,7 @@ class Trial:
                 outputs[-1] = FinishedOutput(name, 1, 8, "n: int64", f"digest of {name}", 9, "", None)
         journal = Journal(folder)
         journal.started(RunHeader(NAMES[number], pipeline, number))
-        journal.finished(FinishedNode("a", key, parts or {"text": str(number)}, tuple(outputs), wrote))
+        journal.add(RecordedNode("a", "ok", key, parts or {"text": str(number)}, tuple(outputs), wrote))
         if ended:
             journal.ended(ended)
         journal.close()
@@ -208,7 +208,7 @@ def test_file_names_in_a_journal_cannot_leave_the_folder(trial: Trial, name: str
     folder = trial.work.make_run_folder(NAMES[0])
     journal = Journal(folder)
     journal.started(RunHeader(NAMES[0], "p.yaml", 1))
-    journal.finished(FinishedNode("a", "k", {}, (FinishedOutput("a", 1, 8, "", "d", 4, "", name),), {}))
+    journal.add(RecordedNode("a", "ok", "k", {}, (FinishedOutput("a", 1, 8, "", "d", 4, "", name),), {}))
     journal.close()
     history = trial.history()
     assert found(history, "a") is None
@@ -223,7 +223,7 @@ def test_runs_named_in_a_journal_cannot_lead_out_of_the_work_folder(trial: Trial
     journal = Journal(folder)
     journal.started(RunHeader(NAMES[0], "p.yaml", 1))
     output = FinishedOutput("a", 1, 8, "", "d", 4, bytes_checksum(b"data"), "a.1.arrow", home=home)
-    journal.finished(FinishedNode("a", "k", {}, (output,), {}))
+    journal.add(RecordedNode("a", "ok", "k", {}, (output,), {}))
     journal.close()
     history = trial.history()
     assert found(history, "a") is None
@@ -236,7 +236,7 @@ def test_a_reused_output_is_found_in_the_run_that_made_it(trial: Trial) -> None:
     journal = Journal(second)
     journal.started(RunHeader(NAMES[1], "p.yaml", 2))
     outputs = tuple(replace(output, home=first.name) for output in entry.outputs)
-    journal.finished(replace(entry, outputs=outputs, reused=True))
+    journal.add(replace(entry, outputs=outputs, status="reused"))
     journal.close()
     rewrite_lines(first, lambda line: None)
     history = trial.history()
@@ -246,7 +246,7 @@ def test_a_reused_output_is_found_in_the_run_that_made_it(trial: Trial) -> None:
 def test_a_journal_without_its_first_line_is_ignored(trial: Trial) -> None:
     folder = trial.work.make_run_folder(NAMES[0])
     journal = Journal(folder)
-    journal.finished(FinishedNode("a", "k", {}, (), {}))
+    journal.add(RecordedNode("a", "ok", "k", {}, (), {}))
     journal.close()
     assert list(trial.history().of_node("a")) == []
 

@@ -15,7 +15,7 @@ from written_run import write_run
 from nfrun.core.health import NOTE, OK, PROBLEM
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history.health import check_reuse, check_unseen, check_work_dir
-from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader
+from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
 from nfrun.history.work_dir import SCRATCH, WorkDir, close_lock, lockers, new_run_id, open_lock
 from nfrun.session.health import check_clock
 from nfrun.system.mounts import Mount
@@ -29,12 +29,12 @@ def work(tmp_path: Path) -> WorkDir:
     return found
 
 
-def node(name: str, *, size: int = 0, **more: Any) -> FinishedNode:
+def node(name: str, *, size: int = 0, **more: Any) -> RecordedNode:
     output = FinishedOutput(OutputId(name), 1, 8, "", f"d {name}", size, "", f"{name}.1.arrow")
-    return FinishedNode(name, f"k {name}", {}, (output,) if size else (), {}, **more)
+    return RecordedNode(name, "ok", f"k {name}", {}, (output,) if size else (), {}, **more)
 
 
-def keep(work: WorkDir, number: int, *nodes: FinishedNode, pipeline: str = "p.yaml", ended: str = "ok") -> Path:
+def keep(work: WorkDir, number: int, *nodes: RecordedNode, pipeline: str = "p.yaml", ended: str = "ok") -> Path:
     header = RunHeader(f"{number}-20260101-00000{number}", pipeline, number, at=1_767_225_600.0 + number)
     return write_run(work, header, nodes, ended=ended)
 
@@ -141,7 +141,7 @@ def test_what_the_last_runs_did_not_reuse(work: WorkDir) -> None:
     keep(work, 1, node("a", obstacle="an older reason"), node("e", reason=again), node("f", reason="--fresh"))
     keep(
         *(work, 2),
-        *(node("a", obstacle=why), node("b", obstacle=why), node("c", reused=True)),
+        *(node("a", obstacle=why), node("b", obstacle=why), RecordedNode("c", "reused")),
         *(node("d", obstacle="x", cached=True), node("e", reason=again), node("f", reason="--fresh")),
     )
     keep(work, 3, node("a", reason=new), pipeline=f"q.yaml {'0' * 32}")

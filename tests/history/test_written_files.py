@@ -6,7 +6,7 @@ from entries_of_nodes import EntriesOfNodes
 
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.history.cache.observed_files import WrittenFiles
-from nfrun.history.journal import FinishedNode
+from nfrun.history.journal import RecordedNode
 
 
 def node(name: str, *reads: str, needs: tuple[str, ...] = ()) -> NodeSpec:
@@ -17,8 +17,8 @@ class History(EntriesOfNodes):
     def __init__(self, **wrote: tuple[str, ...]) -> None:
         self.wrote = wrote
 
-    def of_node(self, node: str) -> list[FinishedNode]:
-        return [FinishedNode(node, "k", {}, (), {name: "c"}) for name in self.wrote.get(node, ())]
+    def of_node(self, node: str) -> list[RecordedNode]:
+        return [RecordedNode(node, "ok", "k", {}, (), {name: "c"}) for name in self.wrote.get(node, ())]
 
 
 def test_files_of_a_node_and_of_others() -> None:

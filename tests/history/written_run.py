@@ -6,16 +6,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nfrun.history.database import Journal
-from nfrun.history.journal import FinishedNode, RunHeader, UnfinishedNode
+from nfrun.history.journal import RecordedNode, RunHeader
 from nfrun.history.work_dir import WorkDir
 
 
 def write_run(
     work: WorkDir,
     header: RunHeader,
-    nodes: Iterable[FinishedNode] = (),
+    nodes: Iterable[RecordedNode] = (),
     *,
-    unfinished: Sequence[UnfinishedNode] = (),
+    unfinished: Sequence[RecordedNode] = (),
     ended: str = "ok",
     is_torn: bool = False,
 ) -> Path:
@@ -31,8 +31,8 @@ def write_run(
         for output in node.outputs:
             if output.file and not output.home:
                 (folder / output.file).write_bytes(b"." * output.size)
-        journal.finished(node)
-    journal.unfinished(unfinished)
+        journal.add(node)
+    journal.add(*unfinished)
     if ended:
         journal.ended(ended)
     journal.close()

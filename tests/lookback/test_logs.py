@@ -10,7 +10,7 @@ from conftest import Here
 from kept_runs import Kept, failure, finished
 from recorded_lines import Line, add_line
 
-from nfrun.history.journal import UnfinishedNode
+from nfrun.history.journal import RecordedNode
 from nfrun.lookback.log_files import follow
 
 
@@ -171,6 +171,6 @@ def test_following_ends_when_the_run_is_killed(kept: Kept) -> None:
 
 
 def test_a_run_that_has_ended_is_not_followed(here: Here, tmp_path: Path, kept: Kept) -> None:
-    run = kept.add(1, "failed", nodes=[UnfinishedNode("a", "failed", failure(), attempts=1)])
+    run = kept.add(1, "failed", nodes=[RecordedNode("a", "failed", failure=failure(), attempts=1)])
     kept.log(run, "a", "stdout", "x\n")
     assert here(tmp_path, "logs", "-f", "a").stdout == "stdout | x\n"

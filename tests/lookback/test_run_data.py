@@ -20,7 +20,7 @@ from recorded_lines import lines_of, rewrite_lines
 
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import plan_of
-from nfrun.history.journal import UnfinishedNode
+from nfrun.history.journal import RecordedNode
 from nfrun.history.run_plan import Circumstances, write_run_plan
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.page.recorded_trace import recorded_trace
@@ -128,7 +128,7 @@ def test_the_journal_of_an_older_nfrun_and_of_a_killed_run(tmp_path: Path) -> No
 @pytest.mark.parametrize(("lines", "more"), [(20, False), (21, True)])
 def test_the_end_of_a_long_log_says_that_there_is_more(tmp_path: Path, lines: int, more: bool) -> None:
     kept = Kept(tmp_path)
-    error = UnfinishedNode("a", "failed", failure("ValueError: no"), started=0.0)
+    error = RecordedNode("a", "failed", failure=failure("ValueError: no"), started=0.0)
     text = "".join(f"line {number}\n" for number in range(lines))
     kept.log(kept.add(1, "failed", nodes=[error]), "a", "stdout", text)
     log = by_id(data(kept.work.path))["a"]["log"]
@@ -153,7 +153,7 @@ def test_a_run_under_way_says_what_it_waits_for(tmp_path: Path) -> None:
 
 def test_secrets_are_masked_in_all_that_nodes_say(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    error = UnfinishedNode("a", "failed", failure("ValueError: it is hunter22"), started=0.0, reason="hunter22")
+    error = RecordedNode("a", "failed", failure=failure("ValueError: it is hunter22"), started=0.0, reason="hunter22")
     kept.log(kept.add(1, "failed", nodes=[error]), "a", "stdout", "hunter22 and 7\n")
     text = json.dumps(data(kept.work.path, None, "hunter22"))
     assert "hunter22" not in text

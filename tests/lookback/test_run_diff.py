@@ -14,12 +14,11 @@ from nfrun.core.events import Failure
 from nfrun.core.pipeline import OutputId
 from nfrun.history.journal import (
     RUNS_LAST,
-    FinishedNode,
     FinishedOutput,
     JournalContents,
+    RecordedNode,
     RunEnding,
     RunHeader,
-    UnfinishedNode,
 )
 from nfrun.lookback.layout import Look
 from nfrun.lookback.run_diff import RowDiff, RunDiff, diff_document, diff_lines, diff_runs, schema_changes
@@ -35,20 +34,25 @@ def output(id: OutputId, **fields: Any) -> FinishedOutput:
     )
 
 
-def node(name: str, key: str | None = "k", duration: float = 0.0, **fields: Any) -> FinishedNode:
+def node(
+    name: str, key: str | None = "k", duration: float = 0.0, *, reused: bool = False, **fields: Any
+) -> RecordedNode:
     outputs = (output(OutputId(name)),)
-    return FinishedNode(
-        name, key, **{"key_inputs": INPUTS, "outputs": outputs, "wrote": {}, "duration": duration, **fields}
+    return RecordedNode(
+        name,
+        "reused" if reused else "ok",
+        key,
+        **{"key_inputs": INPUTS, "outputs": outputs, "duration": duration, **fields},
     )
 
 
-def failed(name: str, text: str = "no", **fields: Any) -> UnfinishedNode:
-    return UnfinishedNode(name, "failed", Failure(Cause.NODE, "ValueError", text), **fields)
+def failed(name: str, text: str = "no", **fields: Any) -> RecordedNode:
+    return RecordedNode(name, "failed", failure=Failure(Cause.NODE, "ValueError", text), **fields)
 
 
-def run(number: int, *nodes: FinishedNode | UnfinishedNode, status: str = "ok", **header: Any) -> JournalContents:
+def run(number: int, *nodes: RecordedNode, status: str = "ok", **header: Any) -> JournalContents:
     started = RunHeader(f"{number}-20260101-000000", "p.yaml", number, at=1000.0, **header)
-    ends = [[end for end in nodes if isinstance(end, kind)] for kind in (FinishedNode, UnfinishedNode)]
+    ends = [[end for end in nodes if end.is_finished is finished] for finished in (True, False)]
     return JournalContents(
         Path("/w/runs") / started.run,
         started,
@@ -57,7 +61,7 @@ def run(number: int, *nodes: FinishedNode | UnfinishedNode, status: str = "ok", 
     )
 
 
-def difference(*nodes: FinishedNode | UnfinishedNode) -> RunDiff:
+def difference(*nodes: RecordedNode) -> RunDiff:
     """The difference between a run with the first node and one with the second."""
     return diff_runs(run(1, nodes[0]), run(2, nodes[1]))
 
@@ -78,7 +82,7 @@ def test_equal_runs_take_one_line() -> None:
     assert shown(diff) == ["run 2 equals run 1: 1 node, the same code, inputs and outputs; 1.00 s -> 2.00 s"]
 
 
-def cells(values: str, *folds: int) -> list[FinishedNode]:
+def cells(values: str, *folds: int) -> list[RecordedNode]:
     """Cells of `fit` with these values, each with an output of its own."""
     changed = {**INPUTS, "value limit": values}
     return [
@@ -185,13 +189,13 @@ def test_nodes_that_are_new_gone_or_failed_are_shown() -> None:
 
 
 def test_a_skipped_node_says_for_which_it_was_skipped() -> None:
-    skipped = UnfinishedNode("save", "skipped", because="score", reason="it reads 'score', which runs")
+    skipped = RecordedNode("save", "skipped", because="score", reason="it reads 'score', which runs")
     lines = shown(difference(node("save", reused=True), skipped))
     assert lines[2] == "changed  save: reused -> skipped; 'score' failed"
 
 
 def test_a_node_that_lacks_an_input_is_skipped_because_of_the_node_that_may_fail() -> None:
-    skipped = UnfinishedNode("save", "skipped", because="score", tolerated=True)
+    skipped = RecordedNode("save", "skipped", because="score", tolerated=True)
     lines = shown(difference(node("save"), skipped))
     assert lines[2] == "changed  save: ok -> skipped; an input is absent because of 'score'"
 

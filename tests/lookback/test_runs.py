@@ -10,7 +10,7 @@ import pytest
 from conftest import Here
 from kept_runs import START, Kept, finished
 
-from nfrun.history.journal import UnfinishedNode
+from nfrun.history.journal import RecordedNode
 
 COUNTS = {"ok": 3, "reused": 17, "failed": 0, "skipped": 0, "cancelled": 0}
 
@@ -43,7 +43,7 @@ def test_there_is_a_line_for_each_run_the_newest_first(here: Here, tmp_path: Pat
 
 def test_killed_and_running_runs_and_those_of_an_older_nfrun_say_so(here: Here, tmp_path: Path, kept: Kept) -> None:
     kept.add_older(1, "failed", "a", "b")
-    kept.add(2, "", nodes=[finished("a"), finished("b", reused=True), UnfinishedNode("c", "failed")])
+    kept.add(2, "", nodes=[finished("a"), finished("b", reused=True), RecordedNode("c", "failed")])
     with kept.running(3, at=time.time()):
         found = lines(here, tmp_path)
     assert [line.split()[3] for line in found[1:]] == ["running", "killed", "failed"]
@@ -54,7 +54,7 @@ def test_killed_and_running_runs_and_those_of_an_older_nfrun_say_so(here: Here, 
 
 
 def test_a_node_whose_table_was_made_again_is_counted_once(here: Here, tmp_path: Path, kept: Kept) -> None:
-    again = [finished("a", reused=True), finished('b"', reused=True), UnfinishedNode('b"', "failed"), finished("a")]
+    again = [finished("a", reused=True), finished('b"', reused=True), RecordedNode('b"', "failed"), finished("a")]
     kept.add(1, "", nodes=again)
     assert lines(here, tmp_path)[1].split()[3:] == ["killed", "1", "0", "1", "-"]
 

@@ -13,8 +13,7 @@ from conftest import Here
 from kept_runs import Kept, failure, finished, output
 
 from nfrun.core.events import Frame
-from nfrun.history.journal import UnfinishedNode
-from nfrun.lookback.recorded_run import RecordedNode
+from nfrun.history.journal import RecordedNode
 from nfrun.lookback.run_view import node_json
 from nfrun.tables.ipc import write_file
 
@@ -45,17 +44,17 @@ def kept(tmp_path: Path) -> Kept:
             obstacle="it connects to db.example",
         ),
         finished("hello", duration=0.1, started=0.1, reason="it gave no output, so it runs for its effect"),
-        UnfinishedNode(
+        RecordedNode(
             "score",
             "failed",
-            failure(frames=FRAMES, inputs=("recent: 1,000 rows, id: int64",)),
+            failure=failure(frames=FRAMES, inputs=("recent: 1,000 rows, id: int64",)),
             attempts=3,
             started=0.8,
             duration=1.0,
             reason="it reads 'recent', which runs",
         ),
-        UnfinishedNode("report", "skipped", because="score", reason="it reads 'score', which runs"),
-        UnfinishedNode("late", "cancelled", because="the run stopped after a failure"),
+        RecordedNode("report", "skipped", because="score", reason="it reads 'score', which runs"),
+        RecordedNode("late", "cancelled", because="the run stopped after a failure"),
     ]
     kept.add(
         2,
@@ -123,7 +122,7 @@ def test_a_node_whose_table_was_made_again_is_shown_once(here: Here, tmp_path: P
     kept.add(
         2,
         "failed",
-        nodes=[*reused, finished("a", reason=again), UnfinishedNode("b", "failed", failure(), reason=again)],
+        nodes=[*reused, finished("a", reason=again), RecordedNode("b", "failed", failure=failure(), reason=again)],
     )
     lines = [line.split()[:2] for line in shown(here, tmp_path).splitlines() if line[:2] in ("a ", "b ")]
     assert lines == [["b", "failed"], ["a", "ok"]]
@@ -133,7 +132,7 @@ def test_a_node_whose_table_was_made_again_is_shown_once(here: Here, tmp_path: P
 def test_all_failures_are_listed(here: Here, tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     names = [f"n{number}" for number in range(60)]
-    kept.add(1, "failed", nodes=[UnfinishedNode(n, "failed", failure(f"ValueError: {n}")) for n in names])
+    kept.add(1, "failed", nodes=[RecordedNode(n, "failed", failure=failure(f"ValueError: {n}")) for n in names])
     text = shown(here, tmp_path)
     assert re.findall(r"^p.yaml: node '(n\d+)' failed: ValueError: \1$", text, re.MULTILINE) == names
     assert "\n… and 10 more nodes: 'nfrun show --all' lists all\n" in text

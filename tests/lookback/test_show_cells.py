@@ -11,7 +11,7 @@ import pytest
 from conftest import Here
 from kept_runs import Kept, failure, finished, output
 
-from nfrun.history.journal import UnfinishedNode
+from nfrun.history.journal import RecordedNode
 
 
 def fit(model: str, fold: int, **more: Any) -> Any:
@@ -27,8 +27,16 @@ def kept(tmp_path: Path) -> Kept:
         fit("lr", 10, duration=0.25, started=0.5, reason="it reads 'data', which runs"),
         fit("lr", 2, duration=0.25, started=0.6, reason="it reads 'data', which runs"),
         fit("rf", 2, reused=True),
-        UnfinishedNode(
-            "fit@rf@10", "failed", failure(), 1, 0.7, 1.0, reason="new", of="fit", cell={"model": "rf", "fold": 10}
+        RecordedNode(
+            "fit@rf@10",
+            "failed",
+            failure=failure(),
+            attempts=1,
+            started=0.7,
+            duration=1.0,
+            reason="new",
+            of="fit",
+            cell={"model": "rf", "fold": 10},
         ),
         finished(
             "best",

@@ -46,8 +46,8 @@ def move_outputs(work: WorkDir, place: Place) -> list[str]:
         assert found.started is not None
         journal.started(replace(found.started, store=place.uri))
         for node in found.finished:
-            journal.finished(replace(node, outputs=tuple(moved(output, folder) for output in node.outputs)))
-        journal.unfinished(found.unfinished)
+            journal.add(replace(node, outputs=tuple(moved(output, folder) for output in node.outputs)))
+        journal.add(*found.unfinished)
         if found.ending is not None:
             ending = found.ending
             journal.ended(ending.status, at=ending.at, duration=ending.duration, counts=ending.counts)

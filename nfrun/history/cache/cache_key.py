@@ -19,7 +19,7 @@ from nfrun.code.facts.code_facts import CodeFacts, SharedVariable, shared_variab
 from nfrun.code.fingerprint import FolderCode
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
-from nfrun.history.journal import FinishedNode
+from nfrun.history.journal import RecordedNode
 from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import text_checksum
 from nfrun.system.time_zone import local_zone
@@ -177,7 +177,7 @@ def with_files(key_inputs: KeyInputs, files: Mapping[str, str], wrote: Collectio
     return {**key_inputs, **{f"file {name}": checksum for name, checksum in files.items() if name not in wrote}}
 
 
-def dependency_digest(finished: FinishedNode) -> str:
+def dependency_digest(finished: RecordedNode) -> str:
     """Return what counts for the nodes that need this one: its cache key, and the files that it read and wrote."""
     if not finished.reads and not finished.wrote:
         return finished.key or ""

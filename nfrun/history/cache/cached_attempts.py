@@ -46,7 +46,7 @@ from nfrun.history.cache.reuse_decision import (
     miss_reason,
     usable_entries,
 )
-from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest, table_path
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs, failure_without
@@ -285,12 +285,12 @@ class CachedAttempts:
         self._store.register_file(ref)
         return True
 
-    def _found(self, ref: OutputRef, finished: FinishedNode, history: RunHistory) -> OutputRef:
+    def _found(self, ref: OutputRef, finished: RecordedNode, history: RunHistory) -> OutputRef:
         """Return the reference with where the output of an earlier run is, if it is anywhere."""
         found = history.find(finished, ref.id) or FoundOutput()
         return replace(ref, path=None if found.path is None else str(found.path), stored=found.stored)
 
-    def _fetched(self, output: FinishedOutput | None, hit: FinishedNode, attempt: int) -> OutputRef | None:
+    def _fetched(self, output: FinishedOutput | None, hit: RecordedNode, attempt: int) -> OutputRef | None:
         """Register an output of an earlier run that is read now. Returns its reference, None if it is nowhere."""
         if output is None or self._history is None:
             return None
@@ -307,7 +307,7 @@ class CachedAttempts:
 
     # -- cache hit -------------------------------------------------------------------------------------------------
 
-    def _late_hit(self, start: NodeStarted, decision: ReuseDecision) -> FinishedNode | None:
+    def _late_hit(self, start: NodeStarted, decision: ReuseDecision) -> RecordedNode | None:
         """Look up a pending node with the digests of its inputs; waits until they are known.
 
         Returns the journal entry, or None on a miss. Raises HandoffError.
@@ -342,7 +342,7 @@ class CachedAttempts:
         return None
 
     def _checked_hit(
-        self, start: NodeStarted, hit: FinishedNode, cancel_token: CancelToken, run_coroutine: RunCoroutine
+        self, start: NodeStarted, hit: RecordedNode, cancel_token: CancelToken, run_coroutine: RunCoroutine
     ) -> Outcome | None:
         """Return the outcome of a cache hit whose checks hold, made again where they are others than then.
 
@@ -382,7 +382,7 @@ class CachedAttempts:
         absent = tuple(output for output in spec.output_ids if output in hit.absent)
         return replace(self._hits.outcome(start, hit), checks=results, absent=absent)
 
-    def _refusal(self, start: NodeStarted, found: FinishedNode) -> str:
+    def _refusal(self, start: NodeStarted, found: RecordedNode) -> str:
         """Return why a result whose checks failed cannot be used now, "" for all others."""
         if not failed_checks(found.checks) or self._history is None:
             return ""
@@ -439,7 +439,7 @@ class Hits:
             return self.outcome(start, decision.hit)
         return None
 
-    def outcome(self, start: NodeStarted, finished: FinishedNode) -> Outcome:
+    def outcome(self, start: NodeStarted, finished: RecordedNode) -> Outcome:
         """Return an outcome with `reused` set, and the outputs of an earlier run. Raises HandoffError.
 
         No file is opened here, but when a node reads it or the run shows it. Then `OutputRef.path` says where it is.
@@ -463,7 +463,7 @@ class Hits:
             self._sync(self._base / name, name)
         return Outcome(start.node, start.attempt, outputs=refs, reused=True, map=counts)
 
-    def with_homes(self, finished: FinishedNode) -> FinishedNode:
+    def with_homes(self, finished: RecordedNode) -> RecordedNode:
         """Return an entry of an earlier run whose outputs say which run has their files."""
         return replace(finished, outputs=tuple([self._with_home(finished, output)[0] for output in finished.outputs]))
 
@@ -472,7 +472,7 @@ class Hits:
         spec = self._nodes[node]
         return kind_of(spec).outside.source_path(spec, folder_of(spec, self._base))
 
-    def _with_home(self, finished: FinishedNode, output: FinishedOutput) -> tuple[FinishedOutput, Path | None]:
+    def _with_home(self, finished: RecordedNode, output: FinishedOutput) -> tuple[FinishedOutput, Path | None]:
         """Return the output with where it is: for a shown one, where it still is, and its file on this machine."""
         found = self._history.find(finished, output.id) if self._history and output.id in self._shown else None
         path, stored = (found.path, found.stored or "") if found else (None, output.stored)

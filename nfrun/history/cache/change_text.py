@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from nfrun.code.watch.recorded_files import WORKING_DIRECTORY
 from nfrun.core.text import shortened
 from nfrun.history.cache.cache_key import KeyInputs
-from nfrun.history.journal import FinishedNode
+from nfrun.history.journal import RecordedNode
 
 _SHOWN = {"package": "", "interpreter": "Python"}  # key inputs whose values are for people
 _ITEMS = {
@@ -41,7 +41,7 @@ _WORDS = {
 }
 
 
-def entry_changes(before: FinishedNode, now: FinishedNode) -> str:
+def entry_changes(before: RecordedNode, now: RecordedNode) -> str:
     """Describe in words what changed between two journal entries of a node: key inputs, and files that it read."""
     if before.key is None or now.key is None:
         return "its code or inputs changed while it ran"

@@ -15,7 +15,7 @@ from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, failed_checks
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
-from nfrun.history.journal import FinishedNode
+from nfrun.history.journal import RecordedNode
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.user_checks import node_of
 from nfrun.system.checksums import text_checksum
@@ -43,7 +43,7 @@ def with_keys(
 
 
 def recorded_results(
-    spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]
+    spec: NodeSpec, finished: RecordedNode, code: Fingerprints, digests: Mapping[OutputId, str]
 ) -> tuple[CheckResult, ...] | None:
     """Return the results of all checks of a node, if its journal entry has them; None if one is to be made again."""
     recorded = {(result.output, result.key): result for result in finished.checks if result.key}
@@ -58,14 +58,14 @@ def recorded_results(
 
 
 def checks_to_make(
-    spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]
+    spec: NodeSpec, finished: RecordedNode, code: Fingerprints, digests: Mapping[OutputId, str]
 ) -> tuple[str, ...]:
     """Return the names of checks whose results the journal entry of a node lacks; () if it has all."""
     recorded = {(result.output, result.key) for result in finished.checks if result.key}
     return tuple([name for output, name, key in _keys(spec, code, digests) if (output, key) not in recorded])
 
 
-def refusal(spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> str:
+def refusal(spec: NodeSpec, finished: RecordedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> str:
     """Return why a result cannot be used whose checks failed: one is as it was then. "" if all are others now."""
     failed = failed_checks(finished.checks)
     now = {(output, key) for output, _, key in _keys(spec, code, digests, of_all=True)} if failed else set()
@@ -73,7 +73,7 @@ def refusal(spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests:
     return f"its check '{name}' failed" if name else ""
 
 
-def has_new_checks(spec: NodeSpec, finished: FinishedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> bool:
+def has_new_checks(spec: NodeSpec, finished: RecordedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> bool:
     """Return whether a node has a check whose result its journal entry lacks.
 
     A result of `fresh` counts whenever it was made: where the node is not selected, its age is no change.

@@ -41,9 +41,8 @@ from nfrun.history.database import Journal
 from nfrun.history.journal import (
     RUNS_LAST,
     FailedAttempt,
-    FinishedNode,
     FinishedOutput,
-    UnfinishedNode,
+    RecordedNode,
     line_of_attempt,
     line_of_end,
     line_of_times,
@@ -111,13 +110,12 @@ class JournalWriter:
         self._last = pipeline.last_nodes
         self._all_ended: AllNodesEnded | None = None  # it waits for the lines of all nodes
         # Whose lines are written with the next batch, or sooner if they are many.
-        self._finished: list[FinishedNode] = []
-        self._unfinished: list[UnfinishedNode] = []
+        self._lines: list[RecordedNode] = []
         self._status: dict[str, str] = {}  # of the nodes that are in the journal, by their last line
         self.error: Exception | None = None
         self.end: RunFinished | None = None
 
-    def leave_out(self, nodes: Collection[str], results: Mapping[str, FinishedNode]) -> None:
+    def leave_out(self, nodes: Collection[str], results: Mapping[str, RecordedNode]) -> None:
         """Write no more lines about nodes that are not selected; of some of them, earlier `results` are used.
 
         Nodes that read files again for others may be among them.
@@ -152,7 +150,7 @@ class JournalWriter:
                 elif isinstance(event, NodeRetrying):
                     self._times.note(event)
                 elif isinstance(event, NodeFailed | NodeSkipped | NodeCancelled):
-                    self._unfinished.append(self._unfinished_node(event))
+                    self._lines.append(self._unfinished_node(event))
                     if isinstance(event, NodeFailed) and not self.error:
                         self._record_refused(event)
                     if not isinstance(event, NodeCancelled) and event.tolerated:
@@ -177,17 +175,17 @@ class JournalWriter:
         """Write the line of a node that runs when all others have ended. No run reuses it."""
         self._times.note(event)
         if isinstance(event, NodeFailed | NodeCancelled):
-            self._unfinished.append(self._unfinished_node(event, RUNS_LAST))
+            self._lines.append(self._unfinished_node(event, RUNS_LAST))
         elif isinstance(event, NodeFinished) and not self.error:
             self._status[event.node] = "ok"
             of_times = {"attempts": event.attempt, "reason": RUNS_LAST, **self._times.finished(event)}
-            self._finished.append(FinishedNode(event.node, None, {}, (), {}, event.duration, **of_times))
+            self._lines.append(RecordedNode(event.node, "ok", duration=event.duration, **of_times))
 
     def _record_refused(self, failed: NodeFailed) -> None:
         """Write the line of a result that is kept although its checks failed, now or when its outputs are written."""
         found = self._observed.refused.get((failed.node, failed.attempt))
-        if isinstance(found, FinishedNode):
-            self._finished.append(reused_node(found, self._nodes[failed.node], 0.0, found.checks))
+        if isinstance(found, RecordedNode):
+            self._lines.append(reused_node(found, self._nodes[failed.node], 0.0, found.checks))
         elif found is not None:
             self._refused[failed.node] = found
             self._prerequisites[failed.node] = self._prerequisites_of(found)
@@ -221,7 +219,7 @@ class JournalWriter:
         self._admitted += cancelled
         self._admitted += [] if self._all_ended is None else [self._all_ended]
         self._all_ended = None
-        self._unfinished += map(self._unfinished_node, cancelled)
+        self._lines += map(self._unfinished_node, cancelled)
         if gone := self._find_gone():
             event = replace(event.with_error(gone), error=str(gone))  # other errors follow from this one
         try:
@@ -301,13 +299,13 @@ class JournalWriter:
             del self._prerequisites[node]
             if node in self._refused:
                 refused = self._finished_node(self._refused.pop(node))
-                self._finished += [refused] if refused.key is not None else []
+                self._lines += [refused] if refused.key is not None else []
                 continue
             finished = self._finished_node(self._ended[node])
-            self._finished.append(finished)
-            if len(self._finished) >= _MANY:
+            self._lines.append(finished)
+            if len(self._lines) >= _MANY:
                 self._write_lines()
-            self._status[node] = "reused" if finished.reused else "ok"
+            self._status[node] = finished.status
             self._inputs.pop(node, None)
             self._admit((node,))
             self._written_keys[node] = None if finished.key is None else dependency_digest(finished)
@@ -315,7 +313,7 @@ class JournalWriter:
 
     # -- journal entries -------------------------------------------------------------------------------------------
 
-    def _finished_node(self, end: NodeFinished) -> FinishedNode:
+    def _finished_node(self, end: NodeFinished) -> RecordedNode:
         """Make the journal entry of a node. Raises OSError if the file of an output cannot be read."""
         spec = self._nodes[end.node]
         if end.reused:
@@ -335,8 +333,9 @@ class JournalWriter:
         self._observed.seen[spec.id] = seen = self._observed.code.complete(spec.id, self._observed.seen.get(spec.id))
         wrote = {**self._observed.wrote.get(spec.id, {}), **seen.writes}
         key = None if key_inputs is None else cache_key(key_inputs)
-        return FinishedNode(
+        return RecordedNode(
             end.node,
+            "ok",
             key,
             key_inputs or {},
             outputs,
@@ -357,15 +356,15 @@ class JournalWriter:
 
     def _unfinished_node(
         self, event: NodeFailed | NodeSkipped | NodeCancelled, reason: str | None = None
-    ) -> UnfinishedNode:
+    ) -> RecordedNode:
         attempts, seconds, of_times = self._times.unfinished(event.node, event.at)
         self._status[event.node] = status = _UNFINISHED[type(event)]
         spec = self._specs[event.node]
-        return UnfinishedNode(
+        return RecordedNode(
             event.node,
             status,
-            getattr(event, "failure", None),
-            attempts - (attempts > 0 and event.node in self._observed.used),  # the first one was a hit
+            failure=getattr(event, "failure", None),
+            attempts=attempts - (attempts > 0 and event.node in self._observed.used),  # the first one was a hit
             duration=getattr(event, "duration", seconds),
             because=getattr(event, "because", "") or getattr(event, "why", ""),
             reason=self._redact(self._reason(event.node)) if reason is None else reason,
@@ -385,12 +384,9 @@ class JournalWriter:
 
     def _write_lines(self) -> None:
         """Write the lines of nodes that have ended, with one write: most nodes of a large run may end at once."""
-        finished, self._finished = self._finished, []
-        unfinished, self._unfinished = self._unfinished, []
-        if finished and not self.error:
-            self._journal.finished(*finished)
-        if unfinished and not self.error:
-            self._journal.unfinished(unfinished)
+        nodes, self._lines = self._lines, []
+        if nodes and not self.error:
+            self._journal.add(*nodes)
 
     def _key_inputs(self, spec: NodeSpec) -> KeyInputs | None:
         """Return the key inputs, None where they cannot be determined, such as when a file changed during the run."""
@@ -449,11 +445,11 @@ class AttemptTimes:
         return attempts, at - last, {"started": first, "times": line_of_end(last, queued, at), "failed": failed}
 
 
-def reused_node(used: FinishedNode, spec: NodeSpec, started: float, checks: tuple[CheckResult, ...]) -> FinishedNode:
+def reused_node(used: RecordedNode, spec: NodeSpec, started: float, checks: tuple[CheckResult, ...]) -> RecordedNode:
     """Return the entry of a node with the result of an earlier run, whose entry is `used`."""
     return replace(
         used,
-        reused=True,
+        status="reused",
         cached=spec.cache is True,
         started=started,
         reason="",

@@ -16,7 +16,7 @@ from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec, Pipeline, ancestors
 from nfrun.core.values import field, mutable
 from nfrun.history.cache.cache_key import CacheKeys
-from nfrun.history.journal import FinishedNode
+from nfrun.history.journal import RecordedNode
 from nfrun.history.run_history import RunHistory
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.nodes.folders import folders_of
@@ -41,13 +41,13 @@ class ObservedFiles:
     inputs: ExternalInputs
     files: RecordedFiles
     code: Attribution
-    used: dict[str, FinishedNode] = field(default_factory=dict)
-    made_again: dict[str, FinishedNode] = field(default_factory=dict)
+    used: dict[str, RecordedNode] = field(default_factory=dict)
+    made_again: dict[str, RecordedNode] = field(default_factory=dict)
     outdated: set[str] = field(default_factory=set)
     reasons: dict[str, str] = field(default_factory=dict)
     wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
     seen: dict[str, Observation] = field(default_factory=dict)
-    refused: dict[tuple[str, int], NodeFinished | FinishedNode] = field(default_factory=dict)
+    refused: dict[tuple[str, int], NodeFinished | RecordedNode] = field(default_factory=dict)
     on_uncertain: Callable[[str], None] = lambda node: None
     memory: dict[str, int] = field(default_factory=dict)
 

@@ -23,7 +23,7 @@ from nfrun.history.cache.change_text import changes, files_as_inputs
 from nfrun.history.cache.check_keys import checks_to_make, has_new_checks, refusal
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.database import definition_of
-from nfrun.history.journal import FinishedNode
+from nfrun.history.journal import RecordedNode
 from nfrun.history.run_history import RunHistory, reader_digest
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
@@ -45,9 +45,9 @@ class ReuseDecision:
     """
 
     reason: str
-    hit: FinishedNode | None = None
+    hit: RecordedNode | None = None
     pending: bool = False
-    made_again: FinishedNode | None = None
+    made_again: RecordedNode | None = None
     checks: tuple[str, ...] = ()
     rows: MapCounts | None = None
 
@@ -57,7 +57,7 @@ class ReuseDecision:
         return self.hit is not None and not self.pending
 
 
-def runs_for_effect(spec: NodeSpec, found: FinishedNode) -> bool:
+def runs_for_effect(spec: NodeSpec, found: RecordedNode) -> bool:
     """Return whether a node exists for its effect, such as a script that uploads a file: it gave no output.
 
     Or its kind says so. Such a node runs in every run, unless it has `cache: true`.
@@ -65,7 +65,7 @@ def runs_for_effect(spec: NodeSpec, found: FinishedNode) -> bool:
     return spec.cache is not True and has_effect(spec, found)
 
 
-def has_effect(spec: NodeSpec, found: FinishedNode) -> bool:
+def has_effect(spec: NodeSpec, found: RecordedNode) -> bool:
     """Return whether a node gave no output, or its kind says that it exists for its effect."""
     return not found.outputs or kind_of(spec).runs.for_effect
 
@@ -114,7 +114,7 @@ class _ReuseDecider:
         for name, spec in self._nodes.items():
             for need in spec.upstream:
                 self._dependents[need].append(name)
-        self._match: dict[str, FinishedNode] = {}
+        self._match: dict[str, RecordedNode] = {}
         self._reader_digests: dict[OutputId, str] = {}
         self._reasons: dict[str, str] = {}  # of those that run
         self._pending: set[str] = set()
@@ -195,11 +195,11 @@ class _ReuseDecider:
             return "its code or inputs changed while it last ran"
         return miss_reason(self._history, last, key_inputs, files, next(iter(reasons), ""))
 
-    def _refusal(self, spec: NodeSpec, entry: FinishedNode) -> str:
+    def _refusal(self, spec: NodeSpec, entry: RecordedNode) -> str:
         code = self._keys.code.of(spec.folder)
         return refusal(spec, entry, code, self._reader_digests) or lost_refused(entry, self._history)
 
-    def _add_digests(self, spec: NodeSpec, entry: FinishedNode) -> None:
+    def _add_digests(self, spec: NodeSpec, entry: RecordedNode) -> None:
         """Add the outputs of a reused node that are not absent.
 
         Where a check of it is to be made again, that may make an output absent, so its readers are not sure.
@@ -300,13 +300,13 @@ def made_again_for(reader: str) -> str:
     return f"its table is made again, as {reader}"
 
 
-def has_outputs(entry: FinishedNode, spec: NodeSpec, read: Collection[OutputId]) -> bool:
+def has_outputs(entry: RecordedNode, spec: NodeSpec, read: Collection[OutputId]) -> bool:
     """Return whether the node had those of its outputs that are `read`."""
     given = {output.id for output in entry.outputs}
     return all(output in given for output in spec.output_ids if output in read)
 
 
-def lost_refused(entry: FinishedNode, history: RunHistory) -> str:
+def lost_refused(entry: RecordedNode, history: RunHistory) -> str:
     """Return why a result whose checks failed cannot be used: a table of it was removed. "" for all others."""
     failed = failed_checks(entry.checks)
     if not failed or all(history.find(entry, output.id) for output in entry.outputs):
@@ -323,7 +323,7 @@ def usable_entries(
     reasons: list[str],
     *,
     recheck: bool = False,
-) -> Iterator[FinishedNode]:
+) -> Iterator[RecordedNode]:
     """Yield the journal entries of a node that can be reused. Adds to `reasons` why others with its key cannot.
 
     `key_inputs` are the node's without its files, and `named` the checksums of the files that it names. The files that
@@ -364,7 +364,7 @@ def usable_entries(
 
 
 def miss_reason(
-    history: RunHistory, last: FinishedNode, key_inputs: KeyInputs, named: Mapping[str, str], why: str
+    history: RunHistory, last: RecordedNode, key_inputs: KeyInputs, named: Mapping[str, str], why: str
 ) -> str:
     """Return why a node runs that has ended before. `last` is its last journal entry; the others are as above."""
     last = history.compared(last)
@@ -382,8 +382,8 @@ class SelectedInputs:
     only read files of this machine, and their tables are not kept. They read the files again, which are unchanged.
     """
 
-    given: Mapping[str, FinishedNode] = field(default_factory=lambda: NOTHING)
-    sources: Mapping[str, FinishedNode] = field(default_factory=lambda: NOTHING)
+    given: Mapping[str, RecordedNode] = field(default_factory=lambda: NOTHING)
+    sources: Mapping[str, RecordedNode] = field(default_factory=lambda: NOTHING)
 
 
 def find_selected_inputs(
@@ -393,8 +393,8 @@ def find_selected_inputs(
 
     Raises SelectionError if a selected node that may run needs a result that is not there.
     """
-    given: dict[str, FinishedNode] = {}
-    sources: dict[str, FinishedNode] = {}
+    given: dict[str, RecordedNode] = {}
+    sources: dict[str, RecordedNode] = {}
     wrong: list[str] = []
     for reader, name in _needed(pipeline, selected):
         decision, reads = decisions[name], _reads(reader, name)
@@ -437,7 +437,7 @@ def _needed(pipeline: Pipeline, selected: Collection[str]) -> Iterator[tuple[Nod
                 yield spec, name
 
 
-def _reads_source_files(reader: NodeSpec, hit: FinishedNode) -> bool:
+def _reads_source_files(reader: NodeSpec, hit: RecordedNode) -> bool:
     """Return whether the reader is a query over the files that were read: it reads them, not the table."""
     of_files = any(output.digest.startswith(DIGEST_OF_FILES) for output in hit.outputs)
     return of_files and kind_of(reader).runs.reads_source_files

@@ -28,7 +28,7 @@ from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.remembered_code import restore_code, save_code
 from nfrun.history.cache.reuse_decision import ReuseDecision, SelectedInputs, decide_reuse, find_selected_inputs
 from nfrun.history.database import Database, Journal
-from nfrun.history.journal import RunHeader, UnfinishedNode
+from nfrun.history.journal import RecordedNode, RunHeader
 from nfrun.history.kept_tables import (
     MAP,
     kept_segments,
@@ -153,12 +153,12 @@ class RunCache:
         journal.started(started)
         remove_unrecorded(self._database, {*self._database.work.runs_under_way(), self._folder.name})
         if self.plan.not_selected:
-            journal.unfinished(map(self._not_selected, self.plan.not_selected))
+            journal.add(*map(self._not_selected, self.plan.not_selected))
         return journal
 
-    def _not_selected(self, name: str) -> UnfinishedNode:
+    def _not_selected(self, name: str) -> RecordedNode:
         spec = self._pipeline.nodes[name]
-        return UnfinishedNode(name, NOT_SELECTED, of=spec.of, cell=spec.cell)
+        return RecordedNode(name, NOT_SELECTED, of=spec.of, cell=spec.cell)
 
     def _read_code(self) -> None:
         """Read the code before the run, as it may change until a node has ended."""

@@ -19,13 +19,12 @@ from typing import Any
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.text import file_stem
-from nfrun.history.journal import FinishedOutput
+from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.history.run_history import is_intact
 from nfrun.history.work_dir import LOGS, WorkDir, is_run_id
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.log_files import last_lines
 from nfrun.lookback.page.recorded import NOT_ENDED, Recorded
-from nfrun.lookback.recorded_run import RecordedNode
 from nfrun.lookback.reopen.current_pipeline import bound_pipeline
 from nfrun.lookback.reopen.first_rows import find_output, open_table
 from nfrun.lookback.reopen.opened_tables import RunTables
@@ -101,8 +100,7 @@ class LogTails:
 
     def of(self, node: RecordedNode) -> dict[str, Any]:
         """Return the last lines of a node and where its logs are; empty where it has none."""
-        home = node.finished.home if node.finished else ""
-        folder = self._run.folder.with_name(home) if is_run_id(home) else self._run.folder
+        folder = self._run.folder.with_name(node.home) if is_run_id(node.home) else self._run.folder
         if folder not in self._files:
             self._files[folder] = logs_in(folder / LOGS)
         attempts = self._files[folder].get(file_stem(node.node), {})

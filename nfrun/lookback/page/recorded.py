@@ -9,9 +9,8 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import make_stages
 from nfrun.core.values import frozen, replace
 from nfrun.history.database import read_journal
-from nfrun.history.journal import FinishedOutput, JournalContents
+from nfrun.history.journal import FinishedOutput, JournalContents, RecordedNode
 from nfrun.history.run_plan import PlannedNode, RunPlan, read_run_plan
-from nfrun.lookback.recorded_run import RecordedNode, ends_of, recorded
 from nfrun.lookback.run_reference import ListedRun
 
 NOT_ENDED = "not_ended"  # the status of a node of a run that was killed or is under way
@@ -79,12 +78,12 @@ class Recorded:
 def read_recorded(run: ListedRun) -> Recorded:
     """Read all that is recorded of a run. Raises PermissionError if its journal cannot be read."""
     journal, plan = read_journal(run.folder), read_run_plan(run.folder)
-    ends = ends_of(journal)
+    ends = journal.ends
     planned = {} if plan is None else plan.nodes
     nodes: dict[str, RecordedNode] = {}
     for name in dict.fromkeys([*planned, *ends]):
         if name in ends:
-            nodes[name] = recorded(ends[name])
+            nodes[name] = ends[name]
         elif planned[name].disabled:
             nodes[name] = RecordedNode(name, DISABLED, because=planned[name].disabled)
         elif run.ending is None or not run.ending.counts:  # of a run that has ended, nodes without a line have no part

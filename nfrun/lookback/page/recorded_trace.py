@@ -66,7 +66,7 @@ def _slices(found: Recorded, redact: Callable[[str], str]) -> Iterator[_Slice]:
         status, facts = "cancelled", {"why": _CANCELLED}
         if node.failure is not None:
             status, facts = "failed", {"error": escape_controls(redact(node.failure.error))}
-        elif node.finished is not None:
+        elif node.is_finished:
             sizes = {"rows": sum(o.rows for o in node.outputs), "bytes": sum(o.bytes for o in node.outputs)}
             status, facts = "ok", {**sizes, "cpu_s": times.cpu, "gil_wait_s": times.gil_wait}
         yield _slice(name, len(node.failed) + 1, place, times, node.duration, status, facts)

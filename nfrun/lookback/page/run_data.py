@@ -122,9 +122,9 @@ _MOST_SHOWN = 10  # failing rows of a check
 
 def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is_brief: bool) -> dict[str, Any]:
     """Return a node as JSON values. A brief one has no schemas, no digests, and no text of its definition."""
-    node, planned, finished = found.nodes[name], found.planned.get(name), found.nodes[name].finished
+    node, planned = found.nodes[name], found.planned.get(name)
     shown: dict[str, Any] = {"id": name, "status": node.status, "stage": found.stages[name]}
-    if kind := planned.kind if planned is not None else finished.key_inputs.get("kind") if finished else "":
+    if kind := planned.kind if planned is not None else node.key_inputs.get("kind"):
         shown["kind"] = kind
     if node.of:
         shown |= {"of": node.of, "cell": dict(node.cell)}
@@ -138,8 +138,8 @@ def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is
         shown["because"] = node.because
     if node.reason:
         shown["reason"] = node.reason
-    if node.status == "reused" and finished is not None:
-        shown["home"] = home = run_number(finished.home) or finished.home
+    if node.reused:
+        shown["home"] = home = run_number(node.home) or node.home
         shown["reason"] = f"nothing that it depends on has changed since run {home}"
         shown["took_then"] = round(node.duration, 6)
     if name in found.spans:

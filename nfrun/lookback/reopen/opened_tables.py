@@ -18,11 +18,11 @@ from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.database import Database
-from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
+from nfrun.history.journal import FinishedOutput, JournalContents, RecordedNode
 from nfrun.history.run_history import is_intact, reader_digest, table_path
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.command_again import command_for_tables
-from nfrun.lookback.recorded_run import Node, ends_of, which_cell
+from nfrun.lookback.recorded_run import which_cell
 from nfrun.lookback.reopen.first_rows import fetched
 from nfrun.lookback.reopen.rerun_context import RerunContext
 from nfrun.lookback.run_reference import ListedRun
@@ -58,8 +58,8 @@ class RunTables:
         self.run = run
         self._pipeline = cache(pipeline)
         self._with_refused = with_refused
-        self._ends: dict[str, Node] = {}
-        self._refused: dict[str, UnfinishedNode] = {}  # the ends of nodes whose results are taken in spite of them
+        self._ends: dict[str, RecordedNode] = {}
+        self._refused: dict[str, RecordedNode] = {}  # the ends of nodes whose results are taken in spite of them
         self._checked: dict[OutputId, Path | None] = {}
 
     @cached_property
@@ -79,10 +79,8 @@ class RunTables:
         The bound pipeline has the shown names. It is asked for if the journal does not have the name.
         """
         end = self._end(name)
-        if isinstance(end, FinishedNode):
-            return self._only_output(end)
         if end is not None:
-            raise NotRecorded(self._unfinished(end))
+            return self._only_output(end)
         for other in self._results(self._database.contents(self.run.id, only=[_as_json("id", name)])):
             found = other.output(name)
             if found is not None:
@@ -168,7 +166,7 @@ class RunTables:
 
     def _has(self, output: OutputId) -> bool:
         end = self._ends.get(output.node)
-        return isinstance(end, FinishedNode) and end.output(output) is not None
+        return end is not None and end.output(output) is not None
 
     def _table(self, output: OutputId) -> Any | None:
         from nfrun.tables.ipc import open_file  # it imports pyarrow
@@ -225,7 +223,7 @@ class RunTables:
     def __str__(self) -> str:
         return f"run {self.run.number}"
 
-    def _find_intact(self, finished: FinishedNode, output: FinishedOutput) -> Path | None:
+    def _find_intact(self, finished: RecordedNode, output: FinishedOutput) -> Path | None:
         found = self._path_of(finished, output)
         if found is not None:
             return found
@@ -247,7 +245,7 @@ class RunTables:
                 return path
         return None
 
-    def _path_of(self, finished: FinishedNode, output: FinishedOutput) -> Path | None:
+    def _path_of(self, finished: RecordedNode, output: FinishedOutput) -> Path | None:
         """Return the path of an output if it is intact, fetched if it is in a place that machines share."""
         if output.stored:
             return fetched(output)
@@ -257,7 +255,7 @@ class RunTables:
                 return path
         return None
 
-    def _end(self, node: str) -> Node | None:
+    def _end(self, node: str) -> RecordedNode | None:
         """Return how a node ended, None if it has not."""
         self._load([node])
         return self._ends.get(node)
@@ -268,18 +266,18 @@ class RunTables:
         few = [_as_json("node", node) for node in new] if len(new) < _MANY else ()
         if new:
             journal = self._database.contents(self.run.id, only=few)
-            self._ends |= ends_of(journal)
+            self._ends |= journal.ends
             for result in self._results(journal):
                 end = self._ends.get(result.node)
-                if isinstance(end, UnfinishedNode):  # of two attempts, the second may have finished
+                if end is not None and not end.is_finished:  # of two attempts, the second may have finished
                     self._refused[result.node], self._ends[result.node] = end, result
 
-    def _results(self, journal: JournalContents) -> tuple[FinishedNode, ...]:
+    def _results(self, journal: JournalContents) -> tuple[RecordedNode, ...]:
         return (*journal.finished, *journal.refused) if self._with_refused else journal.finished
 
-    def _found(self, output: OutputId) -> tuple[FinishedNode, FinishedOutput]:
+    def _found(self, output: OutputId) -> tuple[RecordedNode, FinishedOutput]:
         end = self._end(output.node)
-        if isinstance(end, UnfinishedNode):
+        if end is not None and not end.is_finished:
             raise NotRecorded(self._unfinished(end))
         found = None if end is None else end.output(output)
         if end is None or found is None:
@@ -288,7 +286,9 @@ class RunTables:
 
     # -- messages --------------------------------------------------------------------------------------------------
 
-    def _only_output(self, end: FinishedNode) -> OutputId:
+    def _only_output(self, end: RecordedNode) -> OutputId:
+        if not end.is_finished:
+            raise NotRecorded(self._unfinished(end))
         unnamed = next((output.id for output in end.outputs if output.id == OutputId(end.node)), None)
         if unnamed is not None or len(end.outputs) == 1:  # failed rows may stand beside one without a name
             return unnamed or end.outputs[0].id
@@ -298,7 +298,7 @@ class RunTables:
         wrote = f": it wrote {shortened([*map(shown_name, end.wrote)], _MAX_LISTED)}" if end.wrote else ""
         raise NotRecorded(f"'{end.node}' gave no table in {self}{wrote}")
 
-    def _unfinished(self, end: UnfinishedNode) -> str:
+    def _unfinished(self, end: RecordedNode) -> str:
         if end.failure is not None:
             return f"'{end.node}' {end.status} in {self} and handed on no table: {ellipsize(end.failure.error, 200)}"
         what = f"'{end.node}' was {end.status} in {self}"
@@ -308,7 +308,7 @@ class RunTables:
 
     def _unknown(self, name: str, shown: Iterable[str] = ()) -> str:
         ids = [output.id for end in self._results(self.journal) for output in end.outputs]
-        ends = ends_of(self.journal)
+        ends = self.journal.ends
         if which := which_cell(name, {id: end.of for id, end in ends.items()}):
             return which
         known = dict.fromkeys([*ids, *ends, *shown])

@@ -15,23 +15,25 @@ from made_run import ERROR, HOSTILE, LOST, pipeline, plan
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.values import replace
-from nfrun.history.journal import FinishedNode, UnfinishedNode
+from nfrun.history.journal import RecordedNode
 from nfrun.history.run_plan import Circumstances, write_run_plan
 from nfrun.lookback.page.recorded_trace import recorded_trace
 from nfrun.lookback.run_reference import find_run
 
 BROKEN = Failure(Cause.CHECK, "", "failed its check 'not_null: id'")
 ODD = Failure(Cause.NODE, "ValueError", "odd")
-Node = FinishedNode | UnfinishedNode
+Node = RecordedNode
 
 
-def ok(node: str, times: tuple[int, ...], duration: float, rows: int = 10, **more: Any) -> FinishedNode:
+def ok(node: str, times: tuple[int, ...], duration: float, rows: int = 10, **more: Any) -> RecordedNode:
     found = {"started": times[0] / 1e6, "attempts": 1, "times": times, **more}
     return finished(node, outputs=(output(node, rows, bytes=80),), duration=duration, **found)
 
 
-def failed(node: str, times: tuple[int, ...], duration: float, failure: Failure, **more: Any) -> UnfinishedNode:
-    return UnfinishedNode(node, "failed", failure, 1, times[0] / 1e6, duration, times=times, **more)
+def failed(node: str, times: tuple[int, ...], duration: float, failure: Failure, **more: Any) -> RecordedNode:
+    return RecordedNode(
+        node, "failed", failure=failure, attempts=1, started=times[0] / 1e6, duration=duration, times=times, **more
+    )
 
 
 RETRIED = ((1_050_000, 1_250_000, 500_000, 30_000, LOST.error),)
@@ -40,11 +42,11 @@ NODES: list[Node] = [
     ok("orders", (20_000, 1_020_000, 0, 0, 50_000), 0.9),
     ok("etl@DE/clean", (1_300_000, 1_600_000, 280_000, 20_000), 0.25, 7),
     failed("fit@rf", (1_050_000, 2_000_000, 30_000), 0.9, ERROR),
-    UnfinishedNode("after", "skipped", because="fit@rf"),
+    RecordedNode("after", "skipped", because="fit@rf"),
     failed("checked", (2_000_000, 2_100_000, 0), 0.1, BROKEN),
     failed("may_fail", (2_100_000, 2_200_000, 0), 0.1, ODD, tolerated=True),
     ok("fit@lr", (1_750_000, 2_500_000, 0), 0.7, 1, started=1.05, attempts=2, failed=RETRIED),
-    UnfinishedNode("late", "cancelled"),
+    RecordedNode("late", "cancelled"),
     failed("notify", (2_600_000, 2_700_000, 0), 0.1, LOST),
 ]
 
