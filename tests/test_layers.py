@@ -30,7 +30,7 @@ engine 4111
 cluster 3378
 history 6248
 reports 3454
-lookback 4193
+lookback 4174
 session 4290
 cli 2539
 """

@@ -36,7 +36,7 @@ def shown(
     found = output("a", 0, type=type, file=name, **known)
     if damage:
         path.write_bytes(path.read_bytes()[:-1] + b"?")
-    return OutputContents(kept.work, find_run(kept.work, None), 1).of(found, room)
+    return OutputContents(find_run(kept.work, None)).of(found, room)
 
 
 def test_pictures_are_whole_or_left_out(tmp_path: Path) -> None:

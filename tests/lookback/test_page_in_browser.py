@@ -557,7 +557,6 @@ def test_what_a_node_and_its_outputs_lack_is_said(show: Show) -> None:
     outputs = [
         table("kept", 9),
         table("gone", 9, kept=False),
-        table("source", 1, from_source=True, first_rows=[[1, "DE", 2.0]]),
         table("empty", 0),
     ]
     calls = {"rows": 210, "reused": 200, "failed": 2, "calls": 10, "busy": 3.42}
@@ -566,7 +565,6 @@ def test_what_a_node_and_its_outputs_lack_is_said(show: Show) -> None:
     assert notes == [
         "Its content has no room here: nfrun open kept shows it.",
         "Its file is not kept any more.",
-        "These rows were read again from the source, which has not changed.",
     ]
     assert "10 calls for 210 rows (200 reused, 2 failed), which took 3.42 s together" in browser.texts("#pane")[0]
     browser.driver.execute_script("location.hash = '#node=b'")

@@ -12,7 +12,6 @@ import re
 from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,11 @@ from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.text import file_stem
 from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.history.run_history import is_intact
-from nfrun.history.work_dir import LOGS, WorkDir, is_run_id
+from nfrun.history.work_dir import LOGS, is_run_id
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.log_files import last_lines
 from nfrun.lookback.page.recorded import NOT_ENDED, Recorded
-from nfrun.lookback.reopen.current_pipeline import bound_pipeline
 from nfrun.lookback.reopen.first_rows import find_output, open_table
-from nfrun.lookback.reopen.opened_tables import RunTables
 from nfrun.lookback.run_reference import ListedRun
 from nfrun.reports.format_units import format_size
 from nfrun.system.logs.node_logs import logs_in
@@ -40,9 +37,7 @@ _MOST_TABLES, _MOST_TABLES_OF_MANY = 150, 30
 _FAILING_ROWS = 10
 
 
-def add_details(
-    work: WorkDir, found: Recorded, shown: Mapping[str, dict[str, Any]], *, has_contents: bool = True
-) -> None:
+def add_details(found: Recorded, shown: Mapping[str, dict[str, Any]], *, has_contents: bool = True) -> None:
     """Add these details to `shown`, the nodes of the page by their ids.
 
     Nodes that failed or have not ended come first, then those with outputs of the pipeline, then the longest ones.
@@ -52,7 +47,7 @@ def add_details(
     room = min(_MOST_ROOM, _ROOM + _ROOM_PER_NODE * count)
     left = _MOST_TABLES if count <= MANY else _MOST_TABLES_OF_MANY
     each = max(_LEAST_EACH, room // max(1, count))
-    logs, contents = LogTails(found.run), OutputContents(work, found.run, count)
+    logs, contents = LogTails(found.run), OutputContents(found.run)
     for node in sorted(found.nodes.values(), key=_rank):
         details = shown[node.node]
         has_room = left > 0 and room > 0
@@ -117,11 +112,9 @@ class LogTails:
 
 _MOST_PICTURE, _MOST_TEXT = 400_000, 20_000  # bytes of a file
 _MOST_FILES = 20  # of a folder
-_FEW_NODES = 300
 _LARGEST_CHECKED, _MOST_CHECKED = 64_000_000, 256_000_000  # bytes of one file, and of all, that are read to check them
 _STRANGE = 0.3  # share of bytes that are no UTF-8, from which on a file is no text
 _UNDECODED = re.compile("[\udc80-\udcff]")  # as `surrogateescape` has bytes that are no UTF-8
-_MOST_SOURCES, _LARGEST_SOURCE = 12, 8_000_000  # files of users that are read again, and the bytes of one
 _JPEG = ("image/jpeg", b"\xff\xd8\xff")
 _PICTURES = {  # by ending: the type, and what is in the beginning of such a file
     ".png": ("image/png", b"\x89PNG\r\n"),
@@ -136,28 +129,21 @@ _TEXTS = {".html": "text/html", ".htm": "text/html", ".md": "text/markdown", ".j
 
 
 class OutputContents:
-    """Shows what the outputs of a run hold."""
+    """Shows what the outputs of a run hold, as far as files of them are kept."""
 
-    def __init__(self, work: WorkDir, run: ListedRun, nodes: int) -> None:
-        """Take the number of nodes in the pipeline of the run: a large one is not read again for its sources."""
+    def __init__(self, run: ListedRun) -> None:
         self._run = run
-        self._tables = RunTables(work, run, partial(bound_pipeline, None, work, run))
         self._unchecked = _MOST_CHECKED
-        self._sources = _MOST_SOURCES if nodes <= _FEW_NODES else 0
 
     def of(self, output: FinishedOutput, room: int) -> dict[str, Any]:
         """Return what is shown of the content of an output in about `room` bytes of JSON, or why it is `gone`."""
         try:
-            is_source = output.type == TABLE and output.file is None and not output.stored
-            is_checked = is_source or bool(output.stored) or self._check(output)
-            unchecked = {} if is_checked else {"unchecked": True}
+            unchecked = {} if output.stored or self._check(output) else {"unchecked": True}
             if output.type != TABLE:
                 return {"kept": True, **unchecked, **_of_path(find_output(self._run, output), room)}
-            table = self._source(output) if is_source else open_table(self._run, output)
             from nfrun.lookback.page.table_data import table_data  # it imports pyarrow
 
-            source = {"from_source": True} if is_source else {}
-            return {"kept": True, **source, **unchecked, **table_data(table, room)}
+            return {"kept": True, **unchecked, **table_data(open_table(self._run, output), room)}
         except (NotRecorded, HandoffError) as error:
             return {"kept": False, "gone": str(error)}
         except OSError as error:
@@ -183,16 +169,6 @@ class OutputContents:
             again = command_for_tables(self._run, [output.id.node])
             raise HandoffError(f"its {form_of(output.type)} is damaged and is not shown; to make it again: {again}")
         return True
-
-    def _source(self, output: FinishedOutput) -> Any:
-        """Read the files again of which an output is the table: nfrun has written no other.
-
-        Raises NotRecorded if they are not as they were, or if they are large or many.
-        """
-        if output.bytes > _LARGEST_SOURCE or self._sources <= 0:
-            find_output(self._run, output)  # says that no file of it is kept
-        self._sources -= 1
-        return self._tables.tables([output.id])[output.id]
 
 
 def _of_path(path: Path, room: int) -> dict[str, Any]:

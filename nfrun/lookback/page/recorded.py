@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError
 
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import make_stages
 from nfrun.core.values import frozen, replace
 from nfrun.history.database import read_journal
-from nfrun.history.journal import FinishedOutput, JournalContents, RecordedNode
+from nfrun.history.journal import FinishedOutput, JournalContents, NodeTimes, RecordedNode
 from nfrun.history.run_plan import PlannedNode, RunPlan, read_run_plan
 from nfrun.lookback.run_reference import ListedRun
 
@@ -18,6 +18,29 @@ DISABLED = "disabled"  # that of a node of which planning knew that it does not 
 _NOT_PLANNED = PlannedNode("", "")
 
 Reads = Mapping[str, tuple[tuple[str, OutputId], ...]]  # by node the outputs that it reads, each with its name there
+
+
+@frozen
+class Attempt:
+    """An attempt at a node, which worked for `work` seconds. `error` says why it failed, "" if it did not."""
+
+    times: NodeTimes
+    work: float
+    error: str = ""
+
+    @property
+    def phases(self) -> list[tuple[str, float, float]]:
+        """The parts of the attempt, each with its start and its end. Those that took no time are left out.
+
+        Its inputs were opened first, and its outputs handed on last, just after its work. Before its work it may have
+        waited for a worker process to start.
+        """
+        times = self.times
+        opened = min(times.ended, times.started + times.inputs)
+        worked = max(opened, times.ended - times.handoff)
+        work = "work", max(opened, worked - self.work), worked
+        phases = [("inputs", times.started, opened), work, ("handoff", worked, times.ended)]
+        return [phase for phase in phases if phase[2] > phase[1]]
 
 
 @frozen
@@ -40,8 +63,8 @@ class Recorded:
 
     `nodes` also has those that have not ended. `plan` is None, and `planned` is empty, where no plan is recorded: then
     no node reads anything. `waits_for` are the nodes for which a node waits without reading anything of them, and
-    `stages` has for each node the number of links in its longest chain of dependencies. `spans` are those of nodes that
-    worked in this run. `outputs` are by their ids.
+    `stages` has for each node the number of links in its longest chain of dependencies. `attempts` and `spans` are of
+    nodes that worked in this run. `outputs` are by their ids.
     """
 
     run: ListedRun
@@ -52,6 +75,7 @@ class Recorded:
     reads: Reads
     waits_for: Mapping[str, tuple[str, ...]]
     stages: Mapping[str, int]
+    attempts: Mapping[str, tuple[Attempt, ...]]
     spans: Mapping[str, Span]
     outputs: Mapping[OutputId, FinishedOutput]
 
@@ -92,21 +116,26 @@ def read_recorded(run: ListedRun) -> Recorded:
             nodes[name] = replace(nodes[name], of=planned[name].of, cell=planned[name].cell)
     reads, waits_for = _graph(planned, nodes)
     stages = _stages(reads, waits_for, {name for name, node in planned.items() if node.runs_last})
-    spans = {name: span for name in ends if (span := _span_of(nodes[name])) is not None}
+    attempts = {name: found for name in ends if (found := _attempts_of(nodes[name]))}
+    spans = {name: _span_of(nodes[name], found) for name, found in attempts.items()}
     outputs = {output.id: output for node in nodes.values() for output in node.outputs}
-    return Recorded(run, journal, nodes, plan, planned, reads, waits_for, stages, spans, outputs)
+    return Recorded(run, journal, nodes, plan, planned, reads, waits_for, stages, attempts, spans, outputs)
 
 
-def _span_of(node: RecordedNode) -> Span | None:
-    """Return when a node was ready, started and ended, None if it did not run, or if that is not recorded."""
+def _attempts_of(node: RecordedNode) -> tuple[Attempt, ...]:
+    """Return the attempts at a node; none if it did not run, or if that is not recorded."""
     if node.status in ("reused", "skipped") or node.started is None:
-        return None
-    if (times := node.last_times) is not None:
-        queued = earlier[0].queued if (earlier := node.earlier) else times.queued
-        failed = sum(attempt.ended - attempt.started for attempt in earlier)
-        retrying = max(0.0, times.started - node.started - failed)
-        return Span(node.started - queued, node.started, times.ended, node.duration + failed, retrying)
-    return Span(node.started, node.started, node.started + node.duration, node.duration)
+        return ()
+    times = [NodeTimes(each.started, each.ended, each.queued) for each in node.earlier]
+    failed = [Attempt(t, t.ended - t.started, each.error) for t, each in zip(times, node.earlier, strict=True)]
+    last = node.last_times or NodeTimes(node.started, node.started + node.duration, 0.0)
+    return (*failed, Attempt(last, node.duration, node.failure.error if node.failure else ""))
+
+
+def _span_of(node: RecordedNode, attempts: Sequence[Attempt]) -> Span:
+    first, last, started = attempts[0].times, attempts[-1].times, node.started or 0.0
+    retrying = max(0.0, last.started - started - sum(attempt.work for attempt in attempts[:-1]))
+    return Span(started - first.queued, started, last.ended, node.work, retrying)
 
 
 def _graph(planned: Mapping[str, PlannedNode], nodes: Collection[str]) -> tuple[Reads, dict[str, tuple[str, ...]]]:

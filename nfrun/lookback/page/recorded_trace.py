@@ -11,7 +11,7 @@ from nfrun.core.lanes import assign_lanes
 from nfrun.core.text import escape_controls
 from nfrun.core.values import field, frozen
 from nfrun.history.journal import NodeTimes
-from nfrun.lookback.page.recorded import Recorded, read_recorded
+from nfrun.lookback.page.recorded import Attempt, Recorded, read_recorded
 from nfrun.lookback.page.run_times import add_under_way
 from nfrun.lookback.run_reference import ListedRun
 
@@ -56,43 +56,32 @@ def recorded_trace(run: ListedRun, redact: Callable[[str], str]) -> str:
 
 
 def _slices(found: Recorded, redact: Callable[[str], str]) -> Iterator[_Slice]:
-    for name, span in found.spans.items():
-        node, place = found.nodes[name], _place_of(found, name)
-        for number, tried in enumerate(node.earlier, 1):
+    for name, (*earlier, last) in found.attempts.items():
+        node = found.nodes[name]
+        for number, tried in enumerate(earlier, 1):
             facts: dict[str, object] = {"error": escape_controls(redact(tried.error))}
-            times = NodeTimes(tried.started, tried.ended, tried.queued)
-            yield _slice(name, number, _place_of(found, name, ""), times, tried.ended - tried.started, "retried", facts)
-        times = node.last_times or NodeTimes(span.started, span.ended, span.started - span.ready)
+            yield _slice(name, number, _place_of(found, name, ""), tried, "retried", facts)
         status, facts = "cancelled", {"why": _CANCELLED}
         if node.failure is not None:
             status, facts = "failed", {"error": escape_controls(redact(node.failure.error))}
         elif node.is_finished:
             sizes = {"rows": sum(o.rows for o in node.outputs), "bytes": sum(o.bytes for o in node.outputs)}
-            status, facts = "ok", {**sizes, "cpu_s": times.cpu, "gil_wait_s": times.gil_wait}
-        yield _slice(name, len(node.failed) + 1, place, times, node.duration, status, facts)
+            status, facts = "ok", {**sizes, "cpu_s": last.times.cpu, "gil_wait_s": last.times.gil_wait}
+        yield _slice(name, len(earlier) + 1, _place_of(found, name), last, status, facts)
     under_way: dict[str, dict[str, Any]] = {name: {} for name in found.nodes}
     add_under_way(found, under_way)
     for name, known in under_way.items():
         if known:
             times = NodeTimes(known["started"], known["ended"], 0.0)
-            yield _slice(name, 1, _place_of(found, name), times, 0.0, "cut off", {})
+            yield _slice(name, 1, _place_of(found, name), Attempt(times, 0.0), "cut off", {})
 
 
-def _slice(
-    node: str, attempt: int, place: str, times: NodeTimes, work: float, status: str, facts: Mapping[str, object]
-) -> _Slice:
-    """Return an attempt that worked for so many seconds.
-
-    Its inputs were opened first, and its outputs handed on last, just after its work. Before its work it may have
-    waited for a worker process to start.
-    """
+def _slice(node: str, number: int, place: str, tried: Attempt, status: str, facts: Mapping[str, object]) -> _Slice:
+    times = tried.times
     start = _at(times.started)
     end = max(_at(times.ended), start + 1)
-    opened = min(end, start + _at(times.inputs))
-    worked = max(opened, end - _at(times.handoff))
-    phases = [("inputs", start, opened), ("work", max(opened, worked - _at(work)), worked), ("handoff", worked, end)]
-    shown = () if status in ("cancelled", "cut off") else tuple([phase for phase in phases if phase[2] > phase[1]])
-    return _Slice(node, attempt, place, _at(times.started - times.queued), start, end, status, shown, facts)
+    phases = () if status in ("cancelled", "cut off") else [(name, _at(a), _at(b)) for name, a, b in tried.phases]
+    return _Slice(node, number, place, _at(times.started - times.queued), start, end, status, tuple(phases), facts)
 
 
 def _place_of(found: Recorded, node: str, worker: str | None = None) -> str:

@@ -16,12 +16,12 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.text import escape_controls
 from nfrun.core.values import asdict
 from nfrun.history.database import read_journal
-from nfrun.history.journal import FailedAttempt, FinishedOutput, JournalContents
+from nfrun.history.journal import FinishedOutput, JournalContents
 from nfrun.history.run_plan import PlannedNode, RunPlan, definition_lines
 from nfrun.history.work_dir import WorkDir, run_number
 from nfrun.lookback.page.masking import hidden_text, masked
 from nfrun.lookback.page.output_data import MANY, add_details
-from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Recorded, read_recorded
+from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Attempt, Recorded, read_recorded
 from nfrun.lookback.page.run_times import add_under_way, overhead, path_data, path_of
 from nfrun.lookback.run_diff import NodeDiff, Timing, change_of, diff_runs, facts_of, output_text, schema_columns
 from nfrun.lookback.run_reference import ListedRun, count_nodes, run_before
@@ -55,7 +55,7 @@ def _document(work: WorkDir, found: Recorded, *, has_contents: bool) -> dict[str
         nodes[name]["lane"] = lane
     for name in path.nodes:
         nodes[name]["critical"] = True
-    add_details(work, found, nodes, has_contents=has_contents)
+    add_details(found, nodes, has_contents=has_contents)
     unended = add_under_way(found, nodes)
     document: dict[str, Any] = {
         "version": VERSION,
@@ -163,40 +163,27 @@ def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is
 
 def _times(found: Recorded, name: str) -> dict[str, Any]:
     """Return when a node worked, its attempts, and what it did in the last one. Times are rounded to microseconds."""
-    node, span, times = found.nodes[name], found.spans[name], found.nodes[name].last_times
-    seconds = {"queued": span.ready, "started": span.started, "ended": span.ended}
-    seconds["duration"] = node.work
-    started = span.started
-    if times is None:
-        phases = [("work", span.started, span.ended)]
-    else:
-        started, handoff = times.started, min(times.handoff, times.ended - times.started)
-        worked = times.ended - handoff
-        phases = [
-            ("queued", started - times.queued, started),
-            ("inputs", started, started + times.inputs),
-            ("work", max(started, worked - node.duration), worked),
-            ("handoff", worked, times.ended),
-        ]
-        seconds |= {key: value for key in ("cpu", "gil_wait") if (value := getattr(times, key))}
+    node, span, attempts = found.nodes[name], found.spans[name], found.attempts[name]
+    last, times = attempts[-1], attempts[-1].times
+    seconds = {"queued": span.ready, "started": span.started, "ended": span.ended, "duration": node.work}
+    seconds |= {key: value for key in ("cpu", "gil_wait") if (value := getattr(times, key))}
     shown: dict[str, Any] = {key: round(value, 6) for key, value in seconds.items()}
     if node.memory:
         shown["memory"] = node.memory
     if node.worker:
         shown["worker"] = node.worker
-    shown["phases"] = [[phase, round(a, 6), round(b, 6)] for phase, a, b in phases if b > a]
-    last: dict[str, Any] = {"started": round(started, 6), "duration": round(span.ended - started, 6)}
-    if node.failure is not None:
-        last["failure"] = node.failure.error
+    queued = [("queued", times.started - times.queued, times.started)] if times.queued > 0 else []
+    shown["phases"] = [[phase, round(a, 6), round(b, 6)] for phase, a, b in (*queued, *last.phases)]
     if node.failed or node.attempts > 1:
-        attempts = [_attempt(attempt) for attempt in node.earlier] or [{}] * (node.attempts - 1)
-        shown["attempts"] = [*attempts, last]
+        earlier = [_attempt(attempt) for attempt in attempts[:-1]] or [{}] * (node.attempts - 1)
+        shown["attempts"] = [*earlier, _attempt(last)]
     return shown
 
 
-def _attempt(attempt: FailedAttempt) -> dict[str, Any]:
-    times = {"started": attempt.started, "duration": attempt.ended - attempt.started}
-    return {**{key: round(value, 6) for key, value in times.items()}, "failure": attempt.error}
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    times = {"started": attempt.times.started, "duration": attempt.times.ended - attempt.times.started}
+    failure = {"failure": attempt.error} if attempt.error else {}
+    return {**{key: round(value, 6) for key, value in times.items()}, **failure}
 
 
 def _input(name: str, id: OutputId, found: Recorded) -> dict[str, Any]:

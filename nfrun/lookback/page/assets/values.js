@@ -146,11 +146,10 @@ function mediaOf(media, name) {
   return h("div", { class: "media" }, h("pre", { class: "block", tabindex: 0 }, long(media.data)), cut);
 }
 
-// Why the content of an output is not here, or where it is from.
+// Why the content of an output is not here.
 function noteOf(output) {
   if (output.gone || output.not_shown) return output.gone ?? output.not_shown;
   if (output.unchecked) return "Its file is large, and was not checked for damage.";
-  if (output.from_source) return "These rows were read again from the source, which has not changed.";
   if (output.first_rows?.length || output.media || output.files?.length) return "";
   if (output.kept === false) return "Its file is not kept any more.";
   const isEmpty = isTable(output) && output.rows === 0;
