@@ -28,11 +28,11 @@ nodes 6724
 pipeline_file 6923
 engine 4111
 cluster 3378
-history 6248
+history 6256
 reports 3454
 lookback 4174
 session 4290
-cli 2539
+cli 2538
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
 MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two
