@@ -22,7 +22,7 @@ LAYERS = """
 core 3955
 system 3881
 tables 7257
-code 6630
+code 6668
 rows 2737
 nodes 6724
 pipeline_file 6923

@@ -19,6 +19,7 @@ from nfrun.code.signatures import ClassSignature, ModuleNames, Signature
 
 _DATACLASS = ("dataclass", "define", "frozen", "mutable")  # decorators that make `__init__` of the fields
 _DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
+_TREES: dict[str, tuple[bytes, ast.Module]] = {}  # of files that were checked, with their sources
 _FILTERING = threading.Lock()  # the warnings of this process
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -32,9 +33,10 @@ def read_names(data: bytes, origin: str, file: str, package: str) -> ModuleNames
     Raises SyntaxError, UnicodeDecodeError, ValueError, RecursionError and MemoryError.
     """
     with ignored_warnings():
-        source = _decoded(data)
-        compile(source, origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
-        return _module(ast.parse(source, origin), file, package)
+        tree = ast.parse(_decoded(data), origin)
+        compile(tree, origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
+        _TREES[origin] = data, tree
+        return _module(tree, file, package)
 
 
 @contextmanager
@@ -48,8 +50,14 @@ def ignored_warnings() -> Iterator[None]:
         yield
 
 
-def parse(text: bytes) -> ast.Module:
-    """Return the syntax tree of a source. Raises SyntaxError, ValueError, RecursionError and MemoryError."""
+def parse(text: bytes, origin: str = "") -> ast.Module:
+    """Return the syntax tree of a source. Raises SyntaxError, ValueError, RecursionError and MemoryError.
+
+    That of `read_names` is used once, as it takes a lot of memory.
+    """
+    data, tree = _TREES.pop(origin, (b"", None))
+    if tree is not None and data == text:
+        return tree
     with ignored_warnings():
         return ast.parse(text)
 

@@ -110,7 +110,7 @@ class Sources:
                 return replace(whole, digest=file_checksum(path))
             data = path.read_bytes()
             text = data.decode("latin-1")
-            tree = parse(data)
+            tree = parse(data, spec.origin)
         except (OSError, SyntaxError, ValueError):
             return whole
         except (RecursionError, MemoryError):  # nested too deeply for the parser, but perhaps not for an import

@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping, Sequence, Set
 from functools import lru_cache
 from glob import has_magic
-from itertools import product, repeat
+from itertools import product
 from math import prod
 from pathlib import Path, PurePath
 from typing import Any
 
 from nfrun.code.facts.code_facts import CodeFact, CodeFacts, Command
-from nfrun.code.facts.path_terms import ANY, INPUT, NO_FILE, UNKNOWN, Findings, NativeCall, Term, text_of
+from nfrun.code.facts.path_terms import ANY, INPUT, NO_FILE, SEARCH_PATH, UNKNOWN, Findings, NativeCall, Term, text_of
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.values import replace
 
@@ -28,7 +28,7 @@ _ROUNDS = 4  # in which names get values that are made of their own
 _LONGEST = 4096  # bytes of a path
 _LONGEST_TEXT = 50_000  # letters of a text that is put together
 _WORD = re.compile(r"\w{2,30}")
-_SEARCH_PATH = "file_search_path"  # of DuckDB: folders
+_WRITES = ("written", "appended")  # uses of a file whose name may be any word
 _FEW = 12  # words of a text in which one may be the folder of another
 _SPLIT = re.compile(r"""(?:[\s;|&<>()\[\]'"=,]|\$\w*\$)+""")
 _STRINGS = re.compile(r"""'((?:[^']|'')*)'|"((?:[^"]|"")*)\"""")
@@ -73,11 +73,26 @@ class _Values:
             elif all(term.op == "soft" for term in self._bound[key]):
                 self._bound[key] = [NO_FILE if name == "context" else text_of(INPUT)]
         self._is_bound: dict[str, bool] = {}
-        self._values: dict[str, Collection[str]] = {}
+        self._values: dict[str, KeysView[str]] = {}
+
+    def paths(self) -> Set[str]:
+        """Return the names that may have the name of a file as a value."""
+        left = [key for key, terms in self._bound.items() if any(term.is_path for term in terms)]
+        found = set(left)
+        users: dict[str, list[str]] = {}
+        for key, terms in self._bound.items():
+            for term in terms:
+                for name in term.names:
+                    users.setdefault(name, []).append(key)
+        while left:
+            more = [key for key in users.get(left.pop(), ()) if key not in found]
+            found.update(more)
+            left += more
+        return found
 
     def solve(self, terms: Iterable[Term]) -> None:
         """Find the values of all names that the terms need."""
-        needed: dict[str, set[str]] = {}
+        needed: dict[str, Mapping[str, None]] = {}
         order: dict[str, int] = {}  # what is needed comes first, but in circles
         left = [(key, False) for term in terms for key in self._needed(term)]
         while left:
@@ -85,17 +100,17 @@ class _Values:
             if is_done:
                 order[key] = len(order)
             elif key not in needed:
-                needed[key] = {other for term in self._bound[key] for other in self._needed(term)}
+                needed[key] = dict.fromkeys(other for term in self._bound[key] for other in self._needed(term))
                 left.append((key, True))
                 left += [(other, False) for other in needed[key]]
         dirty = {key for key in order if self._is_new(key) and any(order[k] >= order[key] for k in needed[key])}
         for i in range(_ROUNDS):
             changed = set[str]()
             for key in order:
-                is_dirty = key in dirty or not needed[key].isdisjoint(changed)
+                is_dirty = key in dirty or any(other in changed for other in needed[key])
                 if is_dirty and self._is_new(key, i):
                     changed.add(key)
-            dirty = {key for key in order if not needed[key].isdisjoint(changed)}
+            dirty = {key for key in order if any(other in changed for other in needed[key])}
             if not dirty:
                 break
 
@@ -108,22 +123,19 @@ class _Values:
         before = self._values.get(key)
         if before is not None and turn:
             is_last = turn == _ROUNDS - 1
-            more = [text for text in found if text not in before]
-            grown = [text for text in more if text.startswith(tuple(before)) or is_last]
+            lengths = {len(text) for text in before}
+            starts = {text: {text[:n] for n in lengths} & before for text in found if text not in before}
+            grown = {text for text in starts if starts[text] or is_last}
             if grown:
-                starts = (text.partition(ANY)[0] for text in before if any(map(str.startswith, grown, repeat(text))))
-                ends = (end for start in starts if start for end in (f"{start}{ANY}", f"{start.rstrip('/')}/{ANY}"))
-                kept = [text for text in more if is_last or text not in grown]
+                begun = sorted({start.partition(ANY)[0] for text in grown for start in starts[text]})
+                ends = [end for start in begun if start for end in (f"{start}{ANY}", f"{start.rstrip('/')}/{ANY}")]
+                kept = [text for text in starts if is_last or text not in grown]
                 found = _few([*before, *kept, *ends, *([ANY] * is_last)])
-        self._values[key] = found
-        return before is None or {*before} != {*found}
+        self._values[key] = dict.fromkeys(found).keys()
+        return before is None or before != self._values[key]
 
-    def _needed(self, term: Term) -> Iterator[str]:
-        yield from (key for key in term.keys if term.op != "text" and self._has(key))
-        if term.op == "attr" and ".*" in self._bound:
-            yield ".*"
-        for part in term.parts:
-            yield from self._needed(part)
+    def _needed(self, term: Term) -> list[str]:
+        return [name for name in term.names if self._has(name)]
 
     def _has(self, key: str) -> bool:
         """Return whether a name has a value, and not only arguments that nothing passes."""
@@ -135,7 +147,7 @@ class _Values:
 
     def texts(self, term: Term) -> Collection[str]:
         """Return the values that a term may have."""
-        op, parts, keys = term
+        op, parts, keys = term.op, term.parts, term.keys
         if op == "text":
             return keys
         if op == "key":
@@ -226,12 +238,18 @@ class _NodeFiles:
         calls = [call for terms in self._found for call in terms.calls]
         starts_processes = any(call.kind == "processes" for call in calls)
         calls = [call for call in calls if starts_processes or call.kind != "opener"]
-        uses = [(how, module, term) for terms in self._found for how, module, term in terms.named]
+        paths = self._values.paths()
+        uses = [
+            (how, module, term)
+            for terms in self._found
+            for how, module, term in terms.named
+            if term.is_path or how in _WRITES or not paths.isdisjoint(term.names)
+        ]
         in_calls = [part for call in calls for part in (call.reads, call.writes, *call.words, call.folder) if part]
-        self._values.solve([*(term for _, _, term in uses), *in_calls, Term("key", (), (f".{_SEARCH_PATH}",))])
-        settings = [text for _, _, term in uses for text in self._values.texts(term) if _SEARCH_PATH in text]
+        self._values.solve([*(term for _, _, term in uses), *in_calls, Term("key", (), (f".{SEARCH_PATH}",))])
+        settings = [text for _, _, term in uses for text in self._values.texts(term) if SEARCH_PATH in text]
         folders = [folder for text in settings for strings in _STRINGS.findall(text) for folder in strings]
-        folders += self._values.texts(Term("attr", (NO_FILE,), (f".{_SEARCH_PATH}",)))
+        folders += self._values.texts(Term("attr", (NO_FILE,), (f".{SEARCH_PATH}",)))
         self._search = tuple(folder for text in folders for folder in text.split(",") if folder)
         for call in calls:
             self._take(call)
@@ -240,7 +258,7 @@ class _NodeFiles:
             texts.setdefault((how, module), {}).update((text, None) for text in self._values.texts(term))
         named: dict[str, dict[str, None]] = {"": {}, "whole": {}, "seen": {}, "written": {}, "appended": {}}
         for (how, module), used in texts.items():
-            is_written = how in ("written", "appended")
+            is_written = how in _WRITES
             few = _few(used, _MOST_IN_MODULE)
             names = self._beside(few, module) if is_written else self._names(few, module, is_whole=how == "whole")
             named[how].update((name, None) for name in names)
@@ -354,7 +372,7 @@ def _in_query(query: str) -> Iterator[str]:
     """Yield the names of files in a query; one that is not known if the query computes a table."""
     if query[:1] == ANY or _COMPUTED_TABLE.search(query):
         yield ANY
-    for match in _QUOTED.finditer("" if _SEARCH_PATH in query else _COPIED.sub("", query)):
+    for match in _QUOTED.finditer("" if SEARCH_PATH in query else _COPIED.sub("", query)):
         name = match[2] or match[3] or ""
         if match[1] is not None or re.search(rf"^[^*{ANY}]+[./]", name):
             yield name
@@ -372,7 +390,7 @@ def names_in(text: str, search: tuple[str, ...] = (), *, alone: bool = False) ->
         strings = (single.replace("''", "'") or double.replace('""', '"') for single, double in _STRINGS.findall(text))
         words = [*strings, *_SPLIT.split(text)] if "'" in text or '"' in text else [text, *_SPLIT.split(text)]
     names = dict.fromkeys(word for word in words if "." in word or "/" in word)
-    if alone and _SEARCH_PATH in text:
+    if alone and SEARCH_PATH in text:
         return []
     folders = list(search)
     if not alone and 1 < len(words) <= _FEW:

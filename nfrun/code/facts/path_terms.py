@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from nfrun.code.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 from nfrun.code.facts.names import pattern_of
@@ -20,15 +19,30 @@ from nfrun.core.values import field, mutable
 
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+ #0-9.]*[a-z]|\{[^{}]*\}")
 ANY = "\1"  # what is not known
+SEARCH_PATH = "file_search_path"  # of DuckDB: folders
+_PATHS = ("path", "up", "with_name", "with_stem", "with_suffix")  # operations that add a dot or a slash
 INPUT = "\0"  # an input of the node: a table has no path, but what is read from it may be one
 
 
-class Term(NamedTuple):
-    """The possible values of an expression: texts, put together of `parts` as `op` says, or found by `keys`."""
+class Term:
+    """The possible values of an expression: texts, put together of `parts` as `op` says, or found by `keys`.
 
-    op: str
-    parts: Sequence[Term] = ()
-    keys: tuple[str, ...] = ()
+    `names` are all keys in the term. `is_path`: a value may be the name of a file, whatever its keys stand for.
+    """
+
+    __slots__ = ("is_path", "keys", "names", "op", "parts")
+
+    def __init__(self, op: str, parts: Sequence[Term] = (), keys: tuple[str, ...] = ()) -> None:
+        self.op, self.parts, self.keys = op, parts, keys
+        if op == "text":
+            self.names: tuple[str, ...] = ()
+            self.is_path = "." in keys[0] or "/" in keys[0] or SEARCH_PATH in keys[0]
+            return
+        self.names = (*keys, ".*") if op == "attr" else keys
+        self.is_path = op in _PATHS
+        for part in parts:
+            self.names += part.names
+            self.is_path = self.is_path or part.is_path
 
 
 def text_of(value: str) -> Term:

@@ -350,9 +350,7 @@ class StatementReader:
 
     def _use(self, term: Term, how: str = "") -> None:
         """Take a value that is made or handed on."""
-        if term.op == "text" and not ("." in term.keys[0] or "/" in term.keys[0]):
-            return
-        if term is not NO_FILE and (how or term.op not in ("key", "attr", "soft")):
+        if (term.is_path or term.names) and (how or term.op not in ("key", "attr", "soft")):
             self.found.named.append((how, self._module, term))
 
     # -- expressions ---------------------------------------------------------------------------------------------------
