@@ -25,7 +25,8 @@ from nfrun.engine.node_stats import read_node_stats
 from nfrun.engine.placement import place_nodes
 from nfrun.history.cache.run_cache import RunCache
 from nfrun.history.journal import RunHeader
-from nfrun.history.work_dir import WorkDir, new_run_id
+from nfrun.history.work_dir import RunStart, WorkDir, new_run_id
+from nfrun.pipeline_file.resolve import Resolved
 from nfrun.session.options import RunOptions
 from nfrun.session.run import Run
 from nfrun.session.selection import Selection
@@ -64,7 +65,7 @@ def _run(
     pipeline: Pipeline, plan: Plan, placement: Placement, work: Path, handoff: str, journal: bool, watched: bool
 ) -> float:
     work_dir = WorkDir(work)
-    number, timings = len(work_dir.run_folders()) + 1, work_dir.timings(pipeline)
+    number = len(work_dir.run_folders()) + 1
     run_id = new_run_id(number)
     folder = work_dir.make_run_folder(run_id)
     started, cache = RunHeader(run_id, Path(pipeline.file).name, number), None
@@ -72,21 +73,10 @@ def _run(
         cache = RunCache(
             pipeline, plan, work_dir, folder, started, fresh=True, force=(), keep=True, fsync=False, warn=print
         )
-    run = Run(
-        options=RunOptions(Path(pipeline.file), handoff=handoff if journal else "memory"),
-        pipeline=pipeline,
-        plan=plan,
-        selection=Selection(None, {}),
-        work=work_dir,
-        folder=folder,
-        started=started,
-        recorded=read_node_stats(timings),
-        thread_variables={},
-        budget=None,
-        events=None,
-        redactor=Redactor([]),
-        messages=Messages(),
-    )
+    options = RunOptions(Path(pipeline.file), handoff=handoff if journal else "memory")
+    resolved, start = Resolved(pipeline, Redactor([])), RunStart(run_id, number, waited=False)
+    run = Run(options, Messages(), resolved, Selection(None, {}), work_dir, start, folder)
+    run.plan, run.thread_variables = plan, {}
     watch = RunWatch(Path(pipeline.folder), work) if watched and not journal else None
     try:
         run.go(lambda run: (), nullcontext, lambda folder: None, cache, placement, watch=watch)

@@ -31,7 +31,7 @@ cluster 3378
 history 6256
 reports 3454
 lookback 4174
-session 4290
+session 4358
 cli 2538
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package

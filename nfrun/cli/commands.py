@@ -51,8 +51,8 @@ def plan(options: PlanOptions, messages: Messages) -> int:
     planned = plan_pipeline(options, messages)
     if planned.decisions is not None:
         gc.enable()  # so that `main` does not wait at exit for a file service that has not answered
-    shown = planned.pipeline, planned.plan, options.format, planned.recorded, planned.decisions
-    print(plan_view(*shown, verbose=options.verbose))
+    shown = planned.pipeline, planned.plan, options.shown.format, planned.recorded, planned.decisions
+    print(plan_view(*shown, verbose=options.shown.verbose))
     return EXIT_OK
 
 
@@ -221,11 +221,13 @@ def execute(name: str, given: Mapping[str, Any]) -> int:
     assert found is not None
     command, kind, _ = found
     options = kind(**given)
-    as_json, wait = getattr(options, "json", False), getattr(options, "wait", None)
-    github, also = tells_github(options, os.environ), None
-    if isinstance(options, RunOptions) and options.junit is not None:
-        from nfrun.session.ci_files import ErrorFile
+    as_json, github = getattr(getattr(options, "shown", options), "json", False), tells_github(options, os.environ)
+    wait, also = None, None
+    if isinstance(options, RunOptions):
+        wait = options.where.wait
+        if options.shown.junit is not None:
+            from nfrun.session.ci_files import ErrorFile
 
-        also = ErrorFile(options).write
+            also = ErrorFile(options.shown.junit, options).write
     with report_errors(as_json=as_json, wait=wait, github=github, also=also) as messages:
         return command(options, messages)

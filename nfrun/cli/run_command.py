@@ -15,7 +15,7 @@ from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.printing import is_colored, is_plain, printer_on
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.option_fields import tells_github
-from nfrun.session.options import RunOptions
+from nfrun.session.options import RunOptions, Shown
 from nfrun.session.run import Run
 from nfrun.session.run_setup import carry_out, set_up_run
 from nfrun.system.checksums import read_checked, write_checked
@@ -60,14 +60,14 @@ def run_command(options: RunOptions, messages: Messages, command: Sequence[str] 
 
 def build_reporters(results: IO[str], run: Run) -> Iterator[Reporter]:
     """Yield the reporters that the options ask for, in order. Results for stdout are written to `results`."""
-    options, pipeline, record = run.options, run.pipeline, run.record
-    err, github = sys.stderr, tells_github(options, os.environ)
-    if not options.quiet:
-        yield _progress(options, pipeline.name, record, github)
+    shown, pipeline, record = run.shown, run.pipeline, run.record
+    err, github = sys.stderr, tells_github(shown, os.environ)
+    if not shown.quiet:
+        yield _progress(shown, pipeline.name, record, github)
     if github:  # what it prints of nodes and tables must not be taken for commands
         from nfrun.cli.github import github_report, harmless_stream
 
-        err, results = harmless_stream(err), harmless_stream(results, as_json=options.json)
+        err, results = harmless_stream(err), harmless_stream(results, as_json=shown.json)
     from nfrun.reports.table_preview import KnownPreviews
 
     file = run.work.previews(pipeline)
@@ -75,17 +75,17 @@ def build_reporters(results: IO[str], run: Run) -> Iterator[Reporter]:
     previews = KnownPreviews(read, write, refs=record.refs, table=run.shown_table, redact=run.redactor)
     yield _summary(run, results, err, previews.of)
     yield previews
-    if options.json:
+    if shown.json:
         yield run.document(results)
     if github:
         yield github_report(run, sys.stderr, partial(_command_to_go_on, run))
 
 
 def _summary(run: Run, results: IO[str], err: IO[str], preview: Callable[[str], Preview | None]) -> Reporter:
-    options, pipeline, record = run.options, run.pipeline, run.record
+    shown, executor, pipeline, record = run.shown, run.where.executor, run.pipeline, run.record
     from nfrun.reports.summary import Summary
 
-    if not options.quiet and not all(is_plain(stream, options.color) for stream in (results, err)):
+    if not shown.quiet and not all(is_plain(stream, shown.color) for stream in (results, err)):
         # Import only the package for now. After nodes have run, a file rich.py of the user would be found instead.
         import rich  # noqa: F401
     return Summary(
@@ -93,46 +93,44 @@ def _summary(run: Run, results: IO[str], err: IO[str], preview: Callable[[str], 
         results,
         err,
         pipeline=pipeline.name,
-        console=partial(printer_on, color=options.color),
-        outputs={} if options.json else pipeline.outputs,
-        absent={} if options.json else {name: id.node for name, id in pipeline.absent_outputs.items()},
+        console=partial(printer_on, color=shown.color),
+        outputs={} if shown.json else pipeline.outputs,
+        absent={} if shown.json else {name: id.node for name, id in pipeline.absent_outputs.items()},
         preview=preview,
         obstacles=run.obstacles,
         over_budget=run.over_budget,
         place=lambda node: str(pipeline.spec_of(node).source),
         cpu=time.process_time,
-        kept_on_threads=lambda node: (
-            (pipeline.spec_of(node).executor if options.executor == "file" else options.executor) == "thread"
-        ),
+        kept_on_threads=lambda node: (pipeline.spec_of(node).executor if executor == "file" else executor) == "thread",
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in run.executors),
-        quiet=options.quiet,
+        quiet=shown.quiet,
         redact=run.redactor,
         command=partial(_command_to_go_on, run),
     )
 
 
-def _progress(options: RunOptions, name: str, record: RunRecord, github: bool) -> Reporter:
+def _progress(shown: Shown, name: str, record: RunRecord, github: bool) -> Reporter:
     if github:
         from nfrun.reports.ci.github_report import GitHubLines
 
-        return GitHubLines(record, sys.stderr, name, verbose=options.verbose)
+        return GitHubLines(record, sys.stderr, name, verbose=shown.verbose)
     if _is_live(sys.stderr):
         from nfrun.reports.progress.live_view import LiveView
 
-        colored = is_colored(sys.stderr, options.color)
-        return LiveView(record, sys.stderr, name, colored=colored, verbose=options.verbose)
+        colored = is_colored(sys.stderr, shown.color)
+        return LiveView(record, sys.stderr, name, colored=colored, verbose=shown.verbose)
     from nfrun.reports.progress.plain_lines import PlainLines
 
-    return PlainLines(record, sys.stderr, name, verbose=options.verbose)
+    return PlainLines(record, sys.stderr, name, verbose=shown.verbose)
 
 
 def _command_to_go_on(run: Run) -> str:
     """Return the command line that reuses what a run has finished, "" if it has finished nothing that stays."""
     from nfrun.lookback.command_again import command_to_go_on
 
-    options, record = run.options, run.record
+    record = run.record
     counts = record.counts()
-    if options.handoff not in PERSISTENT_HANDOFFS or not counts["ok"] + counts["reused"]:
+    if run.where.handoff not in PERSISTENT_HANDOFFS or not counts["ok"] + counts["reused"]:
         return ""
     left = {name for name, node in record.nodes.items() if node.status != "ok"}
     again = [selector for selector, names in run.selection.forced.items() if not left.isdisjoint(names)]

@@ -55,9 +55,9 @@ def junit_file(run: Run, path: Path) -> Reporter:
 class ErrorFile:
     """Writes the file of `--junit` for a run that has not begun, lest that of an earlier run be taken for it."""
 
-    def __init__(self, options: RunOptions) -> None:
-        assert options.junit is not None
-        self._options, self._path = options, options.junit
+    def __init__(self, path: Path, options: RunOptions) -> None:
+        self._path, self._pipeline = path, options.what.pipeline
+        self._check = partial(check_report_files, options.shown, self._pipeline, options.where.work)
         self._before = self._identity()
 
     def write(self, message: str, problems: Sequence[Diagnostic], messages: Messages) -> None:
@@ -65,9 +65,9 @@ class ErrorFile:
         if self._identity() != self._before:
             return
         try:
-            check_report_files(self._options)
+            self._check()
             kind = getattr(sys.exc_info()[0], "__name__", "")
-            _write_xml(self._path, error_xml(str(self._options.pipeline), kind, message, problems))
+            _write_xml(self._path, error_xml(str(self._pipeline), kind, message, problems))
         except UsageError:  # the file is not one that may be overwritten
             return
         except OSError as why:

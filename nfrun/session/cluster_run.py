@@ -25,7 +25,7 @@ from nfrun.history.work_dir import LOGS, WorkDir, is_ours
 from nfrun.nodes.folders import folder_of, folders_of
 from nfrun.nodes.registry import kind_of
 from nfrun.session.option_fields import parse_address, parse_store, slots_of
-from nfrun.session.options import RunOptions, ValidateOptions
+from nfrun.session.options import ValidateOptions, Where
 from nfrun.system.atomic_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores
@@ -50,7 +50,7 @@ def open_cluster(run: Run, placement: Placement) -> Iterator[Cluster | None]:
 
     Raises ClusterError and PlaceError.
     """
-    options, pipeline = run.options, run.pipeline
+    where, pipeline = run.where, run.pipeline
     placed = [spec for name, spec in pipeline.nodes.items() if placement.executors.get(name) in CLUSTERS]
     if not placed:
         yield None
@@ -61,15 +61,15 @@ def open_cluster(run: Run, placement: Placement) -> Iterator[Cluster | None]:
     from nfrun.tables.places.folder import open_place
 
     place = open_place(run.started.store)
-    address = cluster_address(options.address, os.environ)
+    address = cluster_address(where.address, os.environ)
     config, secret = _config(run, placement, place), _with_secrets(run, placed)
-    with _engine(address, config.run, slots_of(options.slots, pipeline)) as engine:
+    with _engine(address, config.run, slots_of(where.slots, pipeline)) as engine:
         slots = most_slots(engine.workers())
         cluster = Cluster(
             engine,
             replace(config, workers=int(slots)),
             place,
-            uses_all=options.slots is None and pipeline.jobs is None,
+            uses_all=where.slots is None and pipeline.jobs is None,
             warn=run.messages.warn,
             has_secrets=bool(secret),
             tell=run.messages,
@@ -143,7 +143,7 @@ def _engine(address: str, run: str, slots: int) -> Iterator[Engine]:
 def _config(run: Run, placement: Placement, place: Place) -> HostConfig:
     from nfrun.cluster.wire import HostConfig
 
-    pipeline, options = run.pipeline, run.options
+    pipeline = run.pipeline
     return HostConfig(
         run=f"{run.started.run}-{os.urandom(6).hex()}",
         run_id=run.started.run,
@@ -157,9 +157,9 @@ def _config(run: Run, placement: Placement, place: Place) -> HostConfig:
         },
         started=run.started.at,
         folders=folders_of(pipeline.nodes.values()),
-        fsync=options.fsync,
+        fsync=run.reuse.fsync,
         arrow_on_all_cores=placement.arrow_threads > 0,
-        grace=options.grace,
+        grace=run.where.grace,
         packages=tuple(placement.packages),
         logs=str(run.folder / LOGS),
         evidence=str(run.folder / EVIDENCE),
@@ -273,16 +273,16 @@ def _told_in_the_open(secret: Iterable[str], addresses: Iterable[str]) -> tuple[
     return tuple(f"{who} has a secret, {why}" for who in secret) if far else ()
 
 
-def check_cluster(options: RunOptions | ValidateOptions) -> None:
+def check_cluster(options: Where | ValidateOptions, handoff: str = "") -> None:
     """Check what can be checked of a cluster before a run. Raises UsageError."""
     if find_spec("distributed") is None:
         raise UsageError("Dask is not installed: install it with: pip install 'distributed>=2024.1'", "--executor")
-    if getattr(options, "handoff", "") == "json":
+    if handoff == "json":
         raise UsageError("--handoff json is there to compare on one machine, and not for a cluster", "--handoff")
     cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), Path())
 
 
-def store_of_run(options: RunOptions, work: WorkDir) -> str:
+def store_of_run(where: Where, work: WorkDir) -> str:
     """Return the address of the place into which workers of a cluster put outputs.
 
     Raises UsageError, PlaceError and OSError.
@@ -291,7 +291,7 @@ def store_of_run(options: RunOptions, work: WorkDir) -> str:
     from nfrun.tables.places.folder import open_place
 
     default = work.path / _STORE
-    store = cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), default)
+    store = cluster_store(where.store, os.environ, cluster_address(where.address, os.environ), default)
     place = open_place(work.store_address(store))
     path = Path(os.path.realpath(path_of(place.uri) or "/"))
     if path.is_relative_to(os.path.realpath(work.path)) and not path.is_relative_to(os.path.realpath(default)):

@@ -9,12 +9,12 @@ from functools import partial
 from itertools import pairwise
 from math import inf
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import Pipeline, has_expression
 from nfrun.core.selection import parse_selector
-from nfrun.core.values import field, fields, mutable
+from nfrun.core.values import MISSING, field, fields, mutable
 from nfrun.system.runtime import cores
 from nfrun.system.units import LONGEST, parse_duration, parse_size
 
@@ -161,7 +161,8 @@ def parse_path(path: str | Path, what: str = "file") -> Path:
 
 def tells_github(options: object, environ: Mapping[str, str]) -> bool:
     """Return whether a command tells GitHub's runner what it finds; always False for one without these options."""
-    found: tuple[bool | None, bool | None] = getattr(options, "github", None), getattr(options, "no_github", None)
+    shown = getattr(options, "shown", options)
+    found: tuple[bool | None, bool | None] = getattr(shown, "github", None), getattr(shown, "no_github", None)
     return bool(found[0]) or (found[1] is False and environ.get("GITHUB_ACTIONS") == "true")
 
 
@@ -173,6 +174,7 @@ COMPLETED = ("", "profile", "params", "inputs", "nodes", "node", "output", "run"
 # The headings of options in the help of commands that have many.
 PARAMETERS, SELECTION = "Parameters and inputs", "Which nodes run"
 SHOWN, WORKING, KEPT = "What is shown and written", "How nodes run", "What is kept"
+_HEADINGS = (PARAMETERS, SELECTION, SHOWN, WORKING, KEPT)
 
 _VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
 
@@ -227,6 +229,28 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
     def __eq__(self, other: object) -> bool:
         names = [option.name for option in fields(self)]
         return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+class CombinedOptions(Options):  # noqa: PLW1641
+    """The options of one command as several values, each for those who need it. Made of the options of all by name."""
+
+    parts: ClassVar[Mapping[str, type[Options]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        declared = [option for kind in cls.parts.values() for option in fields(kind)]
+        in_order = [option for group in ("", *_HEADINGS) for option in declared if option.metadata["group"] == group]
+        cls.__dataclass_fields__ = {option.name: option for option in in_order}
+
+    def __init__(self, pipeline: Any = MISSING, **given: Any) -> None:
+        given |= {} if pipeline is MISSING else {"pipeline": pipeline}
+        for name, kind in self.parts.items():
+            own = {option.name for option in fields(kind)}
+            setattr(self, name, kind(**{option: given.pop(option) for option in own & given.keys()}))
+        if given:
+            raise TypeError(f"there is no option {', '.join(given)}")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in self.parts)
 
 
 def refuse_idle(*options: tuple[str, bool, str]) -> None:

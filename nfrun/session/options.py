@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nfrun.core.errors import UsageError
-from nfrun.core.values import MISSING
+from nfrun.core.values import MISSING, replace
 from nfrun.engine.executors.registry import CLUSTERS, EXECUTORS
 from nfrun.session.option_fields import (
     FOREVER,
@@ -22,6 +22,7 @@ from nfrun.session.option_fields import (
     SELECTION,
     SHOWN,
     WORKING,
+    CombinedOptions,
     Options,
     address_option,
     cache_size_option,
@@ -59,8 +60,8 @@ def _file_option(name: str, help_text: str) -> Any:
 
 
 @command_options
-class SelectionOptions(Options):
-    """The options that `nfrun run` and `nfrun plan` share. `slots` is None for those of the profile."""
+class What(Options):
+    """What runs: a pipeline file, the values of its parameters and inputs, and the selected nodes."""
 
     pipeline: Path = pipeline_option(default=MISSING)
     given: Mapping[str, str] = params_option()
@@ -104,29 +105,37 @@ class SelectionOptions(Options):
     from_: Sequence[str] = selectors_option("--from", help="Select these nodes and what needs them. Repeatable.")
     until: Sequence[str] = selectors_option("--until", help="Select these nodes and what they need. Repeatable.")
     exclude: Sequence[str] = selectors_option("--exclude", help="Do not select these nodes. Repeatable.")
+
+
+@command_options
+class Reuse(Options):
+    """Which results of earlier runs are reused, and which are kept. `fresh` is None if it is not given."""
+
     force: Sequence[str] = force_option()
-    fresh: bool = fresh_option()
+    fresh: bool = fresh_option(default=None)
     resume: bool = resume_option()
     verify: bool = flag(
         "--verify", help="Read all files that nodes read, also large ones that seem unchanged.", group=SELECTION
     )
-    json: bool = json_option()
-    slots: int | None = slots_option(default=None)
-    work: Path | None = work_option()
+    keep: bool = flag("--keep", help="Remove no tables at the end of this run, however much they take.", group=KEPT)
+    cache_size: int | None = cache_size_option()
+    fsync: bool = flag(
+        "--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.", group=KEPT
+    )
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        refuse_idle(
+            ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
+            ("--cache-size", self.keep and self.cache_size is not None, "--keep removes no tables"),
+        )
 
 
 @command_options
-class RunOptions(SelectionOptions):
-    """The options of `nfrun run`. `memory` is None for a quarter of the memory.
+class Shown(Options):
+    """What people and other programs see of a run."""
 
-    A `schedule` or a `handoff` that is given is there for comparison. It means `fresh`, unless that is given too, or
-    `resume` or `force` says that other nodes are reused.
-    """
-
-    fresh: bool = fresh_option(default=None)
-    keep_going: bool = flag(
-        "-k", "--keep-going", help="After a failure, run what does not depend on it.", group=SELECTION
-    )
+    json: bool = json_option()
     quiet: bool = flag("-q", "--quiet", help="Print failures only.", group=SHOWN)
     verbose: bool = flag(
         "-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.", group=SHOWN
@@ -138,6 +147,33 @@ class RunOptions(SelectionOptions):
     trace: Path | None = _file_option("--trace", "Write when what ran, for ui.perfetto.dev.")
     github: bool = github_option()
     no_github: bool = no_github_option()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        refuse_idle(
+            ("--verbose", self.quiet and self.verbose, "--quiet prints failures only"),
+            ("--github", self.github and self.no_github, "--no-github turns off what --github turns on"),
+        )
+
+
+@command_options
+class Place(Options):
+    """Where runs are kept, and how many nodes run at once. `slots` is None for those of the profile."""
+
+    slots: int | None = slots_option(default=None)
+    work: Path | None = work_option()
+
+
+@command_options
+class Where(Place):
+    """Where nodes run, and how. `memory` is None for a quarter of the memory.
+
+    `schedule` and `handoff` are None if they are not given.
+    """
+
+    keep_going: bool = flag(
+        "-k", "--keep-going", help="After a failure, run what does not depend on it.", group=SELECTION
+    )
     executor: str = declare(
         "--executor",
         default="file",
@@ -191,58 +227,76 @@ class RunOptions(SelectionOptions):
         "memory: no files; json: as text, for comparison. If it is given, all nodes run.",
         group=WORKING,
     )
-    keep: bool = flag("--keep", help="Remove no tables at the end of this run, however much they take.", group=KEPT)
-    cache_size: int | None = cache_size_option()
-    fsync: bool = flag(
-        "--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.", group=KEPT
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        _check_cluster(self.executor, self.address, self.store)
+
+
+class RunOptions(CombinedOptions):
+    """The options of `nfrun run`.
+
+    A `schedule` or a `handoff` that is given is there for comparison. It means `fresh`, unless that is given too, or
+    `resume` or `force` says that other nodes are reused.
+    """
+
+    parts: ClassVar = {"what": What, "reuse": Reuse, "shown": Shown, "where": Where}
+    what: What
+    reuse: Reuse
+    shown: Shown
+    where: Where
+
+    def __init__(self, pipeline: Any = MISSING, **given: Any) -> None:
+        super().__init__(pipeline, **given)
+        compares = self.where.schedule is not None or self.where.handoff is not None
+        implied = compares and not self.reuse.resume and not self.reuse.force
+        reuse = self.reuse = replace(self.reuse, fresh=implied if self.reuse.fresh is None else self.reuse.fresh)
+        schedule, handoff = self.where.schedule or "eager", self.where.handoff or "auto"
+        self.where = replace(self.where, schedule=schedule, handoff=handoff)
+        for option, needs_files in (
+            ("--resume", reuse.resume),
+            ("--force", reuse.force),
+            ("--keep", reuse.keep),
+            ("--durable", reuse.fsync),
+            ("--report", self.shown.report),
+            ("--trace", self.shown.trace),
+        ):
+            if needs_files and handoff not in PERSISTENT_HANDOFFS:
+                raise UsageError(f"--handoff {handoff} leaves no files of tables", option)
+
+
+def _check_cluster(executor: str | None, address: str | None, store: str | None) -> None:
+    """Raise UsageError if options of clusters are given without one."""
+    for option, value in (("--address", address), ("--store", store)):
+        if value is not None and executor not in CLUSTERS:
+            raise UsageError(f"it is for clusters: give --executor {CLUSTERS[0]}, too", option)
+
+
+@command_options
+class PlanReuse(Options):
+    """Which results of earlier runs a run would reuse."""
+
+    force: Sequence[str] = force_option(help="Show what would run if these nodes did. Repeatable.")
+    fresh: bool = fresh_option(help="Show the plan alone, whatever earlier runs have finished.")
+    resume: bool = resume_option(help="Show which nodes would run, and why. This is the default.")
+    verify: bool = flag(
+        "--verify", help="Read all files that nodes read, also large ones that seem unchanged.", group=SELECTION
     )
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
         refuse_idle(
             ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
-            ("--verbose", self.quiet and self.verbose, "--quiet prints failures only"),
-            ("--cache-size", self.keep and self.cache_size is not None, "--keep removes no tables"),
+            ("--force", bool(self.fresh and self.force), "--fresh shows the plan alone"),
+            ("--verify", self.fresh and self.verify, "--fresh shows the plan alone"),
         )
-        check_cluster_options(self)
-        check_github_options(self)
-        compares = self.schedule is not None or self.handoff is not None
-        implied = compares and not self.resume and not self.force
-        chosen = {"schedule": self.schedule or "eager", "handoff": self.handoff or "auto"}
-        for name, value in {**chosen, "fresh": implied if self.fresh is None else self.fresh}.items():
-            setattr(self, name, value)
-        for option, needs_files in (
-            ("--resume", self.resume),
-            ("--force", self.force),
-            ("--keep", self.keep),
-            ("--durable", self.fsync),
-            ("--report", self.report),
-            ("--trace", self.trace),
-        ):
-            if needs_files and self.handoff not in PERSISTENT_HANDOFFS:
-                raise UsageError(f"--handoff {self.handoff} leaves no files of tables", option)
-
-
-def check_cluster_options(options: RunOptions | ValidateOptions) -> None:
-    """Raise UsageError if options of clusters are given without one."""
-    for option, value in (("--address", options.address), ("--store", options.store)):
-        if value is not None and options.executor not in CLUSTERS:
-            raise UsageError(f"it is for clusters: give --executor {CLUSTERS[0]}, too", option)
-
-
-def check_github_options(options: RunOptions | ValidateOptions) -> None:
-    """Raise UsageError if something is to be told to GitHub and not."""
-    if options.github and options.no_github:
-        raise UsageError("--no-github turns off what --github turns on: give one of them", "--github")
 
 
 @command_options
-class PlanOptions(SelectionOptions):
-    """The options of `nfrun plan`."""
+class PlanShown(Options):
+    """How a plan is shown."""
 
-    force: Sequence[str] = force_option(help="Show what would run if these nodes did. Repeatable.")
-    fresh: bool = fresh_option(help="Show the plan alone, whatever earlier runs have finished.")
-    resume: bool = resume_option(help="Show which nodes would run, and why. This is the default.")
+    json: bool = json_option()
     format: str = declare(
         "--format", default="text", choices=("text", "json", "mermaid", "dot"), help="How to show it.", group=SHOWN
     )
@@ -251,17 +305,22 @@ class PlanOptions(SelectionOptions):
     def __post_init__(self) -> None:
         Options.__post_init__(self)
         shows_graph = self.format in ("mermaid", "dot")
-        refuse_idle(
-            ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
-            ("--force", bool(self.fresh and self.force), "--fresh shows the plan alone"),
-            ("--verify", self.fresh and self.verify, "--fresh shows the plan alone"),
-            ("--verbose", shows_graph and self.verbose, f"--format {self.format} has no rows"),
-        )
+        refuse_idle(("--verbose", shows_graph and self.verbose, f"--format {self.format} has no rows"))
         if self.json and self.format not in ("text", "json"):
             raise UsageError(f"it means --format json, and --format {self.format} is given: give one of them", "--json")
         if self.json or self.format == "json":
             for name, value in {"json": True, "format": "json"}.items():
                 setattr(self, name, value)
+
+
+class PlanOptions(CombinedOptions):
+    """The options of `nfrun plan`."""
+
+    parts: ClassVar = {"what": What, "reuse": PlanReuse, "shown": PlanShown, "where": Place}
+    what: What
+    reuse: PlanReuse
+    shown: PlanShown
+    where: Place
 
 
 @command_options
@@ -287,5 +346,5 @@ class ValidateOptions(Options):
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
-        check_cluster_options(self)
-        check_github_options(self)
+        _check_cluster(self.executor, self.address, self.store)
+        refuse_idle(("--github", self.github and self.no_github, "--no-github turns off what --github turns on"))

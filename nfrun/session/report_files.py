@@ -12,7 +12,7 @@ from typing import IO
 
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import WORK_DIR
-from nfrun.session.options import RunOptions
+from nfrun.session.options import Shown
 from nfrun.system.atomic_files import atomic_write, make_folders
 from nfrun.system.std_streams import named_descriptor, open_descriptor
 
@@ -26,13 +26,13 @@ _FILES = {
 _BEGIN = 300  # bytes that are looked at
 
 
-def check_report_files(options: RunOptions) -> None:
+def check_report_files(shown: Shown, pipeline: Path, work: Path | None) -> None:
     """Raise UsageError if a report would overwrite a file that is no such report, such as the pipeline file.
 
     Raises OSError if a file that is there cannot be read.
     """
-    work, given = options.work or options.pipeline.parent / WORK_DIR, [*_given(options)]
-    taken = {options.pipeline.resolve(): "the pipeline file", work.resolve(): "the work folder"} if given else {}
+    work, given = work or pipeline.parent / WORK_DIR, [*_given(shown)]
+    taken = {pipeline.resolve(): "the pipeline file", work.resolve(): "the work folder"} if given else {}
     for name, path in given:
         check_report_file(path, name, f"--{name}", taken)
         if _is_stream(path):  # which may take several
@@ -67,9 +67,9 @@ def check_report_file(path: Path, kind: str, option: str, taken: Mapping[Path, s
             raise UsageError(f"{found}: name another file", option)
 
 
-def make_report_folders(options: RunOptions) -> None:
+def make_report_folders(shown: Shown) -> None:
     """Make the folders of the files that are written at the end. Raises OSError, also if one cannot be written."""
-    for name, path in _given(options):
+    for name, path in _given(shown):
         if name == "events":  # it is opened at once
             continue
         if named_descriptor(path) >= 0:
@@ -79,9 +79,9 @@ def make_report_folders(options: RunOptions) -> None:
             raise PermissionError(EACCES, os.strerror(EACCES), str(path))
 
 
-def _given(options: RunOptions) -> Iterator[tuple[str, Path]]:
+def _given(shown: Shown) -> Iterator[tuple[str, Path]]:
     for name in _FILES:
-        path: Path | None = getattr(options, name)
+        path: Path | None = getattr(shown, name)
         if path is not None:
             yield name, path
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partial
+from functools import cached_property, partial
+from math import inf
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.errors import Cause
 from nfrun.core.events import AllNodesEnded, CallStarted, NodeLogged, NodeProgressed, NodeStarted, Outcome, RunFinished
-from nfrun.core.pipeline import NOTHING, Pipeline
-from nfrun.core.plan import Plan, last_plan, with_lookups
-from nfrun.core.values import field, frozen
+from nfrun.core.pipeline import NOTHING
+from nfrun.core.plan import Plan, last_plan, plan_of, with_lookups
+from nfrun.core.values import field, frozen, replace
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.attempt_context import Importer, RunCoroutine
 from nfrun.engine.event_dispatch import EventDispatcher, Reporter
@@ -27,24 +29,27 @@ from nfrun.engine.executors.base import ExecutorContext, Placement
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS, prepare_executors
 from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.instance_closer import InstanceCloser
-from nfrun.engine.node_stats import NodeStats, NodeStatsFile
+from nfrun.engine.node_stats import NodeStatsFile, read_node_stats
 from nfrun.engine.runner import Runner
 from nfrun.history.cache.run_cache import RunCache
 from nfrun.history.journal import RunHeader
 from nfrun.history.run_plan import Circumstances, write_run_plan
-from nfrun.history.work_dir import LOGS, SCRATCH, WorkDir
+from nfrun.history.work_dir import LOGS, SCRATCH, RunStart, WorkDir
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import declared_files, failure_without
 from nfrun.nodes.instances import unused_instances
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.built_document import BuiltPipeline
+from nfrun.pipeline_file.resolve import Resolved
 from nfrun.reports.run_record import RunRecord
+from nfrun.session.option_fields import cache_budget, slots_of
 from nfrun.session.options import RunOptions
 from nfrun.session.selection import Selection
 from nfrun.system.atomic_files import atomic_write, remove
+from nfrun.system.file_search import name_below
 from nfrun.system.logs.node_logs import Logs
-from nfrun.system.logs.redaction import Redactor, redact_events
-from nfrun.system.native_threads import arrow_threads
+from nfrun.system.logs.redaction import redact_events, redact_value
+from nfrun.system.native_threads import arrow_threads, default_thread_variables
 from nfrun.system.runtime import available_memory, collect_rarely, cores, peak_rss, process_began
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, LateStore, store_class
@@ -75,12 +80,13 @@ class Run:
     process, but for the audit hook of `code.watch`, which stays and does nothing while no run is under way. The caller
     adds what it needs around the nodes, such as signal handlers or the capture of prints.
 
-    `pipeline` is bound: its parameters and expressions are evaluated. `plan` is that of all nodes, then of those that
-    take part, and `selection` says which nodes the run is about. `folder` is the run folder in the work folder `work`,
-    and `started` the first line of the journal. `recorded` has the statistics of nodes in earlier runs.
-    `thread_variables` are those that nfrun adds to the environment, so that each native library has
-    one thread. `budget` is that of `cache_budget`. `events` is the open events file, None without `--events`.
-    `redactor` masks secrets. `program` is what only a program gives, None for a command.
+    `reuse`, `shown` and `where` are its options. `pipeline` is bound: its parameters and expressions are evaluated.
+    `selection` says which nodes the run is about.
+    `folder` is the run folder in the work folder `work`, and `started` the first line of the journal, with the words of
+    the `command` line and the address `store` of the place for outputs; secrets are masked in it. `recorded` has the
+    statistics of nodes in earlier runs. `thread_variables` are those that nfrun adds to the environment, so that each
+    native library has one thread. `budget` is that of `cache_budget`. `events` is the open events file, None without
+    `--events`. `redactor` masks secrets. `program` is what only a program gives, None for a command.
 
     While it is under way, `record` has its state, and `executors` those of the nodes that do not run on threads.
 
@@ -95,25 +101,50 @@ class Run:
     def __init__(
         self,
         options: RunOptions,
-        pipeline: Pipeline,
-        plan: Plan,
+        messages: Messages,
+        resolved: Resolved,
         selection: Selection,
         work: WorkDir,
+        start: RunStart,
         folder: Path,
-        started: RunHeader,
-        recorded: NodeStats,
-        thread_variables: Mapping[str, str],
-        budget: int | None,
-        events: IO[str] | None,
-        redactor: Redactor,
-        messages: Messages,
+        store: str = "",
+        command: Sequence[str] = (),
+        events: IO[str] | None = None,
         program: Program | None = None,
     ) -> None:
-        self.options, self.messages, self.program = options, messages, program
-        self.pipeline, self.plan, self.selection = pipeline, plan, selection
-        self.work, self.folder, self.started, self.events = work, folder, started, events
-        self.recorded, self.budget, self.thread_variables, self.redactor = recorded, budget, thread_variables, redactor
+        self.reuse, self.shown, self.where = options.reuse, options.shown, options.where
+        self.pipeline = pipeline = resolved.pipeline
+        self.messages, self.redactor, self.selection, self.program = messages, resolved.redactor, selection, program
+        self.work, self.folder, self.events = work, folder, events
+        self.budget = cache_budget(self.reuse.cache_size, os.environ)
+        self.thread_variables = default_thread_variables(pipeline, os.environ)
+        self.recorded = read_node_stats(work.timings(pipeline))
+        self._absent = resolved.absent
+        redact, inputs = self.redactor, options.what.inputs.items()
+        self.started = RunHeader(
+            run=start.run,
+            pipeline=work.pipeline_name(pipeline),
+            number=start.number,
+            at=time.time(),
+            command=tuple(map(redact, command)),
+            params=redact_value(pipeline.values, redact),
+            host=redact(os.uname().nodename),
+            secrets=pipeline.secrets,
+            profile=pipeline.profile,
+            inputs={name: redact(name_below(pipeline.folder, file)) for name, file in inputs},
+            store=store,
+            date=pipeline.date,
+        )
         self.stopped_reporters: dict[str, Cause] = {}
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of all nodes, and of those that take part once that is known."""
+        slots = slots_of(self.where.slots, self.pipeline)
+        plan = plan_of(self.pipeline, slots=slots, estimated_durations=self.recorded.durations)
+        # Nodes that lack a file come first: the run fails before it does more.
+        first = dict.fromkeys(self._absent, inf)
+        return replace(plan, priorities={**plan.priorities, **first}) if first else plan
 
     def go(
         self,
@@ -161,7 +192,7 @@ class Run:
 
     def _wire(self, build_reporters: BuildReporters, importer: Importer, placement: Placement) -> None:
         """Make the parts of the run: its store, executors, logs and event dispatcher."""
-        pipeline, grace, cache, run_id = self.pipeline, self.options.grace, self._cache, self.started.run
+        pipeline, grace, cache, run_id = self.pipeline, self.where.grace, self._cache, self.started.run
         self._wired_plan = plan = with_lookups(self.plan, cache.may_be_reused) if cache else self.plan
         cells = {name: spec.of for name, spec in pipeline.nodes.items() if spec.of and name in plan.nodes}
         self.record, self.executors = RunRecord(plan, cells), placement.executors
@@ -178,7 +209,7 @@ class Run:
             plan,
             self._emit,
             placement=placement.executors,
-            keep_going=self.options.keep_going,
+            keep_going=self.where.keep_going,
             seed=zlib.crc32(run_id.encode()),  # the same for the same run id
             grace=grace,
             on_timeout=self._logs.detach,
@@ -265,7 +296,7 @@ class Run:
             "NFRUN_FAILED": " ".join(name for name in self._wired_plan.nodes if name in failed),
         }
         self._emit(AllNodesEnded(end.at, end))
-        if self._report is not None and self._report.written.wait(self.options.grace):  # not if the disk hangs
+        if self._report is not None and self._report.written.wait(self.where.grace):  # not if the disk hangs
             self._end_variables["NFRUN_REPORT"] = str(self._report.path)
         for specs in (on_failure, pipeline.finally_):
             if specs:
@@ -327,7 +358,7 @@ class Run:
 
         The store of a run in which no node runs is made when a table is read, if at all.
         """
-        nodes, in_program, options = self.pipeline.nodes, self._in_program, self.options
+        nodes, in_program, where = self.pipeline.nodes, self._in_program, self.where
         retained, cluster = self.plan.retained, self._cluster
         # A source is there to be read again. With `cache: true` and as a result that the run shows, its table is kept.
         reads = [spec for spec in nodes.values() if not kind_of(spec).outside.moves_files(spec) and not spec.cache]
@@ -336,19 +367,19 @@ class Run:
         def make() -> TableStore:
             from nfrun.tables.places.stored_outputs import StoredOutputs
 
-            store = store_class(options.handoff)  # imports Arrow
+            store = store_class(where.handoff)  # imports Arrow
             if not in_program and (threads := arrow_threads(self.thread_variables)):
                 import pyarrow
 
                 pyarrow.set_cpu_count(threads)
             return store(
                 self.folder,
-                mode=options.handoff,
+                mode=where.handoff,
                 retained=retained,
-                budget=options.memory,
-                persistent=options.handoff in PERSISTENT_HANDOFFS,
-                unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),
-                fsync=options.fsync,
+                budget=where.memory,
+                persistent=where.handoff in PERSISTENT_HANDOFFS,
+                unwritten=unwritten if where.handoff == DEFAULT_HANDOFF else frozenset(),
+                fsync=self.reuse.fsync,
                 stored=StoredOutputs(None if cluster is None else cluster.place),
                 on_published=self._runner.output_published,
                 on_error=self._runner.abort,
@@ -357,7 +388,7 @@ class Run:
         may_run = self._cache is None or len(self._cache.reused_nodes) < len(nodes)
         if (may_run or self.pipeline.last_nodes) and not in_program and not gc.isenabled():  # it is off at start-up
             collect_rarely()
-        return make() if may_run else cast("TableStore", LateStore(make, fsync=options.fsync))
+        return make() if may_run else cast("TableStore", LateStore(make, fsync=self.reuse.fsync))
 
     def document(self, stdout: IO[str] | None = None) -> RunDocument:
         """Return the document of the run, a reporter that prints it on `stdout` at the end of the run."""
@@ -375,13 +406,13 @@ class Run:
 
     def _record_plan(self) -> None:
         """Write the plan of the run into its folder. Without room for it the run goes on: no node depends on it."""
-        options, system = self.options, os.uname()
+        where, system = self.where, os.uname()
         on = Circumstances(
             began=self.started.at if self._in_program else process_began(),
             slots=self.plan.slots,
-            executor=options.executor,
-            schedule=options.schedule,
-            keep_going=options.keep_going,
+            executor=where.executor,
+            schedule=where.schedule,
+            keep_going=where.keep_going,
             cores=cores(),
             memory=available_memory(),
             platform=f"{system.sysname} {system.release} {system.machine}",

@@ -6,12 +6,10 @@ To prepare one is to read and plan the pipeline, to lock the work folder and to 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
-from math import inf
 from pathlib import Path
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
@@ -20,33 +18,28 @@ from nfrun.code.fingerprint import FolderCode
 from nfrun.code.module_space import FolderModules
 from nfrun.core.errors import Cause, ClusterError, SpecError, cause_of, one_line
 from nfrun.core.pipeline import WORK_DIR
-from nfrun.core.plan import SCHEDULES, Plan, plan_of
+from nfrun.core.plan import SCHEDULES, Plan
 from nfrun.core.text import shortened
 from nfrun.core.values import replace
 from nfrun.engine.attempt_context import Importer
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.registry import CLUSTERS
-from nfrun.engine.node_stats import read_node_stats
 from nfrun.engine.placement import place_nodes
 from nfrun.history.cache.remembered_code import restore_checks, save_checks
 from nfrun.history.cache.reuse_decision import plan_without_results
 from nfrun.history.cache.run_cache import RunCache
-from nfrun.history.journal import RunHeader
-from nfrun.history.work_dir import RunStart, WorkDir, new_run_id
+from nfrun.history.work_dir import WorkDir, new_run_id
 from nfrun.nodes.folders import folders_of
 from nfrun.pipeline_file.budgets import with_memory_here
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.missing import warnings_of
 from nfrun.pipeline_file.resolve import Resolved, resolve
-from nfrun.session.option_fields import cache_budget, slots_of
-from nfrun.session.options import PlanOptions, RunOptions
+from nfrun.session.option_fields import cache_budget
+from nfrun.session.options import RunOptions, What, Where
 from nfrun.session.report_files import check_report_files, make_report_folders, write_report
 from nfrun.session.run import Around, BuildReporters, Program, Run
 from nfrun.session.selection import selection_of
-from nfrun.system.file_search import name_below
-from nfrun.system.logs.redaction import redact_value
-from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 
@@ -68,114 +61,73 @@ def set_up_run(
     `command` has the words of the command line, for the journal, and `program` what only a program gives. Secrets are
     redacted in `messages` as soon as they are known. Raises UsageError, SpecError, WorkDirLocked and OSError.
     """
-    check_report_files(options)
-    _check_cluster(options, messages)
-    budget = cache_budget(options.cache_size, os.environ)
-    known, checks = known_checks(options)
-    resolved = _resolve(options, new_run_id(_NO_RUN), messages, known, program)
+    what, reuse, shown, where = options.what, options.reuse, options.shown, options.where
+    check_report_files(shown, what.pipeline, where.work)
+    _check_cluster(where, messages)
+    cache_budget(reuse.cache_size, os.environ)  # it may be wrong
+    known, checks = known_checks(what.pipeline, where.work)
+
+    def resolved_for(run_id: str) -> Resolved:
+        more = {"given": what.given, "far": where.executor in CLUSTERS, "absent": [], "run_id": run_id}
+        return resolve_options(what, where.work, messages, known, program, **more)
+
+    resolved = resolved_for(new_run_id(_NO_RUN))
     pipeline, warned = resolved.pipeline, [*map(one_line, warnings_of(resolved.pipeline))]
     messages.warn_all(warned)
-    work = WorkDir.of_pipeline(pipeline, options.work)
-    selection = selection_of(options, pipeline, work)
-    if options.force and not selection.force:
+    work = WorkDir.of_pipeline(pipeline, where.work)
+    selection = selection_of(what, reuse.force, pipeline, work)
+    if reuse.force and not selection.force:
         messages.warn("--force has no effect: no node that it names is selected")
-    if options.date and not pipeline.date:
+    if what.date and not pipeline.date:
         messages.warn(NO_DATE)
 
-    on_wait = (lambda why: None) if options.quiet else (lambda why: messages(f"nfrun: waiting, because {why}"))
-    with work.start_run(pipeline, wait=options.wait, on_wait=on_wait) as start, ExitStack() as stack:
+    on_wait = (lambda why: None) if shown.quiet else (lambda why: messages(f"nfrun: waiting, because {why}"))
+    with work.start_run(pipeline, wait=where.wait, on_wait=on_wait) as start, ExitStack() as stack:
         if resolved.uses_run or start.waited:  # while it waited, the file may have been edited
-            resolved = _resolve(options, start.run, messages, known, program)
+            resolved = resolved_for(start.run)
             pipeline = resolved.pipeline
             messages.warn_all(text for text in map(one_line, warnings_of(pipeline)) if text not in warned)
-            selection = selection_of(options, pipeline, work)
+            selection = selection_of(what, reuse.force, pipeline, work)
         if checks.is_relative_to(work.path):
             with suppress(OSError):  # the next run checks it again
                 save_checks(known, checks)
         # Not before the lock is held: another run may be writing this file.
-        make_report_folders(options)
-        events = options.events.open("w", encoding="utf-8") if options.events else None
+        make_report_folders(shown)
+        events = shown.events.open("w", encoding="utf-8") if shown.events else None
         stack.callback(_close, events)
         folder = work.make_run_folder(start.run)
         stack.callback(_remove_empty, folder)
-        recorded = read_node_stats(work.timings(pipeline))
-        plan = plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded.durations)
-        # Nodes that lack a file come first: the run fails before it does more.
-        first = dict.fromkeys(resolved.absent, inf)
-        yield Run(
-            options=options,
-            pipeline=pipeline,
-            plan=replace(plan, priorities={**plan.priorities, **first}) if first else plan,
-            selection=selection,
-            work=work,
-            folder=folder,
-            started=_header(options, resolved, work, start, command),
-            recorded=recorded,
-            thread_variables=default_thread_variables(pipeline, os.environ),
-            budget=budget,
-            events=events,
-            redactor=resolved.redactor,
-            messages=messages,
-            program=program,
-        )
+        store = ""
+        if where.executor in CLUSTERS:
+            from nfrun.session.cluster_run import store_of_run
+
+            store = store_of_run(where, work)
+        yield Run(options, messages, resolved, selection, work, start, folder, store, command, events, program)
 
 
-def _check_cluster(options: RunOptions, messages: Messages) -> None:
+def _check_cluster(where: Where, messages: Messages) -> None:
     """Check what a run needs of a cluster; without one, warn of variables that count for clusters only."""
-    if options.executor in CLUSTERS:
+    if where.executor in CLUSTERS:
         from nfrun.session.cluster_run import check_cluster
 
-        check_cluster(options)
+        check_cluster(where, where.handoff)
     elif idle := [name for name in ("NFRUN_ADDRESS", "NFRUN_STORE") if os.environ.get(name)]:
         are, they = ("are", "they are") if idle[1:] else ("is", "it is")
         messages.warn(f"{' and '.join(idle)} {are} not used: {they} for --executor {CLUSTERS[0]}")
 
 
-def _header(
-    options: RunOptions, resolved: Resolved, work: WorkDir, start: RunStart, command: Sequence[str]
-) -> RunHeader:
-    """Return the first line of the journal: how the run was started, with secrets masked."""
-    pipeline, redact = resolved.pipeline, resolved.redactor
-    store = ""
-    if options.executor in CLUSTERS:
-        from nfrun.session.cluster_run import store_of_run
+def known_checks(file: Path, work: Path | None) -> tuple[KnownChecks, Path]:
+    """Return what earlier runs of a pipeline file have found in order, and the file in which it is kept.
 
-        store = store_of_run(options, work)
-    return RunHeader(
-        run=start.run,
-        pipeline=work.pipeline_name(pipeline),
-        number=start.number,
-        at=time.time(),
-        command=tuple(map(redact, command)),
-        params=redact_value(pipeline.values, redact),
-        host=redact(os.uname().nodename),
-        secrets=pipeline.secrets,
-        profile=pipeline.profile,
-        inputs={name: redact(name_below(pipeline.folder, file)) for name, file in options.inputs.items()},
-        store=store,
-        date=pipeline.date,
-    )
-
-
-def known_checks(options: RunOptions | PlanOptions) -> tuple[KnownChecks, Path]:
-    """Return what earlier runs have found in order, and the file in which it is kept.
-
-    Without `--work`, this is the folder beside the pipeline file: a folder that the file names is not known yet.
+    Without a `work` folder, this is the folder beside the file: a folder that the file names is not known yet.
     """
-    file = options.pipeline.absolute()
-    path = WorkDir(options.work.absolute() if options.work else file.parent / WORK_DIR).checks(file)
+    file = file.absolute()
+    path = WorkDir(work.absolute() if work else file.parent / WORK_DIR).checks(file)
     return restore_checks(path), path
 
 
-def _resolve(
-    options: RunOptions, run_id: str, messages: Messages, known: KnownChecks, program: Program | None
-) -> Resolved:
-    more = {"given": options.given, "far": options.executor in CLUSTERS, "absent": []}
-    return resolve_options(options, messages, known, program, run_id=run_id, **more)
-
-
 def resolve_options(
-    options: RunOptions | PlanOptions, messages: Messages, known: KnownChecks, program: Program | None, **more: Any
+    what: What, work: Path | None, messages: Messages, known: KnownChecks, program: Program | None, **more: Any
 ) -> Resolved:
     """Resolve the pipeline of a run or a plan, with `more` arguments of `resolve`. `program` is what a program gives.
 
@@ -184,15 +136,15 @@ def resolve_options(
     if program is not None:
         more |= {"values": program.params, "built": program.built}
     return resolve(
-        options.pipeline,
-        params_file=options.params_file,
+        what.pipeline,
+        params_file=what.params_file,
         environ=os.environ,
-        date=options.date,
+        date=what.date,
         set_redactor=messages.set_redactor,
-        profile=options.profile,
-        inputs=options.inputs,
+        profile=what.profile,
+        inputs=what.inputs,
         known=known,
-        work=options.work,
+        work=work,
         columns=True,
         **more,
     )
@@ -258,10 +210,10 @@ def _reporters(build_reporters: BuildReporters, run: Run) -> Iterator[Reporter]:
         from nfrun.reports.line_reporter import EventsFile
 
         yield EventsFile(run.events)
-    if run.options.junit is not None:
+    if run.shown.junit is not None:
         from nfrun.session.ci_files import junit_file
 
-        yield junit_file(run, run.options.junit)
+        yield junit_file(run, run.shown.junit)
     yield from build_reporters(run)
 
 
@@ -270,18 +222,18 @@ def _files_of_record(run: Run) -> Callable[[], Mapping[str, Cause]]:
 
     It says why one cannot be written, and returns the cause by the name of the report.
     """
-    if run.options.report is None and run.options.trace is None:
+    if run.shown.report is None and run.shown.trace is None:
         return dict
     # Before nodes run: they may hide these modules by files of their own.
     from nfrun.lookback.run_reference import find_run
 
     files: dict[str, tuple[Path, Callable[[ListedRun], str]]] = {}
-    if (path := run.options.report) is not None:
+    if (path := run.shown.report) is not None:
         from nfrun.lookback.page.html_page import render_page
         from nfrun.lookback.page.run_data import run_data
 
         files[f"of the page ({path})"] = path, lambda found: render_page(run_data(run.work, found, run.redactor))
-    if (path := run.options.trace) is not None:
+    if (path := run.shown.trace) is not None:
         from nfrun.lookback.page.recorded_trace import recorded_trace
 
         files[f"of the trace ({path})"] = path, lambda found: recorded_trace(found, run.redactor)
@@ -326,7 +278,7 @@ def _placement(run: Run, cache: RunCache | None) -> Placement:
 
     Those on no cluster take of the memory of this machine. Raises SpecError if one takes more.
     """
-    executor, pipeline, plan = run.options.executor, run.pipeline, run.plan
+    executor, pipeline, plan = run.where.executor, run.pipeline, run.plan
     code, reused = (cache.code, cache.reused_nodes) if cache else (FolderCode(Path(pipeline.folder)), ())
     placement = place_nodes(pipeline, executor, run.recorded, code, reused, run.thread_variables, plan.retained)
     if executor in CLUSTERS:
@@ -338,7 +290,7 @@ def _placement(run: Run, cache: RunCache | None) -> Placement:
 
 
 def _on_cluster(run: Run, placement: Placement) -> AbstractContextManager[Cluster | None]:
-    if run.options.executor not in CLUSTERS:
+    if run.where.executor not in CLUSTERS:
         return nullcontext()
     from nfrun.session.cluster_run import open_cluster
 
@@ -351,12 +303,12 @@ def _open_cache(run: Run) -> Iterator[RunCache | None]:
 
     Raises OSError and SelectionError.
     """
-    options = run.options
-    if options.handoff not in PERSISTENT_HANDOFFS:
+    reuse, handoff = run.reuse, run.where.handoff
+    if handoff not in PERSISTENT_HANDOFFS:
         if ignored := [name for name, spec in run.pipeline.nodes.items() if spec.cache]:
             what = "node '{}' says" if len(ignored) == 1 else "nodes {} say"
             what = what.format(shortened(ignored, 4))
-            run.messages.warn(f"{what} 'cache: true', but --handoff {options.handoff} keeps nothing")
+            run.messages.warn(f"{what} 'cache: true', but --handoff {handoff} keeps nothing")
         yield None
         return
     cache = RunCache(
@@ -365,12 +317,12 @@ def _open_cache(run: Run) -> Iterator[RunCache | None]:
         run.work,
         run.folder,
         run.started,
-        fresh=options.fresh,
+        fresh=reuse.fresh,
         force=run.selection.force,
-        keep=options.keep,
+        keep=reuse.keep,
         budget=run.budget,
-        fsync=options.fsync,
-        verify=options.verify,
+        fsync=reuse.fsync,
+        verify=reuse.verify,
         warn=run.messages.warn,
         redact=run.redactor,
         selected=run.selection.nodes,
@@ -388,9 +340,9 @@ def _plan_of_run(run: Run, cache: RunCache | None) -> Plan:
     """Return the plan of the nodes that take part in the run. Raises SelectionError."""
     plan, selected = cache.plan if cache else run.plan, run.selection.nodes
     if cache is None and selected is not None:
-        why = f"--handoff {run.options.handoff} uses no results of earlier runs"
+        why = f"--handoff {run.where.handoff} uses no results of earlier runs"
         plan = plan_without_results(run.pipeline, plan, selected, why)
-    return SCHEDULES[run.options.schedule](plan)
+    return SCHEDULES[run.where.schedule](plan)
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -50,7 +50,9 @@ def run(folder: Path, nodes: str, *, executor: str = "file", **more: Any) -> Non
     file.write_text(f"nodes:\n{nodes}")
     settings: dict[str, Any] = {"slots": 4, "json": True, "quiet": True, **more}
     options = RunOptions(file, **settings)
-    object.__setattr__(options, "executor", executor)  # the choices of the option are those of when it was imported
+    object.__setattr__(
+        options.where, "executor", executor
+    )  # the choices of the option are those of when it was imported
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert run_command(options, Messages()) == (0, False), out.getvalue()
 

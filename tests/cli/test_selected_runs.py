@@ -56,7 +56,8 @@ class Project:
         """Return the nodes that `plan` selects, in order of their names."""
         pipeline = resolve(self.file, given={}, params_file=None, environ={}, run_id="plan").pipeline
         plan = PlanOptions(self.file, **{name: [selector] for name, selector in options.items()})
-        return sorted(selection_of(plan, pipeline, WorkDir.of_pipeline(pipeline, None)).nodes or ())
+        work = WorkDir.of_pipeline(pipeline, None)
+        return sorted(selection_of(plan.what, plan.reuse.force, pipeline, work).nodes or ())
 
     def statuses(self, **options: Any) -> dict[str, str]:
         """Return the statuses of a run, as its journal and its record have them: they are the same."""
@@ -396,5 +397,5 @@ def test_runs_of_parts_give_what_a_run_from_nothing_gives(data: st.DataObject) -
                 table = result.tables[name]
                 if name in selected or table is not None:
                     assert table.to_pylist() == [{"v": sums.value(name)}], name
-            if sums.before(selected) == {*selected} and options.force:
-                assert all(result.record.nodes[name].status == "ok" for name in options.force if name in selected)
+            if sums.before(selected) == {*selected} and options.reuse.force:
+                assert all(result.record.nodes[name].status == "ok" for name in options.reuse.force if name in selected)

@@ -55,7 +55,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["tcp://h:1", "tls://a.b-c.d:65535", "tcp://[::1]:8786", "tcp://127.0.0.1:1"])
 def test_addresses_come_from_the_option_or_else_from_the_environment(address: str) -> None:
-    assert RunOptions(FILE, executor="dask", address=address).address == address
+    assert RunOptions(FILE, executor="dask", address=address).where.address == address
     assert cluster_address(address, {"NFRUN_ADDRESS": "tcp://other:1"}) == address
     assert cluster_address(None, {"NFRUN_ADDRESS": address}) == address
     assert cluster_address(None, {"NFRUN_ADDRESS": ""}) == cluster_address(None, {}) == ""
@@ -81,8 +81,8 @@ def test_only_workers_on_this_machine_need_no_store(address: str, local: bool) -
 
 def test_stores_are_absolute_paths_or_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert RunOptions(FILE, executor="dask", store="s").store == str(tmp_path / "s")
-    assert RunOptions(FILE, executor="dask", store="s3://b/x").store == "s3://b/x"
+    assert RunOptions(FILE, executor="dask", store="s").where.store == str(tmp_path / "s")
+    assert RunOptions(FILE, executor="dask", store="s3://b/x").where.store == "s3://b/x"
     assert cluster_store(None, {"NFRUN_STORE": "s"}, "tcp://h:1", Path()) == str(tmp_path / "s")
     assert cluster_store("/a", {"NFRUN_STORE": "s"}, "tcp://h:1", Path()) == "/a"
     told = "an empty name is no store"
@@ -93,22 +93,25 @@ def test_stores_are_absolute_paths_or_addresses(tmp_path: Path, monkeypatch: pyt
 def test_without_dask_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_run, "find_spec", lambda name: None)
     told = "Dask is not installed: install it with: pip install 'distributed>=2024.1'"
-    assert refused(lambda: check_cluster(RunOptions(FILE, executor="dask")), "--executor") == told
+    assert refused(lambda: check_cluster(RunOptions(FILE, executor="dask").where), "--executor") == told
 
 
 def test_json_files_are_for_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_run, "find_spec", lambda name: object())
     options = RunOptions(FILE, executor="dask", handoff="json", fresh=True)
     told = "--handoff json is there to compare on one machine, and not for a cluster"
-    assert refused(lambda: check_cluster(options), "--handoff") == told
-    check_cluster(RunOptions(FILE, executor="dask", handoff="mmap"))
+    assert refused(lambda: check_cluster(options.where, options.where.handoff), "--handoff") == told
+    check_cluster(RunOptions(FILE, executor="dask", handoff="mmap").where, "mmap")
 
 
 def test_messages_name_packages_as_the_extras_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """nfrun is on no index, so messages name the packages of an extra, and not the extra."""
     monkeypatch.setattr(cluster_run, "find_spec", lambda name: None)
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    told = {"sql": INSTALL, "dask": refused(lambda: check_cluster(RunOptions(FILE, executor="dask")), "--executor")}
+    told = {
+        "sql": INSTALL,
+        "dask": refused(lambda: check_cluster(RunOptions(FILE, executor="dask").where), "--executor"),
+    }
     for extra, text in told.items():
         assert f"pip install {' '.join(map(shlex.quote, project['optional-dependencies'][extra]))}" in text
 

@@ -16,8 +16,8 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES
 from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.session import report_files
-from nfrun.session.option_fields import slots_of
-from nfrun.session.options import Options, PlanOptions, RunOptions
+from nfrun.session.option_fields import CombinedOptions, Options, slots_of
+from nfrun.session.options import PlanOptions, RunOptions
 
 FILE = Path("p.yaml")
 VALUES: dict[str, Any] = {
@@ -58,18 +58,25 @@ TEXTS: dict[str, Any] = {
 }
 
 
+def flat(options: CombinedOptions) -> dict[str, Any]:
+    """All options by name."""
+    parts = [getattr(options, name) for name in options.parts]
+    return {option.name: getattr(part, option.name) for part in parts for option in fields(part)}
+
+
 def test_values_and_texts_make_the_same_options() -> None:
     assert RunOptions(FILE, **VALUES) == RunOptions(FILE, **TEXTS)
-    assert {name: getattr(RunOptions(FILE, **VALUES), name) for name in VALUES} == {**VALUES, "grace": 0.3}
+    assert {name: flat(RunOptions(FILE, **VALUES))[name] for name in VALUES} == {**VALUES, "grace": 0.3}
 
 
 def test_the_defaults_are_values() -> None:
     options = RunOptions(FILE)
-    assert (options.memory, options.grace, options.given, options.executor) == (None, 5.0, {}, "file")
+    where = options.where
+    assert (where.memory, where.grace, options.what.given, where.executor) == (None, 5.0, {}, "file")
     pipeline = Pipeline("p.yaml", "/", "p", "", {}, {}, {}, {})
-    assert options.slots is None
-    assert slots_of(options.slots, pipeline) >= 4
-    assert slots_of(options.slots, replace(pipeline, jobs=17)) == 17
+    assert where.slots is None
+    assert slots_of(where.slots, pipeline) >= 4
+    assert slots_of(where.slots, replace(pipeline, jobs=17)) == 17
     assert slots_of(3, replace(pipeline, jobs=17)) == 3
 
 
@@ -77,7 +84,7 @@ def test_the_defaults_are_values() -> None:
     "options", [RunOptions(FILE, **VALUES), RunOptions(FILE), PlanOptions(FILE), RunOptions(FILE, handoff="mmap")]
 )
 def test_options_of_options_are_the_same(options: Any) -> None:
-    assert replace(options) == options
+    assert type(options)(**flat(options)) == options
 
 
 @pytest.mark.parametrize(
@@ -150,8 +157,11 @@ def test_a_schedule_or_handoff_that_is_given_means_fresh_unless_other_options_sa
     given: dict[str, Any], fresh: bool
 ) -> None:
     options = RunOptions(FILE, **given)
-    assert options.fresh is fresh
-    assert (options.schedule, options.handoff) == (given.get("schedule", "eager"), given.get("handoff", "auto"))
+    assert options.reuse.fresh is fresh
+    assert (options.where.schedule, options.where.handoff) == (
+        given.get("schedule", "eager"),
+        given.get("handoff", "auto"),
+    )
 
 
 @pytest.mark.parametrize("kind", [RunOptions, PlanOptions])
@@ -173,7 +183,7 @@ def test_options_that_contradict_each_other_are_an_error() -> None:
         with pytest.raises(UsageError, match=text) as error:
             make()
         assert error.value.option == option
-    assert PlanOptions(FILE, format="json").json
+    assert PlanOptions(FILE, format="json").shown.json
 
 
 @pytest.mark.parametrize(("name", "choices"), [("executor", ("file", *EXECUTORS, "auto")), ("schedule", (*SCHEDULES,))])

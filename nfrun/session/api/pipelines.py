@@ -131,7 +131,7 @@ class RunnablePipeline(ABC):
             program = Program(plain_params(params), self._built())
             for change in self._changes():
                 messages.warn(change)
-            _check_executor(options, program)
+            _check_executor(options.where.executor, program)
             preparing.enter_context(gc_paused())  # until nodes run
             with set_up_run(options, messages, program=program) as run:
                 files.write()  # again, if somebody has removed them before the lock was held
@@ -164,7 +164,7 @@ class RunnablePipeline(ABC):
     def _read(self, profile: str = "") -> Pipeline:
         """Read and check the pipeline. Raises SpecError."""
         built, file = self._built(), self._file()
-        known, _ = known_checks(PlanOptions(pipeline=file))  # of runs in the usual work folder
+        known, _ = known_checks(file, None)  # of runs in the usual work folder
         functions = FunctionLookup(file.absolute().parent, known=known.modules, given=functions_of(built))
         document = None if built is None else built.document
         return read_pipeline(file, functions, profile=profile, known=known, document=document)[0]
@@ -224,12 +224,12 @@ def _check_selectors(name: str, given: Any) -> None:
         raise UsageError("it selects no node: leave it out, or name nodes", f"--{name.rstrip('_')}")
 
 
-def _check_executor(options: RunOptions, program: Program) -> None:
+def _check_executor(executor: str, program: Program) -> None:
     functions = program.built.functions if program.built else {}
-    if functions and options.executor not in ("file", "thread", "auto"):
+    if functions and executor not in ("file", "thread", "auto"):
         from nfrun.session.api.errors import only_here
 
-        raise only_here(options.executor, functions)
+        raise only_here(executor, functions)
 
 
 def _run(run: Run, messages: ProgramMessages, progress: bool | None, on_prepared: Callable[[], object]) -> Result:
