@@ -26,12 +26,12 @@ code 6668
 rows 2737
 nodes 6724
 pipeline_file 6923
-engine 4111
-cluster 3378
+engine 4120
+cluster 3363
 history 6256
 reports 3454
 lookback 4174
-session 4358
+session 4349
 cli 2538
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package

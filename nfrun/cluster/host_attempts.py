@@ -18,13 +18,11 @@ from nfrun.cluster.code_archive import unpack
 from nfrun.cluster.folder_copies import NamedInCopy, packed_states
 from nfrun.cluster.wire import Begun, Ended, HostConfig, Logged, Message, Printed, Progressed, RemoteOrder, Skipped
 from nfrun.code.module_space import FolderModules
-from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import CallStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import mutable, replace
-from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.executors.fork_server import start_server
 from nfrun.engine.executors.pool import WorkerPool
@@ -41,7 +39,6 @@ from nfrun.system.logs.node_logs import KEEP_BYTES, LOG, STREAMS, Logs, StreamLo
 from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import available_memory, cores
-from nfrun.tables.output_files import WorkerStore
 from nfrun.tables.places.folder import open_place
 from nfrun.tables.places.stored_outputs import StoredOutputs, put_output
 
@@ -78,7 +75,6 @@ class HostRun:
         self._place = open_place(config.store)
         self._stored = StoredOutputs(self._place)
         self.code, self._work = folder / "code", folder / "work"
-        self._scratch = self._work / "scratch"
         self.told = {str(self.code): config.root, str(self._work / EVIDENCE): config.evidence}
         remove(self.code)  # of an earlier try
         self._work.mkdir(exist_ok=True)
@@ -89,16 +85,14 @@ class HostRun:
         os.chdir(base)
         if sys.path[0] != str(base):
             sys.path.insert(0, str(base))
-        self._environ = {**os.environ, **config.environ}
-        self._pipeline = replace(config.pipeline, folder=str(base))
         self._outputs = self._place.fresh_folder()  # on the disk of the store, where that is a folder
         there = available_memory()
-        worker_config = WorkerConfig(
-            self._pipeline,
+        worker = self._worker = WorkerConfig(
+            replace(config.pipeline, folder=str(base)),
             config.run_id,
             self._outputs,
-            self._scratch,
-            self._environ,
+            self._work / "scratch",
+            {**os.environ, **config.environ},
             config.fsync,
             cores() if config.arrow_on_all_cores else 0,
             memory_share=(min(memory or there, there) / there) / max(1, config.workers),
@@ -109,13 +103,12 @@ class HostRun:
         )
         start_workers(config)
         self._orders = WorkerOrders(
-            WorkerPool(
-                serve, lambda environ: replace(worker_config, environ={**worker_config.environ, **environ}), ahead=1
-            ),
+            WorkerPool(serve, lambda environ: replace(worker, environ={**worker.environ, **environ}), ahead=1),
             config.grace,
         )
         # For checks in Python of scripts, which run in this process.
-        self._watch = RunWatch(base, self._work, folders=config.folders, unwatched=self._place.kept)
+        self._watch = worker.watch()
+        assert self._watch is not None
         self._modules = FolderModules(base, config.folders)
         self._around = ExitStack()
         self._around.enter_context(self._modules)
@@ -134,7 +127,7 @@ class HostRun:
         waits: dict[OutputId, float] = {}
         try:
             with self._fetched(order, waits) as fetched:
-                base, env = Path(self._pipeline.folder), self._pipeline.env
+                base, env = Path(self._worker.pipeline.folder), self._worker.pipeline.env
                 files = NamedInCopy(order.node, base, self._work, env, self._packed)
                 if kind_of(order.node).runs.is_process:
                     _tell_begin(order, token, send)
@@ -201,21 +194,13 @@ class HostRun:
         records: list[bytes],
     ) -> Outcome:
         """Make an attempt at a node that is a process of its own, in this process."""
-        spec, start = order.node, order.start
-        runner = AttemptRunner(
-            replace(self._pipeline, nodes={spec.id: spec}),
-            WorkerStore(Path(order.outputs), fsync=self._config.fsync),
-            self._config.run_id,
-            self._scratch,
-            self._environ,
-            logs,
-            lambda node, done, total: send(Progressed(token, done, total)),
+        start = order.start
+        runner = self._worker.runner(
+            *(order, logs, lambda node, done, total: send(Progressed(token, done, total))),
             memo=self._memo,
-            consumed_here={spec.id: order.consumed},
             grace=self._config.grace,
             importer=self._modules.importer,
             watch=self._watch,
-            started=self._config.started,
         )
         if not isinstance(order, CallOrder):
             return with_shared(runner(start, cancel_token, asyncio.run), self._watch)

@@ -156,6 +156,11 @@ class EventDispatcher:
         self._subscribers.clear()
         if not isinstance(error, BrokenPipeError):  # its reader has exited, as with `| head`
             name = getattr(reporter, "name", type(reporter).__name__)
-            self.stopped[name] = cause_of(error)
-            why = isinstance(error, OSError) and error.strerror
-            self._on_error(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")
+            self.stopped[name] = tell_stopped(name, error, self._on_error)
+
+
+def tell_stopped(name: str, error: Exception, tell: Callable[[str], object]) -> Cause:
+    """Tell that a report has stopped by an error, and return the cause."""
+    why = isinstance(error, OSError) and error.strerror
+    tell(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")
+    return cause_of(error)

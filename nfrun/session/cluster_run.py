@@ -3,45 +3,48 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib.util import find_spec
+from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun import __version__
-from nfrun.cluster.base import is_local, is_private
+from nfrun.cluster.base import Cluster, Engine, is_private
+from nfrun.cluster.code_archive import CodeFiles, find_code, find_files
+from nfrun.cluster.folder_copies import left_behind
+from nfrun.cluster.preflight import Needs, preflight
 from nfrun.cluster.slots import most_slots
+from nfrun.cluster.wire import HostConfig, to_text
 from nfrun.code.fingerprint import FolderCode
 from nfrun.core.contracts import EVIDENCE
-from nfrun.core.errors import ClusterError, UsageError
+from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import WORK_DIR, NodeSpec, Pipeline
 from nfrun.core.values import replace
+from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.node_stats import NodeStats
 from nfrun.engine.placement import place_nodes
-from nfrun.history.work_dir import LOGS, WorkDir, is_ours
+from nfrun.history.work_dir import LOGS, is_ours
 from nfrun.nodes.folders import folder_of, folders_of
 from nfrun.nodes.registry import kind_of
-from nfrun.session.option_fields import parse_address, parse_store, slots_of
-from nfrun.session.options import ValidateOptions, Where
+from nfrun.session.cluster_options import STORE, check_cluster, cluster_address, cluster_store
+from nfrun.session.option_fields import slots_of
+from nfrun.session.options import ValidateOptions
 from nfrun.system.atomic_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores
 from nfrun.system.time_zone import zone_variable
-
-_SECRET = re.compile(r"\$\{\{-?\s*secrets\.")  # an expression that is a secret
-_STORE = "store"  # the folder for outputs in the work folder, if nothing else is said
-_TRIES = 5  # to pack files while none of them changes
+from nfrun.tables.places.base import Place
+from nfrun.tables.places.folder import open_place
 
 if TYPE_CHECKING:
-    from nfrun.cluster.base import Cluster, Engine
-    from nfrun.cluster.code_archive import CodeFiles
-    from nfrun.cluster.wire import HostConfig
-    from nfrun.engine.executors.base import Placement
     from nfrun.session.run import Run
-    from nfrun.tables.places.base import Place
+
+_SECRET = re.compile(r"\$\{\{-?\s*secrets\.")  # an expression that is a secret
+_TRIES = 5  # to pack files while none of them changes
 
 
 @contextmanager
@@ -55,15 +58,10 @@ def open_cluster(run: Run, placement: Placement) -> Iterator[Cluster | None]:
     if not placed:
         yield None
         return
-    from nfrun.cluster.base import Cluster
-    from nfrun.cluster.folder_copies import left_behind
-    from nfrun.cluster.preflight import Needs, preflight
-    from nfrun.tables.places.folder import open_place
-
     place = open_place(run.started.store)
     address = cluster_address(where.address, os.environ)
     config, secret = _config(run, placement, place), _with_secrets(run, placed)
-    with _engine(address, config.run, slots_of(where.slots, pipeline)) as engine:
+    with closing(_engine(address, config.run, slots_of(where.slots, pipeline))) as engine:
         slots = most_slots(engine.workers())
         cluster = Cluster(
             engine,
@@ -74,12 +72,9 @@ def open_cluster(run: Run, placement: Placement) -> Iterator[Cluster | None]:
             has_secrets=bool(secret),
             tell=run.messages,
         )
-        told = _told_in_the_open(secret, [address, *(worker.address for worker in engine.workers())])
         code = _code(pipeline, run.work.path, place)
-        problems, warnings = left_behind(placed, _base(pipeline), {*code.files.values()})
-        needs = Needs(_modules(pipeline, placed), tuple(placed), _versions(), (*told, *problems), tuple(warnings))
-        for warning in preflight(cluster, needs):
-            run.messages.warn(warning)
+        left = left_behind(placed, _base(pipeline), {*code.files.values()})
+        run.messages.warn_all(_ask_workers(cluster, address, placed, _modules(pipeline, placed), secret, left))
         yield replace(cluster, config=_with_code(cluster.config, code, pipeline, run, place))
 
 
@@ -88,16 +83,10 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
 
     Raises UsageError, ClusterError and PlaceError.
     """
-    from nfrun.cluster.base import Cluster
-    from nfrun.cluster.folder_copies import left_behind
-    from nfrun.cluster.preflight import Needs, preflight
-    from nfrun.cluster.wire import HostConfig
-    from nfrun.tables.places.folder import open_place
-
     check_cluster(options)
     address = cluster_address(options.address, os.environ)
     files = [one for pipeline in pipelines for one in (pipeline, *_included(pipeline))]
-    place = open_place(cluster_store(options.store, os.environ, address, Path(files[0].folder, WORK_DIR, _STORE)))
+    place = open_place(cluster_store(options.store, os.environ, address, Path(files[0].folder, WORK_DIR, STORE)))
     placed: list[NodeSpec] = []
     modules: dict[str, None] = {}
     problems: list[str] = []
@@ -112,11 +101,10 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
         warnings += hidden
         modules.update(dict.fromkeys(_modules(one, specs)))
     run = f"validate-{os.urandom(6).hex()}"
-    with _engine(address, run, cores()) as engine:
+    with closing(_engine(address, run, cores())) as engine:
         config = HostConfig(run, run, _shared(files[0]), place.uri)
-        secret = _told_in_the_open(naming_secrets(files, placed), [address, *(w.address for w in engine.workers())])
-        needs = Needs(tuple(modules), tuple(placed), _versions(), (*secret, *problems), tuple(warnings))
-        warnings = preflight(Cluster(engine, config, place), needs)
+        secret, left = naming_secrets(files, placed), (problems, warnings)
+        warnings = _ask_workers(Cluster(engine, config, place), address, placed, modules, secret, left)
         workers = engine.workers()
     slots = sum(worker.slots for worker in workers)
     many = "" if len(workers) == 1 else "s"
@@ -129,20 +117,32 @@ def _included(pipeline: Pipeline) -> Iterator[Pipeline]:
         yield from _included(other)
 
 
-@contextmanager
-def _engine(address: str, run: str, slots: int) -> Iterator[Engine]:
-    from nfrun.cluster.dask_engine import DaskEngine
+def _engine(address: str, run: str, slots: int) -> Engine:
+    from nfrun.cluster.dask_engine import DaskEngine  # it imports Dask
 
-    engine = DaskEngine(address, run, slots)
-    try:
-        yield engine
-    finally:
-        engine.close()
+    return DaskEngine(address, run, slots)
+
+
+def _ask_workers(
+    cluster: Cluster,
+    address: str,
+    placed: Sequence[NodeSpec],
+    modules: Iterable[str],
+    secret: Iterable[str],
+    left: tuple[Sequence[str], Sequence[str]],
+) -> list[str]:
+    """Ask the workers whether they can run the nodes that are `placed` on them. Returns warnings.
+
+    `secret` are the parts of the pipeline with secrets that travel, and `left` problems and warnings about files that
+    do not. Raises ClusterError.
+    """
+    versions = {"nfrun": __version__, "python": platform.python_version(), "pyarrow": version("pyarrow")}
+    told = _told_in_the_open(secret, [address, *(worker.address for worker in cluster.engine.workers())])
+    problems, warnings = left
+    return preflight(cluster, Needs(tuple(modules), tuple(placed), versions, (*told, *problems), tuple(warnings)))
 
 
 def _config(run: Run, placement: Placement, place: Place) -> HostConfig:
-    from nfrun.cluster.wire import HostConfig
-
     pipeline = run.pipeline
     return HostConfig(
         run=f"{run.started.run}-{os.urandom(6).hex()}",
@@ -216,15 +216,11 @@ def _code_parts(pipeline: Pipeline, work: Path, place: Place) -> tuple[list[Path
 
 def _code(pipeline: Pipeline, work: Path, place: Place) -> CodeFiles:
     """Return the files that travel to workers, with their digest. Raises ClusterError."""
-    from nfrun.cluster.code_archive import find_code
-
     return find_code(*_code_parts(pipeline, work, place), is_left_out=is_ours)
 
 
 def _traveling(pipeline: Pipeline, work: Path, place: Place) -> set[Path]:
     """Return the paths of the files that travel to workers. Raises ClusterError."""
-    from nfrun.cluster.code_archive import find_files
-
     return {*find_files(*_code_parts(pipeline, work, place), is_left_out=is_ours)[1].values()}
 
 
@@ -237,17 +233,8 @@ def _modules(pipeline: Pipeline, placed: list[NodeSpec]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _versions() -> Mapping[str, str]:
-    import platform
-    from importlib.metadata import version
-
-    return {"nfrun": __version__, "python": platform.python_version(), "pyarrow": version("pyarrow")}
-
-
 def _with_secrets(run: Run, placed: list[NodeSpec]) -> list[str]:
     """Return the parts of the pipeline that hold secrets and are sent to workers."""
-    from nfrun.cluster.wire import to_text
-
     found = ["'env' of the file"] if run.pipeline.redacted_env else []
     for spec in placed:
         text = to_text(spec)
@@ -271,54 +258,3 @@ def _told_in_the_open(secret: Iterable[str], addresses: Iterable[str]) -> tuple[
     far = next((address for address in addresses if not is_private(address)), "")
     why = f"and {far} sends what it gets as plain text: use TLS (tls://)"
     return tuple(f"{who} has a secret, {why}" for who in secret) if far else ()
-
-
-def check_cluster(options: Where | ValidateOptions, handoff: str = "") -> None:
-    """Check what can be checked of a cluster before a run. Raises UsageError."""
-    if find_spec("distributed") is None:
-        raise UsageError("Dask is not installed: install it with: pip install 'distributed>=2024.1'", "--executor")
-    if handoff == "json":
-        raise UsageError("--handoff json is there to compare on one machine, and not for a cluster", "--handoff")
-    cluster_store(options.store, os.environ, cluster_address(options.address, os.environ), Path())
-
-
-def store_of_run(where: Where, work: WorkDir) -> str:
-    """Return the address of the place into which workers of a cluster put outputs.
-
-    Raises UsageError, PlaceError and OSError.
-    """
-    from nfrun.tables.places.base import path_of
-    from nfrun.tables.places.folder import open_place
-
-    default = work.path / _STORE
-    store = cluster_store(where.store, os.environ, cluster_address(where.address, os.environ), default)
-    place = open_place(work.store_address(store))
-    path = Path(os.path.realpath(path_of(place.uri) or "/"))
-    if path.is_relative_to(os.path.realpath(work.path)) and not path.is_relative_to(os.path.realpath(default)):
-        what = f"the store {store} is in the work folder {work.path}, where nfrun keeps other files"
-        raise UsageError(f"{what}: name a folder outside of it", "--store")
-    return place.uri
-
-
-def cluster_address(given: str | None, environ: Mapping[str, str]) -> str:
-    """Return the address of the scheduler: `given`, or that of NFRUN_ADDRESS, "" for none. Raises UsageError."""
-    try:
-        return given or (parse_address(environ["NFRUN_ADDRESS"]) if environ.get("NFRUN_ADDRESS") else "")
-    except ValueError as error:
-        raise UsageError(str(error), "NFRUN_ADDRESS") from None
-
-
-def cluster_store(given: str | None, environ: Mapping[str, str], address: str, default: Path) -> str:
-    """Return the address of the place for outputs: `given`, or that of NFRUN_STORE.
-
-    Without either it is the folder `default` for workers on this machine. For others, raises UsageError.
-    """
-    try:
-        if given or environ.get("NFRUN_STORE"):
-            return given or parse_store(environ["NFRUN_STORE"])
-    except ValueError as error:
-        raise UsageError(str(error), "NFRUN_STORE") from None
-    if is_local(address):
-        return str(default)
-    what = f"the workers of {address} and this machine need a place for outputs that all of them see"
-    raise UsageError(f"{what}: a shared folder, or s3://bucket/folder (or set NFRUN_STORE)", "--store")

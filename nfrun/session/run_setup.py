@@ -6,7 +6,7 @@ To prepare one is to read and plan the pipeline, to lock the work folder and to 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
@@ -16,13 +16,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.code.fingerprint import FolderCode
 from nfrun.code.module_space import FolderModules
-from nfrun.core.errors import Cause, ClusterError, SpecError, cause_of, one_line
+from nfrun.core.errors import ClusterError, SpecError, one_line
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.plan import SCHEDULES, Plan
 from nfrun.core.text import shortened
 from nfrun.core.values import replace
 from nfrun.engine.attempt_context import Importer
-from nfrun.engine.event_dispatch import Reporter
+from nfrun.engine.event_dispatch import Reporter, tell_stopped
 from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.placement import place_nodes
@@ -35,6 +35,7 @@ from nfrun.pipeline_file.budgets import with_memory_here
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.missing import warnings_of
 from nfrun.pipeline_file.resolve import Resolved, resolve
+from nfrun.session.cluster_options import check_cluster, store_of_run
 from nfrun.session.option_fields import cache_budget
 from nfrun.session.options import RunOptions, What, Where
 from nfrun.session.report_files import check_report_files, make_report_folders, write_report
@@ -97,19 +98,13 @@ def set_up_run(
         stack.callback(_close, events)
         folder = work.make_run_folder(start.run)
         stack.callback(_remove_empty, folder)
-        store = ""
-        if where.executor in CLUSTERS:
-            from nfrun.session.cluster_run import store_of_run
-
-            store = store_of_run(where, work)
+        store = store_of_run(where, work) if where.executor in CLUSTERS else ""
         yield Run(options, messages, resolved, selection, work, start, folder, store, command, events, program)
 
 
 def _check_cluster(where: Where, messages: Messages) -> None:
     """Check what a run needs of a cluster; without one, warn of variables that count for clusters only."""
     if where.executor in CLUSTERS:
-        from nfrun.session.cluster_run import check_cluster
-
         check_cluster(where, where.handoff)
     elif idle := [name for name in ("NFRUN_ADDRESS", "NFRUN_STORE") if os.environ.get(name)]:
         are, they = ("are", "they are") if idle[1:] else ("is", "it is")
@@ -201,7 +196,7 @@ def carry_out(run: Run, build_reporters: BuildReporters, around: Around, *, in_p
         with _on_cluster(run, placement) as cluster:
             reporters = partial(_reporters, build_reporters)
             run.go(reporters, around, _importer(run, modules), cache, placement, cluster, in_program=in_program)
-    run.stopped_reporters |= write_files()
+    write_files()
 
 
 def _reporters(build_reporters: BuildReporters, run: Run) -> Iterator[Reporter]:
@@ -217,13 +212,10 @@ def _reporters(build_reporters: BuildReporters, run: Run) -> Iterator[Reporter]:
     yield from build_reporters(run)
 
 
-def _files_of_record(run: Run) -> Callable[[], Mapping[str, Cause]]:
-    """Return what writes the page and the trace of the run, if it has any, after the last line of the journal.
-
-    It says why one cannot be written, and returns the cause by the name of the report.
-    """
+def _files_of_record(run: Run) -> Callable[[], object]:
+    """Return what writes the page and the trace of the run, if it has any, after the last line of the journal."""
     if run.shown.report is None and run.shown.trace is None:
-        return dict
+        return lambda: None
     # Before nodes run: they may hide these modules by files of their own.
     from nfrun.lookback.run_reference import find_run
 
@@ -238,23 +230,15 @@ def _files_of_record(run: Run) -> Callable[[], Mapping[str, Cause]]:
 
         files[f"of the trace ({path})"] = path, lambda found: recorded_trace(found, run.redactor)
 
-    def write() -> Mapping[str, Cause]:
-        stopped: dict[str, Cause] = {}
+    def write() -> None:
         for name, (path, make) in files.items():
             try:
-                text = make(find_run(run.work, None, run.started.run))
-                write_report(path, partial(_write_text, text))
+                content = make(find_run(run.work, None, run.started.run)).encode()
+                write_report(path, lambda file, content=content: file.write(content))  # type: ignore[misc]
             except Exception as error:
-                why = isinstance(error, OSError) and error.strerror
-                run.messages(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")
-                stopped[name] = cause_of(error)
-        return stopped
+                run.stopped_reporters[name] = tell_stopped(name, error, run.messages)
 
     return write
-
-
-def _write_text(text: str, file: IO[bytes]) -> None:
-    file.write(text.encode())
 
 
 def _importer(run: Run, modules: FolderModules) -> Importer:

@@ -14,8 +14,8 @@ import nfrun
 from nfrun.cluster.base import is_local
 from nfrun.core.errors import UsageError
 from nfrun.nodes.sql import INSTALL
-from nfrun.session import cluster_run
-from nfrun.session.cluster_run import check_cluster, cluster_address, cluster_store
+from nfrun.session import cluster_options
+from nfrun.session.cluster_options import check_cluster, cluster_address, cluster_store
 from nfrun.session.options import RunOptions, ValidateOptions
 
 FILE = Path("p.yaml")
@@ -91,13 +91,13 @@ def test_stores_are_absolute_paths_or_addresses(tmp_path: Path, monkeypatch: pyt
 
 
 def test_without_dask_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_run, "find_spec", lambda name: None)
+    monkeypatch.setattr(cluster_options, "find_spec", lambda name: None)
     told = "Dask is not installed: install it with: pip install 'distributed>=2024.1'"
     assert refused(lambda: check_cluster(RunOptions(FILE, executor="dask").where), "--executor") == told
 
 
 def test_json_files_are_for_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_run, "find_spec", lambda name: object())
+    monkeypatch.setattr(cluster_options, "find_spec", lambda name: object())
     options = RunOptions(FILE, executor="dask", handoff="json", fresh=True)
     told = "--handoff json is there to compare on one machine, and not for a cluster"
     assert refused(lambda: check_cluster(options.where, options.where.handoff), "--handoff") == told
@@ -106,7 +106,7 @@ def test_json_files_are_for_one_machine(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_messages_name_packages_as_the_extras_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """nfrun is on no index, so messages name the packages of an extra, and not the extra."""
-    monkeypatch.setattr(cluster_run, "find_spec", lambda name: None)
+    monkeypatch.setattr(cluster_options, "find_spec", lambda name: None)
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     told = {
         "sql": INSTALL,

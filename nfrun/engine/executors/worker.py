@@ -27,7 +27,7 @@ from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.values import frozen, replace
 from nfrun.engine.attempt import AttemptRunner
-from nfrun.engine.attempt_context import AttemptInputs, RunCoroutine
+from nfrun.engine.attempt_context import AttemptInputs, Progress, RunCoroutine
 from nfrun.engine.executors import preload
 from nfrun.engine.executors.pool import Message
 from nfrun.nodes.base import CancelToken, seed_of
@@ -69,6 +69,28 @@ class WorkerConfig:
     folders: tuple[str, ...] = ()
     started: float = 0.0
     unwatched: tuple[Path, ...] = ()
+
+    def watch(self) -> RunWatch | None:
+        """Return what watches what nodes open; None for a run without a work folder."""
+        base = Path(self.pipeline.folder)
+        return None if self.work is None else RunWatch(base, self.work, folders=self.folders, unwatched=self.unwatched)
+
+    def runner(self, order: AttemptOrder, logs: Logs, progress: Progress, **settings: Any) -> AttemptRunner:
+        """Return what makes the attempt of an order. `settings` are more of `AttemptSettings`."""
+        from nfrun.tables.output_files import WorkerStore  # here: the run's process needs no Arrow yet
+
+        spec = order.node
+        return AttemptRunner(
+            replace(self.pipeline, nodes={spec.id: spec}),
+            WorkerStore(Path(order.outputs or self.outputs), fsync=self.fsync),
+            *(self.run_id, self.scratch, self.environ, logs, progress),
+            consumed_here={spec.id: order.consumed},
+            memory_share=self.memory_share,
+            unshared=frozenset({spec.id} if order.unshared else ()),
+            in_files=frozenset({spec.id} if order.in_files else ()),
+            started=self.started,
+            **settings,
+        )
 
 
 @frozen
@@ -215,13 +237,8 @@ class _Worker:
         self._config = config
         self._memo: dict[Any, Any] = {RUN_COROUTINE: self._run_coroutine}
         self._cancel_token: CancelToken | None = None
-        base = Path(config.pipeline.folder)
-        self._watch = (
-            None
-            if config.work is None
-            else RunWatch(base, config.work, folders=config.folders, unwatched=config.unwatched)
-        )
-        self._modules = FolderModules(base, config.folders)
+        self._watch = config.watch()
+        self._modules = FolderModules(Path(config.pipeline.folder), config.folders)
         self._maps: dict[tuple[str, int], PieceSource] = {}  # of mapped nodes, the last used at the end
         self.state = WorkerState()
         self._event_loop: asyncio.Runner | None = None
@@ -246,26 +263,13 @@ class _Worker:
 
     def make(self, order: AttemptOrder, outbox: Outbox) -> Outcome:
         """Make one attempt. Raises Cancelled if SIGTERM comes outside the node's code."""
-        from nfrun.tables.output_files import WorkerStore  # here: the run's process needs no Arrow yet
-
-        config, spec = self._config, order.node
-        runner = AttemptRunner(
-            replace(config.pipeline, nodes={spec.id: spec}),
-            WorkerStore(Path(order.outputs or config.outputs), fsync=config.fsync),
-            config.run_id,
-            config.scratch,
-            config.environ,
-            _Logs(outbox),
-            lambda node, done, total: outbox.send("progress", node, done, total),
+        spec = order.node
+        runner = self._config.runner(
+            *(order, _Logs(outbox), lambda node, done, total: outbox.send("progress", node, done, total)),
             memo=self._memo,
-            consumed_here={spec.id: order.consumed},
             importer=self._modules.importer,
             watch=self._watch,
-            memory_share=config.memory_share,
             process_state=self.state,
-            unshared=frozenset({spec.id} if order.unshared else ()),
-            in_files=frozenset({spec.id} if order.in_files else ()),
-            started=config.started,
             open_maps=self._maps,
             on_begun=lambda *key: outbox.send("begun", *key),
         )
