@@ -51,8 +51,8 @@ def plan(options: PlanOptions, messages: Messages) -> int:
     planned = plan_pipeline(options, messages)
     if planned.decisions is not None:
         gc.enable()  # so that `main` does not wait at exit for a file service that has not answered
-    shown = planned.pipeline, planned.plan, options.shown.format, planned.recorded, planned.decisions
-    print(plan_view(*shown, verbose=options.shown.verbose))
+    shown = planned.pipeline, planned.plan, options.format, planned.recorded, planned.decisions
+    print(plan_view(*shown, verbose=options.verbose))
     return EXIT_OK
 
 

@@ -57,7 +57,7 @@ class ErrorFile:
 
     def __init__(self, path: Path, options: RunOptions) -> None:
         self._path, self._pipeline = path, options.what.pipeline
-        self._check = partial(check_report_files, options.shown, self._pipeline, options.where.work)
+        self._check = partial(check_report_files, options.shown, options.what)
         self._before = self._identity()
 
     def write(self, message: str, problems: Sequence[Diagnostic], messages: Messages) -> None:

@@ -9,12 +9,12 @@ from functools import partial
 from itertools import pairwise
 from math import inf
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import Pipeline, has_expression
 from nfrun.core.selection import parse_selector
-from nfrun.core.values import MISSING, field, fields, mutable
+from nfrun.core.values import Field, field, fields, mutable
 from nfrun.system.runtime import cores
 from nfrun.system.units import LONGEST, parse_duration, parse_size
 
@@ -231,26 +231,10 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
         return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in names)
 
 
-class CombinedOptions(Options):  # noqa: PLW1641
-    """The options of one command as several values, each for those who need it. Made of the options of all by name."""
-
-    parts: ClassVar[Mapping[str, type[Options]]] = {}
-
-    def __init_subclass__(cls) -> None:
-        declared = [option for kind in cls.parts.values() for option in fields(kind)]
-        in_order = [option for group in ("", *_HEADINGS) for option in declared if option.metadata["group"] == group]
-        cls.__dataclass_fields__ = {option.name: option for option in in_order}
-
-    def __init__(self, pipeline: Any = MISSING, **given: Any) -> None:
-        given |= {} if pipeline is MISSING else {"pipeline": pipeline}
-        for name, kind in self.parts.items():
-            own = {option.name for option in fields(kind)}
-            setattr(self, name, kind(**{option: given.pop(option) for option in own & given.keys()}))
-        if given:
-            raise TypeError(f"there is no option {', '.join(given)}")
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in self.parts)
+def in_order_of_help(options: Iterable[Field[Any]]) -> dict[str, Field[Any]]:
+    """Return options by name, below the headings of the help."""
+    declared = [*options]
+    return {one.name: one for group in ("", *_HEADINGS) for one in declared if one.metadata["group"] == group}
 
 
 def refuse_idle(*options: tuple[str, bool, str]) -> None:

@@ -8,11 +8,12 @@ checks are the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from nfrun.core.errors import UsageError
-from nfrun.core.values import MISSING, replace
+from nfrun.core.values import MISSING, fields, replace
 from nfrun.engine.executors.registry import CLUSTERS, EXECUTORS
 from nfrun.session.option_fields import (
     FOREVER,
@@ -22,7 +23,6 @@ from nfrun.session.option_fields import (
     SELECTION,
     SHOWN,
     WORKING,
-    CombinedOptions,
     Options,
     address_option,
     cache_size_option,
@@ -33,6 +33,7 @@ from nfrun.session.option_fields import (
     force_option,
     fresh_option,
     github_option,
+    in_order_of_help,
     json_option,
     no_github_option,
     params_option,
@@ -53,6 +54,10 @@ from nfrun.session.option_fields import (
 from nfrun.system.units import parse_size
 from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
 
+verify_option = partial(
+    flag, "--verify", help="Read all files that nodes read, also large ones that seem unchanged.", group=SELECTION
+)
+
 
 def _file_option(name: str, help_text: str) -> Any:
     """Declare an option with the path of a file that a run writes."""
@@ -61,7 +66,7 @@ def _file_option(name: str, help_text: str) -> Any:
 
 @command_options
 class What(Options):
-    """What runs: a pipeline file, the values of its parameters and inputs, and the selected nodes."""
+    """What runs: a pipeline file with its work folder, the values of parameters and inputs, and the selected nodes."""
 
     pipeline: Path = pipeline_option(default=MISSING)
     given: Mapping[str, str] = params_option()
@@ -105,6 +110,7 @@ class What(Options):
     from_: Sequence[str] = selectors_option("--from", help="Select these nodes and what needs them. Repeatable.")
     until: Sequence[str] = selectors_option("--until", help="Select these nodes and what they need. Repeatable.")
     exclude: Sequence[str] = selectors_option("--exclude", help="Do not select these nodes. Repeatable.")
+    work: Path | None = work_option()
 
 
 @command_options
@@ -114,9 +120,7 @@ class Reuse(Options):
     force: Sequence[str] = force_option()
     fresh: bool = fresh_option(default=None)
     resume: bool = resume_option()
-    verify: bool = flag(
-        "--verify", help="Read all files that nodes read, also large ones that seem unchanged.", group=SELECTION
-    )
+    verify: bool = verify_option()
     keep: bool = flag("--keep", help="Remove no tables at the end of this run, however much they take.", group=KEPT)
     cache_size: int | None = cache_size_option()
     fsync: bool = flag(
@@ -157,20 +161,13 @@ class Shown(Options):
 
 
 @command_options
-class Place(Options):
-    """Where runs are kept, and how many nodes run at once. `slots` is None for those of the profile."""
-
-    slots: int | None = slots_option(default=None)
-    work: Path | None = work_option()
-
-
-@command_options
-class Where(Place):
-    """Where nodes run, and how. `memory` is None for a quarter of the memory.
+class Where(Options):
+    """Where nodes run, and how. `slots` is None for those of the profile, `memory` for a quarter of the memory.
 
     `schedule` and `handoff` are None if they are not given.
     """
 
+    slots: int | None = slots_option(default=None)
     keep_going: bool = flag(
         "-k", "--keep-going", help="After a failure, run what does not depend on it.", group=SELECTION
     )
@@ -233,21 +230,36 @@ class Where(Place):
         _check_cluster(self.executor, self.address, self.store)
 
 
-class RunOptions(CombinedOptions):
-    """The options of `nfrun run`.
+_PARTS: Mapping[str, type[Options]] = {"what": What, "reuse": Reuse, "shown": Shown, "where": Where}
+
+
+class RunOptions(Options):  # noqa: PLW1641  (as of `Options`)
+    """The options of `nfrun run` as four values, each for those who need it. Made of the options of all by name.
 
     A `schedule` or a `handoff` that is given is there for comparison. It means `fresh`, unless that is given too, or
     `resume` or `force` says that other nodes are reused.
     """
 
-    parts: ClassVar = {"what": What, "reuse": Reuse, "shown": Shown, "where": Where}
+    __dataclass_fields__: ClassVar = in_order_of_help(option for part in _PARTS.values() for option in fields(part))
     what: What
     reuse: Reuse
     shown: Shown
     where: Where
 
     def __init__(self, pipeline: Any = MISSING, **given: Any) -> None:
-        super().__init__(pipeline, **given)
+        given |= {} if pipeline is MISSING else {"pipeline": pipeline}
+        for name, part in _PARTS.items():
+            own = {option.name for option in fields(part)} & given.keys()
+            setattr(self, name, part(**{option: given.pop(option) for option in own}))
+        if given:
+            raise TypeError(f"there is no option {', '.join(given)}")
+        self._combine()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in _PARTS)
+
+    def _combine(self) -> None:
+        """Set what options of one part mean for another. Raises UsageError."""
         compares = self.where.schedule is not None or self.where.handoff is not None
         implied = compares and not self.reuse.resume and not self.reuse.force
         reuse = self.reuse = replace(self.reuse, fresh=implied if self.reuse.fresh is None else self.reuse.fresh)
@@ -273,30 +285,15 @@ def _check_cluster(executor: str | None, address: str | None, store: str | None)
 
 
 @command_options
-class PlanReuse(Options):
-    """Which results of earlier runs a run would reuse."""
+class PlanOptions(What):
+    """The options of `nfrun plan`. `slots` is None for those of the profile."""
 
     force: Sequence[str] = force_option(help="Show what would run if these nodes did. Repeatable.")
     fresh: bool = fresh_option(help="Show the plan alone, whatever earlier runs have finished.")
     resume: bool = resume_option(help="Show which nodes would run, and why. This is the default.")
-    verify: bool = flag(
-        "--verify", help="Read all files that nodes read, also large ones that seem unchanged.", group=SELECTION
-    )
-
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
-        refuse_idle(
-            ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
-            ("--force", bool(self.fresh and self.force), "--fresh shows the plan alone"),
-            ("--verify", self.fresh and self.verify, "--fresh shows the plan alone"),
-        )
-
-
-@command_options
-class PlanShown(Options):
-    """How a plan is shown."""
-
+    verify: bool = verify_option()
     json: bool = json_option()
+    slots: int | None = slots_option(default=None)
     format: str = declare(
         "--format", default="text", choices=("text", "json", "mermaid", "dot"), help="How to show it.", group=SHOWN
     )
@@ -305,7 +302,12 @@ class PlanShown(Options):
     def __post_init__(self) -> None:
         Options.__post_init__(self)
         shows_graph = self.format in ("mermaid", "dot")
-        refuse_idle(("--verbose", shows_graph and self.verbose, f"--format {self.format} has no rows"))
+        refuse_idle(
+            ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
+            ("--force", bool(self.fresh and self.force), "--fresh shows the plan alone"),
+            ("--verify", self.fresh and self.verify, "--fresh shows the plan alone"),
+            ("--verbose", shows_graph and self.verbose, f"--format {self.format} has no rows"),
+        )
         if self.json and self.format not in ("text", "json"):
             raise UsageError(f"it means --format json, and --format {self.format} is given: give one of them", "--json")
         if self.json or self.format == "json":
@@ -313,14 +315,7 @@ class PlanShown(Options):
                 setattr(self, name, value)
 
 
-class PlanOptions(CombinedOptions):
-    """The options of `nfrun plan`."""
-
-    parts: ClassVar = {"what": What, "reuse": PlanReuse, "shown": PlanShown, "where": Place}
-    what: What
-    reuse: PlanReuse
-    shown: PlanShown
-    where: Place
+PlanOptions.__dataclass_fields__ = in_order_of_help(fields(PlanOptions))
 
 
 @command_options

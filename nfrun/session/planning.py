@@ -38,27 +38,26 @@ class Planned:
 
 
 def plan_pipeline(options: PlanOptions, messages: Messages, program: Program | None = None) -> Planned:
-    """Plan a pipeline, and find out which nodes would run if the format shows it. Nothing runs or is written.
+    """Plan a pipeline, and find out which nodes would run if `options.format` shows it. Nothing runs or is written.
 
     What killed runs left in the work folder is removed. `program` is what only a program gives. Secrets are redacted
     in `messages` as soon as they are known. Raises SpecError, UsageError, SelectionError and OSError.
     """
     pipeline, shows_reuse = _to_plan(options, messages, program)
-    what, reuse, where = options.what, options.reuse, options.where
-    work = WorkDir.of_pipeline(pipeline, where.work)
+    work = WorkDir.of_pipeline(pipeline, options.work)
     work.remove_left()
-    selection = selection_of(what, reuse.force, pipeline, work)
+    selection = selection_of(options, options.force, pipeline, work)
     messages.warn_all(map(one_line, warnings_of(pipeline)))
-    if what.date and not pipeline.date and shows_reuse:
+    if options.date and not pipeline.date and shows_reuse:
         messages.warn(NO_DATE)
     recorded = read_node_stats(work.timings(pipeline)).durations
-    plan = plan_of(pipeline, slots=slots_of(where.slots, pipeline), estimated_durations=recorded)
+    plan = plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded)
     decisions = None
     if shows_reuse:
         from nfrun.history.cache.run_cache import forecast
 
         force, selected = selection.force, selection.nodes
-        decisions = forecast(pipeline, plan, work, messages.warn, force=force, verify=reuse.verify, selected=selected)
+        decisions = forecast(pipeline, plan, work, messages.warn, force=force, verify=options.verify, selected=selected)
     if selection.nodes is not None:
         plan = selected_plan(plan, selection.nodes)
     return Planned(pipeline, plan, recorded, decisions)
@@ -70,19 +69,18 @@ def _to_plan(options: PlanOptions, messages: Messages, program: Program | None) 
     Where a parameter has no value, these are the nodes as far as the defaults tell them. Raises SpecError.
     """
     read: list[Pipeline] = []
-    what, reuse, work = options.what, options.reuse, options.where.work
-    known, _ = known_checks(what.pipeline, work)
+    known, _ = known_checks(options.pipeline, options.work)
 
     def resolved(given: Mapping[str, str] | None) -> Pipeline:
         more = {"given": given, "run_id": "plan", "to_run": False, "on_read": read.append}
-        return resolve_options(what, work, messages, known, program, **more).pipeline
+        return resolve_options(options, messages, known, program, **more).pipeline
 
-    shows_reuse = not reuse.fresh and options.shown.format in REUSE_FORMATS
-    asked = bool(what.given or what.params_file or (program and program.params))
+    shows_reuse = not options.fresh and options.format in REUSE_FORMATS
+    asked = bool(options.given or options.params_file or (program and program.params))
     try:
-        spec = resolved(what.given)  # the values of parameters may disable nodes
+        spec = resolved(options.given)  # the values of parameters may disable nodes
     except SpecError as error:
-        if asked or reuse.resume or any((reuse.force, what.only, what.from_, what.until, what.exclude)):
+        if asked or options.resume or any((options.force, options.only, options.from_, options.until, options.exclude)):
             raise
         if not any(param.required for one in read for param in one.params.values()):
             raise  # all values are known: a run has the same problems

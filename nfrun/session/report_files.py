@@ -12,7 +12,7 @@ from typing import IO
 
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import WORK_DIR
-from nfrun.session.options import Shown
+from nfrun.session.options import Shown, What
 from nfrun.system.atomic_files import atomic_write, make_folders
 from nfrun.system.std_streams import named_descriptor, open_descriptor
 
@@ -26,13 +26,13 @@ _FILES = {
 _BEGIN = 300  # bytes that are looked at
 
 
-def check_report_files(shown: Shown, pipeline: Path, work: Path | None) -> None:
+def check_report_files(shown: Shown, what: What) -> None:
     """Raise UsageError if a report would overwrite a file that is no such report, such as the pipeline file.
 
     Raises OSError if a file that is there cannot be read.
     """
-    work, given = work or pipeline.parent / WORK_DIR, [*_given(shown)]
-    taken = {pipeline.resolve(): "the pipeline file", work.resolve(): "the work folder"} if given else {}
+    work, given = what.work or what.pipeline.parent / WORK_DIR, [*_given(shown)]
+    taken = {what.pipeline.resolve(): "the pipeline file", work.resolve(): "the work folder"} if given else {}
     for name, path in given:
         check_report_file(path, name, f"--{name}", taken)
         if _is_stream(path):  # which may take several

@@ -63,19 +63,19 @@ def set_up_run(
     redacted in `messages` as soon as they are known. Raises UsageError, SpecError, WorkDirLocked and OSError.
     """
     what, reuse, shown, where = options.what, options.reuse, options.shown, options.where
-    check_report_files(shown, what.pipeline, where.work)
+    check_report_files(shown, what)
     _check_cluster(where, messages)
     cache_budget(reuse.cache_size, os.environ)  # it may be wrong
-    known, checks = known_checks(what.pipeline, where.work)
+    known, checks = known_checks(what.pipeline, what.work)
 
     def resolved_for(run_id: str) -> Resolved:
         more = {"given": what.given, "far": where.executor in CLUSTERS, "absent": [], "run_id": run_id}
-        return resolve_options(what, where.work, messages, known, program, **more)
+        return resolve_options(what, messages, known, program, **more)
 
     resolved = resolved_for(new_run_id(_NO_RUN))
     pipeline, warned = resolved.pipeline, [*map(one_line, warnings_of(resolved.pipeline))]
     messages.warn_all(warned)
-    work = WorkDir.of_pipeline(pipeline, where.work)
+    work = WorkDir.of_pipeline(pipeline, what.work)
     selection = selection_of(what, reuse.force, pipeline, work)
     if reuse.force and not selection.force:
         messages.warn("--force has no effect: no node that it names is selected")
@@ -122,7 +122,7 @@ def known_checks(file: Path, work: Path | None) -> tuple[KnownChecks, Path]:
 
 
 def resolve_options(
-    what: What, work: Path | None, messages: Messages, known: KnownChecks, program: Program | None, **more: Any
+    what: What, messages: Messages, known: KnownChecks, program: Program | None, **more: Any
 ) -> Resolved:
     """Resolve the pipeline of a run or a plan, with `more` arguments of `resolve`. `program` is what a program gives.
 
@@ -139,7 +139,7 @@ def resolve_options(
         profile=what.profile,
         inputs=what.inputs,
         known=known,
-        work=work,
+        work=what.work,
         columns=True,
         **more,
     )

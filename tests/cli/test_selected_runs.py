@@ -57,7 +57,7 @@ class Project:
         pipeline = resolve(self.file, given={}, params_file=None, environ={}, run_id="plan").pipeline
         plan = PlanOptions(self.file, **{name: [selector] for name, selector in options.items()})
         work = WorkDir.of_pipeline(pipeline, None)
-        return sorted(selection_of(plan.what, plan.reuse.force, pipeline, work).nodes or ())
+        return sorted(selection_of(plan, plan.force, pipeline, work).nodes or ())
 
     def statuses(self, **options: Any) -> dict[str, str]:
         """Return the statuses of a run, as its journal and its record have them: they are the same."""

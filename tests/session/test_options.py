@@ -16,7 +16,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES
 from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.session import report_files
-from nfrun.session.option_fields import CombinedOptions, Options, slots_of
+from nfrun.session.option_fields import Options, slots_of
 from nfrun.session.options import PlanOptions, RunOptions
 
 FILE = Path("p.yaml")
@@ -58,9 +58,10 @@ TEXTS: dict[str, Any] = {
 }
 
 
-def flat(options: CombinedOptions) -> dict[str, Any]:
+def flat(options: Any) -> dict[str, Any]:
     """All options by name."""
-    parts = [getattr(options, name) for name in options.parts]
+    is_run = isinstance(options, RunOptions)
+    parts = [options.what, options.reuse, options.shown, options.where] if is_run else [options]
     return {option.name: getattr(part, option.name) for part in parts for option in fields(part)}
 
 
@@ -183,7 +184,7 @@ def test_options_that_contradict_each_other_are_an_error() -> None:
         with pytest.raises(UsageError, match=text) as error:
             make()
         assert error.value.option == option
-    assert PlanOptions(FILE, format="json").shown.json
+    assert PlanOptions(FILE, format="json").json
 
 
 @pytest.mark.parametrize(("name", "choices"), [("executor", ("file", *EXECUTORS, "auto")), ("schedule", (*SCHEDULES,))])
