@@ -45,14 +45,12 @@ def run(options: RunOptions, messages: Messages) -> int:
 
 def plan(options: PlanOptions, messages: Messages) -> int:
     """Print the plan of a pipeline, and unless `fresh` which nodes would run and why."""
-    from nfrun.reports.plan_view import plan_view
     from nfrun.session.planning import plan_pipeline
 
     planned = plan_pipeline(options, messages)
     if planned.decisions is not None:
         gc.enable()  # so that `main` does not wait at exit for a file service that has not answered
-    shown = planned.pipeline, planned.plan, options.format, planned.recorded, planned.decisions
-    print(plan_view(*shown, verbose=options.verbose))
+    print(planned.text(options.format, verbose=options.verbose))
     return EXIT_OK
 
 

@@ -12,7 +12,7 @@ from nfrun.core.values import frozen
 from nfrun.engine.node_stats import read_node_stats
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.missing import warnings_of
-from nfrun.reports.plan_view import REUSE_FORMATS
+from nfrun.reports.plan_view import REUSE_FORMATS, plan_view
 from nfrun.session.option_fields import slots_of
 from nfrun.session.options import PlanOptions
 from nfrun.session.run_setup import NO_DATE, known_checks, resolve_options
@@ -35,6 +35,10 @@ class Planned:
     plan: Plan
     recorded: Mapping[str, float]
     decisions: Mapping[str, ReuseDecision] | None
+
+    def text(self, format: str = "text", *, verbose: bool = False) -> str:
+        """Return the plan as `nfrun plan` shows it."""
+        return plan_view(self.pipeline, self.plan, format, self.recorded, self.decisions, verbose=verbose)
 
 
 def plan_pipeline(options: PlanOptions, messages: Messages, program: Program | None = None) -> Planned:

@@ -66,16 +66,12 @@ class RunnablePipeline(ABC):
 
         The arguments are those of `run`. With `fresh` no reason is looked for. Raises what `run` raises.
         """
-        given = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
+        given = {**locals(), "format": "json"}
         __tracebackhide__ = True
         from nfrun.session.planning import plan_pipeline
 
         with errors_for_programs(PlanOptions, _FIELDS) as messages:
-            files = self._inputs(inputs, profile, work)
-            options = _options(PlanOptions, self._file(), {**given, "inputs": files.paths, "format": "json"})
-            program = Program(plain_params(params), self._built())
-            for change in self._changes():
-                messages.warn(change)
+            options, program, _ = self._taken(PlanOptions, given, messages)
             return Plan(plan_pipeline(options, messages, program), tuple(messages.warnings))
 
     def run(
@@ -123,14 +119,10 @@ class RunnablePipeline(ABC):
         WorkDirLocked if another run of the pipeline is under way, SelectionError if selected nodes lack results of
         others, ClusterError if a cluster refuses the run, HandoffError if the work folder is unusable. And OSError.
         """
-        given = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
+        given = {**locals()}
         __tracebackhide__ = True
         with errors_for_programs(RunOptions, _FIELDS) as messages, ExitStack() as preparing:
-            files = self._inputs(inputs, profile, work)
-            options = _options(RunOptions, self._file(), {**given, "inputs": files.paths})
-            program = Program(plain_params(params), self._built())
-            for change in self._changes():
-                messages.warn(change)
+            options, program, files = self._taken(RunOptions, given, messages)
             _check_executor(options.where.executor, program)
             preparing.enter_context(gc_paused())  # until nodes run
             with set_up_run(options, messages, program=program) as run:
@@ -169,11 +161,22 @@ class RunnablePipeline(ABC):
         document = None if built is None else built.document
         return read_pipeline(file, functions, profile=profile, known=known, document=document)[0]
 
-    def _inputs(self, inputs: Mapping[str, Any], profile: str | None, work: PathLike | None) -> GivenInputs:
-        folder = Path(work) if work is not None else None
-        found = GivenInputs(inputs, lambda: self._read(profile or ""), folder, self._columns)
-        found.write()
-        return found
+    def _taken(
+        self, kind: Any, given: Mapping[str, Any], messages: ProgramMessages
+    ) -> tuple[Any, Program, GivenInputs]:
+        """Return the options of a kind that the arguments of a call make, what only a program gives, and its inputs."""
+        work = Path(given["work"]) if given["work"] is not None else None
+        files = GivenInputs(given["inputs"], lambda: self._read(given["profile"] or ""), work, self._columns)
+        files.write()
+        for name in ("only", "from_", "until", "exclude", "force"):
+            _check_selectors(name, given[name])
+        named = {name: value for name, value in given.items() if name not in _NO_OPTIONS and value is not None}
+        fields = {_FIELDS.get(name, name): value for name, value in named.items()}
+        options = kind(pipeline=self._file(), inputs=files.paths, **fields)
+        program = Program(plain_params(given["params"]), self._built())
+        for change in self._changes():
+            messages.warn(change)
+        return options, program, files
 
     def _columns(self, name: str) -> Mapping[str, str]:
         """Return the types of the columns that the file gives to an input, none without a schema."""
@@ -204,14 +207,6 @@ def load(path: PathLike) -> LoadedPipeline:
     with errors_for_programs():
         found._read()
     return found
-
-
-def _options(kind: Any, file: Path, given: Mapping[str, Any]) -> Any:
-    """Make options of those arguments that are given."""
-    for name in ("only", "from_", "until", "exclude", "force"):
-        _check_selectors(name, given[name])
-    named = {_FIELDS.get(name, name): value for name, value in given.items() if value is not None}
-    return kind(pipeline=file, **named)
 
 
 def _check_selectors(name: str, given: Any) -> None:
@@ -273,10 +268,7 @@ class Plan:
         return dict(as_json(self._planned.pipeline, self._planned.plan, self._planned.decisions))
 
     def __str__(self) -> str:
-        from nfrun.reports.plan_view import plan_view
-
-        planned = self._planned
-        return plan_view(planned.pipeline, planned.plan, "text", planned.recorded, planned.decisions)
+        return self._planned.text()
 
     def __repr__(self) -> str:
         count, runs = len(self._planned.plan.nodes), len(self.runs)
