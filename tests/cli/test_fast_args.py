@@ -18,8 +18,15 @@ from typer.testing import CliRunner
 from nfrun.cli.command_options import BenchOptions, CleanOptions, SchemaOptions
 from nfrun.cli.commands import all_commands
 from nfrun.cli.fast_args import parse_plain
-from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
-from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, ReportOptions, RunsOptions, ShowOptions
+from nfrun.cli.lookback_commands import (
+    LOOKBACK_COMMANDS,
+    DiffOptions,
+    LogsOptions,
+    OpenOptions,
+    ReportOptions,
+    RunsOptions,
+    ShowOptions,
+)
 from nfrun.cli.typer_app import app
 from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING, Field, fields
