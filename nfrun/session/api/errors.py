@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from nfrun.core.errors import Error, HandoffError, SelectionError, SpecError, UsageError
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.text import escape_controls, shortened
+from nfrun.core.text import escape_controls
 from nfrun.core.values import fields, replace
 from nfrun.system.std_streams import Messages
 
@@ -82,13 +82,6 @@ def _argument(option: str, options: Any, names: Mapping[str, str]) -> str:
         if option in found.metadata["flags"]:
             return by_field.get(found.name, found.name)
     return option
-
-
-def only_here(executor: str, functions: Iterable[str]) -> UsageError:
-    """Return the error for functions that cannot be called on this executor, as no other process can import them."""
-    listed = shortened([f"'{name}'" for name in functions], 4)
-    what = f"no other process can import {listed}: put such functions into a module, or leave out executor={executor!r}"
-    return UsageError(what, "--executor")
 
 
 class ProgramMessages(Messages):

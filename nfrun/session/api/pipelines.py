@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, UsageError, one_line
 from nfrun.core.pipeline import NOTHING
+from nfrun.core.text import shortened
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.resolve import functions_of
 from nfrun.pipeline_file.validate import validate_file
@@ -220,11 +221,12 @@ def _check_selectors(name: str, given: Any) -> None:
 
 
 def _check_executor(executor: str, program: Program) -> None:
+    """Raise UsageError for functions that cannot be called on this executor: no other process can import them."""
     functions = program.built.functions if program.built else {}
     if functions and executor not in ("file", "thread", "auto"):
-        from nfrun.session.api.errors import only_here
-
-        raise only_here(executor, functions)
+        listed = shortened([f"'{name}'" for name in functions], 4)
+        what = f"no other process can import {listed}: put such functions into a module"
+        raise UsageError(f"{what}, or leave out executor={executor!r}", "--executor")
 
 
 def _run(run: Run, messages: ProgramMessages, progress: bool | None, on_prepared: Callable[[], object]) -> Result:
