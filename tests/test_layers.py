@@ -31,7 +31,7 @@ cluster 3363
 history 6256
 reports 3454
 lookback 4174
-session 4322
+session 4317
 cli 2515
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package

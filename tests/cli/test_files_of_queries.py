@@ -29,7 +29,7 @@ def write_sales(folder: Path, highest: int) -> None:
 
 
 def run(folder: Path) -> RunResult:
-    done = run_pipeline(RunOptions(folder / "sales.yaml", {}))
+    done = run_pipeline(RunOptions(folder / "sales.yaml"))
     assert done.end.status == "ok", {name: node.failure for name, node in done.record.nodes.items()}
     return done
 

@@ -140,7 +140,7 @@ def one(trial: Trial) -> None:
 
 
 def run(folder: Path, **options: Any) -> RunResult:
-    return run_pipeline(RunOptions(folder / FILE, {}, slots=2, **options))
+    return run_pipeline(RunOptions(folder / FILE, slots=2, **options))
 
 
 def digests(found: RunResult) -> dict[str, str]:
@@ -181,7 +181,7 @@ def beside(trial: Trial, folder: Path, work: Path, budget: int) -> Iterator[bool
     yield False
     ended = started.end()
     rig.clean_words(trial, ended, "the other pipeline")
-    wanted = run_pipeline(RunOptions(folder / OTHER, {}, handoff="memory", work=trial.folder / "other"))
+    wanted = run_pipeline(RunOptions(folder / OTHER, handoff="memory", work=trial.folder / "other"))
     rig.right_outputs(trial, ended, digests(wanted), "the other pipeline")
     trial.count("runs beside another pipeline")
 

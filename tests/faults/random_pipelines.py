@@ -258,7 +258,7 @@ def run(folder: Path, **options: Any) -> Result:
     """Run the pipeline in this process and return its result."""
     for file in folder.glob("out/*"):
         remove(file)
-    done = run_pipeline(RunOptions(folder / FILE, {}, keep_going=True, **options))
+    done = run_pipeline(RunOptions(folder / FILE, keep_going=True, **options))
     nodes = done.record.nodes
     failed = {name: node.failure for name, node in nodes.items() if node.failure is not None}
     looks = {name: table for name, table in done.tables.items() if name.startswith("look") and table is not None}
