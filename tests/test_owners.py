@@ -74,7 +74,6 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
                 "cli.exit_codes",
                 "cli.init_command",
                 "cli.lookback_commands",
-                "cli.plugins_command",
             ),
             "a command",
         )

@@ -1,4 +1,4 @@
-"""Declares the options of `nfrun clean`, `nfrun schema` and `nfrun bench`."""
+"""Declares the options of `nfrun clean`, `nfrun plugins`, `nfrun schema` and `nfrun bench`."""
 
 from __future__ import annotations
 
@@ -39,6 +39,13 @@ class CleanOptions(Options):
     def __post_init__(self) -> None:
         Options.__post_init__(self)
         refuse_idle(("--cache-size", self.all and self.cache_size is not None, "--all removes all tables"))
+
+
+@command_options
+class PluginsOptions(Options):
+    """The options of `nfrun plugins`."""
+
+    json: bool = flag("--json", help="One JSON document, with the static half of each kind.")
 
 
 @command_options

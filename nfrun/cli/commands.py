@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nfrun import __version__
-from nfrun.cli.command_options import BenchOptions, CleanOptions, SchemaOptions
+from nfrun.cli.command_options import BenchOptions, CleanOptions, PluginsOptions, SchemaOptions
 from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
-from nfrun.cli.plugins_command import PluginsOptions, plugins
 from nfrun.core.errors import SpecError, UsageError
 from nfrun.session.option_fields import Options, cache_budget, tells_github
 from nfrun.session.options import PlanOptions, RunOptions, ValidateOptions
@@ -26,6 +25,7 @@ from nfrun.system.processes.process_exit import ImmediateExit
 
 if TYPE_CHECKING:
     from nfrun.core.errors import Diagnostic
+    from nfrun.core.static_half import StaticHalf
     from nfrun.system.std_streams import Messages
 
 _LONGEST_PATH = 4096
@@ -171,6 +171,48 @@ def version() -> int:
     with report_errors():
         print(f"nfrun {__version__}")
     return EXIT_OK
+
+
+def plugins(options: PluginsOptions, messages: Messages) -> int:
+    """List the kinds of plug-ins with their version, package and description. Returns 2 if one is not usable."""
+    from nfrun.core.text import on_one_line
+    from nfrun.nodes.plugins import PluginError, installed_kinds, read_kind
+
+    rows: list[tuple[str, str, str, str]] = []
+    found: list[dict[str, Any]] = []
+    code = EXIT_OK
+    for name, entries in installed_kinds().items():
+        try:
+            half = read_kind(name, entries)
+        except PluginError as error:
+            code = EXIT_USAGE
+            found.append({"name": name, "error": str(error), "hint": error.hint})
+            if not options.json:
+                messages(f"{error} ({error.hint})" if error.hint else str(error))
+            continue
+        found.append(_as_written(half))
+        rows.append((half.name, half.version, half.package, half.description))
+    if options.json:
+        print_json({"kinds": found})
+        return code
+    if not found:
+        messages("no installed package has kinds of node; docs/plugins.md says how to write one")
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+    for row in rows:
+        head = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
+        print(on_one_line(f"{head}  {row[3]}").rstrip())
+    return code
+
+
+def _as_written(half: StaticHalf) -> dict[str, Any]:
+    """Return a static half by the keys that its file has, with the name of the kind and its package."""
+    inputs = {"min": half.least, "max": half.most, "types": [*half.forms]}
+    return {
+        **{"name": half.name, "package": half.package, "version": half.version, "revision": half.revision},
+        **{"description": half.description, "with": dict(half.values), "inputs": inputs, "outputs": dict(half.outputs)},
+        **{"map": half.maps, "executor": [*half.executors], "effects": half.effects, "external": half.external},
+        "env": [*half.env],
+    }
 
 
 def schema(options: SchemaOptions, messages: Messages) -> int:

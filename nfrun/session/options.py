@@ -66,7 +66,7 @@ def _file_option(name: str, help_text: str) -> Any:
 
 @command_options
 class What(Options):
-    """What runs: a pipeline file with its work folder, the values of parameters and inputs, and the selected nodes."""
+    """Says what runs: a pipeline file with its work folder, values of parameters and inputs, and selected nodes."""
 
     pipeline: Path = pipeline_option(default=MISSING)
     given: Mapping[str, str] = params_option()
@@ -115,7 +115,7 @@ class What(Options):
 
 @command_options
 class Reuse(Options):
-    """Which results of earlier runs are reused, and which are kept. `fresh` is None if it is not given."""
+    """Says which results of earlier runs are reused, and what is kept. `fresh` is None if it is not given."""
 
     force: Sequence[str] = force_option()
     fresh: bool = fresh_option(default=None)
@@ -137,7 +137,7 @@ class Reuse(Options):
 
 @command_options
 class Shown(Options):
-    """What people and other programs see of a run."""
+    """Says what people and other programs see of a run."""
 
     json: bool = json_option()
     quiet: bool = flag("-q", "--quiet", help="Print failures only.", group=SHOWN)
@@ -162,7 +162,7 @@ class Shown(Options):
 
 @command_options
 class Where(Options):
-    """Where nodes run, and how. `slots` is None for those of the profile, `memory` for a quarter of the memory.
+    """Says where nodes run, and how. `slots` is None for those of the profile, `memory` for a quarter of the memory.
 
     `schedule` and `handoff` are None if they are not given.
     """

@@ -87,7 +87,7 @@ def _given(shown: Shown) -> Iterator[tuple[str, Path]]:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether a path names a device, a pipe or a descriptor of this process, such as `/dev/stdout`."""
+    """Return whether a path names a device, a pipe or a descriptor of this process, such as `/dev/stdout`."""
     return named_descriptor(path) >= 0 or (path.exists() and not path.is_file())
 
 

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
 BuildReporters: TypeAlias = "Callable[[Run], Iterable[Reporter]]"
 Around: TypeAlias = "Callable[[Run], AbstractContextManager[object]]"
+_WIRED = {"_attempts", "_cache", "_cluster", "_dispatcher", "_instances", "_logs", "_runner", "_store", "_watch"}
 _MOST_FETCHED = 16_000_000  # bytes of a table that is fetched from object storage to show its first rows
 
 
@@ -136,6 +137,7 @@ class Run:
             date=pipeline.date,
         )
         self.stopped_reporters: dict[str, Cause] = {}
+        self._live: Runner | None = None  # while nodes may run
 
     @cached_property
     def plan(self) -> Plan:
@@ -180,15 +182,20 @@ class Run:
             if self._dispatcher.gate_error is not None:
                 self.end = self.end.with_error(self._dispatcher.gate_error)
         self.stopped_reporters |= self._dispatcher.stopped
+        if not self.detached:
+            self._live = None
+            for name in _WIRED & vars(self).keys():  # a program may keep many runs, for their results
+                delattr(self, name)
 
     def cancel(self, why: str) -> None:
         """Cancel the run. Safe to call from any thread and from signal handlers, as `Runner.cancel` says."""
-        self._runner.cancel(why)
+        if (runner := self._live) is not None:
+            runner.cancel(why)
 
     @property
     def detached(self) -> int:
         """The number of nodes that still run, each on a thread, and that the run does not wait for."""
-        return self._runner.detached
+        return 0 if (runner := self._live) is None else runner.detached
 
     def _wire(self, build_reporters: BuildReporters, importer: Importer, placement: Placement) -> None:
         """Make the parts of the run: its store, executors, logs and event dispatcher."""
@@ -205,7 +212,7 @@ class Run:
         self._logs = Logs(self._log, self.folder / LOGS, self.redactor.filter, self._dispatcher.has_room)
         self._end_variables: dict[str, str] = {}  # for the last nodes, which are known when they start
         contention = GilContention()
-        self._runner = Runner(
+        self._live = self._runner = Runner(
             plan,
             self._emit,
             placement=placement.executors,
@@ -317,10 +324,12 @@ class Run:
         remove(self._attempts.scratch, ignore_errors=True)
 
     def _log(self, node: str, level: str, line: str) -> None:
-        self._emit(NodeLogged(self._runner.now(), node, level, line))
+        if (runner := self._live) is not None:
+            self._emit(NodeLogged(runner.now(), node, level, line))
 
     def _progress(self, node: str, done: float, total: float | None) -> None:
-        self._emit(NodeProgressed(self._runner.now(), node, done, total))
+        if (runner := self._live) is not None:
+            self._emit(NodeProgressed(runner.now(), node, done, total))
 
     def _reporters(self, build_reporters: BuildReporters) -> Iterator[Reporter]:
         yield self.record
