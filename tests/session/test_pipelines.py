@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import re
@@ -18,6 +19,8 @@ import pyarrow as pa
 import pytest
 
 import nfrun
+from nfrun.engine.runner import Runner
+from nfrun.history.cache.run_cache import RunCache
 
 PIPELINE = """
 name: demo
@@ -93,6 +96,18 @@ def test_a_run_returns_its_nodes_and_its_outputs(file: Path) -> None:
     assert list(result.nodes)[:3] == ["orders", "clean", "parts"] and len(result.nodes) == 8
     assert result.counts == {"ok": 6}
     assert re.fullmatch(r"<run 1 of demo: ok, 6 ran, .* m?s>", repr(result))
+
+
+def test_results_keep_neither_the_cache_nor_the_runner_of_their_runs(file: Path) -> None:
+    """A program may keep many of them."""
+
+    def left() -> int:
+        gc.collect()
+        return sum(isinstance(found, RunCache | Runner) for found in gc.get_objects())
+
+    before = left()
+    result = nfrun.load(file).run()
+    assert (result.status, left()) == ("ok", before)
 
 
 def test_cells_are_gathered_as_a_node_would_read_them(file: Path) -> None:
