@@ -14,6 +14,9 @@ class EntriesOfNodes:
         """Return the entries of a node, the latest first."""
         raise NotImplementedError
 
+    def last(self, node: str) -> RecordedNode | None:
+        return next(iter(self.of_node(node)), None)
+
     def of_key(self, node: str, key: str) -> Iterator[RecordedNode]:
         yield from self.of_node(node)
 

@@ -31,9 +31,11 @@ def add_line(run: Path, line: Line) -> None:
     text = json.dumps(line)
     with _changed(run) as (db, first):
         values = line.get("node"), line["event"], text, hash_of(f"{run.name} {text}")
-        db.execute("insert into lines values ((select max(id) + 1 from lines where id < ?), ?, ?, ?, ?)", (
-            first + (1 << 24), *values
-        ))  # fmt: skip
+        db.execute(
+            "insert into lines (id, node, event, line, checksum)"
+            " values ((select max(id) + 1 from lines where id < ?), ?, ?, ?, ?)",
+            (first + (1 << 24), *values),
+        )
 
 
 def rewrite_lines(run: Path, rewrite: Callable[[Line], Line | None]) -> None:

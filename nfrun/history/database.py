@@ -50,12 +50,14 @@ if TYPE_CHECKING:
 DATABASE = "history.db"
 _SCHEMA = f"""
 create table runs (
-    ref integer primary key, id text unique, pipeline text, number integer, status text, swept integer default 0
+    ref integer primary key, id text unique, pipeline text, profile text, number integer, status text,
+    swept integer default 0
 );
-create table lines (id integer primary key, node text, event text, line text, checksum integer);
-create table entries (
-    node text, home text, line integer, key integer, definition integer, wrote integer, primary key (node, home)
-) without rowid;
+create table lines (
+    id integer primary key, node text, event text, line text, checksum integer,
+    home text, key integer, definition integer, wrote integer
+);
+create index entries on lines (node, home, key, definition, wrote) where home is not null;
 create table tables (
     home text, file text, pipeline text, number integer, output text, key text, content text, size integer,
     seconds real, cached integer, shown integer, primary key (home, file)
@@ -65,26 +67,24 @@ pragma user_version = {VERSION};
 # The number of a line is that of its run, and behind it 24 bits for its place in the run. So is that of the next line.
 _PLACES = 24
 _OF_RUN = f"lines.id >= ref << {_PLACES} and lines.id < (ref + 1) << {_PLACES}"
-# An entry is known by its node and the run in which that ran. Of several lines with it, the last one counts.
-_ADD_ENTRY = """
-insert into entries values (?, ?, ?, ?, ?, ?) on conflict (node, home) do update set
-    line = excluded.line, key = excluded.key, definition = excluded.definition, wrote = excluded.wrote
-"""
 _ADD_TABLE = """
 insert into tables values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (home, file) do update set
     pipeline = excluded.pipeline, number = excluded.number, output = excluded.output, key = excluded.key,
     content = excluded.content, size = excluded.size, seconds = excluded.seconds, cached = excluded.cached,
     shown = excluded.shown
 """
+# The home of a line with a result is the run in which the node ran, and that of any other line is null. Of several
+# lines with the same home, the last one counts: runs that reuse a result do not make the search longer.
 _FIND_ENTRIES = f"""
-select line from entries join runs on ref = line >> {_PLACES}
-where node = ? and pipeline = ? {{}} order by line desc limit ? offset ?
+select max(lines.id) from lines join runs on ref = lines.id >> {_PLACES}
+where node = ? and home is not null and pipeline = ? {{}} group by home order by 1 desc
 """
 # Conditions for it. Keys and definitions are hashes of 64 bits: lines say whether they are those that were asked for.
 ANY, WITH_KEY, WITH_DEFINITION, WROTE = "", "and (key = ? or wrote)", "and definition = ?", "and wrote"
+WITH_ANY_KEY_AND_PROFILE = "and key is not null and profile = ?"
 _OF_LAST_RUN = f"""
 select id, node, line, checksum from lines, (select max(ref) as ref from runs where pipeline = ?)
-where {_OF_RUN} and event in {RESULTS} order by lines.id
+where {_OF_RUN} and home is not null order by lines.id
 """
 _ENDS = f"""
 select ref, runs.id, first.line, first.checksum, last.line, last.checksum
@@ -192,15 +192,10 @@ class Database(DatabaseFile):
         with self.writing() as db:
             known = dict(db.execute("select id, ref from runs").fetchall())
             gone = {known[run] for run in runs if run in known}
-            lost: set[tuple[str, str]] = set()
             for ref in gone:
                 (id,) = db.execute("delete from runs where ref = ? returning id", (ref,)).fetchone()
-                of_run = (ref << _PLACES, (ref + 1) << _PLACES)
-                lost.update(db.execute("select node, home from entries where line >= ? and line < ?", of_run))
-                db.execute("delete from entries where line >= ? and line < ?", of_run)
-                db.execute("delete from lines where id >= ? and id < ?", of_run)
+                db.execute("delete from lines where id >= ? and id < ?", (ref << _PLACES, (ref + 1) << _PLACES))
                 db.execute("delete from tables where home = ?", (id,))
-            self._find_again(db, lost)
 
     def shrink(self) -> None:
         """Give the space of removed runs back to the system, if there is room for a copy meanwhile."""
@@ -209,43 +204,27 @@ class Database(DatabaseFile):
         with self._lock, suppress(sqlite3.OperationalError):
             self._opened().execute("vacuum")
 
-    def _find_again(self, db: sqlite3.Connection, lost: set[tuple[str, str]]) -> None:
-        """Look for entries of removed runs in those that are left, the latest first."""
-        nodes = {node for node, _ in lost}
-        query = f"select lines.id, runs.id, node, line, checksum from lines join runs on ref = lines.id >> {_PLACES}"
-        for id, run, node, text, checksum in db.execute(f"{query} where event in {RESULTS} order by lines.id desc"):
-            if not lost:
-                return
-            line = _verified(run, text, checksum) if node in nodes else {}
-            entry = _entry_of(run, id, line) if line else None
-            if entry is not None and entry[:2] in lost:
-                lost.remove(entry[:2])
-                db.execute(_ADD_ENTRY, entry)
-
     # -- results -----------------------------------------------------------------------------------------------------
 
-    def entries(self, pipeline: str, node: str, which: str = ANY, *hashes: int) -> Iterator[RecordedNode]:
+    def entries(self, pipeline: str, node: str, which: str = ANY, *values: int | str) -> Iterator[RecordedNode]:
         """Yield the recorded results of a node, the latest run first. A line is read when it is its turn.
 
         A run has several where the node was reused, and then its table was made again: the later one first. `which` is
-        a condition of this module, and `hashes` its values.
+        a condition of this module, and `values` are its values.
         """
         last = self._of_last_run(pipeline).get(node) if which == ANY else None
-        if last is not None and (entry := self._entry(*last)) is not None and entry.node == node:
+        if last is not None and (entry := self._entry(node, *last)) is not None:
             yield entry
-        given, limit = 0, 1 if last is None else 100
-        query, values = _FIND_ENTRIES.format(which), (node, pipeline, *hashes)
-        while rows := self._rows(query, (*values, limit, given)):
-            for (id,) in rows:
-                if last is None or id != last[0]:
-                    found = self._rows("select id, line, checksum from lines where id = ? and node = ?", (id, node))
-                    if found and (entry := self._entry(*found[0])) is not None and entry.node == node:
+        for (id,) in self._rows(_FIND_ENTRIES.format(which), (node, pipeline, *values)):
+            if last is None or id != last[0]:
+                for found in self._rows("select id, line, checksum from lines where id = ?", (id,)):
+                    if (entry := self._entry(node, *found)) is not None:
                         yield entry
-            limit, given = 100, given + len(rows)
 
-    def _entry(self, id: int, text: str, checksum: int) -> RecordedNode | None:
+    def _entry(self, node: str, id: int, text: str, checksum: int) -> RecordedNode | None:
         for (run,) in self._rows("select id from runs where ref = ?", (id >> _PLACES,)):
-            return finished_node(_verified(run, text, checksum), self._folder(run))
+            entry = finished_node(_verified(run, text, checksum), self._folder(run))
+            return entry if entry is not None and entry.node == node else None
         return None
 
     def _of_last_run(self, pipeline: str) -> Mapping[str, tuple[int, str, int]]:
@@ -376,30 +355,27 @@ class RunRows:
         """Add lines. Raises OF_ANOTHER_VERSION for one that is not understood."""
         first = (self._ref << _PLACES) + self._count
         self._count += len(lines)
-        rows, entries = [], []
+        rows: list[tuple[Any, ...]] = []
         tables: list[tuple[Any, ...]] = []
         for id, line in enumerate(lines, first):
             text, kind = json.dumps(line), line["event"]
-            rows.append((id, line.get("node"), kind, text, _checksum(self._run, text)))
+            rows.append((id, line.get("node"), kind, text, _checksum(self._run, text), *_found_by(self._run, line)))
             if kind in RESULTS:
                 tables += _tables_of(self._run, self._header, line) if self._header is not None else ()
-                if (entry := _entry_of(self._run, id, line)) is not None:
-                    entries.append(entry)
             elif kind == "unfinished":
                 self._is_whole = self._is_whole and line["status"] != NOT_SELECTED
             else:
                 self._add_end(kind, line)
         db = self._db
-        db.executemany("insert into lines values (?, ?, ?, ?, ?)", rows)
-        db.executemany(_ADD_ENTRY, entries)
+        db.executemany("insert into lines values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         db.executemany(_ADD_TABLE, tables)
 
     def _add_end(self, kind: str, line: Mapping[str, Any]) -> None:
         if kind == "started":
             self._header = header = contents_of(Path(), [dict(line)]).started
             if header is not None:
-                values = sql_text(header.pipeline), header.number, self._ref
-                self._db.execute("update runs set pipeline = ?, number = ? where ref = ?", values)
+                values = sql_text(header.pipeline), sql_text(header.profile), header.number, self._ref
+                self._db.execute("update runs set pipeline = ?, profile = ?, number = ? where ref = ?", values)
         elif kind == "ended":
             # The outputs of the last good run of all nodes are kept: a run of some shows only some of them.
             status = line["status"] if self._is_whole or line["status"] != "ok" else "part"
@@ -490,12 +466,15 @@ def _verified(run: str, text: Any, checksum: Any) -> dict[str, Any]:
     return found
 
 
-def _entry_of(run: str, id: int, line: Mapping[str, Any]) -> tuple[str, str, int, int | None, int, bool] | None:
-    """Return the row of a result in `entries`, None for one that is refused again: its entry is that of its run."""
-    if line["event"] == "refused" and line["reused"]:
-        return None
+def _found_by(run: str, line: Mapping[str, Any]) -> tuple[str | None, int | None, int | None, bool | None]:
+    """Return the columns of a result by which it is found.
+
+    They are null in lines without one, and where one is refused again: its entry is that of its run.
+    """
+    if line["event"] not in RESULTS or (line["event"] == "refused" and line["reused"]):
+        return None, None, None, None
     key, definition = line["key"] and hash_of(line["key"]), hash_of_definition(line["parts"])
-    return line["node"], line.get("home") or run, id, key, definition, bool(line["wrote"])
+    return line.get("home") or run, key, definition, bool(line["wrote"])
 
 
 def _tables_of(run: str, header: RunHeader | None, line: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

@@ -8,62 +8,30 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING
 
 from nfrun.core.events import OutputRef
 from nfrun.core.output_types import FOLDER, TABLE
 from nfrun.core.values import frozen
-from nfrun.history.database import WITH_DEFINITION, WITH_KEY, WROTE, Database, hash_of, hash_of_definition
+from nfrun.history.database import (
+    WITH_ANY_KEY_AND_PROFILE,
+    WITH_DEFINITION,
+    WITH_KEY,
+    WROTE,
+    Database,
+    hash_of,
+    hash_of_definition,
+)
 from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import NotKeepable, content_of
 
 if TYPE_CHECKING:
     from nfrun.tables.places.stored_outputs import StoredOutputs
-
-_Item = TypeVar("_Item")
-_MOST_COMPARED = 20  # runs of a profile in which a node is looked for, to say what changed
-
-
-class LazyList(Sequence[_Item]):
-    """A list that takes its items from an iterable when they are first asked for. Thread-safe."""
-
-    def __init__(self, items: Iterable[_Item]) -> None:
-        self._items: list[_Item] = []
-        self._left = iter(items)
-        self._lock = threading.Lock()
-
-    @overload
-    def __getitem__(self, index: int) -> _Item: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[_Item]: ...
-
-    def __getitem__(self, index: int | slice) -> _Item | Sequence[_Item]:
-        if isinstance(index, int) and 0 <= index < len(self._items):
-            return self._items[index]
-        last = index.stop if isinstance(index, slice) else index + 1
-        count = last if last is not None and last > 0 else None
-        if count is None or count > len(self._items):
-            with self._lock:
-                left = None if count is None else max(0, count - len(self._items))
-                self._items += islice(self._left, left)
-        return self._items[index]
-
-    def __bool__(self) -> bool:
-        if not self._items:
-            with self._lock:
-                self._items += islice(self._left, 1)
-        return bool(self._items)
-
-    def __len__(self) -> int:
-        return len(self[:])
 
 
 @frozen
@@ -94,12 +62,11 @@ class RunHistory:
     ) -> None:
         self._checksum = checksum
         self._profile = profile
-        self._last_runs = LazyList(islice(self._runs_of_profile(), _MOST_COMPARED))
         self._database = database
         self._pipeline = pipeline
         self._warn = warn
         self._keep_bad = keep_bad
-        self._by_node: dict[str, LazyList[RecordedNode]] = {}
+        self._last: dict[str, RecordedNode | None] = {}  # result of a node
         self._profiles: dict[Path | None, str] = {}  # of runs, by folder
         self._intact: dict[Path, bool] = {}
         self._homes: dict[tuple[Path | None, str], str] = {}
@@ -110,7 +77,8 @@ class RunHistory:
         """Return the last result of a node with a cache key in a run of this profile, or else `last`, that of all."""
         if not self.since(last):
             return last
-        return next((results[last.node] for results in self._last_runs if last.node in results), last)
+        found = self._database.entries(self._pipeline, last.node, WITH_ANY_KEY_AND_PROFILE, self._profile)
+        return next(found, last)
 
     def since(self, entry: RecordedNode) -> str:
         """Return what completes a comparison with a result of a run that had another profile, "" if it had this one."""
@@ -123,33 +91,30 @@ class RunHistory:
             return ""
         return f" since a run with profile '{profile}'" if profile else " since a run without a profile"
 
-    def _runs_of_profile(self) -> Iterator[Mapping[str, RecordedNode]]:
-        """Yield the results of each run with this profile, by node, the latest run first."""
-        for run in self._database.runs(self._pipeline):
-            if run.header.profile == self._profile:
-                journal = self._database.contents(run.folder.name)
-                yield {end.node: end for end in (*journal.finished, *journal.refused) if end.key is not None}
+    def last(self, node: str) -> RecordedNode | None:
+        """Return the latest journal entry of the node, with any cache key or none; None if it has never finished."""
+        if node not in self._last:
+            self._last[node] = next(self._database.entries(self._pipeline, node), None)
+        return self._last[node]
 
-    def of_node(self, node: str) -> Sequence[RecordedNode]:
+    def of_node(self, node: str) -> Iterator[RecordedNode]:
         """Return all journal entries of the node, with any cache key or none, the latest run first."""
-        if node not in self._by_node:
-            self._by_node[node] = LazyList(self._database.entries(self._pipeline, node))
-        return self._by_node[node]
+        return self._database.entries(self._pipeline, node)
 
     def of_key(self, node: str, key: str) -> Iterator[RecordedNode]:
         """Yield the entries of a node with a cache key, the latest run first, and some others.
 
         Among them are those of runs in which the node wrote files: which of its files are in its key depends on that.
         """
-        last = self.of_node(node)[:1]
-        yield from last
-        found = self._database.entries(self._pipeline, node, WITH_KEY, hash_of(key))
-        yield from (entry for entry in found if entry not in last)
+        if (last := self.last(node)) is not None:
+            yield last
+            found = self._database.entries(self._pipeline, node, WITH_KEY, hash_of(key))
+            yield from (entry for entry in found if entry != last)
 
     def has_definition(self, node: str, definition: Mapping[str, str]) -> bool:
         """Return whether a run finished a node with these key inputs, whatever its inputs and files were."""
         of_definition = self._database.entries(self._pipeline, node, WITH_DEFINITION, hash_of_definition(definition))
-        entries = itertools.chain(self.of_node(node)[:1], of_definition)
+        entries = (entry for entry in itertools.chain([self.last(node)], of_definition) if entry is not None)
         return any(definition.items() <= entry.key_inputs.items() for entry in entries)
 
     def that_wrote(self, node: str) -> Iterator[RecordedNode]:

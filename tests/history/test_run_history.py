@@ -62,7 +62,7 @@ class Trial:
 
 def found(history: RunHistory, output: str) -> Path | None:
     """Return the file of an output of the node 'a' that the last run with it left, or one with the same content."""
-    place = history.find(history.of_node("a")[0], output)
+    place = history.find(next(history.of_node("a")), output)
     return None if place is None else place.path
 
 
@@ -81,12 +81,12 @@ def test_the_latest_comes_first(trial: Trial) -> None:
 def test_runs_of_other_pipelines_are_ignored(trial: Trial) -> None:
     trial.run(0, {"a": b"data"}, pipeline="q.yaml")
     assert list(trial.history().of_node("a")) == []
-    assert len(trial.history(pipeline="q.yaml").of_node("a")) == 1
+    assert len([*trial.history(pipeline="q.yaml").of_node("a")]) == 1
 
 
 def test_a_node_finished_without_a_key_is_found_by_name_only(trial: Trial) -> None:
     trial.run(0, {"a": b"data"}, key=None)
-    assert len(trial.history().of_node("a")) == 1
+    assert len([*trial.history().of_node("a")]) == 1
 
 
 def test_entries_are_found_by_key_and_by_definition_without_reading_all_others(

@@ -126,7 +126,7 @@ class WrittenFiles:
         if before is None:
             before = self._before[spec.id] = {spec.id, *ancestors(spec.id, self._nodes)}
         others = [name for name in self._nodes if name not in before]
-        last = (next(iter(self._history.of_node(name)), None) for name in others)
+        last = map(self._history.last, others)
         return _names([end.wrote for end in last if end is not None] + [self._wrote.get(name, {}) for name in others])
 
 

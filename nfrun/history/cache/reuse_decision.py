@@ -164,12 +164,14 @@ class _ReuseDecider:
             return "--force"
         if spec.cache is False:
             return "no module has its function" if spec.body.startswith(f"{PROGRAM}:") else NO_CACHE
-        if not (entries := self._history.of_node(name)):
+        if self._history.last(name) is None:
             return NEVER_FINISHED
         if obstacle := self._keys.obstacle(name):
             return obstacle
         definition = self._keys.definition(name)
-        last = next((end for end in entries if end.key is not None), None)  # the key inputs of others are unknown
+        last = next(
+            (end for end in self._history.of_node(name) if end.key is not None), None
+        )  # the key inputs of others are unknown
         if last and not self._history.has_definition(name, definition):
             for end in (self._history.compared(last), last):  # a run that ends now may have another one
                 if changed := changes(definition_of(end.key_inputs), definition):
@@ -342,7 +344,7 @@ def usable_entries(
         if runs_for_effect(spec, entry):
             reasons.append(f"{'' if entry.outputs else 'it gave no output, so '}{FOR_EFFECT}")
             break
-        elif has_effect(spec, entry) and entry not in history.of_node(spec.id)[:1]:
+        elif has_effect(spec, entry) and entry != history.last(spec.id):
             reasons.append("it has done something else since then")
             break
         elif entry.map is not None and entry.map.failed:
