@@ -19,14 +19,14 @@ import nfrun
 # A package may import those on the lines before its own. It has so many lines of Python at most: who needs more takes
 # them from another package, or says in the commit that raises a number what for.
 LAYERS = """
-core 3955
+core 3956
 system 3881
 tables 7257
-code 6668
-rows 2737
+code 6630
+rows 2689
 nodes 6724
 pipeline_file 6923
-engine 4120
+engine 4111
 cluster 3363
 history 6256
 reports 3454

@@ -134,7 +134,7 @@ class Progressed:
 class Ended:
     """An attempt has ended. Without an `outcome` it is lost, and `lost` says why.
 
-    `records` are the results of a call of a mapped node as they stand in a segment; those that are too long lie in the
+    `records` are the results of a call of a mapped node as they stand in a stream; those that are too long lie in the
     store under the name `stored_records`. `evidence` maps the paths of files with failing rows, as they are in the
     results of checks, to their bytes; of those that are too long, `stored_evidence` has the names in the store. `named`
     are the files in the copy of the project that the node may have read, with their checksums.

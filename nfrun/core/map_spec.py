@@ -98,13 +98,14 @@ class KeptRows:
 
     `folder` is the path of the folder. `run` begins the names of the files that this run writes, and sorts behind those
     of earlier runs. Without `use_kept`, no earlier result is used, otherwise none in files whose names begin with one
-    of `outdated`.
+    of `outdated`. Files whose names sort before `ended` are no longer written.
     """
 
     folder: str
     run: str
     use_kept: bool = True
     outdated: tuple[str, ...] = ()
+    ended: str = ""
 
 
 @frozen

@@ -1,6 +1,6 @@
 """Finds the tables, and the results of calls, that earlier runs have left, and removes what is over the budget.
 
-The results of the calls of mapped nodes are segments, in a folder for each definition. Beside them lie the files that
+The results of the calls of mapped nodes are streams, in a folder for each definition. Beside them lie the files that
 the calls have read (`.reads`), and for each pipeline that uses the folder a file (`.used`) with the number of its last
 run that did, and whether a node with `cache: true` did.
 """
@@ -19,7 +19,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen, replace
 from nfrun.history.database import Database, ListedTable
 from nfrun.history.work_dir import INPUTS, WorkDir
-from nfrun.rows.segment_files import segment_totals, segments_in
+from nfrun.rows.stream_files import streams_in
 from nfrun.system.atomic_files import PARTIAL, atomic_write, make_private, read_regular_file, remove
 from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import is_inside
@@ -269,7 +269,7 @@ def kept_segments(work: Path, last_runs: Mapping[str, int], busy: Collection[str
         )
         number = max((use.number for use in uses), default=0)
         for path in _segments(folder):
-            seconds = 0.0 if protected else segment_totals(path)[1]
+            seconds = 0.0 if protected else _seconds(path)
             found.append(KeptTable(path, _size(path), seconds, number, protected))
     return found
 
@@ -307,7 +307,7 @@ def leftovers(folder: Path, removed: Collection[Path]) -> Sequence[Path]:
 
 def _segments(folder: Path) -> list[Path]:
     with suppress(HandoffError):
-        return segments_in(folder)
+        return streams_in(folder)
     return []
 
 
@@ -324,6 +324,15 @@ def _use(path: Path) -> FolderUse | None:
         if isinstance(pipeline, str) and isinstance(number, int):
             return FolderUse(pipeline, number, found.get("cached") is True, found.get("unfinished") is True)
     return None
+
+
+def _seconds(path: Path) -> float:
+    """Return how many seconds the calls with the results in a stream took."""
+    from nfrun.rows.results import read_stream  # most commands need no Arrow
+
+    with suppress(HandoffError, FileNotFoundError):
+        return sum(max(0.0, record.seconds) for record in read_stream(path))
+    return 0.0
 
 
 def _size(path: Path) -> int:

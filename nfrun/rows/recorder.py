@@ -1,44 +1,74 @@
-"""Keeps what the function returned for a piece, and writes it to a segment: in the background, or at once."""
+"""Keeps what the function returned for a piece, and writes it to a stream: in the background, or at once."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from xxhash import xxh3_64_digest
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import PiecePath
 from nfrun.core.observation import Observation, merged
 from nfrun.core.values import frozen
 from nfrun.rows.piece import Piece
-from nfrun.rows.read_files import ENDING as READS
-from nfrun.rows.read_files import ReadFiles
 from nfrun.rows.returned import Computed, PlainRows, computed_by_type, computed_rows, plain_rows, together
 from nfrun.rows.row_keys import KEY_BYTES
-from nfrun.rows.segments import SegmentFile, encoded, records_in
+from nfrun.rows.stream_files import READS, ReadFiles
+from nfrun.rows.streams import Result, StreamFile, encoded, join_results
 from nfrun.tables.ipc import open_file
 from nfrun.tables.stored_form import frozen as frozen_table
-from nfrun.tables.stored_form import has_dictionary, read_all
+from nfrun.tables.stored_form import read_all
 
 if TYPE_CHECKING:
     from nfrun.code.watch.run_watch import RunWatch
 
 _DELAY = 0.03  # seconds; a result is on disk 50 ms after its call has ended
 _MOST_BYTES = 4 << 20  # that wait to be written
+_CHECKSUM_BYTES = 8  # before records that another machine sends
 
 
-class Recorder(ABC):
-    """Keeps results of pieces. With `explode`, a row gives several."""
+@frozen
+class WorkerData:
+    """The data with which a worker process computes pieces of a mapped node.
 
-    def __init__(self, *, explode: bool) -> None:
-        self._explode = explode
+    `input` is the path of the Arrow IPC file of the mapped input. `folder` and `files` are where streams go, and how
+    their names begin. `reads` are the files that count for the results already, as in `ReadFiles`. If they are `sent`,
+    results are not written there, but taken for the process of the run, and so is what the calls have read.
+    """
+
+    input: str
+    folder: str
+    files: str
+    explode: bool
+    reads: Mapping[str, str]
+    sent: bool = False
+
+
+class ResultWriter:
+    """Writes results of pieces to a stream, or to what stands in for one. Thread-safe.
+
+    With `explode`, a row gives several.
+
+    With `at_once`, a result is on disk when `add` returns. Otherwise results that arrive within 30 ms become one
+    record, so that results of single rows take little space. If much waits, `add` writes it, so that the memory is
+    bounded. Nothing is synced: results survive the end of the process, not that of the machine.
+    """
+
+    def __init__(self, file: StreamFile | SentRecords, *, explode: bool = False, at_once: bool = False) -> None:
+        self._file, self._explode, self._at_once = file, explode, at_once
+        self._waiting: list[tuple[bytes, Computed | PlainRows, float]] = []
+        self._waiting_bytes = 0
+        self._error: HandoffError | None = None
+        self._closed = False
+        self._change = threading.Condition()
+        self._writing = threading.Lock()  # held while the file is written; taken before `_change`
+        self._thread: threading.Thread | None = None
 
     def record(self, piece: Piece, value: Any, seconds: float = 0.0) -> None:
         """Keep what the function returned for a piece: a table or reader if it takes the table.
@@ -63,69 +93,11 @@ class Recorder(ABC):
         """Keep a key that stands for no rows. Raises HandoffError."""
         self.add(key, Computed(pa.table({}), (0,)), 0.0)
 
-    @abstractmethod
     def add(self, keys: bytes, computed: Computed | PlainRows, seconds: float) -> None:
-        """Keep the result of a call: the keys of its units, their rows, and the seconds that it took."""
+        """Write the result of a call: the keys of its units, their rows, and the seconds that it took.
 
-    @abstractmethod
-    def close(self) -> None:
-        """Keep what is left, and nothing more."""
-
-
-def _keys_of(piece: Piece, rows: Sequence[int]) -> bytes:
-    """Return the keys of some rows of a piece, by their indices; of all rows for none."""
-    keys = piece.keys
-    return b"".join([keys[KEY_BYTES * i : KEY_BYTES * (i + 1)] for i in rows]) if rows else keys
-
-
-@frozen
-class WorkerData:
-    """The data with which a worker process computes pieces of a mapped node.
-
-    `input` is the path of the Arrow IPC file of the mapped input. `folder` and `files` are where segments go, and how
-    their names begin. `reads` are the files that count for the results already, as in `ReadFiles`. If they are `sent`,
-    results are not written there, but taken for the process of the run, and so is what the calls have read.
-    """
-
-    input: str
-    folder: str
-    files: str
-    explode: bool
-    reads: Mapping[str, str]
-    sent: bool = False
-
-
-@frozen
-class Result:
-    """The result of calls: the keys of their units, their rows, and how many seconds they took."""
-
-    keys: bytes
-    computed: Computed
-    seconds: float
-
-
-class ResultWriter(Recorder):
-    """Writes results to a segment of its own. Thread-safe.
-
-    With `at_once`, a result is on disk when `add` returns. Otherwise results that arrive within 30 ms become one
-    record, so that results of single rows take little space. If much waits, `add` writes it, so that the memory is
-    bounded. Nothing is synced: results survive the end of the process, not that of the machine.
-    """
-
-    def __init__(self, folder: Path, name: str, *, explode: bool = False, at_once: bool = False) -> None:
-        super().__init__(explode=explode)
-        self._file = SegmentFile(folder, name)
-        self._at_once = at_once
-        self._waiting: list[tuple[bytes, Computed | PlainRows, float]] = []
-        self._waiting_bytes = 0
-        self._error: HandoffError | None = None
-        self._closed = False
-        self._change = threading.Condition()
-        self._writing = threading.Lock()  # held while the file is written; taken before `_change`
-        self._thread: threading.Thread | None = None
-
-    def add(self, keys: bytes, computed: Computed | PlainRows, seconds: float) -> None:
-        """Write the result of a call. Raises HandoffError, also for an earlier result that could not be written."""
+        Raises HandoffError, also for an earlier result that could not be written.
+        """
         with self._change:
             self._raise_error()
             if self._closed:
@@ -143,13 +115,13 @@ class ResultWriter(Recorder):
             self.flush()
 
     def add_records(self, records: bytes) -> None:
-        """Write results of calls that another machine has made, as `SentResults` gave them. Raises HandoffError."""
-        known = list(records_in(pa.py_buffer(records)))
-        if sum(record.size for record in known) != len(records) or not all(record.is_intact() for record in known):
+        """Write results of calls that another machine has made, as `SentRecords` gave them. Raises HandoffError."""
+        checksum, data = records[:_CHECKSUM_BYTES], records[_CHECKSUM_BYTES:]
+        if xxh3_64_digest(data) != checksum:
             raise HandoffError("the results of a call were damaged on their way")
         with self._writing:
             if not self._closed:
-                self._file.append(records)
+                self._file.append(data)
 
     def flush(self) -> None:
         """Write all results that were added. Raises HandoffError."""
@@ -157,7 +129,7 @@ class ResultWriter(Recorder):
             with self._change:
                 waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
             if waiting:
-                self._file.append(_encoded(waiting))
+                self._file.append(encoded(join_results(_results(waiting))))
         with self._change:
             self._raise_error()
 
@@ -194,31 +166,36 @@ class ResultWriter(Recorder):
                     self._error = error
 
 
-class SentResults(Recorder):
-    """Keeps results of calls in memory, in the form of records, until they are taken. Thread-safe."""
+def _keys_of(piece: Piece, rows: Sequence[int]) -> bytes:
+    """Return the keys of some rows of a piece, by their indices; of all rows for none."""
+    keys = piece.keys
+    return b"".join([keys[KEY_BYTES * i : KEY_BYTES * (i + 1)] for i in rows]) if rows else keys
 
-    def __init__(self, *, explode: bool = False) -> None:
-        super().__init__(explode=explode)
-        self._records: list[bytes] = []
 
-    def add(self, keys: bytes, computed: Computed | PlainRows, seconds: float) -> None:
-        """Keep the result of a call."""
-        self._records.append(_encoded([(keys, computed, seconds)]))
+class SentRecords:
+    """Records of results that are kept in memory until they are taken, in place of a `StreamFile`."""
+
+    def __init__(self) -> None:
+        self._records: list[pa.Buffer] = []
+
+    def append(self, records: pa.Buffer) -> None:
+        """Keep records."""
+        self._records.append(records)
 
     def take(self) -> bytes:
-        """Return the records of all results since the last time, for `ResultWriter.add_records`."""
-        taken, self._records = self._records, []
-        return b"".join(taken)
+        """Return all records since the last time, behind their checksum, for `ResultWriter.add_records`."""
+        taken, self._records = b"".join(self._records), []
+        return xxh3_64_digest(taken) + taken if taken else b""
 
     def close(self) -> None:
-        """Drop the results."""
+        """Drop the records."""
         self._records.clear()
 
 
 class WorkerMap:
     """The pieces of a mapped input in a worker process, which gets those of an order by `take`.
 
-    It has the methods of `OpenMap` by which calls are made. A result is in a segment of its own when `record` returns,
+    It has the methods of `OpenMap` by which calls are made. A result is in a stream of its own when `record` returns,
     so that nothing is sent to the run's process, unless it is taken by `take_records`. `seen` is what the calls of the
     last order have used. `on_piece` is called with the piece of each call. Raises HandoffError if the input cannot be
     mapped.
@@ -233,7 +210,7 @@ class WorkerMap:
     ) -> None:
         # The first table that a process makes of values takes a hundred times as long: that shall not delay the first
         # result.
-        encoded(b"", None, together([PlainRows((("", str),), (("",),))]), 0.0)
+        encoded([Result(b"", Computed(together([PlainRows((("", str),), (("",),))])), 0.0)])
         self.inputs = inputs
         self._watch, self._known = watch, 0
         self._on_piece = on_piece
@@ -241,14 +218,15 @@ class WorkerMap:
         self._whole = open_file(Path(data.input))
         self._reads: ReadFiles | None = None
         self.take_records: Callable[[], bytes] = bytes
-        results: Recorder
+        file: StreamFile | SentRecords
         if data.sent:
-            results = sent = SentResults(explode=data.explode)
+            file = sent = SentRecords()
             self.take_records = sent.take
         else:
             files, folder = f"{data.files}-{os.urandom(6).hex()}", Path(data.folder)
             self._reads = ReadFiles(folder / f"{files}{READS}", data.reads)
-            results = ResultWriter(folder, files, explode=data.explode, at_once=True)
+            file = StreamFile(folder, files)
+        results = ResultWriter(file, explode=data.explode, at_once=True)
         self.record, self.close = results.record, results.close
         self.seen: Observation | None = None
         self.cpu = self.gil_wait = 0.0  # of the last order
@@ -284,10 +262,6 @@ class WorkerMap:
             self._reads.add(seen.reads, seen.obstacle)
 
 
-def _encoded(waiting: Iterable[tuple[bytes, Computed | PlainRows, float]]) -> bytes:
-    return b"".join(map(_record, join_results(_results(waiting))))
-
-
 def _results(waiting: Iterable[tuple[bytes, Computed | PlainRows, float]]) -> list[Result]:
     """Return the results as tables: of plain rows with the same columns, one."""
     found: list[Result] = []
@@ -301,35 +275,3 @@ def _results(waiting: Iterable[tuple[bytes, Computed | PlainRows, float]]) -> li
         table = together([plain for _, plain, _ in group])
         found.append(Result(b"".join([keys for keys, *_ in group]), Computed(table), sum(each[2] for each in group)))
     return found
-
-
-def _record(result: Result) -> bytes:
-    return encoded(result.keys, result.computed.counts, result.computed.table, result.seconds)
-
-
-def join_results(results: Sequence[Result]) -> list[Result]:
-    """Join the results whose tables have the same columns."""
-    groups: list[list[Result]] = []
-    for result in results:
-        group = next((group for group in groups if _fits(group[0].computed, result.computed)), None)
-        if group is None:
-            groups.append([result])
-        else:
-            group.append(result)
-    return [_together(group) if len(group) > 1 else group[0] for group in groups]
-
-
-def _fits(one: Computed, other: Computed) -> bool:
-    if (one.counts is None) != (other.counts is None) or not one.table.schema.equals(other.table.schema, True):
-        return False
-    return not has_dictionary(pa.struct(one.table.schema))
-
-
-def _together(results: Sequence[Result]) -> Result:
-    counts = [result.computed.counts for result in results]
-    whole = pa.concat_tables([result.computed.table for result in results])
-    with suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):  # unions, or more than 2 GB of text
-        whole = whole.combine_chunks()
-    every = None if counts[0] is None else tuple(count for found in counts for count in found or ())
-    keys, seconds = b"".join(result.keys for result in results), sum(result.seconds for result in results)
-    return Result(keys, Computed(whole, every), seconds)

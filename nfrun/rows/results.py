@@ -5,7 +5,8 @@ Keys are found among others in parts, so that millions of them need little memor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from nfrun.core.errors import HandoffError
+from nfrun.rows.old_segments import old_records_in
 from nfrun.rows.piece import int64_array
 from nfrun.rows.row_keys import key_array
-from nfrun.rows.segment_files import segments_in
-from nfrun.rows.segments import Record, read_segment
+from nfrun.rows.stream_files import STREAM, streams_in
+from nfrun.rows.streams import Record, records_in
+from nfrun.system.os_errors import reason
 
 _AT_ONCE = 1 << 16  # positions
 _PART_KEYS = 1 << 20  # in a part: their hash table takes about 50 MB
@@ -75,19 +79,33 @@ class Results:
         self.starts = [*accumulate((len(record.keys) for record in self.records), initial=0)]
 
 
-def kept_records(folder: Path, prefix: str = "", *, without: tuple[str, ...] = (), since: str = "") -> list[Record]:
-    """Return the records in the segments of a folder whose names begin with `prefix`, those of the last run first.
+def kept_records(folder: Path, prefix: str = "", *, without: tuple[str, ...] = ()) -> list[Record]:
+    """Return the records in the streams of a folder whose names begin with `prefix`, those of the last run first.
 
-    Leaves out those whose names begin with one of `without`, or are sorted before `since`. Raises HandoffError.
+    Leaves out those whose names begin with one of `without`. Raises HandoffError.
 
-    A segment that is removed meanwhile has its records in another by then, so the folder is read again.
+    A stream that is removed meanwhile has its records in another by then, so the folder is read again.
     """
     while True:
         with suppress(FileNotFoundError):
-            paths = [
-                path for path in segments_in(folder, prefix) if path.name >= since and not path.name.startswith(without)
-            ]
-            return [record for path in reversed(paths) for record in read_segment(path)]
+            paths = [path for path in streams_in(folder, prefix) if not path.name.startswith(without)]
+            return [record for path in reversed(paths) for record in read_stream(path)]
+
+
+def read_stream(path: Path) -> Iterator[Record]:
+    """Yield the records in a file, as views of it, which is mapped. None if it is no stream of this format.
+
+    Records are not checked, see `Record.is_intact`. Raises FileNotFoundError, and HandoffError if it cannot be read.
+    """
+    try:
+        if not path.stat().st_size:
+            return
+        whole = pa.memory_map(os.fsencode(path), "r").read_buffer()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise HandoffError(f"cannot read {path}: {reason(error)}", error) from error
+    yield from records_in(whole) if path.suffix == STREAM else old_records_in(whole)
 
 
 def positions_in(keys: Keys, known: Keys) -> pa.Array:

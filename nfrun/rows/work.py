@@ -15,15 +15,15 @@ import pyarrow as pa
 from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import KeptRows, MapSpec
 from nfrun.core.text import ellipsize
-from nfrun.rows.compaction import compact, remove_replaced
 from nfrun.rows.cut import Cut, Halves, adjacent_or_listed, cut, halved_key, part_of, piece_keys
 from nfrun.rows.joined import CallError, Found, failed_rows, failed_slices, joined_pieces, joined_rows
+from nfrun.rows.merge import are_scattered, merge_streams
 from nfrun.rows.piece import Piece
-from nfrun.rows.read_files import ENDING as READS
-from nfrun.rows.read_files import ReadFiles
 from nfrun.rows.recorder import ResultWriter, WorkerData
 from nfrun.rows.results import Results, are_distinct, kept_records, positions_in
 from nfrun.rows.row_keys import KEY_BYTES, key_array, row_keys
+from nfrun.rows.stream_files import READS, ReadFiles
+from nfrun.rows.streams import StreamFile
 from nfrun.tables.digest import dictionary_digests
 
 _WITH_DICTIONARY = ("arrow", "chunked", "pandas", "polars")  # forms of a column that show the values of a dictionary
@@ -35,7 +35,7 @@ class MapWork:
     """The pieces of an input and their results.
 
     `columns` are those of the input that the function takes, None if it takes the table. `name` is that of the node,
-    and of the column that the function does not name. Results are written to segments as `kept` says. Unless
+    and of the column that the function does not name. Results are written to streams as `kept` says. Unless
     `spec.reuse` is false, results are found by the values that the function gets, so equal rows are computed once.
 
     A unit is a row if the function takes columns, otherwise a piece of the `Cut`. A piece is named by its path: `(3,)`
@@ -55,10 +55,10 @@ class MapWork:
     ) -> None:
         self._table, self._spec, self._columns, self._name = table, spec, columns, name
         self._folder = folder = Path(kept.folder)
-        self._run = kept.run
+        self._ended = kept.ended
         self._files = f"{kept.run}-{os.urandom(6).hex()}"
         self._reads = ReadFiles(folder / f"{self._files}{READS}")
-        self._recorder = ResultWriter(folder, self._files, explode=spec.explode)
+        self._recorder = ResultWriter(StreamFile(folder, self._files), explode=spec.explode)
         self.record, self.add_records = self._recorder.record, self._recorder.add_records
         self._cut = None if columns is not None else cut(table, spec)
         self._batch = 1 if self._cut is not None else spec.rows_per_call
@@ -66,6 +66,7 @@ class MapWork:
         self._key_data = memoryview(self._keys.buffers()[1])
         self._uses_kept = spec.reuse and kept.use_kept
         self._kept = Results(kept_records(folder, without=kept.outdated) if self._uses_kept else [])
+        self._is_scattered = are_scattered(self._kept.records)
         self._halves = Halves(table, self._note_halved, by_content=spec.reuse)
         if self._kept.records and self._cut is not None and spec.batch:
             self._recall_halves(self._cut)
@@ -213,12 +214,15 @@ class MapWork:
         return failed_rows(self._table.select(list(self._spec.by)), firsts)
 
     def close(self) -> None:
-        """Write all results, close the segment, and put small ones together. Raises HandoffError."""
+        """Write all results, close the stream, and write small ones as one. Raises HandoffError."""
         self._recorder.close()
         if self._spec.reuse and self._to_compute:
-            if not self._uses_kept:
-                remove_replaced(self._folder, self._files)
-            compact(self._folder)
+            merge_streams(
+                self._folder,
+                lambda name: name < self._ended or name.startswith(self._files),
+                replaced=not self._uses_kept,
+                scattered=self._is_scattered,
+            )
 
     def _unit_keys(self) -> pa.FixedSizeBinaryArray:
         if not self.rows and self._cut is None:
@@ -311,12 +315,9 @@ class MapWork:
         import pyarrow.compute as pc
 
         new = Results(kept_records(self._folder, self._files))
+        self._is_scattered = self._is_scattered or are_scattered(new.records)
         keys = self._keys if self._found is None else self._keys.filter(self._found.is_null())
         positions = new.find(keys)
-        if self._spec.reuse and positions.null_count > len(self._failed):
-            # Another run has put a segment of a worker that died together with others.
-            new = Results(kept_records(self._folder, since=self._run))
-            positions = new.find(keys)
         if self._found is None:
             return new, positions
         found = pc.replace_with_mask(self._found, self._found.is_null(), pc.add(positions, self._kept.starts[-1]))

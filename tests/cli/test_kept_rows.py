@@ -186,10 +186,10 @@ def test_nothing_is_kept_of_a_node_that_says_so(setting: str, trial: Trial) -> N
     trial.edit(
         "inputs: rows, map: rows}", f"inputs: rows, {setting if 'map' in setting else f'map: rows, {setting}'}}}"
     )
-    before = sorted(path.name for path in (trial.path / ".nfrun/map").rglob("*.segment"))
+    before = sorted(path.name for path in (trial.path / ".nfrun/map").rglob("*.arrows"))
     for _ in range(2):
         assert trial.new("--force", "size")["size"] == 1000
-    assert sorted(path.name for path in (trial.path / ".nfrun/map").rglob("*.segment")) == before
+    assert sorted(path.name for path in (trial.path / ".nfrun/map").rglob("*.arrows")) == before
 
 
 def test_a_file_that_calls_read_counts_for_all_rows(tmp_path: Path, here: Here) -> None:
@@ -250,7 +250,7 @@ def test_results_over_the_budget_are_removed_but_for_those_of_nodes_with_cache(t
     trial = Trial(tmp_path, here)
     trial.edit("map: rows}\n  scaled", "map: rows, cache: true}\n  scaled")
     trial.run("--cache-size", "0")
-    assert len([*(tmp_path / ".nfrun/map").rglob("*.segment")]) == 1
+    assert len([*(tmp_path / ".nfrun/map").rglob("*.arrows")]) == 1
     trial.edit('"steps:rows"', '"steps:rows", with: {new: [7000]}')
     assert trial.new() == {"size": 1, "scaled": 1001, "part": 1001}
     here(tmp_path, "clean", "p.yaml", "--all")

@@ -21,7 +21,7 @@ from nfrun.core.pipeline import Gather, Input, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.executors.worker import AttemptOrder
 from nfrun.rows.piece import Piece
-from nfrun.rows.segments import records_in
+from nfrun.rows.streams import START, Record, records_in
 from tests.tables.s3_server import S3Server
 
 FILES = {
@@ -220,6 +220,10 @@ MAP = MapSpec("table", form=MapForm(False, ("n",), batches={"n": "list"}))
 KEYS = [bytes([i]) * 16 for i in range(3)]
 
 
+def sent(records: bytes) -> list[Record]:
+    return [*records_in(pa.py_buffer(START + records[8:]))]
+
+
 def test_calls_of_a_mapped_node_give_their_results_and_share_an_instance(tmp_path: Path) -> None:
     trial = Trial(tmp_path / "run", f"test_calls of {os.getpid()}", FILES)
     over, spec = trial.put("table", N), trial.spec("python", "steps:Doubler", {"table": N}, map=MAP)
@@ -228,7 +232,7 @@ def test_calls_of_a_mapped_node_give_their_results_and_share_an_instance(tmp_pat
         ended = trial.make(trial.calls(spec, over, tuple(pieces), call))
         assert ended.outcome is not None
         assert (ended.outcome.failure, ended.outcome.call, ended.outcome.made) == (None, call, 1)
-        (record,) = records_in(pa.py_buffer(ended.records))
+        (record,) = sent(ended.records)
         assert record.keys.buffers()[1].to_pybytes() == pieces[0].keys
         rows += record.table().to_pylist()
     assert [row["twice"] for row in rows] == [2, 4, 6]
@@ -242,8 +246,8 @@ def test_large_results_of_calls_are_stored(trial: Trial) -> None:
     spec = trial.spec("python", "steps:wide", {"table": N}, map=replace(MAP, form=MapForm(False, ("n",), per_row=True)))
     ended = trial.make(trial.calls(spec, trial.put("table", N), (Piece(b"".join(KEYS), 0, 3),)))
     assert ended.records == b""
-    (record,) = records_in(pa.py_buffer(trial.place.get(ended.stored_records).read_bytes()))
-    assert record.rows == 3
+    (record,) = sent(trial.place.get(ended.stored_records).read_bytes())
+    assert record.table().num_rows == 3
     trial.place.remove([ended.stored_records])
 
 
@@ -253,7 +257,7 @@ def test_scripts_are_called_for_pieces(trial: Trial) -> None:
     ended = trial.make(trial.calls(spec, trial.put("table", N), (Piece(KEYS[0], 0, 3, row_wise=False),)))
     assert ended.outcome is not None
     assert ended.outcome.failure is None, ended.outcome.failure
-    (record,) = records_in(pa.py_buffer(ended.records))
+    (record,) = sent(ended.records)
     assert record.table().to_pylist() == [{"m": "11"}, {"m": "12"}, {"m": "13"}]
 
 

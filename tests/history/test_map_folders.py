@@ -14,16 +14,17 @@ from nfrun.history.database import Database
 from nfrun.history.kept_tables import FolderUse, folder_uses, kept_segments, leftovers, mark_used, segment_bytes
 from nfrun.history.prune import PrunePlan, plan_prune
 from nfrun.history.work_dir import WorkDir
-from nfrun.rows.segments import SegmentFile, encoded
+from nfrun.rows.returned import Computed
+from nfrun.rows.streams import Result, StreamFile, encoded
 
 
 def add(work: Path, definition: str, run: int, *, seconds: float = 1.0, rows: int = 10) -> Path:
     folder = work / "map" / definition
-    segment = SegmentFile(folder, f"{run:010}-{definition}")
+    stream = StreamFile(folder, f"{run:010}-{definition}")
     keys = b"".join(i.to_bytes(16, "little") for i in range(rows))
-    segment.append(encoded(keys, None, pa.table({"n": list(range(rows))}), seconds))
-    segment.close()
-    return sorted(folder.glob(f"{run:010}*.segment"))[0]
+    stream.append(encoded([Result(keys, Computed(pa.table({"n": list(range(rows))})), seconds)]))
+    stream.close()
+    return sorted(folder.glob(f"{run:010}*.arrows"))[0]
 
 
 def use(work: Path, definition: str, number: int, pipeline: str = "p.yaml", **more: bool) -> None:

@@ -14,6 +14,7 @@ from nfrun.rows.recorder import ResultWriter
 from nfrun.rows.results import kept_records
 from nfrun.rows.returned import PlainRows, computed_rows, plain_rows, together
 from nfrun.rows.row_keys import KEY_BYTES
+from nfrun.rows.streams import StreamFile
 
 PLAIN: list[Any] = [
     {"a": [1, -(1 << 63)], "b": ("x", "é")},
@@ -77,7 +78,7 @@ def test_what_the_function_changes_later_does_not_count() -> None:
 
 
 def test_the_results_of_many_calls_become_one_table_for_all_columns_of_one_type(tmp_path: Path) -> None:
-    writer = ResultWriter(tmp_path, "0000000001-a")
+    writer = ResultWriter(StreamFile(tmp_path, "0000000001-a"))
     returned = [[{"a": i, "b": "x" * i}] if i % 3 else [{"a": i / 2}] for i in range(30)]
     with writer._writing:  # the thread waits until all have been added
         for i, value in enumerate(returned):

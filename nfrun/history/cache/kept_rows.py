@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +28,8 @@ from nfrun.history.cache.reuse_decision import ReuseDecision
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.kept_tables import FolderUse, mark_used
 from nfrun.history.run_history import reader_digest, table_path
-from nfrun.rows.read_files import ENDING as READS
-from nfrun.rows.read_files import files_read, write_reads
+from nfrun.history.work_dir import run_number
+from nfrun.rows.stream_files import READS, files_read, write_reads
 from nfrun.system.checksums import text_checksum
 from nfrun.system.os_errors import reason
 
@@ -46,7 +46,7 @@ class RowFolders:
     """Finds the folder with the results of calls for the nodes of one run.
 
     `folder` has those of all definitions. `pipeline` and `number` are those of the run. Nodes for which `is_forced` is
-    true use no earlier results.
+    true use no earlier results. `runs_under_way` returns the ids of all runs that are under way.
     """
 
     def __init__(
@@ -57,7 +57,9 @@ class RowFolders:
         keys: CacheKeys,
         observed: ObservedFiles,
         is_forced: Callable[[str], bool],
+        runs_under_way: Callable[[], Iterable[str]],
     ) -> None:
+        self._runs_under_way = runs_under_way
         self._folder, self._pipeline, self._number = folder, pipeline, number
         self._run = f"{number:010}"
         self._keys, self._observed, self._is_forced = keys, observed, is_forced
@@ -86,12 +88,14 @@ class RowFolders:
                 self._mark(folder, cached=spec.cache is True)
         except OSError as error:
             raise HandoffError(f"cannot write to {folder}: {reason(error)}", error) from error
+        # Runs get their numbers in order, so none with a lower number begins.
+        ended = min([self._run, *(f"{run_number(run):010}" for run in self._runs_under_way())])
         if self._is_forced(spec.id):
-            return KeptRows(str(folder), self._run, use_kept=False)
+            return KeptRows(str(folder), self._run, use_kept=False, ended=ended)
         outdated = outdated_results(folder, self._observed)
         used = [read for name, read in files_read(folder).items() if name not in outdated]
         self._reads[spec.id] = {file: checksum for read in used for file, checksum in read.items()}
-        return KeptRows(str(folder), self._run, outdated=outdated)
+        return KeptRows(str(folder), self._run, outdated=outdated, ended=ended)
 
     def reads(self, node: str) -> Mapping[str, str]:
         """Return the checksums of the files that calls of earlier runs have read whose results a node may have used."""

@@ -284,7 +284,15 @@ class RunCache:
     ) -> RunAttempt:
         """Wrap `run_attempt` with the cache lookup. Calls `on_error(error)` if the journal cannot be written."""
         self._writer.on_error = on_error
-        rows = RowFolders(self._work.path / MAP, self._name, self._number, self._keys, self._observed, self._is_forced)
+        rows = RowFolders(
+            self._work.path / MAP,
+            self._name,
+            self._number,
+            self._keys,
+            self._observed,
+            self._is_forced,
+            self._work.runs_under_way,
+        )
         return CachedAttempts(
             run_attempt,
             self._pipeline,

@@ -1,4 +1,4 @@
-"""Segments: what is written is read again; what is torn or damaged is not."""
+"""Streams: what is written is read again; what is torn or damaged is not."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 from nfrun.core.errors import HandoffError
 from nfrun.rows.recorder import ResultWriter
-from nfrun.rows.results import Results, kept_records
+from nfrun.rows.results import Results, kept_records, read_stream
 from nfrun.rows.returned import Computed
 from nfrun.rows.row_keys import key_array
-from nfrun.rows.segment_files import ALIGNED, segment_totals, segments_in
-from nfrun.rows.segments import SegmentFile, encoded, read_segment
+from nfrun.rows.stream_files import streams_in
+from nfrun.rows.streams import START, Result, StreamFile, encoded
 
 
 def key(number: int) -> bytes:
@@ -26,15 +26,17 @@ def key(number: int) -> bytes:
 
 def record(*numbers: int, counts: list[int] | None = None) -> bytes:
     rows = [n for n, count in zip(numbers, counts or [1] * len(numbers), strict=True) for _ in range(count)]
-    return encoded(b"".join(map(key, numbers)), counts, pa.table({"n": rows, "t": [str(n) for n in rows]}), 0.5)
+    table = pa.table({"n": rows, "t": [str(n) for n in rows]})
+    found = Computed(table, None if counts is None else tuple(counts))
+    return encoded([Result(b"".join(map(key, numbers)), found, 0.5)]).to_pybytes()
 
 
 def written(folder: Path, *records: bytes, name: str = "0000000001-a") -> Path:
-    segment = SegmentFile(folder, name)
+    stream = StreamFile(folder, name)
     for each in records:
-        segment.append(each)
-    segment.close()
-    return segments_in(folder, name)[-1]
+        stream.append(each)
+    stream.close()
+    return streams_in(folder, name)[-1]
 
 
 def there(folder: Path, *numbers: int) -> list[int]:
@@ -52,23 +54,31 @@ def there(folder: Path, *numbers: int) -> list[int]:
 
 def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
     path = written(tmp_path, record(1, 2, 3), record(4, 5, counts=[2, 0]), record())
-    first, second, third = read_segment(path)
-    assert (first.keys.to_pylist(), first.counts, first.rows) == ([key(1), key(2), key(3)], None, 3)
-    assert (second.keys.to_pylist(), second.counts.to_pylist(), second.rows) == ([key(4), key(5)], [2, 0], 2)
+    first, second, third = read_stream(path)
+    assert (first.keys.to_pylist(), first.counts) == ([key(1), key(2), key(3)], None)
+    assert second.counts is not None
+    assert (second.keys.to_pylist(), second.counts.to_pylist()) == ([key(4), key(5)], [2, 0])
     assert first.table().to_pydict() == {"n": [1, 2, 3], "t": ["1", "2", "3"]}
     assert second.table()["n"].to_pylist() == [4, 4]
-    assert third.rows == 0 and all(each.is_intact() for each in (first, second, third))
-    assert segment_totals(path) == (3, 1.5)
-    assert path.stat().st_size % ALIGNED == 0 and path.stat().st_mode & 0o777 == 0o600
+    assert not third.table().num_rows and all(each.is_intact() for each in (first, second, third))
+    assert [each.seconds for each in (first, second, third)] == [0.5] * 3
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_any_arrow_program_reads_a_stream(tmp_path: Path) -> None:
+    path = written(tmp_path, record(1, 2, 3), record(4))
+    table = pa.ipc.open_stream(path.read_bytes()).read_all()
+    assert table["keys"].to_pylist() == [b"".join(map(key, (1, 2, 3))), key(4)]
+    assert [pa.ipc.open_stream(rows.as_buffer()).read_all().num_rows for rows in table["rows"]] == [3, 1]
 
 
 def test_a_torn_tail_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None:
     whole = written(tmp_path / "a", record(1), record(2), record(3)).read_bytes()
-    ends = [ALIGNED + sum(len(record(n)) for n in range(1, last + 1)) for last in range(4)]
+    ends = [len(START) + sum(len(record(n)) for n in range(1, last + 1)) for last in range(4)]
     folder = tmp_path / "b"
     folder.mkdir()
     for size in {*range(0, len(whole), 37), *ends, *(end - 1 for end in ends), *(end + 1 for end in ends[:-1])}:
-        (folder / "0000000001-a.segment").write_bytes(whole[:size])
+        (folder / "0000000001-a.arrows").write_bytes(whole[:size])
         assert there(folder, 1, 2, 3) == [n for n in (1, 2, 3) if ends[n] <= size]
 
 
@@ -85,19 +95,21 @@ def test_damage_never_gives_a_wrong_result(tmp_path: Path) -> None:
 
 def test_other_files_and_other_versions_are_ignored(tmp_path: Path) -> None:
     path = written(tmp_path, record(1))
-    (tmp_path / "0000000001-b.segment").write_bytes(path.read_bytes().replace(b"segment 1", b"segment 2", 1))
-    (tmp_path / "0000000001-c.segment").write_bytes(os.urandom(500))
-    (tmp_path / "0000000001-d.segment").touch()
-    (tmp_path / "0000000001-e.segment.partial").write_bytes(path.read_bytes())
+    other = pa.ipc.open_stream(path.read_bytes()).read_all().replace_schema_metadata({"nfrun map": "3"})
+    with pa.ipc.new_stream(tmp_path / "0000000001-b.arrows", other.schema) as writer:
+        writer.write_table(other)
+    for ending in ("arrows", "segment"):
+        (tmp_path / f"0000000001-c.{ending}").write_bytes(os.urandom(500))
+        (tmp_path / f"0000000001-d.{ending}").touch()
+    (tmp_path / "0000000001-e.arrows.partial").write_bytes(path.read_bytes())
     assert there(tmp_path, 1) == [1] and len(kept_records(tmp_path)) == 1
-    assert kept_records(tmp_path / "missing") == [] and segment_totals(tmp_path / "missing") == (0, 0)
+    assert kept_records(tmp_path / "missing") == []
 
 
 def test_of_two_results_that_of_the_later_run_counts(tmp_path: Path) -> None:
     for run, value in (("0000000009", "old"), ("0000000010", "new"), ("0000000010", "newer in the run")):
-        made = encoded(key(1), None, pa.table({"v": [value]}), 0.0)
-        segment = SegmentFile(tmp_path, f"{run}-a")
-        segment.append(made)
+        made = encoded([Result(key(1), Computed(pa.table({"v": [value]})), 0.0)])
+        StreamFile(tmp_path, f"{run}-a").append(made)
     results = Results(kept_records(tmp_path))
     (position,) = results.find(key_array(key(1))).to_pylist()
     assert results.records[position].table()["v"].to_pylist()[0].startswith("new")
@@ -107,7 +119,7 @@ def test_of_two_results_that_of_the_later_run_counts(tmp_path: Path) -> None:
 def test_a_damaged_result_gives_way_to_another_one(tmp_path: Path) -> None:
     first = written(tmp_path, record(1), record(1, 2))
     damaged = bytearray(first.read_bytes())
-    damaged[ALIGNED + len(record(1)) - 1] ^= 1  # in the padding of the first stream
+    damaged[damaged.index(b"n", len(START))] ^= 1  # in the rows of the first record
     first.write_bytes(damaged)
     assert there(tmp_path, 1, 2) == [1, 2]
 
@@ -120,7 +132,7 @@ def computed(*values: Any, name: str = "v") -> Computed:
 
 
 def test_results_that_arrive_together_become_one_record(tmp_path: Path) -> None:
-    writer = ResultWriter(tmp_path, "0000000001-a")
+    writer = ResultWriter(StreamFile(tmp_path, "0000000001-a"))
     with writer._writing:  # the thread waits until all have been added
         for number in range(100):
             writer.add(key(number), computed(number), 0.25)
@@ -133,7 +145,7 @@ def test_results_that_arrive_together_become_one_record(tmp_path: Path) -> None:
 
 
 def test_results_are_written_soon_without_more_of_them(tmp_path: Path) -> None:
-    writer = ResultWriter(tmp_path, "0000000001-a")
+    writer = ResultWriter(StreamFile(tmp_path, "0000000001-a"))
     writer.add(key(1), computed(1), 0.0)
     thread = writer._thread
     assert thread is not None
@@ -145,7 +157,7 @@ def test_results_are_written_soon_without_more_of_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_large_results_are_written_by_those_who_add_them(at_once: bool, tmp_path: Path) -> None:
-    writer = ResultWriter(tmp_path, "0000000001-a", at_once=at_once)
+    writer = ResultWriter(StreamFile(tmp_path, "0000000001-a"), at_once=at_once)
     writer.add(key(1), computed(1 if at_once else "x" * (5 << 20)), 0.0)
     assert len(kept_records(tmp_path)) == 1
     writer.close()
@@ -154,12 +166,12 @@ def test_large_results_are_written_by_those_who_add_them(at_once: bool, tmp_path
 def test_an_error_is_told_and_the_next_result_goes_to_another_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = ResultWriter(tmp_path / "s", "0000000001-a", at_once=True)
+    writer = ResultWriter(StreamFile(tmp_path / "s", "0000000001-a"), at_once=True)
     writer.add(key(1), computed(1), 0.0)
     write = os.write
 
     def full(file: int, data: Any) -> int:
-        if len(data) > 100:
+        if len(data) > 500:
             return write(file, data[:100])
         raise OSError(errno.ENOSPC, "full")
 
@@ -170,13 +182,13 @@ def test_an_error_is_told_and_the_next_result_goes_to_another_file(
         assert error.value.errno == errno.ENOSPC
     writer.add(key(3), computed(3), 0.0)
     writer.close()
-    assert len(segments_in(tmp_path / "s")) == 2
+    assert len(streams_in(tmp_path / "s")) == 2
     assert sorted(each.keys[0].as_py() for each in kept_records(tmp_path / "s")) == [key(1), key(3)]
 
 
 def test_an_error_in_the_background_is_told_by_the_next_call(tmp_path: Path) -> None:
     (tmp_path / "s").touch()  # no folder
-    writer = ResultWriter(tmp_path / "s", "0000000001-a")
+    writer = ResultWriter(StreamFile(tmp_path / "s", "0000000001-a"))
     writer.add(key(1), computed(1), 0.0)
     thread = writer._thread
     while writer._error is None:
@@ -187,7 +199,7 @@ def test_an_error_in_the_background_is_told_by_the_next_call(tmp_path: Path) -> 
 
 
 def test_results_of_calls_that_were_given_up_are_dropped(tmp_path: Path) -> None:
-    writer = ResultWriter(tmp_path, "0000000001-a")
+    writer = ResultWriter(StreamFile(tmp_path, "0000000001-a"))
     writer.close()
     writer.add(key(1), computed(1), 0.0)
     writer.close()

@@ -1,8 +1,13 @@
-"""Keeps which files the calls of a run have read, beside their results: these count while the files are unchanged."""
+"""Names the files in a folder of results, and keeps which files the calls of a run have read.
+
+Results count while the files that their calls have read are unchanged. Needs no Arrow, for commands that only list and
+remove.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +18,21 @@ from nfrun.system.os_errors import reason
 
 NOTHING: Mapping[str, str] = {}
 
-ENDING = ".reads"
+STREAM = ".arrows"  # the ending of Arrow IPC streams
+SEGMENT = ".segment"  # that of the results of nfrun 0.1
+READS = ".reads"
 _UNUSABLE = {"": "damaged"}  # the name of no file
+
+
+def streams_in(folder: Path, prefix: str = "") -> list[Path]:
+    """Return the files with results in a folder whose names begin with `prefix`, by name. Raises HandoffError."""
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208  (quick, however many there are)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise HandoffError(f"cannot read {folder}: {reason(error)}", error) from error
+    return [folder / name for name in names if name.startswith(prefix) and name.endswith((STREAM, SEGMENT))]
 
 
 class ReadFiles:
@@ -55,14 +73,14 @@ def write_reads(path: Path, reads: Mapping[str, str]) -> None:
 
 
 def files_read(folder: Path) -> dict[str, dict[str, str]]:
-    """Return the checksums of the files that calls have read, by the beginning of the names of their segments.
+    """Return the checksums of the files that calls have read, by the beginning of the names of their streams.
 
-    A segment may have several: one of the process of the run, and one of the worker process that has written it. The
+    A stream may have several: one of the process of the run, and one of the worker process that has written it. The
     file named "" stands for results that must not be used. Empty if there is no such folder.
     """
     found = {}
     with suppress(OSError):
-        for path in sorted(folder.glob(f"*{ENDING}")):
+        for path in sorted(folder.glob(f"*{READS}")):
             found[path.stem] = _read(path)
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.errors import HandoffError
-from nfrun.rows.read_files import ReadFiles, files_read
+from nfrun.rows.stream_files import ReadFiles, files_read
 
 
 def test_what_calls_read_is_there_as_soon_as_it_is_known(tmp_path: Path) -> None:
