@@ -22,13 +22,13 @@ LAYERS = """
 core 3956
 system 3881
 tables 7257
-code 6630
+code 6668
 rows 2689
 nodes 6724
 pipeline_file 6923
-engine 4111
+engine 4120
 cluster 3363
-history 6256
+history 6223
 reports 3454
 lookback 4174
 session 4326
