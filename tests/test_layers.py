@@ -22,7 +22,7 @@ LAYERS = """
 core 3956
 system 3881
 tables 7257
-code 6668
+code 6672
 rows 2689
 nodes 6724
 pipeline_file 6923

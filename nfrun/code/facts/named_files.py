@@ -77,13 +77,17 @@ class _Values:
 
     def paths(self) -> Set[str]:
         """Return the names that may have the name of a file as a value."""
-        left = [key for key, terms in self._bound.items() if any(term.is_path for term in terms)]
-        found = set(left)
+        left: list[str] = []
         users: dict[str, list[str]] = {}
-        for key, terms in self._bound.items():
+        bound = self._bound
+        for key, terms in bound.items():
             for term in terms:
+                if term.is_path:
+                    left.append(key)
                 for name in term.names:
-                    users.setdefault(name, []).append(key)
+                    if name in bound:
+                        users.setdefault(name, []).append(key)
+        found = set(left)
         while left:
             more = [key for key in users.get(left.pop(), ()) if key not in found]
             found.update(more)
