@@ -65,7 +65,7 @@ class SingleThread:
                 try:
                     outcome = self._work(following, self._stop_of(key), asyncio.run)
                 except BaseException as error:
-                    outcome = following.failed_with(nfrun_failure(error))
+                    outcome = following.outcome(nfrun_failure(error))
                 with self._lock:
                     self._stops.pop(key, None)
                     self._lock.notify_all()

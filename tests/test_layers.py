@@ -19,17 +19,17 @@ import nfrun
 # A package may import those on the lines before its own. It has so many lines of Python at most: who needs more takes
 # them from another package, or says in the commit that raises a number what for.
 LAYERS = """
-core 3956
+core 3998
 system 3881
 tables 7257
 code 6672
 rows 2689
-nodes 6724
-pipeline_file 6923
+nodes 6729
+pipeline_file 6922
 engine 4120
 cluster 3363
-history 6223
-reports 3454
+history 6222
+reports 3461
 lookback 4174
 session 4326
 cli 2503

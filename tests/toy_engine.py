@@ -129,7 +129,7 @@ class ToyHosted:
         try:
             outcome = self._run_attempt(found.order.start, token, asyncio.run)
         except BaseException as error:
-            outcome = found.order.start.failed_with(nfrun_failure(error))
+            outcome = found.order.start.outcome(nfrun_failure(error))
         return to_text(Ended(found.token, outcome))
 
     def stop(self, run: str, token: str, kill: bool) -> None:

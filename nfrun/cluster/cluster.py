@@ -213,7 +213,7 @@ class RemoteAttempts(OrderedAttempts):
                 return self._cancelled(start, cancel_token), ""
             if execution.has_begun or spec.timeout is None or not moves_left:  # without a timeout no begin is told
                 break
-        return start.failed_with(Failure(Cause.LOST, "WorkerLost", execution.why)), ""
+        return start.outcome(Failure(Cause.LOST, "WorkerLost", execution.why)), ""
 
     def _execute(self, execution: _Execution, order: AttemptOrder, slot: Slot, cancel_token: CancelToken) -> None:
         """Submit the order, and pass on what comes back until the attempt has ended or is lost."""
@@ -297,7 +297,7 @@ class RemoteAttempts(OrderedAttempts):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
         spec, base = self._runner.pipeline.spec_of(start.node), self._runner.folder
-        return with_changes(outcome, ended.named, spec, base, self._checksums)
+        return with_changes(outcome, start, ended.named, spec, base, self._checksums)
 
     def _register_outputs(self, outcome: Outcome, worker: str) -> Mapping[str, OutputRef]:
         """Register the outputs of an attempt in the store. If one fails, discards them all and raises HandoffError."""
@@ -318,7 +318,7 @@ class RemoteAttempts(OrderedAttempts):
             stopped = threading.Event()
             with cancel_token.on_cancel(stopped.set):
                 stopped.wait(_GONE_SECONDS)
-        return start.failed_with(CANCELLED)
+        return start.outcome(CANCELLED)
 
     def _end_all(self, why: str) -> None:
         """End the run: the cluster is gone."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, Outcome
+from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.core.values import replace
@@ -115,7 +115,7 @@ class NamedInCopy:
 
 
 def with_changes(
-    outcome: Outcome, read: Mapping[str, str], spec: NodeSpec, base: Path, checksums: FileChecksums
+    outcome: Outcome, start: NodeStarted, read: Mapping[str, str], spec: NodeSpec, base: Path, checksums: FileChecksums
 ) -> Outcome:
     """Return the outcome of an attempt on a worker as a failure if it has read a file that is another one here.
 
@@ -128,7 +128,7 @@ def with_changes(
         failed = Failure(Cause.NODE, "", told)
         if outcome.failure is not None:
             failed = replace(outcome.failure, details="\n".join(filter(None, (outcome.failure.details, told))))
-        return Outcome(outcome.node, outcome.attempt, failed, duration=outcome.duration, call=outcome.call)
+        return start.outcome(failed, duration=outcome.duration)
     return outcome
 
 

@@ -137,9 +137,9 @@ class HostRun:
                 named = files.read(outcome)
                 outcome = replace(files.seen(outcome), outputs=self._put(outcome.outputs))
         except _Lacking as lacking:
-            outcome = Outcome(order.start.node, order.start.attempt, lacking=(lacking.ref,), call=order.start.key[2])
+            outcome = order.start.outcome(lacking=(lacking.ref,))
         except (HandoffError, OSError) as error:
-            outcome = order.start.failed_with(CANCELLED if cancel_token.cancelled else nfrun_failure(error))
+            outcome = order.start.outcome(CANCELLED if cancel_token.cancelled else nfrun_failure(error))
         logs.end(order.start.node, order.start.attempt)
         for output, seconds in outcome.input_waits.items():
             waits[output] = waits.get(output, 0.0) + seconds
@@ -147,7 +147,7 @@ class HostRun:
         try:
             return self._ended(token, outcome, b"".join(records), named)
         except OSError as error:
-            return Ended(token, order.start.failed_with(nfrun_failure(error)))
+            return Ended(token, order.start.outcome(nfrun_failure(error)))
 
     def close(self, *, at_once: bool) -> list[str]:
         """End all worker processes. Unless `at_once`, they close the instances of classes first.

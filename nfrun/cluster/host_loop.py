@@ -86,7 +86,7 @@ class HostLoop:
                 told = run.told
                 ended = run.make(remote, cancel_token, self._send)
             except Exception as error:
-                ended = Ended(frame.name, remote.order.start.failed_with(nfrun_failure(error)))
+                ended = Ended(frame.name, remote.order.start.outcome(nfrun_failure(error)))
             text = to_text(ended)
             for ours, theirs in told.items():
                 text = text.replace(_quoted(ours), _quoted(theirs))

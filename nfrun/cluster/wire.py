@@ -18,7 +18,7 @@ from nfrun.cluster.frames import VERSION
 from nfrun.core.budgets import Budget
 from nfrun.core.contracts import Check, CheckResult, Contract
 from nfrun.core.errors import Cause, SourceSpan
-from nfrun.core.events import CallStarted, ChecksStarted, Failure, Frame, NodeStarted, Outcome, OutputRef
+from nfrun.core.events import CallOutcome, CallStarted, ChecksStarted, Failure, Frame, NodeStarted, Outcome, OutputRef
 from nfrun.core.file_source import FileSource, SourceFile
 from nfrun.core.map_spec import MapCounts, MapForm, MapSpec
 from nfrun.core.observation import Observation, SharedObservation
@@ -186,7 +186,7 @@ def outcome_of(ended: Ended, start: NodeStarted) -> Outcome:
     """Return the outcome of an execution; of one that is lost, a failure."""
     if ended.outcome is not None:
         return ended.outcome
-    return start.failed_with(Failure(Cause.LOST, "WorkerLost", ended.lost))
+    return start.outcome(Failure(Cause.LOST, "WorkerLost", ended.lost))
 
 
 # -- the form as text --------------------------------------------------------------------------------------------------
@@ -285,8 +285,8 @@ _CLASSES: dict[str, Any] = {
         *(HostConfig, RemoteOrder, Begun, Printed, Skipped, Logged, Progressed, Ended, Question, Answer),
         *(AttemptOrder, CallOrder, Piece, WorkerData, NodeStarted, ChecksStarted, CallStarted),
         *(Pipeline, Axis, Budget, Param, NodeSpec, Input, Gather, Retry, SourceSpan, MapSpec, MapForm, StaticHalf),
-        *(Contract, Check, CheckResult, Outcome, OutputRef, Failure, Frame, MapCounts, FileSource, SourceFile),
-        *(Observation, SharedObservation),
+        *(Contract, Check, CheckResult, Outcome, CallOutcome, OutputRef, Failure, Frame, MapCounts),
+        *(FileSource, SourceFile, Observation, SharedObservation),
     )
 }
 # The classes that are no values of ours: how they are written, and read.

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, Outcome, OutputRef
+from nfrun.core.events import CallOutcome, Failure, OutputRef
 from nfrun.core.map_spec import FailedCall, MapCounts, MapSpec, OpenedMap, PiecePath
 from nfrun.core.pipeline import NOTHING, Retry
 from nfrun.core.retries import FINAL, delay_after
@@ -122,7 +122,7 @@ class Calls:
         """Start no other call."""
         self._stop_behind(())
 
-    def end(self, now: float, outcome: Outcome, *, is_stopped: bool) -> PiecePath | None:
+    def end(self, now: float, outcome: CallOutcome, *, is_stopped: bool) -> PiecePath | None:
         """End an order. Returns the piece of its last call if that is in back-off now.
 
         If the run `is_stopped`, nothing is called again, and a call that was told to stop has not failed.

@@ -134,12 +134,7 @@ class Outcome:
     the node did not run, and starts again once the nodes that make them have run. `absent` are outputs of a node that
     succeeded, which its readers go without. `missed`: it was only looked up, and no earlier result can be reused.
     `checks` are the results of the checks of its outputs. `memory` is the peak of its worker process in bytes, 0 if it
-    had none.
-
-    The first attempt at a mapped node ends when its input is `opened`. With a number under `call` this is the outcome
-    of an order of its calls. `made` is how many of these have given a result: the one behind them has failed, if there
-    is a `failure`, and the rest were not made. None: all, or if there is a failure, none. `map` counts the rows of a
-    mapped node that has ended.
+    had none. `map` counts the rows of a mapped node that has ended.
     """
 
     node: str
@@ -157,11 +152,27 @@ class Outcome:
     absent: tuple[OutputId, ...] = ()
     missed: bool = False
     checks: tuple[CheckResult, ...] = ()
-    opened: OpenedMap | None = None
-    call: int = 0
-    made: int | None = None
     map: MapCounts | None = None
     memory: int = 0
+
+
+@frozen
+class MapOpened(Outcome):
+    """The outcome of the first attempt at a mapped node, whose input is open. Its calls follow."""
+
+    opened: OpenedMap = field(kw_only=True)
+
+
+@frozen
+class CallOutcome(Outcome):
+    """The outcome of an order of calls of a mapped node.
+
+    `made` is how many of these have given a result: the one behind them has failed, if there is a `failure`, and the
+    rest were not made. None: all, or if there is a failure, none.
+    """
+
+    call: int = field(kw_only=True)
+    made: int | None = None
 
 
 @frozen
@@ -206,9 +217,14 @@ class NodeStarted(_AttemptEvent):
         """The node, the number of the attempt, and that of the call, 0 for the attempt itself."""
         return self.node, self.attempt, 0
 
-    def failed_with(self, failure: Failure) -> Outcome:
-        """Return the outcome for a failure."""
-        return Outcome(self.node, self.attempt, failure, call=self.key[2])
+    @property
+    def on_loop(self) -> bool:
+        """Whether it is a coroutine, which occupies no thread."""
+        return False
+
+    def outcome(self, failure: Failure | None = None, **fields: Any) -> Outcome:
+        """Return an outcome of it, with these fields."""
+        return Outcome(self.node, self.attempt, failure, **fields)
 
 
 @frozen
@@ -266,6 +282,12 @@ class NodeFailed(_AttemptEvent):
     tolerated: bool = False
     checks: tuple[CheckResult, ...] = ()
     map: MapCounts | None = None
+
+    @staticmethod
+    def of(now: float, outcome: Outcome, failure: Failure, *, tolerated: bool) -> NodeFailed:
+        """Return the event for the outcome of a node's last attempt, and the failure that it counts as."""
+        node, attempt = outcome.node, outcome.attempt
+        return NodeFailed(now, node, attempt, failure, outcome.duration, tolerated, outcome.checks, outcome.map)
 
 
 @frozen
@@ -427,6 +449,9 @@ class CallStarted(NodeStarted):
     def key(self) -> tuple[str, int, int]:
         return self.node, self.attempt, self.call
 
+    def outcome(self, failure: Failure | None = None, **fields: Any) -> CallOutcome:
+        return CallOutcome(self.node, self.attempt, failure, call=self.call, **fields)
+
 
 @frozen
 class CallsEnded(NodeStarted):
@@ -440,6 +465,10 @@ class CallsEnded(NodeStarted):
     failed: tuple[FailedCall, ...] = ()
     failure: Failure | None = None
     piece: PiecePath = ()
+
+
+# What goes to the engine only.
+FOR_ENGINE = (CallStarted, CallsEnded, CallEnded)
 
 
 def event_name(kind: type[Any]) -> str:

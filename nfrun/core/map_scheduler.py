@@ -16,10 +16,12 @@ from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
     CallEnded,
+    CallOutcome,
     CallsEnded,
     CallStarted,
     Event,
     Failure,
+    MapOpened,
     NodeProgressed,
     Outcome,
 )
@@ -51,10 +53,10 @@ class MapScheduler(Scheduler):
 
     def outcome(self, now: float, outcome: Outcome) -> list[Event]:
         """Record the outcome of an attempt or a call, as in the base class."""
-        if outcome.call:
+        if isinstance(outcome, CallOutcome):
             return self._call_outcome(now, outcome)
         i = self._index.get(outcome.node, -1)
-        if outcome.opened is None or (i, outcome.attempt) in self._detached:
+        if not isinstance(outcome, MapOpened) or (i, outcome.attempt) in self._detached:
             return super().outcome(now, outcome)
         if i < 0 or self._state[i] is not State.RUNNING or self._attempt[i] != outcome.attempt:
             raise ValueError(f"attempt {outcome.attempt} of node {outcome.node!r} is not under way")
@@ -109,7 +111,7 @@ class MapScheduler(Scheduler):
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
-    def _call_outcome(self, now: float, outcome: Outcome) -> list[Event]:
+    def _call_outcome(self, now: float, outcome: CallOutcome) -> list[Event]:
         i = self._index.get(outcome.node, -1)
         key = (i, outcome.attempt, outcome.call)
         if key in self._detached_calls:
@@ -125,7 +127,7 @@ class MapScheduler(Scheduler):
         self._dispatch(now, events)
         return events
 
-    def _end_call(self, now: float, i: int, outcome: Outcome, events: list[Event]) -> None:
+    def _end_call(self, now: float, i: int, outcome: CallOutcome, events: list[Event]) -> None:
         calls = self._calls[i]
         self._cold.pop(i, None)
         if outcome.lacking:
@@ -247,7 +249,7 @@ class MapScheduler(Scheduler):
         self._detach_call(i, call)
         events.append(AttemptStopped(now, name, attempt, "timeout", call))
         failure = Failure(Cause.TIMEOUT, "Timeout", f"took longer than its timeout of {timeout:g} s")
-        self._end_call(now, i, Outcome(name, attempt, failure, duration=timeout or 0.0, call=call), events)
+        self._end_call(now, i, CallOutcome(name, attempt, failure, duration=timeout or 0.0, call=call), events)
 
     def _set_timeout(self, now: float, i: int, call: int) -> None:
         timeout = self._timeouts[i]

@@ -262,6 +262,12 @@ class NodeSpec:
         """The ids of all outputs of the node."""
         return tuple([OutputId(self.id, name) for name in self.outputs or ("",)])
 
+    @property
+    def own_outputs(self) -> tuple[str, ...]:
+        """The names of the outputs that the node makes itself: nfrun makes that of failed rows."""
+        named = tuple([name for name in self.outputs if name])
+        return named[:-1] if self.map is not None and self.map.collects else named
+
     def type_of(self, output: str) -> str:
         """Return the type of the output of this name: `table`, `file`, `folder`, or the ending of its file."""
         return self.types.get(output, TABLE)

@@ -44,6 +44,11 @@ class Node:
     continue_on_error: bool = False
     map: MapSpec | None = None
 
+    @property
+    def takes_later(self) -> bool:
+        """Whether it takes nothing of the budgets of the file when it starts: its calls do."""
+        return self.map is not None
+
 
 @frozen
 class Plan:
@@ -291,7 +296,7 @@ def with_lookups(plan: Plan, nodes: Iterable[str]) -> Plan:
 
     Mapped nodes take nothing of them before their calls.
     """
-    found = [plan.nodes[name] for name in nodes if plan.nodes[name].map is None]
+    found = [plan.nodes[name] for name in nodes if not plan.nodes[name].takes_later]
     takes = {node.name for node in found if any(resource in plan.budgets for resource, _ in node.resources)}
     return replace(plan, looked_up=frozenset(takes)) if takes else plan
 

@@ -44,7 +44,7 @@ class ReadyQueue:
         self._looked_up: set[int] = set()
         self._unknown: set[int] = set()  # those of them that have not been looked up
         for i, node in enumerate(plan.nodes.values()) if plan.budgets else ():
-            if node.name in plan.looked_up or node.map is not None:
+            if node.name in plan.looked_up or node.takes_later:
                 demand = self._demand[i]
                 self._demands[i] = tuple(item for item in demand if item[0] not in plan.budgets), demand
                 self.use_budgets(i, use=False)

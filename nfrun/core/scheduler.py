@@ -273,12 +273,12 @@ class Scheduler:
             events.append(NodeRetrying(now, name, attempt, delay, failure, duration))
             heapq.heappush(self._timers, (now + delay, i, self._starts[i], True, ()))
         elif self._nodes[i].continue_on_error and failure.cause not in FINAL:
-            events.append(NodeFailed(now, name, attempt, failure, duration, True, outcome.checks, outcome.map))
+            events.append(NodeFailed.of(now, outcome, failure, tolerated=True))
             self._absent[name] = name
             self._end(now, i, State.FAILED, events)
         else:
             self.failed[name] = failure.cause
-            events.append(NodeFailed(now, name, attempt, failure, duration, checks=outcome.checks, map=outcome.map))
+            events.append(NodeFailed.of(now, outcome, failure, tolerated=False))
             self._end(now, i, State.FAILED, events)
             if not self._keep_going:
                 self._stop_starting(now, f"node {name!r} failed", events)

@@ -18,6 +18,7 @@ from nfrun.core.events import (
     CallStarted,
     ChecksStarted,
     Failure,
+    MapOpened,
     MapStarted,
     NodeStarted,
     Outcome,
@@ -80,11 +81,12 @@ class AttemptRunner(AttemptSettings):
             return Outcome(start.node, start.attempt, failure)
 
     def call_on_loop(
-        self, start: CallStarted, cancel_token: CancelToken
+        self, start: NodeStarted, cancel_token: CancelToken
     ) -> tuple[Coroutine[Any, Any, Outcome], Context]:
         """Return the coroutine that makes a call on the event loop and gives its outcome, and its context variables."""
         from nfrun.engine.map_calls import context_of, make_call_on_loop
 
+        assert isinstance(start, CallStarted)
         return make_call_on_loop(self, start, cancel_token), context_of(self, start)
 
 
@@ -142,7 +144,7 @@ class _Attempt(AttemptContext):
         # only the thread that reads its output does.
         gil_wait = 0.0 if kind.runs.is_process else min(gil_wait, max(0.0, duration - cpu))
         if self._opened is not None:
-            return Outcome(spec.id, self.attempt, opened=self._opened)
+            return MapOpened(spec.id, self.attempt, opened=self._opened)
         if self.failure is not None and self.inputs.lost:  # whatever the node made of that error
             return Outcome(spec.id, self.attempt, lacking=tuple(self.inputs.lost))
         outcome = Outcome(

@@ -83,7 +83,7 @@ def make_calls(
     duration = time.perf_counter() - began
     cpu, gil_wait = settings.contention.end()
     open_map.used(cpu, min(gil_wait, max(0.0, duration - cpu)))
-    return Outcome(start.node, start.attempt, failure, duration=duration, call=start.call, made=made)
+    return start.outcome(failure, duration=duration, made=made)
 
 
 async def make_call_on_loop(settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken) -> Outcome:
@@ -105,7 +105,7 @@ async def make_call_on_loop(settings: AttemptSettings, start: CallStarted, cance
     finally:
         context.has_ended = True
         context.remove_scratch()
-    return Outcome(start.node, start.attempt, failure, duration=time.perf_counter() - began, call=start.call)
+    return start.outcome(failure, duration=time.perf_counter() - began)
 
 
 def context_of(settings: AttemptSettings, start: CallStarted) -> Context:

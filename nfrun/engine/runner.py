@@ -17,10 +17,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from nfrun.core.events import (
+    FOR_ENGINE,
     AttemptStopped,
-    CallEnded,
-    CallsEnded,
-    CallStarted,
     Event,
     NodeFinished,
     NodeStarted,
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
 _EXIT_SECONDS = 0.2  # for killed processes to exit, after the grace period
 # At most. A signal that comes between Python's last check for signals and the wait is only handled after the wait.
 _LONGEST_WAIT = 0.1
-_FOR_ENGINE = (CallStarted, CallsEnded, CallEnded)  # events that are not emitted
 
 
 # Gets the end of the run so far, the nodes that failed, and what returns the seconds that a node may take now, or None.
@@ -228,7 +225,7 @@ class Runner:
         executors, plan = self._executors.items(), self._plan
         self._limited = [name for name, executor in executors if executor.capacity(0.0) is not None]
         later = [name for name, executor in executors if not executor.begins_at_once]
-        begins_later = [node.name for node in plan.nodes.values() if node.map is not None]
+        begins_later = [node.name for node in plan.nodes.values() if node.takes_later]
         if self._limited or later:
             placement = {node: self._placement.get(node, DEFAULT_EXECUTOR) for node in plan.nodes}
             limited = {node: name for node, name in placement.items() if name in self._limited}
@@ -368,7 +365,7 @@ class Runner:
         """
         placement = self._placement
         for event in events:
-            if type(event) not in _FOR_ENGINE and not (isinstance(event, AttemptStopped) and event.call):
+            if type(event) not in FOR_ENGINE and not (isinstance(event, AttemptStopped) and event.call):
                 self._emit(event)
             if isinstance(event, NodeFinished):
                 if event.outputs:

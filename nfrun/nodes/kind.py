@@ -59,8 +59,6 @@ class Says:
     misplaced_settings: Mapping[str, tuple[str, str]] = field(default_factory=lambda: NOTHING)
     # Hints for settings of other kinds in a node of this kind, where they say what to use instead.
     setting_hints: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    # What to say of a `map`, if the kind has no `maps`.
-    no_map: str = "it is for python and run nodes"
     # Words that users may write in place of the name.
     synonyms: tuple[str, ...] = ()
     # Yields what may be meant by a body that does not match the pattern of the schema, the likeliest first.

@@ -18,7 +18,6 @@ PIPELINE = Kind(
     name="pipeline",
     says=Says(
         check=lambda node, lookup: check_gathered(node),
-        no_map="it stands at the nodes of the other file",
         synonyms=("subpipeline", "sub_pipeline", "subworkflow", "workflow", "include", "dag_file"),
         expression_hint="which files are read is the same in every run",
     ),

@@ -366,7 +366,6 @@ READ = Kind(
         footers=_footers,
         added_outputs=added_outputs,
         setting_hints={"format": "the file's extension sets it"},
-        no_map="it reads nothing of other nodes; map over its table in the node behind it",
         synonyms=("source", "seed", "load", "path", "file"),
         is_template=True,
     ),

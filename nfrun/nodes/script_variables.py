@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from nfrun.core.errors import Problem
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.base import output_name
 from nfrun.nodes.texts.script_words import reads_of_variables, without_comments
 
 _OURS = ("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT")
@@ -25,8 +24,7 @@ _SET = re.compile(
 
 def check_variables(node: NodeSpec) -> Iterator[Problem]:
     """Yield an error for each place where the script of a node reads such a variable."""
-    named = node.outputs if node.map is None else filter(None, [output_name(node)])  # failed rows are made by nfrun
-    outputs = [f"NFRUN_OUTPUT_{name}" for name in named]
+    outputs = [f"NFRUN_OUTPUT_{name}" for name in node.own_outputs]
     inputs = [f"NFRUN_INPUT_{item.name}" for item in node.inputs]
     values = [f"NFRUN_WITH_{name}" for name in node.with_]
     known = [*inputs, *values, *outputs, *(["NFRUN_OUTPUT"] if len(outputs) < 2 else [])]

@@ -255,7 +255,6 @@ SQL = Kind(
                 "Python and scripts follow TZ: put it under 'env' of the file",
             )
         },
-        no_map="DuckDB uses all cores by itself",
         file_ending=".sql",
         synonyms=("query", "duckdb", "select"),
         expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",

@@ -279,7 +279,6 @@ WRITE = Kind(
         columns=check_partition,
         uses_columns=lambda node: "partition" in node.with_,
         setting_hints={"format": "the file's extension sets it"},
-        no_map="it writes its table as a whole",
         synonyms=("sink", "save", "target"),
         is_template=True,
     ),

@@ -17,6 +17,7 @@ from nfrun.core.pipeline import NO_RETRY, NodeSpec, Retry
 from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.base import is_evaluated
+from nfrun.nodes.mapped_run import NO_MAP, NO_MAP_OF
 from nfrun.nodes.registry import KINDS, kind_of
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.yaml.document import Keys
@@ -163,7 +164,7 @@ def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[Problem]:
     assert spec.map is not None
     where = ("map", "over") if isinstance(body["map"], dict) else ("map",)
     if spec.kind and kind_of(spec).maps is None:
-        yield Problem(("map",), f"a {spec.kind} node has no 'map'", kind_of(spec).says.no_map, at_key=True)
+        yield Problem(("map",), f"a {spec.kind} node has no 'map'", NO_MAP_OF.get(spec.kind, NO_MAP), at_key=True)
         return
     over = next((item for item in spec.inputs if item.name == spec.map.over), None)
     if over is None:
@@ -188,13 +189,11 @@ def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _output_problems(spec: NodeSpec) -> Iterator[Problem]:
     assert spec.map is not None
-    own = [name for name in spec.outputs if name]
-    if spec.map.collects:
-        own = own[:-1]
-        if ERRORS in own:
-            what = f"'{ERRORS}' is the output with the failed rows"
-            yield Problem(("outputs",), what, "rename yours", at_key=True)
-            return
+    own = spec.own_outputs
+    if spec.map.collects and ERRORS in own:
+        what = f"'{ERRORS}' is the output with the failed rows"
+        yield Problem(("outputs",), what, "rename yours", at_key=True)
+        return
     for name in own:
         if (type := spec.type_of(name)) != TABLE:
             what = f"'{name}' is a {form_of(type)}, and pieces are joined as tables"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from nfrun.core.events import OutputRef
+from nfrun.core.events import NodeFinished, OutputRef
 from nfrun.core.map_spec import MapCounts
 from nfrun.core.output_types import TABLE
 from nfrun.core.text import format_count as format_count
@@ -14,6 +14,7 @@ from nfrun.core.text import format_size as format_size
 
 if TYPE_CHECKING:
     from nfrun.history.journal import FinishedOutput
+    from nfrun.reports.run_record import NodeRecord
 
 PIPE_WIDTH = 2_000  # characters of a file or pipe: wide enough for any table, so that each row is one line
 
@@ -25,8 +26,13 @@ def format_amount(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1_000 else f"{value:.3g}"
 
 
-def format_progress(done: float, total: float | None) -> str:
-    """Format the progress of a node: `50 %  512/1,024`, or `512` if the total is not known."""
+def format_progress(node: NodeRecord, now: float) -> str:
+    """Format the progress of a node: `50 %  512/1,024`, or `512` if the total is not known; "" if it tells none."""
+    if node.progress is None:
+        return ""
+    done, total = node.progress
+    if node.map is not None:
+        return format_rows(done, node.map, now - node.since)
     if not total or total < 0:
         return format_amount(done)
     return f"{int(100 * done / total)} %  {format_amount(done)}/{format_amount(total)}"
@@ -63,6 +69,11 @@ def format_outputs(outputs: Iterable[OutputRef | FinishedOutput]) -> str:
     files = [output.bytes for output in found if output.type != TABLE]
     rows = [format_count(sum(tables), "row")] if tables else []
     return ", ".join([*rows, format_size(sum(files))] if files else rows)
+
+
+def format_finished(event: NodeFinished) -> str:
+    """Return what a node that has finished made, and of a mapped one that ran, which rows were reused or failed."""
+    return format_outputs(event.outputs.values()) + ("" if event.reused else format_counts(event.map))
 
 
 def format_calls(counts: MapCounts) -> str:

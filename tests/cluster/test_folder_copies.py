@@ -8,7 +8,7 @@ import pytest
 
 from nfrun.cluster.folder_copies import NamedInCopy, left_behind, packed_states, with_changes
 from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, Outcome
+from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec
 from nfrun.system.checksums import FileChecksums
@@ -17,12 +17,13 @@ INSTEAD = "give it to the node as an input, or run the node here (executor: thre
 CHANGED = f"'a.txt' has changed since the run began, and workers have the folder as it was then: {INSTEAD}"
 NOT_THERE = "'{}' is not on workers, which have the folder of the pipeline without hidden files: " + INSTEAD
 SUMS = FileChecksums()
+START = NodeStarted(0.0, "n", 2)
 SPEC = NodeSpec("n", "run", "cat kept.txt made.txt named.txt", (), {}, (), (), {})
 
 
 def test_a_node_that_has_read_an_older_file_fails(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("new")
-    found = with_changes(Outcome("n", 2, duration=1.5), {"a.txt": "of the old one"}, SPEC, tmp_path, SUMS)
+    found = with_changes(Outcome("n", 2, duration=1.5), START, {"a.txt": "of the old one"}, SPEC, tmp_path, SUMS)
     assert found == Outcome("n", 2, Failure(Cause.NODE, "", CHANGED), duration=1.5)
 
 
@@ -31,7 +32,7 @@ def test_a_failure_also_tells_what_is_not_there(tmp_path: Path, name: str) -> No
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / name).write_text("new")
     failure = Failure(Cause.NODE, "FileNotFoundError", name, details="more")
-    found = with_changes(Outcome("n", 1, failure), {name: ""}, SPEC, tmp_path / "p", SUMS).failure
+    found = with_changes(Outcome("n", 1, failure), START, {name: ""}, SPEC, tmp_path / "p", SUMS).failure
     assert found is not None
     assert (found.message, found.details) == (name, f"more\n{NOT_THERE.format(name)}")
 
@@ -41,7 +42,7 @@ def test_files_that_are_the_same_or_only_looked_for_count_for_nothing(tmp_path: 
     (tmp_path / ".hidden").write_text("hidden")
     names = {"same.txt": SUMS.of(tmp_path / "same.txt"), "gone.txt": "x", "none.txt": "", ".hidden": ""}
     outcome = Outcome("n", 1)
-    assert with_changes(outcome, names, SPEC, tmp_path, SUMS) is outcome
+    assert with_changes(outcome, START, names, SPEC, tmp_path, SUMS) is outcome
 
 
 def test_files_that_nodes_have_changed_in_the_copy_are_not_compared(tmp_path: Path) -> None:
@@ -56,13 +57,13 @@ def test_files_that_nodes_have_changed_in_the_copy_are_not_compared(tmp_path: Pa
     reads = {"changed.txt": "x", "none.txt": "", "/.": ".", "folder/": "y"}
     found = files.read(Outcome("n", 1, observation=Observation(reads)))
     assert found == {"kept.txt": SUMS.of(base / "kept.txt"), "made.txt": "?", "changed.txt": "?", "none.txt": ""}
-    assert with_changes(Outcome("n", 1), {"changed.txt": "?"}, SPEC, base, SUMS) == Outcome("n", 1)
+    assert with_changes(Outcome("n", 1), START, {"changed.txt": "?"}, SPEC, base, SUMS) == Outcome("n", 1)
 
 
 def test_a_script_that_fails_tells_which_file_of_its_text_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "named.txt").write_text("here")
     failure = Failure(Cause.NODE, "", "the script exited with status 1")
-    found = with_changes(Outcome("n", 1, failure), {}, SPEC, tmp_path, SUMS).failure
+    found = with_changes(Outcome("n", 1, failure), START, {}, SPEC, tmp_path, SUMS).failure
     assert found is not None
     assert found.details == NOT_THERE.format("named.txt")
 

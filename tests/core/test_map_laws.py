@@ -18,10 +18,12 @@ from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
     CallEnded,
+    CallOutcome,
     CallsEnded,
     CallStarted,
     Event,
     Failure,
+    MapOpened,
     NodeCancelled,
     NodeFailed,
     NodeFinished,
@@ -154,7 +156,8 @@ class Trial:
                 self.called[start.node] += start.pieces
         else:
             del self.running[start.key]
-            if isinstance(start, CallStarted):
+            if isinstance(outcome, CallOutcome):
+                assert isinstance(start, CallStarted)
                 made = len(start.pieces) if outcome.failure is None and outcome.made is None else outcome.made or 0
                 for piece in start.pieces[:made]:
                     self.computed[start.node] += self.maps[start.node].span(piece)
@@ -170,11 +173,11 @@ class Trial:
         draw = self.draw
         if isinstance(start, CallStarted):
             if len(start.pieces) > 1 and draw.random() < 0.05:
-                return start.failed_with(Failure(Cause.LOST, "WorkerLost", "gone"))
+                return start.outcome(Failure(Cause.LOST, "WorkerLost", "gone"))
             seconds = self.seconds[start.node] or draw.choice((1e-4, 1e-3, 1.0))
             for made, piece in enumerate(start.pieces):
                 if made and draw.random() < 0.02:
-                    return Outcome(start.node, start.attempt, duration=made * seconds, call=start.call, made=made)
+                    return CallOutcome(start.node, start.attempt, duration=made * seconds, call=start.call, made=made)
                 failure = None
                 if bad := self.bad[start.node].intersection(self.maps[start.node].span(piece)):
                     failure = Failure(Cause.NODE, "ValueError", f"row {min(bad)}")
@@ -183,16 +186,16 @@ class Trial:
                 elif start.node in self.heavy and draw.random() < 0.05:
                     failure = Failure(Cause.NODE, "OSError", "no model", is_certain=True)
                 if failure is not None:
-                    return replace(start.failed_with(failure), duration=(made + 1) * seconds, made=made)
-            return Outcome(start.node, start.attempt, duration=len(start.pieces) * seconds, call=start.call)
+                    return replace(start.outcome(failure), duration=(made + 1) * seconds, made=made)
+            return CallOutcome(start.node, start.attempt, duration=len(start.pieces) * seconds, call=start.call)
         if isinstance(start, CallsEnded):
             if start.failure is not None:
-                return start.failed_with(start.failure)
+                return start.outcome(start.failure)
         elif start.node in self.maps and draw.random() < 0.9:
             rows = self.maps[start.node]
-            return Outcome(start.node, start.attempt, opened=OpenedMap(rows, rows.rows))
+            return MapOpened(start.node, start.attempt, opened=OpenedMap(rows, rows.rows))
         elif draw.random() < 0.1 or start.node in self.maps:
-            return start.failed_with(Failure(Cause.NODE, "OSError", "bad luck"))
+            return start.outcome(Failure(Cause.NODE, "OSError", "bad luck"))
         ref = OutputRef(OutputId(start.node), 1, 1, "")
         made = start.counts if isinstance(start, CallsEnded) else None
         return Outcome(start.node, start.attempt, outputs={ref.id: ref}, map=made)
@@ -332,10 +335,10 @@ def failed_maps() -> MapScheduler:
     assert isinstance(s, MapScheduler)
     s.begin(0.0)
     for name in "abc":
-        s.outcome(1.0, Outcome(name, 1, opened=OpenedMap(Rows(1, 1), 1)))
+        s.outcome(1.0, MapOpened(name, 1, opened=OpenedMap(Rows(1, 1), 1)))
     s.set_capacity(2.0, "cpu", 1.0)
     for name in "cba":
-        events = s.outcome(3.0, Outcome(name, 1, Failure(Cause.NODE, "ValueError", "bad row"), call=1))
+        events = s.outcome(3.0, CallOutcome(name, 1, Failure(Cause.NODE, "ValueError", "bad row"), call=1))
     assert [event.node for event in events if isinstance(event, CallsEnded)] == ["a"]
     return s
 
@@ -369,7 +372,7 @@ def test_whether_too_many_rows_failed_depends_on_all_rows_and_not_on_their_order
         while calls.can_start:
             number, ((row,),), _ = calls.start()
             failure = Failure(Cause.NODE, "ValueError", "no") if row in bad else None
-            calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False)
+            calls.end(0.0, CallOutcome("x", 1, failure, call=number), is_stopped=False)
         return calls.counts.failed, calls.failure is not None
 
     assert ends(0.1) == (4, False)
@@ -395,7 +398,7 @@ def test_the_first_bad_row_of_the_table_is_told_though_another_failed_before_it(
     while under_way:
         number, (piece,) = under_way.pop()  # the later piece ends first
         failure = bad if {1, 6} & {*rows.span(piece)} else None
-        calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False)
+        calls.end(0.0, CallOutcome("x", 1, failure, call=number), is_stopped=False)
         while calls.can_start and len(under_way) < 2:
             under_way.append(calls.start()[:2])
     assert calls.has_ended
@@ -432,7 +435,7 @@ def sizes_of_orders(seconds: list[float], slots: int = 2) -> list[int]:
         under_way.sort()
         now, number, made_pieces = under_way.pop(0)
         took = sum(seconds[piece[0]] for piece in made_pieces)
-        calls.end(now, Outcome("x", 1, duration=took, call=number, made=len(made_pieces)), is_stopped=False)
+        calls.end(now, CallOutcome("x", 1, duration=took, call=number, made=len(made_pieces)), is_stopped=False)
     assert calls.counts.calls == len(seconds)
     return found
 
@@ -455,14 +458,14 @@ def test_if_a_class_cannot_be_made_one_call_tries_it_again_for_all() -> None:
     failure = Failure(Cause.NODE, "OSError", "no model", is_certain=True)
     under_way = [calls.start()[:2] for _ in range(4)]
     for number, _ in under_way:
-        calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False)
+        calls.end(0.0, CallOutcome("x", 1, failure, call=number), is_stopped=False)
     assert [*calls.waiting] == [(0,)]
     for _ in range(2):
         assert not calls.can_start
         calls.resume((0,))
         number, pieces, _ = calls.start()
         assert pieces == ((0,),) and not calls.can_start
-        calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False)
+        calls.end(0.0, CallOutcome("x", 1, failure, call=number), is_stopped=False)
     assert calls.has_ended and calls.failure == failure and calls.counts.calls == 6
 
 
@@ -470,7 +473,7 @@ def test_a_call_that_would_fail_for_each_row_and_is_final_fails_the_node_at_once
     calls = Calls(OpenedMap(Rows(100, 1), 100), MapSpec("x", 1, on_error="collect"), Retry(2, 1.0), "")
     failure = Failure(Cause.NODE, "WrongKey", "no", is_certain=True, is_final=True)
     for number in [calls.start()[0] for _ in range(4)]:
-        assert calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False) is None
+        assert calls.end(0.0, CallOutcome("x", 1, failure, call=number), is_stopped=False) is None
     assert calls.has_ended and calls.failure == failure and calls.counts.calls == 4
 
 
@@ -478,7 +481,7 @@ def test_a_final_failure_of_a_row_is_not_called_again() -> None:
     calls = Calls(OpenedMap(Rows(2, 1), 2), MapSpec("x", 1, on_error="collect", max_failed=2), Retry(2, 1.0), "")
     failure = Failure(Cause.NODE, "TooLong", "no", is_final=True)
     for number in [calls.start()[0] for _ in range(2)]:
-        assert calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False) is None
+        assert calls.end(0.0, CallOutcome("x", 1, failure, call=number), is_stopped=False) is None
     assert calls.has_ended and calls.failure is None and [row.attempts for row in calls.failed] == [1, 1]
 
 
@@ -486,32 +489,32 @@ def test_calls_that_could_not_make_a_class_are_made_when_one_could() -> None:
     calls = Calls(OpenedMap(Rows(3, 1), 3), MapSpec("x", 1), Retry(1, 1.0), "")
     failure = Failure(Cause.NODE, "OSError", "no model", is_certain=True)
     for number in [calls.start()[0] for _ in range(3)]:
-        calls.end(0.0, Outcome("x", 1, failure, call=number), is_stopped=False)
+        calls.end(0.0, CallOutcome("x", 1, failure, call=number), is_stopped=False)
     calls.resume((0,))
     found = []
     while calls.can_start:
         number, pieces, tries = calls.start()
         found.append((pieces, tries))
-        calls.end(0.0, Outcome("x", 1, call=number), is_stopped=False)
+        calls.end(0.0, CallOutcome("x", 1, call=number), is_stopped=False)
     assert found[0] == (((0,),), 2) and sorted(found[1:]) == [(((1,),), 1), (((2,),), 1)]
     assert calls.has_ended and calls.failure is None
 
 
 def test_a_later_call_that_cannot_make_a_class_holds_up_no_earlier_piece() -> None:
     calls = Calls(OpenedMap(Rows(300, 1), 300), MapSpec("x", 1), Retry(1, 1.0), "", alone=False)
-    calls.end(0.0, Outcome("x", 1, duration=0.001, call=calls.start()[0]), is_stopped=False)
+    calls.end(0.0, CallOutcome("x", 1, duration=0.001, call=calls.start()[0]), is_stopped=False)
     first, second, third = (calls.start()[:2] for _ in range(3))
     bad = Failure(Cause.NODE, "ValueError", "no", retry_after=99.0)
-    calls.end(0.0, Outcome("x", 1, bad, call=second[0], made=0), is_stopped=False)
+    calls.end(0.0, CallOutcome("x", 1, bad, call=second[0], made=0), is_stopped=False)
     assert calls.failure == bad and calls.bad_piece == second[1][0]
-    calls.end(0.0, Outcome("x", 1, call=first[0], made=2), is_stopped=False)  # leaves some
+    calls.end(0.0, CallOutcome("x", 1, call=first[0], made=2), is_stopped=False)  # leaves some
     certain = Failure(Cause.NODE, "OSError", "no model", is_certain=True)
-    calls.end(0.0, Outcome("x", 1, certain, call=third[0], made=0), is_stopped=False)
+    calls.end(0.0, CallOutcome("x", 1, certain, call=third[0], made=0), is_stopped=False)
     assert calls.can_start
     number, pieces, _ = calls.start()
     assert {*pieces} <= {*first[1][2:]}
     while not calls.has_ended:
-        calls.end(0.0, Outcome("x", 1, call=number), is_stopped=False)
+        calls.end(0.0, CallOutcome("x", 1, call=number), is_stopped=False)
         if calls.can_start:
             number, _, _ = calls.start()
     assert calls.counts.calls == 1 + len(first[1]) + 1 + 1
@@ -519,14 +522,14 @@ def test_a_later_call_that_cannot_make_a_class_holds_up_no_earlier_piece() -> No
 
 def test_pieces_of_an_order_that_is_lost_are_called_alone() -> None:
     calls = Calls(OpenedMap(Rows(100, 1), 100), MapSpec("x", 1), Retry(), "", alone=False)
-    calls.end(0.0, Outcome("x", 1, duration=0.001, call=calls.start()[0]), is_stopped=False)
+    calls.end(0.0, CallOutcome("x", 1, duration=0.001, call=calls.start()[0]), is_stopped=False)
     number, pieces, _ = calls.start()
     lost = Failure(Cause.LOST, "WorkerLost", "gone")
-    calls.end(0.0, Outcome("x", 1, lost, call=number), is_stopped=False)
+    calls.end(0.0, CallOutcome("x", 1, lost, call=number), is_stopped=False)
     again = [calls.start() for _ in pieces]
     assert len(pieces) > 5
     assert [(found, tries) for _, found, tries in again] == [((piece,), 1) for piece in pieces]
-    calls.end(0.0, Outcome("x", 1, lost, call=again[0][0]), is_stopped=False)
+    calls.end(0.0, CallOutcome("x", 1, lost, call=again[0][0]), is_stopped=False)
     assert calls.waiting == {pieces[0]: 0.0}
     assert calls.failure is None
 
@@ -539,7 +542,7 @@ def lacking_plan(**settings: Any) -> tuple[MapScheduler, OutputRef]:
     ref = OutputRef(OutputId("a"), 1, 1, "")
     scheduler.begin(0.0)
     scheduler.outcome(1.0, Outcome("a", 1, outputs={ref.id: ref}))
-    events = scheduler.outcome(2.0, Outcome("m", 1, opened=OpenedMap(Rows(6, 1), 6)))
+    events = scheduler.outcome(2.0, MapOpened("m", 1, opened=OpenedMap(Rows(6, 1), 6)))
     assert [event.call for event in events if isinstance(event, CallStarted)] == [1, 2]
     return scheduler, ref
 
@@ -547,9 +550,9 @@ def lacking_plan(**settings: Any) -> tuple[MapScheduler, OutputRef]:
 @pytest.mark.parametrize("cause", [None, Cause.NODE])
 def test_a_map_whose_input_is_gone_begins_again_when_that_was_made_again(cause: Cause | None) -> None:
     s, ref = lacking_plan()
-    events = s.outcome(3.0, Outcome("m", 1, lacking=(ref,), call=1))
+    events = s.outcome(3.0, CallOutcome("m", 1, lacking=(ref,), call=1))
     assert {type(event) for event in events} == {CallEnded, NodeProgressed}, "no other call starts"
-    other = Outcome("m", 1, Failure(cause, "", "bad row") if cause else None, call=2)
+    other = CallOutcome("m", 1, Failure(cause, "", "bad row") if cause else None, call=2)
     events = s.outcome(4.0, other)
     assert NodeWaiting(4.0, "m", 1) in events
     assert [event.key for event in events if isinstance(event, NodeStarted)] == [("a", 2, 0)]
@@ -558,8 +561,8 @@ def test_a_map_whose_input_is_gone_begins_again_when_that_was_made_again(cause: 
         event for event in s.outcome(5.0, Outcome("a", 2, outputs={ref.id: new})) if isinstance(event, NodeStarted)
     ]
     assert (start.key, start.inputs) == (("m", 2, 0), {ref.id: new})
-    s.outcome(6.0, Outcome("m", 2, opened=OpenedMap(Rows(1, 1), 6, 5)))
-    (end,) = [e for e in s.outcome(7.0, Outcome("m", 2, call=1)) if isinstance(e, CallsEnded)]
+    s.outcome(6.0, MapOpened("m", 2, opened=OpenedMap(Rows(1, 1), 6, 5)))
+    (end,) = [e for e in s.outcome(7.0, CallOutcome("m", 2, call=1)) if isinstance(e, CallsEnded)]
     assert (end.key[:2], end.failure) == (("m", 2), None)
     s.outcome(8.0, Outcome("m", 2))
     assert s.done
@@ -568,13 +571,13 @@ def test_a_map_whose_input_is_gone_begins_again_when_that_was_made_again(cause: 
 @pytest.mark.parametrize("ends", ["cancel", "final"])
 def test_a_map_whose_input_is_gone_does_not_begin_again_when_all_ends(ends: str) -> None:
     s, ref = lacking_plan()
-    s.outcome(3.0, Outcome("m", 1, lacking=(ref,), call=1))
+    s.outcome(3.0, CallOutcome("m", 1, lacking=(ref,), call=1))
     failure = None
     if ends == "cancel":
         s.cancel(3.5, "Ctrl-C")
     else:
         failure = Failure(Cause.IO, "", "disk is full")
-    events = s.outcome(4.0, Outcome("m", 1, failure, call=2))
+    events = s.outcome(4.0, CallOutcome("m", 1, failure, call=2))
     if ends == "final":
         assert any(isinstance(event, CallsEnded) for event in events)
         events = s.outcome(5.0, Outcome("m", 1, failure))
@@ -595,7 +598,7 @@ def test_tokens_are_not_handed_out_while_the_first_call_waits_for_its_instance(
     plan = make_plan([node], slots=4, budgets={"api": Budget(1000.0, per=1.0)})
     s = scheduler_of(plan, begins_later=["m"])
     s.begin(0.0)
-    found = starts_of(s.outcome(1.0, Outcome("m", 1, opened=OpenedMap(Rows(9, 1), 9, on_loop=on_loop))))
+    found = starts_of(s.outcome(1.0, MapOpened("m", 1, opened=OpenedMap(Rows(9, 1), 9, on_loop=on_loop))))
     found += [call for i in range(50) for call in starts_of(s.tick(1.0 + i / 10))]
     assert len(found) == at_once
     s.begun(7.0, "m", 1, found[0])
@@ -612,7 +615,7 @@ def test_no_more_calls_begin_in_a_second_than_the_rate_allows_if_the_first_ones_
     events = [
         e
         for node in nodes
-        for e in s.outcome(0.0, Outcome(node.name, 1, opened=OpenedMap(Rows(40, 1), 40, on_loop=True)))
+        for e in s.outcome(0.0, MapOpened(node.name, 1, opened=OpenedMap(Rows(40, 1), 40, on_loop=True)))
     ]
     now, starts = 0.0, list[tuple[float, CallStarted]]()
     while now < 4.0:
@@ -635,7 +638,7 @@ def test_calls_go_on_if_the_first_one_ends_without_having_begun(is_bad: bool, is
     number, _, _ = calls.start()
     assert not calls.can_start
     failure = Failure(Cause.NODE, "X", "no", is_certain=is_certain) if is_bad else None
-    calls.end(0.0, Outcome("m", 1, failure, call=number), is_stopped=False)
+    calls.end(0.0, CallOutcome("m", 1, failure, call=number), is_stopped=False)
     assert sum(calls.can_start and bool(calls.start()) for _ in range(4)) == more
 
 

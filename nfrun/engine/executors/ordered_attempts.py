@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from nfrun.core.events import CallStarted, ChecksStarted, NodeStarted, Outcome, OutputRef
+from nfrun.core.events import CallStarted, ChecksStarted, MapOpened, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
@@ -80,7 +80,7 @@ class OrderedAttempts(ABC):
     def _open_or_end(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Open the input of a mapped node in this process, or put the results of its calls together."""
         outcome = self._runner(start, cancel_token, run_coroutine)
-        if outcome.opened is None:
+        if not isinstance(outcome, MapOpened):
             self._maps.pop(start.key[:2], None)
             return outcome
         spec = self._runner.pipeline.spec_of(start.node)

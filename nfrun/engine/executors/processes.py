@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import NodeStarted, Outcome, OutputRef
+from nfrun.core.events import CallOutcome, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner
@@ -132,6 +132,7 @@ class ProcessWorkers(OrderedAttempts):
         open_map.used(outcome.cpu, outcome.gil_wait)
         if outcome.observation is not None:
             open_map.note(outcome.observation)
+        assert isinstance(outcome, CallOutcome)
         made = outcome.made
         if outcome.failure is not None and made is None:  # the worker was lost: in the call behind the last result
             made = min(open_map.work.made(order.pieces), len(order.pieces) - 1)

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import CallStarted, NodeStarted, Outcome, nfrun_failure
+from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.core.pipeline import NOTHING
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import CANCELLED
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import asyncio
 
 # Returns the coroutine that makes a call and gives its outcome, and the context variables that it shall have.
-CallOnLoop = Callable[[CallStarted, CancelToken], tuple[Coroutine[Any, Any, Outcome], Context]]
+CallOnLoop = Callable[[NodeStarted, CancelToken], tuple[Coroutine[Any, Any, Outcome], Context]]
 
 # Has one entry more in a forked child than in its parent. To ask the system for the process id takes 0.2 us a node.
 _FORKS: list[None] = []
@@ -79,7 +79,7 @@ class ThreadExecutor:
 
         If the system allows no more threads, it waits for one that ends its attempt, and fails if none is likely to.
         """
-        if isinstance(attempt, CallStarted) and attempt.on_loop:
+        if attempt.on_loop:
             self._start_on_loop(attempt)
             return
         self._enqueue(attempt)
@@ -111,7 +111,7 @@ class ThreadExecutor:
     def close(self, grace: float = 0.0) -> None:
         """End the idle threads and the event loop. Child processes are killed after `grace` seconds."""
         # For attempts that wait for a thread. A check in each attempt would cost more.
-        self._run_attempt = lambda start, *_: start.failed_with(CANCELLED)
+        self._run_attempt = lambda start, *_: start.outcome(CANCELLED)
         with self._lock:
             self._closing = True
             self._lock.wait_for(
@@ -162,7 +162,7 @@ class ThreadExecutor:
                 self._idle += 1
             if attempt is not None:
                 self._cancel_tokens.pop(attempt.key, None)
-                following = self._on_outcome(attempt.failed_with(failure))
+                following = self._on_outcome(attempt.outcome(failure))
                 if following is not None:
                     self._enqueue(following)
 
@@ -179,7 +179,7 @@ class ThreadExecutor:
                     return
                 self._idle += 1
 
-    def _start_on_loop(self, start: CallStarted) -> None:
+    def _start_on_loop(self, start: NodeStarted) -> None:
         """Make a call of a coroutine function on the event loop. Its outcome is reported on the thread of the loop."""
         assert self._call_on_loop is not None
         token = self._on_loop[start.key] = CancelToken()
@@ -195,10 +195,10 @@ class ThreadExecutor:
             self._loop.start(coroutine, variables, token, end)
         except HandoffError as error:  # no more threads
             coroutine.close()
-            end(start.failed_with(nfrun_failure(error)))
+            end(start.outcome(nfrun_failure(error)))
 
     def _run_one(self, attempt: NodeStarted) -> NodeStarted | None:
-        if isinstance(attempt, CallStarted) and attempt.on_loop:
+        if attempt.on_loop:
             self._start_on_loop(attempt)
             return None
         key = attempt.key
@@ -209,7 +209,7 @@ class ThreadExecutor:
                 attempt, cancel_token, lambda coroutine: self._loop.run_coroutine(coroutine, cancel_token)
             )
         except BaseException as error:  # a bug in nfrun, or out of memory; without an outcome the run would never end
-            outcome = attempt.failed_with(nfrun_failure(error))
+            outcome = attempt.outcome(nfrun_failure(error))
         if len(_FORKS) != self._forks:
             os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
         self._cancel_tokens.pop(key, None)

@@ -163,7 +163,7 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
             try:
                 outcome = worker.make(order, outbox)
             except Exception as error:
-                outcome = order.start.failed_with(nfrun_failure(error))
+                outcome = order.start.outcome(nfrun_failure(error))
             if os.getpid() != worker_pid:
                 os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
             if worker.has_instances:

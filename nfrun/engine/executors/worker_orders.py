@@ -67,9 +67,9 @@ class WorkerOrders:
         try:
             worker = self._pool.take(self._take_seconds, variables)
         except (OSError, EOFError) as error:
-            return order.start.failed_with(_no_worker(error))
+            return order.start.outcome(_no_worker(error))
         if worker is None:
-            return order.start.failed_with(CANCELLED)
+            return order.start.outcome(CANCELLED)
         kill = threading.Timer(self._grace, worker.kill)
         kill.daemon = True
 
@@ -98,7 +98,7 @@ class WorkerOrders:
         if outcome is None:
             status = self._pool.discard(worker)
             lost = Failure(Cause.LOST, "WorkerLost", ending or _ending(status))
-            return order.start.failed_with(CANCELLED if cancel_token.cancelled else lost)
+            return order.start.outcome(CANCELLED if cancel_token.cancelled else lost)
         was_terminated = outcome.failure is not None and outcome.failure.cause is Cause.CANCELLED
         if cancel_token.cancelled or was_terminated or spent:  # its state is unknown, or not that of its start
             worker.kill()
@@ -110,7 +110,7 @@ class WorkerOrders:
             self._pool.give_back(worker)
         if was_terminated and not cancel_token.cancelled:  # by someone else
             lost = Failure(Cause.LOST, "WorkerLost", "its worker process was told to end by SIGTERM")
-            return order.start.failed_with(lost)
+            return order.start.outcome(lost)
         return outcome
 
     def unused_instances(self, needed: Collection[tuple[str, str]]) -> Callable[[], list[str]] | None:

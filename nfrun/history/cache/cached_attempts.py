@@ -22,6 +22,7 @@ from nfrun.core.events import (
     CallStarted,
     ChecksStarted,
     Failure,
+    MapOpened,
     MapStarted,
     NodeFinished,
     NodeStarted,
@@ -160,7 +161,7 @@ class CachedAttempts:
     def _ended(self, start: NodeStarted, outcome: Outcome) -> Outcome:
         """Record what an attempt has used, if it was successful. Returns its outcome, with more about it."""
         spec = self._nodes[start.node]
-        if outcome.opened is not None:
+        if isinstance(outcome, MapOpened):
             return outcome
         if outcome.checks and (outcome.failure is None or outcome.outputs):
             code, referred = self._keys.code.of(spec.folder), self._referred(start)
@@ -234,7 +235,7 @@ class CachedAttempts:
         if again := next((ref for ref in lacking if len(self._lacked[start.node, ref.id]) > _MOST_LACKED), None):
             where = f" from {again.stored or again.path}" if again.stored or again.path else ""
             what = f"'{again.id}' was removed{where} {_MOST_LACKED + 1} times while the run was under way"
-            return start.failed_with(Failure(Cause.IO, "", what))
+            return start.outcome(Failure(Cause.IO, "", what))
         return self._await(start, lacking, made_again_for(reader))
 
     def _await(self, start: NodeStarted, lacking: tuple[OutputRef, ...], reason: str) -> Outcome:
@@ -242,9 +243,7 @@ class CachedAttempts:
         for maker in dict.fromkeys(ref.id.node for ref in lacking):
             if maker in self._given:
                 what = f"a table of '{maker}' was removed, or is out of date, since the run began"
-                return start.failed_with(
-                    Failure(Cause.IO, "", f"{what}: '{maker}' is not selected (--until {start.node})")
-                )
+                return start.outcome(Failure(Cause.IO, "", f"{what}: '{maker}' is not selected (--until {start.node})"))
             if maker not in self._observed.used:
                 self._note_lost(maker, lacking)
             else:
@@ -399,7 +398,7 @@ class CachedAttempts:
 
 def _lacks(start: NodeStarted, lacking: tuple[OutputRef, ...]) -> Outcome:
     """Return the outcome of an attempt, or a call, that lacks outputs which it reads."""
-    return Outcome(start.node, start.attempt, lacking=lacking, call=start.key[2])
+    return start.outcome(lacking=lacking)
 
 
 class Hits:

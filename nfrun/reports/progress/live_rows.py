@@ -12,7 +12,7 @@ from itertools import islice
 from nfrun.core.pipeline import OutputId
 from nfrun.core.text import cell_width, fit_cells, on_one_line
 from nfrun.core.values import frozen
-from nfrun.reports.format_units import format_progress, format_rows, format_seconds
+from nfrun.reports.format_units import format_progress, format_seconds
 from nfrun.reports.run_record import MatrixRecord, RunRecord, StageCounts, folded
 
 _STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for the omitted stages, at most 16
@@ -205,9 +205,7 @@ def _running(record: RunRecord, now: float) -> Iterator[_Row | str]:
             continue
         done, total = node.progress or (0.0, None)
         bar = min(1.0, max(0.0, done / total)) if total and total > 0 else None
-        text = format_progress(done, total) if node.progress else ""
-        if node.map is not None:
-            text = format_rows(done, node.map, now - node.since)
+        text = format_progress(node, now)
         if node.attempts > 1:
             text = f"attempt {node.attempts}  {text}".rstrip()
         yield _Row("running", name, format_seconds(max(0.0, now - node.since)), bar, text)

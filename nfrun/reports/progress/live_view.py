@@ -20,7 +20,7 @@ from nfrun.core.events import (
     RunStarted,
 )
 from nfrun.core.text import cell_width, ellipsize, escape_controls
-from nfrun.reports.format_units import format_count, format_counts, format_outputs, format_seconds
+from nfrun.reports.format_units import format_count, format_finished, format_seconds
 from nfrun.reports.line_reporter import LineReporter
 from nfrun.reports.progress.live_rows import DIM, FIGURE, Look, grid_of, live_rows
 from nfrun.reports.run_record import RunRecord
@@ -121,8 +121,8 @@ class LiveView(LineReporter):
             event.reused or event.node in self._record.cells or self._is_left_out(event.duration)
         ):
             return
-        rows = format_outputs(event.outputs.values()) + ("" if event.reused else format_counts(event.map))
-        self._node("ok", event.node, "reused" if event.reused else format_seconds(event.duration), rows)
+        how = "reused" if event.reused else format_seconds(event.duration)
+        self._node("ok", event.node, how, format_finished(event))
 
     def _is_left_out(self, duration: float) -> bool:
         """Count a node or a matrix that takes no second, and return whether it is one of too many."""

@@ -22,8 +22,7 @@ from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.reports.format_units import (
     format_amount,
     format_count,
-    format_counts,
-    format_outputs,
+    format_finished,
     format_rows,
     format_seconds,
 )
@@ -106,8 +105,7 @@ class PlainLines(LineReporter):
             return f"{event.node} waits for {'its resources' if event.for_budget else 'a table that is made again'}"
         if isinstance(event, NodeFinished) and (self._verbose or not event.reused):
             how = "reused" if event.reused else f"finished in {format_seconds(event.duration)}"
-            rows = f", {format_outputs(event.outputs.values())}" if event.outputs else ""
-            return f"{event.node} {how}{rows}{'' if event.reused else format_counts(event.map)}"
+            return f"{event.node} {how}{', ' if event.outputs else ''}{format_finished(event)}"
         if isinstance(event, NodeRetrying):
             reason = ellipsize(event.failure.error, 200)
             return f"{event.node} failed, next attempt in {format_seconds(event.delay)}: {reason}"
