@@ -67,12 +67,6 @@ pragma user_version = {VERSION};
 # The number of a line is that of its run, and behind it 24 bits for its place in the run. So is that of the next line.
 _PLACES = 24
 _OF_RUN = f"lines.id >= ref << {_PLACES} and lines.id < (ref + 1) << {_PLACES}"
-_ADD_TABLE = """
-insert into tables values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (home, file) do update set
-    pipeline = excluded.pipeline, number = excluded.number, output = excluded.output, key = excluded.key,
-    content = excluded.content, size = excluded.size, seconds = excluded.seconds, cached = excluded.cached,
-    shown = excluded.shown
-"""
 # The home of a line with a result is the run in which the node ran, and that of any other line is null. Of several
 # lines with the same home, the last one counts: runs that reuse a result do not make the search longer.
 _FIND_ENTRIES = f"""
@@ -368,7 +362,7 @@ class RunRows:
                 self._add_end(kind, line)
         db = self._db
         db.executemany("insert into lines values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        db.executemany(_ADD_TABLE, tables)
+        db.executemany("insert or replace into tables values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", tables)
 
     def _add_end(self, kind: str, line: Mapping[str, Any]) -> None:
         if kind == "started":
@@ -436,12 +430,6 @@ class Journal:
         elif now - self._checked > _CHECKPOINT_SECONDS:
             self._database.checkpoint()
         self._checked = now if is_first or now - self._checked > _CHECKPOINT_SECONDS else self._checked
-
-
-def read_ends(folder: Path) -> tuple[RunHeader | None, RunEnding | None]:
-    """Return what `Database.ends` does for the run with this folder."""
-    with closing(Database(WorkDir(folder.parent.parent))) as database:
-        return database.ends(folder.name)
 
 
 def read_journal(folder: Path, *, only: Collection[str] = ()) -> JournalContents:

@@ -210,8 +210,7 @@ def remove_old_inputs(work: WorkDir, keep: Collection[Path], budget: int | None)
     if not found or total <= (budget or 0):
         return
     with suppress(OSError, HandoffError), closing(Database(work)) as database:
-        disk = os.statvfs(work.path)
-        limit = default_budget(disk.f_bavail * disk.f_frsize, total) if budget is None else budget
+        limit = default_budget(_free_bytes(work.path), total) if budget is None else budget
         if total <= limit or not is_inside(work.path / INPUTS / "any", work.path):
             return
         headers = [database.ends(run)[0] for run in work.runs_under_way()]
@@ -276,11 +275,7 @@ def kept_segments(work: Path, last_runs: Mapping[str, int], busy: Collection[str
 
 def map_folders(work: Path) -> list[Path]:
     """Return the folders of all definitions, by name."""
-    try:
-        found = sorted((work / MAP).iterdir())
-    except OSError:
-        return []
-    return [path for path in found if path.is_dir() and not path.is_symlink()]
+    return [path for path in paths_in(work / MAP) if path.is_dir() and not path.is_symlink()]
 
 
 def folder_uses(folder: Path) -> list[FolderUse]:
@@ -298,7 +293,7 @@ def leftovers(folder: Path, removed: Collection[Path]) -> Sequence[Path]:
     left = [path.name for path in _segments(folder) if path not in removed]
     if not left:
         return [folder]
-    others = _entries(folder)
+    others = paths_in(folder)
     reads = [
         path for path in others if path.suffix == ".reads" and not any(name.startswith(path.stem) for name in left)
     ]
@@ -311,7 +306,8 @@ def _segments(folder: Path) -> list[Path]:
     return []
 
 
-def _entries(folder: Path) -> list[Path]:
+def paths_in(folder: Path) -> list[Path]:
+    """Return what is in a folder, by name; nothing if it cannot be listed."""
     with suppress(OSError):
         return sorted(folder.iterdir())
     return []

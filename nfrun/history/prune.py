@@ -26,6 +26,7 @@ from nfrun.history.kept_tables import (
     kept_tables,
     leftovers,
     map_folders,
+    paths_in,
     tables_to_remove,
 )
 from nfrun.history.run_history import reader_digest
@@ -114,15 +115,15 @@ def plan_prune(
     files = [
         path
         for folder, names in needed.items()
-        for path in (_entries(folder) if names is not None else ())
+        for path in (paths_in(folder) if names is not None else ())
         if path.name not in (names or ())
     ]
     files += [*of_maps, *_unused_inputs(work, [headers[folder] for folder in needed if folder in headers])]
     if not under_way:
-        others = (path for name in ("timings", "code", "previews") for path in _entries(work.path / name))
+        others = (path for name in ("timings", "code", "previews") for path in paths_in(work.path / name))
         files += (path for path in others if path.name.endswith(PARTIAL))
     if everything:  # they have rows of tables
-        rows = _entries(work.path / "previews") if pipeline is None else [work.previews_of(pipeline)]
+        rows = paths_in(work.path / "previews") if pipeline is None else [work.previews_of(pipeline)]
         files += (path for path in rows if path.is_file() and path not in files)
     outside = {above for above in {path.parent for path in (*runs, *files)} if not is_inside(above / "any", work.path)}
     runs, inner = (tuple(path for path in paths if path.parent not in outside) for paths in (runs, files))
@@ -134,7 +135,7 @@ def plan_prune(
 def _unused_inputs(work: WorkDir, runs: Iterable[RunHeader]) -> list[Path]:
     """Return the tables that programs have given to runs, and of which none of these runs is."""
     used = {Path(file).name for header in runs for file in header.inputs.values()}
-    return [path for path in _entries(work.path / INPUTS) if path.name not in used]
+    return [path for path in paths_in(work.path / INPUTS) if path.name not in used]
 
 
 def _over_budget(
@@ -244,13 +245,6 @@ def _result(pipeline: str, finished: RecordedNode) -> object:
     outputs = tuple((output.id, output.digest, output.schema_digest) for output in finished.outputs)
     files = frozenset(finished.reads.items()), frozenset(finished.wrote.items())
     return pipeline, finished.node, finished.key, outputs, files
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _size(tops: Iterable[Path]) -> int:

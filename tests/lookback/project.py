@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import forked
 from conftest import Here
 from recorded_lines import rewrite_lines
 
-from nfrun.history.database import read_ends
+from nfrun.history.database import Database
+from nfrun.history.work_dir import WorkDir
 
 STEPS = """
 import os
@@ -113,8 +115,8 @@ class Project:
 
     def folder_of(self, number: int) -> Path:
         """Return the folder of a run."""
-        folders = (self.folder / ".nfrun" / "runs").iterdir()
-        (folder,) = [path for path in folders if (run := read_ends(path)[0]) and run.number == number]
+        with closing(Database(WorkDir(self.folder / ".nfrun"))) as database:
+            (folder,) = [run.folder for run in database.runs() if run.header.number == number]
         return folder
 
     def rewrite_journal(self, number: int, rewrite: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:

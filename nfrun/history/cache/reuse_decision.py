@@ -169,9 +169,8 @@ class _ReuseDecider:
         if obstacle := self._keys.obstacle(name):
             return obstacle
         definition = self._keys.definition(name)
-        last = next(
-            (end for end in self._history.of_node(name) if end.key is not None), None
-        )  # the key inputs of others are unknown
+        known = (end for end in self._history.of_node(name) if end.key is not None)  # the key inputs of others are not
+        last = next(known, None)
         if last and not self._history.has_definition(name, definition):
             for end in (self._history.compared(last), last):  # a run that ends now may have another one
                 if changed := changes(definition_of(end.key_inputs), definition):
