@@ -237,7 +237,7 @@ def place_of(path: Keys) -> str:
         return f"a node under '{path[0]}'"
     if not path or (len(path) == 2 and path[0] in ("nodes", "params")):
         return thing_in(path[:1]) if path else "a pipeline file"
-    return f"'{path[-1]}'"
+    return f"'{ellipsize(str(path[-1]))}'"
 
 
 def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:

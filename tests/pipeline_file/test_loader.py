@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nfrun.core.errors import SpecError, render, render_all
@@ -1387,6 +1387,7 @@ def as_yaml(value: Any) -> str:
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(DOCUMENTS)
+@example({"nodes": {"a": {"outputs": {"a\n": {"a": None}}}}})  # a message has one line
 def test_any_document_gives_a_pipeline_or_diagnostics(document: Any) -> None:
     text = as_yaml(document).lstrip("\n") + "\n"
     lines = text.split("\n")
