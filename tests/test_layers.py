@@ -30,7 +30,7 @@ engine 4120
 cluster 3363
 history 6199
 reports 3461
-lookback 4174
+lookback 4175
 session 4326
 cli 2503
 """

@@ -16,9 +16,9 @@ KINDS = {kind.name: kind for kind in (PYTHON, SQL, RUN, READ, WRITE, PIPELINE, U
 
 
 def kind_of(spec: NodeSpec) -> Kind:
-    """Return the kind of a node; of a plug-in, what its static half says.
+    """Return the kind of a node. That of a plug-in is made from its settings and its schema.
 
-    That takes some 20 us. All plug-ins have the `maps` of the kind `use`, which calls for pieces take from there.
+    Making it takes some 20 us. All plug-ins have the `maps` of the kind `use`, which calls for pieces take from there.
     """
     return KINDS[spec.kind] if spec.plugin is None else kind_of_plugin(spec.plugin)
 

@@ -180,7 +180,8 @@ class RunTables:
         table = read_source(pipeline, self._found(output)[1])
         if table is None:
             form = form_of(self.type_of(output))
-            raise NotRecorded(f"the {form} of '{output}' in {self} is not kept, and its source has changed since then")
+            why = f"the {form} of '{output}' in {self} is not kept, and its source has changed since then"
+            raise NotRecorded(f"{why} (run the pipeline again, and look at the new run)")
         return table
 
     def _source(self, output: OutputId) -> Pipeline | None:
