@@ -23,7 +23,7 @@ core 3998
 system 3881
 tables 7257
 code 6672
-rows 2689
+rows 2706
 nodes 6729
 pipeline_file 6922
 engine 4120

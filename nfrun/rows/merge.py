@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nfrun.core.errors import HandoffError
+from nfrun.rows.old_segments import is_segment
 from nfrun.rows.results import positions_in, read_stream
 from nfrun.rows.returned import Computed
 from nfrun.rows.row_keys import key_array
 from nfrun.rows.stream_files import READS, SEGMENT, STREAM, files_read, streams_in
-from nfrun.rows.streams import START, Record, Result, encoded, join_results
+from nfrun.rows.streams import START, Record, Result, encoded, is_stream, join_results
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.os_errors import reason
 
@@ -40,14 +41,15 @@ def merge_streams(
     """Write adjacent small streams as one if there are many, and results of nfrun 0.1 as streams.
 
     Does so with all streams if results of earlier runs were `replaced`, or if the records are `scattered`. Leaves out
-    those for whose names `has_ended` is false: they are being written. Streams stay in the order of their runs, and
-    apart if their calls have read other files. Raises HandoffError.
+    those for whose names `has_ended` is false, as they are being written, and those of other versions of nfrun. Streams
+    stay in the order of their runs, and apart if their calls have read other files. Raises HandoffError.
     """
     try:
         paths, reads = streams_in(folder), files_read(folder)
         small = {path for path in paths if path.stat().st_size <= _SMALL}
         chosen = {*paths} if replaced or scattered else small if len(small) > _MOST_STREAMS else set()
-        chosen = {path for path in paths if has_ended(path.name) and (path in chosen or path.suffix == SEGMENT)}
+        chosen |= {path for path in paths if path.suffix == SEGMENT}
+        chosen = {path for path in chosen if has_ended(path.name) and (is_stream(path) or is_segment(path))}
         for (is_chosen, _), group in groupby(paths, lambda path: (path in chosen, _reads_of(path, reads))):
             some = [*group]
             if is_chosen and (len(some) > 1 or scattered or some[0].suffix == SEGMENT):

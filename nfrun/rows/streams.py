@@ -124,6 +124,14 @@ def _together(results: Sequence[Result]) -> Result:
     return Result(keys, Computed(whole, every), seconds)
 
 
+def is_stream(path: Path) -> bool:
+    """Return whether the file is a stream of this format. Those of another version of nfrun are not."""
+    with suppress(pa.ArrowException, OSError, EOFError), pa.OSFile(os.fsencode(path)) as file:
+        found: bool = pa.ipc.open_stream(file).schema.equals(_SCHEMA, check_metadata=True)
+        return found
+    return False
+
+
 def records_in(stream: pa.Buffer) -> Iterator[Record]:
     """Yield the records of a stream, one behind the other. Stops where it is not complete."""
     with suppress(pa.ArrowException, OSError, EOFError):

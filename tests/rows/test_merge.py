@@ -123,6 +123,17 @@ def test_damaged_results_are_left_out_and_do_not_hide_others(few: None, tmp_path
 
 def test_other_files_and_missing_folders_do_not_matter(few: None, tmp_path: Path) -> None:
     merge_streams(tmp_path / "missing", bool)
-    for number in range(5):
-        (tmp_path / f"{number}-x-y.arrows").write_bytes(b"of another version" * 10)
-    assert merged(tmp_path) == ["4-x-y.arro"] and kept_records(tmp_path) == []
+    for number, ending in enumerate(["arrows", "segment"] * 3):
+        (tmp_path / f"{number}-x-y.{ending}").write_bytes(b"of another version" * 10)
+    assert len(merged(tmp_path, replaced=True)) == 6 and kept_records(tmp_path) == []
+
+
+def test_streams_of_another_version_stay(few: None, tmp_path: Path) -> None:
+    for run in range(1, 5):
+        add(tmp_path, run, run)
+    path = streams_in(tmp_path)[1]
+    other = pa.ipc.open_stream(path.read_bytes()).read_all().replace_schema_metadata({"nfrun map": "3"})
+    with pa.ipc.new_stream(path, other.schema) as writer:
+        writer.write_table(other)
+    assert merged(tmp_path, replaced=True) == ["1", "2", "4"]
+    assert pa.ipc.open_stream(path.read_bytes()).read_all().equals(other)
