@@ -140,6 +140,48 @@ DUCKDB = {  # the connection is handed on
     "a context of polars": "def f(): return {'a': str(pl.SQLContext().execute("
     "\"select * from read_csv('project/d/a.csv')\").collect())}",
 }
+OF_CONFIG = {  # `cfg` is read from a file, which names d/a.csv; what reads that is handed on
+    "a query": "def f(): return q(duckdb.connect(), f\"from '{cfg['file']}'\")",
+    "a query, of cursors": "def f(): return q(duckdb.connect().cursor(), f\"from read_csv(['{cfg['file']}'])\")",
+    "a query that is put together": "def f():\n  text = 'select * '\n  text += f\"from '{cfg['file']}'\"\n"
+    "  return q(duckdb.connect(), text)",
+    "a query, by format": "def f(): return q(duckdb.connect(), \"from '{file}'\".format(**cfg))",
+    "a query, by replace": "def f(): return q(duckdb.connect(), \"from 'FILE'\".replace('FILE', cfg['file']))",
+    "a query in the configuration": "def f(): return q(duckdb.connect(), cfg['query'])",
+    "a query in a file, by format": "def f(): return q(duckdb.connect(), (HERE / 'q.sql').read_text().format(**cfg))",
+    "a query in a file of another suffix": "def f(): return q(duckdb.connect(), (HERE / 'query.txt').read_text())",
+    "a value of a query": "def f(): return q(duckdb.connect(), 'from read_csv(?)', [cfg['file']])",
+    "a value of a query, by name": "def f(): return q(duckdb, 'from read_csv($file)', {'file': cfg['file']})",
+    "a module": "def f(): return q(duckdb, f\"from '{cfg['file']}'\")",
+    "a query of an attribute": "class C:\n  def __init__(self): self.con = duckdb.connect()\n"
+    "  def execute(self, text): return q(self.con, text)\ndef f(): return C().execute(f\"from '{cfg['file']}'\")",
+    "a query of polars": "def f(): return pl.sql(f\"select * from read_csv('{cfg['file']}')\").collect()",
+    "a context of polars": "def g(ctx, text): return ctx.execute(text).collect()\n"
+    "def f(): return g(pl.SQLContext(), f\"select * from read_csv('{cfg['file']}')\")",
+    "a reader of DuckDB": "def g(con, file): return con.read_csv(file).to_arrow_table()\n"
+    "def f(): return g(duckdb.connect(), cfg['file'])",
+    "a reader of polars": "def g(lib, file): return lib.read_csv(file)\ndef f(): return g(pl, cfg['file'])",
+    "a file system": "import pyarrow.fs\ndef g(fs, file): return fs.open_input_stream(file).read().decode()\n"
+    "def f(): return {'a': g(pyarrow.fs.LocalFileSystem(), cfg['file'])}",
+    "a path that is the text of a file": "def f(): return pl.read_csv((HERE / 'path.txt').read_text())",
+}
+QUIET_QUERIES = {  # and d/b.csv changes
+    "a query of another database": "import sqlite3\n"
+    "def f(): return {'a': g(sqlite3.connect(':memory:'), cfg['table'])}\n"
+    "def g(db, table): return str(db.execute(f\"select * from '{table}'\").fetchall())",
+    "statements in a file": "def f():\n  con = duckdb.connect()\n"
+    "  for text in (HERE / 'two.sql').read_text().strip().split(';'): found = q(con, text)\n  return found",
+    "a reader of the project": "def g(source): return source.read_csv(cfg['file'])\n"
+    "class C:\n  def read_csv(self, file): return {'a': file}\ndef f(): return g(C())",
+    "a value that is no file": "def f(): return q(duckdb.connect(), 'select 1 where 1 = ?', [len(cfg)])",
+}
+CONFIG = {
+    "cfg.json": '{"file": "project/d/a.csv", "query": "from \'project/d/a.csv\'", "table": "sqlite_master"}',
+    "q.sql": "from '{file}'", "two.sql": "create table t (a int);\nfrom t", "path.txt": "project/d/a.csv",
+    "query.txt": "from 'project/d/a.csv'",
+}  # fmt: skip
+READ = "import json\ncfg = json.loads((HERE / 'cfg.json').read_text())\n"
+READ += "def q(con, text, values=None): return con.execute(text, parameters=values).to_arrow_table()\n"
 NEWEST = {
     "by time": "def f(): return {'a': open(max(D.glob('*.csv'), key=os.path.getmtime)).read()}",
     "by time, listed": "def f(): return {'a': open(max(os.scandir(D), key=lambda e: e.stat().st_mtime).path).read()}",
@@ -205,6 +247,9 @@ ROWS = [
     *(row(name, text, **SUB, edit="sub/a.csv" if "sub" in text else "d/a.csv") for name, text in NAMED.items()),
     *(row(f"duckdb: {name}", text) for name, text in DUCKDB.items()),
     *(row(f"duckdb: {name}: another file", text, edit="d/b.csv", runs_again=False) for name, text in DUCKDB.items()),
+    *(row(f"of a configuration: {name}", READ + text, **CONFIG) for name, text in OF_CONFIG.items()),
+    *(row(f"quiet: {name}", READ + text, edit="d/b.csv", runs_again=False, **CONFIG)
+      for name, text in QUIET_QUERIES.items()),
     *(row(f"newest {name}", text, act=touch) for name, text in NEWEST.items() if "time" in name),
     *(row(f"newest {name}: the content of a file", text) for name, text in NEWEST.items()),
     row("newest by time: a new file", NEWEST["by time"], edit="d/c.csv"),

@@ -18,7 +18,19 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from nfrun.code.facts.code_facts import CodeFact, CodeFacts, Command
-from nfrun.code.facts.path_terms import ANY, INPUT, NO_FILE, SEARCH_PATH, UNKNOWN, Findings, NativeCall, Term, text_of
+from nfrun.code.facts.path_terms import (
+    ANY,
+    INPUT,
+    NO_FILE,
+    READ,
+    SEARCH_PATH,
+    UNKNOWN,
+    Findings,
+    NativeCall,
+    Term,
+    text_of,
+)
+from nfrun.code.facts.unseen_calls import may_be_of
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.values import replace
 
@@ -35,6 +47,7 @@ _STRINGS = re.compile(r"""'((?:[^']|'')*)'|"((?:[^"]|"")*)\"""")
 _QUOTED = re.compile(r"""(\b(?:from|join)\s+|\b\w+\s*\(\s*\[?\s*)?(?:'([^']*)'|"([^"]*)")""", re.IGNORECASE)
 _COPIED = re.compile(r"\bto\s+'([^']*)'", re.IGNORECASE)
 _COMPUTED_TABLE = re.compile(rf"\b(?:from|join)\s+{ANY}", re.IGNORECASE)
+_TABLE_VALUE = re.compile(r"\b(?:(?:from|join)\s+|read_\w+\s*\(\s*\[?\s*)[?$]", re.IGNORECASE)  # a value of the query
 _LOCAL = re.compile(r"^(?:file://|(?:sqlite|duckdb)(?:\+\w+)?:///)(?=.)")
 _NO_NAME = re.compile(r"://|[\0\n]|^[./]*$|^:memory:$")
 _ANYWHERE = re.compile(r"/?\*|/+(?:proc|sys|dev)(?:/|$)")  # how names begin that tell nothing, or are of the system
@@ -162,6 +175,12 @@ class _Values:
             return [text for key in keys if self._has(key) for text in self._values.get(key, ())]
         if op == "attr":
             return self._attribute(keys[0], parts[0])
+        if op == "read":
+            return [READ if all(".sql" in text for text in self.texts(parts[0])) else ANY]
+        if op == "edited":  # by a method of texts
+            if self._has(keys[0]) or any(text != READ for text in self.texts(parts[0])):
+                return self._attribute(keys[0], UNKNOWN)
+            return [READ, *(text for part in parts[1:] for text in self.texts(part))]
         if op == "sum":
             return self._joined(parts, "".join)
         if op == "path":
@@ -195,7 +214,7 @@ class _Values:
         choices = [(ANY,) if part.op == "slice" else self.texts(part) for part in parts]
         if not choices or not choices[0]:
             return ()
-        choices = [[text.replace(INPUT, ANY) for text in texts] or [ANY] for texts in choices]
+        choices = [[text.replace(INPUT, ANY).replace(READ, ANY) for text in texts] or [ANY] for texts in choices]
         while prod(map(len, choices)) > _MOST:
             longest = max(range(len(choices)), key=lambda at: len(choices[at]))
             choices[longest] = [ANY]
@@ -242,6 +261,10 @@ class _NodeFiles:
         calls = [call for terms in self._found for call in terms.calls]
         starts_processes = any(call.kind == "processes" for call in calls)
         calls = [call for call in calls if starts_processes or call.kind != "opener"]
+        if any(call.method for call in calls):
+            libraries = {name for terms in self._found for name in terms.libraries}
+            modules = {*libraries, *(name.rpartition(".")[0] for name in libraries)}
+            calls = [call for call in calls if not call.method or may_be_of(call.method, modules)]
         paths = self._values.paths()
         uses = [
             (how, module, term)
@@ -330,8 +353,10 @@ class _NodeFiles:
         if call.kind == "query" and reads is not None:
             queries = [text for text in reads if re.match(r"\s*(?:copy|export)\b", text, re.IGNORECASE)]
             self._copied += self._beside([name for query in queries for name in _COPIED.findall(query)], call.module)
-            reads = [name for text in reads for name in _in_query(text)]
-        self._add(reads, call, self._files, self._unknown)
+            values = [text for term in call.words for text in self._values.texts(term)]
+            values = values if any(map(_TABLE_VALUE.search, reads)) else []
+            reads = [name for text in reads if text != READ for name in _in_query(text)] + values
+        self._add(reads, call, {} if call.method else self._files, self._unknown)
         self._add(writes, call, {}, self._unknown_outputs)
 
     def _add(
@@ -343,7 +368,7 @@ class _NodeFiles:
     ) -> None:
         if texts is None:
             return
-        if any(text[:1] == ANY or (INPUT in text and text != INPUT) for text in texts) or (
+        if any(text[:1] in (ANY, READ) or (INPUT in text and text != INPUT) for text in texts) or (
             self._is_moving and any(text[:1] not in ("", "/", "~") for text in texts)
         ):
             unknown[call.fact] = None

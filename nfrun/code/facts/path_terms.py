@@ -19,6 +19,7 @@ from nfrun.core.values import field, mutable
 
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+ #0-9.]*[a-z]|\{[^{}]*\}")
 ANY = "\1"  # what is not known
+READ = "\2"  # the text of a file with a query, whose names are taken from there
 SEARCH_PATH = "file_search_path"  # of DuckDB: folders
 _PATHS = ("path", "up", "with_name", "with_stem", "with_suffix")  # operations that add a dot or a slash
 INPUT = "\0"  # an input of the node: a table has no path, but what is read from it may be one
@@ -38,7 +39,7 @@ class Term:
             self.names: tuple[str, ...] = ()
             self.is_path = "." in keys[0] or "/" in keys[0] or SEARCH_PATH in keys[0]
             return
-        self.names = (*keys, ".*") if op == "attr" else keys
+        self.names = (*keys, ".*") if op in ("attr", "edited") else keys
         self.is_path = op in _PATHS
         for part in parts:
             self.names += part.names
@@ -83,8 +84,9 @@ def filled(form: str, arguments: Sequence[Term], named: Mapping[str | None, Term
 class NativeCall:
     """A call that uses files unseen. `kind` is that of `kind_of_call`, or "opener" for what only new processes hide.
 
+    `method` is the name of a reader's method if its object was handed on: of which library, other code may show.
     `reads` and `writes` are the terms of the paths, None where nothing is read or written. `words` are the terms of a
-    command, and `folder` that of the folder that it runs in.
+    command, or the values of a query, and `folder` is that of the folder that a command runs in.
     """
 
     kind: str
@@ -94,6 +96,7 @@ class NativeCall:
     writes: Term | None = None
     words: Sequence[Term] = ()
     folder: Term = NO_FILE
+    method: str = ""
 
 
 @mutable
@@ -105,8 +108,9 @@ class Findings:
     opens at once, "written" and "appended" what the code seems to write. `passed` are keys of what may be functions,
     handed on as values together with other values. `asks_times`: it asks for the times of files.
 
-    `global_state`, `warnings`, `network`, `assigned` and `read` are as in `CodeFacts`, and `time` has its clocks, draws
-    and local time. `used` are names of the project's modules that it uses, and `decorating` those of its decorators.
+    `libraries` are names of libraries that it uses, such as "duckdb.connect". `global_state`, `warnings`, `network`,
+    `assigned` and `read` are as in `CodeFacts`, and `time` has its clocks, draws and local time. `used`
+    are names of the project's modules that it uses, and `decorating` those of its decorators.
     """
 
     function: str = ""
@@ -116,6 +120,7 @@ class Findings:
     passed: list[tuple[str, Term]] = field(default_factory=list)
     calls: list[NativeCall] = field(default_factory=list)
     asks_times: bool = False
+    libraries: set[str] = field(default_factory=set)
     global_state: list[CodeFact] = field(default_factory=list)
     warnings: list[CodeFact] = field(default_factory=list)
     network: list[CodeFact] = field(default_factory=list)
@@ -160,7 +165,8 @@ _ROLES = {
 _ROLE = re.compile("|".join(f"(?P<{role.replace(' ', '_')}>{pattern_of(names)})" for role, names in _ROLES.items()))
 _METHOD_ROLES = {
     "same": "resolve absolute expanduser as_posix __str__ __fspath__ items values keys copy encode",
-    "no_file": "open getvalue getbuffer read read_bytes to_pybytes to_arrow tobytes stat lstat",
+    "edited": "format format_map replace strip rstrip split splitlines",
+    "no_file": "open getvalue getbuffer read read_bytes read_text to_pybytes to_arrow tobytes stat lstat",
     "below": "joinpath glob rglob iterdir walk",
     "with": "with_suffix with_name with_stem",
     "told": "debug info warning warn error exception critical log",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from nfrun.code.bindings import FUNCTIONS, Function, parts_of
@@ -28,7 +27,7 @@ from nfrun.code.facts.path_terms import (
     sum_of,
     text_of,
 )
-from nfrun.code.facts.unseen_calls import is_opener, is_writer, kind_of_call, may_be_reader
+from nfrun.code.facts.unseen_calls import is_writer, kind_of_call, kind_of_method, kind_of_use, may_be_reader
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.values import replace
 
@@ -46,6 +45,7 @@ _PATH_ARGUMENTS = re.compile(
     r"|workbook|file_?name|fname"
 )
 _COMMAND_ARGUMENTS = re.compile("args|query|cmd|command|program|path_or_model")
+_VALUES = re.compile("params|parameters")  # of a query
 _CONSTANTS = {"os.sep": "/", "os.curdir": ".", "os.pardir": "..", "sys.executable": "python3"}
 _EXACT = re.compile(r"[\w.]+:\w+")
 _POSITIONS = 8  # of arguments that are told apart
@@ -55,11 +55,6 @@ _VARIABLE = re.compile(r"([\w.]+:\w+)(?:\.\w+|\[\])*")
 _ON_IMPORT = ("__init_subclass__", "__set_name__")  # run when a class is defined
 _CHANGING = MUTATORS | REMOVERS
 _ONLY_WRITES = {"append", "extend", "add", "update", "insert", "clear", "appendleft", "put"}
-
-
-@lru_cache(maxsize=10_000)
-def _kind(name: str) -> str:
-    return kind_of_call(name) or ("opener" if is_opener(name) else "")
 
 
 class _Call(NamedTuple):
@@ -131,6 +126,8 @@ class StatementReader:
         variable = _variable(name)
         if variable:
             found.used.add(variable)
+        elif ":" not in name:
+            found.libraries.add(name)
         if self._runs:
             if used := global_state.used_state(name, call):
                 found.global_state.append(self._fact(used, node))
@@ -498,6 +495,8 @@ class StatementReader:
         if callee and found is None:
             self._pass(callee, call)
             found = Term("attr" if callee[0] == "." else "key", (UNKNOWN,), (f"{callee}()",))
+            if role == "edited" and found.op == "attr":
+                found = Term(role, (call.owner, *call.arguments, *(term for _, term in call.keywords)), found.keys)
         self._hand_on(call, callee, "seen" if kind == "opener" else "")
         return UNKNOWN if found is None else found
 
@@ -561,7 +560,7 @@ class StatementReader:
             roots = [term for name, term in call.keywords if name == "root_dir"]
             return owner if call.method else Term("path", (*roots, first)) if roots else any_of(arguments)
         if role == "no_file":
-            return NO_FILE
+            return Term("read", (owner,)) if call.method == "read_text" else NO_FILE
         if role == "field":
             factory = [UNKNOWN for name, _ in call.keywords if name == "default_factory"]
             return any_of([*factory, *(term for name, term in call.keywords if name == "default")])
@@ -605,21 +604,24 @@ class StatementReader:
     def _native(self, call: _Call) -> str:
         """Take a call of a function that uses files unseen, and return its kind."""
         name, method, node = call.name, call.method, call.node
-        kind, what = _kind(name), name
+        kind, what, handed_on = kind_of_use(name), name, ""
         if kind == "writer" and "()" in name:
             what = f".{call.last}"
         if name == "getattr" and len(node.args) > 1:
             looked_in = self._names.of(node.args[0], self._module, self._scope)
             if may_be_reader(looked_in, node.args[1]):
                 kind, what = "getattr", f"getattr({looked_in}, …)"
-        elif not kind and method and (own := _kind(f".{method}")) in ("writer", "opener"):
+        elif not kind and method:
             # Not a method of an object whose class the project may define.
             is_own = getattr(getattr(node.func, "value", None), "id", "") in ("self", "cls")
-            if own == "opener" or (not name and not is_own):
+            own = kind_of_use(f".{method}")
+            if own == "opener" or (own == "writer" and not name and not is_own):
                 kind, what = own, f".{method}"
+            elif not is_own and (own := kind_of_method(method)) and not self._is_function(name):
+                kind, what, handed_on = own, f".{method}", method
         is_fork = bool(node.args) and isinstance(node.args[0], ast.Constant) and node.args[0].value == "fork"
         if kind and not (kind == "processes" and is_fork):
-            native = NativeCall(kind, self._fact(what, node), self._module)
+            native = NativeCall(kind, self._fact(what, node), self._module, method=handed_on)
             self._fill(native, call)
             self.found.calls.append(native)
             if native.writes is not None and kind != "opener":
@@ -638,6 +640,8 @@ class StatementReader:
             native.folder = any_of([term for name, term in call.keywords if name == "cwd"])
             return
         path = call.given(_COMMAND_ARGUMENTS if kind == "query" else _PATH_ARGUMENTS)
+        if kind == "query":
+            native.words = [values] if (values := call.given(_VALUES, 1)) else []
         if kind == "opener":
             path = call.owner if what[0] == "." else path
         if kind == "writer":
@@ -649,7 +653,8 @@ class StatementReader:
         ):
             native.writes = path or UNKNOWN
         elif kind != "processes":
-            native.reads = path or (NO_FILE if what == "duckdb.connect" else UNKNOWN)
+            is_none = what == "duckdb.connect" or (native.method and not call.keywords)
+            native.reads = path or (NO_FILE if is_none else UNKNOWN)
             if kind == "getattr":
                 native.reads = UNKNOWN
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 from nfrun.code.facts.names import pattern_of
 
@@ -26,9 +27,9 @@ _UNSEEN: Mapping[str, Mapping[str, str]] = {
     "reader": {
         "pyarrow": "memory_map OSFile input_stream",
         "pyarrow.csv": "read_csv open_csv",
-        "pyarrow.dataset": "dataset parquet_dataset",
+        "pyarrow.dataset": r"dataset parquet_dataset FileSystemDatasetFactory FileSystemDataset\.from_paths",
         "pyarrow.feather": r"read_\w+",
-        "pyarrow.fs.LocalFileSystem()": r"open_input_\w+",
+        **dict.fromkeys(("pyarrow.fs", "pyarrow.fs.LocalFileSystem()"), r"open_input_\w+ copy_files"),
         "pyarrow.ipc": r"open_\w+",
         "pyarrow.json": "read_json open_json",
         "pyarrow.orc": r"read_\w+ ORCFile",
@@ -43,7 +44,11 @@ _UNSEEN: Mapping[str, Mapping[str, str]] = {
         "cv2": "imread",
         "onnxruntime": "InferenceSession",
     },
-    "query": dict.fromkeys(("duckdb", "duckdb.connect()", "duckdb.connect().cursor()"), "sql query execute from_query"),
+    "query": {
+        "polars": "sql",
+        "polars.SQLContext": "execute",
+        **dict.fromkeys(("duckdb", "duckdb.connect()", "duckdb.connect().cursor()"), "sql query execute from_query"),
+    },
     # Not those that fork: in forked processes, the audit hook sees what is opened.
     "processes": {
         "multiprocessing": "get_context set_start_method",
@@ -58,6 +63,9 @@ _UNSEEN: Mapping[str, Mapping[str, str]] = {
     },
 }
 _KIND = re.compile("|".join(f"(?P<{kind}>{pattern_of(calls)})" for kind, calls in _UNSEEN.items()))
+_METHODS = re.compile(
+    "|".join(f"(?P<{kind}>{'|'.join(_UNSEEN[kind].values()).replace(' ', '|')})" for kind in ("query", "reader"))
+)
 # What the audit hook sees in this process, but not in processes that are not forked.
 _OPENERS = re.compile(
     pattern_of(
@@ -77,6 +85,7 @@ _WRITERS = re.compile(
 _LOOKED_UP = re.compile(r"polars|pandas|geopandas|duckdb|pyarrow\.\w+")
 
 
+@lru_cache(maxsize=10_000)
 def kind_of_call(name: str) -> str:
     """Return how a function uses files unseen: "reader", "writer", "query", "command", or "" if it does not.
 
@@ -86,9 +95,21 @@ def kind_of_call(name: str) -> str:
     return str(found.lastgroup) if found else ""
 
 
-def is_opener(name: str) -> bool:
-    """Return whether a function opens a file so that the audit hook sees it, but not in all child processes."""
-    return _OPENERS.fullmatch(name) is not None
+def kind_of_method(method: str) -> str:
+    """Return the kind that a method has of an object that was handed on, if `may_be_of` says so; "" if it has none."""
+    found = _METHODS.fullmatch(method)
+    return str(found.lastgroup) if found else ""
+
+
+def may_be_of(method: str, modules: Collection[str]) -> bool:
+    """Return whether an object from one of these modules of libraries has such a method, which reads files unseen."""
+    return any(kind_of_call(f"{module}.{method}") in ("query", "reader") for module in modules)
+
+
+@lru_cache(maxsize=10_000)
+def kind_of_use(name: str) -> str:
+    """Return the kind of a call, or "opener" if the audit hook sees what it opens, but not in all child processes."""
+    return kind_of_call(name) or ("opener" if _OPENERS.fullmatch(name) else "")
 
 
 def may_be_reader(module: str, name: ast.expr) -> bool:
