@@ -23,7 +23,7 @@ core 3998
 system 3881
 tables 7257
 code 6729
-rows 2706
+rows 2712
 nodes 6729
 pipeline_file 6922
 engine 4120

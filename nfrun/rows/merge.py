@@ -36,13 +36,14 @@ def are_scattered(records: Iterable[Record]) -> bool:
 
 
 def merge_streams(
-    folder: Path, has_ended: Callable[[str], bool], *, replaced: bool = False, scattered: bool = False
+    folder: Path, has_ended: Callable[[str], bool], own: str = "", *, replaced: bool = False, scattered: bool = False
 ) -> None:
     """Write adjacent small streams as one if there are many, and results of nfrun 0.1 as streams.
 
     Does so with all streams if results of earlier runs were `replaced`, or if the records are `scattered`. Leaves out
     those for whose names `has_ended` is false, as they are being written, and those of other versions of nfrun. Streams
-    stay in the order of their runs, and apart if their calls have read other files. Raises HandoffError.
+    stay in the order of their runs, and apart if their calls have read other files. So do those whose names begin with
+    `own`, the results of this run: they may still be ruled out. Raises HandoffError.
     """
     try:
         paths, reads = streams_in(folder), files_read(folder)
@@ -50,7 +51,11 @@ def merge_streams(
         chosen = {*paths} if replaced or scattered else small if len(small) > _MOST_STREAMS else set()
         chosen |= {path for path in paths if path.suffix == SEGMENT}
         chosen = {path for path in chosen if has_ended(path.name) and (is_stream(path) or is_segment(path))}
-        for (is_chosen, _), group in groupby(paths, lambda path: (path in chosen, _reads_of(path, reads))):
+
+        def kind(path: Path) -> tuple[bool, bool, object]:
+            return path in chosen, not replaced and path.name.startswith(own or "-"), _reads_of(path, reads)
+
+        for (is_chosen, *_), group in groupby(paths, kind):
             some = [*group]
             if is_chosen and (len(some) > 1 or scattered or some[0].suffix == SEGMENT):
                 _write_as_one(some)

@@ -220,6 +220,7 @@ class MapWork:
             merge_streams(
                 self._folder,
                 lambda name: name < self._ended or name.startswith(self._files),
+                self._files,
                 replaced=not self._uses_kept,
                 scattered=self._is_scattered,
             )

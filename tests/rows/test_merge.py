@@ -101,6 +101,15 @@ def test_streams_of_runs_under_way_are_left_alone(few: None, tmp_path: Path) -> 
     assert merged(tmp_path) == ["8"] and values(tmp_path, 1, 5, 8) == ["1", "5", "8"]
 
 
+def test_the_results_of_the_run_itself_stay_apart_as_they_may_be_ruled_out(few: None, tmp_path: Path) -> None:
+    for run in (1, 2, 3, 4, 9):
+        add(tmp_path, run, run)
+    merge_streams(tmp_path, bool, f"{9:010}-")
+    assert [path.name[:10] for path in streams_in(tmp_path)] == [f"{4:010}", f"{9:010}"]
+    write_reads(tmp_path / f"{9:010}-.reads", {"": "its code was changed"})
+    assert values(tmp_path, 1, 4, 9, without=tuple(files_read(tmp_path))) == ["1", "4", None]
+
+
 def test_results_that_were_made_again_are_left_out(tmp_path: Path) -> None:
     add(tmp_path, 1, 1, 2)
     add(tmp_path, 2, 2, 3)
