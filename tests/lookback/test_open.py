@@ -351,7 +351,8 @@ def test_a_source_is_read_again_if_it_has_the_same_content(tmp_path: Path, here:
     assert (elsewhere.returncode, elsewhere.stderr) == (2, f"nfrun: {why}\n")
     project.write("data.csv", "n\n1\n3\n")
     changed = project.look("open", "data")
-    why = "the table of 'data' in run 1 is not kept, and its source has changed since then (run the pipeline again, and look at the new run)"
+    why = "the table of 'data' in run 1 is not kept, and its source has changed since then"
+    why += " (run the pipeline again, and look at the new run)"
     assert (changed.returncode, changed.stderr) == (2, f"nfrun: {why}\n")
     (tmp_path / "data.csv").unlink()
     assert project.look("open", "data").stderr == changed.stderr
