@@ -35,15 +35,17 @@ class Term:
 
     def __init__(self, op: str, parts: Sequence[Term] = (), keys: tuple[str, ...] = ()) -> None:
         self.op, self.parts, self.keys = op, parts, keys
+        self.names: Sequence[str] = ()
         if op == "text":
-            self.names: tuple[str, ...] = ()
             self.is_path = "." in keys[0] or "/" in keys[0] or SEARCH_PATH in keys[0]
             return
         self.names = (*keys, ".*") if op in ("attr", "edited") else keys
         self.is_path = op in _PATHS
-        for part in parts:
-            self.names += part.names
-            self.is_path = self.is_path or part.is_path
+        if parts:
+            names = self.names = [*self.names]
+            for part in parts:
+                names += part.names
+                self.is_path = self.is_path or part.is_path
 
 
 def text_of(value: str) -> Term:
