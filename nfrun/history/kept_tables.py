@@ -101,8 +101,8 @@ def _kept(tables: Iterable[tuple[Path, ListedTable]], busy: Collection[str]) -> 
 
 
 def may_be_over_budget(work: Path, database: Database, budget: int | None) -> bool:
-    """Return whether tables and segments may take more than the budget. If not, there is no need to list them."""
-    total = database.table_bytes() + segment_bytes(work)
+    """Return whether tables and streams may take more than the budget. If not, there is no need to list them."""
+    total = database.table_bytes() + stream_bytes(work)
     limit = default_budget(_free_bytes(work), total) if budget is None else budget
     return total > limit
 
@@ -248,13 +248,13 @@ def mark_used(folder: Path, use: FolderUse) -> None:
         Path(partial).write_text(json.dumps(found), encoding="utf-8")
 
 
-def segment_bytes(work: Path) -> int:
-    """Return how many bytes all segments take."""
-    return sum(_size(path) for folder in map_folders(work) for path in _segments(folder))
+def stream_bytes(work: Path) -> int:
+    """Return how many bytes all streams take."""
+    return sum(_size(path) for folder in map_folders(work) for path in _streams(folder))
 
 
-def kept_segments(work: Path, last_runs: Mapping[str, int], busy: Collection[str] = ()) -> list[KeptTable]:
-    """Return the segments in the work folder. `last_runs` has the number of the last run of each pipeline.
+def kept_streams(work: Path, last_runs: Mapping[str, int], busy: Collection[str] = ()) -> list[KeptTable]:
+    """Return the streams in the work folder. `last_runs` has the number of the last run of each pipeline.
 
     Protected are those of nodes with `cache: true`, those of nodes that have not ended well in the last run of their
     pipeline, and all that runs of the `busy` pipelines may use.
@@ -267,7 +267,7 @@ def kept_segments(work: Path, last_runs: Mapping[str, int], busy: Collection[str
             for use in uses
         )
         number = max((use.number for use in uses), default=0)
-        for path in _segments(folder):
+        for path in _streams(folder):
             seconds = 0.0 if protected else _seconds(path)
             found.append(KeptTable(path, _size(path), seconds, number, protected))
     return found
@@ -286,11 +286,11 @@ def folder_uses(folder: Path) -> list[FolderUse]:
 
 
 def leftovers(folder: Path, removed: Collection[Path]) -> Sequence[Path]:
-    """Return what else can go when some segments of a folder are removed: the folder itself if none are left.
+    """Return what else can go when some streams of a folder are removed: the folder itself if none are left.
 
-    Otherwise unfinished files, and the files that say what calls read whose segments are gone.
+    Otherwise unfinished files, and the files that say what calls read whose streams are gone.
     """
-    left = [path.name for path in _segments(folder) if path not in removed]
+    left = [path.name for path in _streams(folder) if path not in removed]
     if not left:
         return [folder]
     others = paths_in(folder)
@@ -300,7 +300,7 @@ def leftovers(folder: Path, removed: Collection[Path]) -> Sequence[Path]:
     return [*reads, *(path for path in others if path.name.endswith(PARTIAL))]
 
 
-def _segments(folder: Path) -> list[Path]:
+def _streams(folder: Path) -> list[Path]:
     with suppress(HandoffError):
         return streams_in(folder)
     return []

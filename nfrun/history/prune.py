@@ -22,7 +22,7 @@ from nfrun.history.kept_tables import (
     budget_of_place,
     folder_uses,
     kept_in_place,
-    kept_segments,
+    kept_streams,
     kept_tables,
     leftovers,
     map_folders,
@@ -102,7 +102,7 @@ def plan_prune(
     if not everything:
         results = {result for place in places for result in place.results}
         needed = _needed(journals, tables, removed, results)
-        of_maps = _segments_to_remove(work, {table.path for table in removed})
+        of_maps = _streams_to_remove(work, {table.path for table in removed})
     else:
         of_others = {folder for folder in folders if folder not in headers or headers[folder].pipeline != pipeline}
         needed = dict.fromkeys(of_others if pipeline is not None else ())
@@ -146,7 +146,7 @@ def _over_budget(
     everything: bool,
     on_error: Callable[[OSError], object] | None,
 ) -> tuple[list[KeptTable], set[KeptTable], list[PlaceContents]]:
-    """Return the tables that journals name, and which of them and of the segments are over the budget.
+    """Return the tables that journals name, and which of them and of the streams are over the budget.
 
     The last is what is in places that machines share. With `everything`, budgets do not matter.
     """
@@ -164,12 +164,12 @@ def _over_budget(
     last_runs = database.last_runs()
     busy = [name for name in last_runs if work.is_running(name)]
     tables = [table for table in kept_tables(database, busy) if table.result is not None]
-    both = [*tables, *kept_segments(work.path, last_runs, busy)]
+    both = [*tables, *kept_streams(work.path, last_runs, busy)]
     return tables, set(tables_to_remove(both, budget_of(work.path, both, budget))), places
 
 
-def _segments_to_remove(work: WorkDir, removed: Collection[Path]) -> list[Path]:
-    """Return the segments among the files to remove, and what belongs to them alone."""
+def _streams_to_remove(work: WorkDir, removed: Collection[Path]) -> list[Path]:
+    """Return the streams among the files to remove, and what belongs to them alone."""
     found: list[Path] = []
     for folder in map_folders(work.path):
         if not any(work.is_running(use.pipeline) for use in folder_uses(folder)):

@@ -11,7 +11,7 @@ import pytest
 
 from nfrun.core.pipeline import Pipeline
 from nfrun.history.database import Database
-from nfrun.history.kept_tables import FolderUse, folder_uses, kept_segments, leftovers, mark_used, segment_bytes
+from nfrun.history.kept_tables import FolderUse, folder_uses, kept_streams, leftovers, mark_used, stream_bytes
 from nfrun.history.prune import PrunePlan, plan_prune
 from nfrun.history.work_dir import WorkDir
 from nfrun.rows.returned import Computed
@@ -32,14 +32,14 @@ def use(work: Path, definition: str, number: int, pipeline: str = "p.yaml", **mo
 
 
 def test_segments_count_with_what_their_calls_took_and_the_last_run_that_used_them(tmp_path: Path) -> None:
-    assert (segment_bytes(tmp_path), kept_segments(tmp_path, {})) == (0, [])
+    assert (stream_bytes(tmp_path), kept_streams(tmp_path, {})) == (0, [])
     first, second, other = add(tmp_path, "a", 1), add(tmp_path, "a", 3, seconds=2.5), add(tmp_path, "b", 2)
     use(tmp_path, "a", 3)
     use(tmp_path, "a", 7, "q.yaml")
-    found = {table.path: (table.seconds, table.last_used, table.is_protected) for table in kept_segments(tmp_path, {})}
+    found = {table.path: (table.seconds, table.last_used, table.is_protected) for table in kept_streams(tmp_path, {})}
     assert found == {first: (1.0, 7, False), second: (2.5, 7, False), other: (1.0, 0, False)}
-    assert segment_bytes(tmp_path) == sum(path.stat().st_size for path in found)
-    assert [table.path for table in kept_segments(tmp_path, {}, ["q.yaml"]) if table.is_protected] == [first, second]
+    assert stream_bytes(tmp_path) == sum(path.stat().st_size for path in found)
+    assert [table.path for table in kept_streams(tmp_path, {}, ["q.yaml"]) if table.is_protected] == [first, second]
 
 
 def test_segments_that_a_node_with_cache_uses_are_protected(tmp_path: Path) -> None:
@@ -47,19 +47,19 @@ def test_segments_that_a_node_with_cache_uses_are_protected(tmp_path: Path) -> N
     use(tmp_path, "a", 1)
     use(tmp_path, "a", 1, cached=True)
     use(tmp_path, "a", 1)  # another node of the same run
-    assert [table.is_protected for table in kept_segments(tmp_path, {})] == [True]
+    assert [table.is_protected for table in kept_streams(tmp_path, {})] == [True]
     use(tmp_path, "a", 2)
-    assert [table.is_protected for table in kept_segments(tmp_path, {})] == [False]
+    assert [table.is_protected for table in kept_streams(tmp_path, {})] == [False]
     assert folder_uses(tmp_path / "map" / "a") == [FolderUse("p.yaml", 2, False)]
 
 
 def test_segments_of_a_node_that_failed_in_the_last_run_are_protected(tmp_path: Path) -> None:
     add(tmp_path, "a", 1)
     use(tmp_path, "a", 1, unfinished=True)
-    assert [table.is_protected for table in kept_segments(tmp_path, {"p.yaml": 1})] == [True]
-    assert [table.is_protected for table in kept_segments(tmp_path, {"p.yaml": 2})] == [False]
+    assert [table.is_protected for table in kept_streams(tmp_path, {"p.yaml": 1})] == [True]
+    assert [table.is_protected for table in kept_streams(tmp_path, {"p.yaml": 2})] == [False]
     use(tmp_path, "a", 1)
-    assert [table.is_protected for table in kept_segments(tmp_path, {"p.yaml": 1})] == [False]
+    assert [table.is_protected for table in kept_streams(tmp_path, {"p.yaml": 1})] == [False]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"file": 1, "number": 1, "cached": true}'])

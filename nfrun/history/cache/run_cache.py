@@ -31,7 +31,7 @@ from nfrun.history.database import Database, Journal
 from nfrun.history.journal import RecordedNode, RunHeader
 from nfrun.history.kept_tables import (
     MAP,
-    kept_segments,
+    kept_streams,
     kept_tables,
     may_be_over_budget,
     remove_over_budget,
@@ -190,7 +190,7 @@ class RunCache:
                     last_runs = self._database.last_runs()
                     others = last_runs.keys() - {self._name}
                     busy = [name for name in others if self._work.is_running(name)]
-                    tables = [*kept_tables(self._database, busy), *kept_segments(self._work.path, last_runs, busy)]
+                    tables = [*kept_tables(self._database, busy), *kept_streams(self._work.path, last_runs, busy)]
                     kept, budget = remove_over_budget(self._database, tables, self._budget)
                     if self._store and not busy:  # the other run may use what only its journal will name
                         self._remove_stored()
