@@ -87,4 +87,4 @@ def _last_line(checks: Sequence[HealthCheck]) -> str:
     return f"doctor: {format_count(len(checks), 'check')}, {' and '.join(found) or 'all in order'}"
 
 
-DOCTOR_COMMAND = (doctor, DoctorOptions, "Check the machine and the work folder for what makes runs slow or fail.")
+DOCTOR_COMMAND = (doctor, DoctorOptions, "Check the machine and the work folder for what slows runs.")

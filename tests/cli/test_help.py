@@ -58,7 +58,7 @@ Look at runs:
   shell     Start Python with the tables that a node had, to try it.
 
 More:
-  doctor    Check the machine and the work folder for what makes runs slow or fail.
+  doctor    Check the machine and the work folder for what slows runs.
   clean     Remove tables, files and old runs that nothing needs.
   plugins   List the kinds of node that installed packages have.
   schema    Print the JSON Schema of pipeline files, or of --json documents.
