@@ -181,9 +181,12 @@ def test_a_host_that_is_killed_loses_its_attempts_and_leaves_nothing(trial: Tria
         trial.begin(trial.order(kind, body, with_={"flag": str(flag)}))
         for flag, (kind, body) in zip(flags, bodies, strict=True)
     ]
-    until(lambda: all(flag.exists() for flag in flags), "they run")
-    before = marked(trial)
-    assert len(before) > 4
+
+    def orphans() -> set[int]:
+        return {pid for pid in marked(trial) if command(pid).startswith("sleep 1000")}
+
+    until(lambda: all(flag.exists() for flag in flags) and len(orphans()) == 2, "they run")
+    assert len(marked(trial)) > 4
     os.kill(hosts(trial)[which], signal.SIGKILL)
     for wait in waits:
         ended = wait()
@@ -192,7 +195,7 @@ def test_a_host_that_is_killed_loses_its_attempts_and_leaves_nothing(trial: Tria
         assert failure.cause is Cause.LOST
         if ended.outcome is None:  # otherwise it has still told that its worker process was killed
             assert ended.lost.startswith(f"its host on {os.uname().nodename} was killed by SIGKILL")
-    orphaned = {pid for pid in before if "sleep 1000" in command(pid)} if which == 0 else set()
+    orphaned = orphans() if which == 0 else set()
     until(lambda: not set(marked(trial)) - orphaned, "all have ended")
     kill([*orphaned])
     assert trial.table(trial.run("python", "steps:quick")) == [{"n": 1}], "the next attempt has another"
