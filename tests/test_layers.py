@@ -22,7 +22,7 @@ LAYERS = """
 core 3998
 system 3881
 tables 7257
-code 6729
+code 6731
 rows 2712
 nodes 6729
 pipeline_file 6922
