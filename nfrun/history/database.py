@@ -65,6 +65,7 @@ create table tables (
 pragma user_version = {VERSION};
 """
 # The number of a line is that of its run, and behind it 24 bits for its place in the run. So is that of the next line.
+_MOST_TEXTS = 200  # by which lines are chosen: SQLite refuses a condition with many more
 _PLACES = 24
 _OF_RUN = f"lines.id >= ref << {_PLACES} and lines.id < (ref + 1) << {_PLACES}"
 # The home of a line with a result is the run in which the node ran, and that of any other line is null. Of several
@@ -175,6 +176,7 @@ class Database(DatabaseFile):
 
     def lines(self, run: str, *, after: int = 0, only: Collection[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the lines of a run as they were written, with their numbers, if these are above `after`."""
+        only = only if len(only) <= _MOST_TEXTS else ()
         wanted = " or ".join(["node is null", *["instr(line, ?)"] * len(only)]) if only else "true"
         query = f"select lines.id, line, checksum from lines, runs where runs.id = ? and {_OF_RUN}"
         query += f" and lines.id > ? and ({wanted}) order by lines.id"
@@ -216,7 +218,7 @@ class Database(DatabaseFile):
                         yield entry
 
     def _entry(self, node: str, id: int, text: str, checksum: int) -> RecordedNode | None:
-        for (run,) in self._rows("select id from runs where ref = ?", (id >> _PLACES,)):
+        for (run,) in self._rows("select id from runs where ref = ? and typeof(id) = 'text'", (id >> _PLACES,)):
             entry = finished_node(_verified(run, text, checksum), self._folder(run))
             return entry if entry is not None and entry.node == node else None
         return None
@@ -259,7 +261,7 @@ class Database(DatabaseFile):
 
     def _listed(self, condition: str) -> list[ListedTable]:
         needed = self._needed()
-        columns = "home, file, pipeline, output, key, content, size, seconds, number, cached, shown"
+        columns = "home, file, pipeline, output, key, content, size, seconds, cast(number as integer), cached, shown"
         order = "order by number desc, home, file"
         listed = []
         for *values, number, cached, shown in self._rows(f"select {columns} from tables where {condition} {order}"):
@@ -274,7 +276,8 @@ class Database(DatabaseFile):
 
         The last is that of its last run that ended well with all nodes, none if that is the last one of all.
         """
-        query = "select pipeline, max(number), max(ref), max(case when status = 'ok' then ref end) from runs"
+        query = "select pipeline, cast(max(number) as integer), max(ref),"
+        query += " max(case when status = 'ok' then ref end) from runs"
         found: dict[str, tuple[int, Collection[str], Collection[tuple[str, str]]]] = {}
         for pipeline, number, last, last_ok in self._rows(f"{query} where pipeline is not null group by pipeline"):
             read = [output for _, line in self._of_ref(last) for output in _read_by_unfinished(line)]
@@ -284,16 +287,19 @@ class Database(DatabaseFile):
         return found
 
     def _of_ref(self, ref: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        for (run,) in self._rows("select id from runs where ref = ?", (ref,)):
+        for (run,) in self._rows("select id from runs where ref = ? and typeof(id) = 'text'", (ref,)):
             yield from ((run, line) for _, line in self.lines(run))
 
-    def unrecorded(self, under_way: Collection[str]) -> Iterator[Path]:
+    def unrecorded(self, under_way: Callable[[], Collection[str]]) -> Iterator[Path]:
         """Yield the outputs of ended runs that no line names: their runs were killed, or could not write it.
 
-        Each run is looked at once.
+        Each run is looked at once. `under_way` returns the runs under way. A run takes its lock before it is recorded,
+        so it is asked after the runs were listed.
         """
         with self.writing() as db:
-            runs = [run for (run,) in db.execute("select id from runs where not swept") if run not in under_way]
+            listed = [run for (run,) in db.execute("select id from runs where not swept and typeof(id) = 'text'")]
+            busy = under_way()
+            runs = [run for run in listed if run not in busy]
             db.executemany("update runs set swept = 1 where id = ?", ((run,) for run in runs))
             named = {run: {*db.execute("select file from tables where home = ?", (run,))} for run in runs}
         for run in runs:

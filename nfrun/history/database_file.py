@@ -76,7 +76,7 @@ class DatabaseFile(ABC):
         with self._lock:
             try:
                 return self._opened().execute(query, values).fetchall()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for a message with damaged names
                 self._put_aside(error)
                 return self._opened().execute(query, values).fetchall()
 
@@ -89,7 +89,7 @@ class DatabaseFile(ABC):
             try:
                 with transaction(self._opened()) as db:
                     yield db
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for a message with damaged names
                 self._put_aside(error)
                 raise OSError(errno.EIO, f"it was damaged ({error})", str(self.path)) from None
 
@@ -103,7 +103,7 @@ class DatabaseFile(ABC):
                 with suppress(sqlite3.OperationalError):  # somebody is in the way, or the file system cannot do it
                     self._opened().execute(f"pragma journal_mode = {mode}").fetchall()
                 self._opened().execute(f"pragma synchronous = {'full' if fsync else 'normal'}")
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for a message with damaged names
                 self._put_aside(error)
                 self.begin_writing(fsync=fsync)
 
@@ -147,8 +147,10 @@ class DatabaseFile(ABC):
         may_write = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
         db = connect(uri(path, "mode=rw" if may_write else "mode=ro&immutable=1"))
         try:
+            db.execute("begin")  # both answers are of one moment: another process may make the tables
             (version,) = db.execute("pragma user_version").fetchone()
             is_empty = not version and not db.execute("select 1 from sqlite_master").fetchone()
+            db.execute("commit")
             if is_empty and self._warn is not None:
                 self._make_tables(db)
             elif is_empty:
@@ -166,7 +168,7 @@ class DatabaseFile(ABC):
         self._make_tables(db)
         return db
 
-    def _put_aside(self, error: sqlite3.Error) -> None:
+    def _put_aside(self, error: Exception) -> None:
         """Rename a damaged database. Raises OSError for an error of the system, and HandoffError if it may not."""
         if (number := _OF_SYSTEM.get(str(error))) is not None:
             raise _of_system(self.path, number) from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -189,7 +189,7 @@ def default_budget(free: int, kept: int) -> int:
     return min(_MOST_BYTES, (free + kept) // 10)
 
 
-def remove_unrecorded(database: Database, under_way: Collection[str]) -> None:
+def remove_unrecorded(database: Database, under_way: Callable[[], Collection[str]]) -> None:
     """Remove what ended runs have written without a line about it: nobody can find it. Ignores errors."""
     for path in database.unrecorded(under_way):
         if is_inside(path, database.work.path):
@@ -290,7 +290,10 @@ def leftovers(folder: Path, removed: Collection[Path]) -> Sequence[Path]:
 
     Otherwise unfinished files, and the files that say what calls read whose streams are gone.
     """
-    left = [path.name for path in _streams(folder) if path not in removed]
+    try:
+        left = [path.name for path in streams_in(folder) if path not in removed]
+    except HandoffError:  # what is in it is not known
+        return []
     if not left:
         return [folder]
     others = paths_in(folder)

@@ -19,7 +19,7 @@ from nfrun.rows.results import positions_in, read_stream
 from nfrun.rows.returned import Computed
 from nfrun.rows.row_keys import key_array
 from nfrun.rows.stream_files import READS, SEGMENT, STREAM, files_read, streams_in
-from nfrun.rows.streams import START, Record, Result, encoded, is_stream, join_results
+from nfrun.rows.streams import START, Record, Result, encoded, fits, is_stream, join_results
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.os_errors import reason
 
@@ -49,11 +49,15 @@ def merge_streams(
         paths, reads = streams_in(folder), files_read(folder)
         small = {path for path in paths if path.stat().st_size <= _SMALL}
         chosen = {*paths} if replaced or scattered else small if len(small) > _MOST_STREAMS else set()
-        chosen |= {path for path in paths if path.suffix == SEGMENT}
-        chosen = {path for path in chosen if has_ended(path.name) and (is_stream(path) or is_segment(path))}
+        old = {path for path in paths if path.suffix == SEGMENT}
+        # With the stream that a killed run has written in place of one and of those before it.
+        chosen |= old | {path.with_suffix(STREAM) for path in old}
+        chosen = {
+            path for path in paths if path in chosen and has_ended(path.name) and (is_stream(path) or is_segment(path))
+        }
 
         def kind(path: Path) -> tuple[bool, bool, object]:
-            return path in chosen, not replaced and path.name.startswith(own or "-"), _reads_of(path, reads)
+            return path in chosen, path.name.startswith(own or "-"), _reads_of(path, reads)
 
         for (is_chosen, *_), group in groupby(paths, kind):
             some = [*group]
@@ -81,17 +85,27 @@ def _write_as_one(paths: Sequence[Path]) -> None:
 
 
 def _large_records(records: Sequence[Record]) -> Iterator[pa.Buffer]:
-    """Yield the records as larger ones, without those all of whose results an earlier one has."""
+    """Yield the records as larger ones, without those all of whose results an earlier one has.
+
+    Results with the same columns are joined. So one that has a result of an earlier one, too, begins anew where others
+    have other columns: it would stand before that.
+    """
     waiting: list[Result] = []
     start = size = 0
     keys = pa.concat_arrays([record.keys for record in records] or [key_array(b"")])
     firsts = positions_in(keys, keys)
     for record in records:
         start, begin = start + len(record.keys), start
-        if pc.max(firsts.slice(begin, start - begin)).as_py() >= begin:
-            counts = None if record.counts is None else tuple(record.counts.to_pylist())
-            waiting.append(Result(b"".join(record.keys.to_pylist()), Computed(record.table(), counts), record.seconds))
-            size += record.body.size
+        found = firsts.slice(begin, start - begin)
+        if pc.max(found).as_py() < begin:
+            continue
+        counts = None if record.counts is None else tuple(record.counts.to_pylist())
+        result = Result(b"".join(record.keys.to_pylist()), Computed(record.table(), counts), record.seconds)
+        if pc.min(found).as_py() < begin and not all(fits(each.computed, result.computed) for each in waiting):
+            yield encoded(join_results(waiting))
+            waiting, size = [], 0
+        waiting.append(result)
+        size += record.body.size
         if size >= _RECORD_BYTES:
             yield encoded(join_results(waiting))
             waiting, size = [], 0

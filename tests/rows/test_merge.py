@@ -41,10 +41,10 @@ def totals(path: Path) -> tuple[int, float]:
     return len(records), sum(record.seconds for record in records)
 
 
-def values(folder: Path, *numbers: int, without: tuple[str, ...] = ()) -> list[str | None]:
+def values(folder: Path, *numbers: int, without: tuple[str, ...] = ()) -> list[object]:
     results = Results(kept_records(folder, without=without))
     positions = results.find(key_array(b"".join(map(key, numbers))))
-    found: list[str | None] = []
+    found: list[object] = []
     for position, number in zip(positions.to_pylist(), results.records_of(positions).to_pylist(), strict=True):
         known = number is not None
         found.append(results.records[number].table()["v"][position - results.starts[number]].as_py() if known else None)
@@ -118,6 +118,16 @@ def test_results_that_were_made_again_are_left_out(tmp_path: Path) -> None:
     assert merged(tmp_path, replaced=True) == ["3"]
     assert sum(len(record.keys) for record in kept_records(tmp_path)) == 4
     assert values(tmp_path, 1, 2, 3) == ["1 new", "2 new", "3"]
+
+
+def test_a_result_that_was_made_again_with_other_columns_stays_the_new_one(tmp_path: Path) -> None:
+    add(tmp_path, 1, 1, 2, value="old")
+    stream = StreamFile(tmp_path, f"{2:010}-{2:012x}")
+    for number, table in ((3, pa.table({"v": ["3"]})), (1, pa.table({"v": [7]}))):
+        stream.append(encoded([Result(key(number), Computed(table), 0.5)]))
+    stream.close()
+    assert merged(tmp_path, replaced=True) == ["2"]
+    assert values(tmp_path, 1, 2, 3) == [7, "2old", "3"]
 
 
 def test_damaged_results_are_left_out_and_do_not_hide_others(few: None, tmp_path: Path) -> None:

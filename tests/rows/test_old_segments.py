@@ -10,6 +10,7 @@ import pytest
 from xxhash import xxh3_64_intdigest
 
 from nfrun.core.map_spec import KeptRows, MapSpec
+from nfrun.rows.merge import merge_streams
 from nfrun.rows.results import Results, kept_records
 from nfrun.rows.row_keys import key_array, row_keys
 from nfrun.rows.stream_files import write_reads
@@ -70,3 +71,16 @@ def test_no_row_is_computed_again_and_the_next_run_writes_all_as_streams(tmp_pat
     assert names[:2] == ["0000000001-a-b.arrows", "0000000001-a.reads"] and len(names) == 3
     again = MapWork(table, MapSpec("x"), ("n",), KeptRows(str(tmp_path), "0000000003"), name="v")
     assert again.reused == 3
+
+
+def test_a_kill_while_segments_become_a_stream_loses_nothing(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        row = old_record(keys(number), pa.table({"v": [f"{number}"]}))
+        (tmp_path / f"{number:010}-a.segment").write_bytes(START + row)
+    last = tmp_path / f"{3:010}-a.segment"
+    before = last.read_bytes()
+    merge_streams(tmp_path, bool)
+    last.write_bytes(before)  # killed after the stream was written, and the others removed
+    merge_streams(tmp_path, bool)
+    assert [path.name for path in tmp_path.iterdir()] == [last.with_suffix(".arrows").name]
+    assert Results(kept_records(tmp_path)).find(key_array(keys(1, 2, 3))).null_count == 0

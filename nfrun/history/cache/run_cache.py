@@ -151,7 +151,7 @@ class RunCache:
         journal = Journal(self._folder, self._database, fsync=fsync)
         on_error.callback(journal.close)
         journal.started(started)
-        remove_unrecorded(self._database, {*self._database.work.runs_under_way(), self._folder.name})
+        remove_unrecorded(self._database, lambda: {*self._database.work.runs_under_way(), self._folder.name})
         if self.plan.not_selected:
             journal.add(*map(self._not_selected, self.plan.not_selected))
         return journal
