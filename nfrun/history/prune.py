@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.core.contracts import EVIDENCE
+from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
 from nfrun.history.database import Database
 from nfrun.history.journal import JournalContents, RecordedNode, RunHeader, present_address
@@ -95,6 +96,9 @@ def plan_prune(
     work = database.work
     under_way = work.runs_under_way()
     headers = {run.folder: run.header for run in database.runs()}
+    if not everything and not headers and any(map(paths_in, work.run_folders())):
+        what = f"{database.path} has none of the runs in {work.path / 'runs'}, so it is not known what is needed"
+        raise HandoffError(f"{what} ('nfrun clean --all' removes all)")
     folders = [*dict.fromkeys([*work.run_folders(), *headers])]  # some have only one of the two
     needs_lines = not everything or work.has_store()
     journals = [database.contents(folder.name) for folder in folders] if needs_lines else []

@@ -12,6 +12,7 @@ import pytest
 from recorded_lines import lines_of
 from written_run import write_run
 
+from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history.database import Database
 from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
@@ -95,6 +96,15 @@ def trial(tmp_path: Path) -> Trial:
 
 def test_an_empty_folder_has_nothing_to_remove(trial: Trial) -> None:
     assert trial.pruned() == []
+
+
+def test_nothing_is_removed_if_the_history_is_lost(trial: Trial) -> None:
+    trial.run("a", cached="a")
+    trial.work.path.joinpath("history.db").unlink()
+    with closing(Database(trial.work, lambda text: None)) as database:
+        with pytest.raises(HandoffError, match=r"history.db has none of the runs .* is needed \('nfrun clean --all'"):
+            plan_prune(database)
+        assert len(plan_prune(database, everything=True).runs) == 1
 
 
 @pytest.mark.parametrize("ended", ["ok", "failed", "cancelled", ""])
