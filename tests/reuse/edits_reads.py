@@ -281,11 +281,12 @@ ROWS = [
         "    return (HERE / name).read_text()\n"
         "def f(): return {'n': load('data/a.csv')}\ndef g(): return {'n': load('data/b.csv')}",
         {"data/b.csv": "2"}, ["b"], p=TWO, **{"data/b.csv": "1"}),
+    # `a` starts first: had `b` ended before, what `a` reads could not be in it.
     row("what a function reads that calls a variable, as that may keep it",
         f"{HERE}from collections import namedtuple\nRow = namedtuple('Row', 'n')\n"
         "def load(name): return Row((HERE / name).read_text())\n"
         "def f(): return {'n': load('data/a.csv').n}\ndef g(): return {'n': load('data/b.csv').n}",
-        {"data/b.csv": "2"}, ["a", "b"], p=TWO, **{"data/b.csv": "1"}),
+        {"data/a.csv": "2"}, ["a", "b"], p=TWO, **{"data/b.csv": "1"}),
     row("a warning and a traceback that show the source", "import warnings, traceback\ndef f():\n"
         "    warnings.warn('x')\n    try: 1 / 0\n    except ArithmeticError: traceback.format_exc()\n"
         "    return {'n': 1}\n",
