@@ -23,12 +23,12 @@ core 3998
 system 3881
 tables 7257
 code 6731
-rows 2712
+rows 2727
 nodes 6729
 pipeline_file 6922
 engine 4120
 cluster 3363
-history 6199
+history 6214
 reports 3461
 lookback 4175
 session 4326
