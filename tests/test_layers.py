@@ -32,7 +32,7 @@ history 6214
 reports 3461
 lookback 4175
 session 4326
-cli 2503
+cli 2504
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
 MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two

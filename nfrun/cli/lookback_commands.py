@@ -256,8 +256,9 @@ def show(options: ShowOptions, messages: Messages) -> int:
     if options.events:
         with closing(Database(work)) as database:
             lines = [line for _, line in database.lines(run.id) if line and options.node in (None, line.get("node"))]
-        _print(map(json.dumps, lines))
-        return EXIT_OK
+        if lines or options.node is None:
+            _print(map(json.dumps, lines))
+            return EXIT_OK
     if options.node is not None:
         if cells := read_cells(run, options.node):
             return _show_cells(run, options.node, cells, options)

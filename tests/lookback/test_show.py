@@ -112,6 +112,9 @@ def test_the_journal_is_printed_as_it_was_written(here: Here, tmp_path: Path, ke
     done = here(tmp_path, "show", "recent", "--events")
     (line,) = [json.loads(line) for line in done.stdout.splitlines()]
     assert (line["event"], line["node"], line["reads"]) == ("finished", "recent", {"conf.yaml": "c", "other.yaml": ""})
+    done = here(tmp_path, "show", "recnt", "--events")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("nfrun: the node 'recnt' is not recorded in run ")
 
 
 def test_a_node_whose_table_was_made_again_is_shown_once(here: Here, tmp_path: Path) -> None:
