@@ -28,7 +28,7 @@ nodes 6729
 pipeline_file 6922
 engine 4120
 cluster 3363
-history 6214
+history 6216
 reports 3461
 lookback 4175
 session 4326

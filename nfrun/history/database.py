@@ -343,7 +343,7 @@ class RunRows:
     """Adds the lines of one run to a database, and rows by which they are found. Raises FileExistsError."""
 
     def __init__(self, db: sqlite3.Connection, run: str) -> None:
-        self._db, self._run = db, run
+        self.db, self._run = db, run
         if db.execute("select 1 from runs where id = ?", (run,)).fetchone():
             raise FileExistsError(errno.EEXIST, f"it has a run {run} already")
         ((self._ref,),) = db.execute("insert into runs (id) values (?) returning ref", (run,)).fetchall()
@@ -366,7 +366,7 @@ class RunRows:
                 self._is_whole = self._is_whole and line["status"] != NOT_SELECTED
             else:
                 self._add_end(kind, line)
-        db = self._db
+        db = self.db
         db.executemany("insert into lines values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         db.executemany("insert or replace into tables values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", tables)
 
@@ -375,11 +375,11 @@ class RunRows:
             self._header = header = contents_of(Path(), [dict(line)]).started
             if header is not None:
                 values = sql_text(header.pipeline), sql_text(header.profile), header.number, self._ref
-                self._db.execute("update runs set pipeline = ?, profile = ?, number = ? where ref = ?", values)
+                self.db.execute("update runs set pipeline = ?, profile = ?, number = ? where ref = ?", values)
         elif kind == "ended":
             # The outputs of the last good run of all nodes are kept: a run of some shows only some of them.
             status = line["status"] if self._is_whole or line["status"] != "ok" else "part"
-            self._db.execute("update runs set status = ? where ref = ?", (status, self._ref))
+            self.db.execute("update runs set status = ? where ref = ?", (status, self._ref))
 
 
 class Journal:
@@ -428,6 +428,8 @@ class Journal:
             self._database.begin_writing(fsync=self._fsync)
         with self._database.writing() as db:
             rows = self._rows or RunRows(db, self.folder.name)
+            if rows.db is not db:  # a question has found the damage, and there is a new database
+                raise OSError(errno.EIO, "it was damaged", str(self.path))
             rows.add(lines)
         self._rows = rows
         now = time.monotonic()

@@ -535,3 +535,16 @@ def test_a_pipeline_may_have_a_name_that_is_not_utf8(trial: Trial) -> None:
     trial.run(finished("a"), pipeline=name)
     with trial.database() as database:
         assert [found.node for found in database.entries(name, "a")] == ["a"]
+
+
+def test_a_run_ends_if_a_question_finds_that_the_database_is_damaged(trial: Trial) -> None:
+    folder = trial.work.make_run_folder("1")
+    with trial.database() as database:
+        journal = Journal(folder, database)
+        journal.started(RunHeader("1", "p.yaml", 1, at=1.0))
+        with closing(sqlite3.connect(trial.work.path / DATABASE)) as other:
+            other.execute("drop table runs")
+        assert [*database.runs()] == []
+        assert "is damaged" in trial.told[0]
+        with pytest.raises(OSError, match="it was damaged"):
+            journal.ended("ok")
