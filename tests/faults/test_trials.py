@@ -16,6 +16,7 @@ PROGRAMS = {
     "map_kill": ["--trials", "6"],
     "dask_kill": ["--trials", "9", "--jobs", "1"],  # on one cluster
     "partition_kill": ["--trials", "10"],
+    "power_loss": ["--trials", "20"],
     "adbc_kill": ["--trials", "6", "--rows", "1e5", "--jobs", "1"],
     "told": ["--trials", "30"],
     "damage": ["--trials", "200"],
