@@ -188,11 +188,11 @@ def _is_alive(process: Any) -> bool:
 
 def _runs(work: WorkDir) -> HealthCheck:
     """Return how many runs are kept, and what those have left that were killed."""
-    under_way = work.runs_under_way()
     try:
+        under_way = work.runs_under_way()
         with closing(Database(work)) as database:
             runs = [run for run in database.runs() if run.folder.name not in under_way]
-    except HandoffError as error:
+    except (HandoffError, OSError) as error:
         return HealthCheck("runs", PROBLEM, *_parted(str(error)))
     known = {run.folder.name for run in runs}
     unread = [folder.name for folder in work.run_folders() if folder.name not in known | under_way]

@@ -22,10 +22,9 @@ from nfrun.core.errors import HandoffError, WorkDirLocked
 from nfrun.core.pipeline import WORK_DIR, WORK_IGNORED, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
-from nfrun.system.atomic_files import PARTIAL, is_same_file, make_folders, name_errors, read_regular_file, remove
+from nfrun.system.atomic_files import PARTIAL, is_same_file, make_folders, name_errors, remove
 from nfrun.system.kept_files import is_inside
 
-_OLD_JOURNAL = "journal.jsonl"
 CHECKSUMS = "checksums.json"
 LOGS = "logs"
 SCRATCH = "scratch"
@@ -239,10 +238,13 @@ class WorkDir:
         return self.path / _LOCKS / f"{_file_name(pipeline)}.lock"  # not `.yaml`: it is no pipeline file
 
     def runs_under_way(self) -> frozenset[str]:
-        """Return the ids of the runs that hold a lock, also of older versions. Skips unreadable locks."""
+        """Return the ids of the runs that hold a lock, also of older versions. Skips locks of other users.
+
+        Raises OSError for a lock that cannot be opened now: nobody knows whether its run is under way.
+        """
         found: set[str] = set()
         for path in (self.path / _LOCK, *(self.path / _LOCKS).glob("*")):
-            with suppress(OSError):
+            with suppress(PermissionError):
                 run = holder_of(path).get("run") if is_locked(path) else None
                 found.update({run} if isinstance(run, str) else ())
         return frozenset(found)
@@ -329,10 +331,8 @@ class WorkDir:
             last, previous = map(read_holder, locks)
             number = self._last_number(last) + 1
             id, file = new_run_id(number), ellipsize(pipeline.file, _MAX_SHOWN)
-            # A run of an older version, of any pipeline, has ended: it would hold `lock` alone.
-            for form, ended in (_OLD_RUN, last.get("run")), (_RUN, previous.get("run")):
-                if isinstance(ended, str) and form.fullmatch(ended):
-                    self.remove_unfinished(ended)
+            if isinstance(ended := previous.get("run"), str) and _RUN.fullmatch(ended):
+                self.remove_unfinished(ended)
             for path, lock in zip((self.path / _LOCK, own), locks, strict=True):
                 self._write_holder(path, lock, run=id, number=number, pipeline=file)
             stack.enter_context(held.pop_all())
@@ -369,21 +369,9 @@ class WorkDir:
         """
         runs = self.path / "runs"
         names = os.listdir(runs) if runs.is_dir() else []  # noqa: PTH208  (quick, however many there are)
-        numbers = [run_number(name) for name in names]
         number = last.get("number")
-        if isinstance(number, int) and 0 <= number < _MAX_RUNS:
-            numbers.append(number)
-        else:
-            numbers += [_number_in_journal(runs / name) for name in names if _OLD_RUN.fullmatch(name)]
-        return max(numbers, default=0)
-
-
-def _number_in_journal(folder: Path) -> int:
-    """Return the number of a run of an older version from the first line of its journal, 0 if there is none."""
-    with suppress(OSError, ValueError, RecursionError, AttributeError):
-        number = json.loads(read_regular_file(folder / _OLD_JOURNAL).partition(b"\n")[0]).get("number")
-        return number if isinstance(number, int) and 0 <= number < _MAX_RUNS else 0
-    return 0
+        known = number if isinstance(number, int) and 0 <= number < _MAX_RUNS else 0
+        return max([known, *map(run_number, names)])
 
 
 def _file_name(pipeline: str) -> str:

@@ -506,15 +506,13 @@ def old_journal(folder: Folder, id: str, number: int, status: str = "ok") -> Non
     (run / "journal.jsonl").write_bytes(b"".join(with_checksum(json.dumps(line)) for line in lines))
 
 
-@pytest.mark.parametrize("lock", [True, False])
-def test_a_folder_of_an_older_version_is_understood(folder: Folder, lock: bool) -> None:
+def test_a_folder_of_an_older_version_is_understood(folder: Folder) -> None:
     folder.write("p.yaml", ROWS)
     old_journal(folder, "20260101-000001-aaaaaa", 1)
     old_journal(folder, "20260101-000000-bbbbbb", 2, status="failed")
     (folder.path / ".nfrun" / "timings").mkdir()
     folder.write(".nfrun/timings/p.yaml.json", '{"took": {"rows": 2000000}, "thread": {}, "locked": {}, "process": {}}')
-    if lock:
-        folder.write(".nfrun/lock", '{"run": "20260101-000000-bbbbbb", "number": 2, "pipeline": "p.yaml"}'.ljust(4096))
+    folder.write(".nfrun/lock", '{"run": "20260101-000000-bbbbbb", "number": 2, "pipeline": "p.yaml"}'.ljust(4096))
     assert "2.00 s" in folder.nfrun("plan", "p.yaml")[0]
     found = folder.run("p.yaml", "--resume")
     assert found["run"].startswith("3-")

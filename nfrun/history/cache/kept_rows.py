@@ -86,10 +86,10 @@ class RowFolders:
             with self._lock:
                 self._unfinished.setdefault(folder, set()).add(spec.id)
                 self._mark(folder, cached=spec.cache is True)
+            # Runs get their numbers in order, so none with a lower number begins.
+            ended = min([self._run, *(f"{run_number(run):010}" for run in self._runs_under_way())])
         except OSError as error:
             raise HandoffError(f"cannot write to {folder}: {reason(error)}", error) from error
-        # Runs get their numbers in order, so none with a lower number begins.
-        ended = min([self._run, *(f"{run_number(run):010}" for run in self._runs_under_way())])
         if self._is_forced(spec.id):
             return KeptRows(str(folder), self._run, use_kept=False, ended=ended)
         outdated = outdated_results(folder, self._observed)
