@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from nfrun.core.file_source import FileSource
@@ -22,7 +21,6 @@ from nfrun.nodes.base import NodeContext, NodeError
 
 # Rows of a slice, as many as DuckDB's own row groups have. It scans a table of one large chunk 1.7 times slower.
 SLICE_ROWS = 122_880
-_LONGEST_NAME = 255  # bytes
 # The types that DuckDB gives columns of Arrow. There are more, and it is asked for these.
 KNOWN_TYPES = {
     "bool": "BOOLEAN",
@@ -93,7 +91,7 @@ def _value_of(context: NodeContext, connection: Any, item: Input, *, by_column: 
         if by_column:
             return source
     elif source is not None:
-        scan = _scan(context, connection, item.name, source)
+        scan = _scan(connection, source)
         if scan is not None and _is_same_in_arrow(context, connection, source, scan):
             return scan
     table = context.table(item.name)
@@ -149,49 +147,34 @@ def _in_arrow(connection: Any, source: FileSource) -> Any:
     return connection.from_arrow(empty_table(_schema(source)))
 
 
-def _scan(context: NodeContext, connection: Any, name: str, source: FileSource) -> Scan | None:
-    """Return the scan of the files of an input, None if DuckDB cannot make it. Raises HandoffError, OSError."""
+def _scan(connection: Any, source: FileSource) -> Scan | None:
+    """Return the scan of the files of an input, None if DuckDB cannot make it. Raises `duckdb.Error`."""
     if source.partitions:
-        return _scan_of_partitions(connection, context.scratch() / f"input_{name}", source)
-    columns = "*" if source.columns is None else ", ".join(map(_name, source.columns))
-    return Scan(f"select {columns} from read_parquet({_paths(source)}, hive_partitioning = false)", source)
+        columns = _with_partitions(connection, source)
+        options = "hive_partitioning = false, filename = true"  # an error where the files have a column of this name
+    else:
+        columns = "*" if source.columns is None else ", ".join(map(_name, source.columns))
+        options = "hive_partitioning = false"
+    return Scan(f"select {columns} from read_parquet({_paths(source)}, {options})", source) if columns else None
 
 
-def _scan_of_partitions(connection: Any, folder: Path, source: FileSource) -> Scan | None:
-    """Return the scan of files with columns in the names of their folders, which leaves out files by these columns.
+def _with_partitions(connection: Any, source: FileSource) -> str:
+    """Return the columns to select from files that have some of them in the names of their folders, "" if unknown.
 
-    DuckDB takes such columns from paths, and the files are held at paths without them: it gets links in the new
-    `folder`. There a text has a `v` in front, as DuckDB makes nulls of some texts, and of which depends on its version.
+    The files are held at paths without these columns, so they are looked up by the path. DuckDB knows the path of a
+    file before it reads it, and leaves out the files in which no row fits.
     """
-    from nfrun.tables.partitions import folder_name
-
-    given = _in_arrow(connection, source)
-    key = "p"
-    while any(name.lower().startswith(key) for name in given.columns):
-        key += "_"
-    columns = []
+    given, columns = _in_arrow(connection, source), []
     for name, type_ in zip(given.columns, map(str, given.types), strict=True):
         columns.append(_name(name))
         if name in source.partitions:
             if type_ not in {*KNOWN_TYPES.values()} - {"BLOB"} and not type_.startswith("DECIMAL("):
-                return None  # DuckDB may make other values of texts than Arrow
-            part = f"{key}{source.partitions.index(name)}"
-            columns[-1] = f"case when {part} <> 'n' then cast(substr({part}, 2) as {type_}) end as {_name(name)}"
-    if "=" in str(folder):  # DuckDB would take columns from the names of all folders
-        return None
-    files = []
-    for i, file in enumerate(source.files):
-        parts = [folder_name(f"{key}{j}", "n" if text is None else f"v{text}") for j, text in enumerate(file.partition)]
-        if any(len(part.encode()) > _LONGEST_NAME for part in parts):
-            return None
-        link = folder.joinpath(*parts, str(i))
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(file.path)
-        files.append(replace(file, path=str(link)))
-    linked = replace(source, files=tuple(files))
-    types = ", ".join(f"{key}{i}: VARCHAR" for i in range(len(source.partitions)))
-    options = f"hive_partitioning = true, hive_types = {{{types}}}"
-    return Scan(f"select {', '.join(columns)} from read_parquet({_paths(linked)}, {options})", linked)
+                return ""  # DuckDB may make other values of texts than Arrow
+            texts = [file.partition[source.partitions.index(name)] for file in source.files]
+            values = ", ".join("null" if text is None else _text(text) for text in texts)
+            text = f"(map({_paths(source)}, [{values}]::varchar[]))[filename]"
+            columns[-1] = f"cast({text} as {type_}) as {_name(name)}"
+    return ", ".join(columns)
 
 
 def _paths(source: FileSource) -> str:

@@ -140,15 +140,14 @@ PARTS = {
     "numbers": {"k=1/day=2024-03-01": 1, "k=-2/day=2024-03-02": 3, "k=10/day=__HIVE_DEFAULT_PARTITION__": 5},
     "other names": {"P0=1/p1=x": 1, "P0=2/p1=y": 3},
     "a long name": {f"x={'y' * 252}": 1, "x=z": 2},
+    "only null": {"x=__HIVE_DEFAULT_PARTITION__": 1},
 }
 
 
-@pytest.mark.parametrize(("parts", "scanned"), [(name, name != "a long name") for name in PARTS])
-def test_folders_of_partitions_give_what_their_table_gives(
-    trial: Trial, scans: list[bool], parts: str, scanned: bool
-) -> None:
+@pytest.mark.parametrize("parts", PARTS)
+def test_folders_of_partitions_give_what_their_table_gives(trial: Trial, scans: list[bool], parts: str) -> None:
     found = trial.table(trial.run("sql", "from t", {"t": in_folders(trial.folder, PARTS[parts])}))
-    assert scans == [True] * scanned
+    assert scans == [True]
     table = read_table("d/", base=trial.folder)
     assert found == trial.table(trial.run("sql", "from t", {"t": table}, attempt=2))
     assert found.to_pylist() == table.to_pylist()
@@ -174,6 +173,16 @@ def test_columns_of_partitions_are_selected_like_others(trial: Trial) -> None:
     found = trial.table(trial.run("sql", "select * from t where x > 'a'", {"t": files}))
     assert found.to_pylist() == [{"x": "b", "n": 3}, {"x": "b", "n": 4}]
     assert files.source.partitions == ("x",)
+
+
+def test_of_files_with_a_column_of_file_names_the_table_is_read(trial: Trial, scans: list[bool]) -> None:
+    (trial.folder / "d/k=1").mkdir(parents=True)
+    pq.write_table(pa.table({"n": [1], "filename": ["f"]}), trial.folder / "d/k=1/t.parquet")
+    for attempt, columns in enumerate((None, ["n", "k"]), 1):
+        source = open_files("d/", base=trial.folder, look=FileChecksums().look, columns=columns)
+        found = trial.table(trial.run("sql", "from t", {"t": source}, attempt=attempt))
+        assert found == read_table("d/", base=trial.folder, columns=columns)
+    assert scans == [False, False]
 
 
 @pytest.mark.parametrize(
