@@ -1,8 +1,7 @@
 """Checks queries before a run: syntax, tables and values with DuckDB's parser, columns with its binder.
 
-The binder gets tables without rows, as far as the columns of the inputs are known. Statements other than queries are
-not searched for tables, but for the query at their end, and every word in them may be the name of a table that they
-make.
+The binder gets tables without rows, as far as the columns of the inputs are known. Where some of the statements are no
+queries, tables are not looked for: the statements may make them.
 """
 
 from __future__ import annotations
@@ -22,38 +21,22 @@ from nfrun.nodes.sql_tables import KNOWN_TYPES, arrow_table
 from nfrun.nodes.texts.sql_files import named_values
 
 _SERIALIZE = "select json_serialize_sql($1::varchar, skip_null := true, skip_empty := true, skip_default := true)"
-# What may add tables, or change where they are looked up.
-_ADDS_TABLES = re.compile(r"\b(?:attach|call|execute|import|install|load|schema|search_path|use)\b|_attach\s*\(", re.I)
-_QUERY = re.compile(r"\b(?:with|select|from|values)\b", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d][\w$]*")
 # A word, a sign, a text or, as the group, a comment.
 _WORD = re.compile(r"(--[^\n]*|/\*.*?\*/)|'[^']*'|[^\W\d]\w*|\S", re.DOTALL)
-_NO_NAMES = """
-and or not from where select on as in is then else when like having union except join
-"""
 # What other languages have, and what stands for it.
 _HINTS = {
-    r"\{\{-?\s*(?:ref|source)\s*\(": "a table is written by its name, and is among the inputs of the node",
-    r"\{\{-?\s*config\s*\(": "there is no Jinja: the settings of a model are keys of its node",
-    r"\{\{-?\s*this\b": "there is no Jinja: new days are cells of a matrix, and 'map' computes new rows only",
-    r"\{[%#]": "there is no Jinja: what differs is a value of 'with' ($name), a matrix, or an 'if' of the node",
+    r"\{[{%#]": "there is no Jinja: a table is written by its name, a value of 'with' as $name",
     r":[^\W\d]|%[(s]|\$\w+\$|\$?\{+[^{}]*\}": "a value of 'with' is written $name",
     "#": "a comment starts with --",
     "`": 'a name is quoted like this: "name"',
-    r"\)": "count the brackets before it",
 }
 _KEYWORDS = """
 select from where group order having limit join left right inner outer cross using union distinct with values
 insert create table window qualify offset between describe summarize pivot unpivot
 """
-# What DuckDB says of a column that is not there.
-_UNKNOWN = re.compile(
-    r'Referenced column "?([^"\n]+?)"? (?:was )?not found|does not have a column named "([^"]+)"'
-    r'|^Column "([^"]+)" (?:in (?:EXCLUDE|REPLACE) list not found|referenced in UNPIVOT|does not exist on'
-    r"|was selected but was not found|referenced that exists in the SELECT clause)"
-)
-# What it says of a function that is not there. It may be one of an extension that another node has loaded.
-_NO_FUNCTION = re.compile(r'Function with name (\S+) does not exist!\nDid you mean "(?:main\.)?([^"]+)"')
+# What DuckDB says of some columns that are not there; of others it gives the name.
+_UNKNOWN = re.compile(r'(?:^Column|does not have a column named) "([^"]+)"')
 # By the types of DuckDB. "string" comes last of those that are texts.
 _ARROW_TYPES = {"HUGEINT": "int64", **{known: arrow for arrow, known in reversed(KNOWN_TYPES.items())}}
 
@@ -70,15 +53,14 @@ def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[Problem]:
     try:
         statements = _connection().extract_statements(node.body)
     except duckdb.Error as error:
-        yield _syntax_error(node, *_said(error, node.body))
+        yield _syntax_error(node, error)
         return
     if not statements:
         yield Problem(("sql",), "the query is empty", "for example sql: select * from flights")
         return
     yield from _check_values(node, {name for statement in statements for name in statement.named_parameters})
-    if not _ADDS_TABLES.search(node.body):
-        are_queries = [statement.type is duckdb.StatementType.SELECT for statement in statements]
-        yield from _check_tables(node, [statement.query for statement in statements], are_queries, others)
+    if all(statement.type is duckdb.StatementType.SELECT for statement in statements):
+        yield from _check_tables(node, [statement.query for statement in statements], others)
 
 
 def ends_with_query(text: str) -> bool:
@@ -120,33 +102,31 @@ def _planning_instance() -> Any:
 # -- syntax ----------------------------------------------------------------------------------------------------------
 
 
-def _syntax_error(node: NodeSpec, said: str, at: int | None) -> Problem:
+def _syntax_error(node: NodeSpec, error: Exception) -> Problem:
     """Return the diagnostic for an error of DuckDB's parser, at the word that it is about."""
-    message = f"DuckDB cannot parse this query: {ellipsize(said.partition(chr(10))[0], 200)}"
-    if at is None:
-        return Problem(("sql",), message)
+    said = _said(error)
+    message = f"DuckDB cannot parse this query: {ellipsize(_first_line(said), 200)}"
+    at = _index(node.body, said)
     words = [word for word in _WORD.finditer(node.body) if not word[1]]
+    if at is None or not words:
+        return Problem(("sql",), message)
     here = next((i for i, word in enumerate(words) if word.start() >= at), len(words) - 1)
-    inputs = [item.name for item in node.inputs]
-    for i in range(here, max(-1, here - 2), -1):
-        word = words[i]
-        may_be_name = _NAME.fullmatch(word[0]) and word[0].lower() not in _NO_NAMES.split()
-        if may_be_name and _goes_on(node, word, f'"{word[0]}"'):
+    hint = next((hint for form, hint in _HINTS.items() if re.compile(form).match(node.body, words[here].start())), "")
+    for word in (
+        () if hint else words[max(0, here - 1) : here + 1][::-1]
+    ):  # the one before, as in `select * form orders`
+        guess = closest_match(word[0], keywords) if word[0].lower() not in keywords else None
+        if guess and _goes_on(node, word, guess):
+            hint = f"did you mean '{guess}'?"
+        elif word is words[-1] and _goes_on(node, word, f"{word[0]} x"):
+            hint = "something is missing after it"
+        elif _NAME.fullmatch(word[0]) and _goes_on(node, word, f'"{word[0]}"'):
             hint = f"'{word[0]}' is a reserved word: write \"{word[0]}\" if it is a name"
-            return Problem(("sql",), message, hint, start=word.start(), length=len(word[0]))
-    word = words[here]
-    keywords = _KEYWORDS.split()
-    if at >= word.end() or (here == len(words) - 1 and word[0].lower() in (*keywords, *_NO_NAMES.split())):
-        hint = "something is missing after it"
+        else:
+            continue
         return Problem(("sql",), message, hint, start=word.start(), length=len(word[0]))
-    for i in range(here, max(-1, here - 2), -1):  # the one before, as in `select * form orders`
-        one = words[i]
-        guess = closest_match(one[0], keywords) if one[0].lower() not in keywords and one[0] not in inputs else None
-        if guess and _goes_on(node, one, guess):
-            return Problem(("sql",), message, f"did you mean '{guess}'?", start=one.start(), length=len(one[0]))
-    found = (hint for form, hint in _HINTS.items() if re.compile(form).match(node.body, word.start()))
-    hint = next(found, "look at the words before it")
-    return Problem(("sql",), message, hint, start=word.start(), length=len(word[0]))
+    word = words[here]
+    return Problem(("sql",), message, hint or "look at the words before it", start=word.start(), length=len(word[0]))
 
 
 def _goes_on(node: NodeSpec, word: re.Match[str], other: str) -> bool:
@@ -157,7 +137,7 @@ def _goes_on(node: NodeSpec, word: re.Match[str], other: str) -> bool:
     try:
         _connection().extract_statements(query)
     except duckdb.Error as error:
-        at = _said(error, query)[1]
+        at = _index(query, _said(error))
         return at is not None and word.start() + len(other) + 1 < at < len(query.rstrip())
     return True
 
@@ -189,28 +169,22 @@ def _check_values(node: NodeSpec, used: Collection[str]) -> Iterator[Problem]:
 # -- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _check_tables(
-    node: NodeSpec, statements: Sequence[str], are_queries: Sequence[bool], others: Collection[str]
-) -> Iterator[Problem]:
+def _check_tables(node: NodeSpec, queries: Sequence[str], others: Collection[str]) -> Iterator[Problem]:
     """Yield an error for each table that is neither an input nor made by the query nor known to DuckDB."""
     known = {item.name.lower(): item.name for item in node.inputs}
-    words: set[str] = set()
     used: dict[str, tuple[str, int | None]] = {}
     begin = 0
-    for text, is_query in zip(statements, are_queries, strict=True):
+    for text in queries:
         begin = max(begin, node.body.find(text, begin))
-        queries = [0] if is_query else [word.start() for word in _QUERY.finditer(text)]
-        at, tree = next(((at, tree) for at in queries if (tree := _parsed(text[at:]))), (len(text), None))
-        words.update(word.lower() for word in _NAME.findall(text[:at]))
-        for kind, name, position in _names(tree):
+        for kind, name, part in _names(_parsed(text)):
             if kind == "cte":
                 known.setdefault(name.lower(), name)
             elif name.lower() not in used:
-                place = None if position is None else begin + at + _index(text[at:], position)
-                used[name.lower()] = name, place
+                at = _index(text, {"position": part.get("query_location")})
+                used[name.lower()] = name, None if at is None else begin + at
         begin += len(text)
     for name, place in used.values():
-        if name.lower() in known.keys() | words or not _NAME.fullmatch(name) or _is_built_in(name):
+        if name.lower() in known or not _NAME.fullmatch(name) or _is_built_in(name):
             continue
         guess = closest_match(name, known.values())
         node_of_name = next((other for other in others if other.lower() == name.lower() and other != node.id), None)
@@ -239,11 +213,8 @@ def _parsed(text: str) -> Any:
     return None if found["error"] else found
 
 
-def _names(tree: Any) -> Iterator[tuple[str, str, int | None]]:
-    """Yield the unqualified names of tables ("table") and of common table expressions ("cte") in a syntax tree.
-
-    With them come their positions in bytes, where DuckDB gives them.
-    """
+def _names(tree: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield the unqualified names of tables ("table") and of common table expressions ("cte"), with their nodes."""
     left = [tree]
     while left:
         part = left.pop()
@@ -253,11 +224,11 @@ def _names(tree: Any) -> Iterator[tuple[str, str, int | None]]:
             left += reversed(part.values())
             name = part.get("table_name")
             if part.get("type") == "BASE_TABLE" and name and not (part.get("schema_name") or part.get("catalog_name")):
-                yield "table", str(name), part.get("query_location")
+                yield "table", str(name), part
             if isinstance(part.get("cte_map"), dict):
-                yield from (("cte", str(entry["key"]), None) for entry in part["cte_map"].get("map", ()))
+                yield from (("cte", str(entry["key"]), part) for entry in part["cte_map"].get("map", ()))
             if name := part.get("cte_name") or part.get("ctename"):
-                yield "cte", str(name), None
+                yield "cte", str(name), part
 
 
 def _is_built_in(name: str) -> bool:
@@ -274,9 +245,10 @@ def _is_built_in(name: str) -> bool:
     return True
 
 
-def _index(text: str, position: int) -> int:
-    """Return the index of the character at a position in bytes."""
-    return position if text.isascii() else len(text.encode()[:position].decode(errors="ignore"))
+def _index(text: str, said: Mapping[str, Any]) -> int | None:
+    """Return the index of the character at the position in bytes that DuckDB gives, None if it gives none."""
+    position = said.get("position")
+    return None if position is None else len(text.encode()[: int(position)].decode(errors="ignore"))
 
 
 def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "") -> tuple[Any, Problem | None]:
@@ -310,28 +282,8 @@ def columns_of_query(node: NodeSpec, inputs: Mapping[str, Any], subject: str = "
         values = {name: _value(node.with_.get(name)) for name in statements[0].named_parameters}
         schema = _schema(connection.sql(statements[0], params=values), is_known)
         return (lacking_columns(schema) if may_lack else schema), None
-    except duckdb.BinderException as error:
-        said = _said(error, "")[0].partition("\n")[0]
-        found = _UNKNOWN.search(said)
-        if found is None and (not is_known or may_lack or None in values.values()):
-            return None, None
-        column = next(filter(None, found.groups())) if found is not None else ""
-        begin = max(0, node.body.find(statements[0].query))
-        place = _place(connection, statements[0], values, column)
-        start, length = (begin + place[0], place[1]) if place is not None else (0, 0)
-        if found is None:
-            what = f"DuckDB refuses {subject}: {ellipsize(said, 200)}"
-            return None, Problem((node.kind,), what, start=start, length=length)
-        return None, _missing(node, inputs, column, subject, start, length)
-    except duckdb.CatalogException as error:
-        named = _NO_FUNCTION.search(str(error))
-        if named is None or not closest_match(named[1], [named[2]]):
-            return None, None
-        begin = max(0, node.body.find(statements[0].query))
-        start, length = _place(connection, statements[0], values, named[1]) or (-begin, 0)
-        what = f"{subject} calls '{named[1]}', which is no function of DuckDB"
-        hint = f"did you mean '{named[2]}'?"
-        return None, Problem((node.kind,), what, hint, start=begin + start, length=length)
+    except (duckdb.BinderException, duckdb.CatalogException):
+        return None, _refusal(node, inputs, statements[0], values, subject, is_known and not may_lack)
     except Exception:  # such as a type that DuckDB does not know: a run says what is wrong, if anything is
         return None, None
 
@@ -359,35 +311,50 @@ def _schema(result: Any, is_known: bool) -> Any:
     return pa.schema([(name, pa.type_for_alias(type_)) for name, type_ in fields])
 
 
-def _said(error: Exception, text: str) -> tuple[str, int | None]:
-    """Return what DuckDB says of a text, and the index of the character where it says so, None if it does not."""
+def _said(error: Exception) -> Mapping[str, Any]:
+    """Return what DuckDB says of a query: the parts of its message in JSON."""
     said = str(error).partition(": ")[2]
     try:
-        found = json.loads(said)
+        return dict(json.loads(said))
     except ValueError:
-        return said or str(error), None
-    position = found.get("position")
-    return str(found.get("exception_message", "")), None if position is None else _index(text, int(position))
+        return {"exception_message": said or str(error)}
 
 
-def _place(connection: Any, statement: Any, values: Mapping[str, Any], column: str) -> tuple[int, int] | None:
-    """Return the index and the length of a column in the text of a statement, of any word where DuckDB sees the error.
+def _first_line(said: Mapping[str, Any]) -> str:
+    return str(said.get("exception_message", "")).partition("\n")[0]
 
-    None if it is not found.
-    """
+
+def _refusal(
+    node: NodeSpec, inputs: Mapping[str, Any], statement: Any, values: Mapping[str, Any], subject: str, is_known: bool
+) -> Problem | None:
+    """Return what DuckDB refuses of a query, None if a run may know more. `is_known`: all that the query reads is."""
     import duckdb
 
-    text = statement.query
-    name = re.escape(column) if column else r"[^\W\d]\w*"
-    word = rf'(?<![\w$])"?({name})(?![\w$])'
+    said: Mapping[str, Any] = {}
     try:
-        connection.execute(statement, values).fetchall()  # it fails as before, and says where
+        _connection().execute(statement, values).fetchall()  # it fails as before, and says where
     except duckdb.Error as error:
-        at = _said(error, text)[1]
-        if at is not None and (found := re.compile(word, re.IGNORECASE).search(text, at)):
-            return found.start(1), len(found[1])
-    found = re.search(word, text, re.IGNORECASE) if column else None
-    return (found.start(1), len(found[1])) if found else None
+        said = _said(error)
+    line, name = _first_line(said), str(said.get("name", ""))
+    found = _UNKNOWN.search(line)
+    column = name if said.get("error_subtype") == "COLUMN_NOT_FOUND" else found[1] if found is not None else ""
+    word = re.escape(column or name) or r"[^\W\d]\w*"
+    at = _index(statement.query, said)
+    place = re.compile(rf'(?<![\w$])"?({word})(?![\w$])', re.IGNORECASE).search(statement.query, at or 0)
+    if at is None and not column:
+        place = None
+    begin = max(0, node.body.find(statement.query))
+    start, length = (begin + place.start(1), len(place[1])) if place is not None else (0, 0)
+    if column:
+        return _missing(node, inputs, column, subject, start, length)
+    hint = ""
+    if said.get("exception_type") == "Catalog":  # a function may be one of an extension that another node has loaded
+        guess = closest_match(name, str(said.get("candidates", "")).split(","))
+        is_known, hint = bool(guess) and str(said.get("type")).endswith("Function"), f"did you mean '{guess}'?"
+    if not is_known or None in values.values():
+        return None
+    what = f"DuckDB refuses {subject}: {ellipsize(line, 200)}"
+    return Problem((node.kind,), what, hint, start=start, length=length)
 
 
 def _missing(node: NodeSpec, inputs: Mapping[str, Any], column: str, subject: str, start: int, length: int) -> Problem:

@@ -76,7 +76,7 @@ WRONG = {
         "select 1) from flights",
         """p.yaml:7:15: DuckDB cannot parse this query: syntax error at or near ")"
     7 |       select 1) from flights
-      |               ^ count the brackets before it""",
+      |               ^ look at the words before it""",
     ),
     "an early end": (
         "select * from flights where",
@@ -106,25 +106,25 @@ WRONG = {
         "select * from {{ ref('flights') }}",
         """p.yaml:7:21: DuckDB cannot parse this query: syntax error at or near "{"
     7 |       select * from {{ ref('flights') }}
-      |                     ^ a table is written by its name, and is among the inputs of the node""",
+      |                     ^ there is no Jinja: a table is written by its name, a value of 'with' as $name""",
     ),
     "the settings of a model of dbt": (
         "{{ config(materialized='incremental', unique_key='id') }}\nselect * from flights",
         """p.yaml:7:7: DuckDB cannot parse this query: syntax error at or near "{"
     7 |       {{ config(materialized='incremental', unique_key='id') }}
-      |       ^ there is no Jinja: the settings of a model are keys of its node""",
+      |       ^ there is no Jinja: a table is written by its name, a value of 'with' as $name""",
     ),
     "a block of Jinja": (
         "select * from flights\n{% if is_incremental() %} where id > 1 {% endif %}",
         """p.yaml:8:7: DuckDB cannot parse this query: syntax error at or near "{"
     8 |       {% if is_incremental() %} where id > 1 {% endif %}
-      |       ^ there is no Jinja: what differs is a value of 'with' ($name), a matrix, or an 'if' of the node""",
+      |       ^ there is no Jinja: a table is written by its name, a value of 'with' as $name""",
     ),
     "the table of the run before, as in dbt": (
         "select * from flights where id > (select max(id) from {{ this }})",
         """p.yaml:7:61: DuckDB cannot parse this query: syntax error at or near "{"
     7 |       select * from flights where id > (select max(id) from {{ this }})
-      |                                                             ^ there is no Jinja: new days are cells of a matrix, and 'map' computes new rows only""",  # noqa: E501
+      |                                                             ^ there is no Jinja: a table is written by its name, a value of 'with' as $name""",  # noqa: E501
     ),
     "a variable of Jinja": (
         "select * from flights where day = {{ var('day') }}",
@@ -161,12 +161,6 @@ WRONG = {
         """p.yaml:7:39: the query reads the table 'weather', which is not there
     7 |       select * from (select é, 1 from weather) é
       |                                       ^^^^^^^ its inputs: 'flights', 'users'""",
-    ),
-    "a table in a temporary table": (
-        "create temp table late as select * from flihgts;\nselect * from late",
-        """p.yaml:7:47: the query reads the table 'flihgts', which is not there
-    7 |       create temp table late as select * from flihgts;
-      |                                               ^^^^^^^ did you mean 'flights'?""",
     ),
     "a misspelt temporary table": (
         "with late as (from flights) from laet",
