@@ -193,6 +193,7 @@ def test_fresh(column: pa.Array, age: str, started: float, reason: str) -> None:
     assert (result.holds, result.failing, result.reason) == (not reason, None, reason)
 
 
+AS_DATE = "be compared with date32[day]: write it as an ISO text, such as '2024-01-31'"
 IMPOSSIBLE = [
     ("unique", "cc", "there is no column 'cc' (did you mean 'c'?)"),
     ("unique", ["l"], "'unique' is not for list<item: int64>"),
@@ -201,10 +202,10 @@ IMPOSSIBLE = [
     ("enum", {"t": [1]}, "'t': 1 cannot be compared with string"),
     ("enum", {"c": [True]}, "'c': true cannot be compared with int64"),
     ("range", {"t": {"min": 1}}, "'t': 1 cannot be compared with string"),
-    ("range", {"d": {"min": 24}}, "'d': 24 cannot be compared with date32[day]: write it as an ISO text, in quotes"),
-    ("range", {"d": {"min": "1.1.2024"}}, "'d': '1.1.2024' is not an ISO text for date32[day], such as '2024-01-31'"),
+    ("range", {"d": {"min": 24}}, f"'d': 24 cannot {AS_DATE}"),
+    ("range", {"d": {"min": "1.1.2024"}}, f"'d': the text '1.1.2024' cannot {AS_DATE}"),
     ("range", {"l": {"min": 1}}, "'l': 1 cannot be compared with list<item: int64>"),
-    ("range", {"c": {"min": math.nan}}, "'c': nan is no bound and no value of a column of whole numbers"),
+    ("range", {"c": {"min": math.nan}}, "'c': nan cannot be compared with int64"),
     ("match", {"c": "a"}, "'c': 'match' is for texts, and not for int64"),
     ("references", {"c": "o(idd)"}, "there is no column 'idd' (did you mean 'id'?)"),
     ("references", {"t": "o(id)"}, "'t': string cannot be compared with int64"),
@@ -227,7 +228,6 @@ def test_a_check_that_cannot_be_made_does_not_hold(kind: str, value: Any, reason
     [
         (pa.array([2**53 + 1]), pa.array([1.0])),
         (pa.array([10**12], pa.timestamp("s")), pa.array([1], pa.timestamp("ns"))),
-        (pa.array([1], pa.date32()), pa.array([1], pa.int64()).cast(pa.date64())),
     ],
 )
 def test_values_that_fit_into_no_common_type_are_told(column: pa.Array, other: pa.Array) -> None:

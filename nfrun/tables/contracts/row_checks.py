@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from datetime import UTC, datetime, timedelta
+from decimal import MAX_PREC, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from nfrun.system.units import to_seconds
 from nfrun.tables.plain_arrays import held_type, is_text, plain_column, wide_type
 
 Mask = Any  # a chunked array of bool without nulls: true where a row fails
@@ -53,9 +54,7 @@ def rows_not_in(column: pa.ChunkedArray, values: Sequence[Any]) -> Mask:
     found = [equal_value(value, plain.type) for value in values if value is not None]
     counted = ticks(plain)
     known = pa.array([value for value in found if value is not None], counted.type)
-    if pt.is_floating(counted.type):
-        counted, known = _one_zero(counted), _one_zero(known)
-    return _fail_unless(pc.is_in(counted, value_set=known), counted)
+    return _fail_unless(pc.is_in(_one_zero(counted), value_set=_one_zero(known)), counted)
 
 
 def rows_outside(column: pa.ChunkedArray, limits: Mapping[str, Any]) -> Mask:
@@ -72,11 +71,11 @@ def rows_outside(column: pa.ChunkedArray, limits: Mapping[str, Any]) -> Mask:
         if limit is ...:
             continue
         if isinstance(limit, float) and math.isnan(limit):
-            raise LiteralError("nan is no bound")
+            raise _unlike(limit, plain.type)
         part = test(counted, pa.scalar(limit, counted.type))
         within = part if within is None else pc.and_(within, part)
-    if within is None:
-        return pc.and_(pc.is_valid(counted), _is_nan(counted))
+    if within is None:  # no column of floats, whose bounds are never beyond all values
+        return pa.chunked_array([pa.repeat(False, len(column))])
     return _fail_unless(within, counted)
 
 
@@ -96,64 +95,36 @@ def rows_unlike(column: pa.ChunkedArray, pattern: str) -> Mask:
 
 def rows_without_match(column: pa.ChunkedArray, other: pa.ChunkedArray) -> Mask:
     """Return the rows that are not null and whose value is not in the other column. Raises LiteralError."""
-    mine, others = comparable(plain_column(column), plain_column(other))
+    mine, others = _comparable(plain_column(column), plain_column(other))
     if pt.is_nested(mine.type):
         raise LiteralError(f"'references' is not for {mine.type}")
     return _fail_unless(pc.is_in(mine, value_set=pc.unique(others).drop_null()), mine)
 
 
-def comparable(first: pa.ChunkedArray, second: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+def _comparable(first: pa.ChunkedArray, second: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     """Return two plain columns with one type, in which equal values are equal. Raises LiteralError."""
-    if pt.is_null(first.type) or pt.is_null(second.type):
-        common = second.type if pt.is_null(first.type) else first.type
-        return first.cast(common), second.cast(common)
-    common = _common_type(first.type, second.type)
-    if common is None:
-        raise LiteralError(f"{first.type} cannot be compared with {second.type}")
+    both = [pa.schema([("", column.type)]) for column in (first, second)]
+    what = f"{first.type} cannot be compared with {second.type}"
     try:
-        first, second = first.cast(common), second.cast(common)
+        common = pa.unify_schemas(both, promote_options="permissive").field(0).type
+    except pa.ArrowException as error:
+        raise LiteralError(what) from error
+    if pt.is_floating(common) and (pt.is_decimal(first.type) or pt.is_decimal(second.type)):
+        raise LiteralError(what)  # several decimals may be one double
+    if pt.is_decimal(common) or (pt.is_int64(common) and pa.uint64() in (first.type, second.type)):
+        common = pa.decimal256(76, common.scale if pt.is_decimal(common) else 0)  # Arrow's choice is too narrow
+    try:
+        return _one_zero(first.cast(common)), _one_zero(second.cast(common))
     except pa.ArrowInvalid as error:  # a value does not fit: 2 ** 53 + 1 is no float, for instance
-        raise LiteralError(f"{first.type} cannot be compared with {second.type}: {error}") from error
-    return (_one_zero(first), _one_zero(second)) if pt.is_floating(common) else (first, second)
-
-
-def _common_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
-    if first.equals(second):
-        return first
-    if is_text(first) and is_text(second):
-        return pa.large_string()
-    if pt.is_integer(first) and pt.is_integer(second):
-        wide = pt.is_uint64(first) or pt.is_uint64(second)
-        return pa.decimal128(20, 0) if wide else pa.int64()
-    numbers = [t for t in (first, second) if pt.is_floating(t) or pt.is_integer(t)]
-    if len(numbers) == 2:
-        return pa.float64()
-    exact = [t for t in (first, second) if pt.is_decimal(t) or pt.is_integer(t)]
-    if len(exact) == 2:
-        scale = max(t.scale for t in exact if pt.is_decimal(t))
-        digits = max(t.precision - t.scale if pt.is_decimal(t) else 20 for t in exact)
-        return pa.decimal256(digits + scale, scale) if digits + scale <= 76 else None
-    if pt.is_timestamp(first) and pt.is_timestamp(second) and (first.tz is None) is (second.tz is None):
-        order = ("s", "ms", "us", "ns")
-        return pa.timestamp(max(first.unit, second.unit, key=order.index), first.tz)
-    return pa.date32() if pt.is_date(first) and pt.is_date(second) else None
+        raise LiteralError(f"{what}: {error}") from error
 
 
 def _one_zero(values: Any) -> Any:
-    """Return floats with one zero and one NaN, since -0.0 equals 0.0, and all NaN count as one value."""
+    """Return a plain column in which equal floats have equal bits: -0.0 equals 0.0, and all NaN count as one value."""
+    if not pt.is_floating(values.type):
+        return values
     nan = pa.scalar(math.nan, values.type)
     return pc.if_else(pc.is_nan(values), nan, pc.add(values, pa.scalar(0.0, values.type)))
-
-
-def one_zero(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a plain column in which equal floats have equal bits."""
-    return _one_zero(column) if pt.is_floating(column.type) else column
-
-
-def _is_nan(column: pa.ChunkedArray) -> Mask:
-    if pt.is_floating(column.type):
-        return pc.fill_null(pc.is_nan(column), False)
-    return pa.chunked_array([pa.repeat(False, len(column))])
 
 
 def _fail_unless(holds: pa.ChunkedArray, column: pa.ChunkedArray) -> Mask:
@@ -169,7 +140,7 @@ def rows_that_agree(columns: Sequence[pa.ChunkedArray]) -> Mask:
 
     Raises LiteralError for columns of lists, structs and maps.
     """
-    plain = [one_zero(ticks(plain_column(column))) for column in columns]
+    plain = [_one_zero(ticks(plain_column(column))) for column in columns]
     for column in plain:
         if pt.is_nested(column.type):
             raise LiteralError(f"'unique' is not for {column.type}")
@@ -236,117 +207,70 @@ def bound(value: Any, type_: pa.DataType, *, upper: bool) -> Any:
     The least value at or above a lower bound, the greatest at or below an upper one; None if no row is within, and
     `...` if the bound is beyond all values of the type. Raises LiteralError.
     """
-    if is_temporal(type_) or pt.is_integer(type_):
-        exact = _exact(value, type_)
-        if exact is None:
-            return _infinite(value, upper=upper)
-        whole = math.floor(exact) if upper else math.ceil(exact)
-        low, high = _limits(type_)
-        return _clipped(whole, low, high, upper=upper)
-    if pt.is_decimal(type_):
-        if isinstance(value, float) and math.isinf(value):
-            return _infinite(value, upper=upper)
-        rounded = _decimal(value, type_, ROUND_FLOOR if upper else ROUND_CEILING)
-        return rounded if _fits(rounded, type_) else _clipped(rounded, 0, 0, upper=upper)
-    if pt.is_floating(type_):
-        return _float(value, type_)
     if is_text(type_) and isinstance(value, str):
         return value
-    raise _unlike(value, type_)
-
-
-def _clipped(value: Any, low: int, high: int, *, upper: bool) -> Any:
-    if low <= value <= high:
-        return value
-    return ... if (value > high) is upper else None
-
-
-def _infinite(value: float, *, upper: bool) -> Any:
-    return ... if (value > 0) is upper else None
+    if pt.is_floating(type_):
+        return _float(value, type_)
+    exact, (low, high) = _units(value, type_), _limits(type_)
+    if not low <= exact <= high:
+        return ... if (exact > high) is upper else None
+    whole = math.floor(exact) if upper else math.ceil(exact)
+    return Decimal(whole).scaleb(-type_.scale, Context(prec=MAX_PREC)) if pt.is_decimal(type_) else whole
 
 
 def _unlike(value: Any, type_: pa.DataType) -> LiteralError:
-    shown = (
-        f"the text {value!r}"
-        if isinstance(value, str)
-        else f"{str(value).lower() if value in (True, False) else value}"
-    )
-    return LiteralError(f"{shown} cannot be compared with {type_}")
+    shown = f"the text {value!r}" if isinstance(value, str) else str(value).lower()
+    hint = ""
+    if pt.is_date(type_) or pt.is_time(type_) or pt.is_timestamp(type_):
+        hint = f": write it as an ISO text, such as '{'12:00:00' if pt.is_time(type_) else '2024-01-31'}'"
+    return LiteralError(f"{shown} cannot be compared with {type_}{hint}")
 
 
-def _exact(value: Any, type_: pa.DataType) -> Fraction | None:
-    """Return the value as an exact number of the units of the type, None for an infinity."""
-    if is_temporal(type_):
-        return _exact_ticks(value, type_)
+def _number(value: Any, type_: pa.DataType) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _unlike(value, type_)
-    if isinstance(value, float) and not math.isfinite(value):
-        if math.isnan(value):
-            raise LiteralError("nan is no bound and no value of a column of whole numbers")
-        return None
-    return Fraction(value)
+    return value
 
 
-def _exact_ticks(value: Any, type_: pa.DataType) -> Fraction:
-    if pt.is_duration(type_):
-        from nfrun.system.units import to_seconds
+def _units(value: Any, type_: pa.DataType) -> Fraction | float:
+    """Return the value as an exact number of the least units of the type, or an infinity."""
+    if is_temporal(type_):
+        return _seconds(value, type_) * _per_second(type_)
+    if not (pt.is_integer(type_) or pt.is_decimal(type_)) or math.isnan(_number(value, type_)):
+        raise _unlike(value, type_)
+    if value in (math.inf, -math.inf):
+        return float(value)
+    return Fraction(repr(value)) * Fraction(10) ** (type_.scale if pt.is_decimal(type_) else 0)
 
-        try:
-            return Fraction(to_seconds(value)) * PER_SECOND[type_.unit]
-        except (ValueError, TypeError, OverflowError) as error:
-            raise _unlike(value, type_) from error
-    if not isinstance(value, str):
-        raise LiteralError(f"{value} cannot be compared with {type_}: write it as an ISO text, in quotes")
+
+def _per_second(type_: pa.DataType) -> Fraction:
+    if pt.is_date(type_):
+        return Fraction(1, 86400) if pt.is_date32(type_) else Fraction(1000)
+    return Fraction(PER_SECOND[type_.unit])
+
+
+def _seconds(value: Any, type_: pa.DataType) -> Fraction:
+    """Return the seconds of a duration or since midnight, or those since 1970."""
     try:
-        if pt.is_date(type_):
-            days = (date.fromisoformat(value) - date(1970, 1, 1)).days
-            return Fraction(days if pt.is_date32(type_) else days * 86_400_000)
-        if pt.is_time(type_):
-            at = time.fromisoformat(value)
-            span = timedelta(hours=at.hour, minutes=at.minute, seconds=at.second, microseconds=at.microsecond)
-        else:
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is not None and type_.tz is None:
-                raise LiteralError(f"'{value}' has a time zone, and {type_} has none")
-            span = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
-    except LiteralError:
-        raise
-    except ValueError as error:
-        example = (
-            {"d": "2024-01-31", "t": "2024-01-31T12:00:00"}[str(type_)[0]] if not pt.is_time(type_) else "12:00:00"
-        )
-        raise LiteralError(f"'{value}' is not an ISO text for {type_}, such as '{example}'") from error
-    return Fraction(span // _MICROSECOND * PER_SECOND[type_.unit], 10**6)
+        if pt.is_duration(type_):
+            return Fraction(to_seconds(value))
+        at = datetime.fromisoformat(f"1970-01-01T{value}" if pt.is_time(type_) else value)
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise _unlike(value, type_) from error
+    if at.tzinfo is not None and not (pt.is_timestamp(type_) and type_.tz):
+        raise LiteralError(f"'{value}' has a time zone, and {type_} has none")
+    return Fraction(((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND, 10**6)
 
 
 def _limits(type_: pa.DataType) -> tuple[int, int]:
+    if pt.is_decimal(type_):
+        return 1 - 10**type_.precision, 10**type_.precision - 1
     bits = type_.bit_width
     return (0, 2**bits - 1) if pt.is_unsigned_integer(type_) else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
-def _exact_decimal(value: Any, type_: pa.DataType) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _unlike(value, type_)
-    return Decimal(repr(value))  # 0.1 is a tenth here, as in the file
-
-
-def _decimal(value: Any, type_: pa.DataType, rounding: str) -> Decimal:
-    exact = _exact_decimal(value, type_)
-    if not exact.is_finite():
-        return Decimal("Infinity")
-    from decimal import Context
-
-    return exact.quantize(Decimal(1).scaleb(-type_.scale), rounding, Context(prec=400))
-
-
-def _fits(value: Decimal, type_: pa.DataType) -> bool:
-    return value.is_finite() and len(value.as_tuple().digits) <= type_.precision
-
-
 def _float(value: Any, type_: pa.DataType) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _unlike(value, type_)
     try:
-        return float(pa.scalar(float(value), type_).as_py())
+        return float(pa.scalar(float(_number(value, type_)), type_).as_py())
     except OverflowError:
         return math.inf if value > 0 else -math.inf
