@@ -9,7 +9,7 @@ from typing import Protocol
 from nfrun.cluster.wire import HostConfig
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import field, frozen
-from nfrun.tables.places.base import Place
+from nfrun.tables.places.folder import Place
 
 # Resources of which each worker has some of its own. All others are budgets of the run.
 PER_WORKER = ("cpu", "memory", "gpu")

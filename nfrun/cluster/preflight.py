@@ -16,7 +16,7 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen, replace
 from nfrun.system.native_threads import given_thread_variables
-from nfrun.tables.places.base import Place, PlaceError
+from nfrun.tables.places.folder import Place
 
 ANSWER_SECONDS = 30.0
 _NAMED = 3  # workers, in a message
@@ -67,7 +67,7 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
             *needs.problems,
         ]
     finally:
-        with suppress(PlaceError):
+        with suppress(OSError):
             place.remove([nonce, *(answer.written for answer in found.values() if answer.written)])
     if problems:
         raise ClusterError("\n   ".join(["the cluster cannot run this pipeline:", *problems]))

@@ -25,7 +25,7 @@ from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import is_inside
 
 if TYPE_CHECKING:
-    from nfrun.tables.places.base import Place
+    from nfrun.tables.places.folder import Place
 
 
 _NEW_SECONDS = 3_600.0

@@ -38,7 +38,7 @@ from nfrun.system.kept_files import is_inside
 from nfrun.tables.places.base import PlaceError, address_of, place_and_name
 
 if TYPE_CHECKING:
-    from nfrun.tables.places.base import Place
+    from nfrun.tables.places.folder import Place
 
 
 _NO_LIMIT = 1 << 62

@@ -37,8 +37,7 @@ from nfrun.system.atomic_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores
 from nfrun.system.time_zone import zone_variable
-from nfrun.tables.places.base import Place
-from nfrun.tables.places.folder import open_place
+from nfrun.tables.places.folder import Place, open_place
 
 if TYPE_CHECKING:
     from nfrun.session.run import Run

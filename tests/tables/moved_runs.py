@@ -10,7 +10,7 @@ from nfrun.core.values import replace
 from nfrun.history.database import Database, Journal, read_journal
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.work_dir import WorkDir
-from nfrun.tables.places.base import Place
+from nfrun.tables.places.folder import Place
 from nfrun.tables.places.stored_outputs import put_output
 
 

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from nfrun.system.atomic_files import make_folders, remove
 from nfrun.system.kept_files import is_inside, make_read_only, size_of
@@ -16,7 +17,6 @@ from nfrun.tables.places.base import (
     NAMED,
     TEMPORARY,
     FileGone,
-    Place,
     PlacedFile,
     PlaceError,
     check_address,
@@ -24,13 +24,22 @@ from nfrun.tables.places.base import (
     scheme_of,
 )
 
+if TYPE_CHECKING:
+    from nfrun.tables.places.objects import Objects
+
+# A folder of files and folders that are put whole, and never change: see the methods of `Folder`. All are thread-safe
+# and raise PlaceError.
+Place: TypeAlias = "Folder | Objects"
+
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 class Folder:
     """A folder as a place. Nothing is made in it before something is put.
 
-    What is not complete lies in its folder `tmp`, and is renamed when it is.
+    What is not complete lies in its folder `tmp`, and is renamed when it is. `uri` is the address of the place, without
+    credentials. Names are relative paths such as `data/x.arrow`. `kept` are the folders of this machine in which lies
+    what `get` returns.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +48,11 @@ class Folder:
         self.kept: tuple[Path, ...] = (path,)
 
     def put(self, path: Path, name: str, *, moved: bool = True) -> int:
-        """Put a file or folder under a name, see `Place`. On the same disk it is renamed, or linked if it stays."""
+        """Put a file or folder under a name, and return its size in bytes. Nothing happens if the name is there.
+
+        It becomes read-only. `moved`: it is not needed at `path` any more. On the same disk it is renamed, or linked if
+        it stays.
+        """
         final = self.path / name
         with self._errors("write", name):
             size = size_of(path)
@@ -60,7 +73,10 @@ class Folder:
             return size
 
     def get(self, name: str, size: int | None = None) -> Path:
-        """Return the path in the folder itself. Raises FileGone."""
+        """Return a read-only path of this machine with the content: that in the folder itself. Raises FileGone.
+
+        It stays until `release` is called as often. A copy of another `size` in bytes is fetched anew.
+        """
         path = self.path / name
         with self._errors("read", name):
             if not os.path.lexists(path):
@@ -72,11 +88,11 @@ class Folder:
         return path
 
     def local_path(self, name: str) -> Path:
-        """Return the path in the folder. It need not be there."""
+        """Return the path if what is there can be read without a copy of it. It need not be there."""
         return self.path / name
 
     def release(self, name: str) -> None:
-        """Do nothing: the path stays."""
+        """End one use of the path that `get` gave. It stays here."""
 
     def size(self, name: str) -> int | None:
         """Return the size in bytes, None if there is no such name."""
@@ -102,7 +118,7 @@ class Folder:
             remove(self.path)
 
     def names(self) -> Iterator[PlacedFile]:
-        """Yield all that is there, see `Place`."""
+        """Yield all that is there, also what killed writers have left, whose names begin with `tmp/`."""
         for above in self._entries(self.path):
             for entry in self._entries(above) if above.is_dir() else ():
                 for path in self._entries(entry) if entry.name.endswith(NAMED) else (entry,):
@@ -110,7 +126,7 @@ class Folder:
                         yield PlacedFile(str(path.relative_to(self.path)), size_of(path), path.lstat().st_mtime)
 
     def fresh_folder(self) -> Path:
-        """Make a folder on the disk of this one, and return its path."""
+        """Make a folder for files that are to be put, where that takes no copy if possible. Returns its path."""
         folder = self.path / TEMPORARY / os.urandom(8).hex()
         with self._errors("write", TEMPORARY.rstrip("/")):
             folder.mkdir(parents=True)

@@ -18,9 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nfrun.core.text import ellipsize
 from nfrun.system.atomic_files import remove
 from nfrun.system.checksums import text_checksum
-from nfrun.system.kept_files import content_of, is_inside
+from nfrun.system.kept_files import content_of
 from nfrun.system.os_errors import reason
 from nfrun.tables.places.base import FOLDER_MARK, TEMPORARY, FileGone, PlacedFile, PlaceError, address_of
 from nfrun.tables.places.host_cache import HostCache, boot_name, default_folder
@@ -237,59 +238,34 @@ def _packed(folder: Path, path: Path) -> Path:
 
 
 def _unpacked(packed: Path, folder: Path) -> Path | None:
-    """Unpack a `tar` file into a new folder. Returns its path, None if the file is damaged.
+    """Unpack a `tar` file into a new folder. Returns its path, None if the file is damaged or leads out of the folder.
 
-    That is so, too, if anything in it would come to lie, or would lead, outside of the folder, or is no file, folder or
-    link: `tarfile` has a filter for that from Python 3.11.4 on only.
+    Raises PlaceError in a Python that has no filter for that.
     """
+    if not hasattr(tarfile, "data_filter"):
+        raise PlaceError("folders in object storage need Python 3.11.4 or later")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
         with tarfile.open(packed) as archive:
-            for entry in sorted(archive, key=tarfile.TarInfo.issym):  # links last: so no file is written through one
-                if not _is_unpacked(archive, entry, folder):
-                    return None
+            archive.extractall(folder, filter="data")
     except (tarfile.TarError, EOFError, KeyError, ValueError, FileExistsError, NotADirectoryError, IsADirectoryError):
         return None
     links = (path for path in folder.rglob("*") if path.is_symlink())
     return folder if all(Path(os.path.realpath(path)).is_relative_to(folder.resolve()) for path in links) else None
 
 
-def _is_unpacked(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> bool:
-    """Unpack one entry of an archive into a folder. Returns whether that can be done inside of it. Raises OSError."""
-    path = folder / entry.name
-    if ".." in path.parts[len(folder.parts) :] or not path.is_relative_to(folder):  # such as `/etc/passwd`
-        return False
-    if path != folder and not is_inside(path, folder):
-        return False
-    (path if entry.isdir() else path.parent).mkdir(parents=True, exist_ok=True)
-    if entry.issym():
-        path.symlink_to(entry.linkname)
-    elif not entry.isdir():
-        content = archive.extractfile(entry)  # of a hard link: that of the file in the archive
-        if content is None:
-            return False
-        with content, path.open("xb") as file:
-            shutil.copyfileobj(content, file)
-        path.chmod(0o755 if entry.mode & 0o100 else 0o644)
-    return True
-
-
 # ------------------------------------------------------------------ errors
 
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY")
 _KEYS = "check the keys in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
-_AWS = re.compile(r"AWS Error ([A-Z_]+)[^:]*: *(.*)", re.DOTALL)
+_BEFORE_MESSAGE = re.compile(r".*AWS Error \w+[^:]*: *", re.DOTALL)
 _EXPLAINED = {
     "NO_SUCH_BUCKET": "there is no such bucket",
     "ACCESS_DENIED": f"access is denied: {_KEYS}, and what they may do there",
     "INVALID_ACCESS_KEY_ID": f"the service does not know the key: {_KEYS}",
     "SIGNATURE_DOES_NOT_MATCH": f"the secret key is wrong: {_KEYS}",
-    "INVALID_CLIENT_TOKEN_ID": f"the service does not know the key: {_KEYS}",
-    "UNRECOGNIZED_CLIENT": f"the service does not know the key: {_KEYS}",
     "NETWORK_CONNECTION": "the service cannot be reached",
-}
-_GOOGLE = {
     "OAuth2 access token": "there are no credentials: set GOOGLE_APPLICATION_CREDENTIALS, or log in with gcloud",
     "CURL error": "the service cannot be reached",
 }
@@ -298,16 +274,12 @@ _LONGEST = 300  # characters
 
 def explained(error: BaseException) -> str:
     """Return what is wrong, for people."""
-    if isinstance(error, OSError) and error.errno and error.strerror and "AWS Error" not in str(error):
+    text = str(error)
+    if isinstance(error, OSError) and error.errno and error.strerror and "AWS Error" not in text:
         return reason(error)
-    if "google::cloud" in str(error):
-        for what, why in _GOOGLE.items():
-            if what in str(error):
-                return why
-    found = _AWS.search(str(error))
-    if found is not None and found[1] in _EXPLAINED:
-        return _EXPLAINED[found[1]]
-    text = " ".join((found[2] or found[1] if found is not None else str(error)).split())
+    if why := next((why for what, why in _EXPLAINED.items() if what in text), ""):
+        return why
+    text = " ".join(_BEFORE_MESSAGE.sub("", text).split())
     for value in filter(None, map(os.environ.get, _SECRETS)):
         text = text.replace(value, "***")
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return ellipsize(text, _LONGEST)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import OutputRef
@@ -15,7 +15,10 @@ from nfrun.core.values import replace
 from nfrun.system.atomic_files import remove
 from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import NotKeepable, content_of
-from nfrun.tables.places.base import FOLDER_MARK, NAMED, FileGone, Place, PlaceError, address_of, place_and_name
+from nfrun.tables.places.base import FOLDER_MARK, NAMED, FileGone, PlaceError, address_of, place_and_name
+
+if TYPE_CHECKING:
+    from nfrun.tables.places.folder import Place
 
 _PROGRAM = " program"  # stands in what readers see of a file that can be executed
 
