@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.noop import layers
 from nfrun.core.events import Event, NodeFinished, NodeStarted
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.reports.progress.live_view import LiveView
 from nfrun.reports.run_record import RunRecord
@@ -53,14 +54,20 @@ def _events(plan: Plan) -> list[Event]:
 
 def _record(plan: Plan, of: str) -> RunRecord:
     """Return a new record; its nodes are the cells of a matrix `of` that name, if there is one."""
-    return RunRecord(plan, dict.fromkeys((name for stage in plan.stages for name in stage), of) if of else {})
+    return RunRecord(plan, _pipeline(len(plan.nodes), of))
+
+
+@cache
+def _pipeline(count: int, of: str) -> Pipeline:
+    nodes = {name: NodeSpec(name, "python", "", (), {}, (), (), {}, of=of) for name in layers(count)}
+    return Pipeline("many.yaml", "", "many", "", {}, {}, nodes, {})
 
 
 def _frames(plan: Plan, of: str = "") -> Sample:
     record = _record(plan, of)
     for event in _events(plan):
         record.event(event)
-    view = LiveView(record, io.StringIO(), "many", colored=True)
+    view = LiveView(record, io.StringIO(), colored=True)
     view.tick()  # the first frame looks for the first open stage
 
     def draw() -> None:

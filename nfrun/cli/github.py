@@ -38,7 +38,7 @@ def github_report(run: Run, stream: IO[str], command: Callable[[], str]) -> Repo
     workspace = _workspace()
     file = os.environ.get("GITHUB_STEP_SUMMARY", "")
     add = partial(_add_summary, file, run, command, workspace) if file else lambda: None
-    return GitHubReport(run.record, run.pipeline, stream, workspace, add)
+    return GitHubReport(run.record, stream, workspace, add)
 
 
 def annotate(messages: Messages, problems: Iterable[Diagnostic], level: str, otherwise: str = "") -> None:
@@ -58,7 +58,7 @@ def _add_summary(file: str, run: Run, command: Callable[[], str], workspace: Wor
         with Path(file).open("ab") as opened:
             room = _MOST_BYTES - opened.tell()
             links = _links(run, workspace)
-            text = summary_of(run.record, run.pipeline, run.started.run, command(), links, room)
+            text = summary_of(run.record, run.started.run, command(), links, room)
             opened.write(text.encode(errors="backslashreplace"))
     except OSError as error:
         error.filename = file

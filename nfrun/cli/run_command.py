@@ -60,17 +60,17 @@ def run_command(options: RunOptions, messages: Messages, command: Sequence[str] 
 
 def build_reporters(results: IO[str], run: Run) -> Iterator[Reporter]:
     """Yield the reporters that the options ask for, in order. Results for stdout are written to `results`."""
-    shown, pipeline, record = run.shown, run.pipeline, run.record
+    shown, record = run.shown, run.record
     err, github = sys.stderr, tells_github(shown, os.environ)
     if not shown.quiet:
-        yield _progress(shown, pipeline.name, record, github)
+        yield _progress(shown, record, github)
     if github:  # what it prints of nodes and tables must not be taken for commands
         from nfrun.cli.github import github_report, harmless_stream
 
         err, results = harmless_stream(err), harmless_stream(results, as_json=shown.json)
     from nfrun.reports.table_preview import KnownPreviews
 
-    file = run.work.previews(pipeline)
+    file = run.work.previews(run.pipeline)
     read, write = partial(read_checked, file, "previews"), partial(write_checked, file, "previews")
     previews = KnownPreviews(read, write, refs=record.refs, table=run.shown_table, redact=run.redactor)
     yield _summary(run, results, err, previews.of)
@@ -92,36 +92,33 @@ def _summary(run: Run, results: IO[str], err: IO[str], preview: Callable[[str], 
         record,
         results,
         err,
-        pipeline=pipeline.name,
         console=partial(printer_on, color=shown.color),
-        outputs={} if shown.json else pipeline.outputs,
-        absent={} if shown.json else {name: id.node for name, id in pipeline.absent_outputs.items()},
         preview=preview,
         obstacles=run.obstacles,
         over_budget=run.over_budget,
-        place=lambda node: str(pipeline.spec_of(node).source),
         cpu=time.process_time,
         kept_on_threads=lambda node: (pipeline.spec_of(node).executor if executor == "file" else executor) == "thread",
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in run.executors),
         quiet=shown.quiet,
+        with_outputs=not shown.json,
         redact=run.redactor,
         command=partial(_command_to_go_on, run),
     )
 
 
-def _progress(shown: Shown, name: str, record: RunRecord, github: bool) -> Reporter:
+def _progress(shown: Shown, record: RunRecord, github: bool) -> Reporter:
     if github:
         from nfrun.reports.ci.github_report import GitHubLines
 
-        return GitHubLines(record, sys.stderr, name, verbose=shown.verbose)
+        return GitHubLines(record, sys.stderr, verbose=shown.verbose)
     if _is_live(sys.stderr):
         from nfrun.reports.progress.live_view import LiveView
 
         colored = is_colored(sys.stderr, shown.color)
-        return LiveView(record, sys.stderr, name, colored=colored, verbose=shown.verbose)
+        return LiveView(record, sys.stderr, colored=colored, verbose=shown.verbose)
     from nfrun.reports.progress.plain_lines import PlainLines
 
-    return PlainLines(record, sys.stderr, name, verbose=shown.verbose)
+    return PlainLines(record, sys.stderr, verbose=shown.verbose)
 
 
 def _command_to_go_on(run: Run) -> str:

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from nfrun.core.events import NOT_SELECTED, AllNodesEnded, Event, RunFinished
+from nfrun.core.events import AllNodesEnded, Event, RunFinished
 from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import Pipeline
 from nfrun.core.values import field, mutable
 from nfrun.reports.format_units import path_here
 from nfrun.reports.run_record import NodeRecord, RunRecord
@@ -29,7 +28,6 @@ class RunDocument:
     """
 
     record: RunRecord
-    pipeline: Pipeline
     run: str
     logs: Path
     peak_rss: Callable[[], int]
@@ -49,12 +47,12 @@ class RunDocument:
 
     def as_json(self, end: RunFinished | None = None) -> dict[str, Any]:
         """Return the document. Times are seconds, rounded to microseconds. `end` is that of a run that goes on."""
-        record, end = self.record, self.record.end or end
+        record, end, outputs = self.record, self.record.end or end, self.record.pipeline.outputs
         # Leave out outputs without a digest: a run that was cut short may have refs that were never published.
-        refs = {name: ref for name, id in self.pipeline.outputs.items() if (ref := record.refs.get(id)) and ref.digest}
+        refs = {name: ref for name, id in outputs.items() if (ref := record.refs.get(id)) and ref.digest}
         return {
             "run": self.run,
-            "name": self.pipeline.name,
+            "name": record.pipeline.name,
             "status": end.status if end else "failed",
             "error": (end.error or None) if end else "the run did not end",
             "counts": record.counts(),
@@ -72,18 +70,7 @@ class RunDocument:
                 }
                 for stage in record.stages()
             ],
-            "nodes": {
-                **{name: self._node(name, record.nodes[name]) for name in record.names},
-                **{
-                    name: self._absent_node(name, NodeRecord(0, NOT_SELECTED))
-                    for name in record.plan.not_selected
-                    if name not in record.nodes
-                },
-                **{
-                    name: self._absent_node(name, NodeRecord(0, "disabled", because=reason))
-                    for name, reason in self.pipeline.disabled.items()
-                },
-            },
+            "nodes": {name: self._node(name, node) for name, node in record.all_nodes().items()},
             "outputs": {
                 name: {
                     **({"type": ref.type} if ref.type != TABLE else {}),
@@ -97,17 +84,15 @@ class RunDocument:
             },
         }
 
-    def _absent_node(self, name: str, node: NodeRecord) -> dict[str, Any]:
-        return {**self._node(name, node), "stage": None}
-
     def _node(self, name: str, node: NodeRecord) -> dict[str, Any]:
-        spec = self.pipeline.nodes.get(name) or self.pipeline.disabled_nodes.get(name)
+        pipeline = self.record.pipeline
+        spec = pipeline.nodes.get(name) or pipeline.disabled_nodes.get(name)
         failure = node.failure
         logs = {stream: log_path(self.logs, name, node.attempts, stream) for stream in (*STREAMS, LOG)}
         return {
             **({"of": spec.of, "matrix": dict(spec.cell)} if spec and spec.of else {}),
             "status": node.status,
-            "stage": node.stage,
+            "stage": node.stage if node.stage >= 0 else None,
             "attempts": node.attempts,
             "started_s": None if node.started is None else _round(node.started),
             "took_s": _round(node.duration),

@@ -13,11 +13,11 @@ GO_ON = "to go on from here: "  # begins the line with the command
 _WORDS = {"ok": "ran", NOT_SELECTED: "not selected"}  # what people read instead of the status
 
 
-def last_line(record: RunRecord, name: str, command: str = "") -> str:
+def last_line(record: RunRecord, command: str = "") -> str:
     """Return the last line of a run that has ended: `flights: ok, 3 ran, 17 reused, 0.4 s`.
 
-    `name` is that of the pipeline. If the run did not end well, a second line has the `command` that goes on from what
-    had finished, unless there is none.
+    If the run did not end well, a second line has the `command` that goes on from what had finished, unless there is
+    none.
     """
     status = record.end.status if record.end else "failed"
     counts = counts_of_nodes(record.counts())
@@ -26,7 +26,7 @@ def last_line(record: RunRecord, name: str, command: str = "") -> str:
         some = f"{failed:,} failed ({'' if record.tolerated == failed else few}tolerated)"
         counts = [some if text == f"{failed:,} failed" else text for text in counts]
     rows = _rows(record)
-    line = f"{escape_controls(name)}: {', '.join([status, *counts, *rows, _seconds(record.at)])}"
+    line = f"{escape_controls(record.pipeline.name)}: {', '.join([status, *counts, *rows, _seconds(record.at)])}"
     return f"{line}\n{GO_ON}{escape_controls(command)}" if command and status != "ok" else line
 
 

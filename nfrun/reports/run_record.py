@@ -27,7 +27,7 @@ from nfrun.core.events import (
     RunFinished,
 )
 from nfrun.core.map_spec import MapCounts
-from nfrun.core.pipeline import NOTHING, OutputId
+from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.core.plan import Plan, longest_path
 from nfrun.core.text import shortened
 from nfrun.core.values import field, mutable
@@ -42,6 +42,7 @@ class NodeRecord:
     for its outputs. `cpu` is its CPU time and `gil_wait` its GIL wait. `rows` and `bytes` are sums over its outputs.
     `because` names the failed node that caused it to be skipped. `tolerated`: its failure, or that of the other node,
     does not let the run fail. `checks` are the results of its checks, and `absent` its outputs that these make absent.
+    `stage` is -1 of a node that takes no part.
     """
 
     stage: int
@@ -134,7 +135,7 @@ class RunRecord:
     date event by event, so that showing them costs the same however many nodes there are.
 
     `cells` has the matrix of each node that is a cell, and `matrices` the state of each. `running_rows` has what is
-    `running`, with the cells of a matrix as one, under its name.
+    `running`, with the cells of a matrix as one, under its name. `pipeline` is that of the run, bound.
     """
 
     event_types: ClassVar[tuple[type, ...]] = (
@@ -151,7 +152,8 @@ class RunRecord:
     )
 
     plan: Plan
-    cells: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    pipeline: Pipeline
+    cells: dict[str, str] = field(init=False)
     matrices: dict[str, MatrixRecord] = field(default_factory=dict)
     running_rows: dict[str, NodeRecord | MatrixRecord] = field(default_factory=dict)
     nodes: dict[str, NodeRecord] = field(init=False)
@@ -175,6 +177,8 @@ class RunRecord:
         self._left_out = frozenset(self.plan.not_selected)
         if self._left_out:
             self._counts[NOT_SELECTED] = len(self._left_out - self.nodes.keys())
+        specs = self.pipeline.nodes.items()
+        self.cells = {name: spec.of for name, spec in specs if spec.of and name in self.plan.nodes}
         for of in self.cells.values():
             self.matrices.setdefault(of, MatrixRecord(StageCounts(0))).counts.nodes += 1
 
@@ -340,6 +344,19 @@ class RunRecord:
             matrix.started = node.started
 
     # -- views -----------------------------------------------------------------------------------------------------
+
+    def place(self, node: str) -> str:
+        """Return where a node stands: `file:line:column`."""
+        return str(self.pipeline.spec_of(node).source)
+
+    def all_nodes(self) -> dict[str, NodeRecord]:
+        """Return all nodes of the pipeline, also those that are not selected, and those that are disabled."""
+        left_out = (name for name in self.plan.not_selected if name not in self.nodes)
+        return {
+            **{name: self.nodes[name] for name in self.names},
+            **{name: NodeRecord(-1, NOT_SELECTED) for name in left_out},
+            **{name: NodeRecord(-1, "disabled", because=why) for name, why in self.pipeline.disabled.items()},
+        }
 
     @property
     def names(self) -> list[str]:

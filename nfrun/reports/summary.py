@@ -10,6 +10,7 @@ from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
 from nfrun.core.events import GIL_WAIT_SECONDS, Event
 from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import OutputId
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.core.values import KW_ONLY, field, mutable
 from nfrun.reports.format_units import format_count, format_seconds, format_size, shown_place
@@ -36,33 +37,28 @@ _FASTER = 1.1  # a speed-up over one node at a time that is worth a line
 class Summary:
     """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
-    `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids, and `absent` the
-    names of outputs that planning has left out to their nodes. `preview(id)` returns what is shown of a table, None if
-    there is nothing to show. `obstacles()` returns why nodes are not reused, by node, "" if an earlier run has told it,
-    and `over_budget()` the bytes that kept tables take and the budget, if that is less. `place(node)` returns the
-    `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so far, and `children_cpu()`
-    those of scripts and worker processes.
+    `console(stream)` makes the console of a stream. `preview(id)` returns what is shown of a table, None if there is
+    nothing to show. `obstacles()` returns why nodes are not reused, by node, "" if an earlier run has told it,
+    and `over_budget()` the bytes that kept tables take and the budget, if that is less. `cpu()` returns the CPU seconds
+    that the process has used so far, and `children_cpu()` those of scripts and worker processes.
     `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no later run moves it to a process.
-    With `quiet` only failures are printed. Text from tables goes through `redact(text)`. `pipeline` is the name of the
-    pipeline. `command()` returns the command that goes on after a failure, "" if there is none.
+    With `quiet` only failures are printed, and without `with_outputs` no tables. Text from tables goes through
+    `redact(text)`. `command()` returns the command that goes on after a failure, "" if there is none.
     """
 
     record: RunRecord
     out: IO[str]
     err: IO[str]
     _: KW_ONLY
-    pipeline: str
     console: Callable[[IO[str]], Printer]
-    outputs: Mapping[str, str]
-    absent: Mapping[str, str] = field(default_factory=dict)
     preview: Callable[[str], Preview | None]
-    place: Callable[[str], str]
     obstacles: Callable[[], Mapping[str, str]] = dict
     over_budget: Callable[[], tuple[int, int] | None] = lambda: None
     cpu: Callable[[], float]
     children_cpu: Callable[[], float]
     kept_on_threads: Callable[[str], bool] = lambda node: False
     quiet: bool = False
+    with_outputs: bool = True
     redact: Callable[[str], str] = str
     command: Callable[[], str] = str
     _cpu_before: float = field(init=False)
@@ -85,14 +81,15 @@ class Summary:
                 out, err = self.console(self.out), self.console(self.err)
                 self._print_stages(err)
                 self._print_speed(err, used)
-                self._print_outputs(out)
-                self._print_absent(err)
+                if self.with_outputs:
+                    self._print_outputs(out)
+                    self._print_absent(err)
                 self._print_warnings(err)
         finally:
             self._print_failures()
             is_ok = self.record.end is not None and self.record.end.status == "ok"
             if not self.quiet or not is_ok:
-                self._print_error(last_line(self.record, self.pipeline, "" if is_ok else self.command()))
+                self._print_error(last_line(self.record, "" if is_ok else self.command()))
 
     # -- timings ---------------------------------------------------------------------------------------------------
 
@@ -180,8 +177,10 @@ class Summary:
     # -- results ---------------------------------------------------------------------------------------------------
 
     def _print_outputs(self, out: Printer) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}  # an output of a matrix is one of each cell: `scores@lr@0`, …
-        for name, id in self.outputs.items():
+        groups: dict[
+            str, list[tuple[str, OutputId]]
+        ] = {}  # an output of a matrix is one of each cell: `scores@lr@0`, …
+        for name, id in self.record.pipeline.outputs.items():
             if id in self.record.refs:
                 groups.setdefault(name.partition("@")[0], []).append((name, id))
         for shown, ((name, id), *others) in islice(groups.items(), _MAX_OUTPUTS):
@@ -191,7 +190,7 @@ class Summary:
         if more := sum(map(len, islice(groups.values(), _MAX_OUTPUTS, None))):
             out.print(f"\n… and {format_count(more, 'more output')}")
 
-    def _print_output(self, out: Printer, name: str, id: str) -> None:
+    def _print_output(self, out: Printer, name: str, id: OutputId) -> None:
         ref = self.record.refs[id]
         where = shown_place(ref)
         if ref.type != TABLE:
@@ -210,14 +209,15 @@ class Summary:
 
     def _print_absent(self, err: Printer) -> None:
         """Say which outputs of the file are absent after a good run, and why."""
-        why = {name: f"node '{node}' is disabled" for name, node in self.absent.items()}
-        for name, id in self.outputs.items():
-            node = self.record.nodes.get(getattr(id, "node", id))
+        pipeline = self.record.pipeline
+        why = {name: f"node '{id.node}' is disabled" for name, id in pipeline.absent_outputs.items()}
+        for name, id in pipeline.outputs.items():
+            node = self.record.nodes.get(id.node)
             if node is not None and node.tolerated:
-                why[name] = f"node '{getattr(id, 'node', id)}' {'failed' if node.status == 'failed' else 'was skipped'}"
+                why[name] = f"node '{id.node}' {'failed' if node.status == 'failed' else 'was skipped'}"
             elif node is not None and id in node.absent:
                 check = next(check for check in node.checks if check.severity == "skip" and not check.ok)
-                why[name] = f"the check '{check.name}' of node '{getattr(id, 'node', id)}' does not hold: {check.text}"
+                why[name] = f"the check '{check.name}' of node '{id.node}' does not hold: {check.text}"
         for name, reason in why.items():
             err.print_line(f"the output '{name}' is absent: {reason}", "dim")
 
@@ -231,7 +231,7 @@ class Summary:
         for (name, check), *more in islice(found.values(), _MAX_WARNINGS):
             also = f" (and {format_count(len(more), 'more cell')})" if more else ""
             what = f"warning: node '{name}' failed its check '{check.name}'{also}: {escape_controls(check.text)}"
-            err.print_line(f"{self.place(name)}: {what}", "yellow")
+            err.print_line(f"{self.record.place(name)}: {what}", "yellow")
         if len(found) > _MAX_WARNINGS:
             more_checks = format_count(len(found) - _MAX_WARNINGS, "more check")
             err.print_line(f"… and {more_checks} with 'severity: warn' failed: 'nfrun show' lists them", "yellow")
@@ -253,7 +253,7 @@ class Summary:
             behind = (name, *others)
             skipped = [other for other in record.named("skipped") if record.nodes[other].because in behind]
             folds = folded(skipped, record.cells)
-            self._print_error(failure_text(name, record.nodes[name], self.place(name), folds, others))
+            self._print_error(failure_text(name, record.nodes[name], self.record.place(name), folds, others))
         if more := sum(map(len, groups[: -len(shown)] if shown else [])):
             self._print_error(f"\n… and {format_count(more, 'more node')} failed: 'nfrun show' lists them all")
 

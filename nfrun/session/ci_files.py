@@ -49,7 +49,7 @@ def junit_file(run: Run, path: Path) -> Reporter:
         "python": ".".join(map(str, sys.version_info[:3])),
     }
     facts = RunFacts(at, started.host, {**{name: text for name, text in of_run.items() if text}, **params})
-    return JUnitFile(run.record, run.pipeline, facts, partial(_write_xml, path), log_tail, f"of test cases ({path})")
+    return JUnitFile(run.record, facts, partial(_write_xml, path), log_tail, f"of test cases ({path})")
 
 
 class ErrorFile:

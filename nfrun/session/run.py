@@ -201,8 +201,7 @@ class Run:
         """Make the parts of the run: its store, executors, logs and event dispatcher."""
         pipeline, grace, cache, run_id = self.pipeline, self.where.grace, self._cache, self.started.run
         self._wired_plan = plan = with_lookups(self.plan, cache.may_be_reused) if cache else self.plan
-        cells = {name: spec.of for name, spec in pipeline.nodes.items() if spec.of and name in plan.nodes}
-        self.record, self.executors = RunRecord(plan, cells), placement.executors
+        self.record, self.executors = RunRecord(plan, pipeline), placement.executors
         environ = {**os.environ, **self.thread_variables, **pipeline.env}
         prepare_executors(placement, environ)
         self._report = self._end_report()
@@ -403,7 +402,7 @@ class Run:
         """Return the document of the run, a reporter that prints it on `stdout` at the end of the run."""
         from nfrun.reports.json_document import RunDocument
 
-        return RunDocument(self.record, self.pipeline, self.started.run, self.folder / LOGS, peak_rss, stdout)
+        return RunDocument(self.record, self.started.run, self.folder / LOGS, peak_rss, stdout)
 
     def _end_report(self) -> EndReport | None:
         """Return the reporter that writes the document of the run for its last nodes; None without such nodes."""

@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from planned_record import with_outputs
 
-from nfrun.core.errors import Cause
+from nfrun.core.errors import Cause, SourceSpan
 from nfrun.core.events import Event, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
@@ -28,7 +29,7 @@ FAILURE = Failure(Cause.NODE, "ValueError", "no convergence")
 
 
 def node(id: str, *inputs: Input, kind: str = "python", of: str = "", **cell: Any) -> NodeSpec:
-    return NodeSpec(id, kind, "m:f", inputs, {}, (), (), {}, of=of, cell=cell)
+    return NodeSpec(id, kind, "m:f", inputs, {}, (), (), {}, of=of, cell=cell, source=SourceSpan("g.yaml", 4, 3))
 
 
 def grid(models: int, folds: int, excluded: int = 0) -> Pipeline:
@@ -55,11 +56,10 @@ class Run:
 
     def __init__(self, pipeline: Pipeline, failing: Collection[str] = (), *, verbose: bool = False) -> None:
         self.plan = plan_of(pipeline, slots=3)
-        self.record = RunRecord(self.plan, {name: spec.of for name, spec in pipeline.nodes.items() if spec.of})
+        self.record = RunRecord(self.plan, pipeline)
         view = LiveView(
             self.record,
             Terminal(),
-            "g",
             colored=False,
             verbose=verbose,
             size=lambda stream: (80, 24),
@@ -97,7 +97,7 @@ class Run:
         return self
 
     def rows(self, width: int = 80) -> list[str]:
-        return live_rows(self.record, "g", self.now, grid_of(self.record), width - 1, Look("utf-8", False))
+        return live_rows(self.record, self.now, grid_of(self.record), width - 1, Look("utf-8", False))
 
     def lines(self) -> list[str]:
         return "".join(self.view._lines).splitlines()
@@ -184,14 +184,11 @@ def test_the_record_of_a_matrix_counts_its_cells() -> None:
 def summary_of(run: Run, outputs: dict[str, str], **options: Any) -> tuple[str, str]:
     out, err = io.StringIO(), io.StringIO()
     report = Summary(
-        run.record,
+        with_outputs(run.record, **outputs),
         out,
         err,
-        pipeline="g",
         console=partial(console, colored=False),
-        outputs=outputs,
         preview=lambda id: preview_of(pa.table({"n": [1]})),
-        place=lambda node: "g.yaml:4:3",
         cpu=lambda: 0.0,
         children_cpu=lambda: 0.0,
         **options,

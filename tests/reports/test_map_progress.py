@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from planned_record import record_of_plan
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import Event, Failure, NodeFailed, NodeFinished, NodeProgressed, NodeStarted, RunFinished
@@ -20,7 +21,7 @@ COUNTS = MapCounts(rows=648, reused=200, failed=2, calls=4)
 
 
 def record(*events: Event) -> RunRecord:
-    found = RunRecord(make_plan([Node("embed")]))
+    found = record_of_plan(make_plan([Node("embed")]), "rag")
     for event in events:
         found.event(event)
     return found
@@ -44,7 +45,7 @@ def test_rows_done_the_rate_and_the_time_left(done: float, counts: MapCounts, se
 def test_plain_lines_show_rows_every_ten_seconds_with_the_rate_since_the_last_line() -> None:
     now, out = 0.0, io.StringIO()
     found = record()
-    report = PlainLines(found, out, "p", clock=lambda: 100.0 + now)
+    report = PlainLines(found, out, clock=lambda: 100.0 + now)
     for at, done in ((10.0, 300), (20.0, 500)):
         for event in [NodeStarted(0.0, "embed", 1)] * (done == 300) + [NodeProgressed(at, "embed", done, 648, COUNTS)]:
             found.event(event)
@@ -64,14 +65,12 @@ def test_plain_lines_show_rows_every_ten_seconds_with_the_rate_since_the_last_li
 
 def test_the_last_line_counts_rows_if_not_all_were_computed() -> None:
     end = RunFinished(4.0, "ok")
-    assert last_line(record(NodeFinished(1.0, "embed", 1, map=COUNTS), end), "rag") == (
+    assert last_line(record(NodeFinished(1.0, "embed", 1, map=COUNTS), end)) == (
         "rag: ok, 1 ran, 448 of 648 rows computed, 2 rows failed, 4.0 s"
     )
-    assert last_line(record(NodeFinished(1.0, "embed", 1, map=MapCounts(9, calls=1)), end), "rag") == (
-        "rag: ok, 1 ran, 4.0 s"
-    )
+    assert last_line(record(NodeFinished(1.0, "embed", 1, map=MapCounts(9, calls=1)), end)) == ("rag: ok, 1 ran, 4.0 s")
     reused = NodeFinished(1.0, "embed", 1, reused=True, map=MapCounts(9, 9))
-    assert last_line(record(reused, end), "rag") == "rag: ok, 1 reused, 4.0 s"
+    assert last_line(record(reused, end)) == "rag: ok, 1 reused, 4.0 s"
 
 
 def test_a_failure_names_the_row() -> None:
@@ -81,7 +80,7 @@ def test_a_failure_names_the_row() -> None:
         "\nevals.yaml:11:3: row 37 of 200 of 'embed' failed: TimeoutError (question: \"how?\")"
     )
     out = io.StringIO()
-    report = PlainLines(found, out, "p")
+    report = PlainLines(found, out)
     report.event(NodeFailed(1.0, "embed", 1, failure))
     report.close()
     assert out.getvalue() == "    1.000 s  row 37 of 200 of embed failed: TimeoutError\n"

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 import pytest
+from planned_record import record_of_plan, with_outputs
 from rich.console import Console
 
 from nfrun.core.errors import Cause
@@ -34,7 +35,7 @@ from nfrun.core.events import (
     RunFinished,
     RunStarted,
 )
-from nfrun.core.pipeline import OutputId, Pipeline
+from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.engine.event_dispatch import EventDispatcher
 from nfrun.reports.console import console
@@ -85,7 +86,7 @@ EVENTS: list[Event] = [
 
 
 def record_of(events: list[Event], of: Plan) -> RunRecord:
-    record = RunRecord(of)
+    record = record_of_plan(of)
     for event in events:
         record.event(event)
     return record
@@ -138,9 +139,7 @@ def test_nodes_that_did_not_run_have_no_times() -> None:
 def test_the_json_document(record: RunRecord, tmp_path: Path) -> None:
     (tmp_path / "a.1.stderr").touch()
     out = io.StringIO()
-    outputs = {"result": OutputId("c"), "gone": OutputId("x")}
-    pipeline = Pipeline("p.yaml", "", "p", "", params={}, env={}, nodes={}, outputs=outputs)
-    document = RunDocument(record, pipeline, "r1", tmp_path, lambda: 7, out)
+    document = RunDocument(with_outputs(record, result="c", gone="x"), "r1", tmp_path, lambda: 7, out)
     document.close()
     found = json.loads(out.getvalue())
     assert out.getvalue().endswith("}\n")
@@ -197,7 +196,7 @@ def test_the_events_file_has_a_line_for_each_event() -> None:
 
 def test_plain_lines() -> None:
     out = io.StringIO()
-    report = PlainLines(RunRecord(plan(a="")), out, "p")
+    report = PlainLines(record_of_plan(plan(a="")), out)
     for event in [
         *EVENTS[:7],
         NodeLogged(2.1, "b", "stdout", "hi \x1b[1m"),
@@ -222,7 +221,7 @@ def test_plain_lines() -> None:
     )
 
 
-@pytest.mark.parametrize("make", [lambda out: PlainLines(RunRecord(plan(a="")), out, "p"), EventsFile])
+@pytest.mark.parametrize("make", [lambda out: PlainLines(record_of_plan(plan(a="")), out), EventsFile])
 def test_lines_are_written_together(make: Callable[[io.StringIO], PlainLines | EventsFile]) -> None:
     """Otherwise a flood of lines would wait for the GIL once per line."""
     writes: list[int] = []
@@ -265,19 +264,19 @@ def test_there_is_room_for_log_lines_until_ten_thousand_events_wait() -> None:
 @pytest.mark.parametrize(("verbose", "lines"), [(False, ["2 reused"]), (True, ["n0 reused", "n1 reused", "2 reused"])])
 def test_plain_lines_show_reused_nodes_when_verbose(verbose: bool, lines: list[str]) -> None:
     out = io.StringIO()
-    record = RunRecord(plan(n0="", n1="", a=""))
-    report = PlainLines(record, out, "p", verbose=verbose)
+    record = record_of_plan(plan(n0="", n1="", a=""))
+    report = PlainLines(record, out, verbose=verbose)
     for event in [*(NodeFinished(0.1, name, 1, reused=True) for name in ("n0", "n1")), NodeFinished(0.2, "a", 1)]:
         record.event(event)
         report.event(event)
     report.close()
     assert [line[13:] for line in out.getvalue().splitlines()] == [*lines[:-1], "a finished in 0 us"]
-    assert lines[-1] in last_line(record, "p")
+    assert lines[-1] in last_line(record)
 
 
 def test_plain_lines_name_a_node_that_waits_for_a_table_when_verbose() -> None:
     out = io.StringIO()
-    report = PlainLines(RunRecord(plan(a="")), out, "p", verbose=True)
+    report = PlainLines(record_of_plan(plan(a="")), out, verbose=True)
     report.event(NodeWaiting(0.5, "b", 1))
     report.close()
     assert out.getvalue() == "    0.500 s  b waits for a table that is made again\n"
@@ -285,7 +284,7 @@ def test_plain_lines_name_a_node_that_waits_for_a_table_when_verbose() -> None:
 
 def test_plain_lines_show_starts_when_verbose() -> None:
     out = io.StringIO()
-    report = PlainLines(RunRecord(plan(a="")), out, "p", verbose=True)
+    report = PlainLines(record_of_plan(plan(a="")), out, verbose=True)
     report.event(NodeStarted(0.5, "b", 1))
     report.event(NodeStarted(1.5, "b", 2))
     report.pause()
@@ -297,19 +296,17 @@ def summary(
     table: pa.Table | None = None,
     cpu: Sequence[float] = (0.0, 0.0),
     elsewhere: Sequence[float] = (0.0, 0.0),
+    outputs: dict[str, str] | None = None,
     **options: Any,
 ) -> tuple[str, str]:
     """Return what is printed on stdout and stderr. `cpu` and `elsewhere` are successive readings of these clocks."""
     times, others = iter(cpu), iter(elsewhere)
     out, err = io.StringIO(), io.StringIO()
     report = Summary(
-        record,
+        with_outputs(record, **({"result": "c"} if outputs is None else outputs)),
         out,
         err,
-        pipeline="p",
-        outputs={"result": "c"},
         preview=lambda id: None if table is None else preview_of(table),
-        place=lambda node: f"p.yaml:4:3 ({node})",
         cpu=lambda: next(times),
         children_cpu=lambda: next(others),
         **{"console": partial(console, colored=False), **options},
@@ -496,7 +493,7 @@ def test_the_summary_of_a_failed_run_ends_with_the_failure() -> None:
         == """\
 not started after the failure: b; -k runs what does not depend on it
 
-p.yaml:4:3 (a): node 'a' failed: ValueError: no \\x1b[31mgood
+p.yaml:4:3: node 'a' failed: ValueError: no \\x1b[31mgood
   steps.py:3 in go
     x = 1
   caused by rain
@@ -935,9 +932,9 @@ def test_a_reporter_that_raises_in_tick_is_removed() -> None:
 def progress_lines(ticks: Sequence[float], *events: Event, names: str = "abc") -> list[str]:
     """Return the lines of a run that are written when the clock shows `ticks`. Events come when it is time for them."""
     now = 0.0
-    record = RunRecord(plan(**dict.fromkeys(names.split() if " " in names else names, "")))
+    record = record_of_plan(plan(**dict.fromkeys(names.split() if " " in names else names, "")))
     out = io.StringIO()
-    report = PlainLines(record, out, "p", clock=lambda: 100.0 + now)
+    report = PlainLines(record, out, clock=lambda: 100.0 + now)
     report.event(RunStarted(0.0, 3, 2))
     report.pause()
     out.truncate(0)
@@ -1010,5 +1007,5 @@ def test_of_many_failures_the_summary_shows_five() -> None:
     failed = [NodeFailed(1.0, name, 1, FAILURE) for name in names]
     record = record_of([*failed, RunFinished(2.0, "failed")], plan(**dict.fromkeys(names, "")))
     err = summary(record, quiet=True, cpu=(0.0,), elsewhere=(0.0,))[1]
-    assert err.count("\np.yaml:4:3 (n") == 5
+    assert err.count("\np.yaml:4:3: node 'n") == 5
     assert err.endswith("\n\n… and 7 more nodes failed: 'nfrun show' lists them all\np: failed, 12 failed, 2.0 s\n")

@@ -16,7 +16,6 @@ from typing import IO, Any
 from nfrun.core.contracts import CheckResult, failed_checks
 from nfrun.core.errors import Cause, Diagnostic, SourceSpan
 from nfrun.core.events import Event, Failure, NodeCancelled, NodeFailed, NodeFinished, NodeLogged, NodeRetrying
-from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.core.values import field, frozen
 from nfrun.reports.line_reporter import LineReporter
@@ -139,12 +138,11 @@ class GitHubLines(PlainLines):
         self,
         record: RunRecord,
         stream: IO[str],
-        name: str,
         *,
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(record, stream, name, verbose=verbose, clock=clock)
+        super().__init__(record, stream, verbose=verbose, clock=clock)
         self._printed: dict[str, _Printed] = {}  # by node
 
     def event(self, event: Event) -> None:
@@ -217,14 +215,12 @@ class GitHubReport(LineReporter):
     def __init__(
         self,
         record: RunRecord,
-        pipeline: Pipeline,
         stream: IO[str],
         workspace: Workspace,
         add_summary: Callable[[], object],
     ) -> None:
         super().__init__(stream)
         self._record = record
-        self._pipeline = pipeline
         self._workspace = workspace
         self._add_summary = add_summary
 
@@ -246,12 +242,12 @@ class GitHubReport(LineReporter):
 
     def annotations(self) -> Iterator[Annotation]:
         """Yield what went wrong, the gravest first: the run, nodes, checks."""
-        record, pipeline = self._record, self._pipeline
+        record = self._record
         end = record.end
         if end is None or end.error or end.status == "cancelled":
             what = "the run did not end" if end is None else end.error or "the run was cancelled"
             level = "warning" if end is not None and not end.error else "error"
-            yield Annotation(level, pipeline.name, what)
+            yield Annotation(level, record.pipeline.name, what)
         failed = record.named("failed")
         for name, *others in alike_failures(failed, record):
             yield from self._of_node(name, record.nodes[name], others)
@@ -268,23 +264,23 @@ class GitHubReport(LineReporter):
             for check in checks:
                 yield self._of_check(name, check, level)
             return
-        span = self._pipeline.spec_of(name).source
+        span = self._record.pipeline.spec_of(name).source
         file, line, column = self._place_of(failure, span)
         text = failure_text(name, node, str(span), (), others).strip("\n")
         also = f" and {shortened(others, _MOST_LISTED)}" if others else ""
-        yield Annotation(level, f"{self._pipeline.name}: node '{name}'{also} failed", text, file, line, column)
+        yield Annotation(level, f"{self._record.pipeline.name}: node '{name}'{also} failed", text, file, line, column)
 
     def _place_of(self, failure: Failure, span: SourceSpan) -> tuple[str, int, int]:
         """Return the innermost line of the user's code in the workspace, else where the node stands in its file."""
         for frame in reversed(failure.frames):
-            file = self._workspace.path_of(frame.file, self._pipeline.folder)
+            file = self._workspace.path_of(frame.file, self._record.pipeline.folder)
             if file and not _INSTALLED.search(file):
                 return file, frame.line, 0
         return self._workspace.path_of(span.file), span.line, span.column
 
     def _of_check(self, name: str, check: CheckResult, level: str) -> Annotation:
-        span = self._pipeline.spec_of(name).source
-        title = f"{self._pipeline.name}: the check '{check.name}' of node '{name}' does not hold"
+        span = self._record.pipeline.spec_of(name).source
+        title = f"{self._record.pipeline.name}: the check '{check.name}' of node '{name}' does not hold"
         text = f"{span}: the check '{check.name}' of node '{name}': {check.text}"
         rows = [f"the first failing rows are in {check.path}"] if check.path else []
         file = self._workspace.path_of(span.file)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from nfrun.core.contracts import CheckResult
-from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
@@ -23,16 +22,14 @@ _ACTIVE = re.compile(r"[^a-z0-9 \-,;()/?.’…]|(?<=www)\.", re.IGNORECASE)  # 
 _CUT = "\n\nThe rest is left out: GitHub takes 1 MiB of a step at most.\n"
 
 
-def summary_of(
-    record: RunRecord, pipeline: Pipeline, run: str, command: str, links: Mapping[str, str], room: int
-) -> str:
+def summary_of(record: RunRecord, run: str, command: str, links: Mapping[str, str], room: int) -> str:
     """Return the Markdown of a run that has ended, in at most `room` bytes of UTF-8, "" if there is no room.
 
     `run` is its id, and `command` goes on after a failure, "" if there is none. `links` has the address of the place of
     nodes, for those that have one.
     """
     text, left = "", room - len(_CUT.encode())
-    for section in _Summary(record, pipeline, run, command, links).sections():
+    for section in _Summary(record, run, command, links).sections():
         left -= len(section.encode())
         if left < 0:
             return f"{text}{_CUT}" if text else ""
@@ -41,17 +38,15 @@ def summary_of(
 
 
 class _Summary:
-    def __init__(self, record: RunRecord, pipeline: Pipeline, run: str, command: str, links: Mapping[str, str]) -> None:
-        self._record, self._pipeline, self._run, self._command, self._links = record, pipeline, run, command, links
+    def __init__(self, record: RunRecord, run: str, command: str, links: Mapping[str, str]) -> None:
+        self._record, self._run, self._command, self._links = record, run, command, links
 
     def sections(self) -> Iterator[str]:
         """Yield parts that are each complete, the most important first."""
         record = self._record
         status = record.end.status if record.end else "failed"
-        line = last_line(record, self._pipeline.name).removeprefix(
-            f"{escape_controls(self._pipeline.name)}: {status}, "
-        )
-        yield f"\n## {_SIGNS.get(status, '')} {plain(self._pipeline.name)}: {status}\n\n"
+        line = last_line(record).removeprefix(f"{escape_controls(record.pipeline.name)}: {status}, ")
+        yield f"\n## {_SIGNS.get(status, '')} {plain(record.pipeline.name)}: {status}\n\n"
         yield f"{plain(line)}. Run {code(self._run)}.\n"
         if record.end is not None and record.end.error:
             yield f"\n{fenced(escape_controls(record.end.error))}\n"
@@ -77,7 +72,7 @@ class _Summary:
         yield from table("Failed", ("node", "error", "at"), rows(), _MOST_FAILED, len(groups))
 
     def _place(self, name: str) -> str:
-        place = code(str(self._pipeline.spec_of(name).source))
+        place = code(self._record.place(name))
         return f'<a href="{self._links[name]}">{place}</a>' if name in self._links else place
 
     def _checks(self) -> Iterator[str]:
@@ -103,7 +98,7 @@ class _Summary:
             shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
             yield f"\nCritical path {format_seconds(seconds)}: {' → '.join(map(code, shown))}\n"
         if ran:
-            rows = (_node_row(name, nodes[name], self._pipeline.spec_of(name).kind_shown) for name in ran)
+            rows = (_node_row(name, nodes[name], self._record.pipeline.spec_of(name).kind_shown) for name in ran)
             title = f"{format_count(len(ran), 'node')} ran, the longest first"
             headings = ("node", "kind", "status", "took", "waited", "rows", "bytes")
             yield from table(title, headings, rows, _MOST_NODES, len(ran), folded=True)
@@ -111,8 +106,8 @@ class _Summary:
     def _texts(self, groups: Sequence[Sequence[str]]) -> Iterator[str]:
         """Yield the failures with their tracebacks, folded."""
         for name, *others in islice(groups, _MOST_TEXTS):
-            place = str(self._pipeline.spec_of(name).source)
-            text = failure_text(name, self._record.nodes[name], place, (), others).strip("\n")
+            node = self._record.nodes[name]
+            text = failure_text(name, node, self._record.place(name), (), others).strip("\n")
             text = text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"
             yield f"\n<details><summary>{code(name)}</summary>\n\n{fenced(text)}\n\n</details>\n"
 

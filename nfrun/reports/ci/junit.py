@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, Diagnostic, render
 from nfrun.core.events import NOT_SELECTED, Event, Failure, NodeCancelled, NodeRetrying
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import field, frozen, mutable
 from nfrun.reports.run_record import NodeRecord, RunRecord
@@ -52,7 +52,6 @@ class JUnitFile:
     """
 
     record: RunRecord
-    pipeline: Pipeline
     facts: RunFacts
     write: Callable[[ElementTree[Element]], object]
     log_tail: Callable[[str, int], Sequence[str]]
@@ -80,8 +79,8 @@ class JUnitFile:
         """Return the `testsuites`."""
         record, suites = self.record, dict[str, Element]()
         cases = {name: self._node_cases(name, record.nodes[name]) for name in record.names}
-        specs = self.pipeline.disabled_nodes
-        cases |= {name: self._disabled_case(specs[name], why) for name, why in self.pipeline.disabled.items()}
+        specs, disabled = record.pipeline.disabled_nodes, record.pipeline.disabled
+        cases |= {name: self._disabled_case(specs[name], why) for name, why in disabled.items()}
         suites[self._top] = Element("testsuite", name=self._top)
         for name, found in cases.items():
             title = self._suite_of(name)
@@ -101,7 +100,7 @@ class JUnitFile:
 
     @property
     def _top(self) -> str:
-        return _text(self.pipeline.name)
+        return _text(self.record.pipeline.name)
 
     def _suite_of(self, name: str) -> str:
         """Return the suite of a node: the names of the pipeline and of the sub-pipelines, without their cells."""
@@ -142,7 +141,7 @@ class JUnitFile:
     # -- nodes -----------------------------------------------------------------------------------------------------
 
     def _node_cases(self, name: str, node: NodeRecord) -> list[Element]:
-        spec = self.pipeline.spec_of(name)
+        spec = self.record.pipeline.spec_of(name)
         if node.status == NOT_SELECTED:
             return []
         case = self._case(self._class_of(spec), name, node.duration if node.ran else 0.0)
@@ -166,7 +165,7 @@ class JUnitFile:
         return [case, *checks]
 
     def _add_failure(self, case: Element, name: str, node: NodeRecord, failure: Failure) -> None:
-        text = failure_text(name, node, str(self.pipeline.spec_of(name).source), ()).strip("\n")
+        text = failure_text(name, node, self.record.place(name), ()).strip("\n")
         if node.tolerated:
             message = _message(f"{_TOLERATED}: {failure.error}")
             SubElement(case, "skipped", message=message).text = _text(text)

@@ -114,14 +114,14 @@ def _names(stage: Sequence[str], record: RunRecord) -> str:
     return ", ".join(names[:_NAMES]) + (", …" if len(names) > _NAMES else "")
 
 
-def live_rows(record: RunRecord, name: str, now: float, grid: Grid, width: int, look: Look) -> list[str]:
+def live_rows(record: RunRecord, now: float, grid: Grid, width: int, look: Look) -> list[str]:
     """Return the rows at `now` seconds after the start, with their styles, none wider than `width` columns.
 
     Below 30 columns there is only the name. What this costs does not depend on the number of nodes.
     """
     if width < _MIN_WIDTH:
-        return [look.fit(name, width, middle=True)]
-    rows = [_head(record, name, now, width, look)]
+        return [look.fit(record.pipeline.name, width, middle=True)]
+    rows = [_head(record, now, width, look)]
     for row in (*_stages(record, grid), *_running(record, now), *_failures(record)):
         if isinstance(row, str):
             rows.append(look.style(look.fit(f"    {row}", width), DIM))
@@ -130,7 +130,7 @@ def live_rows(record: RunRecord, name: str, now: float, grid: Grid, width: int, 
     return rows
 
 
-def _head(record: RunRecord, name: str, now: float, width: int, look: Look) -> str:
+def _head(record: RunRecord, now: float, width: int, look: Look) -> str:
     counts = record.counts()
     parts = {
         "nodes": f"{sum(counts.values()):,}/{len(record.nodes):,} nodes",
@@ -139,11 +139,11 @@ def _head(record: RunRecord, name: str, now: float, width: int, look: Look) -> s
         "time": format_seconds(now),
     }
     colors = {"running": _CYAN, "failed": _RED, "skipped": _YELLOW}
-    wanted = min(cell_width(name), _MIN_LABEL)
+    wanted = min(cell_width(record.pipeline.name), _MIN_LABEL)
     for part in ("skipped", "reused", "running", "time", "failed"):
         if wanted + sum(len(text) + 2 for text in parts.values()) > width:
             parts.pop(part, None)
-    name = look.fit(name, width - sum(len(text) + 2 for text in parts.values()), middle=True)
+    name = look.fit(record.pipeline.name, width - sum(len(text) + 2 for text in parts.values()), middle=True)
     return "  ".join(
         [look.style(name, _BOLD), *(look.style(text, colors.get(part, "")) for part, text in parts.items())]
     )

@@ -57,7 +57,6 @@ class LiveView(LineReporter):
         self,
         record: RunRecord,
         stream: TextIO,
-        name: str,
         *,
         colored: bool,
         verbose: bool = False,
@@ -67,7 +66,6 @@ class LiveView(LineReporter):
         super().__init__(stream)
         self._terminal = stream
         self._record = record
-        self._name = name
         self._size = size
         self._clock = clock
         self._look = Look(stream.encoding or "ascii", colored)
@@ -183,7 +181,7 @@ class LiveView(LineReporter):
         """
         columns, height = self._size(self._terminal)
         now = self._clock() - self._began
-        rows = live_rows(self._record, self._name, now, self._grid, columns - 1, self._look)[: max(1, height - 2)]
+        rows = live_rows(self._record, now, self._grid, columns - 1, self._look)[: max(1, height - 2)]
         begin = _ERASE if self._is_shown else _HIDE_CURSOR
         self._is_shown = True
         super()._write("\n".join([begin + text, *rows]) + f"\r\x1b[{len(rows)}A")

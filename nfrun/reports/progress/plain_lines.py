@@ -48,14 +48,12 @@ class PlainLines(LineReporter):
         self,
         record: RunRecord,
         stream: IO[str],
-        name: str,
         *,
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(stream)
         self._record = record
-        self._name = name
         self._verbose = verbose
         self._clock = clock
         self._began = clock()
@@ -98,7 +96,8 @@ class PlainLines(LineReporter):
     def _line(self, event: Event) -> str:
         if isinstance(event, RunStarted):
             self._began = self._clock() - event.at
-            return f"{escape_controls(self._name)}: {format_count(event.nodes, 'node')}, up to {event.slots} at a time"
+            nodes, name = format_count(event.nodes, "node"), escape_controls(self._record.pipeline.name)
+            return f"{name}: {nodes}, up to {event.slots} at a time"
         if isinstance(event, NodeStarted) and self._verbose:
             return f"{event.node} started" + (f" (attempt {event.attempt})" if event.attempt > 1 else "")
         if isinstance(event, NodeWaiting) and self._verbose:

@@ -71,7 +71,7 @@ def result_html(
     return _page(_text(head) + _status(status) + _text(tail), "".join(parts))
 
 
-def progress_html(name: str, record: RunRecord) -> str:
+def progress_html(record: RunRecord) -> str:
     """Return how many nodes of a run have ended, and which are running."""
     done = sum(counts.ended for counts in record.stage_counts)
     all_nodes = sum(counts.nodes for counts in record.stage_counts)
@@ -81,7 +81,7 @@ def progress_html(name: str, record: RunRecord) -> str:
     running = [*islice(record.running, _MOST_RUNNING)]
     more = f" and {len(record.running) - len(running)} more" if len(record.running) > len(running) else ""
     now = f"running: {', '.join(running)}{more}" if running else ""
-    return _page(_text(f"{name}: {line}"), f'<div style="{_BAR}">{fill}</div><div>{_text(now)}</div>')
+    return _page(_text(f"{record.pipeline.name}: {line}"), f'<div style="{_BAR}">{fill}</div><div>{_text(now)}</div>')
 
 
 def line_html(line: str) -> str:

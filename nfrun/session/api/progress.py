@@ -20,17 +20,17 @@ _SECONDS = 0.3  # between two updates, and before the first one
 
 def progress_reporters(progress: bool | None, run: Run) -> Iterator[Reporter]:
     """Yield the reporter that shows a run, if any. `progress` is that of `RunnablePipeline.run`."""
-    record, name, in_notebook = run.record, run.pipeline.name, _is_notebook()
+    record, in_notebook = run.record, _is_notebook()
     if in_notebook and progress is not False:
-        yield NotebookProgress(record, name)
+        yield NotebookProgress(record)
     elif progress and not in_notebook and sys.stderr.isatty():
         from nfrun.reports.progress.live_view import LiveView
 
-        yield LiveView(record, sys.stderr, name, colored=not os.environ.get("NO_COLOR"))
+        yield LiveView(record, sys.stderr, colored=not os.environ.get("NO_COLOR"))
     elif progress and not in_notebook:
         from nfrun.reports.progress.plain_lines import PlainLines
 
-        yield PlainLines(record, sys.stderr, name)
+        yield PlainLines(record, sys.stderr)
 
 
 def _is_notebook() -> bool:
@@ -46,8 +46,8 @@ class NotebookProgress:
     interval = _SECONDS
     event_types = ()
 
-    def __init__(self, record: RunRecord, pipeline: str) -> None:
-        self._record, self._pipeline = record, pipeline
+    def __init__(self, record: RunRecord) -> None:
+        self._record = record
         self._handle: Any = None
         # By it, what another thread displays belongs to the cell that has called `run`.
         self._context = contextvars.copy_context()
@@ -61,14 +61,14 @@ class NotebookProgress:
 
         record = self._record
         running = ", ".join([*record.running][:8])
-        self._show(progress_html(self._pipeline, record), f"{self._pipeline}: running {running}")
+        self._show(progress_html(record), f"{record.pipeline.name}: running {running}")
 
     def close(self) -> None:
         """Show the last line in place of the progress, if there was any."""
         if self._handle is not None:
             from nfrun.session.api.html import line_html
 
-            line = last_line(self._record, self._pipeline)
+            line = last_line(self._record)
             self._show(line_html(line), line)
 
     def _show(self, html: str, text: str) -> None:

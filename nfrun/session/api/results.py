@@ -114,14 +114,7 @@ class Result(Mapping[str, Any]):
     @cached_property
     def nodes(self) -> Mapping[str, NodeResult]:
         """The result of each node, by its id, in the order of the file."""
-        record, disabled = self._record, self._run.pipeline.disabled
-        left_out = [name for name in record.plan.not_selected if name not in record.nodes]
-        found = {
-            **{name: record.nodes[name] for name in record.names},
-            **{name: NodeRecord(0, "not_selected") for name in left_out},
-            **{name: NodeRecord(0, "disabled", because=why) for name, why in disabled.items()},
-        }
-        return _Nodes({name: self._node(name, node) for name, node in found.items()})
+        return _Nodes({name: self._node(name, node) for name, node in self._record.all_nodes().items()})
 
     def _node(self, name: str, node: NodeRecord) -> NodeResult:
         return NodeResult(
@@ -144,7 +137,7 @@ class Result(Mapping[str, Any]):
             return None
         frames = tuple(replace(frame, file=shown_file(frame.file)) for frame in node.failure.frames)
         failure = replace(node.failure, frames=frames)
-        place = str(self._run.pipeline.spec_of(name).source)
+        place = self._record.place(name)
         skipped = [other for other, found in self._record.nodes.items() if found.because == name]
         text = failure_text(name, replace(node, failure=failure), place, skipped).strip()
         return NodeFailure(name, failure.type, failure.message, text, place, frames, node.tolerated)
@@ -269,7 +262,7 @@ class Result(Mapping[str, Any]):
 
     @property
     def _line(self) -> str:
-        return last_line(self._record, self._run.pipeline.name)
+        return last_line(self._record)
 
     def __repr__(self) -> str:
         return f"<run {self.number} of {self._line}>"

@@ -137,8 +137,8 @@ STATUSES = {
 }
 
 
-def record_of(events: Sequence[Event] = EVENTS) -> RunRecord:
-    record = RunRecord(plan(), {node.id: node.of for node in NODES if node.of})
+def record_of(events: Sequence[Event] = EVENTS, of: Pipeline | None = None) -> RunRecord:
+    record = RunRecord(plan(), of or pipeline())
     for event in events:
         record.event(event)
     return record

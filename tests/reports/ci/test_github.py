@@ -178,7 +178,7 @@ def test_a_json_document_stays_the_same_document() -> None:
 
 def lines_of(events: Sequence[Event], *, verbose: bool = False) -> list[str]:
     record, out = record_of([]), io.StringIO()
-    lines = GitHubLines(record, out, "shop", verbose=verbose)
+    lines = GitHubLines(record, out, verbose=verbose)
     for event in events:
         record.event(event)
         lines.event(event)
@@ -237,7 +237,7 @@ def test_what_nodes_print_at_once_is_not_mixed() -> None:
 
 def test_what_a_node_prints_that_runs_for_long_comes_after_a_minute() -> None:
     record, out, now = record_of([]), io.StringIO(), [0.0]
-    lines = GitHubLines(record, out, "shop", clock=lambda: now[0])
+    lines = GitHubLines(record, out, clock=lambda: now[0])
     events: list[Event] = [
         NodeStarted(0.0, "orders", 1),
         NodeLogged(5.0, "orders", "stdout", "begins"),
@@ -278,7 +278,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def report_of(events: Sequence[Event], folder: str, add_summary: Callable[[], object] = lambda: None) -> list[str]:
     out, here = io.StringIO(), replace(pipeline(), folder=str(Path.cwd()))
-    GitHubReport(record_of(events), here, out, Workspace(folder), add_summary).close()
+    GitHubReport(record_of(events, here), out, Workspace(folder), add_summary).close()
     return out.getvalue().splitlines()
 
 
@@ -400,7 +400,7 @@ def text_of(markup: str) -> str:
 def summary(
     room: int = 1 << 20, events: Sequence[Event] = EVENTS, name: str = "shop", command: str = "nfrun run x"
 ) -> str:
-    return summary_of(record_of(events), pipeline(name), "42-x", command, {"fit@rf": "https://g/h#L5"}, room)
+    return summary_of(record_of(events, pipeline(name)), "42-x", command, {"fit@rf": "https://g/h#L5"}, room)
 
 
 def tables_of(markup: str) -> dict[str, list[list[str]]]:
@@ -495,17 +495,15 @@ def test_a_summary_takes_no_more_room_than_there_is(room: int) -> None:
 
 def test_many_failures_stay_within_the_limit() -> None:
     names = [f"node_{i}" for i in range(5_000)]
-    record = RunRecord(make_plan([Node(name) for name in names], slots=4))
+    many = replace(pipeline(), nodes={name: spec(name, 3) for name in names}, disabled={}, disabled_nodes={})
+    record = RunRecord(make_plan([Node(name) for name in names], slots=4), many)
     text = HOSTILE * 40
     record.event(RunStarted(0.0, 5_000, 4))
     for name in names:
         record.event(NodeStarted(0.0, name, 1))
         record.event(NodeFailed(1.0, name, 1, replace(ERROR, message=text, details=text), duration=1.0))
     record.event(RunFinished(1.0, "failed"))
-    many = replace(
-        pipeline(), nodes={name: spec(name, 3) for name in names}, disabled={}, disabled_nodes={}, finally_={}
-    )
-    found = summary_of(record, many, "1", "nfrun run x", {}, 1 << 20)
+    found = summary_of(record, "1", "nfrun run x", {}, 1 << 20)
     assert len(found.encode()) < 1 << 20
     tables = tables_of(rendered(found))
     assert len(tables["node, error"]) == 100

@@ -23,7 +23,7 @@ FACTS = RunFacts("2026-11-26T20:15:00+00:00", "ci-1", {"run": "42-20261126-20150
 
 
 def written(tmp_path: Path, events: list[Event] = EVENTS, name: str = "shop") -> Path:
-    record = record_of(events)
+    record = record_of(events, pipeline(name))
     file = tmp_path / "junit.xml"
 
     def write(tree: ElementTree[Element]) -> None:
@@ -32,14 +32,7 @@ def written(tmp_path: Path, events: list[Event] = EVENTS, name: str = "shop") ->
     def log_tail(node: str, attempt: int) -> list[str]:
         return [f"stdout | {node} {attempt}", HOSTILE]
 
-    made = pipeline(name)
-    report = JUnitFile(
-        record,
-        made,
-        FACTS,
-        write,
-        log_tail,
-    )
+    report = JUnitFile(record, FACTS, write, log_tail)
     for event in events:
         if isinstance(event, report.event_types):
             report.event(event)

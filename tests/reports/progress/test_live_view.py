@@ -6,6 +6,7 @@ import io
 import re
 
 import pytest
+from planned_record import record_of_plan
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
@@ -28,6 +29,7 @@ from nfrun.core.map_spec import MapCounts
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.text import cell_width
+from nfrun.core.values import replace
 from nfrun.reports.progress.live_rows import Look, grid_of, live_rows
 from nfrun.reports.progress.live_view import LiveView
 from nfrun.reports.run_record import RunRecord
@@ -46,16 +48,14 @@ def fan(count: int) -> Plan:
 
 
 def record_of(of: Plan, *events: Event) -> RunRecord:
-    record = RunRecord(of)
+    record = record_of_plan(of, "etl")
     for event in events:
         record.event(event)
     return record
 
 
-def rows_of(
-    record: RunRecord, width: int = 80, *, encoding: str = "utf-8", colored: bool = False, name: str = "etl"
-) -> list[str]:
-    return live_rows(record, name, 12.0, grid_of(record), width, Look(encoding, colored))
+def rows_of(record: RunRecord, width: int = 80, *, encoding: str = "utf-8", colored: bool = False) -> list[str]:
+    return live_rows(record, 12.0, grid_of(record), width, Look(encoding, colored))
 
 
 @pytest.fixture
@@ -123,8 +123,9 @@ def test_the_rows_stand_in_one_grid(record: RunRecord, width: int) -> None:
 
 
 def test_the_marks_are_ascii_where_the_terminal_is(record: RunRecord) -> None:
+    record.pipeline = replace(record.pipeline, name="é")
     assert (
-        "\n".join(rows_of(record, 60, encoding="ascii", name="é"))
+        "\n".join(rows_of(record, 60, encoding="ascii"))
         == """\
 \\xe9  4/7 nodes  1 running  1 failed  1 reused  12.0 s
   + stage 1        2/2  #################  read, old
@@ -195,7 +196,8 @@ def test_no_row_is_wider_than_the_terminal(width: int, encoding: str, name: str)
         NodeRetrying(1.0, "n0", 1, 1.0, failure),
         NodeFailed(1.0, "b", 1, failure),
     )
-    rows = rows_of(record, width, encoding=encoding, name=name)
+    record.pipeline = replace(record.pipeline, name=name)
+    rows = rows_of(record, width, encoding=encoding)
     assert max(map(cell_width, rows)) <= width
     for row in rows:
         row.encode(encoding)
@@ -318,7 +320,6 @@ def view_of(record: RunRecord, *, verbose: bool = False) -> tuple[LiveView, Term
     view = LiveView(
         record,
         terminal,
-        "etl",
         colored=False,
         verbose=verbose,
         size=lambda stream: terminal.size,
@@ -329,7 +330,7 @@ def view_of(record: RunRecord, *, verbose: bool = False) -> tuple[LiveView, Term
 
 def lines_of(*events: Event, of: Plan | None = None, verbose: bool = False) -> list[str]:
     """Return the lines that stay on the terminal."""
-    record = RunRecord(of or plan(a="", b=""))
+    record = record_of_plan(of or plan(a="", b=""), "etl")
     view, terminal = view_of(record, verbose=verbose)
     for event in events:
         if type(event) in view.event_types:
@@ -409,7 +410,7 @@ def test_of_many_failures_only_the_first_have_a_line() -> None:
 
 
 def test_lines_are_written_with_the_next_frame_above_it() -> None:
-    record = RunRecord(plan(a=""))
+    record = record_of_plan(plan(a=""), "etl")
     view, terminal = view_of(record)
     view.event(NodeLogged(0.1, "a", "stdout", "one"))
     view.event(NodeLogged(0.1, "a", "stdout", "two"))
@@ -428,7 +429,7 @@ def test_lines_are_written_with_the_next_frame_above_it() -> None:
 
 
 def test_many_lines_do_not_wait_for_a_frame() -> None:
-    view, terminal = view_of(RunRecord(plan(a="")))
+    view, terminal = view_of(record_of_plan(plan(a=""), "etl"))
     for i in range(503):
         view.event(NodeLogged(0.1, "a", "stdout", f"line {i}"))
     assert [text.count("a | line") for text in terminal.writes] == [500]
@@ -437,7 +438,7 @@ def test_many_lines_do_not_wait_for_a_frame() -> None:
 
 
 def test_a_run_that_ends_before_the_first_frame_has_no_view() -> None:
-    view, terminal = view_of(RunRecord(plan(a="")))
+    view, terminal = view_of(record_of_plan(plan(a=""), "etl"))
     view.close()
     assert terminal.writes == [""]
 
@@ -451,7 +452,7 @@ def test_a_low_terminal_has_the_first_rows_only(record: RunRecord) -> None:
 
 
 def test_each_frame_is_as_wide_as_the_terminal_is_then() -> None:
-    view, terminal = view_of(RunRecord(plan(**{f"node_{i}": "" for i in range(40)})))
+    view, terminal = view_of(record_of_plan(plan(**{f"node_{i}": "" for i in range(40)}), "etl"))
     widest = []
     for columns in (60, 40, 200):
         terminal.size = (columns, 24)
