@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_USAGE, print_json
 from nfrun.core.errors import UsageError
-from nfrun.core.values import MISSING, replace
+from nfrun.core.values import MISSING
 from nfrun.session.option_fields import (
     Options,
     color_option,
@@ -507,7 +507,6 @@ def shell(options: ShellOptions, messages: Messages) -> int:
     """Start Python with the inputs, the values and the function of a node, and return its exit code."""
     from nfrun.code.module_space import FolderModules
     from nfrun.lookback.reopen.current_pipeline import bind_as_in, node_of, pipeline_file
-    from nfrun.nodes.folders import folder_of
     from nfrun.system.native_threads import arrow_threads, default_thread_variables, thread_variables
 
     work, run = _found(options)
@@ -527,14 +526,9 @@ def shell(options: ShellOptions, messages: Messages) -> int:
         pyarrow.set_cpu_count(count)
     inputs = RunTables(work, run, lambda: pipeline).inputs_of(node)
     gc.enable()
-    node = replace(node, env={**pipeline.env, **node.env})
-    environ = {**os.environ, **node.env}
-    base = Path(pipeline.folder)
     with (
-        FolderModules(base, {node.folder} - {""}) as modules,
-        NodeShell(
-            node, folder_of(node, base), run.id, environ, inputs, messages, modules.importer(node.folder)
-        ) as session,
+        FolderModules(Path(pipeline.folder), {node.folder} - {""}) as modules,
+        NodeShell(pipeline, node, run.id, {**os.environ}, inputs, messages, modules.importer) as session,
     ):
         tables_of = f", with the tables of run {run.number}" if inputs else ""
         title = f"node '{node.id}' of {pipeline.file}{tables_of}"

@@ -238,8 +238,9 @@ class AttemptContext:
     """
 
     __slots__ = (
-        "_complete_sent", "_folder", "_progress_at", "attempt", "cancel_token", "failure", "folder", "grace", "granted",
-        "has_ended", "in_nfrun", "inputs", "logged", "memo", "node", "run", "run_coroutine", "settings", "wrote",
+        "_complete_sent", "_folder", "_progress_at", "attempt", "cancel_token", "failure", "folder", "fsync", "grace",
+        "granted", "has_ended", "in_nfrun", "inputs", "logged", "may_share_memory", "memo", "memory_share", "node",
+        "run", "run_coroutine", "run_scratch", "settings", "stays_in_files", "wrote",
     )  # fmt: skip
 
     def __init__(
@@ -254,6 +255,11 @@ class AttemptContext:
         self.folder = folder_of(self.node, settings.folder)
         self.grace = settings.grace
         self.memo = settings.memo
+        self.fsync = settings.store.fsync
+        self.run_scratch = settings.scratch
+        self.memory_share = settings.memory_share
+        self.may_share_memory = self.node.id not in settings.unshared
+        self.stays_in_files = self.node.id in settings.in_files
         self.cancel_token = cancel_token
         self.run_coroutine = run_coroutine
         self.wrote: dict[str, str] = {}
@@ -270,10 +276,6 @@ class AttemptContext:
             self.settings.process_state.begin()
 
     @property
-    def fsync(self) -> bool:
-        return self.settings.store.fsync
-
-    @property
     def environ(self) -> Mapping[str, str]:
         """The environment of the run, with the node's threads, its units of budgets and its own variables on top."""
         node, runner = self.node, self.settings
@@ -285,18 +287,6 @@ class AttemptContext:
     @property
     def named_environ(self) -> Mapping[str, str]:
         return {**self.settings.pipeline.env, **self.node.env}
-
-    @property
-    def run_scratch(self) -> Path:
-        return self.settings.scratch
-
-    @property
-    def memory_share(self) -> float:
-        return self.settings.memory_share
-
-    @property
-    def may_share_memory(self) -> bool:
-        return self.node.id not in self.settings.unshared
 
     @property
     def import_module(self) -> Callable[[str], Any] | None:
@@ -313,10 +303,6 @@ class AttemptContext:
 
     def files(self, name: str) -> FileSource | None:
         return self.inputs.files(name)
-
-    @property
-    def stays_in_files(self) -> bool:
-        return self.node.id in self.settings.in_files
 
     def look(self, path: Path) -> FileLook:
         watch = self.settings.watch

@@ -87,7 +87,11 @@ class NodeContext(Protocol):
     Paths are relative to `folder`. A child process is killed `grace` seconds after it was told to stop. `granted` has
     the numbers of the units that the attempt holds, by budget. `memo` is shared by all attempts in this process: a kind
     keeps there what it can use again. `wrote` takes the checksums of files that the attempt wrote outside of the run
-    and that `Outside.outputs` cannot tell from the node, by their names relative to the folder of the pipeline.
+    and that `Outside.outputs` cannot tell from the node, by their names relative to the folder of the pipeline. With
+    `fsync`, files are synced, so that they survive a power loss. `run_scratch` is the folder for what `memo` keeps: it
+    need not exist, and is removed after the run. All queries in this process may take `memory_share` of the memory of
+    queries. `may_share_memory`: a table that the node returns may share memory with an object that changes later.
+    `stays_in_files`: no node is known to need the table that this node reads from files.
     """
 
     node: NodeSpec
@@ -99,10 +103,11 @@ class NodeContext(Protocol):
     memo: dict[Any, Any]
     wrote: dict[str, str]
     cancel_token: CancelToken
-
-    @property
-    def fsync(self) -> bool:
-        """Whether files are synced, so that they survive a power loss."""
+    fsync: bool
+    run_scratch: Path
+    memory_share: float
+    may_share_memory: bool
+    stays_in_files: bool
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -111,18 +116,6 @@ class NodeContext(Protocol):
     @property
     def named_environ(self) -> Mapping[str, str]:
         """The variables that `env` of the file and of the node name."""
-
-    @property
-    def run_scratch(self) -> Path:
-        """The folder for what `memo` keeps. It need not exist, and is removed after the run."""
-
-    @property
-    def memory_share(self) -> float:
-        """The share of the memory of all queries that those in this process may take."""
-
-    @property
-    def may_share_memory(self) -> bool:
-        """Whether a table that the node returns may share memory with an object that changes later."""
 
     @property
     def import_module(self) -> Callable[[str], Any] | None:
@@ -149,10 +142,6 @@ class NodeContext(Protocol):
 
         Whoever reads them calls `check_unchanged` of `tables/file_table.py` afterwards. Raises NodeError, HandoffError.
         """
-
-    @property
-    def stays_in_files(self) -> bool:
-        """Whether no node is known to need the table that this node reads from files."""
 
     def look(self, path: Path) -> FileLook:
         """Return the checksum of a file, and the state that it had before it was read."""

@@ -14,7 +14,7 @@ import pytest
 from conftest import Here
 from project import BROKEN, Project, new_project
 
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.lookback.reopen.node_shell import NodeShell
 
 
@@ -243,7 +243,8 @@ def test_a_terminal_gets_a_prompt_and_what_there_is(kept: Project) -> None:
 
 def test_the_banner_of_a_node_without_inputs_and_values_names_none(tmp_path: Path) -> None:
     node = NodeSpec("a", "sql", "select 1", (), {}, (), (), {})
-    with NodeShell(node, tmp_path, "1", {}, {}, lambda text: None) as session:
+    pipeline = Pipeline("trial.yaml", str(tmp_path), "trial", "", {}, {}, {"a": node}, {})
+    with NodeShell(pipeline, node, "1", {}, {}, lambda text: None) as session:
         assert session.banner("node 'a'").splitlines() == [
             "node 'a'",
             "  rerun, query",

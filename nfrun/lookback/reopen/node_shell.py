@@ -14,18 +14,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any
 
 import nfrun
 from nfrun.code.source_import import forget_imported
 from nfrun.code.watch.process_state import WorkerState
 from nfrun.core.errors import error_text
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
-from nfrun.lookback.reopen.rerun_context import RerunContext, whole_table
-from nfrun.nodes.base import NodeError, output_name, seed_of
+from nfrun.engine.attempt_context import Importer
+from nfrun.lookback.reopen.rerun_context import rerun_context, whole_table
+from nfrun.nodes.base import NodeContext, NodeError, output_name, seed_of
 from nfrun.nodes.mapped_run import run_whole
 from nfrun.nodes.registry import kind_of
 from nfrun.reports.format_units import format_count
@@ -38,29 +39,29 @@ _PACKAGE = str(Path(nfrun.__file__).parent)
 class NodeShell:
     """The names in a shell about a node, while the `with` block lasts.
 
-    `inputs` are its tables by the names that it has for them, and `environ` its whole environment. `run` is the id of
-    the run that the tables are from. `say` shows a line: what the node logs, and what its script prints.
-    `import_module` imports the modules of the node, if not as usual: under the names that they have in a run, so that
-    what a run has pickled can be loaded.
+    `inputs` are its tables by the names that it has for them, and `environ` the environment of the run with the id
+    `run`, which the tables are from. `say` shows a line: what the node logs, and what its script prints. `importer`
+    returns what imports the modules of a folder, if not as usual: under the names that they have in a run, so that what
+    a run has pickled can be loaded.
     """
 
     def __init__(
         self,
+        pipeline: Pipeline,
         node: NodeSpec,
-        folder: Path,
         run: str,
         environ: Mapping[str, str],
         inputs: Mapping[str, Any],
         say: Callable[[str], object],
-        import_module: Callable[[str], ModuleType] | None = None,
+        importer: Importer = lambda folder: None,
     ) -> None:
+        self._pipeline = pipeline
         self._node = node
-        self._folder = folder
         self._run = run
         self._environ = environ
         self._given = {**inputs, **node.with_}
         self._say = say
-        self._import_module = import_module
+        self._importer = importer
         self._state = WorkerState()
         self._state.seed = seed_of(node)
         self._reruns = 0
@@ -129,27 +130,27 @@ class NodeShell:
             found = {name: whole_table(value) for name, value in run_whole(context).items()}
         return found.get(output_name(node)) if len(node.outputs) < 2 else found
 
-    def _offer(self, context: RerunContext) -> None:
+    def _offer(self, context: NodeContext) -> None:
         """Put what the kind offers into the shell, such as the function as it was just imported."""
         offered = kind_of(self._node).runs.shell_names(context, self.query)
         self.names |= {name: value for name, value in offered.items() if name not in self._given}
 
     @contextmanager
-    def _context(self, node: NodeSpec, given: Mapping[str, Any]) -> Iterator[RerunContext]:
+    def _context(self, node: NodeSpec, given: Mapping[str, Any]) -> Iterator[NodeContext]:
         """Yield what the kind gets for a rerun, with the inputs and values as they stand in the shell."""
         now = {**self._given, **{name: self.names[name] for name in self._given if name in self.names}, **given}
         logs = Logs(lambda node, level, line: self._say(line if level in STREAMS else f"{level}: {line}"))
         self._state.reset()
-        context = RerunContext(
+        context = rerun_context(
+            self._pipeline,
             replace(node, with_={name: now[name] for name in node.with_}),
-            self._folder,
+            {item.name: now[item.name] for item in node.inputs if item.name in now},
+            Path(self._scratch.name) / f"rerun_{self._reruns}",
             self._run,
             self._environ,
-            {item.name: now[item.name] for item in node.inputs if item.name in now},
-            logs,
-            Path(self._scratch.name) / f"rerun_{self._reruns}",
-            self._state.begin,
-            import_module=self._import_module,
+            logs=logs,
+            importer=self._importer,
+            process_state=self._state,
         )
         try:
             yield context

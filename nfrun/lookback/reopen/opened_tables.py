@@ -6,6 +6,7 @@ A file is used only if its size and checksum are those in the journal. Nothing i
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, cached_property
@@ -24,10 +25,8 @@ from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.recorded_run import which_cell
 from nfrun.lookback.reopen.first_rows import fetched
-from nfrun.lookback.reopen.rerun_context import RerunContext
 from nfrun.lookback.run_reference import ListedRun
 from nfrun.nodes.base import NodeError
-from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import shown_name
 from nfrun.tables.formats import FormatError
@@ -337,11 +336,12 @@ def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
 
     None if the source has another content now.
     """
+    from nfrun.lookback.reopen.rerun_context import rerun_context  # it imports the engine
     from nfrun.tables.file_table import FileTable  # it imports pyarrow
 
     spec = pipeline.nodes[output.id.node]
     try:
-        value = kind_of(spec).runs.run(RerunContext(spec, folder_of(spec, Path(pipeline.folder))))[output.id.name]
+        value = kind_of(spec).runs.run(rerun_context(pipeline, spec, {}, Path(os.devnull)))[output.id.name]
         if isinstance(value, FileTable):
             value.load()
         if isinstance(value, Path):
