@@ -1,16 +1,15 @@
 """Checks and evaluates `${{ ... }}`: sandboxed Jinja expressions over params, env, run and secrets.
 
-The sandbox limits the size of what an expression can produce. `expression_checks.py` applies `check` to a pipeline
-file, `resolve.py` applies `evaluate` to a pipeline.
+The sandbox limits powers and products. `expression_checks.py` applies `check` to a pipeline file, `resolve.py` applies
+`evaluate` to a pipeline.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cache, lru_cache, wraps
-from string import Formatter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import Problem
@@ -30,9 +29,7 @@ _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}"""
 # The usual expressions are checked and evaluated here, since importing Jinja takes longer than reading most files.
 _MEMBER = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
 _ENTRY = re.compile(r"(matrix|params)\.([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
-_PLAIN = (str, int, float, list, tuple, dict, type(None))
 _MAX_GUESSES = 300  # among more names, a closest match for each mistake takes too long
-_WIDE = re.compile("[0-9]{5}")  # a format width of five or more digits
 # Names that users of other tools expect, with the hint for each.
 _FOREIGN_NAMES = {
     **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "read the output of a node with 'inputs'"),
@@ -289,24 +286,20 @@ def _compiled(code: str) -> Callable[..., Any]:
 
 @cache
 def _environment() -> SandboxedEnvironment:
-    """Return the Jinja sandbox, with limits on the size of powers, products, formats and widths."""
+    """Return the Jinja sandbox, with limits on the size of powers and products."""
     from jinja2 import StrictUndefined
     from jinja2.exceptions import SecurityError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Bounded(ImmutableSandboxedEnvironment):
-        intercepted_binops = frozenset({"*", "**", "%"})
+        intercepted_binops = frozenset({"*", "**"})
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             if operator == "**" and (abs(left) > MAX_SIZE or abs(right) > 64):
                 raise SecurityError("this power is too large")
-            if operator == "%" and isinstance(left, str) and (_WIDE.search(left) or "*" in left):
-                raise SecurityError("this format is too wide")
-            if operator == "%" and isinstance(left, str) and left.count("%") * size_of(right) > MAX_SIZE:
-                raise SecurityError("this text is too large")
             if operator == "*":
                 for one, other in ((left, right), (right, left)):
-                    if isinstance(one, SIZED) and isinstance(other, int) and size_of(one) * other > MAX_SIZE:
+                    if isinstance(one, str | list | tuple) and isinstance(other, int) and len(one) * other > MAX_SIZE:
                         raise SecurityError("this product is too large")
             return super().call_binop(context, operator, left, right)
 
@@ -315,77 +308,28 @@ def _environment() -> SandboxedEnvironment:
             is_key = isinstance(obj, Mapping) and attribute in obj
             return obj[attribute] if is_key else super().getattr(obj, attribute)
 
-        def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
-            if any(isinstance(arg, int) and abs(arg) > 9_999 for arg in (*args, *kwargs.values())):
-                raise SecurityError("this width is too large")
-            if isinstance(text := getattr(obj, "__self__", None), str):
-                args = tuple([arg if isinstance(arg, _PLAIN) else list(arg) for arg in args])  # an iterator
-                if result_size(text, obj.__name__, args, kwargs) > MAX_SIZE:
-                    raise SecurityError("this text is too large")
-            if getattr(obj, "__name__", "") in ("encode", "to_bytes"):
-                raise SecurityError("bytes are not allowed")
-            return super().call(context, obj, *args, **kwargs)
-
-        def wrap_str_format(self, value: Any) -> Any:
-            text, wrapped = getattr(value, "__self__", None), super().wrap_str_format(value)
-            if wrapped is None or not isinstance(text, str):
-                return wrapped
-            if _WIDE.search(text):
-                raise SecurityError("this format is too wide")
-
-            def bounded(*args: Any, **kwargs: Any) -> str:
-                if any("{" in (spec or "") for _, _, spec, _ in Formatter().parse(text)):  # a width from the values
-                    raise SecurityError("this format is too wide")
-                if text.count("{") * size_of([*args, *kwargs.values()]) > MAX_SIZE:
-                    raise SecurityError("this text is too large")
-                return str(wrapped(*args, **kwargs))
-
-            return bounded
-
     # An optimized one writes the values of constant expressions, such as long ranges, into the code that it compiles.
     environment = Bounded(undefined=StrictUndefined, autoescape=False, optimized=False)
     environment.globals.clear()
-    known = {**environment.filters, **new_filters(environment.filters)}
+    known = {**environment.filters, **_new_filters()}
     environment.filters = {name: known[name] for name in FILTERS}
     return environment
 
 
-MAX_SIZE = 1_000_000  # characters or items that one operation may produce
+MAX_SIZE = 1_000_000  # values that an expression may give, and characters or items of a product
 MAX_DATES = 200_000
-# These filters keep small values small, but for `join`, `replace`, `round`, `range` and `dates`, which have limits.
 FILTERS = (
     *("abs", "capitalize", "dates", "default", "first", "float", "int", "items", "join", "last", "length", "list"),
     *("lower", "max", "min", "range", "replace", "reverse", "round", "sort", "string", "sum", "title", "trim"),
     *("unique", "upper"),
 )
-SIZED = (str, list, tuple)
-_MAX_DIGITS = 400
 _DATE = len("2024-01-31")
 _HOURS = {"day": 24, "week": 168, "hour": 1}
 
 
-def new_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Return the filters that Jinja lacks, and those that can make a large value from small ones, with limits."""
+def _new_filters() -> dict[str, Callable[..., Any]]:
+    """Return the filters that Jinja lacks."""
     from jinja2.exceptions import FilterArgumentError, SecurityError
-
-    @wraps(filters["join"])
-    def join(context: Any, value: Any, d: Any = "", *more: Any, **options: Any) -> Any:
-        items = list(value)
-        if size_of(items) + len(items) * len(str(d)) > MAX_SIZE:
-            raise SecurityError("this text is too large")
-        return filters["join"](context, items, d, *more, **options)
-
-    @wraps(filters["replace"])
-    def replace(context: Any, text: Any, old: Any, new: Any, *more: Any, **options: Any) -> Any:
-        if result_size(str(text), "replace", (str(old), str(new)), {}) > MAX_SIZE:
-            raise SecurityError("this text is too large")
-        return filters["replace"](context, text, old, new, *more, **options)
-
-    @wraps(filters["round"])
-    def round_(value: Any, precision: Any = 0, *more: Any, **options: Any) -> Any:
-        if isinstance(precision, int) and abs(precision) > _MAX_DIGITS:
-            raise SecurityError("this precision is too large")
-        return filters["round"](value, precision, *more, **options)
 
     def range_(value: Any) -> list[int]:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -400,7 +344,7 @@ def new_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callable
         except ValueError as error:
             raise FilterArgumentError(str(error)) from None
 
-    return {"join": join, "replace": replace, "round": round_, "range": range_, "dates": dates_}
+    return {"range": range_, "dates": dates_}
 
 
 def dates(ends: Any, step: Any = "day") -> list[str]:
@@ -452,29 +396,3 @@ def _months_later(first: datetime, count: int) -> datetime:
     years, month = divmod(first.month - 1 + count, 12)
     year, month = first.year + years, month + 1
     return first.replace(year=year, month=month, day=min(first.day, monthrange(year, month)[1]))
-
-
-def result_size(text: str, method: str, args: Sequence[Any], options: Mapping[str, Any]) -> int:
-    """Return a limit for the size of what a text method returns, 0 if that is no larger than its arguments."""
-    if method == "expandtabs":
-        width = next((value for value in (*args, *options.values()) if isinstance(value, int)), 8)
-        return len(text) + text.count("\t") * width
-    if method == "replace" and len(args) > 1 and isinstance(args[0], str):
-        return len(text) + text.count(args[0]) * size_of(args[1])
-    if method == "join" and args and isinstance(args[0], (*SIZED, dict)):
-        return size_of(args[0]) + len(args[0]) * len(text)
-    return len(text) * size_of(args[0]) if method == "translate" and args else 0
-
-
-def size_of(value: Any) -> int:
-    """Return the number of characters and items in a value. Stops counting at the limit."""
-    if isinstance(value, str):
-        return max(1, len(value))
-    if isinstance(value, Mapping):
-        value = [*value, *value.values()]
-    total = 1
-    for item in value if isinstance(value, list | tuple) else ():
-        total += size_of(item)
-        if total > MAX_SIZE:
-            break
-    return total

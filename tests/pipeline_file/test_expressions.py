@@ -92,25 +92,8 @@ def test_value(text: str, value: Any) -> None:
         ("9 ** 9 ** 9", "'9 ** 9 ** 9': this power is too large"),
         ("'a' * 10000000", "''a' * 10000000': this product is too large"),
         ("10000000 * [0]", "'10000000 * [0]': this product is too large"),
-        ("[[0] * 1000000] * 1000000", "'[[0] * 1000000] * 1000000': this product is too large"),
-        ("'%99999d' % 1", "''%99999d' % 1': this format is too wide"),
-        ("'%*d' % (99999, 1)", "''%*d' % (99999, 1)': this format is too wide"),
-        ("'a'.ljust(99999)", "''a'.ljust(99999)': this width is too large"),
-        ("'{:>99999}'.format(1)", "''{:>99999}'.format(1)': this format is too wide"),
-        ("'{:>{w}}'.format(1, w=99999)", "''{:>{w}}'.format(1, w=99999)': this width is too large"),
-        ("'{:>{w}}'.format(1, w='99999')", "''{:>{w}}'.format(1, w='99999')': this format is too wide"),
-        ("'{:{a}{b}}'.format(1, a=999, b=999)", "''{:{a}{b}}'.format(1, a=999, b=999)': this format is too wide"),
-        ("'{:{w}}'.format_map({'w': '99999'})", "''{:{w}}'.format_map({'w': '99999'})': this format is too wide"),
-        ("('{0}' * 9999).format('x' * 999)", "'('{0}' * 9999).format('x' * 999)': this text is too large"),
-        ("('%s' * 9999) % (('x' * 99,) * 9999)", "'('%s' * 9999) % (('x' * 99,) * 9999)': this text is too large"),
-        (r"('\t' * 9999).expandtabs(9999)", r"'('\t' * 9999).expandtabs(9999)': this text is too large"),
-        ("('x' * 9999).replace('x', 'y' * 999)", "'('x' * 9999).replace('x', 'y' * 999)': this text is too large"),
-        ("('x' * 9999) | replace('x', 'y' * 999)", "'('x' * 9999) | replace('x', 'y' * 999)': this text is too large"),
-        ("('x' * 999).join('y' * 9999)", "'('x' * 999).join('y' * 9999)': this text is too large"),
-        ("('y' * 9999) | join('x' * 999)", "'('y' * 9999) | join('x' * 999)': this text is too large"),
-        ("('x' * 999).translate({9: 'y' * 9999})", "'('x' * 999).translate({9: 'y' * 9999})': this text is too large"),
-        ("1 | round(9999, 'ceil')", "'1 | round(9999, 'ceil')': this precision is too large"),
-        ("'x'.encode()", "''x'.encode()': bytes are not allowed"),
+        ("[[0] * 1000000] * 1000000", "'[[0] * 1000000] * 1000000' is too large"),
+        ("'x'.encode()", "''x'.encode()' is a bytes, not a value"),
         ("'a' | center(99999)", "''a' | center(99999)': No filter named 'center'."),
     ],
 )  # fmt: skip
@@ -214,9 +197,9 @@ def test_what_makes_a_small_value_is_allowed(code: str, value: object) -> None:
 
 
 def test_an_expression_of_fixed_values_is_evaluated_by_the_check() -> None:
-    text = "${{ ('x' * 9999).join('y' * 9999) }} ${{ 1 + 1 }} ${{ params.n * 10 ** 99 }}"
+    text = "${{ 'x' * 9999999 }} ${{ 1 + 1 }} ${{ params.n * 10 ** 99 }}"
     assert [(d.start, d.message) for d in check(text, Seen({"params": ["n"]}))] == [
-        (0, "'('x' * 9999).join('y' * 9999)': this text is too large")
+        (0, "''x' * 9999999': this product is too large")
     ]
 
 
