@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import stat
 import zipfile
@@ -17,7 +16,6 @@ from nfrun.core.values import frozen
 
 MOST_BYTES = 100_000_000
 _NAMED = 3  # of the largest files, in the message
-_CHUNK = 1 << 20
 _STARTS_AT = (1980, 1, 1, 0, 0, 0)  # the earliest time that an archive can hold
 _MODE = 16  # where an archive has the mode of a file, in bits
 
@@ -26,41 +24,32 @@ _MODE = 16  # where an archive has the mode of a file, in bits
 class CodeFiles:
     """The files of a project. `root` is the folder above all of them, and `files` has their paths by name below it.
 
-    A name that ends in a slash is that of an empty folder. `digest` is that of all names, modes and contents.
+    A name that ends in a slash is that of an empty folder.
     """
 
     root: Path
     files: Mapping[str, Path]
-    digest: str
 
-    @property
-    def name(self) -> str:
-        """The name of the archive in the store."""
-        return f"code/{self.digest}.zip"
-
-    def pack(self, archive: Path) -> bool:
-        """Write the archive. Returns whether the files are still those of the digest.
+    def pack(self, archive: Path) -> str:
+        """Write the archive, and return its name in the store, which follows from names, modes and contents alone.
 
         Raises OSError, and ClusterError if a file cannot be read.
         """
         whole = xxhash.xxh3_128()
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
             for name, path in self.files.items():
-                info = zipfile.ZipInfo(name, _STARTS_AT)
                 try:
-                    mode, chunks = path.stat().st_mode, _chunks(name, path)
-                    first = next(chunks, b"")
-                except FileNotFoundError:
-                    return False
+                    mode = path.stat().st_mode
+                    data = b"" if name.endswith("/") else path.read_bytes()
+                    whole.update(f"{name}\0{mode & stat.S_IXUSR}\0{len(data)}\0".encode())
+                except (OSError, UnicodeEncodeError) as error:
+                    why = (isinstance(error, OSError) and error.strerror) or "its name is not UTF-8"
+                    raise ClusterError(escape_controls(f"cannot read {path}, which the cluster needs: {why}")) from None
+                whole.update(data)
+                info = zipfile.ZipInfo(name, _STARTS_AT)
                 info.external_attr = mode << _MODE
-                info.compress_type = zipfile.ZIP_DEFLATED
-                content = xxhash.xxh3_128()
-                with packed.open(info, "w") as file:
-                    for chunk in itertools.chain([first], chunks):
-                        file.write(chunk)
-                        content.update(chunk)
-                whole.update(_line(name, mode, content.hexdigest()))
-        return whole.hexdigest() == self.digest
+                packed.writestr(info, data, zipfile.ZIP_DEFLATED)
+        return f"code/{whole.hexdigest()}.zip"
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -72,15 +61,16 @@ def unpack(archive: Path, folder: Path) -> None:
                 os.chmod(path, mode | stat.S_IRUSR | stat.S_IWUSR)  # noqa: PTH101
 
 
-def find_files(
+def find_code(
     folders: Sequence[Path],
     left_out: Collection[Path] = (),
     is_left_out: Callable[[Path], bool] = lambda folder: False,
-) -> tuple[Path, Mapping[str, Path]]:
-    """Return the folder above the files that travel, and these by name, without hidden ones and virtual environments.
+) -> CodeFiles:
+    """Find the files that travel, without hidden ones and virtual environments.
 
     The files are those in `folders`, but for the folders that are `left_out`; of the folders inside of `folders`
-    `is_left_out` says more of them. Links are followed. Raises ClusterError if a folder itself is one of `left_out`.
+    `is_left_out` says more of them. Links are followed. Raises ClusterError if a folder itself is one of `left_out`,
+    and if the files are too large together.
     """
     folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100  (a link stays one)
     real = {*map(os.path.realpath, left_out)}
@@ -90,30 +80,9 @@ def find_files(
             raise ClusterError(f"{what}: a cluster needs another work folder (--work)")
     files = dict.fromkeys(path for folder in folders for path in _walk(folder, real, is_left_out))
     root = Path(os.path.commonpath(folders))
-    named = {f"{path.relative_to(root)}{'/' * path.is_dir()}": path for path in files}
-    return root, dict(sorted(named.items()))
-
-
-def find_code(
-    folders: Sequence[Path],
-    left_out: Collection[Path] = (),
-    is_left_out: Callable[[Path], bool] = lambda folder: False,
-) -> CodeFiles:
-    """Find the files that travel, as `find_files` does.
-
-    Raises ClusterError, too, if the files are too large together, or if one of them cannot be read, or has a name that
-    is no UTF-8.
-    """
-    root, named = find_files(folders, left_out, is_left_out)
-    for name in named:
-        if not _is_utf8(name):
-            what = f"the name of {root / name} is not UTF-8, so it cannot travel to a cluster"
-            raise ClusterError(f"{escape_controls(what)}: rename it, or keep it elsewhere")
-    try:
-        _refuse_large(named)
-        return CodeFiles(root, named, _digest(named))
-    except OSError as error:
-        raise _unreadable(error.filename, error) from None
+    named = dict(sorted({f"{path.relative_to(root)}{'/' * path.is_dir()}": path for path in files}.items()))
+    _refuse_large(named)
+    return CodeFiles(root, named)
 
 
 def _walk(folder: Path, left_out: Collection[str], is_left_out: Callable[[Path], bool]) -> Iterator[Path]:
@@ -133,7 +102,7 @@ def _walk(folder: Path, left_out: Collection[str], is_left_out: Callable[[Path],
 
 
 def _refuse_large(files: Mapping[str, Path]) -> None:
-    sizes = {name: path.stat().st_size for name, path in files.items() if not name.endswith("/")}
+    sizes = {name: path.stat().st_size for name, path in files.items() if not name.endswith("/") and path.exists()}
     total = sum(sizes.values())
     if total <= MOST_BYTES:
         return
@@ -143,42 +112,3 @@ def _refuse_large(files: Mapping[str, Path]) -> None:
         f"the folder of the pipeline has {total / 1e6:,.0f} MB of files, and at most {MOST_BYTES / 1e6:,.0f} MB travel "
         f"to a cluster\n   the largest: {shown}\n   keep data elsewhere, and name it by a path or URI that workers see"
     )
-
-
-def _digest(files: Mapping[str, Path]) -> str:
-    whole = xxhash.xxh3_128()
-    for name, path in files.items():
-        content = xxhash.xxh3_128()
-        for chunk in _chunks(name, path):
-            content.update(chunk)
-        whole.update(_line(name, path.stat().st_mode, content.hexdigest()))
-    return whole.hexdigest()
-
-
-def _chunks(name: str, path: Path) -> Iterator[bytes]:
-    """Yield the content of a file; an empty folder has none. Raises FileNotFoundError and ClusterError."""
-    try:
-        if not name.endswith("/"):
-            with path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    yield chunk
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _line(name: str, mode: int, content: str) -> bytes:
-    return f"{name}\0{mode & stat.S_IXUSR}\0{content}\n".encode()
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _unreadable(path: str | Path, error: OSError) -> ClusterError:
-    return ClusterError(f"cannot read {path}, which the cluster needs: {error.strerror}")

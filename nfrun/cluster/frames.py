@@ -7,15 +7,15 @@ them.
 from __future__ import annotations
 
 import os
-import select
 import struct
 import threading
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import BinaryIO, NamedTuple
 
 _HEAD = struct.Struct(">2sBHI")  # a mark, and the lengths of the kind, of the name and of the text in bytes
 _MARK = b"nf"
 
-_POLL_MS = 100  # the pipe may be closed meanwhile
 VERSION = 1  # of the texts, whose form is in `wire.py`
 
 # The kinds: to a host, with the token of the execution, or the name of the question.
@@ -53,53 +53,25 @@ def read_frame(stream: BinaryIO) -> Frame | None:
 
 
 class FrameWriter:
-    """Writes frames into a pipe. Thread-safe, and never waits: what the pipe does not take, a thread writes later.
+    """Writes frames into a pipe, on a thread of its own: whoever gives it one never waits. Thread-safe.
 
-    It closes the pipe. Once nobody reads it, frames are dropped.
+    It closes the pipe. What nobody reads is dropped.
     """
 
     def __init__(self, pipe: int) -> None:
-        self._pipe = pipe
-        self._left = bytearray()  # what a thread writes
-        self._lock = threading.Lock()
-        self._is_closed = False
-        os.set_blocking(pipe, False)
+        self._frames: SimpleQueue[Frame | None] = SimpleQueue()
+        threading.Thread(target=self._write_all, args=(pipe,), name="nfrun-frames", daemon=True).start()
 
     def write(self, frame: Frame) -> None:
         """Write a frame."""
-        data = to_bytes(frame)
-        with self._lock:
-            if self._is_closed:
-                return
-            is_writing = bool(self._left)
-            self._left += data if is_writing else data[self._write(data) :]
-            if self._left and not is_writing:
-                threading.Thread(target=self._write_left, name="nfrun-frames", daemon=True).start()
+        self._frames.put(frame)
 
     def close(self) -> None:
-        """Close the pipe: whoever reads it is to end."""
-        with self._lock:
-            if not self._is_closed:
-                self._is_closed = True
-                os.close(self._pipe)
+        """Close the pipe behind the frames that were written: whoever reads it is to end."""
+        self._frames.put(None)
 
-    def _write(self, data: bytes | bytearray) -> int:
-        """Write what the pipe takes, and return its size. What nobody reads counts as written."""
-        try:
-            return os.write(self._pipe, data)
-        except BlockingIOError:
-            return 0
-        except OSError:
-            return len(data)
-
-    def _write_left(self) -> None:
-        ready = select.poll()
-        ready.register(self._pipe, select.POLLOUT)
-        while True:
-            ready.poll(_POLL_MS)
-            with self._lock:
-                if self._is_closed:
-                    return
-                del self._left[: self._write(self._left)]
-                if not self._left:
-                    return
+    def _write_all(self, pipe: int) -> None:
+        with suppress(OSError), os.fdopen(pipe, "wb") as stream:
+            while (frame := self._frames.get()) is not None:
+                stream.write(to_bytes(frame))
+                stream.flush()

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 from nfrun import __version__
 from nfrun.cluster.base import Cluster, Engine, is_private
-from nfrun.cluster.code_archive import CodeFiles, find_code, find_files
+from nfrun.cluster.code_archive import CodeFiles, find_code
 from nfrun.cluster.folder_copies import left_behind
 from nfrun.cluster.preflight import Needs, preflight
 from nfrun.cluster.slots import most_slots
 from nfrun.cluster.wire import HostConfig, to_text
 from nfrun.code.fingerprint import FolderCode
 from nfrun.core.contracts import EVIDENCE
-from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import WORK_DIR, NodeSpec, Pipeline
 from nfrun.core.values import replace
 from nfrun.engine.executors.base import Placement
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from nfrun.session.run import Run
 
 _SECRET = re.compile(r"\$\{\{-?\s*secrets\.")  # an expression that is a secret
-_TRIES = 5  # to pack files while none of them changes
 
 
 @contextmanager
@@ -74,7 +72,7 @@ def open_cluster(run: Run, placement: Placement) -> Iterator[Cluster | None]:
         code = _code(pipeline, run.work.path, place)
         left = left_behind(placed, _base(pipeline), {*code.files.values()})
         run.messages.warn_all(_ask_workers(cluster, address, placed, _modules(pipeline, placed), secret, left))
-        yield replace(cluster, config=_with_code(cluster.config, code, pipeline, run, place))
+        yield replace(cluster, config=_with_code(cluster.config, code, pipeline, place))
 
 
 def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline]) -> tuple[str, list[str]]:
@@ -90,7 +88,7 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     modules: dict[str, None] = {}
     problems: list[str] = []
     warnings: list[str] = []
-    travel = {path for one in files for path in _traveling(one, Path(one.folder, WORK_DIR), place)}
+    travel = {path for one in files for path in _code(one, Path(one.folder, WORK_DIR), place).files.values()}
     for one in files:
         executors = place_nodes(one, CLUSTERS[0], NodeStats({}, {}, {}, {}), FolderCode(Path(one.folder))).executors
         specs = [spec for name, spec in one.nodes.items() if executors.get(name) in CLUSTERS]
@@ -182,45 +180,29 @@ def _shared(pipeline: Pipeline) -> Pipeline:
     )
 
 
-def _with_code(config: HostConfig, code: CodeFiles, pipeline: Pipeline, run: Run, place: Place) -> HostConfig:
+def _with_code(config: HostConfig, code: CodeFiles, pipeline: Pipeline, place: Place) -> HostConfig:
     """Put the archive with the code into the store, unless it is there. Raises ClusterError and PlaceError."""
-    base, folder = _base(pipeline), place.fresh_folder()
+    folder = place.fresh_folder()
     try:
-        for _ in range(_TRIES):
-            if place.size(code.name) is not None:
-                break
-            if code.pack(folder / "code.zip"):
-                place.put(folder / "code.zip", code.name)
-                break
-            code = _code(pipeline, run.work.path, place)
-        else:
-            raise ClusterError(f"the files in {base} change while they are packed for the cluster: try again")
+        name = code.pack(folder / "code.zip")
+        if place.size(name) is None:
+            place.put(folder / "code.zip", name)
     finally:
         remove(folder, ignore_errors=True)
-    return replace(config, code=code.name, base=os.path.relpath(base, code.root), root=str(code.root))
+    return replace(config, code=name, base=os.path.relpath(_base(pipeline), code.root), root=str(code.root))
 
 
 def _base(pipeline: Pipeline) -> Path:
     return Path(pipeline.folder).absolute()
 
 
-def _code_parts(pipeline: Pipeline, work: Path, place: Place) -> tuple[list[Path], list[Path]]:
-    """Return the folders whose files travel, and those in them that are left out."""
+def _code(pipeline: Pipeline, work: Path, place: Place) -> CodeFiles:
+    """Return the files that travel to workers. Raises ClusterError."""
     base = _base(pipeline)
     folders = [base, *dict.fromkeys(folder_of(spec, base) for spec in pipeline.nodes.values() if spec.folder)]
     # The store has folders of other work folders, too, unless it is around the project.
     around = [path.parent for path in place.kept if not base.is_relative_to(path.parent)]
-    return folders, [work, *place.kept, *around]
-
-
-def _code(pipeline: Pipeline, work: Path, place: Place) -> CodeFiles:
-    """Return the files that travel to workers, with their digest. Raises ClusterError."""
-    return find_code(*_code_parts(pipeline, work, place), is_left_out=is_ours)
-
-
-def _traveling(pipeline: Pipeline, work: Path, place: Place) -> set[Path]:
-    """Return the paths of the files that travel to workers. Raises ClusterError."""
-    return {*find_files(*_code_parts(pipeline, work, place), is_left_out=is_ours)[1].values()}
+    return find_code(folders, [work, *place.kept, *around], is_left_out=is_ours)
 
 
 def _modules(pipeline: Pipeline, placed: list[NodeSpec]) -> tuple[str, ...]:

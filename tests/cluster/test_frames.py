@@ -30,6 +30,4 @@ def test_a_pipe_that_nobody_reads_any_more_takes_all() -> None:
         writer.write(Frame(MESSAGE, "x", "x" * 50_000))
     os.close(reading)
     writer.write(Frame(MESSAGE, "x", "x"))
-    while writer._left:
-        pass
     writer.close()

@@ -22,9 +22,8 @@ def packed(base: Path, work: str, store: str) -> set[str]:
     with folder.start_run(pipeline) as started:
         folder.make_run_folder(started.run)
         place = Folder(Path(folder.store_address(str(base / store))))
-        setup: Any = SimpleNamespace(work=folder)
         code = _code(pipeline, folder.path, place)
-        config = _with_code(HostConfig("r", "r", pipeline, place.uri), code, pipeline, setup, place)
+        config = _with_code(HostConfig("r", "r", pipeline, place.uri), code, pipeline, place)
         (place.path / "data").mkdir(exist_ok=True)
         (place.path / "data/large.arrow").write_text("x")
         with ZipFile(place.get(config.code)) as archive:
