@@ -19,13 +19,14 @@ from nfrun.cluster.wire import (
     Ended,
     Logged,
     Message,
-    OrderTexts,
     Printed,
     Progressed,
+    RemoteOrder,
     Skipped,
     WireError,
     from_text,
     outcome_of,
+    to_text,
 )
 from nfrun.core.errors import Cause, ClusterError, HandoffError
 from nfrun.core.events import CallStarted, Failure, NodeStarted, Outcome, OutputRef
@@ -47,7 +48,6 @@ _TOLD_SECONDS = 5.0  # without workers, until it is said
 
 Needs = tuple[tuple[str, float], ...]
 _KILL_SECONDS = 2.0  # for an attempt that was killed to tell that it has ended
-_MOST_MOVES = 3  # of an attempt from a worker that vanishes to another
 _GONE_SECONDS = 10.0  # for the run to stop the attempts of a cluster that is gone
 
 
@@ -118,14 +118,13 @@ class RemoteAttempts(OrderedAttempts):
     """
 
     def __init__(self, cluster: Cluster, context: ExecutorContext, slots: WorkerSlots) -> None:
-        self._engine, self._texts = cluster.engine, OrderTexts(cluster.config)
+        self._engine, self._config = cluster.engine, cluster.config
         self._warn, self._made_on = cluster.warn, cluster.made_on
         super().__init__(context.runner)
         self._store = context.store
         self._worker_environ = context.placement.worker_environ
         self._on_begun, self._on_error = context.runner.on_begun, context.on_error
         self._slots = slots
-        self._made_by: dict[str, str] = {}  # the workers that have the files of outputs at hand
         self._executions: dict[str, _Execution] = {}  # those under way, by token
         self.waiting: list[str] = []  # nodes whose attempts wait for a worker with room
         self._numbers = itertools.count()
@@ -158,7 +157,7 @@ class RemoteAttempts(OrderedAttempts):
 
     def _make_calls(self, order: CallOrder, open_map: OpenMap, cancel_token: CancelToken) -> Outcome:
         """Make calls on a worker. Their results are kept as soon as they come."""
-        outcome, _ = self._make(order, cancel_token)
+        outcome = self._make(order, cancel_token)
         return replace(outcome, observation=None)  # of a worker that was lost, nobody knows which calls it has made
 
     def _keep_records(self, start: CallStarted, ended: Ended, outcome: Outcome) -> None:
@@ -185,35 +184,28 @@ class RemoteAttempts(OrderedAttempts):
     # -- an attempt ------------------------------------------------------------------------------------------------
 
     def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        outcome, worker = self._make(order, cancel_token)
-        return replace(outcome, outputs=self._register_outputs(outcome, worker))
+        outcome = self._make(order, cancel_token)
+        return replace(outcome, outputs=self._register_outputs(outcome))
 
     def _sent(self, ref: OutputRef, spec: NodeSpec) -> OutputRef:
         return replace(self._store.stored(ref), path=None, files=None)
 
-    def _make(self, order: AttemptOrder, cancel_token: CancelToken) -> tuple[Outcome, str]:
-        """Have a worker make the attempt, and return its outcome and the worker's address.
-
-        If a worker vanishes that is known not to have begun it yet, another one gets it, a few times.
-        """
+    def _make(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
+        """Have a worker make the attempt, and return its outcome."""
         spec, start = order.node, order.start
         needs = {"cpu": spec.cpu, **{name: spec.amounts[name] for name in PER_WORKER if name in spec.amounts}}
-        near = [self._made_by[output] for output in start.inputs if output in self._made_by]
-        for moves_left in reversed(range(_MOST_MOVES + 1)):
-            self.waiting.append(spec.id)
-            slot = self._slots.take(needs, lambda: not cancel_token.cancelled and not self._gone, near)
-            self.waiting.remove(spec.id)
-            if slot is None:
-                return self._cancelled(start, cancel_token), ""
-            execution = _Execution(self._receive, partial(self._slots.give_back, slot))
-            self._execute(execution, order, slot, cancel_token)
-            if execution.ended is not None:
-                return self._outcome(execution.ended, start), slot.worker
-            if cancel_token.cancelled or self._gone or not execution.why:
-                return self._cancelled(start, cancel_token), ""
-            if execution.has_begun or spec.timeout is None or not moves_left:  # without a timeout no begin is told
-                break
-        return start.outcome(Failure(Cause.LOST, "WorkerLost", execution.why)), ""
+        self.waiting.append(spec.id)
+        slot = self._slots.take(needs, lambda: not cancel_token.cancelled and not self._gone)
+        self.waiting.remove(spec.id)
+        if slot is None:
+            return self._cancelled(start, cancel_token)
+        execution = _Execution(self._receive, partial(self._slots.give_back, slot))
+        self._execute(execution, order, slot, cancel_token)
+        if execution.ended is not None:
+            return self._outcome(execution.ended, start)
+        if cancel_token.cancelled or self._gone or not execution.why:
+            return self._cancelled(start, cancel_token)
+        return start.outcome(Failure(Cause.LOST, "WorkerLost", execution.why))
 
     def _execute(self, execution: _Execution, order: AttemptOrder, slot: Slot, cancel_token: CancelToken) -> None:
         """Submit the order, and pass on what comes back until the attempt has ended or is lost."""
@@ -224,7 +216,7 @@ class RemoteAttempts(OrderedAttempts):
             granted["gpu"] = slot.units
         order = replace(order, start=replace(order.start, granted=granted))
         variables = {**self._worker_environ.get(order.node.id, {}), **unit_variables(granted, {})}
-        text = self._texts.of(execution.token, order, variables)
+        text = to_text(RemoteOrder(execution.token, self._config, order, variables))
         stop = partial(self._engine.stop, execution.token)
         timers: list[threading.Timer] = []
 
@@ -290,22 +282,20 @@ class RemoteAttempts(OrderedAttempts):
         outcome = outcome_of(ended, start)
         if isinstance(start, CallStarted):
             self._keep_records(start, ended, outcome)
-        stored = {path: self._taken(name) for path, name in ended.stored_evidence.items()}
-        for name, data in {**ended.evidence, **stored}.items():
-            path = Path(os.path.normpath(name))
+        for file, name in ended.evidence.items():
+            path, data = Path(os.path.normpath(file)), self._taken(name)
             if path.is_relative_to(self._runner.evidence):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
         spec, base = self._runner.pipeline.spec_of(start.node), self._runner.folder
         return with_changes(outcome, start, ended.named, spec, base, self._checksums)
 
-    def _register_outputs(self, outcome: Outcome, worker: str) -> Mapping[str, OutputRef]:
+    def _register_outputs(self, outcome: Outcome) -> Mapping[str, OutputRef]:
         """Register the outputs of an attempt in the store. If one fails, discards them all and raises HandoffError."""
         registered: dict[str, OutputRef] = {}
         try:
             for output, ref in outcome.outputs.items():
                 registered[output] = self._store.register_file(ref)
-                self._made_by[ref.id] = worker
         except HandoffError:
             for ref in outcome.outputs.values():
                 self._store.discard(ref)
@@ -336,7 +326,7 @@ class _Execution:
 
     `on_over` is called when the worker has told of the end, or has left: until then nothing else goes there, also if
     nobody waits any more. When it is over, `ended` is what the host has sent. Without that, `why` says why the attempt
-    is lost; it is "" if nobody waits for it any more. `has_begun` is whether anything has come from the worker.
+    is lost; it is "" if nobody waits for it any more.
     """
 
     def __init__(self, receive: Callable[[Ended], object], on_over: Callable[[], object]) -> None:
@@ -344,7 +334,6 @@ class _Execution:
         self.inbox: SimpleQueue[str | None] = SimpleQueue()
         self.ended: Ended | None = None
         self.why = ""
-        self.has_begun = False
         self._receive, self._on_over = receive, on_over
 
     def on_end(self, text: str | None, why: str) -> None:
@@ -355,7 +344,7 @@ class _Execution:
                 self._receive(ended)
                 self.ended = ended
         except WireError as error:
-            self.has_begun, why = True, str(error)
+            why = str(error)
         self._on_over()
         self.end(why)
 
@@ -367,6 +356,5 @@ class _Execution:
     def listen(self, pass_on: Callable[[Message], object]) -> None:
         """Pass on messages until the attempt has ended or is lost."""
         while (text := self.inbox.get()) is not None:
-            self.has_begun = True
             with suppress(HandoffError, WireError):  # what it tells of itself decides nothing
                 pass_on(from_text(text))

@@ -141,19 +141,16 @@ class DaskEngine:
         channel.submit(order)
 
     def _on_lost(self, worker: str) -> None:
-        """Wait for the scheduler to tell that a worker has left, to which the connection is lost."""
+        """Give the scheduler time to tell that a worker has left, to which the connection is lost."""
+        channel = self._channels[worker]
         self._unreachable.add(worker)
-        self._leaving = self._client.loop.asyncio_loop.create_task(self._await_leave(worker, self._channels[worker]))
 
-    async def _await_leave(self, worker: str, channel: DaskChannel) -> None:
-        until = time.monotonic() + _LEAVE_SECONDS
-        while not channel.why_lost and time.monotonic() < until:
-            with suppress(Exception):  # the scheduler may be gone, too
-                await asyncio.wait_for(self._look(), _LEAVE_SECONDS)
-            await asyncio.sleep(_STATUS_SECONDS)
-        if not channel.why_lost:
-            channel.lose(f"the connection to its worker {worker} is lost")
-        self._unreachable.discard(worker)
+        def lose() -> None:
+            if not channel.why_lost:
+                channel.lose(f"the connection to its worker {worker} is lost")
+            self._unreachable.discard(worker)
+
+        self._client.loop.asyncio_loop.call_later(_LEAVE_SECONDS, lose)
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Pass on what a worker has sent through the scheduler."""
@@ -231,18 +228,11 @@ class DaskEngine:
                 self._tell_gone("the connection to it is lost")
                 return
             now = time.monotonic()
-            if look is not None and look.done():
-                if look.exception() is None:
-                    look = None
-                elif now - looked > _ANSWER_SECONDS:
-                    self._tell_gone("it does not answer")
-                    return
-                else:
-                    look = None
-            elif look is not None and now - looked > _ANSWER_SECONDS:
+            has_answered = look is None or (look.done() and look.exception() is None)
+            if not has_answered and now - looked > _ANSWER_SECONDS:
                 self._tell_gone("it does not answer")
                 return
-            if look is None and now - looked >= _LOOK_SECONDS:
+            if (look is None or look.done()) and now - looked >= _LOOK_SECONDS:
                 looked, look = now, self._start(self._look())
 
     def _tell_gone(self, why: str) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -43,7 +43,7 @@ from nfrun.tables.places.folder import open_place
 from nfrun.tables.places.stored_outputs import StoredOutputs, put_output
 
 _CALL_END = 1 << 16  # bytes of the end of what a call of a mapped node prints
-_MOST_INLINE = 1 << 16  # bytes of results of a call, or of failing rows, that are sent through the cluster
+_MOST_INLINE = 1 << 16  # bytes of results of a call that are sent through the cluster
 _CHUNK = 1 << 14  # bytes of a message: a scheduler keeps the last thousand
 _LINE_BYTES = 64  # what a logged line takes beside its text
 Send = Callable[[Message], None]
@@ -115,7 +115,6 @@ class HostRun:
         self._around.enter_context(self._watch.watching())
         self._around.enter_context(capture_prints())
         self._memo: dict[Any, Any] = {}
-        self._folders: list[Path] = []  # for outputs, which no attempt has now
         self._rooms: dict[tuple[str, int], dict[str, Room]] = {}  # of mapped nodes, by node and attempt
         self._lock = threading.Lock()
 
@@ -256,20 +255,13 @@ class HostRun:
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
-        """Yield an empty folder that no other attempt has. It is used again: to remove one may take milliseconds."""
-        with self._lock:
-            folder = self._folders.pop() if self._folders else None
-        if folder is None:
-            folder = self._outputs / os.urandom(6).hex()
-        folder.mkdir(parents=True, exist_ok=True)  # also if the store was removed meanwhile
+        """Yield an empty folder that no other attempt has."""
+        folder = self._outputs / os.urandom(6).hex()
+        folder.mkdir(parents=True)  # also if the store was removed meanwhile
         try:
             yield folder
         finally:
-            with suppress(OSError):
-                for left in folder.iterdir():  # by an attempt that failed
-                    remove(left, ignore_errors=True)
-            with self._lock:
-                self._folders.append(folder)
+            remove(folder, ignore_errors=True)
 
     def _put(self, outputs: Mapping[str, OutputRef]) -> dict[str, OutputRef]:
         """Put outputs into the store. Raises PlaceError, OSError."""
@@ -282,23 +274,17 @@ class HostRun:
 
     def _ended(self, token: str, outcome: Outcome, records: bytes, named: Mapping[str, str]) -> Ended:
         """Return the end of an attempt, with what is long put into the store. Raises OSError."""
-        stored_records, evidence, stored_evidence = "", {}, {}
+        stored_records, evidence = "", {}
         if len(records) > _MOST_INLINE:
             path = self._outputs / f"{token}.records"
             path.write_bytes(records)
             self._place.put(path, stored_records := f"data/calls-{token}.records")
             records = b""
         for number, result in enumerate(outcome.checks):
-            if result.path is None:
-                continue
-            path = Path(result.path)
-            if path.stat().st_size > _MOST_INLINE:
-                self._place.put(path, name := f"data/checks-{token}-{number}.arrow")
-                stored_evidence[result.path] = name
-            else:
-                evidence[result.path] = path.read_bytes()
-                path.unlink()
-        return Ended(token, outcome, "", records, stored_records, evidence, stored_evidence, named)
+            if result.path is not None:
+                self._place.put(Path(result.path), name := f"data/checks-{token}-{number}.arrow")
+                evidence[result.path] = name
+        return Ended(token, outcome, "", records, stored_records, evidence, named)
 
     def _logs(self, remote: RemoteOrder, send: Send) -> SentLogs:
         start = remote.order.start

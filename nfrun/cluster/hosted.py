@@ -87,7 +87,7 @@ def wait_while_wanted(is_over: threading.Event, is_wanted: Callable[[], bool]) -
     """Wait until it `is_over`. Returns whether it is: False once nobody wants it any more, for LEASE_SECONDS."""
     wanted_at = time.monotonic()
     while not is_over.wait(_LOOK_SECONDS):
-        if _is_true(is_wanted):
+        if is_wanted():
             wanted_at = time.monotonic()
         elif time.monotonic() - wanted_at >= LEASE_SECONDS:
             return False
@@ -150,14 +150,6 @@ def _enter(run: str, token: str, execution: _Execution, memory: int) -> _Host:
             host = _hosts[run] = _Host(run, memory)
         host.executions[token] = execution
         return host
-
-
-def _is_true(ask: Callable[[], bool]) -> bool:
-    """Return whether that is so; if it cannot be told, it is."""
-    try:
-        return ask()
-    except Exception:
-        return True
 
 
 def _lost(token: str, why: str) -> str:

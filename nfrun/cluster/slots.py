@@ -31,8 +31,8 @@ class Slot:
 class _Waiter:
     """An attempt that waits for a worker. `woken` is set when it has the `slot`, or shall look again."""
 
-    def __init__(self, needs: Mapping[str, float], preferred: frozenset[str]) -> None:
-        self.needs, self.preferred = needs, preferred
+    def __init__(self, needs: Mapping[str, float]) -> None:
+        self.needs = needs
         self.slot: Slot | None = None
         self.woken = threading.Event()
 
@@ -67,12 +67,12 @@ class WorkerSlots:
         """Return the most that one attempt can take of a resource: without workers, as much as it likes."""
         return max([_has(worker, name) for worker in self._workers()], default=math.inf) if name == "cpu" else math.inf
 
-    def take(self, needs: Mapping[str, float], is_wanted: Callable[[], bool], first: Iterable[str] = ()) -> Slot | None:
+    def take(self, needs: Mapping[str, float], is_wanted: Callable[[], bool]) -> Slot | None:
         """Wait for a worker that has room, and take it. None if it `is_wanted` no more, or after `close`.
 
-        Of the workers with room it is the one with the most free slots; of those with equally many one of `first`.
+        Of the workers with room it is the one with the most free slots.
         """
-        waiter = _Waiter(needs, frozenset(first))
+        waiter = _Waiter(needs)
         with self._lock:
             self._waiters.append(waiter)
         while True:
@@ -120,8 +120,7 @@ class WorkerSlots:
         """Take a worker with room for who waits, if there is one."""
         fitting = [worker for worker in self._workers() if self._fits(worker, waiter.needs)]
         if fitting:
-            best = max(fitting, key=lambda w: (self._free(w, "cpu"), w.address in waiter.preferred))
-            waiter.slot = self._take(best, waiter.needs)
+            waiter.slot = self._take(max(fitting, key=lambda w: self._free(w, "cpu")), waiter.needs)
             waiter.woken.set()
 
     def _free(self, worker: RemoteWorker, name: str) -> float:

@@ -136,8 +136,8 @@ class Ended:
 
     `records` are the results of a call of a mapped node as they stand in a stream; those that are too long lie in the
     store under the name `stored_records`. `evidence` maps the paths of files with failing rows, as they are in the
-    results of checks, to their bytes; of those that are too long, `stored_evidence` has the names in the store. `named`
-    are the files in the copy of the project that the node may have read, with their checksums.
+    results of checks, to their names in the store. `named` are the files in the copy of the project that the node may
+    have read, with their checksums.
     """
 
     token: str
@@ -145,8 +145,7 @@ class Ended:
     lost: str = ""
     records: bytes = b""
     stored_records: str = ""
-    evidence: Mapping[str, bytes] = field(default_factory=lambda: NOTHING)
-    stored_evidence: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    evidence: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     named: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
@@ -195,19 +194,6 @@ def outcome_of(ended: Ended, start: NodeStarted) -> Outcome:
 def to_text(value: Any) -> str:
     """Return a value as text. Raises WireError for what has no form."""
     return json.dumps({"version": VERSION, "value": _plain(value)}, separators=(",", ":"))
-
-
-class OrderTexts:
-    """Makes the texts of the orders of a run. What all of them have in common becomes text once."""
-
-    def __init__(self, config: HostConfig) -> None:
-        self._config = json.dumps(_plain(config), separators=(",", ":"))
-
-    def of(self, token: str, order: AttemptOrder, variables: Mapping[str, str]) -> str:
-        """Return what `to_text` returns for the `RemoteOrder`. Raises WireError for what has no form."""
-        rest = {_TAG: "RemoteOrder", "token": token, "order": _plain(order), "variables": _plain(variables)}
-        text = json.dumps(rest, separators=(",", ":"))
-        return f'{{"version":{VERSION},"value":{text[:-1]},"config":{self._config}}}}}'
 
 
 def from_text(text: str) -> Any:

@@ -144,25 +144,6 @@ def test_an_attempt_is_lost_with_its_worker_and_the_others_are_not(make: Make) -
     assert trial.outcome().failure is None
 
 
-def test_an_attempt_that_no_worker_has_taken_goes_to_another_one(make: Make) -> None:
-    trial = make(RemoteWorker("a", 1.0), nodes=(node("x", timeout=60.0),))
-    submit = trial.engine.submit
-
-    def leave_first(token: str, worker: str, *rest: Any) -> None:
-        if worker == "a":
-            trial.engine.join(RemoteWorker("b", 1.0))
-            trial.engine.placed[token] = worker
-            del trial.engine._workers["a"]
-            rest[-1](None, "its worker a has left the cluster")
-        else:
-            submit(token, worker, *rest)
-
-    trial.engine.submit = leave_first  # type: ignore[method-assign]
-    trial.start("x")
-    assert trial.outcome().failure is None
-    assert [*trial.engine.placed.values()] == ["a", "b"]
-
-
 def test_a_worker_that_does_not_answer_gets_nothing_else_before_it_does(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

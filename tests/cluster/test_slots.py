@@ -14,13 +14,11 @@ ONE: Mapping[str, float] = {"cpu": 1.0}
 class Taking:
     """Takes a slot on a thread. `slot` waits for it."""
 
-    def __init__(self, slots: WorkerSlots, needs: Mapping[str, float] = ONE, first: tuple[str, ...] = ()) -> None:
+    def __init__(self, slots: WorkerSlots, needs: Mapping[str, float] = ONE) -> None:
         self.found: list[Slot | None] = []
         self.is_wanted = True
         known = len(slots._waiters)
-        self._thread = threading.Thread(
-            target=lambda: self.found.append(slots.take(needs, lambda: self.is_wanted, first))
-        )
+        self._thread = threading.Thread(target=lambda: self.found.append(slots.take(needs, lambda: self.is_wanted)))
         self._thread.start()
         while self._thread.is_alive() and len(slots._waiters) == known:
             pass
@@ -30,8 +28,8 @@ class Taking:
         return self.found[0]
 
 
-def take(slots: WorkerSlots, needs: Mapping[str, float] = ONE, first: tuple[str, ...] = ()) -> Slot:
-    slot = slots.take(needs, lambda: True, first)
+def take(slots: WorkerSlots, needs: Mapping[str, float] = ONE) -> Slot:
+    slot = slots.take(needs, lambda: True)
     assert slot is not None
     return slot
 
@@ -61,9 +59,9 @@ def test_who_needs_more_than_is_free_keeps_nobody_waiting() -> None:
     assert both.slot() == Slot("a", {"cpu": 2.0})
 
 
-def test_the_worker_with_most_room_is_taken_and_of_equal_ones_that_with_the_inputs() -> None:
-    slots = WorkerSlots(lambda: [RemoteWorker("a", 2.0), RemoteWorker("b", 2.0)])
-    assert [take(slots, first=("b",)).worker for _ in range(4)] == ["b", "a", "b", "a"]
+def test_the_worker_with_most_room_is_taken() -> None:
+    slots = WorkerSlots(lambda: [RemoteWorker("a", 1.0), RemoteWorker("b", 3.0)])
+    assert [take(slots).worker for _ in range(4)] == ["b", "b", "a", "b"]
 
 
 def test_nobody_waits_after_the_end_or_for_what_is_wanted_no_more() -> None:

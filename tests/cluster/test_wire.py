@@ -83,7 +83,7 @@ VALUES = [
             checks=(CheckResult("u", A, "error", False, 3, 9, "p", "", ({"n": "1"},), "k"),),
         ),
     ),
-    Ended("t", records=b"\x00" * 9, evidence={"p": b"ARROW1"}, lost="why"),
+    Ended("t", records=b"\x00" * 9, evidence={"p": "data/checks-t-0.arrow"}, lost="why"),
     Printed("t", "stdout", bytes(range(256))),
     Logged("t", (("info", "a\x1b\u2028"),)),
     Progressed("t", 1, None),
