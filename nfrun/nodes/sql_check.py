@@ -112,9 +112,8 @@ def _syntax_error(node: NodeSpec, error: Exception) -> Problem:
         return Problem(("sql",), message)
     here = next((i for i, word in enumerate(words) if word.start() >= at), len(words) - 1)
     hint = next((hint for form, hint in _HINTS.items() if re.compile(form).match(node.body, words[here].start())), "")
-    for word in (
-        () if hint else words[max(0, here - 1) : here + 1][::-1]
-    ):  # the one before, as in `select * form orders`
+    keywords = _KEYWORDS.split()
+    for word in () if hint else words[max(0, here - 1) : here + 1][::-1]:  # also before, as in `select * form orders`
         guess = closest_match(word[0], keywords) if word[0].lower() not in keywords else None
         if guess and _goes_on(node, word, guess):
             hint = f"did you mean '{guess}'?"
