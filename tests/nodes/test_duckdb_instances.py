@@ -48,7 +48,7 @@ def query(trial: Trial, attempt: Callable[..., Outcome]) -> Query:
 
 @pytest.fixture
 def instances(tmp_path: Path) -> Iterator[DuckDBInstances]:
-    yield DuckDBInstances({}, tmp_path / "spill", 1.0)
+    yield DuckDBInstances(tmp_path / "spill", 1.0)
 
 
 def setting(connection: Any, name: str) -> Any:
@@ -153,7 +153,7 @@ def test_a_query_has_one_thread_or_what_the_node_asks_for(query: Query, connecte
 
 def test_all_instances_together_take_no_more_memory_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nfrun.nodes.duckdb_instances.available_memory", lambda: 1000 * 2**20)
-    instances = DuckDBInstances({}, tmp_path / "spill", 1.0)
+    instances = DuckDBInstances(tmp_path / "spill", 1.0)
     with instances.cursor() as cursor:
         assert setting(cursor, "memory_limit") == "800.0 MiB"
         with instances.own(1, tmp_path / "a") as first:
@@ -162,13 +162,6 @@ def test_all_instances_together_take_no_more_memory_than_one(tmp_path: Path, mon
                 limits = [setting(one, "memory_limit") for one in (cursor, first, second, third)]
                 assert limits == ["200.0 MiB"] * 4
         assert setting(cursor, "memory_limit") == "800.0 MiB"
-
-
-def test_a_memory_limit_that_a_node_sets_stays(instances: DuckDBInstances, tmp_path: Path) -> None:
-    with instances.own(1, tmp_path / "a") as first:
-        first.execute("set memory_limit = '50MB'")
-        with instances.own(1, tmp_path / "b"):
-            assert setting(first, "memory_limit") == "47.6 MiB"
 
 
 def test_an_instance_that_cannot_be_opened_gives_its_memory_back(
@@ -276,7 +269,7 @@ def test_a_query_draws_the_same_in_every_attempt(trial: Trial, before: str) -> N
 @pytest.mark.parametrize("as_folder", [True, False])
 def test_a_folder_that_is_not_utf_8_is_told_before_duckdb_gets_it(as_folder: bool, tmp_path: Path) -> None:
     odd = os.fsdecode(b"a\xffb")
-    instances = DuckDBInstances({}, tmp_path / ("spill" if as_folder else odd), 1.0)
+    instances = DuckDBInstances(tmp_path / ("spill" if as_folder else odd), 1.0)
     folder = str(tmp_path / odd) if as_folder else ""
     with pytest.raises(NodeError) as raised, instances.cursor(folder):
         pass
