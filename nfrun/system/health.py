@@ -55,41 +55,43 @@ _MAKE_ROOM = "make room: 'nfrun clean --cache-size 0' removes all tables that ca
 _ELSEWHERE = "keep the runs on a local disk: --work DIR"
 
 
+def _check(about: str, text: str, facts: Mapping[str, Any], *wrong: tuple[object, str, str, str]) -> HealthCheck:
+    """Return a check with the first of `wrong` that applies: its level, what it adds to the text, and what to do."""
+    for applies, level, more, advice in wrong:
+        if applies:
+            return HealthCheck(about, level, text + more, advice, facts)
+    return HealthCheck(about, OK, text, "", facts)
+
+
 def check_cores(slots: int) -> HealthCheck:
     """Check how many cores there are for this process, beside all that runs. `slots` is how many nodes run at once."""
     machine, allowed, quota = os.cpu_count() or 1, allowed_cores(), cpu_quota()
     load = os.getloadavg()[0]
     of = f" of {machine}" if machine != cores() else ""
-    why = []
-    if allowed < machine:
-        why.append(f"this process may run on {allowed} (taskset, Slurm or a container's cpuset)")
-    if quota is not None and quota < allowed:
-        why.append(f"its control group may use the time of {quota:g} (docker --cpus, a CPU limit of Kubernetes)")
     text = f"{format_count(cores(), 'core')}{of}, {format_count(slots, 'node')} at once; the load is {load:.1f}"
-    text = "; ".join([text, *why])
+    if allowed < machine:
+        text += f"; this process may run on {allowed} (taskset, Slurm or a container's cpuset)"
+    if quota is not None and quota < allowed:
+        text += f"; its control group may use the time of {quota:g} (docker --cpus, a CPU limit of Kubernetes)"
     facts = {"cores": cores(), "machine": machine, "allowed": allowed, "quota": quota, "load": round(load, 2)}
-    if is_busy():
-        advice = "other programs use the cores, and nodes wait for them: look with 'top'"
-        return HealthCheck("cores", NOTE, text, advice, facts)
-    return HealthCheck("cores", OK, text, "", facts)
+    advice = "other programs use the cores, and nodes wait for them: look with 'top'"
+    return _check("cores", text, facts, (is_busy(), NOTE, "", advice))
 
 
 def check_memory(meminfo: Path = Path("/proc/meminfo")) -> HealthCheck:
     """Check how much memory there is, and whether the system has ended processes for lack of it."""
     total, kills = available_memory(), memory_kills()
     free = min([left for left in (_free_memory(meminfo), memory_left()) if left is not None], default=None)
-    facts = {"bytes": total, "free": free, "kills": kills}
-    text = format_size(total)
-    if free is not None:
-        text += f", {format_size(free)} free"
-    if kills:
-        text += f"; the system has ended a process here because memory ran out ({kills:,} so far)"
-        advice = "give the container more memory, or let fewer nodes run at once: -j, 'resources: {memory: …}'"
-        return HealthCheck("memory", NOTE, text, advice, facts)
-    if free is not None and free < _LITTLE_MEMORY:
-        advice = "end other programs, or let fewer nodes run at once: -j, 'resources: {memory: …}'"
-        return HealthCheck("memory", NOTE, text, advice, facts)
-    return HealthCheck("memory", OK, text, "", facts)
+    text = format_size(total) + ("" if free is None else f", {format_size(free)} free")
+    killed = f"; the system has ended a process here because memory ran out ({kills:,} so far)"
+    fewer = "let fewer nodes run at once: -j, 'resources: {memory: …}'"
+    return _check(
+        "memory",
+        text,
+        {"bytes": total, "free": free, "kills": kills},
+        (kills, NOTE, killed, f"give the container more memory, or {fewer}"),
+        (free is not None and free < _LITTLE_MEMORY, NOTE, "", f"end other programs, or {fewer}"),
+    )
 
 
 def _free_memory(meminfo: Path) -> int | None:
@@ -107,26 +109,23 @@ def check_limits() -> HealthCheck:
     endless = files == resource.RLIM_INFINITY
     text = f"{'any number of' if endless else f'{files:,}'} open files"
     text += "" if left is None else f", {left:,} more processes and threads"
-    facts = {"files": None if endless else files, "processes": left}
-    if left is not None and left < _FEW_PROCESSES:
-        advice = "raise the limit of the container on processes (docker --pids-limit): workers and threads need them"
-        return HealthCheck("limits", PROBLEM, text, advice, facts)
-    if not endless and files < _FEW_FILES:
-        advice = f"'ulimit -n {_FEW_FILES if most == resource.RLIM_INFINITY else min(most, _FEW_FILES)}' allows more"
-        return HealthCheck("limits", NOTE, text, advice, facts)
-    return HealthCheck("limits", OK, text, "", facts)
+    raised = _FEW_FILES if most == resource.RLIM_INFINITY else min(most, _FEW_FILES)
+    more = "raise the limit of the container on processes (docker --pids-limit): workers and threads need them"
+    return _check(
+        "limits",
+        text,
+        {"files": None if endless else files, "processes": left},
+        (left is not None and left < _FEW_PROCESSES, PROBLEM, "", more),
+        (not endless and files < _FEW_FILES, NOTE, "", f"'ulimit -n {raised}' allows more"),
+    )
 
 
 def check_processes() -> HealthCheck:
     """Check whether the processes of a run can be kept together, so that none outlives it."""
-    if not sys.platform.startswith("linux"):
-        text, advice = "this is not Linux: children of nodes that leave their process group outlive a killed run", ""
-        return HealthCheck("processes", NOTE, text, advice, {"kept_together": False})
-    prctl = find_prctl()
-    if prctl is None:
-        text = "the system call prctl is not to be had: children of nodes may outlive a killed run"
-        return HealthCheck("processes", NOTE, text, "allow it, as in the seccomp profile", {"kept_together": False})
-    return HealthCheck("processes", OK, "none outlives its run", "", {"kept_together": True})
+    if find_prctl() is not None:
+        return HealthCheck("processes", OK, "none outlives its run", "", {"kept_together": True})
+    text = "the system call prctl of Linux is not to be had: children of nodes may outlive a killed run"
+    return HealthCheck("processes", NOTE, text, "allow it, as in the seccomp profile", {"kept_together": False})
 
 
 def check_imports(packages: Sequence[str]) -> HealthCheck:
@@ -139,10 +138,9 @@ def check_imports(packages: Sequence[str]) -> HealthCheck:
             return HealthCheck("imports", PROBLEM, f"{name} cannot be imported: {why}", advice, {"seconds": taken})
         taken[name] = round(time.perf_counter() - began, 4)
     text = ", ".join(f"{name} in {format_seconds(seconds)}" for name, seconds in taken.items())
-    if sum(taken.values()) < _SLOW_IMPORT or is_busy():
-        return HealthCheck("imports", OK, text, "", {"seconds": taken})
+    is_slow = sum(taken.values()) >= _SLOW_IMPORT and not is_busy()
     advice = "each start takes that long: is Python on a network file system, or does a virus scanner read it?"
-    return HealthCheck("imports", NOTE, text, advice, {"seconds": taken})
+    return _check("imports", text, {"seconds": taken}, (is_slow, NOTE, "", advice))
 
 
 def _import(package: str) -> str:
@@ -159,13 +157,12 @@ def _import(package: str) -> str:
 def check_threads(environ: Mapping[str, str]) -> HealthCheck:
     """Check whether variables let native libraries start more threads than cores, in every node at once."""
     given = given_thread_variables(environ)
-    many = {name: value for name, value in given.items() if _number(value) > 1}
+    many = [f"{name}={value}" for name, value in given.items() if _number(value) > 1]
     if not many:
         text = "native libraries start one thread for each node that asks for no more"
         return HealthCheck("threads", OK, text, "", {"variables": given})
-    shown = shortened([f"{name}={value}" for name, value in many.items()], _MOST_LISTED)
     advice = f"unset {'it' if len(many) == 1 else 'them'}: a node that needs more says 'resources: {{cpu: N}}'"
-    text = f"{shown}: so many native threads in each of the nodes that run at once"
+    text = f"{shortened(many, _MOST_LISTED)}: so many native threads in each of the nodes that run at once"
     return HealthCheck("threads", NOTE, text, advice, {"variables": given})
 
 
@@ -179,24 +176,15 @@ def check_bytecode() -> HealthCheck:
     """Check whether Python can keep what it has compiled: without that, each start takes several times as long."""
     import nfrun.core
 
-    compiled = importlib.util.cache_from_source(nfrun.core.__file__)
-    there = os.path.exists(compiled)  # noqa: PTH110
+    there = os.path.exists(importlib.util.cache_from_source(nfrun.core.__file__))  # noqa: PTH110
     facts = {"written": not sys.dont_write_bytecode, "there": there}
     if there:
         return HealthCheck("bytecode", OK, "modules are compiled once", "", facts)
-    compile_all = f"{sys.executable} -m compileall -q {_site()}"
-    if sys.dont_write_bytecode:
-        text = "PYTHONDONTWRITEBYTECODE is set, and nothing is compiled: each start compiles all modules again"
-        return HealthCheck("bytecode", NOTE, text, f"compile them once: {compile_all}", facts)
-    text = f"Python cannot keep compiled modules in {_site()}: each start compiles them again"
-    advice = f"as a user who may write there: {compile_all}; or set PYTHONPYCACHEPREFIX"
+    site = Path(nfrun.__file__).parent.parent
+    why = "PYTHONDONTWRITEBYTECODE is set" if sys.dont_write_bytecode else f"Python cannot write to {site}"
+    text = f"{why}, and nothing is compiled: each start compiles all modules again"
+    advice = f"as a user who may write there, compile them once: {sys.executable} -m compileall -q {site}"
     return HealthCheck("bytecode", NOTE, text, advice, facts)
-
-
-def _site() -> Path:
-    import nfrun
-
-    return Path(nfrun.__file__).parent.parent
 
 
 # ------------------------------------------------------------------ file systems, temporary files and the clock
@@ -261,36 +249,29 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
         return [HealthCheck("disk", PROBLEM, text, advice, facts)]
     facts |= {"free": free, "inodes": inodes, "seconds_per_file": round(trial.seconds, 6)}
     text = f"{folder} ({kind}): {format_size(free)} free, a small file takes {format_seconds(trial.seconds)}"
-    clock = _clock(trial, folder)
-    if trial.lacks:
-        text = f"{folder} ({kind}): {trial.lacks} do not work there: runs may disturb each other"
-        return [HealthCheck("disk", PROBLEM, text, _ELSEWHERE, facts), *clock]
-    if mount.is_network:
-        text += "; locks, renames and mapped files there are not those of a local disk"
-        return [HealthCheck("disk", PROBLEM, text, _ELSEWHERE, facts), *clock]
-    level, advice = OK, ""
-    if free < _NO_SPACE or (inodes is not None and inodes < 100):
-        level, advice = PROBLEM, _MAKE_ROOM
-    elif free < _LITTLE_SPACE or (inodes is not None and inodes < _FEW_INODES):
-        level, advice = NOTE, "tables take at most a tenth of what is free, and nodes whose tables are gone run again"
-    elif trial.seconds > _SLOW_FILE and not is_busy():
-        level, advice = NOTE, f"each node waits for several files: {_ELSEWHERE}"
-    elif mount.is_memory:
-        level, advice = NOTE, "it is memory: tables take it from the nodes, and are gone when the machine starts again"
-    elif mount.is_layer:
-        level, advice = NOTE, f"it goes with the container, and the next one runs all nodes: mount a volume at {folder}"
-    if inodes is not None and inodes < _FEW_INODES:
-        text += f", {inodes:,} more files"
-    return [HealthCheck("disk", level, text, advice, facts), *clock]
-
-
-def _clock(trial: Trial, folder: Path) -> list[HealthCheck]:
-    if abs(trial.ahead) <= _CLOCKS:
-        return [HealthCheck("clock", OK, f"that of {folder} is this machine's", "", {"ahead": round(trial.ahead, 3)})]
-    which = "ahead of" if trial.ahead > 0 else "behind"
-    text = f"that of {folder} is {format_seconds(abs(trial.ahead))} {which} this machine's"
+    few = inodes if inodes is not None and inodes < _FEW_INODES else None
+    text += "" if few is None else f", {few:,} more files"
+    little = "tables take at most a tenth of what is free, and nodes whose tables are gone run again"
+    memory = "it is memory: tables take it from the nodes, and are gone when the machine starts again"
+    layer = f"it goes with the container, and the next one runs all nodes: mount a volume at {folder}"
+    remote = "; locks, renames and mapped files there are not those of a local disk"
+    disk = _check(
+        "disk",
+        text,
+        facts,
+        (trial.lacks, PROBLEM, f"; {trial.lacks} do not work there: runs may disturb each other", _ELSEWHERE),
+        (mount.is_network, PROBLEM, remote, _ELSEWHERE),
+        (free < _NO_SPACE or (few is not None and few < 100), PROBLEM, "", _MAKE_ROOM),
+        (free < _LITTLE_SPACE or few is not None, NOTE, "", little),
+        (trial.seconds > _SLOW_FILE and not is_busy(), NOTE, "", f"each node waits for several files: {_ELSEWHERE}"),
+        (mount.is_memory, NOTE, "", memory),
+        (mount.is_layer, NOTE, "", layer),
+    )
+    differs = abs(trial.ahead) > _CLOCKS
+    by = f"{format_seconds(abs(trial.ahead))} {'ahead of' if trial.ahead > 0 else 'behind'} " if differs else ""
+    clock = f"that of {folder} is {by}this machine's"
     advice = "set both by NTP: until then large files are read again in each run"
-    return [HealthCheck("clock", NOTE, text, advice, {"ahead": round(trial.ahead, 3)})]
+    return [disk, _check("clock", clock, {"ahead": round(trial.ahead, 3)}, (differs, NOTE, "", advice))]
 
 
 def check_temporary(environ: Mapping[str, str]) -> HealthCheck:
@@ -303,13 +284,15 @@ def check_temporary(environ: Mapping[str, str]) -> HealthCheck:
     except OSError as error:
         text = f"{folder} cannot be written: {error.strerror or error}"
         return HealthCheck("temporary", PROBLEM, text, "set TMPDIR to a folder that can", {"folder": str(folder)})
-    size = free.f_bavail * free.f_frsize
-    facts = {"folder": str(folder), "free": size, "is_too_long": is_too_long(str(folder))}
+    size, is_long = free.f_bavail * free.f_frsize, is_too_long(str(folder))
     text = f"{folder}: {format_size(size)} free"
-    if size < _NO_SPACE:
-        return HealthCheck("temporary", PROBLEM, text, "make room, or set TMPDIR to another folder", facts)
-    if facts["is_too_long"]:
+    if is_long:
         text += f"; its path has more than {LONGEST} bytes, so that sockets of worker processes are in /tmp"
-        if not os.access(_TEMPORARY, os.W_OK):
-            return HealthCheck("temporary", PROBLEM, text, "/tmp cannot be written: shorten TMPDIR", facts)
-    return HealthCheck("temporary", OK, text, "", facts)
+    no_sockets = is_long and not os.access(_TEMPORARY, os.W_OK)
+    return _check(
+        "temporary",
+        text,
+        {"folder": str(folder), "free": size, "is_too_long": is_long},
+        (size < _NO_SPACE, PROBLEM, "", "make room, or set TMPDIR to another folder"),
+        (no_sockets, PROBLEM, "", "/tmp cannot be written: shorten TMPDIR"),
+    )

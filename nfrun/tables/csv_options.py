@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nfrun.core.text import ellipsize
@@ -16,7 +16,9 @@ CSV_OPTIONS = (
 )
 REJECTED = "rejected"  # the output with the rows that are put aside
 _DIRECTIVES = re.compile("%(.?)", re.DOTALL)
+_KNOWN = set("aAbBcdDeFHImMnprRStTxXyYzZ%")
 _TIMES = set("HIMSTRXpcsrf")  # directives that say a time of day
+_YEARS = set("YyFDcx")  # without one, Arrow would take 1900
 
 
 @frozen
@@ -86,19 +88,16 @@ _EXAMPLES = {
     "thousands": "thousands: '.'",
 }
 _MAY_BE_EMPTY = ("quote", "escape", "comment", "thousands")
-_Rule = Callable[[str], bool]
+_NUMBER = "0123456789+-"
+_NEVER = {"delimiter": '"', "decimal": _NUMBER, "thousands": _NUMBER}
 
 
 def _wrong_character(name: str, value: Any) -> tuple[str, str] | None:
-    is_one: _Rule = lambda text: len(text) == 1 and text not in "\r\n\0" and (text.isascii() or name == "thousands")  # noqa: E731
-    if isinstance(value, str) and (is_one(value) or (not value and name in _MAY_BE_EMPTY)):
-        if name in ("decimal", "thousands") and (value.isdigit() or value in "+-"):
-            return f"'{name}' cannot be {value!r}", f"for example {_EXAMPLES[name]}"
-        return None if name != "delimiter" or value != '"' else _must_be(name)
-    return _must_be(name)
-
-
-def _must_be(name: str) -> tuple[str, str]:
+    if value == "" and name in _MAY_BE_EMPTY:
+        return None
+    is_one = isinstance(value, str) and len(value) == 1 and (value.isascii() or name == "thousands")
+    if is_one and value not in f"\r\n\0{_NEVER.get(name, '')}":
+        return None
     return f"'{name}' must be one ASCII character", f"for example {_EXAMPLES[name]}"
 
 
@@ -127,14 +126,10 @@ def _wrong_dates(value: Any) -> tuple[str, str] | None:
     if not isinstance(formats, list) or not formats or not _are_texts(formats):
         return "'dates' must be a format, or a list of formats", "for example dates: '%d.%m.%Y'"
     for text in formats:
-        found = _DIRECTIVES.findall(text)
-        wrong = next((directive for directive in found if directive not in "aAbBcdDeFHImMnprRStTxXyYzZ%"), None)
-        wrong = "" if "" in found else wrong
-        if wrong is not None or not found:
-            what = f"'%{wrong}' is no part of a date" if found else f"'{ellipsize(text)}' has no part of a date"
+        found = set(_DIRECTIVES.findall(text))
+        if not found <= _KNOWN or not found & _YEARS:
+            what = f"'{ellipsize(text)}' is no format of a date with a year"
             return what, "for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %z"
-        if not set("YyFDcx").intersection(found):  # Arrow would take 1900
-            return f"'{ellipsize(text)}' has no year", "for example dates: '%d.%m.%Y'"
     return None
 
 

@@ -7,6 +7,7 @@ can express.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -212,28 +213,20 @@ def write_stream(table: pa.Table, format: str, stream: IO[bytes]) -> None:
         write_as(format, table, pa.PythonFile(_Sink(stream), "w"), Path(f"table.{format}"))
 
 
-class _Sink:
+class _Sink(io.RawIOBase):
     """A stream for pyarrow that counts the bytes: its writers ask for the position, which a pipe does not tell."""
-
-    closed = False
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._position = 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any) -> int:
         self._stream.write(data)
         self._position += len(data)
         return len(data)
 
     def tell(self) -> int:
         return self._position
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def close(self) -> None:
-        self.flush()
 
 
 # ------------------------------------------------------------------ which files

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Set
-from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -252,11 +251,17 @@ def with_plain_words(table: pa.Table) -> pa.Table:
     if not re.search("dictionary<values=(string|binary)_view", str(table.schema)):
         return table
     for i, field in enumerate(table.schema):
-        kind = _plain_type(field.type)
+        kind = with_inner_types(field.type, _with_plain_values)
         if kind != field.type:
-            chunks = [_plain_words(chunk) for chunk in table.column(i).chunks]
-            table = table.set_column(i, field.with_type(kind), pa.chunked_array(chunks, kind))
+            table = table.set_column(i, field.with_type(kind), table.column(i).cast(kind))
     return table
+
+
+def _with_plain_values(kind: pa.DataType) -> pa.DataType:
+    if not pt.is_dictionary(kind):
+        return kind
+    values = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind.value_type, kind.value_type)
+    return pa.dictionary(kind.index_type, values, kind.ordered)
 
 
 def without_dictionaries(table: pa.Table) -> pa.Table:
@@ -266,33 +271,6 @@ def without_dictionaries(table: pa.Table) -> pa.Table:
         if pt.is_nested(field.type) and kind != field.type:
             table = table.set_column(i, field.with_type(kind), table.column(i).cast(kind))
     return table
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type with dictionaries of strings and bytes in place of views of them."""
-
-    def plain(kind: pa.DataType) -> pa.DataType:
-        if not pt.is_dictionary(kind):
-            return kind
-        values = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind.value_type, kind.value_type)
-        return pa.dictionary(kind.index_type, values, kind.ordered)
-
-    return with_inner_types(kind, plain)
-
-
-def _plain_words(array: pa.Array) -> pa.Array:
-    kind = _plain_type(array.type)
-    if kind == array.type:
-        return array
-    if pt.is_dictionary(kind):
-        return pa.DictionaryArray.from_arrays(
-            array.indices, array.dictionary.cast(kind.value_type), ordered=kind.ordered
-        )
-    if pt.is_struct(kind):
-        fields = [_plain_words(array.field(i)) for i in range(kind.num_fields)]
-        return pa.StructArray.from_arrays(fields, fields=list(kind), mask=array.is_null())
-    children, own = [_plain_words(array.values)], 1 if pt.is_fixed_size_list(kind) else 2
-    return pa.Array.from_buffers(kind, len(array), array.buffers()[:own], offset=array.offset, children=children)
 
 
 def with_one_dictionary_each(table: pa.Table) -> pa.Table:
@@ -309,34 +287,9 @@ def with_one_dictionary_each(table: pa.Table) -> pa.Table:
         try:
             column = pa.table([column], pa.schema([field])).unify_dictionaries().column(0)
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:  # of lists and structs, or with nulls
-            found = _merged(column) if isinstance(kind, pa.DictionaryType) else None
-            if found is None:
-                raise FormatError(
-                    f"the chunks of the column '{field.name}' ({kind}) have different dictionaries, which cannot be "
-                    f"put together ({str(error).rstrip('.')}): decode it, or give all chunks the same dictionary"
-                ) from None
-            column = found
+            raise FormatError(
+                f"the chunks of the column '{field.name}' ({kind}) have different dictionaries, which cannot be "
+                f"put together ({str(error).rstrip('.')}): decode it, or give all chunks the same dictionary"
+            ) from None
         table = table.set_column(i, field, column)
     return table
-
-
-def _merged(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Put the dictionaries of the chunks one behind the other; None if the type of the indices is too small."""
-    import pyarrow.compute as pc
-
-    kind = column.type
-    dictionaries: list[pa.Array] = []
-    moved: list[pa.Array] = []
-    for chunk in column.chunks:
-        index = next((i for i, known in enumerate(dictionaries) if known.equals(chunk.dictionary)), len(dictionaries))
-        if index == len(dictionaries):
-            dictionaries.append(chunk.dictionary)
-        moved.append(pc.add(chunk.indices.cast(pa.int64()), sum(map(len, dictionaries[:index]))))
-    whole = pa.concat_arrays(dictionaries)
-    with suppress(pa.ArrowInvalid):
-        chunks = [
-            pa.DictionaryArray.from_arrays(indices.cast(kind.index_type), whole, ordered=kind.ordered)
-            for indices in moved
-        ]
-        return pa.chunked_array(chunks, kind)
-    return None

@@ -305,21 +305,21 @@ p.yaml:5:34: 'dates' must be a format, or a list of formats
     5 |   b: {read: x.csv, with: {dates: []}}
       |                                  ^^ for example dates: '%d.%m.%Y'
 
-p.yaml:5:34: '%Q' is no part of a date
+p.yaml:5:34: '%Q' is no format of a date with a year
     5 |   b: {read: x.csv, with: {dates: '%Q'}}
       |                                  ^^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %z
 
-p.yaml:5:34: 'd.m.Y' has no part of a date
+p.yaml:5:34: 'd.m.Y' is no format of a date with a year
     5 |   b: {read: x.csv, with: {dates: 'd.m.Y'}}
       |                                  ^^^^^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %z
 
-p.yaml:5:34: '%' is no part of a date
+p.yaml:5:34: '%' is no format of a date with a year
     5 |   b: {read: x.csv, with: {dates: '%'}}
       |                                  ^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %z
 
-p.yaml:5:34: '%d.%m' has no year
+p.yaml:5:34: '%d.%m' is no format of a date with a year
     5 |   b: {read: x.csv, with: {dates: '%d.%m'}}
-      |                                  ^^^^^^^ for example dates: '%d.%m.%Y'
+      |                                  ^^^^^^^ for example dates: '%d.%m.%Y'; there are %Y %m %d %H %M %S %y %b %z
 
 p.yaml:5:37: 'bad_rows' must be one of fail, skip, aside
     5 |   b: {read: x.csv, with: {bad_rows: keep}}

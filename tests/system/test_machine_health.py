@@ -153,11 +153,7 @@ def test_threads_of_native_libraries() -> None:
 
 def test_processes_that_cannot_be_kept_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "find_prctl", lambda: None)
-    assert (
-        check_processes().text == "the system call prctl is not to be had: children of nodes may outlive a killed run"
-    )
-    monkeypatch.setattr(sys, "platform", "darwin")
-    text = "this is not Linux: children of nodes that leave their process group outlive a killed run"
+    text = "the system call prctl of Linux is not to be had: children of nodes may outlive a killed run"
     assert (check_processes().level, check_processes().text) == (NOTE, text)
 
 
@@ -166,9 +162,9 @@ def test_modules_that_are_compiled_again_and_again(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     text = "PYTHONDONTWRITEBYTECODE is set, and nothing is compiled: each start compiles all modules again"
     assert (check_bytecode().level, check_bytecode().text) == (NOTE, text)
-    assert check_bytecode().advice.startswith(f"compile them once: {sys.executable} -m compileall -q ")
+    assert f"compile them once: {sys.executable} -m compileall -q " in check_bytecode().advice
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    assert "cannot keep compiled modules in" in check_bytecode().text
+    assert check_bytecode().text.startswith("Python cannot write to ")
 
 
 def test_imports_that_take_long_or_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +271,7 @@ def test_a_folder_without_locks_is_a_problem(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(fcntl, "flock", lambda file, kind: None)  # everybody gets it
     found = check_disk(tmp_path, "the work folder", table)[0]
     what = "locks (two processes hold one at once) do not work there: runs may disturb each other"
-    assert (found.level, found.text) == (PROBLEM, f"{tmp_path} (ext4): {what}")
+    assert (found.level, found.text.partition("; ")[2]) == (PROBLEM, what)
 
     def refuse(file: object, kind: int) -> None:
         raise OSError(38, "Function not implemented")

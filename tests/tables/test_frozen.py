@@ -285,9 +285,6 @@ TABLES: dict[str, pa.Table] = {
     "no columns": pa.table({"x": [1, 2]}).select([]),
     "dictionaries": column_of(dictionary([0, 1], ["a", "b"]), dictionary([0, None], ["b"])),
     "nested dictionaries": column_of(*[pa.array([[w]], pa.list_(dictionary([0], ["a"]).type)) for w in "xyx"]),
-    "dictionaries of lists": column_of(dictionary([0, 1], [[1], [2]]), dictionary([1, None, 0], [[3], [2]])),
-    "dictionaries of structs": column_of(dictionary([0], [{"a": 1}]), dictionary([0], [{"a": 2}])),
-    "dictionaries with nulls": column_of(dictionary([0, 1], ["a", None]), dictionary([0, 1], [None, "c"])),
     "sparse unions": column_of(
         *[pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([i])]) for i in range(3)]
     ),
@@ -322,11 +319,10 @@ def test_all_readers_see_the_same(tmp_path: Path, name: str, batches: bool) -> N
     assert found["worker"][2] == seen(table)[2]
 
 
-def test_a_dictionary_that_chunks_share_is_kept_once() -> None:
-    chunks = dictionary([0, 1], ["a", None]), dictionary([0], ["b"]), dictionary([1, 0], ["a", None])
-    column = with_one_dictionary_each(column_of(*chunks))["x"]
-    assert [chunk.dictionary.to_pylist() for chunk in column.chunks] == [["a", None, "b"]] * 3
-    assert column.to_pylist() == ["a", None, "b", None, "a"]
+def test_dictionaries_with_nulls_that_differ_are_an_error_of_the_node() -> None:
+    chunks = dictionary([0, 1], ["a", None]), dictionary([0], ["b"])
+    with pytest.raises(FormatError, match="decode it, or give all chunks the same dictionary"):
+        with_one_dictionary_each(column_of(*chunks))
 
 
 SLICES: dict[str, tuple[pa.Array, Callable[[Any], Any]]] = {

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from nfrun.core.text import escape_controls
 from nfrun.system.logs.node_logs import Logs
@@ -124,39 +124,29 @@ class _Bytes(io.RawIOBase):
             return len(view)
 
 
-class InputRouter(PrintRouter):
+class InputRouter:
     """Stands in for `sys.stdin` while nodes run: attempts find it empty, and the program reads it as before."""
+
+    def __init__(self) -> None:
+        self._replaced: Any = sys.stdin
 
     def install(self, fallback: TextIO | None, *, in_use: bool) -> None:
         """Replace `sys.stdin`. A `fallback` is for prints only."""
-        super().install(None, in_use=in_use)
-        self.encoding = getattr(self.fallback, "encoding", None) or "utf-8"
+        if not in_use and sys.stdin is not self:
+            self._replaced = sys.stdin
+        sys.stdin = cast("TextIO", self)
 
-    def _source(self) -> TextIO:
-        return _nothing() if current_attempt.get() or self.fallback is None else self.fallback
+    def remove(self, *, has_detached: bool) -> None:
+        """Put the replaced stream back, unless code of a node still runs."""
+        if sys.stdin in (self, None) and not has_detached:
+            sys.stdin = self._replaced
 
-    @property
-    def buffer(self) -> Any:
-        """The binary stream behind it."""
-        return self._source().buffer
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the stream that is read here."""
+        return getattr(_nothing() if current_attempt.get() or self._replaced is None else self._replaced, name)
 
-    def fileno(self) -> int:
-        return self._source().fileno()
-
-    def isatty(self) -> bool:
-        return self._source().isatty()
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def read(self, size: int | None = -1) -> str:
-        return self._source().read(-1 if size is None else size)
-
-    def readline(self, size: int = -1) -> str:  # type: ignore[override]
-        return self._source().readline(size)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.readline, "")
 
 
 class _Children:
@@ -199,7 +189,7 @@ def _nothing() -> TextIO:
 _ROUTERS = (
     PrintRouter("stdout", sys.stdout),
     PrintRouter("stderr", sys.stderr),
-    InputRouter("stdin", sys.stdin),
+    InputRouter(),
     _Children(),
 )
 
