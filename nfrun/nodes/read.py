@@ -26,7 +26,7 @@ from nfrun.system.std_streams import named_descriptor
 from nfrun.tables import formats
 from nfrun.tables.contracts.type_names import OTHERS, instead_of, parse_type
 from nfrun.tables.csv_options import ASIDE, BAD_ROWS, CSV_OPTIONS, REJECTED, CsvOptions, wrong_option
-from nfrun.tables.local_files import local_source
+from nfrun.tables.formats import folder_hint, local_source, resolve_files
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
@@ -109,8 +109,6 @@ def _is_by_file(node: NodeSpec) -> bool:
 
 
 def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
-    from nfrun.tables.local_files import folder_hint, resolve_files
-
     if has_expression(node.body) or node.continue_on_error:
         return
     source = local_source(node.body)
@@ -192,8 +190,6 @@ def run(context: NodeContext) -> Mapping[str, Any]:
 
 def _footers(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
     """Return the files that say which columns the table has; none if these may be written, or are many."""
-    from nfrun.tables.local_files import resolve_files
-
     if node.types or node.upstream or has_expression(node.body) or not _has_local_source(node):
         return {}
     given = node.with_.get("format")
@@ -259,8 +255,6 @@ def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
 
 def _files(node: NodeSpec, folder: Path) -> Mapping[str, Path] | None:
     """Return the files of the source, None for a URI. Where there are none, the source itself is a missing file."""
-    from nfrun.tables.local_files import resolve_files
-
     if node.types:
         return files_in(node, folder)
     try:

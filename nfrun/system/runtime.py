@@ -14,9 +14,6 @@ from pathlib import Path
 _BUSY = 1.5  # processes that want a core, per core
 _GC_THRESHOLD = 10_000  # new objects between two collections of the youngest generation
 _MANY_OBJECTS = 5_000  # fewer new objects are scanned faster than all frozen ones are counted
-_MOUNTED = "sys/fs/cgroup"
-_OF_PROCESS = "proc/self/cgroup"
-_UNLIMITED = 1 << 60  # bytes; version 1 says the largest number of pages for no limit
 _CLONE_FS = 0x200  # of the system call `unshare`
 
 
@@ -155,94 +152,78 @@ def process_began() -> float:
 
 # ------------------------------------------------------------------ the control groups of Linux, as of a container
 
+# Of version 2: those of version 1 are not looked at.
+
 
 def cpu_quota(root: str = "") -> float | None:
     """Return how many cores' worth of time this process and those beside it may use; None without a limit."""
     found = []
-    for folder in _folders("cpu", root):
+    for folder in _folders(root):
         with suppress(OSError, ValueError):  # the file says "max" if there is no limit
             quota, period = map(int, _read(folder, "cpu.max").split())
             found.append(quota / period)
-        with suppress(OSError, ValueError):
-            quota, period = (int(_read(folder, f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
-            found += [quota / period] if quota > 0 else []
     return min(found, default=None)
 
 
 def memory_limit(root: str = "") -> int | None:
     """Return how many bytes this process and those beside it may use; None without a limit."""
     found = []
-    for folder in _folders("memory", root):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            with suppress(OSError, ValueError):
-                found.append(int(_read(folder, name)))
-    return min([limit for limit in found if limit < _UNLIMITED], default=None)
+    for folder in _folders(root):
+        with suppress(OSError, ValueError):
+            found.append(int(_read(folder, "memory.max")))
+    return min(found, default=None)
 
 
 def memory_left(root: str = "") -> int | None:
     """Return how many bytes of the limit are not used; None without a limit. Cached files do not count as used."""
     left = []
-    for folder in _folders("memory", root):
-        for most, used, cached in (
-            ("memory.max", "memory.current", "inactive_file"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-        ):
-            with suppress(OSError, ValueError, KeyError):
-                limit = int(_read(folder, most))
-                files = int(dict(line.split() for line in _read(folder, "memory.stat").splitlines())[cached])
-                left += [limit - int(_read(folder, used)) + files] if limit < _UNLIMITED else []
+    for folder in _folders(root):
+        with suppress(OSError, ValueError, KeyError):
+            used = int(_read(folder, "memory.current")) - _numbers(folder, "memory.stat")["inactive_file"]
+            left.append(int(_read(folder, "memory.max")) - used)
     return min(left, default=None)
 
 
 def memory_kills(root: str = "") -> int:
     """Return how many processes of this group the system has ended because its memory ran out."""
-
-    def kills(text: str) -> int:
-        return int(dict(line.split() for line in text.splitlines())["oom_kill"])
-
-    own = next(iter(_folders("memory", root)), None)
-    for name in ("memory.events", "memory.oom_control"):
-        with suppress(OSError, ValueError, KeyError):
-            if own is not None:
-                return kills(_read(own, name))
+    with suppress(OSError, ValueError, LookupError):
+        return _numbers(_folders(root)[0], "memory.events")["oom_kill"]
     return 0
 
 
 def processes_left(root: str = "") -> int | None:
     """Return how many more processes and threads may be started here; None without a limit."""
     left = []
-    for folder in _folders("pids", root):
+    for folder in _folders(root):
         with suppress(OSError, ValueError):
             left.append(int(_read(folder, "pids.max")) - int(_read(folder, "pids.current")))
     return min(left, default=None)
 
 
 @cache
-def _folders(controller: str, root: str) -> tuple[str, ...]:
+def _folders(root: str) -> tuple[Path, ...]:
     """Return the folders of the groups with this process, the innermost first. All limits on the way count.
 
     In a container the path may be one of the machine outside: then only the outermost folder is there. Runs ask a few
     times, so it is found once.
     """
-    found: dict[str, None] = {}
-    with suppress(OSError, ValueError):
-        for line in Path(f"{root}/{_OF_PROCESS}").read_text(encoding="utf-8").splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers and controller not in controllers.split(","):
-                continue
-            for mounted in (controller, controllers) if controllers else ("unified", ""):
-                top = f"{root}/{_MOUNTED}/{mounted}".rstrip("/")
-                inner = path.strip("/")
-                while inner:
-                    found[f"{top}/{inner}"] = None
-                    inner = inner.rpartition("/")[0]
-                found[top] = None
-    return tuple([folder for folder in found if Path(folder).is_dir()])
+    top = Path(f"{root}/sys/fs/cgroup")
+    with suppress(OSError):
+        for line in Path(f"{root}/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            if line.startswith("0::"):
+                inner = top / line[3:].strip("/")
+                return tuple([each for each in (inner, *inner.parents) if each.is_relative_to(top) and each.is_dir()])
+    return ()
 
 
-def _read(folder: str, name: str) -> str:
+def _read(folder: Path, name: str) -> str:
     """Return the content of a file of a group. Raises OSError."""
-    return Path(folder, name).read_text(encoding="utf-8")
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _numbers(folder: Path, name: str) -> dict[str, int]:
+    """Return the numbers in such a file by their names. Raises OSError, ValueError."""
+    return {key: int(number) for key, number in (line.split() for line in _read(folder, name).splitlines())}
 
 
 # ------------------------------------------------------------------ the working directory

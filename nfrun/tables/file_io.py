@@ -35,9 +35,10 @@ from nfrun.tables.formats import (
     delimiter_of,
     endings,
     format_of,
+    local_source,
+    resolve_files,
 )
 from nfrun.tables.json_values import encode_line, in_range, is_bytes, json_form, json_values
-from nfrun.tables.local_files import local_source, resolve_files
 from nfrun.tables.partitions import Partitions, partitions_of
 from nfrun.tables.plain_arrays import held_type, is_text
 from nfrun.tables.stored_form import with_plain_words

@@ -24,7 +24,7 @@ from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import replace
 from nfrun.system.checksums import FileLook, bytes_checksum, file_checksum, text_checksum
 from nfrun.system.os_errors import reason
-from nfrun.tables.formats import FormatError, format_of
+from nfrun.tables.formats import FormatError, format_of, local_source
 from nfrun.tables.ipc import schema_line
 from nfrun.tables.stored_form import registered_schema
 
@@ -104,7 +104,6 @@ def open_files(
     if others or (format or format_of(source) or SCANNED[0]) not in SCANNED:
         return None
     from nfrun.tables.file_io import file_shape, input_files, selected_schema  # few runs need it
-    from nfrun.tables.local_files import local_source
     from nfrun.tables.partitions import partitions_of
 
     files = input_files(source, base)

@@ -40,8 +40,8 @@ def to_json(table: pa.Table) -> str:
     """Return the table as a JSON document. `from_json` restores a table with the same types and the same digest.
 
     `schema` is the serialized Arrow schema in base64; `rows` is the number of rows; `columns` has a list of values for
-    each column. Times are numbers since the epoch, decimals text. A column without an exact JSON form (bytes, one with
-    NaN or infinity, a map, a union or another rare type) is one string: its Arrow IPC stream in base64.
+    each column. A column without an exact JSON form (times, decimals, bytes, dictionaries, one with NaN or infinity) is
+    one string: its Arrow IPC stream in base64.
     """
     schema = base64.b64encode(table.schema.serialize()).decode()
     columns = ",".join(_column(table, i) for i in range(table.num_columns))
@@ -59,14 +59,12 @@ def from_json(text: str) -> pa.Table:
 
 
 def _column(table: pa.Table, index: int) -> str:
-    column = table.column(index)
-    carrier = _carrier(column.type)
+    alone = table.select([index])
     # ValueError: NaN or infinity, a struct with two fields of the same name, or a string that is not UTF-8.
     with suppress(ValueError):
-        if carrier is not None:
-            return encode_json((column if carrier == column.type else column.cast(carrier)).to_pylist())
+        if _is_plain(alone.schema.types[0]):
+            return encode_json(alone.column(0).to_pylist())
     sink = pa.BufferOutputStream()
-    alone = pa.Table.from_arrays([column], schema=pa.schema([table.schema.field(index)]))
     with pa.ipc.new_stream(sink, alone.schema) as writer:
         writer.write_table(alone)
     return f'"{base64.b64encode(sink.getvalue()).decode()}"'
@@ -75,21 +73,7 @@ def _column(table: pa.Table, index: int) -> str:
 def _array(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
     if isinstance(values, str):
         return pa.ipc.open_stream(base64.b64decode(values)).read_all().column(0)
-    carrier = _carrier(kind)
-    array = pa.array(values, carrier)
-    return array if carrier == kind else array.cast(kind)
-
-
-def _carrier(kind: pa.DataType) -> pa.DataType | None:
-    """Return a type whose values JSON can represent and that casts to `kind` and back without loss, or None."""
-    if pt.is_date32(kind) or pt.is_time32(kind):
-        return pa.int32()
-    if pt.is_temporal(kind) and not pt.is_interval(kind):
-        return pa.int64()
-    if pt.is_decimal(kind) and kind.scale >= 0:
-        return pa.string()
-    words = pt.is_dictionary(kind) and (pt.is_string(kind.value_type) or pt.is_large_string(kind.value_type))
-    return kind if words or _is_plain(kind) else None
+    return pa.array(values, kind)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

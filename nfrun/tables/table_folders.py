@@ -17,8 +17,7 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
 from nfrun.system.atomic_folders import put_in_place, staged_folder, sync_folder
 from nfrun.tables.file_io import selected_columns, write_table
-from nfrun.tables.formats import FormatError
-from nfrun.tables.local_files import is_hidden
+from nfrun.tables.formats import FormatError, is_hidden
 from nfrun.tables.partitions import column_of, folder_name, texts_of, with_plain_columns
 
 MOST_PARTITIONS = 10_000
