@@ -76,16 +76,7 @@ def check_schema(document: Document, known: KnownChecks) -> Iterator[Problem]:
         return
     all_errors = _validator(document_schema("pipeline")).iter_errors(document.root)
     errors = islice((error for error in all_errors if not _is_unevaluated(error)), _MAX_ERRORS)
-    violations = [found for error in errors for found in _problems_of(error)]
-    cut: set[Keys] = set()  # texts that a comma cuts: each is one mistake
-    for found in _merge_unindented(document, violations):
-        if text := _text_before(document, found):
-            hint = f"put the value of '{text[-1]}' in quotes: without them it ends at a ',' inside {{ }}"
-            if text not in cut:
-                yield replace(found, hint=hint)
-            cut.add(text)
-        else:
-            yield found
+    yield from _merge_unindented(document, [found for error in errors for found in _problems_of(error)])
 
 
 def _is_unevaluated(error: ValidationError) -> bool:
@@ -148,14 +139,8 @@ def _problems_of(error: ValidationError) -> Iterator[Problem]:
 
 
 def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[Problem]:
-    """Yield a problem for each key that is not in `known`; a single one for a parameter with such keys only."""
-    unknown = [key for key in value if key not in known and not suggestions.is_stray_node(path, value, key)]
-    all_unknown = unknown == list(value) and not any(suggestions.meant(key, known) for key in unknown)
-    if all_unknown and len(path) == 2 and path[0] == "params":
-        what = f"{suggestions.name_of(path)} has none of {', '.join(known)}"
-        yield Problem(path, what, "a mapping as default is written default: {…}", about=UNKNOWN)
-        return
-    for key in unknown:
+    """Yield a problem for each key that is not in `known`."""
+    for key in [key for key in value if key not in known and not suggestions.is_stray_node(path, value, key)]:
         what = f"'{ellipsize(key)}' is not a key of {suggestions.place_of(path)}"
         if len(path) == 2 and path[0] == "profiles":
             what = f"a profile has no '{ellipsize(key)}'"
@@ -163,22 +148,6 @@ def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Ite
             what = f"there is no check '{ellipsize(key)}'"
         hint = suggestions.unknown_key(key, value[key], known, path)
         yield Problem((*path, key), what, hint, at_key=True, about=UNKNOWN)
-
-
-def _text_before(document: Document, found: Problem) -> Keys:
-    """Return the path of the text that goes on at an unknown key, as in `{sql: select a, b}`; () if none does."""
-    if found.about != UNKNOWN or found.hint.startswith("write a space"):
-        return ()
-    where = document.told(found).span
-    if not where.text[where.column - 1 + where.length :].lstrip().startswith((",", "}")):
-        return ()
-    parent = document.root
-    for step in found.path[:-1]:
-        parent = parent[step]
-    siblings = list(parent)
-    before = [key for key in siblings[: siblings.index(found.path[-1])] if parent[key] is not None]
-    is_text = before and parent[found.path[-1]] is None and isinstance(parent[before[-1]], str)
-    return (*found.path[:-1], before[-1]) if is_text else ()
 
 
 def _merge_unindented(document: Document, violations: list[Problem]) -> list[Problem]:

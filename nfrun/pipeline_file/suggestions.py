@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nfrun.core.output_types import FILE, FOLDER, TABLE
 from nfrun.core.pipeline import LAST_SECTIONS
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.registry import KINDS, written_kinds
 from nfrun.pipeline_file.yaml.document import Keys
 from nfrun.tables.formats import format_of
 
-# For each word of nfrun, the words that other tools use for it. Kinds of node have theirs in `Says.synonyms`.
+# For each key of a file, a node or a check, the words that other tools use for it. Kinds of node have theirs in
+# `Says.synonyms`. Messages about other mappings name all of their keys.
 _SYNONYMS = {
     "nodes": ("steps", "tasks", "jobs", "stages", "models", "flow", "dag", "ops"),
     "needs": ("depends_on", "depends", "dependencies", "dependency", "requires", "after", "upstream", "wait_for"),
@@ -27,16 +27,14 @@ _SYNONYMS = {
     "files": ("deps", "deps_files", "file_deps", "file_dep", "input_files", "sources", "watch", "paths"),
     "checks": ("tests", "test", "data_tests", "expectations", "assertions", "assert", "validations", "constraints"),
     "schema": ("dtypes", "types", "column_types"),
-    "not_null": ("notnull", "non_null", "required", "nonnull"),
-    "unique": ("primary_key", "distinct", "uniqueness"),
-    "enum": ("accepted_values", "isin", "is_in", "one_of", "allowed", "choices", "options", "values"),
+    "not_null": ("required",),
+    "unique": ("primary_key", "distinct"),
+    "enum": ("accepted_values", "isin", "is_in", "one_of", "allowed"),
     "range": ("between", "min_max", "in_range", "accepted_range"),
     "match": ("regex", "pattern", "matches", "like"),
     "references": ("relationships", "foreign_key", "relationship"),
     "fresh": ("freshness", "recency"),
     "rows": ("row_count", "count", "num_rows"),
-    "severity": ("level", "on_fail"),
-    "allow": ("error_if", "threshold", "tolerance", "mostly"),
     "retries": ("retry", "max_retries", "attempts"),
     "if": ("when", "condition", "only_if", "run_if", "enabled", "unless", "skip_if"),
     "continue_on_error": (
@@ -50,43 +48,10 @@ _SYNONYMS = {
     "description": ("desc", "doc", "docs", "help", "comment", "title"),
     "defaults": ("default_args", "config", "settings"),
     "profiles": ("profile", "environments", "targets"),
-    "jobs": ("slots", "parallelism", "max_parallel", "workers", "threads"),
-    "work": ("work_dir", "workdir", "folder"),
     "env": ("environment", "envs"),
     "timezone": ("tz", "time_zone", "zone"),
     "secrets": ("secret", "credentials", "sensitive"),
-    "resources": ("cpu", "cpus", "slots", "pool_slots"),
-    "max": ("count", "limit", "times", "attempts", "retries"),
-    "delay": ("wait", "interval", "retry_delay"),
-    "default": ("value",),
-    "help": ("description", "doc"),
-    "concat": ("concatenate", "union", "table", "append", "merge", "true"),
-    "dict": ("list", "map", "mapping", "files", "folder"),
-    "folder": ("dir", "directory", "dirs", "tree"),
-    "file": ("path", "binary", "blob", "bytes", "model", "artifact"),
-    "table": ("dataframe", "frame", "arrow", "df"),
-    "from": ("node", "ref", "source", "input", "of"),
-    "else": ("or", "otherwise", "default", "fallback"),
-    "optional": ("required", "allow_missing", "allow_absent"),
-    "where": ("filter", "pin", "select"),
-    "gather": ("collect", "combine", "reduce", "expand"),
-    "over": ("input", "items", "foreach", "for_each", "each", "table", "rows", "on", "data"),
-    "batch": ("batch_size", "batchsize", "size", "chunk", "chunks", "chunk_size", "chunksize", "n"),
-    "by": ("group_by", "groupby", "group", "groups", "key", "keys", "partition_by"),
-    "parts": ("partitions", "npartitions", "n_parts", "num_parts", "shards", "slices", "pieces", "splits"),
-    "keep": ("columns", "keep_columns", "select", "keep_cols"),
-    "explode": ("flatten", "flat", "flat_map", "flatmap", "unnest"),
-    "on_error": ("error", "errors", "on_failure", "on_fail", "onerror", "error_mode"),
-    "max_failed": ("max_errors", "max_failures", "max_failure", "tolerance", "error_rate", "allow", "max_error_rate"),
-    "reuse": ("cache", "cached", "resume", "memoize"),
-    "fail": ("raise", "stop", "abort", "strict", "error"),
-    "collect": ("skip", "ignore", "continue", "keep", "warn", "drop", "coerce"),
-    "string": ("str", "text", "date", "datetime"),
-    "integer": ("int",),
-    "number": ("float", "double", "decimal"),
-    "boolean": ("bool",),
-    "array": ("list", "sequence"),
-    "object": ("dict", "map", "mapping"),
+    "resources": ("cpu", "cpus", "pool_slots"),
 }
 
 _MAP_KEYS = (
@@ -102,7 +67,7 @@ _LIMITS = (
     *("rate_limit", "rate-limit", "ratelimit", "rate", "throttle", "rps", "max_active_tasks"),
 )
 KEYS = {
-    **dict.fromkeys(("include", "dask"), "nfrun cannot do that yet"),
+    "include": "nfrun cannot do that yet",
     **dict.fromkeys(
         _MATRIX_KEYS,
         "known values make a 'matrix': {fold: [0, 1, 2]}; for the rows of an input there is 'map': {over: rows}",
@@ -142,7 +107,6 @@ KEYS = {
     "secrets": "name them at the top of the file; a 'run' node gets one by its 'env'",
     "cache": "a node says it, or 'defaults' for all of them",
     "if": "a node says it",
-    "required": "a parameter without a default must be given",
     "version": "files of nfrun have no version",
     **dict.fromkeys(("kind", "type", "operator", "task"), f"the kind is a key: {', '.join(written_kinds())}"),
     "stage": "stages follow from 'inputs' and 'needs'",
@@ -150,21 +114,7 @@ KEYS = {
 # What nodes can have that run when all others have ended.
 LAST_KINDS = [name for name, kind in KINDS.items() if kind.runs.may_be_last]
 LAST_SETTINGS = ("if", "continue_on_error", "format", "retries", "timeout", "env", "description")
-_NOT_LAST = {
-    **dict.fromkeys(written_kinds(), f"only {', '.join(LAST_KINDS[:-1])} and {LAST_KINDS[-1]} nodes run at the end"),
-    "needs": "it runs when all else has ended, beside the others of its section",
-    "outputs": "nobody can read it: let it write a file",
-    **dict.fromkeys(("schema", "checks"), "nobody can read its output"),
-    "matrix": "it runs once",
-    "map": "it runs once",
-    "cache": "it runs in every run",
-    "files": "it runs in every run",
-    "packages": "it runs in every run",
-    "executor": "it runs on a thread or is a process of its own",
-}
 _AT_THE_END = frozenset(word for key in ("on_failure", "finally") for word in (key, *_SYNONYMS[key]))
-_GRAPH = ("nodes", "matrix", "inputs", "outputs", *LAST_SECTIONS, *written_kinds())
-_DEFAULTS = ("retries", "timeout", "executor", "cache", "continue_on_error", "resources", "format", "tags")
 _KIND_LATER = ("model", "http", "uses", "image", "container", "docker", "task", "operator", "kind")
 
 # What to do instead of naming a file here.
@@ -242,30 +192,20 @@ def place_of(path: Keys) -> str:
 
 def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     """Return the hint for an unknown key of the mapping at `path`, whose keys are `known`."""
-    if len(path) == 2 and path[0] in LAST_SECTIONS and key in _NOT_LAST:
-        return _NOT_LAST[key]
-    in_map, in_profile = len(path) > 2 and path[-1] == "map", len(path) == 2 and path[0] == "profiles"
-    if in_map and key in ("timeout", "retries", "resources", "executor"):
-        return "it stands at the node, beside 'map': each call has it"
-    if in_profile and key in _GRAPH:
-        return "what differs in the graph is an 'if' over a parameter"
-    if in_profile and key in _DEFAULTS:
-        return "it stands under 'defaults' of the profile"
-    if in_profile or in_map or (len(path) > 1 and path[-2] == "checks"):
-        if guess := meant(key, known):
-            return f"did you mean '{guess}'?"
-        if not in_map:
-            return f"there is {', '.join(known)}"
-    if len(path) == 2 and path[0] == "nodes" and key.lower() in _AT_THE_END:
+    is_node = len(path) == 2 and path[0] == "nodes"
+    if is_node and key.lower() in _AT_THE_END:
         return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
-    of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
-    if key in KEYS and (of_node_or_file if key != "required" else path[:1] == ("params",)):
+    if key in KEYS and (is_node or (not path and key not in _KIND_LATER)):
         return KEYS[key]
+    if len(path) == 2 and path[0] in ("profiles", *LAST_SECTIONS) and key in node_keys():
+        return f"there is {', '.join(known)}"
     word, colon, rest = key.partition(":")
     if colon and word in known:
         return f"write a space after the ':', as in '{word}: {ellipsize(rest.strip() or '…')}'"
     if guess := meant(key, known):
         return f"did you mean '{guess}'?"
+    if value is None and " " in key:
+        return "a text with a ',' needs quotes inside { }"
     if not path and isinstance(value, dict) and any(kind in value for kind in written_kinds()):
         return "if this is a node, indent it below 'nodes'"
     if len(known) <= _MOST_KEYS:
@@ -281,14 +221,12 @@ def means_map(key: str) -> bool:
 
 def other_value(value: str, choices: Iterable[str]) -> str:
     """Return the hint for a text that is none of the choices."""
-    guess = closest_match(value, choices) or meant(value, choices)
-    return f"did you mean '{guess}'?" if guess else KEYS.get(value, "")
+    guess = closest_match(value, choices)
+    return f"did you mean '{guess}'?" if guess else ""
 
 
 def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
     """Return the hint for a value of the wrong type."""
-    if path and re.fullmatch(r"[\w-]+:\{.*", str(path[-1]), re.DOTALL):
-        return "write a space after the ':'"
     if isinstance(value, str) and schema["type"] == "object" and (key := re.match(r"[a-z_]+:(?=\S)", value)):
         word = key[0][:-1]
         if len(path) == 2 and path[0] == "nodes" and word not in node_keys() and not meant(word, node_keys()):
@@ -302,9 +240,6 @@ def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
         return "a node is no list: remove the '- '"
     if isinstance(value, dict) and "from" in value and path[2:3] == ("inputs",) and path[-1] != "else":
         return f"give it a name: inputs: {{{ellipsize(str(value['from']))}: {ellipsize(_flow(value), 100)}}}"
-    are_references = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
-    if are_references and len(path) == 4 and path[2] == "inputs":
-        return f"did you mean inputs: {ellipsize(_flow(value), 100)}?"
     if isinstance(value, str) and schema["type"] != "string" and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
         return "remove the quotes"
     if isinstance(value, bool | int | float) and schema["type"] == "string" and schema.get("pattern", r"\S") == r"\S":
@@ -321,45 +256,21 @@ def example(path: Keys, schema: Mapping[str, Any]) -> str:
 
 def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
     """Return the hint for a text that does not match the schema's pattern: a correction, or else its message."""
-    pattern = re.compile(schema["pattern"])
-    if len(path) > 3 and path[2] == "outputs" and isinstance(path[3], str):  # a type
-        guess = meant(value, (TABLE, FILE, FOLDER))
-        return f"did you mean '{guess}'?" if guess else str(schema["patternErrorMessage"])
     key = str(path[-2] if isinstance(path[-1], int) and len(path) > 1 else path[-1])
-    fits = next((text for text in _candidates(key, value) if text != value and pattern.search(text)), None)
-    instead = FILE_HINTS.get(str(path[2])) if len(path) > 2 and looks_like_file(value) else None
-    if fits and not instead:
-        return f"did you mean '{ellipsize(fits)}'?"
-    if instead:
+    if len(path) > 2 and looks_like_file(value) and (instead := FILE_HINTS.get(str(path[2]))):
         return instead
+    corrections = KINDS[key].says.corrections(value) if key in KINDS else ()
+    likely = (value.strip(), *corrections, *([value.partition(".")[0]] if key == "needs" else []))
+    fits = next((text for text in likely if text != value and re.search(schema["pattern"], text)), None)
     parts = re.split(r"[,\s]+", value.strip(" ,[]"))
-    if key in ("inputs", "needs") and len(parts) > 1 and all(map(pattern.search, parts)):
+    if key in ("inputs", "needs") and len(parts) > 1 and all(re.search(schema["pattern"], part) for part in parts):
         return f"did you mean [{ellipsize(', '.join(parts))}]?"
-    return str(schema.get("patternErrorMessage", ""))
+    return f"did you mean '{ellipsize(fits)}'?" if fits else str(schema.get("patternErrorMessage", ""))
 
 
 def looks_like_file(text: str) -> bool:
     """Return whether a text is rather the name of a file than a reference."""
     return "/" in text or format_of(text) is not None or text.endswith((".py", ".sql", ".sh", ".json", ".txt"))
-
-
-def _candidates(key: str, value: str) -> Iterator[str]:
-    """Yield possible corrections of a text, the likeliest first."""
-    yield value.strip()
-    if key in KINDS:
-        yield from KINDS[key].says.corrections(value)
-    elif key == "needs":
-        yield value.partition(".")[0]
-    elif size := re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kKmMgGtT])(i?)[bB]?\s*", value):
-        letter = size[2].lower() if size[2] in "kK" and not size[3] else size[2].upper()
-        yield f"{size[1]}{letter}{size[3]}B"
-    elif rate := re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?k?)\s*(?:/|per )\s*(s|m|h)[a-z]*\s*", value):
-        yield f"{rate[1]}/{'min' if rate[2] == 'm' else rate[2]}"
-    elif duration := re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*", value):
-        unit = duration[2].lower()
-        number = duration[1] if duration[1][0] != "." else f"0{duration[1]}"
-        if not unit.startswith("mo"):
-            yield number + ("ms" if unit in ("ms", "msec") or unit.startswith("mil") else unit[:1] or "s")
 
 
 def is_node_key(path: Keys) -> bool:

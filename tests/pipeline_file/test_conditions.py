@@ -110,7 +110,8 @@ def test_wrong_settings(tmp_path: Path, setting: str) -> None:
         ),
         (
             "defaults: {if: true}\nnodes: {a: {run: x}}\n",
-            "1:12: 'if' is not a key of 'defaults' (a node says it)",
+            "1:12: 'if' is not a key of 'defaults' (there is retries, timeout, executor, cache, continue_on_error, "
+            "resources, env, format, tags)",
         ),
     ],
 )

@@ -43,25 +43,21 @@ finally:
     assert bound(tmp_path, text.replace("[a, off]", "{a: off}")).finally_["stop"].inputs == (), "it is disabled"
 
 
+THERE = "(there is python, run, use, inputs, with, if, continue_on_error, format, retries, timeout, env, description)"
 WRONG = {
     "finally: {a: {run: x}}": "5:11: there is a node 'a' already (line 3) (rename one)",
     "finally: {A: {run: x}}": "5:11: 'A' differs from 'a' (line 3) only in case (files would clash on some systems: "
     "rename one)",
-    "finally: {s: {sql: select 1}}": "5:15: 'sql' is not a key of a node under 'finally' (only python, run and use nodes run "
-    "at the end)",
-    "finally: {s: {read: x.csv}}": "5:15: 'read' is not a key of a node under 'finally' (only python, run and use nodes run "
-    "at the end)",
+    "finally: {s: {sql: select 1}}": f"5:15: 'sql' is not a key of a node under 'finally' {THERE}",
+    "finally: {s: {read: x.csv}}": f"5:15: 'read' is not a key of a node under 'finally' {THERE}",
     "finally: {s: {}}": "5:11: node 's' has no kind (give it one of python, run, use)",
     "finally: {s: {run: x, python: steps:f}}": "5:23: node 's' has 2 kinds: run, python (a node is one of them; make it "
     "several nodes)",
-    "finally: {s: {run: x, needs: a}}": "5:23: 'needs' is not a key of a node under 'finally' (it runs when all else has "
-    "ended, beside the others of its section)",
-    "finally: {s: {run: x, outputs: [o]}}": "5:23: 'outputs' is not a key of a node under 'finally' (nobody can read it: "
-    "let it write a file)",
-    "finally: {s: {run: x, matrix: m}}": "5:23: 'matrix' is not a key of a node under 'finally' (it runs once)",
-    "finally: {s: {run: x, cache: false}}": "5:23: 'cache' is not a key of a node under 'finally' (it runs in every run)",
-    "finally: {s: {run: x, executor: process}}": "5:23: 'executor' is not a key of a node under 'finally' (it runs on a "
-    "thread or is a process of its own)",
+    "finally: {s: {run: x, needs: a}}": f"5:23: 'needs' is not a key of a node under 'finally' {THERE}",
+    "finally: {s: {run: x, outputs: [o]}}": f"5:23: 'outputs' is not a key of a node under 'finally' {THERE}",
+    "finally: {s: {run: x, matrix: m}}": f"5:23: 'matrix' is not a key of a node under 'finally' {THERE}",
+    "finally: {s: {run: x, cache: false}}": f"5:23: 'cache' is not a key of a node under 'finally' {THERE}",
+    "finally: {s: {run: x, executor: process}}": f"5:23: 'executor' is not a key of a node under 'finally' {THERE}",
     "finally: {s: {run: x, time_limit: 5s}}": "5:23: 'time_limit' is not a key of a node under 'finally' (did you mean "
     "'timeout'?)",
     "finally: {s: {run: x, inputs: b}}": "5:31: node 's' reads 'b', which is not defined (there is 'a', 'c')",
@@ -85,10 +81,8 @@ WRONG = {
     "finaly: {s: {run: x}}": "5:1: 'finaly' is not a key of a pipeline file (did you mean 'finally'?)",
     "always: {s: {run: x}}": "5:1: 'always' is not a key of a pipeline file (did you mean 'finally'?)",
     "teardown: {s: {run: x}}": "5:1: 'teardown' is not a key of a pipeline file (did you mean 'finally'?)",
-    "on_failure: {s: {run: x, needs: a}}": "5:26: 'needs' is not a key of a node under 'on_failure' (it runs when all "
-    "else has ended, beside the others of its section)",
-    "on_failure: {s: {write: x.csv}}": "5:18: 'write' is not a key of a node under 'on_failure' (only python, run and use nodes "
-    "run at the end)",
+    "on_failure: {s: {run: x, needs: a}}": f"5:26: 'needs' is not a key of a node under 'on_failure' {THERE}",
+    "on_failure: {s: {write: x.csv}}": f"5:18: 'write' is not a key of a node under 'on_failure' {THERE}",
     "on_failure: {a: {run: x}}": "5:14: there is a node 'a' already (line 3) (rename one)",
     "on_failure: {s: {run: x}}\nfinally: {s: {run: x}}": "6:11: there is a node 's' already (line 5) (rename one)",
     "on_failure: notify": "5:13: 'on_failure' must be a mapping, not 'notify' (for example on_failure: {tell: {run: "
@@ -99,8 +93,8 @@ WRONG = {
     'write "$NFRUN_WITH_name": values are never pasted into a script)',
     "on_failure: {s: {python: 'steps:f', format: csv}}": "5:37: 'format' is what a shell script reads and writes; only a "
     "'run' node has it (remove it)",
-    "on_failure: {s: {run: x, uses: y}}": "5:26: 'uses' is not a key of a node under 'on_failure' (a plug-in "
-    "is 'use: NAME', another pipeline 'pipeline: other.yaml'; of actions there is none)",
+    "on_failure: {s: {run: x, uses: y}}": "5:26: 'uses' is not a key of a node under 'on_failure' (did you "
+    "mean 'use'?)",
     "on_failure: {s: {run: x, inputs: s}}": "5:34: node 's' reads itself (a node reads the outputs of others)",
     "on_error: {s: {run: x}}": "5:1: 'on_error' is not a key of a pipeline file (did you mean 'on_failure'?)",
     "on_failures: {s: {run: x}}": "5:1: 'on_failures' is not a key of a pipeline file (did you mean 'on_failure'?)",

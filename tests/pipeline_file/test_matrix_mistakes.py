@@ -444,7 +444,7 @@ nodes:
 --
 p.yaml:4:45: 'gather' must be one of concat, dict, not 'list'
     4 |   b: {run: x, inputs: {a: {from: a, gather: list}}}
-      |                                             ^^^^ did you mean 'dict'?
+      |                                             ^^^^
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
@@ -828,7 +828,7 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:58: 'where' is not a key of 'v'
     1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: u, where: {u: a1}}}
-      |                                                          ^^^^^ it stands in an input: inputs: {name: {from: node, gather: concat}}
+      |                                                          ^^^^^ there is files, rows, id, of
 
 matrix: {v: {of: u}, u: [{id: a1, v: a}, {id: a2, v: b}]}
 nodes: {a: {matrix: v, run: x}}
@@ -1140,7 +1140,7 @@ nodes:
 --
 p.yaml:6:37: 'or' is not a key of 'a'
     6 |   b: {run: x, inputs: {a: {from: a, or: c}}}
-      |                                     ^^ did you mean 'else'?
+      |                                     ^^ there is from, where, gather, columns, optional, else
 
 matrix: {f: [1]}
 nodes:
@@ -1173,7 +1173,7 @@ nodes:
 --
 p.yaml:6:37: 'required' is not a key of 'a'
     6 |   b: {run: x, inputs: {a: {from: a, required: false}}}
-      |                                     ^^^^^^^^ did you mean 'optional'?
+      |                                     ^^^^^^^^ there is from, where, gather, columns, optional, else
 
 matrix: {f: [1]}
 nodes:

@@ -80,10 +80,10 @@ WRONG = {
     'params: {source: "${{ env.X }}"}': "3:21: an expression is not evaluated here (a parameter has a plain value; put "
     "the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', "
     "'cache', 'map', 'read' or 'write')",
-    "nodes: {}": "3:3: a profile has no 'nodes' (what differs in the graph is an 'if' over a parameter)",
-    "matrix: {a: [1]}": "3:3: a profile has no 'matrix' (what differs in the graph is an 'if' over a parameter)",
-    "retries: 3": "3:3: a profile has no 'retries' (it stands under 'defaults' of the profile)",
-    "slots: 3": "3:3: a profile has no 'slots' (did you mean 'jobs'?)",
+    "nodes: {}": "3:3: a profile has no 'nodes' (there is params, env, defaults, jobs, work, resources)",
+    "matrix: {a: [1]}": "3:3: a profile has no 'matrix' (there is params, env, defaults, jobs, work, resources)",
+    "retries: 3": "3:3: a profile has no 'retries' (there is params, env, defaults, jobs, work, resources)",
+    "slots: 3": "3:3: a profile has no 'slots' (there is params, env, defaults, jobs, work, resources)",
     "name: x": "3:3: a profile has no 'name' (there is params, env, defaults, jobs, work, resources)",
     "jobs: 0": "3:9: 'jobs' must be at least 1, not 0",
     "jobs: auto": "3:9: 'jobs' must be a whole number, not 'auto' (for example jobs: 16)",

@@ -228,7 +228,7 @@ p.yaml:5:23: 'inputs' cannot be 'data/a.csv'
 
 p.yaml:5:24: an item of 'inputs' must be a string, not a mapping
     5 |   b: {run: x, inputs: [{table: a}]}
-      |                        ^^^^^^^^^^ did you mean inputs: {table: a}?
+      |                        ^^^^^^^^^^ write node, or node.output
 
 p.yaml:5:24: an item of 'inputs' must be a string, not 3
     5 |   b: {run: x, inputs: [3]}
@@ -304,11 +304,11 @@ p.yaml:5:28: 'q' is no type of output
 
 p.yaml:5:28: 'dir' is no type of output
     5 |   b: {run: x, outputs: {p: dir}}
-      |                            ^^^ did you mean 'folder'?
+      |                            ^^^ there is table, file, folder, or an ending such as .pkl
 
 p.yaml:5:35: 'out/x.csv' is no type of output
     5 |   b: {run: x, outputs: {p: {type: out/x.csv}}}
-      |                                   ^^^^^^^^^ there is table, file, folder, or an ending such as .pkl
+      |                                   ^^^^^^^^^ these are names; 'outputs: {name: file}' hands a file on, and a 'write' node writes one
 
 p.yaml:5:29: 'typ' is not a key of 'p'
     5 |   b: {run: x, outputs: {p: {typ: file}}}
@@ -408,7 +408,7 @@ p.yaml:5:33: 'dealy' is not a key of 'retries'
 
 p.yaml:5:40: 'delay' cannot be '1 sec'
     5 |   b: {run: x, retries: {max: 3, delay: 1 sec}}
-      |                                        ^^^^^ did you mean '1s'?
+      |                                        ^^^^^ write 200ms, 30s, 10m, 1.5h, or a number of seconds
 
 p.yaml:5:40: 'delay' must be at least 0, not -1
     5 |   b: {run: x, retries: {max: 3, delay: -1}}
@@ -430,9 +430,12 @@ p.yaml:5:30: 'max' must be a whole number, not '3'
     5 |   b: {run: x, retries: {max: '3'}}
       |                              ^^^ remove the quotes
 
+p.yaml:5:24: 'retries' needs 'max'
+    5 |   b: {run: x, retries: {count: 3}}
+      |                        ^^^^^^^^^^ for example retries: {max: 3, delay: 1s}
 p.yaml:5:25: 'count' is not a key of 'retries'
     5 |   b: {run: x, retries: {count: 3}}
-      |                         ^^^^^ did you mean 'max'?
+      |                         ^^^^^ there is max, delay, backoff, max_delay, jitter
 
 p.yaml:5:30: 'max' must be at most 100, not 101
     5 |   b: {run: x, retries: {max: 101}}
@@ -464,15 +467,15 @@ p.yaml:5:24: 'timeout' cannot be '0.0h'
 
 p.yaml:5:24: 'timeout' cannot be '30 sec'
     5 |   b: {run: x, timeout: 30 sec}
-      |                        ^^^^^^ did you mean '30s'?
+      |                        ^^^^^^ write 200ms, 30s, 10m, 1.5h, or a number of seconds
 
 p.yaml:5:24: 'timeout' cannot be '5 minutes'
     5 |   b: {run: x, timeout: 5 minutes}
-      |                        ^^^^^^^^^ did you mean '5m'?
+      |                        ^^^^^^^^^ write 200ms, 30s, 10m, 1.5h, or a number of seconds
 
 p.yaml:5:24: 'timeout' cannot be '30S'
     5 |   b: {run: x, timeout: 30S}
-      |                        ^^^ did you mean '30s'?
+      |                        ^^^ write 200ms, 30s, 10m, 1.5h, or a number of seconds
 
 p.yaml:5:24: 'timeout' cannot be '1h30m'
     5 |   b: {run: x, timeout: 1h30m}
@@ -480,7 +483,7 @@ p.yaml:5:24: 'timeout' cannot be '1h30m'
 
 p.yaml:5:24: 'timeout' cannot be '30'
     5 |   b: {run: x, timeout: '30'}
-      |                        ^^^^ did you mean '30s'?
+      |                        ^^^^ write 200ms, 30s, 10m, 1.5h, or a number of seconds
 
 p.yaml:5:24: 'timeout' must be a string or a number, not true
     5 |   b: {run: x, timeout: true}
@@ -508,7 +511,7 @@ p.yaml:5:24: 'timeout' cannot be 'PT5M'
 
 p.yaml:5:24: 'timeout' cannot be '.5s'
     5 |   b: {run: x, timeout: .5s}
-      |                        ^^^ did you mean '0.5s'?
+      |                        ^^^ write 200ms, 30s, 10m, 1.5h, or a number of seconds
 
 p.yaml:5:24: 'timeout' cannot be '1 month'
     5 |   b: {run: x, timeout: 1 month}
@@ -620,7 +623,7 @@ p.yaml:5:25: 'executor' must be one of thread, process, auto, not true
 
 p.yaml:5:25: 'executor' must be one of thread, process, auto, not 'dask'
     5 |   b: {run: x, executor: dask}
-      |                         ^^^^ nfrun cannot do that yet
+      |                         ^^^^
 
 p.yaml:5:25: 'executor' must be one of thread, process, auto, not 'threads'
     5 |   b: {run: x, executor: threads}
@@ -879,11 +882,11 @@ p.yaml:1:20: 'type' must be one of string, integer, number, boolean, array, obje
 
 p.yaml:1:20: 'type' must be one of string, integer, number, boolean, array, object, not 'float'
     1 | params: {x: {type: float}}
-      |                    ^^^^^ did you mean 'number'?
+      |                    ^^^^^
 
 p.yaml:1:20: 'type' must be one of string, integer, number, boolean, array, object, not 'date'
     1 | params: {x: {type: date, default: 2024-01-01}}
-      |                    ^^^^ did you mean 'string'?
+      |                    ^^^^
 
 p.yaml:1:20: 'type' must be one of string, integer, number, boolean, array, object, not a list
     1 | params: {x: {type: [string, integer]}}
@@ -903,23 +906,26 @@ p.yaml:1:32: 'help' must be a string, not 3
 
 p.yaml:1:26: 'required' is not a key of a parameter
     1 | params: {x: {default: 1, required: true}}
-      |                          ^^^^^^^^ a parameter without a default must be given
+      |                          ^^^^^^^^ there is type, default, enum, help
 
 p.yaml:1:26: 'description' is not a key of a parameter
     1 | params: {x: {default: 1, description: x}}
-      |                          ^^^^^^^^^^^ did you mean 'help'?
+      |                          ^^^^^^^^^^^ there is type, default, enum, help
 
 p.yaml:1:26: 'choices' is not a key of a parameter
     1 | params: {x: {default: 1, choices: [1]}}
-      |                          ^^^^^^^ did you mean 'enum'?
+      |                          ^^^^^^^ there is type, default, enum, help
 
 p.yaml:1:14: 'value' is not a key of a parameter
     1 | params: {x: {value: 1}}
-      |              ^^^^^ did you mean 'default'?
+      |              ^^^^^ there is type, default, enum, help
 
-p.yaml:1:13: parameter 'x' has none of type, default, enum, help
+p.yaml:1:14: 'p' is not a key of a parameter
     1 | params: {x: {p: 1, q: 2}}
-      |             ^^^^^^^^^^^^ a mapping as default is written default: {…}
+      |              ^ there is type, default, enum, help
+p.yaml:1:20: 'q' is not a key of a parameter
+    1 | params: {x: {p: 1, q: 2}}
+      |                    ^ there is type, default, enum, help
 
 p.yaml:1:1: 'env' is empty
     1 | env:
@@ -967,7 +973,7 @@ p.yaml:1:12: 'with' is not a key of 'defaults'
 
 p.yaml:1:21: 'timeout' cannot be '5 minutes'
     1 | defaults: {timeout: 5 minutes}
-      |                     ^^^^^^^^^ did you mean '5m'?
+      |                     ^^^^^^^^^ write 200ms, 30s, 10m, 1.5h, or a number of seconds
 
 p.yaml:1:21: variable 'A' must be a string, a number or true or false, not a list
     1 | defaults: {env: {A: [1]}}

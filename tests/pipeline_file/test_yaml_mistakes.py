@@ -13,7 +13,7 @@ SPACE = "a tab where YAML needs spaces|use spaces to indent and to separate"
 COLON = "a ': ' inside a value|put the whole value in quotes"
 EXPRESSION = 'an expression in { } or [ ] without quotes|put the whole value in quotes: "${{ … }}"'
 MORE = "more text after the end of a value|put the whole value in quotes; inside '…' write '' for a quote"
-COMMA = "is not a key of a node|put the value of '{}' in quotes: without them it ends at a ',' inside {{ }}"
+COMMA = "is not a key of a node|a text with a ',' needs quotes inside { }"
 
 # The lines of a node, and the place, message and hint. The node begins in line 2.
 MISTAKES = [
@@ -23,8 +23,7 @@ MISTAKES = [
     ("a: {run: x needs: y}", f"2:19: {COLON}; if 'needs' is a key, write a ',' before it"),
     ("a: {run: x; needs: y}", f"2:20: {COLON}; if 'needs' is a key, write a ',' before it"),
     ("a: {python: steps: f}", f"2:20: {COLON}; if 'steps' is a key, write a ',' before it"),
-    ("a: {sql: select a, b from t}", f"2:22: 'b from t' {COMMA.format('sql')}"),
-    ("a: {sql: select a, b, c from t}", f"2:22: 'b' {COMMA.format('sql')}"),
+    ("a: {sql: select a, b from t}", f"2:22: 'b from t' {COMMA}"),
     ("a: {read: ${{ params.f }}}", f"2:13: {EXPRESSION}"),
     ("a: {read: data/${{ params.f }}.csv, needs: x}", f"2:18: {EXPRESSION}"),
     ("a: {run: x, with: {y: ${{ params.y }}}}", f"2:25: {EXPRESSION}"),
@@ -44,7 +43,6 @@ MISTAKES = [
      "|close it with '}'; ' #' starts a comment: a text that has it needs quotes"),
     ("a: {run:x}", "2:7: 'run:x' is not a key of a node|write a space after the ':', as in 'run: x'"),
     ("a: {run: x, needs:y}", "2:15: 'needs:y' is not a key of a node|write a space after the ':', as in 'needs: y'"),
-    ("a:{run: x}", "2:11: node 'a:{run' must be a mapping, not 'x}'|write a space after the ':'"),
     ("a: {run: {{ params.x }}}",
      "2:13: '{{' starts a mapping inside a mapping|put the whole value in quotes: \"{{ … }}\""),
     ("a: {run: x} needs: y", f"2:15: {MORE}"),
