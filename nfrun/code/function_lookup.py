@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from nfrun.code.missing_imports import missing_at_import, shown_file
-from nfrun.code.module_finder import OURS, find_module
+from nfrun.code.missing_imports import shown_file
+from nfrun.code.module_finder import OURS, find_module, is_installed
 from nfrun.code.signatures import ClassSignature, ModuleNames, Signature, module_from_json, to_json
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, frozen, mutable
 from nfrun.system.checksums import bytes_checksum
 
+_MANY = 100  # modules whose imports are followed
 PROGRAM = "__program__"  # the module of functions that a program gives as objects: no file has one of this name
 
 
@@ -96,9 +99,7 @@ class FunctionLookup:
         if module == PROGRAM and function in self.given:
             return self.given[function]
         if key not in self._found:
-            if module not in self._modules:
-                self._modules[module] = self._read(module)
-            read = self._modules[module]
+            read = self._module(module)
             if isinstance(read, LookupResult):
                 self._modules[module] = LookupResult() if read.unreadable else read
                 return read
@@ -125,10 +126,50 @@ class FunctionLookup:
         """
         if module not in self._loaded and module != PROGRAM:
             self._loaded.add(module)
-            for missing in missing_at_import(module, self.folder, self.base):
-                if missing not in self._loaded:
+            for missing in self._packages_at_import(module):
+                if missing not in self._loaded and find_module(missing[0], self.folder) is None:
                     self._loaded.add(missing)
                     yield missing
+
+    def installed_at_import(self, module: str) -> list[str]:
+        """Return the installed packages without which a module cannot be loaded."""
+        found = dict.fromkeys(top for top, _ in self._packages_at_import(module) if top not in sys.stdlib_module_names)
+        return [top for top in found if find_module(top, self.folder) is not None]
+
+    def _packages_at_import(self, module: str) -> list[tuple[str, str]]:
+        """Return the packages from elsewhere that a module imports whenever it is loaded, each with `file:line`.
+
+        Follows imports among the project's modules beside the pipeline. Returns nothing if the code may change how
+        modules are found.
+        """
+        found: dict[tuple[str, str], str] = {}
+        left, seen = [module], set[str]()
+        while left and len(seen) < _MANY:
+            for name in accumulate(left.pop(0).split("."), "{}.{}".format):
+                read = self._module(name) if name not in seen and self._is_beside(name) else None
+                seen.add(name)
+                if not isinstance(read, ModuleNames):
+                    continue
+                if read.loads is None:
+                    return []
+                for imported, line in read.loads:
+                    top = imported.partition(".")[0]
+                    if not any(os.access(self.folder / file, os.F_OK) for file in (top, f"{top}.py")):
+                        found.setdefault((top, read.file), f"{read.file}:{line}")
+                    elif imported not in seen:
+                        left.append(imported)
+        return [(top, where) for (top, _), where in found.items()]
+
+    def _is_beside(self, module: str) -> bool:
+        """Return whether the source of a module lies beside the pipeline."""
+        spec = find_module(module, self.folder)
+        file = Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+        return file is not None and file.is_relative_to(self.folder) and not is_installed(file, self.folder)
+
+    def _module(self, module: str) -> ModuleNames | LookupResult:
+        if module not in self._modules:
+            self._modules[module] = self._read(module)
+        return self._modules[module]
 
     def _read(self, module: str) -> ModuleNames | LookupResult:
         spec = find_module(module, self.folder)

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import ast
 import io
-import textwrap
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
-from nfrun.code.bindings import symbols_of
+from nfrun.code.bindings import always_imported, symbols_of
 from nfrun.code.signatures import ClassSignature, ModuleNames, Signature
 
 _DATACLASS = ("dataclass", "define", "frozen", "mutable")  # decorators that make `__init__` of the fields
 _DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
+# What may let Python find other modules than now.
+_FINDERS = (
+    *(b"sys.path", b"sys.meta_path", b"sys.modules", b"from sys import", b"importlib", b"addsitedir", b"import_hook"),
+    *(b"pyximport", b"cppimport", b"jpype", b"jnius", b"import clr", b"gi.repository"),
+)
 _TREES: dict[str, tuple[bytes, ast.Module]] = {}  # of files that were checked, with their sources
 _FILTERING = threading.Lock()  # the warnings of this process
 
@@ -36,7 +39,14 @@ def read_names(data: bytes, origin: str, file: str, package: str) -> ModuleNames
         tree = ast.parse(_decoded(data), origin)
         compile(tree, origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
         _TREES[origin] = data, tree
-        return _module(tree, file, package)
+        module = _module(tree, file, package)
+        module.loads = None if finds_modules_itself(data) else [*always_imported(tree.body, package)]
+        return module
+
+
+def finds_modules_itself(source: bytes) -> bool:
+    """Return whether code may change how modules are found."""
+    return any(word in source for word in _FINDERS)
 
 
 @contextmanager
@@ -119,29 +129,7 @@ def signature_of(function: Function, file: str, *, is_method: bool = False) -> S
         takes_kwargs=arguments.kwarg is not None,
         is_async=isinstance(function, ast.AsyncFunctionDef),
         annotations={name: ast.unparse(a.annotation) for name, a in annotated if a.annotation is not None},
-        unreturned=_unreturned(function),
     )
-
-
-def unreturned_by(function: Any) -> str:
-    """Return the local variable that a loaded function without `return` sets in its last statement, "" if none."""
-    import inspect
-
-    try:
-        tree = parse(textwrap.dedent(inspect.getsource(function)).encode())
-    except (OSError, TypeError, SyntaxError, ValueError):  # its source is not there, or is part of a line
-        return ""
-    found = tree.body[0]
-    return _unreturned(found) if isinstance(found, Function) and not found.decorator_list else ""
-
-
-def _unreturned(function: Function) -> str:
-    """Return the local variable that a function without `return` sets in its last statement, "" if it does not."""
-    last = function.body[-1]
-    targets = last.targets if isinstance(last, ast.Assign) else [last.target] if isinstance(last, ast.AnnAssign) else []
-    names = [target.id for target in targets if isinstance(target, ast.Name)]
-    gives = (ast.Return, ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal)
-    return names[0] if names and not any(isinstance(part, gives) for part in ast.walk(function)) else ""
 
 
 def class_signature(found: ast.ClassDef, file: str, known: Mapping[str, ClassSignature]) -> ClassSignature:

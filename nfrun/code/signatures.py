@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.pipeline import NOTHING
@@ -19,7 +19,7 @@ class Signature:
 
     `required` are those of `names` without a default. `positional_only` are the positional-only parameters without a
     default, which cannot be passed by keyword. `annotations` has the texts of annotations by parameter; that of
-    `**more` is under `**more`. `unreturned` is the variable that it sets at its end, if it returns nothing.
+    `**more` is under `**more`.
     """
 
     where: str
@@ -29,7 +29,6 @@ class Signature:
     takes_kwargs: bool = False
     is_async: bool = False
     annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    unreturned: str = ""
 
 
 @frozen
@@ -52,6 +51,8 @@ class ModuleNames:
     A function has no signature if several definitions give the name. Of those in `decorated` the run may show another.
     `imported` are those of `others` that `import` statements bind: most are modules, so no hint names them.
     `from_others` has for what `from … import` binds the module and the name in it.
+    `loads` are the modules that it imports whenever it is loaded, with the lines; None if it may change how modules are
+    found.
     `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
     `setattr()` or `exec()`.
     """
@@ -64,6 +65,7 @@ class ModuleNames:
     imported: set[str] = field(default_factory=set)
     from_others: dict[str, tuple[str, str]] = field(default_factory=dict)
     dynamic: bool = False
+    loads: Sequence[tuple[str, int]] | None = ()
 
 
 def to_json(found: Any) -> Any:
@@ -77,7 +79,7 @@ def to_json(found: Any) -> Any:
 
 def module_from_json(saved: list[Any]) -> ModuleNames:
     """Return the names of a module that `to_json` has returned as JSON."""
-    file, functions, decorated, classes, others, imported, from_others, dynamic = saved
+    file, functions, decorated, classes, others, imported, from_others, dynamic, loads = saved
     signatures = {
         name: ClassSignature(where, _signature(init), _signature(call), is_whole)
         for name, (where, init, call, is_whole) in classes.items()
@@ -91,6 +93,7 @@ def module_from_json(saved: list[Any]) -> ModuleNames:
         set(imported),
         {name: (module, inner) for name, (module, inner) in from_others.items()},
         dynamic,
+        None if loads is None else [(name, line) for name, line in loads],
     )
 
 

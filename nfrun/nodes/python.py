@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import PROGRAM, FunctionLookup
-from nfrun.code.missing_imports import import_hint, packages_at_import
+from nfrun.code.missing_imports import import_hint
 from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.output_types import TABLE
@@ -59,9 +59,6 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
         yield from check_class(node, function, found.class_)
     elif found.signature is not None:
         yield from check_arguments(node, function, found.signature, given_by(node))
-        if node.inputs and (name := found.signature.unreturned):
-            what = f"{function}() sets '{name}' at its end and has no 'return' ({found.signature.where})"
-            yield Problem(("python",), what, f"did you forget 'return {name}'?", is_warning=True)
 
 
 def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
@@ -80,18 +77,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     with bound(context, loaded, tables) as function:
         context.begin(imported=loaded.is_new)
         result = awaited(context, function())
-        if result is None and node.inputs:
-            _tell_unreturned(context, loaded.function)
         return _outputs(context, result, tables)
-
-
-def _tell_unreturned(context: NodeContext, function: Any) -> None:
-    """Tell in the log if a function that has returned None sets a variable at its end, which it may have forgotten."""
-    from nfrun.code.names_reader import unreturned_by
-
-    if name := unreturned_by(function):
-        what = f"the function sets '{name}' at its end and has no 'return'"
-        context.log("warning", f"{what}: did you forget 'return {name}'?")
 
 
 def call_check(context: NodeContext, table: Any) -> Any:
@@ -352,7 +338,7 @@ PYTHON = Kind(
         key=_key_inputs,
         is_current=lambda node, code: code.is_current(*node.body.split(":")),
         imports=lambda node, code: (PROGRAM,) if _is_given(node) else code.installed_imports(*node.body.split(":")),
-        needed_modules=lambda node, folder: packages_at_import(node.body.partition(":")[0], folder),
+        needed_modules=lambda node, folder: FunctionLookup(folder).installed_at_import(node.body.partition(":")[0]),
         facts=_code_facts,
         reached=lambda node, code: code.reached(*node.body.split(":")),
         may_share_memory=lambda node, code: _is_given(node) or not code.imports_only(_IMMUTABLE, *node.body.split(":")),

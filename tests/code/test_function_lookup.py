@@ -42,7 +42,6 @@ def find_function(folder: Path, source: str, function: str = "f") -> LookupResul
             "def f(a: 'list[str]', b: x.Y = 1): ...",
             Signature("steps.py:1", ("a", "b"), ("a",), annotations={"a": "'list[str]'", "b": "x.Y"}),
         ),
-        ("def f(a):\n    b = a", Signature("steps.py:1", ("a",), ("a",), unreturned="b")),
         ("def f(a):\n    if a: return\n    b: int = a", Signature("steps.py:1", ("a",), ("a",))),
         ("def f(a):\n    global b\n    b = a", Signature("steps.py:1", ("a",), ("a",))),
         ("def f(a):\n    a.b = a[0] = 1", Signature("steps.py:1", ("a",), ("a",))),

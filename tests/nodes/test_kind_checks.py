@@ -9,7 +9,6 @@ import pytest
 
 from nfrun.core.errors import SpecError, render_all
 from nfrun.pipeline_file.loader import read_pipeline
-from nfrun.pipeline_file.validate import validate_file
 
 STEPS = """\
 def load(): ...
@@ -597,15 +596,3 @@ def test_two_nodes_that_write_one_file() -> None:
         "  b: {write: '${{ env.F }}', inputs: a}", "  c: {write: '${{ env.F }}', inputs: a}"
     )
     assert diagnostics_of("  b: {write: '${{ env.F }}', inputs: a}", "  c: {write: '${{ env.G }}', inputs: a}") == ""
-
-
-def test_a_return_that_may_be_forgotten_is_a_warning(tmp_path: Path) -> None:
-    (tmp_path / "steps.py").write_text("def big(a):\n    found = a.slice(1)\n")
-    file = tmp_path / "p.yaml"
-    file.write_text(
-        "nodes:\n  a: {run: x}\n  b: {python: steps:big, inputs: a}\n  c: {python: steps:big, with: {a: 1}}\n"
-    )
-    warnings: list[str] = []
-    validate_file(file, lambda found: warnings.append(found.message + ": " + found.hint))
-    told = "big() sets 'found' at its end and has no 'return' (steps.py:1)"
-    assert warnings == [f"{told}: did you forget 'return found'?"]

@@ -251,15 +251,6 @@ def test_none_is_an_error_if_the_output_has_a_reader(trial: Trial) -> None:
     assert failure.message == "it returned None, but other nodes read 'node.a'"
 
 
-def test_a_return_that_may_be_forgotten_is_told(trial: Trial) -> None:
-    trial.python("def f(t):\n    print(t)", {"t": NUMBERS})
-    trial.python("def f(t):\n    if t: return\n    big = t", {"t": NUMBERS})
-    assert [line for level, line in trial.logged if level == "warning"] == []
-    trial.python("def f(t):\n    big = t", {"t": NUMBERS})
-    told = "the function sets 'big' at its end and has no 'return': did you forget 'return big'?"
-    assert trial.logged[-1] == ("warning", told)
-
-
 def test_several_outputs(trial: Trial) -> None:
     outcome = trial.python("def f(): return {'b': {'n': 2}, 'a': {'n': 1}}", outputs=("a", "b"))
     assert {k: t.to_pylist() for k, t in trial.tables(outcome).items()} == {"node.a": [{"n": 1}], "node.b": [{"n": 2}]}
