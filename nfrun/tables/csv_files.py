@@ -47,7 +47,6 @@ def read_csv(
     `null_values` replaces all of that. Bad rows that are put aside go to `rejected`.
     """
     try:
-        _read_header(source)
         table, bad = _read_rows(source, columns, types)
         _check_utf8(table, source.open, types)
     except UnicodeDecodeError as error:
@@ -91,18 +90,6 @@ def _without_bad_values(
             column = converted(table.column(name), types[name], options)
             table = table.set_column(table.schema.get_field_index(name), pa.field(name, column.type), column)
     return finished(table, options, types), bad
-
-
-def _read_header(source: CsvSource) -> None:
-    """Have the names in the header read first, but for one that is too long."""
-    try:
-        source.names()
-    except (pa.ArrowInvalid, ValueError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise
-        if "Empty CSV" in str(error):
-            source.check_quotes()
-            raise
 
 
 def _check_utf8(table: pa.Table, open_file: Open, types: Types) -> None:
@@ -264,27 +251,22 @@ def _read_csv(
         return source.read(convert)
     except pa.ArrowInvalid as error:
         message = source.column_name(str(error))
-        raise pa.ArrowInvalid(f"{message}{_other_delimiter(message, source)}") from error
+        found = _other_delimiter(source.names) if "Expected 1 columns" in message else ""
+        hint = f" (its header has {found!r}: with: {{delimiter: {json.dumps(found)}}})" if found else ""
+        raise pa.ArrowInvalid(f"{message}{hint}") from error
 
 
-def _other_delimiter(message: str, source: CsvSource) -> str:
-    """Return how to read a file with rows of several values whose header is one name with another delimiter."""
-    try:
-        names = source.names() if "Expected 1 columns" in message else []
-    except (pa.ArrowException, ValueError, OSError):
-        return ""
-    found = next((other for other in _DELIMITERS if len(names) == 1 and other in names[0]), "")
-    return f" (its header has {found!r}: with: {{delimiter: {json.dumps(found)}}})" if found else ""
+def _other_delimiter(names: Sequence[str]) -> str:
+    """Return the delimiter that a header of one name seems to have, "" if it has none."""
+    return next((other for other in _DELIMITERS if len(names) == 1 and other in names[0]), "")
 
 
 def warnings(table: pa.Table, options: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is told of a table whose header seems to be one of another delimiter, or a row."""
     names = [name for name in table.schema.names if name != FILE_NAME]
-    if "delimiter" not in options and len(names) == 1:
-        found = next((other for other in _DELIMITERS[:-1] if other in names[0]), "")
+    if "delimiter" not in options and (found := _other_delimiter(names)):
         how = f"'with: {{delimiter: {json.dumps(found)}}}' makes several of it"
-        if found:
-            yield f"the table has one column, '{ellipsize(names[0])}': {how}"
+        yield f"the table has one column, '{ellipsize(names[0])}': {how}"
     if "header" not in options and (value := _value_in_header(table)):
         told = f"the first row looks like data, not like the names of columns: '{ellipsize(value, 40)}'"
         how = "'header: false' reads it as a row, 'header: [a, b]' names the columns, and 'header: true' is silent"

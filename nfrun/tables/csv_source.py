@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -21,7 +21,7 @@ from nfrun.tables.csv_options import ASIDE, FAIL, CsvOptions
 from nfrun.tables.plain_arrays import held_type
 from nfrun.tables.text_files import BLOCK, Open, growing
 
-_LONGEST_HEADER = 1 << 16  # bytes of a CSV file that are read for its header alone
+_HEADER_BLOCK, _LONGEST_HEADER = 1 << 16, 1 << 20  # bytes of a CSV file that are read for its header alone
 _LINE_END = re.compile(rb"(?<=[^\r\n])(?:\r\n?|\n)")
 _ANY_LINE_END = re.compile(rb"\r\n?|\n")
 _END = "\x1eend of the file\x1e"
@@ -45,42 +45,48 @@ class CsvSource:
 
     def __init__(self, open_file: Open, options: CsvOptions, delimiter: str, name: str = "") -> None:
         self.open, self.options, self.delimiter, self._name = open_file, options, delimiter, name
-        self._names = list(options.header) if isinstance(options.header, Sequence) else None
         self._bad: dict[str, str] = {}  # what is wrong by the text of a row
 
     # -- the header ------------------------------------------------------------------------------------------------
 
+    @cached_property
     def names(self) -> Sequence[str]:
-        """Return the names of the columns, of which only the beginning of the file is read.
+        """The names of the columns, of which only the beginning of the file is read.
 
-        Raises ArrowInvalid or ValueError where the header cannot be read, as if it is longer than 64 KB.
+        Raises ArrowInvalid or ValueError where the header cannot be read, as if it is longer than 1 MB.
         """
-        if self._names is None:
-            from pyarrow import csv
+        from pyarrow import csv
 
-            start = b""
-            with self.open() as stream:
-                for block in self._blocks(stream, _LONGEST_HEADER):
-                    start += block.to_pybytes()
-                    if len(start) >= _LONGEST_HEADER:
-                        break
-            quote = self.options.quote.encode()
-            ends = [found.end() for found in _LINE_END.finditer(start)]
-            whole = next((end for end in ends if not quote or start.count(quote, 0, end) % 2 == 0), None)
-            if whole is None and len(start) >= _LONGEST_HEADER:
-                raise ValueError("the header is too long")
-            options = csv.ReadOptions(use_threads=False, autogenerate_column_names=not self.options.header)
-            first = start[:whole] if whole or not start else start + b"\n"
-            table = csv.read_csv(pa.BufferReader(first), options, self._parse_options())
-            self._names = table.schema.names
-        return self._names
+        if isinstance(self.options.header, Sequence):
+            return list(self.options.header)
+        start, whole = b"", None
+        quote = self.options.quote.encode()
+        with self.open() as stream:
+            for block in self._blocks(stream, _HEADER_BLOCK, is_header=True):
+                start += block.to_pybytes()
+                ends = (found.end() for found in _LINE_END.finditer(start))
+                whole = next((end for end in ends if not quote or start.count(quote, 0, end) % 2 == 0), None)
+                if whole is None and len(start) > _LONGEST_HEADER:
+                    self.check_quotes()
+                    raise ValueError("the header is longer than 1 MB")
+                if whole is not None:
+                    break
+        options = csv.ReadOptions(use_threads=False, autogenerate_column_names=not self.options.header)
+        try:
+            table = csv.read_csv(
+                pa.BufferReader(start[:whole] if whole or not start else start + b"\n"), options, self._parse_options()
+            )
+        except pa.ArrowInvalid:
+            self.check_quotes()
+            raise
+        return cast("Sequence[str]", table.schema.names)
 
     def column_name(self, message: str) -> str:
         """Return the message of an error with the name of its column, which Arrow counts from 0."""
         found = _COLUMN.match(message)
-        if found is None or self._names is None or int(found[1]) >= len(self._names):
+        if found is None or int(found[1]) >= len(self.names):
             return message
-        return f"column '{ellipsize(self._names[int(found[1])])}': {message[found.end() :]}"
+        return f"column '{ellipsize(self.names[int(found[1])])}': {message[found.end() :]}"
 
     # -- the rows --------------------------------------------------------------------------------------------------
 
@@ -109,7 +115,7 @@ class CsvSource:
     def _read(self, block: int, convert: Any, *, threads: bool = True) -> pa.Table:
         from pyarrow import csv
 
-        header, one = self.options.header, self._names is not None and len(self._names) == 1
+        header, one = self.options.header, len(self.names) == 1
         end = self.delimiter.join([_END] * (2 if one else 1))
         self._bad, ended = {}, []
 
@@ -133,10 +139,7 @@ class CsvSource:
             table = csv.read_csv(source, read, parse, convert)
         if not ended:
             self.check_quotes()
-            if one:
-                raise ValueError("the file was changed while it was read")
-            self._names = self._names or [""]  # its header was too long to be read alone
-            return self._read(block, convert, threads=threads)
+            raise ValueError("the file was changed while it was read")
         self._check_fields(table)
         if source.lines - table.num_rows > 1 + self.options.skip:  # some fields have several lines
             self._check_other_fields(convert)
@@ -154,7 +157,7 @@ class CsvSource:
             **more,
         )
 
-    def _blocks(self, stream: Any, size: int) -> Iterator[pa.Buffer]:
+    def _blocks(self, stream: Any, size: int, *, is_header: bool = False) -> Iterator[pa.Buffer]:
         """Yield the bytes of the file without comments, and without the lines before the header."""
         options = self.options
         if options.comment:
@@ -170,7 +173,7 @@ class CsvSource:
             if kept:
                 yield pa.py_buffer(b"".join(kept))
             return
-        one = options.header is True and self._names is not None and len(self._names) == 1
+        one = options.header is True and not is_header and len(self.names) == 1
         left = options.skip
         while len(block := stream.read_buffer(size)):
             if left or one:
@@ -208,7 +211,7 @@ class CsvSource:
         """Check the fields of the columns that are left out."""
         from pyarrow import csv
 
-        left = [name for name in dict.fromkeys(self._names or ()) if name not in convert.include_columns]
+        left = [name for name in dict.fromkeys(self.names) if name not in convert.include_columns]
         if left:
             types = dict.fromkeys((*left, *convert.include_columns), pa.binary())
             self._check_fields(self.read(csv.ConvertOptions(column_types=types)))
@@ -246,7 +249,7 @@ class CsvSource:
         if not (self._bad or wrong) or self.options.bad_rows != ASIDE:
             return
         row = -1 if self.options.header is True else 0
-        one = len(self._names or ()) == 1
+        one = len(self.names) == 1
         with self.open() as stream:
             for record in self._records(stream):
                 data = record.data.rstrip(b"\r\n")

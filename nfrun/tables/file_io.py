@@ -163,7 +163,7 @@ def csv_header(file: InputFile, options: CsvOptions) -> Sequence[str]:
     """Return the names of the columns of a CSV file, as `read_table` does. Raises FormatError, OSError."""
     with _reasons(f"{file.name} cannot be read as csv"):
         _check_beginning(file, "csv", options.encoding)
-        return _csv_source(file, options).names()
+        return _csv_source(file, options).names
 
 
 def _csv_source(file: InputFile, options: CsvOptions) -> CsvSource:
