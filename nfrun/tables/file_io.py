@@ -221,6 +221,9 @@ class _Sink(io.RawIOBase):
         self._stream = stream
         self._position = 0
 
+    def writable(self) -> bool:
+        return True
+
     def write(self, data: Any) -> int:
         self._stream.write(data)
         self._position += len(data)

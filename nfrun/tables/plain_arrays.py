@@ -108,14 +108,8 @@ def run_indices(array: pa.Array) -> pa.Array:
 
 
 def map_entries(array: pa.Array) -> pa.Array:
-    """Return a map array as a list array over the same buffers: maps have no kernels for lengths and values.
-
-    `array.view(...)` does not work: it gets the length of null children wrong, so reading them goes out of bounds.
-    """
-    fields = [array.type.key_field, array.type.item_field]
-    pairs = pa.StructArray.from_arrays([array.keys, array.items], fields=fields)
-    buffers = array.buffers()[:2]
-    return pa.Array.from_buffers(pa.list_(pairs.type), len(array), buffers, offset=array.offset, children=[pairs])
+    """Return a map array as a list array: maps have no kernels for lengths and values."""
+    return array.cast(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
 
 
 def valid_values(array: pa.Array) -> pa.Array:

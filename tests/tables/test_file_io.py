@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 import nfrun.tables.file_io
 import nfrun.tables.text_files
 from nfrun.tables.csv_options import CSV_OPTIONS, CsvOptions
-from nfrun.tables.file_io import read_table, write_as, write_table
+from nfrun.tables.file_io import read_table, write_as, write_stream, write_table
 from nfrun.tables.formats import FILE_FORMATS, FORMATS, READ_OPTIONS, FormatError, format_of
 
 QUICK = settings(
@@ -746,3 +746,15 @@ def test_a_time_without_a_text_is_not_written_to_csv(seconds: int, in_words: boo
     table = pa.table({"at": times.dictionary_encode() if in_words else times})
     with pytest.raises(ValueError, match=r"its column 'at' .*: Arrow has no text for such a year; make a text of it"):
         write_as("csv", table, pa.BufferOutputStream(), Path("a.csv"))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_table_is_written_to_a_pipe_as_to_a_file(tmp_path: Path, format: str) -> None:
+    table = pa.table({"a": [1, 2], "b": ["x", None]})
+    write_table(table, tmp_path / f"t.{format}")
+    code = "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, open(sys.argv[1], 'wb'))"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "piped")], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        write_stream(table, format, process.stdin)
+        process.stdin.close()
+    assert (tmp_path / "piped").read_bytes() == (tmp_path / f"t.{format}").read_bytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -17,11 +16,11 @@ from nfrun.tables.contracts.check_values import reference_of
 from nfrun.tables.contracts.column_types import matches
 from nfrun.tables.contracts.finding import EVIDENCE_ROWS, Finding
 from nfrun.tables.contracts.row_checks import (
-    PER_SECOND,
     LiteralError,
     Mask,
     null_count,
     null_rows,
+    per_second,
     rows_not_in,
     rows_outside,
     rows_that_agree,
@@ -32,7 +31,6 @@ from nfrun.tables.contracts.row_checks import (
 from nfrun.tables.contracts.type_names import OTHERS, parse_type
 from nfrun.tables.plain_arrays import held_type, plain_column
 
-_SLICE = 1 << 16  # rows
 _MOST_LISTED = 8  # columns, in a message
 
 
@@ -61,22 +59,12 @@ def rows_found(table: pa.Table, mask: Mask | None) -> Finding:
     failing = 0 if mask is None else pc.sum(mask).as_py() or 0
     if mask is None or not failing:
         return Finding(True, 0)
-    parts, left, place = [], EVIDENCE_ROWS, 0
-    while left > 0 and place < len(mask):  # in slices: most of a long table need not be copied
-        part = _filtered(table.slice(place, _SLICE), mask.slice(place, _SLICE)).slice(0, left)
-        parts.append(part)
-        left -= part.num_rows
-        place += _SLICE
-    return Finding(False, failing, pa.concat_tables(parts))
-
-
-def _filtered(table: pa.Table, mask: Mask) -> pa.Table:
-    """Return the rows of the mask, with columns in their plain form where Arrow cannot filter them as they are."""
+    rows = pc.indices_nonzero(mask).slice(0, EVIDENCE_ROWS)
     try:
-        return table.filter(mask)
-    except pa.ArrowNotImplementedError:
+        return Finding(False, failing, table.take(rows))
+    except pa.ArrowNotImplementedError:  # Arrow can take no rows of some encodings
         plain = {field.name: plain_column(table.column(i)) for i, field in enumerate(table.schema)}
-        return pa.table({name: column.filter(mask) for name, column in plain.items()})
+        return Finding(False, failing, pa.table(plain).take(rows))
 
 
 def column_of(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -173,29 +161,12 @@ def _fresh(value: Mapping[str, Any], table: pa.Table, started: float) -> Finding
         latest = pc.max(ticks(column)).as_py()
         if latest is None:
             return Finding(False, reason=f"'{name}' has no value")
-        seconds = latest * 86400 if pt.is_date32(column.type) else latest / PER_SECOND[_unit(column.type)]
+        seconds = latest / per_second(column.type)
         if started - seconds > to_seconds(age):
-            shown = f"{_moment(seconds)} (UTC), {_age(started - seconds)} before the start of the run"
-            return Finding(False, reason=f"the latest '{name}' is {shown}")
+            shown = pa.scalar(int(seconds), pa.timestamp("s")).cast(pa.string()).as_py()
+            what = f"the latest '{name}' is {shown} (UTC), more than {age} before the start of the run"
+            return Finding(False, reason=what)
     return Finding(True)
-
-
-def _unit(type_: pa.DataType) -> str:
-    return "ms" if pt.is_date64(type_) else type_.unit
-
-
-def _moment(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "seconds").removesuffix("+00:00")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:.0f} s since 1970"
-
-
-def _age(seconds: float) -> str:
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.1f}".removesuffix(".0") + f" {unit}"
-    return f"{seconds:.0f} s"
 
 
 # ------------------------------------------------------------------ schemas

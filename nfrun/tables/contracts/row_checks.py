@@ -17,7 +17,6 @@ from nfrun.system.units import to_seconds
 from nfrun.tables.plain_arrays import held_type, is_text, plain_column, wide_type
 
 Mask = Any  # a chunked array of bool without nulls: true where a row fails
-PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -39,6 +38,13 @@ def ticks(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def is_temporal(type_: pa.DataType) -> bool:
     """Return whether values are points or spans of time, which Arrow keeps as whole numbers."""
     return bool(pt.is_date(type_) or pt.is_time(type_) or pt.is_timestamp(type_) or pt.is_duration(type_))
+
+
+def per_second(type_: pa.DataType) -> Fraction:
+    """Return how many of the `ticks` of a type are a second."""
+    if pt.is_date(type_):
+        return Fraction(1, 86400) if pt.is_date32(type_) else Fraction(1000)
+    return Fraction({"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[type_.unit])
 
 
 def null_rows(column: pa.ChunkedArray) -> Mask:
@@ -235,18 +241,12 @@ def _number(value: Any, type_: pa.DataType) -> int | float:
 def _units(value: Any, type_: pa.DataType) -> Fraction | float:
     """Return the value as an exact number of the least units of the type, or an infinity."""
     if is_temporal(type_):
-        return _seconds(value, type_) * _per_second(type_)
+        return _seconds(value, type_) * per_second(type_)
     if not (pt.is_integer(type_) or pt.is_decimal(type_)) or math.isnan(_number(value, type_)):
         raise _unlike(value, type_)
     if value in (math.inf, -math.inf):
         return float(value)
     return Fraction(repr(value)) * Fraction(10) ** (type_.scale if pt.is_decimal(type_) else 0)
-
-
-def _per_second(type_: pa.DataType) -> Fraction:
-    if pt.is_date(type_):
-        return Fraction(1, 86400) if pt.is_date32(type_) else Fraction(1000)
-    return Fraction(PER_SECOND[type_.unit])
 
 
 def _seconds(value: Any, type_: pa.DataType) -> Fraction:
