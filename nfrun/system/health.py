@@ -8,11 +8,10 @@ import importlib.util
 import mmap
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
@@ -24,8 +23,6 @@ from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.mounts import mount_of
 from nfrun.system.native_threads import given_thread_variables
-from nfrun.system.processes.process_exit import LONGEST, is_too_long
-from nfrun.system.processes.process_tree import describe_exit, find_prctl
 from nfrun.system.runtime import (
     allowed_cores,
     available_memory,
@@ -41,16 +38,11 @@ _LITTLE_MEMORY = 1_000_000_000
 _FEW_FILES = 1024
 _FEW_PROCESSES = 64
 _MOST_LISTED = 4
-_IMPORT_SECONDS = 60.0
-_SLOW_IMPORT = 3.0
-
 _LITTLE_SPACE = 1_000_000_000
 _NO_SPACE = 50_000_000
 _FEW_INODES = 10_000
 _FILES = 20
 _SLOW_FILE = 0.01  # seconds; a local disk takes 0.0001
-_CLOCKS = 1.0  # seconds by which that of a file system may differ
-_TEMPORARY = "/tmp"
 _MAKE_ROOM = "make room: 'nfrun clean --cache-size 0' removes all tables that can be made again"
 _ELSEWHERE = "keep the runs on a local disk: --work DIR"
 
@@ -120,40 +112,6 @@ def check_limits() -> HealthCheck:
     )
 
 
-def check_processes() -> HealthCheck:
-    """Check whether the processes of a run can be kept together, so that none outlives it."""
-    if find_prctl() is not None:
-        return HealthCheck("processes", OK, "none outlives its run", "", {"kept_together": True})
-    text = "the system call prctl of Linux is not to be had: children of nodes may outlive a killed run"
-    return HealthCheck("processes", NOTE, text, "allow it, as in the seccomp profile", {"kept_together": False})
-
-
-def check_imports(packages: Sequence[str]) -> HealthCheck:
-    """Import packages, each in a Python of its own, and say how long it takes."""
-    taken: dict[str, float] = {}
-    for name in packages:
-        began = time.perf_counter()
-        if why := _import(name):
-            advice = f"install it again: {sys.executable} -m pip install --force-reinstall {name}"
-            return HealthCheck("imports", PROBLEM, f"{name} cannot be imported: {why}", advice, {"seconds": taken})
-        taken[name] = round(time.perf_counter() - began, 4)
-    text = ", ".join(f"{name} in {format_seconds(seconds)}" for name, seconds in taken.items())
-    is_slow = sum(taken.values()) >= _SLOW_IMPORT and not is_busy()
-    advice = "each start takes that long: is Python on a network file system, or does a virus scanner read it?"
-    return _check("imports", text, {"seconds": taken}, (is_slow, NOTE, "", advice))
-
-
-def _import(package: str) -> str:
-    """Import a package in a new Python. Returns why that failed, "" if it did not."""
-    command = [sys.executable, "-P", "-c", f"import {package}"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_IMPORT_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return f"it takes more than {_IMPORT_SECONDS:g} s"
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
-    return "" if done.returncode == 0 else [describe_exit(done.returncode), *lines][-1]
-
-
 def check_threads(environ: Mapping[str, str]) -> HealthCheck:
     """Check whether variables let native libraries start more threads than cores, in every node at once."""
     given = given_thread_variables(environ)
@@ -187,16 +145,12 @@ def check_bytecode() -> HealthCheck:
     return HealthCheck("bytecode", NOTE, text, advice, facts)
 
 
-# ------------------------------------------------------------------ file systems, temporary files and the clock
-
-
 @frozen
 class Trial:
-    """The result of using a folder. `seconds` is how long a small file takes, and `ahead` by how many seconds the
-    clock of the file system differs. `lacks` says what does not work there, "" if all does."""
+    """The result of using a folder. `seconds` is how long a small file takes. `lacks` says what does not work there,
+    "" if all does."""
 
     seconds: float
-    ahead: float
     lacks: str = ""
 
 
@@ -209,9 +163,7 @@ def try_folder(folder: Path) -> Trial:
             with atomic_write(place / str(number)) as name:
                 Path(name).write_bytes(b"x" * mmap.PAGESIZE)
         seconds = (time.perf_counter() - began) / _FILES
-        (place / "now").touch()
-        ahead = (place / "now").stat().st_mtime - time.time()
-        return Trial(seconds, ahead, _lacking(place / "0"))
+        return Trial(seconds, _lacking(place / "0"))
     finally:
         rmtree(place, ignore_errors=True)
 
@@ -232,8 +184,8 @@ def _lacking(file: Path) -> str:
     return ""
 
 
-def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo")) -> list[HealthCheck]:
-    """Check the file system of the folder in which `what` is, and its clock. It must exist."""
+def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo")) -> HealthCheck:
+    """Check the file system of the folder in which `what` is. It must exist."""
     mount = mount_of(folder, table)
     kind = mount.type or "a file system of unknown type"
     facts: dict[str, Any] = {"folder": str(folder), "type": mount.type, "mounted": mount.point}
@@ -246,7 +198,7 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
         text = f"{folder} ({kind}): {what} cannot be written there: {why}"
         do = {errno.ENOSPC: _MAKE_ROOM, errno.EDQUOT: _MAKE_ROOM, errno.EROFS: _ELSEWHERE}
         advice = do.get(error.errno or 0, f"let this user write there, or {_ELSEWHERE}")
-        return [HealthCheck("disk", PROBLEM, text, advice, facts)]
+        return HealthCheck("disk", PROBLEM, text, advice, facts)
     facts |= {"free": free, "inodes": inodes, "seconds_per_file": round(trial.seconds, 6)}
     text = f"{folder} ({kind}): {format_size(free)} free, a small file takes {format_seconds(trial.seconds)}"
     few = inodes if inodes is not None and inodes < _FEW_INODES else None
@@ -255,7 +207,7 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
     memory = "it is memory: tables take it from the nodes, and are gone when the machine starts again"
     layer = f"it goes with the container, and the next one runs all nodes: mount a volume at {folder}"
     remote = "; locks, renames and mapped files there are not those of a local disk"
-    disk = _check(
+    return _check(
         "disk",
         text,
         facts,
@@ -266,33 +218,4 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
         (trial.seconds > _SLOW_FILE and not is_busy(), NOTE, "", f"each node waits for several files: {_ELSEWHERE}"),
         (mount.is_memory, NOTE, "", memory),
         (mount.is_layer, NOTE, "", layer),
-    )
-    differs = abs(trial.ahead) > _CLOCKS
-    by = f"{format_seconds(abs(trial.ahead))} {'ahead of' if trial.ahead > 0 else 'behind'} " if differs else ""
-    clock = f"that of {folder} is {by}this machine's"
-    advice = "set both by NTP: until then large files are read again in each run"
-    return [disk, _check("clock", clock, {"ahead": round(trial.ahead, 3)}, (differs, NOTE, "", advice))]
-
-
-def check_temporary(environ: Mapping[str, str]) -> HealthCheck:
-    """Check the folder of temporary files, in which worker processes have their sockets."""
-    folder = Path(environ.get("TMPDIR") or _TEMPORARY)
-    try:
-        free = os.statvfs(folder)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        text = f"{folder} cannot be written: {error.strerror or error}"
-        return HealthCheck("temporary", PROBLEM, text, "set TMPDIR to a folder that can", {"folder": str(folder)})
-    size, is_long = free.f_bavail * free.f_frsize, is_too_long(str(folder))
-    text = f"{folder}: {format_size(size)} free"
-    if is_long:
-        text += f"; its path has more than {LONGEST} bytes, so that sockets of worker processes are in /tmp"
-    no_sockets = is_long and not os.access(_TEMPORARY, os.W_OK)
-    return _check(
-        "temporary",
-        text,
-        {"folder": str(folder), "free": size, "is_too_long": is_long},
-        (size < _NO_SPACE, PROBLEM, "", "make room, or set TMPDIR to another folder"),
-        (no_sockets, PROBLEM, "", "/tmp cannot be written: shorten TMPDIR"),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from nfrun.core.health import NOTE, OK, PROBLEM
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history.health import check_reuse, check_unseen, check_work_dir
 from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
-from nfrun.history.work_dir import SCRATCH, WorkDir, close_lock, lockers, new_run_id, open_lock
-from nfrun.session.health import check_clock
+from nfrun.history.work_dir import SCRATCH, WorkDir, close_lock, lockers, open_lock
 from nfrun.system.mounts import Mount
 
 
@@ -188,10 +186,3 @@ def test_what_is_not_seen_of_a_folder(tmp_path: Path, monkeypatch: pytest.Monkey
         "a large file open to write is not known"
     )
     assert found.advice == "run where the files are written, or give --verify; give --verify after such writes"
-
-
-def test_a_clock_that_was_set_back(work: WorkDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check_clock(work).level == OK
-    write_run(work, RunHeader(new_run_id(1), "p.yaml", 1, at=time.time() + 7200))
-    found = check_clock(work)
-    assert (found.level, found.text) == (NOTE, "the last run began 120 minutes after now: the clock was set back")
