@@ -255,7 +255,7 @@ SPELLINGS = [
     (
         "from sklearn import cluster\ndef f(): return cluster.KMeans(2)",
         "sklearn.cluster.KMeans",
-        "from sklearn import preprocessing\ndef f(): return preprocessing.StandardScaler()",
+        "from sklearn import metrics\ndef f(): return metrics.accuracy_score([1], [1])",
     ),
     (
         "from sklearn.svm import SVC\ndef f(): return SVC(random_state=None)",
@@ -265,7 +265,7 @@ SPELLINGS = [
     (
         "from sklearn.preprocessing import QuantileTransformer\ndef f(): return QuantileTransformer()",
         "sklearn.preprocessing.QuantileTransformer",
-        "from sklearn.linear_model import LinearRegression\ndef f(): return LinearRegression()",
+        "from sklearn.datasets import load_iris\ndef f(): return load_iris()",
     ),
     ("def f(df): return df.sample(5)", ".sample", "def f(df): return df.sample(5, random_state=1)"),
     (

@@ -11,9 +11,7 @@ import re
 from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
 
-from nfrun.code.bindings import binds
-from nfrun.code.facts.code_facts import CodeFact, CodeFacts
-from nfrun.code.facts.names import Names
+from nfrun.code.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 
 # -- queries -----------------------------------------------------------------------------------------------------------
 
@@ -75,6 +73,7 @@ _LOCAL = re.compile(
 # With the number of arguments; "-" where it is handed on.
 _LOCAL_CALL = re.compile(r"astimezone/.|timestamp/0|fromtimestamp/[-1]")
 _LOGS = frozenset(["echo", "debug", "info", "warning", "warn", "error", "exception", "critical"])
+
 _NAMES = re.compile(
     r"\b(?:now|utcnow|today|tomorrow|yesterday|\w*[tT]ime\w*|Period|\w*date_range|uuid\w*|secrets|\w*random|altzone"
     r"|daylight|tz\w+|gettz|duckdb)\b"
@@ -87,47 +86,46 @@ def may_be_timed(name: str) -> bool:
     return _NAMES.search(name) is not None
 
 
-def is_timed_text(text: str) -> bool:
-    """Return whether a text of a program may do so."""
-    return "local" in text or is_query(text)
+class Times:
+    """What one statement asks for the time, draws, and has of the local time zone.
 
-
-def time_in_code(body: ast.AST, names: Names, module: str, package: str, shown: str, *, prints: bool) -> CodeFacts:
-    """Return what Python code in a module asks for the time, draws, and has of the local time zone.
-
-    `shown` is the name of its file. `prints`: what goes to stdout is logged.
+    `StatementReader` gives it the names and texts in the statement.
     """
-    nodes = [*ast.walk(body)]
-    local_names = {name: names.imported(of) for node in nodes for name, of in binds(node, package) if of}
-    calls = {id(node.func): node for node in nodes if isinstance(node, ast.Call)}
-    docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
-    asked: list[CodeFact] = []
-    drawn: list[CodeFact] = []
-    local: list[CodeFact] = []
-    moments: dict[int, CodeFact] = {}  # by the id of the expression
-    for node in nodes:
-        where = f"{shown}:{getattr(node, 'lineno', 0)}"
-        if (text := _text(node)) and id(node) not in docs:
-            if is_query(text):
-                asked += [CodeFact(what, where) for what in clocks_in_query(text)]
-                drawn += [CodeFact(what, where) for what in draws_in_query(text, seeded=False)]
-            local += [CodeFact(text, where)] if text == "local" or "localtime" in text else []
-        if not isinstance(node, ast.Attribute | ast.Name) or not isinstance(node.ctx, ast.Load):
-            continue
-        name, call = names.of(node, module, local_names), calls.get(id(node))
+
+    def __init__(self) -> None:
+        self._moments: dict[int, CodeFact] = {}  # by the id of the expression
+        self._asked: list[CodeFact] = []
+        self._drawn: list[CodeFact] = []
+        self._local: list[CodeFact] = []
+
+    def take_name(self, name: str, node: ast.expr, call: ast.Call | None, where: str) -> None:
+        """Take the use of a name as `Names.of` returns it, "" if that is unknown, which `call` calls."""
+        name, last = name.partition("[")[0], _last_name(node)
         given = [*call.args, *(keyword.value for keyword in call.keywords)] if call else None
-        fact = CodeFact(name or f".{_last_name(node)}", where)
+        fact = CodeFact(name or f".{last}", where)
         if _is_clock(name, given):
-            moments[id(call or node)] = fact
+            self._moments[id(call or node)] = fact
         is_unseeded = given is not None and all(getattr(value, "value", value) is None for value in given)
         if _DRAW.fullmatch(name) or (is_unseeded and _SEEDED.fullmatch(name)):
-            drawn.append(fact)
+            self._drawn.append(fact)
         count = "-" if given is None else len(given)
-        if _LOCAL.fullmatch(name) or _LOCAL_CALL.fullmatch(f"{_last_name(node)}/{count}"):
-            local.append(fact)
-    harmless = _harmless(nodes, moments.keys(), prints=prints) if moments else ()
-    asked += [fact for moment, fact in moments.items() if moment not in harmless]
-    return CodeFacts(clocks=asked, draws=drawn, local_time=local)
+        if _LOCAL.fullmatch(name) or _LOCAL_CALL.fullmatch(f"{last}/{count}"):
+            self._local.append(fact)
+
+    def take_text(self, text: str, where: str) -> None:
+        """Take a text that is no docstring."""
+        if is_query(text):
+            self._asked += [CodeFact(what, where) for what in clocks_in_query(text)]
+            self._drawn += [CodeFact(what, where) for what in draws_in_query(text, seeded=False)]
+        self._local += [CodeFact(text, where)] if text == "local" or "localtime" in text else []
+
+    def of(self, body: ast.AST, *, prints: bool) -> CodeFacts:
+        """Return the facts about the whole statement. `prints`: what goes to stdout is logged."""
+        if not (self._moments or self._asked or self._drawn or self._local):
+            return NO_FACTS
+        harmless = _harmless([*ast.walk(body)], self._moments.keys(), prints=prints) if self._moments else ()
+        asked = [*self._asked, *(fact for moment, fact in self._moments.items() if moment not in harmless)]
+        return CodeFacts(clocks=asked, draws=self._drawn, local_time=self._local)
 
 
 def _is_clock(name: str, given: Sequence[ast.expr] | None) -> bool:
@@ -175,10 +173,3 @@ def _is_log(call: ast.Call, *, prints: bool) -> bool:
 
 def _last_name(node: ast.AST) -> str:
     return str(getattr(node, "attr", "") or getattr(node, "id", ""))
-
-
-def _text(node: ast.AST) -> str:
-    """Return the text that a node is, with a "?" for each value in it."""
-    if isinstance(node, ast.JoinedStr):
-        return "".join(str(part.value) if isinstance(part, ast.Constant) else "?" for part in node.values)
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

@@ -8,34 +8,23 @@ from functools import lru_cache
 
 from nfrun.code.facts.names import pattern_of
 
-_RANDOM = """seed setstate random uniform triangular randint choice randrange sample shuffle choices normalvariate
-    lognormvariate expovariate vonmisesvariate gammavariate gauss betavariate paretovariate weibullvariate getrandbits
-    randbytes binomialvariate"""
 _NUMPY_OWN = """default_rng Generator BitGenerator SeedSequence RandomState PCG64 PCG64DXSM MT19937 Philox SFC64
     bit_generator"""  # what draws from a generator of its own
 _TORCH_DRAWS = "rand randn randint randperm normal bernoulli multinomial poisson rand_like randn_like randint_like"
 _SEEDS = {"random_state", "seed", "generator", "rng"}
-_DEFAULT_CONNECTION = r"""aggregate alias append appender arrow begin checkpoint close commit create_function cursor
-    default_connection description df distinct duplicate execute executemany extract_statements fetch\w* filter from_\w+
-    get_table_names install_extension interrupt limit load_extension order pl project query query_df read_\w+ register
-    register_filesystem remove_function rollback set_default_connection sql table table_function to_arrow_\w+
-    unregister unregister_filesystem values view write_csv"""  # of DuckDB, what acts on it
 _GENERATORS = {
     *(f"random.{name}()" for name in ("Random", "SystemRandom")),
     *(f"numpy.random.{name}()" for name in ("default_rng", "Generator", "RandomState")),
 }
-# Of scikit-learn, what draws no random numbers: modules, but for some of their names, and names of other modules.
-_SKLEARN_CALM = """base compose cross_decomposition discriminant_analysis exceptions feature_extraction.text frozen
-    isotonic kernel_ridge metrics naive_bayes pipeline preprocessing"""
-_SKLEARN_DRAWS = {"silhouette_score", "KBinsDiscretizer", "QuantileTransformer", "TargetEncoder", "quantile_transform"}
-_SKLEARN_NAMES = "LinearRegression SimpleImputer KNeighborsClassifier KNeighborsRegressor NearestNeighbors"
+# Of scikit-learn, what draws no random numbers. More does not: it runs in a process without need.
+_SKLEARN_CALM = re.compile(r"sklearn\.(?:(?:base|compose|metrics(?!.*\.silhouette)|pipeline)\.|\w+\.load_).*")
 
 # Uses of global state, as `Names.of` names them. A module that is used as a value is one as well.
 _MODULES = {"random", "numpy.random", "matplotlib.pyplot", "pylab", "torch.random"}
 _NAMES = re.compile(
     pattern_of(
         {
-            "random": _RANDOM,
+            "random": r"(?!Random\b|SystemRandom\b)\w+",
             "numpy.random": rf"(?!(?:{'|'.join(_NUMPY_OWN.split())})\b)\w+",
             "torch": "manual_seed manual_seed_all seed set_rng_state",
             "torch.cuda": "manual_seed manual_seed_all seed set_rng_state",
@@ -49,7 +38,7 @@ _NAMES = re.compile(
             "locale": "setlocale",
             "matplotlib.pyplot": ".+",
             "pylab": ".+",
-            "duckdb": _DEFAULT_CONNECTION,
+            "duckdb": r"(?!connect\b|tokenize\b|typing\b|[A-Z_])\w+",  # its default connection
         }
     )
 )
@@ -82,7 +71,7 @@ def used_state(name: str, call: ast.Call | None) -> str:
     if base == "torch" and last in _TORCH_DRAWS.split():
         return "" if _has_seed(call) else name
     if name.startswith("sklearn.") and "()" not in name:
-        return "" if _is_calm(base.removeprefix("sklearn."), last) or _has_seed(call) else name
+        return "" if _SKLEARN_CALM.fullmatch(name) or _has_seed(call) else name
     return ""
 
 
@@ -112,8 +101,3 @@ def _has_seed(call: ast.Call) -> bool:
         keyword.arg in _SEEDS and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is None)
         for keyword in call.keywords
     )
-
-
-def _is_calm(module: str, name: str) -> bool:
-    calm = any(module == part or module.startswith(f"{part}.") for part in _SKLEARN_CALM.split())
-    return (calm and name not in _SKLEARN_DRAWS) or name in _SKLEARN_NAMES.split() or name.startswith("load_")

@@ -9,9 +9,10 @@ import ast
 import re
 from pathlib import Path
 
-from nfrun.code.facts.clocks import clocks_in_query, draws_in_query, is_query, time_in_code
+from nfrun.code.facts.clocks import clocks_in_query, draws_in_query, is_query
 from nfrun.code.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 from nfrun.code.facts.names import Names
+from nfrun.code.facts.statement_reader import StatementReader
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.values import replace
 
@@ -90,8 +91,10 @@ def time_in_file(path: Path, shown: str) -> CodeFacts:
             return CodeFacts(clocks=[CodeFact(clock, shown) for clock in clocks_in_query(text)])
         if path.suffix != ".py":
             return time_in_script(text, shown)
-        names = Names(Fingerprints(path.parent))
-        return time_in_code(ast.parse(text), names, path.stem, "", shown, prints=False)
+        code = Fingerprints(path.parent)
+        script = ast.parse("def script(): ...").body[0]  # in which the script's own imports are local names
+        setattr(script, "body", ast.parse(text).body)  # noqa: B010
+        return StatementReader(path.stem, "", shown, Names(code), code).read(script, prints=False).time
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return NO_FACTS
 

@@ -11,7 +11,7 @@ from nfrun.code.bindings import FUNCTIONS, Function, parts_of
 from nfrun.code.effects import CHANGERS, MUTATORS, REMOVERS
 from nfrun.code.facts import global_state
 from nfrun.code.facts.addresses import client_of, hosts_in
-from nfrun.code.facts.clocks import is_timed_text, may_be_timed, time_in_code
+from nfrun.code.facts.clocks import Times, may_be_timed
 from nfrun.code.facts.code_facts import CodeFact
 from nfrun.code.facts.names import Names, Scope
 from nfrun.code.facts.path_terms import (
@@ -93,11 +93,14 @@ class StatementReader:
         self._class = ""  # the class whose body is read
         self._returns = ""
         self._runs = False  # in nodes, not on import
-        self._is_timed = False  # it may ask for the time or draw
+        self._times = Times()
         self.found = Findings()
 
-    def read(self, body: ast.AST) -> Findings:
-        """Return what the statement shows. Of code that is nested too deep, all texts are names, and all names run."""
+    def read(self, body: ast.AST, *, prints: bool = True) -> Findings:
+        """Return what the statement shows. `prints`: what goes to stdout is logged.
+
+        Of code that is nested too deep, all texts are names, and all names run.
+        """
         if isinstance(body, FUNCTIONS):
             self.found.function = f"{self._module}:{body.name}"
         try:
@@ -109,8 +112,7 @@ class StatementReader:
                     self.found.named.append(("", self._module, self._constant(node)))
                 elif isinstance(node, _NAMES):
                     (self._take if isinstance(node.ctx, ast.Load) else self._store)(node)
-        if self._is_timed:
-            self.found.time = time_in_code(body, self._names, self._module, self._package, self._shown, prints=True)
+        self.found.time = self._times.of(body, prints=prints)
         return self.found
 
     # -- state that nodes share ----------------------------------------------------------------------------------------
@@ -118,7 +120,8 @@ class StatementReader:
     def _take(self, node: ast.expr, call: ast.Call | None = None) -> str:
         """Take the use of a name with its attributes and items, and return what it stands for."""
         name, found = self._names.of(node, self._module, self._scope), self.found
-        self._is_timed = self._is_timed or may_be_timed(name or f".{getattr(node, 'attr', '')}")
+        if may_be_timed(name or f".{getattr(node, 'attr', '')}"):
+            self._times.take_name(name, node, call, self._where(node))
         if not name:
             return ""
         if client := client_of(name):
@@ -167,7 +170,7 @@ class StatementReader:
                 self.found.assigned.setdefault(variable, self._fact(variable, node))
 
     def _text(self, text: str, node: ast.AST) -> None:
-        self._is_timed = self._is_timed or is_timed_text(text)
+        self._times.take_text(text, self._where(node))
         self.found.network += [self._fact(host, node) for host in hosts_in(text)]
 
     # -- statements ----------------------------------------------------------------------------------------------------
@@ -671,7 +674,10 @@ class StatementReader:
         self.found.named += [(how, self._module, term) for term in paths if how]
 
     def _fact(self, what: str, node: ast.AST) -> CodeFact:
-        return CodeFact(what, f"{self._shown}:{getattr(node, 'lineno', 0)}")
+        return CodeFact(what, self._where(node))
+
+    def _where(self, node: ast.AST) -> str:
+        return f"{self._shown}:{getattr(node, 'lineno', 0)}"
 
 
 _TERMS: dict[type[ast.AST], Callable[..., Term]] = {
