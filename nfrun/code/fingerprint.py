@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 _MOST = 500_000  # digests that are kept: more take longer to read than to compute
 
 
-class KnownDigests:
+class KnownCode:
     """The digests of functions by item of code, and the modules and lists of `index` that were looked up for them.
 
-    A function is a pair, its module and its name. `is_new`: there are digests that were not taken over.
+    A function is a pair, its module and its name. `facts` are the facts of functions as JSON, with their arguments
+    ("steps:clean {}"). `is_new`: there are digests or facts that were not taken over.
     """
 
     def __init__(self, index: ModuleIndex) -> None:
         self._index = index
         self._digests: dict[tuple[str, str], Mapping[str, str]] = {}
         self._lookups: dict[tuple[str, str], Sequence[str]] = {}
+        self.facts: dict[str, Mapping[str, Any]] = {}
         self.is_new = False
 
     def get(self, function: tuple[str, str]) -> Mapping[str, str] | None:
@@ -53,7 +55,7 @@ class KnownDigests:
         return self._lookups.get((module, function), ())
 
     def as_json(self) -> dict[str, object]:
-        """Return all digests as JSON, for `restore` in a later run; {} if there are too many."""
+        """Return all as JSON, for `restore` in a later run; {} if there are too many."""
         if sum(map(len, self._digests.values())) > _MOST:
             return {}
         groups = dict[tuple[str, ...], int]()  # most functions share their lookups with others
@@ -64,7 +66,7 @@ class KnownDigests:
         states = self._index.states()
         if any(name not in states for names in groups for name in names if name.endswith(listing_name(""))):
             return {}  # a list of modules is too long to be compared
-        return {"states": states, "lookups": list(groups), "functions": functions}
+        return {"states": states, "lookups": list(groups), "functions": functions, "facts": self.facts}
 
     def restore(self, saved: Mapping[str, Any]) -> bool:
         """Take over what `as_json` has returned in an earlier run, before anything is looked up in this one.
@@ -76,6 +78,7 @@ class KnownDigests:
         for module, name, digests, group in saved["functions"]:
             self._digests[module, name] = digests
             self._lookups[module, name] = saved["lookups"][group]
+        self.facts.update(saved["facts"])
         return True
 
 
@@ -93,7 +96,7 @@ class Fingerprints:
         self.distributions = Distributions()
         self.memo: dict[object, Any] = {}
         self._installed: dict[str, bool] = {}  # by module
-        self.known = KnownDigests(self._index)
+        self.known = KnownCode(self._index)
 
     @cached_property
     def _code(self) -> ReachedCode:

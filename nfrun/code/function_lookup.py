@@ -181,7 +181,7 @@ class FunctionLookup:
             what = f"the module '{first}' beside the pipeline file has the name of one that is in use already"
             return LookupResult(what, "rename the file", unreadable=True)
         if spec.origin is None and spec.submodule_search_locations is not None:
-            return self._bare_folder(module, list(spec.submodule_search_locations))
+            return LookupResult(f"'{ellipsize(module)}' is a folder without an __init__.py, and has no functions")
         if spec.origin is None or not spec.origin.endswith(".py"):
             return LookupResult()  # compiled or built-in: checked by the run
         try:
@@ -214,18 +214,9 @@ class FunctionLookup:
         before = "" if package is None else f"{first}."
         known = [f"{before}{name}" for name in _modules_in(places)]
         guess = closest_match(module, known) or (first if package and not known else None)
-        if guess:
-            hint = f"did you mean '{guess}'?"
-        elif package is None:
-            hint = f"there is no {ellipsize(first)}.py beside the pipeline file, and no such module is installed"
-        else:
-            hint = f"there is {ellipsize(', '.join(known), 100)}"
+        nowhere = f"there is no {ellipsize(first)}.py beside the pipeline file, and no such module is installed"
+        hint = f"did you mean '{guess}'?" if guess else nowhere if package is None else ""
         return LookupResult(f"there is no module '{ellipsize(module)}'", hint)
-
-    def _bare_folder(self, module: str, places: list[str]) -> LookupResult:
-        known = [f"{module}.{name}" for name in _modules_in(map(Path, places))]
-        hint = f"a module in it: {ellipsize(', '.join(known), 100)}" if known else "there is no module in it"
-        return LookupResult(f"'{ellipsize(module)}' is a folder without an __init__.py, and has no functions", hint)
 
     def _shown(self, origin: str) -> str:
         return shown_file(Path(origin), self.base or self.folder)

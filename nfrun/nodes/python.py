@@ -122,10 +122,10 @@ def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
 
 
 def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
-    from nfrun.code.facts.known_facts import known_facts
+    from nfrun.code.facts.known_facts import facts_of
 
     module, _, function = node.body.partition(":")
-    facts = known_facts(code).of(module, function, node.with_)
+    facts = facts_of(code, module, function, node.with_)
     if facts.commands:
         from nfrun.nodes.texts.script_files import script_files
 

@@ -117,8 +117,6 @@ def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
         for fact in found.global_state if spec.executor == "thread" else ():
             what = f"'{name}' has 'executor: thread' and uses {fact.what} ({fact.where}), which all threads share"
             yield Diagnostic(spec.source, what, "without 'executor' it runs in a process")
-        for fact in found.warnings:
-            yield Diagnostic(_span(fact.where), f"{fact.what} in '{name}' affects all nodes in its process")
     for name, shared in shared_variables(facts).items():
         what = f"'{name}' reads {shared.variable}, which '{shared.other}' assigns ({shared.assigned.where})"
         hint = "it is never reused, and what it reads may depend on timing"

@@ -22,9 +22,6 @@ def put():
 def get():
     return {"k": STATE["k"]}
 
-def log():
-    logging.basicConfig()
-
 def calm():
     return {"n": random.Random(1).random()}
 """
@@ -53,14 +50,6 @@ def test_a_variable_that_nodes_share(tmp_path: Path, here: Here) -> None:
         "nfrun: warning: steps.py:14: 'b' reads STATE, which 'a' assigns (steps.py:11): "
         "it is never reused, and what it reads may depend on timing\n"
     )
-
-
-def test_what_only_deserves_a_warning(tmp_path: Path, here: Here) -> None:
-    (tmp_path / "steps.py").write_text(STEPS)
-    (tmp_path / "p.yaml").write_text("nodes:\n  a: {python: 'steps:log'}\n")
-    warning = "nfrun: warning: steps.py:17: logging.basicConfig in 'a' affects all nodes in its process\n"
-    assert here(tmp_path, "validate", "p.yaml").stderr == warning
-    assert here(tmp_path, "plan", "p.yaml").stderr == ""
 
 
 def test_code_without_such_facts_gives_no_warning(tmp_path: Path, here: Here) -> None:

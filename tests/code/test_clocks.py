@@ -10,7 +10,7 @@ import pytest
 
 from nfrun.code.facts.clocks import clocks_in_query, draws_in_query
 from nfrun.code.facts.code_facts import CodeFacts
-from nfrun.code.facts.fact_reader import facts_of
+from nfrun.code.facts.fact_reader import FactReader
 from nfrun.code.facts.script_clocks import time_in_file, time_in_script
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.nodes.text_facts import _WORDS
@@ -196,7 +196,7 @@ NOT_LOCAL = [
 
 def facts(tmp_path: Path, body: str) -> CodeFacts:
     (tmp_path / "steps.py").write_text(f"{IMPORTS}def f(self, row, rows, day, db, **values):\n {body}\n")
-    found = facts_of(Fingerprints(tmp_path)).of("steps", "f")
+    found = FactReader(Fingerprints(tmp_path)).of("steps", "f")
     if "print" not in body:  # what a script prints may be its output
         script = time_in_file(tmp_path / "steps.py", "steps.py")
         for name in ("clocks", "draws"):
@@ -239,7 +239,7 @@ def test_code_with_a_zone_of_its_own_does_not_depend_on_the_local_one(tmp_path: 
 def test_a_moment_of_a_module_counts(tmp_path: Path) -> None:
     text = "import time\nfrom datetime import date\nBEGAN = time.time()\nTODAY = date.today()\n"
     (tmp_path / "steps.py").write_text(f"{text}def f(): return BEGAN, TODAY\n")
-    found = facts_of(Fingerprints(tmp_path)).of("steps", "f").clocks
+    found = FactReader(Fingerprints(tmp_path)).of("steps", "f").clocks
     assert [(of.what, of.where) for of in found] == [("time.time", "steps.py:3"), ("datetime.date.today", "steps.py:4")]
 
 

@@ -182,7 +182,7 @@ def test_modules_are_found_and_nothing_is_imported(packages: Path, module: str, 
         ("stesp", LookupResult("there is no module 'stesp'", "did you mean 'steps'?")),
         ("pgk", LookupResult("there is no module 'pgk'", "did you mean 'pkg'?")),
         ("pkg.stesp", LookupResult("there is no module 'pkg.stesp'", "did you mean 'pkg.steps'?")),
-        ("pkg.zzzzzz", LookupResult("there is no module 'pkg.zzzzzz'", "there is pkg.inner, pkg.steps")),
+        ("pkg.zzzzzz", LookupResult("there is no module 'pkg.zzzzzz'")),
         ("steps.py", LookupResult("there is no module 'steps.py'", "did you mean 'steps'?")),
         ("bare.laod", LookupResult("there is no module 'bare.laod'", "did you mean 'bare.load'?")),
         (
@@ -192,18 +192,7 @@ def test_modules_are_found_and_nothing_is_imported(packages: Path, module: str, 
                 "there is no qqq.py beside the pipeline file, and no such module is installed",
             ),
         ),
-        (
-            "bare",
-            LookupResult(
-                "'bare' is a folder without an __init__.py, and has no functions", "a module in it: bare.load"
-            ),
-        ),
-        (
-            "empty",
-            LookupResult(
-                "'empty' is a folder without an __init__.py, and has no functions", "there is no module in it"
-            ),
-        ),
+        ("bare", LookupResult("'bare' is a folder without an __init__.py, and has no functions")),
     ],
 )
 def test_no_such_module(packages: Path, module: str, found: LookupResult) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.code.facts.fact_reader import facts_of
+from nfrun.code.facts.fact_reader import FactReader
 from nfrun.code.fingerprint import Fingerprints
 
 # A module with a function `f` that uses global state, what is found, and a module like it where nothing is found.
@@ -305,7 +305,7 @@ def sample(): return 1
 def found(folder: Path, text: str) -> list[str]:
     (folder / "steps.py").write_text(text)
     (folder / "helpers.py").write_text(HELPERS)
-    return [fact.what for fact in facts_of(Fingerprints(folder)).of("steps", "f").global_state]
+    return [fact.what for fact in FactReader(Fingerprints(folder)).of("steps", "f").global_state]
 
 
 @pytest.mark.parametrize(("text", "name", "other"), SPELLINGS)
@@ -319,28 +319,5 @@ def test_a_fact_has_the_file_and_the_line(tmp_path: Path) -> None:
     (tmp_path / "p" / "steps.py").write_text(
         "import os\n\n\ndef f():\n    x = 1\n    os.chdir('/')\n    os.chdir('.')\n"
     )
-    (fact,) = facts_of(Fingerprints(tmp_path)).of("p.steps", "f").global_state
+    (fact,) = FactReader(Fingerprints(tmp_path)).of("p.steps", "f").global_state
     assert (fact.what, fact.where) == ("os.chdir", "p/steps.py:6")
-
-
-WARNED = [
-    (
-        "import logging\ndef f(): logging.basicConfig()",
-        "logging.basicConfig",
-        "import logging\ndef f(): logging.info('')",
-    ),
-    (
-        "import signal\ndef f(): signal.signal(signal.SIGINT, 1)",
-        "signal.signal",
-        "import signal\ndef f(): return signal.SIGINT",
-    ),
-]
-
-
-@pytest.mark.parametrize(("text", "name", "other"), WARNED)
-def test_what_only_deserves_a_warning(text: str, name: str, other: str, tmp_path: Path) -> None:
-    for code, expected in ((text, [name]), (other, [])):
-        (tmp_path / "steps.py").write_text(code)
-        facts = facts_of(Fingerprints(tmp_path)).of("steps", "f")
-        assert [fact.what for fact in facts.warnings] == expected
-        assert not facts.global_state

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.code.facts.code_facts import shared_variables
-from nfrun.code.facts.fact_reader import facts_of
+from nfrun.code.facts.fact_reader import FactReader
 from nfrun.code.fingerprint import Fingerprints
 
 SHARED = {
@@ -70,7 +70,7 @@ STATE = "X = {}\nN = 0\ndef put(x): X['k'] = x\n"
 def shared(folder: Path, text: str) -> dict[str, str]:
     (folder / "steps.py").write_text(text)
     (folder / "state.py").write_text(STATE)
-    facts = facts_of(Fingerprints(folder))
+    facts = FactReader(Fingerprints(folder))
     return {name: str(found) for name, found in shared_variables({n: facts.of("steps", n) for n in "ab"}).items()}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.code.facts.fact_reader import facts_of
+from nfrun.code.facts.fact_reader import FactReader
 from nfrun.code.fingerprint import Fingerprints
 
 
@@ -27,7 +27,7 @@ def sources(name: str) -> list[Path]:
 def read(path: Path, folder: Path) -> None:
     """Read a copy of a module, alone in its folder."""
     shutil.copyfile(path, folder / "module.py")
-    facts_of(Fingerprints(folder)).of("module", "*")
+    FactReader(Fingerprints(folder)).of("module", "*")
 
 
 @pytest.mark.slow
@@ -52,7 +52,7 @@ def test_a_module_in_which_names_get_values_made_of_their_own_is_read(tmp_path: 
 @pytest.mark.parametrize("name", ["/proc", "/proc/self/maps", "/sys/block", "/dev", "//proc/"])
 def test_files_of_the_system_are_not_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "steps.py").write_text(f"import subprocess\ndef f(x): return subprocess.run(['ls', '{name}', x])\n")
-    facts = facts_of(Fingerprints(tmp_path)).of("steps", "f")
+    facts = FactReader(Fingerprints(tmp_path)).of("steps", "f")
     assert not [path for path in (*facts.files, *facts.named) if path.startswith("/")]
 
 
@@ -72,15 +72,15 @@ def test_files_of_the_system_are_not_named(tmp_path: Path, name: str) -> None:
 )
 def test_no_expression_is_too_much(tmp_path: Path, code: str) -> None:
     (tmp_path / "steps.py").write_text(f"import subprocess\nfrom pathlib import Path\ndef f(x, words): return {code}\n")
-    facts_of(Fingerprints(tmp_path)).of("steps", "f")
+    FactReader(Fingerprints(tmp_path)).of("steps", "f")
 
 
 def test_code_that_is_nested_too_deep_names_all_its_texts(tmp_path: Path) -> None:
     (tmp_path / "steps.py").write_text("def f(x): return x" + ".a(1)" * 400 + ".b('b.csv')\n")
-    assert "b.csv" in facts_of(Fingerprints(tmp_path)).of("steps", "f").named
+    assert "b.csv" in FactReader(Fingerprints(tmp_path)).of("steps", "f").named
 
 
 def test_texts_that_double_are_no_longer_than_a_limit(tmp_path: Path) -> None:
     lines = [f"    x{i + 1} = x{i} + x{i}" for i in range(60)]
     (tmp_path / "steps.py").write_text("\n".join(["def f():", "    x0 = 'a.csv'", *lines, "    return open(x60)"]))
-    assert "a.csv" in facts_of(Fingerprints(tmp_path)).of("steps", "f").named
+    assert "a.csv" in FactReader(Fingerprints(tmp_path)).of("steps", "f").named

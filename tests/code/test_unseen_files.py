@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nfrun.code.facts.code_facts import CodeFacts, shared_variables
-from nfrun.code.facts.fact_reader import facts_of
+from nfrun.code.facts.fact_reader import FactReader
 from nfrun.code.fingerprint import Fingerprints
 
 PQ = (
@@ -150,7 +150,7 @@ PATHS = "from pathlib import Path\nA = 'd/a.csv'\nD = Path('d')\n"
 def facts(folder: Path, text: str, arguments: dict[str, Any]) -> CodeFacts:
     (folder / "steps.py").write_text(PQ + text)
     (folder / "paths.py").write_text(PATHS)
-    return facts_of(Fingerprints(folder)).of("steps", "f", arguments)
+    return FactReader(Fingerprints(folder)).of("steps", "f", arguments)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -179,7 +179,7 @@ def test_paths_from_the_file_of_the_module(path: str, file: str, tmp_path: Path)
     (tmp_path / "p" / "steps.py").write_text(
         f"{PQ}HERE = Path(__file__).resolve().parent\ndef f(x): return pl.read_csv({path})"
     )
-    found = facts_of(Fingerprints(tmp_path)).of("p.steps", "f")
+    found = FactReader(Fingerprints(tmp_path)).of("p.steps", "f")
     assert not found.unknown_files
     assert file in found.files
 

@@ -13,7 +13,7 @@ import pytest
 import nfrun
 from nfrun.code import module_index
 from nfrun.code.facts.code_facts import shared_variables
-from nfrun.code.facts.known_facts import known_facts
+from nfrun.code.facts.known_facts import facts_of
 from nfrun.code.fingerprint import Fingerprints, FolderCode
 from nfrun.code.reached_code import Sources
 from nfrun.history.cache import remembered_code
@@ -66,11 +66,11 @@ def folder(tmp_path: Path) -> Path:
 
 def found_by(code: Fingerprints) -> dict[str, Any]:
     """All that the code shows, and saves."""
-    facts = {name: known_facts(code).of("steps", name) for name in FUNCTIONS}
+    facts = {name: facts_of(code, "steps", name) for name in FUNCTIONS}
     return {
         "digests": [code.of("steps", name) for name in FUNCTIONS],
         "packages": [code.packages("steps", name) for name in FUNCTIONS],
-        "facts": [[*f.global_state, *f.warnings, *f.network, *f.assigned.items()] for f in facts.values()],
+        "facts": [[*f.global_state, *f.network, *f.assigned.items()] for f in facts.values()],
         "shared": {name: str(variable) for name, variable in shared_variables(facts).items()},
     }
 

@@ -33,11 +33,11 @@ class Command:
 class CodeFacts:
     """Facts about the code behind a node, read without running it.
 
-    `global_state` are uses of process-global state by functions; `warnings` those that only deserve a warning.
-    `clocks` ask for the time and do not only measure, `draws` draw what nothing seeds, and `local_time` are uses of
-    the local time zone. `network` are hosts in addresses, and clients whose connections nfrun cannot see. `named` are
-    the paths and patterns that the code names, relative to the pipeline's folder or the working directory; one that
-    ends in a slash is a folder that a library gets, which may look into it. Some calls read files unseen: `files` are
+    `global_state` are uses of process-global state by functions. `clocks` ask for the time and do not only measure,
+    `draws` draw what nothing seeds, and `local_time` are uses of the local time zone. `network` are hosts in addresses,
+    and clients whose connections nfrun cannot see. `named` are the paths and patterns that the code names, relative to
+    the pipeline's folder or the working directory; one that ends in a slash is a folder that a library gets, which may
+    look into it. Some calls read files unseen: `files` are
     their paths and patterns, where a folder is all that is in it, and `unknown_files` the calls whose paths cannot be
     put together. `written` is what the code seems to write, and `unknown_outputs` are calls that write unseen.
     `asks_times`: it asks for the times of files. `commands` are those that it starts, if their words are known:
@@ -46,7 +46,6 @@ class CodeFacts:
     """
 
     global_state: Sequence[CodeFact] = ()
-    warnings: Sequence[CodeFact] = ()
     clocks: Sequence[CodeFact] = ()
     draws: Sequence[CodeFact] = ()
     local_time: Sequence[CodeFact] = ()
@@ -64,7 +63,7 @@ class CodeFacts:
 
 NO_FACTS = CodeFacts()
 # Fields that are not plain JSON: lists, with the class of their items, and facts by variable.
-_FACTS = ("global_state", "warnings", "clocks", "draws", "local_time", "network", "unknown_files", "unknown_outputs")
+_FACTS = ("global_state", "clocks", "draws", "local_time", "network", "unknown_files", "unknown_outputs")
 _KINDS: Mapping[str, Callable[..., Any]] = {**dict.fromkeys(_FACTS, CodeFact), "commands": Command}
 _VARIABLES = {"assigned", "read"}
 

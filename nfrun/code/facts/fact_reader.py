@@ -15,14 +15,6 @@ from nfrun.code.reached_code import Statement
 from nfrun.core.pipeline import NOTHING
 
 
-def facts_of(code: Fingerprints) -> FactReader:
-    """Return the reader of the facts of this code, which is kept with it."""
-    if "facts" not in code.memo:
-        code.memo["facts"] = FactReader(code)
-    reader: FactReader = code.memo["facts"]
-    return reader
-
-
 class FactReader:
     """Reads the facts of functions. Each statement is read once."""
 
@@ -47,7 +39,6 @@ class FactReader:
         times = [findings.time for findings in found]
         return CodeFacts(
             global_state=_unique(findings.global_state for findings in found),
-            warnings=_unique(findings.warnings for findings in found),
             network=_unique(findings.network for findings in found),
             clocks=_unique(time.clocks for time in times),
             draws=_unique(time.draws for time in times),

@@ -42,11 +42,6 @@ _NAMES = re.compile(
         }
     )
 )
-_WARNINGS = re.compile(
-    pattern_of(
-        {"logging": "basicConfig", "signal": "signal alarm setitimer siginterrupt set_wakeup_fd pthread_sigmask"}
-    )
-)
 
 
 @lru_cache(maxsize=10_000)
@@ -84,12 +79,6 @@ def unseeded_sample(call: ast.Call, receiver: str) -> bool:
 def is_generator(value: str) -> bool:
     """Return whether the value of a variable, as `Names.of` returns it, is a generator of random numbers."""
     return value in _GENERATORS
-
-
-@lru_cache(maxsize=10_000)
-def warned_use(name: str) -> str:
-    """Return the name if its use changes the whole process, in a way that is only worth a warning."""
-    return name if _WARNINGS.fullmatch(name) else ""
 
 
 def _last_name(expression: ast.expr) -> str:

@@ -110,7 +110,7 @@ class Findings:
     opens at once, "written" and "appended" what the code seems to write. `passed` are keys of what may be functions,
     handed on as values together with other values. `asks_times`: it asks for the times of files.
 
-    `libraries` are names of libraries that it uses, such as "duckdb.connect". `global_state`, `warnings`, `network`,
+    `libraries` are names of libraries that it uses, such as "duckdb.connect". `global_state`, `network`,
     `assigned` and `read` are as in `CodeFacts`, and `time` has its clocks, draws and local time. `used`
     are names of the project's modules that it uses, and `decorating` those of its decorators.
     """
@@ -124,7 +124,6 @@ class Findings:
     asks_times: bool = False
     libraries: set[str] = field(default_factory=set)
     global_state: list[CodeFact] = field(default_factory=list)
-    warnings: list[CodeFact] = field(default_factory=list)
     network: list[CodeFact] = field(default_factory=list)
     time: CodeFacts = NO_FACTS
     assigned: dict[str, CodeFact] = field(default_factory=dict)

@@ -120,6 +120,7 @@ class StatementReader:
     def _take(self, node: ast.expr, call: ast.Call | None = None) -> str:
         """Take the use of a name with its attributes and items, and return what it stands for."""
         name, found = self._names.of(node, self._module, self._scope), self.found
+        found.asks_times = found.asks_times or _TIMES.fullmatch(name or getattr(node, "attr", "")) is not None
         if may_be_timed(name or f".{getattr(node, 'attr', '')}"):
             self._times.take_name(name, node, call, self._where(node))
         if not name:
@@ -134,8 +135,6 @@ class StatementReader:
         if self._runs:
             if used := global_state.used_state(name, call):
                 found.global_state.append(self._fact(used, node))
-            elif used := global_state.warned_use(name):
-                found.warnings.append(self._fact(used, node))
             if variable and (call is None or getattr(node, "attr", "") not in _ONLY_WRITES):
                 found.read.setdefault(variable, self._fact(variable, node))
         return name
@@ -469,7 +468,6 @@ class StatementReader:
         if ":" in name and _EXACT.fullmatch(name):
             self.found.passed.append((name, NO_FILE))
             return Term("key", (), (name,))
-        self.found.asks_times = self.found.asks_times or _TIMES.fullmatch(name) is not None
         if kind := kind_of_call(name):  # a function that is handed on
             reads, writes = (None, UNKNOWN) if kind == "writer" else (UNKNOWN, None)
             self.found.calls.append(NativeCall(kind, self._fact(name, node), self._module, reads, writes))
@@ -490,7 +488,6 @@ class StatementReader:
         role = role_of(call.name) if call.is_library else METHODS.get(call.method, "")
         if role == "told":
             return UNKNOWN
-        self.found.asks_times = self.found.asks_times or _TIMES.fullmatch(call.last) is not None
         kind = self._native(call)
         self._written(call, role)
         found = self._path_of(call, role)
@@ -657,9 +654,7 @@ class StatementReader:
             native.writes = path or UNKNOWN
         elif kind != "processes":
             is_none = what == "duckdb.connect" or (native.method and not call.keywords)
-            native.reads = path or (NO_FILE if is_none else UNKNOWN)
-            if kind == "getattr":
-                native.reads = UNKNOWN
+            native.reads = (path if kind != "getattr" else None) or (NO_FILE if is_none else UNKNOWN)
 
     def _written(self, call: _Call, role: str) -> None:
         """Take what a call seems to write."""

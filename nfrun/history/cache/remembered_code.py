@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import nfrun
-from nfrun.code.facts.known_facts import known_facts
 from nfrun.code.fingerprint import FolderCode
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.system.checksums import bytes_checksum, read_checked, text_checksum, write_checked
@@ -35,16 +34,14 @@ def restore_code(code: FolderCode, path: Path, folders: Iterable[str] = ()) -> N
     with suppress(OSError, ValueError, RecursionError):
         saved = _read(path).get("folders", {})
         for folder in saved.keys() & {"", *folders}:
-            known, facts = saved[folder]
-            if code.of(folder).known.restore(known):
-                known_facts(code.of(folder)).restore(facts)
+            code.of(folder).known.restore(saved[folder])
 
 
 def save_code(code: FolderCode, path: Path) -> None:
     """Save what `code` has read, if the file does not have it. Raises OSError."""
-    if any(one.known.is_new or known_facts(one).is_new for one in code.known.values()):
-        found = {folder: [one.known.as_json(), known_facts(one).as_json()] for folder, one in code.known.items()}
-        if folders := {folder: [known, facts] for folder, [known, facts] in found.items() if known}:
+    if any(one.known.is_new for one in code.known.values()):
+        found = {folder: one.known.as_json() for folder, one in code.known.items()}
+        if folders := {folder: known for folder, known in found.items() if known}:
             _write(path, folders=folders)
 
 
