@@ -1,4 +1,4 @@
-"""Computes checksums of files, texts and lines (xxh3), and writes JSON files that have one of their own.
+"""Computes checksums of files and texts (xxh3), and writes JSON files that have one of their own.
 
 `tables/digest.py` computes digests of tables.
 """
@@ -246,11 +246,6 @@ def layout_checksum(folder: Path | str) -> str:
 def text_checksum(text: str) -> str:
     """Return the checksum of a text, 32 hex digits. Lone surrogates are allowed."""
     return xxh3_128(text.encode(errors="surrogatepass")).hexdigest()
-
-
-def line_checksum(line: bytes) -> str:
-    """Return the checksum of a line, 16 hex digits."""
-    return xxh3_64_hexdigest(line)
 
 
 class RememberedChecksums:

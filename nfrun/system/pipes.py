@@ -6,7 +6,6 @@ import os
 import selectors
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Protocol
 
 from nfrun.system.threads import start_thread
 
@@ -14,16 +13,6 @@ _CHUNK = 1 << 16  # bytes
 _MOST_LEFT = 1 << 20  # bytes, the most that a pipe can hold
 
 Feed = Callable[[bytes], object]
-
-
-class ByteFilter(Protocol):
-    """Removes text from a stream of bytes. It may hold back bytes until it can decide about them."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take bytes, and return those that can be passed on."""
-
-    def end(self) -> bytes:
-        """Return the bytes that were held back."""
 
 
 @contextmanager

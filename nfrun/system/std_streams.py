@@ -15,10 +15,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, TextIO, cast
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from nfrun.core.text import escape_controls
-from nfrun.system.pipes import ByteFilter, pump, pumping
+from nfrun.system.pipes import pump, pumping
+
+if TYPE_CHECKING:
+    from nfrun.system.logs.redaction import RedactingFilter
 
 _END_SECONDS = 0.2  # for the rest to be written, if the reader of stderr is slow
 _LINKS = 8  # that are followed to a descriptor: `/dev/stdout` has two
@@ -159,7 +162,7 @@ def write_fd(fd: int, text: str) -> None:
 
 
 @contextmanager
-def separate_streams(redacting: ByteFilter | None) -> Iterator[tuple[IO[str], TextIO]]:
+def separate_streams(redacting: RedactingFilter | None) -> Iterator[tuple[IO[str], TextIO]]:
     """Keep stdout for results while inside. Everything else that is written to fd 1 or fd 2 reaches stderr, redacted.
 
     Stdin is empty: what a node reads there is in no key, and may be meant for others, as in `while read` of a shell.
@@ -204,7 +207,7 @@ def _separate_stdout() -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _redact_stderr(redacting: ByteFilter | None) -> Iterator[TextIO]:
+def _redact_stderr(redacting: RedactingFilter | None) -> Iterator[TextIO]:
     before = out = sys.stderr
     if redacting is None:
         yield before

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.system.logs.node_logs import KEEP_BYTES, ByteFilter, Logs, StreamLog
+from nfrun.system.logs.node_logs import KEEP_BYTES, Logs, StreamLog
+from nfrun.system.logs.redaction import RedactingFilter
 
 Lines = list[tuple[str, str, str]]
 
@@ -231,7 +232,7 @@ def test_output_after_the_end_of_an_attempt_is_appended(logs: Logs, path: Path, 
     assert path.read_bytes() == b"in time\nlate\n"
 
 
-class _RedactingFilter(ByteFilter):
+class _RedactingFilter(RedactingFilter):
     """Replaces a secret word; holds back bytes that may be its beginning."""
 
     def __init__(self) -> None:

@@ -154,7 +154,8 @@ def test_after_a_run_with_detached_nodes_only_the_main_thread_prints(monkeypatch
     print("told")
     assert (fallback.getvalue(), before.getvalue()) == ("during\n", "told\n")
     detached.clear()
-    print("the end")
+    with capture_prints():
+        pass
     assert sys.stdout is before
 
 
@@ -215,11 +216,15 @@ def test_prints_of_detached_nodes_are_lost_and_those_of_the_program_are_not(
     assert sys.stdout is not before
     detached.clear()
     print("four")
+    with capture_prints():
+        pass
     assert sys.stdout is before
     assert (before.getvalue(), lines) == ("\x1b[1mone\ntwo\nthree\nfour\n", [])
 
 
-def test_a_run_that_ends_while_the_program_redirects_leaves_no_replacement(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_ends_while_the_program_redirects_leaves_no_replacement_after_the_next_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     before, redirected = io.StringIO(), io.StringIO()
     monkeypatch.setattr(sys, "stdout", before)
     run = capture_prints()
@@ -228,6 +233,8 @@ def test_a_run_that_ends_while_the_program_redirects_leaves_no_replacement(monke
         run.__exit__(None, None, None)
         print("redirected")
     print("printed")
+    with capture_prints():
+        pass
     assert sys.stdout is before
     assert (redirected.getvalue(), before.getvalue()) == ("redirected\n", "printed\n")
 

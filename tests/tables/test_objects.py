@@ -284,7 +284,7 @@ def test_what_a_tar_may_have(tmp_path: Path) -> None:
 
 
 def overwrite(place: Objects, name: str, data: bytes) -> None:
-    with place._service.open_output_stream(place._key(name)) as target:
+    with place._opened[0].open_output_stream(place._key(name)) as target:
         target.write(data)
 
 

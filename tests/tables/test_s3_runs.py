@@ -62,7 +62,7 @@ def test_a_node_that_runs_has_what_it_reads_fetched_once(trial: S3Trial) -> None
 def test_a_damaged_object_is_made_again_when_it_is_read(trial: S3Trial, data: bytes) -> None:
     """One of the same size is noticed when it is fetched."""
     key = next(found.name for found in trial.objects.names() if found.name.endswith(".bin"))
-    with trial.objects._service.open_output_stream(trial.objects._key(key)) as target:  # type: ignore[attr-defined]
+    with trial.objects._opened[0].open_output_stream(trial.objects._key(key)) as target:  # type: ignore[attr-defined]
         target.write(data)
     document = trial.run("-p", "plus=2")
     assert trial.ran == (["model", "total"])

@@ -13,11 +13,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.text import file_stem
-from nfrun.system.pipes import ByteFilter
 from nfrun.system.threads import start_thread
+
+if TYPE_CHECKING:
+    from nfrun.system.logs.redaction import RedactingFilter
 
 STREAMS = ("stdout", "stderr")
 LOG = "log"  # the log lines of an attempt have a file like its streams
@@ -59,7 +62,7 @@ class Logs:
         self,
         on_line: OnLine = lambda node, level, line: None,
         folder: Path | None = None,
-        make_filter: Callable[[], ByteFilter | None] = lambda: None,
+        make_filter: Callable[[], RedactingFilter | None] = lambda: None,
         has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._on_line = on_line
@@ -144,7 +147,7 @@ class StreamLog:
         stream: str,
         on_line: OnLine,
         path: Path | None = None,
-        filter: ByteFilter | None = None,
+        filter: RedactingFilter | None = None,
         has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._node = node

@@ -92,7 +92,6 @@ class PrintRouter(io.TextIOBase):
         elif not self._over or threading.current_thread() is threading.main_thread():
             text = data.decode(errors="replace")
             self.fallback.write(escape_controls(text) if self._escapes else text)
-            _CAPTURES.remove_stale()
 
     def flush(self) -> None:
         if self._attempt() is None:
@@ -195,7 +194,7 @@ _ROUTERS = (
 
 
 class _Captures:
-    """The captures that need the routers. All but `remove_stale` is called with the lock held."""
+    """The captures that need the routers. All is called with the lock held."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -212,14 +211,6 @@ class _Captures:
             for router in _ROUTERS:
                 router.remove(has_detached=has_detached)
 
-    def remove_stale(self) -> None:
-        """Remove the routers if they are no longer needed: detached nodes have ended, or a redirection put one back."""
-        if not self.inside and self.lock.acquire(blocking=False):  # a forked child may inherit the lock held
-            try:
-                self.remove_unused()
-            finally:
-                self.lock.release()
-
 
 _CAPTURES = _Captures()
 
@@ -230,13 +221,12 @@ def capture_prints(fallback: TextIO | None = None, has_detached: Callable[[], bo
 
     Several threads may be inside: the first replaces `sys.stdout` and `sys.stderr`, and the last puts them back. If
     `fallback` is None, other prints go to the replaced streams, as they are. If `has_detached()` is true at the end,
-    because the code of a node still runs, the streams stay replaced, and what the node prints is lost. Other prints go
-    to the earlier streams, but with a `fallback` only those of the main thread. The first of them after the node has
-    ended puts the streams back.
+    because the code of a node still runs, the streams stay replaced until the next run ends, and what the node prints
+    is lost. Other prints go to the earlier streams, but with a `fallback` only those of the main thread.
 
     Limits: while another thread is inside `contextlib.redirect_stdout`, prints of nodes go where that leads, until the
     next run begins, which ends the redirection. If a run ends meanwhile, the redirection puts the replacement back at
-    its end, and the next print removes it. Threads and forked processes that a node starts are no nodes.
+    its end, and it stays until the next run ends. Threads and forked processes that a node starts are no nodes.
     """
     with _CAPTURES.lock:
         in_use = _CAPTURES.in_use()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,6 @@ from nfrun.tables.plain_arrays import held_type, is_list, is_text
 
 # Names of UTC, known also on a machine without a database of time zones. `Etc/` may stand in front.
 _UTC = ("UTC", "Z", "ZULU", "UCT", "UNIVERSAL", "GMT", "GREENWICH")
-_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
 _WEEKS = 70 * 52  # from 1970, in which two zones are compared
 
 
@@ -88,10 +87,8 @@ def _zone(name: str) -> tzinfo:
     """Return a time zone. Raises KeyError, ValueError, OSError if it is not known."""
     if name.upper().removeprefix("ETC/") in _UTC:
         return UTC
-    if found := _OFFSET.fullmatch(name):
-        sign, hours, minutes = found.groups()
-        offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
-        return timezone(-offset if sign == "-" else offset)
+    with suppress(ValueError):
+        return datetime.fromisoformat(f"1970-01-01T00:00{name}").tzinfo or UTC  # an offset
     return ZoneInfo(name)
 
 

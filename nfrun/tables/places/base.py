@@ -95,10 +95,8 @@ def check_address(address: str) -> None:
     if scheme not in ("", "file", *SCHEMES):
         known = ", ".join(f"{each}://" for each in SCHEMES)
         raise PlaceError(f"the store {address} is of an unknown kind: it is a path, or begins with file://, {known}")
-    if scheme == "file" and (found.query or found.fragment):
-        raise PlaceError(f"the store {address} has options, and a folder has none (write ? as %3F, and # as %23)")
-    if scheme == "file" and found.netloc not in ("", "localhost"):
-        raise PlaceError(f"the store {address} names another machine: a path has three slashes (file://{found.path})")
+    if scheme == "file" and (found.query or found.fragment or found.netloc not in ("", "localhost")):
+        raise PlaceError(f"the store {address} is no folder: write file:///FOLDER (with %3F for ?, and %23 for #)")
     if scheme in SCHEMES and not found.netloc:
         raise PlaceError(f"the store {address} names no bucket ({scheme}://BUCKET/FOLDER)")
 

@@ -83,7 +83,9 @@ class Objects:
         """Return the size in bytes, that of the `tar` file for a folder; None if there is no such name."""
         with self._errors("read", name):
             try:
-                with self._service.open_input_file(self._key(name)) as file:  # with one request less than for its info
+                with self._opened[0].open_input_file(
+                    self._key(name)
+                ) as file:  # with one request less than for its info
                     return int(file.size())
             except FileNotFoundError:
                 return None
@@ -95,7 +97,7 @@ class Objects:
             with self._errors("remove", name):
                 self._cache.forget(name)
                 with suppress(FileNotFoundError):
-                    self._service.delete_file(self._key(name))
+                    self._opened[0].delete_file(self._key(name))
 
         with ThreadPoolExecutor(2 * _AT_ONCE) as pool:
             for _ in pool.map(delete, names):
@@ -104,17 +106,17 @@ class Objects:
     def remove_all(self) -> None:
         """Remove all objects, a thousand with one request."""
         with self._errors("remove", ""), suppress(FileNotFoundError):
-            self._service.delete_dir(self._root)
+            self._opened[0].delete_dir(self._opened[1])
 
     def names(self) -> Iterator[PlacedFile]:
         """Yield all objects that are there. Of what killed writers have left, a service shows nothing."""
         with self._errors("list", ""):
             from pyarrow.fs import FileSelector, FileType
 
-            found = self._service.get_file_info(FileSelector(self._root, allow_not_found=True, recursive=True))
+            found = self._opened[0].get_file_info(FileSelector(self._opened[1], allow_not_found=True, recursive=True))
             for info in found:
                 if info.type == FileType.File:
-                    name = info.path[len(self._root) + 1 :]
+                    name = info.path[len(self._opened[1]) + 1 :]
                     name = name.removesuffix(".tar") if FOLDER_MARK in name else name
                     yield PlacedFile(name, info.size, 0.0 if info.mtime is None else info.mtime.timestamp())
 
@@ -127,6 +129,7 @@ class Objects:
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
+        """The file system of pyarrow, and the path in it."""
         from pyarrow.fs import FileSystem  # with the libraries of all services
 
         uri = self.uri
@@ -137,16 +140,8 @@ class Objects:
         service, root = FileSystem.from_uri(uri)
         return service, root.rstrip("/")
 
-    @property
-    def _service(self) -> Any:
-        return self._opened[0]
-
-    @property
-    def _root(self) -> str:
-        return self._opened[1]
-
     def _key(self, name: str) -> str:
-        return f"{self._root}/{name}{'.tar' if FOLDER_MARK in name else ''}"
+        return f"{self._opened[1]}/{name}{'.tar' if FOLDER_MARK in name else ''}"
 
     def _upload(self, path: Path, name: str) -> int:
         size = path.stat().st_size
@@ -154,7 +149,7 @@ class Objects:
             return size
         key = self._key(name)
         with path.open("rb") as source:
-            target = self._service.open_output_stream(key)
+            target = self._opened[0].open_output_stream(key)
             try:
                 while data := source.read(_PART):
                     target.write(data)
@@ -165,29 +160,28 @@ class Objects:
                 with suppress(Exception):
                     target.close()
                 with suppress(Exception):
-                    self._service.delete_file(key)
+                    self._opened[0].delete_file(key)
                 raise
             target.close()
         return size
 
     def _fetch(self, name: str, folder: Path) -> Path:
         """Fetch an object into a folder. Returns the path of the file, or that of the folder that was packed."""
-        for _ in range(2):  # the network may have damaged it
-            path: Path | None = folder / "object"
-            self._download(name, folder / "object")
-            if FOLDER_MARK in name:
-                path = _unpacked(folder / "object", folder / "unpacked")
-            wanted = _CHECKSUM.match(name)
-            if path is not None and (wanted is None or content_of(path).digest == wanted[1]):
-                if ".program" in name and path.is_file():
-                    path.chmod(0o755)
-                return path
+        path: Path | None = folder / "object"
+        self._download(name, folder / "object")
+        if FOLDER_MARK in name:
+            path = _unpacked(folder / "object", folder / "unpacked")
+        wanted = _CHECKSUM.match(name)
+        if path is not None and (wanted is None or content_of(path).digest == wanted[1]):
+            if ".program" in name and path.is_file():
+                path.chmod(0o755)
+            return path
         self.remove([name])
         raise FileGone(f"{address_of(self.uri, name)} is damaged and was removed")
 
     def _download(self, name: str, path: Path) -> None:
         try:
-            source = self._service.open_input_file(self._key(name))
+            source = self._opened[0].open_input_file(self._key(name))
         except FileNotFoundError:
             raise FileGone(f"{address_of(self.uri, name)} is not there any more") from None
         with source, path.open("wb") as target:
@@ -200,9 +194,6 @@ class Objects:
                     written = os.pwrite(file, data, start)
                     data, start = data[written:], start + written
 
-            if size <= _PART:
-                fetch(0)
-                return
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 for _ in pool.map(fetch, range(0, size, _PART)):
                     pass
