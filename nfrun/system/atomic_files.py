@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import Path
-from typing import BinaryIO
 
 PARTIAL = ".partial"  # the end of the names of temporary files in the work folder
 
@@ -188,16 +187,9 @@ def name_errors(path: Path) -> Iterator[Path]:
         raise
 
 
-def open_regular_file(path: Path) -> BinaryIO:
-    """Open a file for reading. Raises OSError, also if it is not a regular file. Does not block on a named pipe."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "not an ordinary file", str(path))
-    return file
-
-
 def read_regular_file(path: Path) -> bytes:
-    """Return the content of a file. Raises OSError, also if it is not a regular file."""
-    with open_regular_file(path) as file:
+    """Return the content of a file. Raises OSError, also if it is no regular file. Does not block on a named pipe."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not an ordinary file", str(path))
         return file.read()

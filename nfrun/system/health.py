@@ -19,7 +19,6 @@ from typing import Any
 
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.core.text import format_count, format_seconds, format_size, shortened
-from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.mounts import mount_of
 from nfrun.system.native_threads import given_thread_variables
@@ -145,17 +144,11 @@ def check_bytecode() -> HealthCheck:
     return HealthCheck("bytecode", NOTE, text, advice, facts)
 
 
-@frozen
-class Trial:
-    """The result of using a folder. `seconds` is how long a small file takes. `lacks` says what does not work there,
-    "" if all does."""
+def try_folder(folder: Path) -> tuple[float, str]:
+    """Make files in a folder, lock, rename and map them, and remove them again. Raises OSError.
 
-    seconds: float
-    lacks: str = ""
-
-
-def try_folder(folder: Path) -> Trial:
-    """Make files in a folder, lock, rename and map them, and remove them again. Raises OSError."""
+    Returns how many seconds a small file takes, and what does not work there, "" if all does.
+    """
     place = Path(tempfile.mkdtemp(prefix=".nfrun-doctor-", dir=folder))
     try:
         began = time.perf_counter()
@@ -163,7 +156,7 @@ def try_folder(folder: Path) -> Trial:
             with atomic_write(place / str(number)) as name:
                 Path(name).write_bytes(b"x" * mmap.PAGESIZE)
         seconds = (time.perf_counter() - began) / _FILES
-        return Trial(seconds, _lacking(place / "0"))
+        return seconds, _lacking(place / "0")
     finally:
         rmtree(place, ignore_errors=True)
 
@@ -192,15 +185,15 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
     try:
         there = os.statvfs(folder)
         free, inodes = there.f_bavail * there.f_frsize, there.f_favail if there.f_files else None
-        trial = try_folder(folder)
+        seconds, lacking = try_folder(folder)
     except OSError as error:
         why = error.strerror or str(error)
         text = f"{folder} ({kind}): {what} cannot be written there: {why}"
         do = {errno.ENOSPC: _MAKE_ROOM, errno.EDQUOT: _MAKE_ROOM, errno.EROFS: _ELSEWHERE}
         advice = do.get(error.errno or 0, f"let this user write there, or {_ELSEWHERE}")
         return HealthCheck("disk", PROBLEM, text, advice, facts)
-    facts |= {"free": free, "inodes": inodes, "seconds_per_file": round(trial.seconds, 6)}
-    text = f"{folder} ({kind}): {format_size(free)} free, a small file takes {format_seconds(trial.seconds)}"
+    facts |= {"free": free, "inodes": inodes, "seconds_per_file": round(seconds, 6)}
+    text = f"{folder} ({kind}): {format_size(free)} free, a small file takes {format_seconds(seconds)}"
     few = inodes if inodes is not None and inodes < _FEW_INODES else None
     text += "" if few is None else f", {few:,} more files"
     little = "tables take at most a tenth of what is free, and nodes whose tables are gone run again"
@@ -211,11 +204,11 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
         "disk",
         text,
         facts,
-        (trial.lacks, PROBLEM, f"; {trial.lacks} do not work there: runs may disturb each other", _ELSEWHERE),
+        (lacking, PROBLEM, f"; {lacking} do not work there: runs may disturb each other", _ELSEWHERE),
         (mount.is_network, PROBLEM, remote, _ELSEWHERE),
         (free < _NO_SPACE or (few is not None and few < 100), PROBLEM, "", _MAKE_ROOM),
         (free < _LITTLE_SPACE or few is not None, NOTE, "", little),
-        (trial.seconds > _SLOW_FILE and not is_busy(), NOTE, "", f"each node waits for several files: {_ELSEWHERE}"),
+        (seconds > _SLOW_FILE and not is_busy(), NOTE, "", f"each node waits for several files: {_ELSEWHERE}"),
         (mount.is_memory, NOTE, "", memory),
         (mount.is_layer, NOTE, "", layer),
     )

@@ -96,21 +96,15 @@ class CsvSource:
         Raises ArrowInvalid; ValueError where a quoted field is not closed or too long; KeyError for an unknown column.
         """
 
-        def at_once(block: int) -> pa.Table:
-            return self._read(block, convert)
-
-        def one_by_one(block: int) -> pa.Table:
-            return self._read(block, convert, threads=False)
-
         try:
-            table = growing(at_once, self.check_quotes)
+            return growing(lambda block: self._read(block, convert), self.check_quotes)
         except pa.ArrowInvalid as error:
             if "Expected" not in str(error) and "conversion error" not in str(error):
                 raise
             if "\n" in str(error):  # a value of several lines
                 self.check_quotes()
-            return growing(one_by_one, self.check_quotes)  # fails again, with the row number in its message
-        return table
+        # It fails again, with the row number in its message.
+        return growing(lambda block: self._read(block, convert, threads=False), self.check_quotes)
 
     def _read(self, block: int, convert: Any, *, threads: bool = True) -> pa.Table:
         from pyarrow import csv
@@ -359,7 +353,7 @@ def records(lines: Iterable[bytes], options: CsvOptions, delimiter: str) -> Iter
             is_comment = bool(comment) and line.startswith(comment)
             if is_comment or not quote or quote not in line:
                 is_row = not is_comment and bool(line.strip(b"\r\n"))
-                yield Record(number, line, is_row, _too_long(line, number, options, delimiter))
+                yield Record(number, line, is_row)
                 continue
             first = number
         kept.append(line)
@@ -404,15 +398,3 @@ def _end(pattern: re.Pattern[bytes], line: bytes, at: int) -> int:
     found = pattern.match(line, at)
     assert found is not None
     return found.end()
-
-
-def _too_long(line: bytes, number: int, options: CsvOptions, delimiter: str) -> str:
-    """Return what is wrong with a line without quotes, "" if no field is too long."""
-    if len(line) <= MOST_BYTES or options.long_fields:
-        return ""
-    at = 0
-    for field in line.split(delimiter.encode()):
-        if len(field) > MOST_BYTES:
-            return f"line {number:,}, column {at + 1:,}: a field of more than 1 MB: read it with: {{long_fields: true}}"
-        at += len(field) + 1
-    return ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import unquote
@@ -22,7 +22,6 @@ NULL = "__HIVE_DEFAULT_PARTITION__"
 _SPECIAL = re.compile("[\x00-\x1f\x7f\"#%'*/:=?\\\\{\\[\\]^]")
 _WHOLE = re.compile("0|-?[1-9][0-9]*")
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_INT64 = range(-(1 << 63), 1 << 63)
 
 
 def folder_name(column: str, value: str | None) -> str:
@@ -97,19 +96,12 @@ def _values(path: str) -> dict[str, str | None]:
 
 
 def _type_of(texts: Sequence[str]) -> pa.DataType:
-    if texts and all(_WHOLE.fullmatch(text) and int(text) in _INT64 for text in texts):
-        return pa.int64()
-    if texts and all(_DATE.fullmatch(text) and _is_date(text) for text in texts):
-        return pa.date32()
+    for pattern, kind in ((_WHOLE, pa.int64()), (_DATE, pa.date32())):
+        if texts and all(map(pattern.fullmatch, texts)):
+            with suppress(pa.ArrowInvalid):  # a number past 64 bits, or no day
+                pa.array(texts, pa.string()).cast(kind)
+                return kind
     return pa.string()
-
-
-def _is_date(text: str) -> bool:
-    try:
-        dt.date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def with_plain_columns(table: pa.Table) -> pa.Table:

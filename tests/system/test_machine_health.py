@@ -14,7 +14,6 @@ import pytest
 from nfrun.core.health import NOTE, OK, PROBLEM
 from nfrun.system import health, runtime
 from nfrun.system.health import (
-    Trial,
     check_bytecode,
     check_cores,
     check_disk,
@@ -198,7 +197,7 @@ def of_type(tmp_path: Path, type: str) -> Path:
 def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = SimpleNamespace(f_bavail=40, f_frsize=1_000_000_000, f_favail=5_000_000, f_files=6_000_000)
     monkeypatch.setattr(os, "statvfs", lambda folder: there)
-    monkeypatch.setattr(health, "try_folder", lambda folder: Trial(0.0002))
+    monkeypatch.setattr(health, "try_folder", lambda folder: (0.0002, ""))
 
     def level_and_advice(type: str = "ext4") -> tuple[str, str]:
         disk = check_disk(tmp_path, "the work folder", of_type(tmp_path, type))
@@ -211,7 +210,7 @@ def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytes
     assert level_and_advice("tmpfs") == (NOTE, memory)
     layer = f"it goes with the container, and the next one runs all nodes: mount a volume at {tmp_path}"
     assert level_and_advice("overlay") == (NOTE, layer)
-    monkeypatch.setattr(health, "try_folder", lambda folder: Trial(0.02))
+    monkeypatch.setattr(health, "try_folder", lambda folder: (0.02, ""))
     monkeypatch.setattr(health, "is_busy", lambda: True)
     assert level_and_advice() == (OK, "")
     monkeypatch.setattr(health, "is_busy", lambda: False)
@@ -228,7 +227,7 @@ def test_a_disk_is_told_by_its_type_and_space(tmp_path: Path, monkeypatch: pytes
 
 def test_a_trial_of_a_folder_leaves_nothing_there(tmp_path: Path) -> None:
     found = try_folder(tmp_path)
-    assert found.seconds > 0 and found.lacks == ""
+    assert found[0] > 0 and found[1] == ""
     assert list(tmp_path.iterdir()) == []
 
 

@@ -57,17 +57,16 @@ ROWS = "".join(f"{i},{i}\n" for i in range(3, 2000))
         (f'a,b\n1,x\n2,"y\n{ROWS}2000,"\n', {"columns": ["a"]}, f"line 3, column 3: {LONG}"),
         (f'a,b\n1,"{"x" * (1 << 21)}"\n', {}, f"line 2, column 3: {LONG}"),
         (f'a,b\n1,"{"x" * (5 << 20)}"\n', {}, f"line 2, column 3: {LONG}"),
-        (
-            f"a,b\n1,{'x' * (1 << 21)}\n",
-            {},
-            "line 2, column 3: a field of more than 1 MB: read it with: {long_fields: true}",
-        ),
     ],
 )
 def test_a_quote_that_takes_the_rest_of_a_file_is_an_error(
     tmp_path: Path, text: str, options: dict[str, Any], message: str
 ) -> None:
     assert error(tmp_path, text, **options) == message
+
+
+def test_a_long_field_without_quotes_is_read(tmp_path: Path) -> None:
+    assert read(tmp_path, f"a,b\n1,{'x' * (1 << 21)}\n2,y\n")["a"].to_pylist() == [1, 2]
 
 
 @pytest.mark.parametrize("options", [{}, {"columns": ["a"]}])

@@ -18,7 +18,6 @@ from nfrun.system.logs.node_logs import Logs
 # The node and number of the attempt that runs in this context, and the logs of its run; None outside of attempts.
 current_attempt: ContextVar[tuple[str, int, Logs] | None] = ContextVar("current_attempt", default=None)
 
-_PIECE = 1 << 16  # characters encoded at a time
 _BEFORE_STDIN = 3  # parameters of `subprocess.Popen`
 
 
@@ -79,9 +78,8 @@ class PrintRouter(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Write text to the log of the current attempt, or to the fallback; return its length in characters."""
-        for start in range(0, len(text), _PIECE):
-            # A lone surrogate, as in a file name that is not UTF-8, cannot be encoded.
-            self.write_bytes(text[start : start + _PIECE].encode(errors="backslashreplace"))
+        # A lone surrogate, as in a file name that is not UTF-8, cannot be encoded.
+        self.write_bytes(text.encode(errors="backslashreplace"))
         return len(text)
 
     def write_bytes(self, data: bytes) -> None:
@@ -117,10 +115,9 @@ class _Bytes(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        with memoryview(data).cast("B") as view:
-            for start in range(0, len(view), _PIECE):
-                self._prints.write_bytes(bytes(view[start : start + _PIECE]))
-            return len(view)
+        written = bytes(memoryview(data).cast("B"))
+        self._prints.write_bytes(written)
+        return len(written)
 
 
 class InputRouter:

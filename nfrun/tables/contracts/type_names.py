@@ -42,6 +42,7 @@ _MEANT = {
 }  # fmt: skip
 _EXAMPLES = {
     "time32": "time32[s]", "time64": "time64[us]", "duration": "duration[us]", "map": "map<string, int64>",
+    "timestamp": "timestamp[us]", "struct": "struct<a: int64>",
     "fixed_size_list": "fixed_size_list<float>[3]", "fixed_size_binary": "fixed_size_binary[16]",
     "dictionary": "dictionary<values=string, indices=int32>",
     **{name: f"{name}(9, 2)" for name in DECIMALS},
@@ -94,20 +95,16 @@ def parse_type(text: str) -> tuple[TypeName, bool]:
 
 
 def _wrong(text: str, word: str) -> TypeNameError:
-    name = re.match(r"\w*", word.strip())
-    known = name[0] if name else ""
+    """Return the error for a text in which this word names no type, or is not followed by what it takes."""
+    found = re.match(r"\w*", word.strip())
+    known = found[0] if found else ""
     if known in _EXAMPLES or known in UNITS or known in NESTED:
-        example = _EXAMPLES.get(known) or {"timestamp": "timestamp[us]", "struct": "struct<a: int64>"}.get(known)
-        return TypeNameError(f"there is no type '{text}'", f"for example {example or f'{known}<int64>'}")
-    return unknown_type(text, known)
-
-
-def unknown_type(text: str, word: str) -> TypeNameError:
-    """Return the error for a word that names no type."""
-    if meant := _MEANT.get(word.lower()):
-        return TypeNameError(f"there is no type '{text}'", f"write {meant}")
-    guess = closest_match(word, [*FAMILIES, *PLAIN, *UNITS, *DECIMALS, *NESTED])
-    hint = f"did you mean '{guess}'?" if guess else f"Arrow's names, or {', '.join(FAMILIES)}"
+        hint = f"for example {_EXAMPLES.get(known, f'{known}<int64>')}"
+    elif meant := _MEANT.get(known.lower()):
+        hint = f"write {meant}"
+    else:
+        guess = closest_match(known, [*FAMILIES, *PLAIN, *UNITS, *DECIMALS, *NESTED])
+        hint = f"did you mean '{guess}'?" if guess else f"Arrow's names, or {', '.join(FAMILIES)}"
     return TypeNameError(f"there is no type '{text}'", hint)
 
 
