@@ -134,6 +134,11 @@ def argument_names(function: Function) -> list[str]:
     return [argument.arg for argument in plain if argument]
 
 
+def last_name(expression: ast.AST) -> str:
+    """Return the name of an attribute or variable, "" for any other expression."""
+    return str(getattr(expression, "attr", "") or getattr(expression, "id", ""))
+
+
 def body_of(function: Function) -> list[ast.AST]:
     """Return the statements of a function, or the expression of a lambda."""
     return [*function.body] if isinstance(function.body, list) else [function.body]

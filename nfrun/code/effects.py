@@ -11,7 +11,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Set
 
-from nfrun.code.bindings import FUNCTIONS, Symbols, argument_names
+from nfrun.code.bindings import FUNCTIONS, Symbols, argument_names, last_name
 
 # Methods that change their object or keep what they are given, those that only remove, and functions that change their
 # first argument.
@@ -75,12 +75,12 @@ def registers(part: ast.AST) -> bool:
 def only_reads(part: ast.AST) -> bool:
     """Return whether this is a call of a function or method that changes nothing, as are all calls in it."""
     calls = [call for call in ast.walk(part) if isinstance(call, ast.Call)]
-    return part in calls and all(_name(call.func) in _READING for call in calls)
+    return part in calls and all(last_name(call.func) in _READING for call in calls)
 
 
 def makes_new(call: ast.Call, symbols: Symbols) -> bool:
     """Return whether a function of a library makes something of what it is given, and changes nothing."""
-    return _name(call.func) in _READING | _CONSTANTS or _is_of_data(call.func, symbols)
+    return last_name(call.func) in _READING | _CONSTANTS or _is_of_data(call.func, symbols)
 
 
 def has_collection(body: ast.AST) -> bool:
@@ -148,7 +148,7 @@ def variables_made(bodies: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
     for body in bodies:
         value = body.value if isinstance(body, ast.Assign | ast.AnnAssign) else None
         calls = [part for part in ast.walk(value) if isinstance(part, ast.Call)] if value is not None else []
-        given |= {_name(part) for call in calls for argument in call.args for part in ast.walk(argument)} - {""}
+        given |= {last_name(part) for call in calls for argument in call.args for part in ast.walk(argument)} - {""}
         if calls or (isinstance(value, ast.List | ast.Dict) and not any(ast.iter_child_nodes(value))):
             targets = body.targets if isinstance(body, ast.Assign) else [getattr(body, "target", None)]
             made |= {target.id for target in targets if isinstance(target, ast.Name)}
@@ -197,7 +197,7 @@ def _changed(part: ast.AST, methods: Set[str]) -> Iterator[ast.AST]:
             yield _root(part)
         case ast.Attribute(value, method) if method in methods:  # also one that is handed on
             yield _root(value)
-        case ast.Call(function, [first, *_]) if _name(function) in CHANGERS:
+        case ast.Call(function, [first, *_]) if last_name(function) in CHANGERS:
             yield _root(first)
 
 
@@ -211,10 +211,6 @@ def _name_of(root: ast.AST) -> str:
     return root.id if isinstance(root, ast.Name) else ""
 
 
-def _name(expression: ast.AST) -> str:
-    return str(getattr(expression, "attr", "") or getattr(expression, "id", ""))
-
-
 def _binds_names(statement: ast.AST) -> bool:
     targets = getattr(statement, "targets", [getattr(statement, "target", None)])
     return isinstance(statement, ast.Assign | ast.AnnAssign) and all(isinstance(name, ast.Name) for name in targets)
@@ -225,7 +221,7 @@ def _is_object(body: ast.AST, symbols: Symbols) -> bool:
     if not isinstance(body, ast.Assign | ast.AnnAssign):
         return True
     made = [part.func for part in ast.walk(body) if isinstance(part, ast.Call)]
-    is_made = any(_name(function) not in _CONSTANTS and not _is_of_data(function, symbols) for function in made)
+    is_made = any(last_name(function) not in _CONSTANTS and not _is_of_data(function, symbols) for function in made)
     return is_made or any(isinstance(part, ast.Attribute) and part.attr in MUTATORS for part in ast.walk(body))
 
 

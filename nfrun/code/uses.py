@@ -21,6 +21,7 @@ from nfrun.code.bindings import (
     binds,
     finds_packages,
     imports_of,
+    last_name,
     parts_of,
     scope,
 )
@@ -90,7 +91,7 @@ def uses(body: ast.AST, package: str) -> Uses:
             left += parts_of(node)
         if isinstance(node, ast.Call):
             calls[node.func] = node
-            if _last_name(node.func) in QUERIES | EXPRESSIONS and _given(node):
+            if last_name(node.func) in QUERIES | EXPRESSIONS and _given(node):
                 found.is_query = True
                 computed += [] if _is_literal(node) else [node.func]
         if isinstance(node, ast.ClassDef):  # its imports are used as its attributes
@@ -105,7 +106,7 @@ def uses(body: ast.AST, package: str) -> Uses:
     for function in computed:
         head, rest, _ = _path(function) if isinstance(function, _NAMES) else ("", "", [])
         is_known = head and head not in local
-        found.queries[".".join(filter(None, [head, rest])) if is_known else f".{_last_name(function)}"] = None
+        found.queries[".".join(filter(None, [head, rest])) if is_known else f".{last_name(function)}"] = None
     for word in found.words:
         head, _, rest = word.partition(".")
         found.imports.update(((imported, rest), None) for imported in imported_here.get(head, ()))
@@ -167,10 +168,6 @@ def _take_name(
     found.imports.update(((imported, rest), None) for imported in bound)
     if head and head not in local:
         found.names[".".join(filter(None, [head, rest]))] = None
-
-
-def _last_name(function: ast.expr) -> str:
-    return str(getattr(function, "attr", "") or getattr(function, "id", ""))
 
 
 def _given(call: ast.Call | None) -> list[ast.expr]:

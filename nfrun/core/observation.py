@@ -14,7 +14,7 @@ class Observation:
 
     `reads` are the checksums of the files that the node's code opened to read, taken when it opened them; "" for a
     missing file. `writes` are those of the files that it opened to write, taken at the end of the attempt. File names
-    are relative to the folder of the pipeline, or absolute outside of it; `watch/recorded_files.py` has the names of
+    are relative to the folder of the pipeline, or absolute outside of it; `watch/seen_files.py` has the names of
     folders and patterns. `hosts` are the addresses that it connected to. `obstacle` says why the result is not reused
     without `cache: true`, "" if nothing is against it. `shared` are the files and hosts that code of several nodes used
     in a worker process; they count even if the attempt failed.

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from nfrun.code.watch import seen_files
-from nfrun.code.watch.recorded_files import WORKING_DIRECTORY
 from nfrun.code.watch.run_watch import RunWatch
+from nfrun.code.watch.seen_files import WORKING_DIRECTORY
 from nfrun.core.events import NodeFinished, NodeStarted
 from nfrun.core.observation import Observation
 from nfrun.history.database import read_journal

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
 
+from nfrun.code.bindings import last_name
 from nfrun.code.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 
 # -- queries -----------------------------------------------------------------------------------------------------------
@@ -100,7 +101,7 @@ class Times:
 
     def take_name(self, name: str, node: ast.expr, call: ast.Call | None, where: str) -> None:
         """Take the use of a name as `Names.of` returns it, "" if that is unknown, which `call` calls."""
-        name, last = name.partition("[")[0], _last_name(node)
+        name, last = name.partition("[")[0], last_name(node)
         given = [*call.args, *(keyword.value for keyword in call.keywords)] if call else None
         fact = CodeFact(name or f".{last}", where)
         if _is_clock(name, given):
@@ -146,30 +147,26 @@ def _harmless(nodes: Sequence[ast.AST], moments: Set[int], *, prints: bool) -> S
     for node in nodes:
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                kept.setdefault(_last_name(target), set()).update({*map(id, ast.walk(node.value))} & moments)
+                kept.setdefault(last_name(target), set()).update({*map(id, ast.walk(node.value))} & moments)
     kept = {name: found for name, found in kept.items() if name and found}
     harmless = set[int]()
     for node in nodes:
         sides = [node.left, node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) else []
         sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else sides
         measures = sides and all(
-            any(id(part) in moments or _last_name(part) in kept for part in ast.walk(side)) for side in sides
+            any(id(part) in moments or last_name(part) in kept for part in ast.walk(side)) for side in sides
         )
         if measures or isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _is_log(node, prints=prints)):
             harmless.update(map(id, ast.walk(node)))
     loads = [node for node in nodes if isinstance(getattr(node, "ctx", None), ast.Load)]
-    unsafe = {_last_name(node) for node in loads if id(node) not in harmless}
-    safe = {_last_name(node) for node in loads} - unsafe
+    unsafe = {last_name(node) for node in loads if id(node) not in harmless}
+    safe = {last_name(node) for node in loads} - unsafe
     return harmless.union(*(found for name, found in kept.items() if name in safe))
 
 
 def _is_log(call: ast.Call, *, prints: bool) -> bool:
     """Return whether a call logs or prints. `prints`: also to stdout, which is no log of a script."""
-    name = _last_name(call.func)
+    name = last_name(call.func)
     if name.startswith(("print", "write")) and "stderr" in ast.unparse(call):
         return True
     return name in _LOGS or (prints and name == "print" and all(keyword.arg != "file" for keyword in call.keywords))
-
-
-def _last_name(node: ast.AST) -> str:
-    return str(getattr(node, "attr", "") or getattr(node, "id", ""))

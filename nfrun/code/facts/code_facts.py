@@ -90,24 +90,14 @@ def shared_variables(facts: Mapping[str, CodeFacts], folders: Mapping[str, str] 
 
     `facts` are those of all nodes, and `folders` the folders of their files: different ones share no modules.
     """
-    by_folder: dict[str, dict[str, CodeFacts]] = {}
-    for node, found in facts.items():
-        by_folder.setdefault(folders.get(node, ""), {})[node] = found
-    return {node: shared for inside in by_folder.values() for node, shared in _shared(inside).items()}
-
-
-def _shared(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:
-    """Return the shared variables of nodes of one folder."""
-    writers: dict[str, list[str]] = {}
+    writers: dict[tuple[str, str], list[str]] = {}  # by folder and variable
     for node, found in facts.items():
         for variable in found.assigned:
-            writers.setdefault(variable, []).append(node)
-    if not writers:
-        return {}
+            writers.setdefault((folders.get(node, ""), variable), []).append(node)
     shared: dict[str, SharedVariable] = {}
     for node, found in facts.items():
         for variable, read in found.read.items() if writers else ():
-            others = [other for other in writers.get(variable, ()) if other != node]
+            others = [other for other in writers.get((folders.get(node, ""), variable), ()) if other != node]
             if others and node not in shared:
                 shared[node] = SharedVariable(read, others[0], facts[others[0]].assigned[variable])
     return shared

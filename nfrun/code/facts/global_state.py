@@ -6,6 +6,7 @@ import ast
 import re
 from functools import lru_cache
 
+from nfrun.code.bindings import last_name
 from nfrun.code.facts.names import pattern_of
 
 _NUMPY_OWN = """default_rng Generator BitGenerator SeedSequence RandomState PCG64 PCG64DXSM MT19937 Philox SFC64
@@ -59,7 +60,7 @@ def used_state(name: str, call: ast.Call | None) -> str:
     if call is None:
         return ""
     base, _, last = name.rpartition(".")
-    if name == "unittest.mock.patch.dict" and call.args and _last_name(call.args[0]) == "environ":
+    if name == "unittest.mock.patch.dict" and call.args and last_name(call.args[0]) == "environ":
         return "os.environ"
     if name == "duckdb.connect" and call.args and getattr(call.args[0], "value", "") == ":default:":
         return name
@@ -79,10 +80,6 @@ def unseeded_sample(call: ast.Call, receiver: str) -> bool:
 def is_generator(value: str) -> bool:
     """Return whether the value of a variable, as `Names.of` returns it, is a generator of random numbers."""
     return value in _GENERATORS
-
-
-def _last_name(expression: ast.expr) -> str:
-    return getattr(expression, "attr", "") or getattr(expression, "id", "")
 
 
 def _has_seed(call: ast.Call) -> bool:

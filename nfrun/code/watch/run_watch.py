@@ -7,22 +7,20 @@ with `lru_cache`, and return it to other nodes. `attribution.py` finds the nodes
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
+from nfrun.code.watch.audit_events import Access, Connections, Use, accesses
 from nfrun.code.watch.audit_hook import listening
-from nfrun.code.watch.connections import Connections
 from nfrun.code.watch.counted_files import CountedFiles, parts_of_work
-from nfrun.code.watch.file_access import Access, Use, accesses
-from nfrun.code.watch.forked_children import ForkedChildren
-from nfrun.code.watch.recorded_files import RecordedFiles
-from nfrun.code.watch.seen_files import SeenFiles
+from nfrun.code.watch.seen_files import RecordedFiles, SeenFiles
 from nfrun.code.watch.stack import Caller, Stacks
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.core.values import replace
@@ -66,7 +64,7 @@ class RunWatch:
         self.files = RecordedFiles(folder, self.counts, self.checksums)
         self._stacks = Stacks(folder)
         self._connections = Connections()
-        self._children = ForkedChildren()
+        self._children = _ForkedChildren()
         self._received: deque[SharedObservation] = deque()
         self._lock = threading.Lock()
         self._error = ""
@@ -189,3 +187,45 @@ class RunWatch:
             files = RecordedFiles(self._folder, self.counts, FileChecksums())  # with locks of its own
             checksum = files.checksum(files.name(what.path) + what.suffix)
         self._children.tell([attempt[:2] for attempt in attempts], what, checksum)
+
+
+class _ForkedChildren:
+    """Collects what the children of this process open, in a temporary file that they inherit.
+
+    Nothing here takes a lock: in a child, a lock that another thread held would stay locked for ever.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._file: IO[bytes] | None = None
+        self._end = 0  # of what was read from the file
+
+    @property
+    def in_child(self) -> bool:
+        """Whether this process is a forked child."""
+        return os.getpid() != self._process
+
+    def expect(self) -> None:
+        """Open the file, before a child is forked."""
+        if self._file is None:
+            import tempfile
+
+            self._file = tempfile.TemporaryFile("ab+", buffering=0)  # noqa: SIM115  (kept open)
+
+    def tell(self, attempts: Iterable[tuple[str, int]], what: Access | str, checksum: str | None) -> None:
+        """In a child: record what it opened for these attempts."""
+        access = what if isinstance(what, str) else [what.use.value, *what[1:]]
+        if self._file is not None:
+            for attempt in attempts:
+                self._file.write(f"{json.dumps([attempt, access, checksum])}\n".encode())
+
+    def told(self) -> Iterator[tuple[tuple[str, int], Access | str, str | None]]:
+        """Yield what children have recorded since the last call."""
+        if self._file is None:
+            return
+        number = self._file.fileno()
+        text = os.pread(number, os.fstat(number).st_size - self._end, self._end)
+        self._end += len(text)
+        for attempt, access, checksum in map(json.loads, text.splitlines()):
+            what = access if isinstance(access, str) else Access(Use(access[0]), *access[1:])
+            yield tuple(attempt), what, checksum

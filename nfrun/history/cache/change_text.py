@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from nfrun.code.watch.recorded_files import WORKING_DIRECTORY
+from nfrun.code.watch.seen_files import WORKING_DIRECTORY
 from nfrun.core.text import shortened
 from nfrun.history.cache.cache_key import KeyInputs
 from nfrun.history.journal import RecordedNode
@@ -78,7 +78,7 @@ def _describe_one(part: str, name: str) -> str:
     """Describe a key input in words. `code/fingerprint.py` lists the names of items of code."""
     if part == "file" and name == WORKING_DIRECTORY:
         return "the working directory"
-    if part == "file" and name.endswith(("/", "//**")):  # see `watch/recorded_files.py`
+    if part == "file" and name.endswith(("/", "//**")):  # see `watch/seen_files.py`
         where = name.removesuffix("**").rstrip("/")
         return f"the list of files {'that match' if name.endswith(('//', '//**')) else 'in'} {where}"
     module, _, item = name.partition(":")

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from nfrun.code.watch.attribution import Attribution
-from nfrun.code.watch.recorded_files import RecordedFiles
 from nfrun.code.watch.run_watch import RunWatch
+from nfrun.code.watch.seen_files import RecordedFiles
 from nfrun.core.events import NodeFinished
 from nfrun.core.observation import Observation
 from nfrun.core.output_types import TABLE

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from nfrun.code.function_lookup import PROGRAM
-from nfrun.code.watch.recorded_files import RecordedFiles
+from nfrun.code.watch.seen_files import RecordedFiles
 from nfrun.core.contracts import failed_checks
 from nfrun.core.errors import SelectionError
 from nfrun.core.file_source import DIGEST_OF_FILES
